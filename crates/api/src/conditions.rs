@@ -1,0 +1,43 @@
+//! Condition types and reasons of a `BlueGreenRollout`. `Ready`, `Reconciling` and `Stalled` follow kstatus, so that
+//! `kubectl wait`, Flux and others understand them without being taught. Reasons are API: they do not change within a version.
+
+/// True when the active Service provably serves what the spec asks for, at full size.
+pub const READY: &str = "Ready";
+/// True while the operator works or waits for pods, a timer or a person. Absent otherwise (kstatus: abnormal-true).
+pub const RECONCILING: &str = "Reconciling";
+/// True when nothing will move until somebody acts. Absent otherwise (kstatus: abnormal-true).
+pub const STALLED: &str = "Stalled";
+/// True when the active ReplicaSet has as many available pods as it should.
+pub const AVAILABLE: &str = "Available";
+/// True while a revision is ready in preview and waits for a person or a timer.
+pub const PAUSED: &str = "Paused";
+
+/// Everything asked for is served, and proven so.
+pub const REASON_HEALTHY: &str = "Healthy";
+/// Pods of a revision are starting.
+pub const REASON_PROGRESSING: &str = "Progressing";
+/// The active Service was moved, its EndpointSlices do not show it yet. If it lasts: is the EndpointSlice controller running,
+/// and does the Service's own selector match the pods?
+pub const REASON_PROVING: &str = "ProvingSwitch";
+/// A revision is ready in preview and waits for `promote`.
+pub const REASON_AWAITING_PROMOTION: &str = "AwaitingPromotion";
+/// A revision is ready in preview and will be promoted when `autoPromotionSeconds` have passed.
+pub const REASON_AWAITING_TIMER: &str = "AwaitingAutoPromotion";
+/// `spec.paused` holds the promotion back.
+pub const REASON_PAUSED: &str = "PausedBySpec";
+/// Traffic is moving back to an earlier revision.
+pub const REASON_ROLLING_BACK: &str = "RollingBack";
+/// The spec asks for a revision that was rejected. Ends with a new template, with `retry`, or when the spec goes back to the
+/// revision that is serving.
+pub const REASON_REJECTED: &str = "RevisionRejected";
+/// A revision made no progress for `progressDeadlineSeconds`. The message names the pod and its own reason. Heals by itself
+/// when the pods become available.
+pub const REASON_DEADLINE: &str = "ProgressDeadlineExceeded";
+/// A Service that the spec names does not exist. Heals when it is created.
+pub const REASON_SERVICE_MISSING: &str = "ServiceMissing";
+/// A Service that the spec names is moved by another rollout. Give each rollout Services of its own.
+pub const REASON_SERVICE_CLAIMED: &str = "ServiceClaimed";
+/// A Service's selector asks for labels that the pod template does not have, so it would select nothing.
+pub const REASON_SERVICE_MISMATCH: &str = "ServiceSelectorMismatch";
+/// The API server refused the ReplicaSet of this template; the message is the server's. Heals with a corrected template.
+pub const REASON_TEMPLATE_REFUSED: &str = "TemplateRefused";

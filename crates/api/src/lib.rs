@@ -1,0 +1,19 @@
+//! What users of Greenlight write and read: the `BlueGreenRollout` type, and every label, annotation, finalizer, condition
+//! and reason that is part of the product's contract. No client, no IO, no decision.
+
+pub mod conditions;
+pub mod names;
+mod request;
+mod rollout;
+mod status;
+mod template;
+
+pub use request::{Request, Verb};
+pub use rollout::{BlueGreen, BlueGreenRollout, BlueGreenRolloutSpec, Strategy};
+pub use status::{BlueGreenRolloutStatus, ObservedRequest, Phase, Progress, Rejection, Switch};
+pub use template::PodTemplate;
+
+/// The CustomResourceDefinitions that the operator needs, in the order in which to apply them.
+pub fn crds() -> Vec<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> {
+    vec![rollout::crd()]
+}

@@ -1,0 +1,53 @@
+//! The names by which Greenlight marks the objects that it works on. All are public: tools may read them.
+
+/// Label that tells the pods of one revision from another's; on ReplicaSets, pods and Service selectors. The same name as in
+/// Argo Rollouts, so that dashboards and network policies keep working.
+pub const HASH_LABEL: &str = "rollouts-pod-template-hash";
+
+/// The field manager of everything that the operator writes.
+pub const FIELD_MANAGER: &str = "greenlight";
+
+/// On a rollout: what a person asked for last, see [`crate::Request`].
+pub const REQUEST: &str = "greenlight.dev/request";
+
+/// On a ReplicaSet: the revision number, counted from 1. A template that comes back gets a new number.
+pub const REVISION: &str = "greenlight.dev/revision";
+
+/// On a ReplicaSet: the full digest of its pod template; [`HASH_LABEL`] is a short form of it that could collide.
+pub const TEMPLATE_DIGEST: &str = "greenlight.dev/template-digest";
+
+/// On a ReplicaSet: `spec.replicas` of the rollout that this set was last meant to serve. A revision keeps its own number until
+/// it is promoted, so that a release that changes template and scale together does not touch production before its time.
+pub const DESIRED_REPLICAS: &str = "greenlight.dev/desired-replicas";
+
+/// On a ReplicaSet: when the operator last changed its size (RFC 3339). The progress deadline counts from here.
+pub const SCALED_AT: &str = "greenlight.dev/scaled-at";
+
+/// On a ReplicaSet: when its preview became available (RFC 3339). `autoPromotionSeconds` counts from here.
+pub const PREVIEW_READY_AT: &str = "greenlight.dev/preview-ready-at";
+
+/// On a ReplicaSet: when it last passed the gate and was given the active Service (RFC 3339). Only a set that has this is
+/// something to roll back to.
+pub const PROMOTED_AT: &str = "greenlight.dev/promoted-at";
+
+/// On a ReplicaSet: it was promoted once and came back while it was still up, so it needs no gate.
+pub const RETURNED: &str = "greenlight.dev/returned";
+
+/// On a ReplicaSet: a person or the operator rejected this revision; the value is a JSON [`crate::Rejection`].
+pub const REJECTED: &str = "greenlight.dev/rejected";
+
+/// On a ReplicaSet: the request that stood in [`REQUEST`] when this revision was asked for or last acted on. It was meant
+/// for something else, or is done: it is not carried out on this revision (again), even when `status` is lost.
+pub const SEEN_REQUEST: &str = "greenlight.dev/seen-request";
+
+/// On a retired ReplicaSet: when it is to be scaled down (RFC 3339).
+pub const SCALE_DOWN_AT: &str = "greenlight.dev/scale-down-at";
+
+/// Finalizer on a retired ReplicaSet: keeps its pods until [`SCALE_DOWN_AT`] even when the set is deleted by hand.
+pub const SCALE_DOWN_FINALIZER: &str = "greenlight.dev/scale-down-delay";
+
+/// Finalizer on a rollout: its Services still select a hash that dies with it.
+pub const SERVICES_FINALIZER: &str = "greenlight.dev/services";
+
+/// On a Service: the rollout that moves its selector.
+pub const MANAGED_BY: &str = "greenlight.dev/managed-by";

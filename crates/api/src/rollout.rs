@@ -1,0 +1,239 @@
+//! The spec: Argo Rollouts' blue-green fields, with its names and its defaults.
+#![allow(unreachable_pub)] // what KubeSchema derives is public in a private scope
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::crd::CustomResourceExt;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{BlueGreenRolloutStatus, PodTemplate};
+
+/// A Deployment with a switch: every pod template gets a ReplicaSet of its own, a preview Service shows the new one, and a
+/// promotion moves the active Service from the old to the new.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "greenlight.dev",
+    version = "v1alpha1",
+    kind = "BlueGreenRollout",
+    plural = "bluegreenrollouts",
+    singular = "bluegreenrollout",
+    shortname = "bgr",
+    category = "all",
+    namespaced,
+    status = "BlueGreenRolloutStatus",
+    derive = "PartialEq",
+    doc = "A Deployment with a switch: every pod template gets a ReplicaSet of its own, a preview Service shows the new one, and a promotion moves the active Service from the old to the new.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "The state in one word"),
+    printcolumn(name = "Active", type_ = "string", json_path = ".status.activeRevision", description = "The revision that carries production"),
+    printcolumn(name = "Preview", type_ = "string", json_path = ".status.previewRevision", description = "The revision behind the preview Service"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.ready", description = "Ready out of desired pods of the active revision"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1)
+)]
+#[x_kube(
+    validation = Rule::new(
+        "!has(self.selector.matchLabels) || (has(self.template.metadata) && has(self.template.metadata.labels) && self.selector.matchLabels.all(k, k in self.template.metadata.labels && self.template.metadata.labels[k] == self.selector.matchLabels[k]))"
+    ).message("template.metadata.labels must contain every label of selector.matchLabels, with the same values: add them to the template"),
+    validation = Rule::new(
+        "!has(self.template.metadata) || !has(self.template.metadata.labels) || !('rollouts-pod-template-hash' in self.template.metadata.labels)"
+    ).message("remove rollouts-pod-template-hash from template.metadata.labels: greenlight sets it"),
+    validation = Rule::new(
+        "!has(self.template.spec.restartPolicy) || self.template.spec.restartPolicy == 'Always'"
+    ).message("template.spec.restartPolicy must be Always, or left out: a ReplicaSet takes no other"),
+    validation = Rule::new(
+        "!has(self.progressDeadlineSeconds) || self.progressDeadlineSeconds > (has(self.minReadySeconds) ? self.minReadySeconds : 0)"
+    ).message("progressDeadlineSeconds must be greater than minReadySeconds, or no revision can ever become available in time")
+)]
+pub struct BlueGreenRolloutSpec {
+    /// Pods of the active revision, and of a new one once it may be promoted. Default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0), default = "one")]
+    pub replicas: Option<i32>,
+
+    /// Which pods are this rollout's. Immutable.
+    #[x_kube(
+        validation = Rule::new("self == oldSelf").message("selector is immutable: create a rollout with another name instead"),
+        validation = Rule::new("(has(self.matchLabels) && size(self.matchLabels) > 0) || (has(self.matchExpressions) && size(self.matchExpressions) > 0)").message("selector must not be empty: write matchLabels that the template carries"),
+        validation = Rule::new("!has(self.matchLabels) || !('rollouts-pod-template-hash' in self.matchLabels)").message("remove rollouts-pod-template-hash from selector.matchLabels: greenlight sets it")
+    )]
+    #[schemars(schema_with = "selector_schema")]
+    pub selector: LabelSelector,
+
+    /// The pods of the next revision. Any change here is a new revision.
+    pub template: PodTemplate,
+
+    /// Seconds that a pod must be ready before it counts as available. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub min_ready_seconds: Option<i32>,
+
+    /// Seconds without progress after which the rollout reports that it is stuck. Default 600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub progress_deadline_seconds: Option<i32>,
+
+    /// Reject a revision that makes no progress for `progressDeadlineSeconds`. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress_deadline_abort: Option<bool>,
+
+    /// How many old ReplicaSets to keep, scaled to zero, to roll back to. Default 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub revision_history_limit: Option<i32>,
+
+    /// Hold back every promotion until this is false again. A rollback is not held back. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+
+    /// How a new revision takes over.
+    pub strategy: Strategy,
+}
+
+/// How a new revision takes over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Strategy {
+    /// Blue-green: all traffic moves at once, from one full ReplicaSet to another.
+    pub blue_green: BlueGreen,
+}
+
+/// Blue-green settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.previewService) || self.previewService != self.activeService").message("previewService must be another Service than activeService, or previewService left out")
+)]
+pub struct BlueGreen {
+    /// Service that carries production. Its selector gets the hash of the active revision.
+    #[schemars(length(min = 1, max = 63))]
+    pub active_service: String,
+
+    /// Service that shows the next revision before it is promoted, and the active one when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub preview_service: Option<String>,
+
+    /// Pods of the next revision while it waits in preview. Default: as many as `replicas`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub preview_replica_count: Option<i32>,
+
+    /// Promote as soon as the next revision is available. If false, wait for `promote`. Default true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_promotion_enabled: Option<bool>,
+
+    /// Promote so many seconds after the preview is available, unless somebody does it before. Default 0: see
+    /// `autoPromotionEnabled`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub auto_promotion_seconds: Option<i32>,
+
+    /// Seconds for which the old revision stays up after the switch is proven. Default 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub scale_down_delay_seconds: Option<i32>,
+
+    /// How many old revisions may stay up inside their delay at the same time; the oldest go first. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub scale_down_delay_revision_limit: Option<i32>,
+
+    /// Seconds for which an aborted revision stays up. 0 keeps it up. Default 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub abort_scale_down_delay_seconds: Option<i32>,
+}
+
+impl BlueGreenRolloutSpec {
+    /// `replicas`, or its default.
+    pub fn replicas(&self) -> i32 {
+        self.replicas.unwrap_or(1)
+    }
+
+    /// `minReadySeconds`, or its default.
+    pub fn min_ready_seconds(&self) -> i32 {
+        self.min_ready_seconds.unwrap_or(0)
+    }
+
+    /// `progressDeadlineSeconds`, or its default.
+    pub fn progress_deadline_seconds(&self) -> i32 {
+        self.progress_deadline_seconds.unwrap_or(600)
+    }
+
+    /// `revisionHistoryLimit`, or its default.
+    pub fn revision_history_limit(&self) -> i32 {
+        self.revision_history_limit.unwrap_or(10)
+    }
+
+    /// The blue-green settings.
+    pub fn blue_green(&self) -> &BlueGreen {
+        &self.strategy.blue_green
+    }
+}
+
+impl BlueGreen {
+    /// `autoPromotionEnabled`, or its default.
+    pub fn auto_promotion_enabled(&self) -> bool {
+        self.auto_promotion_enabled.unwrap_or(true)
+    }
+
+    /// `scaleDownDelaySeconds`, or its default.
+    pub fn scale_down_delay_seconds(&self) -> i32 {
+        self.scale_down_delay_seconds.unwrap_or(30)
+    }
+
+    /// `abortScaleDownDelaySeconds`, or its default.
+    pub fn abort_scale_down_delay_seconds(&self) -> i32 {
+        self.abort_scale_down_delay_seconds.unwrap_or(30)
+    }
+
+    /// The Services that it names, the active one first.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.active_service.as_str()).chain(self.preview_service.as_deref())
+    }
+}
+
+fn one() -> Option<i32> {
+    Some(1)
+}
+
+/// A label selector whose sizes are bounded, so that the API server can estimate the cost of the rules on it.
+fn selector_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "description": "Which pods are this rollout's. Immutable.",
+        "properties": {
+            "matchLabels": {
+                "type": "object",
+                "maxProperties": 32,
+                "additionalProperties": {"type": "string", "maxLength": 63}
+            },
+            "matchExpressions": {
+                "type": "array",
+                "maxItems": 32,
+                "items": {
+                    "type": "object",
+                    "required": ["key", "operator"],
+                    "properties": {
+                        "key": {"type": "string", "maxLength": 317},
+                        "operator": {"type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"]},
+                        "values": {"type": "array", "maxItems": 64, "items": {"type": "string", "maxLength": 63}}
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// The CustomResourceDefinition of `BlueGreenRollout`.
+pub(crate) fn crd() -> CustomResourceDefinition {
+    BlueGreenRollout::crd()
+}

@@ -1,0 +1,287 @@
+//! Starting the control plane and ending it.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::Node;
+use kube::api::PostParams;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+
+use crate::process::Process;
+use crate::tools::Tools;
+use crate::Audit;
+
+/// A static token of group system:masters: the cluster lives on loopback, for minutes.
+const TOKEN: &str = "greenlight-test-admin";
+const STAGES: &str = include_str!("stages.yaml");
+const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived, ResponseStarted]\nrules: [{level: Metadata}]\n";
+/// The ones that need no cloud and no volumes.
+const CONTROLLERS: &str = "replicaset-controller,deployment-controller,job-controller,endpointslice-controller,\
+    garbage-collector-controller,namespace-controller,node-lifecycle-controller,horizontal-pod-autoscaler-controller,\
+    disruption-controller,serviceaccount-controller";
+const SERVING_DEADLINE: Duration = Duration::from_secs(90);
+
+/// A running control plane. Dropping it ends its processes and removes its folder.
+#[derive(Debug)]
+pub struct Cluster {
+    tools: Tools,
+    dir: PathBuf,
+    server: String,
+    // In the order in which they end: clients before servers.
+    processes: Vec<Process>,
+}
+
+impl Cluster {
+    /// Builds the tools if need be, starts everything and waits until pods can run. About five seconds when warm.
+    pub async fn start() -> Result<Cluster> {
+        let tools = tokio::task::spawn_blocking(crate::tools::ensure).await??;
+        let dir = fresh_dir()?;
+        let [etcd_client, etcd_peer, api, scheduler] = free_ports()?;
+        let server = format!("https://127.0.0.1:{api}");
+        let mut cluster = Cluster { tools, dir, server, processes: Vec::new() };
+        cluster.write_files()?;
+
+        let at = |name: &str| cluster.dir.join(name).display().to_string();
+        let etcd = format!("http://127.0.0.1:{etcd_client}");
+        let kubeconfig = at("kubeconfig");
+        let etcd_args = [
+            format!("--data-dir={}", at("etcd")),
+            format!("--listen-client-urls={etcd}"),
+            format!("--advertise-client-urls={etcd}"),
+            format!("--listen-peer-urls=http://127.0.0.1:{etcd_peer}"),
+            format!("--initial-advertise-peer-urls=http://127.0.0.1:{etcd_peer}"),
+            format!("--initial-cluster=default=http://127.0.0.1:{etcd_peer}"),
+            "--unsafe-no-fsync".into(),
+            "--log-level=warn".into(),
+        ];
+        let api_args = [
+            format!("--etcd-servers={etcd}"),
+            format!("--secure-port={api}"),
+            "--bind-address=127.0.0.1".into(),
+            format!("--cert-dir={}", at("certs")),
+            format!("--service-account-key-file={}", at("sa.key")),
+            format!("--service-account-signing-key-file={}", at("sa.key")),
+            "--service-account-issuer=https://kubernetes.default.svc".into(),
+            format!("--token-auth-file={}", at("tokens.csv")),
+            "--authorization-mode=RBAC".into(),
+            "--service-cluster-ip-range=10.96.0.0/16".into(),
+            "--disable-admission-plugins=ServiceAccount".into(),
+            format!("--audit-policy-file={}", at("audit-policy.yaml")),
+            format!("--audit-log-path={}", at("audit.log")),
+            "--audit-log-maxsize=0".into(),
+            "--max-requests-inflight=2000".into(),
+            "--max-mutating-requests-inflight=1000".into(),
+        ];
+        let manager_args = [
+            format!("--kubeconfig={kubeconfig}"),
+            "--leader-elect=false".into(),
+            "--secure-port=0".into(),
+            "--kube-api-qps=500".into(),
+            "--kube-api-burst=1000".into(),
+            format!("--service-account-private-key-file={}", at("sa.key")),
+            format!("--controllers={CONTROLLERS}"),
+        ];
+        let scheduler_args = [
+            format!("--kubeconfig={kubeconfig}"),
+            "--leader-elect=false".into(),
+            format!("--secure-port={scheduler}"),
+            "--bind-address=127.0.0.1".into(),
+            format!("--cert-dir={}", at("certs")),
+            "--kube-api-qps=500".into(),
+            "--kube-api-burst=1000".into(),
+        ];
+        let kwok_args = [
+            format!("--kubeconfig={kubeconfig}"),
+            "--manage-all-nodes=true".into(),
+            format!("--config={}", at("stages.yaml")),
+            "--node-ip=127.0.0.1".into(),
+            "--cidr=10.64.0.0/10".into(),
+        ];
+        cluster.spawn("etcd", &etcd_args)?;
+        cluster.spawn("kube-apiserver", &api_args)?;
+        cluster.wait_until_serving().await?;
+        cluster.spawn("kube-controller-manager", &manager_args)?;
+        cluster.spawn("kube-scheduler", &scheduler_args)?;
+        cluster.spawn("kwok", &kwok_args)?;
+        cluster.add_nodes().await?;
+        Ok(cluster)
+    }
+
+    /// Where the cluster keeps its files; removed at the end.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A kubeconfig of a cluster administrator.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.dir.join("kubeconfig")
+    }
+
+    /// URL and bearer token of the API server.
+    pub fn endpoint(&self) -> (&str, &str) {
+        (&self.server, TOKEN)
+    }
+
+    /// The built commands.
+    pub fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
+    /// A client of a cluster administrator, bound to the caller's async runtime.
+    pub async fn client(&self) -> Result<Client> {
+        let kubeconfig = Kubeconfig::read_from(self.kubeconfig())?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        Ok(Client::try_from(config)?)
+    }
+
+    /// `kubectl` with these arguments; its standard output, or an error with its standard error.
+    pub fn kubectl(&self, args: &[&str]) -> Result<String> {
+        let output =
+            Command::new(self.tools.path("kubectl")).env("KUBECONFIG", self.kubeconfig()).args(args).output()?;
+        if !output.status.success() {
+            bail!("kubectl {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// The API server's audit log.
+    pub fn audit(&self) -> Audit {
+        Audit { path: self.dir.join("audit.log") }
+    }
+
+    /// Ends everything. Dropping the cluster does the same.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        while let Some(process) = self.processes.pop() {
+            drop(process);
+        }
+        if std::env::var_os("GREENLIGHT_KEEP_LOGS").is_none() {
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
+    }
+
+    fn spawn(&mut self, name: &str, args: &[String]) -> Result<()> {
+        let process = Process::start(&self.dir, name, &self.tools.path(name), args, &[])?;
+        self.processes.push(process);
+        Ok(())
+    }
+
+    fn write_files(&self) -> Result<()> {
+        let write = |name: &str, text: &str| std::fs::write(self.dir.join(name), text);
+        write("stages.yaml", STAGES)?;
+        write("audit-policy.yaml", AUDIT_POLICY)?;
+        write("tokens.csv", &format!("{TOKEN},admin,admin,system:masters\n"))?;
+        write(
+            "kubeconfig",
+            &format!(
+                "apiVersion: v1\nkind: Config\ncurrent-context: greenlight-test\n\
+                 clusters: [{{name: test, cluster: {{server: \"{}\", insecure-skip-tls-verify: true}}}}]\n\
+                 users: [{{name: admin, user: {{token: {TOKEN}}}}}]\n\
+                 contexts: [{{name: greenlight-test, context: {{cluster: test, user: admin}}}}]\n",
+                self.server
+            ),
+        )?;
+        let key = Command::new("openssl").args(["genrsa", "2048"]).output();
+        let key = key.context("openssl is needed to make the service account key")?;
+        std::fs::write(self.dir.join("sa.key"), key.stdout)?;
+        Ok(())
+    }
+
+    async fn wait_until_serving(&mut self) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            self.check_alive()?;
+            if let Ok(client) = self.client().await {
+                let ready = http_get(&client, "/readyz").await;
+                if ready.is_ok_and(|text| text == "ok") {
+                    return Ok(());
+                }
+            }
+            if started.elapsed() > SERVING_DEADLINE {
+                let logs: Vec<String> = self.processes.iter().map(Process::log_tail).collect();
+                bail!("the API server is not ready after {} s:\n{}", SERVING_DEADLINE.as_secs(), logs.join("\n"));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn check_alive(&mut self) -> Result<()> {
+        for process in &mut self.processes {
+            if let Some(code) = process.exit_code() {
+                bail!("{} ended with code {code}:\n{}", process.name(), process.log_tail());
+            }
+        }
+        Ok(())
+    }
+
+    async fn add_nodes(&mut self) -> Result<()> {
+        let nodes: Api<Node> = Api::all(self.client().await?);
+        for number in 1..=3 {
+            let node: Node = serde_json::from_value(serde_json::json!({
+                "metadata": {"name": format!("node-{number}"), "labels": {"kubernetes.io/os": "linux"}},
+                "status": {
+                    "allocatable": {"cpu": "10k", "memory": "10Ti", "pods": "100k"},
+                    "capacity": {"cpu": "10k", "memory": "10Ti", "pods": "100k"}
+                }
+            }))?;
+            nodes.create(&PostParams::default(), &node).await?;
+        }
+        let started = Instant::now();
+        loop {
+            self.check_alive()?;
+            let list = nodes.list(&Default::default()).await?;
+            let usable = |node: &Node| {
+                let tainted = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).is_some_and(|t| !t.is_empty());
+                let status = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+                !tainted && status.is_some_and(|c| c.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
+            };
+            if list.items.iter().all(usable) {
+                return Ok(());
+            }
+            if started.elapsed() > SERVING_DEADLINE {
+                let logs: Vec<String> = self.processes.iter().map(Process::log_tail).collect();
+                bail!("the nodes are not ready after {} s:\n{}", SERVING_DEADLINE.as_secs(), logs.join("\n"));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+async fn http_get(client: &Client, path: &str) -> Result<String> {
+    let request = http::Request::get(path).body(Vec::new())?;
+    Ok(client.request_text(request).await?)
+}
+
+fn fresh_dir() -> Result<PathBuf> {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let dir = std::env::temp_dir().join(format!("greenlight-cluster-{}-{number}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir)?;
+    Ok(dir)
+}
+
+/// Ports that were free a moment ago. All are held until all are known, so they differ.
+fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    let listeners: Vec<TcpListener> =
+        (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
+    let mut ports = [0; N];
+    for (port, listener) in ports.iter_mut().zip(&listeners) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
+}

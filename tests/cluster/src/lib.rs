@@ -1,0 +1,25 @@
+//! A real Kubernetes control plane on loopback, for tests and chores: etcd, kube-apiserver, kube-controller-manager and
+//! kube-scheduler as they are, and kwok for the kubelet's part. Several can run side by side; each lives in a folder of its
+//! own, and everything it started ends with it, also when the owner panics or is killed.
+
+mod audit;
+mod cluster;
+mod process;
+mod tools;
+
+pub use audit::{Audit, Request};
+pub use cluster::Cluster;
+pub use process::Process;
+pub use tools::{Tools, ensure};
+
+/// Annotation on a pod template that tells kwok how its pods behave; see `stages.yaml`. Without it they become ready at once.
+///
+/// * `late`: ready after five seconds
+/// * `hang`: the container never starts
+/// * `image`: ImagePullBackOff
+/// * `crash`: CrashLoopBackOff
+/// * `unready`: runs, but its readiness probe fails
+pub const BEHAVIOUR: &str = "test.greenlight.dev/behaviour";
+
+/// Annotation on a running pod: with the value `lost` it stops being ready, until the annotation goes.
+pub const READINESS: &str = "test.greenlight.dev/readiness";

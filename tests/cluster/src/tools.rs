@@ -1,0 +1,123 @@
+//! The pinned commands of the control plane, built once from Go modules.
+
+use std::fs::File;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+/// Kubernetes' version, which the binaries report and clients check.
+const KUBERNETES_VERSION: &str = "v1.36.3";
+
+/// Package to build, name of the binary that `go build` makes of it, and the name that we give it.
+const COMMANDS: [(&str, &str, &str); 6] = [
+    ("go.etcd.io/etcd/server/v3", "server", "etcd"),
+    ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver", "kube-apiserver"),
+    ("k8s.io/kubernetes/cmd/kube-controller-manager", "kube-controller-manager", "kube-controller-manager"),
+    ("k8s.io/kubernetes/cmd/kube-scheduler", "kube-scheduler", "kube-scheduler"),
+    ("k8s.io/kubernetes/cmd/kubectl", "kubectl", "kubectl"),
+    ("sigs.k8s.io/kwok/cmd/kwok", "kwok", "kwok"),
+];
+
+/// A folder with the built commands.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    dir: PathBuf,
+}
+
+impl Tools {
+    /// Path of one command.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+/// The commands, built if they are not in the cache. Progress goes to standard error; a cold build takes about six minutes
+/// on two cores, later calls nothing. Calls at the same time wait for the first.
+///
+/// The cache is `$GREENLIGHT_CACHE`, or `greenlight` in `$XDG_CACHE_HOME` or `~/.cache`, keyed by what is pinned.
+pub fn ensure() -> Result<Tools> {
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools");
+    let ldflags = format!("-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}");
+    let cache = cache_dir()?;
+    let dir = cache.join(format!("tools-{}", key(&module, &ldflags)?));
+    std::fs::create_dir_all(&dir)?;
+    let lock = File::create(dir.join("lock"))?;
+    if lock.try_lock().is_err() {
+        eprintln!("waiting for another process that builds the tools of the test cluster");
+        lock.lock()?;
+    }
+    let missing: Vec<_> = COMMANDS.iter().filter(|(_, _, name)| !dir.join(name).exists()).collect();
+    if missing.is_empty() {
+        return Ok(Tools { dir });
+    }
+    if Command::new("go").arg("version").stdout(Stdio::null()).status().is_err() {
+        bail!("the test cluster is built from source and needs Go 1.26 or later on the PATH: see https://go.dev/doc/install");
+    }
+    eprintln!("Building the control plane from its Go modules, once: {} tools, about 6 minutes on two cores.", missing.len());
+    let started = Instant::now();
+    for (step, (package, binary, name)) in missing.iter().enumerate() {
+        let label = format!("[{}/{}] {name}", step + 1, missing.len());
+        build(&module, package, &ldflags, &dir, &label)?;
+        if binary != name {
+            std::fs::rename(dir.join(binary), dir.join(name))?;
+        }
+    }
+    eprintln!("Built in {} s, kept in {}", started.elapsed().as_secs(), dir.display());
+    Ok(Tools { dir })
+}
+
+fn cache_dir() -> Result<PathBuf> {
+    let var = |name| std::env::var_os(name).map(PathBuf::from);
+    var("GREENLIGHT_CACHE")
+        .or_else(|| Some(var("XDG_CACHE_HOME")?.join("greenlight")))
+        .or_else(|| Some(var("HOME")?.join(".cache/greenlight")))
+        .context("set GREENLIGHT_CACHE or HOME: the built tools need a folder")
+}
+
+fn key(module: &Path, ldflags: &str) -> Result<String> {
+    let mut hash = Sha256::new();
+    for file in ["go.mod", "go.sum"] {
+        hash.update(std::fs::read(module.join(file))?);
+    }
+    hash.update(ldflags);
+    Ok(hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn build(module: &Path, package: &str, ldflags: &str, out: &Path, label: &str) -> Result<()> {
+    let terminal = std::io::stderr().is_terminal();
+    let log = out.join("build.log");
+    let started = Instant::now();
+    let mut child = Command::new("go")
+        .args(["build", "-trimpath", "-mod=readonly", "-ldflags", ldflags, "-o"])
+        .arg(out)
+        .arg(package)
+        .current_dir(module)
+        .env("CGO_ENABLED", "0")
+        .stdout(Stdio::null())
+        .stderr(File::create(&log)?)
+        .spawn()?;
+    let mut next_line = Duration::from_secs(15);
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        let elapsed = started.elapsed();
+        if terminal {
+            eprint!("\r{label}: building, {} s ", elapsed.as_secs());
+        } else if elapsed >= next_line {
+            eprintln!("{label}: building, {} s", elapsed.as_secs());
+            next_line += Duration::from_secs(30);
+        }
+        std::thread::sleep(Duration::from_millis(250));
+    };
+    if !status.success() {
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        bail!("go build {package} failed:\n{log}");
+    }
+    eprintln!("{}{label}: built in {} s    ", if terminal { "\r" } else { "" }, started.elapsed().as_secs());
+    Ok(())
+}
