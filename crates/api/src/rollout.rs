@@ -4,10 +4,12 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::crd::CustomResourceExt;
+use kube::core::{Expression, Selector};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::names::HASH_LABEL;
 use crate::{BlueGreenRolloutStatus, PodTemplate};
 
 /// A Deployment with a switch: every pod template gets a ReplicaSet of its own, a preview Service shows the new one, and a
@@ -171,6 +173,13 @@ impl BlueGreenRolloutSpec {
     /// `revisionHistoryLimit`, or its default.
     pub fn revision_history_limit(&self) -> i32 {
         self.revision_history_limit.unwrap_or(10)
+    }
+
+    /// The label selector of its pods, or of those of one revision, as text.
+    pub fn selector_of(&self, hash: Option<&str>) -> String {
+        let own = Selector::try_from(self.selector.clone()).unwrap_or_default();
+        let hash = hash.map(|hash| Expression::Equal(HASH_LABEL.to_owned(), hash.to_owned()));
+        own.into_iter().chain(hash).map(|expression| expression.to_string()).collect::<Vec<_>>().join(",")
     }
 
     /// The blue-green settings.

@@ -1,0 +1,78 @@
+//! May the next revision be promoted, and if not, what is it waiting for?
+
+use greenlight_api::{conditions, names};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::request::Asked;
+use crate::target::Target;
+use crate::world::{ReplicaSet, World};
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Gate {
+    /// It may be promoted as soon as it is fully available.
+    Open,
+    /// It waits.
+    Closed {
+        /// Reason of the condition.
+        reason: &'static str,
+        /// What it waits for, as it completes "revision 2 (image) is ready in preview and ...".
+        waits_for: String,
+        /// When that is over by itself.
+        until: Option<Timestamp>,
+    },
+}
+
+impl Gate {
+    /// Whether it is open.
+    pub fn is_open(&self) -> bool {
+        *self == Gate::Open
+    }
+}
+
+/// Checks the gate for the candidate. The first rule that applies decides.
+pub fn check(world: &World, target: &Target, candidate: &ReplicaSet, request: &Asked, now: Timestamp) -> Gate {
+    let spec = &world.rollout.spec;
+    let blue_green = spec.blue_green();
+    let closed = |reason, waits_for: String, until| Gate::Closed { reason, waits_for, until };
+
+    // Going back is never held up.
+    if target.rolled_back() {
+        return Gate::Open;
+    }
+    if spec.paused == Some(true) {
+        return closed(conditions::REASON_PAUSED, "is held back by spec.paused".into(), None);
+    }
+    // Nothing serves: there is nothing that a gate could protect.
+    if target.active.is_none() {
+        return Gate::Open;
+    }
+    // It served before, and is still up.
+    if candidate.annotation(names::RETURNED).is_some() {
+        return Gate::Open;
+    }
+    if request.promote {
+        return Gate::Open;
+    }
+    let seconds = blue_green.auto_promotion_seconds.unwrap_or(0);
+    if seconds > 0 {
+        let Some(ready_at) = preview_ready_at(candidate) else {
+            return closed(conditions::REASON_AWAITING_TIMER, format!("will be promoted {seconds} s later"), None);
+        };
+        let due = ready_at + SignedDuration::from_secs(seconds.into());
+        if now >= due {
+            return Gate::Open;
+        }
+        let clock = due.strftime("%H:%M:%S UTC");
+        return closed(conditions::REASON_AWAITING_TIMER, format!("will be promoted at {clock}"), Some(due));
+    }
+    if blue_green.auto_promotion_enabled() {
+        return Gate::Open;
+    }
+    closed(conditions::REASON_AWAITING_PROMOTION, "waits for promotion".into(), None)
+}
+
+/// When the preview of this set became available.
+pub fn preview_ready_at(set: &ReplicaSet) -> Option<Timestamp> {
+    set.annotation(names::PREVIEW_READY_AT)?.parse().ok()
+}

@@ -1,0 +1,102 @@
+//! The name of a template.
+//!
+//! The digest is of the template as the API server stored it, in canonical JSON: keys sorted, without nulls and without empty
+//! maps and lists. So it does not change with the operator's version, with a newer client library, or when a client writes
+//! out an empty field. A selector is the exception: in affinity an empty one selects everything and a missing one nothing,
+//! so these two are different templates. The hash is a short form of it, in the alphabet that Kubernetes uses for its own hashes.
+
+use std::fmt;
+
+use greenlight_api::PodTemplate;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+/// The letters and digits that Kubernetes uses in generated names: no vowels, so no words.
+const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+/// Ten characters hold 47 bits; Kubernetes' own hashes hold 32.
+const HASH_LENGTH: usize = 10;
+/// A pod's name is its set's name, cut to 58 characters, and five more; the hash must not be what is cut off.
+const MAX_SET_NAME: usize = 57;
+
+/// Digest of a pod template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest(String);
+
+impl Digest {
+    /// The digest of a template.
+    pub fn of(template: &PodTemplate) -> Digest {
+        let mut canonical = String::new();
+        write_canonical(&Value::Object(template.0.clone()), &mut canonical);
+        Digest(hex(&Sha256::digest(canonical)))
+    }
+
+    /// Hexadecimal, as it stands in the annotation of a ReplicaSet.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The hash for this digest. `collision` is 0 unless another template already has the hash of a smaller number.
+    pub fn hash(&self, collision: u32) -> String {
+        let digest = Sha256::digest(format!("{}/{collision}", self.0));
+        digest.iter().take(HASH_LENGTH).map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect()
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of the ReplicaSet of this hash.
+pub fn set_name(rollout: &str, hash: &str) -> String {
+    let room = MAX_SET_NAME - hash.len() - 1;
+    let stem = rollout.get(..room).unwrap_or(rollout).trim_end_matches(['-', '.']);
+    format!("{stem}-{hash}")
+}
+
+/// Whether a pod of this name belongs to the ReplicaSet of this name.
+pub fn is_pod_of(pod: &str, set: &str) -> bool {
+    pod.strip_prefix(set).and_then(|rest| rest.strip_prefix('-')).is_some_and(|suffix| !suffix.contains('-'))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn write_canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<_> = map.keys().filter(|key| !is_absent(key, &map[*key])).collect();
+            keys.sort_unstable();
+            out.push('{');
+            for key in keys {
+                out.push_str(&Value::from(key.as_str()).to_string());
+                out.push(':');
+                write_canonical(&map[key], out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for item in items {
+                write_canonical(item, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+}
+
+/// Nulls, empty lists, and maps with nothing but such in them.
+fn is_absent(key: &str, value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(_) if key == "labelSelector" || key == "namespaceSelector" => false,
+        Value::Object(map) => map.iter().all(|(key, value)| is_absent(key, value)),
+        _ => false,
+    }
+}

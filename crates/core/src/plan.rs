@@ -1,0 +1,341 @@
+//! From the world to a plan.
+
+use std::collections::BTreeMap;
+
+use greenlight_api::{BlueGreenRolloutStatus, Progress, Rejection, names};
+use jiff::Timestamp;
+
+use crate::actions::{Action, Change, Plan, Watches};
+use crate::gate::{self, Gate};
+use crate::request::{self, Asked};
+use crate::scale::{self, Size};
+use crate::stall::Stall;
+use crate::status::{self, Findings};
+use crate::switch::{self, Proof};
+use crate::target::{self, Target};
+use crate::world::{ReplicaSet, World};
+use crate::{events, hash, history, leave, pods, progress, retire, stall};
+
+/// Decides what to do next. Pure: the same world at the same time gives the same plan.
+pub fn plan(world: &World, now: Timestamp) -> Plan {
+    if world.rollout.deleting {
+        return idle_plan(leave::actions(world), world);
+    }
+    let asked = target::asked(world);
+    let standing = asked.and_then(ReplicaSet::rejection);
+    let before = Target::read(world, asked, standing.clone());
+    let request = request::read(world, asked, before.active, now);
+    let rejection = if request.retry {
+        None
+    } else {
+        request.reject.clone().or(standing).or_else(|| gave_up(world, &before, &request, now))
+    };
+    let target = Target::read(world, asked, rejection);
+    let round = Round::new(world, &target, &request, now);
+
+    // Each step waits for the one before: after its actions the world is observed again.
+    let steps: [&dyn Fn() -> Vec<Action>; 6] = [
+        &|| round.note_decisions(),
+        &|| round.create(),
+        &|| round.shape_wanted_sets(),
+        &|| round.move_preview(),
+        &|| round.move_active(),
+        &|| round.retire_and_prune(),
+    ];
+    let actions = steps.into_iter().map(|step| step()).find(|actions| !actions.is_empty()).unwrap_or_default();
+    round.conclude(actions)
+}
+
+/// A plan without a status to publish.
+fn idle_plan(actions: Vec<Action>, world: &World) -> Plan {
+    Plan {
+        actions,
+        status: world.rollout.status.clone().unwrap_or_default(),
+        events: Vec::new(),
+        publish_at: None,
+        watches: Watches::default(),
+        next: None,
+    }
+}
+
+/// `progressDeadlineAbort`: the rejection of a candidate that made no progress, if there is something to go back to.
+fn gave_up(world: &World, target: &Target, request: &Asked, now: Timestamp) -> Option<Rejection> {
+    if world.rollout.spec.progress_deadline_abort != Some(true) {
+        return None;
+    }
+    let candidate = target.candidate()?;
+    target::fallback(world, candidate, target.active, None)?;
+    let gate = gate::check(world, target, candidate, request, now);
+    let size = scale::candidate(world, target, candidate, gate.is_open());
+    if candidate.replicas == size.replicas && candidate.is_available(size.replicas) {
+        return None;
+    }
+    let progress = progress::read(world.rollout.status.as_ref(), candidate, now);
+    if now < progress::deadline(world, &progress) {
+        return None;
+    }
+    let seconds = world.rollout.spec.progress_deadline_seconds();
+    let cause = pods::cause(world, candidate).map(|cause| format!(" ({cause})")).unwrap_or_default();
+    let reason = format!("no progress for {seconds} s{cause}");
+    Some(Rejection { by: names::FIELD_MANAGER.to_owned(), at: now, reason, to: None })
+}
+
+/// One round of planning, with what its steps share.
+struct Round<'a> {
+    world: &'a World,
+    target: &'a Target<'a>,
+    request: &'a Asked,
+    now: Timestamp,
+    gate: Option<Gate>,
+    /// What the candidate should have.
+    candidate_size: Option<Size>,
+    proof: Proof,
+    services_stall: Option<Stall>,
+}
+
+impl<'a> Round<'a> {
+    fn new(world: &'a World, target: &'a Target<'a>, request: &'a Asked, now: Timestamp) -> Round<'a> {
+        let candidate = target.candidate();
+        let gate = candidate.map(|candidate| gate::check(world, target, candidate, request, now));
+        let open = gate.as_ref().is_some_and(Gate::is_open);
+        let candidate_size = candidate.map(|candidate| scale::candidate(world, target, candidate, open));
+        let proof = switch::proof(world, target, now);
+        Round { world, target, request, now, gate, candidate_size, proof, services_stall: stall::services(world) }
+    }
+
+    /// What protects and what was decided, before anything is done about it.
+    fn note_decisions(&self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if !self.world.rollout.finalizers.iter().any(|finalizer| finalizer == names::SERVICES_FINALIZER) {
+            actions.push(Action::HoldServices);
+        }
+        if let Some(request) = &self.request.completed {
+            actions.push(Action::CompleteRequest { value: request.to_value() });
+        }
+        for set in target::living(self.world) {
+            let mut change = Change::default();
+            if !self.target.is_asked(set) {
+                change.unset(set, names::REJECTED);
+            } else {
+                match &self.target.rejection {
+                    Some(rejection) if set.rejection().as_ref() != Some(rejection) => {
+                        let value = serde_json::to_string(rejection).expect("a rejection has only strings in it");
+                        change.set(names::REJECTED, value);
+                    }
+                    Some(_) => {}
+                    None => self.asked_for_again(set, &mut change),
+                }
+                if set.digest.is_empty() {
+                    change.set(names::TEMPLATE_DIGEST, &self.world.rollout.template.digest);
+                }
+            }
+            push_change(&mut actions, set, change);
+        }
+        actions
+    }
+
+    /// The asked-for set gets the highest number when the spec comes back to it or its rejection is taken back, and takes
+    /// note of the request that stood by then.
+    fn asked_for_again(&self, set: &ReplicaSet, change: &mut Change) {
+        let newest = self.world.sets.iter().map(ReplicaSet::revision).max().unwrap_or(0);
+        let comes_back = set.revision() < newest || set.revision() == 0;
+        if !comes_back && !self.request.retry {
+            return;
+        }
+        if comes_back {
+            change.set(names::REVISION, newest + 1);
+        }
+        change.unset(set, names::REJECTED);
+        change.unset(set, names::PREVIEW_READY_AT);
+        match &self.world.rollout.request {
+            Some(request) => change.set(names::SEEN_REQUEST, request),
+            None => change.unset(set, names::SEEN_REQUEST),
+        }
+        let still_up = set.replicas > 0 && set.promoted_at().is_some() && !self.target.is_active(set);
+        if still_up {
+            change.set(names::RETURNED, true);
+        } else {
+            change.unset(set, names::RETURNED);
+        }
+    }
+
+    fn create(&self) -> Vec<Action> {
+        let refused = stall::template(self.world).is_some();
+        let retry_due = self.world.refused.as_ref().is_none_or(|refused| self.now >= refused.retry_at);
+        if self.target.asked.is_some() || (refused && !retry_due) {
+            return Vec::new();
+        }
+        let template = &self.world.rollout.template;
+        let taken = |hash: &String| self.world.sets.iter().any(|set| set.hash == *hash);
+        let hash = (0..).map(|n| template.digest.hash(n)).find(|hash| !taken(hash)).expect("some hash is free");
+        let revision = self.world.sets.iter().map(ReplicaSet::revision).max().unwrap_or(0) + 1;
+        let size = scale::new(self.world, self.target);
+        let mut annotations = BTreeMap::from([
+            (names::TEMPLATE_DIGEST, template.digest.to_string()),
+            (names::REVISION, revision.to_string()),
+            (names::DESIRED_REPLICAS, size.desired.to_string()),
+            (names::SCALED_AT, self.now.to_string()),
+        ]);
+        annotations.extend(self.world.rollout.request.clone().map(|request| (names::SEEN_REQUEST, request)));
+        let event = events::revision_created(revision, &hash, &template.image);
+        let create = Action::CreateReplicaSet {
+            name: hash::set_name(&self.world.rollout.name, &hash),
+            hash,
+            digest: template.digest.to_string(),
+            replicas: size.replicas,
+            annotations,
+        };
+        vec![create, Action::Record(event)]
+    }
+
+    /// Sizes and marks of the active set and of the candidate.
+    fn shape_wanted_sets(&self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Some(active) = self.target.active.filter(|active| !active.deleting) {
+            let mut change = self.wanted(active, scale::active(self.world, self.target, active));
+            if active.promoted_at().is_none() {
+                change.set(names::PROMOTED_AT, self.now);
+            }
+            push_change(&mut actions, active, change);
+        }
+        if let (Some(candidate), Some(size)) = (self.target.candidate(), self.candidate_size) {
+            let mut change = self.wanted(candidate, size);
+            let timed = self.world.rollout.spec.blue_green().auto_promotion_seconds.is_some_and(|seconds| seconds > 0);
+            let ready = candidate.replicas == size.replicas && candidate.is_available(size.replicas);
+            if timed && ready && gate::preview_ready_at(candidate).is_none() {
+                change.set(names::PREVIEW_READY_AT, self.now);
+            }
+            push_change(&mut actions, candidate, change);
+        }
+        actions
+    }
+
+    /// What makes a set one that is wanted: alive, at this size.
+    fn wanted(&self, set: &ReplicaSet, size: Size) -> Change {
+        let mut change = Change::default();
+        if set.replicas != size.replicas {
+            change.replicas = Some(size.replicas);
+            change.set(names::SCALED_AT, self.now);
+        }
+        if set.annotation(names::DESIRED_REPLICAS) != Some(&size.desired.to_string()) {
+            change.set(names::DESIRED_REPLICAS, size.desired);
+        }
+        let min_ready_seconds = self.world.rollout.spec.min_ready_seconds();
+        if set.min_ready_seconds != min_ready_seconds {
+            change.min_ready_seconds = Some(min_ready_seconds);
+        }
+        retire::revive(set, &mut change);
+        change
+    }
+
+    fn move_preview(&self) -> Vec<Action> {
+        if self.services_stall.is_some() {
+            return Vec::new();
+        }
+        let preview = switch::preview(self.world, self.target, self.candidate_size.map(|size| size.replicas));
+        preview.into_iter().chain(switch::release_unnamed(self.world)).collect()
+    }
+
+    fn move_active(&self) -> Vec<Action> {
+        if self.services_stall.is_some() {
+            return Vec::new();
+        }
+        let open = self.gate.as_ref().is_some_and(Gate::is_open);
+        let next = match (self.target.candidate(), self.candidate_size) {
+            (Some(candidate), Some(size)) if open => Some((candidate, size.replicas)),
+            _ => None,
+        };
+        // Without a way forward, the active Service at least selects what is active.
+        let step = |(set, wanted)| switch::active(self.world, self.target, set, wanted, self.now);
+        let forward = next.and_then(step);
+        let restore = || self.target.active.filter(|_| !self.target.active_selected).map(|set| (set, set.replicas));
+        forward.or_else(|| restore().and_then(step)).into_iter().collect()
+    }
+
+    fn retire_and_prune(&self) -> Vec<Action> {
+        if self.services_stall.is_some() {
+            return Vec::new();
+        }
+        let mut actions = Vec::new();
+        for set in target::living(self.world) {
+            if !self.target.is_active(set) && !self.target.is_desired(set) {
+                push_change(&mut actions, set, retire::mark(self.world, self.target, set, &self.proof, self.now));
+            }
+        }
+        actions.extend(history::prune(self.world, self.target));
+        actions
+    }
+
+    /// The set that should be available and is not, and how many pods it should have.
+    fn unavailable(&self) -> Option<&'a ReplicaSet> {
+        let set = self.target.desired?;
+        let wanted = self.wanted_pods();
+        (set.replicas != wanted || !set.is_available(wanted)).then_some(set)
+    }
+
+    fn wanted_pods(&self) -> i32 {
+        match (self.candidate_size, self.target.active) {
+            (Some(size), _) => size.replicas,
+            (None, Some(active)) => scale::active(self.world, self.target, active).replicas,
+            (None, None) => 0,
+        }
+    }
+
+    fn conclude(&self, actions: Vec<Action>) -> Plan {
+        let progress =
+            self.unavailable().map(|set| progress::read(self.world.rollout.status.as_ref(), set, self.now));
+        let template_stall = stall::template(self.world).filter(|_| self.target.asked.is_none());
+        let findings = Findings {
+            target: self.target,
+            gate: self.gate.clone(),
+            wanted: self.wanted_pods(),
+            proof: self.proof.clone(),
+            request: self.request,
+            stall: self.services_stall.clone().or(template_stall),
+            progress: progress.clone(),
+        };
+        let status = status::compose(self.world, &findings, self.now);
+        let publish_at = status::publish_at(self.world, &status, self.target.active, self.now);
+        let look_at_pods = progress.as_ref().zip(self.unavailable()).map(|(progress, set)| {
+            let at = if set.failure.is_some() { self.now } else { pods::look_at(set, progress.since) };
+            (at, set.hash.clone())
+        });
+        let watches = Watches {
+            endpoints: match self.proof {
+                Proof::Missing(_) => [self.world.rollout.spec.blue_green().active_service.clone()].into(),
+                _ => Default::default(),
+            },
+            pods: look_at_pods.clone().filter(|(at, _)| self.now >= *at).map(|(_, hash)| hash),
+        };
+        let next = self.next(progress.as_ref(), publish_at, look_at_pods.map(|(at, _)| at));
+        let events = self.events(&status);
+        Plan { actions, status, events, publish_at, watches, next }
+    }
+
+    fn events(&self, status: &BlueGreenRolloutStatus) -> Vec<events::Event> {
+        events::between(self.world.rollout.status.as_ref(), status)
+    }
+
+    /// The next moment at which the plan could be another one without any change of the world.
+    fn next(
+        &self,
+        progress: Option<&Progress>,
+        publish_at: Option<Timestamp>,
+        look_at_pods: Option<Timestamp>,
+    ) -> Option<Timestamp> {
+        let gate = match &self.gate {
+            Some(Gate::Closed { until, .. }) => *until,
+            _ => None,
+        };
+        let deadline = progress.map(|progress| progress::deadline(self.world, progress));
+        let refused = self.world.refused.as_ref().filter(|_| self.target.asked.is_none()).map(|refused| refused.retry_at);
+        [gate, deadline, publish_at, look_at_pods, refused].into_iter().flatten().filter(|at| *at > self.now).min()
+    }
+}
+
+fn push_change(actions: &mut Vec<Action>, set: &ReplicaSet, change: Change) {
+    if !change.is_empty() {
+        let (name, resource_version) = (set.name.clone(), set.resource_version.clone());
+        actions.push(Action::ChangeReplicaSet { name, resource_version, change });
+    }
+}

@@ -1,0 +1,31 @@
+//! Why the pods of a set do not become available, in their own words.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::world::{ReplicaSet, World};
+
+/// Pods that start normally are not looked at: only after so long a set's pods are watched.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(5);
+
+/// When to start to look at the pods of a set that is not available.
+pub fn look_at(set: &ReplicaSet, since: Timestamp) -> Timestamp {
+    since.max(set.scaled_at()) + PATIENCE
+}
+
+/// The cause, if one is known: `pod web-…-x2k9d: ImagePullBackOff: …`.
+pub fn cause(world: &World, set: &ReplicaSet) -> Option<String> {
+    if let Some(failure) = &set.failure {
+        return Some(failure.clone());
+    }
+    let stuck = world.pods.iter().flatten().filter(|pod| !pod.ready);
+    // The pod that says most: one with a reason, and words to it, before one that is merely not ready.
+    let pod = stuck.max_by_key(|pod| (!pod.reason.is_empty(), !pod.message.is_empty(), std::cmp::Reverse(&pod.name)))?;
+    let mut text = format!("pod {}", pod.name);
+    for part in [&pod.reason, &pod.message] {
+        if !part.is_empty() {
+            text.push_str(": ");
+            text.push_str(part);
+        }
+    }
+    Some(text)
+}

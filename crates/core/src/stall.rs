@@ -1,0 +1,78 @@
+//! What is wrong that only somebody outside can mend. Each heals by itself as soon as it is mended.
+
+use std::collections::BTreeMap;
+
+use greenlight_api::{conditions, names};
+
+use crate::world::{Service, World};
+
+/// A reason to stand still.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stall {
+    /// Reason of the condition.
+    pub reason: &'static str,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+/// What keeps the Services from being moved, if anything does. Production stays where it is meanwhile.
+pub fn services(world: &World) -> Option<Stall> {
+    let named = || world.rollout.spec.blue_green().services();
+    named()
+        .find_map(|name| missing(world, name))
+        .or_else(|| named().find_map(|name| claimed(world, name)))
+        .or_else(|| named().find_map(|name| mismatched(world, name)))
+}
+
+/// What keeps the ReplicaSet of the asked-for template from being created, if anything does.
+pub fn template(world: &World) -> Option<Stall> {
+    let refused = world.refused.as_ref().filter(|refused| refused.digest == world.rollout.template.digest.as_str())?;
+    let message = format!("the API server refuses pods of spec.template: {}", refused.message);
+    Some(Stall { reason: conditions::REASON_TEMPLATE_REFUSED, message })
+}
+
+fn missing(world: &World, name: &str) -> Option<Stall> {
+    let message = format!("Service {name} does not exist in namespace {}. Create it", world.rollout.namespace);
+    (!world.services.contains_key(name)).then_some(Stall { reason: conditions::REASON_SERVICE_MISSING, message })
+}
+
+/// A Service belongs to the rollout whose mark it carries, as long as that one names it; without a mark, to the oldest.
+fn claimed(world: &World, name: &str) -> Option<Stall> {
+    let service = world.services.get(name)?;
+    let rivals = || world.rivals.iter().filter(|rival| rival.services.iter().any(|named| named == name));
+    let marked = service.managed_by.as_ref();
+    let owner = rivals().find(|rival| marked == Some(&rival.name)).or_else(|| {
+        let unmarked = marked != Some(&world.rollout.name);
+        let us = (world.rollout.created, &world.rollout.name);
+        rivals().filter(|rival| unmarked && (rival.created, &rival.name) < us).min_by_key(|rival| rival.created)
+    })?;
+    let message = format!(
+        "Service {name} is moved by rollout {} already. Give this rollout a Service of its own",
+        owner.name
+    );
+    Some(Stall { reason: conditions::REASON_SERVICE_CLAIMED, message })
+}
+
+fn mismatched(world: &World, name: &str) -> Option<Stall> {
+    let service = world.services.get(name)?;
+    let stall = |message| Some(Stall { reason: conditions::REASON_SERVICE_MISMATCH, message });
+    let wanted = own_selector(service);
+    if wanted.is_empty() {
+        return stall(format!("Service {name} has no selector. Give it labels of spec.template"));
+    }
+    let labels = &world.rollout.template.labels;
+    let missing: Vec<String> =
+        wanted.iter().filter(|(key, value)| labels.get(**key) != Some(value)).map(|(k, v)| format!("{k}={v}")).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    stall(format!(
+        "Service {name} selects {}, which spec.template does not carry, so it would have no endpoints. Change either",
+        missing.join(", ")
+    ))
+}
+
+/// What the Service's owner wrote, without our hash.
+fn own_selector(service: &Service) -> BTreeMap<&str, &String> {
+    service.selector.iter().filter(|(key, _)| *key != names::HASH_LABEL).map(|(k, v)| (k.as_str(), v)).collect()
+}

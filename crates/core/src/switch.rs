@@ -1,0 +1,129 @@
+//! Moving the Services, and proving that traffic followed.
+//!
+//! The active Service moves in three steps, each a write or a read of its own:
+//!
+//! 1. *claim*: the set is marked as promoted, with the resourceVersion it was read at. The answer is the set as the API server
+//!    has it at that moment, and whoever still holds an older picture of it (another operator about to scale it down) can
+//!    no longer write to it;
+//! 2. *move*: if that answer says that all pods are available, the selector is patched, with the Service's resourceVersion, so
+//!    a change by somebody else in between is a conflict and not a loss;
+//! 3. *proof*: the Service's EndpointSlices are watched until every ready endpoint is a pod of the set, and there are enough.
+
+use greenlight_api::names;
+use jiff::Timestamp;
+
+use crate::actions::{Action, Change};
+use crate::hash::is_pod_of;
+use crate::target::{self, Target};
+use crate::world::{ReplicaSet, Service, World};
+
+/// The next write on the way of the active Service to this set, or `None` if it is there or may not go there yet.
+pub fn active(world: &World, target: &Target, set: &ReplicaSet, wanted: i32, now: Timestamp) -> Option<Action> {
+    let service = world.services.get(&world.rollout.spec.blue_green().active_service)?;
+    if service.deleting || service.hash() == Some(&set.hash) {
+        return None;
+    }
+    // Putting back a hash that somebody took out is not a move: any pod of that set is better than a mix of all.
+    let was_there = world.rollout.status.as_ref().is_some_and(|status| status.active_revision == set.hash);
+    let restores = !target.active_selected && target.is_active(set) && was_there;
+    let available = if restores { set.available > 0 } else { set.replicas == wanted && set.is_available(wanted) };
+    if !available {
+        return None;
+    }
+    if !set.live {
+        return Some(claim(set, now));
+    }
+    Some(point(service, Some(&set.hash)))
+}
+
+/// The move of the preview Service, if it has to.
+///
+/// It shows the candidate once that is available at its preview size. Until then it keeps what it had; when there is no
+/// candidate, it shows what is active.
+pub fn preview(world: &World, target: &Target, gate_size: Option<i32>) -> Option<Action> {
+    let service = world.services.get(world.rollout.spec.blue_green().preview_service.as_deref()?)?;
+    if service.deleting {
+        return None;
+    }
+    let shown = service.hash();
+    let candidate = target.candidate().filter(|_| !target.rolled_back());
+    let hash = match (candidate, gate_size) {
+        (Some(candidate), Some(size)) if candidate.is_available(size.min(candidate.replicas)) && size > 0 => {
+            Some(&candidate.hash)
+        }
+        // Showing a preview that was superseded, or that lost pods, is better than jumping to production and back.
+        (Some(_), _) if shown.is_some_and(|hash| is_up(world, target, hash)) => return None,
+        _ => target.active.filter(|_| target.active_selected).map(|active| &active.hash),
+    }?;
+    (shown != Some(hash)).then(|| point(service, Some(hash)))
+}
+
+fn is_up(world: &World, target: &Target, hash: &str) -> bool {
+    target::living(world).any(|set| {
+        let rejected = target.rejection.is_some() && target.is_asked(set);
+        set.hash == hash && set.replicas > 0 && !set.retired() && !rejected
+    })
+}
+
+/// Services that carry this rollout's mark but are not named by its spec any more: the hash goes out again.
+pub fn release_unnamed(world: &World) -> impl Iterator<Item = Action> {
+    let named: Vec<&str> = world.rollout.spec.blue_green().services().collect();
+    world
+        .services
+        .values()
+        .filter(move |service| {
+            service.managed_by.as_ref() == Some(&world.rollout.name) && !named.contains(&service.name.as_str())
+        })
+        .map(|service| point(service, None))
+}
+
+/// Points a Service at a hash, or at none.
+pub fn point(service: &Service, hash: Option<&str>) -> Action {
+    Action::PointService {
+        name: service.name.clone(),
+        resource_version: service.resource_version.clone(),
+        hash: hash.map(str::to_owned),
+    }
+}
+
+fn claim(set: &ReplicaSet, now: Timestamp) -> Action {
+    let mut change = Change::default();
+    change.set(names::PROMOTED_AT, now);
+    Action::ChangeReplicaSet { name: set.name.clone(), resource_version: set.resource_version.clone(), change }
+}
+
+/// How far the proof of the last move is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Proof {
+    /// All ready endpoints are pods of the active set, and there are enough of them; since when that is known.
+    Proven(Timestamp),
+    /// Not yet, and what is missing.
+    Missing(String),
+    /// There is no active set, or the active Service does not select it.
+    Nothing,
+}
+
+/// Reads the proof: from the status if it was noted for this very move, else from the endpoints.
+pub fn proof(world: &World, target: &Target, now: Timestamp) -> Proof {
+    let Some(active) = target.active.filter(|_| target.active_selected) else { return Proof::Nothing };
+    let switch = world.rollout.status.as_ref().and_then(|status| status.switch.as_ref());
+    let noted = switch.filter(|switch| switch.to == active.hash && Some(switch.switched_at) == active.promoted_at());
+    if let Some(proven_at) = noted.and_then(|switch| switch.proven_at) {
+        return Proof::Proven(proven_at);
+    }
+    let service = &world.rollout.spec.blue_green().active_service;
+    let Some(endpoints) = world.endpoints.get(service) else {
+        return Proof::Missing(format!("reading the endpoints of Service {service}"));
+    };
+    let ready = || endpoints.iter().filter(|endpoint| endpoint.ready);
+    let ours = ready().filter(|endpoint| is_pod_of(&endpoint.pod, &active.name)).count();
+    let others = ready().count() - ours;
+    if others > 0 {
+        return Proof::Missing(format!("Service {service} still has {others} ready endpoints of other pods"));
+    }
+    let enough = usize::try_from(active.replicas).unwrap_or(0);
+    if ours < enough {
+        return Proof::Missing(format!("Service {service} has {ours} of {enough} ready endpoints of the new pods"));
+    }
+    Proof::Proven(now)
+}
