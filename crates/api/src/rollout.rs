@@ -1,5 +1,4 @@
 //! The spec: Argo Rollouts' blue-green fields, with its names and its defaults.
-#![allow(unreachable_pub)] // what KubeSchema derives is public in a private scope
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;

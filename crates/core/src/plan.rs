@@ -300,11 +300,11 @@ impl<'a> Round<'a> {
             let at = if set.failure.is_some() { self.now } else { pods::look_at(set, progress.since) };
             (at, set.hash.clone())
         });
+        // Until the proof stands in the status, the endpoints are what it rests on.
+        let to_prove = self.target.active.filter(|_| self.target.active_selected);
+        let to_prove = to_prove.filter(|active| switch::noted(self.world, active).is_none());
         let watches = Watches {
-            endpoints: match self.proof {
-                Proof::Missing(_) => [self.world.rollout.spec.blue_green().active_service.clone()].into(),
-                _ => Default::default(),
-            },
+            endpoints: to_prove.iter().map(|_| self.world.rollout.spec.blue_green().active_service.clone()).collect(),
             pods: look_at_pods.clone().filter(|(at, _)| self.now >= *at).map(|(_, hash)| hash),
         };
         let next = self.next(progress.as_ref(), publish_at, look_at_pods.map(|(at, _)| at));

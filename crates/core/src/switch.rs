@@ -103,12 +103,17 @@ pub enum Proof {
     Nothing,
 }
 
+/// When the last move was proven, if the status has noted it for this very move.
+pub fn noted(world: &World, active: &ReplicaSet) -> Option<Timestamp> {
+    let switch = world.rollout.status.as_ref()?.switch.as_ref()?;
+    let same = switch.to == active.hash && Some(switch.switched_at) == active.promoted_at();
+    switch.proven_at.filter(|_| same)
+}
+
 /// Reads the proof: from the status if it was noted for this very move, else from the endpoints.
 pub fn proof(world: &World, target: &Target, now: Timestamp) -> Proof {
     let Some(active) = target.active.filter(|_| target.active_selected) else { return Proof::Nothing };
-    let switch = world.rollout.status.as_ref().and_then(|status| status.switch.as_ref());
-    let noted = switch.filter(|switch| switch.to == active.hash && Some(switch.switched_at) == active.promoted_at());
-    if let Some(proven_at) = noted.and_then(|switch| switch.proven_at) {
+    if let Some(proven_at) = noted(world, active) {
         return Proof::Proven(proven_at);
     }
     let service = &world.rollout.spec.blue_green().active_service;

@@ -1,5 +1,56 @@
-fn main() {
-    for crd in greenlight_api::crds() {
-        print!("{}", serde_saphyr::to_string(&crd).unwrap());
+//! The operator: it watches, observes, carries out what `greenlight-core` plans, and publishes. It holds no decision.
+
+mod cache;
+mod controller;
+mod error;
+mod events;
+mod execute;
+mod feed;
+mod metrics;
+mod on_demand;
+mod options;
+mod queue;
+mod rollouts;
+mod scale_down;
+mod server;
+mod views;
+mod world;
+
+use std::io::IsTerminal;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use options::{Command, Options};
+use tracing_subscriber::EnvFilter;
+
+// Many small, short-lived allocations per event: this keeps the resident size from creeping up.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> Result<()> {
+    match Options::parse().command {
+        Command::Crd => {
+            for crd in greenlight_api::crds() {
+                println!("---\n{}", serde_saphyr::to_string(&crd)?.trim_end());
+            }
+            Ok(())
+        }
+        Command::Controller(options) => {
+            log_to_stderr(&options.log)?;
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            runtime.block_on(controller::run(options))
+        }
     }
+}
+
+/// Text for people, JSON for machines.
+fn log_to_stderr(filter: &str) -> Result<()> {
+    let filter = EnvFilter::try_new(filter).context("--log: write a level (info), or target=level pairs")?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        log.init();
+    } else {
+        log.json().flatten_event(true).init();
+    }
+    Ok(())
 }

@@ -1,0 +1,172 @@
+//! The newest known state of each object, whoever brought it: the watch, or the answer to a write of our own. So a reconcile
+//! sees what it wrote, and does not act twice on what it already changed.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+/// Namespace and name of an object; of which kind, the cache knows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl Key {
+    /// Another name in the same namespace.
+    pub fn sibling(&self, name: &str) -> Key {
+        Key { namespace: self.namespace.clone(), name: name.to_owned() }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What can be kept.
+pub trait Cached {
+    /// Its key.
+    fn key(&self) -> Key;
+    /// Its resourceVersion.
+    fn resource_version(&self) -> &str;
+    /// What it can be looked up by, besides its key.
+    fn groups(&self) -> Vec<Key>;
+}
+
+type Listener<T> = Box<dyn Fn(&T) + Send + Sync>;
+
+/// Objects of one kind.
+pub struct Cache<T> {
+    state: RwLock<State<T>>,
+    listeners: RwLock<Vec<Listener<T>>>,
+}
+
+struct State<T> {
+    objects: HashMap<Key, Entry<T>>,
+    groups: HashMap<Key, BTreeSet<Key>>,
+    /// Versions of objects that are gone, so that a late answer to a write does not bring them back.
+    gone: HashMap<Key, (u64, Instant)>,
+}
+
+struct Entry<T> {
+    object: Arc<T>,
+    put_at: Instant,
+}
+
+/// How long an answer may be late.
+const GONE_FOR: Duration = Duration::from_secs(60);
+
+impl<T: Cached> Default for Cache<T> {
+    fn default() -> Self {
+        let state = State { objects: HashMap::new(), groups: HashMap::new(), gone: HashMap::new() };
+        Cache { state: RwLock::new(state), listeners: RwLock::default() }
+    }
+}
+
+impl<T: Cached> Cache<T> {
+    /// Calls `listener` with every object that changes: as it was, if it was there, and as it is.
+    pub fn listen(&self, listener: impl Fn(&T) + Send + Sync + 'static) {
+        self.listeners.write().expect("no panic while locked").push(Box::new(listener));
+    }
+
+    /// Keeps this object, unless a newer state is known.
+    pub fn put(&self, object: T) {
+        let object = Arc::new(object);
+        let key = object.key();
+        let version = version(object.resource_version());
+        let before = {
+            let mut state = self.state.write().expect("no panic while locked");
+            if let Some((gone, _)) = state.gone.get(&key) {
+                if version <= *gone {
+                    return;
+                }
+                state.gone.remove(&key);
+            }
+            if state.objects.get(&key).is_some_and(|entry| version <= self::version(entry.object.resource_version())) {
+                return;
+            }
+            let before = state.take(&key);
+            for group in object.groups() {
+                state.groups.entry(group).or_default().insert(key.clone());
+            }
+            state.objects.insert(key, Entry { object: object.clone(), put_at: Instant::now() });
+            before
+        };
+        before.iter().for_each(|before| self.tell(before));
+        self.tell(&object);
+    }
+
+    /// Forgets the object of this key, unless a state newer than this version is known.
+    pub fn remove(&self, key: &Key, resource_version: &str) {
+        let version = version(resource_version);
+        let before = {
+            let mut state = self.state.write().expect("no panic while locked");
+            if state.objects.get(key).is_some_and(|entry| self::version(entry.object.resource_version()) > version) {
+                return;
+            }
+            let now = Instant::now();
+            state.gone.retain(|_, (_, since)| now.duration_since(*since) < GONE_FOR);
+            state.gone.insert(key.clone(), (version, now));
+            state.take(key)
+        };
+        before.iter().for_each(|before| self.tell(before));
+    }
+
+    /// Forgets what was last put before `since` and is not in `seen`: a new list did not show it any more.
+    pub fn retain(&self, seen: &BTreeSet<Key>, since: Instant) {
+        let gone: Vec<Arc<T>> = {
+            let mut state = self.state.write().expect("no panic while locked");
+            let stale = |(key, entry): (&Key, &Entry<T>)| (entry.put_at < since && !seen.contains(key)).then(|| key.clone());
+            let keys: Vec<Key> = state.objects.iter().filter_map(stale).collect();
+            keys.iter().filter_map(|key| state.take(key)).collect()
+        };
+        gone.iter().for_each(|object| self.tell(object));
+    }
+
+    /// The object of this key.
+    pub fn get(&self, key: &Key) -> Option<Arc<T>> {
+        let state = self.state.read().expect("no panic while locked");
+        state.objects.get(key).map(|entry| entry.object.clone())
+    }
+
+    /// The objects of this group.
+    pub fn group(&self, group: &Key) -> Vec<Arc<T>> {
+        let state = self.state.read().expect("no panic while locked");
+        let keys = state.groups.get(group).into_iter().flatten();
+        keys.filter_map(|key| state.objects.get(key)).map(|entry| entry.object.clone()).collect()
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.state.read().expect("no panic while locked").objects.len()
+    }
+
+    fn tell(&self, object: &T) {
+        self.listeners.read().expect("no panic while locked").iter().for_each(|listener| listener(object));
+    }
+}
+
+impl<T: Cached> State<T> {
+    fn take(&mut self, key: &Key) -> Option<Arc<T>> {
+        let entry = self.objects.remove(key)?;
+        for group in entry.object.groups() {
+            if let Some(members) = self.groups.get_mut(&group) {
+                members.remove(key);
+                if members.is_empty() {
+                    self.groups.remove(&group);
+                }
+            }
+        }
+        Some(entry.object)
+    }
+}
+
+/// Kubernetes promises that the versions of one kind can be compared as numbers.
+fn version(resource_version: &str) -> u64 {
+    resource_version.parse().unwrap_or(0)
+}

@@ -1,0 +1,155 @@
+//! Putting the operator together and taking it apart.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result};
+use kube::{Client, Config};
+use kube_lease_manager::LeaseManagerBuilder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::events::Recorder;
+use crate::feed::{self, Scope};
+use crate::metrics::Metrics;
+use crate::on_demand::OnDemand;
+use crate::options::ControllerOptions;
+use crate::queue::queue;
+use crate::world::{Caches, Memories};
+use crate::{rollouts, scale_down, server};
+
+/// Name of the lease of the leader.
+const LEASE: &str = "greenlight";
+const LEASE_SECONDS: u64 = 15;
+const LEASE_GRACE_SECONDS: u64 = 5;
+const USER_AGENT: &str = concat!("greenlight/", env!("CARGO_PKG_VERSION"));
+
+/// Runs until SIGTERM or SIGINT, or until the lease is lost.
+pub async fn run(options: ControllerOptions) -> Result<()> {
+    let stop = CancellationToken::new();
+    stop_on_signal(stop.clone())?;
+    let client = client().await?;
+    let instance = options.instance();
+    let metrics = Metrics::new();
+    let ready = Arc::new(AtomicBool::new(false));
+    let server = tokio::spawn(server::serve(options.listen, metrics.clone(), ready.clone(), stop.clone()));
+
+    let scope = Scope { namespace: options.namespace.clone(), streaming_lists: streams_lists(&client).await? };
+    let caches = Arc::new(Caches::default());
+    let (rollouts_sender, rollouts_queue) = queue();
+    let (sets_sender, sets_queue) = queue();
+    feed::wire(&caches, &rollouts_sender, &sets_sender);
+    for mut listed in feed::start(&client, &scope, &caches, &stop) {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            result = listed.wait_for(|listed| *listed) => drop(result?),
+        }
+    }
+    ready.store(true, Ordering::Relaxed);
+    tracing::info!(
+        rollouts = caches.rollouts.len(), replica_sets = caches.sets.len(), services = caches.services.len(),
+        version = env!("CARGO_PKG_VERSION"), instance, "ready"
+    );
+
+    let lease = if options.leader_elect { Some(lead(&client, &options, &instance, &stop).await?) } else { None };
+    let context = Arc::new(rollouts::Context {
+        client: client.clone(),
+        caches: caches.clone(),
+        memories: Memories::default(),
+        on_demand: OnDemand::new(client.clone(), scope, rollouts_sender),
+        recorder: Recorder::new(client.clone(), instance),
+    });
+    let parallel = options.parallel;
+    let rollouts_work = rollouts_queue.run("rollouts", parallel, metrics.clone(), stop.clone(), move |key| {
+        rollouts::reconcile(context.clone(), key)
+    });
+    let context = Arc::new(scale_down::Context { client, caches });
+    let sets_work = sets_queue.run("scale-down", parallel, metrics, stop.clone(), move |key| {
+        scale_down::reconcile(context.clone(), key)
+    });
+    tokio::join!(rollouts_work, sets_work);
+    if let Some(lease) = lease {
+        lease.release().await;
+    }
+    server.await??;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn client() -> Result<Client> {
+    let mut config = Config::infer().await.context("no cluster: set KUBECONFIG, or run inside a pod")?;
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
+    Ok(Client::try_from(config)?)
+}
+
+/// Servers stream lists by default since 1.32.
+async fn streams_lists(client: &Client) -> Result<bool> {
+    let version = client.apiserver_version().await.context("the API server does not answer")?;
+    let minor: u32 = version.minor.trim_end_matches('+').parse().unwrap_or(0);
+    Ok(minor >= 32)
+}
+
+fn stop_on_signal(stop: CancellationToken) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        stop.cancel();
+    });
+    Ok(())
+}
+
+/// The lease, while this instance holds it.
+struct Lease {
+    state: tokio::sync::watch::Receiver<bool>,
+    task: tokio::task::JoinHandle<kube_lease_manager::Result<kube_lease_manager::LeaseManager>>,
+}
+
+impl Lease {
+    /// Hands the lease to whoever waits for it.
+    async fn release(self) {
+        // The manager releases it when nobody listens any more.
+        drop(self.state);
+        if let Ok(Err(error)) = self.task.await {
+            tracing::warn!(%error, "the lease was not released, it expires in {LEASE_SECONDS} s");
+        }
+    }
+}
+
+/// Waits until this instance leads. When it loses the lease later, everything stops: whoever restarts it starts clean.
+async fn lead(client: &Client, options: &ControllerOptions, instance: &str, stop: &CancellationToken) -> Result<Lease> {
+    let manager = LeaseManagerBuilder::new(client.clone(), LEASE)
+        .with_namespace(&options.lease_namespace)
+        .with_identity(instance)
+        .with_duration(LEASE_SECONDS)
+        .with_grace(LEASE_GRACE_SECONDS)
+        .build()
+        .await
+        .with_context(|| format!("cannot use the lease {}/{LEASE}", options.lease_namespace))?;
+    let (mut state, task) = manager.watch().await;
+    tracing::info!(lease = LEASE, namespace = options.lease_namespace, "waiting to lead");
+    tokio::select! {
+        () = stop.cancelled() => {}
+        leads = state.wait_for(|leads| *leads) => drop(leads?),
+    }
+    if stop.is_cancelled() {
+        return Ok(Lease { state, task });
+    }
+    tracing::info!("leading");
+    let mut watched = state.clone();
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = watched.wait_for(|leads| !*leads) => {
+                tracing::error!("lost the lease");
+                stop.cancel();
+            }
+        }
+    });
+    Ok(Lease { state, task })
+}

@@ -1,0 +1,52 @@
+//! What can go wrong while a plan is carried out.
+
+/// An error of a reconcile. All are tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server did not do what was asked.
+    #[error("cannot {what}")]
+    Api {
+        /// What was asked.
+        what: String,
+        /// What it said.
+        #[source]
+        source: kube::Error,
+    },
+    /// Plan after plan had actions. This is a bug: it is reported, and tried again later instead of in a loop.
+    #[error("did not come to rest after {0} plans, the last one wanted {1}")]
+    Restless(usize, String),
+    /// A bug; its message is in the log.
+    #[error("the reconcile panicked")]
+    Panicked,
+}
+
+impl Error {
+    /// Somebody else wrote in between, or the object is gone: the answer is another plan.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Error::Api { source: kube::Error::Api(status), .. } if status.code == 409 || status.code == 404)
+    }
+
+    /// The error with its causes.
+    pub fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            source = error.source();
+        }
+        text
+    }
+}
+
+/// Says what was being done.
+pub trait Doing<T> {
+    /// Turns the error into ours.
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T, Error>;
+}
+
+impl<T> Doing<T> for Result<T, kube::Error> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T, Error> {
+        self.map_err(|source| Error::Api { what: what(), source })
+    }
+}

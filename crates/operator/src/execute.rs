@@ -1,0 +1,242 @@
+//! Carrying out an action: one request each, and what it answers goes into the caches.
+
+use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, names};
+use greenlight_core::hash::Digest;
+use greenlight_core::world::{Refusal, Rollout};
+use greenlight_core::{Action, Change};
+use jiff::{SignedDuration, Timestamp};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::Request;
+use kube::{Api, Client, Resource};
+use serde_json::{Value, json};
+
+use crate::cache::{Cached, Key};
+use crate::error::{Doing, Error};
+use crate::events::Recorder;
+use crate::views::{ReplicaSetView, RolloutView, ServiceView};
+use crate::world::{Caches, Live, Memories};
+
+/// How long to wait until a refused template is tried again; a changed template is tried at once.
+const REFUSAL_PAUSE: SignedDuration = SignedDuration::from_secs(30);
+
+/// Everything that writing takes.
+pub struct Executor<'a> {
+    /// The API server.
+    pub client: &'a Client,
+    /// Where answers go.
+    pub caches: &'a Caches,
+    /// Where refusals go.
+    pub memories: &'a Memories,
+    /// Where events go.
+    pub recorder: &'a Recorder,
+    /// The rollout.
+    pub rollout: &'a Rollout,
+}
+
+impl Executor<'_> {
+    /// Carries out one action. ReplicaSets that the answer shows as they are now are added to `live`.
+    pub async fn execute(&self, action: &Action, live: &mut Live) -> Result<(), Error> {
+        match action {
+            Action::HoldServices => {
+                let mut finalizers = self.rollout.finalizers.clone();
+                finalizers.push(names::SERVICES_FINALIZER.to_owned());
+                self.patch_rollout(json!({"finalizers": finalizers}), || "hold the Services".into()).await
+            }
+            Action::LetGo => {
+                let mut finalizers = self.rollout.finalizers.clone();
+                finalizers.retain(|finalizer| finalizer != names::SERVICES_FINALIZER);
+                self.patch_rollout(json!({"finalizers": finalizers}), || "let the rollout go".into()).await
+            }
+            Action::CompleteRequest { value } => {
+                let annotations = json!({names::REQUEST: value});
+                self.patch_rollout(json!({"annotations": annotations}), || "complete the request".into()).await
+            }
+            Action::CreateReplicaSet { .. } => self.create(action).await,
+            Action::ChangeReplicaSet { name, resource_version, change } => {
+                let set = self.change(name, resource_version, change).await?;
+                live.extend(set);
+                Ok(())
+            }
+            Action::DeleteReplicaSet { name, resource_version } => self.delete(name, resource_version).await,
+            Action::PointService { name, resource_version, hash } => {
+                self.point(name, resource_version, hash.as_deref()).await
+            }
+            Action::Record(event) => {
+                self.recorder.record(self.rollout, event).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes the status.
+    pub async fn publish(&self, status: &BlueGreenRolloutStatus) -> Result<(), Error> {
+        let rollout = self.rollout;
+        let body = json!({
+            "apiVersion": BlueGreenRollout::api_version(&()),
+            "kind": BlueGreenRollout::kind(&()),
+            "metadata": {"name": rollout.name, "namespace": rollout.namespace, "uid": rollout.uid},
+            "status": status,
+        });
+        let api: Api<RolloutView> = Api::namespaced(self.client.clone(), &rollout.namespace);
+        let params = PatchParams::apply(names::FIELD_MANAGER).force();
+        let view = api
+            .patch_status(&rollout.name, &params, &Patch::Apply(body))
+            .await
+            .doing(|| "publish the status".to_owned())?;
+        self.caches.rollouts.put(view.keep());
+        self.memories.update(&rollout.key(), |memory| memory.published_at = Some(Timestamp::now()));
+        Ok(())
+    }
+
+    async fn patch_rollout(&self, mut metadata: Value, what: impl FnOnce() -> String) -> Result<(), Error> {
+        metadata["resourceVersion"] = self.rollout.resource_version.clone().into();
+        let api: Api<RolloutView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let patch = Patch::Merge(json!({"metadata": metadata}));
+        let view = api.patch(&self.rollout.name, &params(), &patch).await.doing(what)?;
+        self.caches.rollouts.put(view.keep());
+        Ok(())
+    }
+
+    async fn change(&self, name: &str, resource_version: &str, change: &Change) -> Result<Live, Error> {
+        let view = change_set(self.client, &self.rollout.key().sibling(name), resource_version, change).await;
+        let view = view.inspect_err(|error| self.forget_if_gone(error, name, resource_version))?;
+        let Some(owned) = view.keep() else { return Ok(Live::new()) };
+        let live = Live::from([(owned.set.name.clone(), owned.set.resource_version.clone())]);
+        self.caches.sets.put(owned);
+        Ok(live)
+    }
+
+    async fn delete(&self, name: &str, resource_version: &str) -> Result<(), Error> {
+        let api: Api<ReplicaSetView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let preconditions = Preconditions { resource_version: Some(resource_version.to_owned()), uid: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+        let key = self.rollout.key().sibling(name);
+        match api.delete(name, &params).await {
+            Ok(_) => {
+                self.caches.sets.remove(&key, resource_version);
+                Ok(())
+            }
+            Err(error) => {
+                let error = Error::Api { what: format!("delete ReplicaSet {name}"), source: error };
+                self.forget_if_gone(&error, name, resource_version);
+                Err(error)
+            }
+        }
+    }
+
+    async fn point(&self, name: &str, resource_version: &str, hash: Option<&str>) -> Result<(), Error> {
+        let mark = hash.map(|_| self.rollout.name.clone());
+        let patch = json!({
+            "metadata": {"resourceVersion": resource_version, "annotations": {names::MANAGED_BY: mark}},
+            "spec": {"selector": {names::HASH_LABEL: hash}},
+        });
+        let api: Api<ServiceView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let view = api.patch(name, &params(), &Patch::Merge(patch)).await;
+        let view = view.doing(|| format!("point Service {name} at {}", hash.unwrap_or("no revision")))?;
+        tracing::info!(rollout = %self.rollout.key(), service = name, revision = hash.unwrap_or("none"), "moved Service");
+        self.caches.services.put(view.keep());
+        Ok(())
+    }
+
+    async fn create(&self, action: &Action) -> Result<(), Error> {
+        let Action::CreateReplicaSet { name, hash, digest, replicas, annotations } = action else { return Ok(()) };
+        let api: Api<BlueGreenRollout> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let rollout = api.get(&self.rollout.name).await.doing(|| "read the template".to_owned())?;
+        if Digest::of(&rollout.spec.template).as_str() != digest {
+            // The template has changed since the plan was made: what is known now leads to another plan.
+            self.caches.rollouts.put(RolloutView::from(rollout).keep());
+            return Ok(());
+        }
+        let owner = rollout.controller_owner_ref(&()).expect("an object of the API server has a name and a UID");
+        let mut labels = rollout.spec.template.labels();
+        labels.insert(names::HASH_LABEL.to_owned(), hash.clone());
+        let mut selector = json!(rollout.spec.selector);
+        selector["matchLabels"][names::HASH_LABEL] = hash.clone().into();
+        let mut template = Value::Object(rollout.spec.template.0.clone());
+        template["metadata"]["labels"] = json!(labels);
+        let body = json!({
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "metadata": {"name": name, "labels": labels, "annotations": annotations, "ownerReferences": [owner]},
+            "spec": {
+                "replicas": replicas,
+                "minReadySeconds": rollout.spec.min_ready_seconds(),
+                "selector": selector,
+                "template": template,
+            },
+        });
+        let url = ReplicaSetView::url_path(&(), Some(&self.rollout.namespace));
+        let post = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let what = || format!("create ReplicaSet {name}");
+        let body = serde_json::to_vec(&body).expect("JSON can be written");
+        let mut request = Request::new(url).create(&post, body).expect("the URL is made of valid names");
+        request.extensions_mut().insert("create");
+        match self.client.request::<ReplicaSetView>(request).await {
+            Ok(view) => {
+                tracing::info!(rollout = %self.rollout.key(), replica_set = name, replicas, "created ReplicaSet");
+                view.keep().into_iter().for_each(|owned| self.caches.sets.put(owned));
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => self.taken(name, digest).await,
+            Err(kube::Error::Api(status)) if (400..=422).contains(&status.code) && status.code != 404 => {
+                self.refuse(digest, status.message.clone());
+                Ok(())
+            }
+            Err(error) => Err(error).doing(what),
+        }
+    }
+
+    /// The name is taken. Usually by us: another operator was quicker, or the watch is behind.
+    async fn taken(&self, name: &str, digest: &str) -> Result<(), Error> {
+        let api: Api<ReplicaSetView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let view = api.get(name).await.doing(|| format!("read ReplicaSet {name}"))?;
+        match view.keep().filter(|owned| owned.owner_uid == self.rollout.uid) {
+            Some(owned) => self.caches.sets.put(owned),
+            None => self.refuse(digest, format!("ReplicaSet {name} exists and belongs to something else. Delete it")),
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, digest: &str, message: String) {
+        tracing::warn!(rollout = %self.rollout.key(), message, "the API server refused the ReplicaSet");
+        let retry_at = Timestamp::now() + REFUSAL_PAUSE;
+        let refusal = Refusal { digest: digest.to_owned(), message, retry_at };
+        self.memories.update(&self.rollout.key(), |memory| memory.refused = Some(refusal));
+    }
+
+    fn forget_if_gone(&self, error: &Error, name: &str, resource_version: &str) {
+        if matches!(error, Error::Api { source: kube::Error::Api(status), .. } if status.code == 404) {
+            self.caches.sets.remove(&self.rollout.key().sibling(name), resource_version);
+        }
+    }
+}
+
+/// Changes a ReplicaSet, if it still is as it was read.
+pub async fn change_set(
+    client: &Client,
+    key: &Key,
+    resource_version: &str,
+    change: &Change,
+) -> Result<ReplicaSetView, Error> {
+    let mut metadata = json!({"resourceVersion": resource_version});
+    if !change.annotations.is_empty() {
+        metadata["annotations"] = json!(change.annotations);
+    }
+    if let Some(finalizers) = &change.finalizers {
+        metadata["finalizers"] = json!(finalizers);
+    }
+    let mut patch = json!({"metadata": metadata});
+    if let Some(replicas) = change.replicas {
+        patch["spec"]["replicas"] = replicas.into();
+    }
+    if let Some(seconds) = change.min_ready_seconds {
+        patch["spec"]["minReadySeconds"] = seconds.into();
+    }
+    let api: Api<ReplicaSetView> = Api::namespaced(client.clone(), &key.namespace);
+    let view = api.patch(&key.name, &params(), &Patch::Merge(patch)).await;
+    view.doing(|| format!("change ReplicaSet {key}"))
+}
+
+fn params() -> PatchParams {
+    PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}

@@ -1,0 +1,182 @@
+//! The watches that run all the time, and what they wake up.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::StreamExt;
+use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
+use kube::runtime::WatchStreamExt;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use greenlight_api::names;
+
+use crate::cache::{Cache, Cached, Key};
+use crate::queue::Sender;
+use crate::views::{ReplicaSetView, RolloutView, ServiceView};
+use crate::world::Caches;
+
+/// Where to look: one namespace or all, and whether the server can stream a list.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// The only namespace, if it is only one.
+    pub namespace: Option<String>,
+    /// The server has streaming lists (on by default since 1.32).
+    pub streaming_lists: bool,
+}
+
+impl Scope {
+    /// An API of a namespaced kind in this scope.
+    pub fn api<K>(&self, client: Client) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+    {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        }
+    }
+
+    /// How to watch in it.
+    pub fn config(&self) -> watcher::Config {
+        let config = watcher::Config::default();
+        if self.streaming_lists { config.streaming_lists() } else { config }
+    }
+}
+
+/// Wakes up the controllers when something changes that their decisions depend on.
+pub fn wire(caches: &Arc<Caches>, rollouts: &Sender, scale_down: &Sender) {
+    let sender = rollouts.clone();
+    let weak = Arc::downgrade(caches);
+    caches.rollouts.listen(move |rollout| {
+        sender.now(rollout.key());
+        // A rollout that leaves a Service frees it for another one that names it.
+        let Some(caches) = weak.upgrade() else { return };
+        for service in rollout.groups() {
+            caches.rollouts.group(&service).iter().for_each(|other| sender.now(other.key()));
+        }
+    });
+    let sender = rollouts.clone();
+    let retired = scale_down.clone();
+    caches.sets.listen(move |owned| {
+        sender.now(owned.owner.clone());
+        if owned.set.has_scale_down_finalizer() {
+            retired.now(owned.key());
+        }
+    });
+    let sender = rollouts.clone();
+    let retired = scale_down.clone();
+    let weak = Arc::downgrade(caches);
+    caches.services.listen(move |service| {
+        let Some(caches) = weak.upgrade() else { return };
+        let key = service.key();
+        let marked_for = service.service.managed_by.iter().map(|name| key.sibling(name));
+        let named_by = caches.rollouts.group(&key).into_iter().map(|rollout| rollout.key());
+        let concerned: BTreeSet<Key> = marked_for.chain(named_by).collect();
+        for rollout in concerned {
+            for owned in caches.sets.group(&rollout).iter().filter(|owned| owned.set.has_scale_down_finalizer()) {
+                retired.now(owned.key());
+            }
+            sender.now(rollout);
+        }
+    });
+    // The sets of a rollout that leaves are let go.
+    let retired = scale_down.clone();
+    let weak = Arc::downgrade(caches);
+    caches.rollouts.listen(move |rollout| {
+        let Some(caches) = weak.upgrade() else { return };
+        for owned in caches.sets.group(&rollout.key()).iter().filter(|owned| owned.set.has_scale_down_finalizer()) {
+            retired.now(owned.key());
+        }
+    });
+}
+
+/// Starts the watches. The returned channels turn true when everything was listed once.
+pub fn start(
+    client: &Client,
+    scope: &Scope,
+    caches: &Arc<Caches>,
+    stop: &CancellationToken,
+) -> [watch::Receiver<bool>; 3] {
+    let labelled = scope.config().labels(names::HASH_LABEL);
+    [
+        feed(scope.api(client.clone()), scope.config(), caches, stop, |caches| &caches.rollouts, |view: RolloutView| {
+            Some(view.keep())
+        }),
+        feed(scope.api(client.clone()), labelled, caches, stop, |caches| &caches.sets, ReplicaSetView::keep),
+        feed(scope.api(client.clone()), scope.config(), caches, stop, |caches| &caches.services, |view: ServiceView| {
+            Some(view.keep())
+        }),
+    ]
+}
+
+fn feed<V, T>(
+    api: Api<V>,
+    config: watcher::Config,
+    caches: &Arc<Caches>,
+    stop: &CancellationToken,
+    cache: fn(&Caches) -> &Cache<T>,
+    keep: fn(V) -> Option<T>,
+) -> watch::Receiver<bool>
+where
+    V: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    T: Cached + Send + Sync + 'static,
+{
+    let (listed, is_listed) = watch::channel(false);
+    let caches = caches.clone();
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        let cache = cache(&caches);
+        let mut events = pin!(watcher(api, config).backoff(DefaultBackoff::default()));
+        let mut seen = BTreeSet::new();
+        let mut listing_since = Instant::now();
+        loop {
+            let event = tokio::select! {
+                () = stop.cancelled() => break,
+                event = events.next() => event,
+            };
+            match event {
+                Some(Ok(Event::Init)) => {
+                    seen.clear();
+                    listing_since = Instant::now();
+                }
+                Some(Ok(Event::InitApply(view))) => {
+                    if let Some(object) = keep(view) {
+                        seen.insert(object.key());
+                        cache.put(object);
+                    }
+                }
+                Some(Ok(Event::InitDone)) => {
+                    cache.retain(&seen, listing_since);
+                    seen.clear();
+                    listed.send_replace(true);
+                }
+                Some(Ok(Event::Apply(view))) => {
+                    let meta = view.meta();
+                    let (name, version) = (meta.name.clone(), meta.resource_version.clone());
+                    let key = Key { namespace: meta.namespace.clone().unwrap_or_default(), name: name.unwrap_or_default() };
+                    match keep(view) {
+                        Some(object) => cache.put(object),
+                        // It is not ours any more: its owner was taken away.
+                        None => cache.remove(&key, &version.unwrap_or_default()),
+                    }
+                }
+                Some(Ok(Event::Delete(view))) => {
+                    if let Some(object) = keep(view) {
+                        cache.remove(&object.key(), object.resource_version());
+                    }
+                }
+                Some(Err(error)) => {
+                    tracing::warn!(kind = %V::kind(&()), %error, "watch interrupted, reconnecting");
+                }
+                None => break,
+            }
+        }
+    });
+    is_listed
+}

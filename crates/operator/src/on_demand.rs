@@ -1,0 +1,197 @@
+//! The watches that a plan asks for, and only as long as it does: endpoints while a switch is being proven, pods of a set that
+//! does not become available. The rest of the time they cost nothing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Debug;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+
+use futures::StreamExt;
+use greenlight_api::names::HASH_LABEL;
+use greenlight_core::Watches;
+use greenlight_core::world::{Endpoint, Pod};
+use k8s_openapi::api::core::v1::Pod as KubePod;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
+use kube::runtime::WatchStreamExt;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::task::AbortHandle;
+
+use crate::cache::Key;
+use crate::feed::Scope;
+use crate::queue::Sender;
+
+/// The watches of all rollouts.
+pub struct OnDemand {
+    client: Client,
+    scope: Scope,
+    wake: Sender,
+    running: Mutex<HashMap<Key, Running>>,
+}
+
+#[derive(Default)]
+struct Running {
+    endpoints: BTreeMap<String, Watching<Endpoint>>,
+    pods: Option<(String, Watching<Pod>)>,
+}
+
+/// What a watch has seen so far; `None` until it has seen everything once.
+type Seen<T> = Arc<Mutex<Option<Vec<T>>>>;
+
+struct Watching<T> {
+    seen: Seen<T>,
+    task: AbortHandle,
+}
+
+impl<T: Clone> Watching<T> {
+    fn seen(&self) -> Option<Vec<T>> {
+        self.seen.lock().expect("no panic while locked").clone()
+    }
+}
+
+impl<T> Drop for Watching<T> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl OnDemand {
+    /// Wakes up a rollout through `wake` when something is seen.
+    pub fn new(client: Client, scope: Scope, wake: Sender) -> OnDemand {
+        OnDemand { client, scope, wake, running: Mutex::default() }
+    }
+
+    /// Runs just these watches for this rollout from now on.
+    pub fn set(&self, key: &Key, watches: &Watches) {
+        let mut all = self.running.lock().expect("no panic while locked");
+        if *watches == Watches::default() {
+            all.remove(key);
+            return;
+        }
+        let running = all.entry(key.clone()).or_default();
+        running.endpoints.retain(|service, _| watches.endpoints.contains(service));
+        for service in &watches.endpoints {
+            running.endpoints.entry(service.clone()).or_insert_with(|| {
+                let labels = format!("kubernetes.io/service-name={service}");
+                self.watch(key, &labels, |slices: &BTreeMap<String, EndpointSlice>| {
+                    slices.values().flat_map(endpoints_of).collect()
+                })
+            });
+        }
+        running.pods = match (&watches.pods, running.pods.take()) {
+            (None, _) => None,
+            (Some(hash), Some((watched, watching))) if watched == *hash => Some((watched, watching)),
+            (Some(hash), _) => {
+                let labels = format!("{HASH_LABEL}={hash}");
+                let watching =
+                    self.watch(key, &labels, |pods: &BTreeMap<String, KubePod>| pods.values().map(reduce).collect());
+                Some((hash.clone(), watching))
+            }
+        };
+    }
+
+    /// What the watches of this rollout have seen.
+    pub fn seen(&self, key: &Key) -> (BTreeMap<String, Vec<Endpoint>>, Option<Vec<Pod>>) {
+        let all = self.running.lock().expect("no panic while locked");
+        let Some(running) = all.get(key) else { return Default::default() };
+        let endpoints = running.endpoints.iter().filter_map(|(service, w)| Some((service.clone(), w.seen()?))).collect();
+        (endpoints, running.pods.as_ref().and_then(|(_, watching)| watching.seen()))
+    }
+
+    fn watch<K, T>(
+        &self,
+        key: &Key,
+        labels: &str,
+        reduce: fn(&BTreeMap<String, K>) -> Vec<T>,
+    ) -> Watching<T>
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+        K: Clone + Debug + DeserializeOwned + Send + 'static,
+        T: PartialEq + Send + 'static,
+    {
+        let seen = Seen::default();
+        let api: Api<K> = Api::namespaced(self.client.clone(), &key.namespace);
+        let config: watcher::Config = self.scope.config().labels(labels);
+        let (wake, key, result) = (self.wake.clone(), key.clone(), Arc::clone(&seen));
+        let task = tokio::spawn(async move {
+            let mut objects: BTreeMap<String, K> = BTreeMap::new();
+            let mut listed = BTreeSet::new();
+            let mut complete = false;
+            let mut events = pin!(watcher(api, config).backoff(DefaultBackoff::default()));
+            while let Some(event) = events.next().await {
+                match event {
+                    Ok(Event::Init) => listed.clear(),
+                    Ok(Event::InitApply(object)) => {
+                        listed.insert(object.name_any());
+                        objects.insert(object.name_any(), object);
+                    }
+                    Ok(Event::InitDone) => {
+                        objects.retain(|name, _| listed.contains(name));
+                        complete = true;
+                    }
+                    Ok(Event::Apply(object)) => {
+                        objects.insert(object.name_any(), object);
+                    }
+                    Ok(Event::Delete(object)) => {
+                        objects.remove(&object.name_any());
+                    }
+                    Err(error) => tracing::warn!(kind = %K::kind(&()), rollout = %key, %error, "watch interrupted"),
+                }
+                if complete {
+                    let now = Some(reduce(&objects));
+                    let mut seen = result.lock().expect("no panic while locked");
+                    if *seen != now {
+                        *seen = now;
+                        wake.now(key.clone());
+                    }
+                }
+            }
+        });
+        Watching { seen, task: task.abort_handle() }
+    }
+}
+
+fn endpoints_of(slice: &EndpointSlice) -> Vec<Endpoint> {
+    let endpoints = slice.endpoints.iter().flatten();
+    endpoints
+        .map(|endpoint| Endpoint {
+            pod: endpoint.target_ref.as_ref().and_then(|target| target.name.clone()).unwrap_or_default(),
+            // The API: a missing condition means ready.
+            ready: endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true),
+        })
+        .collect()
+}
+
+/// The pod, and why it is not ready in its own words.
+fn reduce(pod: &KubePod) -> Pod {
+    let status = pod.status.clone().unwrap_or_default();
+    let conditions = status.conditions.unwrap_or_default();
+    let condition = |kind: &str| conditions.iter().find(|condition| condition.type_ == kind);
+    let ready = condition("Ready").is_some_and(|condition| condition.status == "True");
+    let containers = status.init_container_statuses.into_iter().chain(status.container_statuses).flatten();
+    let from_container = containers.filter(|container| !container.ready).find_map(|container| {
+        let state = container.state?;
+        let ended = |t: &k8s_openapi::api::core::v1::ContainerStateTerminated| {
+            (t.reason.clone().unwrap_or_default(), format!("exit code {}", t.exit_code))
+        };
+        if let Some(waiting) = state.waiting {
+            let last = container.last_state.and_then(|state| state.terminated).map(|t| ended(&t).1);
+            let message = waiting.message.or(last).unwrap_or_default();
+            return Some((waiting.reason.unwrap_or_default(), message));
+        }
+        if let Some(terminated) = state.terminated.filter(|terminated| terminated.exit_code != 0) {
+            return Some(ended(&terminated));
+        }
+        let name = container.name;
+        state.running.map(|_| ("NotReady".to_owned(), format!("container {name} runs, its readiness probe fails")))
+    });
+    let from_scheduler = || {
+        let condition = condition("PodScheduled").filter(|condition| condition.status == "False")?;
+        Some((condition.reason.clone().unwrap_or_default(), condition.message.clone().unwrap_or_default()))
+    };
+    let from_status = || Some((status.reason.clone()?, status.message.clone().unwrap_or_default()));
+    let (reason, message) =
+        from_container.or_else(from_scheduler).or_else(from_status).filter(|_| !ready).unwrap_or_default();
+    Pod { name: pod.name_any(), ready, reason, message }
+}

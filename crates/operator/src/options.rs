@@ -1,0 +1,53 @@
+//! The command line. Every flag can also be given as an environment variable of the same name.
+
+use std::net::SocketAddr;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Blue-green releases, natively.
+#[derive(Debug, Parser)]
+#[command(name = "greenlight", version, about)]
+pub struct Options {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the operator against the cluster of KUBECONFIG, or the one that it runs in
+    Controller(ControllerOptions),
+    /// Print the CustomResourceDefinitions
+    Crd,
+}
+
+/// How to run the operator.
+#[derive(Clone, Debug, Args)]
+pub struct ControllerOptions {
+    /// Watch only this namespace [default: all]
+    #[arg(long, env = "GREENLIGHT_NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Where to serve /healthz, /readyz and /metrics
+    #[arg(long, env = "GREENLIGHT_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// Work only while holding the lease `greenlight`, so that a second instance can stand by
+    #[arg(long, env = "GREENLIGHT_LEADER_ELECT")]
+    pub leader_elect: bool,
+    /// Namespace of that lease
+    #[arg(long, env = "GREENLIGHT_LEASE_NAMESPACE", default_value = "default")]
+    pub lease_namespace: String,
+    /// How many rollouts to work on at the same time
+    #[arg(long, env = "GREENLIGHT_PARALLEL", default_value_t = 16)]
+    pub parallel: usize,
+    /// Log filter: a level, or target=level pairs
+    #[arg(long, env = "GREENLIGHT_LOG", default_value = "info")]
+    pub log: String,
+}
+
+impl ControllerOptions {
+    /// What tells this instance from others: the pod's name, or the host's.
+    pub fn instance(&self) -> String {
+        let host = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/etc/hostname").ok());
+        format!("{}_{}", host.as_deref().unwrap_or("greenlight").trim(), std::process::id())
+    }
+}

@@ -1,0 +1,70 @@
+//! The rollouts controller: observe, plan, carry out, until a plan has nothing to do; then publish.
+
+use std::sync::Arc;
+
+use greenlight_core::plan;
+use jiff::Timestamp;
+use kube::Client;
+
+use crate::cache::Key;
+use crate::error::Error;
+use crate::events::Recorder;
+use crate::execute::Executor;
+use crate::on_demand::OnDemand;
+use crate::world::{Caches, Live, Memories, observe};
+
+/// A release needs at most a handful of plans in a row.
+const MOST_PLANS: usize = 30;
+
+/// What a reconcile works with.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// What is watched.
+    pub caches: Arc<Caches>,
+    /// What is remembered.
+    pub memories: Memories,
+    /// What is watched when asked for.
+    pub on_demand: OnDemand,
+    /// Where events go.
+    pub recorder: Recorder,
+}
+
+/// Brings one rollout as far as it can go now. Returns when to look again.
+pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
+    let Context { client, caches, memories, on_demand, recorder } = &*context;
+    let mut live = Live::new();
+    let mut last = String::new();
+    for _ in 0..MOST_PLANS {
+        let Some(world) = observe(caches, memories, on_demand, &key, &live) else {
+            memories.forget(&key);
+            on_demand.set(&key, &Default::default());
+            return Ok(None);
+        };
+        let now = Timestamp::now();
+        let plan = plan(&world, now);
+        on_demand.set(&key, &plan.watches);
+        let executor = Executor { client, caches, memories, recorder, rollout: &world.rollout };
+        if plan.actions.is_empty() {
+            if plan.publish_at.is_some_and(|at| at <= now) {
+                executor.publish(&plan.status).await?;
+                for event in &plan.events {
+                    recorder.record(&world.rollout, event).await;
+                }
+            }
+            return Ok(plan.next);
+        }
+        live.clear();
+        for (number, action) in plan.actions.iter().enumerate() {
+            tracing::debug!(rollout = %key, ?action, "carrying out");
+            // An action on the rollout itself changes its resourceVersion: what follows is planned anew.
+            let rollout_changed = number > 0 && caches.rollouts.get(&key).is_none_or(|now| *now != world.rollout);
+            if rollout_changed {
+                break;
+            }
+            executor.execute(action, &mut live).await?;
+        }
+        last = format!("{:?}", plan.actions);
+    }
+    Err(Error::Restless(MOST_PLANS, last))
+}

@@ -1,0 +1,68 @@
+//! The scale-down controller: owns the finalizer on retired ReplicaSets, and nothing else.
+
+use std::sync::Arc;
+
+use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
+use greenlight_core::world::ReplicaSet;
+use jiff::Timestamp;
+use kube::{Api, Client};
+
+use crate::cache::Key;
+use crate::error::{Doing, Error};
+use crate::execute::change_set;
+use crate::views::ServiceView;
+use crate::world::Caches;
+
+/// What a reconcile works with.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// What is watched.
+    pub caches: Arc<Caches>,
+}
+
+/// Looks at one ReplicaSet. Returns when to look again.
+pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
+    let Context { client, caches } = &*context;
+    let Some(owned) = caches.sets.get(&key) else { return Ok(None) };
+    let set = &owned.set;
+    let rollout = caches.rollouts.get(&owned.owner).filter(|rollout| rollout.uid == owned.owner_uid);
+    let owner = match &rollout {
+        Some(rollout) if !rollout.deleting => Owner::Living,
+        _ => Owner::Leaving,
+    };
+    let services: Vec<String> = rollout.iter().flat_map(|rollout| rollout.spec.blue_green().services()).map(str::to_owned).collect();
+    let mut selected = selected_as_far_as_known(caches, &key, &services, set);
+    loop {
+        match scale_down(set, owner, &selected, Timestamp::now()) {
+            ScaleDown::Nothing => return Ok(None),
+            ScaleDown::Wait(until) => return Ok(Some(until)),
+            ScaleDown::CheckServices => selected = selected_live(client, &key, &services, set).await?,
+            ScaleDown::Finish(change) | ScaleDown::LetGo(change) => {
+                let view = change_set(client, &key, &set.resource_version, &change).await?;
+                tracing::info!(replica_set = %key, replicas = ?change.replicas, "scaled down");
+                view.keep().into_iter().for_each(|owned| caches.sets.put(owned));
+                return Ok(None);
+            }
+        }
+    }
+}
+
+fn selected_as_far_as_known(caches: &Caches, key: &Key, services: &[String], set: &ReplicaSet) -> Selected {
+    let by = services.iter().find(|name| {
+        let service = caches.services.get(&key.sibling(name));
+        service.is_some_and(|kept| kept.service.hash() == Some(&set.hash))
+    });
+    by.map_or(Selected::PerhapsNot, |name| Selected::By(name.clone()))
+}
+
+async fn selected_live(client: &Client, key: &Key, services: &[String], set: &ReplicaSet) -> Result<Selected, Error> {
+    let api: Api<ServiceView> = Api::namespaced(client.clone(), &key.namespace);
+    for name in services {
+        let view = api.get_opt(name).await.doing(|| format!("read Service {name}"))?;
+        if view.is_some_and(|view| view.keep().service.hash() == Some(&set.hash)) {
+            return Ok(Selected::By(name.clone()));
+        }
+    }
+    Ok(Selected::No)
+}

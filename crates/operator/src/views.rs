@@ -1,0 +1,252 @@
+//! What is kept of the watched objects. Each view decodes only what decisions need, and is turned into the core's type as
+//! it arrives; this is why ten thousand rollouts fit into little memory.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use greenlight_api::{BlueGreenRollout, PodTemplate, names};
+use greenlight_core::world::{ReplicaSet, Rollout, Service, Template};
+use jiff::Timestamp;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::Resource;
+use serde::Deserialize;
+
+use crate::cache::{Cached, Key};
+
+/// Implements [`Resource`] for a view of a namespaced kind.
+macro_rules! view_of {
+    ($view:ident, $group:literal, $version:literal, $kind:literal, $plural:literal) => {
+        impl Resource for $view {
+            type DynamicType = ();
+            type Scope = NamespaceResourceScope;
+            fn kind(_: &()) -> Cow<'_, str> {
+                $kind.into()
+            }
+            fn group(_: &()) -> Cow<'_, str> {
+                $group.into()
+            }
+            fn version(_: &()) -> Cow<'_, str> {
+                $version.into()
+            }
+            fn plural(_: &()) -> Cow<'_, str> {
+                $plural.into()
+            }
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        }
+    };
+}
+
+view_of!(RolloutView, "greenlight.dev", "v1alpha1", "BlueGreenRollout", "bluegreenrollouts");
+view_of!(ReplicaSetView, "apps", "v1", "ReplicaSet", "replicasets");
+view_of!(ServiceView, "", "v1", "Service", "services");
+
+/// A rollout as it arrives. Its template is reduced to a digest before anything is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "BlueGreenRollout")]
+pub struct RolloutView {
+    metadata: ObjectMeta,
+    rollout: Box<Rollout>,
+}
+
+impl From<BlueGreenRollout> for RolloutView {
+    fn from(mut object: BlueGreenRollout) -> RolloutView {
+        let template = Template::from(&object.spec.template);
+        object.spec.template = PodTemplate::default();
+        let meta = &mut object.metadata;
+        meta.managed_fields = None;
+        let rollout = Rollout {
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            name: meta.name.clone().unwrap_or_default(),
+            uid: meta.uid.clone().unwrap_or_default(),
+            generation: meta.generation.unwrap_or_default(),
+            resource_version: meta.resource_version.clone().unwrap_or_default(),
+            created: timestamp(&meta.creation_timestamp),
+            deleting: meta.deletion_timestamp.is_some(),
+            finalizers: meta.finalizers.clone().unwrap_or_default(),
+            request: meta.annotations.as_ref().and_then(|annotations| annotations.get(names::REQUEST).cloned()),
+            spec: object.spec,
+            template,
+            status: object.status,
+        };
+        RolloutView { metadata: object.metadata, rollout: Box::new(rollout) }
+    }
+}
+
+/// A ReplicaSet as it arrives.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ReplicaSetView {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: ReplicaSetSpec,
+    #[serde(default)]
+    status: ReplicaSetStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ReplicaSetSpec {
+    replicas: Option<i32>,
+    min_ready_seconds: i32,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ReplicaSetStatus {
+    replicas: i32,
+    ready_replicas: i32,
+    available_replicas: i32,
+    observed_generation: i64,
+    conditions: Vec<ReplicaSetCondition>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct ReplicaSetCondition {
+    #[serde(rename = "type")]
+    type_: String,
+    status: String,
+    message: String,
+}
+
+/// A Service as it arrives.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ServiceView {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: ServiceSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct ServiceSpec {
+    selector: BTreeMap<String, String>,
+}
+
+/// A ReplicaSet of a rollout, as it is kept.
+#[derive(Clone, Debug)]
+pub struct OwnedSet {
+    /// The rollout that controls it.
+    pub owner: Key,
+    /// UID of that rollout.
+    pub owner_uid: String,
+    /// The rest.
+    pub set: ReplicaSet,
+}
+
+/// A Service, as it is kept.
+#[derive(Clone, Debug)]
+pub struct KeptService {
+    /// Its namespace.
+    pub namespace: String,
+    /// The rest.
+    pub service: Service,
+}
+
+impl ReplicaSetView {
+    /// What is kept of it; `None` if no rollout controls it.
+    pub fn keep(self) -> Option<OwnedSet> {
+        let meta = self.metadata;
+        let owner = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))?;
+        if owner.kind != "BlueGreenRollout" || !owner.api_version.starts_with("greenlight.dev/") {
+            return None;
+        }
+        let namespace = meta.namespace.unwrap_or_default();
+        let mut annotations = meta.annotations.unwrap_or_default();
+        annotations.retain(|key, _| key.starts_with("greenlight.dev/"));
+        let failure = self.status.conditions.into_iter().find(|c| c.type_ == "ReplicaFailure" && c.status == "True");
+        let set = ReplicaSet {
+            name: meta.name.unwrap_or_default(),
+            hash: meta.labels.as_ref().and_then(|labels| labels.get(names::HASH_LABEL).cloned()).unwrap_or_default(),
+            digest: annotations.get(names::TEMPLATE_DIGEST).cloned().unwrap_or_default(),
+            resource_version: meta.resource_version.unwrap_or_default(),
+            created: timestamp(&meta.creation_timestamp),
+            deleting: meta.deletion_timestamp.is_some(),
+            finalizers: meta.finalizers.unwrap_or_default(),
+            annotations,
+            replicas: self.spec.replicas.unwrap_or(1),
+            min_ready_seconds: self.spec.min_ready_seconds,
+            settled: self.status.observed_generation >= meta.generation.unwrap_or_default(),
+            current: self.status.replicas,
+            ready: self.status.ready_replicas,
+            available: self.status.available_replicas,
+            failure: failure.map(|condition| condition.message),
+            live: false,
+        };
+        Some(OwnedSet {
+            owner: Key { namespace, name: owner.name.clone() },
+            owner_uid: owner.uid.clone(),
+            set,
+        })
+    }
+}
+
+impl ServiceView {
+    /// What is kept of it.
+    pub fn keep(self) -> KeptService {
+        let meta = self.metadata;
+        let service = Service {
+            name: meta.name.unwrap_or_default(),
+            resource_version: meta.resource_version.unwrap_or_default(),
+            deleting: meta.deletion_timestamp.is_some(),
+            selector: self.spec.selector,
+            managed_by: meta.annotations.and_then(|mut annotations| annotations.remove(names::MANAGED_BY)),
+        };
+        KeptService { namespace: meta.namespace.unwrap_or_default(), service }
+    }
+}
+
+impl RolloutView {
+    /// What is kept of it.
+    pub fn keep(self) -> Rollout {
+        *self.rollout
+    }
+}
+
+impl Cached for Rollout {
+    fn key(&self) -> Key {
+        Key { namespace: self.namespace.clone(), name: self.name.clone() }
+    }
+    fn resource_version(&self) -> &str {
+        &self.resource_version
+    }
+    /// The Services that it names.
+    fn groups(&self) -> Vec<Key> {
+        self.spec.blue_green().services().map(|name| self.key().sibling(name)).collect()
+    }
+}
+
+impl Cached for OwnedSet {
+    fn key(&self) -> Key {
+        self.owner.sibling(&self.set.name)
+    }
+    fn resource_version(&self) -> &str {
+        &self.set.resource_version
+    }
+    /// Its rollout.
+    fn groups(&self) -> Vec<Key> {
+        vec![self.owner.clone()]
+    }
+}
+
+impl Cached for KeptService {
+    fn key(&self) -> Key {
+        Key { namespace: self.namespace.clone(), name: self.service.name.clone() }
+    }
+    fn resource_version(&self) -> &str {
+        &self.service.resource_version
+    }
+    /// The rollout whose mark it carries.
+    fn groups(&self) -> Vec<Key> {
+        self.service.managed_by.iter().map(|name| self.key().sibling(name)).collect()
+    }
+}
+
+fn timestamp(time: &Option<Time>) -> Timestamp {
+    time.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+}

@@ -1,0 +1,106 @@
+//! What the operator knows, and how a world for the core is made of it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use greenlight_core::World;
+use greenlight_core::world::{Refusal, Rival, Rollout};
+use jiff::Timestamp;
+
+use crate::cache::{Cache, Cached, Key};
+use crate::on_demand::OnDemand;
+use crate::views::{KeptService, OwnedSet};
+
+/// Everything that is watched all the time.
+#[derive(Default)]
+pub struct Caches {
+    /// The rollouts; grouped by the Services that they name.
+    pub rollouts: Cache<Rollout>,
+    /// Their ReplicaSets; grouped by rollout.
+    pub sets: Cache<OwnedSet>,
+    /// All Services; grouped by the rollout whose mark they carry.
+    pub services: Cache<KeptService>,
+}
+
+/// What the operator remembers of a rollout and may forget: after a restart it does a little more work, and nothing else.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// When it last wrote the status.
+    pub published_at: Option<Timestamp>,
+    /// The template that the API server refused.
+    pub refused: Option<Refusal>,
+}
+
+/// Memories by rollout.
+#[derive(Default)]
+pub struct Memories(Mutex<HashMap<Key, Memory>>);
+
+impl Memories {
+    /// The memory of one rollout.
+    pub fn of(&self, key: &Key) -> Memory {
+        self.0.lock().expect("no panic while locked").get(key).cloned().unwrap_or_default()
+    }
+
+    /// Changes the memory of one rollout.
+    pub fn update(&self, key: &Key, change: impl FnOnce(&mut Memory)) {
+        change(self.0.lock().expect("no panic while locked").entry(key.clone()).or_default());
+    }
+
+    /// Forgets a rollout.
+    pub fn forget(&self, key: &Key) {
+        self.0.lock().expect("no panic while locked").remove(key);
+    }
+}
+
+/// ReplicaSets whose state came from an answer of the API server within this reconcile: name and resourceVersion.
+pub type Live = HashSet<(String, String)>;
+
+/// The world of one rollout; `None` if it does not exist (any more).
+pub fn observe(caches: &Caches, memories: &Memories, on_demand: &OnDemand, key: &Key, live: &Live) -> Option<World> {
+    let rollout = caches.rollouts.get(key)?;
+    let memory = memories.of(key);
+    let mut sets: Vec<_> = caches
+        .sets
+        .group(key)
+        .into_iter()
+        .filter(|owned| owned.owner_uid == rollout.uid)
+        .map(|owned| owned.set.clone())
+        .collect();
+    sets.sort_by(|a, b| a.name.cmp(&b.name));
+    for set in &mut sets {
+        set.live = live.contains(&(set.name.clone(), set.resource_version.clone()));
+    }
+    let named = rollout.spec.blue_green().services().filter_map(|name| caches.services.get(&key.sibling(name)));
+    let services: BTreeMap<_, _> = named
+        .chain(caches.services.group(key))
+        .map(|kept| (kept.service.name.clone(), kept.service.clone()))
+        .collect();
+    let (endpoints, pods) = on_demand.seen(key);
+    Some(World {
+        rivals: rivals(caches, &rollout),
+        rollout: Rollout::clone(&rollout),
+        sets,
+        services,
+        endpoints,
+        pods,
+        refused: memory.refused,
+        published_at: memory.published_at,
+    })
+}
+
+fn rivals(caches: &Caches, rollout: &Rollout) -> Vec<Rival> {
+    let mut rivals: BTreeMap<String, Arc<Rollout>> = BTreeMap::new();
+    for service in rollout.groups() {
+        for other in caches.rollouts.group(&service) {
+            if other.name != rollout.name && !other.deleting {
+                rivals.insert(other.name.clone(), other);
+            }
+        }
+    }
+    let rival = |other: Arc<Rollout>| Rival {
+        name: other.name.clone(),
+        created: other.created,
+        services: other.spec.blue_green().services().map(str::to_owned).collect(),
+    };
+    rivals.into_values().map(rival).collect()
+}
