@@ -33,7 +33,7 @@ pub fn between(before: Option<&BlueGreenRolloutStatus>, after: &BlueGreenRollout
             events.push(if rejected {
                 warning("RolledBack", "Switch", after.message.clone())
             } else {
-                normal("Promoted", "Switch", format!("production moved to {}: {}", switch.to, after.message))
+                normal("Promoted", "Switch", after.message.clone())
             });
         }
         _ if newly_rejected => events.push(warning("RevisionRejected", "Reject", after.message.clone())),

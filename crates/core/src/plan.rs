@@ -205,6 +205,11 @@ impl<'a> Round<'a> {
             if timed && ready && gate::preview_ready_at(candidate).is_none() {
                 change.set(names::PREVIEW_READY_AT, self.now);
             }
+            // One that comes back ready is claimed by the write that brings it back.
+            let open = self.gate.as_ref().is_some_and(Gate::is_open);
+            if !change.is_empty() && ready && open && self.services_stall.is_none() {
+                change.set(names::PROMOTED_AT, switch::claim_time(self.world, self.now));
+            }
             push_change(&mut actions, candidate, change);
         }
         actions

@@ -10,7 +10,7 @@
 //! 3. *proof*: the Service's EndpointSlices are watched until every ready endpoint is a pod of the set, and there are enough.
 
 use greenlight_api::names;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::actions::{Action, Change};
 use crate::hash::is_pod_of;
@@ -30,8 +30,11 @@ pub fn active(world: &World, target: &Target, set: &ReplicaSet, wanted: i32, now
     if !available {
         return None;
     }
-    if !set.live {
-        return Some(claim(set, now));
+    if !set.live || !is_claimed(world, set) {
+        let mut change = Change::default();
+        change.set(names::PROMOTED_AT, claim_time(world, now));
+        let (name, resource_version) = (set.name.clone(), set.resource_version.clone());
+        return Some(Action::ChangeReplicaSet { name, resource_version, change });
     }
     Some(point(service, Some(&set.hash)))
 }
@@ -86,10 +89,15 @@ pub fn point(service: &Service, hash: Option<&str>) -> Action {
     }
 }
 
-fn claim(set: &ReplicaSet, now: Timestamp) -> Action {
-    let mut change = Change::default();
-    change.set(names::PROMOTED_AT, now);
-    Action::ChangeReplicaSet { name: set.name.clone(), resource_version: set.resource_version.clone(), change }
+/// The set was promoted after all others.
+fn is_claimed(world: &World, set: &ReplicaSet) -> bool {
+    target::living(world).all(|other| other.name == set.name || other.promoted_at() < set.promoted_at())
+}
+
+/// Now, or just after the last claim, should another operator's clock be ahead.
+pub fn claim_time(world: &World, now: Timestamp) -> Timestamp {
+    let last = target::living(world).filter_map(ReplicaSet::promoted_at).max();
+    last.map_or(now, |last| now.max(last + SignedDuration::from_nanos(1)))
 }
 
 /// How far the proof of the last move is.

@@ -1,0 +1,161 @@
+//! The commands that ask for something, and wait for what comes of it.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures::{StreamExt, TryStreamExt};
+use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, Request, Verb, names};
+use jiff::Timestamp;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use serde_json::json;
+use tokio::time::{Instant, timeout_at};
+
+use crate::exit::Exit;
+use crate::facts::gather;
+use crate::options::Wait;
+use crate::render::sentence;
+use crate::session::Session;
+
+/// An operator that runs answers within a second; one that changes leaders, within half a minute.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+const FIELD_MANAGER: &str = "kubectl-greenlight";
+
+/// Makes a request of the revision that the spec asks for, unless another one is named.
+pub async fn request(
+    session: &Session,
+    name: &str,
+    action: Verb,
+    revision: Option<String>,
+    to: Option<String>,
+    wait: Wait,
+) -> Result<Exit> {
+    let rollout = session.rollout(name).await?;
+    let status = rollout.status.unwrap_or_default();
+    let revision = revision.unwrap_or(status.updated_revision);
+    if revision.is_empty() {
+        bail!("rollout {name} has no revision yet: is the operator running?");
+    }
+    let request = Request { action, revision, to, by: session.user().await?, at: Timestamp::now() };
+    let value = request.to_value();
+    let api: Api<BlueGreenRollout> = session.api();
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: value}}}));
+    api.patch(name, &params(), &patch).await.with_context(|| format!("cannot ask rollout {name}"))?;
+    if wait.no_wait {
+        println!("Asked rollout {name} to {}.", action.as_str());
+        return Ok(Exit::Done);
+    }
+    outcome(session, name, &request, &value, wait.timeout).await
+}
+
+/// The hash of a revision number.
+pub async fn hash_of(session: &Session, name: &str, number: i64) -> Result<String> {
+    let facts = gather(session, name).await?;
+    match facts.revisions.iter().find(|revision| revision.number == number) {
+        Some(revision) => Ok(revision.hash.clone()),
+        None => {
+            let there: Vec<_> = facts.revisions.iter().map(|revision| revision.number.to_string()).collect();
+            bail!("rollout {name} has no revision {number}; there are: {}", there.join(", "))
+        }
+    }
+}
+
+/// Waits for the operator's answer, and then until what was asked has happened.
+async fn outcome(session: &Session, name: &str, request: &Request, value: &str, timeout: Duration) -> Result<Exit> {
+    let started = Instant::now();
+    let fields = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let mut changes = pin!(watcher(session.api::<BlueGreenRollout>(), fields).applied_objects().boxed());
+    let mut answered = false;
+    let mut last = String::new();
+    loop {
+        let deadline = started + if answered { timeout } else { timeout.min(ANSWER_WITHIN) };
+        let rollout = match timeout_at(deadline, changes.try_next()).await {
+            Ok(rollout) => rollout?.context("the watch ended")?,
+            Err(_) if answered => {
+                eprintln!("Not done after {} s: {last}", timeout.as_secs());
+                return Ok(Exit::TimedOut);
+            }
+            Err(_) => {
+                eprintln!("The operator has not answered. Is it running? The request stands, and is carried out when it is.");
+                return Ok(Exit::TimedOut);
+            }
+        };
+        let status = rollout.status.unwrap_or_default();
+        let observed = status.observed_request.as_ref().filter(|observed| observed.value == value);
+        let Some(observed) = observed else { continue };
+        if !observed.accepted {
+            eprintln!("Refused: {}", sentence(&observed.answer));
+            return Ok(Exit::Refused);
+        }
+        if !answered {
+            println!("{}", sentence(&observed.answer));
+            answered = true;
+        }
+        if let Some(exit) = finished(request, &status) {
+            println!("{}", sentence(&status.message));
+            return Ok(exit);
+        }
+        last = sentence(&status.message);
+    }
+}
+
+/// Whether what was asked has happened, or cannot happen any more.
+fn finished(request: &Request, status: &BlueGreenRolloutStatus) -> Option<Exit> {
+    let proven = |hash: &str| {
+        let switch = status.switch.as_ref();
+        status.active_revision == hash && switch.is_some_and(|switch| switch.to == hash && switch.proven_at.is_some())
+    };
+    match request.action {
+        Verb::Promote | Verb::PromoteFull if proven(&request.revision) => Some(Exit::Done),
+        Verb::Promote | Verb::PromoteFull => (status.phase == Phase::Degraded).then_some(Exit::Refused),
+        // The status is rejected from the first moment; done is when something else serves, and provably.
+        Verb::Rollback | Verb::Abort => {
+            let serves_other = !status.active_revision.is_empty() && status.active_revision != request.revision;
+            let serves_wanted = request.to.as_ref().is_none_or(|to| *to == status.active_revision);
+            let rejected = status.rejected_revision == request.revision;
+            (rejected && serves_other && serves_wanted && proven(&status.active_revision)).then_some(Exit::Done)
+        }
+        Verb::Retry => status.rejected_revision.is_empty().then_some(Exit::Done),
+        Verb::Restart => (status.phase == Phase::Healthy).then_some(Exit::Done),
+    }
+}
+
+/// `pause` and `resume`.
+pub async fn set_paused(session: &Session, name: &str, paused: bool) -> Result<Exit> {
+    session.rollout(name).await?;
+    let api: Api<BlueGreenRollout> = session.api();
+    api.patch(name, &params(), &Patch::Merge(json!({"spec": {"paused": paused}}))).await?;
+    println!("Rollout {name} {}.", if paused { "holds back promotions" } else { "promotes again" });
+    Ok(Exit::Done)
+}
+
+/// `set image`.
+pub async fn set_image(session: &Session, name: &str, images: &[(String, String)]) -> Result<Exit> {
+    let rollout = session.rollout(name).await?;
+    let containers: Vec<String> = rollout.spec.template.images().into_iter().map(|(container, _)| container).collect();
+    let mut patch = Vec::new();
+    for (wanted, image) in images {
+        let matching: Vec<usize> =
+            (0..containers.len()).filter(|index| wanted == "*" || containers[*index] == *wanted).collect();
+        if matching.is_empty() {
+            bail!("rollout {name} has no container {wanted}; there are: {}", containers.join(", "));
+        }
+        for index in matching {
+            let path = format!("/spec/template/spec/containers/{index}");
+            // Lists are patched by position: the test makes sure that it is still the same container.
+            patch.push(json!({"op": "test", "path": format!("{path}/name"), "value": containers[index]}));
+            patch.push(json!({"op": "replace", "path": format!("{path}/image"), "value": image}));
+        }
+    }
+    let api: Api<BlueGreenRollout> = session.api();
+    let patch: Patch<()> = Patch::Json(serde_json::from_value(patch.into())?);
+    api.patch(name, &params(), &patch).await.with_context(|| format!("cannot change rollout {name}"))?;
+    println!("Rollout {name} asks for {}.", images.iter().map(|(_, image)| image.as_str()).collect::<Vec<_>>().join(", "));
+    Ok(Exit::Done)
+}
+
+fn params() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}

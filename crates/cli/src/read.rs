@@ -1,0 +1,201 @@
+//! The commands that only look.
+
+use std::io::{IsTerminal, Write};
+use std::pin::pin;
+use std::time::Duration;
+
+use anyhow::Result;
+use futures::{StreamExt, stream};
+use greenlight_api::{BlueGreenRollout, Phase, names};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::watcher::{Config, watcher};
+use kube::{Api, ResourceExt};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::exit::Exit;
+use crate::facts::{Facts, gather};
+use crate::options::Format;
+use crate::render::{Style, age, role, sentence, table, tree};
+use crate::session::Session;
+
+/// Changes that come together are shown together.
+const SETTLE: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_secs(1);
+
+/// `get rollout`.
+pub async fn get(session: &Session, name: &str, watch: bool, format: Option<Format>) -> Result<Exit> {
+    let facts = gather(session, name).await?;
+    if let Some(format) = format {
+        print_facts(&facts, format)?;
+        return Ok(Exit::Done);
+    }
+    if !watch {
+        print!("{}", tree(&facts, Style::detect(), Timestamp::now()));
+        return Ok(Exit::Done);
+    }
+    if std::io::stdout().is_terminal() { redraw(session, facts).await } else { follow(session, facts).await }
+}
+
+/// Draws the tree in place, again at every change and every second.
+async fn redraw(session: &Session, mut facts: Facts) -> Result<Exit> {
+    let mut changes = pin!(changes(session));
+    let mut height = 0;
+    loop {
+        let text = tree(&facts, Style::detect(), Timestamp::now());
+        let mut out = std::io::stdout().lock();
+        if height > 0 {
+            write!(out, "\x1b[{height}A\x1b[J")?;
+        }
+        write!(out, "{text}")?;
+        out.flush()?;
+        drop(out);
+        height = text.lines().count();
+        tokio::select! {
+            _ = changes.next() => {
+                tokio::time::sleep(SETTLE).await;
+                facts = gather(session, &facts.name).await?;
+            }
+            () = tokio::time::sleep(TICK) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
+        }
+    }
+}
+
+/// Prints a line at every change of phase or message.
+async fn follow(session: &Session, mut facts: Facts) -> Result<Exit> {
+    let mut changes = pin!(changes(session));
+    let mut last = String::new();
+    loop {
+        let status = &facts.status;
+        let line = format!("{}  {}", status.phase.as_str(), sentence(&status.message));
+        if line != last {
+            println!("{}  {line}", Timestamp::now().strftime("%H:%M:%S"));
+            last = line;
+        }
+        tokio::select! {
+            _ = changes.next() => {
+                tokio::time::sleep(SETTLE).await;
+                facts = gather(session, &facts.name).await?;
+            }
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
+        }
+    }
+}
+
+/// Something in the namespace that may concern the rollout has changed.
+fn changes(session: &Session) -> impl futures::Stream<Item = ()> {
+    let labelled = Config::default().labels(names::HASH_LABEL);
+    let rollouts = watcher(session.api::<BlueGreenRollout>(), Config::default()).map(drop);
+    let sets = watcher(session.api::<ReplicaSet>(), labelled.clone()).map(drop);
+    let pods = watcher(session.api::<Pod>(), labelled).map(drop);
+    stream::select_all([rollouts.boxed(), sets.boxed(), pods.boxed()])
+}
+
+/// `list`.
+pub async fn list(session: &Session, all: bool, format: Option<Format>) -> Result<Exit> {
+    let api: Api<BlueGreenRollout> = if all { Api::all(session.client.clone()) } else { session.api() };
+    let rollouts = api.list(&Default::default()).await?.items;
+    if let Some(format) = format {
+        print_facts(&rollouts, format)?;
+        return Ok(Exit::Done);
+    }
+    if rollouts.is_empty() {
+        let place = if all { "any namespace".to_owned() } else { format!("namespace {}", session.namespace) };
+        eprintln!("No rollouts in {place}.");
+        return Ok(Exit::Done);
+    }
+    let now = Timestamp::now();
+    let mut rows = vec![["NAMESPACE", "NAME", "PHASE", "ACTIVE", "PREVIEW", "READY", "AGE", "MESSAGE"].map(str::to_owned).to_vec()];
+    rows.extend(rollouts.iter().map(|rollout| {
+        let status = rollout.status.clone().unwrap_or_default();
+        vec![
+            rollout.namespace().unwrap_or_default(),
+            rollout.name_any(),
+            status.phase.as_str().to_owned(),
+            status.active_revision,
+            status.preview_revision,
+            status.ready,
+            rollout.creation_timestamp().map(|created| age(created.0, now)).unwrap_or_default(),
+            status.message,
+        ]
+    }));
+    if !all {
+        rows.iter_mut().for_each(|row| drop(row.remove(0)));
+    }
+    print!("{}", table(&rows));
+    Ok(Exit::Done)
+}
+
+/// `history`.
+pub async fn history(session: &Session, name: &str, format: Option<Format>) -> Result<Exit> {
+    let facts = gather(session, name).await?;
+    if let Some(format) = format {
+        print_facts(&facts.revisions, format)?;
+        return Ok(Exit::Done);
+    }
+    let now = Timestamp::now();
+    let mut rows = vec![["REVISION", "HASH", "ROLE", "IMAGES", "PODS", "CREATED", "PROMOTED", "REJECTED"].map(str::to_owned).to_vec()];
+    let ago = |time: Option<Timestamp>| time.map_or("never".to_owned(), |time| format!("{} ago", age(time, now)));
+    rows.extend(facts.revisions.iter().map(|revision| {
+        let rejected = revision.rejected.as_ref();
+        vec![
+            revision.number.to_string(),
+            revision.hash.clone(),
+            role(&facts, revision),
+            revision.images.join(" "),
+            format!("{}/{}", revision.ready, revision.desired),
+            ago(revision.created),
+            ago(revision.promoted_at),
+            rejected.map(|r| format!("by {}: {}", r.by, r.reason)).unwrap_or_default(),
+        ]
+    }));
+    print!("{}", table(&rows));
+    Ok(Exit::Done)
+}
+
+/// `status`.
+pub async fn status(session: &Session, name: &str, timeout: Duration, format: Option<Format>) -> Result<Exit> {
+    let deadline = Instant::now() + timeout;
+    let mut changes = pin!(changes(session));
+    let mut last = String::new();
+    loop {
+        let facts = gather(session, name).await?;
+        let exit = match facts.status.phase {
+            _ if facts.outdated => None,
+            Phase::Healthy => Some(Exit::Done),
+            Phase::Degraded => Some(Exit::Refused),
+            Phase::Paused => Some(Exit::Waits),
+            Phase::Pending | Phase::Progressing => None,
+        };
+        let exit = exit.or((Instant::now() >= deadline).then_some(Exit::TimedOut));
+        if format.is_none() {
+            let line = format!("{}: {}", facts.status.phase.as_str(), sentence(&facts.status.message));
+            if line != last {
+                println!("{line}");
+                last = line;
+            }
+        }
+        if let Some(exit) = exit {
+            if let Some(format) = format {
+                print_facts(&facts.status, format)?;
+            }
+            return Ok(exit);
+        }
+        tokio::select! {
+            _ = changes.next() => tokio::time::sleep(SETTLE).await,
+            () = tokio::time::sleep_until(deadline) => {}
+        }
+    }
+}
+
+fn print_facts(facts: &impl Serialize, format: Format) -> Result<()> {
+    match format {
+        Format::Json => println!("{}", serde_json::to_string_pretty(facts)?),
+        // By way of JSON values, so that both formats have the same keys.
+        Format::Yaml => print!("{}", serde_saphyr::to_string(&serde_json::to_value(facts)?)?),
+    }
+    Ok(())
+}
