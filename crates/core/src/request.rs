@@ -61,7 +61,8 @@ pub fn read(world: &World, asked: Option<&ReplicaSet>, active: Option<&ReplicaSe
     };
     let Some(asked) = asked else { return Asked::default() };
     if asked.annotation(names::SEEN_REQUEST) == Some(value) {
-        return Asked { observed: observe(true, format!("{} was carried out", request.action.as_str())), ..Asked::default() };
+        let answer = format!("{} of revision {} was carried out", request.action.as_str(), request.revision);
+        return Asked { observed: observe(true, answer), ..Asked::default() };
     }
     if request.revision != asked.hash {
         return refuse(format!(

@@ -174,13 +174,13 @@ fn waiting(world: &World, findings: &Findings, set: &ReplicaSet, now: Timestamp)
 fn rejected(world: &World, findings: &Findings, rejection: &Rejection, waiting: Option<Verdict>) -> String {
     let target = findings.target;
     let asked = target.asked.map(|set| describe(world, target, set)).unwrap_or_default();
-    let who = format!("{asked} was rejected by {}: {}", rejection.by, rejection.reason);
-    if let Some(waiting) = waiting {
-        return format!("{who}. Rolling back: {}", waiting.message);
-    }
     let serving = target.desired.map(|set| describe(world, target, set)).unwrap_or_default();
-    let state = if target.candidate().is_some() { "is about to serve" } else { "serves" };
-    format!("{who}. {serving} {state}. Ask for another template in the spec, or retry")
+    let state = match waiting {
+        Some(waiting) => format!("on the way back to {serving}: {}", waiting.message),
+        None if target.candidate().is_some() => format!("{serving} is about to serve"),
+        None => format!("{serving} serves"),
+    };
+    format!("{asked} was rejected by {} ({}); {state}. Change spec.template, or retry", rejection.by, rejection.reason)
 }
 
 /// `revision 2 (app:v2)`; the image is only known of the revision that the spec asks for.

@@ -148,6 +148,20 @@ impl Cluster {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// Applies CustomResourceDefinitions (JSON or YAML) and waits until the API server serves them.
+    pub fn install_crds(&self, crds: &str) -> Result<()> {
+        let file = self.dir.join("crds.yaml");
+        std::fs::write(&file, crds)?;
+        self.kubectl(&["apply", "--server-side", "-f", &file.display().to_string()])?;
+        // `kubectl wait` trips over a CRD that has no conditions yet.
+        let wait = || self.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=10s"]);
+        let mut attempts = (0..50).map(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            wait()
+        });
+        attempts.find(Result::is_ok).context("the CRDs are not established")?.map(drop)
+    }
+
     /// The API server's audit log.
     pub fn audit(&self) -> Audit {
         Audit { path: self.dir.join("audit.log") }

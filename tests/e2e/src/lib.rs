@@ -1,1 +1,11 @@
-//! x
+//! What the end-to-end tests share: one control plane for all, a namespace and an operator of its own for each.
+
+mod lab;
+mod proxy;
+mod snapshot;
+mod witness;
+
+pub use lab::{Lab, cluster, rollout};
+pub use proxy::WriteCountingProxy;
+pub use snapshot::Snapshot;
+pub use witness::Witness;

@@ -1,0 +1,319 @@
+//! A namespace with an operator of its own.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use greenlight_api::{BlueGreenRollout, names};
+use greenlight_test_cluster::{Audit, Cluster, Process};
+use k8s_openapi::api::core::v1::{Namespace, Service};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::snapshot::Snapshot;
+
+/// How long a test waits for anything. Nothing here takes more than a few seconds on a free machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The control plane of this test process, with the CRDs. It ends with the process.
+pub fn cluster() -> &'static Cluster {
+    static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
+        let start = || -> Result<Cluster> {
+            let runtime = tokio::runtime::Runtime::new()?;
+            let cluster = runtime.block_on(Cluster::start())?;
+            let crds = greenlight_api::crds().iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+            cluster.install_crds(&crds.join("\n"))?;
+            Ok(cluster)
+        };
+        // A runtime cannot be started within another one.
+        let cluster = std::thread::spawn(start).join().expect("the thread does not panic");
+        cluster.unwrap_or_else(|error| panic!("the test cluster did not start: {error:#}"))
+    });
+    &CLUSTER
+}
+
+/// A rollout named `web` with Services `web-active` and `web-preview`, two replicas, and `spec` merged into it.
+pub fn rollout(spec: Value) -> Value {
+    let mut rollout = json!({
+        "apiVersion": "greenlight.dev/v1alpha1",
+        "kind": "BlueGreenRollout",
+        "metadata": {"name": "web"},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": "web"}},
+            "strategy": {"blueGreen": {
+                "activeService": "web-active",
+                "previewService": "web-preview",
+                "autoPromotionEnabled": false,
+                "scaleDownDelaySeconds": 5,
+            }},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{"name": "web", "image": "web:v1"}]},
+            },
+        },
+    });
+    merge(&mut rollout["spec"], &spec);
+    rollout
+}
+
+fn merge(target: &mut Value, patch: &Value) {
+    match (target, patch) {
+        (Value::Object(target), Value::Object(patch)) => {
+            for (key, value) in patch {
+                if value.is_null() {
+                    target.remove(key);
+                } else {
+                    merge(target.entry(key).or_insert(Value::Null), value);
+                }
+            }
+        }
+        (target, patch) => *target = patch.clone(),
+    }
+}
+
+/// A namespace with Services `web-active` and `web-preview`, and an operator that watches only it.
+pub struct Lab {
+    /// A client of an administrator.
+    pub client: Client,
+    /// The namespace.
+    pub namespace: String,
+    operator: Option<Process>,
+    starts: usize,
+}
+
+impl Lab {
+    /// A new lab with a running operator.
+    pub async fn new(name: &str) -> Lab {
+        let mut lab = Lab::without_operator(name).await;
+        lab.start_operator();
+        lab
+    }
+
+    /// A new lab without an operator.
+    pub async fn without_operator(name: &str) -> Lab {
+        let client = cluster().client().await.expect("a client");
+        let lab = Lab { client, namespace: name.to_owned(), operator: None, starts: 0 };
+        let namespaces: Api<Namespace> = Api::all(lab.client.clone());
+        let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).expect("a namespace");
+        namespaces.create(&PostParams::default(), &namespace).await.expect("a fresh namespace");
+        lab.create_service("web-active").await;
+        lab.create_service("web-preview").await;
+        lab
+    }
+
+    /// Starts the operator (again).
+    pub fn start_operator(&mut self) {
+        let kubeconfig = cluster().kubeconfig();
+        self.start_operator_with(&kubeconfig, &[]);
+    }
+
+    /// Starts the operator with a kubeconfig and more arguments.
+    pub fn start_operator_with(&mut self, kubeconfig: &std::path::Path, more: &[&str]) {
+        assert!(self.operator.is_none(), "it runs already");
+        self.starts += 1;
+        self.operator = Some(self.operator_process(&format!("operator-{}", self.starts), kubeconfig, more));
+    }
+
+    /// Another operator process for this namespace, on its own.
+    pub fn operator_process(&self, name: &str, kubeconfig: &std::path::Path, more: &[&str]) -> Process {
+        let mut args: Vec<String> =
+            ["controller", "--namespace", &self.namespace, "--listen", "127.0.0.1:0", "--log", "greenlight=debug,warn"]
+                .map(str::to_owned)
+                .to_vec();
+        args.extend(more.iter().map(|arg| (*arg).to_owned()));
+        let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
+        let dir = cluster().dir().to_owned();
+        Process::start(&dir, &format!("{}-{name}", self.namespace), &binary("greenlight"), &args, &env).expect("it starts")
+    }
+
+    /// Kills the operator without a chance to clean up.
+    pub fn kill_operator(&mut self) {
+        self.operator.take().expect("it runs").kill();
+    }
+
+    /// The running operator.
+    pub fn operator(&mut self) -> &mut Process {
+        self.operator.as_mut().expect("it runs")
+    }
+
+    /// Creates a Service that selects `app: web`.
+    pub async fn create_service(&self, name: &str) {
+        let service = json!({
+            "metadata": {"name": name},
+            "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
+        });
+        let service: Service = serde_json::from_value(service).expect("a Service");
+        self.api::<Service>().create(&PostParams::default(), &service).await.expect("created");
+    }
+
+    /// Deletes a Service.
+    pub async fn delete_service(&self, name: &str) {
+        self.api::<Service>().delete(name, &Default::default()).await.expect("deleted");
+    }
+
+    /// An API in the namespace.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Applies a manifest by `kubectl apply`, as a person would. Also several, as a list.
+    pub fn apply(&self, manifest: &Value) -> Result<String> {
+        let file = tempfile(&manifest.to_string())?;
+        cluster().kubectl(&["apply", "-n", &self.namespace, "-f", &file.display().to_string()])
+    }
+
+    /// Creates a rollout from [`rollout`] with these settings, and waits until it is healthy.
+    pub async fn deploy(&self, spec: Value) -> Snapshot {
+        self.apply(&rollout(spec)).expect("applied");
+        self.until("healthy", |now| now.phase() == "Healthy").await
+    }
+
+    /// Merges into the rollout's spec.
+    pub async fn patch_spec(&self, spec: Value) {
+        let patch = Patch::Merge(json!({"spec": spec}));
+        self.api::<BlueGreenRollout>().patch("web", &PatchParams::default(), &patch).await.expect("patched");
+    }
+
+    /// Asks for another image.
+    pub async fn set_image(&self, image: &str) {
+        self.set_template(image, &[]).await;
+    }
+
+    /// Asks for another image, with annotations on its pods.
+    pub async fn set_template(&self, image: &str, annotations: &[(&str, &str)]) {
+        let annotations: serde_json::Map<String, Value> =
+            annotations.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
+        // A merge patch keeps old annotations, so this replaces them.
+        let patch = json!([
+            {"op": "add", "path": "/spec/template/metadata/annotations", "value": annotations},
+            {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": image},
+        ]);
+        let patch: Patch<()> = Patch::Json(serde_json::from_value(patch).expect("a JSON patch"));
+        self.api::<BlueGreenRollout>().patch("web", &PatchParams::default(), &patch).await.expect("patched");
+    }
+
+    /// Asks for another image and waits until its preview waits for promotion.
+    pub async fn preview(&self, image: &str) -> Snapshot {
+        self.set_image(image).await;
+        let shown = |now: &Snapshot| now.phase() == "Paused" && now.image_of("web-preview") == image;
+        self.until(&format!("{image} in preview"), shown).await
+    }
+
+    /// Asks for another image and promotes it.
+    pub async fn release(&self, image: &str) -> Snapshot {
+        self.preview(image).await;
+        self.greenlight(&["promote", "web"]).expect("promoted");
+        self.until(&format!("{image} active"), |now| now.phase() == "Healthy" && now.image_of("web-active") == image).await
+    }
+
+    /// Writes the request annotation, as typed by hand.
+    pub async fn annotate_request(&self, value: &str) {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: value}}}));
+        self.api::<BlueGreenRollout>().patch("web", &PatchParams::default(), &patch).await.expect("patched");
+    }
+
+    /// Marks pods so that kwok takes their readiness away, or gives it back.
+    pub async fn set_readiness(&self, pods: impl IntoIterator<Item = String>, ready: bool) {
+        let value = if ready { Value::Null } else { "lost".into() };
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {greenlight_test_cluster::READINESS: value}}}));
+        for pod in pods {
+            let api: Api<k8s_openapi::api::core::v1::Pod> = self.api();
+            api.patch(&pod, &PatchParams::default(), &patch).await.expect("patched");
+        }
+    }
+
+    /// Runs `kubectl greenlight` in the namespace; its standard output, or exit code and both outputs.
+    pub fn greenlight(&self, args: &[&str]) -> Result<String, (i32, String)> {
+        let output = Command::new(binary("kubectl-greenlight"))
+            .env("KUBECONFIG", cluster().kubeconfig())
+            .args(["-n", &self.namespace])
+            .args(args)
+            .output()
+            .expect("it runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() {
+            Ok(text(&output.stdout))
+        } else {
+            Err((output.status.code().unwrap_or(-1), text(&output.stdout) + &text(&output.stderr)))
+        }
+    }
+
+    /// The state now.
+    pub async fn now(&self) -> Snapshot {
+        Snapshot::read(&self.client, &self.namespace, "web").await.expect("the namespace can be read")
+    }
+
+    /// Waits until `is` holds.
+    pub async fn until(&self, what: &str, is: impl Fn(&Snapshot) -> bool) -> Snapshot {
+        let started = Instant::now();
+        loop {
+            let now = self.now().await;
+            if is(&now) {
+                return now;
+            }
+            assert!(started.elapsed() < PATIENCE, "{}: waited in vain for: {what}\n{}", self.namespace, self.describe(&now));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Checks that `is` holds all the time, for so long.
+    pub async fn throughout(&self, duration: Duration, what: &str, is: impl Fn(&Snapshot) -> bool) {
+        let started = Instant::now();
+        while started.elapsed() < duration {
+            let now = self.now().await;
+            assert!(is(&now), "{}: did not hold: {what}\n{}", self.namespace, self.describe(&now));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Reasons of the events of the rollout, oldest first.
+    pub async fn event_reasons(&self) -> Vec<String> {
+        let api: Api<k8s_openapi::api::events::v1::Event> = self.api();
+        let mut events = api.list(&Default::default()).await.expect("events").items;
+        events.retain(|event| event.regarding.as_ref().is_some_and(|object| object.kind.as_deref() == Some("BlueGreenRollout")));
+        events.sort_by_key(|event| event.event_time.clone().map(|time| time.0));
+        events.into_iter().filter_map(|event| event.reason).collect()
+    }
+
+    /// The audit log, and a mark to count from.
+    pub fn audit(&self) -> (Audit, u64) {
+        let audit = cluster().audit();
+        let mark = audit.mark();
+        (audit, mark)
+    }
+
+    fn describe(&self, now: &Snapshot) -> String {
+        let status = now.rollout.as_ref().map(|rollout| json!(rollout.status)).unwrap_or_default();
+        let sets: Vec<String> = now
+            .sets
+            .iter()
+            .map(|set| format!("{} {:?} {:?} {:?}", set.name_any(), set.spec.as_ref().map(|s| s.replicas), set.status, set.annotations()))
+            .collect();
+        let log = self.operator.as_ref().map(Process::log_tail).unwrap_or_default();
+        let services: Vec<String> = now.services.keys().map(|name| format!("{name} → {:?}", now.hash_of(name))).collect();
+        format!("status: {status:#}\nsets: {}\nservices: {services:?}\n{log}", sets.join("\n"))
+    }
+}
+
+/// A binary of this workspace, next to the test's own.
+pub fn binary(name: &str) -> PathBuf {
+    let exe = std::env::current_exe().expect("a path");
+    let path = exe.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps").join(name);
+    assert!(path.exists(), "{} is not built: run `cargo build --workspace --bins`, or `cargo xtask test`", path.display());
+    path
+}
+
+fn tempfile(text: &str) -> Result<PathBuf> {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let path = cluster().dir().join(format!("manifest-{}.json", NEXT.fetch_add(1, Ordering::Relaxed)));
+    std::fs::write(&path, text).context("cannot write a manifest")?;
+    Ok(path)
+}

@@ -1,0 +1,52 @@
+//! How many API requests a release costs, by the API server's own account. Watches and leases aside.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use greenlight_e2e::{Lab, rollout};
+use serde_json::json;
+
+const OPERATOR: &str = "greenlight/";
+
+fn check(what: &str, counts: &BTreeMap<String, usize>, limit: usize) {
+    let total: usize = counts.values().sum();
+    println!("{what}: {total} requests (at most {limit}): {counts:?}");
+    assert!(total <= limit, "{what} took {total} requests, at most {limit}: {counts:?}");
+    assert!(total > 0, "{what} took no requests: the count is broken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_costs_half_of_argos_requests_and_rest_costs_nothing() {
+    let lab = Lab::new("budget").await;
+    let settled = Duration::from_millis(1500);
+    // The operator is up and has listed everything.
+    tokio::time::sleep(settled).await;
+    let (audit, mark) = lab.audit();
+    let count = |mark| audit.counts(mark, OPERATOR, Some("budget")).expect("the audit log");
+
+    lab.apply(&rollout(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 600}}}))).expect("applied");
+    lab.until("healthy", |now| now.phase() == "Healthy").await;
+    tokio::time::sleep(settled).await;
+    check("creation to healthy", &count(mark), 10);
+
+    let mark = audit.mark();
+    lab.preview("web:v2").await;
+    tokio::time::sleep(settled).await;
+    check("update to paused with preview", &count(mark), 8);
+
+    let mark = audit.mark();
+    lab.greenlight(&["promote", "web"]).expect("promoted");
+    tokio::time::sleep(settled).await;
+    let now = lab.now().await;
+    assert!(now.annotation_of_image("web:v1", "greenlight.dev/scale-down-at").is_some());
+    check("promotion to healthy, proof and mark included", &count(mark), 7);
+
+    let mark = audit.mark();
+    lab.greenlight(&["undo", "web"]).expect("undone");
+    tokio::time::sleep(settled).await;
+    check("undo", &count(mark), 8);
+
+    let mark = audit.mark();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(count(mark), BTreeMap::new(), "requests while nothing changed");
+}

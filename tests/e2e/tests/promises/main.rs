@@ -1,0 +1,13 @@
+//! The promises of the design, each shown on a real API server with the real ReplicaSet, EndpointSlice and garbage
+//! collection controllers. One control plane serves all tests; each has a namespace and an operator of its own.
+
+mod budget;
+mod crash;
+mod deletion;
+mod mistakes;
+mod operator;
+mod plugin;
+mod pods;
+mod release;
+mod requests;
+mod status;

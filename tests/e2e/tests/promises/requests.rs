@@ -1,0 +1,142 @@
+//! What people ask for: undo, abort, retry, and what is answered.
+
+use std::time::Duration;
+
+use greenlight_e2e::{Lab, Witness, rollout};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn undo_inside_the_delay_moves_traffic_at_once_and_restarts_no_pod() {
+    let lab = Lab::new("undo").await;
+    let spec = json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 600}}});
+    let first = lab.deploy(spec.clone()).await;
+    let pods = first.pod_uids_of_image("web:v1");
+    let promoted = lab.release("web:v2").await;
+    let witness = Witness::start(lab.client.clone(), "undo", "web-active");
+
+    lab.greenlight(&["undo", "web"]).expect("undone");
+    let undone = lab.now().await;
+    assert_eq!(undone.image_of("web-active"), "web:v1");
+    assert_eq!(undone.pod_uids_of_image("web:v1"), pods, "the same pods as before");
+    let switch = undone.status().switch.expect("a switch");
+    let took = switch.switched_at.duration_since(switch.requested_at.expect("asked by a person"));
+    assert!(took.as_secs_f64() < 1.0, "the selector moved {took:?} after the request");
+    let spec_of = |now: &greenlight_e2e::Snapshot| now.rollout.as_ref().map(|rollout| rollout.spec.clone());
+    assert_eq!(spec_of(&undone), spec_of(&promoted), "the spec is as Git wants it");
+    assert_eq!(undone.condition("Stalled"), "True/RevisionRejected");
+    assert!(undone.message().contains("rejected by admin"), "{}", undone.message());
+    witness.assert_never_below(2);
+
+    // What self-heal does: the same manifest again.
+    let mut manifest = rollout(spec);
+    manifest["spec"]["template"]["spec"]["containers"][0]["image"] = "web:v2".into();
+    lab.apply(&manifest).expect("applied");
+    lab.throughout(Duration::from_secs(2), "stays undone", |now| now.image_of("web-active") == "web:v1").await;
+
+    // Git goes back to what serves: nothing moves, and the rejection is over.
+    lab.set_image("web:v1").await;
+    let healthy = lab.until("healthy", |now| now.phase() == "Healthy").await;
+    assert_eq!(healthy.pod_uids_of_image("web:v1"), pods);
+    assert_eq!(healthy.annotation_of_image("web:v2", "greenlight.dev/rejected"), None);
+    assert_eq!(healthy.status().current_revision, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn undo_after_the_old_set_has_gone_scales_it_up_first() {
+    let lab = Lab::new("undolate").await;
+    lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 0}}})).await;
+    lab.release("web:v2").await;
+    lab.until("the old set is down", |now| now.replicas_of_image("web:v1") == 0 && now.ready_pods_of_image("web:v1").is_empty()).await;
+    let witness = Witness::start(lab.client.clone(), "undolate", "web-active");
+    lab.greenlight(&["undo", "web"]).expect("undone");
+    let undone = lab.now().await;
+    assert_eq!(undone.image_of("web-active"), "web:v1");
+    assert_eq!(undone.ready_pods_of_image("web:v1").len(), 2);
+    witness.assert_never_below(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn undo_to_a_named_revision_goes_there() {
+    let lab = Lab::new("undoto").await;
+    lab.deploy(json!({})).await;
+    lab.release("web:v2").await;
+    lab.release("web:v3").await;
+    lab.greenlight(&["undo", "web", "--to-revision", "1"]).expect("undone");
+    assert_eq!(lab.now().await.image_of("web-active"), "web:v1");
+    // And from there to another one, still without touching the spec.
+    lab.greenlight(&["undo", "web", "--to-revision", "2"]).expect("undone");
+    assert_eq!(lab.now().await.image_of("web-active"), "web:v2");
+    let (code, output) = lab.greenlight(&["undo", "web", "--to-revision", "9"]).expect_err("there is none");
+    assert_eq!(code, 1);
+    assert!(output.contains("has no revision 9"), "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aborted_revision_goes_away_and_comes_back_with_retry() {
+    let lab = Lab::new("abort").await;
+    lab.deploy(json!({"strategy": {"blueGreen": {"abortScaleDownDelaySeconds": 1}}})).await;
+    lab.preview("web:v2").await;
+    lab.greenlight(&["abort", "web"]).expect("aborted");
+    let aborted = lab.until("the aborted set is down", |now| now.replicas_of_image("web:v2") == 0).await;
+    assert_eq!(aborted.image_of("web-active"), "web:v1");
+    assert_eq!(aborted.image_of("web-preview"), "web:v1");
+    assert_eq!(aborted.condition("Stalled"), "True/RevisionRejected");
+    lab.greenlight(&["retry", "web"]).expect("retried");
+    lab.until("in preview again", |now| now.phase() == "Paused" && now.image_of("web-preview") == "web:v2").await;
+    lab.greenlight(&["promote", "web"]).expect("promoted");
+    assert_eq!(lab.now().await.image_of("web-active"), "web:v2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aborted_revision_can_be_kept_up() {
+    let lab = Lab::new("abortkeep").await;
+    lab.deploy(json!({"strategy": {"blueGreen": {"abortScaleDownDelaySeconds": 0}}})).await;
+    lab.preview("web:v2").await;
+    lab.greenlight(&["abort", "web"]).expect("aborted");
+    lab.throughout(Duration::from_secs(3), "still up", |now| now.replicas_of_image("web:v2") == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_deployment_cannot_be_aborted_and_nonsense_is_answered() {
+    let lab = Lab::new("nonsense").await;
+    lab.deploy(json!({})).await;
+    for (args, words) in [
+        (vec!["abort", "web"], "active already"),
+        (vec!["undo", "web"], "no earlier revision"),
+        (vec!["retry", "web"], "nothing to retry"),
+    ] {
+        let (code, output) = lab.greenlight(&args).expect_err("refused");
+        assert_eq!(code, 2, "{args:?}: {output}");
+        assert!(output.contains(words), "{args:?}: {output}");
+    }
+    lab.annotate_request("promte").await;
+    let answered = lab.until("answered", |now| now.status().observed_request.is_some_and(|r| r.value == "promte")).await;
+    let answer = answered.status().observed_request.expect("there");
+    assert!(!answer.accepted && answer.answer.contains("promote-full"), "lists the verbs: {}", answer.answer);
+    lab.annotate_request("{\"action\":\"promote\"}").await;
+    let unreadable = lab.until("answered", |now| now.status().observed_request.is_some_and(|r| r.value.starts_with('{'))).await;
+    let answer = unreadable.status().observed_request.expect("there").answer;
+    assert!(answer.contains("revision"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verb_typed_by_hand_speaks_of_the_revision_that_it_was_meant_for() {
+    let lab = Lab::new("bare").await;
+    lab.deploy(json!({})).await;
+    lab.preview("web:v2").await;
+    lab.annotate_request("promote").await;
+    lab.until("promoted", |now| now.image_of("web-active") == "web:v2").await;
+    // It is still written there, and must not promote the next one.
+    lab.preview("web:v3").await;
+    lab.throughout(Duration::from_secs(2), "v3 waits", |now| now.image_of("web-active") == "web:v2").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_comes_back_inside_its_delay_needs_no_gate() {
+    let lab = Lab::new("comeback").await;
+    lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 600}}})).await;
+    lab.release("web:v2").await;
+    lab.set_image("web:v1").await;
+    let back = lab.until("v1 serves again", |now| now.phase() == "Healthy" && now.image_of("web-active") == "web:v1").await;
+    assert_eq!(back.status().current_revision, 3);
+}

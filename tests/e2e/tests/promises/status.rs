@@ -1,0 +1,59 @@
+//! The status can be rebuilt.
+
+use std::time::Duration;
+
+use greenlight_api::BlueGreenRollout;
+use greenlight_e2e::{Lab, Snapshot};
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+/// Wipes the status and waits for it to come back; nothing else may move.
+async fn wipe(lab: &Lab, phase: &str) -> Snapshot {
+    let before = lab.now().await;
+    let events = lab.event_reasons().await;
+    let patch: Patch<()> = Patch::Json(serde_json::from_value(json!([{"op": "remove", "path": "/status"}])).expect("a patch"));
+    lab.api::<BlueGreenRollout>().patch_status("web", &PatchParams::default(), &patch).await.expect("wiped");
+    let after = lab.until("the status is back", |now| now.phase() == phase && now.rollout.as_ref().is_some_and(|r| r.status.is_some())).await;
+    lab.throughout(Duration::from_millis(700), "nothing moves", |now| {
+        now.hash_of("web-active") == before.hash_of("web-active")
+            && now.hash_of("web-preview") == before.hash_of("web-preview")
+            && now.sets.len() == before.sets.len()
+    })
+    .await;
+    assert_eq!(lab.event_reasons().await, events, "nothing is announced twice");
+    let (old, new) = (before.status(), after.status());
+    assert_eq!(new.active_revision, old.active_revision);
+    assert_eq!(new.preview_revision, old.preview_revision);
+    assert_eq!(new.stable_revision, old.stable_revision);
+    assert_eq!(new.current_revision, old.current_revision);
+    assert_eq!(new.rejected_revision, old.rejected_revision);
+    assert_eq!(new.message, old.message);
+    assert_eq!(new.switch.map(|switch| (switch.to, switch.switched_at)), old.switch.map(|switch| (switch.to, switch.switched_at)));
+    after
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wiped_status_comes_back_in_every_phase_and_nothing_is_repeated() {
+    let lab = Lab::new("wipe").await;
+    lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 600}}})).await;
+    wipe(&lab, "Healthy").await;
+    lab.preview("web:v2").await;
+    wipe(&lab, "Paused").await;
+    lab.greenlight(&["promote", "web"]).expect("promoted");
+    wipe(&lab, "Healthy").await;
+    // The request to promote v2 still stands while v3 waits.
+    lab.preview("web:v3").await;
+    wipe(&lab, "Paused").await;
+    lab.greenlight(&["abort", "web"]).expect("aborted");
+    wipe(&lab, "Degraded").await;
+    lab.greenlight(&["retry", "web"]).expect("retried");
+    lab.until("waits again", |now| now.phase() == "Paused").await;
+    wipe(&lab, "Paused").await;
+    lab.greenlight(&["promote", "web"]).expect("promoted");
+    lab.greenlight(&["undo", "web"]).expect("undone");
+    let undone = wipe(&lab, "Degraded").await;
+    assert_eq!(undone.image_of("web-active"), "web:v2");
+    lab.set_template("web:v4", &[(greenlight_test_cluster::BEHAVIOUR, "hang")]).await;
+    lab.until("progressing", |now| now.phase() == "Progressing").await;
+    wipe(&lab, "Progressing").await;
+}
