@@ -1,12 +1,68 @@
-//! The project's own chores. `cargo xtask` lists them.
+//! The project's own chores. `cargo xtask --help` lists them.
+
+mod bench;
+mod demo;
+mod generate;
+mod shell;
+mod test;
 
 use anyhow::Result;
+use clap::{Parser, Subcommand};
+use greenlight_test_cluster::Cluster;
 
-#[tokio::main]
-async fn main() -> Result<()> {
-    let cluster = greenlight_test_cluster::Cluster::start().await?;
+/// Greenlight's chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Options {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Take the example through a whole release on a control plane of its own
+    Demo {
+        /// Stay up afterwards, to play with
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Run every check and test
+    Test {
+        /// Skip nothing
+        #[arg(long)]
+        ci: bool,
+    },
+    /// Write the generated files (CRDs) anew
+    Generate {
+        /// Only check that they are current
+        #[arg(long)]
+        check: bool,
+    },
+    /// Start a control plane with the CRDs, and keep it up until Ctrl-C
+    Cluster,
+    /// Measure the operator: CPU, memory, API requests and switch latency of many rollouts
+    Bench(bench::BenchOptions),
+}
+
+fn main() -> Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        match Options::parse().chore {
+            Chore::Demo { keep } => demo::run(keep).await,
+            Chore::Test { ci } => test::run(ci),
+            Chore::Generate { check } => generate::run(check),
+            Chore::Cluster => keep_cluster().await,
+            Chore::Bench(options) => bench::run(options).await,
+        }
+    })
+}
+
+async fn keep_cluster() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    cluster.install_crds(&generate::crds()?)?;
     println!("export KUBECONFIG={}", cluster.kubeconfig().display());
-    tokio::signal::ctrl_c().await?;
+    eprintln!("Up, with the CRDs; the operator is not running. Ctrl-C ends it.");
+    shell::interrupted().await?;
     cluster.stop();
     Ok(())
 }

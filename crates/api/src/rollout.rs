@@ -1,4 +1,5 @@
 //! The spec: Argo Rollouts' blue-green fields, with its names and its defaults.
+#![allow(clippy::duplicated_attributes)] // each printer column has a type of its own, in one attribute
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -33,9 +34,24 @@ use crate::{BlueGreenRolloutStatus, PodTemplate};
         label_selector_path = ".status.selector"
     ),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "The state in one word"),
-    printcolumn(name = "Active", type_ = "string", json_path = ".status.activeRevision", description = "The revision that carries production"),
-    printcolumn(name = "Preview", type_ = "string", json_path = ".status.previewRevision", description = "The revision behind the preview Service"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.ready", description = "Ready out of desired pods of the active revision"),
+    printcolumn(
+        name = "Active",
+        type_ = "string",
+        json_path = ".status.activeRevision",
+        description = "The revision that carries production"
+    ),
+    printcolumn(
+        name = "Preview",
+        type_ = "string",
+        json_path = ".status.previewRevision",
+        description = "The revision behind the preview Service"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.ready",
+        description = "Ready out of desired pods of the active revision"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1)
 )]
@@ -50,7 +66,7 @@ use crate::{BlueGreenRolloutStatus, PodTemplate};
         "!has(self.template.spec.restartPolicy) || self.template.spec.restartPolicy == 'Always'"
     ).message("template.spec.restartPolicy must be Always, or left out: a ReplicaSet takes no other"),
     validation = Rule::new(
-        "!has(self.progressDeadlineSeconds) || self.progressDeadlineSeconds > (has(self.minReadySeconds) ? self.minReadySeconds : 0)"
+        "(has(self.progressDeadlineSeconds) ? self.progressDeadlineSeconds : 600) > (has(self.minReadySeconds) ? self.minReadySeconds : 0)"
     ).message("progressDeadlineSeconds must be greater than minReadySeconds, or no revision can ever become available in time")
 )]
 pub struct BlueGreenRolloutSpec {

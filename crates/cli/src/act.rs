@@ -78,7 +78,9 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
                 return Ok(Exit::TimedOut);
             }
             Err(_) => {
-                eprintln!("The operator has not answered. Is it running? The request stands, and is carried out when it is.");
+                eprintln!(
+                    "The operator has not answered. Is it running? The request stands, and is carried out when it is."
+                );
                 return Ok(Exit::TimedOut);
             }
         };
@@ -152,7 +154,10 @@ pub async fn set_image(session: &Session, name: &str, images: &[(String, String)
     let api: Api<BlueGreenRollout> = session.api();
     let patch: Patch<()> = Patch::Json(serde_json::from_value(patch.into())?);
     api.patch(name, &params(), &patch).await.with_context(|| format!("cannot change rollout {name}"))?;
-    println!("Rollout {name} asks for {}.", images.iter().map(|(_, image)| image.as_str()).collect::<Vec<_>>().join(", "));
+    println!(
+        "Rollout {name} asks for {}.",
+        images.iter().map(|(_, image)| image.as_str()).collect::<Vec<_>>().join(", ")
+    );
     Ok(Exit::Done)
 }
 

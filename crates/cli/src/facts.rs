@@ -123,7 +123,8 @@ pub async fn gather(session: &Session, name: &str) -> Result<Facts> {
     let (sets, pods) = (session.api::<ReplicaSet>(), session.api::<Pod>());
     let (sets, pods) = tokio::try_join!(sets.list(&labelled), pods.list(&labelled))?;
     // Some people may not read Ingresses; then there are no addresses to show.
-    let ingresses = session.api::<Ingress>().list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default();
+    let ingresses =
+        session.api::<Ingress>().list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default();
     let mut services = Vec::new();
     let blue_green = rollout.spec.blue_green();
     for (role, name) in std::iter::zip(["active", "preview"], blue_green.services()) {
@@ -172,11 +173,7 @@ fn pods_by_set(pods: Vec<Pod>) -> BTreeMap<String, Vec<PodFact>> {
     by_set
 }
 
-fn revision(
-    set: &ReplicaSet,
-    status: &BlueGreenRolloutStatus,
-    pods: &mut BTreeMap<String, Vec<PodFact>>,
-) -> Revision {
+fn revision(set: &ReplicaSet, status: &BlueGreenRolloutStatus, pods: &mut BTreeMap<String, Vec<PodFact>>) -> Revision {
     let annotation = |key: &str| set.annotations().get(key);
     let time = |key: &str| annotation(key).and_then(|text| text.parse().ok());
     let hash = set.labels().get(names::HASH_LABEL).cloned().unwrap_or_default();
@@ -195,7 +192,8 @@ fn revision(
     } else {
         Role::Old
     };
-    let template = spec.and_then(|spec| spec.template.as_ref()).and_then(|template| serde_json::to_value(template).ok());
+    let template =
+        spec.and_then(|spec| spec.template.as_ref()).and_then(|template| serde_json::to_value(template).ok());
     let template: PodTemplate = template.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
     let mut pods = pods.remove(&set.uid().unwrap_or_default()).unwrap_or_default();
     pods.sort_by(|a, b| a.name.cmp(&b.name));

@@ -108,7 +108,9 @@ pub async fn list(session: &Session, all: bool, format: Option<Format>) -> Resul
         return Ok(Exit::Done);
     }
     let now = Timestamp::now();
-    let mut rows = vec![["NAMESPACE", "NAME", "PHASE", "ACTIVE", "PREVIEW", "READY", "AGE", "MESSAGE"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["NAMESPACE", "NAME", "PHASE", "ACTIVE", "PREVIEW", "READY", "AGE", "MESSAGE"].map(str::to_owned).to_vec(),
+    ];
     rows.extend(rollouts.iter().map(|rollout| {
         let status = rollout.status.clone().unwrap_or_default();
         vec![
@@ -137,7 +139,9 @@ pub async fn history(session: &Session, name: &str, format: Option<Format>) -> R
         return Ok(Exit::Done);
     }
     let now = Timestamp::now();
-    let mut rows = vec![["REVISION", "HASH", "ROLE", "IMAGES", "PODS", "CREATED", "PROMOTED", "REJECTED"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["REVISION", "HASH", "ROLE", "IMAGES", "PODS", "CREATED", "PROMOTED", "REJECTED"].map(str::to_owned).to_vec(),
+    ];
     let ago = |time: Option<Timestamp>| time.map_or("never".to_owned(), |time| format!("{} ago", age(time, now)));
     rows.extend(facts.revisions.iter().map(|revision| {
         let rejected = revision.rejected.as_ref();

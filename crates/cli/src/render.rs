@@ -20,12 +20,6 @@ impl Style {
         Style { colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
     }
 
-    /// Without colours.
-    #[cfg(test)]
-    pub fn plain() -> Style {
-        Style { colour: false }
-    }
-
     fn paint(self, code: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
@@ -105,7 +99,7 @@ fn revision_row(facts: &Facts, revision: &Revision, now: Timestamp) -> Vec<Strin
     if let Some(rejection) = &revision.rejected {
         info.push(format!("rejected by {}: {}, {} ago", rejection.by, rejection.reason, age(rejection.at, now)));
     }
-    if revision.images.len() > 0 {
+    if !revision.images.is_empty() {
         info.push(revision.images.join(" "));
     }
     vec![
@@ -126,7 +120,8 @@ pub fn role(facts: &Facts, revision: &Revision) -> String {
         Role::Retiring => "retiring",
         Role::Old => "",
     };
-    let shown = facts.services.iter().any(|service| service.role == "preview" && service.hash.as_ref() == Some(&revision.hash));
+    let shown =
+        facts.services.iter().any(|service| service.role == "preview" && service.hash.as_ref() == Some(&revision.hash));
     if shown && revision.role != Role::Active { "preview".to_owned() } else { word.to_owned() }
 }
 

@@ -287,8 +287,7 @@ impl<'a> Round<'a> {
     }
 
     fn conclude(&self, actions: Vec<Action>) -> Plan {
-        let progress =
-            self.unavailable().map(|set| progress::read(self.world.rollout.status.as_ref(), set, self.now));
+        let progress = self.unavailable().map(|set| progress::read(self.world.rollout.status.as_ref(), set, self.now));
         let template_stall = stall::template(self.world).filter(|_| self.target.asked.is_none());
         let findings = Findings {
             target: self.target,
@@ -300,7 +299,7 @@ impl<'a> Round<'a> {
             progress: progress.clone(),
         };
         let status = status::compose(self.world, &findings, self.now);
-        let publish_at = status::publish_at(self.world, &status, self.target.active, self.now);
+        let publish_at = status::publish_at(self.world, &status, &findings, self.now);
         let look_at_pods = progress.as_ref().zip(self.unavailable()).map(|(progress, set)| {
             let at = if set.failure.is_some() { self.now } else { pods::look_at(set, progress.since) };
             (at, set.hash.clone())
@@ -333,7 +332,8 @@ impl<'a> Round<'a> {
             _ => None,
         };
         let deadline = progress.map(|progress| progress::deadline(self.world, progress));
-        let refused = self.world.refused.as_ref().filter(|_| self.target.asked.is_none()).map(|refused| refused.retry_at);
+        let refused =
+            self.world.refused.as_ref().filter(|_| self.target.asked.is_none()).map(|refused| refused.retry_at);
         [gate, deadline, publish_at, look_at_pods, refused].into_iter().flatten().filter(|at| *at > self.now).min()
     }
 }

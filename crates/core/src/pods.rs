@@ -19,7 +19,8 @@ pub fn cause(world: &World, set: &ReplicaSet) -> Option<String> {
     }
     let stuck = world.pods.iter().flatten().filter(|pod| !pod.ready);
     // The pod that says most: one with a reason, and words to it, before one that is merely not ready.
-    let pod = stuck.max_by_key(|pod| (!pod.reason.is_empty(), !pod.message.is_empty(), std::cmp::Reverse(&pod.name)))?;
+    let pod =
+        stuck.max_by_key(|pod| (!pod.reason.is_empty(), !pod.message.is_empty(), std::cmp::Reverse(&pod.name)))?;
     let mut text = format!("pod {}", pod.name);
     for part in [&pod.reason, &pod.message] {
         if !part.is_empty() {

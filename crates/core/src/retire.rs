@@ -60,9 +60,8 @@ fn deadline(world: &World, target: &Target, set: &ReplicaSet, proof: &Proof, now
 fn is_surplus(world: &World, set: &ReplicaSet) -> bool {
     let Some(limit) = world.rollout.spec.blue_green().scale_down_delay_revision_limit else { return false };
     let rank = |set: &ReplicaSet| (set.promoted_at(), set.revision());
-    let newer = target::living(world)
-        .filter(|other| other.retired() && other.replicas > 0 && rank(other) > rank(set))
-        .count();
+    let newer =
+        target::living(world).filter(|other| other.retired() && other.replicas > 0 && rank(other) > rank(set)).count();
     newer >= usize::try_from(limit).unwrap_or(0)
 }
 

@@ -46,10 +46,8 @@ fn claimed(world: &World, name: &str) -> Option<Stall> {
         let us = (world.rollout.created, &world.rollout.name);
         rivals().filter(|rival| unmarked && (rival.created, &rival.name) < us).min_by_key(|rival| rival.created)
     })?;
-    let message = format!(
-        "Service {name} is moved by rollout {} already. Give this rollout a Service of its own",
-        owner.name
-    );
+    let message =
+        format!("Service {name} is moved by rollout {} already. Give this rollout a Service of its own", owner.name);
     Some(Stall { reason: conditions::REASON_SERVICE_CLAIMED, message })
 }
 
@@ -61,8 +59,11 @@ fn mismatched(world: &World, name: &str) -> Option<Stall> {
         return stall(format!("Service {name} has no selector. Give it labels of spec.template"));
     }
     let labels = &world.rollout.template.labels;
-    let missing: Vec<String> =
-        wanted.iter().filter(|(key, value)| labels.get(**key) != Some(value)).map(|(k, v)| format!("{k}={v}")).collect();
+    let missing: Vec<String> = wanted
+        .iter()
+        .filter(|(key, value)| labels.get(**key) != Some(value))
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
     if missing.is_empty() {
         return None;
     }

@@ -82,19 +82,22 @@ pub fn compose(world: &World, findings: &Findings, now: Timestamp) -> BlueGreenR
     status
 }
 
-/// When to publish: `None` if nothing changed.
+/// When to publish: `None` if nothing changed, or not before something more is known.
 pub fn publish_at(
     world: &World,
     status: &BlueGreenRolloutStatus,
-    active: Option<&ReplicaSet>,
+    findings: &Findings,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let Some(before) = &world.rollout.status else { return Some(now) };
+    let proving = matches!(findings.proof, Proof::Missing(_)) && findings.target.candidate().is_none();
+    let Some(before) = &world.rollout.status else {
+        // A lost status is restored as a whole: a switch that was proven before does not look like a new one.
+        return (!proving || !world.endpoints.is_empty()).then_some(now);
+    };
     if before == status {
         return None;
     }
-    let proving = status.conditions.iter().any(|condition| condition.reason == names::REASON_PROVING);
-    let moved_at = active.and_then(ReplicaSet::promoted_at);
+    let moved_at = findings.target.active.and_then(ReplicaSet::promoted_at);
     if let (true, Some(moved_at)) = (proving, moved_at) {
         return Some(now.max(moved_at + USUAL_PROOF));
     }

@@ -121,7 +121,8 @@ impl<T: Cached> Cache<T> {
     pub fn retain(&self, seen: &BTreeSet<Key>, since: Instant) {
         let gone: Vec<Arc<T>> = {
             let mut state = self.state.write().expect("no panic while locked");
-            let stale = |(key, entry): (&Key, &Entry<T>)| (entry.put_at < since && !seen.contains(key)).then(|| key.clone());
+            let stale =
+                |(key, entry): (&Key, &Entry<T>)| (entry.put_at < since && !seen.contains(key)).then(|| key.clone());
             let keys: Vec<Key> = state.objects.iter().filter_map(stale).collect();
             keys.iter().filter_map(|key| state.take(key)).collect()
         };

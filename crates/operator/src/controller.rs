@@ -47,8 +47,12 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     }
     ready.store(true, Ordering::Relaxed);
     tracing::info!(
-        rollouts = caches.rollouts.len(), replica_sets = caches.sets.len(), services = caches.services.len(),
-        version = env!("CARGO_PKG_VERSION"), instance, "ready"
+        rollouts = caches.rollouts.len(),
+        replica_sets = caches.sets.len(),
+        services = caches.services.len(),
+        version = env!("CARGO_PKG_VERSION"),
+        instance,
+        "ready"
     );
 
     let lease = if options.leader_elect { Some(lead(&client, &options, &instance, &stop).await?) } else { None };
@@ -60,13 +64,11 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         recorder: Recorder::new(client.clone(), instance),
     });
     let parallel = options.parallel;
-    let rollouts_work = rollouts_queue.run("rollouts", parallel, metrics.clone(), stop.clone(), move |key| {
-        rollouts::reconcile(context.clone(), key)
-    });
+    let rollouts_work = rollouts_queue
+        .run("rollouts", parallel, metrics.clone(), stop.clone(), move |key| rollouts::reconcile(context.clone(), key));
     let context = Arc::new(scale_down::Context { client, caches });
-    let sets_work = sets_queue.run("scale-down", parallel, metrics, stop.clone(), move |key| {
-        scale_down::reconcile(context.clone(), key)
-    });
+    let sets_work = sets_queue
+        .run("scale-down", parallel, metrics, stop.clone(), move |key| scale_down::reconcile(context.clone(), key));
     tokio::join!(rollouts_work, sets_work);
     if let Some(lease) = lease {
         lease.release().await;

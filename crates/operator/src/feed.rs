@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::StreamExt;
-use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -105,13 +105,23 @@ pub fn start(
 ) -> [watch::Receiver<bool>; 3] {
     let labelled = scope.config().labels(names::HASH_LABEL);
     [
-        feed(scope.api(client.clone()), scope.config(), caches, stop, |caches| &caches.rollouts, |view: RolloutView| {
-            Some(view.keep())
-        }),
+        feed(
+            scope.api(client.clone()),
+            scope.config(),
+            caches,
+            stop,
+            |caches| &caches.rollouts,
+            |view: RolloutView| Some(view.keep()),
+        ),
         feed(scope.api(client.clone()), labelled, caches, stop, |caches| &caches.sets, ReplicaSetView::keep),
-        feed(scope.api(client.clone()), scope.config(), caches, stop, |caches| &caches.services, |view: ServiceView| {
-            Some(view.keep())
-        }),
+        feed(
+            scope.api(client.clone()),
+            scope.config(),
+            caches,
+            stop,
+            |caches| &caches.services,
+            |view: ServiceView| Some(view.keep()),
+        ),
     ]
 }
 
@@ -159,7 +169,8 @@ where
                 Some(Ok(Event::Apply(view))) => {
                     let meta = view.meta();
                     let (name, version) = (meta.name.clone(), meta.resource_version.clone());
-                    let key = Key { namespace: meta.namespace.clone().unwrap_or_default(), name: name.unwrap_or_default() };
+                    let key =
+                        Key { namespace: meta.namespace.clone().unwrap_or_default(), name: name.unwrap_or_default() };
                     match keep(view) {
                         Some(object) => cache.put(object),
                         // It is not ours any more: its owner was taken away.

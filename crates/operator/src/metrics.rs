@@ -25,19 +25,28 @@ impl Metrics {
     /// Fresh metrics.
     pub fn new() -> Metrics {
         let registry = Registry::new();
-        let reconciles = register(&registry, IntCounterVec::new(
-            Opts::new("greenlight_reconciles_total", "Reconciles by controller and result."),
-            &["controller", "result"],
-        ));
-        let reconcile_seconds = register(&registry, HistogramVec::new(
-            HistogramOpts::new("greenlight_reconcile_duration_seconds", "Duration of reconciles by controller.")
-                .buckets(vec![0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0]),
-            &["controller"],
-        ));
-        let running = register(&registry, IntGaugeVec::new(
-            Opts::new("greenlight_reconciles_running", "Reconciles under way by controller."),
-            &["controller"],
-        ));
+        let reconciles = register(
+            &registry,
+            IntCounterVec::new(
+                Opts::new("greenlight_reconciles_total", "Reconciles by controller and result."),
+                &["controller", "result"],
+            ),
+        );
+        let reconcile_seconds = register(
+            &registry,
+            HistogramVec::new(
+                HistogramOpts::new("greenlight_reconcile_duration_seconds", "Duration of reconciles by controller.")
+                    .buckets(vec![0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0]),
+                &["controller"],
+            ),
+        );
+        let running = register(
+            &registry,
+            IntGaugeVec::new(
+                Opts::new("greenlight_reconciles_running", "Reconciles under way by controller."),
+                &["controller"],
+            ),
+        );
         #[cfg(target_os = "linux")]
         registry
             .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
@@ -46,7 +55,13 @@ impl Metrics {
     }
 
     /// Notes a finished reconcile.
-    pub fn reconciled(&self, controller: &str, result: &Result<Option<Timestamp>, Error>, took: Duration, running: usize) {
+    pub fn reconciled(
+        &self,
+        controller: &str,
+        result: &Result<Option<Timestamp>, Error>,
+        took: Duration,
+        running: usize,
+    ) {
         let word = match result {
             Ok(_) => "ok",
             Err(error) if error.is_conflict() => "conflict",

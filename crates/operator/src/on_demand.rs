@@ -12,8 +12,8 @@ use greenlight_core::Watches;
 use greenlight_core::world::{Endpoint, Pod};
 use k8s_openapi::api::core::v1::Pod as KubePod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::AbortHandle;
@@ -95,16 +95,12 @@ impl OnDemand {
     pub fn seen(&self, key: &Key) -> (BTreeMap<String, Vec<Endpoint>>, Option<Vec<Pod>>) {
         let all = self.running.lock().expect("no panic while locked");
         let Some(running) = all.get(key) else { return Default::default() };
-        let endpoints = running.endpoints.iter().filter_map(|(service, w)| Some((service.clone(), w.seen()?))).collect();
+        let endpoints =
+            running.endpoints.iter().filter_map(|(service, w)| Some((service.clone(), w.seen()?))).collect();
         (endpoints, running.pods.as_ref().and_then(|(_, watching)| watching.seen()))
     }
 
-    fn watch<K, T>(
-        &self,
-        key: &Key,
-        labels: &str,
-        reduce: fn(&BTreeMap<String, K>) -> Vec<T>,
-    ) -> Watching<T>
+    fn watch<K, T>(&self, key: &Key, labels: &str, reduce: fn(&BTreeMap<String, K>) -> Vec<T>) -> Watching<T>
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
         K: Clone + Debug + DeserializeOwned + Send + 'static,

@@ -53,8 +53,14 @@ pub fn queue() -> (Sender, Queue) {
 impl Queue {
     /// Works until cancelled, then waits for what is under way. `work` says when to look at the key again; after an error
     /// it is tried again, later and later.
-    pub async fn run<W, F>(self, name: &'static str, parallel: usize, metrics: Metrics, stop: CancellationToken, work: W)
-    where
+    pub async fn run<W, F>(
+        self,
+        name: &'static str,
+        parallel: usize,
+        metrics: Metrics,
+        stop: CancellationToken,
+        work: W,
+    ) where
         W: Fn(Key) -> F,
         F: Future<Output = Result<Option<Timestamp>, Error>> + Send + 'static,
     {

@@ -31,7 +31,8 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         Some(rollout) if !rollout.deleting => Owner::Living,
         _ => Owner::Leaving,
     };
-    let services: Vec<String> = rollout.iter().flat_map(|rollout| rollout.spec.blue_green().services()).map(str::to_owned).collect();
+    let services: Vec<String> =
+        rollout.iter().flat_map(|rollout| rollout.spec.blue_green().services()).map(str::to_owned).collect();
     let mut selected = selected_as_far_as_known(caches, &key, &services, set);
     loop {
         match scale_down(set, owner, &selected, Timestamp::now()) {

@@ -178,11 +178,7 @@ impl ReplicaSetView {
             failure: failure.map(|condition| condition.message),
             live: false,
         };
-        Some(OwnedSet {
-            owner: Key { namespace, name: owner.name.clone() },
-            owner_uid: owner.uid.clone(),
-            set,
-        })
+        Some(OwnedSet { owner: Key { namespace, name: owner.name.clone() }, owner_uid: owner.uid.clone(), set })
     }
 }
 

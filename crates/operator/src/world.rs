@@ -71,10 +71,8 @@ pub fn observe(caches: &Caches, memories: &Memories, on_demand: &OnDemand, key: 
         set.live = live.contains(&(set.name.clone(), set.resource_version.clone()));
     }
     let named = rollout.spec.blue_green().services().filter_map(|name| caches.services.get(&key.sibling(name)));
-    let services: BTreeMap<_, _> = named
-        .chain(caches.services.group(key))
-        .map(|kept| (kept.service.name.clone(), kept.service.clone()))
-        .collect();
+    let services: BTreeMap<_, _> =
+        named.chain(caches.services.group(key)).map(|kept| (kept.service.name.clone(), kept.service.clone())).collect();
     let (endpoints, pods) = on_demand.seen(key);
     Some(World {
         rivals: rivals(caches, &rollout),

@@ -11,9 +11,9 @@ use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
+use crate::Audit;
 use crate::process::Process;
 use crate::tools::Tools;
-use crate::Audit;
 
 /// A static token of group system:masters: the cluster lives on loopback, for minutes.
 const TOKEN: &str = "greenlight-test-admin";

@@ -85,7 +85,14 @@ impl Process {
     pub fn terminate(&mut self) -> Result<i32> {
         let pid = self.pid()?;
         Command::new("kill").arg("-TERM").arg(pid.to_string()).status()?;
-        Ok(self.guard.wait()?.code().unwrap_or(-1))
+        // Not `wait`: that closes the pipe, which is the order to kill.
+        for _ in 0..400 {
+            if let Some(code) = self.exit_code() {
+                return Ok(code);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        anyhow::bail!("{} did not end within 20 s of SIGTERM", self.name)
     }
 
     /// What it printed so far.

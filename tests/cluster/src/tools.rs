@@ -55,9 +55,14 @@ pub fn ensure() -> Result<Tools> {
         return Ok(Tools { dir });
     }
     if Command::new("go").arg("version").stdout(Stdio::null()).status().is_err() {
-        bail!("the test cluster is built from source and needs Go 1.26 or later on the PATH: see https://go.dev/doc/install");
+        bail!(
+            "the test cluster is built from source and needs Go 1.26 or later on the PATH: see https://go.dev/doc/install"
+        );
     }
-    eprintln!("Building the control plane from its Go modules, once: {} tools, about 6 minutes on two cores.", missing.len());
+    eprintln!(
+        "Building the control plane from its Go modules, once: {} tools, about 6 minutes on two cores.",
+        missing.len()
+    );
     let started = Instant::now();
     for (step, (package, binary, name)) in missing.iter().enumerate() {
         let label = format!("[{}/{}] {name}", step + 1, missing.len());

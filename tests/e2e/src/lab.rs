@@ -127,7 +127,8 @@ impl Lab {
         args.extend(more.iter().map(|arg| (*arg).to_owned()));
         let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
         let dir = cluster().dir().to_owned();
-        Process::start(&dir, &format!("{}-{name}", self.namespace), &binary("greenlight"), &args, &env).expect("it starts")
+        Process::start(&dir, &format!("{}-{name}", self.namespace), &binary("greenlight"), &args, &env)
+            .expect("it starts")
     }
 
     /// Kills the operator without a chance to clean up.
@@ -210,7 +211,8 @@ impl Lab {
     pub async fn release(&self, image: &str) -> Snapshot {
         self.preview(image).await;
         self.greenlight(&["promote", "web"]).expect("promoted");
-        self.until(&format!("{image} active"), |now| now.phase() == "Healthy" && now.image_of("web-active") == image).await
+        self.until(&format!("{image} active"), |now| now.phase() == "Healthy" && now.image_of("web-active") == image)
+            .await
     }
 
     /// Writes the request annotation, as typed by hand.
@@ -258,7 +260,12 @@ impl Lab {
             if is(&now) {
                 return now;
             }
-            assert!(started.elapsed() < PATIENCE, "{}: waited in vain for: {what}\n{}", self.namespace, self.describe(&now));
+            assert!(
+                started.elapsed() < PATIENCE,
+                "{}: waited in vain for: {what}\n{}",
+                self.namespace,
+                self.describe(&now)
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -277,7 +284,9 @@ impl Lab {
     pub async fn event_reasons(&self) -> Vec<String> {
         let api: Api<k8s_openapi::api::events::v1::Event> = self.api();
         let mut events = api.list(&Default::default()).await.expect("events").items;
-        events.retain(|event| event.regarding.as_ref().is_some_and(|object| object.kind.as_deref() == Some("BlueGreenRollout")));
+        events.retain(|event| {
+            event.regarding.as_ref().is_some_and(|object| object.kind.as_deref() == Some("BlueGreenRollout"))
+        });
         events.sort_by_key(|event| event.event_time.clone().map(|time| time.0));
         events.into_iter().filter_map(|event| event.reason).collect()
     }
@@ -294,10 +303,19 @@ impl Lab {
         let sets: Vec<String> = now
             .sets
             .iter()
-            .map(|set| format!("{} {:?} {:?} {:?}", set.name_any(), set.spec.as_ref().map(|s| s.replicas), set.status, set.annotations()))
+            .map(|set| {
+                format!(
+                    "{} {:?} {:?} {:?}",
+                    set.name_any(),
+                    set.spec.as_ref().map(|s| s.replicas),
+                    set.status,
+                    set.annotations()
+                )
+            })
             .collect();
         let log = self.operator.as_ref().map(Process::log_tail).unwrap_or_default();
-        let services: Vec<String> = now.services.keys().map(|name| format!("{name} → {:?}", now.hash_of(name))).collect();
+        let services: Vec<String> =
+            now.services.keys().map(|name| format!("{name} → {:?}", now.hash_of(name))).collect();
         format!("status: {status:#}\nsets: {}\nservices: {services:?}\n{log}", sets.join("\n"))
     }
 }
@@ -306,7 +324,11 @@ impl Lab {
 pub fn binary(name: &str) -> PathBuf {
     let exe = std::env::current_exe().expect("a path");
     let path = exe.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps").join(name);
-    assert!(path.exists(), "{} is not built: run `cargo build --workspace --bins`, or `cargo xtask test`", path.display());
+    assert!(
+        path.exists(),
+        "{} is not built: run `cargo build --workspace --bins`, or `cargo xtask test`",
+        path.display()
+    );
     path
 }
 

@@ -94,7 +94,8 @@ impl Snapshot {
     pub fn ready_pods_of_image(&self, image: &str) -> BTreeSet<String> {
         let ready = |pod: &&Pod| {
             let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-            let ready = conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+            let ready =
+                conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
             ready && pod.spec.as_ref().is_some_and(|spec| spec.containers[0].image.as_deref() == Some(image))
         };
         self.pods.iter().filter(ready).map(|pod| pod.name_any()).collect()
@@ -102,7 +103,8 @@ impl Snapshot {
 
     /// UIDs of the pods of this image.
     pub fn pod_uids_of_image(&self, image: &str) -> BTreeSet<String> {
-        let of_image = |pod: &&Pod| pod.spec.as_ref().is_some_and(|spec| spec.containers[0].image.as_deref() == Some(image));
+        let of_image =
+            |pod: &&Pod| pod.spec.as_ref().is_some_and(|spec| spec.containers[0].image.as_deref() == Some(image));
         self.pods.iter().filter(of_image).filter_map(|pod| pod.uid()).collect()
     }
 

@@ -47,7 +47,10 @@ impl Witness {
     pub fn assert_never_below(&self, pods: usize) {
         let seen = self.seen();
         assert!(!seen.is_empty(), "the witness saw no selection at all");
-        assert!(seen.iter().all(|(_, ready)| *ready >= pods), "selected a set with fewer than {pods} ready pods: {seen:?}");
+        assert!(
+            seen.iter().all(|(_, ready)| *ready >= pods),
+            "selected a set with fewer than {pods} ready pods: {seen:?}"
+        );
     }
 }
 

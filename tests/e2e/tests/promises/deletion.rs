@@ -13,7 +13,9 @@ async fn a_deleted_rollout_takes_the_hash_out_of_its_services_and_its_pods_away(
     lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 3600}}})).await;
     lab.release("web:v2").await;
     cluster().kubectl(&["-n", "deleted", "delete", "bgr", "web", "--timeout=30s"]).expect("deleted");
-    let end = lab.until("everything is gone", |now| now.rollout.is_none() && now.sets.is_empty() && now.pods.is_empty()).await;
+    let end = lab
+        .until("everything is gone", |now| now.rollout.is_none() && now.sets.is_empty() && now.pods.is_empty())
+        .await;
     assert_eq!((end.hash_of("web-active"), end.hash_of("web-preview")), (None, None));
     let annotations = end.services["web-active"].metadata.annotations.clone().unwrap_or_default();
     assert!(!annotations.contains_key("greenlight.dev/managed-by"), "{annotations:?}");

@@ -20,11 +20,15 @@ async fn a_service_that_lost_the_hash_gets_it_back() {
     }
     // As a server-side apply of the plain manifest does.
     let patch = json!([{"op": "remove", "path": "/spec/selector/rollouts-pod-template-hash"}]).to_string();
-    cluster().kubectl(&["-n", "recreated", "patch", "service", "web-active", "--type=json", "-p", &patch]).expect("patched");
+    cluster()
+        .kubectl(&["-n", "recreated", "patch", "service", "web-active", "--type=json", "-p", &patch])
+        .expect("patched");
     lab.until("the hash is back", |now| now.hash_of("web-active") == hash).await;
     // By hand, to nonsense.
     let patch = json!({"spec": {"selector": {names::HASH_LABEL: "nonsense"}}}).to_string();
-    cluster().kubectl(&["-n", "recreated", "patch", "service", "web-active", "--type=merge", "-p", &patch]).expect("patched");
+    cluster()
+        .kubectl(&["-n", "recreated", "patch", "service", "web-active", "--type=merge", "-p", &patch])
+        .expect("patched");
     lab.until("the hash is back", |now| now.hash_of("web-active") == hash).await;
     lab.until("and it is told so", |now| now.phase() == "Paused").await;
 }
@@ -35,7 +39,11 @@ async fn a_missing_service_is_said_and_heals() {
     lab.delete_service("web-active").await;
     lab.apply(&rollout(json!({}))).expect("applied");
     let stalled = lab.until("said", |now| now.condition("Stalled") == "True/ServiceMissing").await;
-    assert!(stalled.message().contains("Service web-active does not exist in namespace missing"), "{}", stalled.message());
+    assert!(
+        stalled.message().contains("Service web-active does not exist in namespace missing"),
+        "{}",
+        stalled.message()
+    );
     lab.create_service("web-active").await;
     lab.until("heals", |now| now.phase() == "Healthy").await;
     // Later, too.
@@ -55,8 +63,15 @@ async fn two_rollouts_do_not_fight_for_a_service() {
     let reason = "jsonpath={.status.conditions[?(@.type=='Stalled')].reason}";
     let read = |what: &str| cluster().kubectl(&["-n", "claimed", "get", "bgr", "other", "-o", what]).expect("read");
     lab.until("said", |_| read(reason) == "ServiceClaimed").await;
-    assert!(read("jsonpath={.status.message}").contains("moved by rollout web"), "{}", read("jsonpath={.status.message}"));
-    lab.throughout(Duration::from_secs(1), "nothing moves", |now| now.hash_of("web-active") == first.hash_of("web-active")).await;
+    assert!(
+        read("jsonpath={.status.message}").contains("moved by rollout web"),
+        "{}",
+        read("jsonpath={.status.message}")
+    );
+    lab.throughout(Duration::from_secs(1), "nothing moves", |now| {
+        now.hash_of("web-active") == first.hash_of("web-active")
+    })
+    .await;
     // When the first leaves, the second takes over.
     cluster().kubectl(&["-n", "claimed", "delete", "bgr", "web"]).expect("deleted");
     lab.until("heals", |now| now.image_of("web-active") == "other:v1").await;
@@ -66,7 +81,9 @@ async fn two_rollouts_do_not_fight_for_a_service() {
 async fn a_service_that_selects_something_else_is_said() {
     let lab = Lab::new("mismatch").await;
     let patch = json!({"spec": {"selector": {"tier": "front"}}}).to_string();
-    cluster().kubectl(&["-n", "mismatch", "patch", "service", "web-active", "--type=merge", "-p", &patch]).expect("patched");
+    cluster()
+        .kubectl(&["-n", "mismatch", "patch", "service", "web-active", "--type=merge", "-p", &patch])
+        .expect("patched");
     lab.apply(&rollout(json!({}))).expect("applied");
     let stalled = lab.until("said", |now| now.condition("Stalled") == "True/ServiceSelectorMismatch").await;
     assert!(stalled.message().contains("tier=front"), "{}", stalled.message());
@@ -105,7 +122,8 @@ async fn a_garbled_deadline_is_written_anew() {
     let value = format!("{}=tomorrow", names::SCALE_DOWN_AT);
     cluster().kubectl(&["-n", "garbled", "annotate", &old, "--overwrite", &value]).expect("annotated");
     lab.until("rewritten", |now| {
-        now.annotation_of_image("web:v1", names::SCALE_DOWN_AT).is_none_or(|value| value.parse::<jiff::Timestamp>().is_ok())
+        now.annotation_of_image("web:v1", names::SCALE_DOWN_AT)
+            .is_none_or(|value| value.parse::<jiff::Timestamp>().is_ok())
     })
     .await;
     lab.until("scaled down in the end", |now| now.replicas_of_image("web:v1") == 0).await;

@@ -13,11 +13,17 @@ async fn it_serves_health_and_metrics_and_stops_gracefully() {
     let line = log.lines().find(|line| line.contains("serving health and metrics")).expect("it says where").to_owned();
     let line: serde_json::Value = serde_json::from_str(&line).expect("JSON, because it is not a terminal");
     let address = line["address"].as_str().expect("an address").to_owned();
-    let get = |path: &str| std::process::Command::new("curl").args(["-s", &format!("http://{address}{path}")]).output().expect("curl");
+    let get = |path: &str| {
+        std::process::Command::new("curl").args(["-s", &format!("http://{address}{path}")]).output().expect("curl")
+    };
     let text = |path: &str| String::from_utf8_lossy(&get(path).stdout).into_owned();
     assert_eq!(text("/healthz"), "ok");
     assert_eq!(text("/readyz"), "ok");
-    assert!(text("/metrics").contains("greenlight_reconciles_total{controller=\"rollouts\",result=\"ok\"}"), "{}", text("/metrics"));
+    assert!(
+        text("/metrics").contains("greenlight_reconciles_total{controller=\"rollouts\",result=\"ok\"}"),
+        "{}",
+        text("/metrics")
+    );
     assert_eq!(lab.operator().terminate().expect("it ends"), 0, "{}", lab.operator().log_tail());
 }
 
@@ -33,7 +39,8 @@ async fn a_second_instance_stands_by_and_takes_over() {
     assert!(!second.log().contains("\"message\":\"leading\""), "{}", second.log_tail());
     assert_eq!(lab.operator().terminate().expect("it ends"), 0);
     lab.annotate_request("promote").await;
-    lab.until("the second carries it out", |now| now.image_of("web-active") == "web:v2" && now.phase() == "Healthy").await;
+    lab.until("the second carries it out", |now| now.image_of("web-active") == "web:v2" && now.phase() == "Healthy")
+        .await;
     assert!(second.log().contains("\"message\":\"leading\""), "{}", second.log_tail());
 }
 

@@ -24,9 +24,13 @@ async fn the_tree_says_what_it_does_and_what_it_wants() {
     lab.set_template("web:v3", &[(BEHAVIOUR, "image")]).await;
     lab.until("says why", |now| now.message().contains("ImagePullBackOff")).await;
     let text = lab.greenlight(&["get", "rollout", "web"]).expect("shown");
-    assert!(text.lines().nth(1).is_some_and(|line| line.contains("ImagePullBackOff")), "the cause is in the second line: {text}");
+    assert!(
+        text.lines().nth(1).is_some_and(|line| line.contains("ImagePullBackOff")),
+        "the cause is in the second line: {text}"
+    );
 
-    let facts: Value = serde_json::from_str(&lab.greenlight(&["get", "rollout", "web", "-o", "json"]).expect("shown")).expect("JSON");
+    let facts: Value =
+        serde_json::from_str(&lab.greenlight(&["get", "rollout", "web", "-o", "json"]).expect("shown")).expect("JSON");
     assert_eq!(facts["revisions"][0]["pods"][0]["state"], "ImagePullBackOff");
     let yaml = lab.greenlight(&["history", "web", "-o", "yaml"]).expect("shown");
     let history: Value = serde_saphyr::from_str(&yaml).expect("YAML");
@@ -49,5 +53,5 @@ async fn errors_say_what_to_do() {
     let (_, output) = lab.greenlight(&["promote", "web"]).expect_err("no operator");
     assert!(output.contains("is the operator running?"), "{output}");
     let completion = lab.greenlight(&["completion", "bash"]).expect("printed");
-    assert!(completion.contains("_kubectl-greenlight"), "{completion}");
+    assert!(completion.contains("_kubectl__greenlight"), "{completion}");
 }

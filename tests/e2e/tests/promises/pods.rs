@@ -43,7 +43,7 @@ async fn a_revision_without_progress_is_rejected_if_so_asked() {
     let lab = Lab::new("deadlineabort").await;
     lab.deploy(json!({"progressDeadlineSeconds": 7, "progressDeadlineAbort": true,
         "strategy": {"blueGreen": {"abortScaleDownDelaySeconds": 1}}}))
-    .await;
+        .await;
     lab.set_template("web:v2", &[(BEHAVIOUR, "crash")]).await;
     let rejected = lab.until("rejected", |now| now.condition("Stalled") == "True/RevisionRejected").await;
     assert!(rejected.message().contains("no progress for 7 s"), "{}", rejected.message());
@@ -81,12 +81,28 @@ async fn when_pods_lose_readiness_right_after_the_switch_nothing_is_scaled_down(
     let preview = lab.preview("web:v2").await;
     let hash = preview.hash_of_image("web:v2").expect("a set");
     let pods = preview.ready_pods_of_image("web:v2");
-    greenlight_e2e::cluster().kubectl(&["-n", "lostafter", "patch", "service", "web-active", "--type=merge", "-p",
-        &json!({"spec": {"publishNotReadyAddresses": false}}).to_string()]).expect("patched");
+    greenlight_e2e::cluster()
+        .kubectl(&[
+            "-n",
+            "lostafter",
+            "patch",
+            "service",
+            "web-active",
+            "--type=merge",
+            "-p",
+            &json!({"spec": {"publishNotReadyAddresses": false}}).to_string(),
+        ])
+        .expect("patched");
     lab.annotate_request("promote").await;
     lab.set_readiness(pods.clone(), false).await;
-    let now = lab.until("switched or held", |now| now.hash_of("web-active").as_ref() == Some(&hash) || now.phase() == "Progressing").await;
-    if now.hash_of("web-active").as_ref() == Some(&hash) && now.status().switch.is_some_and(|s| s.to == hash && s.proven_at.is_some()) {
+    let now = lab
+        .until("switched or held", |now| {
+            now.hash_of("web-active").as_ref() == Some(&hash) || now.phase() == "Progressing"
+        })
+        .await;
+    if now.hash_of("web-active").as_ref() == Some(&hash)
+        && now.status().switch.is_some_and(|s| s.to == hash && s.proven_at.is_some())
+    {
         // Proven before the pods failed: the delay of 0 s was already over, which is what was asked for.
         println!("the proof was quicker than the loss; the other order is tested by the properties of greenlight-core");
         return;

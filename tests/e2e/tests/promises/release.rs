@@ -32,7 +32,10 @@ async fn a_release_goes_from_preview_to_production_and_the_old_pods_go_away() {
     let old = end.set(&end.hash_of_image("web:v1").expect("kept as history")).expect("there").clone();
     assert_eq!(old.metadata.finalizers.unwrap_or_default(), Vec::<String>::new());
     assert_eq!(end.annotation_of_image("web:v1", "greenlight.dev/scale-down-at"), None);
-    assert_eq!(lab.event_reasons().await, ["RevisionCreated", "Promoted", "RevisionCreated", "PreviewReady", "Promoted"]);
+    assert_eq!(
+        lab.event_reasons().await,
+        ["RevisionCreated", "Promoted", "RevisionCreated", "PreviewReady", "Promoted"]
+    );
     witness.assert_never_below(3);
 }
 
@@ -72,7 +75,8 @@ async fn a_rollout_promotes_by_itself_by_default_and_after_seconds_if_asked() {
     let shown = lab.until("waits", |now| now.phase() == "Paused").await;
     assert_eq!(shown.condition("Paused"), "True/AwaitingAutoPromotion");
     assert_eq!(shown.image_of("web-active"), "web:v2");
-    let done = lab.until("promoted after 3 s", |now| now.image_of("web-active") == "web:v3" && now.phase() == "Healthy").await;
+    let done =
+        lab.until("promoted after 3 s", |now| now.image_of("web-active") == "web:v3" && now.phase() == "Healthy").await;
     let ready_at = done.annotation_of_image("web:v3", "greenlight.dev/preview-ready-at").expect("noted");
     let ready_at: jiff::Timestamp = ready_at.parse().expect("RFC 3339");
     let waited = done.status().switch.expect("a switch").switched_at.duration_since(ready_at);
@@ -169,7 +173,8 @@ async fn history_is_kept_to_its_limit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_so_many_old_sets_stay_up_inside_their_delay() {
     let lab = Lab::new("delaylimit").await;
-    let settings = json!({"autoPromotionEnabled": true, "scaleDownDelaySeconds": 600, "scaleDownDelayRevisionLimit": 1});
+    let settings =
+        json!({"autoPromotionEnabled": true, "scaleDownDelaySeconds": 600, "scaleDownDelayRevisionLimit": 1});
     lab.deploy(json!({"strategy": {"blueGreen": settings}})).await;
     for image in ["web:v2", "web:v3"] {
         lab.set_image(image).await;
@@ -187,12 +192,14 @@ async fn scale_changes_reach_production_at_once_but_not_those_of_a_new_template(
     greenlight_e2e::cluster().kubectl(&["-n", "scale", "scale", "bgr/web", "--replicas=4"]).expect("scaled");
     lab.until("4 pods serve", |now| now.status().ready == "4/4" && now.phase() == "Healthy").await;
 
-    lab.patch_spec(json!({"replicas": 3, "template": {"spec": {"containers": [{"name": "web", "image": "web:v2"}]}}})).await;
+    lab.patch_spec(json!({"replicas": 3, "template": {"spec": {"containers": [{"name": "web", "image": "web:v2"}]}}}))
+        .await;
     let shown = lab.until("shown", |now| now.phase() == "Paused").await;
     assert_eq!((shown.replicas_of_image("web:v1"), shown.replicas_of_image("web:v2")), (4, 3));
 
     greenlight_e2e::cluster().kubectl(&["-n", "scale", "scale", "bgr/web", "--replicas=5"]).expect("scaled");
-    lab.until("both are scaled", |now| now.replicas_of_image("web:v1") == 5 && now.replicas_of_image("web:v2") == 5).await;
+    lab.until("both are scaled", |now| now.replicas_of_image("web:v1") == 5 && now.replicas_of_image("web:v2") == 5)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,7 +230,9 @@ async fn two_operators_at_once_do_no_harm() {
     }
     lab.greenlight(&["undo", "web"]).expect("undone");
     lab.until("v3 serves, the rest is down", |now| {
-        now.image_of("web-active") == "web:v3" && now.replicas_of_image("web:v4") == 0 && now.replicas_of_image("web:v2") == 0
+        now.image_of("web-active") == "web:v3"
+            && now.replicas_of_image("web:v4") == 0
+            && now.replicas_of_image("web:v2") == 0
     })
     .await;
     assert_eq!(lab.now().await.sets.len(), 4, "no set was created twice");

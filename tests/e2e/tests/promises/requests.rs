@@ -46,7 +46,10 @@ async fn undo_after_the_old_set_has_gone_scales_it_up_first() {
     let lab = Lab::new("undolate").await;
     lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 0}}})).await;
     lab.release("web:v2").await;
-    lab.until("the old set is down", |now| now.replicas_of_image("web:v1") == 0 && now.ready_pods_of_image("web:v1").is_empty()).await;
+    lab.until("the old set is down", |now| {
+        now.replicas_of_image("web:v1") == 0 && now.ready_pods_of_image("web:v1").is_empty()
+    })
+    .await;
     let witness = Witness::start(lab.client.clone(), "undolate", "web-active");
     lab.greenlight(&["undo", "web"]).expect("undone");
     let undone = lab.now().await;
@@ -110,11 +113,13 @@ async fn the_first_deployment_cannot_be_aborted_and_nonsense_is_answered() {
         assert!(output.contains(words), "{args:?}: {output}");
     }
     lab.annotate_request("promte").await;
-    let answered = lab.until("answered", |now| now.status().observed_request.is_some_and(|r| r.value == "promte")).await;
+    let answered =
+        lab.until("answered", |now| now.status().observed_request.is_some_and(|r| r.value == "promte")).await;
     let answer = answered.status().observed_request.expect("there");
     assert!(!answer.accepted && answer.answer.contains("promote-full"), "lists the verbs: {}", answer.answer);
     lab.annotate_request("{\"action\":\"promote\"}").await;
-    let unreadable = lab.until("answered", |now| now.status().observed_request.is_some_and(|r| r.value.starts_with('{'))).await;
+    let unreadable =
+        lab.until("answered", |now| now.status().observed_request.is_some_and(|r| r.value.starts_with('{'))).await;
     let answer = unreadable.status().observed_request.expect("there").answer;
     assert!(answer.contains("revision"), "{answer}");
 }
@@ -137,6 +142,7 @@ async fn a_revision_that_comes_back_inside_its_delay_needs_no_gate() {
     lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 600}}})).await;
     lab.release("web:v2").await;
     lab.set_image("web:v1").await;
-    let back = lab.until("v1 serves again", |now| now.phase() == "Healthy" && now.image_of("web-active") == "web:v1").await;
+    let back =
+        lab.until("v1 serves again", |now| now.phase() == "Healthy" && now.image_of("web-active") == "web:v1").await;
     assert_eq!(back.status().current_revision, 3);
 }

@@ -11,9 +11,14 @@ use serde_json::json;
 async fn wipe(lab: &Lab, phase: &str) -> Snapshot {
     let before = lab.now().await;
     let events = lab.event_reasons().await;
-    let patch: Patch<()> = Patch::Json(serde_json::from_value(json!([{"op": "remove", "path": "/status"}])).expect("a patch"));
+    let patch: Patch<()> =
+        Patch::Json(serde_json::from_value(json!([{"op": "remove", "path": "/status"}])).expect("a patch"));
     lab.api::<BlueGreenRollout>().patch_status("web", &PatchParams::default(), &patch).await.expect("wiped");
-    let after = lab.until("the status is back", |now| now.phase() == phase && now.rollout.as_ref().is_some_and(|r| r.status.is_some())).await;
+    let after = lab
+        .until("the status is back", |now| {
+            now.phase() == phase && now.rollout.as_ref().is_some_and(|r| r.status.is_some())
+        })
+        .await;
     lab.throughout(Duration::from_millis(700), "nothing moves", |now| {
         now.hash_of("web-active") == before.hash_of("web-active")
             && now.hash_of("web-preview") == before.hash_of("web-preview")
@@ -28,7 +33,10 @@ async fn wipe(lab: &Lab, phase: &str) -> Snapshot {
     assert_eq!(new.current_revision, old.current_revision);
     assert_eq!(new.rejected_revision, old.rejected_revision);
     assert_eq!(new.message, old.message);
-    assert_eq!(new.switch.map(|switch| (switch.to, switch.switched_at)), old.switch.map(|switch| (switch.to, switch.switched_at)));
+    assert_eq!(
+        new.switch.map(|switch| (switch.to, switch.switched_at)),
+        old.switch.map(|switch| (switch.to, switch.switched_at))
+    );
     after
 }
 

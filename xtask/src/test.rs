@@ -1,0 +1,69 @@
+//! Every check and test, in the order in which they tell most for the least time.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::generate;
+use crate::shell::{self, cargo, root};
+
+/// The end-to-end tests mostly wait for controllers, so more of them run at once than there are cores.
+const END_TO_END_THREADS: &str = "8";
+/// What `greenlight-core` must never depend on.
+const NOT_IN_CORE: [&str; 8] =
+    ["tokio", "async-std", "futures", "kube-client", "kube-runtime", "hyper", "tracing", "reqwest"];
+
+/// Runs everything. In CI nothing may be skipped.
+pub(crate) fn run(ci: bool) -> Result<()> {
+    let started = Instant::now();
+    step("formatting", || shell::run(cargo().args(["fmt", "--all", "--check"])))?;
+    step("the core's dependencies", check_core)?;
+    step("generated files", || generate::run(true))?;
+    step("lints", || {
+        shell::run(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+    })?;
+    step("unit and property tests", || {
+        shell::run(cargo().args(["test", "--quiet", "--workspace", "--exclude", "greenlight-e2e"]))
+    })?;
+    step("tools of the test cluster", || greenlight_test_cluster::ensure().map(drop))?;
+    step("end-to-end tests on a real control plane", || {
+        shell::run(cargo().args(["build", "--quiet", "--workspace", "--bins"]))?;
+        shell::run(cargo().args(["test", "--package", "greenlight-e2e"]).env("RUST_TEST_THREADS", END_TO_END_THREADS))
+    })?;
+    if ci && std::env::var_os("CI").is_none() {
+        eprintln!("note: --ci outside of CI");
+    }
+    eprintln!("Everything passed in {} s.", started.elapsed().as_secs());
+    Ok(())
+}
+
+fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    eprintln!("== {name}");
+    let started = Instant::now();
+    work()?;
+    eprintln!("== {name}: done in {} s", started.elapsed().as_secs());
+    Ok(())
+}
+
+/// The core is pure: no async runtime, no client, no clock of its own.
+fn check_core() -> Result<()> {
+    let tree = cargo()
+        .args(["tree", "--package", "greenlight-core", "--edges", "normal", "--prefix", "none", "--format", "{p}"])
+        .output()?;
+    let tree = String::from_utf8(tree.stdout)?;
+    for line in tree.lines() {
+        let name = line.split_whitespace().next().unwrap_or_default();
+        if NOT_IN_CORE.contains(&name) {
+            bail!("greenlight-core depends on {name}: decisions take no client and no runtime");
+        }
+    }
+    let clocks = Command::new("grep")
+        .args(["-rnE", r"Timestamp::now|SystemTime|Instant::now", "crates/core/src"])
+        .current_dir(root())
+        .output()?;
+    if !clocks.stdout.is_empty() {
+        bail!("greenlight-core reads a clock:\n{}", String::from_utf8_lossy(&clocks.stdout));
+    }
+    Ok(())
+}
