@@ -89,15 +89,16 @@ pub fn publish_at(
     findings: &Findings,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let proving = matches!(findings.proof, Proof::Missing(_)) && findings.target.candidate().is_none();
+    let unproven = matches!(findings.proof, Proof::Missing(_));
     let Some(before) = &world.rollout.status else {
         // A lost status is restored as a whole: a switch that was proven before does not look like a new one.
-        return (!proving || !world.endpoints.is_empty()).then_some(now);
+        return (!unproven || !world.endpoints.is_empty()).then_some(now);
     };
     if before == status {
         return None;
     }
     let moved_at = findings.target.active.and_then(ReplicaSet::promoted_at);
+    let proving = unproven && findings.target.candidate().is_none();
     if let (true, Some(moved_at)) = (proving, moved_at) {
         return Some(now.max(moved_at + USUAL_PROOF));
     }

@@ -9,6 +9,8 @@ use serde_json::json;
 
 /// Wipes the status and waits for it to come back; nothing else may move.
 async fn wipe(lab: &Lab, phase: &str) -> Snapshot {
+    // An event follows its status: let the last one arrive.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     let before = lab.now().await;
     let events = lab.event_reasons().await;
     let patch: Patch<()> =
