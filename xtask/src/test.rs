@@ -29,7 +29,13 @@ pub(crate) fn run(ci: bool) -> Result<()> {
     step("tools of the test cluster", || greenlight_test_cluster::ensure().map(drop))?;
     step("end-to-end tests on a real control plane", || {
         shell::run(cargo().args(["build", "--quiet", "--workspace", "--bins"]))?;
-        shell::run(cargo().args(["test", "--package", "greenlight-e2e"]).env("RUST_TEST_THREADS", END_TO_END_THREADS))
+        let mut tests = cargo();
+        tests.args(["test", "--package", "greenlight-e2e"]).env("RUST_TEST_THREADS", END_TO_END_THREADS);
+        let result = shell::run(&mut tests);
+        if std::env::var_os("GREENLIGHT_KEEP_LOGS").is_none() {
+            greenlight_test_cluster::sweep();
+        }
+        result
     })?;
     if ci && std::env::var_os("CI").is_none() {
         eprintln!("note: --ci outside of CI");

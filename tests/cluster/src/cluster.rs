@@ -202,9 +202,7 @@ impl Cluster {
                 self.server
             ),
         )?;
-        let key = Command::new("openssl").args(["genrsa", "2048"]).output();
-        let key = key.context("openssl is needed to make the service account key")?;
-        std::fs::write(self.dir.join("sa.key"), key.stdout)?;
+        write("sa.key", &rcgen::KeyPair::generate()?.serialize_pem())?;
         Ok(())
     }
 
@@ -279,11 +277,25 @@ async fn http_get(client: &Client, path: &str) -> Result<String> {
     Ok(client.request_text(request).await?)
 }
 
+const DIR_PREFIX: &str = "greenlight-cluster-";
+
+/// Removes the folders of clusters whose owners ended without a chance to do so, as test processes do.
+pub fn sweep() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(DIR_PREFIX).and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 fn fresh_dir() -> Result<PathBuf> {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
+    sweep();
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let dir = std::env::temp_dir().join(format!("greenlight-cluster-{}-{number}", std::process::id()));
+    let dir = std::env::temp_dir().join(format!("{DIR_PREFIX}{}-{number}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir)?;
     Ok(dir)

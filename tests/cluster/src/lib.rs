@@ -8,7 +8,7 @@ mod process;
 mod tools;
 
 pub use audit::{Audit, Request};
-pub use cluster::Cluster;
+pub use cluster::{Cluster, sweep};
 pub use process::Process;
 pub use tools::{Tools, ensure};
 
