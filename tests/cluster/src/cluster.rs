@@ -63,7 +63,7 @@ impl Cluster {
             format!("--secure-port={api}"),
             "--bind-address=127.0.0.1".into(),
             format!("--cert-dir={}", at("certs")),
-            format!("--service-account-key-file={}", at("sa.key")),
+            format!("--service-account-key-file={}", at("sa.pub")),
             format!("--service-account-signing-key-file={}", at("sa.key")),
             "--service-account-issuer=https://kubernetes.default.svc".into(),
             format!("--token-auth-file={}", at("tokens.csv")),
@@ -202,7 +202,9 @@ impl Cluster {
                 self.server
             ),
         )?;
-        write("sa.key", &rcgen::KeyPair::generate()?.serialize_pem())?;
+        let service_accounts = rcgen::KeyPair::generate()?;
+        write("sa.key", &service_accounts.serialize_pem())?;
+        write("sa.pub", &service_accounts.public_key_pem())?;
         Ok(())
     }
 

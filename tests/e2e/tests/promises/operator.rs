@@ -13,10 +13,7 @@ async fn it_serves_health_and_metrics_and_stops_gracefully() {
     let line = log.lines().find(|line| line.contains("serving health and metrics")).expect("it says where").to_owned();
     let line: serde_json::Value = serde_json::from_str(&line).expect("JSON, because it is not a terminal");
     let address = line["address"].as_str().expect("an address").to_owned();
-    let get = |path: &str| {
-        std::process::Command::new("curl").args(["-s", &format!("http://{address}{path}")]).output().expect("curl")
-    };
-    let text = |path: &str| String::from_utf8_lossy(&get(path).stdout).into_owned();
+    let text = |path: &str| http_get(&address, path).expect("it answers");
     assert_eq!(text("/healthz"), "ok");
     assert_eq!(text("/readyz"), "ok");
     assert!(
@@ -25,6 +22,16 @@ async fn it_serves_health_and_metrics_and_stops_gracefully() {
         text("/metrics")
     );
     assert_eq!(lab.operator().terminate().expect("it ends"), 0, "{}", lab.operator().log_tail());
+}
+
+/// The body of an answer.
+fn http_get(address: &str, path: &str) -> std::io::Result<String> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }
 
 #[tokio::test(flavor = "multi_thread")]
