@@ -1,0 +1,445 @@
+//! A small model of a cluster: what the API server, the ReplicaSet and EndpointSlice controllers and people do, as far as the
+//! core can tell. It checks, at every write of the operator, that production is not harmed.
+
+use std::collections::BTreeMap;
+
+use greenlight_api::{BlueGreen, BlueGreenRolloutSpec, PodTemplate, Request, Strategy, Verb, names};
+use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
+use greenlight_core::world::{Endpoint, ReplicaSet, Rollout, Service, Template};
+use greenlight_core::{Action, Change, Plan, Watches, World, plan};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+/// What can happen.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Git asks for this template.
+    Template(u8),
+    /// Somebody scales.
+    Replicas(i32),
+    /// Somebody asks for something, of the revision of the moment.
+    Ask(u8),
+    /// The pods of one set become available, or all of them fail.
+    Pods { set: usize, up: bool },
+    /// The EndpointSlices catch up.
+    Endpoints,
+    /// Time passes.
+    Seconds(u32),
+    /// The operator works until it rests, or dies after so many writes.
+    Operator { dies_after: Option<usize> },
+    /// The scale-down controller looks at every set.
+    ScaleDown,
+    /// Somebody deletes the status.
+    WipeStatus,
+    /// Somebody takes the hash out of a Service.
+    LoseHash { active: bool },
+    /// A second operator that observed the world earlier carries out the plan it made then.
+    Sleeper,
+}
+
+/// The cluster.
+#[derive(Clone, Debug)]
+pub struct Model {
+    rollout: Rollout,
+    sets: Vec<ReplicaSet>,
+    services: BTreeMap<String, Service>,
+    endpoints: BTreeMap<String, Vec<Endpoint>>,
+    watches: Watches,
+    version: u64,
+    now: Timestamp,
+    /// A plan that somebody made and has not carried out.
+    slept: Vec<Action>,
+}
+
+/// The end that must not depend on how it was reached.
+#[derive(Debug, PartialEq)]
+pub struct End {
+    /// Image behind the active and the preview Service.
+    pub shown: [Option<String>; 2],
+    /// Pods by template.
+    pub pods: BTreeMap<String, i32>,
+    /// Phase.
+    pub phase: &'static str,
+}
+
+fn template(number: u8) -> PodTemplate {
+    serde_json::from_value(json!({
+        "metadata": {"labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "web", "image": format!("web:v{number}")}]},
+    }))
+    .expect("a template")
+}
+
+impl Model {
+    /// A rollout that was just created, with both Services.
+    pub fn new(blue_green: BlueGreen) -> Model {
+        let service = |name: &str| Service {
+            name: name.into(),
+            resource_version: "1".into(),
+            deleting: false,
+            selector: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
+            managed_by: None,
+        };
+        let spec = BlueGreenRolloutSpec {
+            replicas: Some(2),
+            selector: serde_json::from_value(json!({"matchLabels": {"app": "web"}})).expect("a selector"),
+            template: PodTemplate::default(),
+            min_ready_seconds: None,
+            progress_deadline_seconds: None,
+            progress_deadline_abort: None,
+            revision_history_limit: None,
+            paused: None,
+            strategy: Strategy {
+                blue_green: BlueGreen {
+                    active_service: "active".into(),
+                    preview_service: Some("preview".into()),
+                    ..blue_green
+                },
+            },
+        };
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let rollout = Rollout {
+            namespace: "test".into(),
+            name: "web".into(),
+            uid: "uid".into(),
+            generation: 1,
+            resource_version: "1".into(),
+            created: now,
+            deleting: false,
+            finalizers: Vec::new(),
+            request: None,
+            spec,
+            template: Template::from(&template(1)),
+            status: None,
+        };
+        Model {
+            rollout,
+            sets: Vec::new(),
+            services: ["active", "preview"].map(|name| (name.to_owned(), service(name))).into(),
+            endpoints: BTreeMap::new(),
+            watches: Watches::default(),
+            version: 1,
+            now,
+            slept: Vec::new(),
+        }
+    }
+
+    /// The world as an operator sees it; `live` names the sets whose state it has just been answered.
+    fn observe(&self, live: &[String]) -> World {
+        let mut sets = self.sets.clone();
+        for set in &mut sets {
+            set.live = live.contains(&set.name);
+        }
+        let endpoints = self.endpoints.iter().filter(|(name, _)| self.watches.endpoints.contains(*name));
+        World {
+            rollout: self.rollout.clone(),
+            sets,
+            services: self.services.clone(),
+            rivals: Vec::new(),
+            endpoints: endpoints.map(|(name, endpoints)| (name.clone(), endpoints.clone())).collect(),
+            pods: None,
+            refused: None,
+            published_at: None,
+        }
+    }
+
+    /// The plan of the moment.
+    pub fn plan(&self) -> Plan {
+        plan(&self.observe(&[]), self.now)
+    }
+
+    /// Lets something happen.
+    pub fn happen(&mut self, event: &Event) {
+        match event {
+            Event::Template(number) => {
+                self.rollout.template = Template::from(&template(*number));
+                self.touch_rollout(true);
+            }
+            Event::Replicas(replicas) => {
+                self.rollout.spec.replicas = Some(*replicas);
+                self.touch_rollout(true);
+            }
+            Event::Ask(verb) => self.ask(Verb::ALL[usize::from(*verb) % 5]),
+            Event::Pods { set, up } => {
+                let count = self.sets.len().max(1);
+                if let Some(set) = self.sets.get_mut(set % count) {
+                    set.settled = true;
+                    set.current = set.replicas;
+                    set.available = if *up { set.replicas } else { 0 };
+                    set.ready = set.available;
+                    set.resource_version = self.version.to_string();
+                    self.version += 1;
+                    set.resource_version = self.version.to_string();
+                }
+            }
+            Event::Endpoints => self.catch_up(),
+            Event::Seconds(seconds) => self.now += SignedDuration::from_secs(i64::from(*seconds)),
+            Event::Operator { dies_after } => {
+                self.operate(*dies_after);
+            }
+            Event::ScaleDown => self.scale_down(),
+            Event::WipeStatus => {
+                self.rollout.status = None;
+                self.touch_rollout(false);
+            }
+            Event::LoseHash { active } => {
+                let version = self.bump();
+                let name = if *active { "active" } else { "preview" };
+                let service = self.services.get_mut(name).expect("it exists");
+                service.selector.remove(names::HASH_LABEL);
+                service.resource_version = version;
+            }
+            Event::Sleeper => {
+                let fresh = self.plan().actions;
+                let slept = std::mem::replace(&mut self.slept, fresh);
+                for action in slept {
+                    if self.execute(&action).is_none() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, action: Verb) {
+        let digest = self.rollout.template.digest.as_str();
+        let Some(asked) = self.sets.iter().find(|set| set.digest == digest) else { return };
+        let revision = asked.hash.clone();
+        // No two requests are made at the same moment.
+        self.now += SignedDuration::from_millis(1);
+        let request = Request { action, revision, to: None, by: "test".into(), at: self.now };
+        self.rollout.request = Some(request.to_value());
+        self.touch_rollout(false);
+    }
+
+    /// An operator works until it rests or dies. Returns false if it never rests.
+    pub fn operate(&mut self, dies_after: Option<usize>) -> bool {
+        let mut live = Vec::new();
+        let mut writes = 0;
+        for _ in 0..60 {
+            self.now += SignedDuration::from_millis(3);
+            let plan = plan(&self.observe(&live), self.now);
+            self.watches = plan.watches.clone();
+            if plan.actions.is_empty() {
+                if plan.publish_at.is_some_and(|at| at <= self.now) {
+                    self.rollout.status = Some(plan.status);
+                    self.touch_rollout(false);
+                }
+                return true;
+            }
+            live.clear();
+            for action in &plan.actions {
+                if dies_after == Some(writes) {
+                    return true;
+                }
+                let Some(changed) = self.execute(action) else { break };
+                live.extend(changed);
+                writes += 1;
+            }
+        }
+        false
+    }
+
+    /// Carries out a write, as the API server would. `None` if it is a conflict; else the sets that the answer shows.
+    fn execute(&mut self, action: &Action) -> Option<Vec<String>> {
+        let version = self.bump();
+        match action {
+            Action::HoldServices => {
+                if !self.rollout.finalizers.iter().any(|finalizer| finalizer == names::SERVICES_FINALIZER) {
+                    self.rollout.finalizers.push(names::SERVICES_FINALIZER.into());
+                }
+                self.touch_rollout(false);
+            }
+            Action::CompleteRequest { value } => {
+                self.rollout.request = Some(value.clone());
+                self.touch_rollout(false);
+            }
+            Action::CreateReplicaSet { name, hash, digest, replicas, annotations } => {
+                if self.sets.iter().any(|set| set.name == *name) || self.rollout.template.digest.as_str() != digest {
+                    return None;
+                }
+                self.sets.push(ReplicaSet {
+                    name: name.clone(),
+                    hash: hash.clone(),
+                    digest: digest.clone(),
+                    resource_version: version,
+                    created: self.now,
+                    deleting: false,
+                    finalizers: Vec::new(),
+                    annotations: annotations.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
+                    replicas: *replicas,
+                    min_ready_seconds: 0,
+                    settled: false,
+                    current: 0,
+                    ready: 0,
+                    available: 0,
+                    failure: None,
+                    live: false,
+                });
+            }
+            Action::ChangeReplicaSet { name, resource_version, change } => {
+                self.change(name, resource_version, change, version)?;
+                return Some(vec![name.clone()]);
+            }
+            Action::DeleteReplicaSet { name, resource_version } => {
+                let position = self.sets.iter().position(|set| set.name == *name)?;
+                let set = &self.sets[position];
+                if set.resource_version != *resource_version {
+                    return None;
+                }
+                assert_eq!(set.replicas, 0, "a set with pods is never deleted");
+                self.sets.remove(position);
+            }
+            Action::PointService { name, resource_version, hash } => {
+                let service = self.services.get(name)?;
+                if service.resource_version != *resource_version {
+                    return None;
+                }
+                if name == "active" {
+                    self.check_move(hash.as_deref());
+                }
+                let service = self.services.get_mut(name).expect("it exists");
+                service.resource_version = version;
+                service.managed_by = Some("web".into());
+                match hash {
+                    Some(hash) => service.selector.insert(names::HASH_LABEL.into(), hash.clone()),
+                    None => service.selector.remove(names::HASH_LABEL),
+                };
+            }
+            Action::Record(_) | Action::LetGo => {}
+        }
+        Some(Vec::new())
+    }
+
+    /// Promise 1, at the very write: the set that production moves to is there, and not about to go.
+    fn check_move(&self, hash: Option<&str>) {
+        let hash = hash.expect("production is never pointed at nothing while the rollout lives");
+        let set =
+            self.sets.iter().find(|set| set.hash == hash).expect("production is only pointed at a set that exists");
+        assert!(!set.retired(), "production is moved to a set that is retiring: {set:?}");
+        let restored = self.rollout.status.as_ref().is_some_and(|status| status.active_revision == hash);
+        if restored {
+            assert!(set.available > 0, "production is put back on a set without pods: {set:?}");
+        } else {
+            assert!(set.settled && set.available >= set.replicas, "production is moved to an unavailable set: {set:?}");
+        }
+    }
+
+    fn change(&mut self, name: &str, resource_version: &str, change: &Change, version: String) -> Option<()> {
+        let selected = self.selected();
+        let set = self.sets.iter_mut().find(|set| set.name == name)?;
+        if set.resource_version != resource_version {
+            return None;
+        }
+        set.resource_version = version;
+        for (key, value) in &change.annotations {
+            match value {
+                Some(value) => set.annotations.insert((*key).to_owned(), value.clone()),
+                None => set.annotations.remove(*key),
+            };
+        }
+        if let Some(finalizers) = &change.finalizers {
+            set.finalizers.clone_from(finalizers);
+        }
+        if let Some(replicas) = change.replicas {
+            assert!(
+                replicas > 0 || !selected.contains(&set.hash),
+                "pods are taken from a set that a Service selects: {set:?}"
+            );
+            set.settled = replicas == set.replicas;
+            set.replicas = replicas;
+            set.available = set.available.min(replicas);
+            set.ready = set.ready.min(replicas);
+            set.current = set.current.min(replicas);
+        }
+        Some(())
+    }
+
+    fn scale_down(&mut self) {
+        for set in self.sets.clone() {
+            let selected = self.selected();
+            let by = selected.iter().find(|hash| **hash == set.hash);
+            let selected = by.map_or(Selected::No, |_| Selected::By("a Service".into()));
+            match scale_down(&set, Owner::Living, &selected, self.now) {
+                ScaleDown::Finish(change) => {
+                    assert!(
+                        set.scale_down_at().is_some_and(|at| at <= self.now),
+                        "scaled down before its time: {set:?}"
+                    );
+                    let version = self.bump();
+                    self.change(&set.name, &set.resource_version, &change, version);
+                }
+                ScaleDown::LetGo(_) => panic!("the rollout is alive"),
+                ScaleDown::Nothing | ScaleDown::Wait(_) | ScaleDown::CheckServices => {}
+            }
+        }
+    }
+
+    fn selected(&self) -> Vec<String> {
+        self.services.values().filter_map(|service| service.hash().map(str::to_owned)).collect()
+    }
+
+    fn catch_up(&mut self) {
+        for service in self.services.values() {
+            let sets = self.sets.iter().filter(|set| service.hash().is_none_or(|hash| hash == set.hash));
+            let pods = sets.flat_map(|set| (0..set.available).map(|n| format!("{}-aaa{n}", set.name)));
+            let endpoints = pods.map(|pod| Endpoint { pod, ready: true }).collect();
+            self.endpoints.insert(service.name.clone(), endpoints);
+        }
+    }
+
+    /// Everything outside is well, and time passes: what should come to rest does. Returns false if it does not.
+    pub fn settle(&mut self) -> bool {
+        for _ in 0..40 {
+            if !self.operate(None) {
+                return false;
+            }
+            for set in 0..self.sets.len() {
+                self.happen(&Event::Pods { set, up: true });
+            }
+            self.catch_up();
+            self.scale_down();
+            self.now += SignedDuration::from_secs(40);
+        }
+        self.operate(None)
+    }
+
+    /// The end, without times and names.
+    pub fn end(&self) -> End {
+        let image = |hash: &str| self.sets.iter().find(|set| set.hash == hash).map(|set| set.digest.clone());
+        let shown = |service: &str| self.services[service].hash().and_then(image);
+        End {
+            shown: ["active", "preview"].map(shown),
+            pods: self
+                .sets
+                .iter()
+                .filter(|set| set.replicas > 0)
+                .map(|set| (set.digest.clone(), set.replicas))
+                .collect(),
+            phase: self.rollout.status.as_ref().map_or("", |status| status.phase.as_str()),
+        }
+    }
+
+    /// The hash that production selects is of a set that exists.
+    pub fn serves_something(&self) -> bool {
+        let hash = self.services["active"].hash();
+        self.sets.iter().any(|set| Some(set.hash.as_str()) == hash && set.replicas > 0)
+    }
+
+    /// Whether a set was promoted and has all its pods.
+    pub fn has_good_set(&self) -> bool {
+        self.sets.iter().any(|set| set.promoted_at().is_some() && set.replicas > 0 && set.is_available(set.replicas))
+    }
+
+    fn bump(&mut self) -> String {
+        self.version += 1;
+        self.version.to_string()
+    }
+
+    fn touch_rollout(&mut self, spec: bool) {
+        self.rollout.resource_version = self.bump();
+        if spec {
+            self.rollout.generation += 1;
+        }
+    }
+}
