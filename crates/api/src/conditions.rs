@@ -25,6 +25,8 @@ pub const REASON_AWAITING_PROMOTION: &str = "AwaitingPromotion";
 pub const REASON_AWAITING_TIMER: &str = "AwaitingAutoPromotion";
 /// `spec.paused` holds the promotion back.
 pub const REASON_PAUSED: &str = "PausedBySpec";
+/// The pods of the active revision are replaced one by one.
+pub const REASON_RESTARTING: &str = "Restarting";
 /// Traffic is moving back to an earlier revision.
 pub const REASON_ROLLING_BACK: &str = "RollingBack";
 /// The spec asks for a revision that was rejected. Ends with a new template, with `retry`, or when the spec goes back to the

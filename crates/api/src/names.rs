@@ -30,6 +30,15 @@ pub const PREVIEW_READY_AT: &str = "greenlight.dev/preview-ready-at";
 /// something to roll back to.
 pub const PROMOTED_AT: &str = "greenlight.dev/promoted-at";
 
+/// On a ReplicaSet: pods created before this time (RFC 3339) are being replaced.
+pub const RESTART_AT: &str = "greenlight.dev/restart-at";
+
+/// On a ReplicaSet: no pod is older than the restart asked for at this time (RFC 3339).
+pub const RESTARTED_AT: &str = "greenlight.dev/restarted-at";
+
+/// On a ReplicaSet: the pod that a restart evicts next. The one after it is chosen when this one has gone.
+pub const EVICTING: &str = "greenlight.dev/evicting";
+
 /// On a ReplicaSet: it was promoted once and came back while it was still up, so it needs no gate.
 pub const RETURNED: &str = "greenlight.dev/returned";
 

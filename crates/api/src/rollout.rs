@@ -2,7 +2,7 @@
 #![allow(clippy::duplicated_attributes)] // each printer column has a type of its own, in one attribute
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
 use kube::core::crd::CustomResourceExt;
 use kube::core::{Expression, Selector};
 use kube::{CustomResource, KubeSchema};
@@ -109,6 +109,10 @@ pub struct BlueGreenRolloutSpec {
     /// Hold back every promotion until this is false again. A rollback is not held back. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
+
+    /// Replace the pods that were created before this time, one by one, without a new revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_at: Option<Time>,
 
     /// How a new revision takes over.
     pub strategy: Strategy,

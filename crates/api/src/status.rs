@@ -63,6 +63,10 @@ pub struct BlueGreenRolloutStatus {
     /// Label selector of the active pods, for autoscalers.
     #[serde(default)]
     pub selector: String,
+    /// No active pod is older than the restart that was asked for at this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub restarted_at: Option<Timestamp>,
     /// Number of the revision that the spec asks for.
     #[serde(default)]
     pub current_revision: i64,

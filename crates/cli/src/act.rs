@@ -120,7 +120,7 @@ fn finished(request: &Request, status: &BlueGreenRolloutStatus) -> Option<Exit> 
             (rejected && serves_other && serves_wanted && proven(&status.active_revision)).then_some(Exit::Done)
         }
         Verb::Retry => status.rejected_revision.is_empty().then_some(Exit::Done),
-        Verb::Restart => (status.phase == Phase::Healthy).then_some(Exit::Done),
+        Verb::Restart => status.restarted_at.is_some_and(|at| at >= request.at).then_some(Exit::Done),
     }
 }
 

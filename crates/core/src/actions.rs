@@ -10,7 +10,8 @@
 //! 5. the active Service moves, alone in its plan;
 //! 6. old sets are marked as retired, and surplus history is deleted.
 //!
-//! No action here takes pods away from a set: that is left to the scale-down controller, see [`crate::retire`].
+//! No action here takes pods away from a set: that is left to the scale-down controller, see [`crate::retire`]. The exception
+//! are the single pods of a restart, see [`crate::restart`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,8 +42,8 @@ pub struct Plan {
 pub struct Watches {
     /// Services whose endpoints are needed, to prove a switch.
     pub endpoints: BTreeSet<String>,
-    /// Hash of the set whose pods are needed, to say why they do not start.
-    pub pods: Option<String>,
+    /// Hashes of the sets whose pods are needed, to say why they do not start, or to replace them.
+    pub pods: BTreeSet<String>,
 }
 
 /// One write. Each is idempotent, and each that depends on what was read carries the resourceVersion that was read.
@@ -94,6 +95,15 @@ pub enum Action {
         resource_version: String,
         /// The hash to select.
         hash: Option<String>,
+    },
+    /// Evict a pod, if it still is this one.
+    EvictPod {
+        /// Hash of its set.
+        hash: String,
+        /// Its name.
+        name: String,
+        /// Its UID.
+        uid: String,
     },
     /// Record an event now, not with the status.
     Record(Event),

@@ -12,6 +12,7 @@
 //! | how many pods should each revision have | [`scale`] |
 //! | may the next revision be promoted, and if not what is it waiting for | [`gate`] |
 //! | moving the Services, and proving that traffic followed | [`switch`] |
+//! | replacing pods without a new revision | [`restart`] |
 //! | when does an old revision go away | [`retire`] |
 //! | which old revisions are kept to roll back to | [`history`] |
 //! | what happens when the rollout is deleted | [`leave`] |
@@ -30,6 +31,7 @@ mod plan;
 pub mod pods;
 pub mod progress;
 pub mod request;
+pub mod restart;
 pub mod retire;
 pub mod scale;
 pub mod stall;

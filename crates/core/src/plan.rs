@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::actions::{Action, Change, Plan, Watches};
 use crate::gate::{self, Gate};
 use crate::request::{self, Asked};
+use crate::restart::{self, Restart};
 use crate::scale::{self, Size};
 use crate::stall::Stall;
 use crate::status::{self, Findings};
@@ -34,12 +35,13 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
     let round = Round::new(world, &target, &request, now);
 
     // Each step waits for the one before: after its actions the world is observed again.
-    let steps: [&dyn Fn() -> Vec<Action>; 6] = [
+    let steps: [&dyn Fn() -> Vec<Action>; 7] = [
         &|| round.note_decisions(),
         &|| round.create(),
         &|| round.shape_wanted_sets(),
         &|| round.move_preview(),
         &|| round.move_active(),
+        &|| round.restart(),
         &|| round.retire_and_prune(),
     ];
     let actions = steps.into_iter().map(|step| step()).find(|actions| !actions.is_empty()).unwrap_or_default();
@@ -129,9 +131,18 @@ impl<'a> Round<'a> {
                     change.set(names::TEMPLATE_DIGEST, &self.world.rollout.template.digest);
                 }
             }
+            if let Some(due) = restart::due(self.world, self.request, self.now)
+                && self.serves_or_will(set)
+            {
+                restart::note(set, due, &mut change);
+            }
             push_change(&mut actions, set, change);
         }
         actions
+    }
+
+    fn serves_or_will(&self, set: &ReplicaSet) -> bool {
+        self.target.is_active(set) || self.target.is_desired(set)
     }
 
     /// The asked-for set gets the highest number when the spec comes back to it or its rejection is taken back, and takes
@@ -229,8 +240,20 @@ impl<'a> Round<'a> {
         if set.min_ready_seconds != min_ready_seconds {
             change.min_ready_seconds = Some(min_ready_seconds);
         }
+        if let Some(restart) = Restart::of(self.world, set).filter(Restart::is_done) {
+            restart.finish(&mut change);
+        }
         retire::revive(set, &mut change);
         change
+    }
+
+    fn restart(&self) -> Vec<Action> {
+        self.restarts().filter_map(|restart| restart.next(self.world, self.now)).collect()
+    }
+
+    fn restarts(&self) -> impl Iterator<Item = Restart<'a>> {
+        let sets = target::living(self.world).filter(|set| self.serves_or_will(set));
+        sets.filter_map(|set| Restart::of(self.world, set))
     }
 
     fn move_preview(&self) -> Vec<Action> {
@@ -263,7 +286,7 @@ impl<'a> Round<'a> {
         }
         let mut actions = Vec::new();
         for set in target::living(self.world) {
-            if !self.target.is_active(set) && !self.target.is_desired(set) {
+            if !self.serves_or_will(set) {
                 push_change(&mut actions, set, retire::mark(self.world, self.target, set, &self.proof, self.now));
             }
         }
@@ -271,36 +294,36 @@ impl<'a> Round<'a> {
         actions
     }
 
-    /// The set that should be available and is not, and how many pods it should have.
-    fn unavailable(&self) -> Option<&'a ReplicaSet> {
+    /// The desired set, if it is not available or its pods are being replaced.
+    fn unfinished(&self) -> Option<&'a ReplicaSet> {
         let set = self.target.desired?;
-        let wanted = self.wanted_pods();
-        (set.replicas != wanted || !set.is_available(wanted)).then_some(set)
+        let size = self.wanted_size()?;
+        let restarts = Restart::of(self.world, set).is_some();
+        (restarts || set.replicas != size.replicas || !set.is_available(size.needed)).then_some(set)
     }
 
-    fn wanted_pods(&self) -> i32 {
-        match (self.candidate_size, self.target.active) {
-            (Some(size), _) => size.replicas,
-            (None, Some(active)) => scale::active(self.world, self.target, active).replicas,
-            (None, None) => 0,
-        }
+    /// The size of the desired set.
+    fn wanted_size(&self) -> Option<Size> {
+        let active = || self.target.active.map(|active| scale::active(self.world, self.target, active));
+        self.candidate_size.or_else(active)
     }
 
     fn conclude(&self, actions: Vec<Action>) -> Plan {
-        let progress = self.unavailable().map(|set| progress::read(self.world.rollout.status.as_ref(), set, self.now));
+        let progress = self.unfinished().map(|set| progress::read(self.world.rollout.status.as_ref(), set, self.now));
         let template_stall = stall::template(self.world).filter(|_| self.target.asked.is_none());
         let findings = Findings {
             target: self.target,
             gate: self.gate.clone(),
-            wanted: self.wanted_pods(),
+            wanted: self.wanted_size().map_or(0, |size| size.needed),
             proof: self.proof.clone(),
             request: self.request,
             stall: self.services_stall.clone().or(template_stall),
             progress: progress.clone(),
+            restart: self.target.desired.and_then(|desired| Restart::of(self.world, desired)),
         };
         let status = status::compose(self.world, &findings, self.now);
         let publish_at = status::publish_at(self.world, &status, &findings, self.now);
-        let look_at_pods = progress.as_ref().zip(self.unavailable()).map(|(progress, set)| {
+        let look_at_pods = progress.as_ref().zip(self.unfinished()).map(|(progress, set)| {
             let at = if set.failure.is_some() { self.now } else { pods::look_at(set, progress.since) };
             (at, set.hash.clone())
         });
@@ -309,7 +332,13 @@ impl<'a> Round<'a> {
         let to_prove = to_prove.filter(|active| switch::noted(self.world, active).is_none());
         let watches = Watches {
             endpoints: to_prove.iter().map(|_| self.world.rollout.spec.blue_green().active_service.clone()).collect(),
-            pods: look_at_pods.clone().filter(|(at, _)| self.now >= *at).map(|(_, hash)| hash),
+            pods: look_at_pods
+                .clone()
+                .filter(|(at, _)| self.now >= *at)
+                .map(|(_, hash)| hash)
+                .into_iter()
+                .chain(self.restarts().map(|restart| restart.hash().to_owned()))
+                .collect(),
         };
         let next = self.next(progress.as_ref(), publish_at, look_at_pods.map(|(at, _)| at));
         let events = self.events(&status);
@@ -334,7 +363,13 @@ impl<'a> Round<'a> {
         let deadline = progress.map(|progress| progress::deadline(self.world, progress));
         let refused =
             self.world.refused.as_ref().filter(|_| self.target.asked.is_none()).map(|refused| refused.retry_at);
-        [gate, deadline, publish_at, look_at_pods, refused].into_iter().flatten().filter(|at| *at > self.now).min()
+        let eviction = self.world.eviction_refused.as_ref().map(|refused| refused.retry_at);
+        let restart = restart::begins(self.world, self.now);
+        [gate, deadline, publish_at, look_at_pods, refused, eviction, restart]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > self.now)
+            .min()
     }
 }
 

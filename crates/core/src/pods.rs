@@ -17,7 +17,7 @@ pub fn cause(world: &World, set: &ReplicaSet) -> Option<String> {
     if let Some(failure) = &set.failure {
         return Some(failure.clone());
     }
-    let stuck = world.pods.iter().flatten().filter(|pod| !pod.ready);
+    let stuck = world.pods.get(&set.hash).into_iter().flatten().filter(|pod| !pod.ready && !pod.deleting);
     // The pod that says most: one with a reason, and words to it, before one that is merely not ready.
     let pod =
         stuck.max_by_key(|pod| (!pod.reason.is_empty(), !pod.message.is_empty(), std::cmp::Reverse(&pod.name)))?;

@@ -23,7 +23,7 @@ pub struct Asked {
     pub reject: Option<Rejection>,
     /// The rejection of the asked-for revision is taken back by this request.
     pub retry: bool,
-    /// Pods that started before this time are to be replaced.
+    /// Pods that were created before this time are to be replaced.
     pub restart: Option<Timestamp>,
     /// When it was made, if it was one that moves traffic.
     pub requested_at: Option<Timestamp>,
@@ -64,6 +64,17 @@ pub fn read(world: &World, asked: Option<&ReplicaSet>, active: Option<&ReplicaSe
         let answer = format!("{} of revision {} was carried out", request.action.as_str(), request.revision);
         return Asked { observed: observe(true, answer), ..Asked::default() };
     }
+    if request.action == Verb::Restart {
+        // Pods are replaced by their age, of whichever revision they are.
+        return match active {
+            Some(_) => Asked {
+                restart: Some(request.at),
+                observed: observe(true, "replacing the pods one by one".to_owned()),
+                ..Asked::default()
+            },
+            None => refuse("nothing serves yet, so there is nothing to restart".to_owned()),
+        };
+    }
     if request.revision != asked.hash {
         return refuse(format!(
             "{} names revision {}, but the spec now asks for {}. Look at that one, and ask again for it",
@@ -89,7 +100,7 @@ pub fn read(world: &World, asked: Option<&ReplicaSet>, active: Option<&ReplicaSe
             Some(_) => Asked { retry: true, ..accept(format!("starting {revision} over")) },
             None => refuse(format!("{revision} was not rejected, there is nothing to retry")),
         },
-        Verb::Restart => refuse("restart is not implemented in this version".to_owned()),
+        Verb::Restart => unreachable!("answered above"),
     }
 }
 

@@ -1,12 +1,14 @@
 //! What is reported: one phase, one sentence, five conditions, and the facts. A reader must be able to act on the sentence alone.
 
 use greenlight_api::conditions as names;
+use greenlight_api::names as annotations;
 use greenlight_api::{BlueGreenRolloutStatus, Phase, Progress, Rejection, Switch};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::gate::Gate;
 use crate::request::Asked;
+use crate::restart::Restart;
 use crate::stall::Stall;
 use crate::switch::Proof;
 use crate::target::Target;
@@ -32,8 +34,10 @@ pub struct Findings<'a> {
     pub request: &'a Asked,
     /// What only somebody outside can mend.
     pub stall: Option<Stall>,
-    /// The progress of the set that is not available, if one should be.
+    /// The progress of the desired set, if it is not available or its pods are being replaced.
     pub progress: Option<Progress>,
+    /// The restart of the desired set, if one is under way.
+    pub restart: Option<Restart<'a>>,
 }
 
 /// The headline of a status.
@@ -64,6 +68,7 @@ pub fn compose(world: &World, findings: &Findings, now: Timestamp) -> BlueGreenR
         available_replicas: active.map_or(0, |set| set.available),
         ready: format!("{}/{wanted_active}", active.map_or(0, |set| set.ready)),
         selector: world.rollout.spec.selector_of(active.map(|set| set.hash.as_str())),
+        restarted_at: active.and_then(|set| set.timestamp(annotations::RESTARTED_AT)),
         current_revision: target.asked.map_or(before.current_revision, ReplicaSet::revision),
         updated_revision: hash(target.asked),
         active_revision: hash(selected),
@@ -156,13 +161,17 @@ fn waiting(world: &World, findings: &Findings, set: &ReplicaSet, now: Timestamp)
     let wanted = findings.wanted;
     if let Some(progress) = &findings.progress {
         let cause = pods::cause(world, set).map(|cause| format!("; {cause}")).unwrap_or_default();
-        let count = format!("{} of {wanted} pods of {revision} available", set.available);
+        let restart = findings.restart.as_ref().filter(|_| set.is_available(wanted));
+        let (reason, count) = match restart {
+            Some(restart) => (names::REASON_RESTARTING, format!("restarting {revision}: {}", restart.progress(world))),
+            None => (names::REASON_PROGRESSING, format!("{} of {wanted} pods of {revision} available", set.available)),
+        };
         let seconds = world.rollout.spec.progress_deadline_seconds();
         return Some(if now >= progress::deadline(world, progress) {
             let message = format!("{count}, no progress for {seconds} s{cause}");
             Verdict { phase: Phase::Degraded, reason: names::REASON_DEADLINE, message }
         } else {
-            Verdict { phase: Phase::Progressing, reason: names::REASON_PROGRESSING, message: format!("{count}{cause}") }
+            Verdict { phase: Phase::Progressing, reason, message: format!("{count}{cause}") }
         });
     }
     match &findings.proof {

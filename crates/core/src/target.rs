@@ -75,8 +75,8 @@ pub fn living(world: &World) -> impl Iterator<Item = &ReplicaSet> {
 
 /// The set that carries production, and whether the active Service says so.
 ///
-/// When the Service has no hash (it was recreated, or a server-side apply took the selector), or one that is of no set, the
-/// last promoted set that has pods is the one to serve: better one that was about to go than none.
+/// When the Service has no hash (it was recreated, or a server-side apply took the selector), or one that is of no set, it is
+/// the one that the status remembers, or else the last promoted one that has pods: better one that was about to go than none.
 fn active(world: &World) -> (Option<&ReplicaSet>, bool) {
     let service = world.services.get(&world.rollout.spec.blue_green().active_service);
     let selected = service.and_then(|service| {
@@ -86,9 +86,10 @@ fn active(world: &World) -> (Option<&ReplicaSet>, bool) {
     if selected.is_some() {
         return (selected, true);
     }
+    let remembered = world.rollout.status.as_ref().map(|status| &status.active_revision);
     let last_promoted = living(world)
         .filter(|set| set.promoted_at().is_some() && set.replicas > 0)
-        .max_by_key(|set| (!set.retired(), set.promoted_at()));
+        .max_by_key(|set| (remembered == Some(&set.hash), !set.retired(), set.promoted_at()));
     (last_promoted, false)
 }
 

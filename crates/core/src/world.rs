@@ -20,8 +20,10 @@ pub struct World {
     pub rivals: Vec<Rival>,
     /// The endpoints of each Service that the last plan asked to watch; absent until they are known.
     pub endpoints: BTreeMap<String, Vec<Endpoint>>,
-    /// The pods of the set that the last plan asked to watch; `None` until they are known.
-    pub pods: Option<Vec<Pod>>,
+    /// The pods of each set that the last plan asked to watch, by its hash; absent until they are known.
+    pub pods: BTreeMap<String, Vec<Pod>>,
+    /// The last eviction that the API server refused, since the operator started.
+    pub eviction_refused: Option<EvictionRefused>,
     /// The template that the API server refused to make a ReplicaSet of, if it did, since the operator started.
     pub refused: Option<Refusal>,
     /// When the operator last wrote the status, if it did so since it started.
@@ -173,7 +175,8 @@ impl ReplicaSet {
         self.annotations.get(key).map(String::as_str)
     }
 
-    fn timestamp(&self, key: &str) -> Option<Timestamp> {
+    /// The time in one of its annotations; `None` also if it does not parse.
+    pub fn timestamp(&self, key: &str) -> Option<Timestamp> {
         self.annotation(key)?.parse().ok()
     }
 }
@@ -220,17 +223,36 @@ pub struct Endpoint {
     pub ready: bool,
 }
 
-/// A pod of a ReplicaSet that does not become available.
+/// A pod of a ReplicaSet that does not become available, or whose pods are being replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
     /// Name.
     pub name: String,
+    /// UID.
+    pub uid: String,
+    /// Creation time.
+    pub created: Timestamp,
+    /// It is being deleted.
+    pub deleting: bool,
     /// It is ready.
     pub ready: bool,
+    /// Value of `controller.kubernetes.io/pod-deletion-cost`; the cheapest goes first.
+    pub deletion_cost: i32,
     /// Why it is not, in one word (`ImagePullBackOff`, `Unschedulable`), if it says so.
     pub reason: String,
     /// More words to it, possibly none.
     pub message: String,
+}
+
+/// An eviction that a PodDisruptionBudget does not allow at the moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EvictionRefused {
+    /// Name of the pod.
+    pub pod: String,
+    /// The server's words.
+    pub message: String,
+    /// When to try again.
+    pub retry_at: Timestamp,
 }
 
 /// A template that the API server refused.

@@ -11,7 +11,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         3 => (1..4u8).prop_map(Event::Template),
         1 => (1..4i32).prop_map(Event::Replicas),
-        3 => (0..5u8).prop_map(Event::Ask),
+        3 => (0..6u8).prop_map(Event::Ask),
         4 => (0..4usize, prop::bool::weighted(0.75)).prop_map(|(set, up)| Event::Pods { set, up }),
         3 => Just(Event::Endpoints),
         2 => (1..60u32).prop_map(Event::Seconds),
@@ -19,6 +19,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Event::ScaleDown),
         1 => Just(Event::WipeStatus),
         1 => any::<bool>().prop_map(|active| Event::LoseHash { active }),
+        1 => (0..4usize).prop_map(|set| Event::PointByHand { set }),
         1 => Just(Event::Sleeper),
     ]
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
-use kube::{Client, Config};
+use kube::Client;
 use kube_lease_manager::LeaseManagerBuilder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -16,19 +16,19 @@ use crate::on_demand::OnDemand;
 use crate::options::ControllerOptions;
 use crate::queue::queue;
 use crate::world::{Caches, Memories};
-use crate::{rollouts, scale_down, server};
+use crate::{client, rollouts, scale_down, server};
 
 /// Name of the lease of the leader.
 const LEASE: &str = "greenlight";
 const LEASE_SECONDS: u64 = 15;
 const LEASE_GRACE_SECONDS: u64 = 5;
-const USER_AGENT: &str = concat!("greenlight/", env!("CARGO_PKG_VERSION"));
 
 /// Runs until SIGTERM or SIGINT, or until the lease is lost.
 pub async fn run(options: ControllerOptions) -> Result<()> {
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone())?;
-    let client = client().await?;
+    let config = client::config().await?;
+    let client = client::connect(&config)?;
     let instance = options.instance();
     let metrics = Metrics::new();
     let ready = Arc::new(AtomicBool::new(false));
@@ -60,7 +60,8 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         client: client.clone(),
         caches: caches.clone(),
         memories: Memories::default(),
-        on_demand: OnDemand::new(client.clone(), scope, rollouts_sender),
+        // A connection of its own: however many watches are asked for, they do not keep a write waiting.
+        on_demand: OnDemand::new(client::connect(&config)?, scope, rollouts_sender),
         recorder: Recorder::new(client.clone(), instance),
     });
     let parallel = options.parallel;
@@ -76,12 +77,6 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     server.await??;
     tracing::info!("stopped");
     Ok(())
-}
-
-async fn client() -> Result<Client> {
-    let mut config = Config::infer().await.context("no cluster: set KUBECONFIG, or run inside a pod")?;
-    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
-    Ok(Client::try_from(config)?)
 }
 
 /// Servers stream lists by default since 1.32.

@@ -2,10 +2,11 @@
 
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, names};
 use greenlight_core::hash::Digest;
-use greenlight_core::world::{Refusal, Rollout};
+use greenlight_core::world::{EvictionRefused, Refusal, Rollout};
 use greenlight_core::{Action, Change};
 use jiff::{SignedDuration, Timestamp};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, EvictParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::{Api, Client, Resource};
 use serde_json::{Value, json};
@@ -13,11 +14,15 @@ use serde_json::{Value, json};
 use crate::cache::{Cached, Key};
 use crate::error::{Doing, Error};
 use crate::events::Recorder;
+use crate::on_demand::OnDemand;
 use crate::views::{ReplicaSetView, RolloutView, ServiceView};
 use crate::world::{Caches, Live, Memories};
 
 /// How long to wait until a refused template is tried again; a changed template is tried at once.
 const REFUSAL_PAUSE: SignedDuration = SignedDuration::from_secs(30);
+
+/// How long to wait until a pod is tried again that a PodDisruptionBudget protects.
+const EVICTION_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 
 /// Everything that writing takes.
 pub struct Executor<'a> {
@@ -27,6 +32,8 @@ pub struct Executor<'a> {
     pub caches: &'a Caches,
     /// Where refusals go.
     pub memories: &'a Memories,
+    /// Where the pods that a plan needs are seen.
+    pub on_demand: &'a OnDemand,
     /// Where events go.
     pub recorder: &'a Recorder,
     /// The rollout.
@@ -61,6 +68,7 @@ impl Executor<'_> {
             Action::PointService { name, resource_version, hash } => {
                 self.point(name, resource_version, hash.as_deref()).await
             }
+            Action::EvictPod { hash, name, uid } => self.evict(hash, name, uid).await,
             Action::Record(event) => {
                 self.recorder.record(self.rollout, event).await;
                 Ok(())
@@ -104,6 +112,31 @@ impl Executor<'_> {
         let live = Live::from([(owned.set.name.clone(), owned.set.resource_version.clone())]);
         self.caches.sets.put(owned);
         Ok(live)
+    }
+
+    async fn evict(&self, hash: &str, name: &str, uid: &str) -> Result<(), Error> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        let delete_options = Some(DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() });
+        let refused = match api.evict(name, &EvictParams { delete_options, ..EvictParams::default() }).await {
+            // A budget that has nothing left to give.
+            Err(kube::Error::Api(status)) if status.code == 429 => {
+                let retry_at = Timestamp::now() + EVICTION_PAUSE;
+                Some(EvictionRefused { pod: name.to_owned(), message: status.message.clone(), retry_at })
+            }
+            // It is gone, or another pod has its name by now.
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => None,
+            answer => {
+                answer.doing(|| format!("evict pod {name}"))?;
+                tracing::info!(rollout = %self.rollout.key(), pod = name, "evicted");
+                None
+            }
+        };
+        if refused.is_none() {
+            self.on_demand.evicted(&self.rollout.key(), hash, name);
+        }
+        self.memories.update(&self.rollout.key(), |memory| memory.eviction_refused = refused);
+        Ok(())
     }
 
     async fn delete(&self, name: &str, resource_version: &str) -> Result<(), Error> {

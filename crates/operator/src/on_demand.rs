@@ -10,6 +10,7 @@ use futures::StreamExt;
 use greenlight_api::names::HASH_LABEL;
 use greenlight_core::Watches;
 use greenlight_core::world::{Endpoint, Pod};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod as KubePod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::WatchStreamExt;
@@ -22,6 +23,8 @@ use crate::cache::Key;
 use crate::feed::Scope;
 use crate::queue::Sender;
 
+const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
 /// The watches of all rollouts.
 pub struct OnDemand {
     client: Client,
@@ -33,7 +36,7 @@ pub struct OnDemand {
 #[derive(Default)]
 struct Running {
     endpoints: BTreeMap<String, Watching<Endpoint>>,
-    pods: Option<(String, Watching<Pod>)>,
+    pods: BTreeMap<String, Watching<Pod>>,
 }
 
 /// What a watch has seen so far; `None` until it has seen everything once.
@@ -79,25 +82,29 @@ impl OnDemand {
                 })
             });
         }
-        running.pods = match (&watches.pods, running.pods.take()) {
-            (None, _) => None,
-            (Some(hash), Some((watched, watching))) if watched == *hash => Some((watched, watching)),
-            (Some(hash), _) => {
+        running.pods.retain(|hash, _| watches.pods.contains(hash));
+        for hash in &watches.pods {
+            running.pods.entry(hash.clone()).or_insert_with(|| {
                 let labels = format!("{HASH_LABEL}={hash}");
-                let watching =
-                    self.watch(key, &labels, |pods: &BTreeMap<String, KubePod>| pods.values().map(reduce).collect());
-                Some((hash.clone(), watching))
-            }
-        };
+                self.watch(key, &labels, |pods: &BTreeMap<String, KubePod>| pods.values().map(reduce).collect())
+            });
+        }
     }
 
     /// What the watches of this rollout have seen.
-    pub fn seen(&self, key: &Key) -> (BTreeMap<String, Vec<Endpoint>>, Option<Vec<Pod>>) {
+    pub fn seen(&self, key: &Key) -> (BTreeMap<String, Vec<Endpoint>>, BTreeMap<String, Vec<Pod>>) {
         let all = self.running.lock().expect("no panic while locked");
         let Some(running) = all.get(key) else { return Default::default() };
-        let endpoints =
-            running.endpoints.iter().filter_map(|(service, w)| Some((service.clone(), w.seen()?))).collect();
-        (endpoints, running.pods.as_ref().and_then(|(_, watching)| watching.seen()))
+        (seen_by_name(&running.endpoints), seen_by_name(&running.pods))
+    }
+
+    /// This pod is on its way out, as the answer to an eviction says; the watch will say so a little later.
+    pub fn evicted(&self, key: &Key, hash: &str, pod: &str) {
+        let all = self.running.lock().expect("no panic while locked");
+        let Some(watching) = all.get(key).and_then(|running| running.pods.get(hash)) else { return };
+        let mut seen = watching.seen.lock().expect("no panic while locked");
+        let pods = seen.iter_mut().flatten();
+        pods.filter(|known| known.name == pod).for_each(|known| known.deleting = true);
     }
 
     fn watch<K, T>(&self, key: &Key, labels: &str, reduce: fn(&BTreeMap<String, K>) -> Vec<T>) -> Watching<T>
@@ -148,6 +155,10 @@ impl OnDemand {
     }
 }
 
+fn seen_by_name<T: Clone>(watches: &BTreeMap<String, Watching<T>>) -> BTreeMap<String, Vec<T>> {
+    watches.iter().filter_map(|(name, watching)| Some((name.clone(), watching.seen()?))).collect()
+}
+
 fn endpoints_of(slice: &EndpointSlice) -> Vec<Endpoint> {
     let endpoints = slice.endpoints.iter().flatten();
     endpoints
@@ -189,5 +200,15 @@ fn reduce(pod: &KubePod) -> Pod {
     let from_status = || Some((status.reason.clone()?, status.message.clone().unwrap_or_default()));
     let (reason, message) =
         from_container.or_else(from_scheduler).or_else(from_status).filter(|_| !ready).unwrap_or_default();
-    Pod { name: pod.name_any(), ready, reason, message }
+    let cost = pod.annotations().get(DELETION_COST).and_then(|cost| cost.parse().ok());
+    Pod {
+        name: pod.name_any(),
+        uid: pod.uid().unwrap_or_default(),
+        created: pod.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+        deleting: pod.metadata.deletion_timestamp.is_some(),
+        ready,
+        deletion_cost: cost.unwrap_or(0),
+        reason,
+        message,
+    }
 }

@@ -44,7 +44,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         let now = Timestamp::now();
         let plan = plan(&world, now);
         on_demand.set(&key, &plan.watches);
-        let executor = Executor { client, caches, memories, recorder, rollout: &world.rollout };
+        let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &world.rollout };
         if plan.actions.is_empty() {
             if plan.publish_at.is_some_and(|at| at <= now) {
                 executor.publish(&plan.status).await?;

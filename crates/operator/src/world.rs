@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use greenlight_core::World;
-use greenlight_core::world::{Refusal, Rival, Rollout};
+use greenlight_core::world::{EvictionRefused, Refusal, Rival, Rollout};
 use jiff::Timestamp;
 
 use crate::cache::{Cache, Cached, Key};
@@ -29,6 +29,8 @@ pub struct Memory {
     pub published_at: Option<Timestamp>,
     /// The template that the API server refused.
     pub refused: Option<Refusal>,
+    /// The eviction that the API server refused.
+    pub eviction_refused: Option<EvictionRefused>,
 }
 
 /// Memories by rollout.
@@ -82,6 +84,7 @@ pub fn observe(caches: &Caches, memories: &Memories, on_demand: &OnDemand, key: 
         endpoints,
         pods,
         refused: memory.refused,
+        eviction_refused: memory.eviction_refused,
         published_at: memory.published_at,
     })
 }

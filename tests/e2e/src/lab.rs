@@ -231,6 +231,29 @@ impl Lab {
         }
     }
 
+    /// Sets an annotation of a pod.
+    pub async fn annotate_pod(&self, pod: &str, key: &str, value: &str) {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {key: value}}}));
+        let api: Api<k8s_openapi::api::core::v1::Pod> = self.api();
+        api.patch(pod, &PatchParams::default(), &patch).await.expect("patched");
+    }
+
+    /// Lets the namespace have only so many pods.
+    pub async fn limit_pods(&self, pods: i32) {
+        let quota = json!({
+            "apiVersion": "v1", "kind": "ResourceQuota",
+            "metadata": {"name": "pods"}, "spec": {"hard": {"pods": pods.to_string()}},
+        });
+        self.apply(&quota).expect("applied");
+    }
+
+    /// Takes the rollout's status away.
+    pub async fn wipe_status(&self) {
+        let patch: Patch<()> =
+            Patch::Json(serde_json::from_value(json!([{"op": "remove", "path": "/status"}])).expect("a patch"));
+        self.api::<BlueGreenRollout>().patch_status("web", &PatchParams::default(), &patch).await.expect("wiped");
+    }
+
     /// Runs `kubectl greenlight` in the namespace; its standard output, or exit code and both outputs.
     pub fn greenlight(&self, args: &[&str]) -> Result<String, (i32, String)> {
         let output = Command::new(binary("kubectl-greenlight"))

@@ -6,6 +6,6 @@ mod snapshot;
 mod witness;
 
 pub use lab::{Lab, cluster, rollout};
-pub use proxy::WriteCountingProxy;
+pub use proxy::{Write, WriteCountingProxy};
 pub use snapshot::Snapshot;
 pub use witness::Witness;

@@ -14,7 +14,18 @@ use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
-/// Passes requests on to the API server and counts the writes. The answer to one of them is withheld: the server has done it,
+/// A write, as far as it matters here.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// Counted from 1.
+    pub number: usize,
+    /// The path of its URL.
+    pub path: String,
+}
+
+type IsWithheld = Box<dyn Fn(&Write) -> bool + Send + Sync>;
+
+/// Passes requests on to the API server and counts the writes. The answer to some of them is withheld: the server has done it,
 /// but whoever asked will never know.
 pub struct WriteCountingProxy {
     shared: Arc<Shared>,
@@ -25,13 +36,17 @@ pub struct WriteCountingProxy {
 struct Shared {
     client: Client,
     writes: AtomicUsize,
-    withhold: usize,
+    withhold: IsWithheld,
     withheld: Notify,
 }
 
 impl WriteCountingProxy {
-    /// Starts on a free port; withholds the answer to write number `withhold`, counted from 1.
-    pub async fn start(client: Client, withhold: usize) -> Result<WriteCountingProxy> {
+    /// Starts on a free port; withholds the answers to these writes.
+    pub async fn start(
+        client: Client,
+        withhold: impl Fn(&Write) -> bool + Send + Sync + 'static,
+    ) -> Result<WriteCountingProxy> {
+        let withhold = Box::new(withhold);
         let shared = Arc::new(Shared { client, writes: AtomicUsize::new(0), withhold, withheld: Notify::new() });
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -77,6 +92,7 @@ impl Drop for WriteCountingProxy {
 
 async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let is_write = !matches!(request.method().as_str(), "GET" | "HEAD");
+    let path = request.uri().path().to_owned();
     let (mut parts, body) = request.into_parts();
     parts.headers.remove("host");
     let Ok(body) = to_bytes(body, 16 << 20).await else { return http::StatusCode::BAD_REQUEST.into_response() };
@@ -85,7 +101,11 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         Ok(response) => response.map(Body::new),
         Err(error) => return (http::StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     };
-    if is_write && shared.writes.fetch_add(1, Ordering::SeqCst) + 1 == shared.withhold {
+    if !is_write {
+        return response;
+    }
+    let number = shared.writes.fetch_add(1, Ordering::SeqCst) + 1;
+    if (shared.withhold)(&Write { number, path }) {
         shared.withheld.notify_one();
         std::future::pending::<()>().await;
     }

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use greenlight_api::{BlueGreen, BlueGreenRolloutSpec, PodTemplate, Request, Strategy, Verb, names};
+use greenlight_core::hash::is_pod_of;
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
-use greenlight_core::world::{Endpoint, ReplicaSet, Rollout, Service, Template};
+use greenlight_core::world::{Endpoint, Pod, ReplicaSet, Rollout, Service, Template};
 use greenlight_core::{Action, Change, Plan, Watches, World, plan};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -33,6 +34,11 @@ pub enum Event {
     WipeStatus,
     /// Somebody takes the hash out of a Service.
     LoseHash { active: bool },
+    /// Somebody points the active Service at another set that is up.
+    PointByHand {
+        /// Which.
+        set: usize,
+    },
     /// A second operator that observed the world earlier carries out the plan it made then.
     Sleeper,
 }
@@ -44,6 +50,8 @@ pub struct Model {
     sets: Vec<ReplicaSet>,
     services: BTreeMap<String, Service>,
     endpoints: BTreeMap<String, Vec<Endpoint>>,
+    /// By set.
+    pods: BTreeMap<String, Vec<Pod>>,
     watches: Watches,
     version: u64,
     now: Timestamp,
@@ -89,6 +97,7 @@ impl Model {
             progress_deadline_abort: None,
             revision_history_limit: None,
             paused: None,
+            restart_at: None,
             strategy: Strategy {
                 blue_green: BlueGreen {
                     active_service: "active".into(),
@@ -117,6 +126,7 @@ impl Model {
             sets: Vec::new(),
             services: ["active", "preview"].map(|name| (name.to_owned(), service(name))).into(),
             endpoints: BTreeMap::new(),
+            pods: BTreeMap::new(),
             watches: Watches::default(),
             version: 1,
             now,
@@ -137,7 +147,13 @@ impl Model {
             services: self.services.clone(),
             rivals: Vec::new(),
             endpoints: endpoints.map(|(name, endpoints)| (name.clone(), endpoints.clone())).collect(),
-            pods: None,
+            pods: self
+                .sets
+                .iter()
+                .filter(|set| self.watches.pods.contains(&set.hash))
+                .map(|set| (set.hash.clone(), self.pods.get(&set.name).cloned().unwrap_or_default()))
+                .collect(),
+            eviction_refused: None,
             refused: None,
             published_at: None,
         }
@@ -159,18 +175,10 @@ impl Model {
                 self.rollout.spec.replicas = Some(*replicas);
                 self.touch_rollout(true);
             }
-            Event::Ask(verb) => self.ask(Verb::ALL[usize::from(*verb) % 5]),
+            Event::Ask(verb) => self.ask(Verb::ALL[usize::from(*verb) % Verb::ALL.len()]),
             Event::Pods { set, up } => {
                 let count = self.sets.len().max(1);
-                if let Some(set) = self.sets.get_mut(set % count) {
-                    set.settled = true;
-                    set.current = set.replicas;
-                    set.available = if *up { set.replicas } else { 0 };
-                    set.ready = set.available;
-                    set.resource_version = self.version.to_string();
-                    self.version += 1;
-                    set.resource_version = self.version.to_string();
-                }
+                self.replica_set_controller(set % count, *up);
             }
             Event::Endpoints => self.catch_up(),
             Event::Seconds(seconds) => self.now += SignedDuration::from_secs(i64::from(*seconds)),
@@ -189,6 +197,17 @@ impl Model {
                 service.selector.remove(names::HASH_LABEL);
                 service.resource_version = version;
             }
+            Event::PointByHand { set } => {
+                let up: Vec<_> = self.sets.iter().filter(|set| set.available > 0).collect();
+                if let Some(set) = up.get(set % up.len().max(1)) {
+                    let hash = set.hash.clone();
+                    let version = self.bump();
+                    let service = self.services.get_mut("active").expect("it exists");
+                    service.selector.insert(names::HASH_LABEL.into(), hash);
+                    service.resource_version = version;
+                    self.catch_up();
+                }
+            }
             Event::Sleeper => {
                 let fresh = self.plan().actions;
                 let slept = std::mem::replace(&mut self.slept, fresh);
@@ -199,6 +218,32 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// Makes as many pods as there should be, and all of them ready or none.
+    fn replica_set_controller(&mut self, set: usize, up: bool) {
+        let version = self.bump();
+        let Some(set) = self.sets.get_mut(set) else { return };
+        set.settled = true;
+        set.resource_version = version;
+        let pods = self.pods.entry(set.name.clone()).or_default();
+        let wanted = usize::try_from(set.replicas).expect("not negative");
+        pods.truncate(wanted);
+        while pods.len() < wanted {
+            let uid = format!("{}{}", set.resource_version, pods.len());
+            pods.push(Pod {
+                name: format!("{}-p{uid}", set.name),
+                uid,
+                created: Timestamp::from_second(self.now.as_second()).expect("a time"),
+                deleting: false,
+                ready: false,
+                deletion_cost: 0,
+                reason: String::new(),
+                message: String::new(),
+            });
+        }
+        pods.iter_mut().for_each(|pod| pod.ready = up);
+        count(set, pods);
     }
 
     fn ask(&mut self, action: Verb) {
@@ -306,6 +351,17 @@ impl Model {
                     None => service.selector.remove(names::HASH_LABEL),
                 };
             }
+            Action::EvictPod { hash, name, uid } => {
+                let selected = self.services["active"].hash() == Some(hash);
+                let set = self.sets.iter_mut().find(|set| set.hash == *hash)?;
+                let pods = self.pods.get_mut(&set.name)?;
+                let position = pods.iter().position(|pod| pod.name == *name && pod.uid == *uid)?;
+                let was_ready = pods.remove(position).ready;
+                count(set, pods);
+                let enough = set.desired_replicas().min(set.replicas);
+                assert!(!selected || !was_ready || set.available >= enough, "a restart takes too many pods: {set:?}");
+                set.resource_version = version;
+            }
             Action::Record(_) | Action::LetGo => {}
         }
         Some(Vec::new())
@@ -331,6 +387,12 @@ impl Model {
         if set.resource_version != resource_version {
             return None;
         }
+        let newly_retired = change.annotations.get(names::SCALE_DOWN_AT).is_some_and(Option::is_some) && !set.retired();
+        if newly_retired && set.promoted_at().is_some() {
+            let traffic = self.endpoints.get("active").into_iter().flatten();
+            let reached = traffic.filter(|endpoint| endpoint.ready && is_pod_of(&endpoint.pod, &set.name)).count();
+            assert_eq!(reached, 0, "a set is retired that production may still reach: {set:?}");
+        }
         set.resource_version = version;
         for (key, value) in &change.annotations {
             match value {
@@ -348,9 +410,9 @@ impl Model {
             );
             set.settled = replicas == set.replicas;
             set.replicas = replicas;
-            set.available = set.available.min(replicas);
-            set.ready = set.ready.min(replicas);
-            set.current = set.current.min(replicas);
+            let pods = self.pods.entry(set.name.clone()).or_default();
+            pods.truncate(usize::try_from(replicas).expect("not negative"));
+            count(set, pods);
         }
         Some(())
     }
@@ -382,8 +444,8 @@ impl Model {
     fn catch_up(&mut self) {
         for service in self.services.values() {
             let sets = self.sets.iter().filter(|set| service.hash().is_none_or(|hash| hash == set.hash));
-            let pods = sets.flat_map(|set| (0..set.available).map(|n| format!("{}-aaa{n}", set.name)));
-            let endpoints = pods.map(|pod| Endpoint { pod, ready: true }).collect();
+            let pods = sets.flat_map(|set| self.pods.get(&set.name).into_iter().flatten());
+            let endpoints = pods.map(|pod| Endpoint { pod: pod.name.clone(), ready: pod.ready }).collect();
             self.endpoints.insert(service.name.clone(), endpoints);
         }
     }
@@ -442,4 +504,11 @@ impl Model {
             self.rollout.generation += 1;
         }
     }
+}
+
+fn count(set: &mut ReplicaSet, pods: &[Pod]) {
+    let number = |n: usize| i32::try_from(n).expect("few");
+    set.current = number(pods.len());
+    set.ready = number(pods.iter().filter(|pod| pod.ready).count());
+    set.available = set.ready;
 }

@@ -52,7 +52,8 @@ fn wanted_end() -> End {
 async fn cycle(kill_after: usize) -> usize {
     let name = format!("crash-{kill_after}");
     let lab = Lab::without_operator(&name).await;
-    let proxy = WriteCountingProxy::start(lab.client.clone(), kill_after).await.expect("a proxy");
+    let proxy =
+        WriteCountingProxy::start(lab.client.clone(), move |write| write.number == kill_after).await.expect("a proxy");
     let mut operator = lab.operator_process("first", &proxy.kubeconfig(&name).expect("a kubeconfig"), &[]);
     let witness = Witness::start(lab.client.clone(), &name, "web-active");
     let mut work = pin!(person(&lab));

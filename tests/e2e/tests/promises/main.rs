@@ -10,4 +10,5 @@ mod plugin;
 mod pods;
 mod release;
 mod requests;
+mod restart;
 mod status;

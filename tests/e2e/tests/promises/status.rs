@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use greenlight_api::BlueGreenRollout;
 use greenlight_e2e::{Lab, Snapshot};
-use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 /// Wipes the status and waits for it to come back; nothing else may move.
@@ -13,9 +11,7 @@ async fn wipe(lab: &Lab, phase: &str) -> Snapshot {
     tokio::time::sleep(Duration::from_millis(500)).await;
     let before = lab.now().await;
     let events = lab.event_reasons().await;
-    let patch: Patch<()> =
-        Patch::Json(serde_json::from_value(json!([{"op": "remove", "path": "/status"}])).expect("a patch"));
-    lab.api::<BlueGreenRollout>().patch_status("web", &PatchParams::default(), &patch).await.expect("wiped");
+    lab.wipe_status().await;
     let after = lab
         .until("the status is back", |now| {
             now.phase() == phase && now.rollout.as_ref().is_some_and(|r| r.status.is_some())
