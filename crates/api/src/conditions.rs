@@ -41,5 +41,9 @@ pub const REASON_SERVICE_MISSING: &str = "ServiceMissing";
 pub const REASON_SERVICE_CLAIMED: &str = "ServiceClaimed";
 /// A Service's selector asks for labels that the pod template does not have, so it would select nothing.
 pub const REASON_SERVICE_MISMATCH: &str = "ServiceSelectorMismatch";
+/// The Deployment that `workloadRef` names does not exist. Heals when it is created.
+pub const REASON_WORKLOAD_MISSING: &str = "WorkloadMissing";
+/// The labels of the Deployment's template do not match `spec.selector`.
+pub const REASON_WORKLOAD_MISMATCH: &str = "WorkloadSelectorMismatch";
 /// The API server refused the ReplicaSet of this template; the message is the server's. Heals with a corrected template.
 pub const REASON_TEMPLATE_REFUSED: &str = "TemplateRefused";

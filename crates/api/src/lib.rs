@@ -9,7 +9,10 @@ mod status;
 mod template;
 
 pub use request::{Request, Verb};
-pub use rollout::{BlueGreen, BlueGreenRollout, BlueGreenRolloutSpec, Strategy};
+pub use rollout::{
+    AntiAffinity, AutoRollback, BlueGreen, BlueGreenRollout, BlueGreenRolloutSpec, PodMetadata, PreviewServiceIdle,
+    RollbackWindow, Strategy, WorkloadRef, WorkloadScaleDown,
+};
 pub use status::{BlueGreenRolloutStatus, ObservedRequest, Phase, Progress, Rejection, Switch};
 pub use template::PodTemplate;
 

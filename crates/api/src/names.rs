@@ -52,6 +52,18 @@ pub const SEEN_REQUEST: &str = "greenlight.dev/seen-request";
 /// On a retired ReplicaSet: when it is to be scaled down (RFC 3339).
 pub const SCALE_DOWN_AT: &str = "greenlight.dev/scale-down-at";
 
+/// On a retired ReplicaSet: how many pods it keeps until then; all of them if absent.
+pub const RETIRED_REPLICAS: &str = "greenlight.dev/retired-replicas";
+
+/// On the active ReplicaSet: since when none of its pods is available, while the one before still runs (RFC 3339).
+pub const UNAVAILABLE_SINCE: &str = "greenlight.dev/unavailable-since";
+
+/// On a ReplicaSet: the labels and annotations that its pods carry only for their role; a JSON [`crate::PodMetadata`].
+pub const ROLE_METADATA: &str = "greenlight.dev/role-metadata";
+
+/// What a Service selects in the place of a hash when it is to select nothing.
+pub const NO_HASH: &str = "none";
+
 /// Finalizer on a retired ReplicaSet: keeps its pods until [`SCALE_DOWN_AT`] even when the set is deleted by hand.
 pub const SCALE_DOWN_FINALIZER: &str = "greenlight.dev/scale-down-delay";
 

@@ -1,6 +1,9 @@
 //! The spec: Argo Rollouts' blue-green fields, with its names and its defaults.
 #![allow(clippy::duplicated_attributes)] // each printer column has a type of its own, in one attribute
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
 use kube::core::crd::CustomResourceExt;
@@ -57,14 +60,18 @@ use crate::{BlueGreenRolloutStatus, PodTemplate};
 )]
 #[x_kube(
     validation = Rule::new(
-        "!has(self.selector.matchLabels) || (has(self.template.metadata) && has(self.template.metadata.labels) && self.selector.matchLabels.all(k, k in self.template.metadata.labels && self.template.metadata.labels[k] == self.selector.matchLabels[k]))"
+        "!has(self.selector.matchLabels) || !has(self.template) || (has(self.template.metadata) && has(self.template.metadata.labels) && self.selector.matchLabels.all(k, k in self.template.metadata.labels && self.template.metadata.labels[k] == self.selector.matchLabels[k]))"
     ).message("template.metadata.labels must contain every label of selector.matchLabels, with the same values: add them to the template"),
     validation = Rule::new(
-        "!has(self.template.metadata) || !has(self.template.metadata.labels) || !('rollouts-pod-template-hash' in self.template.metadata.labels)"
+        "!has(self.template) || !has(self.template.metadata) || !has(self.template.metadata.labels) || !('rollouts-pod-template-hash' in self.template.metadata.labels)"
     ).message("remove rollouts-pod-template-hash from template.metadata.labels: greenlight sets it"),
     validation = Rule::new(
-        "!has(self.template.spec.restartPolicy) || self.template.spec.restartPolicy == 'Always'"
+        "!has(self.template) || !has(self.template.spec.restartPolicy) || self.template.spec.restartPolicy == 'Always'"
     ).message("template.spec.restartPolicy must be Always, or left out: a ReplicaSet takes no other"),
+    validation = Rule::new("has(self.template) != has(self.workloadRef)").message("write either template or workloadRef"),
+    validation = Rule::new(
+        "!has(self.template) || !has(self.template.metadata) || !has(self.template.metadata.labels) || ((!has(self.strategy.blueGreen.activeMetadata) || !has(self.strategy.blueGreen.activeMetadata.labels) || !self.strategy.blueGreen.activeMetadata.labels.exists(k, k in self.template.metadata.labels)) && (!has(self.strategy.blueGreen.previewMetadata) || !has(self.strategy.blueGreen.previewMetadata.labels) || !self.strategy.blueGreen.previewMetadata.labels.exists(k, k in self.template.metadata.labels)))"
+    ).message("activeMetadata and previewMetadata must not have labels of the template: remove them from one of the two"),
     validation = Rule::new(
         "(has(self.progressDeadlineSeconds) ? self.progressDeadlineSeconds : 600) > (has(self.minReadySeconds) ? self.minReadySeconds : 0)"
     ).message("progressDeadlineSeconds must be greater than minReadySeconds, or no revision can ever become available in time")
@@ -85,7 +92,12 @@ pub struct BlueGreenRolloutSpec {
     pub selector: LabelSelector,
 
     /// The pods of the next revision. Any change here is a new revision.
-    pub template: PodTemplate,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<PodTemplate>,
+
+    /// The Deployment whose template to use instead, and to take over from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_ref: Option<WorkloadRef>,
 
     /// Seconds that a pod must be ready before it counts as available. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,6 +126,10 @@ pub struct BlueGreenRolloutSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_at: Option<Time>,
 
+    /// A template that was promoted before and is at most so many revisions old needs no gate and no analysis to come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_window: Option<RollbackWindow>,
+
     /// How a new revision takes over.
     pub strategy: Strategy,
 }
@@ -130,17 +146,33 @@ pub struct Strategy {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.previewService) || self.previewService != self.activeService").message("previewService must be another Service than activeService, or previewService left out")
+    validation = Rule::new("!has(self.previewService) || !has(self.activeService) || self.previewService != self.activeService").message("previewService must be another Service than activeService, or previewService left out"),
+    validation = Rule::new("!has(self.additionalActiveServices) || size(self.additionalActiveServices) == 0 || has(self.activeService)").message("additionalActiveServices needs activeService: name the first Service there"),
+    validation = Rule::new("!has(self.additionalActiveServices) || !(has(self.activeService) && self.activeService in self.additionalActiveServices) && !(has(self.previewService) && self.previewService in self.additionalActiveServices)").message("additionalActiveServices must not repeat activeService or previewService: name each Service once"),
+    validation = Rule::new("!has(self.previewServiceIdle) || has(self.previewService)").message("previewServiceIdle says what previewService shows: add previewService, or leave previewServiceIdle out"),
+    validation = Rule::new("!has(self.antiAffinity) || has(self.antiAffinity.preferredDuringSchedulingIgnoredDuringExecution) != has(self.antiAffinity.requiredDuringSchedulingIgnoredDuringExecution)").message("antiAffinity takes exactly one of preferredDuringSchedulingIgnoredDuringExecution (with a weight) and requiredDuringSchedulingIgnoredDuringExecution: {}")
 )]
 pub struct BlueGreen {
-    /// Service that carries production. Its selector gets the hash of the active revision.
+    /// Service that carries production. Its selector gets the hash of the active revision. Without one, as for workers that
+    /// nobody calls, a promotion is availability plus the gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
-    pub active_service: String,
+    pub active_service: Option<String>,
+
+    /// More Services that carry production, moved in the same step and proven each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
+    pub additional_active_services: Option<Vec<String>>,
 
     /// Service that shows the next revision before it is promoted, and the active one when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub preview_service: Option<String>,
+
+    /// What the preview Service shows when there is no next revision: `Active` (the active one) or `None` (nothing).
+    /// Default Active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview_service_idle: Option<PreviewServiceIdle>,
 
     /// Pods of the next revision while it waits in preview. Default: as many as `replicas`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -167,16 +199,138 @@ pub struct BlueGreen {
     #[schemars(range(min = 0))]
     pub scale_down_delay_revision_limit: Option<i32>,
 
+    /// Pods of an old revision during its delay. Default: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub retired_replica_count: Option<i32>,
+
     /// Seconds for which an aborted revision stays up. 0 keeps it up. Default 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub abort_scale_down_delay_seconds: Option<i32>,
+
+    /// Go back by itself when a new revision loses all its pods while the old one still runs. Default: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_rollback: Option<AutoRollback>,
+
+    /// Keep the pods of the next revision away from nodes that run pods of another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anti_affinity: Option<AntiAffinity>,
+
+    /// Labels and annotations for the pods that are active, as long as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_metadata: Option<PodMetadata>,
+
+    /// Labels and annotations for the pods that are in preview, as long as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview_metadata: Option<PodMetadata>,
+}
+
+/// A workload in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.apiVersion == 'apps/v1' && self.kind == 'Deployment'").message("workloadRef takes a Deployment of apps/v1: copy other templates into spec.template")
+)]
+pub struct WorkloadRef {
+    /// `apps/v1`.
+    pub api_version: String,
+    /// `Deployment`.
+    pub kind: String,
+    /// Name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// What becomes of the workload's own pods. Default never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale_down: Option<WorkloadScaleDown>,
+}
+
+/// What becomes of the pods of a workload that a rollout takes over from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkloadScaleDown {
+    /// They stay.
+    #[default]
+    Never,
+    /// They go when the rollout serves, provably.
+    Onsuccess,
+    /// They go one by one as the rollout's become available.
+    Progressively,
+}
+
+/// What the preview Service shows when there is no next revision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PreviewServiceIdle {
+    /// The active revision.
+    #[default]
+    Active,
+    /// Nothing.
+    None,
+}
+
+/// When to go back without being asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AutoRollback {
+    /// Seconds without any available pod after which the new revision is rejected, as long as the old one still runs.
+    #[schemars(range(min = 1))]
+    pub unavailable_seconds: i32,
+}
+
+/// How strictly to keep revisions apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AntiAffinity {
+    /// Where possible.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferred_during_scheduling_ignored_during_execution: Option<Preference>,
+    /// Always: pods wait for a node of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required_during_scheduling_ignored_during_execution: Option<Requirement>,
+}
+
+/// A preference of the scheduler.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Preference {
+    /// Its weight against others.
+    #[schemars(range(min = 1, max = 100))]
+    pub weight: i32,
+}
+
+/// A requirement of the scheduler; it has no settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Requirement {}
+
+/// Labels and annotations that pods carry for a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PodMetadata {
+    /// Labels. None that `template` has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations. None that `template` has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// How far back a template may be to need no gate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RollbackWindow {
+    /// In revisions.
+    #[schemars(range(min = 0))]
+    pub revisions: i64,
 }
 
 impl BlueGreenRolloutSpec {
     /// `replicas`, or its default.
     pub fn replicas(&self) -> i32 {
         self.replicas.unwrap_or(1)
+    }
+
+    /// The template, empty if it is that of a workload.
+    pub fn template(&self) -> Cow<'_, PodTemplate> {
+        self.template.as_ref().map_or_else(Cow::default, Cow::Borrowed)
     }
 
     /// `minReadySeconds`, or its default.
@@ -223,9 +377,14 @@ impl BlueGreen {
         self.abort_scale_down_delay_seconds.unwrap_or(30)
     }
 
-    /// The Services that it names, the active one first.
+    /// The Services that carry production, `activeService` first.
+    pub fn active_services(&self) -> impl Iterator<Item = &str> {
+        self.active_service.iter().chain(self.additional_active_services.iter().flatten()).map(String::as_str)
+    }
+
+    /// The Services that it names, those that carry production first.
     pub fn services(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.active_service.as_str()).chain(self.preview_service.as_deref())
+        self.active_services().chain(self.preview_service.as_deref())
     }
 }
 

@@ -136,7 +136,14 @@ pub async fn set_paused(session: &Session, name: &str, paused: bool) -> Result<E
 /// `set image`.
 pub async fn set_image(session: &Session, name: &str, images: &[(String, String)]) -> Result<Exit> {
     let rollout = session.rollout(name).await?;
-    let containers: Vec<String> = rollout.spec.template.images().into_iter().map(|(container, _)| container).collect();
+    if let Some(workload) = &rollout.spec.workload_ref {
+        bail!(
+            "the template of rollout {name} is that of Deployment {0}: kubectl set image deployment/{0} ...",
+            workload.name
+        );
+    }
+    let containers: Vec<String> =
+        rollout.spec.template().images().into_iter().map(|(container, _)| container).collect();
     let mut patch = Vec::new();
     for (wanted, image) in images {
         let matching: Vec<usize> =

@@ -127,14 +127,15 @@ pub async fn gather(session: &Session, name: &str) -> Result<Facts> {
         session.api::<Ingress>().list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default();
     let mut services = Vec::new();
     let blue_green = rollout.spec.blue_green();
-    for (role, name) in std::iter::zip(["active", "preview"], blue_green.services()) {
+    let active = blue_green.active_services().map(|name| ("active", name));
+    for (role, name) in active.chain(blue_green.preview_service.as_deref().map(|name| ("preview", name))) {
         let service = session.api::<Service>().get_opt(name).await?;
         let selector = service.as_ref().and_then(|service| service.spec.as_ref()?.selector.clone()).unwrap_or_default();
         services.push(ServiceFact {
             role,
             name: name.to_owned(),
             exists: service.is_some(),
-            hash: selector.get(names::HASH_LABEL).cloned(),
+            hash: selector.get(names::HASH_LABEL).filter(|hash| *hash != names::NO_HASH).cloned(),
             urls: urls(&ingresses, name),
         });
     }

@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use greenlight_api::BlueGreenRolloutStatus;
+use greenlight_api::{BlueGreenRolloutStatus, PodMetadata};
 use jiff::Timestamp;
 
 use crate::events::Event;
@@ -70,6 +70,8 @@ pub enum Action {
         replicas: i32,
         /// Its annotations.
         annotations: BTreeMap<&'static str, String>,
+        /// What its pods carry for their role.
+        pod_metadata: PodMetadata,
     },
     /// Change a ReplicaSet: scale, revive, retire, reject, or mark it.
     ChangeReplicaSet {
@@ -95,6 +97,28 @@ pub enum Action {
         resource_version: String,
         /// The hash to select.
         hash: Option<String>,
+    },
+    /// Give the pods of a set, and those still to come, the labels and annotations of another role.
+    ChangePodMetadata {
+        /// Name of the set.
+        name: String,
+        /// The resourceVersion that the decision was read at.
+        resource_version: String,
+        /// Its hash.
+        hash: String,
+        /// What they carry.
+        from: PodMetadata,
+        /// What they are to carry.
+        to: PodMetadata,
+    },
+    /// Scale the Deployment that the template comes from.
+    ScaleWorkload {
+        /// Its name.
+        name: String,
+        /// The resourceVersion that the decision was read at.
+        resource_version: String,
+        /// Its pods.
+        replicas: i32,
     },
     /// Evict a pod, if it still is this one.
     EvictPod {

@@ -12,13 +12,16 @@
 //! | how many pods should each revision have | [`scale`] |
 //! | may the next revision be promoted, and if not what is it waiting for | [`gate`] |
 //! | moving the Services, and proving that traffic followed | [`switch`] |
+//! | labels and annotations of a role | [`metadata`] |
 //! | replacing pods without a new revision | [`restart`] |
 //! | when does an old revision go away | [`retire`] |
 //! | which old revisions are kept to roll back to | [`history`] |
 //! | what happens when the rollout is deleted | [`leave`] |
 //! | when does it give up | [`progress`] |
+//! | when does production go back without being asked | [`rollback`] |
 //! | why do the pods not start | [`pods`] |
 //! | what is wrong that only a person can mend | [`stall`] |
+//! | taking over from a Deployment | [`workload`] |
 //! | what is reported | [`status`], [`events`] |
 
 pub mod actions;
@@ -27,17 +30,20 @@ pub mod gate;
 pub mod hash;
 pub mod history;
 pub mod leave;
+pub mod metadata;
 mod plan;
 pub mod pods;
 pub mod progress;
 pub mod request;
 pub mod restart;
 pub mod retire;
+pub mod rollback;
 pub mod scale;
 pub mod stall;
 pub mod status;
 pub mod switch;
 pub mod target;
+pub mod workload;
 pub mod world;
 
 pub use actions::{Action, Change, Plan, Watches};

@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_api::{BlueGreenRolloutStatus, Progress, Rejection, names};
+use greenlight_api::{BlueGreenRolloutStatus, PodMetadata, Progress, Rejection, names};
 use jiff::Timestamp;
 
 use crate::actions::{Action, Change, Plan, Watches};
 use crate::gate::{self, Gate};
 use crate::request::{self, Asked};
-use crate::restart::{self, Restart};
+use crate::restart::Restart;
 use crate::scale::{self, Size};
 use crate::stall::Stall;
 use crate::status::{self, Findings};
 use crate::switch::{self, Proof};
 use crate::target::{self, Target};
 use crate::world::{ReplicaSet, World};
-use crate::{events, hash, history, leave, pods, progress, retire, stall};
+use crate::{events, hash, history, leave, metadata, pods, progress, restart, retire, rollback, stall, workload};
 
 /// Decides what to do next. Pure: the same world at the same time gives the same plan.
 pub fn plan(world: &World, now: Timestamp) -> Plan {
@@ -29,20 +29,23 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
     let rejection = if request.retry {
         None
     } else {
-        request.reject.clone().or(standing).or_else(|| gave_up(world, &before, &request, now))
+        let by_itself = || gave_up(world, &before, &request, now).or_else(|| rollback::due(world, &before, now));
+        request.reject.clone().or(standing).or_else(by_itself)
     };
     let target = Target::read(world, asked, rejection);
     let round = Round::new(world, &target, &request, now);
 
     // Each step waits for the one before: after its actions the world is observed again.
-    let steps: [&dyn Fn() -> Vec<Action>; 7] = [
+    let steps: [&dyn Fn() -> Vec<Action>; 9] = [
         &|| round.note_decisions(),
         &|| round.create(),
         &|| round.shape_wanted_sets(),
         &|| round.move_preview(),
         &|| round.move_active(),
+        &|| round.change_pod_metadata(),
         &|| round.restart(),
         &|| round.retire_and_prune(),
+        &|| workload::scale(world, &target, &round.proof).into_iter().collect(),
     ];
     let actions = steps.into_iter().map(|step| step()).find(|actions| !actions.is_empty()).unwrap_or_default();
     round.conclude(actions)
@@ -92,7 +95,7 @@ struct Round<'a> {
     /// What the candidate should have.
     candidate_size: Option<Size>,
     proof: Proof,
-    services_stall: Option<Stall>,
+    stall: Option<Stall>,
 }
 
 impl<'a> Round<'a> {
@@ -102,7 +105,16 @@ impl<'a> Round<'a> {
         let open = gate.as_ref().is_some_and(Gate::is_open);
         let candidate_size = candidate.map(|candidate| scale::candidate(world, target, candidate, open));
         let proof = switch::proof(world, target, now);
-        Round { world, target, request, now, gate, candidate_size, proof, services_stall: stall::services(world) }
+        Round {
+            world,
+            target,
+            request,
+            now,
+            gate,
+            candidate_size,
+            proof,
+            stall: stall::workload(world).or_else(|| stall::services(world)),
+        }
     }
 
     /// What protects and what was decided, before anything is done about it.
@@ -162,8 +174,9 @@ impl<'a> Round<'a> {
             Some(request) => change.set(names::SEEN_REQUEST, request),
             None => change.unset(set, names::SEEN_REQUEST),
         }
-        let still_up = set.replicas > 0 && set.promoted_at().is_some() && !self.target.is_active(set);
-        if still_up {
+        let window = self.world.rollout.spec.rollback_window.as_ref().map_or(0, |window| window.revisions);
+        let within = set.replicas > 0 || newest - set.revision() <= window;
+        if within && set.promoted_at().is_some() && !self.target.is_active(set) {
             change.set(names::RETURNED, true);
         } else {
             change.unset(set, names::RETURNED);
@@ -173,7 +186,7 @@ impl<'a> Round<'a> {
     fn create(&self) -> Vec<Action> {
         let refused = stall::template(self.world).is_some();
         let retry_due = self.world.refused.as_ref().is_none_or(|refused| self.now >= refused.retry_at);
-        if self.target.asked.is_some() || (refused && !retry_due) {
+        if stall::workload(self.world).is_some() || self.target.asked.is_some() || (refused && !retry_due) {
             return Vec::new();
         }
         let template = &self.world.rollout.template;
@@ -189,12 +202,18 @@ impl<'a> Round<'a> {
         ]);
         annotations.extend(self.world.rollout.request.clone().map(|request| (names::SEEN_REQUEST, request)));
         let event = events::revision_created(revision, &hash, &template.image);
+        let pod_metadata = metadata::new(self.world, self.target);
+        if pod_metadata != PodMetadata::default() {
+            let value = serde_json::to_string(&pod_metadata).expect("it has only strings in it");
+            annotations.insert(names::ROLE_METADATA, value);
+        }
         let create = Action::CreateReplicaSet {
             name: hash::set_name(&self.world.rollout.name, &hash),
             hash,
             digest: template.digest.to_string(),
             replicas: size.replicas,
             annotations,
+            pod_metadata,
         };
         vec![create, Action::Record(event)]
     }
@@ -207,6 +226,7 @@ impl<'a> Round<'a> {
             if active.promoted_at().is_none() {
                 change.set(names::PROMOTED_AT, self.now);
             }
+            rollback::note(self.world, self.target, active, self.now, &mut change);
             push_change(&mut actions, active, change);
         }
         if let (Some(candidate), Some(size)) = (self.target.candidate(), self.candidate_size) {
@@ -218,7 +238,7 @@ impl<'a> Round<'a> {
             }
             // One that comes back ready is claimed by the write that brings it back.
             let open = self.gate.as_ref().is_some_and(Gate::is_open);
-            if !change.is_empty() && ready && open && self.services_stall.is_none() {
+            if !change.is_empty() && ready && open && self.stall.is_none() {
                 change.set(names::PROMOTED_AT, switch::claim_time(self.world, self.now));
             }
             push_change(&mut actions, candidate, change);
@@ -247,6 +267,10 @@ impl<'a> Round<'a> {
         change
     }
 
+    fn change_pod_metadata(&self) -> Vec<Action> {
+        target::living(self.world).filter_map(|set| metadata::step(self.world, self.target, set)).collect()
+    }
+
     fn restart(&self) -> Vec<Action> {
         self.restarts().filter_map(|restart| restart.next(self.world, self.now)).collect()
     }
@@ -257,7 +281,7 @@ impl<'a> Round<'a> {
     }
 
     fn move_preview(&self) -> Vec<Action> {
-        if self.services_stall.is_some() {
+        if self.stall.is_some() {
             return Vec::new();
         }
         let preview = switch::preview(self.world, self.target, self.candidate_size.map(|size| size.replicas));
@@ -265,7 +289,7 @@ impl<'a> Round<'a> {
     }
 
     fn move_active(&self) -> Vec<Action> {
-        if self.services_stall.is_some() {
+        if self.stall.is_some() {
             return Vec::new();
         }
         let open = self.gate.as_ref().is_some_and(Gate::is_open);
@@ -275,13 +299,16 @@ impl<'a> Round<'a> {
         };
         // Without a way forward, the active Service at least selects what is active.
         let step = |(set, wanted)| switch::active(self.world, self.target, set, wanted, self.now);
-        let forward = next.and_then(step);
-        let restore = || self.target.active.filter(|_| !self.target.active_selected).map(|set| (set, set.replicas));
-        forward.or_else(|| restore().and_then(step)).into_iter().collect()
+        let forward = next.map(step).unwrap_or_default();
+        if !forward.is_empty() {
+            return forward;
+        }
+        let unselected = self.target.active.filter(|_| !self.target.active_selected);
+        unselected.map(|set| step((set, set.replicas))).unwrap_or_default()
     }
 
     fn retire_and_prune(&self) -> Vec<Action> {
-        if self.services_stall.is_some() {
+        if self.stall.is_some() {
             return Vec::new();
         }
         let mut actions = Vec::new();
@@ -317,7 +344,7 @@ impl<'a> Round<'a> {
             wanted: self.wanted_size().map_or(0, |size| size.needed),
             proof: self.proof.clone(),
             request: self.request,
-            stall: self.services_stall.clone().or(template_stall),
+            stall: self.stall.clone().or(template_stall),
             progress: progress.clone(),
             restart: self.target.desired.and_then(|desired| Restart::of(self.world, desired)),
         };
@@ -331,7 +358,11 @@ impl<'a> Round<'a> {
         let to_prove = self.target.active.filter(|_| self.target.active_selected);
         let to_prove = to_prove.filter(|active| switch::noted(self.world, active).is_none());
         let watches = Watches {
-            endpoints: to_prove.iter().map(|_| self.world.rollout.spec.blue_green().active_service.clone()).collect(),
+            endpoints: to_prove
+                .iter()
+                .flat_map(|_| self.world.rollout.spec.blue_green().active_services())
+                .map(str::to_owned)
+                .collect(),
             pods: look_at_pods
                 .clone()
                 .filter(|(at, _)| self.now >= *at)
@@ -365,7 +396,8 @@ impl<'a> Round<'a> {
             self.world.refused.as_ref().filter(|_| self.target.asked.is_none()).map(|refused| refused.retry_at);
         let eviction = self.world.eviction_refused.as_ref().map(|refused| refused.retry_at);
         let restart = restart::begins(self.world, self.now);
-        [gate, deadline, publish_at, look_at_pods, refused, eviction, restart]
+        let rollback = self.target.active.and_then(|active| rollback::at(self.world, active));
+        [gate, deadline, publish_at, look_at_pods, refused, eviction, restart, rollback]
             .into_iter()
             .flatten()
             .filter(|at| *at > self.now)

@@ -25,6 +25,10 @@ pub fn mark(world: &World, target: &Target, set: &ReplicaSet, proof: &Proof, now
         change.finalizers = Some(finalizers);
     }
     if !change.is_empty() {
+        match world.rollout.spec.blue_green().retired_replica_count.filter(|_| set.promoted_at().is_some()) {
+            Some(count) => change.set(names::RETIRED_REPLICAS, count),
+            None => change.unset(set, names::RETIRED_REPLICAS),
+        }
         change.unset(set, names::RETURNED);
         change.unset(set, names::PREVIEW_READY_AT);
     }
@@ -68,6 +72,7 @@ fn is_surplus(world: &World, set: &ReplicaSet) -> bool {
 /// What takes the marks off a set that is wanted again.
 pub fn revive(set: &ReplicaSet, change: &mut Change) {
     change.unset(set, names::SCALE_DOWN_AT);
+    change.unset(set, names::RETIRED_REPLICAS);
     if set.has_scale_down_finalizer() {
         change.finalizers = Some(without_finalizer(set));
     }
@@ -102,6 +107,8 @@ pub enum ScaleDown {
     Wait(Timestamp),
     /// Read the rollout's Services live and ask again.
     CheckServices,
+    /// Take the pods away that it does not keep until the deadline.
+    Shrink(Change),
     /// Take the pods and the marks away.
     Finish(Change),
     /// Take the finalizer away: the set goes with its rollout.
@@ -124,7 +131,12 @@ pub fn scale_down(set: &ReplicaSet, owner: Owner, selected: &Selected, now: Time
         None => return ScaleDown::Nothing,
     };
     if now < deadline {
-        return ScaleDown::Wait(deadline);
+        let kept = set.annotation(names::RETIRED_REPLICAS).and_then(|count| count.parse().ok());
+        return match (kept.filter(|kept| *kept < set.replicas), selected) {
+            (Some(_), Selected::PerhapsNot) => ScaleDown::CheckServices,
+            (Some(kept), Selected::No) => ScaleDown::Shrink(Change { replicas: Some(kept), ..Change::default() }),
+            _ => ScaleDown::Wait(deadline),
+        };
     }
     match selected {
         Selected::By(_) => ScaleDown::Nothing,
@@ -132,6 +144,7 @@ pub fn scale_down(set: &ReplicaSet, owner: Owner, selected: &Selected, now: Time
         Selected::No => {
             change.replicas = (set.replicas != 0).then_some(0);
             change.unset(set, names::SCALE_DOWN_AT);
+            change.unset(set, names::RETIRED_REPLICAS);
             ScaleDown::Finish(change)
         }
     }

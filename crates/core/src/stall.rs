@@ -24,6 +24,28 @@ pub fn services(world: &World) -> Option<Stall> {
         .or_else(|| named().find_map(|name| mismatched(world, name)))
 }
 
+/// What is wrong with the workload that the template comes from, if anything is.
+pub fn workload(world: &World) -> Option<Stall> {
+    let name = &world.rollout.spec.workload_ref.as_ref()?.name;
+    let Some(workload) = &world.workload else {
+        let message = format!("Deployment {name} does not exist in namespace {}. Create it", world.rollout.namespace);
+        return Some(Stall { reason: conditions::REASON_WORKLOAD_MISSING, message });
+    };
+    let wanted = world.rollout.spec.selector.match_labels.iter().flatten();
+    let missing: Vec<String> = wanted
+        .filter(|(key, value)| workload.template.labels.get(*key) != Some(value))
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "the template of Deployment {name} does not carry {}, which spec.selector asks for. Change either",
+        missing.join(", ")
+    );
+    Some(Stall { reason: conditions::REASON_WORKLOAD_MISMATCH, message })
+}
+
 /// What keeps the ReplicaSet of the asked-for template from being created, if anything does.
 pub fn template(world: &World) -> Option<Stall> {
     let refused = world.refused.as_ref().filter(|refused| refused.digest == world.rollout.template.digest.as_str())?;

@@ -57,7 +57,8 @@ pub fn compose(world: &World, findings: &Findings, now: Timestamp) -> BlueGreenR
     let selected = active.filter(|_| target.active_selected);
     let wanted_active = active.map_or(0, |set| set.replicas);
     let preview = world.rollout.spec.blue_green().preview_service.as_ref();
-    let preview = preview.and_then(|name| world.services.get(name)?.hash()).unwrap_or_default();
+    let preview = preview.and_then(|name| world.services.get(name)?.hash());
+    let preview = preview.filter(|hash| *hash != annotations::NO_HASH).unwrap_or_default();
     let proven = matches!(findings.proof, Proof::Proven(_));
     let rejected = if target.rejection.is_some() { hash(target.asked) } else { String::new() };
     let mut status = BlueGreenRolloutStatus {

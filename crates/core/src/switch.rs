@@ -9,7 +9,7 @@
 //!    a change by somebody else in between is a conflict and not a loss;
 //! 3. *proof*: the Service's EndpointSlices are watched until every ready endpoint is a pod of the set, and there are enough.
 
-use greenlight_api::names;
+use greenlight_api::{PreviewServiceIdle, names};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::actions::{Action, Change};
@@ -17,34 +17,38 @@ use crate::hash::is_pod_of;
 use crate::target::{self, Target};
 use crate::world::{ReplicaSet, Service, World};
 
-/// The next write on the way of the active Service to this set, or `None` if it is there or may not go there yet.
-pub fn active(world: &World, target: &Target, set: &ReplicaSet, wanted: i32, now: Timestamp) -> Option<Action> {
-    let service = world.services.get(&world.rollout.spec.blue_green().active_service)?;
-    if service.deleting || service.hash() == Some(&set.hash) {
-        return None;
+/// The next writes on the way of the active Services to this set; none if they are there or may not go there yet.
+pub fn active(world: &World, target: &Target, set: &ReplicaSet, wanted: i32, now: Timestamp) -> Vec<Action> {
+    let services = world.rollout.spec.blue_green().active_services().filter_map(|name| world.services.get(name));
+    let to_move: Vec<_> = services.filter(|service| !service.deleting && service.hash() != Some(&set.hash)).collect();
+    // Without a Service the claim is all there is to it.
+    let only_claim = world.rollout.spec.blue_green().active_service.is_none() && !target.is_active(set);
+    if to_move.is_empty() && !only_claim {
+        return Vec::new();
     }
     // Putting back a hash that somebody took out is not a move: any pod of that set is better than a mix of all.
     let was_there = world.rollout.status.as_ref().is_some_and(|status| status.active_revision == set.hash);
     let restores = !target.active_selected && target.is_active(set) && was_there;
     let available = if restores { set.available > 0 } else { set.replicas == wanted && set.is_available(wanted) };
     if !available {
-        return None;
+        return Vec::new();
     }
     if !set.live || !is_claimed(world, set) {
         let mut change = Change::default();
         change.set(names::PROMOTED_AT, claim_time(world, now));
         let (name, resource_version) = (set.name.clone(), set.resource_version.clone());
-        return Some(Action::ChangeReplicaSet { name, resource_version, change });
+        return vec![Action::ChangeReplicaSet { name, resource_version, change }];
     }
-    Some(point(service, Some(&set.hash)))
+    to_move.into_iter().map(|service| point(service, Some(&set.hash))).collect()
 }
 
 /// The move of the preview Service, if it has to.
 ///
 /// It shows the candidate once that is available at its preview size. Until then it keeps what it had; when there is no
-/// candidate, it shows what is active.
+/// candidate, it shows what is active, or nothing, as `previewServiceIdle` says.
 pub fn preview(world: &World, target: &Target, gate_size: Option<i32>) -> Option<Action> {
-    let service = world.services.get(world.rollout.spec.blue_green().preview_service.as_deref()?)?;
+    let blue_green = world.rollout.spec.blue_green();
+    let service = world.services.get(blue_green.preview_service.as_deref()?)?;
     if service.deleting {
         return None;
     }
@@ -52,11 +56,12 @@ pub fn preview(world: &World, target: &Target, gate_size: Option<i32>) -> Option
     let candidate = target.candidate().filter(|_| !target.rolled_back());
     let hash = match (candidate, gate_size) {
         (Some(candidate), Some(size)) if candidate.is_available(size.min(candidate.replicas)) && size > 0 => {
-            Some(&candidate.hash)
+            Some(candidate.hash.as_str())
         }
         // Showing a preview that was superseded, or that lost pods, is better than jumping to production and back.
         (Some(_), _) if shown.is_some_and(|hash| is_up(world, target, hash)) => return None,
-        _ => target.active.filter(|_| target.active_selected).map(|active| &active.hash),
+        _ if blue_green.preview_service_idle == Some(PreviewServiceIdle::None) => Some(names::NO_HASH),
+        _ => target.active.filter(|_| target.active_selected).map(|active| active.hash.as_str()),
     }?;
     (shown != Some(hash)).then(|| point(service, Some(hash)))
 }
@@ -124,19 +129,24 @@ pub fn proof(world: &World, target: &Target, now: Timestamp) -> Proof {
     if let Some(proven_at) = noted(world, active) {
         return Proof::Proven(proven_at);
     }
-    let service = &world.rollout.spec.blue_green().active_service;
+    let mut services = world.rollout.spec.blue_green().active_services();
+    services.find_map(|service| missing(world, service, active)).map_or(Proof::Proven(now), Proof::Missing)
+}
+
+/// What this Service lacks until every ready endpoint of it is a pod of the set, and there are enough.
+fn missing(world: &World, service: &str, active: &ReplicaSet) -> Option<String> {
     let Some(endpoints) = world.endpoints.get(service) else {
-        return Proof::Missing(format!("reading the endpoints of Service {service}"));
+        return Some(format!("reading the endpoints of Service {service}"));
     };
     let ready = || endpoints.iter().filter(|endpoint| endpoint.ready);
     let ours = ready().filter(|endpoint| is_pod_of(&endpoint.pod, &active.name)).count();
     let others = ready().count() - ours;
     if others > 0 {
-        return Proof::Missing(format!("Service {service} still has {others} ready endpoints of other pods"));
+        return Some(format!("Service {service} still has {others} ready endpoints of other pods"));
     }
     let enough = usize::try_from(active.replicas).unwrap_or(0);
     if ours < enough {
-        return Proof::Missing(format!("Service {service} has {ours} of {enough} ready endpoints of the new pods"));
+        return Some(format!("Service {service} has {ours} of {enough} ready endpoints of the new pods"));
     }
-    Proof::Proven(now)
+    None
 }

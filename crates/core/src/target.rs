@@ -17,7 +17,7 @@ pub struct Target<'a> {
     pub rejection: Option<Rejection>,
     /// The set that carries production.
     pub active: Option<&'a ReplicaSet>,
-    /// Whether the active Service says so itself. If not, it has lost the hash and has to be pointed at `active` again.
+    /// Whether the active Services say so themselves. If not, one has lost the hash and has to be pointed at `active` again.
     pub active_selected: bool,
     /// The set that should carry production. `None` until the set of the asked-for template is created.
     pub desired: Option<&'a ReplicaSet>,
@@ -61,8 +61,11 @@ impl<'a> Target<'a> {
 }
 
 /// The set of the template that the spec asks for. Found by its whole digest, so a collision of hashes cannot confuse it;
-/// the hash only counts where somebody removed the digest.
+/// the hash only counts where somebody removed the digest. While the template is unknown, the last one stands.
 pub fn asked(world: &World) -> Option<&ReplicaSet> {
+    if world.template_is_unknown() {
+        return living(world).max_by_key(|set| set.revision());
+    }
     let digest = &world.rollout.template.digest;
     let unmarked = |set: &ReplicaSet| set.digest.is_empty() && set.hash == digest.hash(0);
     living(world).filter(|set| set.digest == digest.as_str() || unmarked(set)).max_by_key(|set| set.revision())
@@ -78,13 +81,19 @@ pub fn living(world: &World) -> impl Iterator<Item = &ReplicaSet> {
 /// When the Service has no hash (it was recreated, or a server-side apply took the selector), or one that is of no set, it is
 /// the one that the status remembers, or else the last promoted one that has pods: better one that was about to go than none.
 fn active(world: &World) -> (Option<&ReplicaSet>, bool) {
-    let service = world.services.get(&world.rollout.spec.blue_green().active_service);
-    let selected = service.and_then(|service| {
+    let blue_green = world.rollout.spec.blue_green();
+    let Some(first) = blue_green.active_services().next() else {
+        // Nobody is moved, so what counts is which set was promoted last.
+        let last = living(world).filter(|set| set.promoted_at().is_some() && set.replicas > 0 && !set.retired());
+        return (last.max_by_key(|set| set.promoted_at()), true);
+    };
+    let selected = world.services.get(first).and_then(|service| {
         let hash = service.hash()?;
         world.sets.iter().find(|set| set.hash == hash && (!set.deleting || set.has_scale_down_finalizer()))
     });
-    if selected.is_some() {
-        return (selected, true);
+    if let Some(selected) = selected {
+        let all = blue_green.active_services().filter_map(|name| world.services.get(name));
+        return (Some(selected), all.into_iter().all(|service| service.hash() == Some(&selected.hash)));
     }
     let remembered = world.rollout.status.as_ref().map(|status| &status.active_revision);
     let last_promoted = living(world)

@@ -16,6 +16,8 @@ pub struct World {
     pub sets: Vec<ReplicaSet>,
     /// The Services that it names, by name, and those that still carry its mark. Missing ones are absent.
     pub services: BTreeMap<String, Service>,
+    /// The Deployment that the template comes from, if it exists.
+    pub workload: Option<Workload>,
     /// The other rollouts of the namespace that name one of its Services.
     pub rivals: Vec<Rival>,
     /// The endpoints of each Service that the last plan asked to watch; absent until they are known.
@@ -28,6 +30,13 @@ pub struct World {
     pub refused: Option<Refusal>,
     /// When the operator last wrote the status, if it did so since it started.
     pub published_at: Option<Timestamp>,
+}
+
+impl World {
+    /// The template comes from a workload that does not exist: nobody knows what is asked for.
+    pub fn template_is_unknown(&self) -> bool {
+        self.rollout.spec.workload_ref.is_some() && self.workload.is_none()
+    }
 }
 
 /// A rollout, without its template.
@@ -53,10 +62,23 @@ pub struct Rollout {
     pub request: Option<String>,
     /// The spec; its template is empty.
     pub spec: BlueGreenRolloutSpec,
-    /// What decisions need of the template.
+    /// What decisions need of the template; that of the workload, if it comes from one.
     pub template: Template,
     /// The status that was last written, if there is one.
     pub status: Option<BlueGreenRolloutStatus>,
+}
+
+/// A Deployment that a template comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workload {
+    /// Name.
+    pub name: String,
+    /// `metadata.resourceVersion`.
+    pub resource_version: String,
+    /// `spec.replicas`.
+    pub replicas: i32,
+    /// What decisions need of its template.
+    pub template: Template,
 }
 
 /// What decisions need of a pod template.

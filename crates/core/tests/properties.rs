@@ -3,7 +3,7 @@
 
 mod model;
 
-use greenlight_api::BlueGreen;
+use greenlight_api::{AutoRollback, BlueGreen, PreviewServiceIdle};
 use model::{Event, Model};
 use proptest::prelude::*;
 
@@ -32,16 +32,26 @@ fn settings() -> impl Strategy<Value = BlueGreen> {
         prop::option::of(prop_oneof![Just(0), Just(20)]),
         prop::option::of(0..2i32),
         prop::option::of(prop_oneof![Just(0), Just(20)]),
+        prop::option::of(Just(PreviewServiceIdle::None)),
+        prop::option::of(0..2i32),
+        prop::option::of((1..30i32).prop_map(|unavailable_seconds| AutoRollback { unavailable_seconds })),
+        prop::option::of(Just(vec!["extra".to_owned()])),
     )
-        .prop_map(|(preview, auto, seconds, delay, limit, abort_delay)| BlueGreen {
-            preview_replica_count: preview,
-            auto_promotion_enabled: auto,
-            auto_promotion_seconds: seconds,
-            scale_down_delay_seconds: delay,
-            scale_down_delay_revision_limit: limit,
-            abort_scale_down_delay_seconds: abort_delay,
-            ..BlueGreen::default()
-        })
+        .prop_map(
+            |(preview, auto, seconds, delay, limit, abort_delay, idle, retired, auto_rollback, additional)| BlueGreen {
+                preview_service_idle: idle,
+                retired_replica_count: retired,
+                auto_rollback,
+                additional_active_services: additional,
+                preview_replica_count: preview,
+                auto_promotion_enabled: auto,
+                auto_promotion_seconds: seconds,
+                scale_down_delay_seconds: delay,
+                scale_down_delay_revision_limit: limit,
+                abort_scale_down_delay_seconds: abort_delay,
+                ..BlueGreen::default()
+            },
+        )
 }
 
 fn history(settings: BlueGreen, events: &[Event]) -> Model {

@@ -1,21 +1,24 @@
 //! Carrying out an action: one request each, and what it answers goes into the caches.
 
-use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, names};
+use std::collections::BTreeMap;
+
+use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, PodTemplate, names};
 use greenlight_core::hash::Digest;
 use greenlight_core::world::{EvictionRefused, Refusal, Rollout};
 use greenlight_core::{Action, Change};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, EvictParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, EvictParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
+use crate::affinity;
 use crate::cache::{Cached, Key};
 use crate::error::{Doing, Error};
 use crate::events::Recorder;
 use crate::on_demand::OnDemand;
-use crate::views::{ReplicaSetView, RolloutView, ServiceView};
+use crate::views::{DeploymentView, ReplicaSetView, RolloutView, ServiceView};
 use crate::world::{Caches, Live, Memories};
 
 /// How long to wait until a refused template is tried again; a changed template is tried at once.
@@ -68,6 +71,13 @@ impl Executor<'_> {
             Action::PointService { name, resource_version, hash } => {
                 self.point(name, resource_version, hash.as_deref()).await
             }
+            Action::ChangePodMetadata { name, resource_version, hash, from, to } => {
+                live.extend(self.change_pod_metadata(name, resource_version, hash, from, to).await?);
+                Ok(())
+            }
+            Action::ScaleWorkload { name, resource_version, replicas } => {
+                self.scale_workload(name, resource_version, *replicas).await
+            }
             Action::EvictPod { hash, name, uid } => self.evict(hash, name, uid).await,
             Action::Record(event) => {
                 self.recorder.record(self.rollout, event).await;
@@ -112,6 +122,39 @@ impl Executor<'_> {
         let live = Live::from([(owned.set.name.clone(), owned.set.resource_version.clone())]);
         self.caches.sets.put(owned);
         Ok(live)
+    }
+
+    /// The template first, so that no pod misses it; the note last, so that a crash in between does it all again.
+    async fn change_pod_metadata(
+        &self,
+        name: &str,
+        resource_version: &str,
+        hash: &str,
+        from: &PodMetadata,
+        to: &PodMetadata,
+    ) -> Result<Live, Error> {
+        let metadata = json!({
+            "labels": merge_keys(&from.labels, &to.labels),
+            "annotations": merge_keys(&from.annotations, &to.annotations),
+        });
+        let patch = json!({
+            "metadata": {"resourceVersion": resource_version}, "spec": {"template": {"metadata": metadata}}
+        });
+        let sets: Api<ReplicaSetView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let what = || format!("change the pods' metadata of ReplicaSet {name}");
+        let view = sets.patch(name, &params(), &Patch::Merge(patch)).await.doing(what)?;
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let labelled = ListParams::default().labels(&format!("{}={hash}", names::HASH_LABEL));
+        for pod in pods.list_metadata(&labelled).await.doing(what)?.items {
+            let patch = Patch::Merge(json!({"metadata": metadata}));
+            match pods.patch_metadata(&pod.name_any(), &params(), &patch).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                answer => drop(answer.doing(what)?),
+            }
+        }
+        let mut change = Change::default();
+        change.set(names::ROLE_METADATA, serde_json::to_string(to).expect("it has only strings in it"));
+        self.change(name, &view.resource_version().unwrap_or_default(), &change).await
     }
 
     async fn evict(&self, hash: &str, name: &str, uid: &str) -> Result<(), Error> {
@@ -172,21 +215,34 @@ impl Executor<'_> {
     }
 
     async fn create(&self, action: &Action) -> Result<(), Error> {
-        let Action::CreateReplicaSet { name, hash, digest, replicas, annotations } = action else { return Ok(()) };
+        let Action::CreateReplicaSet { name, hash, digest, replicas, annotations, pod_metadata } = action else {
+            return Ok(());
+        };
         let api: Api<BlueGreenRollout> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
         let rollout = api.get(&self.rollout.name).await.doing(|| "read the template".to_owned())?;
-        if Digest::of(&rollout.spec.template).as_str() != digest {
+        let template = match &rollout.spec.workload_ref {
+            Some(workload) => self.workload_template(&workload.name).await?,
+            None => rollout.spec.template().into_owned(),
+        };
+        if Digest::of(&template).as_str() != digest {
             // The template has changed since the plan was made: what is known now leads to another plan.
             self.caches.rollouts.put(RolloutView::from(rollout).keep());
             return Ok(());
         }
         let owner = rollout.controller_owner_ref(&()).expect("an object of the API server has a name and a UID");
-        let mut labels = rollout.spec.template.labels();
+        let mut labels = template.labels();
         labels.insert(names::HASH_LABEL.to_owned(), hash.clone());
+        let pod_labels: BTreeMap<_, _> = labels.iter().chain(&pod_metadata.labels).collect();
         let mut selector = json!(rollout.spec.selector);
         selector["matchLabels"][names::HASH_LABEL] = hash.clone().into();
-        let mut template = Value::Object(rollout.spec.template.0.clone());
-        template["metadata"]["labels"] = json!(labels);
+        let mut template = Value::Object(template.0);
+        template["metadata"]["labels"] = json!(pod_labels);
+        for (key, value) in &pod_metadata.annotations {
+            template["metadata"]["annotations"][key] = value.clone().into();
+        }
+        if let Some(anti_affinity) = &rollout.spec.blue_green().anti_affinity {
+            affinity::keep_apart(&mut template, anti_affinity, &rollout.spec.selector, hash);
+        }
         let body = json!({
             "apiVersion": "apps/v1",
             "kind": "ReplicaSet",
@@ -217,6 +273,25 @@ impl Executor<'_> {
             }
             Err(error) => Err(error).doing(what),
         }
+    }
+
+    async fn workload_template(&self, name: &str) -> Result<PodTemplate, Error> {
+        let request = Request::new(DeploymentView::url_path(&(), Some(&self.rollout.namespace)));
+        let request = request.get(name, &GetParams::default()).expect("the URL is made of valid names");
+        let mut deployment: Value = self.client.request(request).await.doing(|| format!("read Deployment {name}"))?;
+        if let Ok(view) = serde_json::from_value::<DeploymentView>(deployment.clone()) {
+            self.caches.workloads.put(view.keep());
+        }
+        Ok(serde_json::from_value(deployment["spec"]["template"].take()).unwrap_or_default())
+    }
+
+    async fn scale_workload(&self, name: &str, resource_version: &str, replicas: i32) -> Result<(), Error> {
+        let api: Api<DeploymentView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let patch = json!({"metadata": {"resourceVersion": resource_version}, "spec": {"replicas": replicas}});
+        let view = api.patch(name, &params(), &Patch::Merge(patch)).await;
+        self.caches.workloads.put(view.doing(|| format!("scale Deployment {name}"))?.keep());
+        tracing::info!(rollout = %self.rollout.key(), deployment = name, replicas, "scaled Deployment");
+        Ok(())
     }
 
     /// The name is taken. Usually by us: another operator was quicker, or the watch is behind.
@@ -272,4 +347,10 @@ pub async fn change_set(
 
 fn params() -> PatchParams {
     PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// A merge patch from one map to another: what is not wanted any more is null.
+fn merge_keys(from: &BTreeMap<String, String>, to: &BTreeMap<String, String>) -> Value {
+    let removed = from.keys().map(|key| (key.clone(), Value::Null));
+    removed.chain(to.iter().map(|(key, value)| (key.clone(), value.clone().into()))).collect()
 }

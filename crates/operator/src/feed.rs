@@ -18,7 +18,7 @@ use greenlight_api::names;
 
 use crate::cache::{Cache, Cached, Key};
 use crate::queue::Sender;
-use crate::views::{ReplicaSetView, RolloutView, ServiceView};
+use crate::views::{DeploymentView, ReplicaSetView, RolloutView, ServiceView, workload_group};
 use crate::world::Caches;
 
 /// Where to look: one namespace or all, and whether the server can stream a list.
@@ -85,6 +85,12 @@ pub fn wire(caches: &Arc<Caches>, rollouts: &Sender, scale_down: &Sender) {
             sender.now(rollout);
         }
     });
+    let sender = rollouts.clone();
+    let weak = Arc::downgrade(caches);
+    caches.workloads.listen(move |workload| {
+        let Some(caches) = weak.upgrade() else { return };
+        caches.rollouts.group(&workload_group(&workload.key())).iter().for_each(|rollout| sender.now(rollout.key()));
+    });
     // The sets of a rollout that leaves are let go.
     let retired = scale_down.clone();
     let weak = Arc::downgrade(caches);
@@ -102,7 +108,7 @@ pub fn start(
     scope: &Scope,
     caches: &Arc<Caches>,
     stop: &CancellationToken,
-) -> [watch::Receiver<bool>; 3] {
+) -> [watch::Receiver<bool>; 4] {
     let labelled = scope.config().labels(names::HASH_LABEL);
     [
         feed(
@@ -121,6 +127,14 @@ pub fn start(
             stop,
             |caches| &caches.services,
             |view: ServiceView| Some(view.keep()),
+        ),
+        feed(
+            scope.api(client.clone()),
+            scope.config(),
+            caches,
+            stop,
+            |caches| &caches.workloads,
+            |view: DeploymentView| Some(view.keep()),
         ),
     ]
 }

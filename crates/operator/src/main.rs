@@ -1,5 +1,6 @@
 //! The operator: it watches, observes, carries out what `greenlight-core` plans, and publishes. It holds no decision.
 
+mod affinity;
 mod cache;
 mod client;
 mod controller;

@@ -39,7 +39,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
             ScaleDown::Nothing => return Ok(None),
             ScaleDown::Wait(until) => return Ok(Some(until)),
             ScaleDown::CheckServices => selected = selected_live(client, &key, &services, set).await?,
-            ScaleDown::Finish(change) | ScaleDown::LetGo(change) => {
+            ScaleDown::Shrink(change) | ScaleDown::Finish(change) | ScaleDown::LetGo(change) => {
                 let view = change_set(client, &key, &set.resource_version, &change).await?;
                 tracing::info!(replica_set = %key, replicas = ?change.replicas, "scaled down");
                 view.keep().into_iter().for_each(|owned| caches.sets.put(owned));

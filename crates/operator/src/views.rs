@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use greenlight_api::{BlueGreenRollout, PodTemplate, names};
-use greenlight_core::world::{ReplicaSet, Rollout, Service, Template};
+use greenlight_core::world::{ReplicaSet, Rollout, Service, Template, Workload};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -45,6 +45,7 @@ macro_rules! view_of {
 view_of!(RolloutView, "greenlight.dev", "v1alpha1", "BlueGreenRollout", "bluegreenrollouts");
 view_of!(ReplicaSetView, "apps", "v1", "ReplicaSet", "replicasets");
 view_of!(ServiceView, "", "v1", "Service", "services");
+view_of!(DeploymentView, "apps", "v1", "Deployment", "deployments");
 
 /// A rollout as it arrives. Its template is reduced to a digest before anything is kept.
 #[derive(Clone, Debug, Deserialize)]
@@ -56,8 +57,8 @@ pub struct RolloutView {
 
 impl From<BlueGreenRollout> for RolloutView {
     fn from(mut object: BlueGreenRollout) -> RolloutView {
-        let template = Template::from(&object.spec.template);
-        object.spec.template = PodTemplate::default();
+        let template = Template::from(&*object.spec.template());
+        object.spec.template = None;
         let meta = &mut object.metadata;
         meta.managed_fields = None;
         let rollout = Rollout {
@@ -148,6 +149,66 @@ pub struct KeptService {
     pub service: Service,
 }
 
+/// A Deployment as it arrives.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "RawDeployment")]
+pub struct DeploymentView {
+    metadata: ObjectMeta,
+    workload: Workload,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct RawDeployment {
+    metadata: ObjectMeta,
+    spec: DeploymentSpec,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct DeploymentSpec {
+    replicas: Option<i32>,
+    template: PodTemplate,
+}
+
+impl From<RawDeployment> for DeploymentView {
+    fn from(raw: RawDeployment) -> DeploymentView {
+        let workload = Workload {
+            name: raw.metadata.name.clone().unwrap_or_default(),
+            resource_version: raw.metadata.resource_version.clone().unwrap_or_default(),
+            replicas: raw.spec.replicas.unwrap_or(1),
+            template: Template::from(&raw.spec.template),
+        };
+        DeploymentView { metadata: raw.metadata, workload }
+    }
+}
+
+/// A Deployment, as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptWorkload {
+    /// Namespace.
+    pub namespace: String,
+    /// The rest.
+    pub workload: Workload,
+}
+
+impl DeploymentView {
+    /// What is kept of it.
+    pub fn keep(self) -> KeptWorkload {
+        KeptWorkload { namespace: self.metadata.namespace.unwrap_or_default(), workload: self.workload }
+    }
+}
+
+impl Cached for KeptWorkload {
+    fn key(&self) -> Key {
+        Key { namespace: self.namespace.clone(), name: self.workload.name.clone() }
+    }
+    fn resource_version(&self) -> &str {
+        &self.workload.resource_version
+    }
+    fn groups(&self) -> Vec<Key> {
+        Vec::new()
+    }
+}
+
 impl ReplicaSetView {
     /// What is kept of it; `None` if no rollout controls it.
     pub fn keep(self) -> Option<OwnedSet> {
@@ -211,10 +272,18 @@ impl Cached for Rollout {
     fn resource_version(&self) -> &str {
         &self.resource_version
     }
-    /// The Services that it names.
+    /// The Services that it names, and the workload.
     fn groups(&self) -> Vec<Key> {
-        self.spec.blue_green().services().map(|name| self.key().sibling(name)).collect()
+        let services = self.spec.blue_green().services().map(|name| self.key().sibling(name));
+        let workload =
+            self.spec.workload_ref.iter().map(|workload| workload_group(&self.key().sibling(&workload.name)));
+        services.chain(workload).collect()
     }
+}
+
+/// The group of the rollouts that refer to a workload. A Service of the same name is another group.
+pub fn workload_group(workload: &Key) -> Key {
+    workload.sibling(&format!("workload/{}", workload.name))
 }
 
 impl Cached for OwnedSet {

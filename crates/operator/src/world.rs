@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::cache::{Cache, Cached, Key};
 use crate::on_demand::OnDemand;
-use crate::views::{KeptService, OwnedSet};
+use crate::views::{KeptService, KeptWorkload, OwnedSet};
 
 /// Everything that is watched all the time.
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub struct Caches {
     pub sets: Cache<OwnedSet>,
     /// All Services; grouped by the rollout whose mark they carry.
     pub services: Cache<KeptService>,
+    /// All Deployments, reduced to a digest and a size: which of them a rollout refers to is only known later.
+    pub workloads: Cache<KeptWorkload>,
 }
 
 /// What the operator remembers of a rollout and may forget: after a restart it does a little more work, and nothing else.
@@ -76,9 +78,18 @@ pub fn observe(caches: &Caches, memories: &Memories, on_demand: &OnDemand, key: 
     let services: BTreeMap<_, _> =
         named.chain(caches.services.group(key)).map(|kept| (kept.service.name.clone(), kept.service.clone())).collect();
     let (endpoints, pods) = on_demand.seen(key);
+    let rivals = rivals(caches, &rollout);
+    let mut rollout = Rollout::clone(&rollout);
+    let workload =
+        rollout.spec.workload_ref.as_ref().and_then(|workload| caches.workloads.get(&key.sibling(&workload.name)));
+    let workload = workload.map(|kept| kept.workload.clone());
+    if let Some(workload) = &workload {
+        rollout.template = workload.template.clone();
+    }
     Some(World {
-        rivals: rivals(caches, &rollout),
-        rollout: Rollout::clone(&rollout),
+        rivals,
+        rollout,
+        workload,
         sets,
         services,
         endpoints,

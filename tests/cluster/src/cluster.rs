@@ -239,7 +239,7 @@ impl Cluster {
         let nodes: Api<Node> = Api::all(self.client().await?);
         for number in 1..=3 {
             let node: Node = serde_json::from_value(serde_json::json!({
-                "metadata": {"name": format!("node-{number}"), "labels": {"kubernetes.io/os": "linux"}},
+                "metadata": {"name": format!("node-{number}"), "labels": {"kubernetes.io/os": "linux", "kubernetes.io/hostname": format!("node-{number}")}},
                 "status": {
                     "allocatable": {"cpu": "10k", "memory": "10Ti", "pods": "100k"},
                     "capacity": {"cpu": "10k", "memory": "10Ti", "pods": "100k"}

@@ -91,16 +91,18 @@ impl Model {
         let spec = BlueGreenRolloutSpec {
             replicas: Some(2),
             selector: serde_json::from_value(json!({"matchLabels": {"app": "web"}})).expect("a selector"),
-            template: PodTemplate::default(),
+            template: None,
+            workload_ref: None,
             min_ready_seconds: None,
             progress_deadline_seconds: None,
             progress_deadline_abort: None,
             revision_history_limit: None,
             paused: None,
             restart_at: None,
+            rollback_window: None,
             strategy: Strategy {
                 blue_green: BlueGreen {
-                    active_service: "active".into(),
+                    active_service: Some("active".into()),
                     preview_service: Some("preview".into()),
                     ..blue_green
                 },
@@ -124,7 +126,7 @@ impl Model {
         Model {
             rollout,
             sets: Vec::new(),
-            services: ["active", "preview"].map(|name| (name.to_owned(), service(name))).into(),
+            services: ["active", "extra", "preview"].map(|name| (name.to_owned(), service(name))).into(),
             endpoints: BTreeMap::new(),
             pods: BTreeMap::new(),
             watches: Watches::default(),
@@ -145,6 +147,7 @@ impl Model {
             rollout: self.rollout.clone(),
             sets,
             services: self.services.clone(),
+            workload: None,
             rivals: Vec::new(),
             endpoints: endpoints.map(|(name, endpoints)| (name.clone(), endpoints.clone())).collect(),
             pods: self
@@ -299,7 +302,7 @@ impl Model {
                 self.rollout.request = Some(value.clone());
                 self.touch_rollout(false);
             }
-            Action::CreateReplicaSet { name, hash, digest, replicas, annotations } => {
+            Action::CreateReplicaSet { name, hash, digest, replicas, annotations, .. } => {
                 if self.sets.iter().any(|set| set.name == *name) || self.rollout.template.digest.as_str() != digest {
                     return None;
                 }
@@ -340,7 +343,7 @@ impl Model {
                 if service.resource_version != *resource_version {
                     return None;
                 }
-                if name == "active" {
+                if name != "preview" {
                     self.check_move(hash.as_deref());
                 }
                 let service = self.services.get_mut(name).expect("it exists");
@@ -362,7 +365,13 @@ impl Model {
                 assert!(!selected || !was_ready || set.available >= enough, "a restart takes too many pods: {set:?}");
                 set.resource_version = version;
             }
-            Action::Record(_) | Action::LetGo => {}
+            Action::ChangePodMetadata { name, resource_version, to, .. } => {
+                let mut change = Change::default();
+                change.set(names::ROLE_METADATA, serde_json::to_string(to).expect("strings"));
+                self.change(name, resource_version, &change, version)?;
+                return Some(vec![name.clone()]);
+            }
+            Action::Record(_) | Action::LetGo | Action::ScaleWorkload { .. } => {}
         }
         Some(Vec::new())
     }
@@ -405,7 +414,7 @@ impl Model {
         }
         if let Some(replicas) = change.replicas {
             assert!(
-                replicas > 0 || !selected.contains(&set.hash),
+                replicas > 0 && !set.retired() || !selected.contains(&set.hash),
                 "pods are taken from a set that a Service selects: {set:?}"
             );
             set.settled = replicas == set.replicas;
@@ -428,6 +437,10 @@ impl Model {
                         set.scale_down_at().is_some_and(|at| at <= self.now),
                         "scaled down before its time: {set:?}"
                     );
+                    let version = self.bump();
+                    self.change(&set.name, &set.resource_version, &change, version);
+                }
+                ScaleDown::Shrink(change) => {
                     let version = self.bump();
                     self.change(&set.name, &set.resource_version, &change, version);
                 }
