@@ -25,6 +25,14 @@ pub const REASON_AWAITING_PROMOTION: &str = "AwaitingPromotion";
 pub const REASON_AWAITING_TIMER: &str = "AwaitingAutoPromotion";
 /// `spec.paused` holds the promotion back.
 pub const REASON_PAUSED: &str = "PausedBySpec";
+/// The pre-promotion analysis of a revision is under way.
+pub const REASON_PRE_PROMOTION_ANALYSIS: &str = "PrePromotionAnalysis";
+/// The post-promotion analysis of the active revision is under way.
+pub const REASON_POST_PROMOTION_ANALYSIS: &str = "PostPromotionAnalysis";
+/// An analysis came to no conclusion: a person says promote, abort or undo.
+pub const REASON_INCONCLUSIVE: &str = "AnalysisInconclusive";
+/// An analysis cannot begin: a template does not exist, or an argument has no value. Heals when that is mended.
+pub const REASON_ANALYSIS_REFUSED: &str = "AnalysisRefused";
 /// The pods of the active revision are replaced one by one.
 pub const REASON_RESTARTING: &str = "Restarting";
 /// Traffic is moving back to an earlier revision.

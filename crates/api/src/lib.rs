@@ -1,6 +1,7 @@
 //! What users of Greenlight write and read: the `BlueGreenRollout` type, and every label, annotation, finalizer, condition
 //! and reason that is part of the product's contract. No client, no IO, no decision.
 
+pub mod analysis;
 pub mod conditions;
 pub mod names;
 mod request;
@@ -8,6 +9,7 @@ mod rollout;
 mod status;
 mod template;
 
+pub use analysis::{AnalysisPhase, RolloutAnalysis};
 pub use request::{Request, Verb};
 pub use rollout::{
     AntiAffinity, AutoRollback, BlueGreen, BlueGreenRollout, BlueGreenRolloutSpec, PodMetadata, PreviewServiceIdle,
@@ -18,5 +20,11 @@ pub use template::PodTemplate;
 
 /// The CustomResourceDefinitions that the operator needs, in the order in which to apply them.
 pub fn crds() -> Vec<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> {
-    vec![rollout::crd()]
+    use kube::core::crd::CustomResourceExt;
+    vec![
+        rollout::crd(),
+        analysis::AnalysisTemplate::crd(),
+        analysis::ClusterAnalysisTemplate::crd(),
+        analysis::AnalysisRun::crd(),
+    ]
 }

@@ -39,7 +39,7 @@ pub const RESTARTED_AT: &str = "greenlight.dev/restarted-at";
 /// On a ReplicaSet: the pod that a restart evicts next. The one after it is chosen when this one has gone.
 pub const EVICTING: &str = "greenlight.dev/evicting";
 
-/// On a ReplicaSet: it was promoted once and came back while it was still up, so it needs no gate.
+/// On a ReplicaSet: it needs no gate and no analysis: it came back while it was still up, or a person said so.
 pub const RETURNED: &str = "greenlight.dev/returned";
 
 /// On a ReplicaSet: a person or the operator rejected this revision; the value is a JSON [`crate::Rejection`].
@@ -63,6 +63,12 @@ pub const ROLE_METADATA: &str = "greenlight.dev/role-metadata";
 
 /// What a Service selects in the place of a hash when it is to select nothing.
 pub const NO_HASH: &str = "none";
+
+/// On a ReplicaSet: how often its revision was started over. Each attempt has analysis runs of its own.
+pub const ATTEMPT: &str = "greenlight.dev/attempt";
+
+/// On an AnalysisRun: the rollout that it is for.
+pub const ROLLOUT: &str = "greenlight.dev/rollout";
 
 /// Finalizer on a retired ReplicaSet: keeps its pods until [`SCALE_DOWN_AT`] even when the set is deleted by hand.
 pub const SCALE_DOWN_FINALIZER: &str = "greenlight.dev/scale-down-delay";

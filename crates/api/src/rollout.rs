@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::names::HASH_LABEL;
-use crate::{BlueGreenRolloutStatus, PodTemplate};
+use crate::{BlueGreenRolloutStatus, PodTemplate, RolloutAnalysis};
 
 /// A Deployment with a switch: every pod template gets a ReplicaSet of its own, a preview Service shows the new one, and a
 /// promotion moves the active Service from the old to the new.
@@ -212,6 +212,14 @@ pub struct BlueGreen {
     /// Go back by itself when a new revision loses all its pods while the old one still runs. Default: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_rollback: Option<AutoRollback>,
+
+    /// Measure the next revision before it is promoted. Failure rejects it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pre_promotion_analysis: Option<RolloutAnalysis>,
+
+    /// Measure the new revision after the switch. Failure moves production back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post_promotion_analysis: Option<RolloutAnalysis>,
 
     /// Keep the pods of the next revision away from nodes that run pods of another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

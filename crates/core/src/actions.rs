@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use greenlight_api::{BlueGreenRolloutStatus, PodMetadata};
 use jiff::Timestamp;
 
+use crate::analysis::Kind;
 use crate::events::Event;
 
 /// What to do next.
@@ -119,6 +120,24 @@ pub enum Action {
         resource_version: String,
         /// Its pods.
         replicas: i32,
+    },
+    /// Start an analysis run.
+    StartAnalysis {
+        /// Its name.
+        name: String,
+        /// Which analysis.
+        kind: Kind,
+        /// The set that it is of, and goes with.
+        set: String,
+        /// The hash of that set.
+        latest: String,
+        /// The hash of the set that served before.
+        stable: String,
+    },
+    /// Stop an analysis run.
+    StopAnalysis {
+        /// Its name.
+        name: String,
     },
     /// Evict a pod, if it still is this one.
     EvictPod {

@@ -68,6 +68,7 @@ fn stall_reason(reason: &str) -> &'static str {
         conditions::REASON_SERVICE_MISMATCH,
         conditions::REASON_TEMPLATE_REFUSED,
         conditions::REASON_WORKLOAD_MISSING,
+        conditions::REASON_ANALYSIS_REFUSED,
         conditions::REASON_WORKLOAD_MISMATCH,
     ]
     .into_iter()

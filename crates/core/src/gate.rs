@@ -3,6 +3,7 @@
 use greenlight_api::{conditions, names};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::analysis::{self, Kind, Outcome};
 use crate::request::Asked;
 use crate::target::Target;
 use crate::world::{ReplicaSet, World};
@@ -48,8 +49,22 @@ pub fn check(world: &World, target: &Target, candidate: &ReplicaSet, request: &A
         return Gate::Open;
     }
     // It served before, and is still up.
-    if candidate.annotation(names::RETURNED).is_some() {
+    if candidate.annotation(names::RETURNED).is_some() || request.full {
         return Gate::Open;
+    }
+    match analysis::outcome(world, target, candidate, Kind::Pre, request) {
+        Outcome::Good => {}
+        Outcome::Inconclusive(run) => {
+            let waits_for = format!("waits: its analysis came to no conclusion ({}). Promote or abort it", run.message);
+            return closed(conditions::REASON_INCONCLUSIVE, waits_for, None);
+        }
+        Outcome::UnderWay(run) => {
+            let waits_for = format!("is being analysed{}", told(&run.message));
+            return closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, waits_for, None);
+        }
+        Outcome::Absent | Outcome::Bad(_) => {
+            return closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, "is to be analysed".into(), None);
+        }
     }
     if request.promote {
         return Gate::Open;
@@ -70,6 +85,10 @@ pub fn check(world: &World, target: &Target, candidate: &ReplicaSet, request: &A
         return Gate::Open;
     }
     closed(conditions::REASON_AWAITING_PROMOTION, "waits for promotion".into(), None)
+}
+
+fn told(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(" ({message})") }
 }
 
 /// When the preview of this set became available.

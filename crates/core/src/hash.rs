@@ -30,6 +30,11 @@ impl Digest {
         Digest(hex(&Sha256::digest(canonical)))
     }
 
+    /// The digest of any text, where a short name for it is needed.
+    pub fn of_text(text: &str) -> Digest {
+        Digest(hex(&Sha256::digest(text)))
+    }
+
     /// Hexadecimal, as it stands in the annotation of a ReplicaSet.
     pub fn as_str(&self) -> &str {
         &self.0

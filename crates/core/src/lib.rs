@@ -11,6 +11,7 @@
 //! | what did a person ask for, and may it be done | [`request`] |
 //! | how many pods should each revision have | [`scale`] |
 //! | may the next revision be promoted, and if not what is it waiting for | [`gate`] |
+//! | measuring a revision before and after the promotion | [`analysis`], [`measure`], [`condition`] |
 //! | moving the Services, and proving that traffic followed | [`switch`] |
 //! | labels and annotations of a role | [`metadata`] |
 //! | replacing pods without a new revision | [`restart`] |
@@ -25,11 +26,14 @@
 //! | what is reported | [`status`], [`events`] |
 
 pub mod actions;
+pub mod analysis;
+pub mod condition;
 pub mod events;
 pub mod gate;
 pub mod hash;
 pub mod history;
 pub mod leave;
+pub mod measure;
 pub mod metadata;
 mod plan;
 pub mod pods;

@@ -6,6 +6,7 @@ use greenlight_api::{BlueGreenRolloutStatus, PodMetadata, Progress, Rejection, n
 use jiff::Timestamp;
 
 use crate::actions::{Action, Change, Plan, Watches};
+use crate::analysis::{self, Kind, Outcome};
 use crate::gate::{self, Gate};
 use crate::request::{self, Asked};
 use crate::restart::Restart;
@@ -29,18 +30,23 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
     let rejection = if request.retry {
         None
     } else {
-        let by_itself = || gave_up(world, &before, &request, now).or_else(|| rollback::due(world, &before, now));
+        let by_itself = || {
+            gave_up(world, &before, &request, now)
+                .or_else(|| rollback::due(world, &before, now))
+                .or_else(|| analysis::rejection(world, &before, &request, now))
+        };
         request.reject.clone().or(standing).or_else(by_itself)
     };
     let target = Target::read(world, asked, rejection);
     let round = Round::new(world, &target, &request, now);
 
     // Each step waits for the one before: after its actions the world is observed again.
-    let steps: [&dyn Fn() -> Vec<Action>; 9] = [
+    let steps: [&dyn Fn() -> Vec<Action>; 10] = [
         &|| round.note_decisions(),
         &|| round.create(),
         &|| round.shape_wanted_sets(),
         &|| round.move_preview(),
+        &|| round.analyse(),
         &|| round.move_active(),
         &|| round.change_pod_metadata(),
         &|| round.restart(),
@@ -143,6 +149,10 @@ impl<'a> Round<'a> {
                     change.set(names::TEMPLATE_DIGEST, &self.world.rollout.template.digest);
                 }
             }
+            let accepted = self.request.full || self.accepts_analysis(set);
+            if self.target.is_asked(set) && accepted && set.annotation(names::RETURNED).is_none() {
+                change.set(names::RETURNED, true);
+            }
             if let Some(due) = restart::due(self.world, self.request, self.now)
                 && self.serves_or_will(set)
             {
@@ -151,6 +161,14 @@ impl<'a> Round<'a> {
             push_change(&mut actions, set, change);
         }
         actions
+    }
+
+    /// A person promotes what an analysis could not decide.
+    fn accepts_analysis(&self, set: &ReplicaSet) -> bool {
+        let kind = if self.target.is_active(set) { Kind::Post } else { Kind::Pre };
+        let outcome = |request| analysis::outcome(self.world, self.target, set, kind, request);
+        let nobody = Asked::default();
+        matches!(outcome(&nobody), Outcome::Inconclusive(_)) && outcome(self.request) == Outcome::Good
     }
 
     fn serves_or_will(&self, set: &ReplicaSet) -> bool {
@@ -170,6 +188,10 @@ impl<'a> Round<'a> {
         }
         change.unset(set, names::REJECTED);
         change.unset(set, names::PREVIEW_READY_AT);
+        if self.request.retry {
+            let attempt: u32 = set.annotation(names::ATTEMPT).and_then(|number| number.parse().ok()).unwrap_or(0);
+            change.set(names::ATTEMPT, attempt + 1);
+        }
         match &self.world.rollout.request {
             Some(request) => change.set(names::SEEN_REQUEST, request),
             None => change.unset(set, names::SEEN_REQUEST),
@@ -232,7 +254,7 @@ impl<'a> Round<'a> {
         if let (Some(candidate), Some(size)) = (self.target.candidate(), self.candidate_size) {
             let mut change = self.wanted(candidate, size);
             let timed = self.world.rollout.spec.blue_green().auto_promotion_seconds.is_some_and(|seconds| seconds > 0);
-            let ready = candidate.replicas == size.replicas && candidate.is_available(size.replicas);
+            let ready = self.candidate_is_ready();
             if timed && ready && gate::preview_ready_at(candidate).is_none() {
                 change.set(names::PREVIEW_READY_AT, self.now);
             }
@@ -288,6 +310,18 @@ impl<'a> Round<'a> {
         preview.into_iter().chain(switch::release_unnamed(self.world)).collect()
     }
 
+    fn analyse(&self) -> Vec<Action> {
+        let begin =
+            analysis::begin(self.world, self.target, self.candidate_is_ready(), &self.proof, self.request, self.now);
+        analysis::stop(self.world, self.target).chain(begin).collect()
+    }
+
+    /// The candidate has all the pods that it should have, and they are available.
+    fn candidate_is_ready(&self) -> bool {
+        let sized = self.target.candidate().zip(self.candidate_size);
+        sized.is_some_and(|(set, size)| set.replicas == size.replicas && set.is_available(size.replicas))
+    }
+
     fn move_active(&self) -> Vec<Action> {
         if self.stall.is_some() {
             return Vec::new();
@@ -313,12 +347,20 @@ impl<'a> Round<'a> {
         }
         let mut actions = Vec::new();
         for set in target::living(self.world) {
-            if !self.serves_or_will(set) {
+            let kept_for_analysis = set.promoted_at().is_some() && !set.retired() && self.is_analysed();
+            if !self.serves_or_will(set) && !kept_for_analysis {
                 push_change(&mut actions, set, retire::mark(self.world, self.target, set, &self.proof, self.now));
             }
         }
         actions.extend(history::prune(self.world, self.target));
         actions
+    }
+
+    /// The active set still has to show that it is good; the one before stays up meanwhile.
+    fn is_analysed(&self) -> bool {
+        let outcome =
+            self.target.active.map(|set| analysis::outcome(self.world, self.target, set, Kind::Post, self.request));
+        outcome.is_some_and(|outcome| outcome != Outcome::Good)
     }
 
     /// The desired set, if it is not available or its pods are being replaced.
@@ -344,7 +386,12 @@ impl<'a> Round<'a> {
             wanted: self.wanted_size().map_or(0, |size| size.needed),
             proof: self.proof.clone(),
             request: self.request,
-            stall: self.stall.clone().or(template_stall),
+            stall: self.stall.clone().or(template_stall).or_else(|| stall::analysis(self.world)),
+            post: self
+                .target
+                .active
+                .filter(|set| self.target.is_desired(set))
+                .map(|set| analysis::outcome(self.world, self.target, set, Kind::Post, self.request)),
             progress: progress.clone(),
             restart: self.target.desired.and_then(|desired| Restart::of(self.world, desired)),
         };
@@ -395,9 +442,10 @@ impl<'a> Round<'a> {
         let refused =
             self.world.refused.as_ref().filter(|_| self.target.asked.is_none()).map(|refused| refused.retry_at);
         let eviction = self.world.eviction_refused.as_ref().map(|refused| refused.retry_at);
+        let analysis = self.world.analysis_refused.as_ref().map(|refused| refused.retry_at);
         let restart = restart::begins(self.world, self.now);
         let rollback = self.target.active.and_then(|active| rollback::at(self.world, active));
-        [gate, deadline, publish_at, look_at_pods, refused, eviction, restart, rollback]
+        [gate, deadline, publish_at, look_at_pods, refused, eviction, analysis, restart, rollback]
             .into_iter()
             .flatten()
             .filter(|at| *at > self.now)

@@ -19,6 +19,8 @@ pub struct Asked {
     pub completed: Option<Request>,
     /// The asked-for revision may be promoted without waiting.
     pub promote: bool,
+    /// The asked-for revision needs no gate and no analysis.
+    pub full: bool,
     /// The asked-for revision is rejected by this request.
     pub reject: Option<Rejection>,
     /// The rejection of the asked-for revision is taken back by this request.
@@ -87,13 +89,20 @@ pub fn read(world: &World, asked: Option<&ReplicaSet>, active: Option<&ReplicaSe
     let accept = |answer: String| Asked { observed: observe(true, answer), ..Asked::default() };
     let revision = format!("revision {} ({})", asked.revision(), asked.hash);
     match request.action {
-        Verb::Promote | Verb::PromoteFull if is_active => accept(format!("{revision} is active")),
+        Verb::Promote | Verb::PromoteFull if is_active => {
+            Asked { promote: true, requested_at: Some(request.at), ..accept(format!("{revision} is active")) }
+        }
         Verb::Promote | Verb::PromoteFull => match asked.rejection() {
             Some(_) => refuse(format!("{revision} was rejected. Use retry to start it over")),
             None if world.rollout.spec.paused == Some(true) => {
                 refuse("the rollout is paused by spec.paused. Resume it, then promote".to_owned())
             }
-            None => Asked { promote: true, requested_at: Some(request.at), ..accept(format!("promoting {revision}")) },
+            None => Asked {
+                promote: true,
+                full: request.action == Verb::PromoteFull,
+                requested_at: Some(request.at),
+                ..accept(format!("promoting {revision}"))
+            },
         },
         Verb::Abort | Verb::Rollback => reject(world, &request, asked, active, observe),
         Verb::Retry => match asked.rejection() {

@@ -46,6 +46,12 @@ pub fn workload(world: &World) -> Option<Stall> {
     Some(Stall { reason: conditions::REASON_WORKLOAD_MISMATCH, message })
 }
 
+/// What keeps an analysis from beginning, if anything does.
+pub fn analysis(world: &World) -> Option<Stall> {
+    let refused = world.analysis_refused.as_ref()?;
+    Some(Stall { reason: conditions::REASON_ANALYSIS_REFUSED, message: refused.message.clone() })
+}
+
 /// What keeps the ReplicaSet of the asked-for template from being created, if anything does.
 pub fn template(world: &World) -> Option<Stall> {
     let refused = world.refused.as_ref().filter(|refused| refused.digest == world.rollout.template.digest.as_str())?;

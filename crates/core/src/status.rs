@@ -6,6 +6,7 @@ use greenlight_api::{BlueGreenRolloutStatus, Phase, Progress, Rejection, Switch}
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use crate::analysis::Outcome;
 use crate::gate::Gate;
 use crate::request::Asked;
 use crate::restart::Restart;
@@ -36,6 +37,8 @@ pub struct Findings<'a> {
     pub stall: Option<Stall>,
     /// The progress of the desired set, if it is not available or its pods are being replaced.
     pub progress: Option<Progress>,
+    /// The post-promotion analysis, if the desired set serves.
+    pub post: Option<Outcome<'a>>,
     /// The restart of the desired set, if one is under way.
     pub restart: Option<Restart<'a>>,
 }
@@ -144,12 +147,32 @@ fn verdict(world: &World, findings: &Findings, now: Timestamp) -> Verdict {
     }
     let revision = describe(world, target, desired);
     if target.candidate().is_none() {
+        match &findings.post {
+            Some(Outcome::Inconclusive(run)) => {
+                let message = format!(
+                    "{revision} serves, but its analysis came to no conclusion ({}). Promote it to keep it, or undo",
+                    run.message
+                );
+                return say(Phase::Paused, names::REASON_INCONCLUSIVE, message);
+            }
+            Some(Outcome::UnderWay(run)) => {
+                let message = format!("{revision} serves and is being analysed; {}", run.message);
+                return say(Phase::Progressing, names::REASON_POST_PROMOTION_ANALYSIS, message);
+            }
+            Some(Outcome::Absent | Outcome::Bad(_)) => {
+                let message = format!("{revision} serves and is to be analysed");
+                return say(Phase::Progressing, names::REASON_POST_PROMOTION_ANALYSIS, message);
+            }
+            Some(Outcome::Good) | None => {}
+        }
         return say(Phase::Healthy, names::REASON_HEALTHY, format!("{revision} is active"));
     }
     match &findings.gate {
         Some(Gate::Closed { reason, waits_for, .. }) => {
             let shown = if world.rollout.spec.blue_green().preview_service.is_some() { " in preview" } else { "" };
-            say(Phase::Paused, reason, format!("{revision} is ready{shown} and {waits_for}"))
+            let by_itself = *reason == names::REASON_PRE_PROMOTION_ANALYSIS;
+            let phase = if by_itself { Phase::Progressing } else { Phase::Paused };
+            say(phase, reason, format!("{revision} is ready{shown} and {waits_for}"))
         }
         _ => say(Phase::Progressing, names::REASON_PROGRESSING, format!("moving production to {revision}")),
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_api::{BlueGreenRolloutSpec, BlueGreenRolloutStatus, PodTemplate, Rejection, names};
+use greenlight_api::{AnalysisPhase, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PodTemplate, Rejection, names};
 use jiff::Timestamp;
 
 use crate::hash::Digest;
@@ -24,6 +24,10 @@ pub struct World {
     pub endpoints: BTreeMap<String, Vec<Endpoint>>,
     /// The pods of each set that the last plan asked to watch, by its hash; absent until they are known.
     pub pods: BTreeMap<String, Vec<Pod>>,
+    /// Its analysis runs.
+    pub runs: Vec<Run>,
+    /// The last analysis that could not begin, since the operator started.
+    pub analysis_refused: Option<AnalysisRefused>,
     /// The last eviction that the API server refused, since the operator started.
     pub eviction_refused: Option<EvictionRefused>,
     /// The template that the API server refused to make a ReplicaSet of, if it did, since the operator started.
@@ -264,6 +268,32 @@ pub struct Pod {
     pub reason: String,
     /// More words to it, possibly none.
     pub message: String,
+}
+
+/// An analysis run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Name.
+    pub name: String,
+    /// Outcome so far.
+    pub phase: AnalysisPhase,
+    /// Why, or how far it is.
+    pub message: String,
+    /// When it was over.
+    pub completed_at: Option<Timestamp>,
+    /// It was asked to stop.
+    pub terminating: bool,
+}
+
+/// An analysis that could not begin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnalysisRefused {
+    /// Name of the run.
+    pub run: String,
+    /// Why.
+    pub message: String,
+    /// When to try again.
+    pub retry_at: Timestamp,
 }
 
 /// An eviction that a PodDisruptionBudget does not allow at the moment.

@@ -16,7 +16,7 @@ use crate::on_demand::OnDemand;
 use crate::options::ControllerOptions;
 use crate::queue::queue;
 use crate::world::{Caches, Memories};
-use crate::{client, rollouts, scale_down, server};
+use crate::{analysis, client, rollouts, scale_down, server};
 
 /// Name of the lease of the leader.
 const LEASE: &str = "greenlight";
@@ -38,7 +38,8 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let caches = Arc::new(Caches::default());
     let (rollouts_sender, rollouts_queue) = queue();
     let (sets_sender, sets_queue) = queue();
-    feed::wire(&caches, &rollouts_sender, &sets_sender);
+    let (runs_sender, runs_queue) = queue();
+    feed::wire(&caches, &rollouts_sender, &sets_sender, &runs_sender);
     for mut listed in feed::start(&client, &scope, &caches, &stop) {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -67,10 +68,14 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let parallel = options.parallel;
     let rollouts_work = rollouts_queue
         .run("rollouts", parallel, metrics.clone(), stop.clone(), move |key| rollouts::reconcile(context.clone(), key));
-    let context = Arc::new(scale_down::Context { client, caches });
-    let sets_work = sets_queue
-        .run("scale-down", parallel, metrics, stop.clone(), move |key| scale_down::reconcile(context.clone(), key));
-    tokio::join!(rollouts_work, sets_work);
+    let context = Arc::new(scale_down::Context { client: client.clone(), caches: caches.clone() });
+    let sets_work = sets_queue.run("scale-down", parallel, metrics.clone(), stop.clone(), move |key| {
+        scale_down::reconcile(context.clone(), key)
+    });
+    let context = Arc::new(analysis::Context { client, caches, http: analysis::Http::new()? });
+    let runs_work = runs_queue
+        .run("analysis", parallel, metrics, stop.clone(), move |key| analysis::reconcile(context.clone(), key));
+    tokio::join!(rollouts_work, sets_work, runs_work);
     if let Some(lease) = lease {
         lease.release().await;
     }

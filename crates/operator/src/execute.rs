@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, PodTemplate, names};
 use greenlight_core::hash::Digest;
-use greenlight_core::world::{EvictionRefused, Refusal, Rollout};
+use greenlight_core::world::{AnalysisRefused, EvictionRefused, Refusal, Rollout};
 use greenlight_core::{Action, Change};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
@@ -14,6 +14,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::affinity;
+use crate::analysis::{self, KeptRun, Start};
 use crate::cache::{Cached, Key};
 use crate::error::{Doing, Error};
 use crate::events::Recorder;
@@ -22,7 +23,7 @@ use crate::views::{DeploymentView, ReplicaSetView, RolloutView, ServiceView};
 use crate::world::{Caches, Live, Memories};
 
 /// How long to wait until a refused template is tried again; a changed template is tried at once.
-const REFUSAL_PAUSE: SignedDuration = SignedDuration::from_secs(30);
+const REFUSAL_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 
 /// How long to wait until a pod is tried again that a PodDisruptionBudget protects.
 const EVICTION_PAUSE: SignedDuration = SignedDuration::from_secs(5);
@@ -77,6 +78,17 @@ impl Executor<'_> {
             }
             Action::ScaleWorkload { name, resource_version, replicas } => {
                 self.scale_workload(name, resource_version, *replicas).await
+            }
+            Action::StartAnalysis { name, kind, set, latest, stable } => {
+                let Some(wanted) = kind.spec(&self.rollout.spec) else { return Ok(()) };
+                let rollout = &self.rollout.key();
+                let start = Start { rollout, name, analysis: wanted, set, latest, stable };
+                self.start_analysis(&start).await
+            }
+            Action::StopAnalysis { name } => {
+                let run = analysis::stop(self.client, &self.rollout.key().sibling(name)).await?;
+                self.caches.runs.put(KeptRun(run));
+                Ok(())
             }
             Action::EvictPod { hash, name, uid } => self.evict(hash, name, uid).await,
             Action::Record(event) => {
@@ -155,6 +167,22 @@ impl Executor<'_> {
         let mut change = Change::default();
         change.set(names::ROLE_METADATA, serde_json::to_string(to).expect("it has only strings in it"));
         self.change(name, &view.resource_version().unwrap_or_default(), &change).await
+    }
+
+    async fn start_analysis(&self, start: &Start<'_>) -> Result<(), Error> {
+        let refused = match analysis::start(self.client, start).await? {
+            Ok(run) => {
+                tracing::info!(rollout = %self.rollout.key(), run = start.name, "started an analysis");
+                self.caches.runs.put(KeptRun(run));
+                None
+            }
+            Err(message) => {
+                let retry_at = Timestamp::now() + REFUSAL_PAUSE;
+                Some(AnalysisRefused { run: start.name.to_owned(), message, retry_at })
+            }
+        };
+        self.memories.update(&self.rollout.key(), |memory| memory.analysis_refused = refused);
+        Ok(())
     }
 
     async fn evict(&self, hash: &str, name: &str, uid: &str) -> Result<(), Error> {

@@ -14,8 +14,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::names;
 
+use crate::analysis::KeptRun;
 use crate::cache::{Cache, Cached, Key};
 use crate::queue::Sender;
 use crate::views::{DeploymentView, ReplicaSetView, RolloutView, ServiceView, workload_group};
@@ -50,7 +52,7 @@ impl Scope {
 }
 
 /// Wakes up the controllers when something changes that their decisions depend on.
-pub fn wire(caches: &Arc<Caches>, rollouts: &Sender, scale_down: &Sender) {
+pub fn wire(caches: &Arc<Caches>, rollouts: &Sender, scale_down: &Sender, analysis: &Sender) {
     let sender = rollouts.clone();
     let weak = Arc::downgrade(caches);
     caches.rollouts.listen(move |rollout| {
@@ -91,6 +93,11 @@ pub fn wire(caches: &Arc<Caches>, rollouts: &Sender, scale_down: &Sender) {
         let Some(caches) = weak.upgrade() else { return };
         caches.rollouts.group(&workload_group(&workload.key())).iter().for_each(|rollout| sender.now(rollout.key()));
     });
+    let (sender, runs) = (rollouts.clone(), analysis.clone());
+    caches.runs.listen(move |run| {
+        runs.now(run.key());
+        run.groups().into_iter().for_each(|rollout| sender.now(rollout));
+    });
     // The sets of a rollout that leaves are let go.
     let retired = scale_down.clone();
     let weak = Arc::downgrade(caches);
@@ -108,7 +115,7 @@ pub fn start(
     scope: &Scope,
     caches: &Arc<Caches>,
     stop: &CancellationToken,
-) -> [watch::Receiver<bool>; 4] {
+) -> [watch::Receiver<bool>; 5] {
     let labelled = scope.config().labels(names::HASH_LABEL);
     [
         feed(
@@ -135,6 +142,14 @@ pub fn start(
             stop,
             |caches| &caches.workloads,
             |view: DeploymentView| Some(view.keep()),
+        ),
+        feed(
+            scope.api(client.clone()),
+            scope.config(),
+            caches,
+            stop,
+            |caches| &caches.runs,
+            |run: AnalysisRun| Some(KeptRun(run)),
         ),
     ]
 }

@@ -1,6 +1,7 @@
 //! The operator: it watches, observes, carries out what `greenlight-core` plans, and publishes. It holds no decision.
 
 mod affinity;
+mod analysis;
 mod cache;
 mod client;
 mod controller;

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use greenlight_api::analysis::AnalysisRun;
 use greenlight_core::World;
-use greenlight_core::world::{EvictionRefused, Refusal, Rival, Rollout};
+use greenlight_core::world::{AnalysisRefused, EvictionRefused, Refusal, Rival, Rollout, Run};
 use jiff::Timestamp;
+use kube::ResourceExt;
 
+use crate::analysis::KeptRun;
 use crate::cache::{Cache, Cached, Key};
 use crate::on_demand::OnDemand;
 use crate::views::{KeptService, KeptWorkload, OwnedSet};
@@ -20,6 +23,8 @@ pub struct Caches {
     pub sets: Cache<OwnedSet>,
     /// All Services; grouped by the rollout whose mark they carry.
     pub services: Cache<KeptService>,
+    /// Analysis runs; grouped by rollout.
+    pub runs: Cache<KeptRun>,
     /// All Deployments, reduced to a digest and a size: which of them a rollout refers to is only known later.
     pub workloads: Cache<KeptWorkload>,
 }
@@ -31,6 +36,8 @@ pub struct Memory {
     pub published_at: Option<Timestamp>,
     /// The template that the API server refused.
     pub refused: Option<Refusal>,
+    /// The analysis that could not begin.
+    pub analysis_refused: Option<AnalysisRefused>,
     /// The eviction that the API server refused.
     pub eviction_refused: Option<EvictionRefused>,
 }
@@ -96,8 +103,21 @@ pub fn observe(caches: &Caches, memories: &Memories, on_demand: &OnDemand, key: 
         pods,
         refused: memory.refused,
         eviction_refused: memory.eviction_refused,
+        analysis_refused: memory.analysis_refused,
+        runs: caches.runs.group(key).iter().map(|run| reduce(&run.0)).collect(),
         published_at: memory.published_at,
     })
+}
+
+fn reduce(run: &AnalysisRun) -> Run {
+    let status = run.status.clone().unwrap_or_default();
+    Run {
+        name: run.name_any(),
+        phase: status.phase,
+        message: status.message,
+        completed_at: status.completed_at,
+        terminating: run.spec.terminate == Some(true),
+    }
 }
 
 fn rivals(caches: &Caches, rollout: &Rollout) -> Vec<Rival> {

@@ -18,6 +18,7 @@ pub use tools::{Tools, ensure};
 /// * `hang`: the container never starts
 /// * `image`: ImagePullBackOff
 /// * `crash`: CrashLoopBackOff
+/// * `fail`: ends with exit code 1; for Jobs
 /// * `unready`: runs, but its readiness probe fails
 pub const BEHAVIOUR: &str = "test.greenlight.dev/behaviour";
 

@@ -157,6 +157,8 @@ impl Model {
                 .map(|set| (set.hash.clone(), self.pods.get(&set.name).cloned().unwrap_or_default()))
                 .collect(),
             eviction_refused: None,
+            runs: Vec::new(),
+            analysis_refused: None,
             refused: None,
             published_at: None,
         }
@@ -371,7 +373,11 @@ impl Model {
                 self.change(name, resource_version, &change, version)?;
                 return Some(vec![name.clone()]);
             }
-            Action::Record(_) | Action::LetGo | Action::ScaleWorkload { .. } => {}
+            Action::Record(_)
+            | Action::LetGo
+            | Action::ScaleWorkload { .. }
+            | Action::StartAnalysis { .. }
+            | Action::StopAnalysis { .. } => {}
         }
         Some(Vec::new())
     }

@@ -179,7 +179,7 @@ async fn pods_carry_the_metadata_of_their_role() {
 }
 
 /// Ready endpoints of a Service's slices, counted all the time.
-async fn least_endpoints(lab: &Lab, service: &str, until: impl std::future::Future<Output = ()>) -> usize {
+async fn least_endpoints(lab: &Lab, service: &str, until: impl Future<Output = ()>) -> usize {
     use k8s_openapi::api::discovery::v1::EndpointSlice;
     let api: kube::Api<EndpointSlice> = lab.api();
     let labelled = kube::api::ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));

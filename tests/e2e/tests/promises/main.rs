@@ -1,6 +1,7 @@
 //! The promises of the design, each shown on a real API server with the real ReplicaSet, EndpointSlice and garbage
 //! collection controllers. One control plane serves all tests; each has a namespace and an operator of its own.
 
+mod analysis;
 mod beyond;
 mod budget;
 mod crash;

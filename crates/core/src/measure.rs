@@ -1,0 +1,170 @@
+//! How an analysis run goes on: which metric is to be measured when, and what its outcome is.
+
+use greenlight_api::AnalysisPhase;
+use greenlight_api::analysis::{AnalysisRunSpec, AnalysisRunStatus, Measurement, Metric, MetricResult, duration};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+const DEFAULT_RETENTION: usize = 10;
+const DEFAULT_CONSECUTIVE_ERRORS: i64 = 4;
+/// Time between an error and the next try, when the metric has no interval.
+const ERROR_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+
+/// What is to be done for a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The status as it is now.
+    pub status: AnalysisRunStatus,
+    /// Metrics to begin a measurement of, by position.
+    pub begin: Vec<usize>,
+    /// Metrics whose measurement is under way.
+    pub under_way: Vec<usize>,
+    /// When to look again.
+    pub next: Option<Timestamp>,
+}
+
+/// What comes next in a run.
+pub fn step(spec: &AnalysisRunSpec, status: &AnalysisRunStatus, now: Timestamp) -> Step {
+    let mut status = status.clone();
+    let mut step = Step { begin: Vec::new(), under_way: Vec::new(), next: None, status: status.clone() };
+    if status.phase.is_completed() {
+        return step;
+    }
+    let started_at = *status.started_at.get_or_insert(now);
+    status.phase = AnalysisPhase::Running;
+    for metric in &spec.metrics {
+        if !status.metric_results.iter().any(|result| result.name == metric.name) {
+            let dry_run = spec.dry_run.iter().any(|dry| matches(&dry.metric_name, &metric.name));
+            status.metric_results.push(MetricResult { name: metric.name.clone(), dry_run, ..MetricResult::default() });
+        }
+    }
+    let terminate = spec.terminate == Some(true);
+    for (position, metric) in spec.metrics.iter().enumerate() {
+        let Some(result) = status.metric_results.iter_mut().find(|result| result.name == metric.name) else { continue };
+        if result.phase.is_completed() {
+            continue;
+        }
+        (result.phase, result.message) = outcome(metric, result);
+        if result.phase.is_completed() {
+            continue;
+        }
+        let under_way = result.measurements.last().filter(|last| last.finished_at.is_none());
+        if terminate {
+            result.phase = AnalysisPhase::Successful;
+            result.message = "terminated".to_owned();
+        } else if under_way.is_some() {
+            step.under_way.push(position);
+        } else {
+            match due(metric, result, started_at) {
+                Ok(at) if at <= now => step.begin.push(position),
+                Ok(at) => step.next = step.next.into_iter().chain([at]).min(),
+                Err(message) => (result.phase, result.message) = (AnalysisPhase::Error, message),
+            }
+        }
+    }
+    // The first that is not good ends the run; those that are only reported do not.
+    let counted = || status.metric_results.iter().filter(|result| !result.dry_run);
+    let bad = counted().filter(|result| result.phase > AnalysisPhase::Successful).max_by_key(|result| result.phase);
+    let all_done = status.metric_results.iter().all(|result| result.phase.is_completed());
+    if let Some(bad) = bad {
+        status.message = format!("metric {}: {}", bad.name, bad.message);
+        status.phase = bad.phase;
+    } else if all_done || counted().count() > 0 && terminate {
+        status.phase = AnalysisPhase::Successful;
+    }
+    if status.phase.is_completed() {
+        status.completed_at = Some(now);
+        (step.begin, step.under_way, step.next) = (Vec::new(), Vec::new(), None);
+    }
+    step.status = status;
+    step
+}
+
+/// Notes the beginning or the end of a metric's measurement.
+pub fn record(spec: &AnalysisRunSpec, status: &mut AnalysisRunStatus, position: usize, measurement: Measurement) {
+    let metric = &spec.metrics[position];
+    let Some(result) = status.metric_results.iter_mut().find(|result| result.name == metric.name) else { return };
+    if measurement.finished_at.is_some() {
+        let count = match measurement.phase {
+            AnalysisPhase::Successful => &mut result.successful,
+            AnalysisPhase::Failed => &mut result.failed,
+            AnalysisPhase::Inconclusive => &mut result.inconclusive,
+            _ => &mut result.error,
+        };
+        *count += 1;
+        if measurement.phase == AnalysisPhase::Error {
+            result.consecutive_error += 1;
+        } else {
+            result.consecutive_error = 0;
+            result.count += 1;
+        }
+    }
+    match result.measurements.last_mut().filter(|last| last.finished_at.is_none()) {
+        Some(under_way) => *under_way = measurement,
+        None => result.measurements.push(measurement),
+    }
+    let retention = spec.measurement_retention.iter().find(|rule| matches(&rule.metric_name, &metric.name));
+    let limit = retention.map_or(DEFAULT_RETENTION, |rule| usize::try_from(rule.limit).unwrap_or(DEFAULT_RETENTION));
+    let surplus = result.measurements.len().saturating_sub(limit);
+    result.measurements.drain(..surplus);
+}
+
+fn outcome(metric: &Metric, result: &MetricResult) -> (AnalysisPhase, String) {
+    let exceeded = |count: i64, limit: i64| limit >= 0 && count > limit;
+    let last = || result.measurements.last().map(|last| last.message.clone()).filter(|message| !message.is_empty());
+    let detail = || last().map(|message| format!(": {message}")).unwrap_or_default();
+    let (failures, errors) =
+        (limit(&metric.failure_limit, 0), limit(&metric.consecutive_error_limit, DEFAULT_CONSECUTIVE_ERRORS));
+    if exceeded(result.failed, failures) {
+        let message = format!("{} bad measurements, tolerated are {failures}{}", result.failed, detail());
+        return (AnalysisPhase::Failed, message);
+    }
+    if exceeded(result.consecutive_error, errors) {
+        let message = format!("{} errors in a row, tolerated are {errors}{}", result.consecutive_error, detail());
+        return (AnalysisPhase::Error, message);
+    }
+    if exceeded(result.inconclusive, limit(&metric.inconclusive_limit, 0)) {
+        return (AnalysisPhase::Inconclusive, format!("{} measurements neither good nor bad", result.inconclusive));
+    }
+    let wanted = match &metric.count {
+        Some(_) => limit(&metric.count, 1),
+        None if metric.interval.is_some() => i64::MAX,
+        None => 1,
+    };
+    if result.count >= wanted {
+        return (AnalysisPhase::Successful, String::new());
+    }
+    (AnalysisPhase::Running, String::new())
+}
+
+fn due(metric: &Metric, result: &MetricResult, started_at: Timestamp) -> Result<Timestamp, String> {
+    let Some(last) = result.measurements.last().and_then(|last| last.finished_at) else {
+        let delay = metric.initial_delay.as_deref().map(duration).transpose()?.unwrap_or_default();
+        return Ok(started_at + delay);
+    };
+    let pause = metric.interval.as_deref().map(duration).transpose()?;
+    let error = result.measurements.last().is_some_and(|last| last.phase == AnalysisPhase::Error);
+    match pause {
+        Some(pause) => Ok(last + pause),
+        None if error => Ok(last + ERROR_PAUSE),
+        None => Ok(last),
+    }
+}
+
+fn limit(value: &Option<IntOrString>, default: i64) -> i64 {
+    match value {
+        Some(IntOrString::Int(number)) => (*number).into(),
+        Some(IntOrString::String(text)) => text.trim().parse().unwrap_or(default),
+        None => default,
+    }
+}
+
+/// A regular expression that matches the whole name; Argo's examples use `.*` and plain names, and so do we.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once(".*") {
+        Some((prefix, suffix)) => {
+            name.starts_with(prefix) && name.ends_with(suffix) && name.len() >= prefix.len() + suffix.len()
+        }
+        None => pattern == name,
+    }
+}

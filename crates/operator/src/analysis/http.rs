@@ -1,0 +1,98 @@
+//! Asking metric servers, with a bound on time and size.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use greenlight_api::analysis::{Header, WebMethod};
+use http::{Request, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use kube::Config;
+use kube::client::ConfigExt;
+
+/// An answer is not read beyond this.
+const LARGEST_ANSWER: usize = 1 << 20;
+
+type Connection = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// The way to metric servers: one that checks certificates by the system's authorities, one that does not check.
+#[derive(Clone)]
+pub struct Http {
+    secure: Connection,
+    insecure: Connection,
+}
+
+/// A question.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// How.
+    pub method: WebMethod,
+    /// Where.
+    pub url: &'a str,
+    /// Headers.
+    pub headers: &'a [Header],
+    /// Body.
+    pub body: String,
+    /// Do not check the server's certificate.
+    pub insecure: bool,
+    /// How long to wait.
+    pub timeout: Duration,
+}
+
+impl Http {
+    /// Connects when asked.
+    pub fn new() -> anyhow::Result<Http> {
+        let build = |accept_invalid_certs| -> anyhow::Result<Connection> {
+            // The TLS settings of kube's client: the system's authorities, the same cryptography.
+            let mut config = Config::new(Uri::from_static("https://localhost"));
+            config.accept_invalid_certs = accept_invalid_certs;
+            let tls = Arc::unwrap_or_clone(Arc::new(config.rustls_client_config()?));
+            let connector =
+                HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions().build();
+            Ok(Client::builder(TokioExecutor::new()).build(connector))
+        };
+        Ok(Http { secure: build(false)?, insecure: build(true)? })
+    }
+
+    /// Asks, and returns the answer's status code and body.
+    pub async fn ask(&self, question: &Question<'_>) -> Result<(u16, String), String> {
+        let method = match question.method {
+            WebMethod::Get => "GET",
+            WebMethod::Post => "POST",
+            WebMethod::Put => "PUT",
+        };
+        let mut request = Request::builder().method(method).uri(question.url);
+        request = request.header(http::header::USER_AGENT, crate::client::USER_AGENT);
+        for header in question.headers {
+            request = request.header(&header.key, &header.value);
+        }
+        let request = request.body(Full::new(Bytes::from(question.body.clone())));
+        let request = request.map_err(|error| format!("{} is not a request: {error}", question.url))?;
+        let connection = if question.insecure { &self.insecure } else { &self.secure };
+        let answer = async {
+            let response = connection.request(request).await.map_err(|error| in_full(&error))?;
+            let code = response.status().as_u16();
+            let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
+            let body = body.map_err(|error| error.to_string())?.to_bytes();
+            Ok((code, String::from_utf8_lossy(&body).into_owned()))
+        };
+        match tokio::time::timeout(question.timeout, answer).await {
+            Ok(answer) => answer.map_err(|error: String| format!("{} does not answer: {error}", question.url)),
+            Err(_) => Err(format!("{} has not answered within {} s", question.url, question.timeout.as_secs())),
+        }
+    }
+}
+
+fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,195 @@
+//! The analysis controller: takes the measurements that a run asks for. What comes next in a run is decided by
+//! `greenlight_core::measure`.
+
+mod arguments;
+mod http;
+mod job;
+mod prometheus;
+mod start;
+mod web;
+
+use std::sync::Arc;
+
+use greenlight_api::AnalysisPhase;
+use greenlight_api::analysis::{AnalysisRun, AnalysisRunStatus, Measurement, Metric};
+use greenlight_api::names::FIELD_MANAGER;
+use greenlight_core::{condition, measure};
+use jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::cache::Key;
+use crate::error::{Doing, Error};
+use crate::world::Caches;
+
+pub use start::{Start, start, stop};
+
+/// What a reconcile works with.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// What is watched.
+    pub caches: Arc<Caches>,
+    /// The way to metric servers.
+    pub http: Http,
+}
+
+/// The way to metric servers.
+pub use http::Http;
+
+/// Takes the measurements of one run that are due. Returns when to look again.
+pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
+    let Some(mut run) = context.caches.runs.get(&key).map(|run| AnalysisRun::clone(&run.0)) else { return Ok(None) };
+    let mut before = run.status.clone().unwrap_or_default();
+    let mut step = measure::step(&run.spec, &before, Timestamp::now());
+    let mut status = step.status.clone();
+    // A measurement that may not be taken twice is noted before it begins.
+    for position in &step.begin {
+        if let Some(name) = job::name(&run, *position, &status) {
+            let metadata = [(job::NAME.to_owned(), name)].into();
+            let begun = Measurement {
+                phase: AnalysisPhase::Running,
+                started_at: Some(Timestamp::now()),
+                metadata,
+                ..Measurement::default()
+            };
+            measure::record(&run.spec, &mut status, *position, begun);
+            step.under_way.push(*position);
+        }
+    }
+    if status != before {
+        run = publish(&context.client, &run, &status).await?;
+        context.caches.runs.put(KeptRun(run.clone()));
+        before = status.clone();
+    }
+    let quick = step.begin.iter().filter(|position| run.spec.metrics[**position].provider.job.is_none());
+    let mut measured = futures::future::join_all(
+        quick.map(|position| async { (*position, measure_now(&context, &run, &run.spec.metrics[*position]).await) }),
+    )
+    .await;
+    for position in step.under_way {
+        let result = status.metric_results.iter().find(|result| result.name == run.spec.metrics[position].name);
+        let Some(last) = result.and_then(|result| result.measurements.last()).cloned() else { continue };
+        let went_on = job::go_on(&context.client, &run, position, &last).await?;
+        measured.extend(went_on.map(|measurement| (position, measurement)));
+    }
+    let took_any = !measured.is_empty();
+    for (position, measurement) in measured {
+        measure::record(&run.spec, &mut status, position, measurement);
+    }
+    let after = measure::step(&run.spec, &status, Timestamp::now());
+    let mut status = after.status;
+    if !status.phase.is_completed() {
+        status.message = progress(&status);
+    }
+    if status != before {
+        let view = publish(&context.client, &run, &status).await?;
+        context.caches.runs.put(KeptRun(view));
+    }
+    if status.phase.is_completed() {
+        job::end_all(&context.client, &key, &status).await?;
+        return Ok(None);
+    }
+    let at_once = took_any && !after.begin.is_empty();
+    // A Job's end wakes nobody up: it is looked at again soon.
+    let poll = (!after.under_way.is_empty()).then(|| Timestamp::now() + job::POLL);
+    Ok([after.next, poll, at_once.then(Timestamp::now)].into_iter().flatten().min())
+}
+
+/// A run as it is kept.
+#[derive(Clone, Debug)]
+pub struct KeptRun(pub AnalysisRun);
+
+impl crate::cache::Cached for KeptRun {
+    fn key(&self) -> Key {
+        Key { namespace: self.0.namespace().unwrap_or_default(), name: self.0.name_any() }
+    }
+    fn resource_version(&self) -> &str {
+        self.0.metadata.resource_version.as_deref().unwrap_or_default()
+    }
+    /// The rollout that it is for.
+    fn groups(&self) -> Vec<Key> {
+        self.0
+            .annotations()
+            .get(greenlight_api::names::ROLLOUT)
+            .map(|name| self.key().sibling(name))
+            .into_iter()
+            .collect()
+    }
+}
+
+async fn publish(client: &Client, run: &AnalysisRun, status: &AnalysisRunStatus) -> Result<AnalysisRun, Error> {
+    let api: Api<AnalysisRun> = Api::namespaced(client.clone(), &run.namespace().unwrap_or_default());
+    // With the resourceVersion: two operators do not count the same measurement twice.
+    let mut body = run.clone();
+    body.metadata.managed_fields = None;
+    body.status = Some(status.clone());
+    let params = kube::api::PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..Default::default() };
+    api.replace_status(&run.name_any(), &params, &body)
+        .await
+        .doing(|| format!("publish AnalysisRun {}", run.name_any()))
+}
+
+/// `smoke 3 good; latency 1 good, 1 bad`.
+fn progress(status: &AnalysisRunStatus) -> String {
+    let of_metric = |result: &greenlight_api::analysis::MetricResult| {
+        let counts = [
+            (result.successful, "good"),
+            (result.failed, "bad"),
+            (result.inconclusive, "open"),
+            (result.error, "errors"),
+        ];
+        let told: Vec<String> =
+            counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+        format!("{} {}", result.name, if told.is_empty() { "not measured yet".to_owned() } else { told.join(", ") })
+    };
+    status.metric_results.iter().map(of_metric).collect::<Vec<_>>().join("; ")
+}
+
+async fn measure_now(context: &Context, run: &AnalysisRun, metric: &Metric) -> Measurement {
+    let started_at = Some(Timestamp::now());
+    let result = take(context, run, metric).await;
+    let outcome = result.and_then(|value| Ok((condition::assess(metric, &value)?, value)));
+    let finished_at = Some(Timestamp::now());
+    match outcome {
+        Ok((phase, value)) => {
+            let message = match phase {
+                AnalysisPhase::Successful => String::new(),
+                _ => format!("result was {}", shortened(&value.to_string())),
+            };
+            let value = shortened(&value.to_string());
+            Measurement { phase, message, value, started_at, finished_at, ..Measurement::default() }
+        }
+        Err(message) => {
+            let message = shortened(&message);
+            Measurement { phase: AnalysisPhase::Error, message, started_at, finished_at, ..Measurement::default() }
+        }
+    }
+}
+
+async fn take(context: &Context, run: &AnalysisRun, metric: &Metric) -> Result<Value, String> {
+    let namespace = run.namespace().unwrap_or_default();
+    let metric = arguments::with_secrets(&context.client, &namespace, &run.spec.args, metric).await?;
+    match (&metric.provider.web, &metric.provider.prometheus) {
+        (Some(web), _) => web::measure(&context.http, web).await,
+        (_, Some(prometheus)) => prometheus::measure(&context.http, prometheus).await,
+        _ => Err("the metric has no provider".to_owned()),
+    }
+}
+
+/// What is kept in a status is bounded.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 300;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// A patch of a run by the rollouts controller.
+async fn patch_run(client: &Client, key: &Key, patch: Value) -> Result<AnalysisRun, Error> {
+    let api: Api<AnalysisRun> = Api::namespaced(client.clone(), &key.namespace);
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    api.patch(&key.name, &params, &Patch::Merge(json!(patch))).await.doing(|| format!("change AnalysisRun {key}"))
+}
