@@ -48,7 +48,8 @@ pub struct Cache<T> {
 
 struct State<T> {
     objects: HashMap<Key, Entry<T>>,
-    groups: HashMap<Key, BTreeSet<Key>>,
+    /// Groups have one or two members, so a list is smaller than any set.
+    groups: HashMap<Key, Vec<Key>>,
     /// Versions of objects that are gone, so that a late answer to a write does not bring them back.
     gone: HashMap<Key, (u64, Instant)>,
 }
@@ -92,7 +93,11 @@ impl<T: Cached> Cache<T> {
             }
             let before = state.take(&key);
             for group in object.groups() {
-                state.groups.entry(group).or_default().insert(key.clone());
+                let members = state.groups.entry(group).or_default();
+                if !members.contains(&key) {
+                    members.reserve_exact(1);
+                    members.push(key.clone());
+                }
             }
             state.objects.insert(key, Entry { object: object.clone(), put_at: Instant::now() });
             before
@@ -157,7 +162,7 @@ impl<T: Cached> State<T> {
         let entry = self.objects.remove(key)?;
         for group in entry.object.groups() {
             if let Some(members) = self.groups.get_mut(&group) {
-                members.remove(key);
+                members.retain(|member| member != key);
                 if members.is_empty() {
                     self.groups.remove(&group);
                 }
