@@ -1,11 +1,15 @@
 //! `kubectl greenlight`: see and drive blue-green rollouts.
 
 mod act;
+mod convert;
 mod exit;
 mod facts;
+mod lint;
+mod manifests;
 mod options;
 mod read;
 mod render;
+mod schema;
 mod session;
 
 use std::process::ExitCode;
@@ -38,6 +42,8 @@ async fn run(options: Options) -> Result<Exit> {
             clap_complete::generate(*shell, &mut Options::command(), "kubectl-greenlight", &mut std::io::stdout());
             return Ok(Exit::Done);
         }
+        Command::Lint { files, strict } => return lint::run(files, *strict),
+        Command::Convert { files } => return convert::run(files),
         _ => {}
     }
     let session = &Session::open(&options.cluster).await?;
@@ -66,6 +72,8 @@ async fn run(options: Options) -> Result<Exit> {
         Command::Pause { name } => act::set_paused(session, &name, true).await,
         Command::Resume { name } => act::set_paused(session, &name, false).await,
         Command::Set { what: SetWhat::Image { name, images } } => act::set_image(session, &name, &images).await,
-        Command::Version | Command::Completion { .. } => Ok(Exit::Done),
+        Command::Version | Command::Completion { .. } | Command::Lint { .. } | Command::Convert { .. } => {
+            Ok(Exit::Done)
+        }
     }
 }

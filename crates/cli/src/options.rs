@@ -129,6 +129,21 @@ pub enum Command {
         #[command(subcommand)]
         what: SetWhat,
     },
+    /// Check manifests offline: what the API server would refuse, and what would go wrong later
+    Lint {
+        /// Files, folders, or - for standard input; give all that belong together
+        #[arg(required = true)]
+        files: Vec<std::path::PathBuf>,
+        /// Warnings count as errors
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Turn Argo Rollouts, or Deployments with their Services, into rollouts of ours
+    Convert {
+        /// Files, folders, or - for standard input; give all that belong together
+        #[arg(required = true)]
+        files: Vec<std::path::PathBuf>,
+    },
     /// Print the version
     Version,
     /// Print the completion script of a shell

@@ -1,0 +1,159 @@
+//! Manifests as they stand in files: text, so that comments and order survive and a line can be named, and value.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// One YAML document of a file.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// The file, `-` for standard input.
+    pub file: PathBuf,
+    /// Its first line's number in the file, counted from 1.
+    pub first_line: usize,
+    /// Its text.
+    pub text: String,
+    /// Its value.
+    pub value: Value,
+}
+
+impl Manifest {
+    /// `kind`.
+    pub fn kind(&self) -> &str {
+        self.value["kind"].as_str().unwrap_or_default()
+    }
+
+    /// `apiVersion`.
+    pub fn api_version(&self) -> &str {
+        self.value["apiVersion"].as_str().unwrap_or_default()
+    }
+
+    /// `metadata.name`.
+    pub fn name(&self) -> &str {
+        self.value["metadata"]["name"].as_str().unwrap_or_default()
+    }
+
+    /// `metadata.namespace`.
+    pub fn namespace(&self) -> &str {
+        self.value["metadata"]["namespace"].as_str().unwrap_or_default()
+    }
+
+    /// The number of the line in the file where this field stands, or the nearest one above it.
+    pub fn line_of(&self, path: &[&str]) -> usize {
+        let lines: Vec<&str> = self.text.lines().collect();
+        self.first_line + find_block(&lines, path).map_or(0, |block| block.0)
+    }
+}
+
+/// Reads the documents of these files; a folder means the YAML and JSON files in it.
+pub fn read(paths: &[PathBuf]) -> Result<Vec<Manifest>> {
+    let mut manifests = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let mut entries: Vec<PathBuf> = std::fs::read_dir(path)?.flatten().map(|entry| entry.path()).collect();
+            entries.sort();
+            let is_manifest = |path: &PathBuf| {
+                let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+                ["yaml", "yml", "json"].contains(&extension)
+            };
+            for file in entries.iter().filter(|path| path.is_file() && is_manifest(path)) {
+                manifests.extend(documents(file, &read_file(file)?)?);
+            }
+        } else {
+            manifests.extend(documents(path, &read_file(path)?)?);
+        }
+    }
+    if manifests.is_empty() {
+        bail!("no manifest in {}", paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "));
+    }
+    Ok(manifests)
+}
+
+fn read_file(path: &Path) -> Result<String> {
+    if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text)?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The documents of a text.
+pub fn documents(file: &Path, text: &str) -> Result<Vec<Manifest>> {
+    let mut documents = vec![(1, String::new())];
+    for (number, line) in text.lines().enumerate() {
+        if line == "---" || line.starts_with("--- ") {
+            documents.push((number + 2, String::new()));
+        } else if let Some((_, text)) = documents.last_mut() {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    let mut manifests = Vec::new();
+    for (first_line, text) in documents {
+        let value: Value = serde_saphyr::from_str(&text)
+            .with_context(|| format!("{}:{first_line}: this is not YAML", file.display()))?;
+        if !value.is_null() {
+            manifests.push(Manifest { file: file.to_owned(), first_line, text, value });
+        }
+    }
+    Ok(manifests)
+}
+
+/// The lines of a field in block style, from its key to its last line; of the nearest parent that is there, if it is not.
+pub fn find_block(lines: &[&str], path: &[&str]) -> Option<(usize, usize)> {
+    let tokens = tokens(lines);
+    let (mut from, mut to) = (0, tokens.len());
+    let mut found = None;
+    for part in path {
+        let index = part.parse::<usize>().ok().filter(|_| tokens[from..to].first().is_some_and(|t| t.key.is_none()));
+        let is_kind = |token: &&Token| token.key.is_none() == index.is_some();
+        let column = tokens[from..to].iter().filter(is_kind).map(|token| token.column).min()?;
+        let mut siblings = (from..to).filter(|n| is_kind(&&tokens[*n]) && tokens[*n].column == column);
+        let start = match index {
+            Some(index) => siblings.nth(index),
+            None => siblings.find(|n| tokens[*n].key == Some(*part)),
+        };
+        let Some(start) = start else { return found };
+        let token = &tokens[start];
+        // It ends where something stands that is not deeper; the items of a list may stand as deep as its key.
+        let ends = |n: &usize| {
+            let next = &tokens[*n];
+            next.column < token.column
+                || next.column == token.column && !(next.key.is_none() && token.key.is_some())
+        };
+        let end = (start + 1..to).find(ends).unwrap_or(to);
+        let last_line = tokens.get(end).map_or(lines.len(), |next| next.line);
+        found = Some((token.line, last_line));
+        (from, to) = (start + 1, end);
+    }
+    found
+}
+
+/// A key, or the dash of a list's item.
+struct Token<'a> {
+    line: usize,
+    column: usize,
+    key: Option<&'a str>,
+}
+
+fn tokens<'a>(lines: &[&'a str]) -> Vec<Token<'a>> {
+    let mut tokens = Vec::new();
+    for (line, text) in lines.iter().enumerate() {
+        let mut rest = text.trim_start();
+        if rest.starts_with('#') {
+            continue;
+        }
+        while let Some(item) = rest.strip_prefix("- ").or_else(|| (rest == "-").then_some("")) {
+            tokens.push(Token { line, column: text.len() - rest.len(), key: None });
+            rest = item.trim_start();
+        }
+        if let Some((key, _)) = rest.split_once(':') {
+            let key = key.trim().trim_matches(['"', '\'']);
+            tokens.push(Token { line, column: text.len() - rest.len(), key: Some(key) });
+        }
+    }
+    tokens
+}

@@ -1,0 +1,127 @@
+//! What the API server would say to a manifest of ours: the CRD's schema and its rules, offline.
+
+use std::sync::Arc;
+
+use cel::{Context, Env, Value as Cel};
+use serde_json::Value;
+
+/// Something that the API server would refuse.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Violation {
+    /// The field, from the root.
+    pub path: Vec<String>,
+    /// What is wrong.
+    pub message: String,
+    /// The schema does not know the field.
+    pub unknown: bool,
+}
+
+/// The schema of a kind of ours.
+pub fn of_kind(kind: &str) -> Option<Value> {
+    let crd = greenlight_api::crds().into_iter().find(|crd| crd.spec.names.kind == kind)?;
+    let schema = crd.spec.versions.into_iter().next()?.schema?.open_api_v3_schema?;
+    serde_json::to_value(schema).ok()
+}
+
+/// Everything that is wrong with this object. `metadata`, `apiVersion` and `kind` are not looked at.
+pub fn check(schema: &Value, object: &Value) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (key, value) in object.as_object().into_iter().flatten() {
+        match &schema["properties"][key] {
+            _ if ["apiVersion", "kind", "metadata", "status"].contains(&key.as_str()) => {}
+            Value::Null => found.push(unknown(vec![key.clone()], key)),
+            of_key => walk(of_key, value, &mut vec![key.clone()], &mut found),
+        }
+    }
+    if schema["properties"].get("spec").is_some() && object.get("spec").is_none() {
+        found.push(Violation { path: vec![], message: "spec is missing: add it".into(), unknown: false });
+    }
+    found
+}
+
+fn unknown(path: Vec<String>, key: &str) -> Violation {
+    Violation { path, message: format!("there is no field {key}: correct it or take it out"), unknown: true }
+}
+
+fn walk(schema: &Value, value: &Value, path: &mut Vec<String>, found: &mut Vec<Violation>) {
+    let mut say = |message: String| found.push(Violation { path: path.clone(), message, unknown: false });
+    if value.is_null() {
+        return;
+    }
+    let int_or_string = schema["x-kubernetes-int-or-string"] == true;
+    let fits = match schema["type"].as_str() {
+        _ if int_or_string => value.is_string() || value.is_i64(),
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("integer") => value.is_i64() || value.is_u64(),
+        Some("number") => value.is_number(),
+        Some("boolean") => value.is_boolean(),
+        _ => true,
+    };
+    if !fits {
+        let wanted =
+            if int_or_string { "an integer or a string" } else { schema["type"].as_str().unwrap_or("another type") };
+        return say(format!("write {wanted} in the place of {value}"));
+    }
+    if let Some(allowed) = schema["enum"].as_array().filter(|allowed| !allowed.contains(value)) {
+        let allowed: Vec<String> = allowed.iter().map(Value::to_string).collect();
+        say(format!("{value} is not one of {}", allowed.join(", ")));
+    }
+    if let (Some(number), Some(least)) = (value.as_f64(), schema["minimum"].as_f64())
+        && number < least
+    {
+        say(format!("{value} is less than {least}"));
+    }
+    if let (Some(number), Some(most)) = (value.as_f64(), schema["maximum"].as_f64())
+        && number > most
+    {
+        say(format!("{value} is more than {most}"));
+    }
+    if let (Some(text), Some(least)) = (value.as_str(), schema["minLength"].as_u64())
+        && (text.len() as u64) < least
+    {
+        say("it must not be empty".to_owned());
+    }
+    for key in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if value.get(key).is_none_or(Value::is_null) {
+            say(format!("{key} is missing: add it"));
+        }
+    }
+    for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+        let text = rule["rule"].as_str().unwrap_or_default();
+        // Rules about a change need the object before.
+        if !text.contains("oldSelf") && holds(text, value) == Some(false) {
+            say(rule["message"].as_str().unwrap_or(text).to_owned());
+        }
+    }
+    let preserves = schema["x-kubernetes-preserve-unknown-fields"] == true;
+    for (key, inner) in value.as_object().into_iter().flatten() {
+        path.push(key.clone());
+        let of_key =
+            schema["properties"].get(key).or_else(|| schema.get("additionalProperties").filter(|s| s.is_object()));
+        match of_key {
+            Some(of_key) => walk(of_key, inner, path, found),
+            None if preserves || schema.get("properties").is_none() => {}
+            None => found.push(unknown(path.clone(), key)),
+        }
+        path.pop();
+    }
+    for (number, inner) in value.as_array().into_iter().flatten().enumerate() {
+        path.push(number.to_string());
+        walk(&schema["items"], inner, path, found);
+        path.pop();
+    }
+}
+
+/// Whether a rule holds; `None` if it cannot be told here.
+fn holds(rule: &str, value: &Value) -> Option<bool> {
+    let env = Arc::new(Env::stdlib());
+    let program = env.compile(rule).ok()?;
+    let mut context = Context::default();
+    context.add_variable_from_value("self", cel::to_value(value).ok()?);
+    match program.execute(&context) {
+        Ok(Cel::Bool(holds)) => Some(holds),
+        _ => None,
+    }
+}
