@@ -11,6 +11,8 @@ use crate::exit::Exit;
 use crate::manifests::{self, Manifest, find_block};
 use crate::schema;
 
+const API_VERSION: &str = "greenlight.dev/v1alpha1";
+
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct Converted {
@@ -42,11 +44,18 @@ pub fn convert(manifests: &[Manifest]) -> Converted {
         };
         match (ours, manifest.kind()) {
             (Some(kind), _) => from_argo(manifest, kind, &mut converted),
-            (None, "Deployment") => from_deployment(manifest, manifests, &mut converted),
+            (None, "Deployment") if !is_referred_to(manifest, manifests) => {
+                from_deployment(manifest, manifests, &mut converted)
+            }
             _ => converted.documents.push(manifest.text.clone()),
         }
     }
     converted
+}
+
+/// A rollout takes its template from this Deployment, which therefore stays one.
+fn is_referred_to(deployment: &Manifest, all: &[Manifest]) -> bool {
+    all.iter().any(|other| other.value["spec"]["workloadRef"]["name"] == deployment.name())
 }
 
 fn from_argo(manifest: &Manifest, kind: &str, converted: &mut Converted) {
@@ -60,15 +69,22 @@ fn from_argo(manifest: &Manifest, kind: &str, converted: &mut Converted) {
         converted.documents.push(manifest.text.clone());
         return;
     }
-    let text = set_line(&manifest.text, "apiVersion", "greenlight.dev/v1alpha1");
+    let text = set_line(&manifest.text, "apiVersion", API_VERSION);
     let text = set_line(&text, "kind", kind);
-    finish(manifest, kind, text, converted);
+    finish(manifest, kind, text, manifest.value.clone(), converted);
 }
 
-/// What our schema does not know becomes a comment; what it refuses is named.
-fn finish(manifest: &Manifest, kind: &str, mut text: String, converted: &mut Converted) {
+/// `wanted` is what the text should say. What our schema does not know becomes a comment; what it refuses is named.
+fn finish(manifest: &Manifest, kind: &str, mut text: String, mut wanted: Value, converted: &mut Converted) {
     let Some(schema) = schema::of_kind(kind) else { return };
     let mut value: Value = serde_saphyr::from_str(&text).unwrap_or_default();
+    wanted["apiVersion"] = API_VERSION.into();
+    wanted["kind"] = kind.into();
+    if value["kind"] != kind || value["spec"]["strategy"] != wanted["spec"]["strategy"] {
+        // Not in block style, so the lines were not found.
+        value = wanted;
+        text = serde_saphyr::to_string(&value).unwrap_or_default();
+    }
     for violation in schema::check(&schema, &value) {
         let path: Vec<&str> = violation.path.iter().map(String::as_str).collect();
         if !violation.unknown {
@@ -133,7 +149,7 @@ fn from_deployment(manifest: &Manifest, all: &[Manifest], converted: &mut Conver
             "no Service among the files selects its pods: nothing is switched, a promotion is availability alone",
         );
     }
-    let mut text = set_line(&manifest.text, "apiVersion", "greenlight.dev/v1alpha1");
+    let mut text = set_line(&manifest.text, "apiVersion", API_VERSION);
     text = set_line(&text, "kind", "BlueGreenRollout");
     if manifest.value["spec"].get("strategy").is_some() {
         text = comment_out(&text, &["spec", "strategy"]).unwrap_or(text);
@@ -149,7 +165,9 @@ fn from_deployment(manifest: &Manifest, all: &[Manifest], converted: &mut Conver
             with_strategy.push_str(&indented);
         }
     }
-    finish(manifest, "BlueGreenRollout", with_strategy, converted);
+    let mut wanted = manifest.value.clone();
+    wanted["spec"]["strategy"] = json!({"blueGreen": blue_green});
+    finish(manifest, "BlueGreenRollout", with_strategy, wanted, converted);
 }
 
 fn note(converted: &mut Converted, manifest: &Manifest, path: &[&str], what: &str) {

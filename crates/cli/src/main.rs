@@ -2,6 +2,7 @@
 
 mod act;
 mod convert;
+mod doctor;
 mod exit;
 mod facts;
 mod lint;
@@ -69,6 +70,7 @@ async fn run(options: Options) -> Result<Exit> {
             };
             act::request(session, &name, Verb::Rollback, None, to, wait).await
         }
+        Command::Doctor { name, output } => doctor::run(session, &name, output.output).await,
         Command::Pause { name } => act::set_paused(session, &name, true).await,
         Command::Resume { name } => act::set_paused(session, &name, false).await,
         Command::Set { what: SetWhat::Image { name, images } } => act::set_image(session, &name, &images).await,

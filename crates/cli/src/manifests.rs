@@ -121,8 +121,7 @@ pub fn find_block(lines: &[&str], path: &[&str]) -> Option<(usize, usize)> {
         // It ends where something stands that is not deeper; the items of a list may stand as deep as its key.
         let ends = |n: &usize| {
             let next = &tokens[*n];
-            next.column < token.column
-                || next.column == token.column && !(next.key.is_none() && token.key.is_some())
+            next.column < token.column || next.column == token.column && !(next.key.is_none() && token.key.is_some())
         };
         let end = (start + 1..to).find(ends).unwrap_or(to);
         let last_line = tokens.get(end).map_or(lines.len(), |next| next.line);

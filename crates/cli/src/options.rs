@@ -114,6 +114,13 @@ pub enum Command {
         #[command(flatten)]
         wait: Wait,
     },
+    /// Find out what is wrong with a rollout, why, and what mends it
+    Doctor {
+        /// The rollout
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Hold back every promotion
     Pause {
         /// The rollout

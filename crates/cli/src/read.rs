@@ -195,7 +195,8 @@ pub async fn status(session: &Session, name: &str, timeout: Duration, format: Op
     }
 }
 
-fn print_facts(facts: &impl Serialize, format: Format) -> Result<()> {
+/// Prints anything for machines.
+pub fn print_facts(facts: &impl Serialize, format: Format) -> Result<()> {
     match format {
         Format::Json => println!("{}", serde_json::to_string_pretty(facts)?),
         // By way of JSON values, so that both formats have the same keys.

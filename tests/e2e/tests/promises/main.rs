@@ -4,8 +4,10 @@
 mod analysis;
 mod beyond;
 mod budget;
+mod convert;
 mod crash;
 mod deletion;
+mod doctor;
 mod mistakes;
 mod operator;
 mod plugin;
