@@ -8,6 +8,7 @@ mod facts;
 mod lint;
 mod manifests;
 mod options;
+mod plan;
 mod read;
 mod render;
 mod schema;
@@ -71,6 +72,7 @@ async fn run(options: Options) -> Result<Exit> {
             act::request(session, &name, Verb::Rollback, None, to, wait).await
         }
         Command::Doctor { name, output } => doctor::run(session, &name, output.output).await,
+        Command::Plan { files } => plan::run(session, &files).await,
         Command::Pause { name } => act::set_paused(session, &name, true).await,
         Command::Resume { name } => act::set_paused(session, &name, false).await,
         Command::Set { what: SetWhat::Image { name, images } } => act::set_image(session, &name, &images).await,

@@ -114,6 +114,12 @@ pub enum Command {
         #[command(flatten)]
         wait: Wait,
     },
+    /// Say step by step what applying a manifest will do, and what it takes; nothing is changed
+    Plan {
+        /// The manifest of one rollout, alone or among others
+        #[arg(short = 'f', long = "file", required = true)]
+        files: Vec<std::path::PathBuf>,
+    },
     /// Find out what is wrong with a rollout, why, and what mends it
     Doctor {
         /// The rollout

@@ -10,6 +10,7 @@ mod deletion;
 mod doctor;
 mod mistakes;
 mod operator;
+mod plan;
 mod plugin;
 mod pods;
 mod release;

@@ -1,0 +1,44 @@
+//! `plan` says what applying a manifest will do, and then applying it does that.
+
+use greenlight_e2e::{Lab, cluster, rollout};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_what_then_happens_and_changes_nothing_itself() {
+    let lab = Lab::new("plan").await;
+    let settings = json!({"replicas": 3, "strategy": {"blueGreen": {"previewReplicaCount": 1}}});
+    let before = lab.deploy(settings.clone()).await;
+    let mut manifest = rollout(settings);
+    let container = &mut manifest["spec"]["template"]["spec"]["containers"][0];
+    container["image"] = "web:v2".into();
+    container["resources"] = json!({"requests": {"cpu": "500m", "memory": "1Gi"}});
+    let file = cluster().dir().join("plan.json");
+    std::fs::write(&file, manifest.to_string()).expect("written");
+    let plan = |auto: bool| {
+        let mut manifest = manifest.clone();
+        manifest["spec"]["strategy"]["blueGreen"]["autoPromotionEnabled"] = auto.into();
+        std::fs::write(&file, manifest.to_string()).expect("written");
+        lab.greenlight(&["plan", "-f", &file.display().to_string()]).expect("planned")
+    };
+    let by_hand = plan(false);
+    assert!(by_hand.contains("(web:v2) with 1 pods"), "{by_hand}");
+    assert!(by_hand.contains("waits for promotion"), "{by_hand}");
+    assert!(by_hand.contains("3 now, 4 at the peak, 4 in the end"), "{by_hand}");
+    let by_itself = plan(true);
+    for step in ["from 1 to 3", "point Service web-active at", "for 5 s more", "from 3 to 0"] {
+        assert!(by_itself.contains(step), "{step:?} is missing in\n{by_itself}");
+    }
+    assert!(by_itself.contains("3 now, 6 at the peak, 3 in the end"), "{by_itself}");
+    assert!(by_itself.contains("At the peak they request 3.00 CPU and 6.00 GiB"), "{by_itself}");
+    let now = lab.now().await;
+    assert_eq!((now.sets.len(), now.pods.len()), (before.sets.len(), before.pods.len()), "nothing was changed");
+    // And now for real.
+    cluster().kubectl(&["apply", "-n", "plan", "-f", &file.display().to_string()]).expect("applied");
+    let after = lab.until("released", |now| now.phase() == "Healthy" && now.image_of("web-active") == "web:v2").await;
+    let hash = after.hash_of_image("web:v2").expect("a set");
+    assert!(by_itself.contains(&hash), "it named the revision before it was there");
+    manifest["spec"]["replicas"] = (-1).into();
+    std::fs::write(&file, manifest.to_string()).expect("written");
+    let (_, refused) = lab.greenlight(&["plan", "-f", &file.display().to_string()]).expect_err("refused");
+    assert!(refused.contains("would refuse") && refused.contains("spec.replicas"), "{refused}");
+}
