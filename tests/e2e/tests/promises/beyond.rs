@@ -5,6 +5,7 @@ use std::time::Duration;
 use greenlight_api::names;
 use greenlight_e2e::{Lab, Snapshot, Witness, rollout};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -178,20 +179,24 @@ async fn pods_carry_the_metadata_of_their_role() {
     assert!(uids.is_superset(&after.pod_uids_of_image("web:v1")));
 }
 
-/// Ready endpoints of a Service's slices, counted all the time.
-async fn least_endpoints(lab: &Lab, service: &str, until: impl Future<Output = ()>) -> usize {
-    use k8s_openapi::api::discovery::v1::EndpointSlice;
+/// Ready endpoints of a Service's slices.
+async fn endpoints(lab: &Lab, service: &str) -> usize {
     let api: kube::Api<EndpointSlice> = lab.api();
     let labelled = kube::api::ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
+    let slices = api.list(&labelled).await.expect("slices").items;
+    let ready = |slice: &EndpointSlice| {
+        let endpoints = slice.endpoints.iter().flatten();
+        endpoints.filter(|e| e.conditions.as_ref().is_some_and(|c| c.ready != Some(false))).count()
+    };
+    slices.iter().map(ready).sum()
+}
+
+/// The least number of ready endpoints that was seen meanwhile.
+async fn least_endpoints(lab: &Lab, service: &str, until: impl Future<Output = ()>) -> usize {
     let mut until = std::pin::pin!(until);
     let mut least = usize::MAX;
     loop {
-        let slices = api.list(&labelled).await.expect("slices").items;
-        let ready = |slice: &EndpointSlice| {
-            let endpoints = slice.endpoints.iter().flatten();
-            endpoints.filter(|e| e.conditions.as_ref().is_some_and(|c| c.ready != Some(false))).count()
-        };
-        least = least.min(slices.iter().map(ready).sum());
+        least = least.min(endpoints(lab, service).await);
         tokio::select! {
             () = &mut until => return least,
             () = tokio::time::sleep(Duration::from_millis(20)) => {}
@@ -213,6 +218,9 @@ async fn running_deployment(lab: &Lab) {
     });
     lab.apply(&deployment).expect("applied");
     lab.until("running", |now| now.ready_pods_of_image("web:v1").len() == 2).await;
+    while endpoints(lab, "web-active").await < 2 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 fn deployment_replicas(lab: &Lab) -> String {

@@ -2,6 +2,7 @@
 //! collection controllers. One control plane serves all tests; each has a namespace and an operator of its own.
 
 mod analysis;
+mod argo_suite;
 mod beyond;
 mod budget;
 mod convert;

@@ -165,7 +165,17 @@ async fn typos_and_numbers_out_of_range_are_refused() {
     refused(json!({"template": {"spec": {"contaners": []}}}), "unknown field \"spec.template.spec.contaners\"");
     refused(json!({"replicas": -1}), "spec.replicas");
     refused(json!({"strategy": {"blueGreen": {"previewReplicaCount": 0}}}), "previewReplicaCount");
-    refused(json!({"strategy": {"blueGreen": {"activeService": null}}}), "activeService");
+    let blue_green = |settings: Value| json!({"strategy": {"blueGreen": settings}});
+    refused(blue_green(json!({"activeService": null, "additionalActiveServices": ["web-b"]})), "needs activeService");
+    refused(blue_green(json!({"additionalActiveServices": ["web-preview"]})), "name each Service once");
+    refused(blue_green(json!({"previewService": null, "previewServiceIdle": "None"})), "add previewService");
+    refused(blue_green(json!({"previewServiceIdle": "Maybe"})), "previewServiceIdle");
+    refused(blue_green(json!({"antiAffinity": {}})), "exactly one of");
+    refused(blue_green(json!({"activeMetadata": {"labels": {"app": "x"}}})), "must not have labels of the template");
+    refused(json!({"template": null}), "write either template or workloadRef");
+    let workload = |kind: &str| json!({"apiVersion": "apps/v1", "kind": kind, "name": "web"});
+    refused(json!({"workloadRef": workload("Deployment")}), "write either template or workloadRef");
+    refused(json!({"template": null, "workloadRef": workload("StatefulSet")}), "takes a Deployment of apps/v1");
     // What looks wrong and is not: a null creationTimestamp, as Go clients write it, and numbers as quantities.
     lab.apply(&rollout(json!({"template": {
         "metadata": {"annotations": {"a": "b"}},

@@ -1,0 +1,123 @@
+//! How an analysis run goes on, whatever is measured and however often the operator dies.
+
+use greenlight_api::AnalysisPhase;
+use greenlight_api::analysis::{AnalysisRunSpec, AnalysisRunStatus, DryRun, Measurement, Metric};
+use greenlight_core::measure::{record, step};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use proptest::prelude::*;
+
+fn metric(name: &str, count: i32, failures: i32, errors: i32) -> Metric {
+    Metric {
+        name: name.into(),
+        interval: Some("5s".into()),
+        count: Some(IntOrString::Int(count)),
+        failure_limit: Some(IntOrString::Int(failures)),
+        consecutive_error_limit: Some(IntOrString::Int(errors)),
+        ..Metric::default()
+    }
+}
+
+fn outcome(number: u8) -> AnalysisPhase {
+    [AnalysisPhase::Successful, AnalysisPhase::Failed, AnalysisPhase::Error, AnalysisPhase::Inconclusive]
+        [usize::from(number % 4)]
+}
+
+/// Runs to the end with these outcomes; `dies` says before which notes the operator dies: the measurement is not counted.
+fn run(spec: &AnalysisRunSpec, outcomes: &[u8], dies: &[bool]) -> (AnalysisRunStatus, Vec<AnalysisPhase>) {
+    let mut status = AnalysisRunStatus::default();
+    let mut now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+    let (mut outcomes, mut dies) = (outcomes.iter().cycle(), dies.iter().cycle());
+    let mut counted = Vec::new();
+    for _ in 0..500 {
+        let next = step(spec, &status, now);
+        status = next.status;
+        if status.phase.is_completed() {
+            break;
+        }
+        for position in &next.begin {
+            if *dies.next().expect("a cycle") {
+                continue;
+            }
+            let phase = outcome(*outcomes.next().expect("a cycle"));
+            let measurement = Measurement { phase, finished_at: Some(now), ..Measurement::default() };
+            record(spec, &mut status, *position, measurement);
+            counted.push(phase);
+        }
+        now = next.next.unwrap_or(now).max(now) + SignedDuration::from_millis(10);
+    }
+    (status, counted)
+}
+
+proptest! {
+    /// A run comes to an end, its counts are those of the measurements, and its outcome is what its limits say.
+    #[test]
+    fn a_run_ends_as_its_limits_say(
+        count in 1..6i32, failures in 0..3i32, errors in 0..3i32,
+        outcomes in prop::collection::vec(0..4u8, 1..12),
+        dies in prop::collection::vec(prop::bool::weighted(0.2), 1..8),
+    ) {
+        prop_assume!(!dies.iter().all(|dies| *dies));
+        let spec = AnalysisRunSpec { metrics: vec![metric("m", count, failures, errors)], ..Default::default() };
+        let (status, counted) = run(&spec, &outcomes, &dies);
+        let number = |phase| i64::try_from(counted.iter().filter(|counted| **counted == phase).count()).expect("few");
+        let result = &status.metric_results[0];
+        prop_assert_eq!(result.successful, number(AnalysisPhase::Successful));
+        prop_assert_eq!(result.failed, number(AnalysisPhase::Failed));
+        prop_assert_eq!(result.error, number(AnalysisPhase::Error));
+        match status.phase {
+            AnalysisPhase::Successful => {
+                prop_assert_eq!(result.count, i64::from(count));
+                prop_assert!(result.failed <= i64::from(failures));
+            }
+            AnalysisPhase::Failed => prop_assert_eq!(result.failed, i64::from(failures) + 1),
+            AnalysisPhase::Error => prop_assert_eq!(result.consecutive_error, i64::from(errors) + 1),
+            AnalysisPhase::Inconclusive => prop_assert_eq!(result.inconclusive, 1),
+            other => prop_assert!(false, "it never ends: {other:?}"),
+        }
+        prop_assert!(result.measurements.len() <= 10);
+        // What is over stays as it is.
+        let later = status.completed_at.expect("over") + SignedDuration::from_hours(1);
+        let again = step(&spec, &status, later);
+        prop_assert_eq!(again.status, status);
+        prop_assert!(again.begin.is_empty());
+    }
+}
+
+#[test]
+fn a_dry_run_is_only_reported() {
+    let spec = AnalysisRunSpec {
+        metrics: vec![metric("good", 1, 0, 0), metric("maybe-bad", 1, 0, 0)],
+        dry_run: vec![DryRun { metric_name: "maybe.*".into() }],
+        ..Default::default()
+    };
+    let (status, _) = run(&spec, &[0, 1], &[false]);
+    assert_eq!(status.phase, AnalysisPhase::Successful);
+    assert_eq!(status.metric_results[1].phase, AnalysisPhase::Failed);
+    assert!(status.metric_results[1].dry_run);
+}
+
+#[test]
+fn a_run_that_is_asked_to_stop_stops() {
+    let mut spec = AnalysisRunSpec { metrics: vec![metric("m", 5, 0, 0)], ..Default::default() };
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+    let begun = step(&spec, &AnalysisRunStatus::default(), now).status;
+    spec.terminate = Some(true);
+    let stopped = step(&spec, &begun, now);
+    assert_eq!((stopped.status.phase, stopped.begin.len()), (AnalysisPhase::Successful, 0));
+}
+
+#[test]
+fn the_first_measurement_waits_for_its_delay_and_the_next_for_the_interval() {
+    let delayed = Metric { initial_delay: Some("1m".into()), ..metric("m", 2, 0, 0) };
+    let spec = AnalysisRunSpec { metrics: vec![delayed], ..Default::default() };
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+    let first = step(&spec, &AnalysisRunStatus::default(), now);
+    assert_eq!((first.begin.len(), first.next), (0, Some(now + SignedDuration::from_secs(60))));
+    let later = now + SignedDuration::from_secs(61);
+    let mut second = step(&spec, &first.status, later);
+    assert_eq!(second.begin, [0]);
+    let measured = Measurement { phase: AnalysisPhase::Successful, finished_at: Some(later), ..Measurement::default() };
+    record(&spec, &mut second.status, 0, measured);
+    assert_eq!(step(&spec, &second.status, later).next, Some(later + SignedDuration::from_secs(5)));
+}
