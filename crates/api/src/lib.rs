@@ -13,7 +13,7 @@ pub use analysis::{AnalysisPhase, RolloutAnalysis};
 pub use request::{Request, Verb};
 pub use rollout::{
     AntiAffinity, AutoRollback, BlueGreen, BlueGreenRollout, BlueGreenRolloutSpec, PodMetadata, PreviewServiceIdle,
-    RollbackWindow, Strategy, WorkloadRef, WorkloadScaleDown,
+    RollbackWindow, Strategy, SwitchMode, WorkloadRef, WorkloadScaleDown,
 };
 pub use status::{BlueGreenRolloutStatus, ObservedRequest, Phase, Progress, Rejection, Switch};
 pub use template::PodTemplate;

@@ -61,6 +61,13 @@ pub const UNAVAILABLE_SINCE: &str = "greenlight.dev/unavailable-since";
 /// On a ReplicaSet: the labels and annotations that its pods carry only for their role; a JSON [`crate::PodMetadata`].
 pub const ROLE_METADATA: &str = "greenlight.dev/role-metadata";
 
+/// Label, on pods and for a time on Service selectors: these pods serve, or are about to. With `switchMode: Overlap` the active
+/// Services select it, in the place of a hash, while both revisions serve.
+pub const SERVING_LABEL: &str = "greenlight.dev/serving";
+
+/// On the active ReplicaSet: when its overlap with the one before was over (RFC 3339).
+pub const OVERLAPPED_AT: &str = "greenlight.dev/overlapped-at";
+
 /// What a Service selects in the place of a hash when it is to select nothing.
 pub const NO_HASH: &str = "none";
 

@@ -149,6 +149,7 @@ pub struct Strategy {
     validation = Rule::new("!has(self.previewService) || !has(self.activeService) || self.previewService != self.activeService").message("previewService must be another Service than activeService, or previewService left out"),
     validation = Rule::new("!has(self.additionalActiveServices) || size(self.additionalActiveServices) == 0 || has(self.activeService)").message("additionalActiveServices needs activeService: name the first Service there"),
     validation = Rule::new("!has(self.additionalActiveServices) || !(has(self.activeService) && self.activeService in self.additionalActiveServices) && !(has(self.previewService) && self.previewService in self.additionalActiveServices)").message("additionalActiveServices must not repeat activeService or previewService: name each Service once"),
+    validation = Rule::new("!has(self.overlapSeconds) || (has(self.switchMode) && self.switchMode == 'Overlap')").message("overlapSeconds needs switchMode: Overlap"),
     validation = Rule::new("!has(self.previewServiceIdle) || has(self.previewService)").message("previewServiceIdle says what previewService shows: add previewService, or leave previewServiceIdle out"),
     validation = Rule::new("!has(self.antiAffinity) || has(self.antiAffinity.preferredDuringSchedulingIgnoredDuringExecution) != has(self.antiAffinity.requiredDuringSchedulingIgnoredDuringExecution)").message("antiAffinity takes exactly one of preferredDuringSchedulingIgnoredDuringExecution (with a weight) and requiredDuringSchedulingIgnoredDuringExecution: {}")
 )]
@@ -158,6 +159,16 @@ pub struct BlueGreen {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub active_service: Option<String>,
+
+    /// How the active Services move: `Swap` (from the one revision to the other in one step) or `Overlap` (both are selected
+    /// for `overlapSeconds`, while cloud load balancers register the new pods). A rollback always swaps. Default Swap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch_mode: Option<SwitchMode>,
+
+    /// Seconds for which both revisions are selected. Default 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub overlap_seconds: Option<i32>,
 
     /// More Services that carry production, moved in the same step and proven each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -264,6 +275,16 @@ pub enum WorkloadScaleDown {
     Onsuccess,
     /// They go one by one as the rollout's become available.
     Progressively,
+}
+
+/// How the active Services move.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SwitchMode {
+    /// In one step.
+    #[default]
+    Swap,
+    /// By way of both.
+    Overlap,
 }
 
 /// What the preview Service shows when there is no next revision.
@@ -383,6 +404,11 @@ impl BlueGreen {
     /// `abortScaleDownDelaySeconds`, or its default.
     pub fn abort_scale_down_delay_seconds(&self) -> i32 {
         self.abort_scale_down_delay_seconds.unwrap_or(30)
+    }
+
+    /// Seconds for which both revisions are selected, if they are.
+    pub fn overlap_seconds(&self) -> Option<i32> {
+        (self.switch_mode == Some(SwitchMode::Overlap)).then(|| self.overlap_seconds.unwrap_or(30))
     }
 
     /// The Services that carry production, `activeService` first.

@@ -218,6 +218,7 @@ impl Patient {
             let spec = service.spec.clone().unwrap_or_default();
             let mut selector = spec.selector.unwrap_or_default();
             let hash = selector.remove(names::HASH_LABEL);
+            selector.remove(names::SERVING_LABEL);
             let labels = self
                 .sets
                 .iter()

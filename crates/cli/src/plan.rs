@@ -190,8 +190,8 @@ impl Simulation {
                 self.steps.push(format!("delete ReplicaSet {name} from the history"));
                 self.world.sets.retain(|set| set.name != *name);
             }
-            Action::PointService { name, hash, .. } => {
-                let shown = hash.as_deref().unwrap_or("no revision");
+            Action::PointService { name, hash, overlap, .. } => {
+                let shown = if *overlap { "both revisions" } else { hash.as_deref().unwrap_or("no revision") };
                 self.steps.push(format!("point Service {name} at {shown}"));
                 if let Some(service) = self.world.services.get_mut(name) {
                     service.resource_version = version;
@@ -200,7 +200,17 @@ impl Simulation {
                         Some(hash) => service.selector.insert(names::HASH_LABEL.to_owned(), hash.clone()),
                         None => service.selector.remove(names::HASH_LABEL),
                     };
+                    if *overlap {
+                        service.selector.insert(names::SERVING_LABEL.to_owned(), "true".to_owned());
+                    } else {
+                        service.selector.remove(names::SERVING_LABEL);
+                    }
                 }
+            }
+            Action::ChangePodMetadata { name, to, .. } => {
+                let mut change = Change::default();
+                change.set(names::ROLE_METADATA, serde_json::to_string(to).unwrap_or_default());
+                self.change(name, &change, version);
             }
             _ => {}
         }

@@ -98,6 +98,8 @@ pub enum Action {
         resource_version: String,
         /// The hash to select.
         hash: Option<String>,
+        /// Select what carries [`greenlight_api::names::SERVING_LABEL`] instead.
+        overlap: bool,
     },
     /// Give the pods of a set, and those still to come, the labels and annotations of another role.
     ChangePodMetadata {

@@ -11,6 +11,7 @@
 //! | what did a person ask for, and may it be done | [`request`] |
 //! | how many pods should each revision have | [`scale`] |
 //! | may the next revision be promoted, and if not what is it waiting for | [`gate`] |
+//! | both revisions serving for a while | [`overlap`] |
 //! | measuring a revision before and after the promotion | [`analysis`], [`measure`], [`condition`] |
 //! | moving the Services, and proving that traffic followed | [`switch`] |
 //! | labels and annotations of a role | [`metadata`] |
@@ -35,6 +36,7 @@ pub mod history;
 pub mod leave;
 pub mod measure;
 pub mod metadata;
+pub mod overlap;
 mod plan;
 pub mod pods;
 pub mod progress;

@@ -3,6 +3,7 @@
 use greenlight_api::{PodMetadata, names};
 
 use crate::actions::Action;
+use crate::overlap;
 use crate::target::Target;
 use crate::world::{ReplicaSet, World};
 
@@ -20,8 +21,13 @@ pub fn step(world: &World, target: &Target, set: &ReplicaSet) -> Option<Action> 
     if wanted == carried || set.replicas == 0 {
         return None;
     }
+    Some(change(set, carried, wanted))
+}
+
+/// The change of a set's pods from one metadata to another.
+pub fn change(set: &ReplicaSet, from: PodMetadata, to: PodMetadata) -> Action {
     let (name, resource_version, hash) = (set.name.clone(), set.resource_version.clone(), set.hash.clone());
-    Some(Action::ChangePodMetadata { name, resource_version, hash, from: carried, to: wanted })
+    Action::ChangePodMetadata { name, resource_version, hash, from, to }
 }
 
 fn wanted(world: &World, target: &Target, set: &ReplicaSet) -> PodMetadata {
@@ -33,11 +39,12 @@ fn wanted(world: &World, target: &Target, set: &ReplicaSet) -> PodMetadata {
     } else {
         None
     };
-    metadata.unwrap_or_default()
+    let metadata = metadata.unwrap_or_default();
+    if overlap::keeps_label(world, target, set) { overlap::with_label(metadata) } else { metadata }
 }
 
 /// What the operator noted on the set; nothing if that is not readable.
-fn carried(set: &ReplicaSet) -> PodMetadata {
+pub fn carried(set: &ReplicaSet) -> PodMetadata {
     let noted = set.annotation(names::ROLE_METADATA).and_then(|json| serde_json::from_str(json).ok());
     noted.unwrap_or_default()
 }

@@ -16,7 +16,9 @@ use crate::status::{self, Findings};
 use crate::switch::{self, Proof};
 use crate::target::{self, Target};
 use crate::world::{ReplicaSet, World};
-use crate::{events, hash, history, leave, metadata, pods, progress, restart, retire, rollback, stall, workload};
+use crate::{
+    events, hash, history, leave, metadata, overlap, pods, progress, restart, retire, rollback, stall, workload,
+};
 
 /// Decides what to do next. Pure: the same world at the same time gives the same plan.
 pub fn plan(world: &World, now: Timestamp) -> Plan {
@@ -333,11 +335,17 @@ impl<'a> Round<'a> {
         };
         // Without a way forward, the active Service at least selects what is active.
         let step = |(set, wanted)| switch::active(self.world, self.target, set, wanted, self.now);
+        if let Some((candidate, _)) = next.filter(|_| self.candidate_is_ready())
+            && let Some(label) = overlap::prepare(self.world, self.target, candidate)
+        {
+            return vec![label];
+        }
         let forward = next.map(step).unwrap_or_default();
         if !forward.is_empty() {
             return forward;
         }
-        let unselected = self.target.active.filter(|_| !self.target.active_selected);
+        let overlapping = |active| overlap::ends(self.world, self.target, active);
+        let unselected = self.target.active.filter(|active| !self.target.active_selected || overlapping(active));
         unselected.map(|set| step((set, set.replicas))).unwrap_or_default()
     }
 
@@ -443,9 +451,11 @@ impl<'a> Round<'a> {
             self.world.refused.as_ref().filter(|_| self.target.asked.is_none()).map(|refused| refused.retry_at);
         let eviction = self.world.eviction_refused.as_ref().map(|refused| refused.retry_at);
         let analysis = self.world.analysis_refused.as_ref().map(|refused| refused.retry_at);
+        let overlap = self.target.active.filter(|active| overlap::ends(self.world, self.target, active));
+        let overlap = overlap.and_then(|active| overlap::until(self.world, active));
         let restart = restart::begins(self.world, self.now);
         let rollback = self.target.active.and_then(|active| rollback::at(self.world, active));
-        [gate, deadline, publish_at, look_at_pods, refused, eviction, analysis, restart, rollback]
+        [gate, deadline, publish_at, look_at_pods, refused, eviction, analysis, overlap, restart, rollback]
             .into_iter()
             .flatten()
             .filter(|at| *at > self.now)

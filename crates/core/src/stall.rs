@@ -101,7 +101,9 @@ fn mismatched(world: &World, name: &str) -> Option<Stall> {
     ))
 }
 
-/// What the Service's owner wrote, without our hash.
+/// What the Service's owner wrote, without what we did.
 fn own_selector(service: &Service) -> BTreeMap<&str, &String> {
-    service.selector.iter().filter(|(key, _)| *key != names::HASH_LABEL).map(|(k, v)| (k.as_str(), v)).collect()
+    let ours = [names::HASH_LABEL, names::SERVING_LABEL];
+    let theirs = service.selector.iter().filter(|(key, _)| !ours.contains(&key.as_str()));
+    theirs.map(|(key, value)| (key.as_str(), value)).collect()
 }

@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::actions::{Action, Change};
 use crate::hash::is_pod_of;
+use crate::overlap;
 use crate::target::{self, Target};
 use crate::world::{ReplicaSet, Service, World};
 
@@ -21,6 +22,9 @@ use crate::world::{ReplicaSet, Service, World};
 pub fn active(world: &World, target: &Target, set: &ReplicaSet, wanted: i32, now: Timestamp) -> Vec<Action> {
     let services = world.rollout.spec.blue_green().active_services().filter_map(|name| world.services.get(name));
     let to_move: Vec<_> = services.filter(|service| !service.deleting && service.hash() != Some(&set.hash)).collect();
+    if overlap::is_under_way(world, target, set, now) {
+        return Vec::new();
+    }
     // Without a Service the claim is all there is to it.
     let only_claim = world.rollout.spec.blue_green().active_service.is_none() && !target.is_active(set);
     if to_move.is_empty() && !only_claim {
@@ -35,9 +39,16 @@ pub fn active(world: &World, target: &Target, set: &ReplicaSet, wanted: i32, now
     }
     if !set.live || !is_claimed(world, set) {
         let mut change = Change::default();
-        change.set(names::PROMOTED_AT, claim_time(world, now));
+        if overlap::ends(world, target, set) {
+            change.set(names::OVERLAPPED_AT, now);
+        } else {
+            change.set(names::PROMOTED_AT, claim_time(world, now));
+        }
         let (name, resource_version) = (set.name.clone(), set.resource_version.clone());
         return vec![Action::ChangeReplicaSet { name, resource_version, change }];
+    }
+    if overlap::begins(world, target, set) {
+        return to_move.into_iter().map(overlap::point).collect();
     }
     to_move.into_iter().map(|service| point(service, Some(&set.hash))).collect()
 }
@@ -91,6 +102,7 @@ pub fn point(service: &Service, hash: Option<&str>) -> Action {
         name: service.name.clone(),
         resource_version: service.resource_version.clone(),
         hash: hash.map(str::to_owned),
+        overlap: false,
     }
 }
 
@@ -135,6 +147,9 @@ pub fn proof(world: &World, target: &Target, now: Timestamp) -> Proof {
 
 /// What this Service lacks until every ready endpoint of it is a pod of the set, and there are enough.
 fn missing(world: &World, service: &str, active: &ReplicaSet) -> Option<String> {
+    if world.services.get(service).is_some_and(Service::is_overlapping) {
+        return Some("both revisions serve for a while".to_owned());
+    }
     let Some(endpoints) = world.endpoints.get(service) else {
         return Some(format!("reading the endpoints of Service {service}"));
     };

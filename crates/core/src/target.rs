@@ -6,7 +6,7 @@
 
 use greenlight_api::Rejection;
 
-use crate::world::{ReplicaSet, World};
+use crate::world::{ReplicaSet, Service, World};
 
 /// The roles of the moment.
 #[derive(Clone, Debug)]
@@ -87,6 +87,11 @@ fn active(world: &World) -> (Option<&ReplicaSet>, bool) {
         let last = living(world).filter(|set| set.promoted_at().is_some() && set.replicas > 0 && !set.retired());
         return (last.max_by_key(|set| set.promoted_at()), true);
     };
+    let last_promoted = || living(world).filter(|set| set.promoted_at().is_some() && set.replicas > 0);
+    if world.services.get(first).is_some_and(Service::is_overlapping) {
+        // Both serve; the one that was promoted last is to stay.
+        return (last_promoted().max_by_key(|set| set.promoted_at()), true);
+    }
     let selected = world.services.get(first).and_then(|service| {
         let hash = service.hash()?;
         world.sets.iter().find(|set| set.hash == hash && (!set.deleting || set.has_scale_down_finalizer()))
@@ -96,9 +101,8 @@ fn active(world: &World) -> (Option<&ReplicaSet>, bool) {
         return (Some(selected), all.into_iter().all(|service| service.hash() == Some(&selected.hash)));
     }
     let remembered = world.rollout.status.as_ref().map(|status| &status.active_revision);
-    let last_promoted = living(world)
-        .filter(|set| set.promoted_at().is_some() && set.replicas > 0)
-        .max_by_key(|set| (remembered == Some(&set.hash), !set.retired(), set.promoted_at()));
+    let last_promoted =
+        last_promoted().max_by_key(|set| (remembered == Some(&set.hash), !set.retired(), set.promoted_at()));
     (last_promoted, false)
 }
 

@@ -223,6 +223,11 @@ pub struct Service {
 }
 
 impl Service {
+    /// It selects two revisions at once.
+    pub fn is_overlapping(&self) -> bool {
+        self.hash().is_none() && self.selector.contains_key(names::SERVING_LABEL)
+    }
+
     /// The hash that it selects, if it does.
     pub fn hash(&self) -> Option<&str> {
         self.selector.get(names::HASH_LABEL).map(String::as_str)

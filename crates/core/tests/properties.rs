@@ -3,7 +3,7 @@
 
 mod model;
 
-use greenlight_api::{AutoRollback, BlueGreen, PreviewServiceIdle};
+use greenlight_api::{AutoRollback, BlueGreen, PreviewServiceIdle, SwitchMode};
 use model::{Event, Model};
 use proptest::prelude::*;
 
@@ -35,10 +35,23 @@ fn settings() -> impl Strategy<Value = BlueGreen> {
         prop::option::of(Just(PreviewServiceIdle::None)),
         prop::option::of(0..2i32),
         prop::option::of((1..30i32).prop_map(|unavailable_seconds| AutoRollback { unavailable_seconds })),
-        prop::option::of(Just(vec!["extra".to_owned()])),
+        (prop::option::of(Just(vec!["extra".to_owned()])), prop::option::of(1..20i32)),
     )
         .prop_map(
-            |(preview, auto, seconds, delay, limit, abort_delay, idle, retired, auto_rollback, additional)| BlueGreen {
+            |(
+                preview,
+                auto,
+                seconds,
+                delay,
+                limit,
+                abort_delay,
+                idle,
+                retired,
+                auto_rollback,
+                (additional, overlap),
+            )| BlueGreen {
+                switch_mode: overlap.map(|_| SwitchMode::Overlap),
+                overlap_seconds: overlap,
                 preview_service_idle: idle,
                 retired_replica_count: retired,
                 auto_rollback,
@@ -72,6 +85,7 @@ proptest! {
         let plan = model.plan();
         prop_assert_eq!(plan.actions, vec![]);
         prop_assert!(model.serves_something(), "nothing serves in the end: {:?}", model.end());
+        prop_assert!(!model.overlaps(), "two revisions serve in the end");
     }
 
     /// Stopping after any prefix of the actions and planning again ends in the same place.

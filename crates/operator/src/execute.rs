@@ -69,8 +69,8 @@ impl Executor<'_> {
                 Ok(())
             }
             Action::DeleteReplicaSet { name, resource_version } => self.delete(name, resource_version).await,
-            Action::PointService { name, resource_version, hash } => {
-                self.point(name, resource_version, hash.as_deref()).await
+            Action::PointService { name, resource_version, hash, overlap } => {
+                self.point(name, resource_version, hash.as_deref(), *overlap).await
             }
             Action::ChangePodMetadata { name, resource_version, hash, from, to } => {
                 live.extend(self.change_pod_metadata(name, resource_version, hash, from, to).await?);
@@ -228,11 +228,12 @@ impl Executor<'_> {
         }
     }
 
-    async fn point(&self, name: &str, resource_version: &str, hash: Option<&str>) -> Result<(), Error> {
-        let mark = hash.map(|_| self.rollout.name.clone());
+    async fn point(&self, name: &str, resource_version: &str, hash: Option<&str>, overlap: bool) -> Result<(), Error> {
+        let mark = (hash.is_some() || overlap).then(|| self.rollout.name.clone());
+        let selector = json!({names::HASH_LABEL: hash, names::SERVING_LABEL: overlap.then_some("true")});
         let patch = json!({
             "metadata": {"resourceVersion": resource_version, "annotations": {names::MANAGED_BY: mark}},
-            "spec": {"selector": {names::HASH_LABEL: hash}},
+            "spec": {"selector": selector},
         });
         let api: Api<ServiceView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
         let view = api.patch(name, &params(), &Patch::Merge(patch)).await;

@@ -200,6 +200,7 @@ impl Model {
                 let name = if *active { "active" } else { "preview" };
                 let service = self.services.get_mut(name).expect("it exists");
                 service.selector.remove(names::HASH_LABEL);
+                service.selector.remove(names::SERVING_LABEL);
                 service.resource_version = version;
             }
             Event::PointByHand { set } => {
@@ -209,6 +210,7 @@ impl Model {
                     let version = self.bump();
                     let service = self.services.get_mut("active").expect("it exists");
                     service.selector.insert(names::HASH_LABEL.into(), hash);
+                    service.selector.remove(names::SERVING_LABEL);
                     service.resource_version = version;
                     self.catch_up();
                 }
@@ -340,13 +342,17 @@ impl Model {
                 assert_eq!(set.replicas, 0, "a set with pods is never deleted");
                 self.sets.remove(position);
             }
-            Action::PointService { name, resource_version, hash } => {
+            Action::PointService { name, resource_version, hash, overlap } => {
                 let service = self.services.get(name)?;
                 if service.resource_version != *resource_version {
                     return None;
                 }
                 if name != "preview" {
-                    self.check_move(hash.as_deref());
+                    if *overlap {
+                        self.check_overlap();
+                    } else {
+                        self.check_move(hash.as_deref());
+                    }
                 }
                 let service = self.services.get_mut(name).expect("it exists");
                 service.resource_version = version;
@@ -355,6 +361,11 @@ impl Model {
                     Some(hash) => service.selector.insert(names::HASH_LABEL.into(), hash.clone()),
                     None => service.selector.remove(names::HASH_LABEL),
                 };
+                if *overlap {
+                    service.selector.insert(names::SERVING_LABEL.into(), "true".into());
+                } else {
+                    service.selector.remove(names::SERVING_LABEL);
+                }
             }
             Action::EvictPod { hash, name, uid } => {
                 let selected = self.services["active"].hash() == Some(hash);
@@ -394,6 +405,18 @@ impl Model {
         } else {
             assert!(set.settled && set.available >= set.replicas, "production is moved to an unavailable set: {set:?}");
         }
+    }
+
+    /// Before both serve, the set that served and the one that was promoted last carry the label, and all pods are there.
+    fn check_overlap(&self) {
+        let served = self.services["active"].hash();
+        let newest = self.sets.iter().max_by_key(|set| set.promoted_at()).expect("there is a set");
+        assert!(
+            newest.settled && newest.available >= newest.replicas,
+            "an unavailable set is to serve too: {newest:?}"
+        );
+        let both = self.sets.iter().filter(|set| set.name == newest.name || Some(set.hash.as_str()) == served);
+        both.for_each(|set| assert!(carries_label(set), "without the label it serves no more: {set:?}"));
     }
 
     fn change(&mut self, name: &str, resource_version: &str, change: &Change, version: String) -> Option<()> {
@@ -462,7 +485,9 @@ impl Model {
 
     fn catch_up(&mut self) {
         for service in self.services.values() {
-            let sets = self.sets.iter().filter(|set| service.hash().is_none_or(|hash| hash == set.hash));
+            let overlapping = service.is_overlapping();
+            let by_hash = |set: &ReplicaSet| service.hash().is_none_or(|hash| hash == set.hash);
+            let sets = self.sets.iter().filter(|set| if overlapping { carries_label(set) } else { by_hash(set) });
             let pods = sets.flat_map(|set| self.pods.get(&set.name).into_iter().flatten());
             let endpoints = pods.map(|pod| Endpoint { pod: pod.name.clone(), ready: pod.ready }).collect();
             self.endpoints.insert(service.name.clone(), endpoints);
@@ -501,10 +526,19 @@ impl Model {
         }
     }
 
+    /// Production selects two revisions at once.
+    pub fn overlaps(&self) -> bool {
+        self.services["active"].is_overlapping()
+    }
+
     /// The hash that production selects is of a set that exists.
     pub fn serves_something(&self) -> bool {
-        let hash = self.services["active"].hash();
-        self.sets.iter().any(|set| Some(set.hash.as_str()) == hash && set.replicas > 0)
+        let service = &self.services["active"];
+        let serves = |set: &ReplicaSet| match service.hash() {
+            Some(hash) => set.hash == hash,
+            None => service.is_overlapping() && carries_label(set),
+        };
+        self.sets.iter().any(|set| serves(set) && set.replicas > 0)
     }
 
     /// Whether a set was promoted and has all its pods.
@@ -523,6 +557,10 @@ impl Model {
             self.rollout.generation += 1;
         }
     }
+}
+
+fn carries_label(set: &ReplicaSet) -> bool {
+    set.annotation(names::ROLE_METADATA).is_some_and(|metadata| metadata.contains(names::SERVING_LABEL))
 }
 
 fn count(set: &mut ReplicaSet, pods: &[Pod]) {

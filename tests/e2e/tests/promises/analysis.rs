@@ -232,7 +232,7 @@ async fn a_real_prometheus_gates_the_promotion() {
         println!("SKIPPED: there is no Prometheus on this machine");
         return;
     }
-    let lab = Lab::new("prometheus").await;
+    let mut lab = Lab::new("prometheus").await;
     let web = Web::start("app_errors 0\napp_success_rate 0.99\n").await;
     let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address").port();
     let dir = cluster().dir().join("prometheus");
@@ -261,6 +261,9 @@ async fn a_real_prometheus_gates_the_promotion() {
     lab.apply(&template("rate", json!([]), json!([metric]))).expect("applied");
     lab.deploy(analysis("prePromotionAnalysis", "rate")).await;
     lab.set_image("web:v2").await;
+    lab.until("in the middle", |now| now.message().contains("success-rate")).await;
+    lab.kill_operator();
+    lab.start_operator();
     lab.until("promoted", |now| now.image_of("web-active") == "web:v2" && now.phase() == "Healthy").await;
     assert_eq!(only_run(&lab).await.status.expect("a status").metric_results[0].successful, 3);
     web.answer("app_success_rate 0.5\n");

@@ -287,3 +287,50 @@ async fn without_a_workload_ref_a_deployment_beside_it_keeps_serving_until_we_ar
     };
     assert!(least_endpoints(&lab, "web-active", healthy).await >= 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_revisions_serve_while_a_load_balancer_registers_the_new_one_4834_4259() {
+    let lab = Lab::new("overlap").await;
+    let settings = json!({"switchMode": "Overlap", "overlapSeconds": 4, "scaleDownDelaySeconds": 600});
+    let first = lab.deploy(blue_green(settings)).await;
+    let pods = first.pod_uids_of_image("web:v1");
+    // An old revision that is still up inside its delay must not serve again.
+    lab.preview("web:v2").await;
+    let promoted = async {
+        lab.greenlight(&["promote", "web", "--no-wait"]).expect("asked");
+        lab.until("healthy", |now| now.phase() == "Healthy" && now.image_of("web-active") == "web:v2").await;
+    };
+    let both = async {
+        let both = lab.until("both serve", |now| {
+            let service = now.services["web-active"].spec.as_ref().and_then(|spec| spec.selector.clone());
+            service.is_some_and(|selector| selector.contains_key(names::SERVING_LABEL))
+        });
+        let both = both.await;
+        assert!(both.message().contains("both revisions serve") || both.phase() != "Healthy", "{}", both.message());
+        while endpoints(&lab, "web-active").await < 4 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(both.annotation_of_image("web:v1", names::SCALE_DOWN_AT).is_none(), "nothing is retired meanwhile");
+    };
+    let release = async {
+        tokio::join!(promoted, both);
+    };
+    assert!(least_endpoints(&lab, "web-active", release).await >= 2);
+    assert_eq!(endpoints(&lab, "web-active").await, 2, "then only the new one");
+    let third = lab.preview("web:v3").await;
+    assert_eq!(third.pod_uids_of_image("web:v1"), pods);
+    lab.greenlight(&["promote", "web", "--no-wait"]).expect("asked");
+    let four = async {
+        while endpoints(&lab, "web-active").await < 4 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    four.await;
+    assert_eq!(endpoints(&lab, "web-active").await, 4, "v2 and v3, and not v1, whose pods are still there");
+    lab.until("v3", |now| now.phase() == "Healthy" && now.image_of("web-active") == "web:v3").await;
+    // Back goes straight.
+    lab.greenlight(&["undo", "web"]).expect("undone");
+    let switch = lab.now().await.status().switch.expect("a switch");
+    let proven = switch.proven_at.expect("proven").duration_since(switch.requested_at.expect("asked"));
+    assert!(proven.as_secs() < 3, "going back took {proven:?}, as long as an overlap");
+}
