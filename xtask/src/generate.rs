@@ -21,7 +21,10 @@ pub(crate) fn crds() -> Result<String> {
 }
 
 fn files() -> Result<Vec<(PathBuf, String)>> {
-    Ok(vec![(root().join("deploy/crds/greenlight.yaml"), crds()?)])
+    let crds = crds()?;
+    // The chart carries a copy, so that it can upgrade them: Helm never touches what is in its folder crds/.
+    let paths = ["deploy/crds/greenlight.yaml", "charts/greenlight/crds.yaml"];
+    Ok(paths.map(|path| (root().join(path), crds.clone())).to_vec())
 }
 
 /// Writes the files, or checks them.

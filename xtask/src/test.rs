@@ -26,7 +26,10 @@ pub(crate) fn run(ci: bool) -> Result<()> {
     step("unit and property tests", || {
         shell::run(cargo().args(["test", "--quiet", "--workspace", "--exclude", "greenlight-e2e"]))
     })?;
-    step("tools of the test cluster", || greenlight_test_cluster::ensure().map(drop))?;
+    step("tools of the test cluster", || {
+        greenlight_test_cluster::ensure()?;
+        greenlight_test_cluster::ensure_helm().map(drop)
+    })?;
     let prometheus = prometheus(ci)?;
     step("end-to-end tests on a real control plane", || {
         shell::run(cargo().args(["build", "--quiet", "--workspace", "--bins"]))?;

@@ -10,7 +10,7 @@ mod tools;
 pub use audit::{Audit, Request};
 pub use cluster::{Cluster, sweep};
 pub use process::Process;
-pub use tools::{Tools, ensure};
+pub use tools::{Tools, ensure, ensure_helm};
 
 /// Annotation on a pod template that tells kwok how its pods behave; see `stages.yaml`. Without it they become ready at once.
 ///

@@ -13,7 +13,29 @@ use sha2::{Digest, Sha256};
 const KUBERNETES_VERSION: &str = "v1.36.3";
 
 /// Package to build, name of the binary that `go build` makes of it, and the name that we give it.
-const COMMANDS: [(&str, &str, &str); 6] = [
+type GoCommand = (&'static str, &'static str, &'static str);
+
+/// Go modules that do not fit together are built apart.
+struct Module {
+    /// Folder with go.mod and go.sum.
+    folder: &'static str,
+    /// What is said before it is built.
+    about: &'static str,
+    commands: &'static [GoCommand],
+}
+
+const CONTROL_PLANE: Module = Module {
+    folder: "tools",
+    about: "the control plane, about 6 minutes on two cores",
+    commands: &CONTROL_PLANE_COMMANDS,
+};
+const HELM: Module = Module {
+    folder: "helm",
+    about: "Helm, about 2 minutes on two cores",
+    commands: &[("helm.sh/helm/v4/cmd/helm", "helm", "helm")],
+};
+
+const CONTROL_PLANE_COMMANDS: [GoCommand; 6] = [
     ("go.etcd.io/etcd/server/v3", "server", "etcd"),
     ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver", "kube-apiserver"),
     ("k8s.io/kubernetes/cmd/kube-controller-manager", "kube-controller-manager", "kube-controller-manager"),
@@ -40,17 +62,26 @@ impl Tools {
 ///
 /// The cache is `$GREENLIGHT_CACHE`, or `greenlight` in `$XDG_CACHE_HOME` or `~/.cache`, keyed by what is pinned.
 pub fn ensure() -> Result<Tools> {
-    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools");
+    ensure_module(&CONTROL_PLANE)
+}
+
+/// The same for Helm.
+pub fn ensure_helm() -> Result<Tools> {
+    ensure_module(&HELM)
+}
+
+fn ensure_module(of: &Module) -> Result<Tools> {
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join(of.folder);
     let ldflags = format!("-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}");
     let cache = cache_dir()?;
-    let dir = cache.join(format!("tools-{}", key(&module, &ldflags)?));
+    let dir = cache.join(format!("{}-{}", of.folder, key(&module, &ldflags)?));
     std::fs::create_dir_all(&dir)?;
     let lock = File::create(dir.join("lock"))?;
     if lock.try_lock().is_err() {
         eprintln!("waiting for another process that builds the tools of the test cluster");
         lock.lock()?;
     }
-    let missing: Vec<_> = COMMANDS.iter().filter(|(_, _, name)| !dir.join(name).exists()).collect();
+    let missing: Vec<_> = of.commands.iter().filter(|(_, _, name)| !dir.join(name).exists()).collect();
     if missing.is_empty() {
         return Ok(Tools { dir });
     }
@@ -59,10 +90,7 @@ pub fn ensure() -> Result<Tools> {
             "the test cluster is built from source and needs Go 1.26 or later on the PATH: see https://go.dev/doc/install"
         );
     }
-    eprintln!(
-        "Building the control plane from its Go modules, once: {} tools, about 6 minutes on two cores.",
-        missing.len()
-    );
+    eprintln!("Building from Go modules, once: {}.", of.about);
     let started = Instant::now();
     for (step, (package, binary, name)) in missing.iter().enumerate() {
         let label = format!("[{}/{}] {name}", step + 1, missing.len());

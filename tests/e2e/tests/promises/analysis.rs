@@ -261,7 +261,7 @@ async fn a_real_prometheus_gates_the_promotion() {
     lab.apply(&template("rate", json!([]), json!([metric]))).expect("applied");
     lab.deploy(analysis("prePromotionAnalysis", "rate")).await;
     lab.set_image("web:v2").await;
-    lab.until("in the middle", |now| now.message().contains("success-rate")).await;
+    lab.until("in the middle", |now| now.condition("Reconciling") == "True/PrePromotionAnalysis").await;
     lab.kill_operator();
     lab.start_operator();
     lab.until("promoted", |now| now.image_of("web-active") == "web:v2" && now.phase() == "Healthy").await;

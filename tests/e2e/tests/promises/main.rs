@@ -5,6 +5,7 @@ mod analysis;
 mod argo_suite;
 mod beyond;
 mod budget;
+mod chart;
 mod convert;
 mod crash;
 mod deletion;

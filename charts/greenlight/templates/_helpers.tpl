@@ -1,0 +1,23 @@
+{{- define "greenlight.name" -}}
+{{- .Release.Name | trunc 53 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "greenlight.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name | default (include "greenlight.name" .) -}}
+{{- else -}}
+{{- .Values.serviceAccount.name | default "default" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "greenlight.selectorLabels" -}}
+app.kubernetes.io/name: greenlight
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "greenlight.labels" -}}
+{{ include "greenlight.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end -}}

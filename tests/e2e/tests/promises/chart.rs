@@ -1,0 +1,113 @@
+//! The Helm chart: real Helm lints, installs, upgrades and uninstalls it, and the operator works with just its permissions.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use greenlight_api::names;
+use greenlight_e2e::{Lab, cluster};
+use k8s_openapi::api::core::v1::Service;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/greenlight")
+}
+
+fn helm(args: &[&str]) -> Result<String> {
+    let tools = greenlight_test_cluster::ensure_helm()?;
+    let home = cluster().dir().join("helm");
+    let output = Command::new(tools.path("helm"))
+        .args(args)
+        .env("KUBECONFIG", cluster().kubeconfig())
+        .envs(["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"].map(|name| (name, home.join(name))))
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        bail!("helm {}: {text}{}", args.join(" "), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(text)
+}
+
+/// A kubeconfig of the chart's ServiceAccount, with no other permission.
+fn kubeconfig_of(namespace: &str, account: &str) -> PathBuf {
+    let token = cluster().kubectl(&["-n", namespace, "create", "token", account]).expect("a token");
+    let (server, _) = cluster().endpoint();
+    let path = cluster().dir().join(format!("{namespace}-{account}.kubeconfig"));
+    std::fs::write(
+        &path,
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+             clusters: [{{name: c, cluster: {{server: \"{server}\", insecure-skip-tls-verify: true}}}}]\n\
+             users: [{{name: u, user: {{token: {}}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n",
+            token.trim()
+        ),
+    )
+    .expect("written");
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_chart_installs_the_operator_works_with_its_permissions_and_nothing_is_left() {
+    let mut lab = Lab::without_operator("chart").await;
+    let chart = chart().display().to_string();
+    helm(&["lint", "--strict", &chart]).expect("lint");
+    let wrong = helm(&["template", "x", &chart, "--set", "replica=2"]).expect_err("a typo").to_string();
+    assert!(wrong.contains("replica"), "{wrong}");
+    // Other tests share the CRDs of this control plane, so the chart does not bring its own here.
+    let common = ["--namespace", "chart", "--set", "crds.install=false", "--set", "watchNamespace=chart"];
+    helm(&[&["install", "gl", &chart], &common[..]].concat()).expect("installed");
+    lab.start_operator_with(&kubeconfig_of("chart", "gl"), &["--leader-elect", "--lease-namespace", "chart"]);
+
+    lab.deploy(
+        json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 1, "previewMetadata": {"labels": {"role": "p"}}}}}),
+    )
+    .await;
+    lab.release("web:v2").await;
+    lab.until("v1 down", |now| now.replicas_of_image("web:v1") == 0).await;
+    lab.greenlight(&["undo", "web"]).expect("undone");
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    lab.greenlight(&["restart", "web"]).expect("restarted");
+    assert!(!lab.operator().log_tail().contains("orbidden"), "{}", lab.operator().log_tail());
+
+    // A tool that replaces the whole selector by server-side apply does not take the hash out, not for a moment.
+    let before = lab.now().await.hash_of("web-active");
+    lab.kill_operator();
+    let manifest = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web-active"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
+    });
+    let mut kept = false;
+    // A policy takes a moment until it is in force.
+    for _ in 0..100 {
+        let params = PatchParams { dry_run: true, ..PatchParams::apply("argocd-controller").force() };
+        let applied =
+            lab.api::<Service>().patch("web-active", &params, &Patch::Apply(&manifest)).await.expect("applied");
+        let selector = applied.spec.and_then(|spec| spec.selector).unwrap_or_default();
+        kept = before.is_some() && selector.get(names::HASH_LABEL) == before.as_ref();
+        if kept {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(kept, "server-side apply took the hash out of the selector");
+    let params = PatchParams::apply("argocd-controller").force();
+    lab.api::<Service>().patch("web-active", &params, &Patch::Apply(&manifest)).await.expect("applied");
+    assert_eq!(lab.now().await.hash_of("web-active"), before, "the hash stays");
+
+    lab.start_operator_with(&kubeconfig_of("chart", "gl"), &[]);
+    helm(&[&["upgrade", "gl", &chart, "--set", "parallel=8"], &common[..]].concat()).expect("upgraded");
+    cluster().kubectl(&["-n", "chart", "delete", "bgr", "web"]).expect("deleted");
+    lab.until("its pods are gone", |now| now.rollout.is_none() && now.hash_of("web-active").is_none()).await;
+    helm(&["uninstall", "gl", "--namespace", "chart"]).expect("uninstalled");
+    let left = ["get", "deployment,serviceaccount,role,rolebinding,clusterrole,mutatingadmissionpolicy"];
+    let selector = ["-n", "chart", "-l", "app.kubernetes.io/instance=gl", "-o", "name"];
+    assert_eq!(cluster().kubectl(&[&left[..], &selector[..]].concat()).expect("listed"), "");
+}
+
+#[test]
+fn the_charts_crds_are_the_generated_ones() {
+    let generated = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds/greenlight.yaml");
+    let read = |path: &Path| std::fs::read_to_string(path).expect("a file");
+    assert!(read(&chart().join("crds.yaml")).ends_with(&read(&generated)), "run cargo xtask generate");
+}
