@@ -14,7 +14,9 @@ pub(crate) fn crds() -> Result<String> {
     for crd in greenlight_api::crds() {
         text.push_str("---\n");
         // By way of a JSON value: keys in order, and none that are empty.
-        let crd = serde_json::to_value(&crd)?;
+        let mut crd = serde_json::to_value(&crd)?;
+        // Uninstalling the chart must not delete every rollout with its kind.
+        crd["metadata"]["annotations"]["helm.sh/resource-policy"] = "keep".into();
         text.push_str(&serde_saphyr::to_string(&crd)?);
     }
     Ok(text)

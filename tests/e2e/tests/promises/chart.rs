@@ -109,5 +109,8 @@ async fn the_chart_installs_the_operator_works_with_its_permissions_and_nothing_
 fn the_charts_crds_are_the_generated_ones() {
     let generated = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds/greenlight.yaml");
     let read = |path: &Path| std::fs::read_to_string(path).expect("a file");
-    assert!(read(&chart().join("crds.yaml")).ends_with(&read(&generated)), "run cargo xtask generate");
+    let crds = read(&chart().join("crds.yaml"));
+    assert_eq!(crds, read(&generated), "run cargo xtask generate");
+    let kept = crds.matches("helm.sh/resource-policy: keep").count();
+    assert_eq!(kept, greenlight_api::crds().len(), "uninstalling must not delete every rollout with its kind");
 }
