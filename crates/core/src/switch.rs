@@ -21,9 +21,10 @@ use crate::world::{ReplicaSet, Service, World};
 /// The next writes on the way of the active Services to this set; none if they are there or may not go there yet.
 pub fn active(world: &World, target: &Target, set: &ReplicaSet, wanted: i32, now: Timestamp) -> Vec<Action> {
     let services = world.rollout.spec.blue_green().active_services().filter_map(|name| world.services.get(name));
-    let to_move: Vec<_> = services.filter(|service| !service.deleting && service.hash() != Some(&set.hash)).collect();
+    let mut to_move: Vec<_> =
+        services.filter(|service| !service.deleting && service.hash() != Some(&set.hash)).collect();
     if overlap::is_under_way(world, target, set, now) {
-        return Vec::new();
+        to_move.retain(|service| !service.is_overlapping());
     }
     // Without a Service the claim is all there is to it.
     let only_claim = world.rollout.spec.blue_green().active_service.is_none() && !target.is_active(set);
@@ -39,7 +40,8 @@ pub fn active(world: &World, target: &Target, set: &ReplicaSet, wanted: i32, now
     }
     if !set.live || !is_claimed(world, set) {
         let mut change = Change::default();
-        if overlap::ends(world, target, set) {
+        if overlap::ends(world, target, set) && is_claimed(world, set) {
+            // A new claim would begin the overlap anew.
             change.set(names::OVERLAPPED_AT, now);
         } else {
             change.set(names::PROMOTED_AT, claim_time(world, now));

@@ -79,7 +79,8 @@ pub fn living(world: &World) -> impl Iterator<Item = &ReplicaSet> {
 /// The set that carries production, and whether the active Service says so.
 ///
 /// When the Service has no hash (it was recreated, or a server-side apply took the selector), or one that is of no set, it is
-/// the one that the status remembers, or else the last promoted one that has pods: better one that was about to go than none.
+/// one with available pods: the one that the status remembers, or else the one that was promoted last. Better one that was
+/// about to go than none.
 fn active(world: &World) -> (Option<&ReplicaSet>, bool) {
     let blue_green = world.rollout.spec.blue_green();
     let Some(first) = blue_green.active_services().next() else {
@@ -101,8 +102,8 @@ fn active(world: &World) -> (Option<&ReplicaSet>, bool) {
         return (Some(selected), all.into_iter().all(|service| service.hash() == Some(&selected.hash)));
     }
     let remembered = world.rollout.status.as_ref().map(|status| &status.active_revision);
-    let last_promoted =
-        last_promoted().max_by_key(|set| (remembered == Some(&set.hash), !set.retired(), set.promoted_at()));
+    let last_promoted = last_promoted()
+        .max_by_key(|set| (set.available > 0, remembered == Some(&set.hash), !set.retired(), set.promoted_at()));
     (last_promoted, false)
 }
 

@@ -105,6 +105,56 @@ async fn the_chart_installs_the_operator_works_with_its_permissions_and_nothing_
     assert_eq!(cluster().kubectl(&[&left[..], &selector[..]].concat()).expect("listed"), "");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_promote_may_not_edit_and_the_other_way_round() {
+    let lab = Lab::new("permissions").await;
+    let chart = chart().display().to_string();
+    let args = ["install", "perm", &chart, "--namespace", "permissions", "--set", "crds.install=false"];
+    helm(&[&args[..], &["--set", "watchNamespace=permissions", "--set", "selectorPolicy.enabled=false"]].concat())
+        .expect("installed");
+    lab.deploy(json!({})).await;
+    let preview = lab.preview("web:v2").await;
+    let editor = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "editor"},
+        "rules": [{"apiGroups": ["greenlight.dev"], "resources": ["bluegreenrollouts"], "verbs": ["get", "update", "patch"]}],
+    });
+    lab.apply(&editor).expect("applied");
+    let kubectl =
+        |args: &[&str]| cluster().kubectl(&[&["-n", "permissions"], args].concat()).map_err(|e| e.to_string());
+    kubectl(&["create", "rolebinding", "promoters", "--clusterrole=perm-promoter", "--user=paula"]).expect("bound");
+    kubectl(&["create", "rolebinding", "editors", "--role=editor", "--user=ed"]).expect("bound");
+    let hash = preview.hash_of_image("web:v2").expect("a set");
+    let ask = |user: &str, by: &str| {
+        let request = json!({"action": "promote", "revision": hash, "by": by, "at": "2026-01-01T00:00:00Z"});
+        let annotation = format!("greenlight.dev/request={request}");
+        kubectl(&["annotate", "bgr", "web", "--overwrite", &annotation, "--as", user])
+    };
+    let edit = |user: &str| {
+        kubectl(&["patch", "bgr", "web", "--type=merge", "-p", r#"{"spec":{"replicas":3}}"#, "--as", user])
+    };
+    // A policy takes a moment until it is in force.
+    let mut refused = Ok(String::new());
+    for _ in 0..100 {
+        refused = edit("paula");
+        if refused.is_err() {
+            break;
+        }
+        edit("ed").expect("may edit");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let refused = refused.expect_err("a promoter does not edit");
+    assert!(refused.contains("paula may make requests of this rollout, but not change it"), "{refused}");
+    edit("ed").expect("may edit");
+    let refused = ask("ed", "ed").expect_err("an editor does not promote");
+    assert!(refused.contains("ed may not ask to promote here"), "{refused}");
+    let refused = ask("paula", "ed").expect_err("not with another's name");
+    assert!(refused.contains("signed with the name of who makes it"), "{refused}");
+    assert_eq!(lab.now().await.image_of("web-active"), "web:v1");
+    ask("paula", "paula").expect("may promote");
+    lab.until("promoted", |now| now.image_of("web-active") == "web:v2" && now.phase() == "Healthy").await;
+    helm(&["uninstall", "perm", "--namespace", "permissions"]).expect("uninstalled");
+}
+
 #[test]
 fn the_charts_crds_are_the_generated_ones() {
     let generated = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds/greenlight.yaml");
