@@ -39,28 +39,56 @@ pub async fn get(session: &Session, name: &str, watch: bool, format: Option<Form
     if std::io::stdout().is_terminal() { redraw(session, facts).await } else { follow(session, facts).await }
 }
 
-/// Draws the tree in place, again at every change and every second.
+/// Draws the tree on a screen of its own, again at every change and every second. What was last drawn stays when it ends.
 async fn redraw(session: &Session, mut facts: Facts) -> Result<Exit> {
     let mut changes = pin!(changes(session));
-    let mut height = 0;
-    loop {
-        let text = tree(&facts, Style::detect(), Timestamp::now());
-        let mut out = std::io::stdout().lock();
-        if height > 0 {
-            write!(out, "\x1b[{height}A\x1b[J")?;
-        }
-        write!(out, "{text}")?;
-        out.flush()?;
-        drop(out);
-        height = text.lines().count();
+    let screen = Screen::open()?;
+    let result = loop {
+        screen.draw(&tree(&facts, Style::detect(), Timestamp::now()))?;
         tokio::select! {
             _ = changes.next() => {
                 tokio::time::sleep(SETTLE).await;
-                facts = gather(session, &facts.name).await?;
+                match gather(session, &facts.name).await {
+                    Ok(now) => facts = now,
+                    Err(error) => break Err(error),
+                }
             }
             () = tokio::time::sleep(TICK) => {}
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
+            _ = tokio::signal::ctrl_c() => break Ok(Exit::Done),
         }
+    };
+    drop(screen);
+    print!("{}", tree(&facts, Style::detect(), Timestamp::now()));
+    result
+}
+
+/// The terminal's other screen, where a long line may wrap without anybody having to count rows.
+struct Screen;
+
+impl Screen {
+    fn open() -> Result<Screen> {
+        print!("\x1b[?1049h\x1b[?25l");
+        std::io::stdout().flush()?;
+        Ok(Screen)
+    }
+
+    /// From the top, each line to its end, then nothing below: no flicker.
+    fn draw(&self, text: &str) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        write!(out, "\x1b[H")?;
+        for line in text.lines() {
+            write!(out, "{line}\x1b[K\r\n")?;
+        }
+        write!(out, "\x1b[J")?;
+        out.flush()?;
+        Ok(())
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        print!("\x1b[?25h\x1b[?1049l");
+        let _ = std::io::stdout().flush();
     }
 }
 
