@@ -32,6 +32,8 @@ enum Chore {
         #[arg(long)]
         ci: bool,
     },
+    /// Build every pinned tool that the tests use
+    Tools,
     /// Write the generated files (CRDs) anew
     Generate {
         /// Only check that they are current
@@ -50,6 +52,7 @@ fn main() -> Result<()> {
         match Options::parse().chore {
             Chore::Demo { keep } => demo::run(keep).await,
             Chore::Test { ci } => test::run(ci),
+            Chore::Tools => test::tools(),
             Chore::Generate { check } => generate::run(check),
             Chore::Cluster => keep_cluster().await,
             Chore::Bench(options) => bench::run(options).await,

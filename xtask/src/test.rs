@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
+use greenlight_test_cluster::{ARGO_CD, CONTROL_PLANE, HELM, NODE, TRAEFIK};
 
 use crate::generate;
 use crate::shell::{self, cargo, root};
@@ -26,10 +27,7 @@ pub(crate) fn run(ci: bool) -> Result<()> {
     step("unit and property tests", || {
         shell::run(cargo().args(["test", "--quiet", "--workspace", "--exclude", "greenlight-e2e"]))
     })?;
-    step("tools of the test cluster", || {
-        greenlight_test_cluster::ensure()?;
-        greenlight_test_cluster::ensure_helm().map(drop)
-    })?;
+    step("tools of the test cluster", tools)?;
     let prometheus = prometheus(ci)?;
     step("end-to-end tests on a real control plane", || {
         shell::run(cargo().args(["build", "--quiet", "--workspace", "--bins"]))?;
@@ -48,6 +46,14 @@ pub(crate) fn run(ci: bool) -> Result<()> {
         eprintln!("note: --ci outside of CI");
     }
     eprintln!("Everything passed in {} s.", started.elapsed().as_secs());
+    Ok(())
+}
+
+/// Builds every pinned tool that the tests use.
+pub(crate) fn tools() -> Result<()> {
+    for module in [&CONTROL_PLANE, &HELM, &NODE, &ARGO_CD, &TRAEFIK] {
+        greenlight_test_cluster::ensure(module)?;
+    }
     Ok(())
 }
 

@@ -15,7 +15,7 @@ pub use rollout::{
     AntiAffinity, AutoRollback, BlueGreen, BlueGreenRollout, BlueGreenRolloutSpec, PodMetadata, PreviewServiceIdle,
     RollbackWindow, Strategy, SwitchMode, WorkloadRef, WorkloadScaleDown,
 };
-pub use status::{BlueGreenRolloutStatus, ObservedRequest, Phase, Progress, Rejection, Switch};
+pub use status::{Approval, BlueGreenRolloutStatus, ObservedRequest, Phase, Progress, Rejection, Release, Switch};
 pub use template::PodTemplate;
 
 /// The CustomResourceDefinitions that the operator needs, in the order in which to apply them.

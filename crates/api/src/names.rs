@@ -42,6 +42,9 @@ pub const EVICTING: &str = "greenlight.dev/evicting";
 /// On a ReplicaSet: it needs no gate and no analysis: it came back while it was still up, or a person said so.
 pub const RETURNED: &str = "greenlight.dev/returned";
 
+/// On a ReplicaSet: who approves of its promotion so far; a JSON list of [`crate::Approval`].
+pub const APPROVALS: &str = "greenlight.dev/approvals";
+
 /// On a ReplicaSet: a person or the operator rejected this revision; the value is a JSON [`crate::Rejection`].
 pub const REJECTED: &str = "greenlight.dev/rejected";
 

@@ -149,6 +149,7 @@ pub struct Strategy {
     validation = Rule::new("!has(self.previewService) || !has(self.activeService) || self.previewService != self.activeService").message("previewService must be another Service than activeService, or previewService left out"),
     validation = Rule::new("!has(self.additionalActiveServices) || size(self.additionalActiveServices) == 0 || has(self.activeService)").message("additionalActiveServices needs activeService: name the first Service there"),
     validation = Rule::new("!has(self.additionalActiveServices) || !(has(self.activeService) && self.activeService in self.additionalActiveServices) && !(has(self.previewService) && self.previewService in self.additionalActiveServices)").message("additionalActiveServices must not repeat activeService or previewService: name each Service once"),
+    validation = Rule::new("!has(self.requiredApprovals) || self.requiredApprovals == 1 || (has(self.autoPromotionEnabled) && !self.autoPromotionEnabled && (!has(self.autoPromotionSeconds) || self.autoPromotionSeconds == 0))").message("requiredApprovals needs autoPromotionEnabled: false and no autoPromotionSeconds: people decide then, not a timer"),
     validation = Rule::new("!has(self.overlapSeconds) || (has(self.switchMode) && self.switchMode == 'Overlap')").message("overlapSeconds needs switchMode: Overlap"),
     validation = Rule::new("!has(self.previewServiceIdle) || has(self.previewService)").message("previewServiceIdle says what previewService shows: add previewService, or leave previewServiceIdle out"),
     validation = Rule::new("!has(self.antiAffinity) || has(self.antiAffinity.preferredDuringSchedulingIgnoredDuringExecution) != has(self.antiAffinity.requiredDuringSchedulingIgnoredDuringExecution)").message("antiAffinity takes exactly one of preferredDuringSchedulingIgnoredDuringExecution (with a weight) and requiredDuringSchedulingIgnoredDuringExecution: {}")
@@ -199,6 +200,12 @@ pub struct BlueGreen {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub auto_promotion_seconds: Option<i32>,
+
+    /// How many different people have to ask for `promote` before it counts. They are told apart by `by` in their requests, which
+    /// the chart's admission policy checks. Needs `autoPromotionEnabled: false`. Default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 20))]
+    pub required_approvals: Option<i32>,
 
     /// Seconds for which the old revision stays up after the switch is proven. Default 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -394,6 +401,11 @@ impl BlueGreen {
     /// `autoPromotionEnabled`, or its default.
     pub fn auto_promotion_enabled(&self) -> bool {
         self.auto_promotion_enabled.unwrap_or(true)
+    }
+
+    /// `requiredApprovals`, or its default.
+    pub fn required_approvals(&self) -> usize {
+        self.required_approvals.and_then(|number| usize::try_from(number).ok()).unwrap_or(1)
     }
 
     /// `scaleDownDelaySeconds`, or its default.

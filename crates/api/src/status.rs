@@ -85,6 +85,9 @@ pub struct BlueGreenRolloutStatus {
     /// Hash of the revision that the spec asks for and that was rejected.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub rejected_revision: String,
+    /// How far the revision that the spec asks for has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
     /// The last move of the active Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<Switch>,
@@ -100,6 +103,21 @@ pub struct BlueGreenRolloutStatus {
     pub conditions: Vec<Condition>,
 }
 
+/// The way of a revision to its promotion.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// Hash of the revision.
+    pub revision: String,
+    /// When the operator saw that the spec asks for it.
+    #[schemars(with = "String")]
+    pub seen_at: Timestamp,
+    /// Since when it is ready for tests, if it had to wait for its promotion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub preview_ready_at: Option<Timestamp>,
+}
+
 /// A move of the active Service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -113,6 +131,9 @@ pub struct Switch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub requested_at: Option<Timestamp>,
+    /// Who asked for it, if somebody did.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub requested_by: String,
     /// When the selector was moved.
     #[schemars(with = "String")]
     pub switched_at: Timestamp,
@@ -145,6 +166,15 @@ pub struct ObservedRequest {
     pub accepted: bool,
     /// What came of it, or why it was refused and what to ask instead.
     pub answer: String,
+}
+
+/// That somebody approves of a revision's promotion. Kept on its ReplicaSet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// Why a revision is not to be served. Kept on its ReplicaSet.

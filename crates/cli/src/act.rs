@@ -95,12 +95,20 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
             println!("{}", sentence(&observed.answer));
             answered = true;
         }
-        if let Some(exit) = finished(request, &status) {
+        // One of several approvals: whose turn it is now stands in the message.
+        let approved = rollout.spec.blue_green().required_approvals() > 1 && status.phase == Phase::Paused;
+        let done = finished(request, &status);
+        let done = done.or_else(|| (promotes(request) && approved).then_some(Exit::Waits));
+        if let Some(exit) = done {
             println!("{}", sentence(&status.message));
             return Ok(exit);
         }
         last = sentence(&status.message);
     }
+}
+
+fn promotes(request: &Request) -> bool {
+    matches!(request.action, Verb::Promote | Verb::PromoteFull)
 }
 
 /// Whether what was asked has happened, or cannot happen any more.

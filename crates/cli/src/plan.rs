@@ -91,6 +91,7 @@ impl Simulation {
             namespace: session.namespace.clone(),
             name: object.name_any(),
             uid: meta.uid.clone().unwrap_or_default(),
+            labels: BTreeMap::new(),
             generation: meta.generation.unwrap_or_default(),
             resource_version: "0".into(),
             created: Timestamp::now(),

@@ -1,6 +1,6 @@
 //! What is told to whoever runs `kubectl describe`: one event a transition, read off the difference of two statuses.
 
-use greenlight_api::{BlueGreenRolloutStatus, Phase, conditions};
+use greenlight_api::{BlueGreenRolloutStatus, Phase, Request, conditions};
 
 /// An event of a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +13,28 @@ pub struct Event {
     pub action: &'static str,
     /// What happened, in a sentence.
     pub note: String,
+    /// Who asked for it; empty if nobody did.
+    pub by: String,
 }
+
+/// Every reason that an event can have.
+pub const REASONS: [&str; 15] = [
+    "RevisionCreated",
+    "PreviewReady",
+    "Promoted",
+    "RolledBack",
+    "RevisionRejected",
+    "RequestRefused",
+    conditions::REASON_DEADLINE,
+    conditions::REASON_SERVICE_MISSING,
+    conditions::REASON_SERVICE_CLAIMED,
+    conditions::REASON_SERVICE_MISMATCH,
+    conditions::REASON_TEMPLATE_REFUSED,
+    conditions::REASON_WORKLOAD_MISSING,
+    conditions::REASON_ANALYSIS_REFUSED,
+    conditions::REASON_WORKLOAD_MISMATCH,
+    "Stalled",
+];
 
 /// A ReplicaSet was created for a new template.
 pub fn revision_created(revision: i64, hash: &str, image: &str) -> Event {
@@ -30,13 +51,18 @@ pub fn between(before: Option<&BlueGreenRolloutStatus>, after: &BlueGreenRollout
     match proven(after) {
         // A status that was wiped has no switch to compare with; what it names as active was announced already.
         Some(switch) if proven(before).as_ref() != Some(&switch) && before.stable_revision != switch.to => {
-            events.push(if rejected {
+            let event = if rejected {
                 warning("RolledBack", "Switch", after.message.clone())
-            } else {
+            } else if switch.requested_by.is_empty() {
                 normal("Promoted", "Switch", after.message.clone())
-            });
+            } else {
+                normal("Promoted", "Switch", format!("{}, promoted by {}", after.message, switch.requested_by))
+            };
+            events.push(Event { by: switch.requested_by, ..event });
         }
-        _ if newly_rejected => events.push(warning("RevisionRejected", "Reject", after.message.clone())),
+        _ if newly_rejected => {
+            events.push(Event { by: asker(after), ..warning("RevisionRejected", "Reject", after.message.clone()) });
+        }
         _ => {}
     }
     let waits_for_new = before.phase != Phase::Paused || before.updated_revision != after.updated_revision;
@@ -54,32 +80,27 @@ pub fn between(before: Option<&BlueGreenRolloutStatus>, after: &BlueGreenRollout
         && !request.accepted
         && before.observed_request.as_ref() != Some(request)
     {
-        events.push(warning("RequestRefused", "Request", request.answer.clone()));
+        events.push(Event { by: asker(after), ..warning("RequestRefused", "Request", request.answer.clone()) });
     }
     events
 }
 
+/// Who made the last request.
+fn asker(status: &BlueGreenRolloutStatus) -> String {
+    let request =
+        status.observed_request.as_ref().and_then(|request| serde_json::from_str::<Request>(&request.value).ok());
+    request.map(|request| request.by).unwrap_or_default()
+}
+
 /// The reasons of `Stalled` are also reasons of events.
 fn stall_reason(reason: &str) -> &'static str {
-    [
-        conditions::REASON_DEADLINE,
-        conditions::REASON_SERVICE_MISSING,
-        conditions::REASON_SERVICE_CLAIMED,
-        conditions::REASON_SERVICE_MISMATCH,
-        conditions::REASON_TEMPLATE_REFUSED,
-        conditions::REASON_WORKLOAD_MISSING,
-        conditions::REASON_ANALYSIS_REFUSED,
-        conditions::REASON_WORKLOAD_MISMATCH,
-    ]
-    .into_iter()
-    .find(|known| *known == reason)
-    .unwrap_or("Stalled")
+    REASONS.into_iter().find(|known| *known == reason).unwrap_or("Stalled")
 }
 
 fn normal(reason: &'static str, action: &'static str, note: String) -> Event {
-    Event { warning: false, reason, action, note }
+    Event { warning: false, reason, action, note, by: String::new() }
 }
 
 fn warning(reason: &'static str, action: &'static str, note: String) -> Event {
-    Event { warning: true, reason, action, note }
+    Event { warning: true, reason, action, note, by: String::new() }
 }

@@ -84,7 +84,16 @@ pub fn check(world: &World, target: &Target, candidate: &ReplicaSet, request: &A
     if blue_green.auto_promotion_enabled() {
         return Gate::Open;
     }
-    closed(conditions::REASON_AWAITING_PROMOTION, "waits for promotion".into(), None)
+    let needed = blue_green.required_approvals();
+    let approvals = candidate.approvals();
+    let waits_for = if needed > 1 {
+        let names: Vec<_> = approvals.iter().map(|approval| approval.by.as_str()).collect();
+        let by = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
+        format!("waits for promotion ({} of {needed} approvals{by})", names.len())
+    } else {
+        "waits for promotion".to_owned()
+    };
+    closed(conditions::REASON_AWAITING_PROMOTION, waits_for, None)
 }
 
 fn told(message: &str) -> String {

@@ -151,12 +151,20 @@ impl<'a> Round<'a> {
                     change.set(names::TEMPLATE_DIGEST, &self.world.rollout.template.digest);
                 }
             }
+            if let Some(approval) = self.request.approval.clone().filter(|_| self.target.is_asked(set)) {
+                let mut approvals = set.approvals();
+                approvals.push(approval);
+                change
+                    .set(names::APPROVALS, serde_json::to_string(&approvals).expect("they have only strings in them"));
+            }
             let accepted = self.request.full || self.accepts_analysis(set);
             if self.target.is_asked(set) && accepted && set.annotation(names::RETURNED).is_none() {
                 change.set(names::RETURNED, true);
             }
             if let Some(due) = restart::due(self.world, self.request, self.now)
                 && self.serves_or_will(set)
+                // First it serves: a pod more would make it wait for that.
+                && (self.target.active_selected || self.target.active.is_none())
             {
                 restart::note(set, due, &mut change);
             }
@@ -190,6 +198,7 @@ impl<'a> Round<'a> {
         }
         change.unset(set, names::REJECTED);
         change.unset(set, names::PREVIEW_READY_AT);
+        change.unset(set, names::APPROVALS);
         if self.request.retry {
             let attempt: u32 = set.annotation(names::ATTEMPT).and_then(|number| number.parse().ok()).unwrap_or(0);
             change.set(names::ATTEMPT, attempt + 1);

@@ -6,7 +6,7 @@
 //! carried out on it. Promotion and rejection need no such note: promoting the active and rejecting the rejected revision is
 //! nothing.
 
-use greenlight_api::{ObservedRequest, Rejection, Request, Verb, names};
+use greenlight_api::{Approval, ObservedRequest, Rejection, Request, Verb, names};
 use jiff::Timestamp;
 
 use crate::target;
@@ -27,8 +27,12 @@ pub struct Asked {
     pub retry: bool,
     /// Pods that were created before this time are to be replaced.
     pub restart: Option<Timestamp>,
+    /// Somebody approves of the asked-for revision; this is not yet noted on it.
+    pub approval: Option<Approval>,
     /// When it was made, if it was one that moves traffic.
     pub requested_at: Option<Timestamp>,
+    /// Who made it, if it was one that moves traffic.
+    pub requested_by: String,
     /// What to report about it.
     pub observed: Option<ObservedRequest>,
 }
@@ -90,19 +94,15 @@ pub fn read(world: &World, asked: Option<&ReplicaSet>, active: Option<&ReplicaSe
     let revision = format!("revision {} ({})", asked.revision(), asked.hash);
     match request.action {
         Verb::Promote | Verb::PromoteFull if is_active => {
-            Asked { promote: true, requested_at: Some(request.at), ..accept(format!("{revision} is active")) }
+            let accepted = accept(format!("{revision} is active"));
+            Asked { promote: true, requested_at: Some(request.at), requested_by: request.by, ..accepted }
         }
         Verb::Promote | Verb::PromoteFull => match asked.rejection() {
             Some(_) => refuse(format!("{revision} was rejected. Use retry to start it over")),
             None if world.rollout.spec.paused == Some(true) => {
                 refuse("the rollout is paused by spec.paused. Resume it, then promote".to_owned())
             }
-            None => Asked {
-                promote: true,
-                full: request.action == Verb::PromoteFull,
-                requested_at: Some(request.at),
-                ..accept(format!("promoting {revision}"))
-            },
+            None => approve(world, &request, asked, observe),
         },
         Verb::Abort | Verb::Rollback => reject(world, &request, asked, active, observe),
         Verb::Retry => match asked.rejection() {
@@ -110,6 +110,47 @@ pub fn read(world: &World, asked: Option<&ReplicaSet>, active: Option<&ReplicaSe
             None => refuse(format!("{revision} was not rejected, there is nothing to retry")),
         },
         Verb::Restart => unreachable!("answered above"),
+    }
+}
+
+/// A promotion counts when enough people asked for it.
+fn approve(
+    world: &World,
+    request: &Request,
+    asked: &ReplicaSet,
+    observe: impl Fn(bool, String) -> Option<ObservedRequest>,
+) -> Asked {
+    let revision = format!("revision {} ({})", asked.revision(), asked.hash);
+    let needed = world.rollout.spec.blue_green().required_approvals();
+    let mut approvals = asked.approvals();
+    let known = approvals.iter().any(|approval| approval.by == request.by);
+    let mut approval = None;
+    if needed > 1 {
+        if request.by.is_empty() {
+            let why = format!(
+                "{needed} people have to approve of {revision}, and this request does not say who asks. \
+                 Use kubectl greenlight promote"
+            );
+            return Asked { observed: observe(false, why), ..Asked::default() };
+        }
+        if !known {
+            let new = Approval { by: request.by.clone(), at: request.at };
+            approvals.push(new.clone());
+            approval = Some(new);
+        }
+        if approvals.len() < needed {
+            let answer = format!("{} approves of {revision}, {} of {needed}", request.by, approvals.len());
+            return Asked { approval, observed: observe(true, answer), ..Asked::default() };
+        }
+    }
+    Asked {
+        promote: true,
+        full: request.action == Verb::PromoteFull,
+        approval,
+        requested_at: Some(request.at),
+        requested_by: request.by.clone(),
+        observed: observe(true, format!("promoting {revision}")),
+        ..Asked::default()
     }
 }
 
@@ -146,6 +187,7 @@ fn reject(
     Asked {
         reject: made.then_some(rejection),
         requested_at: Some(request.at),
+        requested_by: request.by.clone(),
         observed: observe(
             true,
             format!("rejecting {revision}, serving revision {} ({})", back_to.revision(), back_to.hash),

@@ -2,7 +2,7 @@
 
 use greenlight_api::conditions as names;
 use greenlight_api::names as annotations;
-use greenlight_api::{BlueGreenRolloutStatus, Phase, Progress, Rejection, Switch};
+use greenlight_api::{BlueGreenRolloutStatus, Phase, Progress, Rejection, Release, Switch};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -79,6 +79,7 @@ pub fn compose(world: &World, findings: &Findings, now: Timestamp) -> BlueGreenR
         preview_revision: preview.to_owned(),
         stable_revision: if proven { hash(selected) } else { before.stable_revision.clone() },
         rejected_revision: rejected,
+        release: release(&before, findings, &verdict, now),
         switch: switch(&before, selected, findings, proven),
         progress: findings.progress.clone(),
         observed_request: findings.request.observed.clone(),
@@ -248,7 +249,24 @@ fn switch(
     }
     let from = if before.active_revision == active.hash { String::new() } else { before.active_revision.clone() };
     let requested_at = findings.request.requested_at.filter(|at| *at <= switched_at);
-    Some(Switch { from, to: active.hash.clone(), requested_at, switched_at, proven_at })
+    let requested_by = requested_at.map(|_| findings.request.requested_by.clone()).unwrap_or_default();
+    Some(Switch { from, to: active.hash.clone(), requested_at, requested_by, switched_at, proven_at })
+}
+
+fn release(before: &BlueGreenRolloutStatus, findings: &Findings, verdict: &Verdict, now: Timestamp) -> Option<Release> {
+    let asked = findings.target.asked?;
+    let same = before.release.clone().filter(|release| release.revision == asked.hash);
+    let mut release = same.unwrap_or_else(|| {
+        // A status that was lost begins anew: the set knows since when it is wanted.
+        let lost = before.updated_revision.is_empty() || before.updated_revision == asked.hash;
+        let seen_at = asked.timestamp(annotations::SCALED_AT).filter(|_| lost).unwrap_or(now);
+        Release { revision: asked.hash.clone(), seen_at, preview_ready_at: None }
+    });
+    let waits = matches!(findings.gate, Some(Gate::Closed { .. })) && verdict.phase != Phase::Degraded;
+    if waits && findings.progress.is_none() && release.preview_ready_at.is_none() {
+        release.preview_ready_at = Some(now);
+    }
+    Some(release)
 }
 
 fn conditions(

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_api::{AnalysisPhase, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PodTemplate, Rejection, names};
+use greenlight_api::{
+    AnalysisPhase, Approval, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PodTemplate, Rejection, names,
+};
 use jiff::Timestamp;
 
 use crate::hash::Digest;
@@ -52,6 +54,8 @@ pub struct Rollout {
     pub name: String,
     /// UID.
     pub uid: String,
+    /// `metadata.labels`; for choosing who is told of it.
+    pub labels: BTreeMap<String, String>,
     /// `metadata.generation`.
     pub generation: i64,
     /// `metadata.resourceVersion`.
@@ -152,6 +156,11 @@ impl ReplicaSet {
     /// When it was last promoted, if it ever was.
     pub fn promoted_at(&self) -> Option<Timestamp> {
         self.timestamp(names::PROMOTED_AT)
+    }
+
+    /// Who approves of its promotion. A value that does not parse approves of nothing.
+    pub fn approvals(&self) -> Vec<Approval> {
+        self.annotation(names::APPROVALS).and_then(|value| serde_json::from_str(value).ok()).unwrap_or_default()
     }
 
     /// Why it is not to be served, if it was rejected. A value that does not parse still counts as a rejection.

@@ -147,6 +147,11 @@ impl<T: Cached> Cache<T> {
         keys.filter_map(|key| state.objects.get(key)).map(|entry| entry.object.clone()).collect()
     }
 
+    /// Every object.
+    pub fn all(&self) -> Vec<Arc<T>> {
+        self.state.read().expect("no panic while locked").objects.values().map(|entry| entry.object.clone()).collect()
+    }
+
     /// How many objects there are.
     pub fn len(&self) -> usize {
         self.state.read().expect("no panic while locked").objects.len()

@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 use crate::events::Recorder;
 use crate::feed::{self, Scope};
 use crate::metrics::Metrics;
+use crate::notify::{self, Notifier};
 use crate::on_demand::OnDemand;
 use crate::options::ControllerOptions;
 use crate::queue::queue;
+use crate::web_client::WebClient;
 use crate::world::{Caches, Memories};
 use crate::{analysis, client, rollouts, scale_down, server};
 
@@ -28,14 +30,16 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone())?;
     let config = client::config().await?;
-    let client = client::connect(&config)?;
+    let caches = Arc::new(Caches::default());
+    let metrics = Metrics::new(caches.clone());
+    let client = client::connect(&config, &metrics)?;
+    let web_client = WebClient::new()?;
+    let notifications = options.notifications.as_deref().map(notify::Config::read).transpose()?.unwrap_or_default();
     let instance = options.instance();
-    let metrics = Metrics::new();
     let ready = Arc::new(AtomicBool::new(false));
     let server = tokio::spawn(server::serve(options.listen, metrics.clone(), ready.clone(), stop.clone()));
 
     let scope = Scope { namespace: options.namespace.clone(), streaming_lists: streams_lists(&client).await? };
-    let caches = Arc::new(Caches::default());
     let (rollouts_sender, rollouts_queue) = queue();
     let (sets_sender, sets_queue) = queue();
     let (runs_sender, runs_queue) = queue();
@@ -57,13 +61,16 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     );
 
     let lease = if options.leader_elect { Some(lead(&client, &options, &instance, &stop).await?) } else { None };
+    metrics.leads(true);
+    let notifier = Notifier::start(notifications, &web_client, &metrics);
     let context = Arc::new(rollouts::Context {
         client: client.clone(),
         caches: caches.clone(),
         memories: Memories::default(),
         // A connection of its own: however many watches are asked for, they do not keep a write waiting.
-        on_demand: OnDemand::new(client::connect(&config)?, scope, rollouts_sender),
-        recorder: Recorder::new(client.clone(), instance),
+        on_demand: OnDemand::new(client::connect(&config, &metrics)?, scope, rollouts_sender),
+        recorder: Recorder::new(client.clone(), instance, metrics.clone(), notifier.tell()),
+        metrics: metrics.clone(),
     });
     let parallel = options.parallel;
     let rollouts_work = rollouts_queue
@@ -72,13 +79,14 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let sets_work = sets_queue.run("scale-down", parallel, metrics.clone(), stop.clone(), move |key| {
         scale_down::reconcile(context.clone(), key)
     });
-    let context = Arc::new(analysis::Context { client, caches, http: analysis::Http::new()? });
+    let context = Arc::new(analysis::Context { client, caches, http: web_client });
     let runs_work = runs_queue
         .run("analysis", parallel, metrics, stop.clone(), move |key| analysis::reconcile(context.clone(), key));
     tokio::join!(rollouts_work, sets_work, runs_work);
     if let Some(lease) = lease {
         lease.release().await;
     }
+    notifier.finish().await;
     server.await??;
     tracing::info!("stopped");
     Ok(())

@@ -11,6 +11,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client, Resource};
 
+use crate::metrics::Metrics;
+use crate::notify::{Notification, Tell};
+
 /// The API cuts notes at this length.
 const MAX_NOTE: usize = 1024;
 
@@ -18,21 +21,27 @@ const MAX_NOTE: usize = 1024;
 pub struct Recorder {
     client: Client,
     instance: String,
+    metrics: Metrics,
+    tell: Tell,
 }
 
 impl Recorder {
     /// Writes in the name of this instance of the operator.
-    pub fn new(client: Client, instance: String) -> Recorder {
-        Recorder { client, instance }
+    pub fn new(client: Client, instance: String, metrics: Metrics, tell: Tell) -> Recorder {
+        Recorder { client, instance, metrics, tell }
     }
 
-    /// Records an event of a rollout. A release does not depend on events: if one cannot be written, that is logged.
+    /// Records an event of a rollout, counts it, and notifies of it. A release does not depend on events: if one cannot be
+    /// written, that is logged.
     pub async fn record(&self, rollout: &Rollout, event: &Event) {
         let now = Timestamp::now();
         tracing::info!(rollout = %format!("{}/{}", rollout.namespace, rollout.name), reason = event.reason, "{}", event.note);
+        self.metrics.happened(rollout, event);
+        let id = format!("{}.{:x}", rollout.name, now.as_nanosecond());
+        self.tell.tell(&Notification { id: id.clone(), at: now, rollout: rollout.clone(), event: event.clone() });
         let object = KubeEvent {
             metadata: ObjectMeta {
-                name: Some(format!("{}.{:x}", rollout.name, now.as_nanosecond())),
+                name: Some(id),
                 namespace: Some(rollout.namespace.clone()),
                 ..ObjectMeta::default()
             },

@@ -10,6 +10,7 @@ mod events;
 mod execute;
 mod feed;
 mod metrics;
+mod notify;
 mod on_demand;
 mod options;
 mod queue;
@@ -17,6 +18,7 @@ mod rollouts;
 mod scale_down;
 mod server;
 mod views;
+mod web_client;
 mod world;
 
 use std::io::IsTerminal;

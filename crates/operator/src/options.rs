@@ -1,6 +1,7 @@
 //! The command line. Every flag can also be given as an environment variable of the same name.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -39,6 +40,9 @@ pub struct ControllerOptions {
     /// How many rollouts to work on at the same time
     #[arg(long, env = "GREENLIGHT_PARALLEL", default_value_t = 16)]
     pub parallel: usize,
+    /// File that says who is notified of what; see docs/notifications.md
+    #[arg(long, env = "GREENLIGHT_NOTIFICATIONS")]
+    pub notifications: Option<PathBuf>,
     /// Log filter: a level, or target=level pairs
     #[arg(long, env = "GREENLIGHT_LOG", default_value = "info")]
     pub log: String,

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures::channel::mpsc;
@@ -22,18 +23,27 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 /// The end of a queue where keys go in.
 #[derive(Clone, Debug)]
-pub struct Sender(mpsc::UnboundedSender<ScheduleRequest<Key>>);
+pub struct Sender {
+    requests: mpsc::UnboundedSender<ScheduleRequest<Key>>,
+    /// What is to be looked at now, until it is.
+    waiting: Arc<Mutex<HashSet<Key>>>,
+}
 
 impl Sender {
     /// Look at this key now.
     pub fn now(&self, key: Key) {
+        self.waiting().insert(key.clone());
         self.at(key, Instant::now());
     }
 
     /// Look at this key then, or before.
     fn at(&self, message: Key, run_at: Instant) {
         // The queue is gone only when the process ends.
-        let _ = self.0.unbounded_send(ScheduleRequest { message, run_at });
+        let _ = self.requests.unbounded_send(ScheduleRequest { message, run_at });
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashSet<Key>> {
+        self.waiting.lock().expect("no panic while locked")
     }
 }
 
@@ -46,7 +56,7 @@ pub struct Queue {
 /// Makes a queue.
 pub fn queue() -> (Sender, Queue) {
     let (sender, requests) = mpsc::unbounded();
-    let sender = Sender(sender);
+    let sender = Sender { requests: sender, waiting: Arc::default() };
     (sender.clone(), Queue { requests, sender })
 }
 
@@ -78,7 +88,8 @@ impl Queue {
                     let (key, result, took): (Key, Result<Option<Timestamp>, Error>, Duration) =
                         done.expect("panics are caught in the task");
                     running.remove(&key);
-                    metrics.reconciled(name, &result, took, running.len());
+                    metrics.reconciled(name, &result, took);
+                    metrics.load(name, running.len(), sender.waiting().len());
                     match result {
                         Ok(again) => {
                             failures.remove(&key);
@@ -97,6 +108,12 @@ impl Queue {
                 }
                 Some(key) = async { scheduler.as_mut().hold_unless(|key| !running.contains(key)).next().await }, if room => {
                     running.insert(key.clone());
+                    let waiting = {
+                        let mut waiting = sender.waiting();
+                        waiting.remove(&key);
+                        waiting.len()
+                    };
+                    metrics.load(name, running.len(), waiting);
                     let future = work(key.clone());
                     tasks.spawn(async move {
                         let started = Instant::now();

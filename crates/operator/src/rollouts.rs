@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use greenlight_core::plan;
+use greenlight_core::world::Rollout;
 use jiff::Timestamp;
 use kube::Client;
 
@@ -10,6 +11,7 @@ use crate::cache::Key;
 use crate::error::Error;
 use crate::events::Recorder;
 use crate::execute::Executor;
+use crate::metrics::Metrics;
 use crate::on_demand::OnDemand;
 use crate::world::{Caches, Live, Memories, observe};
 
@@ -28,16 +30,19 @@ pub struct Context {
     pub on_demand: OnDemand,
     /// Where events go.
     pub recorder: Recorder,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// Brings one rollout as far as it can go now. Returns when to look again.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
-    let Context { client, caches, memories, on_demand, recorder } = &*context;
+    let Context { client, caches, memories, on_demand, recorder, metrics } = &*context;
     let mut live = Live::new();
     let mut last = String::new();
     for _ in 0..MOST_PLANS {
         let Some(world) = observe(caches, memories, on_demand, &key, &live) else {
             memories.forget(&key);
+            metrics.forget(&key);
             on_demand.set(&key, &Default::default());
             return Ok(None);
         };
@@ -48,8 +53,10 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         if plan.actions.is_empty() {
             if plan.publish_at.is_some_and(|at| at <= now) {
                 executor.publish(&plan.status).await?;
+                metrics.published(&world.rollout, &plan.status, &plan.events);
+                let rollout = Rollout { status: Some(plan.status), ..world.rollout };
                 for event in &plan.events {
-                    recorder.record(&world.rollout, event).await;
+                    recorder.record(&rollout, event).await;
                 }
             }
             return Ok(plan.next);

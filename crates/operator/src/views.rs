@@ -65,6 +65,7 @@ impl From<BlueGreenRollout> for RolloutView {
             namespace: meta.namespace.clone().unwrap_or_default(),
             name: meta.name.clone().unwrap_or_default(),
             uid: meta.uid.clone().unwrap_or_default(),
+            labels: meta.labels.take().unwrap_or_default(),
             generation: meta.generation.unwrap_or_default(),
             resource_version: meta.resource_version.clone().unwrap_or_default(),
             created: timestamp(&meta.creation_timestamp),

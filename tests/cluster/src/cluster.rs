@@ -13,7 +13,7 @@ use kube::{Api, Client, Config};
 
 use crate::Audit;
 use crate::process::Process;
-use crate::tools::Tools;
+use crate::tools::{CONTROL_PLANE, Tools};
 
 /// A static token of group system:masters: the cluster lives on loopback, for minutes.
 const TOKEN: &str = "greenlight-test-admin";
@@ -38,7 +38,7 @@ pub struct Cluster {
 impl Cluster {
     /// Builds the tools if need be, starts everything and waits until pods can run. About five seconds when warm.
     pub async fn start() -> Result<Cluster> {
-        let tools = tokio::task::spawn_blocking(crate::tools::ensure).await??;
+        let tools = tokio::task::spawn_blocking(|| crate::tools::ensure(&CONTROL_PLANE)).await??;
         let dir = fresh_dir()?;
         let [etcd_client, etcd_peer, api, scheduler] = free_ports()?;
         let server = format!("https://127.0.0.1:{api}");

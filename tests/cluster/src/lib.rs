@@ -10,7 +10,7 @@ mod tools;
 pub use audit::{Audit, Request};
 pub use cluster::{Cluster, sweep};
 pub use process::Process;
-pub use tools::{Tools, ensure, ensure_helm};
+pub use tools::{ARGO_CD, CONTROL_PLANE, HELM, Module, NODE, TRAEFIK, Tools, ensure};
 
 /// Annotation on a pod template that tells kwok how its pods behave; see `stages.yaml`. Without it they become ready at once.
 ///

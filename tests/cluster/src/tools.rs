@@ -15,8 +15,9 @@ const KUBERNETES_VERSION: &str = "v1.36.3";
 /// Package to build, name of the binary that `go build` makes of it, and the name that we give it.
 type GoCommand = (&'static str, &'static str, &'static str);
 
-/// Go modules that do not fit together are built apart.
-struct Module {
+/// Commands that are built together. Go modules that do not fit together are built apart.
+#[derive(Debug)]
+pub struct Module {
     /// Folder with go.mod and go.sum.
     folder: &'static str,
     /// What is said before it is built.
@@ -24,25 +25,46 @@ struct Module {
     commands: &'static [GoCommand],
 }
 
-const CONTROL_PLANE: Module = Module {
+/// etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl, kwok.
+pub const CONTROL_PLANE: Module = Module {
     folder: "tools",
     about: "the control plane, about 6 minutes on two cores",
-    commands: &CONTROL_PLANE_COMMANDS,
+    commands: &[
+        ("go.etcd.io/etcd/server/v3", "server", "etcd"),
+        ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver", "kube-apiserver"),
+        ("k8s.io/kubernetes/cmd/kube-controller-manager", "kube-controller-manager", "kube-controller-manager"),
+        ("k8s.io/kubernetes/cmd/kube-scheduler", "kube-scheduler", "kube-scheduler"),
+        ("k8s.io/kubernetes/cmd/kubectl", "kubectl", "kubectl"),
+        ("sigs.k8s.io/kwok/cmd/kwok", "kwok", "kwok"),
+    ],
 };
-const HELM: Module = Module {
+/// kubelet and kube-proxy, for a node with real pods.
+pub const NODE: Module = Module {
+    folder: "tools",
+    about: "kubelet and kube-proxy, about 1 minute on two cores",
+    commands: &[
+        ("k8s.io/kubernetes/cmd/kubelet", "kubelet", "kubelet"),
+        ("k8s.io/kubernetes/cmd/kube-proxy", "kube-proxy", "kube-proxy"),
+    ],
+};
+/// helm.
+pub const HELM: Module = Module {
     folder: "helm",
     about: "Helm, about 2 minutes on two cores",
     commands: &[("helm.sh/helm/v4/cmd/helm", "helm", "helm")],
 };
-
-const CONTROL_PLANE_COMMANDS: [GoCommand; 6] = [
-    ("go.etcd.io/etcd/server/v3", "server", "etcd"),
-    ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver", "kube-apiserver"),
-    ("k8s.io/kubernetes/cmd/kube-controller-manager", "kube-controller-manager", "kube-controller-manager"),
-    ("k8s.io/kubernetes/cmd/kube-scheduler", "kube-scheduler", "kube-scheduler"),
-    ("k8s.io/kubernetes/cmd/kubectl", "kubectl", "kubectl"),
-    ("sigs.k8s.io/kwok/cmd/kwok", "kwok", "kwok"),
-];
+/// argocd: one binary, which acts by the name that it is called by.
+pub const ARGO_CD: Module = Module {
+    folder: "argocd",
+    about: "Argo CD, about 6 minutes on two cores",
+    commands: &[("github.com/argoproj/argo-cd/v3/cmd", "cmd", "argocd")],
+};
+/// traefik, an ingress controller.
+pub const TRAEFIK: Module = Module {
+    folder: "traefik",
+    about: "Traefik, about 8 minutes on two cores",
+    commands: &[("github.com/traefik/traefik/v3/cmd/traefik", "traefik", "traefik")],
+};
 
 /// A folder with the built commands.
 #[derive(Clone, Debug)]
@@ -57,20 +79,11 @@ impl Tools {
     }
 }
 
-/// The commands, built if they are not in the cache. Progress goes to standard error; a cold build takes about six minutes
-/// on two cores, later calls nothing. Calls at the same time wait for the first.
+/// The commands of a module, built if they are not in the cache. Progress goes to standard error; a cold build takes
+/// minutes, later calls nothing. Calls at the same time wait for the first.
 ///
 /// The cache is `$GREENLIGHT_CACHE`, or `greenlight` in `$XDG_CACHE_HOME` or `~/.cache`, keyed by what is pinned.
-pub fn ensure() -> Result<Tools> {
-    ensure_module(&CONTROL_PLANE)
-}
-
-/// The same for Helm.
-pub fn ensure_helm() -> Result<Tools> {
-    ensure_module(&HELM)
-}
-
-fn ensure_module(of: &Module) -> Result<Tools> {
+pub fn ensure(of: &Module) -> Result<Tools> {
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join(of.folder);
     let ldflags = format!("-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}");
     let cache = cache_dir()?;

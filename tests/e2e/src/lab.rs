@@ -141,6 +141,21 @@ impl Lab {
         self.operator.as_mut().expect("it runs")
     }
 
+    /// Where the running operator serves health and metrics.
+    pub fn address(&mut self) -> String {
+        for _ in 0..100 {
+            let log = self.operator().log();
+            // JSON, because it is not a terminal.
+            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let line = lines.into_iter().find(|line| line["message"] == "serving health and metrics");
+            if let Some(address) = line.as_ref().and_then(|line| line["address"].as_str()) {
+                return address.to_owned();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("it does not say where it serves: {}", self.operator().log_tail());
+    }
+
     /// Creates a Service that selects `app: web`.
     pub async fn create_service(&self, name: &str) {
         let service = json!({

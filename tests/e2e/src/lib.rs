@@ -2,10 +2,12 @@
 
 mod lab;
 mod proxy;
+mod receiver;
 mod snapshot;
 mod witness;
 
 pub use lab::{Lab, cluster, rollout};
 pub use proxy::{Write, WriteCountingProxy};
+pub use receiver::{Received, Receiver};
 pub use snapshot::Snapshot;
 pub use witness::Witness;

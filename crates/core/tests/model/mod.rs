@@ -113,6 +113,7 @@ impl Model {
             namespace: "test".into(),
             name: "web".into(),
             uid: "uid".into(),
+            labels: BTreeMap::new(),
             generation: 1,
             resource_version: "1".into(),
             created: now,

@@ -2,7 +2,6 @@
 //! `greenlight_core::measure`.
 
 mod arguments;
-mod http;
 mod job;
 mod prometheus;
 mod start;
@@ -21,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::cache::Key;
 use crate::error::{Doing, Error};
+use crate::web_client::WebClient;
 use crate::world::Caches;
 
 pub use start::{Start, start, stop};
@@ -32,11 +32,8 @@ pub struct Context {
     /// What is watched.
     pub caches: Arc<Caches>,
     /// The way to metric servers.
-    pub http: Http,
+    pub http: WebClient,
 }
-
-/// The way to metric servers.
-pub use http::Http;
 
 /// Takes the measurements of one run that are due. Returns when to look again.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {

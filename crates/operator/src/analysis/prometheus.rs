@@ -5,10 +5,10 @@ use std::time::Duration;
 use greenlight_api::analysis::PrometheusProvider;
 use serde_json::Value;
 
-use super::http::{Http, Question};
+use crate::web_client::{Question, WebClient};
 
 /// Makes an instant query. A vector is a list of numbers, a scalar a number; NaN and infinity are the words for them.
-pub async fn measure(http: &Http, prometheus: &PrometheusProvider) -> Result<Value, String> {
+pub async fn measure(http: &WebClient, prometheus: &PrometheusProvider) -> Result<Value, String> {
     let query: String = form_urlencoded::byte_serialize(prometheus.query.as_bytes()).collect();
     let url = format!("{}/api/v1/query?query={query}", prometheus.address.trim_end_matches('/'));
     let question = Question {

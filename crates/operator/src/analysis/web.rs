@@ -6,10 +6,10 @@ use greenlight_api::analysis::{Header, WebProvider};
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
-use super::http::{Http, Question};
+use crate::web_client::{Question, WebClient};
 
 /// Asks, and picks the result out of the answer.
-pub async fn measure(http: &Http, web: &WebProvider) -> Result<Value, String> {
+pub async fn measure(http: &WebClient, web: &WebProvider) -> Result<Value, String> {
     let mut headers = web.headers.clone();
     let body = match (&web.json_body, &web.body) {
         (Some(json), _) => {

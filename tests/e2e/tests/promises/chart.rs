@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use greenlight_api::names;
 use greenlight_e2e::{Lab, cluster};
+use greenlight_test_cluster::HELM;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -15,7 +16,7 @@ fn chart() -> PathBuf {
 }
 
 fn helm(args: &[&str]) -> Result<String> {
-    let tools = greenlight_test_cluster::ensure_helm()?;
+    let tools = greenlight_test_cluster::ensure(&HELM)?;
     let home = cluster().dir().join("helm");
     let output = Command::new(tools.path("helm"))
         .args(args)

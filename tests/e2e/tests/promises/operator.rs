@@ -9,19 +9,60 @@ use serde_json::json;
 async fn it_serves_health_and_metrics_and_stops_gracefully() {
     let mut lab = Lab::new("health").await;
     lab.deploy(json!({})).await;
-    let log = lab.operator().log();
-    let line = log.lines().find(|line| line.contains("serving health and metrics")).expect("it says where").to_owned();
-    let line: serde_json::Value = serde_json::from_str(&line).expect("JSON, because it is not a terminal");
-    let address = line["address"].as_str().expect("an address").to_owned();
+    let address = lab.address();
     let text = |path: &str| http_get(&address, path).expect("it answers");
     assert_eq!(text("/healthz"), "ok");
     assert_eq!(text("/readyz"), "ok");
-    assert!(
-        text("/metrics").contains("greenlight_reconciles_total{controller=\"rollouts\",result=\"ok\"}"),
-        "{}",
-        text("/metrics")
-    );
     assert_eq!(lab.operator().terminate().expect("it ends"), 0, "{}", lab.operator().log_tail());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_are_measured_and_the_series_of_a_deleted_rollout_go() {
+    let mut lab = Lab::new("metrics").await;
+    let address = lab.address();
+    let metrics = || http_get(&address, "/metrics").expect("it answers");
+    lab.deploy(json!({})).await;
+    lab.preview("web:v2").await;
+    let waiting = metrics();
+    for line in [
+        r#"greenlight_rollout_info{namespace="metrics",phase="Paused",reason="AwaitingPromotion",rollout="web"} 1"#,
+        r#"greenlight_rollout_preview_ready_timestamp_seconds{namespace="metrics",rollout="web"} 1"#,
+    ] {
+        assert!(waiting.contains(line), "{line}\n{waiting}");
+    }
+    lab.greenlight(&["promote", "web"]).expect("promoted");
+    lab.greenlight(&["promote", "web", "--revision", "nonsense"]).expect_err("refused");
+    lab.greenlight(&["undo", "web"]).expect("undone");
+    let after = metrics();
+    for line in [
+        r#"greenlight_deployments_total{namespace="metrics",rollout="web"} 2"#,
+        r#"greenlight_promotions_total{namespace="metrics",rollout="web"} 2"#,
+        r#"greenlight_rollbacks_total{namespace="metrics",rollout="web"} 1"#,
+        r#"greenlight_rollout_duration_seconds_count{namespace="metrics"} 2"#,
+        r#"greenlight_preview_test_duration_seconds_count{namespace="metrics"} 1"#,
+        r#"greenlight_promotion_duration_seconds_count{namespace="metrics"} 2"#,
+        r#"greenlight_requests_total{accepted="true",action="promote",by="admin",namespace="metrics"} 1"#,
+        r#"greenlight_requests_total{accepted="false",action="promote",by="admin",namespace="metrics"} 1"#,
+        r#"greenlight_requests_total{accepted="true",action="rollback",by="admin",namespace="metrics"} 1"#,
+        r#"greenlight_rollout_info{namespace="metrics",phase="Degraded",reason="RevisionRejected",rollout="web"} 1"#,
+        r#"greenlight_reconciles_total{controller="rollouts",result="ok"}"#,
+        r#"greenlight_queue_depth{controller="rollouts"} 0"#,
+        r#"greenlight_api_request_duration_seconds_count{code="200",verb="patch"}"#,
+        "greenlight_leader 1",
+        "process_resident_memory_bytes",
+    ] {
+        assert!(after.contains(line), "{line}\n{after}");
+    }
+    cluster().kubectl(&["-n", "metrics", "delete", "bgr", "web"]).expect("deleted");
+    for _ in 0..100 {
+        if !metrics().contains("rollout=\"web\"") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let gone = metrics();
+    assert!(!gone.contains("rollout=\"web\""), "{gone}");
+    assert!(!gone.contains("greenlight_promotion_duration_seconds_count"), "the last one of its namespace: {gone}");
 }
 
 /// The body of an answer.

@@ -146,3 +146,43 @@ async fn a_revision_that_comes_back_inside_its_delay_needs_no_gate() {
         lab.until("v1 serves again", |now| now.phase() == "Healthy" && now.image_of("web-active") == "web:v1").await;
     assert_eq!(back.status().current_revision, 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promotion_can_take_the_approval_of_several_people() {
+    let lab = Lab::new("approvals").await;
+    let refused = lab
+        .apply(&rollout(json!({"strategy": {"blueGreen": {"requiredApprovals": 2, "autoPromotionEnabled": true}}})))
+        .expect_err("a timer and people");
+    assert!(refused.to_string().contains("people decide then, not a timer"), "{refused}");
+    lab.deploy(json!({"strategy": {"blueGreen": {"requiredApprovals": 2}}})).await;
+    let ask = async |action: &str, by: &str| {
+        let now = lab.now().await;
+        let revision = now.status().updated_revision;
+        let request = json!({"action": action, "revision": revision, "by": by, "at": jiff::Timestamp::now()});
+        lab.annotate_request(&request.to_string()).await;
+        let value = request.to_string();
+        let answered = lab
+            .until("answered", |now| now.status().observed_request.is_some_and(|request| request.value == value))
+            .await;
+        answered.status().observed_request.expect("there").answer
+    };
+    lab.preview("web:v2").await;
+    assert!(ask("promote", "").await.contains("2 people have to approve"), "one that is not signed");
+    assert!(ask("promote-full", "ann").await.contains("ann approves of revision 2"));
+    lab.until("one of two", |now| now.message().contains("(1 of 2 approvals: ann)")).await;
+    assert!(ask("promote", "ann").await.contains("1 of 2"), "the same again counts once");
+    // Nobody has to remember: it stands on the ReplicaSet.
+    lab.wipe_status().await;
+    lab.until("still one of two", |now| now.message().contains("(1 of 2 approvals: ann)")).await;
+    let (code, output) = lab.greenlight(&["promote", "web", "--revision", "nonsense"]).expect_err("refused");
+    assert_eq!(code, 2, "{output}");
+    assert_eq!(lab.now().await.image_of("web-active"), "web:v1");
+    lab.greenlight(&["promote", "web"]).expect("the second, by admin");
+    let promoted = lab.until("promoted", |now| now.image_of("web-active") == "web:v2").await;
+    assert_eq!(promoted.status().switch.expect("a switch").requested_by, "admin");
+    // Another revision needs approvals of its own.
+    lab.preview("web:v3").await;
+    let (code, output) = lab.greenlight(&["promote", "web"]).expect_err("not enough");
+    assert_eq!(code, 3, "{output}");
+    assert!(output.contains("1 of 2"), "{output}");
+}

@@ -1,4 +1,4 @@
-//! Asking metric servers, with a bound on time and size.
+//! Asking web servers (for analyses, and to notify), with a bound on time and size.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +19,9 @@ const LARGEST_ANSWER: usize = 1 << 20;
 
 type Connection = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-/// The way to metric servers: one that checks certificates by the system's authorities, one that does not check.
+/// The way to web servers: one that checks certificates by the system's authorities, one that does not check.
 #[derive(Clone)]
-pub struct Http {
+pub struct WebClient {
     secure: Connection,
     insecure: Connection,
 }
@@ -43,9 +43,9 @@ pub struct Question<'a> {
     pub timeout: Duration,
 }
 
-impl Http {
+impl WebClient {
     /// Connects when asked.
-    pub fn new() -> anyhow::Result<Http> {
+    pub fn new() -> anyhow::Result<WebClient> {
         let build = |accept_invalid_certs| -> anyhow::Result<Connection> {
             // The TLS settings of kube's client: the system's authorities, the same cryptography.
             let mut config = Config::new(Uri::from_static("https://localhost"));
@@ -55,7 +55,7 @@ impl Http {
                 HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions().build();
             Ok(Client::builder(TokioExecutor::new()).build(connector))
         };
-        Ok(Http { secure: build(false)?, insecure: build(true)? })
+        Ok(WebClient { secure: build(false)?, insecure: build(true)? })
     }
 
     /// Asks, and returns the answer's status code and body.

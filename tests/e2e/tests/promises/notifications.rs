@@ -1,0 +1,71 @@
+//! Telling others: every event, in order, once it can be told; nobody who is down delays anything.
+
+use greenlight_e2e::{Lab, Receiver, cluster};
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sinks_get_every_event_of_a_release_in_order_and_one_that_is_down_delays_nothing() {
+    // It refuses the first three requests: what it gets then is still complete and in order.
+    let all = Receiver::start(3).await;
+    let chosen = Receiver::start(0).await;
+    let teams = Receiver::start(0).await;
+    let elsewhere = Receiver::start(0).await;
+    let mut lab = Lab::without_operator("notifications").await;
+    let token = cluster().dir().join("notifications-token");
+    std::fs::write(&token, "s3cret\n").expect("written");
+    let config = json!({"sinks": [
+        {"name": "down", "url": "http://127.0.0.1:9/"},
+        {"name": "all", "url": all.url(), "tokenFile": token},
+        {"name": "chosen", "url": chosen.url(), "format": "slack", "events": ["Promoted", "RolledBack"],
+         "namespaces": ["notif*"]},
+        {"name": "teams", "url": teams.url(), "format": "teams", "events": ["RolledBack"], "labels": {"team": "shop"}},
+        {"name": "elsewhere", "url": elsewhere.url(), "namespaces": ["other"]},
+    ]});
+    let file = cluster().dir().join("notifications.yaml");
+    std::fs::write(&file, config.to_string()).expect("written");
+    lab.start_operator_with(&cluster().kubeconfig(), &["--notifications", file.to_str().expect("a path in UTF-8")]);
+
+    lab.deploy(json!({})).await;
+    cluster().kubectl(&["-n", "notifications", "label", "bgr", "web", "team=shop"]).expect("labelled");
+    lab.release("web:v2").await;
+    lab.greenlight(&["undo", "web"]).expect("undone");
+    lab.preview("web:v3").await;
+    lab.greenlight(&["abort", "web"]).expect("aborted");
+
+    // Events follow the status that the plugin waits for.
+    let mut happened = lab.event_reasons().await;
+    while happened.last().is_none_or(|last| last != "RevisionRejected") {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        happened = lab.event_reasons().await;
+    }
+    assert!(happened.contains(&"RolledBack".to_owned()), "{happened:?}");
+    let told = all.wait_for(happened.len()).await;
+    let reasons: Vec<&str> =
+        told.iter().map(|(_, event)| event["data"]["reason"].as_str().expect("a reason")).collect();
+    assert_eq!(reasons, happened, "all of them, in order, once");
+    let (headers, promoted) = told.iter().find(|(_, event)| event["data"]["reason"] == "Promoted").expect("one");
+    assert_eq!(headers["content-type"], "application/cloudevents+json");
+    assert_eq!(headers["authorization"], "Bearer s3cret");
+    assert_eq!(promoted["specversion"], "1.0");
+    assert_eq!(promoted["subject"], "notifications/web");
+    let ids: std::collections::BTreeSet<_> = told.iter().map(|(_, event)| event["id"].to_string()).collect();
+    assert_eq!(ids.len(), told.len(), "each with an id of its own");
+    let by_admin =
+        |event: &Value| event["data"]["by"] == "admin" && event["data"]["message"].to_string().contains("admin");
+    let second = told.iter().filter(|(_, event)| event["data"]["reason"] == "Promoted").nth(1);
+    assert!(by_admin(&second.expect("the one of v2").1), "{second:?}");
+
+    let told = chosen.wait_for(3).await;
+    let texts: Vec<String> = told.iter().map(|(_, message)| message["text"].to_string()).collect();
+    assert_eq!(
+        texts,
+        [
+            "\"*notifications/web: Promoted*\"",
+            "\"*notifications/web: Promoted*\"",
+            "\"*notifications/web: RolledBack*\""
+        ]
+    );
+    let card = &teams.wait_for(1).await[0].1["attachments"][0];
+    assert_eq!(card["contentType"], "application/vnd.microsoft.card.adaptive");
+    assert!(elsewhere.wait_for(0).await.is_empty());
+}
