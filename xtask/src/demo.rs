@@ -51,13 +51,12 @@ async fn show(bin: &Path) -> Result<Shown> {
     let stage = Stage { bin: bin.to_owned(), kubeconfig, kubectl: cluster.tools().path("kubectl") };
 
     say("First deployment");
-    let example = root().join("deploy/examples/blue-green");
-    stage.kubectl(&["apply", "-k", &example.display().to_string()])?;
+    stage.apply("blue-green")?;
     stage.greenlight(&["status", ROLLOUT, "--timeout", "60s"], &[0])?;
     stage.tree()?;
 
     say("A new version goes to the preview; production stays");
-    stage.greenlight(&["set", "image", ROLLOUT, "app=hashicorp/http-echo:1.1"], &[0])?;
+    stage.apply("blue-green-v2")?;
     stage.greenlight(&["status", ROLLOUT, "--timeout", "60s"], &[3])?;
     stage.tree()?;
 
@@ -70,7 +69,7 @@ async fn show(bin: &Path) -> Result<Shown> {
     stage.tree()?;
 
     say("Another version, promoted");
-    stage.greenlight(&["set", "image", ROLLOUT, "app=hashicorp/http-echo:1.2"], &[0])?;
+    stage.apply("blue-green-v3")?;
     stage.greenlight(&["status", ROLLOUT, "--timeout", "60s"], &[3])?;
     stage.greenlight(&["promote", ROLLOUT], &[0])?;
 
@@ -93,9 +92,11 @@ struct Stage {
 }
 
 impl Stage {
-    fn kubectl(&self, args: &[&str]) -> Result<()> {
-        println!("$ kubectl {}", args.join(" "));
-        self.run(&self.kubectl, args, &[0])
+    /// Applies one of `deploy/examples`.
+    fn apply(&self, example: &str) -> Result<()> {
+        let path = format!("deploy/examples/{example}");
+        println!("$ kubectl apply -k {path}");
+        self.run(&self.kubectl, &["apply", "-k", &root().join(path).display().to_string()], &[0])
     }
 
     fn greenlight(&self, args: &[&str], codes: &[i32]) -> Result<()> {

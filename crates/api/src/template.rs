@@ -32,6 +32,15 @@ impl PodTemplate {
         containers.into_iter().flatten().map(|c| (text(c, "name"), text(c, "image"))).collect()
     }
 
+    /// What tells it from others at a glance: the first image and, if it has the label `app.kubernetes.io/version`, that.
+    pub fn title(&self) -> String {
+        let image = self.images().into_iter().next().map(|(_, image)| image).unwrap_or_default();
+        match self.labels().get("app.kubernetes.io/version") {
+            Some(version) => format!("{image} {version}"),
+            None => image,
+        }
+    }
+
     fn strings(&self, key: &str) -> BTreeMap<String, String> {
         let map = self.0.get("metadata").and_then(|metadata| metadata[key].as_object());
         map.into_iter().flatten().filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect()

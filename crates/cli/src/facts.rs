@@ -81,6 +81,8 @@ pub struct Revision {
     pub replica_set: String,
     /// Images of its containers.
     pub images: Vec<String>,
+    /// What tells it from others at a glance.
+    pub title: String,
     /// What it is.
     pub role: Role,
     /// Pods that are ready.
@@ -202,6 +204,7 @@ fn revision(set: &ReplicaSet, status: &BlueGreenRolloutStatus, pods: &mut BTreeM
         number: annotation(names::REVISION).and_then(|number| number.parse().ok()).unwrap_or(0),
         hash,
         replica_set: set.name_any(),
+        title: template.title(),
         images: template.images().into_iter().map(|(_, image)| image).collect(),
         role,
         ready: set.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0),

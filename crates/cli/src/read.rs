@@ -168,7 +168,7 @@ pub async fn history(session: &Session, name: &str, format: Option<Format>) -> R
     }
     let now = Timestamp::now();
     let mut rows = vec![
-        ["REVISION", "HASH", "ROLE", "IMAGES", "PODS", "CREATED", "PROMOTED", "REJECTED"].map(str::to_owned).to_vec(),
+        ["REVISION", "HASH", "ROLE", "IMAGE", "PODS", "CREATED", "PROMOTED", "REJECTED"].map(str::to_owned).to_vec(),
     ];
     let ago = |time: Option<Timestamp>| time.map_or("never".to_owned(), |time| format!("{} ago", age(time, now)));
     rows.extend(facts.revisions.iter().map(|revision| {
@@ -177,7 +177,7 @@ pub async fn history(session: &Session, name: &str, format: Option<Format>) -> R
             revision.number.to_string(),
             revision.hash.clone(),
             role(&facts, revision),
-            revision.images.join(" "),
+            revision.title.clone(),
             format!("{}/{}", revision.ready, revision.desired),
             ago(revision.created),
             ago(revision.promoted_at),

@@ -85,7 +85,7 @@ fn service_row(facts: &Facts, service: &crate::facts::ServiceFact) -> Vec<String
         (Some(hash), None) => format!("→ {hash}, which does not exist"),
         (Some(_), Some(revision)) => format!("→ revision {}", revision.number),
     });
-    row.push(revision.map(|revision| revision.images.join(" ")).unwrap_or_default());
+    row.push(revision.map(|revision| revision.title.clone()).unwrap_or_default());
     row.push(revision.map(|revision| format!("{}/{} ready", revision.ready, revision.desired)).unwrap_or_default());
     row.push(service.urls.join(" "));
     row
@@ -99,8 +99,8 @@ fn revision_row(facts: &Facts, revision: &Revision, now: Timestamp) -> Vec<Strin
     if let Some(rejection) = &revision.rejected {
         info.push(format!("rejected by {}: {}, {} ago", rejection.by, rejection.reason, age(rejection.at, now)));
     }
-    if !revision.images.is_empty() {
-        info.push(revision.images.join(" "));
+    if !revision.title.is_empty() {
+        info.push(revision.title.clone());
     }
     vec![
         format!("{}  {}", revision.number, revision.hash),

@@ -96,7 +96,7 @@ pub struct Template {
     pub digest: Digest,
     /// Labels of its pods, without the hash.
     pub labels: BTreeMap<String, String>,
-    /// The first container's image, for messages.
+    /// The first container's image and the version, for messages.
     pub image: String,
 }
 
@@ -105,7 +105,7 @@ impl From<&PodTemplate> for Template {
         Template {
             digest: Digest::of(template),
             labels: template.labels(),
-            image: template.images().into_iter().next().map(|(_, image)| image).unwrap_or_default(),
+            image: template.title(),
         }
     }
 }

@@ -99,7 +99,8 @@ async fn streams_lists(client: &Client) -> Result<bool> {
     Ok(minor >= 32)
 }
 
-fn stop_on_signal(stop: CancellationToken) -> Result<()> {
+/// Cancels at SIGTERM or SIGINT.
+pub fn stop_on_signal(stop: CancellationToken) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {

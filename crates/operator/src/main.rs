@@ -5,6 +5,7 @@ mod analysis;
 mod cache;
 mod client;
 mod controller;
+mod demo_app;
 mod error;
 mod events;
 mod execute;
@@ -42,10 +43,17 @@ fn main() -> Result<()> {
         }
         Command::Controller(options) => {
             log_to_stderr(&options.log)?;
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-            runtime.block_on(controller::run(options))
+            runtime()?.block_on(controller::run(options))
+        }
+        Command::DemoApp(options) => {
+            log_to_stderr("info")?;
+            runtime()?.block_on(demo_app::run(options))
         }
     }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
 }
 
 /// Text for people, JSON for machines.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::demo_app::DemoAppOptions;
+
 /// Blue-green releases, natively.
 #[derive(Debug, Parser)]
 #[command(name = "greenlight", version, about)]
@@ -20,6 +22,8 @@ pub enum Command {
     Controller(ControllerOptions),
     /// Print the CustomResourceDefinitions
     Crd,
+    /// Run the example's application: a page that shows its version and colour
+    DemoApp(DemoAppOptions),
 }
 
 /// How to run the operator.
