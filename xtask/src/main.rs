@@ -3,8 +3,11 @@
 mod bench;
 mod demo;
 mod generate;
+mod image;
 mod shell;
 mod test;
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -32,6 +35,15 @@ enum Chore {
         #[arg(long)]
         ci: bool,
     },
+    /// Build the image without a container engine, as an OCI archive
+    Image {
+        /// Its name
+        #[arg(long, default_value = "docker.io/library/greenlight:0.1.0")]
+        name: String,
+        /// Where to write it
+        #[arg(long, default_value = "target/image/greenlight.tar")]
+        out: PathBuf,
+    },
     /// Build every pinned tool that the tests use
     Tools,
     /// Write the generated files (CRDs) anew
@@ -52,6 +64,7 @@ fn main() -> Result<()> {
         match Options::parse().chore {
             Chore::Demo { keep } => demo::run(keep).await,
             Chore::Test { ci } => test::run(ci),
+            Chore::Image { name, out } => image::archive(&name, &out),
             Chore::Tools => test::tools(),
             Chore::Generate { check } => generate::run(check),
             Chore::Cluster => keep_cluster().await,

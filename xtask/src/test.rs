@@ -1,16 +1,28 @@
 //! Every check and test, in the order in which they tell most for the least time.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 use greenlight_test_cluster::{ARGO_CD, CONTROL_PLANE, HELM, NODE, TRAEFIK};
 
-use crate::generate;
 use crate::shell::{self, cargo, root};
+use crate::{generate, image};
 
 /// The end-to-end tests mostly wait for controllers, so more of them run at once than there are cores.
 const END_TO_END_THREADS: &str = "8";
+/// What the tests use of Debian: a program, and the package that it is in.
+const PACKAGES: [(&str, &str); 8] = [
+    ("prometheus", "prometheus"),
+    ("containerd", "containerd"),
+    ("runc", "runc"),
+    ("/usr/lib/cni/bridge", "containernetworking-plugins"),
+    ("nft", "nftables"),
+    ("conntrack", "conntrack"),
+    ("ip", "iproute2"),
+    ("redis-server", "redis-server"),
+];
 /// What `greenlight-core` must never depend on.
 const NOT_IN_CORE: [&str; 8] =
     ["tokio", "async-std", "futures", "kube-client", "kube-runtime", "hyper", "tracing", "reqwest"];
@@ -28,12 +40,16 @@ pub(crate) fn run(ci: bool) -> Result<()> {
         shell::run(cargo().args(["test", "--quiet", "--workspace", "--exclude", "greenlight-e2e"]))
     })?;
     step("tools of the test cluster", tools)?;
-    let prometheus = prometheus(ci)?;
+    step("Debian's packages", || {
+        install(&PACKAGES);
+        Ok(())
+    })?;
     step("end-to-end tests on a real control plane", || {
         shell::run(cargo().args(["build", "--quiet", "--workspace", "--bins"]))?;
-        let mut tests = cargo();
-        tests.args(["test", "--package", "greenlight-e2e"]).env("RUST_TEST_THREADS", END_TO_END_THREADS);
-        if !prometheus {
+        let mut tests = end_to_end("promises", ci);
+        tests.env("RUST_TEST_THREADS", END_TO_END_THREADS);
+        if !is_there("prometheus") {
+            skip(ci, "the tests with a real Prometheus: install Debian's package prometheus (as root) to run them")?;
             tests.env("GREENLIGHT_WITHOUT_PROMETHEUS", "1");
         }
         let result = shell::run(&mut tests);
@@ -42,6 +58,14 @@ pub(crate) fn run(ci: bool) -> Result<()> {
         }
         result
     })?;
+    let mut on_node = end_to_end("node", ci);
+    if greenlight_test_cluster::missing_for_real_node().is_none() {
+        step("the image", || {
+            on_node.env("GREENLIGHT_ROOTFS", image::rootfs()?);
+            Ok(())
+        })?;
+    }
+    step("real pods and traffic on a real node", || shell::run(&mut on_node))?;
     if ci && std::env::var_os("CI").is_none() {
         eprintln!("note: --ci outside of CI");
     }
@@ -57,31 +81,44 @@ pub(crate) fn tools() -> Result<()> {
     Ok(())
 }
 
-/// Debian's Prometheus, installed if that is possible here.
-fn prometheus(ci: bool) -> Result<bool> {
-    let there = || Command::new("prometheus").arg("--version").output().is_ok_and(|output| output.status.success());
-    if there() {
-        return Ok(true);
-    }
-    step("installing Debian's prometheus", || {
-        let install =
-            |args: &[&str]| Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive").output();
-        // A list of packages that is too old is the usual reason for a first failure.
-        let packages = ["install", "--yes", "--no-install-recommends", "prometheus"];
-        if !install(&packages).is_ok_and(|output| output.status.success()) {
-            drop(install(&["update"]));
-            drop(install(&packages));
-        }
-        Ok(())
-    })?;
-    if there() {
-        return Ok(true);
-    }
+/// One of the end-to-end suites.
+fn end_to_end(suite: &str, ci: bool) -> Command {
+    let mut tests = cargo();
+    tests.args(["test", "--package", "greenlight-e2e", "--test", suite]);
     if ci {
-        bail!("Debian's prometheus cannot be installed here, and CI skips nothing");
+        tests.env("GREENLIGHT_SKIP_NOTHING", "1");
     }
-    eprintln!("SKIPPED: the tests with a real Prometheus. Install Debian's package prometheus (as root) to run them");
-    Ok(false)
+    tests
+}
+
+fn skip(ci: bool, what: &str) -> Result<()> {
+    if ci {
+        bail!("CI skips nothing, but it would skip {what}");
+    }
+    eprintln!("SKIPPED: {what}");
+    Ok(())
+}
+
+/// Installs these, if that is possible here; who needs one says so if it is not.
+fn install(packages: &[(&str, &str)]) {
+    let missing: Vec<&str> =
+        packages.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return;
+    }
+    eprintln!("installing {}", missing.join(" "));
+    let apt_get = |args: &[&str]| Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive").output();
+    let arguments = [&["install", "--yes", "--no-install-recommends"], &missing[..]].concat();
+    // A list of packages that is too old is the usual reason for a first failure.
+    if !apt_get(&arguments).is_ok_and(|output| output.status.success()) {
+        drop(apt_get(&["update"]));
+        drop(apt_get(&arguments));
+    }
+}
+
+fn is_there(program: &str) -> bool {
+    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
+    Path::new(program).exists() || found.is_ok_and(|output| output.status.success())
 }
 
 fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {

@@ -102,11 +102,7 @@ pub struct Template {
 
 impl From<&PodTemplate> for Template {
     fn from(template: &PodTemplate) -> Template {
-        Template {
-            digest: Digest::of(template),
-            labels: template.labels(),
-            image: template.title(),
-        }
+        Template { digest: Digest::of(template), labels: template.labels(), image: template.title() }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::world::{Caches, Memories};
 use crate::{analysis, client, rollouts, scale_down, server};
 
 /// Name of the lease of the leader.
-const LEASE: &str = "greenlight";
+pub const LEASE: &str = "greenlight";
 const LEASE_SECONDS: u64 = 15;
 const LEASE_GRACE_SECONDS: u64 = 5;
 

@@ -3,6 +3,7 @@
 mod affinity;
 mod analysis;
 mod cache;
+mod check;
 mod client;
 mod controller;
 mod demo_app;
@@ -45,6 +46,7 @@ fn main() -> Result<()> {
             log_to_stderr(&options.log)?;
             runtime()?.block_on(controller::run(options))
         }
+        Command::Check(options) => runtime()?.block_on(check::run(&options)),
         Command::DemoApp(options) => {
             log_to_stderr("info")?;
             runtime()?.block_on(demo_app::run(options))

@@ -22,6 +22,8 @@ pub enum Command {
     Controller(ControllerOptions),
     /// Print the CustomResourceDefinitions
     Crd,
+    /// Check with this ServiceAccount that everything is there that the operator needs; for `helm test`
+    Check(CheckOptions),
     /// Run the example's application: a page that shows its version and colour
     DemoApp(DemoAppOptions),
 }
@@ -50,6 +52,20 @@ pub struct ControllerOptions {
     /// Log filter: a level, or target=level pairs
     #[arg(long, env = "GREENLIGHT_LOG", default_value = "info")]
     pub log: String,
+}
+
+/// What to check.
+#[derive(Clone, Debug, Args)]
+pub struct CheckOptions {
+    /// The only namespace that the operator watches [default: all]
+    #[arg(long)]
+    pub namespace: Option<String>,
+    /// Somebody must hold the lease
+    #[arg(long)]
+    pub leader_elect: bool,
+    /// Namespace of that lease
+    #[arg(long, default_value = "default")]
+    pub lease_namespace: String,
 }
 
 impl ControllerOptions {

@@ -12,6 +12,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
 use crate::Audit;
+use crate::node::{NODE_ADDRESS, RealNode};
 use crate::process::Process;
 use crate::tools::{CONTROL_PLANE, Tools};
 
@@ -22,7 +23,7 @@ const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStage
 /// The ones that need no cloud and no volumes.
 const CONTROLLERS: &str = "replicaset-controller,deployment-controller,job-controller,endpointslice-controller,\
     garbage-collector-controller,namespace-controller,node-lifecycle-controller,horizontal-pod-autoscaler-controller,\
-    disruption-controller,serviceaccount-controller,resourcequota-controller";
+    disruption-controller,serviceaccount-controller,resourcequota-controller,root-ca-certificate-publisher-controller";
 const SERVING_DEADLINE: Duration = Duration::from_secs(90);
 
 /// A running control plane. Dropping it ends its processes and removes its folder.
@@ -33,16 +34,48 @@ pub struct Cluster {
     server: String,
     // In the order in which they end: clients before servers.
     processes: Vec<Process>,
+    node: Option<RealNode>,
+}
+
+/// Who runs the pods.
+enum Nodes {
+    /// kwok says what a kubelet would.
+    Simulated,
+    /// A kubelet; pods have ServiceAccounts and reach the API server.
+    Real,
 }
 
 impl Cluster {
     /// Builds the tools if need be, starts everything and waits until pods can run. About five seconds when warm.
     pub async fn start() -> Result<Cluster> {
+        let mut cluster = Cluster::start_control_plane(Nodes::Simulated).await?;
+        let kwok_args = [
+            format!("--kubeconfig={}", cluster.kubeconfig().display()),
+            "--manage-all-nodes=true".into(),
+            format!("--config={}", cluster.dir.join("stages.yaml").display()),
+            "--node-ip=127.0.0.1".into(),
+            "--cidr=10.64.0.0/10".into(),
+        ];
+        cluster.spawn("kwok", &kwok_args)?;
+        cluster.add_nodes().await?;
+        Ok(cluster)
+    }
+
+    /// The same with one real node, on which these images (OCI archives) are. Only inside [`crate::enter_namespaces`].
+    pub async fn start_with_real_node(images: &[PathBuf]) -> Result<Cluster> {
+        let mut cluster = Cluster::start_control_plane(Nodes::Real).await?;
+        cluster.node = Some(RealNode::start(&cluster, images).await?);
+        Ok(cluster)
+    }
+
+    async fn start_control_plane(nodes: Nodes) -> Result<Cluster> {
         let tools = tokio::task::spawn_blocking(|| crate::tools::ensure(&CONTROL_PLANE)).await??;
         let dir = fresh_dir()?;
         let [etcd_client, etcd_peer, api, scheduler] = free_ports()?;
-        let server = format!("https://127.0.0.1:{api}");
-        let mut cluster = Cluster { tools, dir, server, processes: Vec::new() };
+        let real = matches!(nodes, Nodes::Real);
+        let address = if real { NODE_ADDRESS } else { "127.0.0.1" };
+        let server = format!("https://{address}:{api}");
+        let mut cluster = Cluster { tools, dir, server, processes: Vec::new(), node: None };
         cluster.write_files()?;
 
         let at = |name: &str| cluster.dir.join(name).display().to_string();
@@ -58,10 +91,10 @@ impl Cluster {
             "--unsafe-no-fsync".into(),
             "--log-level=warn".into(),
         ];
-        let api_args = [
+        let mut api_args = vec![
             format!("--etcd-servers={etcd}"),
             format!("--secure-port={api}"),
-            "--bind-address=127.0.0.1".into(),
+            format!("--bind-address={address}"),
             format!("--cert-dir={}", at("certs")),
             format!("--service-account-key-file={}", at("sa.pub")),
             format!("--service-account-signing-key-file={}", at("sa.key")),
@@ -69,14 +102,16 @@ impl Cluster {
             format!("--token-auth-file={}", at("tokens.csv")),
             "--authorization-mode=RBAC".into(),
             "--service-cluster-ip-range=10.96.0.0/16".into(),
-            "--disable-admission-plugins=ServiceAccount".into(),
             format!("--audit-policy-file={}", at("audit-policy.yaml")),
             format!("--audit-log-path={}", at("audit.log")),
             "--audit-log-maxsize=0".into(),
             "--max-requests-inflight=2000".into(),
             "--max-mutating-requests-inflight=1000".into(),
         ];
-        let manager_args = [
+        if !real {
+            api_args.push("--disable-admission-plugins=ServiceAccount".into());
+        }
+        let mut manager_args = vec![
             format!("--kubeconfig={kubeconfig}"),
             "--leader-elect=false".into(),
             "--secure-port=0".into(),
@@ -94,20 +129,14 @@ impl Cluster {
             "--kube-api-qps=500".into(),
             "--kube-api-burst=1000".into(),
         ];
-        let kwok_args = [
-            format!("--kubeconfig={kubeconfig}"),
-            "--manage-all-nodes=true".into(),
-            format!("--config={}", at("stages.yaml")),
-            "--node-ip=127.0.0.1".into(),
-            "--cidr=10.64.0.0/10".into(),
-        ];
+        if real {
+            manager_args.push(format!("--root-ca-file={}", at("certs/apiserver.crt")));
+        }
         cluster.spawn("etcd", &etcd_args)?;
         cluster.spawn("kube-apiserver", &api_args)?;
         cluster.wait_until_serving().await?;
         cluster.spawn("kube-controller-manager", &manager_args)?;
         cluster.spawn("kube-scheduler", &scheduler_args)?;
-        cluster.spawn("kwok", &kwok_args)?;
-        cluster.add_nodes().await?;
         Ok(cluster)
     }
 
@@ -173,6 +202,7 @@ impl Cluster {
     }
 
     fn end(&mut self) {
+        drop(self.node.take());
         while let Some(process) = self.processes.pop() {
             drop(process);
         }

@@ -1,16 +1,20 @@
 //! A real Kubernetes control plane on loopback, for tests and chores: etcd, kube-apiserver, kube-controller-manager and
-//! kube-scheduler as they are, and kwok for the kubelet's part. Several can run side by side; each lives in a folder of its
+//! kube-scheduler as they are, and kwok for the kubelet's part, or a real node. Several can run side by side; each lives in a folder of its
 //! own, and everything it started ends with it, also when the owner panics or is killed.
 
 mod audit;
 mod cluster;
+mod image;
+mod node;
 mod process;
 mod tools;
 
 pub use audit::{Audit, Request};
 pub use cluster::{Cluster, sweep};
+pub use image::write_archive;
+pub use node::{NODE_ADDRESS, RealNode, enter_namespaces, missing as missing_for_real_node};
 pub use process::Process;
-pub use tools::{ARGO_CD, CONTROL_PLANE, HELM, Module, NODE, TRAEFIK, Tools, ensure};
+pub use tools::{ARGO_CD, CONTROL_PLANE, HELM, Module, NODE, TRAEFIK, Tools, cache_dir, ensure};
 
 /// Annotation on a pod template that tells kwok how its pods behave; see `stages.yaml`. Without it they become ready at once.
 ///

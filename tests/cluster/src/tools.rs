@@ -82,7 +82,7 @@ impl Tools {
 /// The commands of a module, built if they are not in the cache. Progress goes to standard error; a cold build takes
 /// minutes, later calls nothing. Calls at the same time wait for the first.
 ///
-/// The cache is `$GREENLIGHT_CACHE`, or `greenlight` in `$XDG_CACHE_HOME` or `~/.cache`, keyed by what is pinned.
+/// They are kept in [`cache_dir`], keyed by what is pinned.
 pub fn ensure(of: &Module) -> Result<Tools> {
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join(of.folder);
     let ldflags = format!("-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}");
@@ -116,7 +116,11 @@ pub fn ensure(of: &Module) -> Result<Tools> {
     Ok(Tools { dir })
 }
 
-fn cache_dir() -> Result<PathBuf> {
+/// Where what is built once is kept: `$GREENLIGHT_CACHE`, or `greenlight` in `$XDG_CACHE_HOME` or `~/.cache`.
+///
+/// # Errors
+/// None of these is set, nor HOME.
+pub fn cache_dir() -> Result<PathBuf> {
     let var = |name| std::env::var_os(name).map(PathBuf::from);
     var("GREENLIGHT_CACHE")
         .or_else(|| Some(var("XDG_CACHE_HOME")?.join("greenlight")))

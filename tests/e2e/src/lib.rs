@@ -6,7 +6,7 @@ mod receiver;
 mod snapshot;
 mod witness;
 
-pub use lab::{Lab, cluster, rollout};
+pub use lab::{Lab, binary, cluster, rollout};
 pub use proxy::{Write, WriteCountingProxy};
 pub use receiver::{Received, Receiver};
 pub use snapshot::Snapshot;

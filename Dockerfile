@@ -1,0 +1,23 @@
+# syntax=docker/dockerfile:1
+# The operator, and the example's application (`greenlight demo-app`), in one static binary.
+#
+#   docker buildx build --platform linux/amd64,linux/arm64 --tag YOUR/greenlight:0.1.0 --push .
+#
+# The steps are those of deploy/image/rootfs.sh, which also runs without a container engine: `cargo xtask image`. Each platform is
+# built natively or under emulation; musl comes with Alpine.
+FROM rust:1.95-alpine AS build
+RUN apk add --no-cache build-base ca-certificates-bundle
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
+    deploy/image/rootfs.sh /rootfs
+
+FROM scratch
+COPY --from=build /rootfs/ /
+USER 65532:65532
+ENTRYPOINT ["/greenlight"]
+LABEL org.opencontainers.image.title="greenlight" \
+      org.opencontainers.image.description="Blue-green releases for Kubernetes" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/greenlight-dev/greenlight"

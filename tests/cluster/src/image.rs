@@ -1,0 +1,100 @@
+//! Images without a container engine: one layer, a configuration and an index make an OCI archive, which containerd imports.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// Writes an OCI archive of a root file system: `name` is the reference that pods use, `entrypoint` what they run.
+///
+/// # Errors
+/// A file cannot be written, or `tar` fails.
+pub fn write_archive(rootfs: &Path, name: &str, entrypoint: &[&str], archive: &Path) -> Result<()> {
+    let layout = archive.with_extension("layout");
+    let _ = std::fs::remove_dir_all(&layout);
+    let blobs = layout.join("blobs/sha256");
+    std::fs::create_dir_all(&blobs)?;
+    let layer = layout.join("layer.tar");
+    tar(&["--numeric-owner", "--owner=0", "--group=0", "--sort=name", "--mtime=@0", "-cf"], &layer, rootfs, ".")?;
+    let layer_digest = digest(&std::fs::read(&layer)?);
+    let size = std::fs::metadata(&layer)?.len();
+    std::fs::rename(&layer, blobs.join(&layer_digest))?;
+
+    let write = |value: &Value| -> Result<(String, usize)> {
+        let bytes = serde_json::to_vec(value)?;
+        let digest = digest(&bytes);
+        std::fs::write(blobs.join(&digest), &bytes)?;
+        Ok((digest, bytes.len()))
+    };
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let (config, config_size) = write(&json!({
+        "architecture": architecture,
+        "os": "linux",
+        "config": {"User": "65532:65532", "Entrypoint": entrypoint, "WorkingDir": "/"},
+        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{layer_digest}")]},
+    }))?;
+    let (manifest, manifest_size) = write(&json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": format!("sha256:{config}"), "size": config_size,
+        },
+        "layers": [{
+            "mediaType": "application/vnd.oci.image.layer.v1.tar",
+            "digest": format!("sha256:{layer_digest}"), "size": size,
+        }],
+    }))?;
+    let index = json!({
+        "schemaVersion": 2,
+        "manifests": [{
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": format!("sha256:{manifest}"), "size": manifest_size,
+            "annotations": {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name},
+            "platform": {"architecture": architecture, "os": "linux"},
+        }],
+    });
+    std::fs::write(layout.join("index.json"), index.to_string())?;
+    std::fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    tar(&["-cf"], archive, &layout, ".")?;
+    std::fs::remove_dir_all(&layout)?;
+    Ok(())
+}
+
+/// Builds the image that pods' network namespaces are kept open by, which does nothing.
+///
+/// # Errors
+/// `rustc` cannot build a static program.
+pub fn write_pause_archive(name: &str, dir: &Path) -> Result<PathBuf> {
+    let rootfs = dir.join("pause");
+    std::fs::create_dir_all(&rootfs)?;
+    let source = dir.join("pause.rs");
+    std::fs::write(&source, "fn main() { loop { std::thread::park(); } }\n")?;
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    let output = Command::new("rustc")
+        .args(["--edition=2024", "-O", "--target", &target, "-o"])
+        .arg(rootfs.join("pause"))
+        .arg(&source)
+        .output()
+        .context("cannot run rustc")?;
+    if !output.status.success() {
+        bail!("rustc --target {target}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let archive = dir.join("pause.tar");
+    write_archive(&rootfs, name, &["/pause"], &archive)?;
+    Ok(archive)
+}
+
+fn tar(args: &[&str], archive: &Path, dir: &Path, what: &str) -> Result<()> {
+    let status = Command::new("tar").args(args).arg(archive).arg("-C").arg(dir).arg(what).status()?;
+    if !status.success() {
+        bail!("tar of {} failed: {status}", dir.display());
+    }
+    Ok(())
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

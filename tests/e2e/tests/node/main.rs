@@ -1,0 +1,184 @@
+//! Real pods, real traffic: the operator runs in its own pod, installed by the chart, and moves production between versions of the
+//! example while requests come in. Needs root; says so and skips where it cannot run, except in CI.
+
+mod site;
+mod traffic;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use greenlight_test_cluster::{Cluster, NODE_ADDRESS, Process, TRAEFIK, enter_namespaces, missing_for_real_node};
+use site::{ACTIVE_HOST, Site};
+use tokio::time::Instant;
+use traffic::Traffic;
+
+const REQUESTS_PER_SECOND: u32 = 200;
+const REQUESTS_PER_SECOND_BY_INGRESS: u32 = 20;
+/// Shorter than the example's, so that the test is.
+const DELAY: Duration = Duration::from_secs(8);
+/// A leader that is killed without a word keeps its lease for so long.
+const LEASE: Duration = Duration::from_secs(15);
+
+fn main() -> Result<()> {
+    if let Some(missing) = missing_for_real_node() {
+        if std::env::var_os("GREENLIGHT_SKIP_NOTHING").is_some() {
+            bail!("{missing}");
+        }
+        println!("SKIPPED: the tests on a real node: {missing}");
+        return Ok(());
+    }
+    let Some(rootfs) = std::env::var_os("GREENLIGHT_ROOTFS").map(PathBuf::from) else {
+        println!(
+            "SKIPPED: the tests on a real node: no image. `cargo xtask test` builds it, and sets GREENLIGHT_ROOTFS"
+        );
+        return Ok(());
+    };
+    // Built outside: inside there is no network.
+    let traefik = greenlight_test_cluster::ensure(&TRAEFIK)?.path("traefik");
+    greenlight_test_cluster::ensure(&greenlight_test_cluster::HELM)?;
+    greenlight_test_cluster::ensure(&greenlight_test_cluster::NODE)?;
+    greenlight_test_cluster::ensure(&greenlight_test_cluster::CONTROL_PLANE)?;
+    enter_namespaces()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(run(&rootfs, &traefik))
+}
+
+async fn run(rootfs: &Path, traefik: &Path) -> Result<()> {
+    let started = Instant::now();
+    let archive = std::env::temp_dir().join("greenlight.tar");
+    greenlight_test_cluster::write_archive(rootfs, "docker.io/library/greenlight:0.1.0", &["/greenlight"], &archive)?;
+    let cluster = Cluster::start_with_real_node(&[archive]).await?;
+    println!("a real node is ready after {} s", started.elapsed().as_secs());
+    let site = Site::new(cluster);
+    if let Err(error) = scenes(&site, traefik).await {
+        site.describe();
+        return Err(error);
+    }
+    println!("\nnode tests: all passed in {} s", started.elapsed().as_secs());
+    Ok(())
+}
+
+async fn scenes(site: &Site, traefik: &Path) -> Result<()> {
+    say(
+        "the chart: two replicas of the operator, each in its pod, with the chart's ServiceAccount and security context",
+    );
+    let chart = site::repository().join("charts/greenlight").display().to_string();
+    let install = ["install", "gl", &chart, "-n", "greenlight", "--create-namespace", "--wait", "--timeout", "120s"];
+    print!("{}", site.helm(&install)?);
+    print!("{}", site.helm(&["test", "gl", "-n", "greenlight"])?);
+    site.check_operator_pods()?;
+
+    say("the example, and Traefik in front of it");
+    let ingress = start_traefik(site, traefik)?;
+    site.deploy(DELAY).await?;
+    site.shows("v1", "v1").await?;
+
+    say("200 requests a second, a new connection each, and 20 by way of the ingress");
+    let direct = Traffic::start(format!("{}:80", site.active_address()?), "blue-green-active", REQUESTS_PER_SECOND);
+    let by_ingress = Traffic::start(site::INGRESS.to_owned(), ACTIVE_HOST, REQUESTS_PER_SECOND_BY_INGRESS);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let switches = switches(site, &direct).await?;
+    let (answers, failures) = direct.stop().await;
+    let (answers_by_ingress, failures_by_ingress) = by_ingress.stop().await;
+    println!("\n{} switches", switches.len());
+    println!("{answers} requests answered, {} failed: {:?}", failures.len(), first(&failures));
+    println!(
+        "{answers_by_ingress} requests by way of the ingress answered, {} failed: {:?}",
+        failures_by_ingress.len(),
+        first(&failures_by_ingress)
+    );
+    let mut times = switches;
+    times.sort();
+    println!(
+        "from the request to the last answer of the old version: median {} ms, longest {} ms",
+        times[times.len() / 2].as_millis(),
+        times[times.len() - 1].as_millis()
+    );
+    ensure!(times.len() >= 10 && answers > 10_000, "too little to show anything");
+    ensure!(failures.is_empty() && failures_by_ingress.is_empty(), "requests were lost");
+
+    say("uninstalling leaves nothing stuck");
+    site.kubectl(&["delete", "namespace", site::NAMESPACE, "--timeout=60s"])?;
+    print!("{}", site.helm(&["uninstall", "gl", "-n", "greenlight", "--wait"])?);
+    site.kubectl(&["delete", "namespace", "greenlight", "--timeout=60s"])?;
+    drop(ingress);
+    Ok(())
+}
+
+/// At least ten switches, of every kind; the time that each took.
+async fn switches(site: &Site, traffic: &Traffic) -> Result<Vec<Duration>> {
+    let mut times = Vec::new();
+    let mut note = |what: &str, took: Duration| {
+        println!("{what:<60} {:>6} ms", took.as_millis());
+        times.push(took);
+    };
+    let promote: &[&str] = &["promote", "blue-green-app"];
+    let undo: &[&str] = &["undo", "blue-green-app"];
+    println!("{:<60} request to last answer of the old version", "");
+
+    site.preview("v2", "seagreen").await?;
+    site.shows("v1", "v2").await?;
+    let download = site.start_download(2 * DELAY)?;
+    note("promote v2", site.switch(promote, "v1", "v2", traffic).await?);
+    let before = site.pods()?;
+    note("undo, inside the delay", site.switch(undo, "v2", "v1", traffic).await?);
+    ensure!(site.pods()? == before, "a rollback restarts no pod");
+
+    site.preview("v3", "darkorange").await?;
+    note("promote v3", site.switch(promote, "v1", "v3", traffic).await?);
+    note("undo, inside the delay", site.switch(undo, "v3", "v1", traffic).await?);
+
+    site.preview("v4", "crimson").await?;
+    note("promote v4", site.switch(promote, "v1", "v4", traffic).await?);
+    ensure!(download.await?? == 2 * DELAY.as_secs() * 4 * 1024, "a download was cut off");
+    site.until_scaled_down().await?;
+    note("undo, after the delay", site.switch(undo, "v4", "v1", traffic).await?);
+
+    site.preview("v5", "teal").await?;
+    let leader = site.leader()?;
+    site.kubectl(&["delete", "pod", "-n", "greenlight", &leader, "--wait=false"])?;
+    note("promote v5, the leader's pod deleted", site.switch(promote, "v1", "v5", traffic).await?);
+
+    site.preview("v6", "purple").await?;
+    let began = Instant::now();
+    site.kill_leader()?;
+    note("promote v6, the leader's process killed", site.switch(promote, "v5", "v6", traffic).await?);
+    ensure!(began.elapsed() < LEASE + Duration::from_secs(15), "the other one took {:?}", began.elapsed());
+
+    site.set_version("v5", "teal")?;
+    site.until_served("v5").await?;
+    note("back to v5 by the spec, inside its delay", site.took("v6", traffic).await?);
+
+    site.preview("v7", "goldenrod").await?;
+    note("promote v7", site.switch(promote, "v5", "v7", traffic).await?);
+    note("undo, inside the delay", site.switch(undo, "v7", "v5", traffic).await?);
+    site.preview("v8", "slateblue").await?;
+    note("promote v8", site.switch(promote, "v5", "v8", traffic).await?);
+    Ok(times)
+}
+
+/// An ingress controller on the node.
+fn start_traefik(site: &Site, program: &Path) -> Result<Process> {
+    let (server, token) = site.cluster().endpoint();
+    let authority = site.cluster().dir().join("certs/apiserver.crt");
+    let args = [
+        format!("--entrypoints.web.address={}", site::INGRESS),
+        "--providers.kubernetesingress=true".to_owned(),
+        format!("--providers.kubernetesingress.endpoint={server}"),
+        format!("--providers.kubernetesingress.token={token}"),
+        format!("--providers.kubernetesingress.certauthfilepath={}", authority.display()),
+        "--global.checknewversion=false".to_owned(),
+        "--global.sendanonymoususage=false".to_owned(),
+    ];
+    ensure!(server.contains(NODE_ADDRESS), "the API server listens on the node");
+    Process::start(site.cluster().dir(), "traefik", program, &args, &[]).context("Traefik")
+}
+
+fn first(failures: &[String]) -> Vec<&String> {
+    failures.iter().take(3).collect()
+}
+
+fn say(text: &str) {
+    println!("\n== {text}");
+}
