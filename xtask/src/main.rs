@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod generate;
 mod image;
+mod reference;
 mod shell;
 mod test;
 
@@ -46,7 +47,7 @@ enum Chore {
     },
     /// Build every pinned tool that the tests use
     Tools,
-    /// Write the generated files (CRDs) anew
+    /// Write the generated files (CRDs, plain manifests, API reference) anew
     Generate {
         /// Only check that they are current
         #[arg(long)]

@@ -32,7 +32,6 @@ pub(crate) fn run(ci: bool) -> Result<()> {
     let started = Instant::now();
     step("formatting", || shell::run(cargo().args(["fmt", "--all", "--check"])))?;
     step("the core's dependencies", check_core)?;
-    step("generated files", || generate::run(true))?;
     step("lints", || {
         shell::run(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
     })?;
@@ -40,6 +39,7 @@ pub(crate) fn run(ci: bool) -> Result<()> {
         shell::run(cargo().args(["test", "--quiet", "--workspace", "--exclude", "greenlight-e2e"]))
     })?;
     step("tools of the test cluster", tools)?;
+    step("generated files", || generate::run(true))?;
     step("Debian's packages", || {
         install(&PACKAGES);
         Ok(())
@@ -57,6 +57,13 @@ pub(crate) fn run(ci: bool) -> Result<()> {
             greenlight_test_cluster::sweep();
         }
         result
+    })?;
+    step("end-to-end tests with a real Argo CD", || {
+        if is_there("redis-server") {
+            shell::run(&mut end_to_end("gitops", ci))
+        } else {
+            skip(ci, "the tests with a real Argo CD: install Debian's package redis-server (as root) to run them")
+        }
     })?;
     let mut on_node = end_to_end("node", ci);
     if greenlight_test_cluster::missing_for_real_node().is_none() {

@@ -30,6 +30,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 runAsNonRoot: true
 runAsUser: 65532
 runAsGroup: 65532
+fsGroup: 65532
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 
@@ -37,4 +38,42 @@ seccompProfile: {type: RuntimeDefault}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{- define "greenlight.notifications" -}}
+sinks:
+  {{- range .Values.notifications.sinks }}
+  - name: {{ .name | quote }}
+    {{- with .url }}
+    url: {{ . | quote }}
+    {{- end }}
+    {{- with .urlSecret }}
+    urlFile: /etc/greenlight-secrets/{{ .name }}/{{ .key }}
+    {{- end }}
+    {{- with .tokenSecret }}
+    tokenFile: /etc/greenlight-secrets/{{ .name }}/{{ .key }}
+    {{- end }}
+    {{- with .format }}
+    format: {{ . }}
+    {{- end }}
+    {{- with .events }}
+    events: {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- with .namespaces }}
+    namespaces: {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- with .labels }}
+    labels: {{- toYaml . | nindent 6 }}
+    {{- end }}
+  {{- end }}
+{{- end -}}
+
+{{- /* The names of all Secrets that sinks refer to, each once. */ -}}
+{{- define "greenlight.secrets" -}}
+{{- $names := list -}}
+{{- range .Values.notifications.sinks -}}
+{{- with .urlSecret }}{{- $names = append $names .name -}}{{- end -}}
+{{- with .tokenSecret }}{{- $names = append $names .name -}}{{- end -}}
+{{- end -}}
+{{- $names | uniq | join "," -}}
 {{- end -}}

@@ -15,7 +15,7 @@ use crate::world::{ReplicaSet, World};
 /// What the request in the register means now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Asked {
-    /// The bare verb that was typed, written out.
+    /// The short request that was typed, written out.
     pub completed: Option<Request>,
     /// The asked-for revision may be promoted without waiting.
     pub promote: bool,
@@ -56,10 +56,10 @@ pub fn read(world: &World, asked: Option<&ReplicaSet>, active: Option<&ReplicaSe
     let request = match parse(value) {
         Ok(Parsed::Full(request)) => request,
         // Until the revision exists, a bare verb cannot be meant for it.
-        Ok(Parsed::Bare(action)) => {
+        Ok(Parsed::Short(action, revision)) => {
             let unseen = asked.filter(|asked| asked.annotation(names::SEEN_REQUEST) != Some(value));
             let Some(asked) = unseen else { return Asked::default() };
-            let revision = asked.hash.clone();
+            let revision = revision.unwrap_or_else(|| asked.hash.clone());
             let request = Request { action, revision, to: None, by: String::new(), at: now };
             return Asked { completed: Some(request), ..Asked::default() };
         }
@@ -198,13 +198,15 @@ fn reject(
 
 enum Parsed {
     Full(Request),
-    Bare(Verb),
+    /// `promote`, or `promote <hash>`.
+    Short(Verb, Option<String>),
 }
 
 fn parse(value: &str) -> Result<Parsed, String> {
     let value = value.trim();
-    if let Some(verb) = Verb::parse(value) {
-        return Ok(Parsed::Bare(verb));
+    let mut words = value.split_whitespace();
+    if let (Some(verb), revision, None) = (words.next().and_then(Verb::parse), words.next(), words.next()) {
+        return Ok(Parsed::Short(verb, revision.map(str::to_owned)));
     }
     if value.starts_with('{') {
         return serde_json::from_str(value)
@@ -212,7 +214,7 @@ fn parse(value: &str) -> Result<Parsed, String> {
             .map_err(|error| format!("the request is not readable: {error}. Write a verb, or {EXAMPLE}"));
     }
     let verbs: Vec<_> = Verb::ALL.iter().map(|verb| verb.as_str()).collect();
-    Err(format!("there is no request {value:?}. Write one of {}", verbs.join(", ")))
+    Err(format!("there is no request {value:?}. Write one of {}, and the revision's hash after it", verbs.join(", ")))
 }
 
 const EXAMPLE: &str = r#"{"action":"promote","revision":"<hash>","by":"<you>","at":"<RFC 3339>"}"#;

@@ -334,7 +334,10 @@ fn fresh_dir() -> Result<PathBuf> {
 }
 
 /// Ports that were free a moment ago. All are held until all are known, so they differ.
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
+///
+/// # Errors
+/// There are none.
+pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let listeners: Vec<TcpListener> =
         (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
     let mut ports = [0; N];

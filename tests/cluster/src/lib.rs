@@ -10,7 +10,7 @@ mod process;
 mod tools;
 
 pub use audit::{Audit, Request};
-pub use cluster::{Cluster, sweep};
+pub use cluster::{Cluster, free_ports, sweep};
 pub use image::write_archive;
 pub use node::{NODE_ADDRESS, RealNode, enter_namespaces, missing as missing_for_real_node};
 pub use process::Process;

@@ -24,9 +24,14 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Starts one that answers so many requests with 503 before it accepts any; it ends with the test.
+    /// Starts one on loopback that answers so many requests with 503 before it accepts any; it ends with the test.
     pub async fn start(failures: u32) -> Receiver {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Receiver::start_at("127.0.0.1", failures).await
+    }
+
+    /// The same, on this address.
+    pub async fn start_at(address: &str, failures: u32) -> Receiver {
+        let listener = TcpListener::bind((address, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let receiver = Receiver { address, received: Arc::default(), failures: Arc::new(Mutex::new(failures)) };
         let app = Router::new().route("/", post(accept)).with_state(receiver.clone());

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use greenlight_e2e::Receiver;
 use greenlight_test_cluster::{Cluster, NODE_ADDRESS, Process, TRAEFIK, enter_namespaces, missing_for_real_node};
+use serde_json::json;
 use site::{ACTIVE_HOST, Site};
 use tokio::time::Instant;
 use traffic::Traffic;
@@ -64,7 +66,14 @@ async fn scenes(site: &Site, traefik: &Path) -> Result<()> {
         "the chart: two replicas of the operator, each in its pod, with the chart's ServiceAccount and security context",
     );
     let chart = site::repository().join("charts/greenlight").display().to_string();
-    let install = ["install", "gl", &chart, "-n", "greenlight", "--create-namespace", "--wait", "--timeout", "120s"];
+    let sink = Receiver::start_at(NODE_ADDRESS, 0).await;
+    site.kubectl(&["create", "namespace", "greenlight"])?;
+    site.kubectl(&["create", "secret", "generic", "events", "-n", "greenlight", "--from-literal=token=s3cret"])?;
+    let values = site.cluster().dir().join("values.json");
+    let told = json!({"name": "sink", "url": sink.url(), "tokenSecret": {"name": "events", "key": "token"}});
+    std::fs::write(&values, json!({"notifications": {"sinks": [told]}}).to_string())?;
+    let values = values.display().to_string();
+    let install = ["install", "gl", &chart, "-n", "greenlight", "--values", &values, "--wait", "--timeout", "120s"];
     print!("{}", site.helm(&install)?);
     print!("{}", site.helm(&["test", "gl", "-n", "greenlight"])?);
     site.check_operator_pods()?;
@@ -97,6 +106,13 @@ async fn scenes(site: &Site, traefik: &Path) -> Result<()> {
     );
     ensure!(times.len() >= 10 && answers > 10_000, "too little to show anything");
     ensure!(failures.is_empty() && failures_by_ingress.is_empty(), "requests were lost");
+
+    let told = sink.wait_for(20).await;
+    ensure!(
+        told.iter().all(|(headers, _)| headers["authorization"] == "Bearer s3cret"),
+        "the token is that of the Secret"
+    );
+    println!("{} notifications arrived, with the token of the Secret", told.len());
 
     say("uninstalling leaves nothing stuck");
     site.kubectl(&["delete", "namespace", site::NAMESPACE, "--timeout=60s"])?;

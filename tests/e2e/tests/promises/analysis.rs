@@ -9,8 +9,8 @@ use axum::http::HeaderMap;
 use axum::routing::get;
 use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::AnalysisRun;
-use greenlight_e2e::{Lab, cluster};
-use greenlight_test_cluster::{BEHAVIOUR, Process};
+use greenlight_e2e::{Lab, Prometheus};
+use greenlight_test_cluster::BEHAVIOUR;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -228,35 +228,22 @@ async fn what_is_wrong_with_an_analysis_is_said_and_heals() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_prometheus_gates_the_promotion() {
-    if std::env::var_os("GREENLIGHT_WITHOUT_PROMETHEUS").is_some() {
-        println!("SKIPPED: there is no Prometheus on this machine");
+    if !Prometheus::is_there() {
         return;
     }
     let mut lab = Lab::new("prometheus").await;
     let web = Web::start("app_errors 0\napp_success_rate 0.99\n").await;
-    let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address").port();
-    let dir = cluster().dir().join("prometheus");
-    std::fs::create_dir_all(&dir).expect("a folder");
     let target = web.url.trim_start_matches("http://");
     let config = format!(
         "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\n\
          scrape_configs: [{{job_name: app, static_configs: [{{targets: ['{target}']}}]}}]\n"
     );
-    let file = dir.join("prometheus.yml");
-    std::fs::write(&file, config).expect("written");
-    let args = [
-        format!("--config.file={}", file.display()),
-        format!("--storage.tsdb.path={}", dir.join("data").display()),
-        format!("--web.listen-address=127.0.0.1:{port}"),
-    ];
-    let _prometheus =
-        Process::start(cluster().dir(), "prometheus", std::path::Path::new("/usr/bin/prometheus"), &args, &[])
-            .expect("it starts");
+    let prometheus = Prometheus::start("prometheus", &config).expect("it starts");
     lab.until("scraped", |_| web.questions() >= 2).await;
     let metric = json!({
         "name": "success-rate", "interval": "500ms", "count": 3, "initialDelay": "1s",
         "successCondition": "len(result) == 1 && !isNaN(result[0]) && result[0] >= 0.95",
-        "provider": {"prometheus": {"address": format!("http://127.0.0.1:{port}"), "query": "app_success_rate{job=\"app\"}"}},
+        "provider": {"prometheus": {"address": prometheus.url(), "query": "app_success_rate{job=\"app\"}"}},
     });
     lab.apply(&template("rate", json!([]), json!([metric]))).expect("applied");
     lab.deploy(analysis("prePromotionAnalysis", "rate")).await;

@@ -11,6 +11,7 @@ mod crash;
 mod deletion;
 mod doctor;
 mod mistakes;
+mod monitoring;
 mod notifications;
 mod operator;
 mod plan;

@@ -1,0 +1,278 @@
+//! A real Argo CD on the test cluster: application controller, repo server and redis, without its web server; and a Git
+//! repository on loopback.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use greenlight_e2e::cluster;
+use greenlight_test_cluster::{ARGO_CD, Process, free_ports};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+const REFRESH: &str = "argocd.argoproj.io/refresh=normal";
+
+/// Argo CD and the repository.
+pub struct Argo {
+    git_port: u16,
+    // In the order in which they end.
+    _processes: Vec<Process>,
+}
+
+impl Argo {
+    /// Starts it.
+    pub fn start() -> Result<Argo> {
+        let tools = greenlight_test_cluster::ensure(&ARGO_CD)?;
+        let dir = cluster().dir().join("argocd");
+        for folder in ["bin", "tls", "ssh", "gpg", "git", "home"] {
+            std::fs::create_dir_all(dir.join(folder))?;
+        }
+        let at = |name: &str| dir.join(name).display().to_string();
+        for name in ["argocd-repo-server", "argocd-application-controller"] {
+            std::os::unix::fs::symlink(tools.path("argocd"), dir.join("bin").join(name))?;
+        }
+        let [redis, repo, repo_metrics, controller_metrics, git_port] = free_ports()?;
+        install()?;
+        let tls = at("tls");
+        let ssh = at("ssh");
+        let home = at("home");
+        // The repo server takes its namespace from here.
+        let text = std::fs::read_to_string(cluster().kubeconfig())?;
+        std::fs::write(dir.join("kubeconfig"), text.replace("user: admin}", "user: admin, namespace: argocd}"))?;
+        let kubeconfig = at("kubeconfig");
+        let env = [
+            ("ARGOCD_GPG_ENABLED", "false"),
+            ("ARGOCD_TLS_DATA_PATH", tls.as_str()),
+            ("ARGOCD_SSH_DATA_PATH", ssh.as_str()),
+            ("HOME", home.as_str()),
+            ("KUBECONFIG", kubeconfig.as_str()),
+            // Client and server are one control plane here; waiting for the cluster's cache is what takes time.
+            ("ARGOCD_RECONCILIATION_JITTER", "0"),
+        ];
+        let redis_args = ["--bind 127.0.0.1", &format!("--port {redis}"), "--save", "", "--appendonly no"];
+        let redis_args: Vec<String> = redis_args.iter().flat_map(|arg| arg.split(' ')).map(str::to_owned).collect();
+        let address = |port: u16| format!("127.0.0.1:{port}");
+        let repo_args = [
+            "--redis".to_owned(),
+            address(redis),
+            "--disable-tls".to_owned(),
+            "--address=127.0.0.1".to_owned(),
+            format!("--port={repo}"),
+            format!("--metrics-port={repo_metrics}"),
+        ];
+        let controller_args = [
+            format!("--kubeconfig={kubeconfig}"),
+            "--namespace=argocd".to_owned(),
+            "--redis".to_owned(),
+            address(redis),
+            "--repo-server".to_owned(),
+            address(repo),
+            "--repo-server-plaintext".to_owned(),
+            "--app-resync=10".to_owned(),
+            "--self-heal-timeout-seconds=1".to_owned(),
+            format!("--metrics-port={controller_metrics}"),
+        ];
+        let git_args = [
+            "daemon".to_owned(),
+            "--export-all".to_owned(),
+            "--listen=127.0.0.1".to_owned(),
+            format!("--port={git_port}"),
+            format!("--base-path={}", at("git")),
+            at("git"),
+        ];
+        let start = |name: &str, program: &Path, args: &[String]| Process::start(&dir, name, program, args, &env);
+        let bin = |name: &str| dir.join("bin").join(name);
+        let _processes = vec![
+            start("git-daemon", Path::new("git"), &git_args)?,
+            start("redis", Path::new("redis-server"), &redis_args)?,
+            start("repo-server", &bin("argocd-repo-server"), &repo_args)?,
+            start("application-controller", &bin("argocd-application-controller"), &controller_args)?,
+        ];
+        Ok(Argo { git_port, _processes })
+    }
+
+    /// An Application that keeps a namespace as a repository says, by itself.
+    pub fn create_application(&self, name: &str, options: &[&str], annotations: &Value) -> Result<()> {
+        let (server, _) = cluster().endpoint();
+        apply(&json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+            "metadata": {"name": name, "namespace": "argocd", "annotations": annotations},
+            "spec": {
+                "project": "default",
+                "source": {
+                    "repoURL": format!("git://127.0.0.1:{}/{name}", self.git_port),
+                    "targetRevision": "main", "path": ".",
+                },
+                "destination": {"server": server, "namespace": name},
+                "syncPolicy": {"automated": {"selfHeal": true, "prune": true}, "syncOptions": options},
+            },
+        }))
+    }
+
+    /// Waits until it reports this health, in sync with that commit.
+    pub async fn until(&self, name: &str, commit: &str, health: &str) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            let application = application(name)?;
+            let status = &application["status"];
+            let synced = status["sync"]["status"] == "Synced" && status["sync"]["revision"] == commit;
+            if synced && status["health"]["status"] == health {
+                return Ok(());
+            }
+            if started.elapsed() > PATIENCE {
+                bail!("waited in vain for {health} at {commit}: {status:#}\n{}", self.logs());
+            }
+            // What a webhook of the Git server does.
+            refresh(name)?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    fn logs(&self) -> String {
+        self._processes.iter().map(Process::log_tail).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Asks Argo CD to look at the repository and the cluster now.
+pub fn refresh(name: &str) -> Result<()> {
+    cluster().kubectl(&["-n", "argocd", "annotate", "application", name, REFRESH, "--overwrite"]).map(drop)
+}
+
+/// The Application as it is now.
+pub fn application(name: &str) -> Result<Value> {
+    Ok(serde_json::from_str(&cluster().kubectl(&["-n", "argocd", "get", "application", name, "-o", "json"])?)?)
+}
+
+/// What Argo CD's own engine makes of an object with our scripts: `health`, `list-actions`, or `run-action`, which prints the object
+/// as the action leaves it.
+pub fn overrides(arguments: &[&str]) -> Result<String> {
+    let config = repository().join("deploy/argocd/argocd-cm.yaml");
+    let output = Command::new(greenlight_test_cluster::ensure(&ARGO_CD)?.path("argocd"))
+        .args(["admin", "settings", "resource-overrides"])
+        .args(arguments)
+        .arg("--argocd-cm-path")
+        .arg(config)
+        .env("ARGOCD_BINARY_NAME", "argocd")
+        .env("KUBECTL_EXTERNAL_DIFF", r#"sh -c 'cat "$1"'"#)
+        .env("HOME", cluster().dir())
+        .output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The top of the repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A Git repository that is served.
+pub struct Repository(PathBuf);
+
+impl Repository {
+    /// An empty one.
+    pub fn create(name: &str) -> Result<Repository> {
+        let path = cluster().dir().join("argocd/git").join(name);
+        std::fs::create_dir_all(&path)?;
+        let repository = Repository(path);
+        repository.git(&["init", "--quiet", "--initial-branch=main"])?;
+        Ok(repository)
+    }
+
+    /// Commits these files; the commit.
+    pub fn commit(&self, message: &str, files: &[(&str, String)]) -> Result<String> {
+        for (name, text) in files {
+            std::fs::write(self.0.join(name), text)?;
+        }
+        self.git(&["add", "--all"])?;
+        self.git(&["commit", "--quiet", "--message", message])?;
+        self.head()
+    }
+
+    /// `git revert` of the last commit; the commit that does it.
+    pub fn revert(&self) -> Result<String> {
+        self.git(&["revert", "--no-edit", "HEAD"])?;
+        self.head()
+    }
+
+    fn head(&self) -> Result<String> {
+        Ok(self.git(&["rev-parse", "HEAD"])?.trim().to_owned())
+    }
+
+    fn git(&self, arguments: &[&str]) -> Result<String> {
+        let output = Command::new("git")
+            .args(["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"])
+            .args(arguments)
+            .current_dir(&self.0)
+            .output()?;
+        ensure!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
+/// Its kinds, its configuration with our scripts, and the cluster it works on.
+fn install() -> Result<()> {
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cluster/argocd");
+    let output = Command::new("go")
+        .args(["list", "-m", "-f", "{{.Dir}}", "github.com/argoproj/argo-cd/v3"])
+        .current_dir(module)
+        .output()
+        .context("go")?;
+    let source = String::from_utf8(output.stdout)?;
+    for kind in ["application-crd", "appproject-crd", "applicationset-crd"] {
+        let file = Path::new(source.trim()).join(format!("manifests/crds/{kind}.yaml"));
+        cluster().kubectl(&["apply", "--server-side", "-f", &file.display().to_string()])?;
+    }
+    for kind in ["applications", "appprojects", "applicationsets"] {
+        let crd = format!("crd/{kind}.argoproj.io");
+        cluster().kubectl(&["wait", "--for=condition=Established", &crd, "--timeout=30s"])?;
+    }
+    cluster().kubectl(&["create", "namespace", "argocd"])?;
+    let ours = repository().join("deploy/argocd/argocd-cm.yaml");
+    cluster().kubectl(&["apply", "-n", "argocd", "-f", &ours.display().to_string()])?;
+    let faster = r#"{"data": {"timeout.reconciliation": "10s"}}"#;
+    cluster().kubectl(&["-n", "argocd", "patch", "configmap", "argocd-cm", "--type=merge", "-p", faster])?;
+    let part = json!({"app.kubernetes.io/part-of": "argocd"});
+    for name in [
+        "argocd-rbac-cm",
+        "argocd-cmd-params-cm",
+        "argocd-tls-certs-cm",
+        "argocd-gpg-keys-cm",
+        "argocd-ssh-known-hosts-cm",
+    ] {
+        apply(&json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": "argocd", "labels": part},
+        }))?;
+    }
+    apply(&json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "argocd-secret", "namespace": "argocd", "labels": part},
+        "stringData": {"server.secretkey": "only for a test"},
+    }))?;
+    let (server, token) = cluster().endpoint();
+    let config = json!({"bearerToken": token, "tlsClientConfig": {"insecure": true}});
+    apply(&json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {
+            "name": "cluster", "namespace": "argocd", "labels": {"argocd.argoproj.io/secret-type": "cluster"},
+        },
+        "stringData": {"name": "test", "server": server, "config": config.to_string()},
+    }))?;
+    apply(&json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
+        "metadata": {"name": "default", "namespace": "argocd"},
+        "spec": {
+            "sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}],
+            "clusterResourceWhitelist": [{"group": "*", "kind": "*"}],
+        },
+    }))?;
+    Ok(())
+}
+
+fn apply(manifest: &Value) -> Result<()> {
+    let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
+    let file = cluster().dir().join(format!("argocd-{}-{name}.json", manifest["kind"].as_str().unwrap_or_default()));
+    std::fs::write(&file, manifest.to_string())?;
+    cluster().kubectl(&["apply", "-f", &file.display().to_string()]).map(drop)
+}
