@@ -15,6 +15,7 @@ mod metrics;
 mod notify;
 mod on_demand;
 mod options;
+mod probe;
 mod queue;
 mod rollouts;
 mod scale_down;
@@ -47,6 +48,7 @@ fn main() -> Result<()> {
             runtime()?.block_on(controller::run(options))
         }
         Command::Check(options) => runtime()?.block_on(check::run(&options)),
+        Command::Probe(options) => runtime()?.block_on(probe::run(&options)),
         Command::DemoApp(options) => {
             log_to_stderr("info")?;
             runtime()?.block_on(demo_app::run(options))

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::demo_app::DemoAppOptions;
+use crate::probe::ProbeOptions;
 
 /// Blue-green releases, natively.
 #[derive(Debug, Parser)]
@@ -24,6 +25,8 @@ pub enum Command {
     Crd,
     /// Check with this ServiceAccount that everything is there that the operator needs; for `helm test`
     Check(CheckOptions),
+    /// Smoke-test a preview; for analysis Jobs
+    Probe(ProbeOptions),
     /// Run the example's application: a page that shows its version and colour
     DemoApp(DemoAppOptions),
 }

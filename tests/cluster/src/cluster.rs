@@ -108,7 +108,9 @@ impl Cluster {
             "--max-requests-inflight=2000".into(),
             "--max-mutating-requests-inflight=1000".into(),
         ];
-        if !real {
+        if real {
+            api_args.push("--kubelet-preferred-address-types=InternalIP".into());
+        } else {
             api_args.push("--disable-admission-plugins=ServiceAccount".into());
         }
         let mut manager_args = vec![
@@ -130,6 +132,8 @@ impl Cluster {
             "--kube-api-burst=1000".into(),
         ];
         if real {
+            // What `kubectl get --raw …/proxy` goes by.
+            manager_args.push(format!("--controllers={CONTROLLERS},endpoints-controller"));
             manager_args.push(format!("--root-ca-file={}", at("certs/apiserver.crt")));
         }
         cluster.spawn("etcd", &etcd_args)?;

@@ -42,6 +42,8 @@ ip link add node0 type bridge
 ip addr add 10.200.0.1/24 dev node0
 ip link set node0 up
 ip route add default via 10.200.0.254 dev node0
+printf '127.0.0.1 localhost blue-green.local blue-green-preview.local\n' > "$TMPDIR/hosts"
+mount --bind "$TMPDIR/hosts" /etc/hosts
 "#;
 
 /// What is missing on this machine for a real node, if something is.

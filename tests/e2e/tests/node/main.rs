@@ -1,6 +1,7 @@
 //! Real pods, real traffic: the operator runs in its own pod, installed by the chart, and moves production between versions of the
 //! example while requests come in. Needs root; says so and skips where it cannot run, except in CI.
 
+mod docs;
 mod site;
 mod traffic;
 
@@ -15,6 +16,17 @@ use site::{ACTIVE_HOST, Site};
 use tokio::time::Instant;
 use traffic::Traffic;
 
+/// In this order they are one story.
+const DOCUMENTS: [&str; 8] = [
+    "quick-start.md",
+    "guide.md",
+    "runbooks.md",
+    "monitoring.md",
+    "security.md",
+    "gitops.md",
+    "pipelines.md",
+    "migrating.md",
+];
 const REQUESTS_PER_SECOND: u32 = 200;
 const REQUESTS_PER_SECOND_BY_INGRESS: u32 = 20;
 /// Shorter than the example's, so that the test is.
@@ -62,24 +74,28 @@ async fn run(rootfs: &Path, traefik: &Path) -> Result<()> {
 }
 
 async fn scenes(site: &Site, traefik: &Path) -> Result<()> {
+    say("the documents, as they are written: quick start, guide, runbooks, and so on");
+    let ingress = start_traefik(site, traefik)?;
+    for page in DOCUMENTS {
+        docs::run(site, page)?;
+    }
+
     say(
-        "the chart: two replicas of the operator, each in its pod, with the chart's ServiceAccount and security context",
+        "the chart, upgraded: two replicas of the operator, each in its pod, with the chart's ServiceAccount and security context",
     );
     let chart = site::repository().join("charts/greenlight").display().to_string();
     let sink = Receiver::start_at(NODE_ADDRESS, 0).await;
-    site.kubectl(&["create", "namespace", "greenlight"])?;
     site.kubectl(&["create", "secret", "generic", "events", "-n", "greenlight", "--from-literal=token=s3cret"])?;
     let values = site.cluster().dir().join("values.json");
     let told = json!({"name": "sink", "url": sink.url(), "tokenSecret": {"name": "events", "key": "token"}});
     std::fs::write(&values, json!({"notifications": {"sinks": [told]}}).to_string())?;
     let values = values.display().to_string();
-    let install = ["install", "gl", &chart, "-n", "greenlight", "--values", &values, "--wait", "--timeout", "120s"];
-    print!("{}", site.helm(&install)?);
-    print!("{}", site.helm(&["test", "gl", "-n", "greenlight"])?);
-    site.check_operator_pods()?;
+    let upgrade =
+        ["upgrade", "greenlight", &chart, "-n", "greenlight", "--values", &values, "--wait", "--timeout", "120s"];
+    site.helm(&upgrade)?;
+    site.check_operator_pods().await?;
 
-    say("the example, and Traefik in front of it");
-    let ingress = start_traefik(site, traefik)?;
+    say("the example, by way of Traefik");
     site.deploy(DELAY).await?;
     site.shows("v1", "v1").await?;
 
@@ -116,7 +132,7 @@ async fn scenes(site: &Site, traefik: &Path) -> Result<()> {
 
     say("uninstalling leaves nothing stuck");
     site.kubectl(&["delete", "namespace", site::NAMESPACE, "--timeout=60s"])?;
-    print!("{}", site.helm(&["uninstall", "gl", "-n", "greenlight", "--wait"])?);
+    print!("{}", site.helm(&["uninstall", "greenlight", "-n", "greenlight", "--wait"])?);
     site.kubectl(&["delete", "namespace", "greenlight", "--timeout=60s"])?;
     drop(ingress);
     Ok(())

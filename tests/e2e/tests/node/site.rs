@@ -19,7 +19,7 @@ pub const ACTIVE_HOST: &str = "blue-green.local";
 /// Of the preview.
 pub const PREVIEW_HOST: &str = "blue-green-preview.local";
 /// Where the ingress controller listens.
-pub const INGRESS: &str = "127.0.0.1:8000";
+pub const INGRESS: &str = "127.0.0.1:80";
 const ROLLOUT: &str = "blue-green-app";
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -67,16 +67,15 @@ impl Site {
     }
 
     /// The operator's pods run as the chart says: not as root, nothing to write to, no more rights than needed.
-    pub fn check_operator_pods(&self) -> Result<()> {
-        let pods = self.json(&["get", "pods", "-n", "greenlight", "-l", "app.kubernetes.io/name=greenlight"])?;
-        let ready: Vec<String> = pods["items"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter(|pod| pod["status"]["containerStatuses"][0]["ready"] == true)
-            .map(|pod| pod["metadata"]["name"].to_string())
-            .collect();
-        ensure!(ready.len() == 2, "two are ready: {ready:?}");
+    pub async fn check_operator_pods(&self) -> Result<()> {
+        // Those of before the upgrade take a moment to go.
+        self.until("two of the operator's pods, both ready", async || {
+            let args = ["get", "pods", "-n", "greenlight", "-l", "app.kubernetes.io/name=greenlight"];
+            let pods = self.json(&args).unwrap_or_default();
+            let pods = pods["items"].as_array().cloned().unwrap_or_default();
+            pods.len() == 2 && pods.iter().all(|pod| pod["status"]["containerStatuses"][0]["ready"] == true)
+        })
+        .await?;
         let pids = self.run(Command::new("pgrep").args(["-f", "^/greenlight controller"]))?;
         for pid in pids.lines() {
             let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
@@ -128,7 +127,8 @@ impl Site {
             traffic::version(&address, "blue-green-preview").await.is_ok_and(|shown| shown == version)
                 && self.status()["phase"] == "Paused"
         })
-        .await
+        .await?;
+        self.answers(PREVIEW_HOST, version).await
     }
 
     fn status(&self) -> Value {
@@ -140,10 +140,7 @@ impl Site {
     /// Both hosts of the ingress answer with these versions.
     pub async fn shows(&self, active: &str, preview: &str) -> Result<()> {
         for (host, version) in [(ACTIVE_HOST, active), (PREVIEW_HOST, preview)] {
-            self.until(&format!("http://{host} shows {version}"), async || {
-                traffic::version(INGRESS, host).await.is_ok_and(|shown| shown == version)
-            })
-            .await?;
+            self.answers(host, version).await?;
             println!("http://{host} answers with {version}");
         }
         Ok(())
@@ -158,7 +155,7 @@ impl Site {
         self.until_served(to).await?;
         self.quiet().await;
         let last = traffic.last_of(from).context("it has served")?;
-        self.shows_active(to).await?;
+        self.answers(ACTIVE_HOST, to).await?;
         Ok(last.saturating_duration_since(began))
     }
 
@@ -177,9 +174,10 @@ impl Site {
         tokio::time::sleep(Duration::from_millis(1500)).await;
     }
 
-    async fn shows_active(&self, version: &str) -> Result<()> {
-        self.until(&format!("http://{ACTIVE_HOST} shows {version}"), async || {
-            traffic::version(INGRESS, ACTIVE_HOST).await.is_ok_and(|shown| shown == version)
+    /// The ingress has followed.
+    async fn answers(&self, host: &str, version: &str) -> Result<()> {
+        self.until(&format!("http://{host} shows {version}"), async || {
+            traffic::version(INGRESS, host).await.is_ok_and(|shown| shown == version)
         })
         .await
     }

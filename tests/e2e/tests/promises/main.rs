@@ -9,6 +9,7 @@ mod chart;
 mod convert;
 mod crash;
 mod deletion;
+mod docs;
 mod doctor;
 mod mistakes;
 mod monitoring;

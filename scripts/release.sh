@@ -1,0 +1,63 @@
+#!/bin/sh
+# A release from a pipeline: check the manifests, apply them, wait for the preview, test it, promote it, and watch production for a
+# while; a preview that fails is aborted, production that fails is rolled back. Exit code 0: the new version serves.
+#
+#   scripts/release.sh FILE-OR-FOLDER ROLLOUT NAMESPACE
+#
+#   PREVIEW_TEST   command that tests the preview         [scripts/test-preview.sh by a port-forward]
+#   ALARM          command that fails while production is unwell; asked every five seconds     [none]
+#   WATCH_SECONDS  how long to ask it after the promotion                                      [60]
+#   TIMEOUT        for the preview to become ready, and for the promotion                      [10m]
+set -eu
+[ $# -eq 3 ] || { sed -n '2,/^set -eu/{/^# \{0,1\}/s/^# \{0,1\}//p;}' "$0" >&2; exit 64; }
+manifests=$1 rollout=$2 namespace=$3
+here=$(dirname "$0")
+: "${PREVIEW_TEST:=$here/test-preview.sh --rollout $rollout --namespace $namespace}"
+: "${ALARM:=}" "${WATCH_SECONDS:=60}" "${TIMEOUT:=10m}"
+
+rendered=$(mktemp)
+trap 'rm -f "$rendered"' EXIT
+if [ -f "$manifests/kustomization.yaml" ]; then
+    kubectl kustomize "$manifests" >"$rendered"
+else
+    find "$manifests" -name '*.yaml' -exec sh -c 'for file; do echo ---; cat "$file"; done' sh {} + >"$rendered"
+fi
+
+echo "== lint and plan"
+kubectl greenlight lint "$rendered"
+kubectl greenlight plan --file "$rendered" --namespace "$namespace"
+
+echo "== apply"
+kubectl apply --filename "$rendered"
+
+echo "== wait for the preview"
+code=0
+kubectl greenlight status "$rollout" --namespace "$namespace" --timeout "$TIMEOUT" || code=$?
+case $code in
+    0) echo "Nothing waits for a promotion."; exit 0 ;;
+    3) ;;
+    *) kubectl greenlight doctor "$rollout" --namespace "$namespace" || true; exit "$code" ;;
+esac
+# What is tested is what is promoted: should a newer commit arrive meanwhile, the promotion is refused.
+revision=$(kubectl get bluegreenrollout "$rollout" --namespace "$namespace" --output jsonpath='{.status.updatedRevision}')
+
+echo "== test the preview"
+if ! sh -c "$PREVIEW_TEST"; then
+    kubectl greenlight abort "$rollout" --namespace "$namespace"
+    exit 1
+fi
+
+echo "== promote"
+kubectl greenlight promote "$rollout" --revision "$revision" --namespace "$namespace" --timeout "$TIMEOUT"
+
+[ -n "$ALARM" ] || exit 0
+echo "== watch production for $WATCH_SECONDS s"
+end=$(($(date +%s) + WATCH_SECONDS))
+while [ "$(date +%s)" -lt "$end" ]; do
+    if ! sh -c "$ALARM"; then
+        echo "Production is unwell."
+        kubectl greenlight undo "$rollout" --namespace "$namespace"
+        exit 1
+    fi
+    sleep 5
+done
