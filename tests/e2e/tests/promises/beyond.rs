@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use greenlight_api::names;
-use greenlight_e2e::{Lab, Snapshot, Witness, rollout};
+use greenlight_e2e::{Lab, Snapshot, Witness, cluster, rollout};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
@@ -225,7 +225,7 @@ async fn running_deployment(lab: &Lab) {
 
 fn deployment_replicas(lab: &Lab) -> String {
     let args = ["-n", &lab.namespace, "get", "deployment", "old-web", "-o", "jsonpath={.spec.replicas}"];
-    greenlight_e2e::cluster().kubectl(&args).expect("read")
+    cluster().kubectl(&args).expect("read")
 }
 
 fn workload_rollout(scale_down: &str) -> Value {
@@ -253,12 +253,12 @@ async fn a_deployment_is_adopted_without_a_moment_without_endpoints_1731_335() {
     let lab = adopt("adoptnever", "never", "2").await;
     // Its template is what the rollout follows.
     let args = ["-n", "adoptnever", "set", "image", "deployment/old-web", "web=web:v2"];
-    greenlight_e2e::cluster().kubectl(&args).expect("set");
+    cluster().kubectl(&args).expect("set");
     lab.until("v2 in preview", |now| now.phase() == "Paused" && now.image_of("web-preview") == "web:v2").await;
     lab.greenlight(&["promote", "web"]).expect("promoted");
     assert_eq!(lab.now().await.image_of("web-active"), "web:v2");
     // Without the Deployment nobody knows what is asked for; what serves goes on to serve.
-    greenlight_e2e::cluster().kubectl(&["-n", "adoptnever", "delete", "deployment", "old-web"]).expect("deleted");
+    cluster().kubectl(&["-n", "adoptnever", "delete", "deployment", "old-web"]).expect("deleted");
     let missing = lab.until("says so", |now| now.condition("Stalled") == "True/WorkloadMissing").await;
     assert!(missing.message().contains("Deployment old-web does not exist"), "{}", missing.message());
     lab.throughout(Duration::from_secs(1), "serves", |now| now.image_of("web-active") == "web:v2").await;
@@ -286,6 +286,32 @@ async fn without_a_workload_ref_a_deployment_beside_it_keeps_serving_until_we_ar
         lab.until("healthy", |now| now.phase() == "Healthy").await;
     };
     assert!(least_endpoints(&lab, "web-active", healthy).await >= 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pods_of_an_argo_rollout_keep_serving_until_we_are_ready() {
+    let lab = Lab::new("fromargo").await;
+    running_deployment(&lab).await;
+    // As Argo Rollouts leaves them: pods and selector carry a hash that it made.
+    let kubectl = |args: &[&str]| cluster().kubectl(&[&["-n", "fromargo"], args].concat()).expect("done");
+    let label = format!("{}=57d7c6b8", names::HASH_LABEL);
+    kubectl(&["label", "pods", "-l", "app=web", &label]);
+    let selector = json!({"spec": {"selector": {names::HASH_LABEL: "57d7c6b8"}}}).to_string();
+    kubectl(&["patch", "service", "web-active", "--type=merge", "-p", &selector]);
+    while endpoints(&lab, "web-active").await < 2 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    lab.apply(&rollout(
+        json!({"template": {"metadata": {"annotations": {greenlight_test_cluster::BEHAVIOUR: "late"}}}}),
+    ))
+    .expect("applied");
+    let healthy = async {
+        lab.until("our pods start", |now| !now.sets.is_empty()).await;
+        assert_eq!(lab.now().await.hash_of("web-active").as_deref(), Some("57d7c6b8"), "Argo's pods serve");
+        lab.until("healthy", |now| now.phase() == "Healthy").await;
+    };
+    assert!(least_endpoints(&lab, "web-active", healthy).await >= 2);
+    assert_ne!(lab.now().await.hash_of("web-active").as_deref(), Some("57d7c6b8"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

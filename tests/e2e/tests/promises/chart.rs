@@ -148,6 +148,15 @@ async fn who_may_promote_may_not_edit_and_the_other_way_round() {
     edit("ed").expect("may edit");
     let refused = ask("ed", "ed").expect_err("an editor does not promote");
     assert!(refused.contains("ed may not ask to promote here"), "{refused}");
+    // The short form, and forms that only look like another.
+    let annotate = |user: &str, value: &str| {
+        let annotation = format!("greenlight.dev/request={value}");
+        kubectl(&["annotate", "bgr", "web", "--overwrite", &annotation, "--as", user])
+    };
+    let escaped = format!(r#"{{"\u0061ction":"promote","revision":"{hash}","by":"ed","at":"2026-01-01T00:00:00Z"}}"#);
+    for value in ["promote", &format!("promote {hash}"), "promote\tnow", &escaped, "restart"] {
+        annotate("ed", value).expect_err(value);
+    }
     let refused = ask("paula", "ed").expect_err("not with another's name");
     assert!(refused.contains("signed with the name of who makes it"), "{refused}");
     assert_eq!(lab.now().await.image_of("web-active"), "web:v1");
@@ -164,4 +173,50 @@ fn the_charts_crds_are_the_generated_ones() {
     assert_eq!(crds, read(&generated), "run cargo xtask generate");
     let kept = crds.matches("helm.sh/resource-policy: keep").count();
     assert_eq!(kept, greenlight_api::crds().len(), "uninstalling must not delete every rollout with its kind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plain_manifests_are_valid_and_so_is_everything_optional() {
+    let deploy = chart().join("../../deploy");
+    // By dry run: other tests share the CRDs. The namespace is not there then, so what is in it is looked at elsewhere.
+    cluster().kubectl(&["create", "namespace", "greenlight"]).expect("created");
+    for file in ["install.yaml", "selector-policy.yaml"] {
+        let file = deploy.join(file).display().to_string();
+        let args =
+            ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", &file];
+        cluster().kubectl(&args).unwrap_or_else(|error| panic!("{error:#}"));
+    }
+    let chart = chart().display().to_string();
+    let values = cluster().dir().join("everything.yaml");
+    let secret = json!({"name": "events", "key": "token"});
+    let everything = json!({
+        "crds": {"install": false},
+        "networkPolicy": {"enabled": true},
+        "serviceMonitor": {"enabled": true}, "prometheusRule": {"enabled": true}, "dashboard": {"enabled": true},
+        "notifications": {"sinks": [
+            {"name": "a", "url": "https://a.example/", "tokenSecret": secret, "events": ["Promoted"]},
+            {"name": "b", "urlSecret": secret, "format": "slack", "labels": {"tier": "web"}},
+        ]},
+    });
+    std::fs::write(&values, everything.to_string()).expect("written");
+    let args = ["template", "gl", &chart, "--namespace", "greenlight", "--values", &values.display().to_string()];
+    let rendered = helm(&args).expect("rendered");
+    let documents = rendered.split("\n---").filter(|document| document.contains("kind:"));
+    let (ours, theirs): (Vec<&str>, Vec<&str>) =
+        documents.partition(|document| !document.contains("monitoring.coreos.com"));
+    let file = cluster().dir().join("everything-rendered.yaml");
+    std::fs::write(&file, ours.join("\n---\n")).expect("written");
+    let file = file.display().to_string();
+    let args = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-n", "greenlight", "-f", &file];
+    cluster().kubectl(&args).unwrap_or_else(|error| panic!("{error:#}"));
+    // The Prometheus operator's kinds are not here; the rules in them are those that promtool has tested.
+    assert_eq!(theirs.len(), 2, "a ServiceMonitor and a PrometheusRule");
+    let rule = theirs.iter().find(|document| document.contains("kind: PrometheusRule")).expect("one");
+    let rule: serde_json::Value = serde_saphyr::from_str(rule).expect("YAML");
+    let alerts = std::fs::read_to_string(deploy.join("monitoring/alerts.yaml")).expect("the alerts");
+    let alerts: serde_json::Value = serde_saphyr::from_str(&alerts).expect("YAML");
+    assert_eq!(rule["spec"], alerts);
+    let wrong = ["template", "x", &chart, "--set", "notifications.sinks[0].name=a"];
+    let wrong = helm(&wrong).expect_err("a sink without an address").to_string();
+    assert!(wrong.contains("url"), "{wrong}");
 }

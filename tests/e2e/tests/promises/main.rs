@@ -9,6 +9,7 @@ mod chart;
 mod convert;
 mod crash;
 mod deletion;
+mod demo_app;
 mod docs;
 mod doctor;
 mod mistakes;
