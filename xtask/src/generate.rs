@@ -51,7 +51,15 @@ fn files() -> Result<Vec<(PathBuf, String)>> {
 fn rendered(arguments: &[&str]) -> Result<String> {
     let helm = greenlight_test_cluster::ensure(&HELM)?.path("helm");
     let output = Command::new(helm)
-        .args(["template", "greenlight", "charts/greenlight", "--namespace", "greenlight", "--skip-tests"])
+        .args([
+            "template",
+            "greenlight",
+            "charts/greenlight",
+            "--namespace",
+            "greenlight",
+            "--skip-tests",
+            "--no-hooks",
+        ])
         .args(arguments)
         .current_dir(root())
         .output()?;

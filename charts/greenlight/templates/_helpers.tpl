@@ -77,3 +77,10 @@ sinks:
 {{- end -}}
 {{- $names | uniq | join "," -}}
 {{- end -}}
+
+{{- /* Of the hook that runs when everything else is deleted; takes its weight. */ -}}
+{{- define "greenlight.uninstallHook" -}}
+helm.sh/hook: post-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}

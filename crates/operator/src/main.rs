@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod execute;
 mod feed;
+mod let_go;
 mod metrics;
 mod notify;
 mod on_demand;
@@ -48,6 +49,7 @@ fn main() -> Result<()> {
             runtime()?.block_on(controller::run(options))
         }
         Command::Check(options) => runtime()?.block_on(check::run(&options)),
+        Command::LetGo(options) => runtime()?.block_on(let_go::run(&options)),
         Command::Probe(options) => runtime()?.block_on(probe::run(&options)),
         Command::DemoApp(options) => {
             log_to_stderr("info")?;

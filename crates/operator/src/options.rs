@@ -25,6 +25,8 @@ pub enum Command {
     Crd,
     /// Check with this ServiceAccount that everything is there that the operator needs; for `helm test`
     Check(CheckOptions),
+    /// Take the operator's finalizers away, so that everything can be deleted without it; for `helm uninstall`
+    LetGo(LetGoOptions),
     /// Smoke-test a preview; for analysis Jobs
     Probe(ProbeOptions),
     /// Run the example's application: a page that shows its version and colour
@@ -55,6 +57,14 @@ pub struct ControllerOptions {
     /// Log filter: a level, or target=level pairs
     #[arg(long, env = "GREENLIGHT_LOG", default_value = "info")]
     pub log: String,
+}
+
+/// What to let go.
+#[derive(Clone, Debug, Args)]
+pub struct LetGoOptions {
+    /// Only in this namespace [default: all]
+    #[arg(long)]
+    pub namespace: Option<String>,
 }
 
 /// What to check.

@@ -131,8 +131,10 @@ async fn scenes(site: &Site, traefik: &Path) -> Result<()> {
     println!("{} notifications arrived, with the token of the Secret", told.len());
 
     say("uninstalling leaves nothing stuck");
-    site.kubectl(&["delete", "namespace", site::NAMESPACE, "--timeout=60s"])?;
     print!("{}", site.helm(&["uninstall", "greenlight", "-n", "greenlight", "--wait"])?);
+    ensure!(site.version_served().await? == "v8", "production goes on without the operator");
+    site.kubectl(&["delete", "bgr", "--all", "-n", site::NAMESPACE, "--timeout=60s"])?;
+    site.kubectl(&["delete", "namespace", site::NAMESPACE, "--timeout=60s"])?;
     site.kubectl(&["delete", "namespace", "greenlight", "--timeout=60s"])?;
     drop(ingress);
     Ok(())

@@ -214,6 +214,11 @@ impl Site {
         Ok(pods)
     }
 
+    /// The version that production answers with.
+    pub async fn version_served(&self) -> Result<String> {
+        traffic::version(&format!("{}:80", self.active_address()?), "blue-green-active").await
+    }
+
     pub fn active_address(&self) -> Result<String> {
         self.address("blue-green-active")
     }

@@ -199,7 +199,8 @@ async fn the_plain_manifests_are_valid_and_so_is_everything_optional() {
         ]},
     });
     std::fs::write(&values, everything.to_string()).expect("written");
-    let args = ["template", "gl", &chart, "--namespace", "greenlight", "--values", &values.display().to_string()];
+    let args =
+        ["template", "everything", &chart, "--namespace", "greenlight", "--values", &values.display().to_string()];
     let rendered = helm(&args).expect("rendered");
     let documents = rendered.split("\n---").filter(|document| document.contains("kind:"));
     let (ours, theirs): (Vec<&str>, Vec<&str>) =
