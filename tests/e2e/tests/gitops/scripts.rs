@@ -51,6 +51,15 @@ async fn the_scripts_judge_what_the_operator_really_wrote() {
         assert_eq!(status, health, "{state}: {message}");
         assert!(message.contains(says), "{state}: {message}");
         assert_eq!(enabled, actions, "{state}");
+        let waits = match health {
+            "Healthy" => "Current",
+            "Degraded" => "Failed",
+            _ => "InProgress",
+        };
+        // It takes an object without a status for one that has nothing to report.
+        if state != "progressing_new" {
+            assert_eq!(kstatus(&object), waits, "{state}: what Flux waits by");
+        }
     };
     lab.apply(&greenlight_e2e::rollout(json!({}))).expect("applied");
     check("progressing_new", "Progressing", "has not seen this change", &["pause"]);
@@ -113,6 +122,25 @@ fn the_test_data_beside_the_scripts_holds() {
         let wanted = std::fs::read_to_string(path("expectedOutputPath")).expect("a file");
         let wanted: Value = serde_saphyr::from_str(&wanted).expect("YAML");
         assert_eq!(after, wanted, "{}", test["action"]);
+    }
+}
+
+/// What Flux and others make of an object that they know nothing about: the generic rules of kstatus.
+fn kstatus(object: &Value) -> &'static str {
+    let status = &object["status"];
+    if status["observedGeneration"] != object["metadata"]["generation"] {
+        return "InProgress";
+    }
+    let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+    let is = |type_: &str, value: &str| {
+        conditions.iter().any(|condition| condition["type"] == type_ && condition["status"] == value)
+    };
+    if is("Stalled", "True") {
+        "Failed"
+    } else if is("Reconciling", "True") || is("Ready", "False") {
+        "InProgress"
+    } else {
+        "Current"
     }
 }
 
