@@ -33,7 +33,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let caches = Arc::new(Caches::default());
     let metrics = Metrics::new(caches.clone());
     let client = client::connect(&config, &metrics)?;
-    let web_client = WebClient::new()?;
+    let web_client = WebClient::default();
     let notifications = options.notifications.as_deref().map(notify::Config::read).transpose()?.unwrap_or_default();
     let instance = options.instance();
     let ready = Arc::new(AtomicBool::new(false));

@@ -30,7 +30,7 @@ pub struct ProbeOptions {
 /// # Errors
 /// An answer is missing, is not a success, or lacks the text.
 pub async fn run(options: &ProbeOptions) -> Result<()> {
-    let client = WebClient::new()?;
+    let client = WebClient::default();
     // A connection that is kept would ask one pod only.
     let headers = [Header { key: "connection".into(), value: "close".into() }];
     let mut failed = 0;

@@ -1,6 +1,6 @@
 //! Asking web servers (for analyses, and to notify), with a bound on time and size.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -19,11 +19,15 @@ const LARGEST_ANSWER: usize = 1 << 20;
 
 type Connection = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-/// The way to web servers: one that checks certificates by the system's authorities, one that does not check.
-#[derive(Clone)]
-pub struct WebClient {
-    secure: Connection,
-    insecure: Connection,
+/// The way to web servers: one that checks certificates by the system's authorities, one that does not check. Each is made when
+/// it is first asked: the authorities alone take a megabyte, and most operators never ask anybody.
+#[derive(Clone, Default)]
+pub struct WebClient(Arc<Connections>);
+
+#[derive(Default)]
+struct Connections {
+    secure: OnceLock<Connection>,
+    insecure: OnceLock<Connection>,
 }
 
 /// A question.
@@ -44,18 +48,17 @@ pub struct Question<'a> {
 }
 
 impl WebClient {
-    /// Connects when asked.
-    pub fn new() -> anyhow::Result<WebClient> {
-        let build = |accept_invalid_certs| -> anyhow::Result<Connection> {
-            // The TLS settings of kube's client: the system's authorities, the same cryptography.
-            let mut config = Config::new(Uri::from_static("https://localhost"));
-            config.accept_invalid_certs = accept_invalid_certs;
-            let tls = Arc::unwrap_or_clone(Arc::new(config.rustls_client_config()?));
-            let connector =
-                HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions().build();
-            Ok(Client::builder(TokioExecutor::new()).build(connector))
-        };
-        Ok(WebClient { secure: build(false)?, insecure: build(true)? })
+    fn connection(&self, insecure: bool) -> Result<&Connection, String> {
+        let made = if insecure { &self.0.insecure } else { &self.0.secure };
+        if let Some(connection) = made.get() {
+            return Ok(connection);
+        }
+        // The TLS settings of kube's client: the system's authorities, the same cryptography.
+        let mut config = Config::new(Uri::from_static("https://localhost"));
+        config.accept_invalid_certs = insecure;
+        let tls = config.rustls_client_config().map_err(|error| in_full(&error))?;
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions().build();
+        Ok(made.get_or_init(|| Client::builder(TokioExecutor::new()).build(connector)))
     }
 
     /// Asks, and returns the answer's status code and body.
@@ -72,7 +75,7 @@ impl WebClient {
         }
         let request = request.body(Full::new(Bytes::from(question.body.clone())));
         let request = request.map_err(|error| format!("{} is not a request: {error}", question.url))?;
-        let connection = if question.insecure { &self.insecure } else { &self.secure };
+        let connection = self.connection(question.insecure)?;
         let answer = async {
             let response = connection.request(request).await.map_err(|error| in_full(&error))?;
             let code = response.status().as_u16();

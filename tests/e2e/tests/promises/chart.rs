@@ -157,6 +157,12 @@ async fn who_may_promote_may_not_edit_and_the_other_way_round() {
     for value in ["promote", &format!("promote {hash}"), "promote\tnow", &escaped, "restart"] {
         annotate("ed", value).expect_err(value);
     }
+    // Who is on call may go back, not forward.
+    kubectl(&["create", "rolebinding", "on-call", "--clusterrole=perm-operator", "--user=olga"]).expect("bound");
+    let refused = annotate("olga", "promote").expect_err("not forward");
+    assert!(refused.contains("olga may not ask to promote here"), "{refused}");
+    edit("olga").expect_err("nor change anything");
+    annotate("olga", "restart").expect("may restart");
     let refused = ask("paula", "ed").expect_err("not with another's name");
     assert!(refused.contains("signed with the name of who makes it"), "{refused}");
     assert_eq!(lab.now().await.image_of("web-active"), "web:v1");
