@@ -75,7 +75,7 @@ impl Config {
                 bail!("there are two sinks named {name}: give each a name of its own");
             }
             match (&sink.url, &sink.url_file) {
-                (Some(url), None) if url.parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some()) => {}
+                (Some(url), None) if url.parse().is_ok_and(|uri: http::Uri| is_web_address(&uri)) => {}
                 (Some(url), None) => bail!("sink {name}: {url:?} is not an address: write https://host/path"),
                 (None, Some(_)) => {}
                 _ => bail!("sink {name} needs exactly one of url and urlFile"),
@@ -114,6 +114,10 @@ impl Sink {
     pub fn token(&self) -> Result<Option<String>, String> {
         self.token_file.as_deref().map(read).transpose()
     }
+}
+
+fn is_web_address(uri: &http::Uri) -> bool {
+    matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
 }
 
 fn read(file: &Path) -> Result<String, String> {
