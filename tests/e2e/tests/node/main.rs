@@ -4,6 +4,7 @@
 mod docs;
 mod site;
 mod traffic;
+mod upgrade;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -72,6 +73,9 @@ async fn run(rootfs: &Path, traefik: &Path) -> Result<()> {
 }
 
 async fn scenes(site: &Site, traefik: &Path) -> Result<()> {
+    say("an older chart, upgraded under a rollout: the CRD learns a field, no pod is restarted, and it all goes");
+    upgrade::run(site, DELAY).await?;
+
     say("the documents, as they are written: quick start, guide, runbooks, and so on");
     let ingress = start_traefik(site, traefik)?;
     for page in DOCUMENTS {

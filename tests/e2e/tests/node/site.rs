@@ -257,7 +257,7 @@ impl Site {
         self.run(Command::new("kill").args(["-KILL", pid])).map(drop)
     }
 
-    async fn until(&self, what: &str, is: impl AsyncFn() -> bool) -> Result<()> {
+    pub async fn until(&self, what: &str, is: impl AsyncFn() -> bool) -> Result<()> {
         let started = Instant::now();
         while !is().await {
             if started.elapsed() > PATIENCE {

@@ -130,8 +130,11 @@ async fn who_may_promote_may_not_edit_and_the_other_way_round() {
         let annotation = format!("greenlight.dev/request={request}");
         kubectl(&["annotate", "bgr", "web", "--overwrite", &annotation, "--as", user])
     };
+    let replicas = std::cell::Cell::new(2);
     let edit = |user: &str| {
-        kubectl(&["patch", "bgr", "web", "--type=merge", "-p", r#"{"spec":{"replicas":3}}"#, "--as", user])
+        replicas.set(replicas.get() % 3 + 1);
+        let patch = json!({"spec": {"replicas": replicas.get()}}).to_string();
+        kubectl(&["patch", "bgr", "web", "--type=merge", "-p", &patch, "--as", user])
     };
     // A policy takes a moment until it is in force.
     let mut refused = Ok(String::new());
