@@ -73,11 +73,11 @@ async fn run(rootfs: &Path, traefik: &Path) -> Result<()> {
 }
 
 async fn scenes(site: &Site, traefik: &Path) -> Result<()> {
+    let ingress = start_traefik(site, traefik)?;
     say("an older chart, upgraded under a rollout: the CRD learns a field, no pod is restarted, and it all goes");
     upgrade::run(site, DELAY).await?;
 
     say("the documents, as they are written: quick start, guide, runbooks, and so on");
-    let ingress = start_traefik(site, traefik)?;
     for page in DOCUMENTS {
         docs::run(site, page)?;
     }

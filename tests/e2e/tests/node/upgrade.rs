@@ -8,6 +8,9 @@ use anyhow::{Context, Result, ensure};
 
 use crate::site::{NAMESPACE, Site, repository};
 
+/// Where the settings are in the CRD that has them.
+const BLUE_GREEN: &str =
+    "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/strategy/properties/blueGreen";
 const NEW_FIELD: &str = "requiredApprovals";
 
 /// Installs it, takes a rollout through the upgrade, and uninstalls: the CRDs stay, and the next installation takes them over.
@@ -46,9 +49,7 @@ fn older_chart(site: &Site) -> Result<PathBuf> {
     for crd in greenlight_api::crds() {
         let mut crd = serde_json::to_value(&crd)?;
         crd["metadata"]["annotations"]["helm.sh/resource-policy"] = "keep".into();
-        let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-        let blue_green = &mut schema["properties"]["spec"]["properties"]["strategy"]["properties"]["blueGreen"];
-        if blue_green.is_object() {
+        if let Some(blue_green) = crd.pointer_mut(BLUE_GREEN) {
             let properties = blue_green["properties"].as_object_mut().context("properties")?;
             ensure!(properties.remove(NEW_FIELD).is_some(), "there is no {NEW_FIELD} any more");
             let rules = blue_green["x-kubernetes-validations"].as_array_mut().context("rules")?;
