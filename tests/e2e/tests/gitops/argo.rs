@@ -46,6 +46,7 @@ impl Argo {
             ("ARGOCD_TLS_DATA_PATH", tls.as_str()),
             ("ARGOCD_SSH_DATA_PATH", ssh.as_str()),
             ("HOME", home.as_str()),
+            ("TMPDIR", home.as_str()),
             ("KUBECONFIG", kubeconfig.as_str()),
             // Client and server are one control plane here; waiting for the cluster's cache is what takes time.
             ("ARGOCD_RECONCILIATION_JITTER", "0"),
@@ -156,6 +157,7 @@ pub fn overrides(arguments: &[&str]) -> Result<String> {
         .env("ARGOCD_BINARY_NAME", "argocd")
         .env("KUBECTL_EXTERNAL_DIFF", r#"sh -c 'cat "$1"'"#)
         .env("HOME", cluster().dir())
+        .env("TMPDIR", cluster().dir())
         .output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)

@@ -28,7 +28,7 @@ async fn a_commit_ends_in_production_with_client_side_apply() {
 async fn a_commit_ends_in_production_with_server_side_apply() {
     let policy = argo::repository().join("deploy/selector-policy.yaml").display().to_string();
     cluster().kubectl(&["apply", "-f", &policy]).expect("the policy that keeps the hash");
-    // A diff by dry run, with what admission makes of it: see docs/argocd.md.
+    // A diff by dry run, with what admission makes of it: see docs/gitops.md.
     let compare = json!({"argocd.argoproj.io/compare-options": "ServerSideDiff=true,IncludeMutationWebhook=true"});
     commit_to_production("server-side", &["ServerSideApply=true"], &compare).await;
 }

@@ -23,18 +23,29 @@ async fn releases_are_measured_and_the_series_of_a_deleted_rollout_go() {
     let metrics = || http_get(&address, "/metrics").expect("it answers");
     lab.deploy(json!({})).await;
     lab.preview("web:v2").await;
-    let waiting = metrics();
-    for line in [
+    let all_said = async |lines: &[&str]| {
+        let missing = || {
+            let text = metrics();
+            lines.iter().find(|line| !text.contains(**line)).map(|line| format!("{line}\n{text}"))
+        };
+        // What happened is counted once the status that says so is written.
+        for _ in 0..100 {
+            if missing().is_none() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(missing(), None);
+    };
+    all_said(&[
         r#"greenlight_rollout_info{namespace="metrics",phase="Paused",reason="AwaitingPromotion",rollout="web"} 1"#,
         r#"greenlight_rollout_preview_ready_timestamp_seconds{namespace="metrics",rollout="web"} 1"#,
-    ] {
-        assert!(waiting.contains(line), "{line}\n{waiting}");
-    }
+    ])
+    .await;
     lab.greenlight(&["promote", "web"]).expect("promoted");
     lab.greenlight(&["promote", "web", "--revision", "nonsense"]).expect_err("refused");
     lab.greenlight(&["undo", "web"]).expect("undone");
-    let after = metrics();
-    for line in [
+    all_said(&[
         r#"greenlight_deployments_total{namespace="metrics",rollout="web"} 2"#,
         r#"greenlight_promotions_total{namespace="metrics",rollout="web"} 2"#,
         r#"greenlight_rollbacks_total{namespace="metrics",rollout="web"} 1"#,
@@ -50,9 +61,8 @@ async fn releases_are_measured_and_the_series_of_a_deleted_rollout_go() {
         r#"greenlight_api_request_duration_seconds_count{code="200",verb="patch"}"#,
         "greenlight_leader 1",
         "process_resident_memory_bytes",
-    ] {
-        assert!(after.contains(line), "{line}\n{after}");
-    }
+    ])
+    .await;
     cluster().kubectl(&["-n", "metrics", "delete", "bgr", "web"]).expect("deleted");
     for _ in 0..100 {
         if !metrics().contains("rollout=\"web\"") {
