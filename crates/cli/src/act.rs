@@ -7,9 +7,9 @@ use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt};
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, Request, Verb, names};
 use jiff::Timestamp;
-use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
@@ -84,16 +84,27 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
                 return Ok(Exit::TimedOut);
             }
         };
+        let stands = rollout.annotations().get(names::REQUEST).is_some_and(|stands| stands == value);
         let status = rollout.status.unwrap_or_default();
-        let observed = status.observed_request.as_ref().filter(|observed| observed.value == value);
-        let Some(observed) = observed else { continue };
-        if !observed.accepted {
-            eprintln!("Refused: {}", sentence(&observed.answer));
-            return Ok(Exit::Refused);
-        }
-        if !answered {
-            println!("{}", sentence(&observed.answer));
-            answered = true;
+        match status.observed_request.as_ref().filter(|observed| observed.value == value) {
+            Some(observed) if !observed.accepted => {
+                eprintln!("Refused: {}", sentence(&observed.answer));
+                return Ok(Exit::Refused);
+            }
+            Some(observed) if !answered => {
+                println!("{}", sentence(&observed.answer));
+                answered = true;
+            }
+            // The annotation holds one request: the last.
+            None if !answered && !stands => {
+                eprintln!(
+                    "Another request took the place of this one before the operator saw it. Look at \
+                     kubectl greenlight status {name}, and ask again."
+                );
+                return Ok(Exit::Refused);
+            }
+            None if !answered => continue,
+            _ => {}
         }
         // One of several approvals: whose turn it is now stands in the message.
         let approved = rollout.spec.blue_green().required_approvals() > 1 && status.phase == Phase::Paused;
