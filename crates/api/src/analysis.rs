@@ -63,6 +63,7 @@ pub struct ClusterAnalysisTemplateSpec {
     group = "greenlight.dev",
     version = "v1alpha1",
     kind = "AnalysisRun",
+    derive = "PartialEq",
     shortname = "bgar",
     namespaced,
     status = "AnalysisRunStatus",

@@ -8,6 +8,7 @@
 use std::fmt;
 
 use greenlight_api::PodTemplate;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -19,7 +20,7 @@ const HASH_LENGTH: usize = 10;
 const MAX_SET_NAME: usize = 57;
 
 /// Digest of a pod template.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest(String);
 
 impl Digest {

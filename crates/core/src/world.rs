@@ -6,6 +6,7 @@ use greenlight_api::{
     AnalysisPhase, Approval, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PodTemplate, Rejection, names,
 };
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::hash::Digest;
 
@@ -46,7 +47,7 @@ impl World {
 }
 
 /// A rollout, without its template.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rollout {
     /// Namespace.
     pub namespace: String,
@@ -77,7 +78,7 @@ pub struct Rollout {
 }
 
 /// A Deployment that a template comes from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Workload {
     /// Name.
     pub name: String,
@@ -90,7 +91,7 @@ pub struct Workload {
 }
 
 /// What decisions need of a pod template.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Template {
     /// Digest of the template as stored.
     pub digest: Digest,
@@ -107,7 +108,7 @@ impl From<&PodTemplate> for Template {
 }
 
 /// A ReplicaSet of the rollout.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReplicaSet {
     /// Name.
     pub name: String,
@@ -213,7 +214,7 @@ impl ReplicaSet {
 }
 
 /// A Service that the rollout names.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Service {
     /// Name.
     pub name: String,

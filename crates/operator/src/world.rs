@@ -1,7 +1,7 @@
 //! What the operator knows, and how a world for the core is made of it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_core::World;
@@ -68,14 +68,14 @@ pub type Live = HashSet<(String, String)>;
 
 /// The world of one rollout; `None` if it does not exist (any more).
 pub fn observe(caches: &Caches, memories: &Memories, on_demand: &OnDemand, key: &Key, live: &Live) -> Option<World> {
-    let rollout = caches.rollouts.get(key)?;
+    let mut rollout = caches.rollouts.get(key)?;
     let memory = memories.of(key);
     let mut sets: Vec<_> = caches
         .sets
         .group(key)
         .into_iter()
         .filter(|owned| owned.owner_uid == rollout.uid)
-        .map(|owned| owned.set.clone())
+        .map(|owned| owned.set)
         .collect();
     sets.sort_by(|a, b| a.name.cmp(&b.name));
     for set in &mut sets {
@@ -83,13 +83,12 @@ pub fn observe(caches: &Caches, memories: &Memories, on_demand: &OnDemand, key: 
     }
     let named = rollout.spec.blue_green().services().filter_map(|name| caches.services.get(&key.sibling(name)));
     let services: BTreeMap<_, _> =
-        named.chain(caches.services.group(key)).map(|kept| (kept.service.name.clone(), kept.service.clone())).collect();
+        named.chain(caches.services.group(key)).map(|kept| (kept.service.name.clone(), kept.service)).collect();
     let (endpoints, pods) = on_demand.seen(key);
     let rivals = rivals(caches, &rollout);
-    let mut rollout = Rollout::clone(&rollout);
     let workload =
         rollout.spec.workload_ref.as_ref().and_then(|workload| caches.workloads.get(&key.sibling(&workload.name)));
-    let workload = workload.map(|kept| kept.workload.clone());
+    let workload = workload.map(|kept| kept.workload);
     if let Some(workload) = &workload {
         rollout.template = workload.template.clone();
     }
@@ -121,7 +120,7 @@ fn reduce(run: &AnalysisRun) -> Run {
 }
 
 fn rivals(caches: &Caches, rollout: &Rollout) -> Vec<Rival> {
-    let mut rivals: BTreeMap<String, Arc<Rollout>> = BTreeMap::new();
+    let mut rivals: BTreeMap<String, Rollout> = BTreeMap::new();
     for service in rollout.groups() {
         for other in caches.rollouts.group(&service) {
             if other.name != rollout.name && !other.deleting {
@@ -129,7 +128,7 @@ fn rivals(caches: &Caches, rollout: &Rollout) -> Vec<Rival> {
             }
         }
     }
-    let rival = |other: Arc<Rollout>| Rival {
+    let rival = |other: Rollout| Rival {
         name: other.name.clone(),
         created: other.created,
         services: other.spec.blue_green().services().map(str::to_owned).collect(),

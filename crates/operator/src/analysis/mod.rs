@@ -16,6 +16,7 @@ use greenlight_core::{condition, measure};
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::cache::Key;
@@ -37,7 +38,7 @@ pub struct Context {
 
 /// Takes the measurements of one run that are due. Returns when to look again.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
-    let Some(mut run) = context.caches.runs.get(&key).map(|run| AnalysisRun::clone(&run.0)) else { return Ok(None) };
+    let Some(mut run) = context.caches.runs.get(&key).map(|run| run.0) else { return Ok(None) };
     let mut before = run.status.clone().unwrap_or_default();
     let mut step = measure::step(&run.spec, &before, Timestamp::now());
     let mut status = step.status.clone();
@@ -95,7 +96,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
 }
 
 /// A run as it is kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeptRun(pub AnalysisRun);
 
 impl crate::cache::Cached for KeptRun {
