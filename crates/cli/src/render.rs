@@ -180,6 +180,9 @@ pub fn age(then: Timestamp, now: Timestamp) -> String {
 
 /// A message as a sentence.
 pub fn sentence(message: &str) -> String {
+    if message.is_empty() {
+        return "The operator has not looked at it yet.".to_owned();
+    }
     let mut chars = message.chars();
     let first: String = chars.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
     let end = if message.ends_with(['.', '!', '?']) { "" } else { "." };

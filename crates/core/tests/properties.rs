@@ -1,11 +1,13 @@
-//! What holds in every world. A failure prints the shortest history that proptest found, and is kept under
-//! `proptest-regressions/`, so that `cargo test -p greenlight-core` replays it.
+//! What holds in every world. A failure prints the shortest history that proptest found, and is kept in
+//! `properties.proptest-regressions`, so that `cargo test -p greenlight-core` replays it.
 
 mod model;
 
 use greenlight_api::{AutoRollback, BlueGreen, PreviewServiceIdle, SwitchMode};
 use model::{Event, Model};
 use proptest::prelude::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
@@ -111,4 +113,19 @@ proptest! {
         prop_assert!(model.operate(None));
         prop_assert!(model.serves_something() || !model.has_good_set(), "{:?}", model.end());
     }
+
+    /// The operator keeps what it observed as JSON; nothing is lost by it.
+    #[test]
+    fn what_was_observed_reads_back_as_it_was(settings in settings(), events in prop::collection::vec(event(), 1..40)) {
+        let mut world = history(settings, &events).observe(&[]);
+        // Kubernetes' own type, whose times are whole seconds; those of the model are not.
+        world.rollout.status.iter_mut().for_each(|status| status.conditions.clear());
+        prop_assert_eq!(&read_back(&world.rollout), &world.rollout);
+        prop_assert_eq!(&read_back(&world.sets), &world.sets);
+        prop_assert_eq!(&read_back(&world.services), &world.services);
+    }
+}
+
+fn read_back<T: Serialize + DeserializeOwned>(object: &T) -> T {
+    serde_json::from_slice(&serde_json::to_vec(object).expect("it is written")).expect("it is read")
 }

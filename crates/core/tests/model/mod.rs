@@ -138,7 +138,7 @@ impl Model {
     }
 
     /// The world as an operator sees it; `live` names the sets whose state it has just been answered.
-    fn observe(&self, live: &[String]) -> World {
+    pub fn observe(&self, live: &[String]) -> World {
         let mut sets = self.sets.clone();
         for set in &mut sets {
             set.live = live.contains(&set.name);

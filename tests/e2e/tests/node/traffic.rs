@@ -78,7 +78,8 @@ impl Traffic {
 async fn load(address: String, host: &'static str, per_second: u32, seen: Arc<Mutex<Seen>>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / per_second);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let end = Instant::now() + Duration::from_secs(600);
+    let start = Instant::now();
+    let end = start + Duration::from_secs(600);
     let mut requests = JoinSet::new();
     while Instant::now() < end {
         tokio::select! {
@@ -96,7 +97,10 @@ async fn load(address: String, host: &'static str, per_second: u32, seen: Arc<Mu
                             let last = seen.last.entry(version).or_insert(began);
                             *last = began.max(*last);
                         }
-                        Err(error) => seen.failures.push(format!("{error:#}")),
+                        Err(error) => {
+                            let at = began.duration_since(start).as_millis();
+                            seen.failures.push(format!("{at} ms after the start: {error:#}"));
+                        }
                     }
                 });
             }

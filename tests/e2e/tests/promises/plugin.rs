@@ -52,6 +52,8 @@ async fn errors_say_what_to_do() {
     assert!(output.contains("has no container app; there are: web"), "{output}");
     let (_, output) = lab.greenlight(&["promote", "web"]).expect_err("no operator");
     assert!(output.contains("is the operator running?"), "{output}");
+    let (code, output) = lab.greenlight(&["status", "web", "--timeout", "0s"]).expect_err("no operator");
+    assert_eq!((code, output.trim()), (4, "Pending: The operator has not looked at it yet."));
     let completion = lab.greenlight(&["completion", "bash"]).expect("printed");
     assert!(completion.contains("_kubectl__greenlight"), "{completion}");
 }
