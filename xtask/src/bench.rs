@@ -4,6 +4,7 @@
 //! Everything runs on the same machine, so times say how the phases compare, not how fast a cluster is. Counts are exact.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ use crate::shell::build_binaries;
 const USER_AGENT: &str = "greenlight/";
 /// Writes of the benchmark under way at once: enough to keep the operator busy.
 const AT_ONCE: usize = 20;
+/// For each thousand rollouts begun.
 const PHASE_TIMEOUT: Duration = Duration::from_secs(900);
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -37,9 +39,12 @@ pub(crate) struct BenchOptions {
     /// Pods of each
     #[arg(long, default_value_t = 2)]
     replicas: usize,
+    /// Create them and let them rest, without a release: for the memory of more than a small control plane can release
+    #[arg(long)]
+    create_only: bool,
     /// Also write the figures here, as JSON
     #[arg(long)]
-    json: Option<std::path::PathBuf>,
+    json: Option<PathBuf>,
 }
 
 /// The figures of one phase.
@@ -62,12 +67,9 @@ pub(crate) async fn run(options: BenchOptions) -> Result<()> {
     let bin = build_binaries(true)?;
     let cluster = Cluster::start().await?;
     cluster.install_crds(&generate::crds()?)?;
-    let kubeconfig = cluster.kubeconfig();
-    let env = [("KUBECONFIG", kubeconfig.to_str().context("a path in UTF-8")?)];
-    let args = ["controller", "--listen", "127.0.0.1:0", "--log", "warn"].map(str::to_owned);
-    let operator = Process::start(cluster.dir(), "greenlight", &bin.join("greenlight"), &args, &env)?;
+    let operator = start_operator(&cluster, &bin)?;
     let client = cluster.client().await?;
-    let bench = Bench { cluster, client, operator: operator.pid()?, options, moves: Arc::default() };
+    let mut bench = Bench { operator, bin, cluster, client, options, moves: Arc::default() };
     let figures = tokio::select! {
         figures = bench.measure() => figures?,
         result = crate::shell::interrupted() => return result,
@@ -76,21 +78,29 @@ pub(crate) async fn run(options: BenchOptions) -> Result<()> {
     if let Some(path) = &bench.options.json {
         std::fs::write(path, serde_json::to_string_pretty(&figures)?)?;
     }
-    drop(operator);
     Ok(())
 }
 
+fn start_operator(cluster: &Cluster, bin: &Path) -> Result<Process> {
+    let kubeconfig = cluster.kubeconfig();
+    let env = [("KUBECONFIG", kubeconfig.to_str().context("a path in UTF-8")?)];
+    let args = ["controller", "--listen", "127.0.0.1:0", "--log", "warn"].map(str::to_owned);
+    Process::start(cluster.dir(), "greenlight", &bin.join("greenlight"), &args, &env)
+}
+
 struct Bench {
+    // Before the cluster, so that it ends before it.
+    operator: Process,
+    bin: PathBuf,
     cluster: Cluster,
     client: Client,
-    operator: u32,
     options: BenchOptions,
     /// When a watch last saw each active Service move.
     moves: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
 impl Bench {
-    async fn measure(&self) -> Result<Vec<Figures>> {
+    async fn measure(&mut self) -> Result<Vec<Figures>> {
         let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": "bench"}}))?;
         Api::<Namespace>::all(self.client.clone()).create(&PostParams::default(), &namespace).await?;
         eprintln!("creating the Services of {} rollouts", self.options.rollouts);
@@ -98,12 +108,20 @@ impl Bench {
         let watching = self.watch_services();
         let mut figures = Vec::new();
         figures.push(self.phase("create", Phase::Healthy, |number| self.create(number), false).await?);
+        if !self.options.create_only {
+            self.release(&mut figures).await?;
+        }
+        figures.push(self.idle().await?);
+        figures.push(self.restart().await?);
+        watching.abort();
+        Ok(figures)
+    }
+
+    async fn release(&self, figures: &mut Vec<Figures>) -> Result<()> {
         figures.push(self.phase("update", Phase::Paused, |number| self.update(number), false).await?);
         figures.push(self.phase("promote", Phase::Healthy, |number| self.ask(number, Verb::Promote), true).await?);
         figures.push(self.phase("undo", Phase::Degraded, |number| self.ask(number, Verb::Rollback), true).await?);
-        figures.push(self.idle().await?);
-        watching.abort();
-        Ok(figures)
+        Ok(())
     }
 
     /// Does something to every rollout and waits until all are in this phase.
@@ -155,7 +173,7 @@ impl Bench {
             if retired.count() == 0 {
                 break;
             }
-            if started.elapsed() > PHASE_TIMEOUT {
+            if started.elapsed() > self.timeout() {
                 bail!("old sets are still up");
             }
             tokio::time::sleep(Duration::from_secs(2)).await;
@@ -164,6 +182,16 @@ impl Bench {
         let (mark, cpu) = (self.cluster.audit().mark(), self.cpu_ms()?);
         tokio::time::sleep(IDLE).await;
         self.figures("idle", IDLE.as_secs_f64(), self.cpu_ms()? - cpu, mark, None, None)
+    }
+
+    /// What it takes to begin, with all of them there.
+    async fn restart(&mut self) -> Result<Figures> {
+        eprintln!("restart");
+        self.operator.terminate()?;
+        let mark = self.cluster.audit().mark();
+        self.operator = start_operator(&self.cluster, &self.bin)?;
+        tokio::time::sleep(IDLE).await;
+        self.figures("restart", IDLE.as_secs_f64(), self.cpu_ms()?, mark, None, None)
     }
 
     fn figures(
@@ -177,8 +205,8 @@ impl Bench {
     ) -> Result<Figures> {
         let requests = self.cluster.audit().counts(mark, USER_AGENT, None)?;
         let each = |total: f64| total / self.options.rollouts as f64;
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.operator)).context("the operator has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.operator.pid()?))
+            .context("the operator has ended")?;
         let megabytes = |key: &str| -> f64 {
             let line = status.lines().find(|line| line.starts_with(key)).unwrap_or_default();
             line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
@@ -198,8 +226,8 @@ impl Bench {
 
     /// CPU time of the operator so far.
     fn cpu_ms(&self) -> Result<f64> {
-        let stat =
-            std::fs::read_to_string(format!("/proc/{}/stat", self.operator)).context("the operator has ended")?;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.operator.pid()?))
+            .context("the operator has ended")?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
         // User and system time, in ticks of 10 ms.
@@ -236,11 +264,20 @@ impl Bench {
             if list.iter().filter(there).count() == self.options.rollouts {
                 return Ok(());
             }
-            if started.elapsed() > PHASE_TIMEOUT {
-                bail!("after {} s not all rollouts are {}", PHASE_TIMEOUT.as_secs(), phase.as_str());
+            if started.elapsed() > self.timeout() {
+                bail!("after {} s not all rollouts are {}", self.timeout().as_secs(), phase.as_str());
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            // Reading thousands takes the API server from what is measured.
+            tokio::time::sleep(Duration::from_millis(500) * self.thousands()).await;
         }
+    }
+
+    fn timeout(&self) -> Duration {
+        PHASE_TIMEOUT * self.thousands()
+    }
+
+    fn thousands(&self) -> u32 {
+        self.options.rollouts.div_ceil(1000).max(1) as u32
     }
 
     fn watch_services(&self) -> tokio::task::JoinHandle<()> {
