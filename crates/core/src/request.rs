@@ -167,10 +167,18 @@ fn reject(
     if request.action == Verb::Abort && is_active && asked.rejection().is_none() {
         return refuse(format!("{revision} is active already. Use undo to go back to the revision before it"));
     }
-    if let Some(hash) = &request.to
-        && !target::living(world).any(|set| set.hash == *hash && set.name != asked.name)
-    {
-        return refuse(format!("there is no revision {hash} to go back to: see history"));
+    if let Some(hash) = &request.to {
+        match target::living(world).find(|set| set.hash == *hash && set.name != asked.name) {
+            None => return refuse(format!("there is no revision {hash} to go back to: see history")),
+            // Going back passes no gate, so it leads only to where production has been.
+            Some(to) if to.promoted_at().is_none() => {
+                return refuse(format!(
+                    "revision {} ({hash}) was never promoted, so there is no going back to it. Ask for its template in the spec",
+                    to.revision()
+                ));
+            }
+            Some(_) => {}
+        }
     }
     let Some(back_to) = target::fallback(world, asked, active, request.to.as_deref()) else {
         return refuse(format!("there is no earlier revision than {} to serve instead", asked.hash));

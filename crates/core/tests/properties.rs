@@ -26,6 +26,14 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+fn event_without_promotion() -> impl Strategy<Value = Event> {
+    let promotes = |event: &Event| matches!(event, Event::Ask(0 | 1) | Event::PointByHand { .. });
+    prop_oneof![
+        9 => event().prop_filter("it promotes", move |event| !promotes(event)),
+        1 => (0..4usize).prop_map(|set| Event::UndoTo { set }),
+    ]
+}
+
 fn settings() -> impl Strategy<Value = BlueGreen> {
     (
         prop::option::of(1..3i32),
@@ -112,6 +120,24 @@ proptest! {
         let mut model = history(settings, &events);
         prop_assert!(model.operate(None));
         prop_assert!(model.serves_something() || !model.has_good_set(), "{:?}", model.end());
+    }
+
+    /// Where a person has to promote, only what was promoted serves: aborting, going back anywhere and restarting do not.
+    #[test]
+    fn what_nobody_promotes_does_not_serve(
+        settings in settings(),
+        events in prop::collection::vec(event_without_promotion(), 1..40),
+    ) {
+        let manual = BlueGreen { auto_promotion_enabled: Some(false), auto_promotion_seconds: None, ..settings };
+        let mut model = Model::new(manual);
+        prop_assert!(model.settle());
+        let first = model.served().expect("the first one waits for nobody").to_owned();
+        for event in &events {
+            model.happen(event);
+            prop_assert!(model.served().is_none_or(|hash| hash == first), "{event:?}: {:?}", model.end());
+        }
+        prop_assert!(model.settle());
+        prop_assert_eq!(model.served(), Some(first.as_str()));
     }
 
     /// The operator keeps what it observed as JSON; nothing is lost by it.

@@ -20,6 +20,11 @@ pub enum Event {
     Replicas(i32),
     /// Somebody asks for something, of the revision of the moment.
     Ask(u8),
+    /// Somebody wants to go back to this very set.
+    UndoTo {
+        /// Which.
+        set: usize,
+    },
     /// The pods of one set become available, or all of them fail.
     Pods { set: usize, up: bool },
     /// The EndpointSlices catch up.
@@ -181,7 +186,11 @@ impl Model {
                 self.rollout.spec.replicas = Some(*replicas);
                 self.touch_rollout(true);
             }
-            Event::Ask(verb) => self.ask(Verb::ALL[usize::from(*verb) % Verb::ALL.len()]),
+            Event::Ask(verb) => self.ask(Verb::ALL[usize::from(*verb) % Verb::ALL.len()], None),
+            Event::UndoTo { set } => {
+                let to = self.sets.get(set % self.sets.len().max(1)).map(|set| set.hash.clone());
+                self.ask(Verb::Rollback, to);
+            }
             Event::Pods { set, up } => {
                 let count = self.sets.len().max(1);
                 self.replica_set_controller(set % count, *up);
@@ -254,13 +263,13 @@ impl Model {
         count(set, pods);
     }
 
-    fn ask(&mut self, action: Verb) {
+    fn ask(&mut self, action: Verb, to: Option<String>) {
         let digest = self.rollout.template.digest.as_str();
         let Some(asked) = self.sets.iter().find(|set| set.digest == digest) else { return };
         let revision = asked.hash.clone();
         // No two requests are made at the same moment.
         self.now += SignedDuration::from_millis(1);
-        let request = Request { action, revision, to: None, by: "test".into(), at: self.now };
+        let request = Request { action, revision, to, by: "test".into(), at: self.now };
         self.rollout.request = Some(request.to_value());
         self.touch_rollout(false);
     }
@@ -525,6 +534,11 @@ impl Model {
                 .collect(),
             phase: self.rollout.status.as_ref().map_or("", |status| status.phase.as_str()),
         }
+    }
+
+    /// What production selects.
+    pub fn served(&self) -> Option<&str> {
+        self.services["active"].hash()
     }
 
     /// Production selects two revisions at once.

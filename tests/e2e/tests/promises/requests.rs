@@ -72,6 +72,13 @@ async fn undo_to_a_named_revision_goes_there() {
     let (code, output) = lab.greenlight(&["undo", "web", "--to-revision", "9"]).expect_err("there is none");
     assert_eq!(code, 1);
     assert!(output.contains("has no revision 9"), "{output}");
+    // Going back passes no gate, so what never passed one cannot be gone back to.
+    lab.preview("web:v4").await;
+    lab.preview("web:v5").await;
+    let (code, output) = lab.greenlight(&["undo", "web", "--to-revision", "4"]).expect_err("v4 was never promoted");
+    assert_eq!(code, 2);
+    assert!(output.contains("was never promoted"), "{output}");
+    assert_eq!(lab.now().await.image_of("web-active"), "web:v2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
