@@ -1,25 +1,25 @@
 //! What is counted: the releases, by namespace and rollout, and the operator's own work.
 //!
-//! Labels are bounded: what is measured per release is kept by namespace, what is counted per rollout goes away with the
-//! rollout, and the state of rollouts is read off the cache when somebody scrapes, so that it cannot be stale.
+//! Labels are bounded: what is measured per release is kept by namespace and goes with its last rollout, what is counted per
+//! rollout ([`rollouts`]) goes with the rollout.
+
+mod rollouts;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use greenlight_api::{BlueGreenRolloutStatus, Phase, Request, conditions};
+use greenlight_api::{BlueGreenRolloutStatus, Request};
 use greenlight_core::events::Event;
 use greenlight_core::world::Rollout;
 use jiff::Timestamp;
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::core::Collector;
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::cache::Key;
 use crate::error::Error;
 use crate::world::Caches;
+use rollouts::Rollouts;
 
 /// Names of people beyond so many are counted as `other`: without the chart's policy they are free text.
 const MOST_NAMES: usize = 200;
@@ -36,9 +36,7 @@ pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
-    deployments: IntCounterVec,
-    promotions: IntCounterVec,
-    rollbacks: IntCounterVec,
+    rollouts: Rollouts,
     rollout_seconds: HistogramVec,
     preview_seconds: HistogramVec,
     promotion_seconds: HistogramVec,
@@ -56,15 +54,40 @@ struct Inner {
 /// Whose series there are.
 #[derive(Default)]
 struct Known {
-    rollouts: HashMap<String, BTreeSet<String>>,
+    namespaces: HashMap<String, InNamespace>,
     people: BTreeSet<String>,
+}
+
+/// Those of one namespace; they go with its last rollout.
+#[derive(Default)]
+struct InNamespace {
+    rollouts: BTreeSet<String>,
+    /// Action, by, accepted.
+    requests: BTreeSet<[String; 3]>,
+}
+
+impl Known {
+    /// Something of this rollout is counted from now on.
+    fn note(&mut self, rollout: &Rollout) -> &mut InNamespace {
+        let namespace = self.namespaces.entry(rollout.namespace.clone()).or_default();
+        namespace.rollouts.insert(rollout.name.clone());
+        namespace
+    }
+
+    /// The name as it is counted.
+    fn person(&mut self, name: &str) -> String {
+        if self.people.contains(name) || self.people.len() < MOST_NAMES {
+            self.people.insert(name.to_owned());
+            return name.to_owned();
+        }
+        "other".to_owned()
+    }
 }
 
 impl Metrics {
     /// Fresh metrics; the state of rollouts is read from these caches.
     pub fn new(caches: Arc<Caches>) -> Metrics {
         let registry = Registry::new();
-        let of_rollout = ["namespace", "rollout"];
         let of_namespace = ["namespace"];
         let counter = |name: &str, help: &str, labels: &[&str]| {
             register(&registry, IntCounterVec::new(Opts::new(name, help), labels))
@@ -75,15 +98,13 @@ impl Metrics {
         let histogram = |name: &str, help: &str, labels: &[&str], buckets: &[f64]| {
             register(&registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
         };
-        register(&registry, Ok(States::new(caches)));
+        let rollouts = register(&registry, Ok(Rollouts::new(caches)));
         #[cfg(target_os = "linux")]
         registry
             .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
             .expect("registered once");
         Metrics(Arc::new(Inner {
-            deployments: counter("greenlight_deployments_total", "Revisions created.", &of_rollout),
-            promotions: counter("greenlight_promotions_total", "Promotions whose switch was proven.", &of_rollout),
-            rollbacks: counter("greenlight_rollbacks_total", "Switches back that were proven.", &of_rollout),
+            rollouts,
             rollout_seconds: histogram(
                 "greenlight_rollout_duration_seconds",
                 "From a change of the template, as the operator saw it, to its proven promotion.",
@@ -138,17 +159,7 @@ impl Metrics {
 
     /// Notes a transition of a rollout that was announced by `event`.
     pub fn happened(&self, rollout: &Rollout, event: &Event) {
-        let inner = &*self.0;
-        let labels = [rollout.namespace.as_str(), rollout.name.as_str()];
-        let counter = match event.reason {
-            "RevisionCreated" => &inner.deployments,
-            "Promoted" => &inner.promotions,
-            "RolledBack" => &inner.rollbacks,
-            _ => return,
-        };
-        let mut known = inner.known.lock().expect("no panic while locked");
-        known.rollouts.entry(rollout.namespace.clone()).or_default().insert(rollout.name.clone());
-        counter.with_label_values(&labels).inc();
+        self.0.rollouts.happened(rollout, event.reason);
     }
 
     /// Notes what a new status says of a promotion and of a request.
@@ -160,6 +171,7 @@ impl Metrics {
             && events.iter().any(|event| event.reason == "Promoted")
         {
             let from = switch.requested_at.unwrap_or(switch.switched_at);
+            self.known().note(rollout);
             self.0.promotion_seconds.with_label_values(&namespace).observe(seconds(from, proven_at));
             if let Some(release) = after.release.as_ref().filter(|release| release.revision == switch.to) {
                 self.0.rollout_seconds.with_label_values(&namespace).observe(seconds(release.seen_at, proven_at));
@@ -171,38 +183,35 @@ impl Metrics {
         let before = rollout.status.as_ref().and_then(|status| status.observed_request.as_ref());
         if let Some(observed) = after.observed_request.as_ref().filter(|observed| before != Some(observed)) {
             let request = serde_json::from_str::<Request>(&observed.value).ok();
-            let action = request.as_ref().map_or("unreadable", |request| request.action.as_str());
-            let by = self.person(request.as_ref().map_or("", |request| request.by.as_str()));
-            let accepted = if observed.accepted { "true" } else { "false" };
-            self.0.requests.with_label_values(&[&rollout.namespace, action, &by, accepted]).inc();
+            let action = request.as_ref().map_or("unreadable", |request| request.action.as_str()).to_owned();
+            let accepted = observed.accepted.to_string();
+            let mut known = self.known();
+            let by = known.person(request.as_ref().map_or("", |request| request.by.as_str()));
+            self.0.requests.with_label_values(&[&rollout.namespace, &action, &by, &accepted]).inc();
+            known.note(rollout).requests.insert([action, by, accepted]);
         }
     }
 
-    fn person(&self, name: &str) -> String {
-        let mut known = self.0.known.lock().expect("no panic while locked");
-        if known.people.contains(name) || known.people.len() < MOST_NAMES {
-            known.people.insert(name.to_owned());
-            return name.to_owned();
-        }
-        "other".to_owned()
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().expect("no panic while locked")
     }
 
     /// A rollout is gone, and its series with it.
     pub fn forget(&self, key: &Key) {
         let inner = &*self.0;
-        let mut known = inner.known.lock().expect("no panic while locked");
-        let Some(names) = known.rollouts.get_mut(&key.namespace) else { return };
-        if names.remove(&key.name) {
-            for counter in [&inner.deployments, &inner.promotions, &inner.rollbacks] {
-                // It may never have been counted.
-                let _ = counter.remove_label_values(&[&key.namespace, &key.name]);
+        inner.rollouts.forget(key);
+        let mut known = self.known();
+        let Some(namespace) = known.namespaces.get_mut(&key.namespace) else { return };
+        namespace.rollouts.remove(&key.name);
+        if namespace.rollouts.is_empty() {
+            // Whether there are any is not known: removing tells.
+            for [action, by, accepted] in &namespace.requests {
+                let _ = inner.requests.remove_label_values(&[&key.namespace, action, by, accepted]);
             }
-        }
-        if names.is_empty() {
-            known.rollouts.remove(&key.namespace);
             for histogram in [&inner.rollout_seconds, &inner.preview_seconds, &inner.promotion_seconds] {
                 let _ = histogram.remove_label_values(&[&key.namespace]);
             }
+            known.namespaces.remove(&key.namespace);
         }
     }
 
@@ -238,64 +247,12 @@ impl Metrics {
     /// Notes whether this instance does the work.
     pub fn leads(&self, leads: bool) {
         self.0.leader.set(i64::from(leads));
+        self.0.rollouts.leads(leads);
     }
 
     /// The text that Prometheus scrapes.
     pub fn text(&self) -> String {
         TextEncoder::new().encode_to_string(&self.0.registry.gather()).expect("metrics can be written as text")
-    }
-}
-
-/// The state of every rollout, as it is at the time of the scrape.
-#[derive(Clone)]
-struct States {
-    caches: Arc<Caches>,
-    descriptions: Vec<Desc>,
-}
-
-impl States {
-    fn new(caches: Arc<Caches>) -> States {
-        let descriptions = States::gauges().iter().flat_map(|gauge| gauge.desc()).cloned().collect();
-        States { caches, descriptions }
-    }
-
-    fn gauges() -> [GaugeVec; 2] {
-        let gauge = |name, help, labels: &[&str]| GaugeVec::new(Opts::new(name, help), labels).expect("a valid name");
-        [
-            gauge(
-                "greenlight_rollout_info",
-                "1 for each rollout, with its phase and the reason of its condition Ready.",
-                &["namespace", "rollout", "phase", "reason"],
-            ),
-            gauge(
-                "greenlight_rollout_preview_ready_timestamp_seconds",
-                "Since when a preview waits for its promotion, for each rollout that waits.",
-                &["namespace", "rollout"],
-            ),
-        ]
-    }
-}
-
-impl Collector for States {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descriptions.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let [info, ready] = States::gauges();
-        for rollout in self.caches.rollouts.all() {
-            let status = rollout.status.clone().unwrap_or_default();
-            let condition = status.conditions.iter().find(|condition| condition.type_ == conditions::READY);
-            let reason = condition.map_or("", |condition| condition.reason.as_str());
-            let (namespace, name) = (rollout.namespace.as_str(), rollout.name.as_str());
-            info.with_label_values(&[namespace, name, status.phase.as_str(), reason]).set(1.0);
-            let ready_at = status.release.as_ref().and_then(|release| release.preview_ready_at);
-            if let Some(ready_at) = ready_at.filter(|_| status.phase == Phase::Paused) {
-                #[expect(clippy::cast_precision_loss, reason = "a time in milliseconds fits")]
-                ready.with_label_values(&[namespace, name]).set(ready_at.as_millisecond() as f64 / 1000.0);
-            }
-        }
-        [info, ready].iter().flat_map(Collector::collect).collect()
     }
 }
 
