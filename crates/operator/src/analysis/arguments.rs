@@ -37,7 +37,7 @@ pub async fn with_secrets(
         let used = json.to_string().contains(&format!("args.{}", argument.name));
         let Some(secret) = secret.filter(|_| used) else { continue };
         let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-        let read = api.get(&secret.name).await.map_err(|error| format!("Secret {}: {error}", secret.name))?;
+        let read = api.get(&secret.name).await.map_err(|error| unreadable(&secret.name, &error))?;
         let bytes = read.data.and_then(|mut data| data.remove(&secret.key));
         let bytes = bytes.ok_or_else(|| format!("Secret {} has no key {}", secret.name, secret.key))?;
         let text =
@@ -46,4 +46,13 @@ pub async fn with_secrets(
     }
     fill(&mut json, &values);
     serde_json::from_value(json).map_err(|error| error.to_string())
+}
+
+fn unreadable(secret: &str, error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            format!("the operator may not read Secret {secret}. Install its chart with analysis.readSecrets=true")
+        }
+        _ => format!("Secret {secret}: {error}"),
+    }
 }

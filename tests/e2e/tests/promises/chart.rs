@@ -97,7 +97,13 @@ async fn the_chart_installs_the_operator_works_with_its_permissions_and_nothing_
     assert_eq!(lab.now().await.hash_of("web-active"), before, "the hash stays");
 
     lab.start_operator_with(&kubeconfig_of("chart", "gl"), &[]);
-    helm(&[&["upgrade", "gl", &chart, "--set", "parallel=8"], &common[..]].concat()).expect("upgraded");
+    let reads_secrets = || {
+        let account = "system:serviceaccount:chart:gl";
+        cluster().kubectl(&["-n", "chart", "auth", "can-i", "get", "secrets", "--as", account]).is_ok()
+    };
+    assert!(!reads_secrets(), "only where analyses need it");
+    helm(&[&["upgrade", "gl", &chart, "--set", "analysis.readSecrets=true"], &common[..]].concat()).expect("upgraded");
+    assert!(reads_secrets());
     cluster().kubectl(&["-n", "chart", "delete", "bgr", "web"]).expect("deleted");
     lab.until("its pods are gone", |now| now.rollout.is_none() && now.hash_of("web-active").is_none()).await;
     helm(&["uninstall", "gl", "--namespace", "chart"]).expect("uninstalled");
@@ -148,7 +154,43 @@ async fn who_may_promote_may_not_edit_and_the_other_way_round() {
     }
     let refused = refused.expect_err("a promoter does not edit");
     assert!(refused.contains("paula may make requests of this rollout, but not change it"), "{refused}");
+    for metadata in [
+        json!({"finalizers": null}),
+        json!({"labels": {"tier": "web"}}),
+        json!({"annotations": {"note": "x"}}),
+        json!({"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x"}]}),
+    ] {
+        let patch = json!({"metadata": metadata}).to_string();
+        let refused = kubectl(&["patch", "bgr", "web", "--type=merge", "-p", &patch, "--as", "paula"]);
+        assert!(refused.expect_err(&patch).contains("but not change it"), "{patch}");
+    }
     edit("ed").expect("may edit");
+    for blue_green in [
+        json!({"autoPromotionEnabled": true}),
+        json!({"autoPromotionEnabled": null}),
+        json!({"autoPromotionSeconds": 1}),
+    ] {
+        let patch = json!({"spec": {"strategy": {"blueGreen": blue_green}}}).to_string();
+        let patch = ["patch", "bgr", "web", "--type=merge", "-p", &patch, "--as", "ed"];
+        let refused = kubectl(&patch).expect_err("to open a gate is to promote");
+        assert!(refused.contains("not what its promotion waits for"), "{refused}");
+    }
+    let approvals = |count: i32| {
+        let patch = json!({"spec": {"strategy": {"blueGreen": {"requiredApprovals": count}}}}).to_string();
+        kubectl(&["patch", "bgr", "web", "--type=merge", "-p", &patch, "--as", "ed"])
+    };
+    approvals(2).expect("more of a gate");
+    let refused = approvals(1).expect_err("less of a gate");
+    assert!(refused.contains("not what its promotion waits for"), "{refused}");
+    kubectl(&[
+        "patch",
+        "bgr",
+        "web",
+        "--type=json",
+        "-p",
+        r#"[{"op": "remove", "path": "/spec/strategy/blueGreen/requiredApprovals"}]"#,
+    ])
+    .expect("who may promote may");
     let refused = ask("ed", "ed").expect_err("an editor does not promote");
     assert!(refused.contains("ed may not ask to promote here"), "{refused}");
     // The short form, and forms that only look like another.
@@ -169,6 +211,11 @@ async fn who_may_promote_may_not_edit_and_the_other_way_round() {
     let refused = ask("paula", "ed").expect_err("not with another's name");
     assert!(refused.contains("signed with the name of who makes it"), "{refused}");
     assert_eq!(lab.now().await.image_of("web-active"), "web:v1");
+    // A name that JSON writes in another way.
+    let domain_user = r"SHOP\paula";
+    kubectl(&["create", "rolebinding", "shop", "--clusterrole=perm-promoter", "--user", domain_user]).expect("bound");
+    ask(domain_user, "paula").expect_err("not with another's name");
+    ask(domain_user, domain_user).expect("signed");
     ask("paula", "paula").expect("may promote");
     lab.until("promoted", |now| now.image_of("web-active") == "web:v2" && now.phase() == "Healthy").await;
     helm(&["uninstall", "perm", "--namespace", "permissions"]).expect("uninstalled");
