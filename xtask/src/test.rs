@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use greenlight_test_cluster::{ARGO_CD, CONTROL_PLANE, HELM, NODE, TRAEFIK};
+use greenlight_test_cluster::{ARGO_CD, CONTROL_PLANE, FLUX, HELM, NODE, TRAEFIK};
 
 use crate::shell::{self, cargo, root};
 use crate::{generate, image};
@@ -82,7 +82,7 @@ pub(crate) fn run(ci: bool) -> Result<()> {
 
 /// Builds every pinned tool that the tests use.
 pub(crate) fn tools() -> Result<()> {
-    for module in [&CONTROL_PLANE, &HELM, &NODE, &ARGO_CD, &TRAEFIK] {
+    for module in [&CONTROL_PLANE, &HELM, &NODE, &ARGO_CD, &FLUX, &TRAEFIK] {
         greenlight_test_cluster::ensure(module)?;
     }
     Ok(())

@@ -49,7 +49,7 @@ pub const NODE: Module = Module {
 };
 /// helm.
 pub const HELM: Module = Module {
-    folder: "helm",
+    folder: "flux",
     about: "Helm, about 2 minutes on two cores",
     commands: &[("helm.sh/helm/v4/cmd/helm", "helm", "helm")],
 };
@@ -58,6 +58,15 @@ pub const ARGO_CD: Module = Module {
     folder: "argocd",
     about: "Argo CD, about 6 minutes on two cores",
     commands: &[("github.com/argoproj/argo-cd/v3/cmd", "cmd", "argocd")],
+};
+/// Flux's source-controller and kustomize-controller.
+pub const FLUX: Module = Module {
+    folder: "flux",
+    about: "Flux, about 4 minutes on two cores",
+    commands: &[
+        ("github.com/fluxcd/source-controller", "source-controller", "source-controller"),
+        ("github.com/fluxcd/kustomize-controller", "kustomize-controller", "kustomize-controller"),
+    ],
 };
 /// traefik, an ingress controller.
 pub const TRAEFIK: Module = Module {
@@ -114,6 +123,20 @@ pub fn ensure(of: &Module) -> Result<Tools> {
     }
     eprintln!("Built in {} s, kept in {}", started.elapsed().as_secs(), dir.display());
     Ok(Tools { dir })
+}
+
+/// The source of one of the Go modules that the commands are built from, for the manifests that come with it.
+///
+/// # Errors
+/// Go is not there, or does not know the module.
+pub fn source(of: &Module, path: &str) -> Result<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(of.folder);
+    let output =
+        Command::new("go").args(["list", "-m", "-f", "{{.Dir}}", path]).current_dir(folder).output().context("go")?;
+    if !output.status.success() {
+        bail!("go list -m {path}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
 }
 
 /// Where what is built once is kept: `$GREENLIGHT_CACHE`, or `greenlight` in `$XDG_CACHE_HOME` or `~/.cache`.

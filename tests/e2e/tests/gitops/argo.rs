@@ -1,23 +1,23 @@
-//! A real Argo CD on the test cluster: application controller, repo server and redis, without its web server; and a Git
-//! repository on loopback.
+//! A real Argo CD on the test cluster: application controller, repo server and redis, without its web server.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use greenlight_e2e::cluster;
 use greenlight_test_cluster::{ARGO_CD, Process, free_ports};
 use serde_json::{Value, json};
 
+use crate::{apply, git, install_crds, repository};
+
 const PATIENCE: Duration = Duration::from_secs(120);
 const REFRESH: &str = "argocd.argoproj.io/refresh=normal";
 
-/// Argo CD and the repository.
+/// Argo CD.
 pub struct Argo {
-    git_port: u16,
     // In the order in which they end.
-    _processes: Vec<Process>,
+    processes: Vec<Process>,
 }
 
 impl Argo {
@@ -25,14 +25,14 @@ impl Argo {
     pub fn start() -> Result<Argo> {
         let tools = greenlight_test_cluster::ensure(&ARGO_CD)?;
         let dir = cluster().dir().join("argocd");
-        for folder in ["bin", "tls", "ssh", "gpg", "git", "home"] {
+        for folder in ["bin", "tls", "ssh", "gpg", "home"] {
             std::fs::create_dir_all(dir.join(folder))?;
         }
         let at = |name: &str| dir.join(name).display().to_string();
         for name in ["argocd-repo-server", "argocd-application-controller"] {
             std::os::unix::fs::symlink(tools.path("argocd"), dir.join("bin").join(name))?;
         }
-        let [redis, repo, repo_metrics, controller_metrics, git_port] = free_ports()?;
+        let [redis, repo, repo_metrics, controller_metrics] = free_ports()?;
         install()?;
         let tls = at("tls");
         let ssh = at("ssh");
@@ -74,23 +74,14 @@ impl Argo {
             "--self-heal-timeout-seconds=1".to_owned(),
             format!("--metrics-port={controller_metrics}"),
         ];
-        let git_args = [
-            "daemon".to_owned(),
-            "--export-all".to_owned(),
-            "--listen=127.0.0.1".to_owned(),
-            format!("--port={git_port}"),
-            format!("--base-path={}", at("git")),
-            at("git"),
-        ];
         let start = |name: &str, program: &Path, args: &[String]| Process::start(&dir, name, program, args, &env);
         let bin = |name: &str| dir.join("bin").join(name);
-        let _processes = vec![
-            start("git-daemon", Path::new("git"), &git_args)?,
+        let processes = vec![
             start("redis", Path::new("redis-server"), &redis_args)?,
             start("repo-server", &bin("argocd-repo-server"), &repo_args)?,
             start("application-controller", &bin("argocd-application-controller"), &controller_args)?,
         ];
-        Ok(Argo { git_port, _processes })
+        Ok(Argo { processes })
     }
 
     /// An Application that keeps a namespace as a repository says, by itself.
@@ -102,7 +93,7 @@ impl Argo {
             "spec": {
                 "project": "default",
                 "source": {
-                    "repoURL": format!("git://127.0.0.1:{}/{name}", self.git_port),
+                    "repoURL": git::url(name),
                     "targetRevision": "main", "path": ".",
                 },
                 "destination": {"server": server, "namespace": name},
@@ -131,7 +122,7 @@ impl Argo {
     }
 
     fn logs(&self) -> String {
-        self._processes.iter().map(Process::log_tail).collect::<Vec<_>>().join("\n")
+        self.processes.iter().map(Process::log_tail).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -163,72 +154,10 @@ pub fn overrides(arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// The top of the repository.
-pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// A Git repository that is served.
-pub struct Repository(PathBuf);
-
-impl Repository {
-    /// An empty one.
-    pub fn create(name: &str) -> Result<Repository> {
-        let path = cluster().dir().join("argocd/git").join(name);
-        std::fs::create_dir_all(&path)?;
-        let repository = Repository(path);
-        repository.git(&["init", "--quiet", "--initial-branch=main"])?;
-        Ok(repository)
-    }
-
-    /// Commits these files; the commit.
-    pub fn commit(&self, message: &str, files: &[(&str, String)]) -> Result<String> {
-        for (name, text) in files {
-            std::fs::write(self.0.join(name), text)?;
-        }
-        self.git(&["add", "--all"])?;
-        self.git(&["commit", "--quiet", "--message", message])?;
-        self.head()
-    }
-
-    /// `git revert` of the last commit; the commit that does it.
-    pub fn revert(&self) -> Result<String> {
-        self.git(&["revert", "--no-edit", "HEAD"])?;
-        self.head()
-    }
-
-    fn head(&self) -> Result<String> {
-        Ok(self.git(&["rev-parse", "HEAD"])?.trim().to_owned())
-    }
-
-    fn git(&self, arguments: &[&str]) -> Result<String> {
-        let output = Command::new("git")
-            .args(["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"])
-            .args(arguments)
-            .current_dir(&self.0)
-            .output()?;
-        ensure!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(String::from_utf8(output.stdout)?)
-    }
-}
-
 /// Its kinds, its configuration with our scripts, and the cluster it works on.
 fn install() -> Result<()> {
-    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cluster/argocd");
-    let output = Command::new("go")
-        .args(["list", "-m", "-f", "{{.Dir}}", "github.com/argoproj/argo-cd/v3"])
-        .current_dir(module)
-        .output()
-        .context("go")?;
-    let source = String::from_utf8(output.stdout)?;
-    for kind in ["application-crd", "appproject-crd", "applicationset-crd"] {
-        let file = Path::new(source.trim()).join(format!("manifests/crds/{kind}.yaml"));
-        cluster().kubectl(&["apply", "--server-side", "-f", &file.display().to_string()])?;
-    }
-    for kind in ["applications", "appprojects", "applicationsets"] {
-        let crd = format!("crd/{kind}.argoproj.io");
-        cluster().kubectl(&["wait", "--for=condition=Established", &crd, "--timeout=30s"])?;
-    }
+    let crds = ["application", "appproject", "applicationset"].map(|kind| format!("manifests/crds/{kind}-crd.yaml"));
+    install_crds(&ARGO_CD, "github.com/argoproj/argo-cd/v3", &crds)?;
     cluster().kubectl(&["create", "namespace", "argocd"])?;
     let ours = repository().join("deploy/argocd/argocd-cm.yaml");
     cluster().kubectl(&["apply", "-n", "argocd", "-f", &ours.display().to_string()])?;
@@ -270,11 +199,4 @@ fn install() -> Result<()> {
         },
     }))?;
     Ok(())
-}
-
-fn apply(manifest: &Value) -> Result<()> {
-    let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
-    let file = cluster().dir().join(format!("argocd-{}-{name}.json", manifest["kind"].as_str().unwrap_or_default()));
-    std::fs::write(&file, manifest.to_string())?;
-    cluster().kubectl(&["apply", "-f", &file.display().to_string()]).map(drop)
 }

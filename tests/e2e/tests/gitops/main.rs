@@ -1,16 +1,23 @@
-//! Fed by Git: a real Argo CD with self-heal on, and its own engine for our scripts. And what Flux looks at.
+//! Fed by Git: a real Argo CD with self-heal on, its own engine for our scripts, and a real Flux.
 
 mod argo;
+mod flux;
+mod git;
 mod scripts;
 
+use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, Once};
 use std::time::Duration;
 
-use argo::{Argo, Repository, overrides};
+use anyhow::Result;
+use argo::{Argo, overrides};
+use flux::Flux;
 use futures::TryStreamExt;
+use git::Repository;
 use greenlight_api::names;
 use greenlight_e2e::{Lab, cluster, rollout};
+use greenlight_test_cluster::Module;
 use k8s_openapi::api::core::v1::Service;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
@@ -18,6 +25,8 @@ use serde_json::{Value, json};
 
 static ARGO: LazyLock<Argo> =
     LazyLock::new(|| Argo::start().unwrap_or_else(|error| panic!("Argo CD did not start: {error:#}")));
+static FLUX: LazyLock<Flux> =
+    LazyLock::new(|| Flux::start().unwrap_or_else(|error| panic!("Flux did not start: {error:#}")));
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_ends_in_production_with_client_side_apply() {
@@ -26,8 +35,7 @@ async fn a_commit_ends_in_production_with_client_side_apply() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_ends_in_production_with_server_side_apply() {
-    let policy = argo::repository().join("deploy/selector-policy.yaml").display().to_string();
-    cluster().kubectl(&["apply", "-f", &policy]).expect("the policy that keeps the hash");
+    install_selector_policy();
     // A diff by dry run, with what admission makes of it: see docs/gitops.md.
     let compare = json!({"argocd.argoproj.io/compare-options": "ServerSideDiff=true,IncludeMutationWebhook=true"});
     commit_to_production("server-side", &["ServerSideApply=true"], &compare).await;
@@ -35,24 +43,8 @@ async fn a_commit_ends_in_production_with_server_side_apply() {
 
 async fn commit_to_production(name: &str, options: &[&str], annotations: &Value) {
     let lab = Lab::new(name).await;
-    for service in ["web-active", "web-preview"] {
-        lab.delete_service(service).await;
-    }
+    leave_services_to_git(&lab).await;
     let argo = &*ARGO;
-    let files = |image: &str| {
-        let service = |name: &str| {
-            json!({
-                "apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
-                "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
-            })
-        };
-        let spec = json!({"template": {"spec": {"containers": [{"name": "web", "image": image}]}}});
-        [
-            ("active.json", service("web-active").to_string()),
-            ("preview.json", service("web-preview").to_string()),
-            ("rollout.json", rollout(spec).to_string()),
-        ]
-    };
     let repository = Repository::create(name).expect("a repository");
     let first = repository.commit("v1", &files("web:v1")).expect("committed");
     argo.create_application(name, options, annotations).expect("an Application");
@@ -82,9 +74,114 @@ async fn commit_to_production(name: &str, options: &[&str], annotations: &Value)
     let reverted = repository.revert().expect("reverted");
     argo.until(name, &reverted, "Healthy").await.expect("Git asks for what serves");
     assert_eq!(lab.now().await.image_of("web-active"), "web:v1");
+    assert_never_without_hash(&hashes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_ends_in_production_with_flux() {
+    install_selector_policy();
+    let lab = Lab::new("flux").await;
+    leave_services_to_git(&lab).await;
+    let flux = &*FLUX;
+    let repository = Repository::create("flux").expect("a repository");
+    let first = repository.commit("v1", &files("web:v1")).expect("committed");
+    flux.create_kustomization("flux").expect("a Kustomization");
+    flux.until("flux", &first, "True").await.expect("the first deployment");
+    let hashes = watch_hash(lab.client.clone(), "flux");
+
+    let second = repository.commit("v2", &files("web:v2")).expect("committed");
+    flux.until("flux", &second, "Unknown").await.expect("it waits for the promotion of v2");
+    lab.until("v2 in preview", |now| now.image_of("web-preview") == "web:v2").await;
+    // A newer commit does not wait until that is over.
+    let third = repository.commit("v3", &files("web:v3")).expect("committed");
+    lab.until("v3 in preview", |now| now.image_of("web-preview") == "web:v3").await;
+    flux.until("flux", &third, "Unknown").await.expect("it waits for the promotion of v3");
+    lab.greenlight(&["promote", "web"]).expect("promoted");
+    flux.until("flux", &third, "True").await.expect("v3 was promoted");
+    assert_eq!(lab.now().await.image_of("web-active"), "web:v3");
+
+    lab.greenlight(&["undo", "web"]).expect("undone");
+    let message = flux.until("flux", &third, "False").await.expect("what Git asks for was rejected");
+    assert!(message.contains("BlueGreenRollout/flux/web"), "{message}");
+    // It applies every three seconds.
+    lab.throughout(Duration::from_secs(12), "undone stays undone", |now| now.image_of("web-active") == "web:v1").await;
+
+    let back = repository.commit("back to v1", &files("web:v1")).expect("committed");
+    flux.until("flux", &back, "True").await.expect("Git asks for what serves");
+    assert_eq!(lab.now().await.image_of("web-active"), "web:v1");
+    assert_never_without_hash(&hashes);
+}
+
+/// The examples for both tools are what their API servers take.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_are_valid() {
+    LazyLock::force(&ARGO);
+    LazyLock::force(&FLUX);
+    for example in ["argocd/application.yaml", "flux/kustomization.yaml"] {
+        let file = repository().join("deploy/examples").join(example).display().to_string();
+        cluster()
+            .kubectl(&["apply", "--dry-run=server", "--validate=strict", "-f", &file])
+            .unwrap_or_else(|error| panic!("{error:#}"));
+    }
+}
+
+/// What stands in the repository; YAML may be written as JSON.
+fn files(image: &str) -> [(&'static str, String); 3] {
+    let service = |name: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+            "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
+        })
+    };
+    let spec = json!({"template": {"spec": {"containers": [{"name": "web", "image": image}]}}});
+    [
+        ("active.yaml", service("web-active").to_string()),
+        ("preview.yaml", service("web-preview").to_string()),
+        ("rollout.yaml", rollout(spec).to_string()),
+    ]
+}
+
+async fn leave_services_to_git(lab: &Lab) {
+    for service in ["web-active", "web-preview"] {
+        lab.delete_service(service).await;
+    }
+}
+
+/// The policy of the chart that keeps the hash when a Service is applied server-side.
+fn install_selector_policy() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let policy = repository().join("deploy/selector-policy.yaml").display().to_string();
+        cluster().kubectl(&["apply", "-f", &policy]).expect("the policy that keeps the hash");
+    });
+}
+
+fn assert_never_without_hash(hashes: &Mutex<Vec<Option<String>>>) {
     let hashes = hashes.lock().expect("not poisoned").clone();
-    assert!(hashes.len() >= 3, "v1, v2, v1: {hashes:?}");
+    assert!(hashes.len() >= 3, "there, the new one, and back: {hashes:?}");
     assert!(hashes.iter().all(Option::is_some), "production never had both versions: {hashes:?}");
+}
+
+/// CRDs that come with the source of a Go module.
+fn install_crds(module: &Module, path: &str, files: &[String]) -> Result<()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let source = greenlight_test_cluster::source(module, path)?;
+    let crds = files.iter().map(|file| std::fs::read_to_string(source.join(file))).collect::<Result<Vec<_>, _>>()?;
+    let _turn = ONE_AT_A_TIME.lock().expect("not poisoned");
+    cluster().install_crds(&crds.join("\n---\n"))
+}
+
+/// The top of the repository.
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn apply(manifest: &Value) -> Result<()> {
+    let text = |key: &str| manifest["metadata"][key].as_str().unwrap_or_default().to_owned();
+    let kind = manifest["kind"].as_str().unwrap_or_default();
+    let file = cluster().dir().join(format!("{kind}-{}-{}.json", text("namespace"), text("name")));
+    std::fs::write(&file, manifest.to_string())?;
+    cluster().kubectl(&["apply", "-f", &file.display().to_string()]).map(drop)
 }
 
 /// Runs a resource action as Argo CD's server would, with its engine and our script.
