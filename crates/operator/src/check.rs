@@ -12,7 +12,7 @@ use crate::controller::LEASE;
 use crate::options::CheckOptions;
 
 /// What it cannot do without: group, resource, subresource, verb.
-const NEEDED: [(&str, &str, &str, &str); 14] = [
+const NEEDED: [(&str, &str, &str, &str); 18] = [
     ("greenlight.dev", "bluegreenrollouts", "", "watch"),
     ("greenlight.dev", "bluegreenrollouts", "", "patch"),
     ("greenlight.dev", "bluegreenrollouts", "status", "patch"),
@@ -25,7 +25,11 @@ const NEEDED: [(&str, &str, &str, &str); 14] = [
     ("", "services", "", "patch"),
     ("discovery.k8s.io", "endpointslices", "", "watch"),
     ("", "pods", "", "watch"),
+    ("", "pods", "", "patch"),
     ("", "pods", "eviction", "create"),
+    ("apps", "deployments", "", "watch"),
+    ("greenlight.dev", "analysisruns", "", "create"),
+    ("batch", "jobs", "", "create"),
     ("events.k8s.io", "events", "", "create"),
 ];
 
@@ -53,7 +57,8 @@ pub async fn run(options: &CheckOptions) -> Result<()> {
     for needed in NEEDED {
         if !may(&client, options.namespace.as_deref(), needed).await? {
             let (group, resource, subresource, verb) = needed;
-            forbidden.push(format!("{verb} {resource}/{subresource} of group {group:?}"));
+            let subresource = if subresource.is_empty() { String::new() } else { format!("/{subresource}") };
+            forbidden.push(format!("{verb} {resource}{subresource} of group {group:?}"));
         }
     }
     let denied = (!forbidden.is_empty()).then(|| forbidden.join(", "));

@@ -74,6 +74,7 @@ async fn run(rootfs: &Path, traefik: &Path) -> Result<()> {
 
 async fn scenes(site: &Site, traefik: &Path) -> Result<()> {
     let ingress = start_traefik(site, traefik)?;
+    site.create_restricted_namespace("greenlight")?;
     say("an older chart, upgraded under a rollout: the CRD learns a field, no pod is restarted, and it all goes");
     upgrade::run(site, DELAY).await?;
 

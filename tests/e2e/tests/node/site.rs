@@ -66,6 +66,12 @@ impl Site {
         Ok(serde_json::from_str(&self.kubectl(&[args, &["-o", "json"]].concat())?)?)
     }
 
+    /// A namespace whose pods must keep to Kubernetes' strictest standard.
+    pub fn create_restricted_namespace(&self, name: &str) -> Result<()> {
+        self.kubectl(&["create", "namespace", name])?;
+        self.kubectl(&["label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted"]).map(drop)
+    }
+
     /// The operator's pods run as the chart says: not as root, nothing to write to, no more rights than needed.
     pub async fn check_operator_pods(&self) -> Result<()> {
         // Those of before the upgrade take a moment to go.

@@ -18,7 +18,7 @@ pub async fn run(site: &Site, delay: Duration) -> Result<()> {
     let older = older_chart(site)?.display().to_string();
     let today = repository().join("charts/greenlight").display().to_string();
     let place = ["-n", "greenlight", "--wait", "--timeout", "120s"];
-    site.helm(&[&["install", "greenlight", &older, "--create-namespace"], &place[..]].concat())?;
+    site.helm(&[&["install", "greenlight", &older], &place[..]].concat())?;
     site.deploy(delay).await?;
     let knows = || {
         let path = format!("bluegreenrollout.spec.strategy.blueGreen.{NEW_FIELD}");
@@ -34,7 +34,6 @@ pub async fn run(site: &Site, delay: Duration) -> Result<()> {
     println!("upgraded; the three pods of before are still there, and the next revision came up in preview");
     site.kubectl(&["delete", "namespace", NAMESPACE, "--timeout=60s"])?;
     site.helm(&["uninstall", "greenlight", "-n", "greenlight", "--wait"])?;
-    site.kubectl(&["delete", "namespace", "greenlight", "--timeout=60s"])?;
     Ok(())
 }
 
