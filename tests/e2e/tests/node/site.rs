@@ -155,9 +155,40 @@ impl Site {
     /// Runs a command that moves production, and waits until the old version answers no more; how long that took from the
     /// command's start to the last request that the old version answered.
     pub async fn switch(&self, command: &[&str], from: &str, to: &str, traffic: &Traffic) -> Result<Duration> {
+        self.switch_while(command, from, to, traffic, || Ok(())).await
+    }
+
+    /// Promotes what waits in preview; when its pods are being started and production has not moved yet, something happens.
+    pub async fn promote_while(
+        &self,
+        from: &str,
+        to: &str,
+        traffic: &Traffic,
+        happens: impl FnOnce() -> Result<()>,
+    ) -> Result<Duration> {
+        let command = ["promote", ROLLOUT, "--no-wait"];
+        let in_the_middle = || {
+            let set = format!("{ROLLOUT}-{}", self.status()["updatedRevision"].as_str().unwrap_or_default());
+            let started = Instant::now();
+            while self.json(&["get", "rs", &set, "-n", NAMESPACE])?["spec"]["replicas"] != 3 {
+                ensure!(started.elapsed() < PATIENCE, "{set} does not grow");
+            }
+            ensure!(self.status()["activeRevision"] != self.status()["updatedRevision"], "it is over already");
+            happens()
+        };
+        self.switch_while(&command, from, to, traffic, in_the_middle).await
+    }
+
+    async fn switch_while(
+        &self,
+        command: &[&str],
+        from: &str,
+        to: &str,
+        traffic: &Traffic,
+        then: impl FnOnce() -> Result<()>,
+    ) -> Result<Duration> {
         let began = Instant::now();
-        let args: Vec<String> = command.iter().map(|arg| (*arg).to_owned()).collect();
-        tokio::task::block_in_place(|| self.greenlight(&args.iter().map(String::as_str).collect::<Vec<_>>()))?;
+        tokio::task::block_in_place(|| self.greenlight(command).and_then(|_| then()))?;
         self.until_served(to).await?;
         self.quiet().await;
         let last = traffic.last_of(from).context("it has served")?;

@@ -211,6 +211,12 @@ async fn who_may_promote_may_not_edit_and_the_other_way_round() {
     let refused = ask("paula", "ed").expect_err("not with another's name");
     assert!(refused.contains("signed with the name of who makes it"), "{refused}");
     assert_eq!(lab.now().await.image_of("web-active"), "web:v1");
+    // Nor with a space before it; the administrator may do anything else.
+    let forged = format!(
+        r#"greenlight.dev/request= {{"action":"promote","revision":"{hash}","by":"paula","at":"2026-01-01T00:00:00Z"}}"#
+    );
+    let refused = kubectl(&["annotate", "bgr", "web", "--overwrite", &forged]).expect_err("not with another's name");
+    assert!(refused.contains("signed with the name of who makes it"), "{refused}");
     // A name that JSON writes in another way.
     let domain_user = r"SHOP\paula";
     kubectl(&["create", "rolebinding", "shop", "--clusterrole=perm-promoter", "--user", domain_user]).expect("bound");
