@@ -63,7 +63,7 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// List the revisions that can be rolled back to
+    /// List the revisions; those that were promoted can be rolled back to
     History {
         /// The rollout
         name: String,
@@ -101,7 +101,7 @@ pub enum Command {
     Undo {
         /// The rollout
         name: String,
-        /// Number of the revision to go back to [default: the one before]
+        /// Number of the revision to go back to; one that was promoted [default: the one before]
         #[arg(long)]
         to_revision: Option<i64>,
         #[command(flatten)]
