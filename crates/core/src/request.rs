@@ -168,16 +168,15 @@ fn reject(
         return refuse(format!("{revision} is active already. Use undo to go back to the revision before it"));
     }
     if let Some(hash) = &request.to {
-        match target::living(world).find(|set| set.hash == *hash && set.name != asked.name) {
-            None => return refuse(format!("there is no revision {hash} to go back to: see history")),
-            // Going back passes no gate, so it leads only to where production has been.
-            Some(to) if to.promoted_at().is_none() => {
-                return refuse(format!(
-                    "revision {} ({hash}) was never promoted, so there is no going back to it. Ask for its template in the spec",
-                    to.revision()
-                ));
-            }
-            Some(_) => {}
+        let Some(to) = target::living(world).find(|set| set.hash == *hash && set.name != asked.name) else {
+            return refuse(format!("there is no revision {hash} to go back to: see history"));
+        };
+        // Going back passes no gate, so it leads only to where production has been.
+        if to.promoted_at().is_none() {
+            return refuse(format!(
+                "revision {} ({hash}) was never promoted, so there is no going back to it. Ask for its template in the spec",
+                to.revision()
+            ));
         }
     }
     let Some(back_to) = target::fallback(world, asked, active, request.to.as_deref()) else {

@@ -75,6 +75,12 @@ pub const TRAEFIK: Module = Module {
     commands: &[("github.com/traefik/traefik/v3/cmd/traefik", "traefik", "traefik")],
 };
 
+impl Module {
+    fn path(&self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(self.folder)
+    }
+}
+
 /// A folder with the built commands.
 #[derive(Clone, Debug)]
 pub struct Tools {
@@ -93,7 +99,7 @@ impl Tools {
 ///
 /// They are kept in [`cache_dir`], keyed by what is pinned.
 pub fn ensure(of: &Module) -> Result<Tools> {
-    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join(of.folder);
+    let module = of.path();
     let ldflags = format!("-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}");
     let cache = cache_dir()?;
     let dir = cache.join(format!("{}-{}", of.folder, key(&module, &ldflags)?));
@@ -130,9 +136,8 @@ pub fn ensure(of: &Module) -> Result<Tools> {
 /// # Errors
 /// Go is not there, or does not know the module.
 pub fn source(of: &Module, path: &str) -> Result<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(of.folder);
-    let output =
-        Command::new("go").args(["list", "-m", "-f", "{{.Dir}}", path]).current_dir(folder).output().context("go")?;
+    let mut list = Command::new("go");
+    let output = list.args(["list", "-m", "-f", "{{.Dir}}", path]).current_dir(of.path()).output().context("go")?;
     if !output.status.success() {
         bail!("go list -m {path}: {}", String::from_utf8_lossy(&output.stderr));
     }

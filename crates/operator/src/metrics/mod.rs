@@ -98,7 +98,11 @@ impl Metrics {
         let histogram = |name: &str, help: &str, labels: &[&str], buckets: &[f64]| {
             register(&registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
         };
-        let rollouts = register(&registry, Ok(Rollouts::new(caches)));
+        let leader = register(
+            &registry,
+            IntGauge::new("greenlight_leader", "1 while this instance does the work, 0 while it stands by."),
+        );
+        let rollouts = register(&registry, Ok(Rollouts::new(caches, leader.clone())));
         #[cfg(target_os = "linux")]
         registry
             .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
@@ -148,10 +152,7 @@ impl Metrics {
                 &["verb", "code"],
                 &WORK_SECONDS,
             ),
-            leader: register(
-                &registry,
-                IntGauge::new("greenlight_leader", "1 while this instance does the work, 0 while it stands by."),
-            ),
+            leader,
             known: Mutex::default(),
             registry,
         }))
@@ -247,7 +248,6 @@ impl Metrics {
     /// Notes whether this instance does the work.
     pub fn leads(&self, leads: bool) {
         self.0.leader.set(i64::from(leads));
-        self.0.rollouts.leads(leads);
     }
 
     /// The text that Prometheus scrapes.

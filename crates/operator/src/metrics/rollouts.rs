@@ -5,11 +5,11 @@
 //! for it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use greenlight_api::{Phase, conditions};
 use greenlight_core::world::Rollout;
+use prometheus::IntGauge;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
@@ -53,19 +53,19 @@ pub struct Rollouts(Arc<Inner>);
 struct Inner {
     caches: Arc<Caches>,
     counts: Mutex<HashMap<Key, Counts>>,
-    leads: AtomicBool,
+    leader: IntGauge,
     descriptions: Vec<Desc>,
 }
 
 impl Rollouts {
-    /// Reads the state of rollouts from these caches.
-    pub fn new(caches: Arc<Caches>) -> Rollouts {
+    /// Reads the state of rollouts from these caches. Who is not the leader counts nothing.
+    pub fn new(caches: Arc<Caches>, leader: IntGauge) -> Rollouts {
         let describe = |(name, help, labels): Family| {
             let labels = labels.iter().map(|label| (*label).to_owned()).collect();
             Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new()).expect("a valid name")
         };
         let descriptions = [INFO, PREVIEW_READY, DEPLOYMENTS, PROMOTIONS, ROLLBACKS].map(describe).to_vec();
-        Rollouts(Arc::new(Inner { caches, counts: Mutex::default(), leads: AtomicBool::new(false), descriptions }))
+        Rollouts(Arc::new(Inner { caches, counts: Mutex::default(), leader, descriptions }))
     }
 
     /// Counts an event, if it is one that is counted.
@@ -84,11 +84,6 @@ impl Rollouts {
         self.counts().remove(key);
     }
 
-    /// Notes whether this instance does the work: who does not, counts nothing.
-    pub fn leads(&self, leads: bool) {
-        self.0.leads.store(leads, Ordering::Relaxed);
-    }
-
     fn counts(&self) -> MutexGuard<'_, HashMap<Key, Counts>> {
         self.0.counts.lock().expect("no panic while locked")
     }
@@ -101,7 +96,7 @@ impl Collector for Rollouts {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let [mut info, mut ready, mut deployments, mut promotions, mut rollbacks] = [const { Vec::new() }; 5];
-        let leads = self.0.leads.load(Ordering::Relaxed);
+        let leads = self.0.leader.get() == 1;
         for rollout in self.0.caches.rollouts.all() {
             let status = rollout.status.clone().unwrap_or_default();
             let condition = status.conditions.iter().find(|condition| condition.type_ == conditions::READY);

@@ -87,6 +87,8 @@ async fn a_commit_ends_in_production_with_flux() {
     let first = repository.commit("v1", &files("web:v1")).expect("committed");
     flux.create_kustomization("flux").expect("a Kustomization");
     flux.until("flux", &first, "True").await.expect("the first deployment");
+    // An object without a status, as a new one is for a moment, is ready for kstatus.
+    lab.until("v1 serves", |now| now.phase() == "Healthy" && now.image_of("web-active") == "web:v1").await;
     let hashes = watch_hash(lab.client.clone(), "flux");
 
     let second = repository.commit("v2", &files("web:v2")).expect("committed");

@@ -102,6 +102,22 @@ async fn the_chart_installs_the_operator_works_with_its_permissions_and_nothing_
         cluster().kubectl(&["-n", "chart", "auth", "can-i", "get", "secrets", "--as", account]).is_ok()
     };
     assert!(!reads_secrets(), "only where analyses need it");
+    let token = json!({"name": "token", "valueFrom": {"secretKeyRef": {"name": "token", "key": "token"}}});
+    let template = json!({
+        "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "secret"},
+        "spec": {"args": [token], "metrics": [{
+            "name": "web", "consecutiveErrorLimit": 0,
+            "provider": {"web": {"url": "http://127.0.0.1:9/", "headers": [{"key": "x", "value": "{{args.token}}"}]}},
+        }]},
+    });
+    lab.apply(&template).expect("applied");
+    let analysis = json!({"templates": [{"templateName": "secret"}]});
+    lab.patch_spec(json!({"strategy": {"blueGreen": {"prePromotionAnalysis": analysis}}})).await;
+    lab.set_image("web:v3").await;
+    lab.until("it says what to set", |now| {
+        now.message().contains("may not read Secret token. Install its chart with analysis.readSecrets=true")
+    })
+    .await;
     helm(&[&["upgrade", "gl", &chart, "--set", "analysis.readSecrets=true"], &common[..]].concat()).expect("upgraded");
     assert!(reads_secrets());
     cluster().kubectl(&["-n", "chart", "delete", "bgr", "web"]).expect("deleted");
