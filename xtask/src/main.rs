@@ -4,6 +4,8 @@ mod bench;
 mod demo;
 mod generate;
 mod image;
+mod imports;
+mod prove;
 mod reference;
 mod shell;
 mod test;
@@ -53,6 +55,18 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Search the core for a history that breaks a promise; `prove --help` lists its options
+    Prove {
+        /// Options of the search
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+    /// Plant faults into the core, one at a time, and see that the search finds each
+    Mutants {
+        /// Options of the search
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Start a control plane with the CRDs, and keep it up until Ctrl-C
     Cluster,
     /// Measure the operator: CPU, memory, API requests and switch latency of many rollouts
@@ -68,6 +82,8 @@ fn main() -> Result<()> {
             Chore::Image { name, out } => image::archive(&name, &out),
             Chore::Tools => test::tools(),
             Chore::Generate { check } => generate::run(check),
+            Chore::Prove { options } => prove::run("prove", &options),
+            Chore::Mutants { options } => prove::run("mutants", &options),
             Chore::Cluster => keep_cluster().await,
             Chore::Bench(options) => bench::run(options).await,
         }

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use greenlight_test_cluster::{ARGO_CD, CONTROL_PLANE, FLUX, HELM, NODE, TRAEFIK};
 
 use crate::shell::{self, cargo, root};
-use crate::{generate, image};
+use crate::{generate, image, imports};
 
 /// The end-to-end tests mostly wait for controllers, so more of them run at once than there are cores.
 const END_TO_END_THREADS: &str = "8";
@@ -148,6 +148,7 @@ fn check_core() -> Result<()> {
             bail!("greenlight-core depends on {name}: decisions take no client and no runtime");
         }
     }
+    imports::check(&root().join("crates/core/src"))?;
     let clocks = Command::new("grep")
         .args(["-rnE", r"Timestamp::now|SystemTime|Instant::now", "crates/core/src"])
         .current_dir(root())

@@ -469,7 +469,8 @@ pub fn duration(text: &str) -> Result<SignedDuration, String> {
             "h" => 3600.0,
             _ => return Err(wrong()),
         };
-        total += SignedDuration::try_from_secs_f64(number * seconds).map_err(|_| wrong())?;
+        let part = SignedDuration::try_from_secs_f64(number * seconds).map_err(|_| wrong())?;
+        total = total.checked_add(part).ok_or_else(wrong)?;
         rest = &letters[unit..];
     }
     Ok(total)

@@ -15,7 +15,10 @@ pub use rollout::{
     AntiAffinity, AutoRollback, BlueGreen, BlueGreenRollout, BlueGreenRolloutSpec, PodMetadata, PreviewServiceIdle,
     RollbackWindow, Strategy, SwitchMode, WorkloadRef, WorkloadScaleDown,
 };
-pub use status::{Approval, BlueGreenRolloutStatus, ObservedRequest, Phase, Progress, Rejection, Release, Switch};
+pub use status::{
+    Approval, BlueGreenRolloutStatus, Decisions, ObservedRequest, Phase, Progress, Rejection, Release, RevisionRecord,
+    Switch, Verdict,
+};
 pub use template::PodTemplate;
 
 /// The CustomResourceDefinitions that the operator needs, in the order in which to apply them.

@@ -23,11 +23,12 @@ pub const DESIRED_REPLICAS: &str = "greenlight.dev/desired-replicas";
 /// On a ReplicaSet: when the operator last changed its size (RFC 3339). The progress deadline counts from here.
 pub const SCALED_AT: &str = "greenlight.dev/scaled-at";
 
-/// On a ReplicaSet: when its preview became available (RFC 3339). `autoPromotionSeconds` counts from here.
+/// On a ReplicaSet: when its preview became available (RFC 3339), where `autoPromotionSeconds` counts from there. A note for people:
+/// what counts stands in `status.decisions`.
 pub const PREVIEW_READY_AT: &str = "greenlight.dev/preview-ready-at";
 
-/// On a ReplicaSet: when it last passed the gate and was given the active Service (RFC 3339). Only a set that has this is
-/// something to roll back to.
+/// On a ReplicaSet: when it was last about to be given the active Services (RFC 3339). A note for people: that it really served
+/// stands in `status.decisions`.
 pub const PROMOTED_AT: &str = "greenlight.dev/promoted-at";
 
 /// On a ReplicaSet: pods created before this time (RFC 3339) are being replaced.
@@ -39,27 +40,15 @@ pub const RESTARTED_AT: &str = "greenlight.dev/restarted-at";
 /// On a ReplicaSet: the pod that a restart evicts next. The one after it is chosen when this one has gone.
 pub const EVICTING: &str = "greenlight.dev/evicting";
 
-/// On a ReplicaSet: it needs no gate and no analysis: it came back while it was still up, or a person said so.
-pub const RETURNED: &str = "greenlight.dev/returned";
-
-/// On a ReplicaSet: who approves of its promotion so far; a JSON list of [`crate::Approval`].
-pub const APPROVALS: &str = "greenlight.dev/approvals";
-
-/// On a ReplicaSet: a person or the operator rejected this revision; the value is a JSON [`crate::Rejection`].
+/// On a ReplicaSet: a person or the operator rejected this revision; the value is a JSON [`crate::Rejection`]. A mirror of what
+/// stands in `status.decisions`, for the case that the status is lost; otherwise it is not read.
 pub const REJECTED: &str = "greenlight.dev/rejected";
-
-/// On a ReplicaSet: the request that stood in [`REQUEST`] when this revision was asked for or last acted on. It was meant
-/// for something else, or is done: it is not carried out on this revision (again), even when `status` is lost.
-pub const SEEN_REQUEST: &str = "greenlight.dev/seen-request";
 
 /// On a retired ReplicaSet: when it is to be scaled down (RFC 3339).
 pub const SCALE_DOWN_AT: &str = "greenlight.dev/scale-down-at";
 
 /// On a retired ReplicaSet: how many pods it keeps until then; all of them if absent.
 pub const RETIRED_REPLICAS: &str = "greenlight.dev/retired-replicas";
-
-/// On the active ReplicaSet: since when none of its pods is available, while the one before still runs (RFC 3339).
-pub const UNAVAILABLE_SINCE: &str = "greenlight.dev/unavailable-since";
 
 /// On a ReplicaSet: the labels and annotations that its pods carry only for their role; a JSON [`crate::PodMetadata`].
 pub const ROLE_METADATA: &str = "greenlight.dev/role-metadata";
@@ -68,14 +57,11 @@ pub const ROLE_METADATA: &str = "greenlight.dev/role-metadata";
 /// Services select it, in the place of a hash, while both revisions serve.
 pub const SERVING_LABEL: &str = "greenlight.dev/serving";
 
-/// On the active ReplicaSet: when its overlap with the one before was over (RFC 3339).
-pub const OVERLAPPED_AT: &str = "greenlight.dev/overlapped-at";
+/// On a ReplicaSet: when it was last confirmed to be as it was read, before a Service was put back on it (RFC 3339).
+pub const CONFIRMED_AT: &str = "greenlight.dev/confirmed-at";
 
 /// What a Service selects in the place of a hash when it is to select nothing.
 pub const NO_HASH: &str = "none";
-
-/// On a ReplicaSet: how often its revision was started over. Each attempt has analysis runs of its own.
-pub const ATTEMPT: &str = "greenlight.dev/attempt";
 
 /// On an AnalysisRun: the rollout that it is for.
 pub const ROLLOUT: &str = "greenlight.dev/rollout";
@@ -88,3 +74,21 @@ pub const SERVICES_FINALIZER: &str = "greenlight.dev/services";
 
 /// On a Service: the rollout that moves its selector.
 pub const MANAGED_BY: &str = "greenlight.dev/managed-by";
+
+/// On a Service that carries production: the hash of the revision that the operator gave it last. So a move by somebody else is
+/// told from one of our own whose operator died before it was recorded, and a Service that carried production is never used
+/// as a preview.
+pub const PRODUCTION: &str = "greenlight.dev/production";
+
+/// Annotations of ReplicaSets that versions without a record wrote. They are read once, when such a version's status is taken over;
+/// since then their meaning stands in `status.decisions`.
+pub mod before_the_record {
+    /// It needs no gate and no analysis.
+    pub const RETURNED: &str = "greenlight.dev/returned";
+    /// Who approves of its promotion; a JSON list of [`crate::Approval`].
+    pub const APPROVALS: &str = "greenlight.dev/approvals";
+    /// Since when none of its pods is available.
+    pub const UNAVAILABLE_SINCE: &str = "greenlight.dev/unavailable-since";
+    /// How often its revision was started over.
+    pub const ATTEMPT: &str = "greenlight.dev/attempt";
+}

@@ -11,11 +11,11 @@ pub enum Verb {
     Promote,
     /// The same, without waiting for analyses and gates.
     PromoteFull,
-    /// Reject the revision that is not yet promoted.
+    /// Reject the revision that waits for its promotion.
     Abort,
     /// Take the rejection of the spec's revision back and start over.
     Retry,
-    /// Reject the revision that the spec asks for and serve an earlier one.
+    /// Reject the revision that serves, and serve the one that served before.
     Rollback,
     /// Replace the serving pods one by one, without a new revision.
     Restart,
@@ -50,8 +50,8 @@ impl Verb {
 pub struct Request {
     /// What is asked for.
     pub action: Verb,
-    /// The hash of the revision that the asker had in mind: the one to promote, reject, retry or restart. If the spec asks
-    /// for another one by then, the request is refused.
+    /// The hash of the revision that the asker had in mind: the one to promote, reject, retry or restart. If it does not have
+    /// the role any more that the verb speaks of, the request is refused.
     pub revision: String,
     /// `rollback` only: the hash of the revision to serve instead; the last good one if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

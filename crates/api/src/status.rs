@@ -1,5 +1,8 @@
-//! What the operator reports. All of it can be rebuilt from the Services and ReplicaSets; deleting it loses nothing but the
-//! times of the last switch.
+//! What the operator reports, and what was decided.
+//!
+//! Which revision serves is read from the Services, so a lost status moves nothing. What was *decided* is written in
+//! [`Decisions`], and only there: nobody but the operator may write the status, while a ReplicaSet can be annotated by whoever
+//! may edit it. A lost status therefore opens nothing; rejections come back from their mirrors on the ReplicaSets.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -97,6 +100,9 @@ pub struct BlueGreenRolloutStatus {
     /// The last request, and what came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_request: Option<ObservedRequest>,
+    /// What was decided, by people and by the operator. It is written before it is acted upon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decisions: Option<Decisions>,
     /// Conditions: Ready, Reconciling, Stalled (kstatus), Available, Paused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
@@ -168,28 +174,176 @@ pub struct ObservedRequest {
     pub answer: String,
 }
 
-/// That somebody approves of a revision's promotion. Kept on its ReplicaSet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Approval {
-    /// Who.
-    pub by: String,
-    /// When.
-    pub at: Timestamp,
+/// What was decided, and what later decisions need to remember.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Decisions {
+    /// Hash of the revision that carries production; empty while none does.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub serving: String,
+    /// Pods that production is to have. It follows `spec.replicas` when that is changed alone; a change that came together with
+    /// a template belongs to that template's revision until it is promoted.
+    #[serde(default)]
+    pub replicas: i32,
+    /// `spec.replicas` when it was last looked at.
+    #[serde(default)]
+    pub spec_replicas: i32,
+    /// Digest of the template that the spec asked for when it was last looked at.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub template: String,
+    /// One entry a revision; as many as the history keeps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<RevisionRecord>,
+    /// Since when production has no available pod although it should have some; `autoRollback` counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub unavailable_since: Option<Timestamp>,
+    /// Pods that were created before this time are to be replaced, because somebody asked for a restart then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub restart_requested_at: Option<Timestamp>,
+    /// Digest of the template that the spec asked for when the record was lost, if another one served: it may have been
+    /// rejected, so it waits for a person.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub held_template: String,
+    /// The Services that the spec named as active when it was last looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub active_services: Vec<String>,
+    /// The requests that were answered lately, as digests: none is carried out twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heard: Vec<String>,
+    /// Something served behind the active Services before this rollout, or before its record was lost, and nobody knows what.
+    /// Then even the first switch passes the gate.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub not_the_first: bool,
 }
 
-/// Why a revision is not to be served. Kept on its ReplicaSet.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+impl Decisions {
+    /// The entry of the revision with this hash.
+    pub fn revision(&self, hash: &str) -> Option<&RevisionRecord> {
+        self.revisions.iter().find(|revision| revision.hash == hash)
+    }
+
+    /// The entry of the revision with this hash, to be changed.
+    pub fn revision_mut(&mut self, hash: &str) -> Option<&mut RevisionRecord> {
+        self.revisions.iter_mut().find(|revision| revision.hash == hash)
+    }
+
+    /// Why the template of this digest is not to be served, if it was rejected, under whatever hash.
+    pub fn rejection_of_template(&self, digest: &str) -> Option<&Rejection> {
+        let of_digest = self.revisions.iter().filter(|revision| revision.digest == digest);
+        of_digest.filter_map(|revision| revision.rejection.as_ref()).next()
+    }
+
+    /// Why the revision with this hash is not to be served, if it was rejected.
+    pub fn rejection(&self, hash: &str) -> Option<&Rejection> {
+        self.revision(hash)?.rejection.as_ref()
+    }
+}
+
+/// What was decided about one revision.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionRecord {
+    /// Its hash.
+    pub hash: String,
+    /// Digest of its template.
+    pub digest: String,
+    /// Its number, counted from 1. A template that comes back gets a new one.
+    pub number: i64,
+    /// UID of its ReplicaSet; empty if it has none (any more).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub uid: String,
+    /// When it was last proven to carry production. Only a revision that has this is something to go back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub served_at: Option<Timestamp>,
+    /// What its ReplicaSet said of when it was last confirmed (`greenlight.dev/confirmed-at`) when that was proven. A Service that is
+    /// put on it later changes it there, and then the proof is made anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub confirmed_at: Option<Timestamp>,
+    /// When production left it, if it did. Its delay counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub left_at: Option<Timestamp>,
+    /// Why it is not to be served, if it was rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejection: Option<Rejection>,
+    /// How often it was started over. Each attempt needs its own analyses and approvals.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempt: u32,
+    /// Who asked for its promotion in this attempt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<Approval>,
+    /// It served before and came back while it was still up, or within `rollbackWindow`: it needs no gate and no analysis.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub returned: bool,
+    /// When its preview became available; `autoPromotionSeconds` counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub preview_ready_at: Option<Timestamp>,
+    /// How its pre-promotion analysis ended, once it needs no (more) looking at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pre_promotion: Option<Verdict>,
+    /// How its post-promotion analysis ended, once it needs no (more) looking at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post_promotion: Option<Verdict>,
+}
+
+/// How an analysis ended, for a revision that may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Verdict {
+    /// It was good.
+    Passed,
+    /// It came to no conclusion, and a person promoted the revision all the same.
+    Accepted,
+    /// None was asked for, or there was nothing to compare with.
+    NotNeeded,
+}
+
+/// That somebody asked for a revision's promotion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Approval {
+    /// Who; may be empty where one approval is enough.
+    #[serde(default)]
+    pub by: String,
+    /// When, by the clock of whoever asked.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+    /// When the operator heard it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub heard_at: Option<Timestamp>,
+    /// Without waiting for analyses (`promote-full`).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub full: bool,
+}
+
+/// Why a revision is not to be served. Mirrored on its ReplicaSet while it matters, so that it outlives a lost status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rejection {
     /// Who rejected it: a person, or `greenlight`.
     pub by: String,
     /// When.
+    #[schemars(with = "String")]
     pub at: Timestamp,
     /// Why, in words.
     pub reason: String,
     /// Hash of the revision to serve instead, if one was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 fn conditions_schema(generator: &mut SchemaGenerator) -> Schema {

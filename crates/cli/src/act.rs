@@ -23,7 +23,7 @@ use crate::session::Session;
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 const FIELD_MANAGER: &str = "kubectl-greenlight";
 
-/// Makes a request of the revision that the spec asks for, unless another one is named.
+/// Makes a request of the revision that its verb speaks of, unless another one is named.
 pub async fn request(
     session: &Session,
     name: &str,
@@ -34,10 +34,10 @@ pub async fn request(
 ) -> Result<Exit> {
     let rollout = session.rollout(name).await?;
     let status = rollout.status.unwrap_or_default();
-    let revision = revision.unwrap_or(status.updated_revision);
-    if revision.is_empty() {
-        bail!("rollout {name} has no revision yet: is the operator running?");
-    }
+    let revision = match revision {
+        Some(revision) => revision,
+        None => meant(name, action, &status)?,
+    };
     let request = Request { action, revision, to, by: session.user().await?, at: Timestamp::now() };
     let value = request.to_value();
     let api: Api<BlueGreenRollout> = session.api();
@@ -48,6 +48,23 @@ pub async fn request(
         return Ok(Exit::Done);
     }
     outcome(session, name, &request, &value, wait.timeout).await
+}
+
+/// The hash of the revision that a verb speaks of: what serves, or what the spec asks for. Each is known also while the other is
+/// in trouble.
+fn meant(name: &str, action: Verb, status: &BlueGreenRolloutStatus) -> Result<String> {
+    let (revision, lacks) = match action {
+        Verb::Rollback => (&status.active_revision, "nothing serves, so there is nothing to go back from"),
+        Verb::Restart => (&status.active_revision, "nothing serves, so there is nothing to restart"),
+        Verb::Promote | Verb::PromoteFull | Verb::Abort | Verb::Retry => {
+            (&status.updated_revision, "it has no revision yet")
+        }
+    };
+    if revision.is_empty() {
+        let why = if status.message.is_empty() { "is the operator running?" } else { &status.message };
+        bail!("rollout {name}: {lacks}: {why}");
+    }
+    Ok(revision.clone())
 }
 
 /// The hash of a revision number.
@@ -79,7 +96,8 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
             }
             Err(_) => {
                 eprintln!(
-                    "The operator has not answered. Is it running? The request stands, and is carried out when it is."
+                    "The operator has not answered. Is it running? The request stands: when it runs, it carries the \
+                     request out, or says why that does not fit any more."
                 );
                 return Ok(Exit::TimedOut);
             }
@@ -122,23 +140,25 @@ fn promotes(request: &Request) -> bool {
     matches!(request.action, Verb::Promote | Verb::PromoteFull)
 }
 
-/// Whether what was asked has happened, or cannot happen any more.
+/// Whether what was asked has happened, or cannot happen any more. Asked only of a status that accepts the request.
 fn finished(request: &Request, status: &BlueGreenRolloutStatus) -> Option<Exit> {
     let proven = |hash: &str| {
         let switch = status.switch.as_ref();
         status.active_revision == hash && switch.is_some_and(|switch| switch.to == hash && switch.proven_at.is_some())
     };
+    let record = status.decisions.as_ref().and_then(|decisions| decisions.revision(&request.revision));
+    let rejected = record.is_some_and(|record| record.rejection.is_some());
     match request.action {
         Verb::Promote | Verb::PromoteFull if proven(&request.revision) => Some(Exit::Done),
         Verb::Promote | Verb::PromoteFull => (status.phase == Phase::Degraded).then_some(Exit::Refused),
-        // The status is rejected from the first moment; done is when something else serves, and provably.
+        // What was asked for is decided from the first moment; done is when something else serves, and provably.
         Verb::Rollback | Verb::Abort => {
             let serves_other = !status.active_revision.is_empty() && status.active_revision != request.revision;
             let serves_wanted = request.to.as_ref().is_none_or(|to| *to == status.active_revision);
-            let rejected = status.rejected_revision == request.revision;
             (rejected && serves_other && serves_wanted && proven(&status.active_revision)).then_some(Exit::Done)
         }
-        Verb::Retry => status.rejected_revision.is_empty().then_some(Exit::Done),
+        // The answer takes the rejection away, in one write with it: one that stands after that is a new one.
+        Verb::Retry => record.map(|_| if rejected { Exit::Refused } else { Exit::Done }),
         Verb::Restart => status.restarted_at.is_some_and(|at| at >= request.at).then_some(Exit::Done),
     }
 }
@@ -189,4 +209,96 @@ pub async fn set_image(session: &Session, name: &str, images: &[(String, String)
 
 fn params() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    fn request(action: Verb, revision: &str, to: Option<&str>) -> Request {
+        Request { action, revision: revision.into(), to: to.map(str::to_owned), by: "ann".into(), at: at(100) }
+    }
+
+    /// A status in which these revisions have entries, and the ones with a `!` are rejected.
+    fn status(active: &str, proven: bool, revisions: &[&str]) -> BlueGreenRolloutStatus {
+        let rejection = json!({"by": "ann", "at": at(100), "reason": "rolled back"});
+        let entry = |revision: &&str| {
+            let mut entry = json!({"hash": revision.trim_matches('!'), "digest": *revision, "number": 1});
+            if revision.ends_with('!') {
+                entry["rejection"] = rejection.clone();
+            }
+            entry
+        };
+        let revisions: Vec<_> = revisions.iter().map(entry).collect();
+        let mut switch = json!({"to": active, "switchedAt": at(90)});
+        if proven {
+            switch["provenAt"] = json!(at(91));
+        }
+        serde_json::from_value(json!({
+            "phase": "Degraded", "message": "Service preview does not exist", "activeRevision": active,
+            "updatedRevision": "v3", "switch": switch, "decisions": {"serving": active, "revisions": revisions},
+        }))
+        .expect("a status")
+    }
+
+    #[test]
+    fn each_verb_speaks_of_what_serves_or_of_what_the_spec_asks_for() {
+        let status = status("v2", true, &["v1", "v2", "v3"]);
+        let meant = |verb| meant("web", verb, &status).expect("there is one");
+        for verb in [Verb::Rollback, Verb::Restart] {
+            assert_eq!(meant(verb), "v2");
+        }
+        for verb in [Verb::Promote, Verb::PromoteFull, Verb::Abort, Verb::Retry] {
+            assert_eq!(meant(verb), "v3");
+        }
+    }
+
+    #[test]
+    fn there_is_no_undo_where_nothing_serves() {
+        let waits = BlueGreenRolloutStatus {
+            updated_revision: "v1".into(),
+            message: "0 of 2 pods of revision 1 available".into(),
+            ..BlueGreenRolloutStatus::default()
+        };
+        let error = meant("web", Verb::Rollback, &waits).expect_err("nothing serves").to_string();
+        assert!(error.contains("nothing serves") && error.contains("0 of 2 pods"), "{error}");
+        let error = meant("web", Verb::Rollback, &BlueGreenRolloutStatus::default()).expect_err("none").to_string();
+        assert!(error.contains("is the operator running?"), "{error}");
+    }
+
+    #[test]
+    fn an_undo_is_done_when_the_other_one_serves_provably() {
+        let undo = request(Verb::Rollback, "v2", None);
+        assert_eq!(finished(&undo, &status("v2", true, &["v1", "v2!", "v3"])), None, "decided, and not moved");
+        assert_eq!(finished(&undo, &status("v1", false, &["v1", "v2!", "v3"])), None, "moved, and not proven");
+        assert_eq!(finished(&undo, &status("v1", true, &["v1", "v2!", "v3"])), Some(Exit::Done));
+        assert_eq!(finished(&undo, &status("v1", true, &["v1", "v2", "v3"])), None, "nothing was rejected");
+        assert_eq!(finished(&undo, &status("v1", true, &["v1"])), None, "nothing is known of it");
+    }
+
+    #[test]
+    fn an_undo_to_a_revision_is_done_only_there() {
+        let undo = request(Verb::Rollback, "v2", Some("v0"));
+        assert_eq!(finished(&undo, &status("v1", true, &["v0", "v1", "v2!"])), None);
+        assert_eq!(finished(&undo, &status("v0", true, &["v0", "v1", "v2!"])), Some(Exit::Done));
+    }
+
+    #[test]
+    fn an_abort_is_done_when_production_is_where_it_was_provably() {
+        let abort = request(Verb::Abort, "v3", None);
+        assert_eq!(finished(&abort, &status("v2", true, &["v2", "v3!"])), Some(Exit::Done));
+        assert_eq!(finished(&abort, &status("v2", false, &["v2", "v3!"])), None);
+        assert_eq!(finished(&abort, &status("v2", true, &["v2", "v3"])), None);
+    }
+
+    #[test]
+    fn a_retry_is_done_when_the_rejection_is_gone_and_refused_when_there_is_a_new_one() {
+        let retry = request(Verb::Retry, "v3", None);
+        assert_eq!(finished(&retry, &status("v2", true, &["v2!", "v3"])), Some(Exit::Done));
+        assert_eq!(finished(&retry, &status("v2", true, &["v2", "v3!"])), Some(Exit::Refused));
+    }
 }

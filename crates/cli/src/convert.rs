@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use greenlight_core::condition;
+use greenlight_core::analysis::expression;
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
@@ -106,7 +106,7 @@ fn finish(manifest: &Manifest, kind: &str, mut text: String, mut wanted: Value, 
     }
     for (number, metric) in manifest.value["spec"]["metrics"].as_array().into_iter().flatten().enumerate() {
         for field in ["successCondition", "failureCondition"] {
-            let problem = metric[field].as_str().and_then(|text| condition::check(text).err());
+            let problem = metric[field].as_str().and_then(|text| expression::check(text).err());
             if let Some(problem) = problem {
                 note(converted, manifest, &["spec", "metrics", &number.to_string(), field], &problem);
             }

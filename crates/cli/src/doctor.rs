@@ -1,7 +1,7 @@
 //! `doctor`: the troubleshooting guide as a command. Each finding has its cause and the command that mends it.
 
 use anyhow::Result;
-use greenlight_api::{BlueGreenRollout, conditions, names};
+use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, RevisionRecord, conditions, names};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -19,8 +19,11 @@ use crate::session::Session;
 
 /// An operator that runs has seen a change by then.
 const OPERATOR_ANSWERS_WITHIN: SignedDuration = SignedDuration::from_secs(15);
-/// A retired set is gone so long after its deadline.
+/// The pods of a retired ReplicaSet are gone this long after its deadline.
 const RETIRES_WITHIN: SignedDuration = SignedDuration::from_secs(20);
+
+/// How the core begins the reason of a rejection that it makes of a move by hand, see `greenlight_core::decisions`.
+const MOVED_BY_HAND: &str = "moved by hand";
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,8 +38,8 @@ pub struct Finding {
 
 /// Looks at everything that a release depends on. Exit code 2 when something is found.
 pub async fn run(session: &Session, name: &str, format: Option<Format>) -> Result<Exit> {
-    let patient = Patient::examine(session, name).await?;
-    let findings = patient.findings();
+    let evidence = Evidence::gather(session, name).await?;
+    let findings = evidence.findings();
     if let Some(format) = format {
         print_facts(&findings, format)?;
     } else if findings.is_empty() {
@@ -49,10 +52,10 @@ pub async fn run(session: &Session, name: &str, format: Option<Format>) -> Resul
 }
 
 /// Everything that was looked at.
-struct Patient {
+struct Evidence {
     rollout: BlueGreenRollout,
     namespace: String,
-    sets: Vec<ReplicaSet>,
+    replica_sets: Vec<ReplicaSet>,
     pods: Vec<Pod>,
     services: Vec<Service>,
     slices: Vec<EndpointSlice>,
@@ -60,36 +63,38 @@ struct Patient {
     now: Timestamp,
 }
 
-impl Patient {
-    async fn examine(session: &Session, name: &str) -> Result<Patient> {
+impl Evidence {
+    async fn gather(session: &Session, name: &str) -> Result<Evidence> {
         let rollout = session.rollout(name).await?;
         let all = ListParams::default();
         let labelled = all.clone().labels(names::HASH_LABEL);
-        let (sets, pods, services, slices, ingresses) = (
+        let (replica_sets, pods, services, slices, ingresses) = (
             session.api::<ReplicaSet>(),
             session.api::<Pod>(),
             session.api::<Service>(),
             session.api::<EndpointSlice>(),
             session.api::<Ingress>(),
         );
-        let (sets, pods, services) = tokio::try_join!(sets.list(&labelled), pods.list(&labelled), services.list(&all))?;
+        let (replica_sets, pods, services) =
+            tokio::try_join!(replica_sets.list(&labelled), pods.list(&labelled), services.list(&all))?;
         // Some people may not read these; the rest can be told without.
         let slices = slices.list(&all).await.map(|list| list.items).unwrap_or_default();
         let ingresses = ingresses.list(&all).await.map(|list| list.items).unwrap_or_default();
-        let mut sets = sets.items;
-        sets.retain(|set| set.owner_references().iter().any(|owner| Some(&owner.uid) == rollout.metadata.uid.as_ref()));
+        let mut replica_sets = replica_sets.items;
+        replica_sets
+            .retain(|rs| rs.owner_references().iter().any(|owner| Some(&owner.uid) == rollout.metadata.uid.as_ref()));
         let mut pods = pods.items;
         let is_ours = |pod: &Pod| {
             pod.owner_references()
                 .iter()
-                .any(|owner| sets.iter().any(|set| set.metadata.uid.as_ref() == Some(&owner.uid)))
+                .any(|owner| replica_sets.iter().any(|rs| rs.metadata.uid.as_ref() == Some(&owner.uid)))
         };
         pods.retain(is_ours);
         let namespace = session.namespace.clone();
-        Ok(Patient {
+        Ok(Evidence {
             rollout,
             namespace,
-            sets,
+            replica_sets,
             pods,
             services: services.items,
             slices,
@@ -102,9 +107,10 @@ impl Patient {
         let mut findings = Vec::new();
         self.operator(&mut findings);
         self.waiting(&mut findings);
+        self.moved_by_hand(&mut findings);
         self.services(&mut findings);
         self.pods(&mut findings);
-        self.sets(&mut findings);
+        self.replica_sets(&mut findings);
         self.ingresses(&mut findings);
         findings
     }
@@ -115,6 +121,10 @@ impl Patient {
 
     fn command(&self, verb: &str) -> String {
         format!("kubectl greenlight {verb} {} -n {}", self.name(), self.namespace)
+    }
+
+    fn of_hash(&self, hash: &str) -> Option<&ReplicaSet> {
+        self.replica_sets.iter().find(|rs| rs.labels().get(names::HASH_LABEL).map(String::as_str) == Some(hash))
     }
 
     fn operator(&self, findings: &mut Vec<Finding>) {
@@ -174,6 +184,10 @@ impl Patient {
                 "kubectl get bgr -o custom-columns=NAME:.metadata.name,ACTIVE:.spec.strategy.blueGreen.activeService"
                     .to_owned()
             }
+            conditions::REASON_SERVICE_MISMATCH => format!(
+                "change the labels of spec.template, or the selector: kubectl get services -n {} -o wide",
+                self.namespace
+            ),
             conditions::REASON_TEMPLATE_REFUSED => "correct spec.template".to_owned(),
             conditions::REASON_WORKLOAD_MISSING | conditions::REASON_WORKLOAD_MISMATCH => {
                 format!("kubectl get deployment -n {}", self.namespace)
@@ -197,10 +211,37 @@ impl Patient {
         let reason = paused.map(|condition| condition.reason.as_str()).unwrap_or_default();
         let fix = match reason {
             conditions::REASON_PAUSED => self.command("resume"),
-            conditions::REASON_INCONCLUSIVE => format!("{}, or {}", self.command("promote"), self.command("abort")),
+            conditions::REASON_INCONCLUSIVE => {
+                // What serves already is not aborted: production goes back from it.
+                let serves = status.active_revision == status.updated_revision;
+                let reject = if serves { "undo" } else { "abort" };
+                format!("{}, or {}", self.command("promote"), self.command(reject))
+            }
             _ => return,
         };
         findings.push(Finding { symptom: "the release is held back".to_owned(), cause: status.message.clone(), fix });
+    }
+
+    /// A move of an active Service by somebody else is taken for a decision, and may have been a slip.
+    fn moved_by_hand(&self, findings: &mut Vec<Finding>) {
+        let status = self.rollout.status.clone().unwrap_or_default();
+        let Some((left, by)) = left_by_hand(&status) else { return };
+        let serving = status.decisions.as_ref().and_then(|decisions| decisions.revision(&decisions.serving));
+        let serving = serving.map_or(0, |serving| serving.number);
+        let asked_for = status.updated_revision == left.hash;
+        let otherwise = if asked_for {
+            format!("to try revision {} again: {}", left.number, self.command("retry"))
+        } else {
+            format!("to try revision {} again, ask for its template in the spec", left.number)
+        };
+        findings.push(Finding {
+            symptom: format!("production was moved by hand from revision {} to revision {serving}", left.number),
+            cause: format!(
+                "{by} changed the selector of the active Service. That counts as a decision: revision {} is rejected",
+                left.number
+            ),
+            fix: format!("nothing, if that was meant; {otherwise}"),
+        });
     }
 
     fn services(&self, findings: &mut Vec<Finding>) {
@@ -219,11 +260,10 @@ impl Patient {
             let mut selector = spec.selector.unwrap_or_default();
             let hash = selector.remove(names::HASH_LABEL);
             selector.remove(names::SERVING_LABEL);
-            let labels = self
-                .sets
-                .iter()
-                .max_by_key(|set| revision(set))
-                .and_then(|set| set.spec.as_ref()?.template.as_ref()?.metadata.as_ref()?.labels.clone());
+            // What it selects counts, and not what comes next: the operator itself says when that does not fit.
+            let selected = hash.as_ref().and_then(|hash| self.of_hash(hash));
+            let shown = selected.or_else(|| self.replica_sets.iter().max_by_key(|rs| shown_number(rs)));
+            let labels = shown.and_then(|rs| rs.spec.as_ref()?.template.as_ref()?.metadata.as_ref()?.labels.clone());
             if let Some(labels) = labels {
                 let wrong: Vec<String> = selector
                     .iter()
@@ -239,15 +279,18 @@ impl Patient {
                     continue;
                 }
             }
-            if let Some(hash) =
-                hash.as_ref().filter(|hash| *hash != names::NO_HASH && !self.sets.iter().any(|set| has_hash(set, hash)))
-            {
+            if let Some(hash) = hash.as_ref().filter(|hash| *hash != names::NO_HASH && selected.is_none()) {
                 findings.push(Finding {
                     symptom: format!("Service {name} selects the revision {hash}, which does not exist"),
                     cause:
-                        "somebody edited the selector, or deleted the ReplicaSet; the operator should have put it right"
+                        "somebody edited the selector, or deleted the ReplicaSet. The operator points it at another \
+                            revision as soon as one may be served and has available pods"
                             .to_owned(),
-                    fix: "look at the operator: kubectl get pods -A -l app.kubernetes.io/name=greenlight".to_owned(),
+                    fix: format!(
+                        "{} says what it waits for; if nothing, look at the operator: \
+                         kubectl get pods -A -l app.kubernetes.io/name=greenlight",
+                        self.command("get rollout")
+                    ),
                 });
             }
             self.endpoints(name, hash.as_deref(), findings);
@@ -284,8 +327,8 @@ impl Patient {
     }
 
     fn endpoints(&self, service: &str, hash: Option<&str>, findings: &mut Vec<Finding>) {
-        let Some(set) = hash.and_then(|hash| self.sets.iter().find(|set| has_hash(set, hash))) else { return };
-        let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+        let Some(rs) = hash.and_then(|hash| self.of_hash(hash)) else { return };
+        let wanted = rs.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
         let of_service = |slice: &&EndpointSlice| {
             slice.labels().get("kubernetes.io/service-name").map(String::as_str) == Some(service)
         };
@@ -294,7 +337,7 @@ impl Patient {
         if ready == 0 && wanted > 0 {
             findings.push(Finding {
                 symptom: format!("Service {service} has no ready endpoint"),
-                cause: format!("none of the {wanted} pods of ReplicaSet {} is ready", set.name_any()),
+                cause: format!("none of the {wanted} pods of ReplicaSet {} is ready", rs.name_any()),
                 fix: format!(
                     "kubectl get pods -n {} -l {}={}",
                     self.namespace,
@@ -363,10 +406,10 @@ impl Patient {
         pod.creation_timestamp().is_some_and(|created| self.now.duration_since(created.0) > OPERATOR_ANSWERS_WITHIN)
     }
 
-    fn sets(&self, findings: &mut Vec<Finding>) {
-        for set in &self.sets {
-            let name = set.name_any();
-            let failure = set.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    fn replica_sets(&self, findings: &mut Vec<Finding>) {
+        for rs in &self.replica_sets {
+            let name = rs.name_any();
+            let failure = rs.status.iter().flat_map(|status| status.conditions.iter().flatten());
             for failed in failure.filter(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")
             {
                 findings.push(Finding {
@@ -378,8 +421,8 @@ impl Patient {
                     ),
                 });
             }
-            let Some(deadline) = set.annotations().get(names::SCALE_DOWN_AT) else { continue };
-            let hash = set.labels().get(names::HASH_LABEL).cloned().unwrap_or_default();
+            let Some(deadline) = rs.annotations().get(names::SCALE_DOWN_AT) else { continue };
+            let hash = rs.labels().get(names::HASH_LABEL).cloned().unwrap_or_default();
             let overdue = match deadline.parse::<Timestamp>() {
                 Ok(at) => self.now.duration_since(at) > RETIRES_WITHIN,
                 Err(_) => true,
@@ -448,21 +491,51 @@ impl Patient {
     }
 }
 
+/// The revision that production was moved away from by hand to what serves now, and who moved it.
+fn left_by_hand(status: &BlueGreenRolloutStatus) -> Option<(&RevisionRecord, &str)> {
+    let decisions = status.decisions.as_ref()?;
+    decisions.revisions.iter().find_map(|revision| {
+        let rejection = revision.rejection.as_ref()?;
+        let led_here = rejection.to.as_deref() == Some(decisions.serving.as_str());
+        (led_here && rejection.reason.starts_with(MOVED_BY_HAND)).then_some((revision, rejection.by.as_str()))
+    })
+}
+
 fn leads_to(ingress: &Ingress, services: &[&str]) -> bool {
     let rules = ingress.spec.iter().flat_map(|spec| spec.rules.iter().flatten());
     let paths = rules.flat_map(|rule| rule.http.iter().flat_map(|http| &http.paths));
     paths.filter_map(|path| path.backend.service.as_ref()).any(|backend| services.contains(&backend.name.as_str()))
 }
 
-fn has_hash(set: &ReplicaSet, hash: &str) -> bool {
-    set.labels().get(names::HASH_LABEL).map(String::as_str) == Some(hash)
-}
-
-fn revision(set: &ReplicaSet) -> i64 {
-    set.annotations().get(names::REVISION).and_then(|number| number.parse().ok()).unwrap_or(0)
+fn shown_number(rs: &ReplicaSet) -> i64 {
+    rs.annotations().get(names::REVISION).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 fn container_ready(pod: &Pod, container: &str) -> bool {
     let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
     statuses.into_iter().any(|status| status.name == container && status.ready)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn status(serving: &str, reason: &str) -> BlueGreenRolloutStatus {
+        let rejection = json!({"by": "kubectl-edit", "at": "2026-01-01T00:00:00Z", "reason": reason, "to": "v1"});
+        let revisions = json!([
+            {"hash": "v1", "digest": "1", "number": 1},
+            {"hash": "v2", "digest": "2", "number": 2, "rejection": rejection},
+        ]);
+        serde_json::from_value(json!({"decisions": {"serving": serving, "revisions": revisions}})).expect("a status")
+    }
+
+    #[test]
+    fn a_move_by_hand_is_told_as_long_as_what_it_led_to_serves() {
+        let moved = status("v1", "moved by hand to revision 1");
+        let (left, by) = left_by_hand(&moved).expect("it was");
+        assert_eq!((left.number, by), (2, "kubectl-edit"));
+        assert_eq!(left_by_hand(&status("v3", "moved by hand to revision 1")), None);
+        assert_eq!(left_by_hand(&status("v1", "rolled back")), None);
+    }
 }

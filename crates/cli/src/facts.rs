@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodTemplate, Rejection, conditions, names};
+use greenlight_api::{BlueGreenRolloutStatus, PodTemplate, Rejection, conditions};
+use greenlight_core::decisions;
+use greenlight_core::roles::Roles;
+use greenlight_core::world::{ReplicaSet, Selection};
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::apps::v1::ReplicaSet as KubeReplicaSet;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::Ingress;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use serde::Serialize;
 
+use crate::observe::{Observed, observe, replica_set_of};
 use crate::session::Session;
 
 /// A rollout and everything that belongs to it.
@@ -59,9 +62,9 @@ pub struct ServiceFact {
 pub enum Role {
     /// It carries production.
     Active,
-    /// It is next.
+    /// It may take over.
     Preview,
-    /// It is on its way back into production.
+    /// Production is to go back to it, and has not arrived there.
     Returning,
     /// It goes away at its deadline.
     Retiring,
@@ -91,7 +94,7 @@ pub struct Revision {
     pub desired: i32,
     /// When it was created.
     pub created: Option<Timestamp>,
-    /// When it was promoted last.
+    /// When it was last proven to carry production. Where the operator has no record of it, when it was last about to.
     pub promoted_at: Option<Timestamp>,
     /// When it is scaled down.
     pub scale_down_at: Option<Timestamp>,
@@ -121,29 +124,29 @@ pub struct PodFact {
 pub async fn gather(session: &Session, name: &str) -> Result<Facts> {
     let rollout = session.rollout(name).await?;
     let status = rollout.status.clone().unwrap_or_default();
-    let labelled = ListParams::default().labels(names::HASH_LABEL);
-    let (sets, pods) = (session.api::<ReplicaSet>(), session.api::<Pod>());
-    let (sets, pods) = tokio::try_join!(sets.list(&labelled), pods.list(&labelled))?;
+    let outdated = rollout.metadata.generation.unwrap_or_default() > status.observed_generation;
     // Some people may not read Ingresses; then there are no addresses to show.
     let ingresses =
         session.api::<Ingress>().list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default();
-    let mut services = Vec::new();
-    let blue_green = rollout.spec.blue_green();
+    let Observed { world, replica_sets, pods } = observe(session, rollout).await?;
+    // As it is written, and not as the operator is about to write it: what is shown has happened.
+    let decisions = decisions::read(&world, Timestamp::now()).written;
+    let roles = Roles::read(&world, &decisions);
+    let blue_green = world.rollout.spec.blue_green();
     let active = blue_green.active_services().map(|name| ("active", name));
-    for (role, name) in active.chain(blue_green.preview_service.as_deref().map(|name| ("preview", name))) {
-        let service = session.api::<Service>().get_opt(name).await?;
-        let selector = service.as_ref().and_then(|service| service.spec.as_ref()?.selector.clone()).unwrap_or_default();
-        services.push(ServiceFact {
-            role,
-            name: name.to_owned(),
-            exists: service.is_some(),
-            hash: selector.get(names::HASH_LABEL).filter(|hash| *hash != names::NO_HASH).cloned(),
-            urls: urls(&ingresses, name),
-        });
-    }
-    let mut by_set = pods_by_set(pods.items);
-    let owned = sets.items.into_iter().filter(|set| is_owned(&set.metadata, &rollout));
-    let mut revisions: Vec<Revision> = owned.map(|set| revision(&set, &status, &mut by_set)).collect();
+    let named = active.chain(blue_green.preview_service.as_deref().map(|name| ("preview", name)));
+    let services = named.map(|(role, name)| {
+        let service = world.services.get(name);
+        let hash = match service.map(|service| service.selection()) {
+            Some(Selection::Revision(hash)) => Some(hash),
+            _ => None,
+        };
+        ServiceFact { role, name: name.to_owned(), exists: service.is_some(), hash, urls: urls(&ingresses, name) }
+    });
+    let services = services.collect();
+    let mut by_owner = pods_by_owner(&pods);
+    let mut revisions: Vec<Revision> =
+        replica_sets.iter().map(|rs| revision(rs, &status, &roles, &mut by_owner)).collect();
     revisions.sort_by_key(|revision| std::cmp::Reverse(revision.number));
     let explains = [conditions::STALLED, conditions::PAUSED, conditions::RECONCILING, conditions::READY];
     let condition = explains.iter().find_map(|type_| {
@@ -152,7 +155,7 @@ pub async fn gather(session: &Session, name: &str) -> Result<Facts> {
     Ok(Facts {
         name: name.to_owned(),
         namespace: session.namespace.clone(),
-        outdated: rollout.metadata.generation.unwrap_or_default() > status.observed_generation,
+        outdated,
         reason: condition.map(|condition| condition.reason.clone()).unwrap_or_default(),
         since: condition.map(|condition| condition.last_transition_time.0),
         status,
@@ -161,59 +164,65 @@ pub async fn gather(session: &Session, name: &str) -> Result<Facts> {
     })
 }
 
-fn is_owned(meta: &ObjectMeta, rollout: &BlueGreenRollout) -> bool {
-    meta.owner_references.iter().flatten().any(|owner| Some(&owner.uid) == rollout.metadata.uid.as_ref())
-}
-
-fn pods_by_set(pods: Vec<Pod>) -> BTreeMap<String, Vec<PodFact>> {
-    let mut by_set: BTreeMap<String, Vec<PodFact>> = BTreeMap::new();
+fn pods_by_owner(pods: &[Pod]) -> BTreeMap<String, Vec<PodFact>> {
+    let mut by_owner: BTreeMap<String, Vec<PodFact>> = BTreeMap::new();
     for pod in pods {
         let owner = pod.metadata.owner_references.iter().flatten().find(|owner| owner.kind == "ReplicaSet");
         if let Some(owner) = owner {
-            by_set.entry(owner.uid.clone()).or_default().push(pod_fact(&pod));
+            by_owner.entry(owner.uid.clone()).or_default().push(pod_fact(pod));
         }
     }
-    by_set
+    by_owner
 }
 
-fn revision(set: &ReplicaSet, status: &BlueGreenRolloutStatus, pods: &mut BTreeMap<String, Vec<PodFact>>) -> Revision {
-    let annotation = |key: &str| set.annotations().get(key);
-    let time = |key: &str| annotation(key).and_then(|text| text.parse().ok());
-    let hash = set.labels().get(names::HASH_LABEL).cloned().unwrap_or_default();
-    let spec = set.spec.as_ref();
-    let desired = spec.and_then(|spec| spec.replicas).unwrap_or(1);
-    let scale_down_at = time(names::SCALE_DOWN_AT);
-    let rejected = annotation(names::REJECTED).and_then(|json| serde_json::from_str(json).ok());
-    let role = if hash == status.active_revision {
-        Role::Active
-    } else if scale_down_at.is_some() {
-        Role::Retiring
-    } else if hash == status.updated_revision && rejected.is_none() {
-        Role::Preview
-    } else if desired > 0 && !status.rejected_revision.is_empty() && rejected.is_none() {
-        Role::Returning
-    } else {
-        Role::Old
-    };
-    let template =
-        spec.and_then(|spec| spec.template.as_ref()).and_then(|template| serde_json::to_value(template).ok());
+/// A revision: what was decided about it stands in the record of the status. Of one that has no entry there (yet), the
+/// ReplicaSet's annotations tell.
+fn revision(
+    object: &KubeReplicaSet,
+    status: &BlueGreenRolloutStatus,
+    roles: &Roles,
+    pods: &mut BTreeMap<String, Vec<PodFact>>,
+) -> Revision {
+    let rs = replica_set_of(object);
+    let template = object.spec.as_ref().and_then(|spec| spec.template.as_ref());
+    let template = template.and_then(|template| serde_json::to_value(template).ok());
     let template: PodTemplate = template.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
-    let mut pods = pods.remove(&set.uid().unwrap_or_default()).unwrap_or_default();
+    let mut pods = pods.remove(&rs.uid).unwrap_or_default();
     pods.sort_by(|a, b| a.name.cmp(&b.name));
+    let (number, promoted_at, rejected) =
+        match status.decisions.as_ref().and_then(|decisions| decisions.revision(&rs.hash)) {
+            Some(record) => (record.number, record.served_at, record.rejection.clone()),
+            None => (rs.shown_number(), rs.claimed_at(), rs.mirrored_rejection()),
+        };
     Revision {
-        number: annotation(names::REVISION).and_then(|number| number.parse().ok()).unwrap_or(0),
-        hash,
-        replica_set: set.name_any(),
+        number,
+        replica_set: rs.name.clone(),
         title: template.title(),
         images: template.images().into_iter().map(|(_, image)| image).collect(),
-        role,
-        ready: set.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0),
-        desired,
-        created: set.metadata.creation_timestamp.as_ref().map(|time| time.0),
-        promoted_at: time(names::PROMOTED_AT),
-        scale_down_at,
+        role: role(roles, &rs),
+        ready: rs.ready,
+        desired: rs.replicas,
+        created: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
+        promoted_at,
+        scale_down_at: rs.scale_down_at(),
         rejected,
+        hash: rs.hash,
         pods,
+    }
+}
+
+/// The first role that applies.
+fn role(roles: &Roles, rs: &ReplicaSet) -> Role {
+    if roles.is_serving(rs) {
+        Role::Active
+    } else if roles.is_home(rs) {
+        Role::Returning
+    } else if rs.is_retired() {
+        Role::Retiring
+    } else if roles.is_candidate(rs) {
+        Role::Preview
+    } else {
+        Role::Old
     }
 }
 
@@ -264,4 +273,50 @@ fn urls(ingresses: &[Ingress], service: &str) -> Vec<String> {
         }
     }
     urls
+}
+
+#[cfg(test)]
+mod tests {
+    use greenlight_api::names;
+    use greenlight_core::roles::Production;
+    use serde_json::json;
+
+    use super::*;
+
+    fn replica_set(name: &str, retires: bool) -> KubeReplicaSet {
+        let annotations = if retires { json!({names::SCALE_DOWN_AT: "2026-01-01T00:00:00Z"}) } else { json!({}) };
+        let annotated = json!({
+            "metadata": {"name": format!("web-{name}"), "labels": {names::HASH_LABEL: name}, "annotations": annotations},
+        });
+        serde_json::from_value(annotated).expect("a ReplicaSet")
+    }
+
+    #[test]
+    fn what_production_goes_back_to_is_returning_until_it_serves() {
+        let [v1, v2, v3, v4] = [("v1", true), ("v2", false), ("v3", false), ("v4", true)]
+            .map(|(name, retires)| replica_set_of(&replica_set(name, retires)));
+        let production = Production::Away { home: &v1, serving: Some(&v2) };
+        let roles = Roles { production, updated: Some(&v3), candidate: Some(&v3) };
+        let seen = [&v1, &v2, &v3, &v4].map(|rs| role(&roles, rs));
+        assert_eq!(seen, [Role::Returning, Role::Active, Role::Preview, Role::Retiring]);
+        let roles = Roles { production: Production::AtHome(&v1), updated: Some(&v2), candidate: None };
+        assert_eq!([&v1, &v2].map(|rs| role(&roles, rs)), [Role::Active, Role::Old]);
+    }
+
+    #[test]
+    fn what_the_record_says_counts_and_not_what_the_replica_set_shows() {
+        let mut object = replica_set("v1", false);
+        let shown = object.metadata.annotations.get_or_insert_default();
+        shown.insert(names::REVISION.into(), "7".into());
+        shown.insert(names::PROMOTED_AT.into(), "2026-01-01T00:00:00Z".into());
+        shown.insert(names::REJECTED.into(), "forged".into());
+        let roles = Roles { production: Production::Nowhere, updated: None, candidate: None };
+        let read = |status: &BlueGreenRolloutStatus| revision(&object, status, &roles, &mut BTreeMap::new());
+        let without = read(&BlueGreenRolloutStatus::default());
+        assert_eq!((without.number, without.promoted_at.is_some(), without.rejected.is_some()), (7, true, true));
+        let revisions = json!([{"hash": "v1", "digest": "1", "number": 2}]);
+        let status = json!({"decisions": {"revisions": revisions}});
+        let with = read(&serde_json::from_value(status).expect("a status"));
+        assert_eq!((with.number, with.promoted_at.is_some(), with.rejected.is_some()), (2, false, false));
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use greenlight_api::analysis::duration;
-use greenlight_core::condition;
+use greenlight_core::analysis::expression;
 use serde_json::Value;
 
 use crate::exit::Exit;
@@ -216,7 +216,7 @@ impl Lint<'_> {
         for (number, metric) in manifest.value["spec"]["metrics"].as_array().into_iter().flatten().enumerate() {
             let index = number.to_string();
             for field in ["successCondition", "failureCondition"] {
-                if let Some(problem) = metric[field].as_str().and_then(|text| condition::check(text).err()) {
+                if let Some(problem) = metric[field].as_str().and_then(|text| expression::check(text).err()) {
                     self.say(true, manifest, &["spec", "metrics", &index, field], problem);
                 }
             }

@@ -7,6 +7,7 @@ mod exit;
 mod facts;
 mod lint;
 mod manifests;
+mod observe;
 mod options;
 mod plan;
 mod read;

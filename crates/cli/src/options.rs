@@ -83,7 +83,7 @@ pub enum Command {
         #[command(flatten)]
         wait: Wait,
     },
-    /// Reject the revision in preview, and keep what is active
+    /// Reject the revision that waits for its promotion, and keep what is active
     Abort {
         /// The rollout
         name: String,
@@ -97,11 +97,11 @@ pub enum Command {
         #[command(flatten)]
         wait: Wait,
     },
-    /// Reject the revision that the spec asks for, and move production back. The spec is not changed
+    /// Reject the revision that serves, and move production back. The spec is not changed
     Undo {
         /// The rollout
         name: String,
-        /// Number of the revision to go back to; one that was promoted [default: the one before]
+        /// Number of the revision to go back to; one that was promoted [default: the one that served before]
         #[arg(long)]
         to_revision: Option<i64>,
         #[command(flatten)]

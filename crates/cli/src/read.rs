@@ -117,9 +117,9 @@ async fn follow(session: &Session, mut facts: Facts) -> Result<Exit> {
 fn changes(session: &Session) -> impl futures::Stream<Item = ()> {
     let labelled = Config::default().labels(names::HASH_LABEL);
     let rollouts = watcher(session.api::<BlueGreenRollout>(), Config::default()).map(drop);
-    let sets = watcher(session.api::<ReplicaSet>(), labelled.clone()).map(drop);
+    let replica_sets = watcher(session.api::<ReplicaSet>(), labelled.clone()).map(drop);
     let pods = watcher(session.api::<Pod>(), labelled).map(drop);
-    stream::select_all([rollouts.boxed(), sets.boxed(), pods.boxed()])
+    stream::select_all([rollouts.boxed(), replica_sets.boxed(), pods.boxed()])
 }
 
 /// `list`.

@@ -1,25 +1,19 @@
-//! What can be done, and in which order it is safe.
+//! What can be done, and how it is done safely.
 //!
-//! The actions of a plan are carried out in order, each only if the one before succeeded. The order is the safety argument,
-//! because stopping after any of them must leave production served:
+//! The actions of a plan are carried out in order, each only if the one before succeeded, and stopping after any of them leaves
+//! production served. In which order the steps of a release follow each other, and why, is the table in [`crate::steps::STEPS`].
 //!
-//! 1. what protects (finalizers) and what was decided (a completed request, a rejection) is written first;
-//! 2. sets that are wanted are created, brought back and scaled up;
-//! 3. the preview Service moves;
-//! 4. the next set is claimed, a write whose answer is the live state that the switch is decided on; a new plan follows;
-//! 5. the active Service moves, alone in its plan;
-//! 6. old sets are marked as retired, and surplus history is deleted.
-//!
-//! No action here takes pods away from a set: that is left to the scale-down controller, see [`crate::retire`]. The exception
-//! are the single pods of a restart, see [`crate::restart`].
+//! No action here takes pods away from a ReplicaSet that serves or may still get traffic: that is left to the scale-down
+//! controller, see [`crate::retire`]. The exception are the single pods of a restart, see [`crate::restart`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use greenlight_api::{BlueGreenRolloutStatus, PodMetadata};
 use jiff::Timestamp;
 
-use crate::analysis::Kind;
+use crate::analysis::kind::Kind;
 use crate::events::Event;
+use crate::world::{ReplicaSet, Selection};
 
 /// What to do next.
 #[derive(Clone, Debug)]
@@ -28,6 +22,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// The status to publish once a plan has no actions.
     pub status: BlueGreenRolloutStatus,
+    /// The status holds a decision that must be written before it is acted upon: publish it, then plan again at once.
+    pub replan: bool,
     /// Events to record when that status is published.
     pub events: Vec<Event>,
     /// When the status may be published: `None` if it is as it was, otherwise not before this time.
@@ -51,9 +47,9 @@ pub struct Watches {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Put the finalizer `greenlight.dev/services` on the rollout, before any Service selects a hash of it.
-    HoldServices,
+    AddFinalizer,
     /// Take that finalizer off, after no Service does.
-    LetGo,
+    RemoveFinalizer,
     /// Write a bare verb out as a full request, so that it speaks of the revision that it was meant for.
     CompleteRequest {
         /// The annotation's new value.
@@ -73,6 +69,8 @@ pub enum Action {
         annotations: BTreeMap<&'static str, String>,
         /// What its pods carry for their role.
         pod_metadata: PodMetadata,
+        /// What to tell when it was created, and not merely found.
+        event: Event,
     },
     /// Change a ReplicaSet: scale, revive, retire, reject, or mark it.
     ChangeReplicaSet {
@@ -90,20 +88,20 @@ pub enum Action {
         /// The resourceVersion that the decision was read at.
         resource_version: String,
     },
-    /// Point a Service at a hash, or take the hash and our mark away.
-    PointService {
+    /// Change what a Service selects of our revisions, and its marks.
+    SelectRevision {
         /// Its name.
         name: String,
         /// The resourceVersion that the decision was read at.
         resource_version: String,
-        /// The hash to select.
-        hash: Option<String>,
-        /// Select what carries [`greenlight_api::names::SERVING_LABEL`] instead.
-        overlap: bool,
+        /// What to select. `Unmanaged` takes the marks away, too.
+        selection: Selection,
+        /// The revision that it carries as production from now on; `None` if it is a preview or let go.
+        production: Option<String>,
     },
-    /// Give the pods of a set, and those still to come, the labels and annotations of another role.
+    /// Give the pods of a ReplicaSet, and those still to come, the labels and annotations of another role.
     ChangePodMetadata {
-        /// Name of the set.
+        /// Name of the ReplicaSet.
         name: String,
         /// The resourceVersion that the decision was read at.
         resource_version: String,
@@ -129,11 +127,11 @@ pub enum Action {
         name: String,
         /// Which analysis.
         kind: Kind,
-        /// The set that it is of, and goes with.
-        set: String,
-        /// The hash of that set.
+        /// The ReplicaSet that it is of, and goes with.
+        replica_set: String,
+        /// The hash of that ReplicaSet.
         latest: String,
-        /// The hash of the set that served before.
+        /// The hash of the one that served before.
         stable: String,
     },
     /// Stop an analysis run.
@@ -143,15 +141,13 @@ pub enum Action {
     },
     /// Evict a pod, if it still is this one.
     EvictPod {
-        /// Hash of its set.
+        /// Hash of its ReplicaSet.
         hash: String,
         /// Its name.
         name: String,
         /// Its UID.
         uid: String,
     },
-    /// Record an event now, not with the status.
-    Record(Event),
 }
 
 /// A change of a ReplicaSet. What is `None` or absent stays as it is.
@@ -174,14 +170,20 @@ impl Change {
     }
 
     /// Sets an annotation.
-    pub fn set(&mut self, key: &'static str, value: impl ToString) {
+    pub fn annotate(&mut self, key: &'static str, value: impl ToString) {
         self.annotations.insert(key, Some(value.to_string()));
     }
 
     /// Removes an annotation, if it is there.
-    pub fn unset(&mut self, set: &crate::world::ReplicaSet, key: &'static str) {
-        if set.annotation(key).is_some() {
+    pub fn remove_annotation(&mut self, rs: &ReplicaSet, key: &'static str) {
+        if rs.annotation(key).is_some() {
             self.annotations.insert(key, None);
         }
+    }
+
+    /// The action that makes this change, if there is one to make.
+    pub fn into_action(self, rs: &ReplicaSet) -> Option<Action> {
+        let (name, resource_version) = (rs.name.clone(), rs.resource_version.clone());
+        (!self.is_empty()).then_some(Action::ChangeReplicaSet { name, resource_version, change: self })
     }
 }

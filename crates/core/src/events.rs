@@ -1,6 +1,7 @@
 //! What is told to whoever runs `kubectl describe`: one event a transition, read off the difference of two statuses.
 
-use greenlight_api::{BlueGreenRolloutStatus, Phase, Request, conditions};
+use greenlight_api::names::FIELD_MANAGER;
+use greenlight_api::{BlueGreenRolloutStatus, Phase, Rejection, Request, Switch, conditions};
 
 /// An event of a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,24 +47,34 @@ pub fn between(before: Option<&BlueGreenRolloutStatus>, after: &BlueGreenRollout
     let Some(before) = before else { return Vec::new() };
     let mut events = Vec::new();
     let proven = |status: &BlueGreenRolloutStatus| status.switch.clone().filter(|switch| switch.proven_at.is_some());
-    let rejected = !after.rejected_revision.is_empty();
-    let newly_rejected = rejected && before.rejected_revision != after.rejected_revision;
-    match proven(after) {
-        // A status that was wiped has no switch to compare with; what it names as active was announced already.
-        Some(switch) if proven(before).as_ref() != Some(&switch) && before.stable_revision != switch.to => {
-            let event = if rejected {
-                warning("RolledBack", "Switch", after.message.clone())
-            } else if switch.requested_by.is_empty() {
-                normal("Promoted", "Switch", after.message.clone())
+    let is_rejected =
+        |hash: &str| after.decisions.as_ref().is_some_and(|decisions| decisions.rejection(hash).is_some());
+    // A status that was wiped has no switch to compare with; what it names as active was announced already.
+    let restored = |to: &str| before.switch.is_none() && before.active_revision == to;
+    if let Some(switch) = proven(after)
+        && proven(before).as_ref() != Some(&switch)
+        && (before.stable_revision != switch.to || is_rejected(&switch.from) && !was_proven(before, &switch))
+        && !restored(&switch.to)
+    {
+        let event = if let Some(rejection) = after.decisions.as_ref().and_then(|it| it.rejection(&switch.from)) {
+            let Rejection { by, reason, .. } = rejection;
+            let (from, to) = (name(after, &switch.from), name(after, &switch.to));
+            warning("RolledBack", "Switch", format!("{from} was rejected by {by} ({reason}); {to} serves"))
+        } else {
+            // The message may speak of a newer revision by now.
+            let by = if switch.requested_by.is_empty() {
+                String::new()
             } else {
-                normal("Promoted", "Switch", format!("{}, promoted by {}", after.message, switch.requested_by))
+                format!(", promoted by {}", switch.requested_by)
             };
-            events.push(Event { by: switch.requested_by, ..event });
-        }
-        _ if newly_rejected => {
-            events.push(Event { by: asker(after), ..warning("RevisionRejected", "Reject", after.message.clone()) });
-        }
-        _ => {}
+            let plain = after.updated_revision == switch.to && after.phase == Phase::Healthy;
+            let note = if plain { after.message.clone() } else { format!("{} is active", name(after, &switch.to)) };
+            normal("Promoted", "Switch", note + &by)
+        };
+        events.push(Event { by: switch.requested_by, ..event });
+    } else if let Some(rejection) = newly_rejected(before, after) {
+        let by = if rejection.by == FIELD_MANAGER { String::new() } else { rejection.by.clone() };
+        events.push(Event { by, ..warning("RevisionRejected", "Reject", after.message.clone()) });
     }
     let waits_for_new = before.phase != Phase::Paused || before.updated_revision != after.updated_revision;
     if after.phase == Phase::Paused && waits_for_new {
@@ -83,6 +94,28 @@ pub fn between(before: Option<&BlueGreenRolloutStatus>, after: &BlueGreenRollout
         events.push(Event { by: asker(after), ..warning("RequestRefused", "Request", request.answer.clone()) });
     }
     events
+}
+
+/// This very move was proven, and told, before; only its proof was made again.
+fn was_proven(before: &BlueGreenRolloutStatus, switch: &Switch) -> bool {
+    let record = before.decisions.as_ref().and_then(|decisions| decisions.revision(&switch.to));
+    record.and_then(|record| record.served_at).is_some_and(|served_at| served_at >= switch.switched_at)
+}
+
+/// `revision 2 (5shpm7h2q6)`.
+fn name(status: &BlueGreenRolloutStatus, hash: &str) -> String {
+    let number = status.decisions.as_ref().and_then(|decisions| decisions.revision(hash)).map_or(0, |it| it.number);
+    format!("revision {number} ({hash})")
+}
+
+/// The rejection of a revision that does not serve, if it is new. That one which served was rejected is told when production has
+/// left it.
+fn newly_rejected<'a>(before: &BlueGreenRolloutStatus, after: &'a BlueGreenRolloutStatus) -> Option<&'a Rejection> {
+    let (before, after) = (before.decisions.as_ref()?, after.decisions.as_ref()?);
+    let others =
+        after.revisions.iter().filter(|revision| revision.hash != after.serving && revision.hash != before.serving);
+    let new = others.filter(|revision| before.rejection(&revision.hash) != revision.rejection.as_ref());
+    new.filter_map(|revision| revision.rejection.as_ref()).next()
 }
 
 /// Who made the last request.

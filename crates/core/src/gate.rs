@@ -1,12 +1,12 @@
 //! May the next revision be promoted, and if not, what is it waiting for?
 
-use greenlight_api::{conditions, names};
+use greenlight_api::conditions;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::analysis::{self, Kind, Outcome};
-use crate::request::Asked;
-use crate::target::Target;
-use crate::world::{ReplicaSet, World};
+use crate::decisions;
+use crate::situation::Situation;
+use crate::world::{ReplicaSet, later};
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,76 +31,78 @@ impl Gate {
     }
 }
 
-/// Checks the gate for the candidate. The first rule that applies decides.
-pub fn check(world: &World, target: &Target, candidate: &ReplicaSet, request: &Asked, now: Timestamp) -> Gate {
+/// Checks the gate of the candidate. The first rule that applies decides.
+pub fn check(situation: &Situation, candidate: &ReplicaSet) -> Gate {
+    let Situation { world, decisions, now, .. } = situation;
     let spec = &world.rollout.spec;
     let blue_green = spec.blue_green();
     let closed = |reason, waits_for: String, until| Gate::Closed { reason, waits_for, until };
+    let awaits_people = |waits_for: String| closed(conditions::REASON_AWAITING_PROMOTION, waits_for, None);
 
-    // Going back is never held up.
-    if target.rolled_back() {
-        return Gate::Open;
-    }
     if spec.paused == Some(true) {
         return closed(conditions::REASON_PAUSED, "is held back by spec.paused".into(), None);
     }
-    // Nothing serves: there is nothing that a gate could protect.
-    if target.active.is_none() {
+    // With no pods it would be available at once, and production would have no endpoints.
+    let production_is_empty = situation.roles.home().is_some() && decisions.replicas == 0;
+    if spec.replicas() == 0 && !production_is_empty {
+        return awaits_people("waits: spec.replicas is 0. Scale it up".into());
+    }
+    if decisions::is_first_deployment(world, decisions) {
         return Gate::Open;
     }
-    // It served before, and is still up.
-    if candidate.annotation(names::RETURNED).is_some() || request.full {
+    let Some(record) = situation.record(candidate) else { return awaits_people("is to be looked at".into()) };
+    let needed = blue_green.required_approvals();
+    let approvals = &record.approvals;
+    let approved = approvals.len() >= needed;
+    let full = approved && approvals.iter().any(|approval| approval.full);
+    if record.returned || full {
         return Gate::Open;
     }
-    match analysis::outcome(world, target, candidate, Kind::Pre, request) {
+    match analysis::outcome(situation, candidate, Kind::Pre) {
         Outcome::Good => {}
         Outcome::Inconclusive(run) => {
             let waits_for = format!("waits: its analysis came to no conclusion ({}). Promote or abort it", run.message);
             return closed(conditions::REASON_INCONCLUSIVE, waits_for, None);
         }
-        Outcome::UnderWay(run) => {
-            let waits_for = format!("is being analysed{}", told(&run.message));
+        Outcome::Running(run) => {
+            let waits_for = format!("is being analysed{}", in_brackets(&run.message));
             return closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, waits_for, None);
         }
-        Outcome::Absent | Outcome::Bad(_) => {
+        Outcome::NotStarted | Outcome::Failed(_) => {
             return closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, "is to be analysed".into(), None);
         }
     }
-    if request.promote {
+    if approved {
         return Gate::Open;
+    }
+    let by_itself = needed < 2 && (blue_green.auto_promotion_enabled() || blue_green.auto_promotion_seconds > Some(0));
+    if by_itself && decisions.held_template == record.digest {
+        let why = "waits for promotion: the status was lost, and with it what had been decided about this revision";
+        return awaits_people(why.to_owned());
     }
     let seconds = blue_green.auto_promotion_seconds.unwrap_or(0);
     if seconds > 0 {
-        let Some(ready_at) = preview_ready_at(candidate) else {
+        let Some(ready_at) = record.preview_ready_at else {
             return closed(conditions::REASON_AWAITING_TIMER, format!("will be promoted {seconds} s later"), None);
         };
-        let due = ready_at + SignedDuration::from_secs(seconds.into());
-        if now >= due {
+        let due = later(ready_at, SignedDuration::from_secs(seconds.into()));
+        if *now >= due {
             return Gate::Open;
         }
         let clock = due.strftime("%H:%M:%S UTC");
         return closed(conditions::REASON_AWAITING_TIMER, format!("will be promoted at {clock}"), Some(due));
     }
-    if blue_green.auto_promotion_enabled() {
+    if blue_green.auto_promotion_enabled() && needed < 2 {
         return Gate::Open;
     }
-    let needed = blue_green.required_approvals();
-    let approvals = candidate.approvals();
-    let waits_for = if needed > 1 {
-        let names: Vec<_> = approvals.iter().map(|approval| approval.by.as_str()).collect();
-        let by = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
-        format!("waits for promotion ({} of {needed} approvals{by})", names.len())
-    } else {
-        "waits for promotion".to_owned()
-    };
-    closed(conditions::REASON_AWAITING_PROMOTION, waits_for, None)
+    if needed < 2 {
+        return awaits_people("waits for promotion".to_owned());
+    }
+    let names: Vec<_> = approvals.iter().map(|approval| approval.by.as_str()).collect();
+    let by = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
+    awaits_people(format!("waits for promotion ({} of {needed} approvals{by})", names.len()))
 }
 
-fn told(message: &str) -> String {
+fn in_brackets(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(" ({message})") }
-}
-
-/// When the preview of this set became available.
-pub fn preview_ready_at(set: &ReplicaSet) -> Option<Timestamp> {
-    set.annotation(names::PREVIEW_READY_AT)?.parse().ok()
 }

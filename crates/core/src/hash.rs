@@ -17,7 +17,7 @@ const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 /// Ten characters hold 47 bits; Kubernetes' own hashes hold 32.
 const HASH_LENGTH: usize = 10;
 /// A pod's name is its set's name, cut to 58 characters, and five more; the hash must not be what is cut off.
-const MAX_SET_NAME: usize = 57;
+const MAX_REPLICA_SET_NAME: usize = 57;
 
 /// Digest of a pod template.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,11 @@ impl Digest {
     /// The digest of any text, where a short name for it is needed.
     pub fn of_text(text: &str) -> Digest {
         Digest(hex(&Sha256::digest(text)))
+    }
+
+    /// A digest as it stands somewhere; whether it is one shows only when its hash is compared.
+    pub fn read(text: &str) -> Digest {
+        Digest(text.to_owned())
     }
 
     /// Hexadecimal, as it stands in the annotation of a ReplicaSet.
@@ -54,9 +59,14 @@ impl fmt::Display for Digest {
     }
 }
 
+/// The first hash of this digest that is not taken by another template.
+pub fn free(digest: &Digest, taken: impl Fn(&str) -> bool) -> String {
+    (0..).map(|collision| digest.hash(collision)).find(|hash| !taken(hash)).expect("some hash is free")
+}
+
 /// The name of the ReplicaSet of this hash.
-pub fn set_name(rollout: &str, hash: &str) -> String {
-    let room = MAX_SET_NAME - hash.len() - 1;
+pub fn replica_set_name(rollout: &str, hash: &str) -> String {
+    let room = MAX_REPLICA_SET_NAME - hash.len() - 1;
     let stem = rollout.get(..room).unwrap_or(rollout).trim_end_matches(['-', '.']);
     format!("{stem}-{hash}")
 }

@@ -1,20 +1,29 @@
 //! Which old revisions are kept to roll back to.
 
-use crate::actions::Action;
-use crate::target::{self, Target};
-use crate::world::{ReplicaSet, World};
+use std::cmp::Reverse;
 
-/// Deletes the oldest sets without pods beyond `revisionHistoryLimit`. The set that the spec asks for is not history, even
-/// when it was rejected and scaled down.
-pub fn prune(world: &World, target: &Target) -> Vec<Action> {
+use crate::actions::Action;
+use crate::situation::Situation;
+use crate::world::ReplicaSet;
+
+/// Deletes what is beyond `revisionHistoryLimit` among the ReplicaSets that have neither a role nor pods. What served is kept
+/// before what did not, the last one that served always, so that there is something to go back to. What the spec asks for is
+/// not history, even when it was rejected and scaled down.
+pub fn prune(situation: &Situation) -> Vec<Action> {
+    let Situation { world, roles, .. } = situation;
     let limit = usize::try_from(world.rollout.spec.revision_history_limit()).unwrap_or(0);
-    let in_use = |set: &ReplicaSet| target.is_active(set) || target.is_desired(set) || target.is_asked(set);
-    let mut old: Vec<&ReplicaSet> = target::living(world)
-        .filter(|set| !in_use(set) && !set.retired() && set.replicas == 0 && set.current == 0 && set.settled)
+    let good = world.existing().filter(|rs| !roles.is_serving(rs) && !roles.is_home(rs) && !situation.is_rejected(rs));
+    let served_at = |rs: &ReplicaSet| situation.record(rs).and_then(|record| record.served_at);
+    let last_good = good.filter(|rs| served_at(rs).is_some()).max_by_key(|rs| served_at(rs));
+    let kept = |rs: &ReplicaSet| last_good.is_some_and(|last_good| last_good.name == rs.name);
+    let mut old: Vec<&ReplicaSet> = world
+        .existing()
+        .filter(|rs| !roles.is_serving(rs) && !roles.is_home(rs) && !roles.is_updated(rs))
+        .filter(|rs| !rs.is_retired() && !rs.has_pods() && rs.settled)
         .collect();
-    old.sort_by_key(|set| std::cmp::Reverse(set.revision()));
-    old.into_iter()
-        .skip(limit)
-        .map(|set| Action::DeleteReplicaSet { name: set.name.clone(), resource_version: set.resource_version.clone() })
+    old.sort_by_key(|rs| Reverse((situation.served(rs) && !situation.is_rejected(rs), situation.number(rs))));
+    let surplus = old.into_iter().skip(limit).filter(|rs| !kept(rs));
+    surplus
+        .map(|rs| Action::DeleteReplicaSet { name: rs.name.clone(), resource_version: rs.resource_version.clone() })
         .collect()
 }

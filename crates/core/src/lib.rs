@@ -4,37 +4,41 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | what was observed | [`world`] |
-//! | what can be done, and in which order it is safe | [`actions`] |
-//! | which name does a template get | [`hash`] |
-//! | which revision is asked for, which one serves, which is next | [`target`] |
+//! | what was observed | [`world`], [`from_api`] |
+//! | what was decided, and where that is written | [`decisions`] |
+//! | which revision serves, which one should, and which one waits | [`roles`] |
+//! | the three of them together | [`situation`] |
 //! | what did a person ask for, and may it be done | [`request`] |
+//! | what can be done | [`actions`] |
+//! | in which order it is done, and why that is safe | [`plan`](mod@plan), [`steps`] |
+//! | which name does a template get | [`hash`] |
 //! | how many pods should each revision have | [`scale`] |
-//! | may the next revision be promoted, and if not what is it waiting for | [`gate`] |
+//! | may the candidate be promoted, and if not what is it waiting for | [`gate`] |
 //! | both revisions serving for a while | [`overlap`] |
-//! | measuring a revision before and after the promotion | [`analysis`], [`measure`], [`condition`] |
+//! | measuring a revision before and after the promotion | [`analysis`] |
 //! | moving the Services, and proving that traffic followed | [`switch`] |
 //! | labels and annotations of a role | [`metadata`] |
 //! | replacing pods without a new revision | [`restart`] |
 //! | when does an old revision go away | [`retire`] |
 //! | which old revisions are kept to roll back to | [`history`] |
-//! | what happens when the rollout is deleted | [`leave`] |
+//! | what happens when the rollout is deleted | [`finalize`] |
 //! | when does it give up | [`progress`] |
 //! | when does production go back without being asked | [`rollback`] |
 //! | why do the pods not start | [`pods`] |
 //! | what is wrong that only a person can mend | [`stall`] |
 //! | taking over from a Deployment | [`workload`] |
 //! | what is reported | [`status`], [`events`] |
+//! | what does an action do to a world | [`simulate`] |
 
 pub mod actions;
 pub mod analysis;
-pub mod condition;
+pub mod decisions;
 pub mod events;
+pub mod finalize;
+pub mod from_api;
 pub mod gate;
 pub mod hash;
 pub mod history;
-pub mod leave;
-pub mod measure;
 pub mod metadata;
 pub mod overlap;
 mod plan;
@@ -43,15 +47,17 @@ pub mod progress;
 pub mod request;
 pub mod restart;
 pub mod retire;
+pub mod roles;
 pub mod rollback;
 pub mod scale;
+pub mod simulate;
+pub mod situation;
 pub mod stall;
 pub mod status;
 pub mod switch;
-pub mod target;
 pub mod workload;
 pub mod world;
 
 pub use actions::{Action, Change, Plan, Watches};
-pub use plan::plan;
+pub use plan::{plan, steps};
 pub use world::World;

@@ -3,48 +3,46 @@
 use greenlight_api::{PodMetadata, names};
 
 use crate::actions::Action;
-use crate::overlap;
-use crate::target::Target;
-use crate::world::{ReplicaSet, World};
+use crate::situation::Situation;
+use crate::world::ReplicaSet;
 
-/// What the pods of a new set start with: there is no preview while nothing serves.
-pub fn new(world: &World, target: &Target) -> PodMetadata {
-    let blue_green = world.rollout.spec.blue_green();
-    let role = if target.active.is_some() { &blue_green.preview_metadata } else { &blue_green.active_metadata };
+/// What the pods of a new revision start with: there is no preview while nothing serves.
+pub fn initial(situation: &Situation) -> PodMetadata {
+    let blue_green = situation.world.rollout.spec.blue_green();
+    let serves = situation.roles.home().is_some();
+    let role = if serves { &blue_green.preview_metadata } else { &blue_green.active_metadata };
     role.clone().unwrap_or_default()
 }
 
-/// The change of a set's pods to its role, if they carry another one's.
-pub fn step(world: &World, target: &Target, set: &ReplicaSet) -> Option<Action> {
-    let wanted = wanted(world, target, set);
-    let carried = carried(set);
-    if wanted == carried || set.replicas == 0 {
-        return None;
-    }
-    Some(change(set, carried, wanted))
-}
-
-/// The change of a set's pods from one metadata to another.
-pub fn change(set: &ReplicaSet, from: PodMetadata, to: PodMetadata) -> Action {
-    let (name, resource_version, hash) = (set.name.clone(), set.resource_version.clone(), set.hash.clone());
+/// The change of a revision's pods from one metadata to another.
+///
+/// A label that the pods' own template has is never taken off, whatever somebody noted.
+pub fn change(situation: &Situation, rs: &ReplicaSet, mut from: PodMetadata, to: PodMetadata) -> Action {
+    let own = &situation.world.rollout.template.labels;
+    let selector = situation.world.rollout.spec.selector.match_labels.as_ref();
+    let is_theirs = |key: &String| own.contains_key(key) || selector.is_some_and(|labels| labels.contains_key(key));
+    from.labels.retain(|key, _| !is_theirs(key) && key != names::HASH_LABEL);
+    let (name, resource_version, hash) = (rs.name.clone(), rs.resource_version.clone(), rs.hash.clone());
     Action::ChangePodMetadata { name, resource_version, hash, from, to }
 }
 
-fn wanted(world: &World, target: &Target, set: &ReplicaSet) -> PodMetadata {
-    let blue_green = world.rollout.spec.blue_green();
-    let metadata = if target.is_active(set) || target.active.is_none() && target.is_desired(set) {
+/// What the pods of a revision carry for the role that it has now.
+pub fn of_role(situation: &Situation, rs: &ReplicaSet) -> PodMetadata {
+    let roles = situation.roles;
+    let blue_green = situation.world.rollout.spec.blue_green();
+    let serves = roles.serving().or(roles.home()).or(roles.candidate);
+    let metadata = if serves.is_some_and(|serving| serving.name == rs.name) {
         blue_green.active_metadata.clone()
-    } else if target.is_desired(set) {
+    } else if roles.is_candidate(rs) {
         blue_green.preview_metadata.clone()
     } else {
         None
     };
-    let metadata = metadata.unwrap_or_default();
-    if overlap::keeps_label(world, target, set) { overlap::with_label(metadata) } else { metadata }
+    metadata.unwrap_or_default()
 }
 
-/// What the operator noted on the set; nothing if that is not readable.
-pub fn carried(set: &ReplicaSet) -> PodMetadata {
-    let noted = set.annotation(names::ROLE_METADATA).and_then(|json| serde_json::from_str(json).ok());
+/// What the operator noted on the ReplicaSet; nothing if that is not readable.
+pub fn carried(rs: &ReplicaSet) -> PodMetadata {
+    let noted = rs.annotation(names::ROLE_METADATA).and_then(|json| serde_json::from_str(json).ok());
     noted.unwrap_or_default()
 }

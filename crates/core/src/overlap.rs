@@ -1,27 +1,45 @@
 //! `switchMode: Overlap`: on the way from one revision to the next, both are selected for a while.
 //!
 //! A Service selects by equality, so both must have a label in common that no other revision has: before the switch, the pods
-//! of the active set and of the candidate get [`greenlight_api::names::SERVING_LABEL`]. Then the Service moves from the old
-//! hash to that label, and after `overlapSeconds` from the label to the new hash. Nothing is proven, and so nothing retired,
-//! before that. A rollback goes straight to the hash.
+//! of the old and of the new revision get [`greenlight_api::names::SERVING_LABEL`]. Then the Service moves from the old hash to
+//! that label, and after `overlapSeconds` from the label to the new hash. Nothing is proven, and so nothing retired, before
+//! that. Going back goes straight to the hash. Worked example, `overlapSeconds: 30`:
+//!
+//! | time | the active Service selects |
+//! |---|---|
+//! | before | `rollouts-pod-template-hash: <1>` |
+//! | 12:00:00, revision 2 is promoted | `greenlight.dev/serving: "true"`, which the pods of 1 and 2 carry |
+//! | 12:00:30 | `rollouts-pod-template-hash: <2>`; the label goes off the pods of 1 |
 
 use greenlight_api::{PodMetadata, names};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::actions::Action;
 use crate::metadata;
-use crate::target::{self, Target};
-use crate::world::{ReplicaSet, Service, World};
+use crate::situation::Situation;
+use crate::world::{ReplicaSet, Service, later};
 
 /// The change of the pods that do not carry the label yet, before a switch by way of both.
-pub fn prepare(world: &World, target: &Target, candidate: &ReplicaSet) -> Option<Action> {
-    if !begins(world, target, candidate) {
+pub fn prepare(situation: &Situation, candidate: &ReplicaSet) -> Option<Action> {
+    if !is_required(situation, candidate) {
         return None;
     }
-    [target.active?, candidate].into_iter().find_map(|set| {
-        let carried = metadata::carried(set);
+    let serving = situation.roles.serving()?;
+    // The label must select these two alone.
+    let others = situation.world.existing().filter(|rs| rs.name != serving.name && rs.name != candidate.name);
+    let unlabel = |rs: &ReplicaSet| {
+        let carried = metadata::carried(rs);
+        let mut without = carried.clone();
+        without.labels.remove(names::SERVING_LABEL)?;
+        Some(metadata::change(situation, rs, carried, without))
+    };
+    if let Some(change) = others.filter(|rs| rs.has_pods()).find_map(unlabel) {
+        return Some(change);
+    }
+    [serving, candidate].into_iter().find_map(|rs| {
+        let carried = metadata::carried(rs);
         let labelled = with_label(carried.clone());
-        (carried != labelled).then(|| metadata::change(set, carried, labelled))
+        (carried != labelled).then(|| metadata::change(situation, rs, carried, labelled))
     })
 }
 
@@ -31,52 +49,35 @@ pub fn with_label(mut metadata: PodMetadata) -> PodMetadata {
     metadata
 }
 
-/// Whether the set keeps the label: it serves, or will, or does while both do.
-pub fn keeps_label(world: &World, target: &Target, set: &ReplicaSet) -> bool {
-    let carries = metadata::carried(set).labels.contains_key(names::SERVING_LABEL);
-    let asked_for = world.rollout.spec.blue_green().overlap_seconds().is_some();
-    let overlapping = active_services(world).any(Service::is_overlapping);
-    carries && (overlapping || asked_for && (target.is_active(set) || target.is_desired(set)))
+/// Whether the revision keeps the label: it serves, or will, or does while both do.
+pub fn keeps_label(situation: &Situation, rs: &ReplicaSet) -> bool {
+    let roles = situation.roles;
+    let carries = metadata::carried(rs).labels.contains_key(names::SERVING_LABEL);
+    let asked_for = situation.world.rollout.spec.blue_green().overlap_seconds().is_some();
+    let overlapping = situation.world.production_services().any(Service::is_overlapping);
+    carries && (overlapping || asked_for && (roles.is_serving(rs) || roles.is_home(rs) || roles.is_candidate(rs)))
 }
 
-/// The switch to this set goes by way of both.
-pub fn begins(world: &World, target: &Target, set: &ReplicaSet) -> bool {
-    let from_other = active_services(world).any(|service| {
-        let from = service.hash().and_then(|hash| target::living(world).find(|other| other.hash == hash));
-        from.is_some_and(|from| from.name != set.name && from.replicas > 0)
-    });
-    let asked_for = world.rollout.spec.blue_green().overlap_seconds().is_some();
-    // Towards the set that serves already there is nothing to overlap: a Service that strayed goes straight back.
-    let to_another = target.active.is_some() && !target.is_active(set);
-    asked_for && from_other && to_another && !target.rolled_back()
+/// Whether the promotion of this candidate goes by way of both: there is one that serves, with pods.
+pub fn is_required(situation: &Situation, candidate: &ReplicaSet) -> bool {
+    let roles = situation.roles;
+    let asked_for = situation.world.rollout.spec.blue_green().overlap_seconds().is_some();
+    let from = roles.serving().filter(|serving| serving.replicas > 0 && serving.name != candidate.name);
+    // Out of an overlap production goes straight on: three revisions are never selected.
+    let overlapping = situation.world.production_services().any(Service::is_overlapping);
+    asked_for && from.is_some() && roles.is_candidate(candidate) && !roles.going_back() && !overlapping
 }
 
-/// Both serve, and it is not time yet to select this set alone.
-pub fn is_under_way(world: &World, target: &Target, set: &ReplicaSet, now: Timestamp) -> bool {
-    ends(world, target, set) && !target.rolled_back() && until(world, set).is_some_and(|until| now < until)
+/// Both serve, and the revision that is to stay has not been selected alone yet.
+pub fn is_under_way(situation: &Situation) -> bool {
+    let home = situation.roles.home();
+    home.is_some()
+        && !situation.roles.going_back()
+        && situation.world.production_services().any(Service::is_overlapping)
 }
 
-/// Both serve, and this set is the one to stay.
-pub fn ends(world: &World, target: &Target, set: &ReplicaSet) -> bool {
-    target.is_active(set) && active_services(world).any(Service::is_overlapping)
-}
-
-/// When the overlap is over.
-pub fn until(world: &World, active: &ReplicaSet) -> Option<Timestamp> {
-    let seconds = world.rollout.spec.blue_green().overlap_seconds()?;
-    Some(active.promoted_at()? + SignedDuration::from_secs(seconds.into()))
-}
-
-/// Points a Service at both.
-pub fn point(service: &Service) -> Action {
-    Action::PointService {
-        name: service.name.clone(),
-        resource_version: service.resource_version.clone(),
-        hash: None,
-        overlap: true,
-    }
-}
-
-fn active_services(world: &World) -> impl Iterator<Item = &Service> {
-    world.rollout.spec.blue_green().active_services().filter_map(|name| world.services.get(name))
+/// When the overlap with the revision before is over; `None` if it is over at once.
+pub fn ends_at(situation: &Situation, switched_at: Timestamp) -> Option<Timestamp> {
+    let seconds = situation.world.rollout.spec.blue_green().overlap_seconds()?;
+    Some(later(switched_at, SignedDuration::from_secs(seconds.into())))
 }

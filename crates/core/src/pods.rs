@@ -1,23 +1,23 @@
-//! Why the pods of a set do not become available, in their own words.
+//! Why the pods of a revision do not become available, in their own words.
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::world::{ReplicaSet, World};
+use crate::world::{ReplicaSet, World, later};
 
-/// Pods that start normally are not looked at: only after so long a set's pods are watched.
+/// Pods that start normally are not looked at: only after so long a revision's pods are watched.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(5);
 
-/// When to start to look at the pods of a set that is not available.
-pub fn look_at(set: &ReplicaSet, since: Timestamp) -> Timestamp {
-    since.max(set.scaled_at()) + PATIENCE
+/// When to start to look at the pods of a revision that is not available.
+pub fn look_at(rs: &ReplicaSet, since: Timestamp, now: Timestamp) -> Timestamp {
+    later(since.max(rs.scaled_at().min(now)), PATIENCE)
 }
 
 /// The cause, if one is known: `pod web-…-x2k9d: ImagePullBackOff: …`.
-pub fn cause(world: &World, set: &ReplicaSet) -> Option<String> {
-    if let Some(failure) = &set.failure {
+pub fn cause(world: &World, rs: &ReplicaSet) -> Option<String> {
+    if let Some(failure) = &rs.failure {
         return Some(failure.clone());
     }
-    let stuck = world.pods.get(&set.hash).into_iter().flatten().filter(|pod| !pod.ready && !pod.deleting);
+    let stuck = world.pods.get(&rs.hash).into_iter().flatten().filter(|pod| !pod.ready && !pod.deleting);
     // The pod that says most: one with a reason, and words to it, before one that is merely not ready.
     let pod =
         stuck.max_by_key(|pod| (!pod.reason.is_empty(), !pod.message.is_empty(), std::cmp::Reverse(&pod.name)))?;

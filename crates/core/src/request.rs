@@ -1,205 +1,369 @@
 //! What a person asked for, and what comes of it.
 //!
-//! The annotation is a register: it holds the last request, and keeps it after it was carried out. So a request must say by
-//! itself, without the status, whether it is still meant. It is not when the set that it would act on says that it has seen
-//! it ([`greenlight_api::names::SEEN_REQUEST`]): the set was asked for after the request was made, or the request was
-//! carried out on it. Promotion and rejection need no such note: promoting the active and rejecting the rejected revision is
-//! nothing.
+//! The annotation is a register: it holds the last request, and keeps it after it was carried out. So each value is heard once: what
+//! it decides is entered in the record, and the answer is published with it, in one write of the status. A value that is answered
+//! there has no effect any more, whatever else happens.
+//!
+//! | verb | names | decides |
+//! |---|---|---|
+//! | `promote`, `promote-full` | the candidate | an approval; enough of them open the gate |
+//! | `promote` | what serves, if its analysis was inconclusive | that it is kept |
+//! | `abort` | the candidate | its rejection |
+//! | `rollback` | what serves | its rejection, so that production goes back |
+//! | `retry` | the rejected revision of the spec | a new attempt |
+//! | `restart` | any | that pods older than the request are replaced |
+//!
+//! A value that was there before the record was (a new rollout, a lost status) is answered and not carried out: nobody knows
+//! whether it has been.
 
-use greenlight_api::{Approval, ObservedRequest, Rejection, Request, Verb, names};
-use jiff::Timestamp;
+use greenlight_api::{Approval, Decisions, ObservedRequest, Rejection, Request, RevisionRecord, Verb, Verdict};
 
-use crate::target;
-use crate::world::{ReplicaSet, World};
+use crate::analysis::{self, Kind, Outcome};
+use crate::decisions::{self, Read, Source};
+use crate::hash::{self, Digest};
+use crate::roles;
+use crate::situation::Situation;
+use crate::world::ReplicaSet;
 
-/// What the request in the register means now.
+/// So many answered requests are remembered, so that one that comes again late is known.
+const REMEMBERED: usize = 8;
+
+/// What became of the value in the register.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Asked {
-    /// The short request that was typed, written out.
+pub struct Heard {
+    /// The bare verb that was typed, written out.
     pub completed: Option<Request>,
-    /// The asked-for revision may be promoted without waiting.
-    pub promote: bool,
-    /// The asked-for revision needs no gate and no analysis.
-    pub full: bool,
-    /// The asked-for revision is rejected by this request.
-    pub reject: Option<Rejection>,
-    /// The rejection of the asked-for revision is taken back by this request.
-    pub retry: bool,
-    /// Pods that were created before this time are to be replaced.
-    pub restart: Option<Timestamp>,
-    /// Somebody approves of the asked-for revision; this is not yet noted on it.
-    pub approval: Option<Approval>,
-    /// When it was made, if it was one that moves traffic.
-    pub requested_at: Option<Timestamp>,
-    /// Who made it, if it was one that moves traffic.
-    pub requested_by: String,
-    /// What to report about it.
-    pub observed: Option<ObservedRequest>,
+    /// The answer.
+    pub answer: Option<ObservedRequest>,
 }
 
-/// Reads the register.
-pub fn read(world: &World, asked: Option<&ReplicaSet>, active: Option<&ReplicaSet>, now: Timestamp) -> Asked {
+/// Hears the request in the register, if there is one that was not heard yet, and enters what it decides.
+pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> Heard {
+    let world = situation.world;
     let Some(value) = world.rollout.request.as_deref().filter(|value| !value.trim().is_empty()) else {
-        return Asked::default();
+        return Heard::default();
     };
     let before = world.rollout.status.as_ref().and_then(|status| status.observed_request.as_ref());
-    let before = before.filter(|observed| observed.value == value);
-    if before.is_some_and(|observed| !observed.accepted) {
-        return Asked { observed: before.cloned(), ..Asked::default() };
+    if let Some(answered) = before.filter(|answered| answered.value == value) {
+        return Heard { completed: None, answer: Some(answered.clone()) };
     }
-    let observe = |accepted, answer: String| {
-        // The first answer stands: a promotion that was accepted is not refused later because it has been done.
-        Some(before.cloned().unwrap_or(ObservedRequest { value: value.to_owned(), accepted, answer }))
+    let answered = |answer: Answer| {
+        let (accepted, answer) = match answer {
+            Ok(answer) => (true, answer),
+            Err(why) => (false, why),
+        };
+        Heard { completed: None, answer: Some(ObservedRequest { value: value.to_owned(), accepted, answer }) }
     };
-    let refuse = |why: String| Asked { observed: observe(false, why), ..Asked::default() };
-
+    if read.source == Source::Nothing {
+        let why = "this request was there before the status was, so nobody knows whether it has been carried out. It is not \
+                   carried out now. Ask again if it is still wanted";
+        return answered(Err(why.to_owned()));
+    }
+    let digest = Digest::of_text(value).hash(0);
     let request = match parse(value) {
+        Ok(Parsed::Full(_)) if decisions.heard.contains(&digest) => {
+            let why = "this very request was answered before, and another one since. Ask anew if it is wanted again";
+            return answered(Err(why.to_owned()));
+        }
         Ok(Parsed::Full(request)) => request,
-        // Until the revision exists, a bare verb cannot be meant for it.
         Ok(Parsed::Short(action, revision)) => {
-            let unseen = asked.filter(|asked| asked.annotation(names::SEEN_REQUEST) != Some(value));
-            let Some(asked) = unseen else { return Asked::default() };
-            let revision = revision.unwrap_or_else(|| asked.hash.clone());
-            let request = Request { action, revision, to: None, by: String::new(), at: now };
-            return Asked { completed: Some(request), ..Asked::default() };
+            // With another template at the same time, the one that was looked at is meant. It is written out all the same, so
+            // that the answer is to this request, and the next one of the same word is another one.
+            let changed = !read.written.template.is_empty() && read.written.template != read.now.template;
+            let of_before = || decisions.revisions.iter().find(|revision| revision.digest == read.written.template);
+            let before = of_before().filter(|_| changed).map(|revision| revision.hash.clone());
+            return match revision.or(before).or_else(|| meant(situation, action)) {
+                Some(revision) => {
+                    let request = Request { action, revision, to: None, by: String::new(), at: situation.now };
+                    Heard { completed: Some(request), answer: None }
+                }
+                None => answered(Err(format!("there is no revision to {} yet", action.as_str()))),
+            };
         }
-        Err(why) => return refuse(why),
+        Err(why) => return answered(Err(why)),
     };
-    let Some(asked) = asked else { return Asked::default() };
-    if asked.annotation(names::SEEN_REQUEST) == Some(value) {
-        let answer = format!("{} of revision {} was carried out", request.action.as_str(), request.revision);
-        return Asked { observed: observe(true, answer), ..Asked::default() };
+    decisions.heard.push(digest);
+    let forgotten = decisions.heard.len().saturating_sub(REMEMBERED);
+    decisions.heard.drain(..forgotten);
+    let hearing = Hearing { situation, request: &request };
+    answered(match request.action {
+        Verb::Promote | Verb::PromoteFull => hearing.promote(decisions),
+        Verb::Abort => hearing.abort(decisions),
+        Verb::Rollback => hearing.roll_back(decisions),
+        Verb::Retry => hearing.retry(decisions),
+        Verb::Restart => hearing.restart(decisions),
+    })
+}
+
+/// What comes of a request: an answer, or why it is refused and what to ask instead.
+type Answer = Result<String, String>;
+
+/// The revision that a bare verb speaks of.
+fn meant(situation: &Situation, action: Verb) -> Option<String> {
+    let Situation { roles, .. } = situation;
+    let rs = match action {
+        // What serves by the record, also if its ReplicaSet is gone: never what production took refuge with.
+        Verb::Rollback => return Some(situation.decisions.serving.clone()).filter(|serving| !serving.is_empty()),
+        Verb::Restart => roles.serving().or(roles.home()).or(roles.candidate),
+        Verb::Promote | Verb::PromoteFull | Verb::Abort => roles.candidate.or(roles.updated),
+        Verb::Retry => roles.updated,
+    };
+    rs.map(|rs| rs.hash.clone()).or_else(|| Some(updated_hash(situation)))
+}
+
+/// The hash of the spec's template, also while it has no ReplicaSet.
+pub fn updated_hash(situation: &Situation) -> String {
+    let Situation { world, decisions, .. } = situation;
+    let digest = roles::asked_for(world, decisions);
+    match decisions.revisions.iter().find(|revision| revision.digest == digest) {
+        Some(revision) => revision.hash.clone(),
+        None => hash::free(&world.rollout.template.digest, |taken| {
+            decisions.revision(taken).is_some() || world.replica_sets.iter().any(|rs| rs.hash == taken)
+        }),
     }
-    if request.action == Verb::Restart {
-        // Pods are replaced by their age, of whichever revision they are.
-        return match active {
-            Some(_) => Asked {
-                restart: Some(request.at),
-                observed: observe(true, "replacing the pods one by one".to_owned()),
-                ..Asked::default()
-            },
-            None => refuse("nothing serves yet, so there is nothing to restart".to_owned()),
-        };
-    }
-    if request.revision != asked.hash {
-        return refuse(format!(
-            "{} names revision {}, but the spec now asks for {}. Look at that one, and ask again for it",
-            request.action.as_str(),
-            request.revision,
-            asked.hash,
-        ));
-    }
-    let is_active = active.is_some_and(|active| active.name == asked.name);
-    let accept = |answer: String| Asked { observed: observe(true, answer), ..Asked::default() };
-    let revision = format!("revision {} ({})", asked.revision(), asked.hash);
-    match request.action {
-        Verb::Promote | Verb::PromoteFull if is_active => {
-            let accepted = accept(format!("{revision} is active"));
-            Asked { promote: true, requested_at: Some(request.at), requested_by: request.by, ..accepted }
+}
+
+/// One request, in its situation.
+struct Hearing<'a> {
+    situation: &'a Situation<'a>,
+    request: &'a Request,
+}
+
+impl<'a> Hearing<'a> {
+    fn promote(&self, decisions: &mut Decisions) -> Answer {
+        let Situation { world, roles, .. } = self.situation;
+        let hash = &self.request.revision;
+        if let Some(rejection) = decisions.rejection(hash) {
+            return Err(format!("{} was rejected by {}. Use retry to start it over", self.described(), rejection.by));
         }
-        Verb::Promote | Verb::PromoteFull => match asked.rejection() {
-            Some(_) => refuse(format!("{revision} was rejected. Use retry to start it over")),
-            None if world.rollout.spec.paused == Some(true) => {
-                refuse("the rollout is paused by spec.paused. Resume it, then promote".to_owned())
+        if let Some(serving) = roles.serving().or(roles.home()).filter(|rs| rs.hash == *hash) {
+            if let Outcome::Inconclusive(_) = analysis::outcome(self.situation, serving, Kind::Post)
+                && let Some(revision) = decisions.revision_mut(hash)
+            {
+                revision.post_promotion = Some(Verdict::Accepted);
+                return Ok(format!("keeping {}", self.described()));
             }
-            None => approve(world, &request, asked, observe),
-        },
-        Verb::Abort | Verb::Rollback => reject(world, &request, asked, active, observe),
-        Verb::Retry => match asked.rejection() {
-            Some(_) => Asked { retry: true, ..accept(format!("starting {revision} over")) },
-            None => refuse(format!("{revision} was not rejected, there is nothing to retry")),
-        },
-        Verb::Restart => unreachable!("answered above"),
+            // The Services may have been moved on this request, and that is not reported yet: then it is told who asked.
+            let reported = world.rollout.status.as_ref().and_then(|status| status.switch.as_ref());
+            if reported.is_none_or(|switch| switch.to != *hash) {
+                drop(self.approve(decisions));
+            }
+            let arrived = roles.at_home().is_some_and(|home| home.hash == *hash);
+            let state = if arrived { "is active" } else { "is where production goes" };
+            return Ok(format!("{} {state}", self.described()));
+        }
+        if roles.candidate.is_none_or(|candidate| candidate.hash != *hash) {
+            return Err(self.not_asked_for());
+        }
+        if world.rollout.spec.paused == Some(true) {
+            return Err("the rollout is paused by spec.paused. Resume it, then promote".to_owned());
+        }
+        self.approve(decisions)
     }
-}
 
-/// A promotion counts when enough people asked for it.
-fn approve(
-    world: &World,
-    request: &Request,
-    asked: &ReplicaSet,
-    observe: impl Fn(bool, String) -> Option<ObservedRequest>,
-) -> Asked {
-    let revision = format!("revision {} ({})", asked.revision(), asked.hash);
-    let needed = world.rollout.spec.blue_green().required_approvals();
-    let mut approvals = asked.approvals();
-    let known = approvals.iter().any(|approval| approval.by == request.by);
-    let mut approval = None;
-    if needed > 1 {
-        if request.by.is_empty() {
-            let why = format!(
-                "{needed} people have to approve of {revision}, and this request does not say who asks. \
+    /// A promotion counts when enough people asked for it.
+    fn approve(&self, decisions: &mut Decisions) -> Answer {
+        let Request { action, revision: hash, by, at, .. } = self.request;
+        let described = self.described();
+        let needed = self.situation.world.rollout.spec.blue_green().required_approvals();
+        if needed > 1 && by.is_empty() {
+            return Err(format!(
+                "{needed} people have to approve of {described}, and this request does not say who asks. \
                  Use kubectl greenlight promote"
-            );
-            return Asked { observed: observe(false, why), ..Asked::default() };
-        }
-        if !known {
-            let new = Approval { by: request.by.clone(), at: request.at };
-            approvals.push(new.clone());
-            approval = Some(new);
-        }
-        if approvals.len() < needed {
-            let answer = format!("{} approves of {revision}, {} of {needed}", request.by, approvals.len());
-            return Asked { approval, observed: observe(true, answer), ..Asked::default() };
-        }
-    }
-    Asked {
-        promote: true,
-        full: request.action == Verb::PromoteFull,
-        approval,
-        requested_at: Some(request.at),
-        requested_by: request.by.clone(),
-        observed: observe(true, format!("promoting {revision}")),
-        ..Asked::default()
-    }
-}
-
-fn reject(
-    world: &World,
-    request: &Request,
-    asked: &ReplicaSet,
-    active: Option<&ReplicaSet>,
-    observe: impl Fn(bool, String) -> Option<ObservedRequest>,
-) -> Asked {
-    let refuse = |why: String| Asked { observed: observe(false, why), ..Asked::default() };
-    let is_active = active.is_some_and(|active| active.name == asked.name);
-    let revision = format!("revision {} ({})", asked.revision(), asked.hash);
-    if request.action == Verb::Abort && is_active && asked.rejection().is_none() {
-        return refuse(format!("{revision} is active already. Use undo to go back to the revision before it"));
-    }
-    if let Some(hash) = &request.to {
-        let Some(to) = target::living(world).find(|set| set.hash == *hash && set.name != asked.name) else {
-            return refuse(format!("there is no revision {hash} to go back to: see history"));
-        };
-        // Going back passes no gate, so it leads only to where production has been.
-        if to.promoted_at().is_none() {
-            return refuse(format!(
-                "revision {} ({hash}) was never promoted, so there is no going back to it. Ask for its template in the spec",
-                to.revision()
             ));
         }
+        let Some(revision) = decisions.revision_mut(hash) else { return Err(self.not_asked_for()) };
+        let before = revision.approvals.iter().position(|approval| approval.by == *by);
+        let full = *action == Verb::PromoteFull;
+        let heard_at = Some(self.situation.now);
+        let approval = Approval { by: by.clone(), at: *at, heard_at, full };
+        match before {
+            // Asked again, after an analysis came to no conclusion.
+            Some(position) => revision.approvals[position] = approval,
+            None => revision.approvals.push(approval),
+        }
+        let given = revision.approvals.len();
+        if given < needed {
+            return Ok(format!("{by} approves of {described}, {given} of {needed}"));
+        }
+        Ok(format!("promoting {described}"))
     }
-    let Some(back_to) = target::fallback(world, asked, active, request.to.as_deref()) else {
-        return refuse(format!("there is no earlier revision than {} to serve instead", asked.hash));
-    };
-    let rejection = Rejection {
-        by: if request.by.is_empty() { "somebody".to_owned() } else { request.by.clone() },
-        at: request.at,
-        reason: if request.action == Verb::Abort { "aborted".to_owned() } else { "rolled back".to_owned() },
-        to: request.to.clone(),
-    };
-    // A second undo of the same revision changes where to go back to; the same request again changes nothing.
-    let standing = asked.rejection();
-    let made = standing.as_ref() != Some(&rejection);
-    Asked {
-        reject: made.then_some(rejection),
-        requested_at: Some(request.at),
-        requested_by: request.by.clone(),
-        observed: observe(
-            true,
-            format!("rejecting {revision}, serving revision {} ({})", back_to.revision(), back_to.hash),
-        ),
-        ..Asked::default()
+
+    fn abort(&self, decisions: &mut Decisions) -> Answer {
+        let Situation { roles, .. } = self.situation;
+        let hash = &self.request.revision;
+        if decisions.rejection(hash).is_some() {
+            return self.rejected_already(decisions);
+        }
+        if roles.home().is_some_and(|rs| rs.hash == *hash) && roles.at_home().is_none() {
+            return Err(format!("production is on its way back to {}: there is nothing to abort", self.described()));
+        }
+        if roles.serving().is_some_and(|rs| rs.hash == *hash) {
+            return Err(format!(
+                "{} is active already. Use undo to go back to the revision before it",
+                self.described()
+            ));
+        }
+        if *hash != updated_hash(self.situation) {
+            return Err(self.not_asked_for());
+        }
+        let Some(home) = roles.home() else {
+            return Err(format!("there is no earlier revision than {hash} to serve instead"));
+        };
+        let answer = format!("rejecting {}, {} serves", self.described(), self.describe(home));
+        self.reject(decisions, "aborted", None);
+        Ok(answer)
+    }
+
+    fn roll_back(&self, decisions: &mut Decisions) -> Answer {
+        let Situation { world, roles, .. } = self.situation;
+        let Request { revision: hash, to, .. } = self.request;
+        let serving = roles.serving().map_or(decisions.serving.as_str(), |rs| rs.hash.as_str());
+        if serving != hash {
+            if decisions.rejection(hash).is_some() {
+                return self.rejected_already(decisions);
+            }
+            let serves = match roles.serving() {
+                Some(serving) => format!("{} does", self.describe(serving)),
+                None => "nothing does".to_owned(),
+            };
+            return Err(format!("{} does not serve: {serves}. Use abort for one that waits", self.described()));
+        }
+        if let Some(to) = to {
+            let Some(rs) = world.replica_set(to).filter(|rs| rs.hash != *hash) else {
+                return Err(format!("there is no revision {to} to go back to: see history"));
+            };
+            if let Some(rejection) = decisions.rejection(to) {
+                return Err(format!("{} was rejected by {}: see history", self.describe(rs), rejection.by));
+            }
+            if let Some(why) = self.misfit(rs) {
+                return Err(why);
+            }
+            // Going back passes no gate, so it leads only to where production has been.
+            if !self.situation.served(rs) {
+                return Err(format!(
+                    "{} was never promoted, so there is no going back to it. Ask for its template in the spec",
+                    self.describe(rs)
+                ));
+            }
+        }
+        let Some(back_to) = roles::fallback(world, decisions, hash, to.as_deref()) else {
+            return Err(format!("there is no earlier revision than {hash} to serve instead{}", self.about_the_past()));
+        };
+        let answer = format!("rejecting {}, serving {}", self.described(), self.describe(back_to));
+        self.reject(decisions, "rolled back", to.clone());
+        Ok(answer)
+    }
+
+    fn retry(&self, decisions: &mut Decisions) -> Answer {
+        let hash = &self.request.revision;
+        if *hash != updated_hash(self.situation) {
+            return Err(self.not_asked_for());
+        }
+        let described = self.described();
+        let leaving = self.situation.roles.going_back() && decisions.serving == *hash;
+        if leaving {
+            return Err(format!("production is still leaving {described}. Retry it when another revision serves"));
+        }
+        match decisions.revision_mut(hash).filter(|revision| revision.rejection.is_some()) {
+            Some(revision) => {
+                decisions::start_over(revision);
+                decisions.held_template.clear();
+                Ok(format!("starting {described} over"))
+            }
+            None => Err(format!("{described} was not rejected, there is nothing to retry")),
+        }
+    }
+
+    /// Pods are replaced by their age, of whichever revision they are.
+    fn restart(&self, decisions: &mut Decisions) -> Answer {
+        if self.situation.roles.home().is_none() {
+            return Err("nothing serves yet, so there is nothing to restart".to_owned());
+        }
+        // By a clock that is ahead it would begin later, or never.
+        decisions.restart_requested_at = Some(self.request.at.min(self.situation.now));
+        Ok("replacing the pods one by one".to_owned())
+    }
+
+    fn reject(&self, decisions: &mut Decisions, reason: &str, to: Option<String>) {
+        let Situation { world, .. } = self.situation;
+        let Request { revision: hash, by, at, .. } = self.request;
+        if decisions.revision(hash).is_none() {
+            // Its ReplicaSet was never created.
+            let number = decisions::newest(decisions) + 1;
+            let digest = roles::asked_for(world, decisions).to_owned();
+            decisions.revisions.push(RevisionRecord {
+                hash: hash.clone(),
+                digest,
+                number,
+                ..RevisionRecord::default()
+            });
+        }
+        let by = if by.is_empty() { "somebody".to_owned() } else { by.clone() };
+        decisions::reject(decisions, hash, Rejection { by, at: *at, reason: reason.to_owned(), to });
+    }
+
+    fn rejected_already(&self, decisions: &Decisions) -> Answer {
+        let by = decisions.rejection(&self.request.revision).map_or("somebody", |rejection| &rejection.by);
+        let serves = match self.situation.roles.home() {
+            Some(home) => format!("{} serves", self.describe(home)),
+            None => "nothing serves".to_owned(),
+        };
+        Ok(format!("{} was rejected already, by {by}; {serves}", self.described()))
+    }
+
+    fn not_asked_for(&self) -> String {
+        let Request { action, revision, .. } = self.request;
+        if *revision == updated_hash(self.situation) && self.situation.roles.updated.is_none() {
+            let refused = self.situation.world.refused.as_ref().map(|refused| format!(": {}", refused.message));
+            return format!("revision {revision} has no ReplicaSet yet{}", refused.unwrap_or_default());
+        }
+        format!(
+            "{} names revision {revision}, but the spec now asks for {}. Look at that one. Ask again for it",
+            action.as_str(),
+            updated_hash(self.situation),
+        )
+    }
+
+    /// Why there is nothing to go back to, where more can be said of it.
+    fn about_the_past(&self) -> String {
+        let hash = &self.request.revision;
+        let others =
+            || self.situation.world.existing().filter(|rs| rs.hash != *hash && !self.situation.is_rejected(rs));
+        let misfits = others().filter(|rs| self.situation.served(rs)).find_map(|rs| self.misfit(rs));
+        if let Some(misfit) = misfits {
+            return format!(": {misfit}");
+        }
+        if others().any(|rs| rs.claimed_at().is_some() && !self.situation.served(rs)) {
+            return ". Others were about to serve once, but nobody knows whether they did: promote one of their templates".to_owned();
+        }
+        String::new()
+    }
+
+    /// Why an active Service would have no endpoints at this revision.
+    fn misfit(&self, rs: &ReplicaSet) -> Option<String> {
+        self.situation.world.active_services().find_map(|service| {
+            let missing = service.missing_labels(rs);
+            let (name, what) = (&service.name, missing.join(", "));
+            (!missing.is_empty()).then(|| {
+                format!(
+                    "Service {name} selects {what}, which the pods of {} do not carry. Change its selector",
+                    self.describe(rs)
+                )
+            })
+        })
+    }
+
+    fn described(&self) -> String {
+        let hash = &self.request.revision;
+        match self.situation.decisions.revision(hash) {
+            Some(revision) => format!("revision {} ({hash})", revision.number),
+            None => format!("revision {hash}"),
+        }
+    }
+
+    fn describe(&self, rs: &ReplicaSet) -> String {
+        format!("revision {} ({})", self.situation.number(rs), rs.hash)
     }
 }
 

@@ -2,106 +2,131 @@
 //!
 //! Two writers share this, so that no single stale picture can take pods away. The rollouts controller only *marks*: a finalizer
 //! and a deadline. The scale-down controller only acts on what is marked, at the deadline, and after it has read live, after
-//! the mark, that no Service selects the set.
+//! the mark, that no Service selects the ReplicaSet.
+//!
+//! Worked example, `scaleDownDelaySeconds: 30`, `retiredReplicaCount: 1`, revision 1 served with 3 pods:
+//!
+//! | time | | pods of revision 1 |
+//! |---|---|---|
+//! | 12:00:00 | the Service moves to revision 2 | 3 |
+//! | 12:00:01 | that is proven: revision 1 is marked, deadline 12:00:31 | 3 |
+//! | 12:00:01 | no Service selects it: the scale-down controller keeps one | 1 |
+//! | 12:00:31 | the scale-down controller takes that one and the mark away | 0 |
 
 use greenlight_api::names;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::actions::Change;
-use crate::switch::Proof;
-use crate::target::{self, Target};
-use crate::world::{ReplicaSet, World};
+use crate::situation::Situation;
+use crate::world::{ReplicaSet, Selection, later};
 
-/// The mark that this set should get: it is neither active nor next, and not yet (properly) marked.
-pub fn mark(world: &World, target: &Target, set: &ReplicaSet, proof: &Proof, now: Timestamp) -> Change {
+/// The mark that a ReplicaSet should get which has no role (any more).
+pub fn mark(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Change {
     let mut change = Change::default();
-    let Some(deadline) = deadline(world, target, set, proof, now) else { return change };
-    if set.scale_down_at() != Some(deadline) {
-        change.set(names::SCALE_DOWN_AT, deadline);
+    let Some(deadline) = deadline(situation, rs, proven) else { return change };
+    if rs.scale_down_at() != Some(deadline) {
+        change.annotate(names::SCALE_DOWN_AT, deadline);
     }
-    if !set.has_scale_down_finalizer() {
-        let mut finalizers = set.finalizers.clone();
+    if !rs.has_scale_down_finalizer() {
+        let mut finalizers = rs.finalizers.clone();
         finalizers.push(names::SCALE_DOWN_FINALIZER.to_owned());
         change.finalizers = Some(finalizers);
     }
     if !change.is_empty() {
-        match world.rollout.spec.blue_green().retired_replica_count.filter(|_| set.promoted_at().is_some()) {
-            Some(count) => change.set(names::RETIRED_REPLICAS, count),
-            None => change.unset(set, names::RETIRED_REPLICAS),
+        let kept = situation.world.rollout.spec.blue_green().retired_replica_count;
+        match kept.filter(|_| may_get_traffic(situation, rs)) {
+            Some(count) => change.annotate(names::RETIRED_REPLICAS, count),
+            None => change.remove_annotation(rs, names::RETIRED_REPLICAS),
         }
-        change.unset(set, names::RETURNED);
-        change.unset(set, names::PREVIEW_READY_AT);
     }
     change
 }
 
-/// When this set is to be scaled down; `None` while it must stay up or is down already.
-fn deadline(world: &World, target: &Target, set: &ReplicaSet, proof: &Proof, now: Timestamp) -> Option<Timestamp> {
+/// It served, or was about to, or an active Service selects nothing of ours yet, and so all: until the proof that others serve it
+/// may still get traffic.
+fn may_get_traffic(situation: &Situation, rs: &ReplicaSet) -> bool {
+    let mut services = situation.world.active_services();
+    let by_its_labels = services.any(|s| s.selection() == Selection::Unmanaged && s.missing_labels(rs).is_empty());
+    situation.served(rs) || rs.claimed_at().is_some() || by_its_labels
+}
+
+/// When this ReplicaSet is to be scaled down; `None` while it must stay up or is down already.
+fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Timestamp> {
+    let Situation { world, now, .. } = situation;
     let blue_green = world.rollout.spec.blue_green();
-    let after = |seconds: i32| now + SignedDuration::from_secs(seconds.into());
-    if set.retired() {
-        let deadline = set.scale_down_at().unwrap_or_else(|| after(blue_green.scale_down_delay_seconds()));
-        return Some(if is_surplus(world, set) { deadline.min(now) } else { deadline });
+    let after = |seconds: i32| later(*now, SignedDuration::from_secs(seconds.into()));
+    if rs.is_retired() {
+        // A deadline that we did not write is no reason to let go of what may get traffic.
+        if !rs.has_scale_down_finalizer() && may_get_traffic(situation, rs) && !proven {
+            return None;
+        }
+        let longest = after(blue_green.scale_down_delay_seconds().max(blue_green.abort_scale_down_delay_seconds()));
+        // One that does not parse is set anew; one that somebody put far into the future is brought back.
+        let deadline = rs.scale_down_at().unwrap_or_else(|| after(blue_green.scale_down_delay_seconds())).min(longest);
+        return Some(if is_surplus(situation, rs) { deadline.min(*now) } else { deadline });
     }
-    if set.replicas == 0 {
+    if rs.replicas == 0 {
         return None;
     }
-    if set.promoted_at().is_some() {
-        // It may still get traffic until the proof that it does not.
-        return matches!(proof, Proof::Proven(_)).then(|| after(blue_green.scale_down_delay_seconds()));
+    if may_get_traffic(situation, rs) {
+        return proven.then(|| after(blue_green.scale_down_delay_seconds()));
     }
-    if target.is_asked(set) && target.rejection.is_some() {
+    // Where production is not known to be at home, any pod may be what it gets.
+    if situation.roles.home().is_some() && !proven {
+        return None;
+    }
+    if situation.roles.is_updated(rs) && situation.is_rejected(rs) {
         let delay = blue_green.abort_scale_down_delay_seconds();
         return (delay > 0).then(|| after(delay));
     }
     // A preview that was superseded. It stays as long as the preview Service shows it.
     let preview = blue_green.preview_service.as_ref().and_then(|name| world.services.get(name));
-    let shown = preview.is_some_and(|service| service.hash() == Some(&set.hash));
-    (!shown).then_some(now)
+    let shown = preview.is_some_and(|service| service.hash() == Some(&rs.hash));
+    (!shown).then_some(*now)
 }
 
 /// There are `scaleDownDelayRevisionLimit` newer ones that are still up inside their delay.
-fn is_surplus(world: &World, set: &ReplicaSet) -> bool {
+fn is_surplus(situation: &Situation, rs: &ReplicaSet) -> bool {
+    let world = situation.world;
     let Some(limit) = world.rollout.spec.blue_green().scale_down_delay_revision_limit else { return false };
-    let rank = |set: &ReplicaSet| (set.promoted_at(), set.revision());
-    let newer =
-        target::living(world).filter(|other| other.retired() && other.replicas > 0 && rank(other) > rank(set)).count();
-    newer >= usize::try_from(limit).unwrap_or(0)
+    let rank = |rs: &ReplicaSet| (situation.record(rs).and_then(|record| record.served_at), situation.number(rs));
+    let newer = world.existing().filter(|other| other.is_retired() && other.replicas > 0 && rank(other) > rank(rs));
+    newer.count() >= usize::try_from(limit).unwrap_or(0)
 }
 
-/// What takes the marks off a set that is wanted again.
-pub fn revive(set: &ReplicaSet, change: &mut Change) {
-    change.unset(set, names::SCALE_DOWN_AT);
-    change.unset(set, names::RETIRED_REPLICAS);
-    if set.has_scale_down_finalizer() {
-        change.finalizers = Some(without_finalizer(set));
+/// What takes the marks off a ReplicaSet that is wanted again.
+pub fn revive(rs: &ReplicaSet, change: &mut Change) {
+    change.remove_annotation(rs, names::SCALE_DOWN_AT);
+    change.remove_annotation(rs, names::RETIRED_REPLICAS);
+    if rs.has_scale_down_finalizer() {
+        change.finalizers = Some(without_finalizer(rs));
     }
 }
 
-/// The rollout that a retired set belongs to, as far as the scale-down controller cares.
+/// The rollout that a retired ReplicaSet belongs to, as far as the scale-down controller cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// It exists.
-    Living,
+    Exists,
     /// It is being deleted, or is gone.
-    Leaving,
+    Deleted,
 }
 
 /// What the scale-down controller knows of the Services.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selected {
-    /// As far as the cache knows, none selects the set.
-    PerhapsNot,
-    /// Read live, after the mark: none selects the set.
+    /// As far as the cache knows, none selects it.
+    Unverified,
+    /// Read live, after the mark: none selects it.
     No,
     /// This one does.
     By(String),
 }
 
-/// What the scale-down controller should do with a set.
+/// What the scale-down controller should do with a ReplicaSet.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ScaleDown {
-    /// Nothing, until the set or a Service changes.
+    /// Nothing, until the ReplicaSet or a Service changes.
     Nothing,
     /// Look again at the deadline.
     Wait(Timestamp),
@@ -111,45 +136,46 @@ pub enum ScaleDown {
     Shrink(Change),
     /// Take the pods and the marks away.
     Finish(Change),
-    /// Take the finalizer away: the set goes with its rollout.
-    LetGo(Change),
+    /// Take the finalizer away: the ReplicaSet goes with its rollout.
+    RemoveFinalizer(Change),
 }
 
-/// Decides for one set.
-pub fn scale_down(set: &ReplicaSet, owner: Owner, selected: &Selected, now: Timestamp) -> ScaleDown {
-    if !set.has_scale_down_finalizer() {
+/// Decides for one ReplicaSet.
+pub fn scale_down(rs: &ReplicaSet, owner: Owner, selected: &Selected, now: Timestamp) -> ScaleDown {
+    if !rs.has_scale_down_finalizer() {
         return ScaleDown::Nothing;
     }
-    let mut change = Change { finalizers: Some(without_finalizer(set)), ..Change::default() };
-    if owner == Owner::Leaving {
-        return ScaleDown::LetGo(change);
+    let mut change = Change { finalizers: Some(without_finalizer(rs)), ..Change::default() };
+    if owner == Owner::Deleted {
+        return ScaleDown::RemoveFinalizer(change);
     }
-    // A deadline that does not parse is rewritten by the rollouts controller, or, when the set is being deleted, over.
-    let deadline = match set.scale_down_at() {
+    // A deadline that does not parse is rewritten by the rollouts controller, or, when the rs is being deleted, over.
+    let deadline = match rs.scale_down_at() {
         Some(deadline) => deadline,
-        None if set.deleting => now,
+        None if rs.deleting => now,
         None => return ScaleDown::Nothing,
     };
     if now < deadline {
-        let kept = set.annotation(names::RETIRED_REPLICAS).and_then(|count| count.parse().ok());
-        return match (kept.filter(|kept| *kept < set.replicas), selected) {
-            (Some(_), Selected::PerhapsNot) => ScaleDown::CheckServices,
+        let kept =
+            rs.annotation(names::RETIRED_REPLICAS).and_then(|count| count.parse().ok()).map(|count: i32| count.max(0));
+        return match (kept.filter(|kept| *kept < rs.replicas), selected) {
+            (Some(_), Selected::Unverified) => ScaleDown::CheckServices,
             (Some(kept), Selected::No) => ScaleDown::Shrink(Change { replicas: Some(kept), ..Change::default() }),
             _ => ScaleDown::Wait(deadline),
         };
     }
     match selected {
         Selected::By(_) => ScaleDown::Nothing,
-        Selected::PerhapsNot => ScaleDown::CheckServices,
+        Selected::Unverified => ScaleDown::CheckServices,
         Selected::No => {
-            change.replicas = (set.replicas != 0).then_some(0);
-            change.unset(set, names::SCALE_DOWN_AT);
-            change.unset(set, names::RETIRED_REPLICAS);
+            change.replicas = (rs.replicas != 0).then_some(0);
+            change.remove_annotation(rs, names::SCALE_DOWN_AT);
+            change.remove_annotation(rs, names::RETIRED_REPLICAS);
             ScaleDown::Finish(change)
         }
     }
 }
 
-fn without_finalizer(set: &ReplicaSet) -> Vec<String> {
-    set.finalizers.iter().filter(|finalizer| *finalizer != names::SCALE_DOWN_FINALIZER).cloned().collect()
+fn without_finalizer(rs: &ReplicaSet) -> Vec<String> {
+    rs.finalizers.iter().filter(|finalizer| *finalizer != names::SCALE_DOWN_FINALIZER).cloned().collect()
 }

@@ -1,47 +1,45 @@
-//! Going back without being asked: the new revision lost all its pods while the old one still runs (`autoRollback`).
+//! Going back without being asked: the new revision lost all its pods while the old one still runs (`autoRollback`). That a newer
+//! commit waits, or what it asks for, does not matter.
 
-use greenlight_api::{Rejection, names};
+use greenlight_api::{Decisions, Rejection};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::actions::Change;
-use crate::target::{self, Target};
-use crate::world::{ReplicaSet, World};
+use crate::decisions;
+use crate::situation::Situation;
+use crate::world::{ReplicaSet, later};
 
-/// Takes note on the active set of when it lost its last available pod, or that it has some again.
-pub fn note(world: &World, target: &Target, active: &ReplicaSet, now: Timestamp, change: &mut Change) {
-    let lost = seconds(world).is_some() && active.available == 0 && refuge(world, target).is_some();
-    let since = active.timestamp(names::UNAVAILABLE_SINCE);
-    if lost && since.is_none() {
-        change.set(names::UNAVAILABLE_SINCE, now);
-    } else if !lost {
-        change.unset(active, names::UNAVAILABLE_SINCE);
-    }
+/// Takes note of when production lost its last available pod, or that it has some again.
+pub fn record_outage(situation: &Situation, decisions: &mut Decisions) {
+    let lost = seconds(situation).is_some() && is_out(situation).is_some() && refuge(situation).is_some();
+    decisions.unavailable_since = if lost { decisions.unavailable_since.or(Some(situation.now)) } else { None };
 }
 
-/// When production goes back, if the active set does not recover.
-pub fn at(world: &World, active: &ReplicaSet) -> Option<Timestamp> {
-    let since = active.timestamp(names::UNAVAILABLE_SINCE)?;
-    Some(since + SignedDuration::from_secs(seconds(world)?.into()))
+/// When production goes back, if it does not recover.
+pub fn due_at(situation: &Situation) -> Option<Timestamp> {
+    Some(later(situation.decisions.unavailable_since?, SignedDuration::from_secs(seconds(situation)?.into())))
 }
 
-/// The rejection of the active revision, when it is time.
-pub fn due(world: &World, target: &Target, now: Timestamp) -> Option<Rejection> {
-    let active = target.active.filter(|active| target.is_asked(active) && active.available == 0)?;
-    let refuge = refuge(world, target)?;
-    if now < at(world, active)? {
+/// The rejection of the revision that serves, when it is time.
+pub fn rejection(situation: &Situation) -> Option<Rejection> {
+    is_out(situation)?;
+    let refuge = refuge(situation)?;
+    if situation.now < due_at(situation)? {
         return None;
     }
-    let reason = format!("no available pod for {} s after the switch", seconds(world)?);
-    Some(Rejection { by: names::FIELD_MANAGER.to_owned(), at: now, reason, to: Some(refuge.hash.clone()) })
+    let reason = format!("no available pod for {} s after the switch", seconds(situation)?);
+    Some(decisions::by_itself(situation.now, reason, Some(refuge.hash.clone())))
 }
 
-fn seconds(world: &World) -> Option<i32> {
-    world.rollout.spec.blue_green().auto_rollback.as_ref().map(|auto| auto.unavailable_seconds)
+fn seconds(situation: &Situation) -> Option<i32> {
+    situation.world.rollout.spec.blue_green().auto_rollback.as_ref().map(|auto| auto.unavailable_seconds)
 }
 
-/// The set that served last and is still up.
-fn refuge<'a>(world: &'a World, target: &Target) -> Option<&'a ReplicaSet> {
-    let up = |set: &&ReplicaSet| set.promoted_at().is_some() && set.replicas > 0 && set.is_available(set.replicas);
-    let others = target::living(world).filter(|set| !target.is_active(set) && set.rejection().is_none());
-    others.filter(up).max_by_key(|set| set.promoted_at())
+/// The revision that serves, if it has no available pod although it should have some.
+fn is_out<'a>(situation: &Situation<'a>) -> Option<&'a ReplicaSet> {
+    situation.roles.at_home().filter(|home| home.available == 0 && home.ready == 0 && situation.decisions.replicas > 0)
+}
+
+/// The revision to go back to, if it is still up.
+fn refuge<'a>(situation: &Situation<'a>) -> Option<&'a ReplicaSet> {
+    situation.fallback().filter(|rs| rs.replicas > 0 && rs.is_available(rs.replicas))
 }

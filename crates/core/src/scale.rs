@@ -1,59 +1,54 @@
 //! How many pods each revision should have.
 //!
-//! `spec.replicas` belongs to the revision that came with it: a release that changes template and scale together does not
-//! touch production before it is promoted. Each set remembers the `replicas` that it was meant to serve
-//! ([`names::DESIRED_REPLICAS`]); when `spec.replicas` differs from what the asked-for set remembers, the scale was changed
-//! alone, by a person or an autoscaler, and that holds for production at once.
+//! Production has as many as was decided for it (`status.decisions.replicas`, see [`crate::decisions`]); the candidate has what the
+//! spec says, or the preview count until its gate is open. Worked example: `replicas: 4`, `previewReplicaCount: 1`, revision 1
+//! serves with 3 pods because the spec's 4 came together with template 2.
+//!
+//! | | revision 1 | revision 2 |
+//! |---|---|---|
+//! | revision 2 waits | 3 | 1 |
+//! | it is promoted: its gate is open | 3 | 4 |
+//! | a restart of revision 2, while old pods are left | | 4 + 1 |
 
 use crate::restart::Restart;
-use crate::target::Target;
+use crate::situation::Situation;
 use crate::world::{ReplicaSet, World};
-#[cfg(doc)]
-use greenlight_api::names;
 
-/// How many pods a set should have.
+/// How many pods a revision should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     /// Its pods now, the additional one of a restart included.
     pub replicas: i32,
     /// Its pods without that one.
     pub needed: i32,
-    /// The rollout's `replicas` that it is to remember.
-    pub desired: i32,
+    /// The `replicas` of the rollout that it is meant to serve, for its annotation.
+    pub shown: i32,
 }
 
 impl Size {
-    fn of(world: &World, set: &ReplicaSet, needed: i32, desired: i32) -> Size {
-        let surge = Restart::of(world, set).map_or(0, |restart| restart.surge(needed));
-        Size { replicas: needed + surge, needed, desired }
+    fn of(world: &World, rs: &ReplicaSet, needed: i32, shown: i32) -> Size {
+        let surge = Restart::of(world, rs).map_or(0, |restart| restart.surge(needed));
+        Size { replicas: needed.saturating_add(surge), needed, shown }
     }
 }
 
-/// The size of the set that carries production.
-pub fn active(world: &World, target: &Target, active: &ReplicaSet) -> Size {
-    let spec = world.rollout.spec.replicas();
-    let scaled_alone = target.asked.is_some_and(|asked| asked.desired_replicas() != spec);
-    let desired = if target.is_asked(active) || scaled_alone { spec } else { active.desired_replicas() };
-    Size::of(world, active, desired, desired)
+/// The size of the revision that carries production, or is to.
+pub fn home_size(situation: &Situation, home: &ReplicaSet) -> Size {
+    let replicas = situation.decisions.replicas;
+    Size::of(situation.world, home, replicas, replicas)
 }
 
-/// The size of the set that is next: as many as the preview count until the gate is open.
-pub fn candidate(world: &World, target: &Target, candidate: &ReplicaSet, gate_open: bool) -> Size {
-    let spec = world.rollout.spec.replicas();
-    if target.is_asked(candidate) {
-        let preview = world.rollout.spec.blue_green().preview_replica_count.filter(|_| !gate_open);
-        return Size::of(world, candidate, preview.unwrap_or(spec), spec);
-    }
-    // A set that comes back gets what the spec says, but does not shrink on its way into production.
-    let up = if candidate.replicas > 0 { candidate.desired_replicas() } else { 0 };
-    let desired = spec.max(up);
-    Size::of(world, candidate, desired, desired)
+/// The size of the candidate.
+pub fn candidate_size(situation: &Situation, candidate: &ReplicaSet, gate_is_open: bool) -> Size {
+    let spec = &situation.world.rollout.spec;
+    let preview = spec.blue_green().preview_replica_count.filter(|_| !gate_is_open);
+    Size::of(situation.world, candidate, preview.unwrap_or(spec.replicas()), spec.replicas())
 }
 
-/// The size of a set that is to be created for the asked-for template.
-pub fn new(world: &World, target: &Target) -> Size {
-    let spec = world.rollout.spec.replicas();
-    let preview = world.rollout.spec.blue_green().preview_replica_count.filter(|_| target.active.is_some());
-    let needed = preview.unwrap_or(spec);
-    Size { replicas: needed, needed, desired: spec }
+/// The size of a candidate that is to be created, and will wait in preview or not.
+pub fn initial_size(situation: &Situation, waits_for_nothing: bool) -> Size {
+    let spec = &situation.world.rollout.spec;
+    let preview = spec.blue_green().preview_replica_count.filter(|_| !waits_for_nothing);
+    let needed = preview.unwrap_or(spec.replicas());
+    Size { replicas: needed, needed, shown: spec.replicas() }
 }

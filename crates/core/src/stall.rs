@@ -1,10 +1,11 @@
 //! What is wrong that only somebody outside can mend. Each heals by itself as soon as it is mended.
 
-use std::collections::BTreeMap;
-
 use greenlight_api::{conditions, names};
 
-use crate::world::{Service, World};
+use crate::analysis;
+use crate::roles::Production;
+use crate::situation::Situation;
+use crate::world::{ReplicaSet, Service, World};
 
 /// A reason to stand still.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,13 +16,56 @@ pub struct Stall {
     pub message: String,
 }
 
-/// What keeps the Services from being moved, if anything does. Production stays where it is meanwhile.
-pub fn services(world: &World) -> Option<Stall> {
+/// What keeps the candidate from being promoted, of the Services: all of them have to be there and to fit its pods. What is wrong
+/// with one does not keep production from going back by the others, see [`keeps_from_moving`].
+pub fn services(situation: &Situation) -> Option<Stall> {
+    let Situation { world, roles, .. } = situation;
     let named = || world.rollout.spec.blue_green().services();
     named()
         .find_map(|name| missing(world, name))
         .or_else(|| named().find_map(|name| claimed(world, name)))
-        .or_else(|| named().find_map(|name| mismatched(world, name)))
+        .or_else(|| named().find_map(|name| mismatched(situation, name)))
+        .or_else(|| roles.candidate.and_then(|_| shows_production(world)))
+}
+
+/// What is wrong with one Service by itself: it is missing, or another rollout's.
+pub fn service_stall(world: &World, name: &str) -> Option<Stall> {
+    missing(world, name).or_else(|| claimed(world, name))
+}
+
+/// Another rollout's is one of the Services that carry production.
+pub fn comes_second(world: &World) -> bool {
+    world.rollout.spec.blue_green().active_services().any(|name| claimed(world, name).is_some())
+}
+
+/// Why a Service must not be moved to this ReplicaSet: it is another rollout's, or would have no endpoints there.
+pub fn keeps_from_moving(world: &World, service: &Service, rs: &ReplicaSet) -> Option<Stall> {
+    claimed(world, &service.name).or_else(|| {
+        let missing = service.missing_labels(rs);
+        let no_selector = service.own_selector().next().is_none();
+        if no_selector {
+            return Some(mismatch(format!(
+                "Service {} has no selector. Give it labels of spec.template",
+                service.name
+            )));
+        }
+        (!missing.is_empty()).then(|| {
+            mismatch(format!(
+                "Service {} selects {}, which the pods of ReplicaSet {} do not carry, so it would have no endpoints. \
+                 Change its selector",
+                service.name,
+                missing.join(", "),
+                rs.name
+            ))
+        })
+    })
+}
+
+/// What keeps production from its way home, if it is away.
+pub fn home(situation: &Situation) -> Option<Stall> {
+    let Situation { world, roles, .. } = situation;
+    let Production::Away { home, .. } = roles.production else { return None };
+    world.production_services().find_map(|service| keeps_from_moving(world, service, home))
 }
 
 /// What is wrong with the workload that the template comes from, if anything is.
@@ -46,9 +90,10 @@ pub fn workload(world: &World) -> Option<Stall> {
     Some(Stall { reason: conditions::REASON_WORKLOAD_MISMATCH, message })
 }
 
-/// What keeps an analysis from beginning, if anything does.
-pub fn analysis(world: &World) -> Option<Stall> {
-    let refused = world.analysis_refused.as_ref()?;
+/// What keeps an analysis from beginning that something waits for, if anything does.
+pub fn analysis(situation: &Situation) -> Option<Stall> {
+    let refused = situation.world.analysis_refused.as_ref()?;
+    analysis::waited_for(situation).find(|name| *name == refused.run)?;
     Some(Stall { reason: conditions::REASON_ANALYSIS_REFUSED, message: refused.message.clone() })
 }
 
@@ -60,8 +105,15 @@ pub fn template(world: &World) -> Option<Stall> {
 }
 
 fn missing(world: &World, name: &str) -> Option<Stall> {
-    let message = format!("Service {name} does not exist in namespace {}. Create it", world.rollout.namespace);
-    (!world.services.contains_key(name)).then_some(Stall { reason: conditions::REASON_SERVICE_MISSING, message })
+    let namespace = &world.rollout.namespace;
+    let message = match world.services.get(name) {
+        None => format!("Service {name} does not exist in namespace {namespace}. Create it"),
+        Some(service) if service.deleting => {
+            format!("Service {name} in namespace {namespace} is being deleted. Let it go, and create it again")
+        }
+        Some(_) => return None,
+    };
+    Some(Stall { reason: conditions::REASON_SERVICE_MISSING, message })
 }
 
 /// A Service belongs to the rollout whose mark it carries, as long as that one names it; without a mark, to the oldest.
@@ -79,31 +131,40 @@ fn claimed(world: &World, name: &str) -> Option<Stall> {
     Some(Stall { reason: conditions::REASON_SERVICE_CLAIMED, message })
 }
 
-fn mismatched(world: &World, name: &str) -> Option<Stall> {
+/// What the Service selects, and the pods of the spec's template do not carry.
+fn mismatched(situation: &Situation, name: &str) -> Option<Stall> {
+    let world = situation.world;
     let service = world.services.get(name)?;
-    let stall = |message| Some(Stall { reason: conditions::REASON_SERVICE_MISMATCH, message });
-    let wanted = own_selector(service);
-    if wanted.is_empty() {
-        return stall(format!("Service {name} has no selector. Give it labels of spec.template"));
+    if service.own_selector().next().is_none() {
+        return Some(mismatch(format!("Service {name} has no selector. Give it labels of spec.template")));
     }
     let labels = &world.rollout.template.labels;
-    let missing: Vec<String> = wanted
-        .iter()
-        .filter(|(key, value)| labels.get(**key) != Some(value))
-        .map(|(k, v)| format!("{k}={v}"))
+    let missing: Vec<String> = service
+        .own_selector()
+        .filter(|(key, value)| labels.get(*key).map(String::as_str) != Some(value))
+        .map(|(key, value)| format!("{key}={value}"))
         .collect();
     if missing.is_empty() {
         return None;
     }
-    stall(format!(
+    Some(mismatch(format!(
         "Service {name} selects {}, which spec.template does not carry, so it would have no endpoints. Change either",
         missing.join(", ")
-    ))
+    )))
 }
 
-/// What the Service's owner wrote, without what we did.
-fn own_selector(service: &Service) -> BTreeMap<&str, &String> {
-    let ours = [names::HASH_LABEL, names::SERVING_LABEL];
-    let theirs = service.selector.iter().filter(|(key, _)| !ours.contains(&key.as_str()));
-    theirs.map(|(key, value)| (key.as_str(), value)).collect()
+/// The preview Service carried production before: it shows no preview.
+fn shows_production(world: &World) -> Option<Stall> {
+    let name = world.rollout.spec.blue_green().preview_service.as_ref()?;
+    let service = world.services.get(name).filter(|service| service.is_marked_for(&world.rollout.name))?;
+    service.production.as_ref()?;
+    Some(mismatch(format!(
+        "Service {name} carried production, so it shows no preview: whoever still uses it would get what nobody promoted. \
+         Name another Service as previewService; or, when nobody uses it as production any more, remove its annotation {}",
+        names::PRODUCTION
+    )))
+}
+
+fn mismatch(message: String) -> Stall {
+    Stall { reason: conditions::REASON_SERVICE_MISMATCH, message }
 }

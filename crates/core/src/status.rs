@@ -2,18 +2,19 @@
 
 use greenlight_api::conditions as names;
 use greenlight_api::names as annotations;
-use greenlight_api::{BlueGreenRolloutStatus, Phase, Progress, Rejection, Release, Switch};
+use greenlight_api::{BlueGreenRolloutStatus, Decisions, ObservedRequest, Phase, Progress, Rejection, Release};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::analysis::Outcome;
+use crate::decisions;
 use crate::gate::Gate;
-use crate::request::Asked;
+use crate::request;
 use crate::restart::Restart;
+use crate::situation::Situation;
 use crate::stall::Stall;
-use crate::switch::Proof;
-use crate::target::Target;
-use crate::world::{ReplicaSet, World};
+use crate::switch::{self, Proof};
+use crate::world::{ReplicaSet, Selection};
 use crate::{pods, progress};
 
 /// A change of counts and words alone is written at most this often.
@@ -23,23 +24,25 @@ const USUAL_PROOF: SignedDuration = SignedDuration::from_secs(1);
 
 /// What the rest of the plan found out.
 pub struct Findings<'a> {
-    /// The roles.
-    pub target: &'a Target<'a>,
+    /// The situation.
+    pub situation: Situation<'a>,
     /// The gate of the candidate, if there is one.
     pub gate: Option<Gate>,
-    /// The pods that the candidate, or else the active set, should have.
+    /// The revision that things wait for: the one that production goes back to, else the candidate, else what serves.
+    pub focus: Option<&'a ReplicaSet>,
+    /// The pods that it should have.
     pub wanted: i32,
     /// The proof of the last move.
     pub proof: Proof,
-    /// The request.
-    pub request: &'a Asked,
+    /// The answer to the request in the register.
+    pub answer: Option<ObservedRequest>,
     /// What only somebody outside can mend.
     pub stall: Option<Stall>,
-    /// The progress of the desired set, if it is not available or its pods are being replaced.
+    /// The progress of the revision in focus, if it is not available or its pods are being replaced.
     pub progress: Option<Progress>,
-    /// The post-promotion analysis, if the desired set serves.
+    /// The post-promotion analysis of what serves.
     pub post: Option<Outcome<'a>>,
-    /// The restart of the desired set, if one is under way.
+    /// The restart of the revision in focus, if one is under way.
     pub restart: Option<Restart<'a>>,
 }
 
@@ -51,54 +54,56 @@ struct Verdict {
 }
 
 /// Composes the status.
-pub fn compose(world: &World, findings: &Findings, now: Timestamp) -> BlueGreenRolloutStatus {
+pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
+    let Situation { world, decisions, roles, now } = findings.situation;
     let before = world.rollout.status.clone().unwrap_or_default();
-    let target = findings.target;
-    let verdict = verdict(world, findings, now);
-    let hash = |set: Option<&ReplicaSet>| set.map(|set| set.hash.clone()).unwrap_or_default();
-    let active = target.active;
-    let selected = active.filter(|_| target.active_selected);
-    let wanted_active = active.map_or(0, |set| set.replicas);
+    let mut verdict = verdict(findings);
+    verdict.message =
+        trouble(findings).map_or(verdict.message.clone(), |trouble| format!("{trouble}; {}", verdict.message));
+    let serving = roles.serving().or(roles.home());
     let preview = world.rollout.spec.blue_green().preview_service.as_ref();
-    let preview = preview.and_then(|name| world.services.get(name)?.hash());
-    let preview = preview.filter(|hash| *hash != annotations::NO_HASH).unwrap_or_default();
-    let proven = matches!(findings.proof, Proof::Proven(_));
-    let rejected = if target.rejection.is_some() { hash(target.asked) } else { String::new() };
+    let preview = match preview.and_then(|name| world.services.get(name)).map(|service| service.selection()) {
+        Some(Selection::Revision(hash)) => hash,
+        _ => String::new(),
+    };
+    let updated = if world.template_is_unknown() && roles.updated.is_none() {
+        String::new()
+    } else {
+        request::updated_hash(&findings.situation)
+    };
+    let stable = roles.at_home().filter(|_| findings.proof.is_there()).map(|home| home.hash.clone());
     let mut status = BlueGreenRolloutStatus {
         phase: verdict.phase,
         observed_generation: world.rollout.generation,
-        replicas: active.map_or(0, |set| set.current),
-        ready_replicas: active.map_or(0, |set| set.ready),
-        available_replicas: active.map_or(0, |set| set.available),
-        ready: format!("{}/{wanted_active}", active.map_or(0, |set| set.ready)),
-        selector: world.rollout.spec.selector_of(active.map(|set| set.hash.as_str())),
-        restarted_at: active.and_then(|set| set.timestamp(annotations::RESTARTED_AT)),
-        current_revision: target.asked.map_or(before.current_revision, ReplicaSet::revision),
-        updated_revision: hash(target.asked),
-        active_revision: hash(selected),
-        preview_revision: preview.to_owned(),
-        stable_revision: if proven { hash(selected) } else { before.stable_revision.clone() },
-        rejected_revision: rejected,
-        release: release(&before, findings, &verdict, now),
-        switch: switch(&before, selected, findings, proven),
+        replicas: serving.map_or(0, |rs| rs.current),
+        ready_replicas: serving.map_or(0, |rs| rs.ready),
+        available_replicas: serving.map_or(0, |rs| rs.available),
+        ready: format!("{}/{}", serving.map_or(0, |rs| rs.ready), serving.map_or(0, |rs| rs.replicas)),
+        selector: world.rollout.spec.selector_of(serving.map(|rs| rs.hash.as_str())),
+        restarted_at: serving.and_then(|rs| rs.timestamp(annotations::RESTARTED_AT)),
+        current_revision: decisions.revision(&updated).map_or(before.current_revision, |revision| revision.number),
+        active_revision: decisions.serving.clone(),
+        preview_revision: preview,
+        stable_revision: stable.unwrap_or(before.stable_revision.clone()),
+        rejected_revision: decisions.rejection(&updated).map(|_| updated.clone()).unwrap_or_default(),
+        release: release(&before, findings, &verdict, &updated),
+        updated_revision: updated,
+        switch: switch::last(&findings.situation, &findings.proof),
         progress: findings.progress.clone(),
-        observed_request: findings.request.observed.clone(),
+        observed_request: findings.answer.clone(),
+        decisions: Some(decisions::pruned(world, decisions.clone())),
         conditions: Vec::new(),
         message: String::new(),
     };
-    let available = active.is_some_and(|set| set.is_available(set.replicas));
+    let available = serving.is_some_and(|rs| rs.is_available(rs.replicas));
     status.conditions = conditions(&before, &verdict, available, world.rollout.generation, now);
     status.message = verdict.message;
     status
 }
 
 /// When to publish: `None` if nothing changed, or not before something more is known.
-pub fn publish_at(
-    world: &World,
-    status: &BlueGreenRolloutStatus,
-    findings: &Findings,
-    now: Timestamp,
-) -> Option<Timestamp> {
+pub fn publish_at(status: &BlueGreenRolloutStatus, findings: &Findings, replan: bool) -> Option<Timestamp> {
+    let Situation { world, roles, now, .. } = findings.situation;
     let unproven = matches!(findings.proof, Proof::Missing(_));
     let Some(before) = &world.rollout.status else {
         // A lost status is restored as a whole: a switch that was proven before does not look like a new one.
@@ -107,10 +112,14 @@ pub fn publish_at(
     if before == status {
         return None;
     }
-    let moved_at = findings.target.active.and_then(ReplicaSet::promoted_at);
-    let proving = unproven && findings.target.candidate().is_none();
+    let overlapping = world.active_services().any(|service| service.is_overlapping());
+    if replan || overlapping {
+        return Some(now);
+    }
+    let moved_at = roles.at_home().and_then(ReplicaSet::claimed_at);
+    let proving = unproven && roles.candidate.is_none();
     if let (true, Some(moved_at)) = (proving, moved_at) {
-        return Some(now.max(moved_at + USUAL_PROOF));
+        return Some(now.max(moved_at.min(now) + USUAL_PROOF));
     }
     let only_details = headline(before) == headline(status);
     let last = world.published_at.filter(|_| only_details);
@@ -130,66 +139,115 @@ fn headline(status: &BlueGreenRolloutStatus) -> BlueGreenRolloutStatus {
     status
 }
 
-fn verdict(world: &World, findings: &Findings, now: Timestamp) -> Verdict {
-    let target = findings.target;
+fn verdict(findings: &Findings) -> Verdict {
+    let Situation { world, decisions, roles, .. } = findings.situation;
     let say = |phase, reason, message: String| Verdict { phase, reason, message };
     if let Some(stall) = &findings.stall {
         return say(Phase::Degraded, stall.reason, stall.message.clone());
     }
-    let Some(desired) = target.desired else {
-        return say(Phase::Pending, names::REASON_PROGRESSING, "creating the first revision".into());
+    let updated = request::updated_hash(&findings.situation);
+    let of_updated = decisions.rejection(&updated).filter(|_| !world.template_is_unknown());
+    let Some(focus) = findings.focus else {
+        return match of_updated {
+            Some(rejection) => {
+                say(Phase::Degraded, names::REASON_REJECTED, rejected(findings, &updated, rejection, None))
+            }
+            None => say(Phase::Pending, names::REASON_PROGRESSING, "creating the first revision".into()),
+        };
     };
-    let waiting = waiting(world, findings, desired, now);
-    if let Some(rejection) = &target.rejection {
-        return say(Phase::Degraded, names::REASON_REJECTED, rejected(world, findings, rejection, waiting));
+    let waiting = waiting(findings, focus);
+    if let Some(home) = roles.at_home()
+        && let Some(rejection) = decisions.rejection(&home.hash)
+    {
+        let (revision, Rejection { by, reason, .. }) = (describe(&findings.situation, home), rejection);
+        let message = format!(
+            "{revision} serves, although it was rejected by {by} ({reason}): nothing is known to go back to. \
+             Promote another revision"
+        );
+        return say(Phase::Degraded, names::REASON_REJECTED, message);
+    }
+    if let Some(rejection) = of_updated {
+        return say(Phase::Degraded, names::REASON_REJECTED, rejected(findings, &updated, rejection, waiting));
+    }
+    if roles.going_back()
+        && let Some(rejection) = decisions.rejection(&decisions.serving)
+    {
+        let message = rejected(findings, &decisions.serving, rejection, waiting);
+        return say(Phase::Progressing, names::REASON_ROLLING_BACK, message);
     }
     if let Some(verdict) = waiting {
         return verdict;
     }
-    let revision = describe(world, target, desired);
-    if target.candidate().is_none() {
-        match &findings.post {
-            Some(Outcome::Inconclusive(run)) => {
-                let message = format!(
-                    "{revision} serves, but its analysis came to no conclusion ({}). Promote it to keep it, or undo",
-                    run.message
-                );
-                return say(Phase::Paused, names::REASON_INCONCLUSIVE, message);
-            }
-            Some(Outcome::UnderWay(run)) => {
-                let message = format!("{revision} serves and is being analysed; {}", run.message);
-                return say(Phase::Progressing, names::REASON_POST_PROMOTION_ANALYSIS, message);
-            }
-            Some(Outcome::Absent | Outcome::Bad(_)) => {
-                let message = format!("{revision} serves and is to be analysed");
-                return say(Phase::Progressing, names::REASON_POST_PROMOTION_ANALYSIS, message);
-            }
-            Some(Outcome::Good) | None => {}
-        }
-        return say(Phase::Healthy, names::REASON_HEALTHY, format!("{revision} is active"));
+    let revision = describe(&findings.situation, focus);
+    if roles.updated.is_none() && !world.template_is_unknown() {
+        let message = format!("{revision} serves; creating the revision of {}", world.rollout.template.image);
+        return say(Phase::Progressing, names::REASON_PROGRESSING, message);
     }
     match &findings.gate {
         Some(Gate::Closed { reason, waits_for, .. }) => {
             let shown = if world.rollout.spec.blue_green().preview_service.is_some() { " in preview" } else { "" };
             let by_itself = *reason == names::REASON_PRE_PROMOTION_ANALYSIS;
             let phase = if by_itself { Phase::Progressing } else { Phase::Paused };
-            say(phase, reason, format!("{revision} is ready{shown} and {waits_for}"))
+            let gone = if decisions.serving.is_empty() || roles.serving().is_some() || roles.home().is_some() {
+                String::new()
+            } else {
+                format!(
+                    "production is down: the ReplicaSet of revision {} is gone; ",
+                    number(decisions, &decisions.serving)
+                )
+            };
+            return say(phase, reason, format!("{gone}{revision} is ready{shown} and {waits_for}"));
         }
-        _ => say(Phase::Progressing, names::REASON_PROGRESSING, format!("moving production to {revision}")),
+        Some(Gate::Open) => {
+            return say(Phase::Progressing, names::REASON_PROGRESSING, format!("moving production to {revision}"));
+        }
+        None => {}
+    }
+    match &findings.post {
+        Some(Outcome::Inconclusive(run)) => {
+            let message = format!(
+                "{revision} serves, but its analysis came to no conclusion ({}). Promote it to keep it, or undo",
+                run.message
+            );
+            say(Phase::Paused, names::REASON_INCONCLUSIVE, message)
+        }
+        Some(Outcome::Running(run)) => {
+            let message = format!("{revision} serves and is being analysed; {}", run.message);
+            say(Phase::Progressing, names::REASON_POST_PROMOTION_ANALYSIS, message)
+        }
+        Some(Outcome::NotStarted | Outcome::Failed(_)) => {
+            let message = format!("{revision} serves and is to be analysed");
+            say(Phase::Progressing, names::REASON_POST_PROMOTION_ANALYSIS, message)
+        }
+        Some(Outcome::Good) | None if roles.at_home().is_none() => {
+            say(Phase::Progressing, names::REASON_PROGRESSING, format!("moving production to {revision}"))
+        }
+        Some(Outcome::Good) | None => say(Phase::Healthy, names::REASON_HEALTHY, format!("{revision} is active")),
     }
 }
 
-/// What the desired set still lacks, if anything.
-fn waiting(world: &World, findings: &Findings, set: &ReplicaSet, now: Timestamp) -> Option<Verdict> {
-    let target = findings.target;
-    let revision = describe(world, target, set);
+/// What production lacks while the message speaks of a candidate.
+fn trouble(findings: &Findings) -> Option<String> {
+    let Situation { world, decisions, roles, .. } = findings.situation;
+    let home = roles.home().filter(|_| roles.candidate.is_some() && !roles.going_back())?;
+    if home.is_available(decisions.replicas) || !home.settled {
+        return None;
+    }
+    let cause = pods::cause(world, home).map(|cause| format!(" ({cause})")).unwrap_or_default();
+    Some(format!("production has {} of {} pods available{cause}", home.available, decisions.replicas))
+}
+
+/// What the revision in focus still lacks, if anything.
+fn waiting(findings: &Findings, rs: &ReplicaSet) -> Option<Verdict> {
+    let Situation { world, roles, now, .. } = findings.situation;
+    let revision = describe(&findings.situation, rs);
     let wanted = findings.wanted;
     if let Some(progress) = &findings.progress {
-        let cause = pods::cause(world, set).map(|cause| format!("; {cause}")).unwrap_or_default();
-        let restart = findings.restart.as_ref().filter(|_| set.is_available(wanted));
+        let cause = pods::cause(world, rs).map(|cause| format!("; {cause}")).unwrap_or_default();
+        let restart = findings.restart.as_ref().filter(|_| rs.is_available(wanted));
         let (reason, count) = match restart {
             Some(restart) => (names::REASON_RESTARTING, format!("restarting {revision}: {}", restart.progress(world))),
-            None => (names::REASON_PROGRESSING, format!("{} of {wanted} pods of {revision} available", set.available)),
+            None => (names::REASON_PROGRESSING, format!("{} of {wanted} pods of {revision} available", rs.available)),
         };
         let seconds = world.rollout.spec.progress_deadline_seconds();
         return Some(if now >= progress::deadline(world, progress) {
@@ -200,7 +258,7 @@ fn waiting(world: &World, findings: &Findings, set: &ReplicaSet, now: Timestamp)
         });
     }
     match &findings.proof {
-        Proof::Missing(missing) if target.is_active(set) => Some(Verdict {
+        Proof::Missing(missing) if roles.is_home(rs) => Some(Verdict {
             phase: Phase::Progressing,
             reason: names::REASON_PROVING,
             message: format!("moved to {revision}; {missing}"),
@@ -209,58 +267,48 @@ fn waiting(world: &World, findings: &Findings, set: &ReplicaSet, now: Timestamp)
     }
 }
 
-fn rejected(world: &World, findings: &Findings, rejection: &Rejection, waiting: Option<Verdict>) -> String {
-    let target = findings.target;
-    let asked = target.asked.map(|set| describe(world, target, set)).unwrap_or_default();
-    let serving = target.desired.map(|set| describe(world, target, set)).unwrap_or_default();
+/// That a revision was rejected, and what serves instead.
+fn rejected(findings: &Findings, hash: &str, rejection: &Rejection, waiting: Option<Verdict>) -> String {
+    let Situation { world, decisions, roles, .. } = findings.situation;
+    let subject = match world.replica_set(hash) {
+        Some(rs) => describe(&findings.situation, rs),
+        None => format!("revision {} ({hash})", number(decisions, hash)),
+    };
+    let serving = roles.home().map(|home| describe(&findings.situation, home)).unwrap_or_default();
     let state = match waiting {
+        _ if serving.is_empty() => "nothing serves".to_owned(),
         Some(waiting) => format!("on the way back to {serving}: {}", waiting.message),
-        None if target.candidate().is_some() => format!("{serving} is about to serve"),
+        None if roles.at_home().is_none() => format!("{serving} is about to serve"),
         None => format!("{serving} serves"),
     };
-    format!("{asked} was rejected by {} ({}); {state}. Change spec.template, or retry", rejection.by, rejection.reason)
+    let by = format!("{subject} was rejected by {} ({}); {state}", rejection.by, rejection.reason);
+    if request::updated_hash(&findings.situation) == hash {
+        format!("{by}. Change spec.template, or retry")
+    } else {
+        by
+    }
+}
+
+fn number(decisions: &Decisions, hash: &str) -> i64 {
+    decisions.revision(hash).map_or(0, |revision| revision.number)
 }
 
 /// `revision 2 (app:v2)`; the image is only known of the revision that the spec asks for.
-fn describe(world: &World, target: &Target, set: &ReplicaSet) -> String {
-    if target.is_asked(set) && !world.rollout.template.image.is_empty() {
-        format!("revision {} ({})", set.revision(), world.rollout.template.image)
-    } else {
-        format!("revision {} ({})", set.revision(), set.hash)
-    }
+fn describe(situation: &Situation, rs: &ReplicaSet) -> String {
+    let image = &situation.world.rollout.template.image;
+    let known = situation.roles.is_updated(rs) && !image.is_empty();
+    format!("revision {} ({})", situation.number(rs), if known { image } else { &rs.hash })
 }
 
-fn switch(
-    before: &BlueGreenRolloutStatus,
-    active: Option<&ReplicaSet>,
-    findings: &Findings,
-    proven: bool,
-) -> Option<Switch> {
-    let Some((active, switched_at)) = active.and_then(|set| Some((set, set.promoted_at()?))) else {
-        return before.switch.clone();
-    };
-    let proven_at = match findings.proof {
-        Proof::Proven(at) if proven => Some(at),
-        _ => None,
-    };
-    let same = before.switch.as_ref().filter(|last| last.to == active.hash && last.switched_at == switched_at);
-    if let Some(same) = same {
-        return Some(Switch { proven_at, ..same.clone() });
-    }
-    let from = if before.active_revision == active.hash { String::new() } else { before.active_revision.clone() };
-    let requested_at = findings.request.requested_at.filter(|at| *at <= switched_at);
-    let requested_by = requested_at.map(|_| findings.request.requested_by.clone()).unwrap_or_default();
-    Some(Switch { from, to: active.hash.clone(), requested_at, requested_by, switched_at, proven_at })
-}
-
-fn release(before: &BlueGreenRolloutStatus, findings: &Findings, verdict: &Verdict, now: Timestamp) -> Option<Release> {
-    let asked = findings.target.asked?;
-    let same = before.release.clone().filter(|release| release.revision == asked.hash);
+fn release(before: &BlueGreenRolloutStatus, findings: &Findings, verdict: &Verdict, updated: &str) -> Option<Release> {
+    let Situation { roles, now, .. } = findings.situation;
+    let rs = roles.updated?;
+    let same = before.release.clone().filter(|release| release.revision == updated);
     let mut release = same.unwrap_or_else(|| {
-        // A status that was lost begins anew: the set knows since when it is wanted.
-        let lost = before.updated_revision.is_empty() || before.updated_revision == asked.hash;
-        let seen_at = asked.timestamp(annotations::SCALED_AT).filter(|_| lost).unwrap_or(now);
-        Release { revision: asked.hash.clone(), seen_at, preview_ready_at: None }
+        // A status that was lost begins anew: the ReplicaSet knows since when it is wanted.
+        let lost = before.updated_revision.is_empty() || before.updated_revision == updated;
+        let seen_at = rs.timestamp(annotations::SCALED_AT).filter(|_| lost).unwrap_or(now);
+        Release { revision: updated.to_owned(), seen_at, preview_ready_at: None }
     });
     let waits = matches!(findings.gate, Some(Gate::Closed { .. })) && verdict.phase != Phase::Degraded;
     if waits && findings.progress.is_none() && release.preview_ready_at.is_none() {

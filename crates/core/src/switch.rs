@@ -1,169 +1,302 @@
 //! Moving the Services, and proving that traffic followed.
 //!
-//! The active Service moves in three steps, each a write or a read of its own:
+//! The active Services move in three steps, each a write or a read of its own:
 //!
-//! 1. *claim*: the set is marked as promoted, with the resourceVersion it was read at. The answer is the set as the API server
-//!    has it at that moment, and whoever still holds an older picture of it (another operator about to scale it down) can
-//!    no longer write to it;
-//! 2. *move*: if that answer says that all pods are available, the selector is patched, with the Service's resourceVersion, so
+//! 1. *claim*: the ReplicaSet is marked, with the resourceVersion it was read at. The answer is the ReplicaSet as the API
+//!    server has it at that moment, and whoever still holds an older picture of it (another operator about to scale it down)
+//!    can no longer write to it;
+//! 2. *move*: if that answer says that all pods are available, the selectors are patched, with the Services' resourceVersions, so
 //!    a change by somebody else in between is a conflict and not a loss;
-//! 3. *proof*: the Service's EndpointSlices are watched until every ready endpoint is a pod of the set, and there are enough.
+//! 3. *proof*: the Services' EndpointSlices are watched until every ready endpoint is a pod of the revision, and there are enough.
+//!
+//! The Services that carry production are those that the spec names, and those that it named before, until they can be let go
+//! without showing two versions at once. One that carried production is never used as a preview: whoever reaches production by
+//! it must not be shown what nobody promoted, whatever the spec calls it by now.
 
-use greenlight_api::{PreviewServiceIdle, names};
-use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
+
+use greenlight_api::{PreviewServiceIdle, Switch, names};
+use jiff::Timestamp;
 
 use crate::actions::{Action, Change};
 use crate::hash::is_pod_of;
 use crate::overlap;
-use crate::target::{self, Target};
-use crate::world::{ReplicaSet, Service, World};
+use crate::scale::Size;
+use crate::situation::Situation;
+use crate::stall;
+use crate::world::{ReplicaSet, Selection, Service, World};
 
-/// The next writes on the way of the active Services to this set; none if they are there or may not go there yet.
-pub fn active(world: &World, target: &Target, set: &ReplicaSet, wanted: i32, now: Timestamp) -> Vec<Action> {
-    let services = world.rollout.spec.blue_green().active_services().filter_map(|name| world.services.get(name));
-    let mut to_move: Vec<_> =
-        services.filter(|service| !service.deleting && service.hash() != Some(&set.hash)).collect();
-    if overlap::is_under_way(world, target, set, now) {
-        to_move.retain(|service| !service.is_overlapping());
-    }
-    // Without a Service the claim is all there is to it.
-    let only_claim = world.rollout.spec.blue_green().active_service.is_none() && !target.is_active(set);
+/// The next writes on the way of production to where it should be; none if it is there or cannot go yet.
+///
+/// A hash that somebody took out of a Service is put back while any pod of that revision is available: that is better than a
+/// mix of all. From another revision that has pods, a Service goes only when all pods of the one to go to are available.
+pub fn move_home(situation: &Situation, size: Size) -> Vec<Action> {
+    let Situation { world, roles, .. } = situation;
+    let Some(home) = roles.home().filter(|home| !home.deleting) else { return Vec::new() };
+    let overlapping = overlap::is_under_way(situation);
+    let overlap_lasts = overlapping
+        && overlap::ends_at(situation, switched_at(situation, home)).is_some_and(|until| situation.now < until);
+    let to_move: Vec<_> = services_to_move(situation, home)
+        .filter(|service| stall::keeps_from_moving(world, service, home).is_none())
+        .filter(|service| !(service.is_overlapping() && overlap_lasts))
+        .collect();
+    // The additional pod of a restart is not waited for.
+    let full = home.is_available(size.needed);
+    let lost = !roles.going_back() && !to_move.iter().any(|service| service.is_overlapping());
+    let some = lost && (home.ready > 0 || size.needed == 0);
+    let mixed = world.existing().any(|rs| rs.name != home.name && rs.has_pods());
+    let to_move: Vec<_> =
+        to_move.into_iter().filter(|service| full || some && has_lost_it(service, home, mixed)).collect();
+    let only_claim = full && world.rollout.spec.blue_green().active_service.is_none() && roles.going_back();
     if to_move.is_empty() && !only_claim {
         return Vec::new();
     }
-    // Putting back a hash that somebody took out is not a move: any pod of that set is better than a mix of all.
-    let was_there = world.rollout.status.as_ref().is_some_and(|status| status.active_revision == set.hash);
-    let restores = !target.active_selected && target.is_active(set) && was_there;
-    let available = if restores { set.available > 0 } else { set.replicas == wanted && set.is_available(wanted) };
-    if !available {
+    if let Some(claim) = claim(situation, home, roles.going_back()) {
+        return vec![claim];
+    }
+    to_move.into_iter().map(|service| select(service, home)).collect()
+}
+
+/// The Service lost what it carried; it does not lead to pods of somebody else, who serve as long as home is not whole. One without
+/// our mark may have been made anew; where there are pods of several revisions, any of home's alone are better than all of them.
+fn has_lost_it(service: &Service, home: &ReplicaSet, mixed: bool) -> bool {
+    let selection = service.selection();
+    let leads_on = matches!(&selection, Selection::Revision(hash) if *hash != home.hash);
+    let carried = service.production.as_deref() == Some(&home.hash);
+    !leads_on && (carried || mixed && selection == Selection::Unmanaged)
+}
+
+/// The next writes on the way of production to the candidate, whose gate is open and whose pods are all available.
+pub fn promote(situation: &Situation, candidate: &ReplicaSet) -> Vec<Action> {
+    let without_service = situation.world.rollout.spec.blue_green().active_service.is_none();
+    let to_move: Vec<_> = services_to_move(situation, candidate).collect();
+    if to_move.is_empty() && !without_service {
         return Vec::new();
     }
-    if !set.live || !is_claimed(world, set) {
-        let mut change = Change::default();
-        if overlap::ends(world, target, set) && is_claimed(world, set) {
-            // A new claim would begin the overlap anew.
-            change.set(names::OVERLAPPED_AT, now);
-        } else {
-            change.set(names::PROMOTED_AT, claim_time(world, now));
-        }
-        let (name, resource_version) = (set.name.clone(), set.resource_version.clone());
-        return vec![Action::ChangeReplicaSet { name, resource_version, change }];
+    if let Some(label) = overlap::prepare(situation, candidate).filter(|_| !without_service) {
+        return vec![label];
     }
-    if overlap::begins(world, target, set) {
-        return to_move.into_iter().map(overlap::point).collect();
+    if let Some(claim) = claim(situation, candidate, true) {
+        return vec![claim];
     }
-    to_move.into_iter().map(|service| point(service, Some(&set.hash))).collect()
+    let both = overlap::is_required(situation, candidate);
+    let step = |service: &Service| if both { select_both(service, candidate) } else { select(service, candidate) };
+    to_move.into_iter().map(step).collect()
+}
+
+/// Whether a switch is due that no Service shows, because the spec names none: it is made by recording it.
+pub fn is_claimed_without_service(situation: &Situation, rs: &ReplicaSet) -> bool {
+    let without_service = situation.world.rollout.spec.blue_green().active_service.is_none();
+    without_service && claim(situation, rs, true).is_none()
+}
+
+/// The write that claims a ReplicaSet, unless its answer was just read.
+fn claim(situation: &Situation, rs: &ReplicaSet, takes_over: bool) -> Option<Action> {
+    let mut change = Change::default();
+    if takes_over && (!rs.fresh || !is_claimed(situation, rs)) {
+        change.annotate(names::PROMOTED_AT, situation.now);
+    } else if !rs.fresh || noted(situation.world, rs).is_some() {
+        // What is moved now is proven anew.
+        change.annotate(names::CONFIRMED_AT, situation.now);
+    }
+    change.into_action(rs)
+}
+
+/// It was claimed after all others. Claims from the future are somebody's clock, or somebody's joke.
+fn is_claimed(situation: &Situation, rs: &ReplicaSet) -> bool {
+    let claims = situation.world.existing().filter(|other| other.name != rs.name).filter_map(ReplicaSet::claimed_at);
+    let last = claims.filter(|at| *at <= situation.now).max();
+    rs.claimed_at().is_some_and(|at| at <= situation.now && Some(at) > last)
+}
+
+fn services_to_move<'a>(situation: &Situation<'a>, rs: &'a ReplicaSet) -> impl Iterator<Item = &'a Service> {
+    let services = situation.world.production_services().filter(|service| !service.deleting);
+    services.filter(|service| {
+        // One that somebody moved here by hand still says that it carries another revision.
+        let says_another = service.production.as_deref().is_some_and(|production| production != rs.hash);
+        service.hash() != Some(&rs.hash) || says_another
+    })
 }
 
 /// The move of the preview Service, if it has to.
 ///
 /// It shows the candidate once that is available at its preview size. Until then it keeps what it had; when there is no
-/// candidate, it shows what is active, or nothing, as `previewServiceIdle` says.
-pub fn preview(world: &World, target: &Target, gate_size: Option<i32>) -> Option<Action> {
+/// candidate, it shows what serves, or nothing, as `previewServiceIdle` says.
+pub fn move_preview(situation: &Situation, candidate_size: Option<Size>) -> Option<Action> {
+    let Situation { world, roles, .. } = situation;
     let blue_green = world.rollout.spec.blue_green();
     let service = world.services.get(blue_green.preview_service.as_deref()?)?;
-    if service.deleting {
+    if service.deleting || service.production.is_some() || stall::service_stall(world, &service.name).is_some() {
         return None;
     }
-    let shown = service.hash();
-    let candidate = target.candidate().filter(|_| !target.rolled_back());
-    let hash = match (candidate, gate_size) {
-        (Some(candidate), Some(size)) if candidate.is_available(size.min(candidate.replicas)) && size > 0 => {
-            Some(candidate.hash.as_str())
+    let shown = service.selection();
+    let wanted = match (roles.candidate, candidate_size) {
+        (Some(candidate), Some(size))
+            if size.replicas > 0
+                && candidate.is_available(size.replicas.min(candidate.replicas))
+                && service.missing_labels(candidate).is_empty() =>
+        {
+            Selection::Revision(candidate.hash.clone())
         }
         // Showing a preview that was superseded, or that lost pods, is better than jumping to production and back.
-        (Some(_), _) if shown.is_some_and(|hash| is_up(world, target, hash)) => return None,
-        _ if blue_green.preview_service_idle == Some(PreviewServiceIdle::None) => Some(names::NO_HASH),
-        _ => target.active.filter(|_| target.active_selected).map(|active| active.hash.as_str()),
-    }?;
-    (shown != Some(hash)).then(|| point(service, Some(hash)))
+        (Some(_), _) if is_up(situation, &shown) => return None,
+        _ if blue_green.preview_service_idle == Some(PreviewServiceIdle::None) => Selection::Nothing,
+        _ => Selection::Revision(roles.at_home()?.hash.clone()),
+    };
+    (shown != wanted).then(|| set_selection(service, wanted, None))
 }
 
-fn is_up(world: &World, target: &Target, hash: &str) -> bool {
-    target::living(world).any(|set| {
-        let rejected = target.rejection.is_some() && target.is_asked(set);
-        set.hash == hash && set.replicas > 0 && !set.retired() && !rejected
-    })
+fn is_up(situation: &Situation, shown: &Selection) -> bool {
+    let Selection::Revision(hash) = shown else { return false };
+    let shown = situation.world.replica_set(hash);
+    shown.is_some_and(|rs| rs.replicas > 0 && !rs.is_retired() && !situation.is_rejected(rs))
 }
 
-/// Services that carry this rollout's mark but are not named by its spec any more: the hash goes out again.
-pub fn release_unnamed(world: &World) -> impl Iterator<Item = Action> {
-    let named: Vec<&str> = world.rollout.spec.blue_green().services().collect();
-    world
-        .services
-        .values()
-        .filter(move |service| {
-            service.managed_by.as_ref() == Some(&world.rollout.name) && !named.contains(&service.name.as_str())
-        })
-        .map(|service| point(service, None))
+/// Services that carry this rollout's mark but are not named by its spec any more: the hash goes out again. One that carried
+/// production keeps it as long as its own selector would show pods of two revisions at once.
+pub fn release_unnamed(situation: &Situation) -> Vec<Action> {
+    let Situation { world, roles, .. } = situation;
+    let named: BTreeSet<&str> = world.rollout.spec.blue_green().services().collect();
+    let alone = |home: &ReplicaSet| world.replica_sets.iter().all(|rs| rs.name == home.name || !rs.has_pods());
+    let unmixed = roles.at_home().is_some_and(alone);
+    let unnamed = world.services.values().filter(|service| {
+        service.is_marked_for(&world.rollout.name) && !named.contains(service.name.as_str()) && !service.deleting
+    });
+    unnamed.filter(|service| service.production.is_none() || unmixed).map(release).collect()
 }
 
-/// Points a Service at a hash, or at none.
-pub fn point(service: &Service, hash: Option<&str>) -> Action {
-    Action::PointService {
+/// Points a Service at a revision, as production.
+fn select(service: &Service, rs: &ReplicaSet) -> Action {
+    set_selection(service, Selection::Revision(rs.hash.clone()), Some(&rs.hash))
+}
+
+/// Points a Service at both revisions, of which this one is to stay.
+fn select_both(service: &Service, rs: &ReplicaSet) -> Action {
+    set_selection(service, Selection::Both, Some(&rs.hash))
+}
+
+/// Takes everything of ours out of a Service.
+pub fn release(service: &Service) -> Action {
+    set_selection(service, Selection::Unmanaged, None)
+}
+
+fn set_selection(service: &Service, selection: Selection, production: Option<&str>) -> Action {
+    Action::SelectRevision {
         name: service.name.clone(),
         resource_version: service.resource_version.clone(),
-        hash: hash.map(str::to_owned),
-        overlap: false,
+        selection,
+        production: production.map(str::to_owned),
     }
 }
 
-/// The set was promoted after all others.
-fn is_claimed(world: &World, set: &ReplicaSet) -> bool {
-    target::living(world).all(|other| other.name == set.name || other.promoted_at() < set.promoted_at())
-}
-
-/// Now, or just after the last claim, should another operator's clock be ahead.
-pub fn claim_time(world: &World, now: Timestamp) -> Timestamp {
-    let last = target::living(world).filter_map(ReplicaSet::promoted_at).max();
-    last.map_or(now, |last| now.max(last + SignedDuration::from_nanos(1)))
-}
-
-/// How far the proof of the last move is.
+/// How far the proof is that production is at home.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Proof {
-    /// All ready endpoints are pods of the active set, and there are enough of them; since when that is known.
+    /// All ready endpoints are pods of the home revision, and there are enough of them; since when that is known.
     Proven(Timestamp),
     /// Not yet, and what is missing.
     Missing(String),
-    /// There is no active set, or the active Service does not select it.
-    Nothing,
+    /// Production is not at home.
+    NotApplicable,
 }
 
-/// When the last move was proven, if the status has noted it for this very move.
-pub fn noted(world: &World, active: &ReplicaSet) -> Option<Timestamp> {
+impl Proof {
+    /// Whether it is there.
+    pub fn is_there(&self) -> bool {
+        matches!(self, Proof::Proven(_))
+    }
+}
+
+/// When the last move was proven, if the status says so of the revision that is at home.
+pub fn noted(world: &World, home: &ReplicaSet) -> Option<Timestamp> {
     let switch = world.rollout.status.as_ref()?.switch.as_ref()?;
-    let same = switch.to == active.hash && Some(switch.switched_at) == active.promoted_at();
+    // A Service that was put on it later has to be proven, too.
+    let status = world.rollout.status.as_ref()?;
+    let record = status.decisions.as_ref().and_then(|decisions| decisions.revision(&home.hash));
+    let confirmed_then = record.and_then(|record| record.confirmed_at);
+    let same = switch.to == home.hash && confirmed_then == home.timestamp(names::CONFIRMED_AT);
     switch.proven_at.filter(|_| same)
 }
 
-/// Reads the proof: from the status if it was noted for this very move, else from the endpoints.
-pub fn proof(world: &World, target: &Target, now: Timestamp) -> Proof {
-    let Some(active) = target.active.filter(|_| target.active_selected) else { return Proof::Nothing };
-    if let Some(proven_at) = noted(world, active) {
+/// Reads the proof: from the status if it was noted there, else from the endpoints.
+pub fn proof(situation: &Situation) -> Proof {
+    let Situation { world, now, .. } = situation;
+    let Some(home) = situation.roles.at_home() else { return Proof::NotApplicable };
+    let overlapping = world.active_services().any(Service::is_overlapping);
+    if let Some(proven_at) = noted(world, home).filter(|_| !overlapping) {
         return Proof::Proven(proven_at);
     }
-    let mut services = world.rollout.spec.blue_green().active_services();
-    services.find_map(|service| missing(world, service, active)).map_or(Proof::Proven(now), Proof::Missing)
+    let lacks = to_prove(world).into_iter().find_map(|service| missing(situation, service, home));
+    lacks.map_or(Proof::Proven(*now), Proof::Missing)
 }
 
-/// What this Service lacks until every ready endpoint of it is a pod of the set, and there are enough.
-fn missing(world: &World, service: &str, active: &ReplicaSet) -> Option<String> {
+/// The names of the Services whose endpoints have to follow production: those that the spec names, and those that carry it still.
+pub fn to_prove(world: &World) -> BTreeSet<&str> {
+    let carrying = world.production_services().map(|service| service.name.as_str());
+    world.rollout.spec.blue_green().active_services().chain(carrying).collect()
+}
+
+/// What this Service lacks until every ready endpoint of it is a pod of the revision, and there are enough pods. A pod counts
+/// once, however many addresses it has; an endpoint that leads to no pod was made by somebody else and proves nothing.
+fn missing(situation: &Situation, service: &str, home: &ReplicaSet) -> Option<String> {
+    let world = situation.world;
     if world.services.get(service).is_some_and(Service::is_overlapping) {
         return Some("both revisions serve for a while".to_owned());
     }
     let Some(endpoints) = world.endpoints.get(service) else {
         return Some(format!("reading the endpoints of Service {service}"));
     };
-    let ready = || endpoints.iter().filter(|endpoint| endpoint.ready);
-    let ours = ready().filter(|endpoint| is_pod_of(&endpoint.pod, &active.name)).count();
-    let others = ready().count() - ours;
-    if others > 0 {
-        return Some(format!("Service {service} still has {others} ready endpoints of other pods"));
+    let ready = endpoints.iter().filter(|endpoint| endpoint.ready && !endpoint.pod.is_empty());
+    let (ours, others): (BTreeSet<&str>, BTreeSet<&str>) =
+        ready.map(|endpoint| endpoint.pod.as_str()).partition(|pod| is_pod_of(pod, &home.name));
+    if !others.is_empty() {
+        return Some(format!("Service {service} still has {} ready endpoints of other pods", others.len()));
     }
-    let enough = usize::try_from(active.replicas).unwrap_or(0);
-    if ours < enough {
-        return Some(format!("Service {service} has {ours} of {enough} ready endpoints of the new pods"));
+    let enough = usize::try_from(situation.decisions.replicas).unwrap_or(0);
+    if ours.len() < enough {
+        return Some(format!("Service {service} has {} of {enough} ready endpoints of the new pods", ours.len()));
     }
     None
+}
+
+/// When production moved to the revision that should have it.
+pub fn switched_at(situation: &Situation, home: &ReplicaSet) -> Timestamp {
+    let before = situation.world.rollout.status.as_ref().and_then(|status| status.switch.as_ref());
+    match before.filter(|switch| switch.to == home.hash) {
+        Some(switch) => switch.switched_at,
+        None => home.claimed_at().filter(|_| is_claimed(situation, home)).unwrap_or(situation.now),
+    }
+}
+
+/// The last move of production, as it is to be reported.
+pub fn last(situation: &Situation, proof: &Proof) -> Option<Switch> {
+    let Situation { world, decisions, .. } = situation;
+    let status = world.rollout.status.as_ref();
+    let before = status.and_then(|status| status.switch.clone());
+    // What was proven holds as long as production is there, and has to be shown again when it was not.
+    let Some(home) = situation.roles.at_home() else {
+        return before.map(|before| Switch { proven_at: None, ..before });
+    };
+    let proven_at = match proof {
+        Proof::Proven(at) => Some(*at),
+        Proof::Missing(_) | Proof::NotApplicable => None,
+    };
+    if let Some(before) = before.filter(|switch| switch.to == home.hash) {
+        return Some(Switch { proven_at, ..before });
+    }
+    let served = status.map(|status| status.decisions.as_ref().map_or(&status.active_revision, |d| &d.serving));
+    let from = served.filter(|served| **served != home.hash).cloned().unwrap_or_default();
+    let switched_at = switched_at(situation, home);
+    let rejected = decisions.rejection(&from).filter(|rejection| rejection.by != names::FIELD_MANAGER);
+    let approved = || decisions.revision(&home.hash)?.approvals.last().map(|approval| (approval.at, &approval.by));
+    let asked = rejected.map(|rejection| (rejection.at, &rejection.by)).or_else(approved);
+    let asked = asked.filter(|(at, _)| *at <= switched_at);
+    Some(Switch {
+        from,
+        to: home.hash.clone(),
+        requested_at: asked.map(|(at, _)| at),
+        requested_by: asked.map(|(_, by)| by.clone()).unwrap_or_default(),
+        switched_at,
+        proven_at,
+    })
 }

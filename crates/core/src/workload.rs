@@ -6,23 +6,26 @@
 use greenlight_api::WorkloadScaleDown;
 
 use crate::actions::Action;
-use crate::switch::Proof;
-use crate::target::Target;
-use crate::world::World;
+use crate::situation::Situation;
 
-/// The change of the Deployment's size that is due.
-pub fn scale(world: &World, target: &Target, proof: &Proof) -> Option<Action> {
+/// The change of the Deployment's size that is due. None while nothing of ours is meant to run: its pods are all there is.
+pub fn scale(situation: &Situation, proven: bool) -> Option<Action> {
+    let Situation { world, roles, .. } = situation;
     let mode = world.rollout.spec.workload_ref.as_ref()?.scale_down.unwrap_or_default();
     let workload = world.workload.as_ref()?;
-    let taken_over = target.active_selected && matches!(proof, Proof::Proven(_)) && target.candidate().is_none();
+    let taken_over = roles.at_home().is_some_and(|home| home.replicas > 0) && proven && roles.candidate.is_none();
+    let may_begin =
+        roles.home().is_none() && world.rollout.spec.replicas() > 0 && world.rollout.spec.paused != Some(true);
     let replicas = match mode {
         WorkloadScaleDown::Never => return None,
         WorkloadScaleDown::Onsuccess | WorkloadScaleDown::Progressively if taken_over => 0,
         WorkloadScaleDown::Onsuccess => return None,
         // Production still reaches both: each of our pods that is available stands in for one of the Deployment's.
-        WorkloadScaleDown::Progressively if target.active.is_none() => {
-            let ours = target.desired.map_or(0, |set| set.available);
-            (world.rollout.spec.replicas() - ours).clamp(0, workload.replicas)
+        WorkloadScaleDown::Progressively if may_begin => {
+            let ours = roles.candidate.map_or(0, |rs| rs.available);
+            // One stays until the switch is proven: what is known of ours may be old.
+            let least = workload.replicas.min(1);
+            world.rollout.spec.replicas().saturating_sub(ours).clamp(least, workload.replicas.max(least))
         }
         WorkloadScaleDown::Progressively => return None,
     };

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_api::{
-    AnalysisPhase, Approval, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PodTemplate, Rejection, names,
-};
-use jiff::Timestamp;
+use greenlight_api::{AnalysisPhase, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PodTemplate, Rejection, names};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::hash::Digest;
+
+/// So much later; the end of time where that would be beyond it. Times and durations come from people, too.
+pub fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
+}
 
 /// Everything that a plan is made from.
 #[derive(Clone, Debug)]
@@ -16,7 +19,7 @@ pub struct World {
     /// The rollout.
     pub rollout: Rollout,
     /// The ReplicaSets that it controls.
-    pub sets: Vec<ReplicaSet>,
+    pub replica_sets: Vec<ReplicaSet>,
     /// The Services that it names, by name, and those that still carry its mark. Missing ones are absent.
     pub services: BTreeMap<String, Service>,
     /// The Deployment that the template comes from, if it exists.
@@ -43,6 +46,33 @@ impl World {
     /// The template comes from a workload that does not exist: nobody knows what is asked for.
     pub fn template_is_unknown(&self) -> bool {
         self.rollout.spec.workload_ref.is_some() && self.workload.is_none()
+    }
+
+    /// The ReplicaSets that are not being deleted. One that is cannot be brought back.
+    pub fn existing(&self) -> impl Iterator<Item = &ReplicaSet> {
+        self.replica_sets.iter().filter(|rs| !rs.deleting)
+    }
+
+    /// The ReplicaSet of a hash, if it exists.
+    pub fn replica_set(&self, hash: &str) -> Option<&ReplicaSet> {
+        self.existing().find(|rs| rs.hash == hash)
+    }
+
+    /// The Services that carry production: those that the spec names, the first one first, and those that it named before and
+    /// that could not be let go yet, also if it names one of those as a preview by now.
+    pub fn production_services(&self) -> impl Iterator<Item = &Service> {
+        let named: Vec<&str> = self.rollout.spec.blue_green().active_services().collect();
+        let former = self.services.values().filter(move |service| {
+            service.is_marked_for(&self.rollout.name)
+                && service.production.is_some()
+                && !named.contains(&service.name.as_str())
+        });
+        self.active_services().chain(former)
+    }
+
+    /// The Services that the spec names to carry production, as far as they exist; the first one first.
+    pub fn active_services(&self) -> impl Iterator<Item = &Service> {
+        self.rollout.spec.blue_green().active_services().filter_map(|name| self.services.get(name))
     }
 }
 
@@ -112,9 +142,11 @@ impl From<&PodTemplate> for Template {
 pub struct ReplicaSet {
     /// Name.
     pub name: String,
+    /// UID.
+    pub uid: String,
     /// Value of the hash label.
     pub hash: String,
-    /// Digest of its template; empty if somebody removed the annotation.
+    /// Digest of its template, as its annotation says; empty if somebody removed that.
     pub digest: String,
     /// `metadata.resourceVersion`.
     pub resource_version: String,
@@ -126,6 +158,8 @@ pub struct ReplicaSet {
     pub finalizers: Vec<String>,
     /// Its annotations of the group `greenlight.dev`.
     pub annotations: BTreeMap<String, String>,
+    /// Labels of its pods.
+    pub pod_labels: BTreeMap<String, String>,
     /// `spec.replicas`.
     pub replicas: i32,
     /// `spec.minReadySeconds`.
@@ -141,27 +175,22 @@ pub struct ReplicaSet {
     /// Why pods cannot be created, in the words of the ReplicaSet controller.
     pub failure: Option<String>,
     /// These facts come from an answer of the API server within this very reconcile, not from a cache.
-    pub live: bool,
+    pub fresh: bool,
 }
 
 impl ReplicaSet {
-    /// The revision number; 0 if it has none.
-    pub fn revision(&self) -> i64 {
+    /// The revision number that its annotation shows; 0 if it has none.
+    pub fn shown_number(&self) -> i64 {
         self.annotation(names::REVISION).and_then(|number| number.parse().ok()).unwrap_or(0)
     }
 
-    /// When it was last promoted, if it ever was.
-    pub fn promoted_at(&self) -> Option<Timestamp> {
+    /// When it was last claimed for the active Services. Anybody may write this: it is for display, and for being careful.
+    pub fn claimed_at(&self) -> Option<Timestamp> {
         self.timestamp(names::PROMOTED_AT)
     }
 
-    /// Who approves of its promotion. A value that does not parse approves of nothing.
-    pub fn approvals(&self) -> Vec<Approval> {
-        self.annotation(names::APPROVALS).and_then(|value| serde_json::from_str(value).ok()).unwrap_or_default()
-    }
-
-    /// Why it is not to be served, if it was rejected. A value that does not parse still counts as a rejection.
-    pub fn rejection(&self) -> Option<Rejection> {
+    /// The mirror of its rejection. A value that does not parse still counts as one.
+    pub fn mirrored_rejection(&self) -> Option<Rejection> {
         let value = self.annotation(names::REJECTED)?;
         let unreadable = || Rejection {
             by: "unknown".into(),
@@ -173,7 +202,7 @@ impl ReplicaSet {
     }
 
     /// It carries the scale-down finalizer or a deadline, readable or not: it is the scale-down controller's.
-    pub fn retired(&self) -> bool {
+    pub fn is_retired(&self) -> bool {
         self.has_scale_down_finalizer() || self.annotation(names::SCALE_DOWN_AT).is_some()
     }
 
@@ -192,14 +221,19 @@ impl ReplicaSet {
         self.timestamp(names::SCALED_AT).unwrap_or(self.created)
     }
 
-    /// The rollout's `replicas` that this set was last meant to serve.
-    pub fn desired_replicas(&self) -> i32 {
+    /// The rollout's `replicas` that it was last meant to serve, as its annotation says.
+    pub fn shown_replicas(&self) -> i32 {
         self.annotation(names::DESIRED_REPLICAS).and_then(|number| number.parse().ok()).unwrap_or(self.replicas)
     }
 
     /// All of `wanted` pods are available, and the ReplicaSet controller has seen that so many are wanted.
     pub fn is_available(&self, wanted: i32) -> bool {
         self.settled && self.replicas >= wanted && self.available >= wanted
+    }
+
+    /// It has pods, or should have some.
+    pub fn has_pods(&self) -> bool {
+        self.replicas > 0 || self.current > 0
     }
 
     /// One of its annotations.
@@ -213,7 +247,7 @@ impl ReplicaSet {
     }
 }
 
-/// A Service that the rollout names.
+/// A Service that the rollout names, or that carries its mark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Service {
     /// Name.
@@ -224,19 +258,74 @@ pub struct Service {
     pub deleting: bool,
     /// `spec.selector`.
     pub selector: BTreeMap<String, String>,
-    /// The rollout that last moved it.
+    /// The rollout that last moved it ([`names::MANAGED_BY`]).
     pub managed_by: Option<String>,
+    /// The revision that the operator last gave it as production ([`names::PRODUCTION`]); `None` if it never carried that.
+    pub production: Option<String>,
+    /// The field manager that wrote the selector last, if it was not the operator.
+    pub moved_by: Option<String>,
+}
+
+/// What a Service selects, of the revisions of a rollout. Read here, and written by the action `SelectRevision`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// The pods of the revision with this hash.
+    Revision(String),
+    /// The pods of both revisions that serve while one takes over from the other (`switchMode: Overlap`).
+    Both,
+    /// No pod at all.
+    Nothing,
+    /// All pods that carry its own labels: nothing of the selector is ours.
+    Unmanaged,
 }
 
 impl Service {
-    /// It selects two revisions at once.
-    pub fn is_overlapping(&self) -> bool {
-        self.hash().is_none() && self.selector.contains_key(names::SERVING_LABEL)
+    /// What it selects.
+    pub fn selection(&self) -> Selection {
+        match self.hash() {
+            Some(names::NO_HASH) => Selection::Nothing,
+            Some(hash) => Selection::Revision(hash.to_owned()),
+            None if self.selector.contains_key(names::SERVING_LABEL) => Selection::Both,
+            None => Selection::Unmanaged,
+        }
     }
 
-    /// The hash that it selects, if it does.
+    /// It selects two revisions at once.
+    pub fn is_overlapping(&self) -> bool {
+        self.selection() == Selection::Both
+    }
+
+    /// The value of the hash label in its selector.
     pub fn hash(&self) -> Option<&str> {
         self.selector.get(names::HASH_LABEL).map(String::as_str)
+    }
+
+    /// This rollout moved it.
+    pub fn is_marked_for(&self, rollout: &str) -> bool {
+        self.managed_by.as_deref() == Some(rollout)
+    }
+
+    /// The labels that it selects and the pods of a ReplicaSet do not carry: it would have no endpoints there.
+    pub fn missing_labels(&self, rs: &ReplicaSet) -> Vec<String> {
+        let carried = |key: &str| rs.pod_labels.get(key).map(String::as_str);
+        let missing = self.own_selector().filter(|(key, value)| carried(key) != Some(value));
+        missing.map(|(key, value)| format!("{key}={value}")).collect()
+    }
+
+    /// It leads to the pods of a ReplicaSet by what is ours in its selector.
+    pub fn selects(&self, rs: &ReplicaSet) -> bool {
+        match self.selection() {
+            Selection::Revision(hash) => hash == rs.hash,
+            Selection::Both => rs.annotation(names::ROLE_METADATA).is_some_and(|it| it.contains(names::SERVING_LABEL)),
+            Selection::Nothing | Selection::Unmanaged => false,
+        }
+    }
+
+    /// What its owner wrote into the selector, without what we did.
+    pub fn own_selector(&self) -> impl Iterator<Item = (&str, &str)> {
+        let ours = [names::HASH_LABEL, names::SERVING_LABEL];
+        let theirs = self.selector.iter().filter(move |(key, _)| !ours.contains(&key.as_str()));
+        theirs.map(|(key, value)| (key.as_str(), value.as_str()))
     }
 }
 
@@ -282,7 +371,7 @@ pub struct Pod {
 }
 
 /// An analysis run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
     /// Name.
     pub name: String,

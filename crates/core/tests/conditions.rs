@@ -2,7 +2,7 @@
 
 use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::Metric;
-use greenlight_core::condition::{assess, check, evaluate};
+use greenlight_core::analysis::expression::{assess, check, evaluate};
 use serde_json::{Value, json};
 
 #[test]

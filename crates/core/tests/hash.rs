@@ -1,7 +1,7 @@
 //! The name of a template must never change by itself.
 
 use greenlight_api::PodTemplate;
-use greenlight_core::hash::{Digest, is_pod_of, set_name};
+use greenlight_core::hash::{Digest, is_pod_of, replica_set_name};
 use serde_json::{Value, json};
 
 fn digest(template: Value) -> Digest {
@@ -49,7 +49,7 @@ fn a_change_or_a_collision_gives_another_hash() {
 #[test]
 fn long_names_leave_the_hash_and_the_pod_suffix_whole() {
     let rollout = "a-very-long-name-of-a-rollout-that-somebody-chose-for-reasons-of-their-own";
-    let name = set_name(rollout, "bcdfghjklm");
+    let name = replica_set_name(rollout, "bcdfghjklm");
     assert!(name.len() <= 57, "{name}");
     assert!(name.ends_with("-bcdfghjklm"), "{name}");
     assert!(is_pod_of(&format!("{name}-x2k9d"), &name));

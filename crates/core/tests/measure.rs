@@ -2,7 +2,7 @@
 
 use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::{AnalysisRunSpec, AnalysisRunStatus, DryRun, Measurement, Metric};
-use greenlight_core::measure::{record, step};
+use greenlight_core::analysis::run::{record, step};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use proptest::prelude::*;

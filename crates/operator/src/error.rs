@@ -14,7 +14,7 @@ pub enum Error {
     },
     /// Plan after plan had actions. This is a bug: it is reported, and tried again later instead of in a loop.
     #[error("did not come to rest after {0} plans, the last one wanted {1}")]
-    Restless(usize, String),
+    DidNotConverge(usize, String),
     /// A bug; its message is in the log.
     #[error("the reconcile panicked")]
     Panicked,

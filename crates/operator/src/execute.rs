@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, PodTemplate, names};
 use greenlight_core::hash::Digest;
-use greenlight_core::world::{AnalysisRefused, EvictionRefused, Refusal, Rollout};
+use greenlight_core::simulate::selector_patch;
+use greenlight_core::world::{AnalysisRefused, EvictionRefused, Refusal, Rollout, Selection};
 use greenlight_core::{Action, Change};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
@@ -20,7 +21,7 @@ use crate::error::{Doing, Error};
 use crate::events::Recorder;
 use crate::on_demand::OnDemand;
 use crate::views::{DeploymentView, ReplicaSetView, RolloutView, ServiceView};
-use crate::world::{Caches, Live, Memories};
+use crate::world::{Caches, Fresh, Memories};
 
 /// How long to wait until a refused template is tried again; a changed template is tried at once.
 const REFUSAL_PAUSE: SignedDuration = SignedDuration::from_secs(10);
@@ -45,18 +46,18 @@ pub struct Executor<'a> {
 }
 
 impl Executor<'_> {
-    /// Carries out one action. ReplicaSets that the answer shows as they are now are added to `live`.
-    pub async fn execute(&self, action: &Action, live: &mut Live) -> Result<(), Error> {
+    /// Carries out one action. ReplicaSets that the answer shows as they are now are added to `fresh`.
+    pub async fn execute(&self, action: &Action, fresh: &mut Fresh) -> Result<(), Error> {
         match action {
-            Action::HoldServices => {
+            Action::AddFinalizer => {
                 let mut finalizers = self.rollout.finalizers.clone();
                 finalizers.push(names::SERVICES_FINALIZER.to_owned());
-                self.patch_rollout(json!({"finalizers": finalizers}), || "hold the Services".into()).await
+                self.patch_rollout(json!({"finalizers": finalizers}), || "add the finalizer".into()).await
             }
-            Action::LetGo => {
+            Action::RemoveFinalizer => {
                 let mut finalizers = self.rollout.finalizers.clone();
                 finalizers.retain(|finalizer| finalizer != names::SERVICES_FINALIZER);
-                self.patch_rollout(json!({"finalizers": finalizers}), || "let the rollout go".into()).await
+                self.patch_rollout(json!({"finalizers": finalizers}), || "remove the finalizer".into()).await
             }
             Action::CompleteRequest { value } => {
                 let annotations = json!({names::REQUEST: value});
@@ -64,22 +65,22 @@ impl Executor<'_> {
             }
             Action::CreateReplicaSet { .. } => self.create(action).await,
             Action::ChangeReplicaSet { name, resource_version, change } => {
-                let set = self.change(name, resource_version, change).await?;
-                live.extend(set);
+                let set = self.patch_replica_set(name, resource_version, change).await?;
+                fresh.extend(set);
                 Ok(())
             }
             Action::DeleteReplicaSet { name, resource_version } => self.delete(name, resource_version).await,
-            Action::PointService { name, resource_version, hash, overlap } => {
-                self.point(name, resource_version, hash.as_deref(), *overlap).await
+            Action::SelectRevision { name, resource_version, selection, production } => {
+                self.patch_selector(name, resource_version, selection, production.as_deref()).await
             }
             Action::ChangePodMetadata { name, resource_version, hash, from, to } => {
-                live.extend(self.change_pod_metadata(name, resource_version, hash, from, to).await?);
+                fresh.extend(self.change_pod_metadata(name, resource_version, hash, from, to).await?);
                 Ok(())
             }
             Action::ScaleWorkload { name, resource_version, replicas } => {
                 self.scale_workload(name, resource_version, *replicas).await
             }
-            Action::StartAnalysis { name, kind, set, latest, stable } => {
+            Action::StartAnalysis { name, kind, replica_set: set, latest, stable } => {
                 let Some(wanted) = kind.spec(&self.rollout.spec) else { return Ok(()) };
                 let rollout = &self.rollout.key();
                 let start = Start { rollout, name, analysis: wanted, set, latest, stable };
@@ -91,10 +92,6 @@ impl Executor<'_> {
                 Ok(())
             }
             Action::EvictPod { hash, name, uid } => self.evict(hash, name, uid).await,
-            Action::Record(event) => {
-                self.recorder.record(self.rollout, event).await;
-                Ok(())
-            }
         }
     }
 
@@ -104,7 +101,11 @@ impl Executor<'_> {
         let body = json!({
             "apiVersion": BlueGreenRollout::api_version(&()),
             "kind": BlueGreenRollout::kind(&()),
-            "metadata": {"name": rollout.name, "namespace": rollout.namespace, "uid": rollout.uid},
+            // With the version that it was decided at: an operator that slept must not undo what another one has decided since.
+            "metadata": {
+                "name": rollout.name, "namespace": rollout.namespace, "uid": rollout.uid,
+                "resourceVersion": rollout.resource_version,
+            },
             "status": status,
         });
         let api: Api<RolloutView> = Api::namespaced(self.client.clone(), &rollout.namespace);
@@ -127,13 +128,13 @@ impl Executor<'_> {
         Ok(())
     }
 
-    async fn change(&self, name: &str, resource_version: &str, change: &Change) -> Result<Live, Error> {
-        let view = change_set(self.client, &self.rollout.key().sibling(name), resource_version, change).await;
+    async fn patch_replica_set(&self, name: &str, resource_version: &str, change: &Change) -> Result<Fresh, Error> {
+        let view = change_replica_set(self.client, &self.rollout.key().sibling(name), resource_version, change).await;
         let view = view.inspect_err(|error| self.forget_if_gone(error, name, resource_version))?;
-        let Some(owned) = view.keep() else { return Ok(Live::new()) };
-        let live = Live::from([(owned.set.name.clone(), owned.set.resource_version.clone())]);
+        let Some(owned) = view.keep() else { return Ok(Fresh::new()) };
+        let fresh = Fresh::from([(owned.set.name.clone(), owned.set.resource_version.clone())]);
         self.caches.sets.put(owned);
-        Ok(live)
+        Ok(fresh)
     }
 
     /// The template first, so that no pod misses it; the note last, so that a crash in between does it all again.
@@ -144,7 +145,7 @@ impl Executor<'_> {
         hash: &str,
         from: &PodMetadata,
         to: &PodMetadata,
-    ) -> Result<Live, Error> {
+    ) -> Result<Fresh, Error> {
         let metadata = json!({
             "labels": merge_keys(&from.labels, &to.labels),
             "annotations": merge_keys(&from.annotations, &to.annotations),
@@ -165,8 +166,8 @@ impl Executor<'_> {
             }
         }
         let mut change = Change::default();
-        change.set(names::ROLE_METADATA, serde_json::to_string(to).expect("it has only strings in it"));
-        self.change(name, &view.resource_version().unwrap_or_default(), &change).await
+        change.annotate(names::ROLE_METADATA, serde_json::to_string(to).expect("it has only strings in it"));
+        self.patch_replica_set(name, &view.resource_version().unwrap_or_default(), &change).await
     }
 
     async fn start_analysis(&self, start: &Start<'_>) -> Result<(), Error> {
@@ -191,7 +192,7 @@ impl Executor<'_> {
         let delete_options = Some(DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() });
         let refused = match api.evict(name, &EvictParams { delete_options, ..EvictParams::default() }).await {
             // A budget that has nothing left to give.
-            Err(kube::Error::Api(status)) if status.code == 429 => {
+            Err(kube::Error::Api(status)) if status.code == 429 || is_refusal(&status) => {
                 let retry_at = Timestamp::now() + EVICTION_PAUSE;
                 Some(EvictionRefused { pod: name.to_owned(), message: status.message.clone(), retry_at })
             }
@@ -228,23 +229,36 @@ impl Executor<'_> {
         }
     }
 
-    async fn point(&self, name: &str, resource_version: &str, hash: Option<&str>, overlap: bool) -> Result<(), Error> {
-        let mark = (hash.is_some() || overlap).then(|| self.rollout.name.clone());
-        let selector = json!({names::HASH_LABEL: hash, names::SERVING_LABEL: overlap.then_some("true")});
+    async fn patch_selector(
+        &self,
+        name: &str,
+        resource_version: &str,
+        selection: &Selection,
+        production: Option<&str>,
+    ) -> Result<(), Error> {
+        let mark = (*selection != Selection::Unmanaged).then_some(&self.rollout.name);
         let patch = json!({
-            "metadata": {"resourceVersion": resource_version, "annotations": {names::MANAGED_BY: mark}},
-            "spec": {"selector": selector},
+            "metadata": {
+                "resourceVersion": resource_version,
+                "annotations": {names::MANAGED_BY: mark, names::PRODUCTION: production},
+            },
+            "spec": {"selector": BTreeMap::from(selector_patch(selection))},
         });
         let api: Api<ServiceView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
         let view = api.patch(name, &params(), &Patch::Merge(patch)).await;
-        let view = view.doing(|| format!("point Service {name} at {}", hash.unwrap_or("no revision")))?;
-        tracing::info!(rollout = %self.rollout.key(), service = name, revision = hash.unwrap_or("none"), "moved Service");
+        let revision = match selection {
+            Selection::Revision(hash) => hash.as_str(),
+            Selection::Both => "both",
+            Selection::Nothing | Selection::Unmanaged => "none",
+        };
+        let view = view.doing(|| format!("point Service {name} at {revision}"))?;
+        tracing::info!(rollout = %self.rollout.key(), service = name, revision, "moved Service");
         self.caches.services.put(view.keep());
         Ok(())
     }
 
     async fn create(&self, action: &Action) -> Result<(), Error> {
-        let Action::CreateReplicaSet { name, hash, digest, replicas, annotations, pod_metadata } = action else {
+        let Action::CreateReplicaSet { name, hash, digest, replicas, annotations, pod_metadata, event } = action else {
             return Ok(());
         };
         let api: Api<BlueGreenRollout> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
@@ -293,11 +307,14 @@ impl Executor<'_> {
             Ok(view) => {
                 tracing::info!(rollout = %self.rollout.key(), replica_set = name, replicas, "created ReplicaSet");
                 view.keep().into_iter().for_each(|owned| self.caches.sets.put(owned));
+                self.recorder.record(self.rollout, event).await;
                 Ok(())
             }
-            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => self.taken(name, digest).await,
-            Err(kube::Error::Api(status)) if (400..=422).contains(&status.code) && status.code != 404 => {
-                self.refuse(digest, status.message.clone());
+            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
+                self.adopt_existing(name, digest).await
+            }
+            Err(kube::Error::Api(status)) if is_refusal(&status) => {
+                self.remember_refusal(digest, status.message.clone());
                 Ok(())
             }
             Err(error) => Err(error).doing(what),
@@ -324,17 +341,18 @@ impl Executor<'_> {
     }
 
     /// The name is taken. Usually by us: another operator was quicker, or the watch is behind.
-    async fn taken(&self, name: &str, digest: &str) -> Result<(), Error> {
+    async fn adopt_existing(&self, name: &str, digest: &str) -> Result<(), Error> {
         let api: Api<ReplicaSetView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
         let view = api.get(name).await.doing(|| format!("read ReplicaSet {name}"))?;
         match view.keep().filter(|owned| owned.owner_uid == self.rollout.uid) {
             Some(owned) => self.caches.sets.put(owned),
-            None => self.refuse(digest, format!("ReplicaSet {name} exists and belongs to something else. Delete it")),
+            None => self
+                .remember_refusal(digest, format!("ReplicaSet {name} exists and belongs to something else. Delete it")),
         }
         Ok(())
     }
 
-    fn refuse(&self, digest: &str, message: String) {
+    fn remember_refusal(&self, digest: &str, message: String) {
         tracing::warn!(rollout = %self.rollout.key(), message, "the API server refused the ReplicaSet");
         let retry_at = Timestamp::now() + REFUSAL_PAUSE;
         let refusal = Refusal { digest: digest.to_owned(), message, retry_at };
@@ -348,8 +366,15 @@ impl Executor<'_> {
     }
 }
 
+/// The API server says no, and will until somebody changes something: the template, a quota, or a webhook that is down (a 500 in
+/// its words). That it has too much to do, or that a namespace is not there yet, is no answer to the question.
+fn is_refusal(status: &kube::core::Status) -> bool {
+    let later = [404, 409, 429, 503, 504].contains(&status.code);
+    (400..=599).contains(&status.code) && !later
+}
+
 /// Changes a ReplicaSet, if it still is as it was read.
-pub async fn change_set(
+pub async fn change_replica_set(
     client: &Client,
     key: &Key,
     resource_version: &str,

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
 /// The end of a queue where keys go in.
 #[derive(Clone, Debug)]
@@ -79,19 +79,22 @@ impl Queue {
         let mut running: HashSet<Key> = HashSet::new();
         let mut failures: HashMap<Key, u32> = HashMap::new();
         let mut tasks = JoinSet::new();
+        // Keys that failed rest until their time has come, whatever wakes them: the answer to the write before the refused one
+        // does, and would have it tried again at once, for ever.
+        let mut resting: JoinSet<Key> = JoinSet::new();
         loop {
-            let room = running.len() < parallel;
+            let room = tasks.len() < parallel;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 Some(done) = tasks.join_next() => {
                     let (key, result, took): (Key, Result<Option<Timestamp>, Error>, Duration) =
                         done.expect("panics are caught in the task");
-                    running.remove(&key);
                     metrics.reconciled(name, &result, took);
-                    metrics.load(name, running.len(), sender.waiting().len());
+                    metrics.load(name, tasks.len(), sender.waiting().len());
                     match result {
                         Ok(again) => {
+                            running.remove(&key);
                             failures.remove(&key);
                             if let Some(at) = again {
                                 sender.at(key, Instant::now() + until(at));
@@ -102,9 +105,16 @@ impl Queue {
                             let delay = (FIRST_RETRY * 2u32.saturating_pow(*count)).min(LONGEST_RETRY);
                             *count = (*count + 1).min(16);
                             report(name, &key, &error, delay);
-                            sender.at(key, Instant::now() + delay);
+                            resting.spawn(async move {
+                                tokio::time::sleep(delay).await;
+                                key
+                            });
                         }
                     }
+                }
+                Some(Ok(key)) = resting.join_next() => {
+                    running.remove(&key);
+                    sender.at(key, Instant::now());
                 }
                 Some(key) = async { scheduler.as_mut().hold_unless(|key| !running.contains(key)).next().await }, if room => {
                     running.insert(key.clone());
@@ -113,7 +123,7 @@ impl Queue {
                         waiting.remove(&key);
                         waiting.len()
                     };
-                    metrics.load(name, running.len(), waiting);
+                    metrics.load(name, tasks.len() + 1, waiting);
                     let future = work(key.clone());
                     tasks.spawn(async move {
                         let started = Instant::now();

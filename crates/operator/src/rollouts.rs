@@ -13,7 +13,7 @@ use crate::events::Recorder;
 use crate::execute::Executor;
 use crate::metrics::Metrics;
 use crate::on_demand::OnDemand;
-use crate::world::{Caches, Live, Memories, observe};
+use crate::world::{Caches, Fresh, Memories, observe};
 
 /// A release needs at most a handful of plans in a row.
 const MOST_PLANS: usize = 30;
@@ -37,10 +37,10 @@ pub struct Context {
 /// Brings one rollout as far as it can go now. Returns when to look again.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
     let Context { client, caches, memories, on_demand, recorder, metrics } = &*context;
-    let mut live = Live::new();
+    let mut fresh = Fresh::new();
     let mut last = String::new();
     for _ in 0..MOST_PLANS {
-        let Some(world) = observe(caches, memories, on_demand, &key, &live) else {
+        let Some(world) = observe(caches, memories, on_demand, &key, &fresh) else {
             memories.forget(&key);
             metrics.forget(&key);
             on_demand.set(&key, &Default::default());
@@ -51,7 +51,8 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         on_demand.set(&key, &plan.watches);
         let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &world.rollout };
         if plan.actions.is_empty() {
-            if plan.publish_at.is_some_and(|at| at <= now) {
+            let due = plan.publish_at.is_some_and(|at| at <= now);
+            if due {
                 executor.publish(&plan.status).await?;
                 metrics.published(&world.rollout, &plan.status, &plan.events);
                 let rollout = Rollout { status: Some(plan.status), ..world.rollout };
@@ -59,9 +60,14 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
                     recorder.record(&rollout, event).await;
                 }
             }
+            // What was decided stands in the status now, and can be acted upon.
+            if due && plan.replan {
+                last.clear();
+                continue;
+            }
             return Ok(plan.next);
         }
-        live.clear();
+        fresh.clear();
         for (number, action) in plan.actions.iter().enumerate() {
             tracing::debug!(rollout = %key, ?action, "carrying out");
             // An action on the rollout itself changes its resourceVersion: what follows is planned anew.
@@ -69,9 +75,9 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
             if rollout_changed {
                 break;
             }
-            executor.execute(action, &mut live).await?;
+            executor.execute(action, &mut fresh).await?;
         }
         last = format!("{:?}", plan.actions);
     }
-    Err(Error::Restless(MOST_PLANS, last))
+    Err(Error::DidNotConverge(MOST_PLANS, last))
 }

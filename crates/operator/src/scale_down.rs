@@ -1,5 +1,6 @@
 //! The scale-down controller: owns the finalizer on retired ReplicaSets, and nothing else.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
@@ -9,7 +10,7 @@ use kube::{Api, Client};
 
 use crate::cache::Key;
 use crate::error::{Doing, Error};
-use crate::execute::change_set;
+use crate::execute::change_replica_set;
 use crate::views::ServiceView;
 use crate::world::Caches;
 
@@ -28,19 +29,21 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     let set = &owned.set;
     let rollout = caches.rollouts.get(&owned.owner).filter(|rollout| rollout.uid == owned.owner_uid);
     let owner = match &rollout {
-        Some(rollout) if !rollout.deleting => Owner::Living,
-        _ => Owner::Leaving,
+        Some(rollout) if !rollout.deleting => Owner::Exists,
+        _ => Owner::Deleted,
     };
-    let services: Vec<String> =
-        rollout.iter().flat_map(|rollout| rollout.spec.blue_green().services()).map(str::to_owned).collect();
+    let named = rollout.iter().flat_map(|rollout| rollout.spec.blue_green().services()).map(str::to_owned);
+    // A Service that the spec does not name any more keeps its selection until it can be let go.
+    let marked = caches.services.group(&owned.owner).into_iter().map(|kept| kept.service.name);
+    let services: BTreeSet<String> = named.chain(marked).collect();
     let mut selected = selected_as_far_as_known(caches, &key, &services, set);
     loop {
         match scale_down(set, owner, &selected, Timestamp::now()) {
             ScaleDown::Nothing => return Ok(None),
             ScaleDown::Wait(until) => return Ok(Some(until)),
             ScaleDown::CheckServices => selected = selected_live(client, &key, &services, set).await?,
-            ScaleDown::Shrink(change) | ScaleDown::Finish(change) | ScaleDown::LetGo(change) => {
-                let view = change_set(client, &key, &set.resource_version, &change).await?;
+            ScaleDown::Shrink(change) | ScaleDown::Finish(change) | ScaleDown::RemoveFinalizer(change) => {
+                let view = change_replica_set(client, &key, &set.resource_version, &change).await?;
                 tracing::info!(replica_set = %key, replicas = ?change.replicas, "scaled down");
                 view.keep().into_iter().for_each(|owned| caches.sets.put(owned));
                 return Ok(None);
@@ -49,19 +52,24 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     }
 }
 
-fn selected_as_far_as_known(caches: &Caches, key: &Key, services: &[String], set: &ReplicaSet) -> Selected {
+fn selected_as_far_as_known(caches: &Caches, key: &Key, services: &BTreeSet<String>, set: &ReplicaSet) -> Selected {
     let by = services.iter().find(|name| {
         let service = caches.services.get(&key.sibling(name));
-        service.is_some_and(|kept| kept.service.hash() == Some(&set.hash))
+        service.is_some_and(|kept| kept.service.selects(set))
     });
-    by.map_or(Selected::PerhapsNot, |name| Selected::By(name.clone()))
+    by.map_or(Selected::Unverified, |name| Selected::By(name.clone()))
 }
 
-async fn selected_live(client: &Client, key: &Key, services: &[String], set: &ReplicaSet) -> Result<Selected, Error> {
+async fn selected_live(
+    client: &Client,
+    key: &Key,
+    services: &BTreeSet<String>,
+    set: &ReplicaSet,
+) -> Result<Selected, Error> {
     let api: Api<ServiceView> = Api::namespaced(client.clone(), &key.namespace);
     for name in services {
         let view = api.get_opt(name).await.doing(|| format!("read Service {name}"))?;
-        if view.is_some_and(|view| view.keep().service.hash() == Some(&set.hash)) {
+        if view.is_some_and(|view| view.keep().service.selects(set)) {
             return Ok(Selected::By(name.clone()));
         }
     }

@@ -3,11 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 
-use greenlight_api::analysis::AnalysisRun;
-use greenlight_core::World;
-use greenlight_core::world::{AnalysisRefused, EvictionRefused, Refusal, Rival, Rollout, Run};
+use greenlight_core::world::{AnalysisRefused, EvictionRefused, Refusal, Rival, Rollout};
+use greenlight_core::{World, from_api};
 use jiff::Timestamp;
-use kube::ResourceExt;
 
 use crate::analysis::KeptRun;
 use crate::cache::{Cache, Cached, Key};
@@ -64,22 +62,22 @@ impl Memories {
 }
 
 /// ReplicaSets whose state came from an answer of the API server within this reconcile: name and resourceVersion.
-pub type Live = HashSet<(String, String)>;
+pub type Fresh = HashSet<(String, String)>;
 
 /// The world of one rollout; `None` if it does not exist (any more).
-pub fn observe(caches: &Caches, memories: &Memories, on_demand: &OnDemand, key: &Key, live: &Live) -> Option<World> {
+pub fn observe(caches: &Caches, memories: &Memories, on_demand: &OnDemand, key: &Key, fresh: &Fresh) -> Option<World> {
     let mut rollout = caches.rollouts.get(key)?;
     let memory = memories.of(key);
-    let mut sets: Vec<_> = caches
+    let mut replica_sets: Vec<_> = caches
         .sets
         .group(key)
         .into_iter()
         .filter(|owned| owned.owner_uid == rollout.uid)
         .map(|owned| owned.set)
         .collect();
-    sets.sort_by(|a, b| a.name.cmp(&b.name));
-    for set in &mut sets {
-        set.live = live.contains(&(set.name.clone(), set.resource_version.clone()));
+    replica_sets.sort_by(|a, b| a.name.cmp(&b.name));
+    for rs in &mut replica_sets {
+        rs.fresh = fresh.contains(&(rs.name.clone(), rs.resource_version.clone()));
     }
     let named = rollout.spec.blue_green().services().filter_map(|name| caches.services.get(&key.sibling(name)));
     let services: BTreeMap<_, _> =
@@ -96,27 +94,16 @@ pub fn observe(caches: &Caches, memories: &Memories, on_demand: &OnDemand, key: 
         rivals,
         rollout,
         workload,
-        sets,
+        replica_sets,
         services,
         endpoints,
         pods,
         refused: memory.refused,
         eviction_refused: memory.eviction_refused,
         analysis_refused: memory.analysis_refused,
-        runs: caches.runs.group(key).iter().map(|run| reduce(&run.0)).collect(),
+        runs: caches.runs.group(key).iter().map(|run| from_api::run(&run.0)).collect(),
         published_at: memory.published_at,
     })
-}
-
-fn reduce(run: &AnalysisRun) -> Run {
-    let status = run.status.clone().unwrap_or_default();
-    Run {
-        name: run.name_any(),
-        phase: status.phase,
-        message: status.message,
-        completed_at: status.completed_at,
-        terminating: run.spec.terminate == Some(true),
-    }
 }
 
 fn rivals(caches: &Caches, rollout: &Rollout) -> Vec<Rival> {

@@ -101,7 +101,7 @@ impl Cluster {
             "--service-account-issuer=https://kubernetes.default.svc".into(),
             format!("--token-auth-file={}", at("tokens.csv")),
             "--authorization-mode=RBAC".into(),
-            "--service-cluster-ip-range=10.96.0.0/16".into(),
+            "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112".into(),
             format!("--audit-policy-file={}", at("audit-policy.yaml")),
             format!("--audit-log-path={}", at("audit.log")),
             "--audit-log-maxsize=0".into(),

@@ -28,3 +28,6 @@ pub const BEHAVIOUR: &str = "test.greenlight.dev/behaviour";
 
 /// Annotation on a running pod: with the value `lost` it stops being ready, until the annotation goes.
 pub const READINESS: &str = "test.greenlight.dev/readiness";
+
+/// Annotation on a pod template: its pods get an IPv6 address beside the other one. Services have two if they ask for them.
+pub const DUAL_STACK: &str = "test.greenlight.dev/dual-stack";

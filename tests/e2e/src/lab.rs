@@ -6,10 +6,13 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use greenlight_api::{BlueGreenRollout, names};
+use greenlight_api::analysis::AnalysisRun;
+use greenlight_api::{BlueGreenRollout, ObservedRequest, Request, Verb, names};
 use greenlight_test_cluster::{Audit, Cluster, Process};
-use k8s_openapi::api::core::v1::{Namespace, Service};
-use kube::api::{Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
@@ -185,6 +188,22 @@ impl Lab {
         cluster().kubectl(&["apply", "-n", &self.namespace, "-f", &file.display().to_string()])
     }
 
+    /// `kubectl` in the namespace; its standard output.
+    pub fn kubectl(&self, args: &[&str]) -> String {
+        cluster().kubectl(&[&["-n", self.namespace.as_str()], args].concat()).expect("kubectl")
+    }
+
+    /// Changes the rollout's scale alone, as an autoscaler does.
+    pub fn scale(&self, replicas: i32) {
+        self.kubectl(&["scale", "bgr/web", &format!("--replicas={replicas}")]);
+    }
+
+    /// Points a Service at a revision by hand, as the runbook says: by `kubectl patch`.
+    pub fn point_by_hand(&self, service: &str, hash: &str) {
+        let patch = json!({"spec": {"selector": {names::HASH_LABEL: hash}}}).to_string();
+        self.kubectl(&["patch", "service", service, "--type=merge", "-p", &patch]);
+    }
+
     /// Creates a rollout from [`rollout`] with these settings, and waits until it is healthy.
     pub async fn deploy(&self, spec: Value) -> Snapshot {
         self.apply(&rollout(spec)).expect("applied");
@@ -234,6 +253,24 @@ impl Lab {
     pub async fn annotate_request(&self, value: &str) {
         let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: value}}}));
         self.api::<BlueGreenRollout>().patch("web", &PatchParams::default(), &patch).await.expect("patched");
+    }
+
+    /// Makes a request of a revision, as the plugin does, and waits for the answer.
+    pub async fn ask(&self, action: Verb, revision: &str, by: &str) -> ObservedRequest {
+        let revision = revision.to_owned();
+        let request = Request { action, revision, to: None, by: by.to_owned(), at: jiff::Timestamp::now() };
+        self.annotate_request(&request.to_value()).await;
+        self.answered().await
+    }
+
+    /// Waits until the request that stands in the annotation is answered.
+    pub async fn answered(&self) -> ObservedRequest {
+        let answer = |now: &Snapshot| {
+            let stands = now.rollout.as_ref()?.annotations().get(names::REQUEST).cloned();
+            now.status().observed_request.filter(|observed| Some(&observed.value) == stands.as_ref())
+        };
+        let now = self.until("the request is answered", |now| answer(now).is_some()).await;
+        answer(&now).expect("it is there")
     }
 
     /// Marks pods so that kwok takes their readiness away, or gives it back.
@@ -318,15 +355,89 @@ impl Lab {
         }
     }
 
+    /// Waits until the operator is at rest: twice, with a pause in between, a setting is changed that moves nothing, and has
+    /// to show in a status that waits for no pods. So whatever happened before this call has been looked at, and whatever
+    /// was to be done about it is done.
+    pub async fn settled(&self) -> Snapshot {
+        let mut now = self.now().await;
+        for _ in 0..2 {
+            let spec = now.rollout.as_ref().map(|rollout| rollout.spec.clone()).expect("a rollout");
+            self.patch_spec(json!({"progressDeadlineSeconds": spec.progress_deadline_seconds() + 1})).await;
+            let rests = |now: &Snapshot| !["", "Pending", "Progressing"].contains(&now.phase());
+            self.until("the operator is at rest", rests).await;
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            now = self.until("the operator is at rest", rests).await;
+        }
+        now
+    }
+
+    /// Ready endpoints in the slices of a Service.
+    pub async fn endpoints(&self, service: &str) -> usize {
+        let labelled = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
+        let slices = self.api::<EndpointSlice>().list(&labelled).await.expect("slices").items;
+        let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+        endpoints.filter(|e| e.conditions.as_ref().is_some_and(|c| c.ready != Some(false))).count()
+    }
+
+    /// Waits until a Service has so many ready endpoints.
+    pub async fn until_endpoints(&self, service: &str, count: usize) {
+        let started = Instant::now();
+        while self.endpoints(service).await != count {
+            assert!(started.elapsed() < PATIENCE, "{}: {service} has not {count} endpoints", self.namespace);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The analysis runs, oldest first.
+    pub async fn runs(&self) -> Vec<AnalysisRun> {
+        let mut runs = self.api::<AnalysisRun>().list(&Default::default()).await.expect("runs").items;
+        runs.sort_by_key(ResourceExt::creation_timestamp);
+        runs
+    }
+
+    /// What the operator asked of these objects (plural, as in `services`; or `bluegreenrollouts/status`) since the mark, reads
+    /// aside. All that was answered before this call is in it.
+    pub async fn operator_writes(&self, mark: u64, resource: &str) -> Vec<greenlight_test_cluster::Request> {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        // The log has one writer: once a question that is asked now stands there, so does everything before.
+        let barrier = format!("barrier-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        self.api::<ConfigMap>().get_opt(&barrier).await.expect("an answer");
+        let started = Instant::now();
+        loop {
+            let requests = cluster().audit().since(mark).expect("the audit log");
+            if requests.iter().any(|request| request.name == barrier) {
+                let is_write = |request: &greenlight_test_cluster::Request| {
+                    request.user_agent.starts_with("greenlight/")
+                        && request.namespace == self.namespace
+                        && request.resource == resource
+                        && !["get", "list", "watch"].contains(&request.verb.as_str())
+                };
+                return requests.into_iter().filter(is_write).collect();
+            }
+            assert!(started.elapsed() < PATIENCE, "the audit log does not show what was asked");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Reasons of the events of the rollout, oldest first.
     pub async fn event_reasons(&self) -> Vec<String> {
-        let api: Api<k8s_openapi::api::events::v1::Event> = self.api();
-        let mut events = api.list(&Default::default()).await.expect("events").items;
+        self.events().await.into_iter().filter_map(|event| event.reason).collect()
+    }
+
+    /// What the events of this reason say, oldest first.
+    pub async fn event_notes(&self, reason: &str) -> Vec<String> {
+        let events = self.events().await.into_iter().filter(|event| event.reason.as_deref() == Some(reason));
+        events.filter_map(|event| event.note).collect()
+    }
+
+    async fn events(&self) -> Vec<Event> {
+        let mut events = self.api::<Event>().list(&Default::default()).await.expect("events").items;
         events.retain(|event| {
             event.regarding.as_ref().is_some_and(|object| object.kind.as_deref() == Some("BlueGreenRollout"))
         });
         events.sort_by_key(|event| event.event_time.clone().map(|time| time.0));
-        events.into_iter().filter_map(|event| event.reason).collect()
+        events
     }
 
     /// The audit log, and a mark to count from.

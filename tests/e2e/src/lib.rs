@@ -1,16 +1,20 @@
 //! What the end-to-end tests share: one control plane for all, a namespace and an operator of its own for each.
 
+mod course;
 pub mod docs;
 mod lab;
 mod prometheus;
 mod proxy;
 mod receiver;
 mod snapshot;
+mod web;
 mod witness;
 
+pub use course::Course;
 pub use lab::{Lab, binary, cluster, rollout};
 pub use prometheus::Prometheus;
-pub use proxy::{Write, WriteCountingProxy};
+pub use proxy::{Fate, Write, WriteCountingProxy};
 pub use receiver::{Received, Receiver};
 pub use snapshot::Snapshot;
+pub use web::{Web, http_get};
 pub use witness::Witness;

@@ -2,8 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use axum::Router;
@@ -12,21 +11,53 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use kube::Client;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// A write, as far as it matters here.
 #[derive(Clone, Debug)]
 pub struct Write {
     /// Counted from 1.
     pub number: usize,
+    /// The method: `PATCH`, `POST`, `DELETE`.
+    pub method: String,
     /// The path of its URL.
     pub path: String,
 }
 
-type IsWithheld = Box<dyn Fn(&Write) -> bool + Send + Sync>;
+impl Write {
+    /// What is written, without the names that differ from run to run: `PATCH services/web-active`, `PATCH replicasets`,
+    /// `POST pods/eviction`.
+    pub fn kind(&self) -> String {
+        let segments: Vec<&str> = self.path.split('/').collect();
+        let after = segments.iter().position(|segment| *segment == "namespaces").map_or(0, |at| at + 2);
+        let what = match segments.get(after..) {
+            Some(["services", name]) => format!("services/{name}"),
+            Some([resource, _, subresource]) => format!("{resource}/{subresource}"),
+            Some([resource, ..]) => (*resource).to_owned(),
+            _ => self.path.clone(),
+        };
+        format!("{} {what}", self.method)
+    }
+}
 
-/// Passes requests on to the API server and counts the writes. The answer to some of them is withheld: the server has done it,
-/// but whoever asked will never know.
+/// What becomes of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is carried out and answered.
+    Passed,
+    /// The server does it, but whoever asked will never know.
+    Unanswered,
+    /// The server does it, and the answer is lost on the way: whoever asked sees an error, and may ask again.
+    Broken,
+    /// It never reaches the server, and is not answered either.
+    Lost,
+    /// It reaches the server only when [`WriteCountingProxy::release`] is called: whoever asked fell asleep on it.
+    Held,
+}
+
+type FateOf = Box<dyn Fn(&Write) -> Fate + Send + Sync>;
+
+/// Passes requests on to the API server and counts the writes. Some of them get no answer; see [`Fate`].
 pub struct WriteCountingProxy {
     shared: Arc<Shared>,
     address: SocketAddr,
@@ -35,9 +66,10 @@ pub struct WriteCountingProxy {
 
 struct Shared {
     client: Client,
-    writes: AtomicUsize,
-    withhold: IsWithheld,
+    writes: Mutex<Vec<Write>>,
+    fate: FateOf,
     withheld: Notify,
+    released: Semaphore,
 }
 
 impl WriteCountingProxy {
@@ -46,8 +78,23 @@ impl WriteCountingProxy {
         client: Client,
         withhold: impl Fn(&Write) -> bool + Send + Sync + 'static,
     ) -> Result<WriteCountingProxy> {
-        let withhold = Box::new(withhold);
-        let shared = Arc::new(Shared { client, writes: AtomicUsize::new(0), withhold, withheld: Notify::new() });
+        let fate = move |write: &Write| if withhold(write) { Fate::Unanswered } else { Fate::Passed };
+        WriteCountingProxy::start_with(client, fate).await
+    }
+
+    /// Starts on a free port; this says what becomes of each write.
+    pub async fn start_with(
+        client: Client,
+        fate: impl Fn(&Write) -> Fate + Send + Sync + 'static,
+    ) -> Result<WriteCountingProxy> {
+        let fate = Box::new(fate);
+        let shared = Arc::new(Shared {
+            client,
+            writes: Mutex::default(),
+            fate,
+            withheld: Notify::new(),
+            released: Semaphore::new(0),
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let app = Router::new().fallback(pass).with_state(shared.clone());
@@ -73,12 +120,22 @@ impl WriteCountingProxy {
         Ok(path)
     }
 
-    /// Writes so far.
+    /// How many writes there were so far.
     pub fn writes(&self) -> usize {
-        self.shared.writes.load(Ordering::SeqCst)
+        self.seen().len()
     }
 
-    /// Waits until the answer was withheld.
+    /// The writes so far.
+    pub fn seen(&self) -> Vec<Write> {
+        self.shared.writes.lock().expect("no panic while locked").clone()
+    }
+
+    /// Lets one write that is held go on.
+    pub fn release(&self) {
+        self.shared.released.add_permits(1);
+    }
+
+    /// Waits until an answer was withheld, or a write is held.
     pub async fn withheld(&self) {
         self.shared.withheld.notified().await;
     }
@@ -91,8 +148,23 @@ impl Drop for WriteCountingProxy {
 }
 
 async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let is_write = !matches!(request.method().as_str(), "GET" | "HEAD");
-    let path = request.uri().path().to_owned();
+    let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+    let fate = if matches!(method.as_str(), "GET" | "HEAD") {
+        Fate::Passed
+    } else {
+        let mut writes = shared.writes.lock().expect("no panic while locked");
+        let write = Write { number: writes.len() + 1, method, path };
+        writes.push(write.clone());
+        (shared.fate)(&write)
+    };
+    match fate {
+        Fate::Lost => return no_answer(&shared).await,
+        Fate::Held => {
+            shared.withheld.notify_one();
+            shared.released.acquire().await.expect("it is never closed").forget();
+        }
+        Fate::Passed | Fate::Unanswered | Fate::Broken => {}
+    }
     let (mut parts, body) = request.into_parts();
     parts.headers.remove("host");
     let Ok(body) = to_bytes(body, 16 << 20).await else { return http::StatusCode::BAD_REQUEST.into_response() };
@@ -101,13 +173,14 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         Ok(response) => response.map(Body::new),
         Err(error) => return (http::StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     };
-    if !is_write {
-        return response;
+    match fate {
+        Fate::Passed | Fate::Held => response,
+        Fate::Broken => (http::StatusCode::BAD_GATEWAY, "the connection broke").into_response(),
+        Fate::Unanswered | Fate::Lost => no_answer(&shared).await,
     }
-    let number = shared.writes.fetch_add(1, Ordering::SeqCst) + 1;
-    if (shared.withhold)(&Write { number, path }) {
-        shared.withheld.notify_one();
-        std::future::pending::<()>().await;
-    }
-    response
+}
+
+async fn no_answer(shared: &Shared) -> Response {
+    shared.withheld.notify_one();
+    std::future::pending().await
 }

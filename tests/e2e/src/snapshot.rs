@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, names};
+use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Rejection, names};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::{Api, Client, ResourceExt};
@@ -71,9 +71,10 @@ impl Snapshot {
     /// The hash of the ReplicaSet whose first container has this image.
     pub fn hash_of_image(&self, image: &str) -> Option<String> {
         let has_image = |set: &&ReplicaSet| {
+            let is_revision = set.labels().contains_key(names::HASH_LABEL);
             let template = set.spec.as_ref().and_then(|spec| spec.template.as_ref());
             let containers = template.and_then(|template| template.spec.as_ref()).map(|spec| &spec.containers);
-            containers.is_some_and(|containers| containers[0].image.as_deref() == Some(image))
+            is_revision && containers.is_some_and(|containers| containers[0].image.as_deref() == Some(image))
         };
         self.sets.iter().find(has_image)?.labels().get(names::HASH_LABEL).cloned()
     }
@@ -106,6 +107,28 @@ impl Snapshot {
         let of_image =
             |pod: &&Pod| pod.spec.as_ref().is_some_and(|spec| spec.containers[0].image.as_deref() == Some(image));
         self.pods.iter().filter(of_image).filter_map(|pod| pod.uid()).collect()
+    }
+
+    /// Whether production is this image, and nothing is left to do.
+    pub fn is_healthy_on(&self, image: &str) -> bool {
+        self.phase() == "Healthy" && self.image_of("web-active") == image
+    }
+
+    /// Whether this image waits in preview for its promotion.
+    pub fn waits_in_preview(&self, image: &str) -> bool {
+        self.phase() == "Paused" && self.image_of("web-preview") == image
+    }
+
+    /// Whether the revision of this image has neither pods nor marks of a retired one left.
+    pub fn is_down(&self, image: &str) -> bool {
+        let set = self.hash_of_image(image).and_then(|hash| self.set(&hash).cloned());
+        let marked = set.and_then(|set| set.metadata.finalizers).is_some_and(|finalizers| !finalizers.is_empty());
+        self.replicas_of_image(image) <= 0 && self.pod_uids_of_image(image).is_empty() && !marked
+    }
+
+    /// Why the revision of this image is not to be served, if it was rejected, by the operator's record.
+    pub fn rejection_of_image(&self, image: &str) -> Option<Rejection> {
+        self.status().decisions?.rejection(&self.hash_of_image(image)?).cloned()
     }
 
     /// The image that a Service leads to, by the hash that it selects.

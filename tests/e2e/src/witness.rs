@@ -10,9 +10,10 @@ use kube::api::ListParams;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 
-/// Watches a Service. At every hash that it selects, it counts the ready pods of that hash, live.
+/// Watches a Service. At every hash that it selects, it counts the ready pods of that hash, live. What it could not see, it says.
 pub struct Witness {
     seen: Arc<Mutex<Vec<(String, usize)>>>,
+    errors: Arc<Mutex<Vec<String>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -20,22 +21,39 @@ impl Witness {
     /// Starts to watch.
     pub fn start(client: Client, namespace: &str, service: &str) -> Witness {
         let seen = Arc::new(Mutex::new(Vec::new()));
+        let errors = Arc::new(Mutex::new(Vec::new()));
         let (moves, namespace, service) = (seen.clone(), namespace.to_owned(), service.to_owned());
+        let unseen = errors.clone();
         let task = tokio::spawn(async move {
             let services: Api<Service> = Api::namespaced(client.clone(), &namespace);
             let pods: Api<Pod> = Api::namespaced(client, &namespace);
             let config = watcher::Config::default().fields(&format!("metadata.name={service}"));
             let mut changes = pin!(watcher(services, config).default_backoff().applied_objects());
-            while let Ok(Some(service)) = changes.try_next().await {
+            let note = |error: String| unseen.lock().expect("no panic while locked").push(error);
+            loop {
+                let service = match changes.try_next().await {
+                    Ok(Some(service)) => service,
+                    Ok(None) => return note("the watch ended".to_owned()),
+                    Err(error) => {
+                        note(error.to_string());
+                        continue;
+                    }
+                };
                 let selector = service.spec.and_then(|spec| spec.selector).unwrap_or_default();
                 let Some(hash) = selector.get(names::HASH_LABEL) else { continue };
                 let list = ListParams::default().labels(&format!("{}={hash}", names::HASH_LABEL));
-                let Ok(list) = pods.list(&list).await else { continue };
+                let list = match pods.list(&list).await {
+                    Ok(list) => list,
+                    Err(error) => {
+                        note(error.to_string());
+                        continue;
+                    }
+                };
                 let ready = list.items.iter().filter(|pod| is_ready(pod)).count();
                 moves.lock().expect("no panic while locked").push((hash.clone(), ready));
             }
         });
-        Witness { seen, task }
+        Witness { seen, errors, task }
     }
 
     /// Every hash that was selected, with its ready pods at that moment.
@@ -47,6 +65,8 @@ impl Witness {
     pub fn assert_never_below(&self, pods: usize) {
         let seen = self.seen();
         assert!(!seen.is_empty(), "the witness saw no selection at all");
+        let errors = self.errors.lock().expect("no panic while locked").clone();
+        assert!(errors.is_empty(), "the witness could not see everything: {errors:?}");
         assert!(
             seen.iter().all(|(_, ready)| *ready >= pods),
             "selected a set with fewer than {pods} ready pods: {seen:?}"

@@ -1,15 +1,52 @@
-//! A small model of a cluster: what the API server, the ReplicaSet and EndpointSlice controllers and people do, as far as the
-//! core can tell. It checks, at every write of the operator, that production is not harmed.
+//! A small model of a cluster, around [`greenlight_core::simulate`]: what an action does to a world is said there, and shown by
+//! `kubectl greenlight plan`. Here is what the simulation does not know:
+//!
+//! | question | file |
+//! |---|---|
+//! | what people, Git and accidents do | here |
+//! | how the operator and the scale-down controller work, and what they see | [`operator`] |
+//! | pods, endpoints and measurements | [`pods`] |
+//! | what must hold at every write | [`promises`] |
+#![allow(dead_code, reason = "each test binary uses its own part of the model")]
 
-use std::collections::BTreeMap;
+pub mod operator;
+pub mod pods;
+pub mod promises;
 
-use greenlight_api::{BlueGreen, BlueGreenRolloutSpec, PodTemplate, Request, Strategy, Verb, names};
-use greenlight_core::hash::is_pod_of;
-use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
-use greenlight_core::world::{Endpoint, Pod, ReplicaSet, Rollout, Service, Template};
-use greenlight_core::{Action, Change, Plan, Watches, World, plan};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use greenlight_api::{
+    AnalysisPhase, BlueGreen, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PodTemplate, Request, Strategy, Verb, names,
+};
+use greenlight_core::world::{ReplicaSet, Rival, Rollout, Service, Template};
+use greenlight_core::{Action, Watches, World};
 use jiff::{SignedDuration, Timestamp};
+use promises::Ledger;
 use serde_json::json;
+
+/// A kind of object, of which the operator's picture may be old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The rollout and its rivals.
+    Rollouts,
+    /// ReplicaSets.
+    ReplicaSets,
+    /// Services.
+    Services,
+    /// EndpointSlices.
+    Endpoints,
+    /// Pods.
+    Pods,
+    /// Analysis runs.
+    Runs,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 6] =
+        [Kind::Rollouts, Kind::ReplicaSets, Kind::Services, Kind::Endpoints, Kind::Pods, Kind::Runs];
+}
 
 /// What can happen.
 #[derive(Clone, Debug)]
@@ -18,101 +55,252 @@ pub enum Event {
     Template(u8),
     /// Somebody scales.
     Replicas(i32),
-    /// Somebody asks for something, of the revision of the moment.
-    Ask(u8),
-    /// Somebody wants to go back to this very set.
-    UndoTo {
-        /// Which.
-        set: usize,
+    /// Git asks for a template and a scale in one go.
+    TemplateAndReplicas(u8, i32),
+    /// Somebody asks for something, of the revision that the verb speaks of, or of any one.
+    Ask {
+        /// Which verb.
+        verb: u8,
+        /// Who.
+        by: u8,
+        /// A revision by its place, in the place of the right one.
+        of: Option<usize>,
     },
-    /// The pods of one set become available, or all of them fail.
-    Pods { set: usize, up: bool },
+    /// Somebody types a bare verb.
+    Type(u8),
+    /// Somebody wants to go back to this very revision.
+    UndoTo {
+        /// Its place.
+        rs: usize,
+    },
+    /// The ReplicaSet controller works, and so many pods of one ReplicaSet are ready.
+    Pods {
+        /// Its place.
+        rs: usize,
+        /// How many.
+        ready: usize,
+    },
     /// The EndpointSlices catch up.
     Endpoints,
     /// Time passes.
     Seconds(u32),
     /// The operator works until it rests, or dies after so many writes.
-    Operator { dies_after: Option<usize> },
-    /// The scale-down controller looks at every set.
+    Operator {
+        /// After how many.
+        dies_after: Option<usize>,
+    },
+    /// The scale-down controller looks at every ReplicaSet.
     ScaleDown,
     /// Somebody deletes the status.
     WipeStatus,
     /// Somebody takes the hash out of a Service.
-    LoseHash { active: bool },
-    /// Somebody points the active Service at another set that is up.
-    PointByHand {
-        /// Which.
-        set: usize,
+    LoseHash {
+        /// Its place in [`SERVICES`].
+        service: usize,
     },
-    /// A second operator that observed the world earlier carries out the plan it made then.
-    Sleeper,
+    /// Somebody points the active Service at another ReplicaSet that is up.
+    PointByHand {
+        /// Its place among those.
+        rs: usize,
+    },
+    /// An operator works, and stops before its next write after so many; that one it makes when it wakes up, if ever.
+    Sleep {
+        /// After how many.
+        writes: usize,
+    },
+    /// The operator that sleeps makes the write that it was about to make.
+    Wake,
+    /// The operator's watch of a kind brings nothing, until it does again.
+    Behind(Kind, bool),
+    /// A person deletes a ReplicaSet.
+    DeleteReplicaSet {
+        /// Its place.
+        rs: usize,
+    },
+    /// A person scales a ReplicaSet.
+    ScaleByHand {
+        /// Its place.
+        rs: usize,
+        /// To how many.
+        replicas: i32,
+    },
+    /// A tenant removes an annotation of a ReplicaSet, or writes nonsense or a forgery into it.
+    Annotate {
+        /// Its place.
+        rs: usize,
+        /// Which, by its place in [`ANNOTATIONS`].
+        key: usize,
+        /// What.
+        value: Option<u8>,
+    },
+    /// A measurement ends.
+    Run {
+        /// Its place.
+        run: usize,
+        /// How.
+        phase: AnalysisPhase,
+    },
+    /// Somebody deletes an analysis run.
+    DeleteRun {
+        /// Its place.
+        run: usize,
+    },
+    /// Somebody pauses, or resumes.
+    Paused(bool),
+    /// Somebody deletes a Service, or creates it again.
+    Service {
+        /// Its place in [`SERVICES`].
+        service: usize,
+        /// Whether it is there.
+        exists: bool,
+    },
+    /// Another rollout names the active Service, or does no more.
+    Rival {
+        /// It is there.
+        exists: bool,
+        /// It is older than ours.
+        older: bool,
+    },
+    /// The spec names other Services, by the place in [`NAMINGS`].
+    Names(usize),
+    /// The active Service asks for a label that template 6 does not carry, or does no more.
+    AsksForTier(bool),
+    /// No analysis can begin, or it can again.
+    RefuseAnalyses(bool),
+    /// The API server refuses a template, or does no more.
+    Refuse {
+        /// Which.
+        template: u8,
+        /// Whether it does.
+        refused: bool,
+    },
 }
 
+/// All Services of the namespace.
+pub const SERVICES: [&str; 4] = ["active", "extra", "preview", "other"];
+/// What a tenant may tamper with.
+pub const ANNOTATIONS: [&str; 8] = [
+    names::REJECTED,
+    names::SCALE_DOWN_AT,
+    names::PROMOTED_AT,
+    names::DESIRED_REPLICAS,
+    names::REVISION,
+    names::TEMPLATE_DIGEST,
+    names::RETIRED_REPLICAS,
+    names::RESTART_AT,
+];
+/// What the spec may name as active, additional and preview Service. The first is what it names at first.
+pub const NAMINGS: [(Option<&str>, Option<&str>, Option<&str>); 6] = [
+    (Some("active"), None, Some("preview")),
+    (Some("active"), Some("extra"), Some("preview")),
+    (Some("preview"), None, Some("active")),
+    (Some("other"), None, Some("preview")),
+    (Some("active"), None, None),
+    (Some("active"), None, Some("other")),
+];
+
 /// The cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Model {
-    rollout: Rollout,
-    sets: Vec<ReplicaSet>,
-    services: BTreeMap<String, Service>,
-    endpoints: BTreeMap<String, Vec<Endpoint>>,
-    /// By set.
-    pods: BTreeMap<String, Vec<Pod>>,
+    /// What the API server has. All pods and endpoints are there, watched or not.
+    pub truth: World,
+    /// The time.
+    pub now: Timestamp,
+    /// What must hold.
+    pub ledger: Ledger,
+    /// Each pod has two addresses.
+    pub dual_stack: bool,
+    /// Somebody keeps an EndpointSlice of their own, without a pod.
+    pub hand_made_endpoint: bool,
+    /// No analysis can begin.
+    pub refuses_analyses: bool,
+    /// What the operator has seen.
+    cache: World,
+    /// Kinds whose watch brings nothing at the moment.
+    behind: BTreeSet<Kind>,
     watches: Watches,
     version: u64,
-    now: Timestamp,
-    /// A plan that somebody made and has not carried out.
-    slept: Vec<Action>,
+    /// Since when pods are ready, by name.
+    ready_since: BTreeMap<String, Timestamp>,
+    /// Digests of templates that the API server refuses.
+    refused: BTreeSet<String>,
+    /// Actions that somebody planned and has not carried out, and what that one had seen.
+    slept: (Vec<Action>, Option<Box<World>>),
+}
+
+/// Only what the history began with, so that a failure can be read.
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let spec = serde_json::to_value(&self.truth.rollout.spec).expect("it is JSON");
+        write!(f, "{spec}, dual stack: {}, hand-made: {}", self.dual_stack, self.hand_made_endpoint)
+    }
 }
 
 /// The end that must not depend on how it was reached.
 #[derive(Debug, PartialEq)]
 pub struct End {
-    /// Image behind the active and the preview Service.
-    pub shown: [Option<String>; 2],
+    /// Digest of the template behind each Service.
+    pub shown: Vec<Option<String>>,
     /// Pods by template.
     pub pods: BTreeMap<String, i32>,
     /// Phase.
     pub phase: &'static str,
 }
 
-fn template(number: u8) -> PodTemplate {
+/// A template. That of number 6 lacks a label that a Service may ask for.
+pub fn template(number: u8) -> PodTemplate {
+    let labels = if number == 6 { json!({"app": "web"}) } else { json!({"app": "web", "tier": "front"}) };
     serde_json::from_value(json!({
-        "metadata": {"labels": {"app": "web"}},
+        "metadata": {"labels": labels},
         "spec": {"containers": [{"name": "web", "image": format!("web:v{number}")}]},
     }))
     .expect("a template")
 }
 
-impl Model {
-    /// A rollout that was just created, with both Services.
-    pub fn new(blue_green: BlueGreen) -> Model {
-        let service = |name: &str| Service {
-            name: name.into(),
-            resource_version: "1".into(),
-            deleting: false,
-            selector: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
-            managed_by: None,
-        };
-        let spec = BlueGreenRolloutSpec {
-            replicas: Some(2),
-            selector: serde_json::from_value(json!({"matchLabels": {"app": "web"}})).expect("a selector"),
-            template: None,
-            workload_ref: None,
-            min_ready_seconds: None,
-            progress_deadline_seconds: None,
-            progress_deadline_abort: None,
-            revision_history_limit: None,
-            paused: None,
-            restart_at: None,
-            rollback_window: None,
-            strategy: Strategy {
-                blue_green: BlueGreen {
-                    active_service: Some("active".into()),
-                    preview_service: Some("preview".into()),
-                    ..blue_green
-                },
+fn service(name: &str) -> Service {
+    Service {
+        name: name.into(),
+        resource_version: "1".into(),
+        deleting: false,
+        selector: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
+        managed_by: None,
+        production: None,
+        moved_by: None,
+    }
+}
+
+/// A spec with these blue-green settings, two pods, and nothing else.
+pub fn spec(blue_green: BlueGreen) -> BlueGreenRolloutSpec {
+    BlueGreenRolloutSpec {
+        replicas: Some(2),
+        selector: serde_json::from_value(json!({"matchLabels": {"app": "web"}})).expect("a selector"),
+        template: None,
+        workload_ref: None,
+        min_ready_seconds: None,
+        progress_deadline_seconds: None,
+        progress_deadline_abort: None,
+        revision_history_limit: None,
+        paused: None,
+        restart_at: None,
+        rollback_window: None,
+        strategy: Strategy {
+            blue_green: BlueGreen {
+                active_service: Some("active".into()),
+                preview_service: Some("preview".into()),
+                ..blue_green
             },
-        };
+        },
+    }
+}
+
+impl Model {
+    /// A rollout of these settings that was just created, with all Services.
+    pub fn new(blue_green: BlueGreen) -> Model {
+        Model::with(spec(blue_green))
+    }
+
+    /// A rollout of this spec that was just created, with all Services.
+    pub fn with(spec: BlueGreenRolloutSpec) -> Model {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
         let rollout = Rollout {
             namespace: "test".into(),
@@ -129,436 +317,420 @@ impl Model {
             template: Template::from(&template(1)),
             status: None,
         };
-        Model {
+        let truth = World {
             rollout,
-            sets: Vec::new(),
-            services: ["active", "extra", "preview"].map(|name| (name.to_owned(), service(name))).into(),
-            endpoints: BTreeMap::new(),
-            pods: BTreeMap::new(),
-            watches: Watches::default(),
-            version: 1,
-            now,
-            slept: Vec::new(),
-        }
-    }
-
-    /// The world as an operator sees it; `live` names the sets whose state it has just been answered.
-    pub fn observe(&self, live: &[String]) -> World {
-        let mut sets = self.sets.clone();
-        for set in &mut sets {
-            set.live = live.contains(&set.name);
-        }
-        let endpoints = self.endpoints.iter().filter(|(name, _)| self.watches.endpoints.contains(*name));
-        World {
-            rollout: self.rollout.clone(),
-            sets,
-            services: self.services.clone(),
+            replica_sets: Vec::new(),
+            services: SERVICES.map(|name| (name.to_owned(), service(name))).into(),
             workload: None,
             rivals: Vec::new(),
-            endpoints: endpoints.map(|(name, endpoints)| (name.clone(), endpoints.clone())).collect(),
-            pods: self
-                .sets
-                .iter()
-                .filter(|set| self.watches.pods.contains(&set.hash))
-                .map(|set| (set.hash.clone(), self.pods.get(&set.name).cloned().unwrap_or_default()))
-                .collect(),
-            eviction_refused: None,
+            endpoints: BTreeMap::new(),
+            pods: BTreeMap::new(),
             runs: Vec::new(),
             analysis_refused: None,
+            eviction_refused: None,
             refused: None,
             published_at: None,
-        }
-    }
-
-    /// The plan of the moment.
-    pub fn plan(&self) -> Plan {
-        plan(&self.observe(&[]), self.now)
+        };
+        let mut model = Model {
+            cache: truth.clone(),
+            ledger: Ledger::new(&truth.rollout.spec),
+            truth,
+            now,
+            dual_stack: false,
+            hand_made_endpoint: false,
+            refuses_analyses: false,
+            behind: BTreeSet::new(),
+            watches: Watches::default(),
+            version: 1,
+            ready_since: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            slept: (Vec::new(), None),
+        };
+        model.catch_up();
+        model
     }
 
     /// Lets something happen.
     pub fn happen(&mut self, event: &Event) {
         match event {
-            Event::Template(number) => {
-                self.rollout.template = Template::from(&template(*number));
-                self.touch_rollout(true);
+            Event::Template(number) => self.push(*number),
+            Event::Replicas(replicas) => self.scale(*replicas),
+            Event::TemplateAndReplicas(number, replicas) => {
+                self.truth.rollout.spec.replicas = Some(*replicas);
+                self.push(*number);
             }
-            Event::Replicas(replicas) => {
-                self.rollout.spec.replicas = Some(*replicas);
-                self.touch_rollout(true);
+            Event::Ask { verb, by, of } => self.ask_any(*verb, *by, *of),
+            Event::Type(verb) => {
+                let verb = Verb::ALL[usize::from(*verb) % Verb::ALL.len()];
+                self.truth.rollout.request = Some(verb.as_str().to_owned());
+                self.touch_rollout(false);
             }
-            Event::Ask(verb) => self.ask(Verb::ALL[usize::from(*verb) % Verb::ALL.len()], None),
-            Event::UndoTo { set } => {
-                let to = self.sets.get(set % self.sets.len().max(1)).map(|set| set.hash.clone());
-                self.ask(Verb::Rollback, to);
+            Event::UndoTo { rs } => {
+                let to = self.hash_at(*rs);
+                let Some(serving) = self.serving() else { return };
+                self.request(Verb::Rollback, &serving, "ann", to);
             }
-            Event::Pods { set, up } => {
-                let count = self.sets.len().max(1);
-                self.replica_set_controller(set % count, *up);
+            Event::Pods { rs, ready } => {
+                if let Some(hash) = self.hash_at(*rs) {
+                    self.run_pods(&hash, *ready);
+                }
             }
             Event::Endpoints => self.catch_up(),
-            Event::Seconds(seconds) => self.now += SignedDuration::from_secs(i64::from(*seconds)),
+            Event::Seconds(seconds) => self.pass(i64::from(*seconds)),
             Event::Operator { dies_after } => {
                 self.operate(*dies_after);
             }
             Event::ScaleDown => self.scale_down(),
-            Event::WipeStatus => {
-                self.rollout.status = None;
-                self.touch_rollout(false);
-            }
-            Event::LoseHash { active } => {
-                let version = self.bump();
-                let name = if *active { "active" } else { "preview" };
-                let service = self.services.get_mut(name).expect("it exists");
-                service.selector.remove(names::HASH_LABEL);
-                service.selector.remove(names::SERVING_LABEL);
-                service.resource_version = version;
-            }
-            Event::PointByHand { set } => {
-                let up: Vec<_> = self.sets.iter().filter(|set| set.available > 0).collect();
-                if let Some(set) = up.get(set % up.len().max(1)) {
-                    let hash = set.hash.clone();
-                    let version = self.bump();
-                    let service = self.services.get_mut("active").expect("it exists");
-                    service.selector.insert(names::HASH_LABEL.into(), hash);
-                    service.selector.remove(names::SERVING_LABEL);
-                    service.resource_version = version;
-                    self.catch_up();
+            Event::WipeStatus => self.wipe_status(),
+            Event::LoseHash { service } => self.lose_hash(SERVICES[service % SERVICES.len()]),
+            Event::PointByHand { rs } => {
+                let up: Vec<_> = self.truth.existing().filter(|rs| rs.available > 0).collect();
+                if let Some(rs) = up.get(rs % up.len().max(1)) {
+                    let hash = rs.hash.clone();
+                    self.point_by_hand("active", &hash);
                 }
             }
-            Event::Sleeper => {
-                let fresh = self.plan().actions;
-                let slept = std::mem::replace(&mut self.slept, fresh);
-                for action in slept {
-                    if self.execute(&action).is_none() {
-                        break;
-                    }
+            Event::Sleep { writes } => self.sleep(*writes),
+            Event::Wake => self.wake(),
+            Event::Behind(kind, true) => drop(self.behind.insert(*kind)),
+            Event::Behind(kind, false) => drop(self.behind.remove(kind)),
+            Event::DeleteReplicaSet { rs } => {
+                if let Some(hash) = self.hash_at(*rs) {
+                    self.delete_replica_set(&hash);
                 }
+            }
+            Event::ScaleByHand { rs, replicas } => {
+                if let Some(hash) = self.hash_at(*rs) {
+                    self.edit(&hash, |rs| {
+                        rs.settled = rs.settled && rs.replicas == *replicas;
+                        rs.replicas = *replicas;
+                    });
+                    self.count(&hash);
+                }
+            }
+            Event::Annotate { rs, key, value } => self.tamper(*rs, ANNOTATIONS[key % ANNOTATIONS.len()], *value),
+            Event::Run { run, phase } => {
+                let place = run % self.truth.runs.len().max(1);
+                self.end_run(place, *phase);
+            }
+            Event::DeleteRun { run } => {
+                if !self.truth.runs.is_empty() {
+                    self.truth.runs.remove(run % self.truth.runs.len());
+                }
+            }
+            Event::Paused(paused) => {
+                self.truth.rollout.spec.paused = Some(*paused);
+                self.touch_rollout(true);
+            }
+            Event::Service { service, exists } => self.have_service(SERVICES[service % SERVICES.len()], *exists),
+            Event::Rival { exists, older } => {
+                let age = SignedDuration::from_hours(if *older { -1 } else { 1 });
+                let rival = Rival {
+                    name: "rival".into(),
+                    created: self.truth.rollout.created + age,
+                    services: vec!["active".into()],
+                };
+                self.truth.rivals = if *exists { vec![rival] } else { Vec::new() };
+            }
+            Event::Names(naming) => self.name_services(NAMINGS[naming % NAMINGS.len()]),
+            Event::AsksForTier(asks) => self.ask_for_tier(*asks),
+            Event::RefuseAnalyses(refuses) => self.refuses_analyses = *refuses,
+            Event::Refuse { template: number, refused } => {
+                let digest = Template::from(&template(*number)).digest.to_string();
+                if *refused {
+                    self.refused.insert(digest)
+                } else {
+                    self.refused.remove(&digest)
+                };
             }
         }
     }
 
-    /// Makes as many pods as there should be, and all of them ready or none.
-    fn replica_set_controller(&mut self, set: usize, up: bool) {
-        let version = self.bump();
-        let Some(set) = self.sets.get_mut(set) else { return };
-        set.settled = true;
-        set.resource_version = version;
-        let pods = self.pods.entry(set.name.clone()).or_default();
-        let wanted = usize::try_from(set.replicas).expect("not negative");
-        pods.truncate(wanted);
-        while pods.len() < wanted {
-            let uid = format!("{}{}", set.resource_version, pods.len());
-            pods.push(Pod {
-                name: format!("{}-p{uid}", set.name),
-                uid,
-                created: Timestamp::from_second(self.now.as_second()).expect("a time"),
-                deleting: false,
-                ready: false,
-                deletion_cost: 0,
-                reason: String::new(),
-                message: String::new(),
-            });
-        }
-        pods.iter_mut().for_each(|pod| pod.ready = up);
-        count(set, pods);
+    /// Git asks for a template.
+    pub fn push(&mut self, number: u8) {
+        self.truth.rollout.template = Template::from(&template(number));
+        self.touch_rollout(true);
     }
 
-    fn ask(&mut self, action: Verb, to: Option<String>) {
-        let digest = self.rollout.template.digest.as_str();
-        let Some(asked) = self.sets.iter().find(|set| set.digest == digest) else { return };
-        let revision = asked.hash.clone();
+    /// Somebody changes `spec.replicas` alone.
+    pub fn scale(&mut self, replicas: i32) {
+        self.truth.rollout.spec.replicas = Some(replicas);
+        self.touch_rollout(true);
+    }
+
+    /// Somebody changes the spec.
+    pub fn change_spec(&mut self, change: impl FnOnce(&mut BlueGreenRolloutSpec)) {
+        change(&mut self.truth.rollout.spec);
+        self.touch_rollout(true);
+    }
+
+    /// Somebody asks for something of a revision.
+    pub fn request(&mut self, action: Verb, revision: &str, by: &str, to: Option<String>) {
         // No two requests are made at the same moment.
         self.now += SignedDuration::from_millis(1);
-        let request = Request { action, revision, to, by: "test".into(), at: self.now };
-        self.rollout.request = Some(request.to_value());
+        let request = Request { action, revision: revision.to_owned(), to, by: by.to_owned(), at: self.now };
+        self.ledger.asked(&request);
+        self.truth.rollout.request = Some(request.to_value());
         self.touch_rollout(false);
     }
 
-    /// An operator works until it rests or dies. Returns false if it never rests.
-    pub fn operate(&mut self, dies_after: Option<usize>) -> bool {
-        let mut live = Vec::new();
-        let mut writes = 0;
-        for _ in 0..60 {
-            self.now += SignedDuration::from_millis(3);
-            let plan = plan(&self.observe(&live), self.now);
-            self.watches = plan.watches.clone();
-            if plan.actions.is_empty() {
-                if plan.publish_at.is_some_and(|at| at <= self.now) {
-                    self.rollout.status = Some(plan.status);
-                    self.touch_rollout(false);
-                }
-                return true;
-            }
-            live.clear();
-            for action in &plan.actions {
-                if dies_after == Some(writes) {
-                    return true;
-                }
-                let Some(changed) = self.execute(action) else { break };
-                live.extend(changed);
-                writes += 1;
-            }
-        }
-        false
+    fn ask_any(&mut self, verb: u8, by: u8, of: Option<usize>) {
+        let action = Verb::ALL[usize::from(verb) % Verb::ALL.len()];
+        let right = match action {
+            Verb::Rollback | Verb::Restart => self.serving(),
+            _ => self.updated(),
+        };
+        let Some(revision) = of.and_then(|of| self.hash_at(of)).or(right) else { return };
+        self.request(action, &revision, ["ann", "bob", "eve"][usize::from(by) % 3], None);
     }
 
-    /// Carries out a write, as the API server would. `None` if it is a conflict; else the sets that the answer shows.
-    fn execute(&mut self, action: &Action) -> Option<Vec<String>> {
+    /// Somebody deletes the status.
+    pub fn wipe_status(&mut self) {
+        self.truth.rollout.status = None;
+        self.touch_rollout(false);
+        self.ledger.status_wiped(&self.truth);
+    }
+
+    /// Somebody takes what is ours out of a Service's selector.
+    pub fn lose_hash(&mut self, service: &str) {
         let version = self.bump();
-        match action {
-            Action::HoldServices => {
-                if !self.rollout.finalizers.iter().any(|finalizer| finalizer == names::SERVICES_FINALIZER) {
-                    self.rollout.finalizers.push(names::SERVICES_FINALIZER.into());
-                }
-                self.touch_rollout(false);
-            }
-            Action::CompleteRequest { value } => {
-                self.rollout.request = Some(value.clone());
-                self.touch_rollout(false);
-            }
-            Action::CreateReplicaSet { name, hash, digest, replicas, annotations, .. } => {
-                if self.sets.iter().any(|set| set.name == *name) || self.rollout.template.digest.as_str() != digest {
-                    return None;
-                }
-                self.sets.push(ReplicaSet {
-                    name: name.clone(),
-                    hash: hash.clone(),
-                    digest: digest.clone(),
-                    resource_version: version,
-                    created: self.now,
-                    deleting: false,
-                    finalizers: Vec::new(),
-                    annotations: annotations.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
-                    replicas: *replicas,
-                    min_ready_seconds: 0,
-                    settled: false,
-                    current: 0,
-                    ready: 0,
-                    available: 0,
-                    failure: None,
-                    live: false,
-                });
-            }
-            Action::ChangeReplicaSet { name, resource_version, change } => {
-                self.change(name, resource_version, change, version)?;
-                return Some(vec![name.clone()]);
-            }
-            Action::DeleteReplicaSet { name, resource_version } => {
-                let position = self.sets.iter().position(|set| set.name == *name)?;
-                let set = &self.sets[position];
-                if set.resource_version != *resource_version {
-                    return None;
-                }
-                assert_eq!(set.replicas, 0, "a set with pods is never deleted");
-                self.sets.remove(position);
-            }
-            Action::PointService { name, resource_version, hash, overlap } => {
-                let service = self.services.get(name)?;
-                if service.resource_version != *resource_version {
-                    return None;
-                }
-                if name != "preview" {
-                    if *overlap {
-                        self.check_overlap();
-                    } else {
-                        self.check_move(hash.as_deref());
-                    }
-                }
-                let service = self.services.get_mut(name).expect("it exists");
-                service.resource_version = version;
-                service.managed_by = Some("web".into());
-                match hash {
-                    Some(hash) => service.selector.insert(names::HASH_LABEL.into(), hash.clone()),
-                    None => service.selector.remove(names::HASH_LABEL),
-                };
-                if *overlap {
-                    service.selector.insert(names::SERVING_LABEL.into(), "true".into());
-                } else {
-                    service.selector.remove(names::SERVING_LABEL);
-                }
-            }
-            Action::EvictPod { hash, name, uid } => {
-                let selected = self.services["active"].hash() == Some(hash);
-                let set = self.sets.iter_mut().find(|set| set.hash == *hash)?;
-                let pods = self.pods.get_mut(&set.name)?;
-                let position = pods.iter().position(|pod| pod.name == *name && pod.uid == *uid)?;
-                let was_ready = pods.remove(position).ready;
-                count(set, pods);
-                let enough = set.desired_replicas().min(set.replicas);
-                assert!(!selected || !was_ready || set.available >= enough, "a restart takes too many pods: {set:?}");
-                set.resource_version = version;
-            }
-            Action::ChangePodMetadata { name, resource_version, to, .. } => {
-                let mut change = Change::default();
-                change.set(names::ROLE_METADATA, serde_json::to_string(to).expect("strings"));
-                self.change(name, resource_version, &change, version)?;
-                return Some(vec![name.clone()]);
-            }
-            Action::Record(_)
-            | Action::LetGo
-            | Action::ScaleWorkload { .. }
-            | Action::StartAnalysis { .. }
-            | Action::StopAnalysis { .. } => {}
-        }
-        Some(Vec::new())
+        let Some(service) = self.truth.services.get_mut(service) else { return };
+        service.selector.remove(names::HASH_LABEL);
+        service.selector.remove(names::SERVING_LABEL);
+        service.resource_version = version;
+        service.moved_by = Some("argocd".into());
     }
 
-    /// Promise 1, at the very write: the set that production moves to is there, and not about to go.
-    fn check_move(&self, hash: Option<&str>) {
-        let hash = hash.expect("production is never pointed at nothing while the rollout lives");
-        let set =
-            self.sets.iter().find(|set| set.hash == hash).expect("production is only pointed at a set that exists");
-        assert!(!set.retired(), "production is moved to a set that is retiring: {set:?}");
-        let restored = self.rollout.status.as_ref().is_some_and(|status| status.active_revision == hash);
-        if restored {
-            assert!(set.available > 0, "production is put back on a set without pods: {set:?}");
+    /// A person points a Service at a revision.
+    pub fn point_by_hand(&mut self, service: &str, hash: &str) {
+        let version = self.bump();
+        let Some(service) = self.truth.services.get_mut(service) else { return };
+        service.selector.insert(names::HASH_LABEL.into(), hash.to_owned());
+        service.selector.remove(names::SERVING_LABEL);
+        service.resource_version = version;
+        service.moved_by = Some("kubectl-edit".into());
+        self.ledger.pointed_by_hand(hash);
+        self.catch_up();
+    }
+
+    /// A Service is deleted, or created without anything of ours.
+    pub fn have_service(&mut self, name: &str, exists: bool) {
+        let version = self.bump();
+        if !exists {
+            self.truth.services.remove(name);
+        } else if !self.truth.services.contains_key(name) {
+            self.truth.services.insert(name.to_owned(), Service { resource_version: version, ..service(name) });
+        }
+    }
+
+    fn name_services(&mut self, (active, additional, preview): (Option<&str>, Option<&str>, Option<&str>)) {
+        self.change_spec(|spec| {
+            let blue_green = &mut spec.strategy.blue_green;
+            blue_green.active_service = active.map(str::to_owned);
+            blue_green.additional_active_services = additional.map(|name| vec![name.to_owned()]);
+            blue_green.preview_service = preview.map(str::to_owned);
+            blue_green.preview_service_idle = blue_green.preview_service_idle.filter(|_| preview.is_some());
+        });
+    }
+
+    /// The active Service asks for a label that template 6 lacks, or does no more.
+    pub fn ask_for_tier(&mut self, asks: bool) {
+        if self.truth.services.get("active").is_some_and(|service| service.selector.contains_key("tier") == asks) {
+            return;
+        }
+        let version = self.bump();
+        let Some(service) = self.truth.services.get_mut("active") else { return };
+        if asks {
+            service.selector.insert("tier".into(), "front".into());
         } else {
-            assert!(set.settled && set.available >= set.replicas, "production is moved to an unavailable set: {set:?}");
+            service.selector.remove("tier");
+        }
+        service.resource_version = version;
+    }
+
+    /// A person deletes a ReplicaSet, in the background: its pods go with it, unless a finalizer holds it.
+    pub fn delete_replica_set(&mut self, hash: &str) {
+        let version = self.bump();
+        let Some(rs) = self.truth.replica_sets.iter_mut().find(|rs| rs.hash == *hash) else { return };
+        if rs.finalizers.is_empty() {
+            self.truth.replica_sets.retain(|rs| rs.hash != *hash);
+            self.truth.pods.remove(hash);
+        } else {
+            rs.deleting = true;
+            rs.resource_version = version;
         }
     }
 
-    /// Before both serve, the set that served and the one that was promoted last carry the label, and all pods are there.
-    fn check_overlap(&self) {
-        let served = self.services["active"].hash();
-        let newest = self.sets.iter().max_by_key(|set| set.promoted_at()).expect("there is a set");
-        assert!(
-            newest.settled && newest.available >= newest.replicas,
-            "an unavailable set is to serve too: {newest:?}"
-        );
-        let both = self.sets.iter().filter(|set| set.name == newest.name || Some(set.hash.as_str()) == served);
-        both.for_each(|set| assert!(carries_label(set), "without the label it serves no more: {set:?}"));
+    /// Somebody changes a ReplicaSet behind the operator's back.
+    pub fn edit(&mut self, hash: &str, change: impl FnOnce(&mut ReplicaSet)) {
+        let version = self.bump();
+        let Some(rs) = self.truth.replica_sets.iter_mut().find(|rs| rs.hash == *hash) else { return };
+        change(rs);
+        rs.resource_version = version;
     }
 
-    fn change(&mut self, name: &str, resource_version: &str, change: &Change, version: String) -> Option<()> {
-        let selected = self.selected();
-        let set = self.sets.iter_mut().find(|set| set.name == name)?;
-        if set.resource_version != resource_version {
-            return None;
-        }
-        let newly_retired = change.annotations.get(names::SCALE_DOWN_AT).is_some_and(Option::is_some) && !set.retired();
-        if newly_retired && set.promoted_at().is_some() {
-            let traffic = self.endpoints.get("active").into_iter().flatten();
-            let reached = traffic.filter(|endpoint| endpoint.ready && is_pod_of(&endpoint.pod, &set.name)).count();
-            assert_eq!(reached, 0, "a set is retired that production may still reach: {set:?}");
-        }
-        set.resource_version = version;
-        for (key, value) in &change.annotations {
-            match value {
-                Some(value) => set.annotations.insert((*key).to_owned(), value.clone()),
-                None => set.annotations.remove(*key),
-            };
-        }
-        if let Some(finalizers) = &change.finalizers {
-            set.finalizers.clone_from(finalizers);
-        }
-        if let Some(replicas) = change.replicas {
-            assert!(
-                replicas > 0 && !set.retired() || !selected.contains(&set.hash),
-                "pods are taken from a set that a Service selects: {set:?}"
-            );
-            set.settled = replicas == set.replicas;
-            set.replicas = replicas;
-            let pods = self.pods.entry(set.name.clone()).or_default();
-            pods.truncate(usize::try_from(replicas).expect("not negative"));
-            count(set, pods);
-        }
-        Some(())
-    }
-
-    fn scale_down(&mut self) {
-        for set in self.sets.clone() {
-            let selected = self.selected();
-            let by = selected.iter().find(|hash| **hash == set.hash);
-            let selected = by.map_or(Selected::No, |_| Selected::By("a Service".into()));
-            match scale_down(&set, Owner::Living, &selected, self.now) {
-                ScaleDown::Finish(change) => {
-                    assert!(
-                        set.scale_down_at().is_some_and(|at| at <= self.now),
-                        "scaled down before its time: {set:?}"
-                    );
-                    let version = self.bump();
-                    self.change(&set.name, &set.resource_version, &change, version);
-                }
-                ScaleDown::Shrink(change) => {
-                    let version = self.bump();
-                    self.change(&set.name, &set.resource_version, &change, version);
-                }
-                ScaleDown::LetGo(_) => panic!("the rollout is alive"),
-                ScaleDown::Nothing | ScaleDown::Wait(_) | ScaleDown::CheckServices => {}
+    fn tamper(&mut self, place: usize, key: &str, value: Option<u8>) {
+        let Some(hash) = self.hash_at(place) else { return };
+        let soon = self.now + SignedDuration::from_secs(5);
+        let value = match (key, value) {
+            (_, None) => None,
+            (_, Some(0)) => Some("nonsense".to_owned()),
+            (names::DESIRED_REPLICAS | names::RETIRED_REPLICAS | names::REVISION, Some(number)) => {
+                Some(number.to_string())
             }
+            (names::TEMPLATE_DIGEST, Some(number)) => Some(Template::from(&template(number)).digest.to_string()),
+            (names::REJECTED, Some(_)) => None,
+            (_, Some(_)) => Some(soon.to_string()),
+        };
+        self.edit(&hash, |rs| match value {
+            Some(value) => {
+                if key == names::TEMPLATE_DIGEST {
+                    rs.digest.clone_from(&value);
+                }
+                rs.annotations.insert(key.to_owned(), value);
+            }
+            None => {
+                if key == names::TEMPLATE_DIGEST {
+                    rs.digest.clear();
+                }
+                rs.annotations.remove(key);
+            }
+        });
+    }
+
+    /// Time passes.
+    pub fn pass(&mut self, seconds: i64) {
+        self.now += SignedDuration::from_secs(seconds);
+        let hashes: Vec<_> = self.truth.replica_sets.iter().map(|rs| rs.hash.clone()).collect();
+        hashes.iter().for_each(|hash| self.count(hash));
+    }
+
+    /// The operator works, pods start, endpoints follow; a few seconds pass, and nothing else happens.
+    pub fn work(&mut self) {
+        for _ in 0..6 {
+            assert!(self.operate(None), "it never rests");
+            let hashes: Vec<_> = self.truth.replica_sets.iter().map(|rs| rs.hash.clone()).collect();
+            hashes.iter().for_each(|hash| self.run_pods(hash, usize::MAX));
+            self.catch_up();
+            self.pass(2);
         }
+        assert!(self.operate(None), "it never rests");
     }
 
-    fn selected(&self) -> Vec<String> {
-        self.services.values().filter_map(|service| service.hash().map(str::to_owned)).collect()
+    /// What the status says.
+    pub fn status(&self) -> &BlueGreenRolloutStatus {
+        self.truth.rollout.status.as_ref().expect("a status was published")
     }
 
-    fn catch_up(&mut self) {
-        for service in self.services.values() {
-            let overlapping = service.is_overlapping();
-            let by_hash = |set: &ReplicaSet| service.hash().is_none_or(|hash| hash == set.hash);
-            let sets = self.sets.iter().filter(|set| if overlapping { carries_label(set) } else { by_hash(set) });
-            let pods = sets.flat_map(|set| self.pods.get(&set.name).into_iter().flatten());
-            let endpoints = pods.map(|pod| Endpoint { pod: pod.name.clone(), ready: pod.ready }).collect();
-            self.endpoints.insert(service.name.clone(), endpoints);
+    /// What is broken outside is mended: watches, Services, rivals, refusals, a pause.
+    pub fn mend(&mut self) {
+        self.behind.clear();
+        self.refused.clear();
+        self.refuses_analyses = false;
+        self.truth.rivals.clear();
+        SERVICES.iter().for_each(|name| self.have_service(name, true));
+        self.ask_for_tier(false);
+        if self.truth.rollout.spec.paused == Some(true) {
+            self.change_spec(|spec| spec.paused = None);
         }
     }
 
     /// Everything outside is well, and time passes: what should come to rest does. Returns false if it does not.
     pub fn settle(&mut self) -> bool {
+        self.mend();
         for _ in 0..40 {
             if !self.operate(None) {
                 return false;
             }
-            for set in 0..self.sets.len() {
-                self.happen(&Event::Pods { set, up: true });
-            }
-            self.catch_up();
+            self.everything_runs();
             self.scale_down();
-            self.now += SignedDuration::from_secs(40);
+            self.pass(40);
         }
         self.operate(None)
     }
 
-    /// The end, without times and names.
-    pub fn end(&self) -> End {
-        let image = |hash: &str| self.sets.iter().find(|set| set.hash == hash).map(|set| set.digest.clone());
-        let shown = |service: &str| self.services[service].hash().and_then(image);
-        End {
-            shown: ["active", "preview"].map(shown),
-            pods: self
-                .sets
-                .iter()
-                .filter(|set| set.replicas > 0)
-                .map(|set| (set.digest.clone(), set.replicas))
-                .collect(),
-            phase: self.rollout.status.as_ref().map_or("", |status| status.phase.as_str()),
+    /// All pods are ready, the endpoints are as the Services say, and every measurement is good.
+    pub fn everything_runs(&mut self) {
+        let hashes: Vec<_> = self.truth.replica_sets.iter().map(|rs| rs.hash.clone()).collect();
+        hashes.iter().for_each(|hash| self.run_pods(hash, usize::MAX));
+        self.pass(30);
+        self.catch_up();
+        for run in 0..self.truth.runs.len() {
+            self.end_run(run, AnalysisPhase::Successful);
         }
     }
 
-    /// What production selects.
-    pub fn served(&self) -> Option<&str> {
-        self.services["active"].hash()
+    /// The end, without times and names.
+    pub fn end(&self) -> End {
+        let digest = |hash: &str| self.truth.replica_sets.iter().find(|rs| rs.hash == hash).map(|rs| rs.digest.clone());
+        let shown = |name: &str| self.truth.services.get(name).and_then(Service::hash).and_then(digest);
+        End {
+            shown: SERVICES.map(shown).into(),
+            pods: self
+                .truth
+                .replica_sets
+                .iter()
+                .filter(|rs| rs.replicas > 0)
+                .map(|rs| (rs.digest.clone(), rs.replicas))
+                .collect(),
+            phase: self.truth.rollout.status.as_ref().map_or("", |status| status.phase.as_str()),
+        }
     }
 
-    /// Production selects two revisions at once.
-    pub fn overlaps(&self) -> bool {
-        self.services["active"].is_overlapping()
+    /// The Service that the spec names as active.
+    pub fn active(&self) -> Option<&Service> {
+        self.truth.active_services().next()
     }
 
-    /// The hash that production selects is of a set that exists.
+    /// The hash that the active Service selects.
+    pub fn serving(&self) -> Option<String> {
+        self.active().and_then(Service::hash).map(str::to_owned)
+    }
+
+    /// The hash of the ReplicaSet of the spec's template.
+    pub fn updated(&self) -> Option<String> {
+        self.hash_of_digest(self.truth.rollout.template.digest.as_str())
+    }
+
+    /// The hash of a template's ReplicaSet.
+    pub fn hash(&self, number: u8) -> String {
+        let digest = Template::from(&template(number)).digest;
+        self.hash_of_digest(digest.as_str()).unwrap_or_else(|| panic!("template {number} has no ReplicaSet"))
+    }
+
+    /// A template's ReplicaSet.
+    pub fn rs(&self, number: u8) -> &ReplicaSet {
+        let hash = self.hash(number);
+        self.truth.replica_sets.iter().find(|rs| rs.hash == hash).expect("it was just found")
+    }
+
+    /// A template's ReplicaSet exists.
+    pub fn has(&self, number: u8) -> bool {
+        self.hash_of_digest(Template::from(&template(number)).digest.as_str()).is_some()
+    }
+
+    fn hash_of_digest(&self, digest: &str) -> Option<String> {
+        self.truth.replica_sets.iter().find(|rs| rs.digest == digest).map(|rs| rs.hash.clone())
+    }
+
+    fn hash_at(&self, place: usize) -> Option<String> {
+        let count = self.truth.replica_sets.len().max(1);
+        self.truth.replica_sets.get(place % count).map(|rs| rs.hash.clone())
+    }
+
+    /// Every active Service selects one revision that exists and has pods.
     pub fn serves_something(&self) -> bool {
-        let service = &self.services["active"];
-        let serves = |set: &ReplicaSet| match service.hash() {
-            Some(hash) => set.hash == hash,
-            None => service.is_overlapping() && carries_label(set),
+        let named: Vec<_> = self.truth.rollout.spec.blue_green().active_services().collect();
+        let serves = |service: &Service| {
+            let zero = self.truth.rollout.status.as_ref().and_then(|status| status.decisions.as_ref());
+            let zero = zero.is_some_and(|decisions| decisions.replicas == 0);
+            self.truth.replica_sets.iter().any(|rs| {
+                service.selection() != greenlight_core::world::Selection::Unmanaged
+                    && pods::selects(service, rs)
+                    && (rs.replicas > 0 || zero)
+            })
         };
-        self.sets.iter().any(|set| serves(set) && set.replicas > 0)
-    }
-
-    /// Whether a set was promoted and has all its pods.
-    pub fn has_good_set(&self) -> bool {
-        self.sets.iter().any(|set| set.promoted_at().is_some() && set.replicas > 0 && set.is_available(set.replicas))
+        named.iter().all(|name| self.truth.services.get(*name).is_some_and(serves))
     }
 
     fn bump(&mut self) -> String {
@@ -567,20 +739,9 @@ impl Model {
     }
 
     fn touch_rollout(&mut self, spec: bool) {
-        self.rollout.resource_version = self.bump();
+        self.truth.rollout.resource_version = self.bump();
         if spec {
-            self.rollout.generation += 1;
+            self.truth.rollout.generation += 1;
         }
     }
-}
-
-fn carries_label(set: &ReplicaSet) -> bool {
-    set.annotation(names::ROLE_METADATA).is_some_and(|metadata| metadata.contains(names::SERVING_LABEL))
-}
-
-fn count(set: &mut ReplicaSet, pods: &[Pod]) {
-    let number = |n: usize| i32::try_from(n).expect("few");
-    set.current = number(pods.len());
-    set.ready = number(pods.iter().filter(|pod| pod.ready).count());
-    set.available = set.ready;
 }

@@ -1,5 +1,5 @@
 //! The analysis controller: takes the measurements that a run asks for. What comes next in a run is decided by
-//! `greenlight_core::measure`.
+//! `greenlight_core::analysis::run`.
 
 mod arguments;
 mod job;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::{AnalysisRun, AnalysisRunStatus, Measurement, Metric};
 use greenlight_api::names::FIELD_MANAGER;
-use greenlight_core::{condition, measure};
+use greenlight_core::analysis::{expression, run};
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
@@ -40,7 +40,7 @@ pub struct Context {
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
     let Some(mut run) = context.caches.runs.get(&key).map(|run| run.0) else { return Ok(None) };
     let mut before = run.status.clone().unwrap_or_default();
-    let mut step = measure::step(&run.spec, &before, Timestamp::now());
+    let mut step = run::step(&run.spec, &before, Timestamp::now());
     let mut status = step.status.clone();
     // A measurement that may not be taken twice is noted before it begins.
     for position in &step.begin {
@@ -52,7 +52,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
                 metadata,
                 ..Measurement::default()
             };
-            measure::record(&run.spec, &mut status, *position, begun);
+            run::record(&run.spec, &mut status, *position, begun);
             step.under_way.push(*position);
         }
     }
@@ -74,9 +74,9 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     }
     let took_any = !measured.is_empty();
     for (position, measurement) in measured {
-        measure::record(&run.spec, &mut status, position, measurement);
+        run::record(&run.spec, &mut status, position, measurement);
     }
-    let after = measure::step(&run.spec, &status, Timestamp::now());
+    let after = run::step(&run.spec, &status, Timestamp::now());
     let mut status = after.status;
     if !status.phase.is_completed() {
         status.message = progress(&status);
@@ -148,7 +148,7 @@ fn progress(status: &AnalysisRunStatus) -> String {
 async fn measure_now(context: &Context, run: &AnalysisRun, metric: &Metric) -> Measurement {
     let started_at = Some(Timestamp::now());
     let result = take(context, run, metric).await;
-    let outcome = result.and_then(|value| Ok((condition::assess(metric, &value)?, value)));
+    let outcome = result.and_then(|value| Ok((expression::assess(metric, &value)?, value)));
     let finished_at = Some(Timestamp::now());
     match outcome {
         Ok((phase, value)) => {

@@ -5,7 +5,7 @@ use greenlight_api::analysis::{
     TemplateRef, duration,
 };
 use greenlight_api::{BlueGreenRollout, RolloutAnalysis, names};
-use greenlight_core::condition;
+use greenlight_core::analysis::expression;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use kube::api::PostParams;
 use kube::{Api, Client, Resource};
@@ -145,7 +145,7 @@ fn compose(start: &Start<'_>, mut spec: AnalysisTemplateSpec, rollout: &Value) -
         }
         names.push(&metric.name);
         for text in [&metric.success_condition, &metric.failure_condition].into_iter().flatten() {
-            condition::check(text).map_err(of_metric)?;
+            expression::check(text).map_err(of_metric)?;
         }
         for text in [&metric.interval, &metric.initial_delay].into_iter().flatten() {
             duration(text).map_err(of_metric)?;

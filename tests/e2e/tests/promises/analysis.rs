@@ -1,57 +1,13 @@
 //! Analysis: real Jobs, a real web server, a real Prometheus.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::routing::get;
 use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::AnalysisRun;
-use greenlight_e2e::{Lab, Prometheus};
+use greenlight_e2e::{Lab, Prometheus, Web};
 use greenlight_test_cluster::BEHAVIOUR;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-
-/// A web server whose answer can be changed, and which counts the questions.
-struct Web {
-    url: String,
-    shared: Arc<Mutex<(String, usize, String)>>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Web {
-    async fn start(answer: &str) -> Web {
-        let shared = Arc::new(Mutex::new((answer.to_owned(), 0, String::new())));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let answer = |State(shared): State<Arc<Mutex<(String, usize, String)>>>, headers: HeaderMap| async move {
-            let mut shared = shared.lock().expect("no panic while locked");
-            shared.1 += 1;
-            shared.2 = headers.get("x-token").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-            shared.0.clone()
-        };
-        let app = Router::new().fallback(get(answer)).with_state(shared.clone());
-        let task = tokio::spawn(async move { axum::serve(listener, app).await.expect("it serves") });
-        Web { url, shared, task }
-    }
-
-    fn answer(&self, answer: &str) {
-        self.shared.lock().expect("no panic while locked").0 = answer.to_owned();
-    }
-
-    fn questions(&self) -> usize {
-        self.shared.lock().expect("no panic while locked").1
-    }
-}
-
-impl Drop for Web {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
 
 fn template(name: &str, args: Value, metrics: Value) -> Value {
     json!({
@@ -75,15 +31,8 @@ fn analysis(kind: &str, template: &str) -> Value {
     }}})
 }
 
-async fn runs(lab: &Lab) -> Vec<AnalysisRun> {
-    let api: Api<AnalysisRun> = lab.api();
-    let mut runs = api.list(&Default::default()).await.expect("runs").items;
-    runs.sort_by_key(|run| run.creation_timestamp());
-    runs
-}
-
 async fn only_run(lab: &Lab) -> AnalysisRun {
-    let mut runs = runs(lab).await;
+    let mut runs = lab.runs().await;
     assert_eq!(runs.len(), 1, "{:?}", runs.iter().map(ResourceExt::name_any).collect::<Vec<_>>());
     runs.remove(0)
 }
@@ -93,7 +42,7 @@ async fn a_real_job_gates_the_promotion_and_a_dead_operator_changes_nothing() {
     let mut lab = Lab::new("jobgate").await;
     lab.apply(&template("test-preview", json!([]), json!([job_metric(Some("late"))]))).expect("applied");
     lab.deploy(analysis("prePromotionAnalysis", "test-preview")).await;
-    assert!(runs(&lab).await.is_empty(), "there is nothing to compare the first deployment with");
+    assert!(lab.runs().await.is_empty(), "there is nothing to compare the first deployment with");
     lab.set_image("web:v2").await;
     let analysed = lab.until("analysed", |now| now.condition("Reconciling") == "True/PrePromotionAnalysis").await;
     assert_eq!((analysed.image_of("web-active"), analysed.image_of("web-preview")), ("web:v1".into(), "web:v2".into()));
@@ -119,7 +68,7 @@ async fn a_failing_job_rejects_the_preview_and_retry_measures_again() {
     lab.apply(&template("test-preview", json!([]), json!([job_metric(None)]))).expect("applied");
     lab.greenlight(&["retry", "web"]).expect("retried");
     lab.until("promoted", |now| now.image_of("web-active") == "web:v2" && now.phase() == "Healthy").await;
-    assert_eq!(runs(&lab).await.len(), 2);
+    assert_eq!(lab.runs().await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +93,7 @@ async fn a_failing_web_metric_after_the_switch_moves_traffic_back_whoever_dies()
     });
     lab.apply(&template("rate", args, json!([metric]))).expect("applied");
     let mut spec = analysis("postPromotionAnalysis", "rate");
-    spec["strategy"]["blueGreen"]["postPromotionAnalysis"]["args"] = json!([{"name": "url", "value": web.url}]);
+    spec["strategy"]["blueGreen"]["postPromotionAnalysis"]["args"] = json!([{"name": "url", "value": web.url()}]);
     spec["strategy"]["blueGreen"]["scaleDownDelaySeconds"] = 0.into();
     let pods = lab.deploy(spec).await.pod_uids_of_image("web:v1");
     lab.set_image("web:v2").await;
@@ -168,7 +117,7 @@ async fn a_failing_web_metric_after_the_switch_moves_traffic_back_whoever_dies()
     let result = &run.status.as_ref().expect("a status").metric_results[0];
     assert_eq!(result.failed, 2);
     assert!(usize::try_from(result.count).expect("few") <= web.questions(), "no measurement is counted twice");
-    assert_eq!(web.shared.lock().expect("not poisoned").2, "s3cret");
+    assert_eq!(web.token(), "s3cret");
     assert!(!json!(run).to_string().contains("s3cret"), "a secret is written nowhere");
 }
 
@@ -178,7 +127,7 @@ async fn an_inconclusive_analysis_waits_for_a_person() {
     let web = Web::start("5").await;
     let metric = json!({
         "name": "errors", "successCondition": "result < 3", "failureCondition": "result > 10",
-        "provider": {"web": {"url": web.url}},
+        "provider": {"web": {"url": web.url()}},
     });
     lab.apply(&template("errors", json!([]), json!([metric]))).expect("applied");
     lab.deploy(analysis("prePromotionAnalysis", "errors")).await;
@@ -194,14 +143,14 @@ async fn an_inconclusive_analysis_waits_for_a_person() {
 async fn a_newer_commit_stops_the_analysis_of_the_older_and_full_skips_it() {
     let lab = Lab::new("stopped").await;
     let web = Web::start("1").await;
-    let metric = json!({"name": "errors", "interval": "1h", "count": 2, "provider": {"web": {"url": web.url}}});
+    let metric = json!({"name": "errors", "interval": "1h", "count": 2, "provider": {"web": {"url": web.url()}}});
     lab.apply(&template("errors", json!([]), json!([metric]))).expect("applied");
     lab.deploy(analysis("prePromotionAnalysis", "errors")).await;
     lab.set_image("web:v2").await;
     lab.until("analysed", |now| now.condition("Reconciling") == "True/PrePromotionAnalysis").await;
     lab.set_image("web:v3").await;
     lab.until("v3 analysed", |now| now.image_of("web-preview") == "web:v3" && now.message().contains("analysed")).await;
-    let first = runs(&lab).await.remove(0);
+    let first = lab.runs().await.remove(0);
     assert_eq!(first.spec.terminate, Some(true));
     lab.greenlight(&["promote", "web", "--full"]).expect("promoted");
     lab.until("promoted", |now| now.image_of("web-active") == "web:v3" && now.phase() == "Healthy").await;
@@ -233,7 +182,7 @@ async fn a_real_prometheus_gates_the_promotion() {
     }
     let mut lab = Lab::new("prometheus").await;
     let web = Web::start("app_errors 0\napp_success_rate 0.99\n").await;
-    let target = web.url.trim_start_matches("http://");
+    let target = web.url().trim_start_matches("http://");
     let config = format!(
         "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\n\
          scrape_configs: [{{job_name: app, static_configs: [{{targets: ['{target}']}}]}}]\n"

@@ -5,7 +5,6 @@ use std::time::Duration;
 use greenlight_api::names;
 use greenlight_e2e::{Lab, Snapshot, Witness, cluster, rollout};
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -179,24 +178,12 @@ async fn pods_carry_the_metadata_of_their_role() {
     assert!(uids.is_superset(&after.pod_uids_of_image("web:v1")));
 }
 
-/// Ready endpoints of a Service's slices.
-async fn endpoints(lab: &Lab, service: &str) -> usize {
-    let api: kube::Api<EndpointSlice> = lab.api();
-    let labelled = kube::api::ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
-    let slices = api.list(&labelled).await.expect("slices").items;
-    let ready = |slice: &EndpointSlice| {
-        let endpoints = slice.endpoints.iter().flatten();
-        endpoints.filter(|e| e.conditions.as_ref().is_some_and(|c| c.ready != Some(false))).count()
-    };
-    slices.iter().map(ready).sum()
-}
-
 /// The least number of ready endpoints that was seen meanwhile.
 async fn least_endpoints(lab: &Lab, service: &str, until: impl Future<Output = ()>) -> usize {
     let mut until = std::pin::pin!(until);
     let mut least = usize::MAX;
     loop {
-        least = least.min(endpoints(lab, service).await);
+        least = least.min(lab.endpoints(service).await);
         tokio::select! {
             () = &mut until => return least,
             () = tokio::time::sleep(Duration::from_millis(20)) => {}
@@ -218,9 +205,7 @@ async fn running_deployment(lab: &Lab) {
     });
     lab.apply(&deployment).expect("applied");
     lab.until("running", |now| now.ready_pods_of_image("web:v1").len() == 2).await;
-    while endpoints(lab, "web-active").await < 2 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    lab.until_endpoints("web-active", 2).await;
 }
 
 fn deployment_replicas(lab: &Lab) -> String {
@@ -298,9 +283,7 @@ async fn the_pods_of_an_argo_rollout_keep_serving_until_we_are_ready() {
     kubectl(&["label", "pods", "-l", "app=web", &label]);
     let selector = json!({"spec": {"selector": {names::HASH_LABEL: "57d7c6b8"}}}).to_string();
     kubectl(&["patch", "service", "web-active", "--type=merge", "-p", &selector]);
-    while endpoints(&lab, "web-active").await < 2 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    lab.until_endpoints("web-active", 2).await;
     lab.apply(&rollout(
         json!({"template": {"metadata": {"annotations": {greenlight_test_cluster::BEHAVIOUR: "late"}}}}),
     ))
@@ -333,26 +316,22 @@ async fn both_revisions_serve_while_a_load_balancer_registers_the_new_one_4834_4
         });
         let both = both.await;
         assert!(both.message().contains("both revisions serve") || both.phase() != "Healthy", "{}", both.message());
-        while endpoints(&lab, "web-active").await < 4 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        lab.until_endpoints("web-active", 4).await;
         assert!(both.annotation_of_image("web:v1", names::SCALE_DOWN_AT).is_none(), "nothing is retired meanwhile");
     };
     let release = async {
         tokio::join!(promoted, both);
     };
     assert!(least_endpoints(&lab, "web-active", release).await >= 2);
-    assert_eq!(endpoints(&lab, "web-active").await, 2, "then only the new one");
+    assert_eq!(lab.endpoints("web-active").await, 2, "then only the new one");
     let third = lab.preview("web:v3").await;
     assert_eq!(third.pod_uids_of_image("web:v1"), pods);
     lab.greenlight(&["promote", "web", "--no-wait"]).expect("asked");
     let four = async {
-        while endpoints(&lab, "web-active").await < 4 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        lab.until_endpoints("web-active", 4).await;
     };
     four.await;
-    assert_eq!(endpoints(&lab, "web-active").await, 4, "v2 and v3, and not v1, whose pods are still there");
+    assert_eq!(lab.endpoints("web-active").await, 4, "v2 and v3, and not v1, whose pods are still there");
     lab.until("v3", |now| now.phase() == "Healthy" && now.image_of("web-active") == "web:v3").await;
     // Back goes straight.
     lab.greenlight(&["undo", "web"]).expect("undone");

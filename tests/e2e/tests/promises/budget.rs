@@ -32,14 +32,14 @@ async fn a_release_costs_half_of_argos_requests_and_rest_costs_nothing() {
     let mark = audit.mark();
     lab.preview("web:v2").await;
     tokio::time::sleep(settled).await;
-    check("update to paused with preview", &count(mark), 8);
+    check("update to paused with preview", &count(mark), 7);
 
     let mark = audit.mark();
     lab.greenlight(&["promote", "web"]).expect("promoted");
     tokio::time::sleep(settled).await;
     let now = lab.now().await;
     assert!(now.annotation_of_image("web:v1", "greenlight.dev/scale-down-at").is_some());
-    check("promotion to healthy, proof and mark included", &count(mark), 7);
+    check("promotion to healthy, proof and mark included", &count(mark), 5);
 
     let mark = audit.mark();
     lab.greenlight(&["undo", "web"]).expect("undone");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greenlight_e2e::{Lab, Snapshot, cluster};
+use greenlight_e2e::{Lab, Snapshot, cluster, rollout};
 use kube::Api;
 use kube::api::DeleteParams;
 use serde_json::json;
@@ -27,6 +27,22 @@ async fn deleting_the_namespace_is_not_held_up_by_a_long_delay() {
     lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 3600}}})).await;
     lab.release("web:v2").await;
     cluster().kubectl(&["delete", "namespace", "nsdeleted", "--timeout=60s"]).expect("gone within a minute");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_that_is_replaced_by_force_serves_again() {
+    let lab = Lab::new("forced").await;
+    lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 600}}})).await;
+    lab.release("web:v2").await;
+    let uid = lab.now().await.rollout.and_then(|rollout| rollout.metadata.uid);
+    // Its ReplicaSets are still there when the next one begins, and have the names that it would give.
+    let file = cluster().dir().join("forced.json");
+    std::fs::write(&file, rollout(json!({})).to_string()).expect("written");
+    lab.kubectl(&["replace", "--force", "-f", file.to_str().expect("a path in UTF-8")]);
+    let again = |now: &Snapshot| now.rollout.as_ref().is_some_and(|rollout| rollout.metadata.uid != uid);
+    lab.until("v1 serves", |now| again(now) && now.is_healthy_on("web:v1")).await;
+    lab.until("nothing of the other one is left", |now| now.sets.len() == 1 && now.pods.len() == 2).await;
+    lab.release("web:v2").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

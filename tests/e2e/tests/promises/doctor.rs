@@ -129,7 +129,8 @@ async fn it_finds_what_is_wrong_with_services_and_ingresses() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_finds_what_is_wrong_with_the_release_and_the_operator() {
     let mut lab = Lab::new("doctorop").await;
-    lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 1}}})).await;
+    // Long enough to end the operator before.
+    lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 4}}})).await;
     lab.preview("web:v2").await;
     silent(&lab).await;
     lab.patch_spec(json!({"paused": true})).await;

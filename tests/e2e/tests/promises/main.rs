@@ -23,3 +23,4 @@ mod release;
 mod requests;
 mod restart;
 mod status;
+mod stories;

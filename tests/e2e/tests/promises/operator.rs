@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greenlight_e2e::{Lab, cluster};
+use greenlight_e2e::{Lab, cluster, http_get};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,16 +74,6 @@ async fn releases_are_measured_and_the_series_of_a_deleted_rollout_go() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("something is left: {}", metrics());
-}
-
-/// The body of an answer.
-fn http_get(address: &str, path: &str) -> std::io::Result<String> {
-    use std::io::{Read, Write};
-    let mut stream = std::net::TcpStream::connect(address)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use greenlight_api::names;
-use greenlight_e2e::{Lab, Snapshot, Write, WriteCountingProxy};
+use greenlight_e2e::{Course, Lab, Snapshot, Write, WriteCountingProxy};
 use greenlight_test_cluster::BEHAVIOUR;
 use serde_json::json;
 
@@ -72,6 +72,24 @@ async fn a_preview_that_lost_its_readiness_is_not_promoted() {
     // The request stands: once the pods are back, it is carried out.
     lab.set_readiness(pods, true).await;
     lab.until("promoted", |now| now.image_of("web-active") == "web:v2" && now.phase() == "Healthy").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_that_lost_one_of_its_pods_is_not_promoted() {
+    let lab = Lab::new("lostone").await;
+    lab.deploy(json!({"replicas": 3})).await;
+    let one: Vec<String> = lab.preview("web:v2").await.ready_pods_of_image("web:v2").into_iter().take(1).collect();
+    let course = Course::start(&lab, "web-active").await;
+    lab.set_readiness(one.clone(), false).await;
+    lab.until("one is lost", |now| now.ready_pods_of_image("web:v2").len() == 2).await;
+    let (code, output) = lab.greenlight(&["promote", "web", "--timeout", "5s"]).expect_err("cannot be done now");
+    assert_eq!(code, 4, "{output}");
+    assert!(output.contains("2 of 3 pods"), "{output}");
+    course.assert_only("web:v1", 3).await;
+    lab.set_readiness(one, true).await;
+    lab.until("promoted", |now| now.is_healthy_on("web:v2")).await;
+    assert_eq!(course.images().await, ["web:v1", "web:v2"]);
+    course.assert_never_below(3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,3 +63,15 @@ async fn a_wiped_status_comes_back_in_every_phase_and_nothing_is_repeated() {
     lab.until("progressing", |now| now.phase() == "Progressing").await;
     wipe(&lab, "Progressing").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_is_lost_during_the_first_deployment_comes_back() {
+    let mut lab = Lab::new("wipefirst").await;
+    let template = json!({"metadata": {"annotations": {greenlight_test_cluster::BEHAVIOUR: "late"}}});
+    lab.apply(&greenlight_e2e::rollout(json!({"template": template}))).expect("applied");
+    lab.until("its pods start", |now| now.phase() == "Progressing").await;
+    lab.kill_operator();
+    lab.wipe_status().await;
+    lab.start_operator();
+    lab.until("healthy", |now| now.is_healthy_on("web:v1")).await;
+}

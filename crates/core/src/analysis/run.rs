@@ -5,6 +5,8 @@ use greenlight_api::analysis::{AnalysisRunSpec, AnalysisRunStatus, Measurement, 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::world::later;
+
 const DEFAULT_RETENTION: usize = 10;
 const DEFAULT_CONSECUTIVE_ERRORS: i64 = 4;
 /// Time between an error and the next try, when the metric has no interval.
@@ -140,12 +142,12 @@ fn outcome(metric: &Metric, result: &MetricResult) -> (AnalysisPhase, String) {
 fn due(metric: &Metric, result: &MetricResult, started_at: Timestamp) -> Result<Timestamp, String> {
     let Some(last) = result.measurements.last().and_then(|last| last.finished_at) else {
         let delay = metric.initial_delay.as_deref().map(duration).transpose()?.unwrap_or_default();
-        return Ok(started_at + delay);
+        return Ok(later(started_at, delay));
     };
     let pause = metric.interval.as_deref().map(duration).transpose()?;
     let error = result.measurements.last().is_some_and(|last| last.phase == AnalysisPhase::Error);
     match pause {
-        Some(pause) => Ok(last + pause),
+        Some(pause) => Ok(later(last, pause)),
         None if error => Ok(last + ERROR_PAUSE),
         None => Ok(last),
     }

@@ -1,0 +1,166 @@
+//! Measuring a revision before it is promoted, and after. How a run goes on by itself is in [`run`], what its
+//! conditions mean in [`expression`].
+
+pub mod expression;
+pub mod kind;
+pub mod run;
+
+pub use kind::Kind;
+
+use greenlight_api::{AnalysisPhase, Rejection, RevisionRecord, Verdict};
+
+use crate::actions::Action;
+use crate::decisions;
+use crate::situation::Situation;
+use crate::world::{ReplicaSet, Run};
+
+/// How far the analysis of a revision is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome<'a> {
+    /// None is asked for, or it was good, or a person accepted it.
+    Good,
+    /// It has not begun.
+    NotStarted,
+    /// It is under way.
+    Running(&'a Run),
+    /// It came to no conclusion.
+    Inconclusive(&'a Run),
+    /// It was bad, or could not be made.
+    Failed(&'a Run),
+}
+
+/// How far the analysis of this kind is for a revision.
+///
+/// Once it has ended well that stands in the record, so that a run which somebody deletes is not made again, and what serves
+/// and was good is not measured again because its number changed.
+pub fn outcome<'a>(situation: &Situation<'a>, rs: &ReplicaSet, kind: Kind) -> Outcome<'a> {
+    let Some(record) = situation.record(rs) else { return Outcome::NotStarted };
+    if verdict(record, kind).is_some() || !is_needed(situation, record, kind) {
+        return Outcome::Good;
+    }
+    let name = run_name(rs, record, kind);
+    let Some(run) = situation.world.runs.iter().find(|run| run.name == name) else { return Outcome::NotStarted };
+    let accepted = kind == Kind::Pre && record.approvals.iter().any(|approval| approval.heard_at > run.completed_at);
+    match run.phase {
+        AnalysisPhase::Pending | AnalysisPhase::Running => Outcome::Running(run),
+        // Who stops a run before it is over does not make it good.
+        AnalysisPhase::Successful if run.terminating && !accepted => Outcome::Inconclusive(run),
+        AnalysisPhase::Successful => Outcome::Good,
+        AnalysisPhase::Inconclusive if accepted => Outcome::Good,
+        AnalysisPhase::Inconclusive => Outcome::Inconclusive(run),
+        AnalysisPhase::Error | AnalysisPhase::Failed => Outcome::Failed(run),
+    }
+}
+
+/// What is to be recorded of an analysis that ended well, or that is not needed.
+pub fn verdict_of(situation: &Situation, rs: &ReplicaSet, kind: Kind) -> Option<Verdict> {
+    let record = situation.record(rs)?;
+    if let Some(verdict) = verdict(record, kind) {
+        return Some(verdict);
+    }
+    if outcome(situation, rs, kind) != Outcome::Good {
+        return None;
+    }
+    let name = run_name(rs, record, kind);
+    match situation.world.runs.iter().find(|run| run.name == name).map(|run| run.phase) {
+        Some(AnalysisPhase::Successful) => Some(Verdict::Passed),
+        Some(AnalysisPhase::Inconclusive) => Some(Verdict::Accepted),
+        // Before the promotion it may still be asked for.
+        _ => (kind == Kind::Post).then_some(Verdict::NotNeeded),
+    }
+}
+
+fn verdict(record: &RevisionRecord, kind: Kind) -> Option<Verdict> {
+    match kind {
+        Kind::Pre => record.pre_promotion,
+        Kind::Post => record.post_promotion,
+    }
+}
+
+/// It is asked for, and nobody exempted this revision. After the switch there must be a revision to go back to; before it, only
+/// the very first deployment is not measured.
+fn is_needed(situation: &Situation, record: &RevisionRecord, kind: Kind) -> bool {
+    let Situation { world, decisions, .. } = situation;
+    let has_point = match kind {
+        Kind::Pre => !decisions::is_first_deployment(world, decisions),
+        // Whether it can be gone back to at the moment does not matter: a Service's label may be wrong for a while.
+        Kind::Post => decisions.revisions.iter().any(|other| {
+            let served = other.hash != record.hash && other.served_at.is_some() && other.rejection.is_none();
+            served && world.replica_set(&other.hash).is_some()
+        }),
+    };
+    let exempted = record.returned || record.approvals.iter().any(|approval| approval.full);
+    kind.spec(&world.rollout.spec).is_some() && has_point && !exempted
+}
+
+/// The rejection of a revision whose analysis was bad: of the one that serves, or of the candidate.
+pub fn rejection(situation: &Situation, rs: &ReplicaSet, kind: Kind) -> Option<Rejection> {
+    let Outcome::Failed(run) = outcome(situation, rs, kind) else { return None };
+    let what = if run.phase == AnalysisPhase::Error { "could not be made" } else { "failed" };
+    let reason = format!("{} analysis {what}: {}", kind.as_str(), run.message);
+    Some(decisions::by_itself(situation.now, reason, None))
+}
+
+/// The analyses that are due: of what serves, provably, and of the candidate when it is ready and shown.
+fn due<'a>(situation: &Situation<'a>, ready: bool, proven: bool) -> impl Iterator<Item = (&'a ReplicaSet, Kind)> {
+    let blue_green = situation.world.rollout.spec.blue_green();
+    let serving = situation.roles.at_home().filter(|_| proven).map(|rs| (rs, Kind::Post));
+    let shown = |candidate: &ReplicaSet| match &blue_green.preview_service {
+        Some(name) => situation.world.services.get(name).is_some_and(|s| s.hash() == Some(&candidate.hash)),
+        None => true,
+    };
+    let candidate = situation.roles.candidate.filter(|candidate| ready && shown(candidate)).map(|rs| (rs, Kind::Pre));
+    serving.into_iter().chain(candidate)
+}
+
+/// The analyses that are to begin.
+pub fn begin(situation: &Situation, ready: bool, proven: bool) -> Vec<Action> {
+    let Situation { world, now, .. } = situation;
+    let mut actions = Vec::new();
+    for (rs, kind) in due(situation, ready, proven) {
+        let Some(record) = situation.record(rs) else { continue };
+        let name = run_name(rs, record, kind);
+        let refused = world.analysis_refused.as_ref().is_some_and(|r| r.run == name && *now < r.retry_at);
+        if refused || outcome(situation, rs, kind) != Outcome::NotStarted {
+            continue;
+        }
+        let stable = match kind {
+            Kind::Pre => situation.roles.home(),
+            Kind::Post => situation.fallback(),
+        };
+        actions.push(Action::StartAnalysis {
+            name,
+            kind,
+            replica_set: rs.name.clone(),
+            latest: rs.hash.clone(),
+            stable: stable.map(|rs| rs.hash.clone()).unwrap_or_default(),
+        });
+    }
+    actions
+}
+
+/// Runs under way that nobody waits for any more.
+pub fn stop(situation: &Situation) -> Vec<Action> {
+    let wanted: Vec<String> = waited_for(situation).collect();
+    let under_way = situation.world.runs.iter().filter(|run| !run.phase.is_completed() && !run.terminating);
+    let stopped = under_way.filter(|run| !wanted.contains(&run.name));
+    stopped.map(|run| Action::StopAnalysis { name: run.name.clone() }).collect()
+}
+
+/// The names of the runs that decide something now: of what serves, and of the candidate.
+pub fn waited_for(situation: &Situation) -> impl Iterator<Item = String> {
+    let roles = situation.roles;
+    let serving = roles.serving().filter(|rs| roles.is_home(rs)).map(|rs| (rs, Kind::Post));
+    let candidate = roles.candidate.map(|rs| (rs, Kind::Pre));
+    serving.into_iter().chain(candidate).filter_map(|(rs, kind)| {
+        let record = situation.record(rs)?;
+        let decides = verdict(record, kind).is_none() && is_needed(situation, record, kind);
+        decides.then(|| run_name(rs, record, kind))
+    })
+}
+
+/// Each revision and attempt has runs of its own.
+fn run_name(rs: &ReplicaSet, record: &RevisionRecord, kind: Kind) -> String {
+    let suffix = if kind == Kind::Pre { "pre" } else { "post" };
+    format!("{}-{}-{}-{suffix}", rs.name, record.number, record.attempt)
+}

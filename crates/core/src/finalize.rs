@@ -1,0 +1,63 @@
+//! What happens when the rollout is deleted: its hash goes out of the Services, so that whatever comes next (a Deployment, a new
+//! rollout) can serve behind them. The pods go with the ReplicaSets, by garbage collection.
+//!
+//! Unless they stay: `kubectl delete --cascade=orphan` leaves the ReplicaSets, and production with them, and a preview that was
+//! waiting. There the hash stays, too, or production would serve both.
+
+use std::collections::BTreeSet;
+
+use greenlight_api::names;
+
+use crate::actions::{Action, Watches};
+use crate::switch;
+use crate::world::{Selection, Service, World};
+
+/// What Kubernetes puts on an object whose dependents are to stay.
+const ORPHAN: &str = "orphan";
+/// What Kubernetes puts on an object whose dependents are to go first.
+const FOREGROUND: &str = "foregroundDeletion";
+
+/// The actions that let a deleted rollout go, and what has to be seen before that; none of either if there is nothing left to do.
+pub fn actions(world: &World) -> (Vec<Action>, Watches) {
+    let has = |finalizer: &str| world.rollout.finalizers.iter().any(|known| known == finalizer);
+    if !has(names::SERVICES_FINALIZER) {
+        return (Vec::new(), Watches::default());
+    }
+    if has(ORPHAN) {
+        return (vec![Action::RemoveFinalizer], Watches::default());
+    }
+    let mut actions = Vec::new();
+    let mut looked_at = BTreeSet::new();
+    let mut unclear = false;
+    for service in world.services.values().filter(|service| is_ours(world, service)) {
+        let goes = match service.selection() {
+            Selection::Revision(hash) => world.replica_sets.iter().any(|rs| rs.hash == hash) || has(FOREGROUND),
+            Selection::Both | Selection::Nothing | Selection::Unmanaged => true,
+        };
+        if goes {
+            actions.push(switch::release(service));
+            continue;
+        }
+        // Its ReplicaSet is not ours any more: deleted long ago, or orphaned a moment ago and still serving.
+        // What is known stays watched until everything is, or it would be forgotten again.
+        looked_at.insert(service.name.clone());
+        match world.endpoints.get(&service.name) {
+            None => unclear = true,
+            Some(endpoints) if endpoints.iter().all(|endpoint| endpoint.pod.is_empty()) => {
+                actions.push(switch::release(service))
+            }
+            Some(_) => {}
+        }
+    }
+    if !unclear {
+        actions.push(Action::RemoveFinalizer);
+    }
+    (actions, Watches { endpoints: looked_at, pods: BTreeSet::new() })
+}
+
+fn is_ours(world: &World, service: &Service) -> bool {
+    match &service.managed_by {
+        Some(rollout) => *rollout == world.rollout.name,
+        None => service.hash().is_some_and(|hash| world.replica_sets.iter().any(|rs| rs.hash == hash)),
+    }
+}

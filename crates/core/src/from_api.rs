@@ -1,0 +1,80 @@
+//! Objects of the API, reduced to what decisions need. The operator and the plugin read them by the same rules, so what the plugin
+//! says of a rollout is what the operator decides. (A ReplicaSet the operator decodes narrowly, by itself: it keeps thousands.)
+
+use std::collections::BTreeMap;
+
+use greenlight_api::analysis::AnalysisRun;
+use greenlight_api::{BlueGreenRollout, names};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, ObjectMeta, Time};
+
+use crate::world::{Rollout, Run, Service, Template};
+
+/// A rollout. Its template is reduced to a digest, and not kept.
+pub fn rollout(object: BlueGreenRollout) -> Rollout {
+    let BlueGreenRollout { metadata: meta, mut spec, status } = object;
+    let template = Template::from(&*spec.template());
+    spec.template = None;
+    Rollout {
+        namespace: meta.namespace.unwrap_or_default(),
+        name: meta.name.unwrap_or_default(),
+        uid: meta.uid.unwrap_or_default(),
+        labels: meta.labels.unwrap_or_default(),
+        generation: meta.generation.unwrap_or_default(),
+        resource_version: meta.resource_version.unwrap_or_default(),
+        created: time(meta.creation_timestamp.as_ref()),
+        deleting: meta.deletion_timestamp.is_some(),
+        finalizers: meta.finalizers.unwrap_or_default(),
+        request: meta.annotations.and_then(|mut annotations| annotations.remove(names::REQUEST)),
+        template,
+        status,
+        spec,
+    }
+}
+
+/// A Service.
+pub fn service(mut meta: ObjectMeta, selector: BTreeMap<String, String>) -> Service {
+    let selects_ours = [names::HASH_LABEL, names::SERVING_LABEL].iter().any(|key| selector.contains_key(*key));
+    let moved_by = if selects_ours { mover(&meta) } else { None };
+    let mut annotation = |key: &str| meta.annotations.as_mut().and_then(|annotations| annotations.remove(key));
+    let (managed_by, production) = (annotation(names::MANAGED_BY), annotation(names::PRODUCTION));
+    Service {
+        name: meta.name.unwrap_or_default(),
+        resource_version: meta.resource_version.unwrap_or_default(),
+        deleting: meta.deletion_timestamp.is_some(),
+        selector,
+        managed_by,
+        production,
+        moved_by,
+    }
+}
+
+/// The field manager that wrote a Service's selector last, if it was not the operator. A selector is an atomic map: whoever
+/// changes its value owns it alone, and who applies the same value again owns it, too.
+fn mover(meta: &ObjectMeta) -> Option<String> {
+    let has_selector = |fields: &FieldsV1| fields.0.get("f:spec").is_some_and(|spec| spec.get("f:selector").is_some());
+    let entries = meta.managed_fields.iter().flatten();
+    let owners: Vec<_> = entries.filter(|entry| entry.fields_v1.as_ref().is_some_and(has_selector)).collect();
+    let manager = |entry: &&ManagedFieldsEntry| entry.manager.clone().unwrap_or_default();
+    if owners.iter().any(|entry| manager(entry) == names::FIELD_MANAGER) {
+        return None;
+    }
+    owners.iter().max_by_key(|entry| entry.time.as_ref().map(|time| time.0)).map(manager)
+}
+
+/// An analysis run.
+pub fn run(run: &AnalysisRun) -> Run {
+    let status = run.status.clone().unwrap_or_default();
+    Run {
+        name: run.metadata.name.clone().unwrap_or_default(),
+        phase: status.phase,
+        message: status.message,
+        completed_at: status.completed_at,
+        terminating: run.spec.terminate == Some(true),
+    }
+}
+
+/// A time of the API; the beginning of time where there is none.
+pub fn time(time: Option<&Time>) -> Timestamp {
+    time.map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+}

@@ -1,0 +1,136 @@
+//! What is decided now: what a person asks for, and what the operator finds out by itself. It is entered in the record before
+//! anything is planned, so that no step has to ask why.
+
+use greenlight_api::{Decisions, Rejection, names};
+use jiff::Timestamp;
+
+use crate::analysis::{self, Kind};
+use crate::decisions::{self, Read};
+use crate::gate::{self, Gate};
+use crate::request::{self, Heard};
+use crate::rollback;
+use crate::scale;
+use crate::situation::Situation;
+use crate::stall;
+use crate::switch::{self, Proof};
+use crate::world::{ReplicaSet, World};
+use crate::{pods, progress};
+
+/// The record with everything that is decided by now.
+pub(super) struct Decided {
+    /// The record.
+    pub read: Read,
+    /// What became of the request in the register.
+    pub heard: Heard,
+}
+
+/// Decides. Each step sees the roles that follow from the ones before.
+pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
+    let mut read = decisions::read(world, now);
+    let mut decisions = read.now.clone();
+    if stall::comes_second(world) && decisions::is_first_deployment(world, &decisions) {
+        decisions.not_the_first = true;
+    }
+    let heard = request::hear(&Situation::new(world, &read.now, now), &read, &mut decisions);
+    for step in [reject_what_serves, reject_candidate, record_production, record_candidate, switch_without_service] {
+        let before = decisions.clone();
+        step(&Situation::new(world, &before, now), &mut decisions);
+    }
+    read.now = decisions;
+    Decided { read, heard }
+}
+
+/// What serves is rejected when its pods are gone or its analysis failed, if there is something to go back to. What waits in
+/// preview, or what the spec asks for, does not matter.
+fn reject_what_serves(situation: &Situation, decisions: &mut Decisions) {
+    rollback::record_outage(situation, decisions);
+    let Some(serving) = situation.roles.at_home().filter(|serving| !situation.is_rejected(serving)) else { return };
+    if situation.fallback().is_none() {
+        return;
+    }
+    let rejection = rollback::rejection(situation).or_else(|| analysis::rejection(situation, serving, Kind::Post));
+    if let Some(rejection) = rejection {
+        decisions::reject(decisions, &serving.hash, rejection);
+        decisions.unavailable_since = None;
+    }
+}
+
+/// The candidate is rejected when its analysis failed, or when it makes no progress and the spec says so. With nothing to go
+/// back to, it may go on trying.
+fn reject_candidate(situation: &Situation, decisions: &mut Decisions) {
+    let Some(candidate) = situation.roles.candidate else { return };
+    if situation.roles.home().is_none() {
+        return;
+    }
+    let rejection = gave_up(situation, candidate).or_else(|| analysis::rejection(situation, candidate, Kind::Pre));
+    if let Some(rejection) = rejection {
+        decisions::reject(decisions, &candidate.hash, rejection);
+    }
+}
+
+/// `progressDeadlineAbort`: the rejection of a candidate that made no progress.
+fn gave_up(situation: &Situation, candidate: &ReplicaSet) -> Option<Rejection> {
+    let Situation { world, now, .. } = situation;
+    if world.rollout.spec.progress_deadline_abort != Some(true) || is_ready(situation, candidate) {
+        return None;
+    }
+    let progress = progress::read(world.rollout.status.as_ref(), candidate, *now);
+    if *now < progress::deadline(world, &progress) {
+        return None;
+    }
+    let seconds = world.rollout.spec.progress_deadline_seconds();
+    let cause = pods::cause(world, candidate).map(|cause| format!(" ({cause})")).unwrap_or_default();
+    Some(decisions::by_itself(*now, format!("no progress for {seconds} s{cause}"), None))
+}
+
+/// What serves provably has served, and its analysis is over once it was good.
+fn record_production(situation: &Situation, decisions: &mut Decisions) {
+    let Some(home) = situation.roles.at_home() else { return };
+    let Proof::Proven(proven_at) = switch::proof(situation) else { return };
+    let noted = switch::noted(situation.world, home).is_some();
+    let verdict = analysis::verdict_of(situation, home, Kind::Post);
+    if let Some(record) = decisions.revision_mut(&home.hash) {
+        record.served_at = record.served_at.filter(|_| noted).or(Some(proven_at));
+        record.post_promotion = verdict;
+        record.confirmed_at = home.timestamp(names::CONFIRMED_AT);
+    }
+}
+
+/// Since when the preview of the candidate is ready, and how its analysis ended.
+fn record_candidate(situation: &Situation, decisions: &mut Decisions) {
+    let Some(candidate) = situation.roles.candidate else { return };
+    let timed = situation.world.rollout.spec.blue_green().auto_promotion_seconds.is_some_and(|seconds| seconds > 0);
+    let ready_at = Some(situation.now).filter(|_| timed && is_ready(situation, candidate));
+    let verdict = analysis::verdict_of(situation, candidate, Kind::Pre);
+    if let Some(record) = decisions.revision_mut(&candidate.hash) {
+        record.preview_ready_at = record.preview_ready_at.or(ready_at);
+        record.pre_promotion = verdict;
+    }
+}
+
+/// Where the spec names no active Service, nobody is moved: production is with whom the record says it is.
+fn switch_without_service(situation: &Situation, decisions: &mut Decisions) {
+    let Situation { roles, now, .. } = situation;
+    let back = roles.home().filter(|home| {
+        let size = scale::home_size(situation, home);
+        roles.going_back() && home.replicas == size.replicas && home.is_available(size.replicas)
+    });
+    let on = roles.candidate.filter(|candidate| {
+        gate::check(situation, candidate) == Gate::Open
+            && is_ready(situation, candidate)
+            && stall::workload(situation.world).is_none()
+            && stall::services(situation).is_none()
+    });
+    if let Some(rs) = back.or(on).filter(|rs| switch::is_claimed_without_service(situation, rs)) {
+        decisions::serve(decisions, &rs.hash, *now);
+        decisions.replicas =
+            if roles.is_candidate(rs) { situation.world.rollout.spec.replicas() } else { decisions.replicas };
+    }
+}
+
+/// The candidate has all the pods that it should have, and they are available.
+fn is_ready(situation: &Situation, candidate: &ReplicaSet) -> bool {
+    let open = gate::check(situation, candidate).is_open();
+    let size = scale::candidate_size(situation, candidate, open);
+    candidate.replicas == size.replicas && candidate.is_available(size.replicas)
+}

@@ -1,0 +1,107 @@
+//! One round of planning: the situation, and what several steps ask of it.
+
+use crate::analysis::{self, Kind};
+use crate::gate::{self, Gate};
+use crate::progress;
+use crate::request::Heard;
+use crate::restart::Restart;
+use crate::scale::{self, Size};
+use crate::situation::Situation;
+use crate::stall::{self, Stall};
+use crate::status::Findings;
+use crate::switch::{self, Proof};
+use crate::world::ReplicaSet;
+
+/// The candidate with what was found out about it.
+pub(super) struct Candidate<'a> {
+    /// Its ReplicaSet.
+    pub rs: &'a ReplicaSet,
+    /// Whether it may be promoted.
+    pub gate: Gate,
+    /// How many pods it should have.
+    pub size: Size,
+    /// It has them, and they are available.
+    pub is_ready: bool,
+}
+
+/// What the steps share.
+pub(super) struct Round<'a> {
+    /// The situation, with all decisions made.
+    pub situation: Situation<'a>,
+    /// What became of the request in the register.
+    pub heard: &'a Heard,
+    /// The candidate, if there is one.
+    pub candidate: Option<Candidate<'a>>,
+    /// How far the proof of the last move is.
+    pub proof: Proof,
+    /// What keeps the candidate from being promoted that only somebody outside can mend.
+    pub stall: Option<Stall>,
+}
+
+impl<'a> Round<'a> {
+    /// Finds out what the steps share.
+    pub fn new(situation: Situation<'a>, heard: &'a Heard) -> Round<'a> {
+        let candidate = situation.roles.candidate.map(|rs| {
+            let gate = gate::check(&situation, rs);
+            let size = scale::candidate_size(&situation, rs, gate.is_open());
+            let is_ready = rs.replicas == size.replicas && rs.is_available(size.replicas);
+            Candidate { rs, gate, size, is_ready }
+        });
+        let proof = switch::proof(&situation);
+        let world = situation.world;
+        let misfit = || {
+            let rs = situation.roles.candidate?;
+            world.production_services().find_map(|service| stall::keeps_from_moving(world, service, rs))
+        };
+        let stall = stall::workload(world).or_else(|| stall::services(&situation)).or_else(misfit);
+        Round { situation, heard, candidate, proof, stall }
+    }
+
+    /// The revision that things wait for, and how many pods it should have: the one that production goes back to, else the
+    /// candidate, else what serves.
+    pub fn focus(&self) -> Option<(&'a ReplicaSet, Size)> {
+        let roles = self.situation.roles;
+        let home = roles.home().map(|home| (home, scale::home_size(&self.situation, home)));
+        let candidate = self.candidate.as_ref().map(|candidate| (candidate.rs, candidate.size));
+        if roles.going_back() { home.or(candidate) } else { candidate.or(home) }
+    }
+
+    /// The revision in focus and its size, if it is not available or its pods are being replaced.
+    pub fn unfinished(&self) -> Option<(&'a ReplicaSet, Size)> {
+        let (rs, size) = self.focus()?;
+        let restarts = Restart::of(self.situation.world, rs).is_some();
+        (restarts || rs.replicas != size.replicas || !rs.is_available(size.needed)).then_some((rs, size))
+    }
+
+    /// The restarts that are under way.
+    pub fn restarts(&self) -> impl Iterator<Item = Restart<'a>> {
+        let roles = self.situation.roles;
+        let with_role = self.situation.world.existing().filter(move |rs| roles.is_home(rs) || roles.is_candidate(rs));
+        with_role.filter_map(|rs| Restart::of(self.situation.world, rs))
+    }
+
+    /// What the status is made of.
+    pub fn findings(&self) -> Findings<'a> {
+        let situation = self.situation;
+        let world = situation.world;
+        let focus = self.focus();
+        let template = || stall::template(world).filter(|_| situation.roles.updated.is_none());
+        Findings {
+            situation,
+            gate: self.candidate.as_ref().map(|candidate| candidate.gate.clone()),
+            focus: focus.map(|(rs, _)| rs),
+            wanted: focus.map_or(0, |(_, size)| size.needed),
+            proof: self.proof.clone(),
+            answer: self.heard.answer.clone(),
+            stall: self
+                .stall
+                .clone()
+                .or_else(|| stall::home(&situation))
+                .or_else(template)
+                .or_else(|| stall::analysis(&situation)),
+            progress: self.unfinished().map(|(rs, _)| progress::read(world.rollout.status.as_ref(), rs, situation.now)),
+            post: situation.roles.at_home().map(|home| analysis::outcome(&situation, home, Kind::Post)),
+            restart: focus.and_then(|(rs, _)| Restart::of(world, rs)),
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! The steps of a plan, in their order. A plan is the first step that has something to do: after its actions the world is observed
+//! and planned again, so each step finds the ones before it done. The order is the safety argument: stopping after any step, and
+//! after any action of a step, leaves production served by what it may be served by.
+//!
+//! What brings production home comes before anything that concerns the candidate, and asks nothing of what may be broken there.
+
+use std::collections::BTreeMap;
+
+use greenlight_api::{PodMetadata, names};
+
+use super::round::Round;
+use crate::actions::{Action, Change};
+use crate::decisions::{self, wanted_mirror};
+use crate::restart::{self, Restart};
+use crate::scale::{self, Size};
+use crate::stall;
+use crate::world::ReplicaSet;
+use crate::{analysis, events, hash, history, metadata, overlap, retire, roles, switch, workload};
+
+/// A step.
+pub struct Step {
+    /// Its name.
+    pub name: &'static str,
+    /// Why it is safe to stop after it, and before the next.
+    pub rule: &'static str,
+    actions: fn(&Round) -> Vec<Action>,
+}
+
+/// All steps, in order.
+pub const STEPS: [Step; 14] = [
+    Step {
+        name: "protect",
+        rule: "the finalizer is there before any Service selects a hash that would die with the rollout",
+        actions: protect,
+    },
+    Step {
+        name: "size home",
+        rule: "production has the pods that it should have, and what it goes back to is no longer marked to go",
+        actions: size_home,
+    },
+    Step {
+        name: "move home",
+        rule: "production goes only where all pods are available; a hash that was lost is put back where any is",
+        actions: move_home,
+    },
+    Step {
+        name: "mirror",
+        rule: "what closes outlives a lost status; nothing waits for it, because the record has it already",
+        actions: mirror,
+    },
+    Step { name: "create", rule: "a new ReplicaSet has a name of its own; no Service selects it yet", actions: create },
+    Step {
+        name: "size candidate",
+        rule: "the candidate has the pods that it should have; production is not touched",
+        actions: size_candidate,
+    },
+    Step {
+        name: "move preview",
+        rule: "the preview shows what is available, before anybody is asked to promote it",
+        actions: move_preview,
+    },
+    Step {
+        name: "analyse",
+        rule: "a run is started once, by its name; it decides nothing before it is over",
+        actions: analyse,
+    },
+    Step {
+        name: "promote",
+        rule: "the gate is open, all pods are available as just read, and every Service fits; the old pods stay",
+        actions: promote,
+    },
+    Step {
+        name: "pod metadata",
+        rule: "pods get the labels of the role that they have by now",
+        actions: change_pod_metadata,
+    },
+    Step {
+        name: "restart",
+        rule: "a pod is evicted only while as many others are available as should be",
+        actions: restart,
+    },
+    Step {
+        name: "retire",
+        rule: "only what may not get traffic any more is marked; pods are taken away by somebody else, later, after a look",
+        actions: retire,
+    },
+    Step {
+        name: "prune",
+        rule: "what is deleted has no pods, no role, and is not what production would go back to",
+        actions: prune,
+    },
+    Step {
+        name: "scale workload",
+        rule: "the Deployment that was taken over from shrinks only as far as ours stand in for it",
+        actions: scale_workload,
+    },
+];
+
+/// The actions of the first step that has any.
+pub(super) fn next(round: &Round) -> Vec<Action> {
+    STEPS.iter().map(|step| (step.actions)(round)).find(|actions| !actions.is_empty()).unwrap_or_default()
+}
+
+fn protect(round: &Round) -> Vec<Action> {
+    let situation = &round.situation;
+    let mut actions = Vec::new();
+    if !situation.world.rollout.finalizers.iter().any(|finalizer| finalizer == names::SERVICES_FINALIZER) {
+        actions.push(Action::AddFinalizer);
+    }
+    actions
+}
+
+fn mirror(round: &Round) -> Vec<Action> {
+    let situation = &round.situation;
+    let mut actions = Vec::new();
+    for rs in situation.world.existing() {
+        let mut change = Change::default();
+        match wanted_mirror(situation, rs) {
+            Some(rejection) if rs.mirrored_rejection().as_ref() != Some(&rejection) => {
+                let value = serde_json::to_string(&rejection).expect("a rejection has only strings in it");
+                change.annotate(names::REJECTED, value);
+            }
+            Some(_) => {}
+            None => change.remove_annotation(rs, names::REJECTED),
+        }
+        actions.extend(change.into_action(rs));
+    }
+    actions
+}
+
+fn size_home(round: &Round) -> Vec<Action> {
+    let situation = &round.situation;
+    let Some(home) = situation.roles.home().filter(|home| !home.deleting) else { return Vec::new() };
+    let size = scale::home_size(situation, home);
+    let mut change = wanted(round, home, size);
+    let at_home = situation.roles.at_home().is_some();
+    if at_home {
+        restart::record(situation, home, &mut change);
+    }
+    // One that comes back ready is claimed by the write that brings it back.
+    let ready = home.replicas == size.replicas && home.is_available(size.replicas);
+    if !change.is_empty() && ready && situation.roles.going_back() {
+        change.annotate(names::PROMOTED_AT, situation.now);
+    }
+    change.into_action(home).into_iter().collect()
+}
+
+fn move_home(round: &Round) -> Vec<Action> {
+    let situation = &round.situation;
+    let size = situation.roles.home().map(|home| scale::home_size(situation, home));
+    size.map(|size| switch::move_home(situation, size)).unwrap_or_default()
+}
+
+fn create(round: &Round) -> Vec<Action> {
+    let situation = &round.situation;
+    let (world, decisions) = (situation.world, situation.decisions);
+    let digest = roles::asked_for(world, decisions);
+    let record = decisions.revisions.iter().find(|revision| revision.digest == digest);
+    let unwanted = decisions.rejection_of_template(digest).is_some();
+    let refused = stall::template(world).is_some();
+    let retry_due = world.refused.as_ref().is_none_or(|refused| situation.now >= refused.retry_at);
+    let cannot = stall::workload(world).is_some() || refused && !retry_due;
+    if situation.roles.updated.is_some() || unwanted || cannot {
+        return Vec::new();
+    }
+    let template = &world.rollout.template;
+    let leaving = |hash: &str| world.replica_sets.iter().any(|rs| rs.hash == hash);
+    let hash = match record.map(|record| &record.hash).filter(|hash| !leaving(hash)) {
+        Some(hash) => hash.clone(),
+        None => hash::free(&template.digest, |taken| decisions.revision(taken).is_some() || leaving(taken)),
+    };
+    let number = record.map_or_else(|| decisions::newest(decisions) + 1, |record| record.number);
+    let waits_for_nothing = decisions::is_first_deployment(world, decisions) && world.rollout.spec.paused != Some(true);
+    let size = scale::initial_size(situation, waits_for_nothing);
+    let mut annotations = BTreeMap::from([
+        (names::TEMPLATE_DIGEST, template.digest.to_string()),
+        (names::REVISION, number.to_string()),
+        (names::DESIRED_REPLICAS, size.shown.to_string()),
+        (names::SCALED_AT, situation.now.to_string()),
+    ]);
+    let pod_metadata = metadata::initial(situation);
+    if pod_metadata != PodMetadata::default() {
+        let value = serde_json::to_string(&pod_metadata).expect("it has only strings in it");
+        annotations.insert(names::ROLE_METADATA, value);
+    }
+    vec![Action::CreateReplicaSet {
+        name: hash::replica_set_name(&world.rollout.name, &hash),
+        event: events::revision_created(number, &hash, &template.image),
+        hash,
+        digest: template.digest.to_string(),
+        replicas: size.replicas,
+        annotations,
+        pod_metadata,
+    }]
+}
+
+fn size_candidate(round: &Round) -> Vec<Action> {
+    let Some(candidate) = &round.candidate else { return Vec::new() };
+    let situation = &round.situation;
+    let mut change = wanted(round, candidate.rs, candidate.size);
+    if situation.roles.home().is_none() || situation.roles.at_home().is_some() {
+        restart::record(situation, candidate.rs, &mut change);
+    }
+    // Only what is written down: until then it would be another time in every plan.
+    let written = situation.world.rollout.status.as_ref().and_then(|status| status.decisions.as_ref());
+    match written.and_then(|written| written.revision(&candidate.rs.hash)?.preview_ready_at) {
+        Some(at) if candidate.rs.timestamp(names::PREVIEW_READY_AT) != Some(at) => {
+            change.annotate(names::PREVIEW_READY_AT, at);
+        }
+        Some(_) => {}
+        None => change.remove_annotation(candidate.rs, names::PREVIEW_READY_AT),
+    }
+    // One that comes back ready is claimed by the write that brings it back.
+    if !change.is_empty() && candidate.is_ready && candidate.gate.is_open() && round.stall.is_none() {
+        change.annotate(names::PROMOTED_AT, situation.now);
+    }
+    change.into_action(candidate.rs).into_iter().collect()
+}
+
+/// What makes a ReplicaSet one that is wanted: alive, at this size, under its number.
+fn wanted(round: &Round, rs: &ReplicaSet, size: Size) -> Change {
+    let situation = &round.situation;
+    let mut change = Change::default();
+    if rs.replicas != size.replicas {
+        change.replicas = Some(size.replicas);
+        change.annotate(names::SCALED_AT, situation.now);
+    }
+    if rs.annotation(names::DESIRED_REPLICAS) != Some(&size.shown.to_string()) {
+        change.annotate(names::DESIRED_REPLICAS, size.shown);
+    }
+    let number = situation.number(rs);
+    if rs.annotation(names::REVISION) != Some(&number.to_string()) {
+        change.annotate(names::REVISION, number);
+    }
+    if let Some(record) = situation.record(rs).filter(|record| record.digest != rs.digest) {
+        change.annotate(names::TEMPLATE_DIGEST, &record.digest);
+    }
+    let min_ready_seconds = situation.world.rollout.spec.min_ready_seconds();
+    if rs.min_ready_seconds != min_ready_seconds {
+        change.min_ready_seconds = Some(min_ready_seconds);
+    }
+    if let Some(restart) = Restart::of(situation.world, rs).filter(Restart::is_done) {
+        restart.finish(&mut change);
+    }
+    retire::revive(rs, &mut change);
+    change
+}
+
+fn move_preview(round: &Round) -> Vec<Action> {
+    let size = round.candidate.as_ref().map(|candidate| candidate.size);
+    let preview = switch::move_preview(&round.situation, size);
+    preview.into_iter().chain(switch::release_unnamed(&round.situation)).collect()
+}
+
+fn analyse(round: &Round) -> Vec<Action> {
+    let ready = round.candidate.as_ref().is_some_and(|candidate| candidate.is_ready);
+    let mut actions = analysis::stop(&round.situation);
+    actions.extend(analysis::begin(&round.situation, ready, round.proof.is_there()));
+    actions
+}
+
+fn promote(round: &Round) -> Vec<Action> {
+    let Some(candidate) = &round.candidate else { return Vec::new() };
+    if round.stall.is_some() || !candidate.gate.is_open() || !candidate.is_ready {
+        return Vec::new();
+    }
+    switch::promote(&round.situation, candidate.rs)
+}
+
+fn change_pod_metadata(round: &Round) -> Vec<Action> {
+    let situation = &round.situation;
+    let pending = |rs: &ReplicaSet| {
+        let of_role = metadata::of_role(situation, rs);
+        let wanted = if overlap::keeps_label(situation, rs) { overlap::with_label(of_role) } else { of_role };
+        let carried = metadata::carried(rs);
+        (wanted != carried && rs.replicas > 0).then(|| metadata::change(situation, rs, carried, wanted))
+    };
+    situation.world.existing().filter_map(pending).collect()
+}
+
+fn restart(round: &Round) -> Vec<Action> {
+    round.restarts().filter_map(|restart| restart.next(round.situation.world, round.situation.now)).collect()
+}
+
+fn retire(round: &Round) -> Vec<Action> {
+    let situation = &round.situation;
+    let roles = situation.roles;
+    // Where something served and nobody knows what, everything stays.
+    if roles.home().is_none() && !decisions::is_first_deployment(situation.world, situation.decisions) {
+        return Vec::new();
+    }
+    // What serves still has to show that it is good; what served before stays up meanwhile, so that no way back starts pods.
+    let analysed = roles.at_home().and_then(|home| situation.record(home)).is_some_and(|r| r.post_promotion.is_none());
+    let kept = situation.fallback().filter(|rs| analysed && !rs.is_retired());
+    let without_role = situation.world.existing().filter(|rs| {
+        let has_role = roles.is_serving(rs) || roles.is_home(rs) || roles.is_candidate(rs);
+        !has_role && kept.is_none_or(|kept| kept.name != rs.name)
+    });
+    without_role.filter_map(|rs| retire::mark(situation, rs, round.proof.is_there()).into_action(rs)).collect()
+}
+
+fn prune(round: &Round) -> Vec<Action> {
+    if round.situation.roles.home().is_none() { Vec::new() } else { history::prune(&round.situation) }
+}
+
+fn scale_workload(round: &Round) -> Vec<Action> {
+    // While something is wrong with what the rollout names, the Deployment may be all that serves.
+    if round.stall.is_some() {
+        return Vec::new();
+    }
+    workload::scale(&round.situation, round.proof.is_there()).into_iter().collect()
+}

@@ -1,0 +1,62 @@
+//! When to look again, and at what meanwhile.
+
+use jiff::Timestamp;
+
+use super::round::Round;
+use crate::actions::Watches;
+use crate::gate::Gate;
+use crate::{overlap, pods, progress, restart, rollback, switch};
+
+/// What to watch until the next plan: the endpoints that a proof rests on, as long as it does not stand in the status, and the
+/// pods of what does not become available or is being restarted.
+pub(super) fn watches(round: &Round) -> Watches {
+    let world = round.situation.world;
+    let unproven = round.situation.roles.at_home().is_some_and(|home| switch::noted(world, home).is_none());
+    let explained = look_at_pods(round).filter(|(at, _)| round.situation.now >= *at).map(|(_, hash)| hash);
+    let restarted = round.restarts().map(|restart| restart.hash().to_owned());
+    Watches {
+        endpoints: switch::to_prove(world).into_iter().filter(|_| unproven).map(str::to_owned).collect(),
+        pods: explained.into_iter().chain(restarted).collect(),
+    }
+}
+
+/// The next moment at which the plan could be another one without any change of the world.
+pub(super) fn at(round: &Round, publish_at: Option<Timestamp>) -> Option<Timestamp> {
+    reasons(round, publish_at).into_iter().filter_map(|(_, at)| at).filter(|at| *at > round.situation.now).min()
+}
+
+/// All such moments, each with what it is for.
+fn reasons(round: &Round, publish_at: Option<Timestamp>) -> [(&'static str, Option<Timestamp>); 10] {
+    let situation = &round.situation;
+    let world = situation.world;
+    let gate = match round.candidate.as_ref().map(|candidate| &candidate.gate) {
+        Some(Gate::Closed { until, .. }) => *until,
+        _ => None,
+    };
+    let status = world.rollout.status.as_ref();
+    let progress = round.unfinished().map(|(rs, _)| progress::read(status, rs, situation.now));
+    let refused = world.refused.as_ref().filter(|_| situation.roles.updated.is_none());
+    let overlap = situation.roles.home().filter(|_| overlap::is_under_way(situation));
+    [
+        ("the gate opens", gate),
+        ("the progress deadline", progress.map(|progress| progress::deadline(world, &progress))),
+        ("the status may be published", publish_at),
+        ("look at pods that do not start", look_at_pods(round).map(|(at, _)| at)),
+        ("try a refused template again", refused.map(|refused| refused.retry_at)),
+        ("try a refused eviction again", world.eviction_refused.as_ref().map(|refused| refused.retry_at)),
+        ("try a refused analysis again", world.analysis_refused.as_ref().map(|refused| refused.retry_at)),
+        (
+            "the overlap ends",
+            overlap.and_then(|home| overlap::ends_at(situation, switch::switched_at(situation, home))),
+        ),
+        ("a restart begins", restart::scheduled_at(situation)),
+        ("production goes back by itself", rollback::due_at(situation)),
+    ]
+}
+
+fn look_at_pods(round: &Round) -> Option<(Timestamp, String)> {
+    let (rs, _) = round.unfinished()?;
+    let now = round.situation.now;
+    let since = progress::read(round.situation.world.rollout.status.as_ref(), rs, now).since;
+    Some((if rs.failure.is_some() { now } else { pods::look_at(rs, since, now) }, rs.hash.clone()))
+}

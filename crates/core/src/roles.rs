@@ -1,0 +1,191 @@
+//! Which revision serves, which one should, and which one waits. Two questions, and neither looks at the other's answer:
+//!
+//! - **Is production at home?** *Home* is the revision that serves, unless that one is rejected or gone; then the last one that
+//!   served, provably, and is not rejected. Whatever moves production back (an undo, an automatic rollback, a failed analysis, a lost
+//!   selector) is an answer to this question. The spec's template, the preview Service and the candidate have no say in it.
+//! - **May the candidate take over?** The *candidate* is the revision of the spec's template, unless it serves or is rejected.
+//!
+//! | production | the spec asks for | home | candidate |
+//! |---|---|---|---|
+//! | serves 1 | 1 | 1 | none |
+//! | serves 1 | 2 | 1 | 2 |
+//! | serves 2, which is rejected | 2 | 1 | none |
+//! | serves 2, which is rejected | 3 | 1 | 3 |
+//! | has lost the hash of 1 | 2 | 1 | 2 |
+//! | has never served | 1 | none | 1 |
+
+use greenlight_api::Decisions;
+
+use crate::world::{ReplicaSet, Selection, Service, World};
+
+/// Where production is, and where it should be.
+#[derive(Clone, Copy, Debug)]
+pub enum Production<'a> {
+    /// Nothing serves, and there is nothing to go back to.
+    Nowhere,
+    /// Every active Service selects this revision, which is the one that should serve.
+    AtHome(&'a ReplicaSet),
+    /// Some active Service does not select the revision that should serve.
+    Away {
+        /// The revision that should serve.
+        home: &'a ReplicaSet,
+        /// The one that serves meanwhile, as far as it exists. The same as `home` if that only lost a Service.
+        serving: Option<&'a ReplicaSet>,
+    },
+}
+
+/// The roles of the moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Roles<'a> {
+    /// Where production is, and where it should be.
+    pub production: Production<'a>,
+    /// The revision of the spec's template, if it has a ReplicaSet.
+    pub updated: Option<&'a ReplicaSet>,
+    /// The revision that may take over.
+    pub candidate: Option<&'a ReplicaSet>,
+}
+
+impl<'a> Roles<'a> {
+    /// Reads the roles off the world, as far as it was decided.
+    pub fn read(world: &'a World, decisions: &Decisions) -> Roles<'a> {
+        let updated = updated(world, decisions);
+        let production = production(world, decisions);
+        let candidate = updated.filter(|rs| {
+            let serves = rs.hash == decisions.serving || production.home().is_some_and(|home| home.hash == rs.hash);
+            !serves && decisions.rejection_of_template(asked_for(world, decisions)).is_none()
+        });
+        Roles { production, updated, candidate }
+    }
+
+    /// The revision that should carry production.
+    pub fn home(&self) -> Option<&'a ReplicaSet> {
+        self.production.home()
+    }
+
+    /// The revision that should carry production, if every active Service selects it.
+    pub fn at_home(&self) -> Option<&'a ReplicaSet> {
+        match self.production {
+            Production::AtHome(home) => Some(home),
+            _ => None,
+        }
+    }
+
+    /// The revision that carries production now.
+    pub fn serving(&self) -> Option<&'a ReplicaSet> {
+        match self.production {
+            Production::Nowhere => None,
+            Production::AtHome(home) => Some(home),
+            Production::Away { serving, .. } => serving,
+        }
+    }
+
+    /// Production is to go to another revision than the one that serves.
+    pub fn going_back(&self) -> bool {
+        match self.production {
+            Production::Away { home, serving } => serving.is_none_or(|serving| serving.name != home.name),
+            _ => false,
+        }
+    }
+
+    /// Whether this ReplicaSet should carry production.
+    pub fn is_home(&self, rs: &ReplicaSet) -> bool {
+        is(self.home(), rs)
+    }
+
+    /// Whether this ReplicaSet carries production now.
+    pub fn is_serving(&self, rs: &ReplicaSet) -> bool {
+        is(self.serving(), rs)
+    }
+
+    /// Whether this ReplicaSet may take over.
+    pub fn is_candidate(&self, rs: &ReplicaSet) -> bool {
+        is(self.candidate, rs)
+    }
+
+    /// Whether the spec asks for this ReplicaSet.
+    pub fn is_updated(&self, rs: &ReplicaSet) -> bool {
+        is(self.updated, rs)
+    }
+}
+
+impl<'a> Production<'a> {
+    fn home(self) -> Option<&'a ReplicaSet> {
+        match self {
+            Production::Nowhere => None,
+            Production::AtHome(home) | Production::Away { home, .. } => Some(home),
+        }
+    }
+}
+
+fn is(role: Option<&ReplicaSet>, rs: &ReplicaSet) -> bool {
+    role.is_some_and(|of_role| of_role.name == rs.name)
+}
+
+/// The ReplicaSet of the spec's template. Found by the whole digest, as it was recorded, so that a collision of hashes cannot
+/// confuse it. While the template is unknown, the last one stands.
+fn updated<'a>(world: &'a World, decisions: &Decisions) -> Option<&'a ReplicaSet> {
+    let digest = asked_for(world, decisions);
+    let of_digest = decisions.revisions.iter().filter(|revision| revision.digest == digest);
+    of_digest.filter_map(|revision| world.replica_set(&revision.hash)).next()
+}
+
+/// Digest of the template that the spec asks for; the last one that was known, if it is that of a workload that is missing.
+pub fn asked_for<'a>(world: &'a World, decisions: &'a Decisions) -> &'a str {
+    if world.template_is_unknown() { &decisions.template } else { world.rollout.template.digest.as_str() }
+}
+
+fn production<'a>(world: &'a World, decisions: &Decisions) -> Production<'a> {
+    let by_hash = |rs: &&ReplicaSet| rs.hash == decisions.serving;
+    let serving = world.replica_sets.iter().find(by_hash);
+    let Some(home) = home(world, decisions, serving) else { return Production::Nowhere };
+    let selects_home = |service: &Service| match service.selection() {
+        Selection::Revision(hash) => hash == home.hash,
+        Selection::Both => service.production.as_deref() == Some(&home.hash),
+        Selection::Nothing | Selection::Unmanaged => false,
+    };
+    let mut names = world.rollout.spec.blue_green().active_services();
+    let at_home = match names.next() {
+        None => serving.is_some_and(|serving| serving.name == home.name),
+        Some(first) => world.services.contains_key(first) && world.active_services().all(selects_home),
+    };
+    if at_home { Production::AtHome(home) } else { Production::Away { home, serving } }
+}
+
+fn home<'a>(world: &'a World, decisions: &Decisions, serving: Option<&'a ReplicaSet>) -> Option<&'a ReplicaSet> {
+    let rejection = decisions.rejection(&decisions.serving);
+    if let Some(serving) = serving
+        && rejection.is_none()
+        && !serving.deleting
+    {
+        return Some(serving);
+    }
+    let named = rejection.and_then(|rejection| rejection.to.as_deref());
+    let back_to = fallback(world, decisions, &decisions.serving, named);
+    // What is gone and can be made anew comes back by itself; until then, only what is up is a help.
+    let comes_back = rejection.is_none()
+        && decisions.revision(&decisions.serving).is_some_and(|lost| lost.digest == asked_for(world, decisions));
+    back_to.filter(|rs| !comes_back || rs.available > 0).or(serving)
+}
+
+/// What to serve instead of the revision with this hash: the named one, else the one that served last. Only a revision that
+/// served, provably, in the ReplicaSet that still exists, that is not rejected, and whose pods every active Service selects, is
+/// something to go back to.
+pub fn fallback<'a>(
+    world: &'a World,
+    decisions: &Decisions,
+    instead_of: &str,
+    named: Option<&str>,
+) -> Option<&'a ReplicaSet> {
+    let mut served: Vec<_> = decisions
+        .revisions
+        .iter()
+        .filter(|revision| revision.hash != instead_of && revision.rejection.is_none())
+        .filter_map(|revision| {
+            let rs = world.replica_set(&revision.hash).filter(|rs| rs.uid == revision.uid)?;
+            world.active_services().all(|service| service.missing_labels(rs).is_empty()).then_some(())?;
+            Some((Some(revision.hash.as_str()) == named, revision.served_at?, rs))
+        })
+        .collect();
+    served.sort_by_key(|(named, served_at, _)| (*named, *served_at));
+    served.pop().map(|(_, _, rs)| rs)
+}

@@ -1,0 +1,52 @@
+//! What a question is asked in: the world, what was decided, the roles that follow from both, and the time.
+
+use greenlight_api::{Decisions, RevisionRecord};
+use jiff::Timestamp;
+
+use crate::roles::{self, Roles};
+use crate::world::{ReplicaSet, World};
+
+/// The situation that a plan is made in.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// What was observed.
+    pub world: &'a World,
+    /// What was decided, up to now.
+    pub decisions: &'a Decisions,
+    /// The roles that follow from both.
+    pub roles: Roles<'a>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl<'a> Situation<'a> {
+    /// The situation that follows from what was observed and decided.
+    pub fn new(world: &'a World, decisions: &'a Decisions, now: Timestamp) -> Situation<'a> {
+        Situation { world, decisions, roles: Roles::read(world, decisions), now }
+    }
+
+    /// What was decided about a ReplicaSet.
+    pub fn record(&self, rs: &ReplicaSet) -> Option<&'a RevisionRecord> {
+        self.decisions.revision(&rs.hash)
+    }
+
+    /// Number of a revision.
+    pub fn number(&self, rs: &ReplicaSet) -> i64 {
+        self.record(rs).map_or(0, |record| record.number)
+    }
+
+    /// Whether it is rejected.
+    pub fn is_rejected(&self, rs: &ReplicaSet) -> bool {
+        self.record(rs).is_some_and(|record| record.rejection.is_some())
+    }
+
+    /// Whether it carried production, provably.
+    pub fn served(&self, rs: &ReplicaSet) -> bool {
+        self.record(rs).is_some_and(|record| record.served_at.is_some())
+    }
+
+    /// The revision to go back to from the one that serves, if there is one.
+    pub fn fallback(&self) -> Option<&'a ReplicaSet> {
+        roles::fallback(self.world, self.decisions, &self.decisions.serving, None)
+    }
+}

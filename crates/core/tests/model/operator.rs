@@ -1,0 +1,323 @@
+//! The operator: what it sees, and how it plans, writes, dies, and sleeps. The loop is that of the real one: after a write it
+//! observes and plans again; a conflict ends it; what a write answers goes into its caches, also while a watch brings nothing.
+
+use std::collections::BTreeSet;
+
+use greenlight_api::names;
+use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
+use greenlight_core::simulate::{self, Written};
+use greenlight_core::world::{AnalysisRefused, Refusal, Service};
+use greenlight_core::{Action, Change, Plan, Watches, World, plan};
+use jiff::SignedDuration;
+
+use super::{Kind, Model};
+
+/// ReplicaSets whose state was just answered: name and resourceVersion.
+type Live = BTreeSet<(String, String)>;
+
+impl Model {
+    /// The watches bring what they bring.
+    pub(super) fn watch(&mut self) {
+        let brings = |kind| !self.behind.contains(&kind);
+        let (cache, truth) = (&mut self.cache, &self.truth);
+        if brings(Kind::Rollouts) {
+            cache.rollout.clone_from(&truth.rollout);
+            cache.rivals.clone_from(&truth.rivals);
+            cache.workload.clone_from(&truth.workload);
+        }
+        if brings(Kind::ReplicaSets) {
+            cache.replica_sets.clone_from(&truth.replica_sets);
+        }
+        if brings(Kind::Services) {
+            cache.services.clone_from(&truth.services);
+        }
+        if brings(Kind::Runs) {
+            cache.runs.clone_from(&truth.runs);
+        }
+        // A watch that begins reads everything first; what is not watched any more is forgotten.
+        if brings(Kind::Endpoints) {
+            cache.endpoints.clear();
+        }
+        if brings(Kind::Pods) {
+            cache.pods.clear();
+        }
+        cache.endpoints.retain(|name, _| self.watches.endpoints.contains(name));
+        cache.pods.retain(|hash, _| self.watches.pods.contains(hash));
+        for name in &self.watches.endpoints {
+            let endpoints = || truth.endpoints.get(name).cloned().unwrap_or_default();
+            cache.endpoints.entry(name.clone()).or_insert_with(endpoints);
+        }
+        for hash in &self.watches.pods {
+            let pods = || truth.pods.get(hash).cloned().unwrap_or_default();
+            cache.pods.entry(hash.clone()).or_insert_with(pods);
+        }
+    }
+
+    /// The world as the operator sees it: only what it names or what carries its mark.
+    fn observe(&self, live: &Live) -> World {
+        let mut world = self.cache.clone();
+        for rs in &mut world.replica_sets {
+            rs.fresh = live.contains(&(rs.name.clone(), rs.resource_version.clone()));
+        }
+        let rollout = &self.cache.rollout;
+        let named: BTreeSet<&str> = rollout.spec.blue_green().services().collect();
+        world.services.retain(|name, service| named.contains(name.as_str()) || service.is_marked_for(&rollout.name));
+        world
+    }
+
+    /// The plan of the moment, of an operator that has seen everything it asked to see.
+    pub fn plan(&mut self) -> Plan {
+        self.watch();
+        plan(&self.observe(&Live::new()), self.now)
+    }
+
+    /// The world as the operator sees it at the moment.
+    pub fn seen(&mut self) -> World {
+        self.watch();
+        self.observe(&Live::new())
+    }
+
+    /// An operator works until it rests, meets a conflict, or dies. Returns false if it never rests.
+    pub fn operate(&mut self, dies_after: Option<usize>) -> bool {
+        self.run(dies_after, |model, _| model.die())
+    }
+
+    /// An operator works, and falls asleep before its next write after so many.
+    pub(super) fn sleep(&mut self, writes: usize) {
+        self.run(Some(writes), |model, rest| model.slept = (rest.to_vec(), Some(Box::new(model.cache.clone()))));
+    }
+
+    /// The operator that sleeps carries out what it was about to.
+    pub(super) fn wake(&mut self) {
+        let (Some(dreamt), actions) = (self.slept.1.take(), std::mem::take(&mut self.slept.0)) else { return };
+        let awake = std::mem::replace(&mut self.cache, *dreamt);
+        self.ledger.asleep = true;
+        for action in actions {
+            if self.carry_out(&action) == Written::Conflict {
+                break;
+            }
+        }
+        self.ledger.asleep = false;
+        self.cache = awake;
+    }
+
+    fn die(&mut self) {
+        self.behind.clear();
+        self.watches = Watches::default();
+        self.cache.published_at = None;
+        self.cache.refused = None;
+        self.cache.eviction_refused = None;
+        self.cache.analysis_refused = None;
+    }
+
+    fn run(&mut self, stops_after: Option<usize>, stop: impl Fn(&mut Model, &[Action])) -> bool {
+        let mut live = Live::new();
+        let mut writes = 0;
+        for _ in 0..80 {
+            self.now += SignedDuration::from_millis(3);
+            self.watch();
+            let plan = plan(&self.observe(&live), self.now);
+            if std::env::var_os("TRACE").is_some() {
+                eprintln!(
+                    "{} {:?} publish {:?} replan {} {} | {}",
+                    self.now,
+                    plan.actions,
+                    plan.publish_at,
+                    plan.replan,
+                    plan.status.phase.as_str(),
+                    plan.status.message
+                );
+            }
+            let sees_more = std::mem::replace(&mut self.watches, plan.watches.clone()) != plan.watches;
+            live.clear();
+            if plan.actions.is_empty() {
+                let due = plan.publish_at.is_some_and(|at| at <= self.now);
+                if due && stops_after == Some(writes) {
+                    stop(self, &[]);
+                    return true;
+                }
+                if due && self.publish(&plan) == Written::Conflict {
+                    return true;
+                }
+                writes += usize::from(due);
+                if !due && !sees_more {
+                    return true;
+                }
+                continue;
+            }
+            let seen = self.cache.rollout.resource_version.clone();
+            for (number, action) in plan.actions.iter().enumerate() {
+                if stops_after == Some(writes) {
+                    stop(self, &plan.actions[number..]);
+                    return true;
+                }
+                // An action on the rollout itself changes its resourceVersion: what follows is planned anew.
+                if self.cache.rollout.resource_version != seen {
+                    break;
+                }
+                if self.carry_out(action) == Written::Conflict {
+                    return true;
+                }
+                writes += 1;
+                if let Action::ChangeReplicaSet { name, .. } | Action::ChangePodMetadata { name, .. } = action {
+                    let answer = self.cache.replica_sets.iter().find(|rs| rs.name == *name);
+                    live.extend(answer.map(|rs| (rs.name.clone(), rs.resource_version.clone())));
+                }
+            }
+        }
+        false
+    }
+
+    /// Publishes a status, if the rollout is as it was read.
+    fn publish(&mut self, plan: &Plan) -> Written {
+        if self.cache.rollout.resource_version != self.truth.rollout.resource_version {
+            return Written::Conflict;
+        }
+        let (seen, version) = (self.cache.rollout.clone(), self.bump());
+        let endpoints = (!self.behind.contains(&Kind::Endpoints)).then_some(&self.truth.endpoints);
+        self.ledger.published(&seen, &self.truth, plan, endpoints);
+        simulate::publish(&mut self.truth, plan.status.clone(), &version);
+        self.cache.rollout.clone_from(&self.truth.rollout);
+        self.cache.published_at = Some(self.now);
+        Written::Done
+    }
+
+    /// Carries out a write, and puts the answer into the caches.
+    fn carry_out(&mut self, action: &Action) -> Written {
+        let on_rollout =
+            matches!(action, Action::AddFinalizer | Action::RemoveFinalizer | Action::CompleteRequest { .. });
+        if on_rollout && self.cache.rollout.resource_version != self.truth.rollout.resource_version {
+            return Written::Conflict;
+        }
+        if let Action::CreateReplicaSet { digest, .. } = action
+            && self.refused.contains(digest)
+        {
+            let retry_at = self.now + SignedDuration::from_secs(10);
+            self.cache.refused = Some(Refusal { digest: digest.clone(), message: "quota".into(), retry_at });
+            return Written::Done;
+        }
+        if let Action::StartAnalysis { name, .. } = action
+            && self.refuses_analyses
+        {
+            let retry_at = self.now + SignedDuration::from_secs(10);
+            let message = "there is no template".to_owned();
+            self.cache.analysis_refused = Some(AnalysisRefused { run: name.clone(), message, retry_at });
+            return Written::Done;
+        }
+        let version = self.bump();
+        let before = self.truth.clone();
+        let written = simulate::apply(&mut self.truth, action, &version, self.now);
+        if written == Written::Conflict {
+            return written;
+        }
+        let behind = self.behind.contains(&Kind::Endpoints);
+        self.ledger.check(&before, &self.cache, action, behind, self.now);
+        let hash = match action {
+            Action::ChangeReplicaSet { name, .. } | Action::ChangePodMetadata { name, .. } => {
+                before.replica_sets.iter().find(|rs| rs.name == *name).map(|rs| rs.hash.clone())
+            }
+            Action::EvictPod { hash, .. } => Some(hash.clone()),
+            Action::CreateReplicaSet { .. } => {
+                self.cache.refused = None;
+                None
+            }
+            Action::StartAnalysis { .. } => {
+                self.cache.analysis_refused = None;
+                None
+            }
+            Action::CompleteRequest { value } => {
+                if let Ok(request) = serde_json::from_str(value) {
+                    self.ledger.asked(&request);
+                }
+                None
+            }
+            _ => None,
+        };
+        if let Some(hash) = hash {
+            self.count(&hash);
+        }
+        self.take_answer(action);
+        Written::Done
+    }
+
+    fn take_answer(&mut self, action: &Action) {
+        let (cache, truth) = (&mut self.cache, &self.truth);
+        match action {
+            Action::AddFinalizer | Action::RemoveFinalizer | Action::CompleteRequest { .. } => {
+                cache.rollout.clone_from(&truth.rollout);
+            }
+            Action::CreateReplicaSet { name, .. }
+            | Action::ChangeReplicaSet { name, .. }
+            | Action::ChangePodMetadata { name, .. }
+            | Action::DeleteReplicaSet { name, .. } => {
+                cache.replica_sets.retain(|rs| rs.name != *name);
+                cache.replica_sets.extend(truth.replica_sets.iter().find(|rs| rs.name == *name).cloned());
+            }
+            Action::SelectRevision { name, .. } => {
+                cache.services.extend(truth.services.get(name).map(|service| (name.clone(), service.clone())));
+            }
+            Action::StartAnalysis { name, .. } | Action::StopAnalysis { name } => {
+                cache.runs.retain(|run| run.name != *name);
+                cache.runs.extend(truth.runs.iter().find(|run| run.name == *name).cloned());
+            }
+            Action::EvictPod { .. } | Action::ScaleWorkload { .. } => {}
+        }
+    }
+
+    /// The scale-down controller looks at every ReplicaSet: in its cache, at the Services live.
+    pub fn scale_down(&mut self) {
+        self.watch();
+        for rs in self.cache.replica_sets.clone() {
+            let owner = if self.truth.rollout.deleting { Owner::Deleted } else { Owner::Exists };
+            let rollout = &self.truth.rollout;
+            let named: Vec<&str> = rollout.spec.blue_green().services().collect();
+            let ours =
+                |service: &&Service| named.contains(&service.name.as_str()) || service.is_marked_for(&rollout.name);
+            let by = self.truth.services.values().filter(ours).find(|service| service.hash() == Some(&rs.hash));
+            let selected = by.map_or(Selected::No, |service| Selected::By(service.name.clone()));
+            match scale_down(&rs, owner, &selected, self.now) {
+                ScaleDown::Finish(change) => {
+                    let due = rs.deleting || rs.scale_down_at().is_some_and(|at| at <= self.now);
+                    assert!(due, "scaled down before its time: {rs:?}");
+                    self.take_pods(&rs.name, &rs.resource_version, change);
+                }
+                ScaleDown::Shrink(change) | ScaleDown::RemoveFinalizer(change) => {
+                    self.take_pods(&rs.name, &rs.resource_version, change);
+                }
+                ScaleDown::Nothing | ScaleDown::Wait(_) | ScaleDown::CheckServices => {}
+            }
+        }
+    }
+
+    fn take_pods(&mut self, name: &str, resource_version: &str, change: Change) {
+        let action =
+            Action::ChangeReplicaSet { name: name.to_owned(), resource_version: resource_version.to_owned(), change };
+        let version = self.bump();
+        let before = self.truth.clone();
+        if simulate::apply(&mut self.truth, &action, &version, self.now) == Written::Conflict {
+            return;
+        }
+        self.ledger.check_scale_down(&before, name);
+        let hash = before.replica_sets.iter().find(|rs| rs.name == *name).map(|rs| rs.hash.clone());
+        if let Some(hash) = hash {
+            match self.truth.replica_sets.iter().any(|rs| rs.hash == hash) {
+                true => self.count(&hash),
+                false => drop(self.truth.pods.remove(&hash)),
+            }
+        }
+        self.take_answer(&action);
+    }
+
+    /// The rollout is deleted: in the background, or with what Kubernetes adds for the other ways.
+    pub fn delete_rollout(&mut self, finalizer: Option<&str>) {
+        let rollout = &mut self.truth.rollout;
+        rollout.finalizers.extend(finalizer.map(str::to_owned));
+        rollout.deleting = true;
+        self.touch_rollout(true);
+    }
+
+    /// The finalizer holds the rollout.
+    pub fn is_held(&self) -> bool {
+        self.truth.rollout.finalizers.iter().any(|finalizer| finalizer == names::SERVICES_FINALIZER)
+    }
+}

@@ -1,0 +1,112 @@
+//! What is said is so: no complaint outlives its cause, and nothing is announced that did not happen. (13)
+
+use std::time::Duration;
+
+use greenlight_e2e::{Lab, Receiver, cluster, http_get};
+use serde_json::{Value, json};
+
+use super::{blue_green, hash_of};
+
+/// v2 cannot be analysed, because the template of its analysis does not exist, and the status says so.
+async fn analysis_refused(name: &str, auto: bool) -> Lab {
+    let lab = Lab::new(name).await;
+    let analysis = json!({"templates": [{"templateName": "nowhere"}]});
+    lab.deploy(blue_green(json!({"autoPromotionEnabled": auto, "prePromotionAnalysis": analysis}))).await;
+    lab.set_image("web:v2").await;
+    lab.until("says so", |now| now.condition("Stalled") == "True/AnalysisRefused").await;
+    lab
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_analysis_that_was_removed_is_not_complained_about() {
+    let lab = analysis_refused("analysisremoved", true).await;
+    lab.patch_spec(blue_green(json!({"prePromotionAnalysis": null}))).await;
+    lab.until("v2 serves", |now| now.is_healthy_on("web:v2")).await;
+    let now = lab.settled().await;
+    assert_eq!((now.condition("Stalled"), now.phase()), (String::new(), "Healthy"), "{}", now.message());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_analysis_of_what_was_aborted_is_not_complained_about() {
+    let lab = analysis_refused("analysisaborted", false).await;
+    lab.greenlight(&["abort", "web", "--timeout", "20s"]).expect("aborted");
+    let now = lab.settled().await;
+    assert_eq!(now.condition("Stalled"), "True/RevisionRejected", "{}", now.message());
+    lab.set_image("web:v1").await;
+    lab.until("healthy", |now| now.is_healthy_on("web:v1")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_analysis_that_was_skipped_is_not_complained_about() {
+    let lab = analysis_refused("analysisskipped", false).await;
+    lab.greenlight(&["promote", "web", "--full", "--timeout", "20s"]).expect("promoted");
+    let now = lab.settled().await;
+    assert_eq!((now.condition("Stalled"), now.phase()), (String::new(), "Healthy"), "{}", now.message());
+    assert_eq!(now.image_of("web-active"), "web:v2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_was_refused_is_not_announced_until_it_is_there() {
+    let sink = Receiver::start(0).await;
+    let mut lab = Lab::without_operator("notcreated").await;
+    let config = json!({"sinks": [{"name": "all", "url": sink.url(), "events": ["RevisionCreated"]}]});
+    let file = cluster().dir().join("notcreated.yaml");
+    std::fs::write(&file, config.to_string()).expect("written");
+    lab.start_operator_with(&cluster().kubeconfig(), &["--notifications", file.to_str().expect("a path in UTF-8")]);
+    lab.deploy(json!({})).await;
+    let address = lab.address();
+    let (_, mark) = lab.audit();
+    let template = |container: Value| json!({"template": {"spec": {"containers": [container]}}});
+    lab.patch_spec(template(json!({"name": "web", "image": "web:v2", "imagePullPolicy": "Sometimes"}))).await;
+    lab.until("says so", |now| now.condition("Stalled") == "True/TemplateRefused").await;
+    // It is tried again and again.
+    let started = std::time::Instant::now();
+    while lab.operator_writes(mark, "replicasets").await.iter().filter(|write| write.code == 422).count() < 3 {
+        assert!(started.elapsed() < Duration::from_secs(90), "it was not tried again");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let counted = || {
+        let line = r#"greenlight_deployments_total{namespace="notcreated",rollout="web"} "#;
+        let metrics = http_get(&address, "/metrics").expect("it answers");
+        metrics.lines().find_map(|metric| metric.strip_prefix(line)).map(str::to_owned)
+    };
+    lab.settled().await;
+    let created = lab.event_notes("RevisionCreated").await;
+    assert_eq!(created.len(), 1, "{created:?}");
+    assert_eq!(counted().as_deref(), Some("1"));
+    assert_eq!(sink.wait_for(1).await.len(), 1);
+    // Once it is there, it is said, once.
+    lab.patch_spec(template(json!({"name": "web", "image": "web:v2"}))).await;
+    let waits = lab.until("v2 waits", |now| now.waits_in_preview("web:v2")).await;
+    lab.settled().await;
+    let created = lab.event_notes("RevisionCreated").await;
+    assert_eq!(created.len(), 2, "{created:?}");
+    assert!(created[1].contains(&hash_of(&waits, "web:v2")), "{created:?}");
+    assert_eq!(counted().as_deref(), Some("2"));
+    assert_eq!(sink.wait_for(2).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_revision_of_a_workload_is_announced_once() {
+    let lab = Lab::new("workloadcreated").await;
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "source"},
+        "spec": {
+            "replicas": 0, "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web:v1"}]},
+            },
+        },
+    });
+    lab.apply(&deployment).expect("applied");
+    let workload = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "source"});
+    let first = lab.deploy(json!({"template": null, "workloadRef": workload})).await;
+    lab.kubectl(&["set", "image", "deployment/source", "web=web:v2"]);
+    let second = lab.until("v2 waits", |now| now.waits_in_preview("web:v2")).await;
+    lab.settled().await;
+    let created = lab.event_notes("RevisionCreated").await;
+    assert_eq!(created.len(), 2, "{created:?}");
+    for hash in [hash_of(&first, "web:v1"), hash_of(&second, "web:v2")] {
+        assert_eq!(created.iter().filter(|note| note.contains(&hash)).count(), 1, "{hash}: {created:?}");
+    }
+}

@@ -1,0 +1,312 @@
+//! Predicates that are checked at every write, before it happens.
+
+use greenlight_api::names;
+use greenlight_core::Change;
+use greenlight_core::world::{self, Rollout, Service};
+
+use crate::adapter::{self, Selection, Write};
+use crate::cluster::{self, Cluster, RIVAL, SetTruth};
+use crate::event::{Deletion, Version};
+use crate::ghost::{Ghost, Verdict, is_reached};
+use crate::operator::Seen;
+use crate::predicate::{Predicate, Report};
+
+/// What the predicates at a write look at.
+pub struct Moment<'a> {
+    /// The truth.
+    pub cluster: &'a Cluster,
+    /// What was decided.
+    pub ghost: &'a Ghost,
+    /// What the plan was made from.
+    pub seen: &'a Seen,
+}
+
+impl Moment<'_> {
+    /// Checks a write of the rollouts controller.
+    pub fn check(&self, write: &Write, report: &mut Report) {
+        match write {
+            Write::Select { service, selection, production, .. } => {
+                self.check_select(service, selection, production.clone(), report);
+            }
+            Write::Change { name, change, .. } => self.check_change(name, change, report),
+            Write::Delete { name, .. } => self.check_delete(name, report),
+            Write::StartAnalysis { set, pre: false, .. } => self.check_second_analysis(set, report),
+            _ => {}
+        }
+    }
+
+    /// The Service carries production, both now and as the operator saw it.
+    fn is_active(&self, service: &str) -> bool {
+        let names = |rollout: &Rollout| rollout.spec.blue_green().active_services().any(|name| name == service);
+        let carried = self.cluster.services.get(service).is_some_and(|service| service.production.is_some());
+        names(&self.cluster.rollout) && names(&self.seen.rollout) || carried
+    }
+
+    /// The pods that a revision needs to take production over.
+    fn needed(&self) -> i32 {
+        self.cluster.rollout.spec.replicas().min(self.seen.rollout.spec.replicas())
+    }
+
+    /// The pods that what serves is to have.
+    fn needed_home(&self) -> i32 {
+        if self.ghost.home.is_none_or(|home| home == self.cluster.version) {
+            return self.needed();
+        }
+        self.ghost.size.unwrap_or(0).min(self.needed())
+    }
+
+    fn check_select(&self, service: &str, selection: &Selection, production: Option<String>, report: &mut Report) {
+        let Some(before) = self.cluster.services.get(service) else { return };
+        if let Some(rival) = &self.cluster.rival {
+            let theirs = rival.service == service && before.managed_by.as_deref() == Some(RIVAL);
+            report.check(Predicate::Foreign, !theirs, || {
+                format!("Service {service}, which the other rollout moves, is made to select {selection:?}")
+            });
+        }
+        if !self.is_active(service) {
+            return;
+        }
+        let mut after = (**before).clone();
+        cluster::select(&mut after, selection, production);
+        if self.cluster.rollout.deleting {
+            self.check_letting_go(&after.selector, report);
+            return;
+        }
+        let ready = |selector| self.cluster.ready_behind(selector);
+        if ready(&before.selector) > 0 && self.needed() > 0 && self.needed_home() > 0 {
+            report.check(Predicate::NotEmptied, ready(&after.selector) > 0, || {
+                format!("Service {service} loses all its ready endpoints to {selection:?}")
+            });
+        }
+        match selection {
+            Selection::Hash(hash) => {
+                let lost =
+                    before.hash().is_none_or(|hash| !self.cluster.sets.iter().any(|set| set.object.hash == hash));
+                self.check_move(service, hash, lost && !before.is_overlapping(), report);
+            }
+            Selection::Both => {
+                // The other one is what serves.
+                if let Some(version) = after.production.as_deref().and_then(adapter::version_of_hash) {
+                    self.check_permission(version, report);
+                }
+            }
+            Selection::Nothing => {
+                report.check(Predicate::NotEmptied, false, || format!("Service {service} is made to select nothing"));
+            }
+            Selection::Released => self.check_letting_go(&after.selector, report),
+        }
+    }
+
+    fn check_move(&self, service: &str, hash: &str, lost: bool, report: &mut Report) {
+        let set = self.cluster.sets.iter().find(|set| set.object.hash == hash);
+        let Some(set) = set else {
+            report.check(Predicate::ActiveFull, false, || {
+                format!("Service {service} is moved to {hash}, which is no set")
+            });
+            return;
+        };
+        let (version, object) = (set.version, &set.object);
+        let strays = self.ghost.home == Some(version);
+        let served_here = self.ghost.of(version).uid == object.uid
+            || self.cluster.first_active().is_some_and(|first| first.hash() == Some(hash));
+        let full = if (strays || served_here) && lost || strays && object.available > 0 {
+            object.available > 0 || self.needed_home() == 0
+        } else if object.replicas == 0 && self.needed_home() == 0 {
+            true
+        } else {
+            let all = object.settled && object.available >= object.replicas;
+            all && (version != self.cluster.version || object.replicas >= self.needed()) && !object.deleting
+        };
+        let answered = self.seen.answers.iter().any(|(name, full)| *name == object.name && *full);
+        report.check(Predicate::ActiveFull, full || answered, || {
+            let (available, replicas) = (object.available, object.replicas);
+            format!(
+                "Service {service} is moved to {version} with {available} of {replicas} pods, {} needed",
+                self.needed()
+            )
+        });
+        let labels = &adapter::facts(version).template.labels;
+        let own = self.cluster.services[service].selector.iter();
+        let mut own = own.filter(|(key, _)| ![names::HASH_LABEL, names::SERVING_LABEL].contains(&key.as_str()));
+        report.check(Predicate::ActiveLabels, own.all(|(key, value)| labels.get(key) == Some(value)), || {
+            format!("Service {service} is moved to {version}, whose labels its own selector does not select")
+        });
+        self.check_permission(version, report);
+        // What a person has just moved to by hand is not ours to explain.
+        let home = self.ghost.home.filter(|home| *home != version && self.ghost.hand != Some(version));
+        let asked = version == self.cluster.version || Some(version) == self.seen.version;
+        if !asked && home.is_some() {
+            let served = self.ghost.of(version).served;
+            report
+                .check(Predicate::BackToServed, served, || format!("production goes to {version}, which never served"));
+        }
+        if let Some(home) = home {
+            let alive = self.cluster.set(home).is_some_and(|set| set.owned && set.ready() > 0);
+            let forward = asked && self.ghost.permits(version, self.cluster, self.seen.version);
+            if alive && !forward {
+                let cause = self.ghost.has_cause(home, self.cluster);
+                report.check(Predicate::LeavesForReason, cause, || format!("production leaves {home} for {version}"));
+            }
+        }
+    }
+
+    fn check_permission(&self, version: Version, report: &mut Report) {
+        let home = self.ghost.home == Some(version);
+        let revision = self.ghost.of(version);
+        report.check(Predicate::RejectedStays, home || revision.rejected != Verdict::Yes, || {
+            format!("{version} was rejected and goes live")
+        });
+        if self.ghost.home.is_some() {
+            report.check(Predicate::HandIsDecision, home || !revision.left_by_hand, || {
+                format!("a person moved production away from {version} by hand, and it comes back")
+            });
+        }
+        if self.ghost.begun {
+            let permitted = self.ghost.permits(version, self.cluster, self.seen.version);
+            let predicate = if self.ghost.lost { Predicate::LossOpensNothing } else { Predicate::GateHolds };
+            report.check(predicate, permitted, || format!("{version} goes live: {revision:?}"));
+            self.check_analysis(version, report);
+            self.check_paused(version, report);
+        }
+    }
+
+    /// `paused` holds back every promotion, and no way back.
+    fn check_paused(&self, version: Version, report: &mut Report) {
+        let paused = |rollout: &Rollout| rollout.spec.paused == Some(true);
+        let forward = self.ghost.home.is_some_and(|home| {
+            home != version && self.cluster.set(home).is_some() && !self.ghost.has_cause(home, self.cluster)
+        });
+        let asked = version == self.cluster.version && self.ghost.hand.is_none();
+        if forward && asked && paused(&self.cluster.rollout) && paused(&self.seen.rollout) && self.seen.fresh {
+            report.check(Predicate::GateHolds, false, || format!("{version} goes live although the rollout is paused"));
+        }
+    }
+
+    fn check_analysis(&self, version: Version, report: &mut Report) {
+        let wants = |rollout: &Rollout| rollout.spec.blue_green().pre_promotion_analysis.is_some();
+        let revision = self.ghost.of(version);
+        let forward = self.ghost.home.is_some_and(|home| home != version && self.cluster.set(home).is_some());
+        let back = revision.served && self.ghost.home.is_some_and(|home| self.ghost.has_cause(home, self.cluster));
+        let needed = forward && !back && !revision.returned && !revision.full && !revision.by_hand;
+        if needed && wants(&self.cluster.rollout) && wants(&self.seen.rollout) {
+            report.check(Predicate::AnalysisHolds, revision.passed || revision.promoted, || {
+                format!("{version} goes live without its analysis: {revision:?}")
+            });
+        }
+    }
+
+    fn check_letting_go(&self, selector: &std::collections::BTreeMap<String, String>, report: &mut Report) {
+        let worker = self.cluster.rollout.spec.blue_green().active_service.is_none();
+        if worker || self.cluster.rollout.deleting && self.cluster.deletion != Some(Deletion::Orphan) {
+            return;
+        }
+        let opened = self.cluster.sets.iter().find(|set| {
+            let permitted = match self.cluster.deletion {
+                None => self.ghost.permits(set.version, self.cluster, self.seen.version),
+                Some(_) => self.ghost.home == Some(set.version),
+            };
+            Cluster::selects(selector, set) && set.ready() > 0 && !permitted
+        });
+        report.check(Predicate::LettingGo, opened.is_none(), || {
+            format!("the rollout goes, its sets stay, and production serves {:?} too", opened.map(|set| set.version))
+        });
+    }
+
+    fn check_change(&self, name: &str, change: &Change, report: &mut Report) {
+        let Some(set) = self.cluster.named(name) else { return };
+        let marked = change.annotations.get(names::SCALE_DOWN_AT).is_some_and(Option::is_some)
+            || change.finalizers.as_ref().is_some_and(|f| f.iter().any(|f| f == names::SCALE_DOWN_FINALIZER));
+        if marked && !set.object.is_retired() {
+            let reached = self.seen.reached[usize::from(set.version.0)] && is_reached(self.cluster, set.version);
+            report.check(Predicate::RetiredUnreached, !(reached && self.seen.fresh), || {
+                format!("{} is retired, and production reaches it", set.version)
+            });
+        }
+        self.check_pods(set, change, self.needed_home(), report);
+    }
+
+    /// A change of size does not take the last pod from production.
+    fn check_pods(&self, set: &SetTruth, change: &Change, needed: i32, report: &mut Report) {
+        let Some(replicas) = change.replicas.filter(|replicas| *replicas < set.object.replicas) else { return };
+        let left = usize::try_from(replicas).unwrap_or(0);
+        let mut smaller = set.clone();
+        smaller.pods.truncate(left);
+        let lost = set.ready().saturating_sub(smaller.ready());
+        for service in self.cluster.active_services().filter(|service| Cluster::selects(&service.selector, set)) {
+            let before = self.cluster.ready_behind(&service.selector);
+            if before > 0 && needed > 0 && self.is_active(&service.name) {
+                report.check(Predicate::NotEmptied, before > lost, || {
+                    format!("Service {} loses its last ready pods: {} goes to {replicas}", service.name, set.version)
+                });
+            }
+        }
+    }
+
+    fn check_second_analysis(&self, name: &str, report: &mut Report) {
+        let Some(version) = self.cluster.named(name).map(|set| set.version) else { return };
+        let revision = self.ghost.of(version);
+        if self.ghost.home == Some(version) && self.seen.fresh && !self.ghost.was_lost && self.ghost.hand.is_none() {
+            let same = self.cluster.named(name).is_some_and(|set| set.object.uid == revision.uid);
+            report.check(Predicate::AnalysedOnce, !revision.found_good || !same, || {
+                format!("{version} serves and was found good, and is analysed again")
+            });
+        }
+    }
+
+    fn check_delete(&self, name: &str, report: &mut Report) {
+        let Some(set) = self.cluster.named(name) else { return };
+        let empty = set.object.replicas == 0 && set.pods.is_empty();
+        report.check(Predicate::SetWithPods, empty, || format!("{} is deleted with its pods", set.version));
+        if !self.seen.fresh {
+            return;
+        }
+        let (ghost, version) = (self.ghost, set.version);
+        let revision = ghost.of(version);
+        if !revision.served
+            || revision.rejected != Verdict::No
+            || !revision.known
+            || revision.left_by_hand
+            || revision.failed
+        {
+            return;
+        }
+        let exists = |other: &Version| self.cluster.set(*other).is_some_and(|set| set.owned && !set.object.deleting);
+        let last = ghost.home.and_then(|home| ghost.earlier(home).find(exists)) == Some(version);
+        let unserved = self.cluster.sets.iter().find(|other| {
+            let unused = Some(other.version) != ghost.home && Some(other.version) != self.seen.version;
+            let idle = other.object.replicas == 0 && other.pods.is_empty() && other.object.settled;
+            unused && idle && !other.object.is_retired() && !ghost.of(other.version).served && other.version != version
+        });
+        let unserved = unserved.filter(|_| self.seen.rollout.spec.revision_history_limit() > 0);
+        report.check(Predicate::HistoryServed, !last && unserved.is_none(), || match unserved {
+            Some(unserved) => format!("{version} served and is pruned before {}", unserved.version),
+            None => format!("{version}, the last that served, is pruned"),
+        });
+    }
+}
+
+/// Checks a write of the scale-down controller. `reached`: production reached the set when the controller looked.
+pub fn check_scale_down(cluster: &Cluster, set: &SetTruth, change: &Change, reached: bool, report: &mut Report) {
+    let shrinks = change.replicas.is_some_and(|replicas| replicas < set.object.replicas);
+    let lets_go = change.finalizers.is_some() && set.object.deleting;
+    if (shrinks || lets_go) && !cluster.rollout.deleting && !cluster.gone && set.owned {
+        let still = reaches(cluster, set);
+        report.check(Predicate::ScaledUnreached, !(reached && still), || {
+            format!("the pods of {} are taken away, and production reaches them", set.version)
+        });
+    }
+}
+
+/// Production selects the set: by its hash, as one of two that serve for a while, or because it selects everything and this is
+/// all there is. Other endpoints were gone when the set was retired.
+pub fn reaches(cluster: &Cluster, set: &SetTruth) -> bool {
+    let reached = |service: &Service| match service.selection() {
+        world::Selection::Revision(hash) => hash == set.object.hash,
+        world::Selection::Both => set.serving_label,
+        world::Selection::Nothing => false,
+        world::Selection::Unmanaged => {
+            cluster.rollout.spec.replicas() > 0 && cluster.ready_behind(&service.selector) <= set.ready()
+        }
+    };
+    set.ready() > 0 && cluster.active_services().any(reached)
+}

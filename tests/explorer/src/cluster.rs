@@ -1,0 +1,855 @@
+//! The API server's truth: objects, pods, endpoints, and what each write does to them. Nothing here decides anything.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use greenlight_api::{
+    AnalysisPhase, AutoRollback, BlueGreen, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PreviewServiceIdle,
+    RollbackWindow, RolloutAnalysis, Strategy, SwitchMode,
+    names::{self, before_the_record},
+};
+use greenlight_core::simulate;
+use greenlight_core::world::{Endpoint, Pod, ReplicaSet, Rollout, Run, Service};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use crate::adapter::{self, Selection, Write, facts};
+use crate::event::{Analysis, Deletion, Field, Forgery, Name, Outcome, Refused, Version};
+
+/// The name of the rollout.
+pub const ROLLOUT: &str = "web";
+/// What Kubernetes puts on an object whose dependents are to go first.
+const FOREGROUND: &str = "foregroundDeletion";
+/// What it puts on one whose dependents are to stay.
+const ORPHAN: &str = "orphan";
+/// The name of the other one.
+pub const RIVAL: &str = "rival";
+
+/// A pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodTruth {
+    /// Its name ends with this.
+    pub number: u32,
+    /// It gets traffic.
+    pub ready: bool,
+    /// When it was created.
+    pub created: Timestamp,
+}
+
+/// A ReplicaSet, with what only the truth knows of it.
+#[derive(Clone, Debug)]
+pub struct SetTruth {
+    /// The template that it really has.
+    pub version: Version,
+    /// What the API server shows of it.
+    pub object: ReplicaSet,
+    /// Its pods.
+    pub pods: Vec<PodTruth>,
+    /// Its pods carry the label of those that serve.
+    pub serving_label: bool,
+    /// It has an ownerReference to the rollout.
+    pub owned: bool,
+}
+
+impl SetTruth {
+    /// The name of one of its pods.
+    pub fn pod_name(&self, pod: &PodTruth) -> String {
+        format!("{}-p{}", self.object.name, pod.number)
+    }
+
+    /// How many of its pods are ready.
+    pub fn ready(&self) -> usize {
+        self.pods.iter().filter(|pod| pod.ready).count()
+    }
+
+    fn count(&mut self) {
+        let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        self.object.current = number(self.pods.len());
+        self.object.ready = number(self.ready());
+        self.object.available = self.object.ready;
+    }
+}
+
+/// An entry of an EndpointSlice.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The revision of its pod.
+    pub version: Version,
+    /// The pod's number.
+    pub pod: u32,
+    /// The pod's name.
+    pub name: String,
+    /// It gets traffic.
+    pub ready: bool,
+}
+
+/// The other rollout, while it exists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RivalTruth {
+    /// The Service that it names.
+    pub service: String,
+    /// When it was created.
+    pub created: Timestamp,
+}
+
+/// Why a write did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The object has changed since it was read, or exists already.
+    Conflict,
+    /// It does not exist.
+    Missing,
+    /// It is refused.
+    Forbidden,
+    /// The object that was to be created is refused: the operator remembers that.
+    Invalid,
+    /// The template has changed since: nothing was created, and nothing is wrong.
+    Overtaken,
+}
+
+/// What exists.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// The rollout, until it is gone.
+    pub rollout: Arc<Rollout>,
+    /// It is gone.
+    pub gone: bool,
+    /// How it is being deleted.
+    pub deletion: Option<Deletion>,
+    /// The template that the spec has.
+    pub version: Version,
+    /// The ReplicaSets, also those that are not owned any more.
+    pub sets: Vec<Arc<SetTruth>>,
+    /// The Services.
+    pub services: BTreeMap<String, Arc<Service>>,
+    /// The EndpointSlices of each Service, by IP family.
+    pub slices: BTreeMap<String, [Arc<Vec<Entry>>; 2]>,
+    /// Each Service has two families.
+    pub dual_stack: bool,
+    /// The analysis runs.
+    pub runs: Arc<Vec<Run>>,
+    /// The other rollout.
+    pub rival: Option<RivalTruth>,
+    /// Writes that are refused now.
+    pub refused: Refused,
+    /// The time.
+    pub now: Timestamp,
+    version_counter: u64,
+    pod_counter: u32,
+}
+
+fn begin() -> Timestamp {
+    Timestamp::from_second(1_767_225_600).expect("a time")
+}
+
+fn analysis() -> RolloutAnalysis {
+    serde_json::from_value(json!({"templates": [{"templateName": "smoke"}]})).expect("an analysis")
+}
+
+impl Default for Cluster {
+    fn default() -> Cluster {
+        Cluster::new()
+    }
+}
+
+impl Cluster {
+    /// A rollout that was just created, with its Services and everything by default.
+    pub fn new() -> Cluster {
+        let now = begin();
+        let spec = BlueGreenRolloutSpec {
+            replicas: Some(2),
+            selector: serde_json::from_value(json!({"matchLabels": {"app": "web"}})).expect("a selector"),
+            template: None,
+            workload_ref: None,
+            min_ready_seconds: None,
+            progress_deadline_seconds: None,
+            progress_deadline_abort: None,
+            revision_history_limit: None,
+            paused: None,
+            restart_at: None,
+            rollback_window: None,
+            strategy: Strategy {
+                blue_green: BlueGreen {
+                    active_service: Some(Name::Active.word().into()),
+                    preview_service: Some(Name::Preview.word().into()),
+                    ..BlueGreen::default()
+                },
+            },
+        };
+        let rollout = Rollout {
+            namespace: "test".into(),
+            name: ROLLOUT.into(),
+            uid: "uid".into(),
+            labels: BTreeMap::new(),
+            generation: 1,
+            resource_version: "rv1".into(),
+            created: now,
+            deleting: false,
+            finalizers: Vec::new(),
+            request: None,
+            spec,
+            template: facts(Version(1)).template.clone(),
+            status: None,
+        };
+        let mut cluster = Cluster {
+            rollout: Arc::new(rollout),
+            gone: false,
+            deletion: None,
+            version: Version(1),
+            sets: Vec::new(),
+            services: BTreeMap::new(),
+            slices: BTreeMap::new(),
+            dual_stack: false,
+            runs: Arc::default(),
+            rival: None,
+            refused: Refused::Nothing,
+            now,
+            version_counter: 1,
+            pod_counter: 0,
+        };
+        Name::ALL.iter().for_each(|name| cluster.create_service(*name));
+        cluster
+    }
+
+    /// A new resourceVersion.
+    fn bump(&mut self) -> String {
+        self.version_counter += 1;
+        format!("rv{}", self.version_counter)
+    }
+
+    /// The owned, not orphaned ReplicaSet of a version.
+    pub fn set(&self, version: Version) -> Option<&Arc<SetTruth>> {
+        let living = |set: &&Arc<SetTruth>| set.version == version && set.owned && !set.object.deleting;
+        self.sets.iter().find(living).or_else(|| self.sets.iter().find(|set| set.version == version))
+    }
+
+    /// The ReplicaSet of this name.
+    pub fn named(&self, name: &str) -> Option<&Arc<SetTruth>> {
+        self.sets.iter().find(|set| set.object.name == name)
+    }
+
+    /// Changes a ReplicaSet; it gets a new resourceVersion.
+    fn change_set(&mut self, name: &str, change: impl FnOnce(&mut SetTruth)) {
+        let version = self.bump();
+        if let Some(set) = self.sets.iter_mut().find(|set| set.object.name == name) {
+            let set = Arc::make_mut(set);
+            change(set);
+            set.count();
+            set.object.resource_version = version;
+        }
+    }
+
+    /// Changes the rollout; with `spec`, its generation grows.
+    pub fn change_rollout(&mut self, spec: bool, change: impl FnOnce(&mut Rollout)) {
+        let version = self.bump();
+        let rollout = Arc::make_mut(&mut self.rollout);
+        change(rollout);
+        rollout.resource_version = version;
+        rollout.generation += i64::from(spec);
+    }
+
+    fn change_service(&mut self, name: &str, change: impl FnOnce(&mut Service)) {
+        let version = self.bump();
+        if let Some(service) = self.services.get_mut(name) {
+            let service = Arc::make_mut(service);
+            change(service);
+            service.resource_version = version;
+        }
+    }
+
+    /// The Services that carry production, as the spec has it now.
+    pub fn active_services(&self) -> impl Iterator<Item = &Service> {
+        let named = self.rollout.spec.blue_green().active_services();
+        named.filter_map(|name| self.services.get(name)).map(Arc::as_ref)
+    }
+
+    /// The first of them.
+    pub fn first_active(&self) -> Option<&Service> {
+        self.services.get(self.rollout.spec.blue_green().active_service.as_deref()?).map(Arc::as_ref)
+    }
+
+    /// The version that the first active Service selects, if it is one that exists.
+    pub fn production(&self) -> Option<Version> {
+        let hash = self.first_active()?.hash()?;
+        self.sets.iter().find(|set| set.object.hash == hash).map(|set| set.version)
+    }
+
+    /// Whether a Service with this selector selects the pods of this set.
+    pub fn selects(selector: &BTreeMap<String, String>, set: &SetTruth) -> bool {
+        let labels = &facts(set.version).template.labels;
+        selector.iter().all(|(key, value)| match key.as_str() {
+            names::HASH_LABEL => *value == set.object.hash,
+            names::SERVING_LABEL => set.serving_label,
+            key => labels.get(key) == Some(value),
+        })
+    }
+
+    /// How many ready pods a selector selects.
+    pub fn ready_behind(&self, selector: &BTreeMap<String, String>) -> usize {
+        self.sets.iter().filter(|set| Cluster::selects(selector, set)).map(|set| set.ready()).sum()
+    }
+
+    /// What the slices of a Service hold.
+    pub fn entries(&self, service: &str) -> impl Iterator<Item = &Entry> {
+        let families = if self.dual_stack { 2 } else { 1 };
+        self.slices.get(service).into_iter().flat_map(move |slices| slices.iter().take(families)).flat_map(|s| s.iter())
+    }
+
+    /// The same, as the operator reads it.
+    pub fn endpoints(&self, service: &str) -> Vec<Endpoint> {
+        self.entries(service).map(|entry| Endpoint { pod: entry.name.clone(), ready: entry.ready }).collect()
+    }
+
+    /// The pods of a set, as the operator reads them.
+    pub fn pods(set: &SetTruth) -> Vec<Pod> {
+        let pod = |pod: &PodTruth| Pod {
+            name: set.pod_name(pod),
+            uid: format!("uid-{}", pod.number),
+            created: pod.created,
+            deleting: false,
+            ready: pod.ready,
+            deletion_cost: 0,
+            reason: String::new(),
+            message: String::new(),
+        };
+        set.pods.iter().map(pod).collect()
+    }
+
+    /// The EndpointSlices catch up; with `half`, only those of the first family.
+    pub fn catch_up(&mut self, service: &str, half: bool) {
+        let Some(selector) = self.services.get(service).map(|service| service.selector.clone()) else { return };
+        let sets = self.sets.iter().filter(|set| Cluster::selects(&selector, set));
+        let entries = sets.flat_map(|set| {
+            set.pods.iter().map(|pod| Entry {
+                version: set.version,
+                pod: pod.number,
+                name: set.pod_name(pod),
+                ready: pod.ready,
+            })
+        });
+        let entries: Arc<Vec<Entry>> = Arc::new(entries.collect());
+        let slices = self.slices.entry(service.to_owned()).or_default();
+        slices[0] = entries.clone();
+        if !half {
+            slices[1] = entries;
+        }
+    }
+
+    /// Makes as many pods as there should be, and at most so many of them ready.
+    pub fn run_pods(&mut self, version: Version, ready: u8) {
+        let Some(name) = self.set(version).map(|set| set.object.name.clone()) else { return };
+        self.run_pods_of(&name, ready);
+    }
+
+    /// The same for all sets, with all ready. Returns whether anything changed.
+    pub fn run_all_pods(&mut self) -> bool {
+        let unfinished = |set: &&Arc<SetTruth>| {
+            let wanted = usize::try_from(set.object.replicas).unwrap_or(0);
+            !set.object.settled || set.pods.len() != wanted || set.ready() != wanted
+        };
+        let names: Vec<_> = self.sets.iter().filter(unfinished).map(|set| set.object.name.clone()).collect();
+        names.iter().for_each(|name| self.run_pods_of(name, u8::MAX));
+        !names.is_empty()
+    }
+
+    fn run_pods_of(&mut self, name: &str, ready: u8) {
+        let now = Timestamp::from_second(self.now.as_second()).expect("a time");
+        let mut counter = self.pod_counter;
+        self.change_set(name, |set| {
+            set.object.settled = true;
+            let wanted = usize::try_from(set.object.replicas).unwrap_or(0);
+            set.pods.truncate(wanted);
+            while set.pods.len() < wanted {
+                counter += 1;
+                set.pods.push(PodTruth { number: counter, ready: false, created: now });
+            }
+            for (place, pod) in set.pods.iter_mut().enumerate() {
+                pod.ready = place < usize::from(ready);
+            }
+        });
+        self.pod_counter = counter;
+    }
+
+    /// The pods of a set are gone; there will be others.
+    pub fn lose_pods(&mut self, version: Version) {
+        if let Some(name) = self.set(version).map(|set| set.object.name.clone()) {
+            self.change_set(&name, |set| {
+                set.pods.clear();
+            });
+        }
+    }
+
+    /// A Service as it is written at first.
+    pub fn create_service(&mut self, name: Name) {
+        if self.services.contains_key(name.word()) {
+            return;
+        }
+        let resource_version = self.bump();
+        let service = Service {
+            name: name.word().into(),
+            resource_version,
+            deleting: false,
+            selector: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
+            managed_by: None,
+            production: None,
+            moved_by: None,
+        };
+        self.services.insert(name.word().into(), Arc::new(service));
+        self.catch_up(name.word(), false);
+    }
+
+    /// A Service is deleted, and its slices with it.
+    pub fn delete_service(&mut self, name: Name) {
+        self.services.remove(name.word());
+        self.slices.remove(name.word());
+    }
+
+    /// Its owner asks for the label `tier` too, or no longer.
+    pub fn select_tier(&mut self, name: Name, on: bool) {
+        self.change_service(name.word(), |service| {
+            if on {
+                service.selector.insert("tier".into(), "front".into());
+            } else {
+                service.selector.remove("tier");
+            }
+            // Who writes a selector owns all of it.
+            service.moved_by = service.hash().map(|_| "kubectl".to_owned());
+        });
+    }
+
+    /// A person moves it.
+    pub fn move_by_hand(&mut self, name: Name, version: Option<Version>) {
+        let hash = match version {
+            Some(version) => facts(version).hash.clone(),
+            None => "nonsense".to_owned(),
+        };
+        self.change_service(name.word(), |service| {
+            service.selector.insert(names::HASH_LABEL.into(), hash);
+            service.selector.remove(names::SERVING_LABEL);
+            service.moved_by = Some("kubectl".into());
+        });
+    }
+
+    /// A server-side apply replaces the selector.
+    pub fn lose_hash(&mut self, name: Name) {
+        self.change_service(name.word(), |service| {
+            service.selector.remove(names::HASH_LABEL);
+            service.selector.remove(names::SERVING_LABEL);
+            service.moved_by = None;
+        });
+    }
+
+    /// A ReplicaSet is deleted: at once, or marked if a finalizer holds it.
+    pub fn delete_set(&mut self, version: Version) {
+        let Some(set) = self.set(version) else { return };
+        let name = set.object.name.clone();
+        if set.object.finalizers.is_empty() {
+            self.sets.retain(|set| set.object.name != name);
+        } else {
+            self.change_set(&name, |set| set.object.deleting = true);
+        }
+    }
+
+    /// Somebody scales a ReplicaSet.
+    pub fn scale_by_hand(&mut self, version: Version, replicas: u8) {
+        if let Some(name) = self.set(version).map(|set| set.object.name.clone()) {
+            self.resize(&name, replicas.into());
+        }
+    }
+
+    fn resize(&mut self, name: &str, replicas: i32) {
+        self.change_set(name, |set| {
+            set.object.settled = replicas == set.object.replicas && set.object.settled;
+            set.object.replicas = replicas;
+            set.pods.truncate(usize::try_from(replicas).unwrap_or(0));
+        });
+    }
+
+    /// A tenant writes our annotations.
+    pub fn forge(&mut self, version: Version, forgery: Forgery) {
+        let Some(name) = self.set(version).map(|set| set.object.name.clone()) else { return };
+        let later = self.now + SignedDuration::from_secs(1);
+        let long_ago = self.now - SignedDuration::from_secs(1000);
+        let approval = |by: &str| json!({"by": by, "at": long_ago.to_string()});
+        let other = Version::all().find(|other| *other != version).expect("there are some");
+        self.change_set(&name, |set| {
+            let annotations = &mut set.object.annotations;
+            let mut put = |key: &str, value: String| drop(annotations.insert(key.to_owned(), value));
+            match forgery {
+                Forgery::Promoted => put(names::PROMOTED_AT, later.to_string()),
+                Forgery::Returned => put(before_the_record::RETURNED, "true".into()),
+                Forgery::Approvals => {
+                    put(before_the_record::APPROVALS, json!([approval("ann"), approval("bob")]).to_string())
+                }
+                Forgery::Revision => put(names::REVISION, "99".into()),
+                Forgery::Rejected => put(
+                    names::REJECTED,
+                    json!({"by": "tenant", "at": long_ago.to_string(), "reason": "forged"}).to_string(),
+                ),
+                Forgery::ScaleDownAt => put(names::SCALE_DOWN_AT, long_ago.to_string()),
+                Forgery::Desired => put(names::DESIRED_REPLICAS, "7".into()),
+                Forgery::PreviewReady => put(names::PREVIEW_READY_AT, long_ago.to_string()),
+                Forgery::Attempt => put(before_the_record::ATTEMPT, "5".into()),
+                Forgery::Digest => {
+                    put(names::TEMPLATE_DIGEST, facts(other).template.digest.to_string());
+                    set.object.digest = facts(other).template.digest.to_string();
+                }
+                Forgery::NoDigest => {
+                    annotations.remove(names::TEMPLATE_DIGEST);
+                    set.object.digest = String::new();
+                }
+                Forgery::Unpromoted => drop(annotations.remove(names::PROMOTED_AT)),
+                Forgery::Unrejected => drop(annotations.remove(names::REJECTED)),
+                Forgery::Nothing => {
+                    annotations.clear();
+                    set.object.digest = String::new();
+                }
+            }
+        });
+    }
+
+    /// A field of the spec changes.
+    pub fn set_field(&mut self, field: Field, value: u8) {
+        let number = i32::from(value);
+        let some = |none: u8| (value != none).then_some(number);
+        let name = |value: u8| Name::ALL.get(usize::from(value)).map(|name| name.word().to_owned());
+        if field == Field::DualStack {
+            self.dual_stack = value > 0;
+            return;
+        }
+        let before = self.rollout.spec.clone();
+        let mut spec = before.clone();
+        let blue_green = &mut spec.strategy.blue_green;
+        match field {
+            Field::Auto => blue_green.auto_promotion_enabled = Some(value > 0),
+            Field::AutoSeconds => blue_green.auto_promotion_seconds = some(0),
+            Field::PreviewCount => blue_green.preview_replica_count = some(0),
+            Field::Delay => blue_green.scale_down_delay_seconds = Some(number),
+            Field::AbortDelay => blue_green.abort_scale_down_delay_seconds = Some(number),
+            Field::DelayLimit => blue_green.scale_down_delay_revision_limit = some(9),
+            Field::History => spec.revision_history_limit = Some(number),
+            Field::Overlap => {
+                blue_green.overlap_seconds = some(0);
+                blue_green.switch_mode = some(0).map(|_| SwitchMode::Overlap);
+            }
+            Field::AutoRollback => {
+                blue_green.auto_rollback = some(0).map(|unavailable_seconds| AutoRollback { unavailable_seconds });
+            }
+            Field::Pre => blue_green.pre_promotion_analysis = some(0).map(|_| analysis()),
+            Field::Post => blue_green.post_promotion_analysis = some(0).map(|_| analysis()),
+            Field::Approvals => blue_green.required_approvals = some(0),
+            Field::Paused => spec.paused = Some(value > 0),
+            Field::ActiveService => blue_green.active_service = name(value),
+            Field::PreviewService => blue_green.preview_service = name(value),
+            Field::Exchange => std::mem::swap(&mut blue_green.active_service, &mut blue_green.preview_service),
+            Field::Extra => {
+                blue_green.additional_active_services = some(0).map(|_| vec![Name::Extra.word().to_owned()]);
+            }
+            Field::IdleNone => blue_green.preview_service_idle = some(0).map(|_| PreviewServiceIdle::None),
+            Field::Window => spec.rollback_window = some(0).map(|n| RollbackWindow { revisions: n.into() }),
+            Field::DeadlineAbort => {
+                spec.progress_deadline_abort = Some(value > 0);
+                spec.progress_deadline_seconds = some(0);
+            }
+            Field::Retired => blue_green.retired_replica_count = some(9),
+            Field::DualStack => {}
+        }
+        if spec != before && is_valid(&spec) {
+            self.change_rollout(true, |rollout| rollout.spec = spec);
+        }
+    }
+
+    /// The spec asks for another template or another number of pods.
+    pub fn ask_for(&mut self, version: Option<Version>, replicas: Option<u8>) {
+        if let Some(version) = version {
+            self.version = version;
+        }
+        let template = &facts(self.version).template;
+        let replicas = replicas.map(i32::from).or(self.rollout.spec.replicas);
+        if self.rollout.template != *template || self.rollout.spec.replicas != replicas {
+            self.change_rollout(true, |rollout| {
+                rollout.template = template.clone();
+                rollout.spec.replicas = replicas;
+            });
+        }
+    }
+
+    /// An analysis run ends.
+    pub fn end_analysis(&mut self, analysis: Analysis, outcome: Outcome) {
+        let suffix = if analysis == Analysis::Pre { "-pre" } else { "-post" };
+        let now = self.now;
+        let runs = Arc::make_mut(&mut self.runs);
+        if outcome == Outcome::Deleted {
+            if let Some(place) = runs.iter().rposition(|run| run.name.ends_with(suffix)) {
+                runs.remove(place);
+            }
+            return;
+        }
+        let running = |run: &&mut Run| run.name.ends_with(suffix) && !run.phase.is_completed();
+        if let Some(run) = runs.iter_mut().rev().find(running) {
+            run.phase = match outcome {
+                Outcome::Good | Outcome::Deleted => AnalysisPhase::Successful,
+                Outcome::Bad => AnalysisPhase::Failed,
+                Outcome::Inconclusive => AnalysisPhase::Inconclusive,
+                Outcome::Error => AnalysisPhase::Error,
+            };
+            run.completed_at = Some(now);
+        }
+    }
+
+    /// Runs that were asked to stop do, and the others end well. Returns whether anything changed.
+    pub fn finish_analyses(&mut self) -> bool {
+        if self.runs.iter().all(|run| run.phase.is_completed()) {
+            return false;
+        }
+        let now = self.now;
+        for run in Arc::make_mut(&mut self.runs).iter_mut().filter(|run| !run.phase.is_completed()) {
+            run.phase = AnalysisPhase::Successful;
+            run.completed_at = Some(now);
+        }
+        true
+    }
+
+    /// The rollout is deleted.
+    pub fn delete_rollout(&mut self, deletion: Deletion) {
+        if self.deletion.is_some() || self.gone {
+            return;
+        }
+        self.deletion = Some(deletion);
+        let finalizer = match deletion {
+            Deletion::Background => None,
+            Deletion::Foreground => Some(FOREGROUND),
+            Deletion::Orphan => Some(ORPHAN),
+        };
+        self.change_rollout(false, |rollout| {
+            rollout.deleting = true;
+            rollout.finalizers.extend(finalizer.map(str::to_owned));
+        });
+        self.go();
+    }
+
+    /// The garbage collector does its part: it lets dependents go, or deletes them, and then takes its finalizer away.
+    pub fn collect_garbage(&mut self) {
+        match self.deletion {
+            Some(Deletion::Foreground) => Version::all().for_each(|version| self.delete_set(version)),
+            Some(Deletion::Orphan) if !self.gone => {
+                for set in &mut self.sets {
+                    Arc::make_mut(set).owned = false;
+                }
+            }
+            _ => {}
+        }
+        if self.deletion.is_some() && !self.sets.iter().any(|set| set.owned) && !self.gone {
+            self.change_rollout(false, |rollout| rollout.finalizers.retain(|f| f != FOREGROUND && f != ORPHAN));
+        }
+        self.go();
+    }
+
+    /// What is deleted goes with its last finalizer; and what a rollout owns after it.
+    fn go(&mut self) {
+        self.sets.retain(|set| !(set.object.deleting && set.object.finalizers.is_empty()));
+        if self.deletion.is_some() && self.rollout.finalizers.is_empty() {
+            self.gone = true;
+            for set in self.sets.iter_mut().filter(|set| set.owned) {
+                Arc::make_mut(set).object.deleting = true;
+            }
+            self.sets.retain(|set| !(set.object.deleting && set.object.finalizers.is_empty()));
+        }
+    }
+
+    /// Whether the API server would carry out this write.
+    pub fn check(&self, write: &Write) -> Result<(), Failure> {
+        let fence = |name: &str, resource_version: &str| match self.named(name) {
+            None => Err(Failure::Missing),
+            Some(set) if set.object.resource_version != resource_version => Err(Failure::Conflict),
+            Some(_) if self.refused == Refused::Sets => Err(Failure::Forbidden),
+            Some(_) => Ok(()),
+        };
+        match write {
+            _ if self.gone => Err(Failure::Missing),
+            Write::Create { name, digest, .. } => {
+                let version = adapter::version_of_digest(digest);
+                if version != Some(self.version) {
+                    return Err(Failure::Overtaken);
+                }
+                if version == Some(Version::REFUSED) || matches!(self.refused, Refused::Creation | Refused::Sets) {
+                    return Err(Failure::Invalid);
+                }
+                if self.named(name).is_some() { Err(Failure::Conflict) } else { Ok(()) }
+            }
+            Write::Change { name, resource_version, .. }
+            | Write::Delete { name, resource_version }
+            | Write::Metadata { name, resource_version, .. } => fence(name, resource_version),
+            Write::Select { service, resource_version, .. } => match self.services.get(service) {
+                None => Err(Failure::Missing),
+                Some(service) if service.resource_version != *resource_version => Err(Failure::Conflict),
+                Some(_) if self.refused == Refused::Services => Err(Failure::Forbidden),
+                Some(_) => Ok(()),
+            },
+            Write::StartAnalysis { .. } if self.refused == Refused::Analyses => Err(Failure::Invalid),
+            Write::Evict { hash, name, uid } => {
+                let set = self.sets.iter().find(|set| set.object.hash == *hash).ok_or(Failure::Missing)?;
+                let is_it = |pod: &PodTruth| set.pod_name(pod) == *name && format!("uid-{}", pod.number) == *uid;
+                if set.pods.iter().any(is_it) { Ok(()) } else { Err(Failure::Missing) }
+            }
+            Write::Finalizer { .. }
+            | Write::CompleteRequest(_)
+            | Write::StartAnalysis { .. }
+            | Write::StopAnalysis { .. }
+            | Write::Other => Ok(()),
+        }
+    }
+
+    /// Carries out a write that [`Cluster::check`] lets through.
+    pub fn apply(&mut self, write: &Write) {
+        match write {
+            Write::Finalizer { hold } => self.change_rollout(false, |rollout| {
+                rollout.finalizers.retain(|finalizer| finalizer != names::SERVICES_FINALIZER);
+                if *hold {
+                    rollout.finalizers.push(names::SERVICES_FINALIZER.into());
+                }
+            }),
+            Write::CompleteRequest(value) => {
+                self.change_rollout(false, |rollout| rollout.request = Some(value.clone()))
+            }
+            Write::Create { name, hash, digest, replicas, annotations, metadata } => {
+                let resource_version = self.bump();
+                let mut annotations: BTreeMap<String, String> =
+                    annotations.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+                if *metadata != Default::default() {
+                    let value = serde_json::to_string(metadata).expect("strings");
+                    annotations.insert(names::ROLE_METADATA.into(), value);
+                }
+                let uid = format!("uid-{}", self.version_counter);
+                let object = ReplicaSet {
+                    name: name.clone(),
+                    uid,
+                    pod_labels: facts(self.version).template.labels.clone(),
+                    hash: hash.clone(),
+                    digest: digest.clone(),
+                    resource_version,
+                    created: self.now,
+                    deleting: false,
+                    finalizers: Vec::new(),
+                    annotations,
+                    replicas: *replicas,
+                    min_ready_seconds: 0,
+                    settled: false,
+                    current: 0,
+                    ready: 0,
+                    available: 0,
+                    failure: None,
+                    fresh: false,
+                };
+                self.sets.push(Arc::new(SetTruth {
+                    version: self.version,
+                    object,
+                    pods: Vec::new(),
+                    serving_label: metadata.labels.contains_key(names::SERVING_LABEL),
+                    owned: true,
+                }));
+                self.sets.sort_by(|a, b| a.object.name.cmp(&b.object.name));
+            }
+            Write::Change { name, change, .. } => {
+                self.change_set(name, |set| {
+                    simulate::change_replica_set(&mut set.object, change);
+                    set.pods.truncate(usize::try_from(set.object.replicas).unwrap_or(0));
+                });
+            }
+            Write::Delete { name, .. } => {
+                if let Some(version) = self.named(name).map(|set| set.version) {
+                    self.delete_set(version);
+                }
+            }
+            Write::Select { service, selection, production, .. } => {
+                self.change_service(service, |service| select(service, selection, production.clone()));
+            }
+            Write::Metadata { name, to, .. } => self.change_set(name, |set| {
+                let value = serde_json::to_string(to).expect("strings");
+                set.object.annotations.insert(names::ROLE_METADATA.into(), value);
+                set.serving_label = to.labels.contains_key(names::SERVING_LABEL);
+            }),
+            Write::StartAnalysis { name, .. } => {
+                if !self.runs.iter().any(|run| run.name == *name) {
+                    Arc::make_mut(&mut self.runs).push(Run {
+                        name: name.clone(),
+                        phase: AnalysisPhase::Running,
+                        ..Run::default()
+                    });
+                }
+            }
+            Write::StopAnalysis { name } => {
+                if let Some(run) = Arc::make_mut(&mut self.runs).iter_mut().find(|run| run.name == *name) {
+                    run.terminating = true;
+                }
+            }
+            Write::Evict { hash, name, .. } => {
+                if let Some(set) = self.sets.iter().find(|set| set.object.hash == *hash) {
+                    let of = set.object.name.clone();
+                    self.change_set(&of, |set| {
+                        let gone = set.pods.iter().position(|pod| set.pod_name(pod) == *name);
+                        if let Some(place) = gone {
+                            set.pods.remove(place);
+                        }
+                    });
+                }
+            }
+            Write::Other => {}
+        }
+        self.go();
+    }
+
+    /// The operator writes the status.
+    pub fn publish(&mut self, status: &BlueGreenRolloutStatus) {
+        self.change_rollout(false, |rollout| rollout.status = Some(status.clone()));
+    }
+
+    /// The rival's operator moves its Service to a hash of its own.
+    pub fn rival_moves(&mut self) {
+        if let Some(rival) = self.rival.clone() {
+            self.change_service(&rival.service, |service| {
+                service.managed_by = Some(RIVAL.into());
+                service.selector.insert(names::HASH_LABEL.into(), "rivals".into());
+            });
+        }
+    }
+
+    /// The rival is deleted; where its mark stands, its operator takes its hash out.
+    pub fn rival_goes(&mut self) {
+        if let Some(rival) = self.rival.take()
+            && self.services.get(&rival.service).is_some_and(|service| service.managed_by.as_deref() == Some(RIVAL))
+        {
+            self.change_service(&rival.service, |service| select(service, &Selection::Released, None));
+        }
+    }
+}
+
+/// What a write of ours makes of a Service.
+pub fn select(service: &mut Service, selection: &Selection, production: Option<String>) {
+    service.managed_by = (*selection != Selection::Released).then(|| ROLLOUT.to_owned());
+    service.production = production;
+    service.moved_by = None;
+    service.selector.remove(names::HASH_LABEL);
+    service.selector.remove(names::SERVING_LABEL);
+    match selection {
+        Selection::Hash(hash) => drop(service.selector.insert(names::HASH_LABEL.into(), hash.clone())),
+        Selection::Nothing => drop(service.selector.insert(names::HASH_LABEL.into(), names::NO_HASH.into())),
+        Selection::Both => drop(service.selector.insert(names::SERVING_LABEL.into(), "true".into())),
+        Selection::Released => {}
+    }
+}
+
+/// What the rules of the CRD let through, as far as this model can break them.
+fn is_valid(spec: &BlueGreenRolloutSpec) -> bool {
+    let blue_green = spec.blue_green();
+    let distinct = blue_green.preview_service.is_none() || blue_green.preview_service != blue_green.active_service;
+    let additional = blue_green.additional_active_services.as_deref().unwrap_or_default();
+    let once = !additional.iter().any(|name| {
+        Some(name) == blue_green.active_service.as_ref() || Some(name) == blue_green.preview_service.as_ref()
+    });
+    let anchored = additional.is_empty() || blue_green.active_service.is_some();
+    let people = blue_green.required_approvals() == 1
+        || blue_green.auto_promotion_enabled == Some(false) && blue_green.auto_promotion_seconds.unwrap_or(0) == 0;
+    let idle = blue_green.preview_service_idle.is_none() || blue_green.preview_service.is_some();
+    distinct && once && anchored && people && idle
+}

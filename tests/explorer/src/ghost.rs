@@ -1,0 +1,671 @@
+//! What really was decided, kept beside the cluster and never read from the core's own notes: who asked for what, what
+//! served, what was rejected. The only words of the operator that count here are those that it says to the world: the answer
+//! to a request, and that a revision is rejected or proven.
+
+use greenlight_api::{AnalysisPhase, BlueGreenRolloutStatus, names};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::adapter::{self, RETURN_LIFTS_REJECTION, facts};
+use crate::cluster::Cluster;
+use crate::event::{Person, Verb, Version};
+use crate::operator::Seen;
+use crate::predicate::{Predicate, Report};
+
+/// Whether something is so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// No.
+    #[default]
+    No,
+    /// Both would be right.
+    Either,
+    /// Yes.
+    Yes,
+}
+
+/// What is known of one revision.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Revision {
+    /// Who asked for its promotion since its latest attempt; a bit a person.
+    pub approvals: u8,
+    /// Enough people did.
+    pub promoted: bool,
+    /// One of them wants neither gate nor analysis.
+    pub full: bool,
+    /// The spec let it go live by itself.
+    pub auto: bool,
+    /// The spec came back to it while it was still up.
+    pub returned: bool,
+    /// A person moved production to it.
+    pub by_hand: bool,
+    /// It provably served.
+    pub served: bool,
+    /// The UID of the ReplicaSet in which it did.
+    pub uid: String,
+    /// The operator said so, and can still know it.
+    pub known: bool,
+    /// Nobody knows whether the requests for it were heard.
+    pub doubtful: bool,
+    /// It was rejected.
+    pub rejected: Verdict,
+    /// An undo of it was asked for.
+    pub undo_asked: bool,
+    /// A person moved production away from it.
+    pub left_by_hand: bool,
+    /// An analysis of it failed.
+    pub failed: bool,
+    /// Its analysis after the switch was good.
+    pub found_good: bool,
+    /// Its analysis before the promotion was good.
+    pub passed: bool,
+    /// Since when it serves without a ready pod.
+    pub out_since: Option<Timestamp>,
+    /// It made no progress for as long as is tolerated.
+    pub stuck: bool,
+}
+
+impl Revision {
+    /// It has to earn everything again.
+    fn close(&mut self) {
+        self.approvals = 0;
+        (self.promoted, self.full, self.auto, self.returned, self.by_hand) = (false, false, false, false, false);
+        self.doubtful = false;
+    }
+
+    /// A new attempt.
+    fn start_over(&mut self) {
+        self.close();
+        (self.undo_asked, self.left_by_hand, self.failed, self.passed, self.stuck) =
+            (false, false, false, false, false);
+        // What was started over is nothing to go back to until it has served again.
+        (self.served, self.known, self.found_good) = (false, false, false);
+    }
+
+    fn reject(&mut self) {
+        self.close();
+        self.passed = false;
+        self.rejected = Verdict::Yes;
+    }
+}
+
+/// The request that stands in the register.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestTruth {
+    /// What is asked for.
+    pub verb: Verb,
+    /// Of which revision; for a bare verb, once that is clear.
+    pub version: Option<Version>,
+    /// For a bare verb, those that it can be meant for.
+    pub meant: Vec<Version>,
+    /// Who asks.
+    pub by: Option<Person>,
+    /// The register's value.
+    pub value: String,
+    /// Where to go back to.
+    pub to: Option<Version>,
+    /// Whether it was answered, and how.
+    pub answer: Option<bool>,
+    /// Its revision was rejected before.
+    pub was_rejected: Verdict,
+}
+
+/// The ground truth.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ghost {
+    revisions: [Revision; 7],
+    /// What served, in order; the last one last.
+    pub order: Vec<Version>,
+    /// What production was last moved to, by us or by hand.
+    pub home: Option<Version>,
+    /// A person moved production to this revision, and the operator has not seen it yet.
+    pub hand: Option<Version>,
+    /// Something has been live.
+    pub begun: bool,
+    /// The request in the register.
+    pub request: Option<RequestTruth>,
+    /// How many pods production is to have, where that is clear.
+    pub size: Option<i32>,
+    /// The spec asks for another template, or another scale, than the operator has written down.
+    pub unseen: (bool, bool),
+    /// The status was lost, and nothing was proven since.
+    pub lost: bool,
+    /// The status was lost once.
+    pub was_lost: bool,
+    /// Pods were to be replaced.
+    pub restarted: bool,
+    /// A tenant forged the digest of a ReplicaSet.
+    pub forged: bool,
+    /// Answers that were given, by value.
+    pub refused: Vec<String>,
+}
+
+impl Ghost {
+    /// What is known of a revision.
+    pub fn of(&self, version: Version) -> &Revision {
+        &self.revisions[usize::from(version.0)]
+    }
+
+    /// The same, to be changed.
+    pub fn of_mut(&mut self, version: Version) -> &mut Revision {
+        &mut self.revisions[usize::from(version.0)]
+    }
+
+    /// The earlier revisions that served and were not rejected, the last one first.
+    pub fn earlier(&self, than: Version) -> impl Iterator<Item = Version> {
+        let good = move |version: &Version| {
+            let revision = self.of(*version);
+            *version != than && revision.rejected == Verdict::No && !revision.left_by_hand
+        };
+        self.order.iter().rev().copied().filter(good)
+    }
+
+    /// Whether the operator can know that a revision served, and it is still there.
+    pub fn can_return(&self, version: Version, cluster: &Cluster) -> bool {
+        let revision = self.of(version);
+        let same = |set: &std::sync::Arc<crate::cluster::SetTruth>| {
+            set.owned && !set.object.deleting && set.object.uid == revision.uid
+        };
+        let labels = &facts(version).template.labels;
+        let fits = cluster.active_services().all(|service| {
+            service.own_selector().all(|(key, value)| labels.get(key).is_some_and(|label| label == value))
+        });
+        revision.known && fits && cluster.set(version).is_some_and(same)
+    }
+
+    /// Whether there is a reason to leave this revision.
+    pub fn has_cause(&self, version: Version, cluster: &Cluster) -> bool {
+        let revision = self.of(version);
+        let out = cluster.rollout.spec.blue_green().auto_rollback.as_ref().zip(revision.out_since);
+        let out = out.is_some_and(|(auto, since)| {
+            cluster.now >= since + SignedDuration::from_secs(i64::from(auto.unavailable_seconds) - 10)
+        });
+        revision.rejected != Verdict::No
+            || revision.undo_asked
+            || revision.left_by_hand
+            || revision.failed
+            || revision.stuck
+            || out
+    }
+
+    /// Whether a revision may go live now.
+    pub fn permits(&self, version: Version, cluster: &Cluster, seen: Option<Version>) -> bool {
+        let revision = self.of(version);
+        let asked = version == cluster.version || Some(version) == seen;
+        if !self.begun || self.home == Some(version) || self.hand == Some(version) || revision.by_hand {
+            return true;
+        }
+        if asked && (revision.promoted || revision.auto || revision.returned) {
+            return true;
+        }
+        // Where nothing is left of what served, nothing is left that knows of it.
+        let marked = cluster.active_services().any(|service| service.production.is_some());
+        let kept = |home: Version| cluster.set(home).is_some_and(|set| set.object.uid == self.of(home).uid);
+        if self.lost && !marked && !self.home.is_some_and(kept) {
+            return true;
+        }
+        let home_lost = self.home.is_none_or(|home| {
+            self.has_cause(home, cluster) || cluster.set(home).is_none_or(|set| !set.owned || set.object.deleting)
+        });
+        revision.served && revision.rejected != Verdict::Yes && home_lost
+    }
+
+    /// The spec changed to another template.
+    pub fn on_template(&mut self, cluster: &Cluster, version: Version) {
+        let pending = std::mem::replace(&mut self.unseen.0, true);
+        if self.home == Some(version) {
+            self.size = Some(cluster.rollout.spec.replicas());
+        } else if self.unseen.1 || pending {
+            self.size = None;
+        }
+        self.of_mut(version).doubtful = true;
+        let up = cluster.set(version).is_some_and(|set| set.owned && set.object.replicas > 0);
+        let window = cluster.rollout.spec.rollback_window.as_ref().is_some_and(|window| window.revisions > 0);
+        let revision = self.of_mut(version);
+        if RETURN_LIFTS_REJECTION && revision.rejected == Verdict::Yes {
+            revision.start_over();
+            revision.rejected = Verdict::Either;
+        }
+        revision.left_by_hand = false;
+        if revision.served && revision.rejected == Verdict::No && (up || window) {
+            revision.returned = true;
+        }
+    }
+
+    /// The operator sees what a person has done to the first active Service: a decision, if there is something to decide for.
+    pub fn see_hand(&mut self, cluster: &Cluster) {
+        let Some(version) = self.hand else { return };
+        let service = cluster
+            .first_active()
+            .filter(|service| service.hash() == Some(&facts(version).hash) && service.moved_by.is_some());
+        let Some(service) = service.filter(|_| self.home != Some(version)) else {
+            self.hand = None;
+            return;
+        };
+        let able = cluster.set(version).is_some_and(|set| {
+            set.owned && !set.object.deleting && set.ready() > 0 && Cluster::selects(&service.selector, set)
+        });
+        let revision = self.of(version);
+        if able && revision.rejected == Verdict::No && !revision.left_by_hand {
+            self.hand = None;
+            self.on_hand(version);
+        }
+    }
+
+    /// The operator announces something.
+    pub fn on_events(
+        &self,
+        events: &[greenlight_core::events::Event],
+        status: &BlueGreenRolloutStatus,
+        cluster: &Cluster,
+        report: &mut Report,
+    ) {
+        for event in events.iter().filter(|event| matches!(event.reason, "Promoted" | "RolledBack")) {
+            let to = status.switch.as_ref().and_then(|switch| adapter::version_of_hash(&switch.to));
+            let worker = cluster.rollout.spec.blue_green().active_service.is_none();
+            let unclear = self.lost || to.is_some_and(|to| self.of(to).rejected != Verdict::No);
+            let happened = worker || unclear || to.is_some_and(|to| self.of(to).served && self.home == Some(to));
+            report.check(Predicate::EventOnce, happened, || format!("{} is announced of {to:?}", event.reason));
+        }
+    }
+
+    /// A person moves the first active Service.
+    fn on_hand(&mut self, version: Version) {
+        let unclear = self.unseen.0;
+        if let Some(left) = self.home.filter(|left| *left != version) {
+            self.of_mut(left).close();
+            // Forward it is a promotion by hand, and what it left is there to go back to.
+            let back = self.of(version).served;
+            self.of_mut(left).left_by_hand = back && !unclear;
+            if back && unclear {
+                self.of_mut(left).rejected = Verdict::Either;
+            }
+        }
+        let revision = self.of_mut(version);
+        revision.by_hand = true;
+        revision.left_by_hand = false;
+        self.home = Some(version);
+        self.begun = true;
+        self.size = None;
+    }
+
+    /// The spec changed the number of pods. What changes together with the template belongs to that.
+    pub fn on_scale(&mut self, cluster: &Cluster, with_template: bool) {
+        let pending = std::mem::replace(&mut self.unseen.1, true);
+        if Some(cluster.version) == self.home {
+            self.size = Some(cluster.rollout.spec.replicas());
+        } else if !with_template {
+            self.size = (!self.unseen.0 && !pending).then(|| cluster.rollout.spec.replicas());
+        }
+    }
+
+    /// The spec changed what a promotion takes.
+    pub fn on_rules(&mut self) {
+        Version::all().for_each(|version| self.of_mut(version).doubtful = true);
+    }
+
+    /// A ReplicaSet was deleted: what is made under its name later has not served.
+    pub fn on_set_gone(&mut self, version: Version) {
+        let lost = self.lost;
+        let revision = self.of_mut(version);
+        revision.doubtful = true;
+        if lost && revision.rejected == Verdict::Yes {
+            revision.rejected = Verdict::Either;
+        }
+    }
+
+    /// A person writes the register.
+    pub fn on_request(&mut self, request: RequestTruth, cluster: &Cluster) {
+        if let Some(before) = self.request.take().filter(|before| before.answer.is_none()) {
+            for version in before.version.into_iter().chain(before.meant) {
+                self.of_mut(version).doubtful = true;
+            }
+        }
+        let targets: Vec<Version> = request.version.into_iter().chain(request.meant.iter().copied()).collect();
+        for version in targets {
+            match request.verb {
+                Verb::Promote | Verb::Full => self.approve(version, &request, cluster),
+                Verb::Retry => {
+                    // Until it is answered, nobody knows whether it was heard.
+                    let revision = self.of_mut(version);
+                    if revision.rejected == Verdict::Yes || revision.left_by_hand || revision.failed {
+                        revision.rejected = Verdict::Either;
+                    }
+                }
+                Verb::Undo => self.of_mut(version).undo_asked = true,
+                Verb::Abort | Verb::Restart => {}
+            }
+        }
+        self.restarted |= request.verb == Verb::Restart;
+        self.request = Some(request);
+    }
+
+    fn approve(&mut self, version: Version, request: &RequestTruth, cluster: &Cluster) {
+        let needed = cluster.rollout.spec.blue_green().required_approvals();
+        let revision = self.of_mut(version);
+        if revision.rejected == Verdict::Yes {
+            return;
+        }
+        match request.by {
+            Some(by) => revision.approvals |= 1 << (by as u8),
+            None if needed == 1 => revision.approvals |= 1 << 7,
+            None => {}
+        }
+        revision.left_by_hand = false;
+        revision.full |= request.verb == Verb::Full;
+    }
+
+    /// The operator wrote a bare verb out.
+    pub fn on_completed(&mut self, value: &str, report: &mut Report) {
+        let named = serde_json::from_str::<greenlight_api::Request>(value).ok();
+        let named = named.and_then(|request| adapter::version_of_hash(&request.revision));
+        let Some(request) = &mut self.request else { return };
+        if request.version.is_none() && request.verb != Verb::Restart && self.home.is_some() {
+            let meant = named.is_some_and(|named| request.meant.contains(&named));
+            let (verb, told) = (request.verb, request.meant.clone());
+            report.check(Predicate::BareVerb, meant, || {
+                format!("{verb} was typed for {told:?}, and is carried out on {named:?}")
+            });
+        }
+        request.version = named;
+        value.clone_into(&mut request.value);
+    }
+
+    /// Production is moved by us.
+    pub fn on_move(&mut self, version: Version, cluster: &Cluster) {
+        let is_asked = version == cluster.version;
+        if let Some(left) = self.home.filter(|left| *left != version) {
+            // What was lost may come back.
+            if cluster.set(left).is_some_and(|set| set.object.uid == self.of(left).uid) {
+                self.of_mut(left).close();
+            }
+            self.size = is_asked.then(|| cluster.rollout.spec.replicas());
+        } else if self.home.is_none() {
+            self.size = is_asked.then(|| cluster.rollout.spec.replicas());
+        }
+        if self.of(version).rejected == Verdict::Either {
+            self.of_mut(version).rejected = Verdict::No;
+        }
+        if self.home != Some(version) {
+            self.of_mut(version).found_good = false;
+        }
+        self.home = Some(version);
+        self.begun = true;
+    }
+
+    /// The status is deleted: what the operator knew of what served before is gone with it.
+    pub fn on_loss(&mut self, cluster: &Cluster) {
+        let home = self.home;
+        for version in Version::all().filter(|version| Some(*version) != home) {
+            self.of_mut(version).known = false;
+        }
+        for version in Version::all() {
+            // What was rejected before it had a ReplicaSet has no mirror that outlives the status.
+            let mirror = cluster.set(version).is_some_and(|set| set.object.annotations.contains_key(names::REJECTED));
+            let revision = self.of_mut(version);
+            if revision.rejected == Verdict::Yes && !mirror {
+                revision.rejected = Verdict::Either;
+            }
+        }
+        self.size = None;
+        self.unseen = (true, true);
+        Version::all().for_each(|version| self.of_mut(version).doubtful = true);
+        self.lost = true;
+        self.was_lost = true;
+        if let Some(request) = &mut self.request
+            && request.answer.is_some()
+        {
+            request.answer = None;
+        }
+    }
+
+    /// An analysis ended.
+    pub fn on_analysis(&mut self, name: &str, phase: AnalysisPhase) {
+        let Some(version) = Version::all().find(|version| name.starts_with(&facts(*version).set_name)) else { return };
+        let revision = self.of_mut(version);
+        match phase {
+            AnalysisPhase::Failed | AnalysisPhase::Error => revision.failed = true,
+            AnalysisPhase::Successful if name.ends_with("-pre") => revision.passed = true,
+            AnalysisPhase::Successful => revision.found_good = true,
+            _ => {}
+        }
+    }
+
+    /// Looks at the truth after anything happened.
+    pub fn look(&mut self, cluster: &Cluster) {
+        let spec = &cluster.rollout.spec;
+        let blue_green = spec.blue_green();
+        let asked = cluster.version;
+        let by_itself = blue_green.auto_promotion_enabled() || blue_green.auto_promotion_seconds.unwrap_or(0) > 0;
+        let needed = u32::try_from(blue_green.required_approvals()).unwrap_or(u32::MAX);
+        for version in Version::all() {
+            let revision = self.of_mut(version);
+            if revision.rejected != Verdict::Yes {
+                revision.auto |= by_itself && version == asked;
+                revision.promoted |= revision.approvals.count_ones() >= needed;
+            }
+        }
+        if let Some(selected) = cluster.production()
+            && self.of(selected).served
+            && self.home.is_none_or(|home| cluster.set(home).is_none())
+        {
+            self.home = Some(selected);
+        }
+        if let Some(home) = self.home {
+            let out = cluster.set(home).is_none_or(|set| set.ready() == 0 && set.object.replicas > 0);
+            let revision = self.of_mut(home);
+            revision.out_since = out.then(|| revision.out_since.unwrap_or(cluster.now));
+            if is_proven(cluster, home, self.size) {
+                let uid = cluster.set(home).map(|set| set.object.uid.clone()).unwrap_or_default();
+                let revision = self.of_mut(home);
+                revision.served = true;
+                revision.uid = uid;
+                self.order.retain(|version| *version != home);
+                self.order.push(home);
+            }
+        }
+    }
+
+    /// The operator publishes a status: what it says to the world is held against the truth.
+    pub fn on_publish(
+        &mut self,
+        before: Option<&BlueGreenRolloutStatus>,
+        after: &BlueGreenRolloutStatus,
+        cluster: &Cluster,
+        seen: &Seen,
+        report: &mut Report,
+    ) {
+        if seen.rollout.generation == cluster.rollout.generation {
+            self.unseen = (false, false);
+        }
+        if let Some(observed) = &after.observed_request {
+            self.on_answer(&observed.value, observed.accepted, &observed.answer, cluster, seen, report);
+        }
+        let said = |status: &BlueGreenRolloutStatus| adapter::version_of_hash(&status.rejected_revision);
+        if let Some(version) = said(after).filter(|version| before.and_then(said) != Some(*version)) {
+            self.on_rejected(version, cluster, report);
+        }
+        let proven = after.switch.as_ref().filter(|switch| switch.proven_at.is_some());
+        let was_proven = before.and_then(|before| before.switch.as_ref()).filter(|switch| switch.proven_at.is_some());
+        if let Some(switch) = proven.filter(|switch| was_proven != Some(switch))
+            && let Some(version) = adapter::version_of_hash(&switch.to)
+        {
+            if seen.fresh && self.home == Some(version) {
+                let served = self.forged
+                    || self.of(version).served && is_proven(cluster, version, self.size)
+                    || !seen.reached.iter().any(|r| *r);
+                report.check(Predicate::ProofTrue, served, || format!("the switch to {version} is not proven"));
+            }
+            self.of_mut(version).known |= self.of(version).served;
+            self.lost = false;
+        }
+    }
+
+    fn on_rejected(&mut self, version: Version, cluster: &Cluster, report: &mut Report) {
+        let asked = self.request.as_ref().is_some_and(|request| {
+            matches!(request.verb, Verb::Undo | Verb::Abort)
+                && (request.version == Some(version) || request.meant.contains(&version))
+        });
+        let retried = self.request.as_ref().is_some_and(|request| request.verb == Verb::Retry);
+        let caused = asked || retried || self.has_cause(version, cluster);
+        if cluster.rollout.spec.progress_deadline_abort != Some(true) {
+            let of = self.of(version);
+            report.check(Predicate::RejectsForCause, caused, || format!("{version} is called rejected: {of:?}"));
+        }
+        self.of_mut(version).reject();
+    }
+
+    fn on_answer(
+        &mut self,
+        value: &str,
+        accepted: bool,
+        answer: &str,
+        cluster: &Cluster,
+        seen: &Seen,
+        report: &mut Report,
+    ) {
+        let Some(request) = self.request.clone().filter(|request| request.value == value) else { return };
+        if accepted {
+            let refused = self.refused.iter().any(|refused| refused == value);
+            let harmless = request.verb == Verb::Restart;
+            report.check(Predicate::AnswerOnce, !refused || harmless, || format!("refused before, and now: {answer}"));
+        }
+        if request.answer == Some(accepted) {
+            return;
+        }
+        if let Some(standing) = &mut self.request {
+            standing.answer = Some(accepted);
+        }
+        let Some(version) = request.version else {
+            if !accepted {
+                for version in request.meant {
+                    let revision = self.of_mut(version);
+                    revision.approvals &= !(1 << 7);
+                    revision.promoted &= revision.approvals != 0;
+                    revision.undo_asked &= request.verb != Verb::Undo;
+                }
+                self.refused.push(value.to_owned());
+            }
+            return;
+        };
+        let asked = Some(version) == seen.version || version == cluster.version;
+        let worker = cluster.rollout.spec.blue_green().active_service.is_none() || self.hand.is_some();
+        let home_gone = self.home.is_none_or(|home| cluster.set(home).is_none());
+        let serves = self.home == Some(version) || worker || home_gone;
+        match (request.verb, accepted) {
+            (Verb::Promote | Verb::Full, true) => {
+                report.check(Predicate::NotRefused, true, String::new);
+                report.check(Predicate::AnswerTrue, asked || serves, || {
+                    format!("the promotion of {version}, which neither serves nor is asked for, is answered: {answer}")
+                });
+            }
+            (Verb::Promote | Verb::Full, false) => self.on_refused_promotion(&request, answer, cluster, seen, report),
+            (Verb::Undo | Verb::Abort, true) => {
+                report.check(Predicate::UndoNotRefused, true, String::new);
+                self.of_mut(version).reject();
+            }
+            (Verb::Retry, true) => {
+                self.of_mut(version).start_over();
+                self.of_mut(version).rejected = Verdict::No;
+            }
+            (Verb::Undo, false) => {
+                let refuge = self.earlier(version).find(|earlier| self.can_return(*earlier, cluster));
+                let selected = cluster.production() == Some(version);
+                let plain = request.to.is_none() && self.of(version).rejected == Verdict::No;
+                if serves && selected && self.of(version).known && plain && seen.fresh && seen.rollout.status.is_some()
+                {
+                    report.check(Predicate::UndoNotRefused, refuge.is_none(), || {
+                        format!("undo of {version}, which serves, is refused although {refuge:?} served: {answer}")
+                    });
+                }
+                self.of_mut(version).undo_asked = false;
+            }
+            (Verb::Retry, false) => {
+                let was = request.was_rejected;
+                let said = cluster.rollout.status.as_ref().is_some_and(|status| {
+                    status.rejected_revision == facts(version).hash
+                        && status.updated_revision == status.rejected_revision
+                });
+                let leaving = self.home == Some(version) || cluster.production() == Some(version);
+                let same = version == cluster.version && Some(version) == seen.version && seen.fresh && !leaving;
+                if said && same && seen.rollout.status.is_some() {
+                    report.check(Predicate::NotRefused, false, || format!("retry of rejected {version}: {answer}"));
+                }
+                if was == Verdict::Yes {
+                    self.of_mut(version).reject();
+                }
+            }
+            (Verb::Abort | Verb::Restart, _) => {}
+        }
+        if !accepted {
+            self.refused.push(value.to_owned());
+        }
+    }
+
+    fn on_refused_promotion(
+        &mut self,
+        request: &RequestTruth,
+        answer: &str,
+        cluster: &Cluster,
+        seen: &Seen,
+        report: &mut Report,
+    ) {
+        let Some(version) = request.version else { return };
+        let spec = &seen.rollout.spec;
+        let asked = version == cluster.version && Some(version) == seen.version;
+        let set = cluster.set(version).is_some_and(|set| set.owned && !set.object.deleting);
+        let open = spec.paused != Some(true) && cluster.rollout.spec.paused != Some(true);
+        let revision = self.of(version);
+        let clean = revision.rejected == Verdict::No && !self.has_cause(version, cluster);
+        let first_seen = seen.rollout.status.is_none();
+        let forged = self.forged;
+        let approvable = !forged && request.by.is_some() || spec.blue_green().required_approvals() == 1;
+        if asked
+            && set
+            && open
+            && clean
+            && approvable
+            && !first_seen
+            && seen.fresh
+            && self.home.is_some_and(|home| home != version)
+        {
+            report.check(Predicate::NotRefused, false, || format!("the promotion of {version} is refused: {answer}"));
+        }
+        let needed = cluster.rollout.spec.blue_green().required_approvals();
+        let bit = 1_u8.checked_shl(request.by.map_or(7, |by| by as u32)).unwrap_or(0);
+        let revision = self.of_mut(version);
+        revision.approvals &= !bit;
+        if usize::try_from(revision.approvals.count_ones()).unwrap_or(0) < needed {
+            revision.promoted = false;
+        }
+    }
+}
+
+/// Every ready endpoint of every active Service is a pod of this version, and there are enough pods.
+pub fn is_proven(cluster: &Cluster, version: Version, size: Option<i32>) -> bool {
+    let Some(set) = cluster.set(version) else { return false };
+    let size = if version == cluster.version { cluster.rollout.spec.replicas() } else { size.unwrap_or(0) };
+    let enough = usize::try_from(set.object.replicas.min(size)).unwrap_or(0);
+    let mut services = cluster.active_services().peekable();
+    if services.peek().is_none() {
+        return false;
+    }
+    services.all(|service| {
+        let mut pods: Vec<u32> = Vec::new();
+        for entry in cluster.entries(&service.name).filter(|entry| entry.ready) {
+            if entry.version != version {
+                return false;
+            }
+            if !pods.contains(&entry.pod) {
+                pods.push(entry.pod);
+            }
+        }
+        service.selector.get(names::HASH_LABEL) == Some(&set.object.hash) && pods.len() >= enough
+    })
+}
+
+/// Whether production can reach a pod of this version, as far as the endpoints say.
+pub fn is_reached(cluster: &Cluster, version: Version) -> bool {
+    cluster
+        .active_services()
+        .any(|service| cluster.entries(&service.name).any(|entry| entry.ready && entry.version == version))
+}

@@ -1,0 +1,262 @@
+//! Planted faults: the explorer is as good as what it catches. Each is a text in the core and what takes its place; among them
+//! the root of every story that the issue tells.
+
+use crate::predicate::Predicate;
+
+/// A planted fault.
+pub struct Mutant {
+    /// Its name.
+    pub name: &'static str,
+    /// The file, from `crates/core/src`.
+    pub file: &'static str,
+    /// What stands there, once.
+    pub find: &'static str,
+    /// What takes its place.
+    pub replace: &'static str,
+    /// The predicates of which one is to catch it; the one that speaks of it first.
+    pub expected: &'static [Predicate],
+}
+
+use Predicate as P;
+
+/// All of them.
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "story 1: a rejection is forgotten with its ReplicaSet",
+        file: "decisions.rs",
+        find: "            || revision.digest == asked_for\n            || revision.rejection.is_some() && revision.number > oldest",
+        replace: "            || revision.digest == asked_for && revision.number < oldest.min(0)",
+        expected: &[P::RejectedStays, P::UndoArrives],
+    },
+    Mutant {
+        name: "story 1: a rejected template gets a ReplicaSet again, and a record without its rejection",
+        file: "decisions.rs",
+        find: "revision.rejection = Some(rejection);",
+        replace: "drop(rejection);",
+        expected: &[P::UndoArrives, P::RejectedStays, P::AnswerTrue],
+    },
+    Mutant {
+        name: "story 2: what serves stays home although it is rejected",
+        file: "roles.rs",
+        find: "        && rejection.is_none()\n        && !serving.deleting",
+        replace: "        && !serving.deleting",
+        expected: &[P::UndoArrives],
+    },
+    Mutant {
+        name: "story 2: a waiting candidate switches the post-promotion analysis off",
+        file: "plan/decide.rs",
+        find: "    if situation.fallback().is_none() {",
+        replace: "    if situation.fallback().is_none() || situation.roles.candidate.is_some() {",
+        expected: &[P::UndoArrives],
+    },
+    Mutant {
+        name: "story 3 and 4: a change of scale alone is not production's",
+        file: "decisions.rs",
+        find: "|| serves_updated || scaled_alone {",
+        replace: "|| serves_updated && scaled_alone == scaled_alone {",
+        expected: &[P::HomeSize],
+    },
+    Mutant {
+        name: "story 5: a Service goes where its own selector selects nothing",
+        file: "stall.rs",
+        find: "(!missing.is_empty()).then(||",
+        replace: "(!missing.is_empty() && service.name.is_empty()).then(||",
+        expected: &[P::ActiveLabels, P::NotEmptied],
+    },
+    Mutant {
+        name: "story 5: what is wrong with the preview Service keeps production from going home",
+        file: "plan/steps.rs",
+        find: "    let size = situation.roles.home().map(|home| scale::home_size(situation, home));\n    size.map",
+        replace: "    if stall::services(situation).is_some() {\n        return Vec::new();\n    }\n    let size = situation.roles.home().map(|home| scale::home_size(situation, home));\n    size.map",
+        expected: &[P::UndoArrives, P::Arrives],
+    },
+    Mutant {
+        name: "story 6: history does not know what served",
+        file: "history.rs",
+        find: "(situation.served(rs) && !situation.is_rejected(rs), situation.number(rs))",
+        replace: "situation.number(rs)",
+        expected: &[P::HistoryServed],
+    },
+    Mutant {
+        name: "story 6: the last that served is pruned",
+        file: "history.rs",
+        find: "last_good.is_some_and(|last_good| last_good.name == rs.name)",
+        replace: "last_good.is_some_and(|last_good| last_good.name == rs.name && roles.is_home(rs))",
+        expected: &[P::HistoryServed],
+    },
+    Mutant {
+        name: "story 7: scaled to 0 is an outage",
+        file: "rollback.rs",
+        find: "home.available == 0 && home.ready == 0 && situation.decisions.replicas > 0",
+        replace: "home.available == 0 && home.ready == 0",
+        expected: &[P::RejectsForCause, P::GateHolds, P::LeavesForReason],
+    },
+    Mutant {
+        name: "story 8: a retry keeps approvals and verdicts",
+        file: "request.rs",
+        find: "                decisions::start_over(revision);",
+        replace: "                revision.rejection = None;",
+        expected: &[P::GateHolds, P::AnalysisHolds],
+    },
+    Mutant {
+        name: "story 9: what serves is started over when the spec comes back to it",
+        file: "decisions.rs",
+        find: "    if revision.hash == serving {\n        return true;",
+        replace: "    if revision.hash == serving && revision.rejection.is_some() {\n        return true;",
+        expected: &[P::AnalysedOnce, P::UndoNotRefused],
+    },
+    Mutant {
+        name: "story 10: a move by hand decides nothing",
+        file: "decisions.rs",
+        find: "    if !ours {",
+        replace: "    if !ours {\n        return;\n    }\n    if !ours {",
+        expected: &[P::HandIsDecision, P::GateHolds, P::LeavesForReason],
+    },
+    Mutant {
+        name: "story 11: a claim counts as service",
+        file: "roles.rs",
+        find: "revision.served_at?, rs))",
+        replace: "revision.served_at.or(rs.claimed_at())?, rs))",
+        expected: &[P::BackToServed, P::GateHolds, P::LeavesForReason],
+    },
+    Mutant {
+        name: "story 12: an overtaken promotion is answered as carried out",
+        file: "request.rs",
+        find: "        if roles.candidate.is_none_or(|candidate| candidate.hash != *hash) {",
+        replace: "        if roles.candidate.is_none_or(|candidate| candidate.hash != *hash && hash.is_empty()) {",
+        expected: &[P::AnswerTrue],
+    },
+    Mutant {
+        name: "story 12: what was refused is carried out after the status is lost",
+        file: "request.rs",
+        find: "    if read.source == Source::Nothing {",
+        replace: "    if read.source == Source::Nothing && value.is_empty() {",
+        expected: &[P::AnswerOnce, P::LossOpensNothing],
+    },
+    Mutant {
+        name: "story 13: an analysis is blamed that nobody asks for",
+        file: "stall.rs",
+        find: "    analysis::waited_for(situation).find(|name| *name == refused.run)?;\n",
+        replace: "",
+        expected: &[P::StatusCurrent],
+    },
+    Mutant {
+        name: "story 14: a Service that carried production is let go while it would show a preview",
+        file: "switch.rs",
+        find: "service.production.is_none() || unmixed)",
+        replace: "service.production.is_none() || unmixed || service.hash().is_some())",
+        expected: &[P::LettingGo],
+    },
+    Mutant {
+        name: "story 14: a Service that carried production shows the preview",
+        file: "switch.rs",
+        find: "service.deleting || service.production.is_some() || stall",
+        replace: "service.deleting || stall",
+        expected: &[P::GateHolds, P::ServesPermitted],
+    },
+    Mutant {
+        name: "story 15: an orphaning rollout takes its hash out of production",
+        file: "finalize.rs",
+        find: "    if has(ORPHAN) {",
+        replace: "    if has(ORPHAN) && has(FOREGROUND) {",
+        expected: &[P::LettingGo],
+    },
+    Mutant {
+        name: "story 15: another rollout's Service is ours",
+        file: "stall.rs",
+        find: "    let owner = rivals().find(|rival| marked == Some(&rival.name)).or_else(|| {",
+        replace: "    let owner = rivals().find(|rival| marked == Some(&rival.name) && name.is_empty()).or_else(|| {",
+        expected: &[P::Foreign],
+    },
+    Mutant {
+        name: "story 16: half of the pods are enough",
+        file: "switch.rs",
+        find: "    if ours.len() < enough {",
+        replace: "    if ours.len() * 2 < enough {",
+        expected: &[P::ProofTrue],
+    },
+    Mutant {
+        name: "endpoints of other pods prove nothing, and do not matter",
+        file: "switch.rs",
+        find: "    if !others.is_empty() {",
+        replace: "    if !others.is_empty() && ours.is_empty() {",
+        expected: &[P::ProofTrue, P::RetiredUnreached],
+    },
+    Mutant {
+        name: "what served is retired without a proof",
+        file: "retire.rs",
+        find: "        return proven.then(|| after(blue_green.scale_down_delay_seconds()));",
+        replace: "        return Some(after(blue_green.scale_down_delay_seconds()));",
+        expected: &[P::RetiredUnreached],
+    },
+    Mutant {
+        name: "the scale-down controller does not ask the Services",
+        file: "retire.rs",
+        find: "        Selected::By(_) => ScaleDown::Nothing,\n        Selected::Unverified => ScaleDown::CheckServices,\n        Selected::No => {",
+        replace: "        Selected::By(_) | Selected::Unverified | Selected::No => {",
+        expected: &[P::ScaledUnreached],
+    },
+    Mutant {
+        name: "what is wanted again keeps the mark of what goes",
+        file: "retire.rs",
+        find: "    change.remove_annotation(rs, names::RETIRED_REPLICAS);\n    if rs.has_scale_down_finalizer() {\n        change.finalizers",
+        replace: "    change.remove_annotation(rs, names::RETIRED_REPLICAS);\n    if rs.has_scale_down_finalizer() && rs.name.is_empty() {\n        change.finalizers",
+        expected: &[P::NoRepeat, P::NoWaste, P::Quiet, P::ScaledUnreached],
+    },
+    Mutant {
+        name: "the candidate is promoted before its pods are there",
+        file: "plan/steps.rs",
+        find: "!candidate.gate.is_open() || !candidate.is_ready {",
+        replace: "!candidate.gate.is_open() {",
+        expected: &[P::ActiveFull, P::NotEmptied],
+    },
+    Mutant {
+        name: "production goes home before the pods are there",
+        file: "switch.rs",
+        find: ".filter(|service| full || some && has_lost_it(service, home, mixed))",
+        replace: ".filter(|service| full || some || mixed || home.name != service.name)",
+        expected: &[P::ActiveFull, P::NotEmptied],
+    },
+    Mutant {
+        name: "one approval is enough for all",
+        file: "gate.rs",
+        find: "    let approved = approvals.len() >= needed;",
+        replace: "    let approved = !approvals.is_empty() && needed > 0;",
+        expected: &[P::GateHolds],
+    },
+    Mutant {
+        name: "nobody is asked",
+        file: "gate.rs",
+        find: "    if blue_green.auto_promotion_enabled() && needed < 2 {",
+        replace: "    if needed < 2 {",
+        expected: &[P::GateHolds],
+    },
+    Mutant {
+        name: "paused holds nothing",
+        file: "gate.rs",
+        find: "    if spec.paused == Some(true) {",
+        replace: "    if spec.paused == Some(true) && candidate.name.is_empty() {",
+        expected: &[P::GateHolds],
+    },
+    Mutant {
+        name: "what nobody has analysed goes on",
+        file: "gate.rs",
+        find: "            return closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, \"is to be analysed\".into(), None);",
+        replace: "",
+        expected: &[P::AnalysisHolds],
+    },
+    Mutant {
+        name: "the status speaks of a spec before",
+        file: "status.rs",
+        find: "        observed_generation: world.rollout.generation,",
+        replace: "        observed_generation: before.observed_generation.max(1),",
+        expected: &[P::StatusCurrent],
+    },
+    Mutant {
+        name: "going back leads to what is rejected",
+        file: "roles.rs",
+        find: "revision.hash != instead_of && revision.rejection.is_none()",
+        replace: "revision.hash != instead_of",
+        expected: &[P::RejectedStays, P::UndoArrives, P::LeavesForReason, P::GateHolds],
+    },
+];

@@ -1,0 +1,219 @@
+//! An operator process: what it has heard of, what it remembers, and the plan that it is carrying out. Its caches are the
+//! truth unless a watch stands still; then they are as they were, and only its own answers change them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use greenlight_core::world::{AnalysisRefused, Refusal, Rival, Rollout, Run, Service};
+use greenlight_core::{Action, Watches, World};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::cluster::{Cluster, Entry, RIVAL, ROLLOUT, SetTruth};
+use crate::event::{Cache, Version};
+
+type Sets = Vec<Arc<SetTruth>>;
+type Services = BTreeMap<String, Arc<Service>>;
+type Slices = BTreeMap<String, [Arc<Vec<Entry>>; 2]>;
+
+/// Caches that stand still.
+#[derive(Clone, Debug, Default)]
+pub struct Frozen {
+    rollout: Option<Arc<Rollout>>,
+    sets: Option<Sets>,
+    services: Option<Services>,
+    runs: Option<Arc<Vec<Run>>>,
+    endpoints: Option<Slices>,
+    pods: Option<Sets>,
+}
+
+/// What an operator remembers until it dies.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// When it last wrote the status.
+    pub published_at: Option<Timestamp>,
+    /// The template that was refused.
+    pub refused: Option<Refusal>,
+    /// The analysis that could not begin.
+    pub analysis_refused: Option<AnalysisRefused>,
+}
+
+/// What a plan was made from, as far as predicates ask.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The rollout.
+    pub rollout: Arc<Rollout>,
+    /// The version that it asked for.
+    pub version: Option<Version>,
+    /// For each version, whether production could reach its pods in truth.
+    pub reached: [bool; 7],
+    /// No watch stood still.
+    pub fresh: bool,
+    /// The sets that the operator had just been answered about, and whether all their pods were available then.
+    pub answers: Vec<(String, bool)>,
+}
+
+/// A plan that is being carried out.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Its actions.
+    pub actions: Arc<Vec<Action>>,
+    /// The next of them.
+    pub next: usize,
+    /// What it was made from.
+    pub seen: Arc<Seen>,
+}
+
+/// An operator process.
+#[derive(Clone, Debug, Default)]
+pub struct Process {
+    /// Watches that stand still.
+    pub frozen: Frozen,
+    /// Sets whose state it has just been answered: name and resourceVersion.
+    pub live: Vec<(String, String)>,
+    /// For each of them, whether all pods were available then.
+    pub answers: Vec<(String, bool)>,
+    /// The plan that it is carrying out.
+    pub held: Option<Held>,
+    /// What its last plan asked to watch.
+    pub watches: Watches,
+    /// What it remembers.
+    pub memory: Memory,
+    /// How far its clock is ahead.
+    pub skew: u8,
+}
+
+impl Process {
+    /// Its time.
+    pub fn now(&self, cluster: &Cluster) -> Timestamp {
+        cluster.now + SignedDuration::from_secs(self.skew.into())
+    }
+
+    /// A watch stands still from now on.
+    pub fn freeze(&mut self, cluster: &Cluster, cache: Cache) {
+        let frozen = &mut self.frozen;
+        match cache {
+            Cache::Rollout => drop(frozen.rollout.get_or_insert_with(|| cluster.rollout.clone())),
+            Cache::Sets => drop(frozen.sets.get_or_insert_with(|| cluster.sets.clone())),
+            Cache::Services => drop(frozen.services.get_or_insert_with(|| cluster.services.clone())),
+            Cache::Runs => drop(frozen.runs.get_or_insert_with(|| cluster.runs.clone())),
+            Cache::Endpoints => drop(frozen.endpoints.get_or_insert_with(|| cluster.slices.clone())),
+            Cache::Pods => drop(frozen.pods.get_or_insert_with(|| cluster.sets.clone())),
+        }
+    }
+
+    /// All watches catch up.
+    pub fn thaw(&mut self) {
+        self.frozen = Frozen::default();
+    }
+
+    /// No watch stands still.
+    pub fn is_fresh(&self) -> bool {
+        let Frozen { rollout, sets, services, runs, endpoints, pods } = &self.frozen;
+        rollout.is_none()
+            && sets.is_none()
+            && services.is_none()
+            && runs.is_none()
+            && endpoints.is_none()
+            && pods.is_none()
+    }
+
+    /// It dies, and starts again: caches are filled anew, memories are gone.
+    pub fn die(&mut self) {
+        *self = Process { skew: self.skew, ..Process::default() };
+    }
+
+    /// The rollout as it knows it.
+    pub fn rollout<'a>(&'a self, cluster: &'a Cluster) -> &'a Arc<Rollout> {
+        self.frozen.rollout.as_ref().unwrap_or(&cluster.rollout)
+    }
+
+    /// What the answer of a write shows goes into the caches, also into those that stand still.
+    pub fn hear_answer(&mut self, cluster: &Cluster, set: Option<&str>, service: Option<&str>, rollout: bool) {
+        if rollout && self.frozen.rollout.is_some() {
+            self.frozen.rollout = Some(cluster.rollout.clone());
+        }
+        if let (Some(services), Some(name)) = (&mut self.frozen.services, service)
+            && let Some(service) = cluster.services.get(name)
+        {
+            services.insert(name.to_owned(), service.clone());
+        }
+        if let (Some(sets), Some(name)) = (&mut self.frozen.sets, set) {
+            sets.retain(|set| set.object.name != name);
+            sets.extend(cluster.named(name).cloned());
+            sets.sort_by(|a, b| a.object.name.cmp(&b.object.name));
+        }
+    }
+
+    /// The answer about an analysis run goes into the cache.
+    pub fn hear_runs(&mut self, cluster: &Cluster) {
+        if self.frozen.runs.is_some() {
+            self.frozen.runs = Some(cluster.runs.clone());
+        }
+    }
+
+    /// A pod that was evicted is known to be gone.
+    pub fn hear_pods(&mut self, cluster: &Cluster) {
+        if self.frozen.pods.is_some() {
+            self.frozen.pods = Some(cluster.sets.clone());
+        }
+    }
+
+    /// The world as it sees it.
+    pub fn observe(&self, cluster: &Cluster) -> World {
+        let rollout = self.rollout(cluster);
+        let spec = &rollout.spec;
+        let sets = self.frozen.sets.as_ref().unwrap_or(&cluster.sets);
+        let services = self.frozen.services.as_ref().unwrap_or(&cluster.services);
+        let with_pods = self.frozen.pods.as_ref().unwrap_or(&cluster.sets);
+        let runs = self.frozen.runs.as_ref().unwrap_or(&cluster.runs);
+        let is_live = |set: &SetTruth| {
+            self.live.iter().any(|(name, version)| *name == set.object.name && *version == set.object.resource_version)
+        };
+        let object = |set: &Arc<SetTruth>| {
+            let mut object = set.object.clone();
+            object.fresh = is_live(set);
+            object
+        };
+        let is_named = |name: &String| spec.blue_green().services().any(|named| named == name);
+        let is_ours = |service: &Service| service.managed_by.as_deref() == Some(ROLLOUT);
+        let endpoints = self.watches.endpoints.iter().map(|service| {
+            let entries = match &self.frozen.endpoints {
+                Some(slices) => {
+                    let families = if cluster.dual_stack { 2 } else { 1 };
+                    let slices = slices.get(service).into_iter().flat_map(|slices| slices.iter().take(families));
+                    let entry = |entry: &Entry| greenlight_core::world::Endpoint {
+                        pod: entry.name.clone(),
+                        ready: entry.ready,
+                    };
+                    slices.flat_map(|slice| slice.iter()).map(entry).collect()
+                }
+                None => cluster.endpoints(service),
+            };
+            (service.clone(), entries)
+        });
+        let pods = with_pods.iter().filter(|set| self.watches.pods.contains(&set.object.hash));
+        let rival = |rival: &crate::cluster::RivalTruth| Rival {
+            name: RIVAL.into(),
+            created: rival.created,
+            services: vec![rival.service.clone()],
+        };
+        World {
+            rollout: (**rollout).clone(),
+            replica_sets: sets.iter().filter(|set| set.owned).map(object).collect(),
+            services: services
+                .iter()
+                .filter(|(name, service)| is_named(name) || is_ours(service))
+                .map(|(name, service)| (name.clone(), (**service).clone()))
+                .collect(),
+            workload: None,
+            rivals: cluster.rival.iter().map(rival).collect(),
+            endpoints: endpoints.collect(),
+            pods: pods.map(|set| (set.object.hash.clone(), Cluster::pods(set))).collect(),
+            runs: (**runs).clone(),
+            analysis_refused: self.memory.analysis_refused.clone(),
+            eviction_refused: None,
+            refused: self.memory.refused.clone(),
+            published_at: self.memory.published_at,
+        }
+    }
+}

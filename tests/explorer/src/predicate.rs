@@ -1,0 +1,123 @@
+//! What must hold: every predicate is a sentence, and belongs to a promise of the design.
+
+use std::fmt;
+
+macro_rules! predicates {
+    ($($name:ident = $promise:literal, $word:literal, $sentence:literal;)+) => {
+        /// A predicate.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Predicate {
+            $(#[doc = $sentence] $name,)+
+        }
+
+        impl Predicate {
+            /// All of them, by promise.
+            pub const ALL: &[Predicate] = &[$(Predicate::$name,)+];
+
+            /// The promise that it belongs to.
+            pub fn promise(self) -> &'static str {
+                match self { $(Predicate::$name => $promise,)+ }
+            }
+
+            /// Its name on command lines.
+            pub fn word(self) -> &'static str {
+                match self { $(Predicate::$name => $word,)+ }
+            }
+
+            /// What it says.
+            pub fn sentence(self) -> &'static str {
+                match self { $(Predicate::$name => $sentence,)+ }
+            }
+        }
+    };
+}
+
+predicates! {
+    ActiveFull = "1", "active-full", "production moves only to a set whose pods are all available";
+    ActiveLabels = "1", "active-labels", "production moves only to pods that the Service's own selector selects";
+    NotEmptied = "1", "not-emptied", "no write of ours takes the last ready endpoint from production";
+    RetiredUnreached = "2", "retired-unreached", "no set is retired while production may still reach it";
+    ScaledUnreached = "2", "scaled-unreached", "no set loses its pods while production may still reach it";
+    ProofTrue = "2", "proof-true", "a switch is reported proven only when every ready endpoint is a pod of the new set and there are enough pods";
+    AnswerTrue = "3", "answer-true", "an answer says what happened, and never that an overtaken promotion was carried out";
+    AnswerOnce = "3", "answer-once", "a request that was refused is not accepted later";
+    Answered = "3", "answered", "every request is answered";
+    NotRefused = "3", "not-refused", "what can be done is not refused";
+    BareVerb = "3", "bare-verb", "a bare verb is carried out on the revision that it was typed for";
+    RejectedStays = "4", "rejected-stays", "what was rejected does not go live until it is started over";
+    BackToServed = "4", "back-to-served", "production goes back only to what has served";
+    UndoNotRefused = "4", "undo-not-refused", "an undo of what serves is not refused while an earlier revision has served";
+    UndoArrives = "4", "undo-arrives", "after an undo production goes to the revision that served before";
+    LeavesForReason = "4", "leaves-for-reason", "production leaves a revision only for a reason";
+    HandIsDecision = "4", "hand-is-decision", "what a person moved production away from does not come back out of an old request";
+    RejectsForCause = "4", "rejects-for-cause", "nothing is rejected that nobody rejected and that did not fail";
+    AnalysedOnce = "4", "analysed-once", "what serves and was found good is not analysed again";
+    LossOpensNothing = "5", "loss-opens-nothing", "after the loss of the status nothing goes live that nobody promoted";
+    GateHolds = "7", "gate-holds", "what goes live was promoted by enough people, or came back in time, or is the first";
+    AnalysisHolds = "7", "analysis-holds", "what goes live has passed the analysis that the spec asks for";
+    ServesPermitted = "7", "serves-permitted", "what serves at rest is a revision that was allowed to go live";
+    Foreign = "7", "foreign", "a Service that another rollout moves is not touched";
+    LettingGo = "7", "letting-go", "a rollout that goes does not open production to what nobody promoted";
+    StatusCurrent = "9", "status-current", "at rest the status tells the present";
+    SaysWhy = "9", "says-why", "what does not move is not called healthy, and a sentence says why";
+    EventOnce = "9", "event-once", "nothing is announced that did not happen";
+    HomeSize = "scale", "home-size", "the pods of what serves follow a change of scale alone";
+    HistoryServed = "history", "history-served", "what served is kept before what did not, and the last that served is never pruned";
+    SetWithPods = "history", "set-with-pods", "a set with pods is never deleted";
+    Rests = "liveness", "rests", "an operator that works comes to rest";
+    Arrives = "liveness", "arrives", "when faults stop, production gets what spec and requests ask for";
+    Quiet = "liveness", "quiet", "when nothing is left to do, nothing is planned and nothing is published";
+    LetsGo = "liveness", "lets-go", "a deleted rollout goes, and leaves no hash behind that selects nothing";
+    NoWaste = "economy", "no-waste", "without faults no pod is started and stopped again, or stopped and started";
+    NoRepeat = "economy", "no-repeat", "without faults no write is repeated";
+    Budget = "economy", "budget", "a release takes at most 10, 7, 5 and 8 writes";
+}
+
+impl fmt::Display for Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A predicate that did not hold.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// Which.
+    pub predicate: Predicate,
+    /// In which way.
+    pub detail: String,
+}
+
+/// What was checked, and the first thing that did not hold.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// How often each predicate had something to say.
+    pub counts: Vec<u64>,
+    /// The first violation.
+    pub violation: Option<Violation>,
+    /// Predicates that are not looked at.
+    pub ignored: Vec<Predicate>,
+}
+
+impl Report {
+    /// Checks one predicate whose antecedent holds.
+    pub fn check(&mut self, predicate: Predicate, holds: bool, detail: impl FnOnce() -> String) {
+        if self.counts.is_empty() {
+            self.counts = vec![0; Predicate::ALL.len()];
+        }
+        self.counts[predicate as usize] += 1;
+        if !holds && self.violation.is_none() && !self.ignored.contains(&predicate) {
+            self.violation = Some(Violation { predicate, detail: detail() });
+        }
+    }
+
+    /// Adds what another one counted.
+    pub fn add(&mut self, other: &Report) {
+        if self.counts.is_empty() {
+            self.counts = vec![0; Predicate::ALL.len()];
+        }
+        for (sum, count) in self.counts.iter_mut().zip(&other.counts) {
+            *sum += count;
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! The fair continuation: faults stop, pods come up, endpoints follow, analyses end well, time passes. What spec and requests
+//! ask for must be reached then, with no pod and no write more than that takes.
+
+use std::collections::BTreeMap;
+
+use greenlight_api::{AnalysisPhase, Phase, conditions, names};
+use greenlight_core::world::Service;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::adapter::{self, Write, facts};
+use crate::cluster::{Cluster, RIVAL, ROLLOUT};
+use crate::event::{Deletion, Event, Name, Operator, Refused, Version};
+use crate::ghost::Verdict;
+use crate::predicate::{Predicate, Report};
+use crate::state::{Made, Progress, State};
+
+/// More rounds than this, and it will never be quiet.
+const MOST_ROUNDS: usize = 80;
+
+/// Continues a copy of the state without faults, and checks where that leads.
+pub fn settle(state: &State, report: &mut Report) -> State {
+    // A person and the spec ask for different things at once.
+    let pending = state.ghost.request.as_ref().is_some_and(|request| request.answer.is_none());
+    let before = (state.ghost.home, pending && (state.ghost.unseen.0 || state.ghost.unseen.1));
+    let mut state = state.clone();
+    heal(&mut state);
+    state.made = Some(Vec::new());
+    let quiet = (0..MOST_ROUNDS).any(|_| report.violation.is_some() || !round(&mut state, report));
+    let made = state.made.take().unwrap_or_default();
+    if report.violation.is_none() {
+        check_end(&state, quiet, report);
+        check_economy(&state, before, &made, report);
+    }
+    state
+}
+
+fn heal(state: &mut State) {
+    state.cluster.refused = Refused::Nothing;
+    state.scaling = None;
+    for process in &mut state.operators {
+        process.thaw();
+        process.skew = 0;
+    }
+    state.operators[Operator::B as usize].die();
+}
+
+/// One round; false if nothing happened, and nothing will.
+fn round(state: &mut State, report: &mut Report) -> bool {
+    let made = |state: &State| state.made.as_ref().map_or(0, Vec::len);
+    let before = (made(state), state.published);
+    let end = state.run(Operator::A, report);
+    let pods = state.cluster.run_all_pods();
+    let slices = state.cluster.slices.clone();
+    Name::ALL.iter().for_each(|name| state.cluster.catch_up(name.word(), false));
+    let endpoints = state.cluster.slices != slices;
+    state.ghost.look(&state.cluster);
+    let running: Vec<String> = state
+        .cluster
+        .runs
+        .iter()
+        .filter(|run| !run.phase.is_completed() && !run.terminating)
+        .map(|run| run.name.clone())
+        .collect();
+    let analyses = state.cluster.finish_analyses();
+    running.iter().for_each(|run| state.ghost.on_analysis(run, AnalysisPhase::Successful));
+    state.happen(Event::ScaleDown, report);
+    let sets = state.cluster.sets.len();
+    let finalizers = state.cluster.rollout.finalizers.len();
+    state.cluster.collect_garbage();
+    let collected = (state.cluster.sets.len(), state.cluster.rollout.finalizers.len()) != (sets, finalizers);
+    if (made(state), state.published) != before || pods || endpoints || analyses || collected {
+        return true;
+    }
+    let deadlines = state.cluster.sets.iter().filter_map(|set| set.object.scale_down_at());
+    let next = match end {
+        Progress::Rest(next) => next,
+        Progress::On | Progress::Failed => Some(state.cluster.now + SignedDuration::from_secs(11)),
+    };
+    let next: Option<Timestamp> = next.into_iter().chain(deadlines).filter(|at| *at > state.cluster.now).min();
+    if let Some(next) = next {
+        state.cluster.now = next;
+    }
+    next.is_some()
+}
+
+/// Whether a revision is to take production over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Forward {
+    Yes,
+    No,
+    Unclear,
+}
+
+fn check_end(state: &State, quiet: bool, report: &mut Report) {
+    let cluster = &state.cluster;
+    if cluster.rollout.deleting || cluster.gone {
+        report.check(Predicate::LetsGo, cluster.gone, || "the rollout does not go".to_owned());
+        let ours = |hash: &str| adapter::version_of_hash(hash).is_some_and(|version| cluster.set(version).is_none());
+        let known = |service: &Service| service.production.is_some() || service.managed_by.as_deref() == Some(ROLLOUT);
+        let stay = cluster.deletion == Some(Deletion::Orphan);
+        let dead = cluster.services.values().find(|service| known(service) && service.hash().is_some_and(ours));
+        let stay = stay || state.ghost.home.is_some_and(|home| state.ghost.of(home).doubtful);
+        report.check(Predicate::LetsGo, stay || dead.is_none(), || format!("{dead:?} selects what is gone"));
+        return;
+    }
+    let world = state.operators[Operator::A as usize].observe(cluster);
+    let plan = adapter::plan(&world, cluster.now);
+    let at_rest = plan.actions.is_empty() && plan.publish_at.is_none();
+    // What is refused is tried again and again.
+    let tries = cluster.version == Version::REFUSED;
+    report.check(Predicate::Quiet, quiet && at_rest || tries, || {
+        format!("it still plans {:?}, and to publish at {:?}", plan.actions, plan.publish_at)
+    });
+    check_request(state, report);
+    if cluster.rollout.spec.blue_green().active_service.is_none() {
+        return;
+    }
+    check_status(state, report);
+    check_production(state, report);
+}
+
+fn check_request(state: &State, report: &mut Report) {
+    let Some(request) = &state.ghost.request else { return };
+    let observed = state.cluster.rollout.status.as_ref().and_then(|status| status.observed_request.as_ref());
+    let answered = observed.is_some_and(|observed| observed.value == request.value);
+    report.check(Predicate::Answered, answered, || format!("{} of {:?} has no answer", request.verb, request.version));
+}
+
+/// Whether production's Services are there, ours, and select what this version carries.
+fn services_fit(cluster: &Cluster, version: Version) -> bool {
+    let named = cluster.rollout.spec.blue_green().active_services();
+    let labels = &facts(version).template.labels;
+    let ours = [names::HASH_LABEL, names::SERVING_LABEL];
+    named.map(|name| cluster.services.get(name)).all(|service| {
+        service.is_some_and(|service| {
+            let own = service.selector.iter().filter(|(key, _)| !ours.contains(&key.as_str()));
+            let foreign = service.managed_by.as_deref() == Some(RIVAL) && cluster.rival.is_some();
+            !foreign && own.into_iter().all(|(key, value)| labels.get(key) == Some(value))
+        })
+    })
+}
+
+fn preview_fits(cluster: &Cluster, version: Version) -> bool {
+    let Some(name) = &cluster.rollout.spec.blue_green().preview_service else { return true };
+    let labels = &facts(version).template.labels;
+    cluster.services.get(name).is_some_and(|service| {
+        let tier = service.selector.get("tier");
+        service.managed_by.as_deref() != Some(RIVAL)
+            && service.production.is_none()
+            && tier.is_none_or(|tier| labels.get("tier") == Some(tier))
+    })
+}
+
+fn forward(state: &State) -> Forward {
+    let (cluster, ghost) = (&state.cluster, &state.ghost);
+    let version = cluster.version;
+    let revision = ghost.of(version);
+    let blue_green = cluster.rollout.spec.blue_green();
+    let by_itself = blue_green.auto_promotion_enabled() || blue_green.auto_promotion_seconds.unwrap_or(0) > 0;
+    let inconclusive = cluster
+        .runs
+        .iter()
+        .any(|run| run.phase == AnalysisPhase::Inconclusive && run.name.starts_with(&facts(version).set_name));
+    let home_exists = ghost.home.is_some_and(|home| cluster.set(home).is_some_and(|set| set.owned));
+    if revision.rejected == Verdict::Yes || version == Version::REFUSED || !services_fit(cluster, version) {
+        return Forward::No;
+    }
+    let unanalysable = blue_green.pre_promotion_analysis.is_some() && cluster.rollout.spec.replicas() == 0;
+    if revision.rejected == Verdict::Either
+        || unanalysable
+        || ghost.forged
+        || revision.failed
+        || inconclusive
+        || !preview_fits(cluster, version)
+    {
+        return Forward::Unclear;
+    }
+    if ghost.home != Some(version) && cluster.rollout.spec.replicas() == 0 {
+        // Nothing is promoted that has no pods.
+        return Forward::Unclear;
+    }
+    if ghost.home != Some(version) && ghost.was_lost {
+        return Forward::Unclear;
+    }
+    if revision.undo_asked || revision.stuck || revision.out_since.is_some() || ghost.lost {
+        return Forward::Unclear;
+    }
+    if ghost.home == Some(version) || !ghost.begun {
+        return if cluster.rollout.spec.paused == Some(true) { Forward::Unclear } else { Forward::Yes };
+    }
+    if cluster.rollout.spec.paused == Some(true) || !home_exists {
+        return Forward::Unclear;
+    }
+    if revision.left_by_hand {
+        return Forward::No;
+    }
+    if revision.promoted && revision.doubtful && !by_itself {
+        return Forward::Unclear;
+    }
+    if by_itself || revision.promoted {
+        return Forward::Yes;
+    }
+    // What was let through once, and is held now, may have passed already.
+    if revision.auto || revision.returned || revision.by_hand { Forward::Unclear } else { Forward::No }
+}
+
+/// What was undone, or failed its analysis after the switch, does not serve while something else that served can.
+fn check_undone(state: &State, report: &mut Report) {
+    let (cluster, ghost) = (&state.cluster, &state.ghost);
+    for version in Version::all().filter(|version| cluster.set(*version).is_some()) {
+        let analysed = cluster.rollout.spec.blue_green().post_promotion_analysis.is_some();
+        let name = &facts(version).set_name;
+        let failed = cluster.runs.iter().rev().find(|run| run.name.starts_with(name) && run.name.ends_with("-post"));
+        let failed = analysed
+            && failed.is_some_and(|run| matches!(run.phase, AnalysisPhase::Failed | AnalysisPhase::Error))
+            && ghost.of(version).failed
+            && !ghost.was_lost;
+        let undone = ghost.of(version).rejected == Verdict::Yes && !ghost.of(version).uid.is_empty();
+        let refuge = ghost.earlier(version).find(|earlier| {
+            ghost.can_return(*earlier, cluster) && services_fit(cluster, *earlier) && !ghost.of(*earlier).failed
+        });
+        if (failed || undone) && refuge.is_some() {
+            report.check(Predicate::UndoArrives, cluster.production() != Some(version), || {
+                format!("{version} was rejected or failed, and serves, although {refuge:?} served before")
+            });
+        }
+    }
+}
+
+fn check_production(state: &State, report: &mut Report) {
+    let (cluster, ghost) = (&state.cluster, &state.ghost);
+    let production = cluster.production();
+    if let Some(production) = production {
+        let home_lives = ghost.home.is_some_and(|home| {
+            services_fit(cluster, home)
+                && cluster.set(home).is_some_and(|set| set.owned && !set.object.deleting && set.object.replicas > 0)
+        });
+        if home_lives {
+            let permitted = ghost.home == Some(production) || ghost.permits(production, cluster, None);
+            report.check(Predicate::ServesPermitted, permitted, || {
+                format!("{production} serves, {:?} was promoted last", ghost.home)
+            });
+        }
+    }
+    let is_there = |version: Version| {
+        services_fit(cluster, version) && cluster.set(version).is_some_and(|set| set.owned && !set.object.deleting)
+    };
+    check_undone(state, report);
+    match forward(state) {
+        Forward::Yes => report.check(Predicate::Arrives, production == Some(cluster.version), || {
+            format!("{} is to serve, and {production:?} does", cluster.version)
+        }),
+        Forward::No => {
+            let Some(home) = ghost.home else { return };
+            if ghost.of(home).rejected == Verdict::Yes {
+                let refuge =
+                    ghost.earlier(home).find(|earlier| ghost.can_return(*earlier, cluster) && is_there(*earlier));
+                if refuge.is_some() {
+                    report.check(Predicate::UndoArrives, production != Some(home), || {
+                        format!("{home} was rejected and serves, although {refuge:?} served before")
+                    });
+                }
+            } else if is_there(home) {
+                report.check(Predicate::Arrives, production == Some(home), || {
+                    format!("{home} is to go on serving, and {production:?} does")
+                });
+            }
+        }
+        Forward::Unclear => {}
+    }
+    let Some(home) = ghost.home.filter(|home| Some(*home) == production && services_fit(cluster, *home)) else {
+        return;
+    };
+    let asked = home == cluster.version && ghost.of(home).rejected == Verdict::No;
+    let size = if asked { Some(cluster.rollout.spec.replicas()) } else { ghost.size };
+    let restarts = ghost.restarted;
+    if let (Some(size), Some(set)) = (size.filter(|_| !restarts), cluster.set(home)) {
+        report.check(Predicate::HomeSize, set.object.replicas == size, || {
+            format!("{home} serves with {} pods, and is to have {size}", set.object.replicas)
+        });
+    }
+}
+
+fn check_status(state: &State, report: &mut Report) {
+    let cluster = &state.cluster;
+    let Some(status) = &cluster.rollout.status else {
+        report.check(Predicate::StatusCurrent, false, || "there is no status".to_owned());
+        return;
+    };
+    let production = cluster.production();
+    let agree =
+        cluster.active_services().all(|service| service.hash() == cluster.first_active().and_then(|s| s.hash()));
+    let expected = production.map(|version| facts(version).hash.clone()).unwrap_or_default();
+    if agree && cluster.first_active().is_some() && (production.is_none() || production == state.ghost.home) {
+        let selected = cluster.first_active().and_then(|service| service.hash()).unwrap_or_default();
+        let current = status.active_revision == expected || status.active_revision == selected;
+        report.check(Predicate::StatusCurrent, current, || {
+            format!("activeRevision is {:?}, and {production:?} serves", status.active_revision)
+        });
+    }
+    let generation = cluster.rollout.generation;
+    report.check(Predicate::StatusCurrent, status.observed_generation == generation, || {
+        format!("observedGeneration is {} of {generation}", status.observed_generation)
+    });
+    let analysed = cluster.rollout.spec.blue_green().pre_promotion_analysis.is_some()
+        || cluster.rollout.spec.blue_green().post_promotion_analysis.is_some();
+    let blamed = status.conditions.iter().any(|condition| condition.reason == conditions::REASON_ANALYSIS_REFUSED);
+    if !analysed {
+        report.check(Predicate::StatusCurrent, !blamed, || "an analysis is blamed that nobody asks for".to_owned());
+    }
+    let version = cluster.version;
+    let full = cluster
+        .set(version)
+        .is_some_and(|set| set.object.available >= cluster.rollout.spec.replicas() && production == Some(version));
+    if status.phase == Phase::Healthy {
+        report.check(Predicate::SaysWhy, full || state.ghost.forged, || {
+            format!("it is called healthy, and {production:?} serves")
+        });
+    } else {
+        report.check(Predicate::SaysWhy, !status.message.is_empty(), || format!("{:?} without a word", status.phase));
+    }
+}
+
+fn check_economy(state: &State, (home, twice): (Option<Version>, bool), made: &[Made], report: &mut Report) {
+    if report.violation.is_some() {
+        return;
+    }
+    let restarts = state.ghost.restarted;
+    let mut turns: BTreeMap<&str, (i32, usize)> = BTreeMap::new();
+    for made in made {
+        let (name, delta) = match &made.write {
+            Write::Create { name, replicas, .. } => (name, *replicas),
+            Write::Change { name, change, .. } => {
+                let delta = change.replicas.zip(made.replicas).map_or(0, |(after, before)| after - before);
+                (name, delta)
+            }
+            _ => continue,
+        };
+        let (last, count) = turns.entry(name).or_default();
+        if delta != 0 && *last != 0 && delta.signum() != *last {
+            *count += 1;
+        }
+        if delta != 0 {
+            *last = delta.signum();
+        }
+    }
+    let blue_green = state.cluster.rollout.spec.blue_green();
+    let oversized = blue_green.preview_replica_count.is_some_and(|count| count > state.cluster.rollout.spec.replicas());
+    if let Some(home) = home {
+        // What served before may have had to grow until it was left.
+        turns.remove(facts(home).set_name.as_str());
+    }
+    for made in made {
+        // So may what served in between.
+        if let Write::Select { production: Some(hash), .. } = &made.write
+            && let Some(version) = adapter::version_of_hash(hash).filter(|version| Some(*version) != state.ghost.home)
+        {
+            turns.remove(facts(version).set_name.as_str());
+        }
+    }
+    let oversized = oversized || blue_green.active_service.is_none();
+    let lost = home.is_some_and(|home| state.ghost.of(home).doubtful);
+    if !restarts && !oversized && !lost && !twice && !turns.is_empty() {
+        let wasted = turns.iter().find(|(_, (_, turns))| *turns > 0);
+        report.check(Predicate::NoWaste, wasted.is_none(), || format!("{wasted:?} grows and shrinks"));
+    }
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for made in made {
+        if matches!(made.write, Write::Evict { .. }) || restarts {
+            continue;
+        }
+        let count = seen.entry(without_versions(&format!("{:?}", made.write))).or_default();
+        *count += 1;
+        let repeated = *count > 2;
+        report.check(Predicate::NoRepeat, !repeated, || format!("three times: {:?}", made.write));
+    }
+}
+
+/// The text of a write without resourceVersions and times.
+pub fn without_versions(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("rv").into_iter().chain(rest.find("2026-")).min() {
+        out.push_str(&rest[..at]);
+        let tail = &rest[at..];
+        let end =
+            tail[2..].find(|c: char| !(c.is_ascii_digit() || "-T:.Z".contains(c))).map_or(tail.len(), |end| end + 2);
+        out.push('_');
+        rest = &tail[end..];
+    }
+    out.push_str(rest);
+    out
+}

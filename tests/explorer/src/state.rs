@@ -1,0 +1,501 @@
+//! The whole state of a history, and what each event makes of it.
+
+use std::sync::Arc;
+
+use greenlight_api::Request;
+use greenlight_core::Action;
+use greenlight_core::world::{AnalysisRefused, Refusal};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::adapter::{self, Next, PUBLISH_IS_FENCED, Write, facts};
+use crate::checks::{self, Moment};
+use crate::cluster::{Cluster, Failure, RivalTruth};
+use crate::event::{Event, Field, Forgery, Name, Operator, Outcome, Person, Refused, Rival, VERSIONS, Verb, Version};
+use crate::ghost::{Ghost, RequestTruth, is_reached};
+use crate::operator::{Held, Process, Seen};
+use crate::predicate::{Predicate, Report};
+
+/// More plans in a row than this is a loop.
+const MOST_PLANS: usize = 30;
+/// How long an operator waits until it tries again what was refused.
+const REFUSAL_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+
+/// What a step of an operator came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// A write was made, or a plan is at its end: there may be more.
+    On,
+    /// Nothing is left to do until this time, if there is one.
+    Rest(Option<Timestamp>),
+    /// A write failed: the operator tries again later.
+    Failed,
+}
+
+/// A write that was made, for whoever counts them.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The write.
+    pub write: Write,
+    /// The replicas of its set before.
+    pub replicas: Option<i32>,
+}
+
+/// The state.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// What exists.
+    pub cluster: Cluster,
+    /// The two operators.
+    pub operators: [Process; 2],
+    /// A write that the scale-down controller is about to make: set, resourceVersion, change, and whether production
+    /// reached the set when the controller looked.
+    pub scaling: Option<(String, String, greenlight_core::Change, bool)>,
+    /// What was decided.
+    pub ghost: Ghost,
+    /// Writes are noted here while somebody asks for them.
+    pub made: Option<Vec<Made>>,
+    /// How often the status was written.
+    pub published: u32,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::new()
+    }
+}
+
+impl State {
+    /// A rollout that was just created.
+    pub fn new() -> State {
+        State {
+            cluster: Cluster::new(),
+            operators: Default::default(),
+            scaling: None,
+            ghost: Ghost::default(),
+            made: None,
+            published: 0,
+        }
+    }
+
+    /// Lets something happen.
+    pub fn happen(&mut self, event: Event, report: &mut Report) {
+        let cluster = &mut self.cluster;
+        match event {
+            Event::Template(version) => self.ask_for(Some(version), None),
+            Event::Scale(count) => self.ask_for(None, Some(count)),
+            Event::Release(version, count) => self.ask_for(Some(version), Some(count)),
+            Event::Set(field, value) => {
+                cluster.set_field(field, value);
+                if field == Field::Approvals {
+                    self.ghost.on_rules();
+                }
+            }
+            Event::Ask(verb, version, by) => self.ask(verb, version, None, by),
+            Event::UndoTo(version, to) => self.ask(Verb::Undo, Some(version), Some(to), Person::Ann),
+            Event::DeleteService(name) => cluster.delete_service(name),
+            Event::CreateService(name) => cluster.create_service(name),
+            Event::SelectTier(name, on) => cluster.select_tier(name, on),
+            Event::MoveByHand(name, version) => self.move_by_hand(name, version),
+            Event::LoseHash(name) => cluster.lose_hash(name),
+            Event::DeleteSet(version) => {
+                cluster.delete_set(version);
+                self.ghost.on_set_gone(version);
+            }
+            Event::ScaleByHand(version, count) => cluster.scale_by_hand(version, count),
+            Event::Forge(version, forgery) => {
+                cluster.forge(version, forgery);
+                self.ghost.forged |=
+                    matches!(forgery, Forgery::Digest | Forgery::NoDigest | Forgery::Nothing | Forgery::Rejected);
+            }
+            Event::Pods(version, count) => cluster.run_pods(version, count),
+            Event::PodsGone(version) => cluster.lose_pods(version),
+            Event::Endpoints(name) => cluster.catch_up(name.word(), false),
+            Event::HalfEndpoints(name) => cluster.catch_up(name.word(), true),
+            Event::Analyse(analysis, outcome) => {
+                cluster.end_analysis(analysis, outcome);
+                if outcome != Outcome::Deleted {
+                    let suffix = if analysis == crate::event::Analysis::Pre { "-pre" } else { "-post" };
+                    let ended = cluster.runs.iter().rev().find(|run| run.name.ends_with(suffix));
+                    if let Some((name, phase)) = ended.map(|run| (run.name.clone(), run.phase)) {
+                        self.ghost.on_analysis(&name, phase);
+                    }
+                }
+            }
+            Event::Step(operator) => drop(self.step(operator, report)),
+            Event::Run(operator) => drop(self.run(operator, report)),
+            Event::Die(operator) => self.operators[operator as usize].die(),
+            Event::Freeze(operator, cache) => self.operators[operator as usize].freeze(cluster, cache),
+            Event::Thaw(operator) => self.operators[operator as usize].thaw(),
+            Event::Skew(operator, seconds) => self.operators[operator as usize].skew = seconds,
+            Event::ScaleDown => {
+                for version in Version::all() {
+                    self.scale_down_begins(version);
+                    self.scale_down_ends(report);
+                }
+            }
+            Event::ScaleDownBegins(version) => self.scale_down_begins(version),
+            Event::ScaleDownEnds => self.scale_down_ends(report),
+            Event::Refuse(refused) => cluster.refused = refused,
+            Event::LoseStatus => {
+                cluster.change_rollout(false, |rollout| rollout.status = None);
+                self.ghost.on_loss(&self.cluster);
+            }
+            Event::Seconds(seconds) => cluster.now += SignedDuration::from_secs(seconds.into()),
+            Event::Delete(deletion) => cluster.delete_rollout(deletion),
+            Event::Rival(rival) => self.rival(rival),
+            Event::Collect => cluster.collect_garbage(),
+            Event::Calm => self.calm(report),
+        }
+        self.ghost.look(&self.cluster);
+    }
+
+    fn ask_for(&mut self, version: Option<Version>, count: Option<u8>) {
+        let (before, replicas) = (self.cluster.version, self.cluster.rollout.spec.replicas());
+        self.cluster.ask_for(version, count);
+        let retemplated = self.cluster.version != before;
+        let unseen = self.ghost.unseen.0;
+        if retemplated {
+            self.ghost.on_template(&self.cluster, self.cluster.version);
+        }
+        if self.cluster.rollout.spec.replicas() != replicas {
+            self.ghost.on_scale(&self.cluster, retemplated);
+            if retemplated && unseen {
+                // The operator may see the change of scale alone.
+                self.ghost.size = None;
+            }
+        }
+    }
+
+    fn ask(&mut self, verb: Verb, version: Option<Version>, to: Option<Version>, by: Person) {
+        // No two requests are made at the same moment.
+        self.cluster.now += SignedDuration::from_millis(1);
+        let action = greenlight_api::Verb::parse(verb.word()).expect("the words are the same");
+        let value = match version {
+            Some(version) => {
+                let revision = facts(version).hash.clone();
+                let to = to.map(|to| facts(to).hash.clone());
+                Request { action, revision, to, by: by.word().into(), at: self.cluster.now }.to_value()
+            }
+            None => verb.word().to_owned(),
+        };
+        let asked = self.cluster.version;
+        let meant: Vec<Version> = match (version, verb) {
+            (Some(_), _) => Vec::new(),
+            (None, Verb::Undo) => self.ghost.home.into_iter().chain([asked]).collect(),
+            (None, _) => {
+                let status = self.cluster.rollout.status.as_ref();
+                let told = status.and_then(|status| adapter::version_of_hash(&status.updated_revision));
+                vec![asked].into_iter().chain(told.filter(|told| *told != asked)).collect()
+            }
+        };
+        let about = version.or(meant.first().copied());
+        let request = RequestTruth {
+            verb,
+            version,
+            meant,
+            by: version.map(|_| by),
+            value: value.clone(),
+            answer: None,
+            to,
+            was_rejected: about.map(|version| self.ghost.of(version).rejected).unwrap_or_default(),
+        };
+        self.cluster.change_rollout(false, |rollout| rollout.request = Some(value));
+        self.ghost.on_request(request, &self.cluster);
+    }
+
+    fn move_by_hand(&mut self, name: Name, version: Option<Version>) {
+        self.cluster.move_by_hand(name, version);
+        let first = self.cluster.rollout.spec.blue_green().active_service.as_deref() == Some(name.word());
+        if let Some(version) = version.filter(|_| first) {
+            self.ghost.hand = Some(version);
+            if let Some(request) = &mut self.ghost.request {
+                // It may be heard before or after the move is seen.
+                request.meant.push(version);
+            }
+        }
+    }
+
+    fn rival(&mut self, rival: Rival) {
+        match rival {
+            Rival::Appears => {
+                if let Some(service) = self.cluster.rollout.spec.blue_green().active_service.clone() {
+                    self.cluster.rival.get_or_insert(RivalTruth {
+                        service,
+                        created: self.cluster.now + SignedDuration::from_secs(1),
+                    });
+                }
+            }
+            Rival::Moves => self.cluster.rival_moves(),
+            Rival::Goes => self.cluster.rival_goes(),
+        }
+    }
+
+    fn calm(&mut self, report: &mut Report) {
+        for _ in 0..12 {
+            let pods = self.cluster.run_all_pods();
+            Name::ALL.iter().for_each(|name| self.cluster.catch_up(name.word(), false));
+            self.ghost.look(&self.cluster);
+            let before = self.cluster.rollout.resource_version.clone();
+            let writes = self.writes_of_run(Operator::A, report);
+            if !pods && !writes && self.cluster.rollout.resource_version == before {
+                break;
+            }
+        }
+    }
+
+    fn writes_of_run(&mut self, operator: Operator, report: &mut Report) -> bool {
+        let noted = self.made.is_some();
+        self.made.get_or_insert_default();
+        let before = self.made.as_ref().map_or(0, Vec::len);
+        self.run(operator, report);
+        let wrote = self.made.as_ref().map_or(0, Vec::len) > before;
+        if !noted {
+            self.made = None;
+        }
+        wrote
+    }
+
+    /// An operator works until it rests or fails.
+    pub fn run(&mut self, operator: Operator, report: &mut Report) -> Progress {
+        let mut plans = 0;
+        loop {
+            if self.operators[operator as usize].held.is_none() {
+                plans += 1;
+            }
+            if plans > MOST_PLANS {
+                report.check(Predicate::Rests, false, || {
+                    let world = self.operators[operator as usize].observe(&self.cluster);
+                    format!("plan after plan: {:?}", adapter::plan(&world, self.cluster.now).actions)
+                });
+                return Progress::Failed;
+            }
+            match self.step(operator, report) {
+                Progress::On => {}
+                end => {
+                    report.check(Predicate::Rests, true, String::new);
+                    return end;
+                }
+            }
+        }
+    }
+
+    /// An operator makes its next write.
+    pub fn step(&mut self, operator: Operator, report: &mut Report) -> Progress {
+        if self.cluster.gone {
+            return Progress::Rest(None);
+        }
+        let process = &mut self.operators[operator as usize];
+        if process.held.is_none() {
+            // No two plans are made at the same moment.
+            self.cluster.now += SignedDuration::from_millis(1);
+            let now = process.now(&self.cluster);
+            let world = process.observe(&self.cluster);
+            let plan = adapter::plan(&world, now);
+            if process.is_fresh() {
+                self.ghost.see_hand(&self.cluster);
+                self.ghost.look(&self.cluster);
+            }
+            let watches_more = process.watches != plan.watches;
+            process.watches = plan.watches;
+            let seen = Seen {
+                rollout: process.rollout(&self.cluster).clone(),
+                version: adapter::version_of_digest(world.rollout.template.digest.as_str()),
+                reached: std::array::from_fn(|number| {
+                    let number = u8::try_from(number).unwrap_or(0);
+                    (1..=VERSIONS).contains(&number) && is_reached(&self.cluster, Version(number))
+                }),
+                fresh: process.is_fresh(),
+                answers: std::mem::take(&mut process.answers),
+            };
+            process.live.clear();
+            if plan.actions.is_empty() {
+                let end = if plan.publish_at.is_some_and(|at| at <= now) {
+                    self.publish(operator, &plan.status, &plan.events, &seen, plan.next, report)
+                } else {
+                    Progress::Rest(plan.next.into_iter().chain(plan.publish_at).min())
+                };
+                // What is watched from now on is heard at once; what was decided can be acted upon.
+                let more = watches_more || plan.replan && plan.publish_at.is_some_and(|at| at <= now);
+                return if more && end != Progress::Failed { Progress::On } else { end };
+            }
+            process.held = Some(Held { actions: Arc::new(plan.actions), next: 0, seen: Arc::new(seen) });
+        }
+        self.act(operator, report)
+    }
+
+    fn publish(
+        &mut self,
+        operator: Operator,
+        status: &greenlight_api::BlueGreenRolloutStatus,
+        events: &[greenlight_core::events::Event],
+        seen: &Seen,
+        next: Option<Timestamp>,
+        report: &mut Report,
+    ) -> Progress {
+        let process = &mut self.operators[operator as usize];
+        let stale = seen.rollout.resource_version != self.cluster.rollout.resource_version;
+        if self.cluster.refused == Refused::Status || PUBLISH_IS_FENCED && stale {
+            return Progress::Failed;
+        }
+        let before = self.cluster.rollout.status.clone();
+        self.ghost.on_publish(before.as_ref(), status, &self.cluster, seen, report);
+        self.ghost.on_events(events, status, &self.cluster, report);
+        self.cluster.publish(status);
+        self.published += 1;
+        process.memory.published_at = Some(process.now(&self.cluster));
+        process.hear_answer(&self.cluster, None, None, true);
+        Progress::Rest(next)
+    }
+
+    /// The next action of the plan that is being carried out.
+    fn act(&mut self, operator: Operator, report: &mut Report) -> Progress {
+        let process = &mut self.operators[operator as usize];
+        let Some(held) = process.held.clone() else { return Progress::On };
+        // An action on the rollout itself changes its resourceVersion: what follows is planned anew.
+        let overtaken = held.next > 0 && **process.rollout(&self.cluster) != *held.seen.rollout;
+        let Some(action) = held.actions.get(held.next).filter(|_| !overtaken) else {
+            process.held = None;
+            return Progress::On;
+        };
+        process.held = (held.next + 1 < held.actions.len()).then(|| Held { next: held.next + 1, ..held.clone() });
+        self.execute(operator, action, &held.seen, report)
+    }
+
+    fn execute(&mut self, operator: Operator, action: &Action, seen: &Seen, report: &mut Report) -> Progress {
+        let write = adapter::write_of(action);
+        if let Write::Finalizer { .. } | Write::CompleteRequest(_) = write
+            && seen.rollout.resource_version != self.cluster.rollout.resource_version
+        {
+            self.operators[operator as usize].held = None;
+            return Progress::Failed;
+        }
+        if let Err(failure) = self.cluster.check(&write) {
+            return self.fail(operator, &write, failure);
+        }
+        Moment { cluster: &self.cluster, ghost: &self.ghost, seen }.check(&write, report);
+        if let Some(made) = &mut self.made {
+            let name = match &write {
+                Write::Change { name, .. } => Some(name),
+                _ => None,
+            };
+            let replicas = name.and_then(|name| self.cluster.named(name)).map(|set| set.object.replicas);
+            made.push(Made { write: write.clone(), replicas });
+        }
+        self.note(&write, seen, report);
+        self.cluster.apply(&write);
+        self.ghost.look(&self.cluster);
+        let process = &mut self.operators[operator as usize];
+        let (mut set, mut service, mut rollout) = (None, None, false);
+        match &write {
+            Write::Change { name, .. } | Write::Metadata { name, .. } => {
+                set = Some(name.as_str());
+                if let Some(truth) = self.cluster.named(name) {
+                    process.live.push((name.clone(), truth.object.resource_version.clone()));
+                    let full = truth.object.settled && truth.object.available >= truth.object.replicas;
+                    process.answers.push((name.clone(), full));
+                }
+            }
+            Write::Create { name, .. } | Write::Delete { name, .. } => set = Some(name.as_str()),
+            Write::Select { service: name, .. } => service = Some(name.as_str()),
+            Write::Finalizer { .. } | Write::CompleteRequest(_) => rollout = true,
+            Write::StartAnalysis { .. } => {
+                process.memory.analysis_refused = None;
+                process.hear_runs(&self.cluster);
+            }
+            Write::StopAnalysis { .. } => process.hear_runs(&self.cluster),
+            Write::Evict { .. } => process.hear_pods(&self.cluster),
+            _ => {}
+        }
+        process.hear_answer(&self.cluster, set, service, rollout);
+        Progress::On
+    }
+
+    /// What a write means for the truth of decisions.
+    fn note(&mut self, write: &Write, seen: &Seen, report: &mut Report) {
+        match write {
+            Write::CompleteRequest(value) => self.ghost.on_completed(value, report),
+            Write::Select { service, production: Some(hash), .. } => {
+                let named = seen.rollout.spec.blue_green().active_services().any(|name| name == service);
+                let version = self.cluster.sets.iter().find(|set| set.object.hash == *hash).map(|set| set.version);
+                if let Some(version) = version.filter(|_| named) {
+                    self.ghost.on_move(version, &self.cluster);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn fail(&mut self, operator: Operator, write: &Write, failure: Failure) -> Progress {
+        let process = &mut self.operators[operator as usize];
+        let retry_at = process.now(&self.cluster) + REFUSAL_PAUSE;
+        match (failure, write) {
+            (Failure::Overtaken, _) => {
+                process.hear_answer(&self.cluster, None, None, true);
+                Progress::On
+            }
+            (Failure::Invalid, Write::Create { digest, .. }) => {
+                let message = "quota exceeded".to_owned();
+                process.memory.refused = Some(Refusal { digest: digest.clone(), message, retry_at });
+                Progress::On
+            }
+            (Failure::Conflict, Write::Create { name, .. }) => {
+                process.hear_answer(&self.cluster, Some(name), None, false);
+                Progress::On
+            }
+            (Failure::Invalid, Write::StartAnalysis { name, .. }) => {
+                let message = "there is no template smoke".to_owned();
+                process.memory.analysis_refused = Some(AnalysisRefused { run: name.clone(), message, retry_at });
+                Progress::On
+            }
+            (Failure::Missing, Write::Evict { .. }) => {
+                process.hear_pods(&self.cluster);
+                Progress::On
+            }
+            (Failure::Missing, Write::Change { name, .. } | Write::Delete { name, .. }) => {
+                process.held = None;
+                process.hear_answer(&self.cluster, Some(name), None, false);
+                Progress::Failed
+            }
+            _ => {
+                process.held = None;
+                Progress::Failed
+            }
+        }
+    }
+
+    fn scale_down_begins(&mut self, version: Version) {
+        self.scaling = None;
+        let cluster = &self.cluster;
+        let Some(set) = cluster.sets.iter().find(|set| set.version == version) else { return };
+        let leaves = cluster.rollout.deleting || cluster.gone || !set.owned;
+        let by = || {
+            let mut named = cluster.rollout.spec.blue_green().services().filter_map(|name| cluster.services.get(name));
+            named.find(|service| service.hash() == Some(&set.object.hash)).map(|service| service.name.clone())
+        };
+        let mut next = adapter::scale_down(&set.object, leaves, by(), false, cluster.now);
+        if matches!(next, Next::CheckServices) {
+            next = adapter::scale_down(&set.object, leaves, by(), true, cluster.now);
+        }
+        if let Next::Write(change) = next {
+            let reached = checks::reaches(cluster, set);
+            self.scaling = Some((set.object.name.clone(), set.object.resource_version.clone(), change, reached));
+        }
+    }
+
+    fn scale_down_ends(&mut self, report: &mut Report) {
+        let Some((name, resource_version, change, reached)) = self.scaling.take() else { return };
+        let write = Write::Change { name: name.clone(), resource_version, change: change.clone() };
+        let allowed = self.cluster.check(&write);
+        let gone = self.cluster.gone && allowed == Err(Failure::Missing);
+        if allowed.is_err() && !gone {
+            return;
+        }
+        let Some(set) = self.cluster.named(&name).cloned() else { return };
+        checks::check_scale_down(&self.cluster, &set, &change, reached, report);
+        if let Some(made) = &mut self.made {
+            made.push(Made { write: write.clone(), replicas: Some(set.object.replicas) });
+        }
+        self.cluster.apply(&write);
+        self.ghost.look(&self.cluster);
+    }
+}
