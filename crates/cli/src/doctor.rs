@@ -22,9 +22,6 @@ const OPERATOR_ANSWERS_WITHIN: SignedDuration = SignedDuration::from_secs(15);
 /// The pods of a retired ReplicaSet are gone this long after its deadline.
 const RETIRES_WITHIN: SignedDuration = SignedDuration::from_secs(20);
 
-/// How the core begins the reason of a rejection that it makes of a move by hand, see `greenlight_core::decisions`.
-const MOVED_BY_HAND: &str = "moved by hand";
-
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
@@ -497,7 +494,8 @@ fn left_by_hand(status: &BlueGreenRolloutStatus) -> Option<(&RevisionRecord, &st
     decisions.revisions.iter().find_map(|revision| {
         let rejection = revision.rejection.as_ref()?;
         let led_here = rejection.to.as_deref() == Some(decisions.serving.as_str());
-        (led_here && rejection.reason.starts_with(MOVED_BY_HAND)).then_some((revision, rejection.by.as_str()))
+        (led_here && rejection.reason.starts_with(greenlight_core::decisions::BY_HAND))
+            .then_some((revision, rejection.by.as_str()))
     })
 }
 

@@ -5,7 +5,6 @@ use greenlight_api::names;
 use jiff::Timestamp;
 
 use crate::actions::{Action, Change};
-use crate::hash::is_pod_of;
 use crate::world::{ReplicaSet, Run, Selection, World};
 
 /// What a write came to.
@@ -85,7 +84,7 @@ pub fn apply(world: &mut World, action: &Action, version: &str, now: Timestamp) 
     Written::Done
 }
 
-/// Publishes a status, if the rollout is as it was read.
+/// Publishes a status. Whether the rollout still is as it was read is for the caller to ask.
 pub fn publish(world: &mut World, status: greenlight_api::BlueGreenRolloutStatus, version: &str) {
     world.rollout.status = Some(status);
     version.clone_into(&mut world.rollout.resource_version);
@@ -202,9 +201,4 @@ pub fn selector_patch(selection: &Selection) -> [(&'static str, Option<String>);
         Selection::Unmanaged => (None, None),
     };
     [(names::HASH_LABEL, hash), (names::SERVING_LABEL, both)]
-}
-
-/// The ReplicaSet that a pod of this name belongs to.
-pub fn owner_of<'a>(world: &'a World, pod: &str) -> Option<&'a ReplicaSet> {
-    world.replica_sets.iter().find(|rs| is_pod_of(pod, &rs.name))
 }

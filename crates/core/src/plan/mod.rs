@@ -7,7 +7,7 @@ mod wake;
 
 use jiff::Timestamp;
 
-use crate::actions::{Action, Plan, Watches};
+use crate::actions::{Action, Plan};
 use crate::decisions;
 use crate::events;
 use crate::finalize;
@@ -50,7 +50,7 @@ fn last_plan(world: &World) -> Plan {
         replan: false,
         events: Vec::new(),
         publish_at: None,
-        watches: Watches { ..watches },
+        watches,
         next: None,
     }
 }
