@@ -60,6 +60,10 @@ pub const SERVING_LABEL: &str = "greenlight.dev/serving";
 /// On a ReplicaSet: when it was last confirmed to be as it was read, before a Service was put back on it (RFC 3339).
 pub const CONFIRMED_AT: &str = "greenlight.dev/confirmed-at";
 
+/// On a ReplicaSet: the resourceVersion of the rollout that its last change was planned from. An operator whose picture of the
+/// rollout is older plans nothing before it has read it again, so that it never acts on what another one has decided against since.
+pub const PLANNED_FROM: &str = "greenlight.dev/planned-from";
+
 /// What a Service selects in the place of a hash when it is to select nothing.
 pub const NO_HASH: &str = "none";
 
@@ -79,6 +83,10 @@ pub const MANAGED_BY: &str = "greenlight.dev/managed-by";
 /// told from one of our own whose operator died before it was recorded, and a Service that carried production is never used
 /// as a preview.
 pub const PRODUCTION: &str = "greenlight.dev/production";
+
+/// On an active Service: the claims ([`PROMOTED_AT`]) that nobody follows any more, as `<hash>@<time>`. Written so that whoever still
+/// holds the Service as it was when one of them was made can no longer move it there.
+pub const WITHDRAWN: &str = "greenlight.dev/withdrawn";
 
 /// Annotations of ReplicaSets that versions without a record wrote. They are read once, when such a version's status is taken over;
 /// since then their meaning stands in `status.decisions`.

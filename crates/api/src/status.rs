@@ -263,6 +263,11 @@ pub struct RevisionRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub confirmed_at: Option<Timestamp>,
+    /// The claim by which it last came to carry production (`greenlight.dev/promoted-at`, as it was then). A ReplicaSet with another one
+    /// was about to, and did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub claim: Option<Timestamp>,
     /// When production left it, if it did. Its delay counts from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]

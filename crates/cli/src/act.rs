@@ -53,9 +53,12 @@ pub async fn request(
 /// The hash of the revision that a verb speaks of: what serves, or what the spec asks for. Each is known also while the other is
 /// in trouble.
 fn meant(name: &str, action: Verb, status: &BlueGreenRolloutStatus) -> Result<String> {
+    let active = &status.active_revision;
+    // Also if its ReplicaSet or its Service is gone at the moment.
+    let serving = status.decisions.as_ref().map_or(active, |decisions| &decisions.serving);
     let (revision, lacks) = match action {
-        Verb::Rollback => (&status.active_revision, "nothing serves, so there is nothing to go back from"),
-        Verb::Restart => (&status.active_revision, "nothing serves, so there is nothing to restart"),
+        Verb::Rollback => (serving, "nothing serves, so there is nothing to go back from"),
+        Verb::Restart => (serving, "nothing serves, so there is nothing to restart"),
         Verb::Promote | Verb::PromoteFull | Verb::Abort | Verb::Retry => {
             (&status.updated_revision, "it has no revision yet")
         }

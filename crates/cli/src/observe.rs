@@ -56,10 +56,11 @@ pub async fn observe(session: &Session, rollout: BlueGreenRollout) -> Result<Obs
         endpoints: BTreeMap::new(),
         pods: replica_sets.iter().map(|rs| (hash_of(rs), pods_of(rs, &pods))).collect(),
         runs: Vec::new(),
-        analysis_refused: None,
         eviction_refused: None,
         refused: None,
+        refused_writes: Vec::new(),
         published_at: None,
+        live: true,
         rollout,
     };
     Ok(Observed { world, replica_sets, pods })

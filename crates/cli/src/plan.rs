@@ -158,7 +158,10 @@ impl Simulation {
     /// What an action does, as a person would say it; nothing for what only the operator takes note of.
     fn describe(&self, action: &Action) -> Vec<String> {
         let step = match action {
-            Action::AddFinalizer | Action::RemoveFinalizer | Action::CompleteRequest { .. } => return Vec::new(),
+            Action::AddFinalizer
+            | Action::RemoveFinalizer
+            | Action::CompleteRequest { .. }
+            | Action::WithdrawClaims { .. } => return Vec::new(),
             Action::CreateReplicaSet { name, replicas, .. } => {
                 let image = &self.world.rollout.template.image;
                 format!("create ReplicaSet {name} ({image}) with {replicas} pods")
@@ -378,6 +381,8 @@ mod tests {
             managed_by: None,
             production: None,
             moved_by: None,
+            withdrawn: None,
+            answered: false,
         };
         let rollout = Rollout {
             namespace: "shop".into(),
@@ -403,10 +408,11 @@ mod tests {
             endpoints: BTreeMap::new(),
             pods: BTreeMap::new(),
             runs: Vec::new(),
-            analysis_refused: None,
             eviction_refused: None,
             refused: None,
+            refused_writes: Vec::new(),
             published_at: None,
+            live: true,
         };
         let mut simulation = Simulation::new(world, at(0), (0.0, 0.0));
         let outcome = simulation.run();

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use crate::analysis::kind::Kind;
 use crate::events::Event;
+use crate::fence::Doubt;
 use crate::world::{ReplicaSet, Selection};
 
 /// What to do next.
@@ -32,6 +33,8 @@ pub struct Plan {
     pub watches: Watches,
     /// When to plan again if nothing happens before.
     pub next: Option<Timestamp>,
+    /// What was observed cannot be believed: read everything live ([`crate::World::live`]) and plan again. The rest is empty.
+    pub doubt: Option<Doubt>,
 }
 
 /// What a plan needs to see that is not watched all the time.
@@ -99,6 +102,15 @@ pub enum Action {
         /// The revision that it carries as production from now on; `None` if it is a preview or let go.
         production: Option<String>,
     },
+    /// Note on a Service which claims nobody follows any more, so that whoever holds an older state of it cannot move it.
+    WithdrawClaims {
+        /// Its name.
+        name: String,
+        /// The resourceVersion that the decision was read at.
+        resource_version: String,
+        /// The claims.
+        claims: String,
+    },
     /// Give the pods of a ReplicaSet, and those still to come, the labels and annotations of another role.
     ChangePodMetadata {
         /// Name of the ReplicaSet.
@@ -148,6 +160,25 @@ pub enum Action {
         /// Its UID.
         uid: String,
     },
+}
+
+impl Action {
+    /// Kind and name of the object that it writes to.
+    pub fn target(&self, rollout: &str) -> String {
+        match self {
+            Action::AddFinalizer | Action::RemoveFinalizer | Action::CompleteRequest { .. } => {
+                format!("BlueGreenRollout {rollout}")
+            }
+            Action::CreateReplicaSet { name, .. }
+            | Action::ChangeReplicaSet { name, .. }
+            | Action::DeleteReplicaSet { name, .. }
+            | Action::ChangePodMetadata { name, .. } => format!("ReplicaSet {name}"),
+            Action::SelectRevision { name, .. } | Action::WithdrawClaims { name, .. } => format!("Service {name}"),
+            Action::ScaleWorkload { name, .. } => format!("Deployment {name}"),
+            Action::StartAnalysis { name, .. } | Action::StopAnalysis { name } => format!("AnalysisRun {name}"),
+            Action::EvictPod { name, .. } => format!("Pod {name}"),
+        }
+    }
 }
 
 /// A change of a ReplicaSet. What is `None` or absent stays as it is.

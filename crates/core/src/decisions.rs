@@ -114,8 +114,8 @@ pub fn reject(decisions: &mut Decisions, hash: &str, rejection: Rejection) {
 
 /// A new attempt of a revision: nothing counts for it that was decided about the ones before.
 pub fn start_over(revision: &mut RevisionRecord) {
-    let RevisionRecord { hash, digest, number, uid, attempt, .. } = std::mem::take(revision);
-    *revision = RevisionRecord { hash, digest, number, uid, attempt: attempt + 1, ..RevisionRecord::default() };
+    let RevisionRecord { hash, digest, number, uid, claim, attempt, .. } = std::mem::take(revision);
+    *revision = RevisionRecord { hash, digest, number, uid, claim, attempt: attempt + 1, ..RevisionRecord::default() };
 }
 
 /// The record without what no decision needs any more: entries of revisions that are gone.
@@ -229,7 +229,7 @@ fn enter_services(world: &World, decisions: &mut Decisions, now: Timestamp) {
             && given != decisions.serving
             && never_left(&given)
         {
-            serve(decisions, &given, now);
+            serve(world, decisions, &given, now);
         }
         return;
     };
@@ -237,8 +237,10 @@ fn enter_services(world: &World, decisions: &mut Decisions, now: Timestamp) {
     if hash == decisions.serving {
         // It was moved on by us and back by hand before the first was recorded: the Service's mark still names what was left.
         let left = service.production.clone().filter(|production| *production != hash).unwrap_or_default();
-        let unrecorded =
-            decisions.revision(&left).is_some_and(|left| left.left_at.is_none() && left.rejection.is_none());
+        let claimed = by_hash(&left).and_then(ReplicaSet::claimed_at);
+        let unrecorded = decisions
+            .revision(&left)
+            .is_some_and(|left| (left.left_at.is_none() || claimed != left.claim) && left.rejection.is_none());
         if let Some(by) = &service.moved_by
             && unrecorded
         {
@@ -258,14 +260,16 @@ fn enter_services(world: &World, decisions: &mut Decisions, now: Timestamp) {
         if !able || decisions.rejection(&hash).is_some() {
             return;
         }
-        // Back to what served, away from what is bad. Forward it is a promotion by hand, and what it left is there to go back to.
+        // Back to what served, away from what is bad. Forward it is a promotion by hand, and what it left is there to go back to;
+        // unless the spec asks for that: then it would be promoted again by itself.
         let back = decisions.revision(&hash).is_some_and(|revision| revision.served_at.is_some());
         let left = decisions.serving.clone();
-        if back && decisions.rejection(&left).is_none() {
+        let asked_for = decisions.revision(&left).is_some_and(|left| left.digest == roles::asked_for(world, decisions));
+        if (back || asked_for) && decisions.rejection(&left).is_none() {
             leave_by_hand(decisions, &left, &hash, by, now);
         }
     }
-    serve(decisions, &hash, now);
+    serve(world, decisions, &hash, now);
 }
 
 fn leave_by_hand(decisions: &mut Decisions, left: &str, moved_to: &str, by: &str, now: Timestamp) {
@@ -285,13 +289,14 @@ fn telling_service<'a>(world: &'a World, decisions: &Decisions) -> Option<&'a Se
 }
 
 /// Production is with the revision of this hash from now on.
-pub fn serve(decisions: &mut Decisions, hash: &str, now: Timestamp) {
+pub fn serve(world: &World, decisions: &mut Decisions, hash: &str, now: Timestamp) {
     let left = std::mem::replace(&mut decisions.serving, hash.to_owned());
     if let Some(left) = decisions.revision_mut(&left) {
         left.left_at = Some(now);
     }
     if let Some(serving) = decisions.revision_mut(hash) {
         serving.left_at = None;
+        serving.claim = world.replica_sets.iter().find(|rs| rs.hash == hash).and_then(ReplicaSet::claimed_at);
     }
     // It was promoted with the size that the spec had for it, whatever the spec has become since.
     if decisions.revision(hash).is_some_and(|serving| serving.digest == decisions.template) {
@@ -319,13 +324,13 @@ fn enter_template(world: &World, decisions: &mut Decisions, now: Timestamp) -> b
     // The one that is kept up until what serves has shown that it is good.
     let kept = roles::fallback(world, decisions, &serving, None).filter(|_| analysed).map(|rs| rs.hash.clone());
     let Some(revision) = decisions.revisions.iter_mut().find(|revision| revision.digest == digest) else { return true };
+    // What serves, rejected or not, is neither started over nor numbered anew while production is with it: its analysis goes on.
+    if revision.hash == serving {
+        return true;
+    }
     let behind = newest - revision.number;
     if behind > 0 {
         revision.number = newest + 1;
-    }
-    // What serves, rejected or not, is not started over while production is with it.
-    if revision.hash == serving {
-        return true;
     }
     let same = world.replica_set(&revision.hash).filter(|rs| rs.uid == revision.uid);
     // Whether it has pods could be forged; when production left it cannot.
@@ -393,6 +398,7 @@ fn taken_over(world: &World, status: &BlueGreenRolloutStatus) -> Decisions {
         number: rs.shown_number().clamp(0, LARGEST_NUMBER),
         uid: rs.uid.clone(),
         served_at: served_at(rs),
+        claim: served_at(rs),
         confirmed_at: rs.timestamp(names::CONFIRMED_AT),
         left_at: served_at(rs).filter(|_| *serving != rs.hash).and(claimed),
         // It counted for what the spec asked for, and for nothing else.

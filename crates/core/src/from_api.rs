@@ -38,6 +38,7 @@ pub fn service(mut meta: ObjectMeta, selector: BTreeMap<String, String>) -> Serv
     let moved_by = if selects_ours { mover(&meta) } else { None };
     let mut annotation = |key: &str| meta.annotations.as_mut().and_then(|annotations| annotations.remove(key));
     let (managed_by, production) = (annotation(names::MANAGED_BY), annotation(names::PRODUCTION));
+    let withdrawn = annotation(names::WITHDRAWN);
     Service {
         name: meta.name.unwrap_or_default(),
         resource_version: meta.resource_version.unwrap_or_default(),
@@ -46,6 +47,8 @@ pub fn service(mut meta: ObjectMeta, selector: BTreeMap<String, String>) -> Serv
         managed_by,
         production,
         moved_by,
+        withdrawn,
+        answered: false,
     }
 }
 

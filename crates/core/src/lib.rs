@@ -17,6 +17,7 @@
 //! | both revisions serving for a while | [`overlap`] |
 //! | measuring a revision before and after the promotion | [`analysis`] |
 //! | moving the Services, and proving that traffic followed | [`switch`] |
+//! | what keeps an operator with an old picture from acting on it | [`fence`] |
 //! | labels and annotations of a role | [`metadata`] |
 //! | replacing pods without a new revision | [`restart`] |
 //! | when does an old revision go away | [`retire`] |
@@ -34,6 +35,7 @@ pub mod actions;
 pub mod analysis;
 pub mod decisions;
 pub mod events;
+pub mod fence;
 pub mod finalize;
 pub mod from_api;
 pub mod gate;

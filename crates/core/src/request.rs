@@ -70,8 +70,9 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
             // With another template at the same time, the one that was looked at is meant. It is written out all the same, so
             // that the answer is to this request, and the next one of the same word is another one.
             let changed = !read.written.template.is_empty() && read.written.template != read.now.template;
-            let of_before = || decisions.revisions.iter().find(|revision| revision.digest == read.written.template);
-            let before = of_before().filter(|_| changed).map(|revision| revision.hash.clone());
+            let of_template = [Verb::Promote, Verb::PromoteFull, Verb::Abort, Verb::Retry].contains(&action);
+            let looked_at = world.rollout.status.as_ref().map(|status| status.updated_revision.clone());
+            let before = looked_at.filter(|hash| changed && of_template && !hash.is_empty());
             return match revision.or(before).or_else(|| meant(situation, action)) {
                 Some(revision) => {
                     let request = Request { action, revision, to: None, by: String::new(), at: situation.now };
@@ -136,7 +137,8 @@ impl<'a> Hearing<'a> {
         if let Some(rejection) = decisions.rejection(hash) {
             return Err(format!("{} was rejected by {}. Use retry to start it over", self.described(), rejection.by));
         }
-        if let Some(serving) = roles.serving().or(roles.home()).filter(|rs| rs.hash == *hash) {
+        let of_production = [roles.home(), roles.serving()].into_iter().flatten().find(|rs| rs.hash == *hash);
+        if let Some(serving) = of_production {
             if let Outcome::Inconclusive(_) = analysis::outcome(self.situation, serving, Kind::Post)
                 && let Some(revision) = decisions.revision_mut(hash)
             {

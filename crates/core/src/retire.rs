@@ -79,9 +79,8 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
         let delay = blue_green.abort_scale_down_delay_seconds();
         return (delay > 0).then(|| after(delay));
     }
-    // A preview that was superseded. It stays as long as the preview Service shows it.
-    let preview = blue_green.preview_service.as_ref().and_then(|name| world.services.get(name));
-    let shown = preview.is_some_and(|service| service.hash() == Some(&rs.hash));
+    // A preview that was superseded. It stays as long as a Service shows it.
+    let shown = world.services.values().any(|service| service.hash() == Some(&rs.hash));
     (!shown).then_some(*now)
 }
 

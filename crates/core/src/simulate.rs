@@ -5,7 +5,7 @@ use greenlight_api::names;
 use jiff::Timestamp;
 
 use crate::actions::{Action, Change};
-use crate::world::{ReplicaSet, Run, Selection, World};
+use crate::world::{ReplicaSet, Run, Selection, Service, World};
 
 /// What a write came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,11 @@ pub fn apply(world: &mut World, action: &Action, version: &str, now: Timestamp) 
             world.replica_sets.remove(position);
         }
         Action::SelectRevision { .. } => return select(world, action, version),
+        Action::WithdrawClaims { name, resource_version, claims } => {
+            return on_service(world, name, resource_version, version, |service| {
+                service.withdrawn = Some(claims.clone());
+            });
+        }
         Action::ChangePodMetadata { name, resource_version, to, .. } => {
             let value = serde_json::to_string(to).expect("it has only strings in it");
             return on_replica_set(world, name, resource_version, version, |rs| {
@@ -175,19 +180,35 @@ fn select(world: &mut World, action: &Action, version: &str) -> Written {
         return Written::Conflict;
     };
     let rollout = world.rollout.name.clone();
+    on_service(world, name, resource_version, version, |service| {
+        for (key, value) in selector_patch(selection) {
+            match value {
+                Some(value) => service.selector.insert(key.to_owned(), value),
+                None => service.selector.remove(key),
+            };
+        }
+        service.managed_by = (*selection != Selection::Unmanaged).then_some(rollout);
+        service.production.clone_from(production);
+        service.moved_by = None;
+        if *selection == Selection::Unmanaged {
+            service.withdrawn = None;
+        }
+    })
+}
+
+fn on_service(
+    world: &mut World,
+    name: &str,
+    resource_version: &str,
+    version: &str,
+    change: impl FnOnce(&mut Service),
+) -> Written {
     let Some(service) = world.services.get_mut(name) else { return Written::Conflict };
-    if service.resource_version != *resource_version {
+    if service.resource_version != resource_version {
         return Written::Conflict;
     }
-    for (key, value) in selector_patch(selection) {
-        match value {
-            Some(value) => service.selector.insert(key.to_owned(), value),
-            None => service.selector.remove(key),
-        };
-    }
-    service.managed_by = (*selection != Selection::Unmanaged).then_some(rollout);
-    service.production.clone_from(production);
-    service.moved_by = None;
+    change(service);
+    service.answered = true;
     version.clone_into(&mut service.resource_version);
     Written::Done
 }

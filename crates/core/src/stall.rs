@@ -2,10 +2,9 @@
 
 use greenlight_api::{conditions, names};
 
-use crate::analysis;
 use crate::roles::Production;
 use crate::situation::Situation;
-use crate::world::{ReplicaSet, Service, World};
+use crate::world::{RefusedWrite, ReplicaSet, Service, World};
 
 /// A reason to stand still.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,11 +89,13 @@ pub fn workload(world: &World) -> Option<Stall> {
     Some(Stall { reason: conditions::REASON_WORKLOAD_MISMATCH, message })
 }
 
-/// What keeps an analysis from beginning that something waits for, if anything does.
-pub fn analysis(situation: &Situation) -> Option<Stall> {
-    let refused = situation.world.analysis_refused.as_ref()?;
-    analysis::waited_for(situation).find(|name| *name == refused.run)?;
-    Some(Stall { reason: conditions::REASON_ANALYSIS_REFUSED, message: refused.message.clone() })
+/// What the API server does not let the operator do, or keeps an analysis from beginning.
+pub fn write(refused: &RefusedWrite) -> Stall {
+    if refused.target.starts_with("AnalysisRun ") {
+        return Stall { reason: conditions::REASON_ANALYSIS_REFUSED, message: refused.message.clone() };
+    }
+    let message = format!("the API server refuses to change {}: {}", refused.target, refused.message);
+    Stall { reason: conditions::REASON_WRITE_REFUSED, message }
 }
 
 /// What keeps the ReplicaSet of the asked-for template from being created, if anything does.

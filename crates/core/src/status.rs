@@ -14,7 +14,7 @@ use crate::restart::Restart;
 use crate::situation::Situation;
 use crate::stall::Stall;
 use crate::switch::{self, Proof};
-use crate::world::{ReplicaSet, Selection};
+use crate::world::{ReplicaSet, Selection, Service};
 use crate::{pods, progress};
 
 /// A change of counts and words alone is written at most this often.
@@ -82,7 +82,7 @@ pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
         selector: world.rollout.spec.selector_of(serving.map(|rs| rs.hash.as_str())),
         restarted_at: serving.and_then(|rs| rs.timestamp(annotations::RESTARTED_AT)),
         current_revision: decisions.revision(&updated).map_or(before.current_revision, |revision| revision.number),
-        active_revision: decisions.serving.clone(),
+        active_revision: active(findings.situation).unwrap_or_default(),
         preview_revision: preview,
         stable_revision: stable.unwrap_or(before.stable_revision.clone()),
         rejected_revision: decisions.rejection(&updated).map(|_| updated.clone()).unwrap_or_default(),
@@ -99,6 +99,19 @@ pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
     status.conditions = conditions(&before, &verdict, available, world.rollout.generation, now);
     status.message = verdict.message;
     status
+}
+
+/// The revision that production really is with: its ReplicaSet exists, and a Service leads there.
+fn active(situation: Situation) -> Option<String> {
+    let Situation { world, decisions, roles, .. } = situation;
+    let serving = roles.serving()?;
+    let leads = |service: &Service| match service.selection() {
+        Selection::Revision(hash) => hash == serving.hash,
+        Selection::Both => true,
+        Selection::Nothing | Selection::Unmanaged => false,
+    };
+    let without_service = world.rollout.spec.blue_green().active_service.is_none();
+    (without_service || world.production_services().any(leads)).then(|| decisions.serving.clone())
 }
 
 /// When to publish: `None` if nothing changed, or not before something more is known.

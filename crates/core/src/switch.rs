@@ -47,6 +47,10 @@ pub fn move_home(situation: &Situation, size: Size) -> Vec<Action> {
     let mixed = world.existing().any(|rs| rs.name != home.name && rs.has_pods());
     let to_move: Vec<_> =
         to_move.into_iter().filter(|service| full || some && has_lost_it(service, home, mixed)).collect();
+    let refused = refused(situation, &to_move);
+    if !to_move.is_empty() && refused.len() == to_move.len() {
+        return to_move.into_iter().map(|service| select(service, home)).collect();
+    }
     let only_claim = full && world.rollout.spec.blue_green().active_service.is_none() && roles.going_back();
     if to_move.is_empty() && !only_claim {
         return Vec::new();
@@ -76,12 +80,27 @@ pub fn promote(situation: &Situation, candidate: &ReplicaSet) -> Vec<Action> {
     if let Some(label) = overlap::prepare(situation, candidate).filter(|_| !without_service) {
         return vec![label];
     }
+    let both = overlap::is_required(situation, candidate);
+    let step = |service: &Service| if both { select_both(service, candidate) } else { select(service, candidate) };
+    // All of them, or none.
+    let refused = refused(situation, &to_move);
+    if !refused.is_empty() {
+        return refused.into_iter().map(step).collect();
+    }
     if let Some(claim) = claim(situation, candidate, true) {
         return vec![claim];
     }
-    let both = overlap::is_required(situation, candidate);
-    let step = |service: &Service| if both { select_both(service, candidate) } else { select(service, candidate) };
     to_move.into_iter().map(step).collect()
+}
+
+/// Those of which the API server refused the last move. They are not claimed for again and again: their moves alone are planned, and
+/// left out until they are due.
+fn refused<'a>(situation: &Situation, services: &[&'a Service]) -> Vec<&'a Service> {
+    let is_refused = |service: &&&Service| {
+        let target = format!("Service {}", service.name);
+        situation.world.refused_write(&target, situation.now).is_some()
+    };
+    services.iter().filter(is_refused).copied().collect()
 }
 
 /// Whether a switch is due that no Service shows, because the spec names none: it is made by recording it.

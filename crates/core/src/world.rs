@@ -32,20 +32,27 @@ pub struct World {
     pub pods: BTreeMap<String, Vec<Pod>>,
     /// Its analysis runs.
     pub runs: Vec<Run>,
-    /// The last analysis that could not begin, since the operator started.
-    pub analysis_refused: Option<AnalysisRefused>,
     /// The last eviction that the API server refused, since the operator started.
     pub eviction_refused: Option<EvictionRefused>,
     /// The template that the API server refused to make a ReplicaSet of, if it did, since the operator started.
     pub refused: Option<Refusal>,
+    /// Other writes that the API server refused, and analyses that could not begin, since the operator started.
+    pub refused_writes: Vec<RefusedWrite>,
     /// When the operator last wrote the status, if it did so since it started.
     pub published_at: Option<Timestamp>,
+    /// The rollout, its ReplicaSets and its Services were all read from the API server for this very plan, not from a cache.
+    pub live: bool,
 }
 
 impl World {
     /// The template comes from a workload that does not exist: nobody knows what is asked for.
     pub fn template_is_unknown(&self) -> bool {
         self.rollout.spec.workload_ref.is_some() && self.workload.is_none()
+    }
+
+    /// The refusal of the last write to this object, if it is not to be tried again yet.
+    pub fn refused_write(&self, target: &str, now: Timestamp) -> Option<&RefusedWrite> {
+        self.refused_writes.iter().find(|refused| refused.target == target && now < refused.retry_at)
     }
 
     /// The ReplicaSets that are not being deleted. One that is cannot be brought back.
@@ -264,6 +271,11 @@ pub struct Service {
     pub production: Option<String>,
     /// The field manager that wrote the selector last, if it was not the operator.
     pub moved_by: Option<String>,
+    /// The claims that nobody follows any more ([`names::WITHDRAWN`]).
+    pub withdrawn: Option<String>,
+    /// This state is the answer to a write of this very operator process, and not what a watch brought.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub answered: bool,
 }
 
 /// What a Service selects, of the revisions of a rollout. Read here, and written by the action `SelectRevision`.
@@ -312,12 +324,14 @@ impl Service {
         missing.map(|(key, value)| format!("{key}={value}")).collect()
     }
 
-    /// It leads to the pods of a ReplicaSet by what is ours in its selector.
+    /// It leads to the pods of a ReplicaSet by what is ours in its selector, or was.
     pub fn selects(&self, rs: &ReplicaSet) -> bool {
         match self.selection() {
             Selection::Revision(hash) => hash == rs.hash,
             Selection::Both => rs.annotation(names::ROLE_METADATA).is_some_and(|it| it.contains(names::SERVING_LABEL)),
-            Selection::Nothing | Selection::Unmanaged => false,
+            // It carried production, and lost the hash: until that is back it leads to all that carry its own labels.
+            Selection::Unmanaged => self.production.is_some() && self.missing_labels(rs).is_empty(),
+            Selection::Nothing => false,
         }
     }
 
@@ -385,17 +399,6 @@ pub struct Run {
     pub terminating: bool,
 }
 
-/// An analysis that could not begin.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AnalysisRefused {
-    /// Name of the run.
-    pub run: String,
-    /// Why.
-    pub message: String,
-    /// When to try again.
-    pub retry_at: Timestamp,
-}
-
 /// An eviction that a PodDisruptionBudget does not allow at the moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EvictionRefused {
@@ -412,6 +415,17 @@ pub struct EvictionRefused {
 pub struct Refusal {
     /// Digest of the template.
     pub digest: String,
+    /// The server's words.
+    pub message: String,
+    /// When to try again.
+    pub retry_at: Timestamp,
+}
+
+/// A write that the API server refused, or an analysis that could not begin, and would not again until somebody changes something.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RefusedWrite {
+    /// Kind and name of the object.
+    pub target: String,
     /// The server's words.
     pub message: String,
     /// When to try again.

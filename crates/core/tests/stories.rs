@@ -995,10 +995,8 @@ fn an_idle_preview_shows_nothing_or_what_serves() {
 
 // Promise 6: a second copy that slept.
 
-/// The move carries the Service's resourceVersion, and nobody has written to the Service since: that the revision was rejected
-/// and scaled down meanwhile does not stop it.
+/// The move carries the Service's resourceVersion, and before the abort is answered the claim is noted there.
 #[test]
-#[ignore = "not mended: a Service patch is not fenced against a rejection that came between claim and move"]
 fn an_operator_that_slept_between_claim_and_move_does_not_move_to_what_was_aborted_meanwhile() {
     let mut model = serves_one(BlueGreen { scale_down_delay_seconds: Some(5), ..manual() });
     model.push(2);

@@ -97,8 +97,18 @@ impl<T: Cached> Cache<T> {
         self.listeners.write().expect("no panic while locked").push(Box::new(listener));
     }
 
-    /// Keeps this object, unless a newer state is known.
+    /// Keeps this object, as a watch brought it, unless this state or a newer one is known.
     pub fn put(&self, object: T) {
+        self.keep(object, false);
+    }
+
+    /// Keeps this object, as a request of our own was answered, unless a newer state is known. Of two readings of one state it is the
+    /// better one: a watch may have read it by another schema, while a CRD is being changed.
+    pub fn put_answer(&self, object: T) {
+        self.keep(object, true);
+    }
+
+    fn keep(&self, object: T, answered: bool) {
         let key = object.key();
         let entry = Entry::pack(&object);
         let before: Option<T> = {
@@ -109,8 +119,11 @@ impl<T: Cached> Cache<T> {
                 }
                 state.gone.remove(&key);
             }
-            if state.objects.get(&key).is_some_and(|known| entry.version <= known.version) {
-                return;
+            if let Some(known) = state.objects.get(&key) {
+                let better = answered && entry.version == known.version && entry.packed != known.packed;
+                if entry.version <= known.version && !better {
+                    return;
+                }
             }
             let before = state.take(&key);
             for group in object.groups() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, PodTemplate, names};
 use greenlight_core::hash::Digest;
 use greenlight_core::simulate::selector_patch;
-use greenlight_core::world::{AnalysisRefused, EvictionRefused, Refusal, Rollout, Selection};
+use greenlight_core::world::{EvictionRefused, Refusal, Rollout, Selection};
 use greenlight_core::{Action, Change};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
@@ -21,10 +21,13 @@ use crate::error::{Doing, Error};
 use crate::events::Recorder;
 use crate::on_demand::OnDemand;
 use crate::views::{DeploymentView, ReplicaSetView, RolloutView, ServiceView};
-use crate::world::{Caches, Fresh, Memories};
+use crate::world::{Caches, Fresh, Memories, Refused};
 
 /// How long to wait until a refused template is tried again; a changed template is tried at once.
 const REFUSAL_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+
+/// How long to wait at most until another refused write is tried again.
+const LONGEST_REFUSAL_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 
 /// How long to wait until a pod is tried again that a PodDisruptionBudget protects.
 const EVICTION_PAUSE: SignedDuration = SignedDuration::from_secs(5);
@@ -46,6 +49,28 @@ pub struct Executor<'a> {
 }
 
 impl Executor<'_> {
+    /// Carries out one action, unless the API server refuses it: then that is remembered, with when to try again, and the answer is
+    /// no.
+    pub async fn execute_unless_refused(&self, action: &Action, fresh: &mut Fresh) -> Result<bool, Error> {
+        let target = action.target(&self.rollout.name);
+        let message = match self.execute(action, fresh).await {
+            Err(Error::Api { source: kube::Error::Api(status), .. }) if is_refusal(&status) => status.message.clone(),
+            Err(Error::CannotBegin(message)) => message,
+            answer => {
+                answer?;
+                self.memories.update(&self.rollout.key(), |memory| drop(memory.refused_writes.remove(&target)));
+                return Ok(true);
+            }
+        };
+        tracing::warn!(rollout = %self.rollout.key(), target, message, "the API server refused a write");
+        self.memories.update(&self.rollout.key(), |memory| {
+            let times = memory.refused_writes.get(&target).map_or(0, |before| before.times) + 1;
+            let retry_at = Timestamp::now() + refused_for(times);
+            memory.refused_writes.insert(target, Refused { message, retry_at, times });
+        });
+        Ok(false)
+    }
+
     /// Carries out one action. ReplicaSets that the answer shows as they are now are added to `fresh`.
     pub async fn execute(&self, action: &Action, fresh: &mut Fresh) -> Result<(), Error> {
         match action {
@@ -73,6 +98,9 @@ impl Executor<'_> {
             Action::SelectRevision { name, resource_version, selection, production } => {
                 self.patch_selector(name, resource_version, selection, production.as_deref()).await
             }
+            Action::WithdrawClaims { name, resource_version, claims } => {
+                self.withdraw_claims(name, resource_version, claims).await
+            }
             Action::ChangePodMetadata { name, resource_version, hash, from, to } => {
                 fresh.extend(self.change_pod_metadata(name, resource_version, hash, from, to).await?);
                 Ok(())
@@ -84,11 +112,14 @@ impl Executor<'_> {
                 let Some(wanted) = kind.spec(&self.rollout.spec) else { return Ok(()) };
                 let rollout = &self.rollout.key();
                 let start = Start { rollout, name, analysis: wanted, set, latest, stable };
-                self.start_analysis(&start).await
+                let run = analysis::start(self.client, &start).await?;
+                tracing::info!(rollout = %self.rollout.key(), run = name, "started an analysis");
+                self.caches.runs.put_answer(KeptRun(run));
+                Ok(())
             }
             Action::StopAnalysis { name } => {
                 let run = analysis::stop(self.client, &self.rollout.key().sibling(name)).await?;
-                self.caches.runs.put(KeptRun(run));
+                self.caches.runs.put_answer(KeptRun(run));
                 Ok(())
             }
             Action::EvictPod { hash, name, uid } => self.evict(hash, name, uid).await,
@@ -114,7 +145,7 @@ impl Executor<'_> {
             .patch_status(&rollout.name, &params, &Patch::Apply(body))
             .await
             .doing(|| "publish the status".to_owned())?;
-        self.caches.rollouts.put(view.keep());
+        self.caches.rollouts.put_answer(view.keep());
         self.memories.update(&rollout.key(), |memory| memory.published_at = Some(Timestamp::now()));
         Ok(())
     }
@@ -124,7 +155,7 @@ impl Executor<'_> {
         let api: Api<RolloutView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
         let patch = Patch::Merge(json!({"metadata": metadata}));
         let view = api.patch(&self.rollout.name, &params(), &patch).await.doing(what)?;
-        self.caches.rollouts.put(view.keep());
+        self.caches.rollouts.put_answer(view.keep());
         Ok(())
     }
 
@@ -133,7 +164,7 @@ impl Executor<'_> {
         let view = view.inspect_err(|error| self.forget_if_gone(error, name, resource_version))?;
         let Some(owned) = view.keep() else { return Ok(Fresh::new()) };
         let fresh = Fresh::from([(owned.set.name.clone(), owned.set.resource_version.clone())]);
-        self.caches.sets.put(owned);
+        self.caches.sets.put_answer(owned);
         Ok(fresh)
     }
 
@@ -168,22 +199,6 @@ impl Executor<'_> {
         let mut change = Change::default();
         change.annotate(names::ROLE_METADATA, serde_json::to_string(to).expect("it has only strings in it"));
         self.patch_replica_set(name, &view.resource_version().unwrap_or_default(), &change).await
-    }
-
-    async fn start_analysis(&self, start: &Start<'_>) -> Result<(), Error> {
-        let refused = match analysis::start(self.client, start).await? {
-            Ok(run) => {
-                tracing::info!(rollout = %self.rollout.key(), run = start.name, "started an analysis");
-                self.caches.runs.put(KeptRun(run));
-                None
-            }
-            Err(message) => {
-                let retry_at = Timestamp::now() + REFUSAL_PAUSE;
-                Some(AnalysisRefused { run: start.name.to_owned(), message, retry_at })
-            }
-        };
-        self.memories.update(&self.rollout.key(), |memory| memory.analysis_refused = refused);
-        Ok(())
     }
 
     async fn evict(&self, hash: &str, name: &str, uid: &str) -> Result<(), Error> {
@@ -237,13 +252,16 @@ impl Executor<'_> {
         production: Option<&str>,
     ) -> Result<(), Error> {
         let mark = (*selection != Selection::Unmanaged).then_some(&self.rollout.name);
-        let patch = json!({
+        let mut patch = json!({
             "metadata": {
                 "resourceVersion": resource_version,
                 "annotations": {names::MANAGED_BY: mark, names::PRODUCTION: production},
             },
             "spec": {"selector": BTreeMap::from(selector_patch(selection))},
         });
+        if mark.is_none() {
+            patch["metadata"]["annotations"][names::WITHDRAWN] = Value::Null;
+        }
         let api: Api<ServiceView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
         let view = api.patch(name, &params(), &Patch::Merge(patch)).await;
         let revision = match selection {
@@ -253,8 +271,26 @@ impl Executor<'_> {
         };
         let view = view.doing(|| format!("point Service {name} at {revision}"))?;
         tracing::info!(rollout = %self.rollout.key(), service = name, revision, "moved Service");
-        self.caches.services.put(view.keep());
+        self.take_answer_of_service(view);
         Ok(())
+    }
+
+    async fn withdraw_claims(&self, name: &str, resource_version: &str, claims: &str) -> Result<(), Error> {
+        let annotations = json!({names::WITHDRAWN: claims});
+        let patch = json!({"metadata": {"resourceVersion": resource_version, "annotations": annotations}});
+        let api: Api<ServiceView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let view = api.patch(name, &params(), &Patch::Merge(patch)).await;
+        let view = view.doing(|| format!("withdraw a claim from Service {name}"))?;
+        tracing::info!(rollout = %self.rollout.key(), service = name, claims, "withdrew claims");
+        self.take_answer_of_service(view);
+        Ok(())
+    }
+
+    fn take_answer_of_service(&self, view: ServiceView) {
+        let kept = view.keep();
+        let (name, version) = (kept.service.name.clone(), kept.service.resource_version.clone());
+        self.memories.update(&self.rollout.key(), |memory| drop(memory.moved.insert(name, version)));
+        self.caches.services.put_answer(kept);
     }
 
     async fn create(&self, action: &Action) -> Result<(), Error> {
@@ -269,7 +305,7 @@ impl Executor<'_> {
         };
         if Digest::of(&template).as_str() != digest {
             // The template has changed since the plan was made: what is known now leads to another plan.
-            self.caches.rollouts.put(RolloutView::from(rollout).keep());
+            self.caches.rollouts.put_answer(RolloutView::from(rollout).keep());
             return Ok(());
         }
         let owner = rollout.controller_owner_ref(&()).expect("an object of the API server has a name and a UID");
@@ -306,7 +342,7 @@ impl Executor<'_> {
         match self.client.request::<ReplicaSetView>(request).await {
             Ok(view) => {
                 tracing::info!(rollout = %self.rollout.key(), replica_set = name, replicas, "created ReplicaSet");
-                view.keep().into_iter().for_each(|owned| self.caches.sets.put(owned));
+                view.keep().into_iter().for_each(|owned| self.caches.sets.put_answer(owned));
                 self.recorder.record(self.rollout, event).await;
                 Ok(())
             }
@@ -326,7 +362,7 @@ impl Executor<'_> {
         let request = request.get(name, &GetParams::default()).expect("the URL is made of valid names");
         let mut deployment: Value = self.client.request(request).await.doing(|| format!("read Deployment {name}"))?;
         if let Ok(view) = serde_json::from_value::<DeploymentView>(deployment.clone()) {
-            self.caches.workloads.put(view.keep());
+            self.caches.workloads.put_answer(view.keep());
         }
         Ok(serde_json::from_value(deployment["spec"]["template"].take()).unwrap_or_default())
     }
@@ -335,7 +371,7 @@ impl Executor<'_> {
         let api: Api<DeploymentView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
         let patch = json!({"metadata": {"resourceVersion": resource_version}, "spec": {"replicas": replicas}});
         let view = api.patch(name, &params(), &Patch::Merge(patch)).await;
-        self.caches.workloads.put(view.doing(|| format!("scale Deployment {name}"))?.keep());
+        self.caches.workloads.put_answer(view.doing(|| format!("scale Deployment {name}"))?.keep());
         tracing::info!(rollout = %self.rollout.key(), deployment = name, replicas, "scaled Deployment");
         Ok(())
     }
@@ -345,7 +381,7 @@ impl Executor<'_> {
         let api: Api<ReplicaSetView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
         let view = api.get(name).await.doing(|| format!("read ReplicaSet {name}"))?;
         match view.keep().filter(|owned| owned.owner_uid == self.rollout.uid) {
-            Some(owned) => self.caches.sets.put(owned),
+            Some(owned) => self.caches.sets.put_answer(owned),
             None => self
                 .remember_refusal(digest, format!("ReplicaSet {name} exists and belongs to something else. Delete it")),
         }
@@ -371,6 +407,11 @@ impl Executor<'_> {
 fn is_refusal(status: &kube::core::Status) -> bool {
     let later = [404, 409, 429, 503, 504].contains(&status.code);
     (400..=599).contains(&status.code) && !later
+}
+
+/// How long to wait after so many refusals in a row: longer each time, and never so long that somebody who has mended the cause waits.
+fn refused_for(times: u32) -> SignedDuration {
+    SignedDuration::from_secs(1 << times.min(3)).min(LONGEST_REFUSAL_PAUSE)
 }
 
 /// Changes a ReplicaSet, if it still is as it was read.

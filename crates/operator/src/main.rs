@@ -12,6 +12,7 @@ mod events;
 mod execute;
 mod feed;
 mod let_go;
+mod live;
 mod metrics;
 mod notify;
 mod on_demand;

@@ -11,6 +11,7 @@ use crate::cache::Key;
 use crate::error::Error;
 use crate::events::Recorder;
 use crate::execute::Executor;
+use crate::live::read_live;
 use crate::metrics::Metrics;
 use crate::on_demand::OnDemand;
 use crate::world::{Caches, Fresh, Memories, observe};
@@ -38,9 +39,10 @@ pub struct Context {
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
     let Context { client, caches, memories, on_demand, recorder, metrics } = &*context;
     let mut fresh = Fresh::new();
+    let mut live = false;
     let mut last = String::new();
     for _ in 0..MOST_PLANS {
-        let Some(world) = observe(caches, memories, on_demand, &key, &fresh) else {
+        let Some(world) = observe(caches, memories, on_demand, &key, &fresh, live) else {
             memories.forget(&key);
             metrics.forget(&key);
             on_demand.set(&key, &Default::default());
@@ -48,6 +50,12 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         };
         let now = Timestamp::now();
         let plan = plan(&world, now);
+        if let Some(doubt) = plan.doubt {
+            tracing::info!(rollout = %key, doubt = doubt.as_str(), "reading the rollout and what it works with again");
+            read_live(client, caches, &world).await?;
+            live = true;
+            continue;
+        }
         on_demand.set(&key, &plan.watches);
         let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &world.rollout };
         if plan.actions.is_empty() {
@@ -62,6 +70,10 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
             }
             // What was decided stands in the status now, and can be acted upon.
             if due && plan.replan {
+                if caches.rollouts.get(&key).is_some_and(|kept| kept.status.is_none_or(|kept| kept.decisions.is_none()))
+                {
+                    return Err(Error::RecordNotKept);
+                }
                 last.clear();
                 continue;
             }
@@ -75,7 +87,9 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
             if rollout_changed {
                 break;
             }
-            executor.execute(action, &mut fresh).await?;
+            if !executor.execute_unless_refused(action, &mut fresh).await? {
+                break;
+            }
         }
         last = format!("{:?}", plan.actions);
     }

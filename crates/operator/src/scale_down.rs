@@ -45,7 +45,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
             ScaleDown::Shrink(change) | ScaleDown::Finish(change) | ScaleDown::RemoveFinalizer(change) => {
                 let view = change_replica_set(client, &key, &set.resource_version, &change).await?;
                 tracing::info!(replica_set = %key, replicas = ?change.replicas, "scaled down");
-                view.keep().into_iter().for_each(|owned| caches.sets.put(owned));
+                view.keep().into_iter().for_each(|owned| caches.sets.put_answer(owned));
                 return Ok(None);
             }
         }

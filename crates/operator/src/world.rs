@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 
-use greenlight_core::world::{AnalysisRefused, EvictionRefused, Refusal, Rival, Rollout};
+use greenlight_core::world::{EvictionRefused, Refusal, RefusedWrite, Rival, Rollout};
 use greenlight_core::{World, from_api};
 use jiff::Timestamp;
 
@@ -34,10 +34,23 @@ pub struct Memory {
     pub published_at: Option<Timestamp>,
     /// The template that the API server refused.
     pub refused: Option<Refusal>,
-    /// The analysis that could not begin.
-    pub analysis_refused: Option<AnalysisRefused>,
     /// The eviction that the API server refused.
     pub eviction_refused: Option<EvictionRefused>,
+    /// Other writes that it refused, and analyses that could not begin, by what they were to change.
+    pub refused_writes: BTreeMap<String, Refused>,
+    /// The Services that it moved itself, as they were then: name and resourceVersion.
+    pub moved: BTreeMap<String, String>,
+}
+
+/// A write that was refused, and how often in a row.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// The server's words.
+    pub message: String,
+    /// When to try again.
+    pub retry_at: Timestamp,
+    /// How often in a row.
+    pub times: u32,
 }
 
 /// Memories by rollout.
@@ -64,8 +77,15 @@ impl Memories {
 /// ReplicaSets whose state came from an answer of the API server within this reconcile: name and resourceVersion.
 pub type Fresh = HashSet<(String, String)>;
 
-/// The world of one rollout; `None` if it does not exist (any more).
-pub fn observe(caches: &Caches, memories: &Memories, on_demand: &OnDemand, key: &Key, fresh: &Fresh) -> Option<World> {
+/// The world of one rollout; `None` if it does not exist (any more). `live`: what is cached of it has just been read.
+pub fn observe(
+    caches: &Caches,
+    memories: &Memories,
+    on_demand: &OnDemand,
+    key: &Key,
+    fresh: &Fresh,
+    live: bool,
+) -> Option<World> {
     let mut rollout = caches.rollouts.get(key)?;
     let memory = memories.of(key);
     let mut replica_sets: Vec<_> = caches
@@ -80,8 +100,15 @@ pub fn observe(caches: &Caches, memories: &Memories, on_demand: &OnDemand, key: 
         rs.fresh = fresh.contains(&(rs.name.clone(), rs.resource_version.clone()));
     }
     let named = rollout.spec.blue_green().services().filter_map(|name| caches.services.get(&key.sibling(name)));
-    let services: BTreeMap<_, _> =
+    let mut services: BTreeMap<_, _> =
         named.chain(caches.services.group(key)).map(|kept| (kept.service.name.clone(), kept.service)).collect();
+    for service in services.values_mut() {
+        service.answered = memory.moved.get(&service.name) == Some(&service.resource_version);
+    }
+    let refused_writes = memory
+        .refused_writes
+        .into_iter()
+        .map(|(target, Refused { message, retry_at, .. })| RefusedWrite { target, message, retry_at });
     let (endpoints, pods) = on_demand.seen(key);
     let rivals = rivals(caches, &rollout);
     let workload =
@@ -100,9 +127,10 @@ pub fn observe(caches: &Caches, memories: &Memories, on_demand: &OnDemand, key: 
         pods,
         refused: memory.refused,
         eviction_refused: memory.eviction_refused,
-        analysis_refused: memory.analysis_refused,
         runs: caches.runs.group(key).iter().map(|run| from_api::run(&run.0)).collect(),
+        refused_writes: refused_writes.collect(),
         published_at: memory.published_at,
+        live,
     })
 }
 

@@ -101,6 +101,8 @@ pub enum Write {
     Delete { name: String, resource_version: String },
     /// A Service's selector, and whether it carries production with it.
     Select { service: String, resource_version: String, selection: Selection, production: Option<String> },
+    /// Claims that are not followed, noted on a Service.
+    Withdraw { service: String, resource_version: String, claims: String },
     /// Labels and annotations of pods.
     Metadata { name: String, resource_version: String, to: PodMetadata },
     /// The start of an analysis.
@@ -135,6 +137,9 @@ pub fn write_of(action: &Action) -> Write {
             },
             production,
         },
+        Action::WithdrawClaims { name, resource_version, claims } => {
+            Write::Withdraw { service: name, resource_version, claims }
+        }
         Action::ChangePodMetadata { name, resource_version, to, .. } => Write::Metadata { name, resource_version, to },
         Action::StartAnalysis { name, kind, replica_set, .. } => {
             Write::StartAnalysis { name, set: replica_set, pre: kind == Kind::Pre }

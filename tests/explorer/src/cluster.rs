@@ -393,6 +393,8 @@ impl Cluster {
             managed_by: None,
             production: None,
             moved_by: None,
+            withdrawn: None,
+            answered: false,
         };
         self.services.insert(name.word().into(), Arc::new(service));
         self.catch_up(name.word(), false);
@@ -680,12 +682,14 @@ impl Cluster {
             Write::Change { name, resource_version, .. }
             | Write::Delete { name, resource_version }
             | Write::Metadata { name, resource_version, .. } => fence(name, resource_version),
-            Write::Select { service, resource_version, .. } => match self.services.get(service) {
-                None => Err(Failure::Missing),
-                Some(service) if service.resource_version != *resource_version => Err(Failure::Conflict),
-                Some(_) if self.refused == Refused::Services => Err(Failure::Forbidden),
-                Some(_) => Ok(()),
-            },
+            Write::Select { service, resource_version, .. } | Write::Withdraw { service, resource_version, .. } => {
+                match self.services.get(service) {
+                    None => Err(Failure::Missing),
+                    Some(service) if service.resource_version != *resource_version => Err(Failure::Conflict),
+                    Some(_) if self.refused == Refused::Services => Err(Failure::Forbidden),
+                    Some(_) => Ok(()),
+                }
+            }
             Write::StartAnalysis { .. } if self.refused == Refused::Analyses => Err(Failure::Invalid),
             Write::Evict { hash, name, uid } => {
                 let set = self.sets.iter().find(|set| set.object.hash == *hash).ok_or(Failure::Missing)?;
@@ -763,6 +767,9 @@ impl Cluster {
             }
             Write::Select { service, selection, production, .. } => {
                 self.change_service(service, |service| select(service, selection, production.clone()));
+            }
+            Write::Withdraw { service, claims, .. } => {
+                self.change_service(service, |service| service.withdrawn = Some(claims.clone()));
             }
             Write::Metadata { name, to, .. } => self.change_set(name, |set| {
                 let value = serde_json::to_string(to).expect("strings");

@@ -187,6 +187,10 @@ fn hash_canonical(text: &str, now: Timestamp) -> u64 {
     times.push(now);
     times.sort_unstable();
     times.dedup();
+    // Which of two resourceVersions is newer counts, by how much does not.
+    let mut versions: Vec<u64> = pieces.iter().filter_map(|piece| piece.version(text)).collect();
+    versions.sort_unstable();
+    versions.dedup();
     let mut names: BTreeMap<(u8, &str), usize> = BTreeMap::new();
     let mut hasher = DefaultHasher::new();
     let mut done = 0;
@@ -197,6 +201,9 @@ fn hash_canonical(text: &str, now: Timestamp) -> u64 {
             Some(time) => {
                 times.binary_search(&time).unwrap_or(0).hash(&mut hasher);
                 time.duration_since(now).as_secs().clamp(-60, 60).hash(&mut hasher);
+            }
+            None if piece.kind == 0 => {
+                piece.version(text).and_then(|version| versions.binary_search(&version).ok()).hash(&mut hasher);
             }
             None => {
                 let number = names.len();
@@ -213,6 +220,12 @@ struct Piece {
     end: usize,
     kind: u8,
     time: Option<Timestamp>,
+}
+
+impl Piece {
+    fn version(&self, text: &str) -> Option<u64> {
+        if self.kind == 0 { text[self.start..self.end].parse().ok() } else { None }
+    }
 }
 
 /// Where the text names a time, a resourceVersion, a pod or a generation.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use greenlight_core::world::{AnalysisRefused, Refusal, Rival, Rollout, Run, Service};
+use greenlight_core::world::{Refusal, RefusedWrite, Rival, Rollout, Run, Service};
 use greenlight_core::{Action, Watches, World};
 use jiff::{SignedDuration, Timestamp};
 
@@ -33,8 +33,10 @@ pub struct Memory {
     pub published_at: Option<Timestamp>,
     /// The template that was refused.
     pub refused: Option<Refusal>,
-    /// The analysis that could not begin.
-    pub analysis_refused: Option<AnalysisRefused>,
+    /// Other writes that were refused, and analyses that could not begin.
+    pub refused_writes: Vec<RefusedWrite>,
+    /// The Services that it changed itself, as they were then: name and resourceVersion.
+    pub moved: BTreeMap<String, String>,
 }
 
 /// What a plan was made from, as far as predicates ask.
@@ -80,6 +82,8 @@ pub struct Process {
     pub memory: Memory,
     /// How far its clock is ahead.
     pub skew: u8,
+    /// It has read everything live, in this reconcile.
+    pub read_live: bool,
 }
 
 impl Process {
@@ -104,6 +108,15 @@ impl Process {
     /// All watches catch up.
     pub fn thaw(&mut self) {
         self.frozen = Frozen::default();
+    }
+
+    /// It reads the rollout, its ReplicaSets and its Services, and knows them until it rests.
+    pub fn read_live(&mut self, cluster: &Cluster) {
+        let frozen = &mut self.frozen;
+        frozen.rollout = frozen.rollout.as_ref().map(|_| cluster.rollout.clone());
+        frozen.sets = frozen.sets.as_ref().map(|_| cluster.sets.clone());
+        frozen.services = frozen.services.as_ref().map(|_| cluster.services.clone());
+        self.read_live = true;
     }
 
     /// No watch stands still.
@@ -203,17 +216,21 @@ impl Process {
             services: services
                 .iter()
                 .filter(|(name, service)| is_named(name) || is_ours(service))
-                .map(|(name, service)| (name.clone(), (**service).clone()))
+                .map(|(name, service)| {
+                    let answered = self.memory.moved.get(name) == Some(&service.resource_version);
+                    (name.clone(), Service { answered, ..(**service).clone() })
+                })
                 .collect(),
             workload: None,
             rivals: cluster.rival.iter().map(rival).collect(),
             endpoints: endpoints.collect(),
             pods: pods.map(|set| (set.object.hash.clone(), Cluster::pods(set))).collect(),
             runs: (**runs).clone(),
-            analysis_refused: self.memory.analysis_refused.clone(),
             eviction_refused: None,
             refused: self.memory.refused.clone(),
+            refused_writes: self.memory.refused_writes.clone(),
             published_at: self.memory.published_at,
+            live: self.read_live,
         }
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use greenlight_api::Request;
 use greenlight_core::Action;
-use greenlight_core::world::{AnalysisRefused, Refusal};
+use greenlight_core::world::{Refusal, RefusedWrite};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::adapter::{self, Next, PUBLISH_IS_FENCED, Write, facts};
 use crate::checks::{self, Moment};
-use crate::cluster::{Cluster, Failure, RivalTruth};
+use crate::cluster::{Cluster, Failure, ROLLOUT, RivalTruth};
 use crate::event::{Event, Field, Forgery, Name, Operator, Outcome, Person, Refused, Rival, VERSIONS, Verb, Version};
 use crate::ghost::{Ghost, RequestTruth, is_reached};
 use crate::operator::{Held, Process, Seen};
@@ -291,6 +291,10 @@ impl State {
             let now = process.now(&self.cluster);
             let world = process.observe(&self.cluster);
             let plan = adapter::plan(&world, now);
+            if plan.doubt.is_some() {
+                process.read_live(&self.cluster);
+                return Progress::On;
+            }
             if process.is_fresh() {
                 self.ghost.see_hand(&self.cluster);
                 self.ghost.look(&self.cluster);
@@ -316,6 +320,7 @@ impl State {
                 };
                 // What is watched from now on is heard at once; what was decided can be acted upon.
                 let more = watches_more || plan.replan && plan.publish_at.is_some_and(|at| at <= now);
+                self.operators[operator as usize].read_live &= more;
                 return if more && end != Progress::Failed { Progress::On } else { end };
             }
             process.held = Some(Held { actions: Arc::new(plan.actions), next: 0, seen: Arc::new(seen) });
@@ -369,8 +374,22 @@ impl State {
             self.operators[operator as usize].held = None;
             return Progress::Failed;
         }
-        if let Err(failure) = self.cluster.check(&write) {
-            return self.fail(operator, &write, failure);
+        let target = action.target(ROLLOUT);
+        match self.cluster.check(&write) {
+            Err(failure)
+                if failure == Failure::Forbidden
+                    || failure == Failure::Invalid && matches!(write, Write::StartAnalysis { .. }) =>
+            {
+                let process = &mut self.operators[operator as usize];
+                let retry_at = process.now(&self.cluster) + REFUSAL_PAUSE;
+                let refused = &mut process.memory.refused_writes;
+                refused.retain(|before| before.target != target);
+                refused.push(RefusedWrite { target, message: "a policy denies it".to_owned(), retry_at });
+                process.held = None;
+                return Progress::On;
+            }
+            Err(failure) => return self.fail(operator, &write, failure),
+            Ok(()) => self.operators[operator as usize].memory.refused_writes.retain(|before| before.target != target),
         }
         Moment { cluster: &self.cluster, ghost: &self.ghost, seen }.check(&write, report);
         if let Some(made) = &mut self.made {
@@ -396,13 +415,14 @@ impl State {
                 }
             }
             Write::Create { name, .. } | Write::Delete { name, .. } => set = Some(name.as_str()),
-            Write::Select { service: name, .. } => service = Some(name.as_str()),
-            Write::Finalizer { .. } | Write::CompleteRequest(_) => rollout = true,
-            Write::StartAnalysis { .. } => {
-                process.memory.analysis_refused = None;
-                process.hear_runs(&self.cluster);
+            Write::Select { service: name, .. } | Write::Withdraw { service: name, .. } => {
+                service = Some(name.as_str());
+                if let Some(truth) = self.cluster.services.get(name) {
+                    process.memory.moved.insert(name.clone(), truth.resource_version.clone());
+                }
             }
-            Write::StopAnalysis { .. } => process.hear_runs(&self.cluster),
+            Write::Finalizer { .. } | Write::CompleteRequest(_) => rollout = true,
+            Write::StartAnalysis { .. } | Write::StopAnalysis { .. } => process.hear_runs(&self.cluster),
             Write::Evict { .. } => process.hear_pods(&self.cluster),
             _ => {}
         }
@@ -442,11 +462,6 @@ impl State {
                 process.hear_answer(&self.cluster, Some(name), None, false);
                 Progress::On
             }
-            (Failure::Invalid, Write::StartAnalysis { name, .. }) => {
-                let message = "there is no template smoke".to_owned();
-                process.memory.analysis_refused = Some(AnalysisRefused { run: name.clone(), message, retry_at });
-                Progress::On
-            }
             (Failure::Missing, Write::Evict { .. }) => {
                 process.hear_pods(&self.cluster);
                 Progress::On
@@ -458,6 +473,7 @@ impl State {
             }
             _ => {
                 process.held = None;
+                process.read_live = false;
                 Progress::Failed
             }
         }

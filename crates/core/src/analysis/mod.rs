@@ -115,13 +115,11 @@ fn due<'a>(situation: &Situation<'a>, ready: bool, proven: bool) -> impl Iterato
 
 /// The analyses that are to begin.
 pub fn begin(situation: &Situation, ready: bool, proven: bool) -> Vec<Action> {
-    let Situation { world, now, .. } = situation;
     let mut actions = Vec::new();
     for (rs, kind) in due(situation, ready, proven) {
         let Some(record) = situation.record(rs) else { continue };
         let name = run_name(rs, record, kind);
-        let refused = world.analysis_refused.as_ref().is_some_and(|r| r.run == name && *now < r.retry_at);
-        if refused || outcome(situation, rs, kind) != Outcome::NotStarted {
+        if outcome(situation, rs, kind) != Outcome::NotStarted {
             continue;
         }
         let stable = match kind {

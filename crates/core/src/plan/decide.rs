@@ -122,7 +122,7 @@ fn switch_without_service(situation: &Situation, decisions: &mut Decisions) {
             && stall::services(situation).is_none()
     });
     if let Some(rs) = back.or(on).filter(|rs| switch::is_claimed_without_service(situation, rs)) {
-        decisions::serve(decisions, &rs.hash, *now);
+        decisions::serve(situation.world, decisions, &rs.hash, *now);
         decisions.replicas =
             if roles.is_candidate(rs) { situation.world.rollout.spec.replicas() } else { decisions.replicas };
     }

@@ -7,50 +7,72 @@ mod wake;
 
 use jiff::Timestamp;
 
-use crate::actions::{Action, Plan};
+use crate::actions::{Action, Plan, Watches};
 use crate::decisions;
 use crate::events;
+use crate::fence;
 use crate::finalize;
 use crate::situation::Situation;
 use crate::status;
 use crate::world::World;
 use round::Round;
+use steps::Next;
 
 /// Decides what to do next. Pure: the same world at the same time gives the same plan.
 pub fn plan(world: &World, now: Timestamp) -> Plan {
     if world.rollout.deleting {
-        return last_plan(world);
+        return last_plan(world, now);
     }
     let decided = decide::decide(world, now);
+    if let Some(doubt) = fence::doubt(world, &decided.read) {
+        return Plan { doubt: Some(doubt), ..nothing(world) };
+    }
     let situation = Situation::new(world, &decided.read.now, now);
     let round = Round::new(situation, &decided.heard);
     // A bare verb is written out before anything else: once the status is published nobody knows any more what it was meant for.
     let verb = decided.heard.completed.as_ref().map(|request| Action::CompleteRequest { value: request.to_value() });
     let replan = verb.is_none() && decisions::precede(world, &decided.read);
-    let actions = match verb {
-        Some(verb) => vec![verb],
-        None if replan => Vec::new(),
+    let mut next = match verb {
+        Some(verb) => Next { actions: vec![verb], ..Next::nothing() },
+        None if replan => steps::before_the_record(&round),
         None => steps::next(&round),
     };
-    let findings = round.findings();
+    let status = status::compose(&round.findings(next.refused.first().copied()));
+    if next.actions.is_empty() {
+        next.add(world, fence::announce(&situation, &status), now);
+    }
+    let Next { mut actions, refused } = next;
+    fence::stamp(world, &mut actions);
+    let findings = round.findings(refused.first().copied());
     let status = status::compose(&findings);
     let publish_at = status::publish_at(&status, &findings, replan);
     let events = events::between(world.rollout.status.as_ref(), &status);
     let watches = wake::watches(&round);
-    let next = wake::at(&round, publish_at);
-    Plan { actions, status, replan, events, publish_at, watches, next }
+    let wake = wake::at(&round, publish_at, &refused);
+    Plan { actions, status, replan, events, publish_at, watches, next: wake, doubt: None }
 }
 
 /// The plan of a rollout that is being deleted: no status to publish.
-fn last_plan(world: &World) -> Plan {
-    let (actions, watches) = finalize::actions(world);
+fn last_plan(world: &World, now: Timestamp) -> Plan {
+    let (mut actions, watches) = finalize::actions(world);
+    let refused = actions.iter().filter_map(|action| world.refused_write(&action.target(&world.rollout.name), now));
+    let retry_at = refused.map(|refused| refused.retry_at).min();
+    if retry_at.is_some() {
+        // In order: the finalizer stays until no Service is left.
+        actions.clear();
+    }
+    Plan { actions, watches, next: retry_at, ..nothing(world) }
+}
+
+fn nothing(world: &World) -> Plan {
     Plan {
-        actions,
+        actions: Vec::new(),
         status: world.rollout.status.clone().unwrap_or_default(),
         replan: false,
         events: Vec::new(),
         publish_at: None,
-        watches,
+        watches: Watches::default(),
         next: None,
+        doubt: None,
     }
 }

@@ -10,7 +10,7 @@ use crate::situation::Situation;
 use crate::stall::{self, Stall};
 use crate::status::Findings;
 use crate::switch::{self, Proof};
-use crate::world::ReplicaSet;
+use crate::world::{RefusedWrite, ReplicaSet};
 
 /// The candidate with what was found out about it.
 pub(super) struct Candidate<'a> {
@@ -80,8 +80,8 @@ impl<'a> Round<'a> {
         with_role.filter_map(|rs| Restart::of(self.situation.world, rs))
     }
 
-    /// What the status is made of.
-    pub fn findings(&self) -> Findings<'a> {
+    /// What the status is made of, with the first refused write that something waits for.
+    pub fn findings(&self, refused: Option<&RefusedWrite>) -> Findings<'a> {
         let situation = self.situation;
         let world = situation.world;
         let focus = self.focus();
@@ -98,7 +98,7 @@ impl<'a> Round<'a> {
                 .clone()
                 .or_else(|| stall::home(&situation))
                 .or_else(template)
-                .or_else(|| stall::analysis(&situation)),
+                .or_else(|| refused.map(stall::write)),
             progress: self.unfinished().map(|(rs, _)| progress::read(world.rollout.status.as_ref(), rs, situation.now)),
             post: situation.roles.at_home().map(|home| analysis::outcome(&situation, home, Kind::Post)),
             restart: focus.and_then(|(rs, _)| Restart::of(world, rs)),

@@ -3,19 +3,23 @@
 //! after any action of a step, leaves production served by what it may be served by.
 //!
 //! What brings production home comes before anything that concerns the candidate, and asks nothing of what may be broken there.
+//!
+//! A write that the API server refuses is left out until it is tried again, so that it holds up only what rests on it.
 
 use std::collections::BTreeMap;
 
-use greenlight_api::{PodMetadata, names};
+use greenlight_api::{PodMetadata, Rejection, names};
+use jiff::Timestamp;
 
 use super::round::Round;
 use crate::actions::{Action, Change};
 use crate::decisions::{self, wanted_mirror};
 use crate::restart::{self, Restart};
 use crate::scale::{self, Size};
+use crate::situation::Situation;
 use crate::stall;
-use crate::world::ReplicaSet;
-use crate::{analysis, events, hash, history, metadata, overlap, retire, roles, switch, workload};
+use crate::world::{RefusedWrite, ReplicaSet, World};
+use crate::{analysis, events, fence, hash, history, metadata, overlap, retire, roles, switch, workload};
 
 /// A step.
 pub struct Step {
@@ -23,82 +27,160 @@ pub struct Step {
     pub name: &'static str,
     /// Why it is safe to stop after it, and before the next.
     pub rule: &'static str,
+    /// No promotion while one of its writes is refused.
+    pub promotion_waits: bool,
     actions: fn(&Round) -> Vec<Action>,
 }
 
 /// All steps, in order.
-pub const STEPS: [Step; 14] = [
+pub const STEPS: [Step; 15] = [
+    Step {
+        name: "mirror",
+        rule: "what closes is on the ReplicaSet before it is in the record: it outlives that, and no older picture can claim it",
+        promotion_waits: false,
+        actions: mirror,
+    },
     Step {
         name: "protect",
         rule: "the finalizer is there before any Service selects a hash that would die with the rollout",
+        promotion_waits: true,
         actions: protect,
     },
     Step {
         name: "size home",
         rule: "production has the pods that it should have, and what it goes back to is no longer marked to go",
+        promotion_waits: false,
         actions: size_home,
     },
     Step {
         name: "move home",
         rule: "production goes only where all pods are available; a hash that was lost is put back where any is",
+        promotion_waits: true,
         actions: move_home,
     },
     Step {
-        name: "mirror",
-        rule: "what closes outlives a lost status; nothing waits for it, because the record has it already",
-        actions: mirror,
+        name: "create",
+        rule: "a new ReplicaSet has a name of its own; no Service selects it yet",
+        promotion_waits: false,
+        actions: create,
     },
-    Step { name: "create", rule: "a new ReplicaSet has a name of its own; no Service selects it yet", actions: create },
     Step {
         name: "size candidate",
         rule: "the candidate has the pods that it should have; production is not touched",
+        promotion_waits: false,
         actions: size_candidate,
     },
     Step {
         name: "move preview",
         rule: "the preview shows what is available, before anybody is asked to promote it",
+        promotion_waits: true,
         actions: move_preview,
     },
     Step {
         name: "analyse",
         rule: "a run is started once, by its name; it decides nothing before it is over",
+        promotion_waits: false,
         actions: analyse,
     },
     Step {
         name: "promote",
         rule: "the gate is open, all pods are available as just read, and every Service fits; the old pods stay",
+        promotion_waits: false,
         actions: promote,
+    },
+    Step {
+        name: "withdraw",
+        rule: "a claim that is not followed cannot be followed later by whoever made it and slept",
+        promotion_waits: false,
+        actions: withdraw,
     },
     Step {
         name: "pod metadata",
         rule: "pods get the labels of the role that they have by now",
+        promotion_waits: false,
         actions: change_pod_metadata,
     },
     Step {
         name: "restart",
         rule: "a pod is evicted only while as many others are available as should be",
+        promotion_waits: false,
         actions: restart,
     },
     Step {
         name: "retire",
         rule: "only what may not get traffic any more is marked; pods are taken away by somebody else, later, after a look",
+        promotion_waits: false,
         actions: retire,
     },
     Step {
         name: "prune",
         rule: "what is deleted has no pods, no role, and is not what production would go back to",
+        promotion_waits: false,
         actions: prune,
     },
     Step {
         name: "scale workload",
         rule: "the Deployment that was taken over from shrinks only as far as ours stand in for it",
+        promotion_waits: false,
         actions: scale_workload,
     },
 ];
 
-/// The actions of the first step that has any.
-pub(super) fn next(round: &Round) -> Vec<Action> {
-    STEPS.iter().map(|step| (step.actions)(round)).find(|actions| !actions.is_empty()).unwrap_or_default()
+/// What is to be done next.
+pub(super) struct Next<'a> {
+    /// The actions of the first step that has any.
+    pub actions: Vec<Action>,
+    /// What the steps before it would have done too, if the API server did not refuse it.
+    pub refused: Vec<&'a RefusedWrite>,
+}
+
+impl<'a> Next<'a> {
+    /// Nothing.
+    pub fn nothing() -> Next<'a> {
+        Next { actions: Vec::new(), refused: Vec::new() }
+    }
+
+    /// Adds what the API server does not refuse. Returns whether it refuses any.
+    pub fn add(&mut self, world: &'a World, actions: Vec<Action>, now: Timestamp) -> bool {
+        let before = self.refused.len();
+        for action in actions {
+            match world.refused_write(&action.target(&world.rollout.name), now) {
+                Some(refused) => self.refused.push(refused),
+                None => self.actions.push(action),
+            }
+        }
+        self.refused.len() > before
+    }
+}
+
+/// The first step that has something to do.
+pub(super) fn next<'a>(round: &Round<'a>) -> Next<'a> {
+    let Situation { world, now, .. } = round.situation;
+    let mut next = Next::nothing();
+    let mut promotion_waits = false;
+    for step in &STEPS {
+        if step.name == "promote" && promotion_waits {
+            continue;
+        }
+        promotion_waits |= next.add(world, (step.actions)(round), now) && step.promotion_waits;
+        if !next.actions.is_empty() {
+            break;
+        }
+    }
+    next
+}
+
+/// What has to be written before the record is: what closes.
+pub(super) fn before_the_record<'a>(round: &Round<'a>) -> Next<'a> {
+    let Situation { world, now, .. } = round.situation;
+    let opens = |action: &Action| match action {
+        Action::ChangeReplicaSet { change, .. } => change.annotations.get(names::REJECTED) == Some(&None),
+        _ => false,
+    };
+    let mut next = Next::nothing();
+    let closing = mirror(round).into_iter().filter(|action| !opens(action));
+    next.add(world, closing.chain(withdraw(round)).collect(), now);
+    next
 }
 
 fn protect(round: &Round) -> Vec<Action> {
@@ -113,10 +195,12 @@ fn protect(round: &Round) -> Vec<Action> {
 fn mirror(round: &Round) -> Vec<Action> {
     let situation = &round.situation;
     let mut actions = Vec::new();
+    // When it was made does not matter: until it is in the record, each plan makes it anew.
+    let same = |a: &Rejection, b: &Rejection| (&a.by, &a.reason, &a.to) == (&b.by, &b.reason, &b.to);
     for rs in situation.world.existing() {
         let mut change = Change::default();
         match wanted_mirror(situation, rs) {
-            Some(rejection) if rs.mirrored_rejection().as_ref() != Some(&rejection) => {
+            Some(rejection) if rs.mirrored_rejection().is_none_or(|mirrored| !same(&mirrored, &rejection)) => {
                 let value = serde_json::to_string(&rejection).expect("a rejection has only strings in it");
                 change.annotate(names::REJECTED, value);
             }
@@ -265,6 +349,14 @@ fn promote(round: &Round) -> Vec<Action> {
         return Vec::new();
     }
     switch::promote(&round.situation, candidate.rs)
+}
+
+fn withdraw(round: &Round) -> Vec<Action> {
+    let promoted = round
+        .candidate
+        .as_ref()
+        .filter(|candidate| round.stall.is_none() && candidate.gate.is_open() && candidate.is_ready);
+    fence::withdraw(&round.situation, promoted.map(|candidate| candidate.rs))
 }
 
 fn change_pod_metadata(round: &Round) -> Vec<Action> {

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::round::Round;
 use crate::actions::Watches;
 use crate::gate::Gate;
+use crate::world::RefusedWrite;
 use crate::{overlap, pods, progress, restart, rollback, switch};
 
 /// What to watch until the next plan: the endpoints that a proof rests on, as long as it does not stand in the status, and the
@@ -21,12 +22,20 @@ pub(super) fn watches(round: &Round) -> Watches {
 }
 
 /// The next moment at which the plan could be another one without any change of the world.
-pub(super) fn at(round: &Round, publish_at: Option<Timestamp>) -> Option<Timestamp> {
-    reasons(round, publish_at).into_iter().filter_map(|(_, at)| at).filter(|at| *at > round.situation.now).min()
+pub(super) fn at(round: &Round, publish_at: Option<Timestamp>, refused: &[&RefusedWrite]) -> Option<Timestamp> {
+    reasons(round, publish_at, refused)
+        .into_iter()
+        .filter_map(|(_, at)| at)
+        .filter(|at| *at > round.situation.now)
+        .min()
 }
 
 /// All such moments, each with what it is for.
-fn reasons(round: &Round, publish_at: Option<Timestamp>) -> [(&'static str, Option<Timestamp>); 10] {
+fn reasons(
+    round: &Round,
+    publish_at: Option<Timestamp>,
+    refused_writes: &[&RefusedWrite],
+) -> [(&'static str, Option<Timestamp>); 10] {
     let situation = &round.situation;
     let world = situation.world;
     let gate = match round.candidate.as_ref().map(|candidate| &candidate.gate) {
@@ -43,8 +52,8 @@ fn reasons(round: &Round, publish_at: Option<Timestamp>) -> [(&'static str, Opti
         ("the status may be published", publish_at),
         ("look at pods that do not start", look_at_pods(round).map(|(at, _)| at)),
         ("try a refused template again", refused.map(|refused| refused.retry_at)),
+        ("try a refused write again", refused_writes.iter().map(|refused| refused.retry_at).min()),
         ("try a refused eviction again", world.eviction_refused.as_ref().map(|refused| refused.retry_at)),
-        ("try a refused analysis again", world.analysis_refused.as_ref().map(|refused| refused.retry_at)),
         (
             "the overlap ends",
             overlap.and_then(|home| overlap::ends_at(situation, switch::switched_at(situation, home))),

@@ -226,6 +226,8 @@ pub struct Model {
     refused: BTreeSet<String>,
     /// Actions that somebody planned and has not carried out, and what that one had seen.
     slept: (Vec<Action>, Option<Box<World>>),
+    /// The Services that the operator changed itself, as they were then: name and resourceVersion.
+    moved: BTreeMap<String, String>,
 }
 
 /// Only what the history began with, so that a failure can be read.
@@ -266,6 +268,8 @@ fn service(name: &str) -> Service {
         managed_by: None,
         production: None,
         moved_by: None,
+        withdrawn: None,
+        answered: false,
     }
 }
 
@@ -326,10 +330,11 @@ impl Model {
             endpoints: BTreeMap::new(),
             pods: BTreeMap::new(),
             runs: Vec::new(),
-            analysis_refused: None,
             eviction_refused: None,
             refused: None,
+            refused_writes: Vec::new(),
             published_at: None,
+            live: false,
         };
         let mut model = Model {
             cache: truth.clone(),
@@ -345,6 +350,7 @@ impl Model {
             ready_since: BTreeMap::new(),
             refused: BTreeSet::new(),
             slept: (Vec::new(), None),
+            moved: BTreeMap::new(),
         };
         model.catch_up();
         model

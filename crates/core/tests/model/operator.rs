@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use greenlight_api::names;
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::simulate::{self, Written};
-use greenlight_core::world::{AnalysisRefused, Refusal, Service};
+use greenlight_core::world::{Refusal, RefusedWrite, Service};
 use greenlight_core::{Action, Change, Plan, Watches, World, plan};
 use jiff::SignedDuration;
 
@@ -59,6 +59,9 @@ impl Model {
         for rs in &mut world.replica_sets {
             rs.fresh = live.contains(&(rs.name.clone(), rs.resource_version.clone()));
         }
+        for service in world.services.values_mut() {
+            service.answered = self.moved.get(&service.name) == Some(&service.resource_version);
+        }
         let rollout = &self.cache.rollout;
         let named: BTreeSet<&str> = rollout.spec.blue_green().services().collect();
         world.services.retain(|name, service| named.contains(name.as_str()) || service.is_marked_for(&rollout.name));
@@ -101,22 +104,37 @@ impl Model {
         self.cache = awake;
     }
 
+    /// It reads the rollout, its ReplicaSets and its Services, and knows them until it rests.
+    fn read_live(&mut self) {
+        let (cache, truth) = (&mut self.cache, &self.truth);
+        cache.rollout.clone_from(&truth.rollout);
+        cache.replica_sets.clone_from(&truth.replica_sets);
+        cache.services.clone_from(&truth.services);
+        cache.live = true;
+    }
+
     fn die(&mut self) {
         self.behind.clear();
+        self.moved.clear();
         self.watches = Watches::default();
         self.cache.published_at = None;
         self.cache.refused = None;
         self.cache.eviction_refused = None;
-        self.cache.analysis_refused = None;
+        self.cache.refused_writes.clear();
     }
 
     fn run(&mut self, stops_after: Option<usize>, stop: impl Fn(&mut Model, &[Action])) -> bool {
+        self.cache.live = false;
         let mut live = Live::new();
         let mut writes = 0;
         for _ in 0..80 {
             self.now += SignedDuration::from_millis(3);
             self.watch();
             let plan = plan(&self.observe(&live), self.now);
+            if plan.doubt.is_some() {
+                self.read_live();
+                continue;
+            }
             if std::env::var_os("TRACE").is_some() {
                 eprintln!(
                     "{} {:?} publish {:?} replan {} {} | {}",
@@ -196,12 +214,12 @@ impl Model {
             self.cache.refused = Some(Refusal { digest: digest.clone(), message: "quota".into(), retry_at });
             return Written::Done;
         }
-        if let Action::StartAnalysis { name, .. } = action
-            && self.refuses_analyses
-        {
+        let target = action.target(&self.cache.rollout.name);
+        self.cache.refused_writes.retain(|refused| refused.target != target);
+        if matches!(action, Action::StartAnalysis { .. }) && self.refuses_analyses {
             let retry_at = self.now + SignedDuration::from_secs(10);
             let message = "there is no template".to_owned();
-            self.cache.analysis_refused = Some(AnalysisRefused { run: name.clone(), message, retry_at });
+            self.cache.refused_writes.push(RefusedWrite { target, message, retry_at });
             return Written::Done;
         }
         let version = self.bump();
@@ -222,7 +240,7 @@ impl Model {
                 None
             }
             Action::StartAnalysis { .. } => {
-                self.cache.analysis_refused = None;
+                self.cache.refused_writes.clear();
                 None
             }
             Action::CompleteRequest { value } => {
@@ -253,8 +271,11 @@ impl Model {
                 cache.replica_sets.retain(|rs| rs.name != *name);
                 cache.replica_sets.extend(truth.replica_sets.iter().find(|rs| rs.name == *name).cloned());
             }
-            Action::SelectRevision { name, .. } => {
-                cache.services.extend(truth.services.get(name).map(|service| (name.clone(), service.clone())));
+            Action::SelectRevision { name, .. } | Action::WithdrawClaims { name, .. } => {
+                if let Some(service) = truth.services.get(name) {
+                    cache.services.insert(name.clone(), service.clone());
+                    self.moved.insert(name.clone(), service.resource_version.clone());
+                }
             }
             Action::StartAnalysis { name, .. } | Action::StopAnalysis { name } => {
                 cache.runs.retain(|run| run.name != *name);

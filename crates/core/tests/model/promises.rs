@@ -216,6 +216,7 @@ impl Ledger {
                 assert!(!serves || !pod.ready || enough || self.asleep, "a restart takes too many pods: {rs:?}");
             }
             Action::AddFinalizer
+            | Action::WithdrawClaims { .. }
             | Action::RemoveFinalizer
             | Action::CompleteRequest { .. }
             | Action::ChangePodMetadata { .. }

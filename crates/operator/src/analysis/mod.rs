@@ -58,7 +58,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     }
     if status != before {
         run = publish(&context.client, &run, &status).await?;
-        context.caches.runs.put(KeptRun(run.clone()));
+        context.caches.runs.put_answer(KeptRun(run.clone()));
         before = status.clone();
     }
     let quick = step.begin.iter().filter(|position| run.spec.metrics[**position].provider.job.is_none());
@@ -83,7 +83,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     }
     if status != before {
         let view = publish(&context.client, &run, &status).await?;
-        context.caches.runs.put(KeptRun(view));
+        context.caches.runs.put_answer(KeptRun(view));
     }
     if status.phase.is_completed() {
         job::end_all(&context.client, &key, &status).await?;

@@ -32,8 +32,8 @@ pub struct Start<'a> {
     pub stable: &'a str,
 }
 
-/// Creates the run; `Err` in the answer says why it cannot be.
-pub async fn start(client: &Client, start: &Start<'_>) -> Result<Result<AnalysisRun, String>, Error> {
+/// Creates the run; [`Error::CannotBegin`] says what it lacks.
+pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Error> {
     let namespace = &start.rollout.namespace;
     let mut spec = AnalysisTemplateSpec::default();
     let mut wanted: Vec<TemplateRef> = start.analysis.templates.clone();
@@ -45,7 +45,8 @@ pub async fn start(client: &Client, start: &Start<'_>) -> Result<Result<Analysis
         let Some(template) = template(client, namespace, &reference).await? else {
             let kind =
                 if reference.cluster_scope == Some(true) { "ClusterAnalysisTemplate" } else { "AnalysisTemplate" };
-            return Ok(Err(format!("{kind} {} does not exist. Create it", reference.template_name)));
+            let message = format!("{kind} {} does not exist. Create it", reference.template_name);
+            return Err(Error::CannotBegin(message));
         };
         wanted.extend(template.templates.clone());
         read.push(reference);
@@ -76,20 +77,19 @@ pub async fn start(client: &Client, start: &Start<'_>) -> Result<Result<Analysis
                 "spec": spec,
             })
         }
-        Err(why) => return Ok(Err(why)),
+        Err(why) => return Err(Error::CannotBegin(why)),
     };
     let run: AnalysisRun = match serde_json::from_value(run) {
         Ok(run) => run,
-        Err(error) => return Ok(Err(format!("the arguments do not fit the templates: {error}"))),
+        Err(error) => return Err(Error::CannotBegin(format!("the arguments do not fit the templates: {error}"))),
     };
     let api: Api<AnalysisRun> = Api::namespaced(client.clone(), namespace);
     let post = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
     match api.create(&post, &run).await {
-        Ok(run) => Ok(Ok(run)),
+        Ok(run) => Ok(run),
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
-            api.get(start.name).await.doing(|| format!("read AnalysisRun {}", start.name)).map(Ok)
+            api.get(start.name).await.doing(|| format!("read AnalysisRun {}", start.name))
         }
-        Err(kube::Error::Api(status)) if status.code == 422 => Ok(Err(status.message.clone())),
         Err(error) => Err(error).doing(|| format!("create AnalysisRun {}", start.name)),
     }
 }

@@ -1,0 +1,132 @@
+//! What keeps an operator with an old picture from acting on it.
+//!
+//! Each write carries the resourceVersion that its own object was read at, so nobody writes over what they have not seen. That says
+//! nothing of the *other* objects that the decision was made from. Between them there are four fences:
+//!
+//! | an operator that | is kept from acting by |
+//! |---|---|
+//! | has an old picture of the rollout (its spec, a request, the record) | each change of a ReplicaSet says which rollout it was planned from; who has an older one [doubts](doubt) it and reads again |
+//! | has old pictures of both | what closes is [written to the ReplicaSet](announce) *before* it is published, so that the older one's claim is a conflict |
+//! | has claimed, and sleeps before it moves the Services | [withdrawal](withdraw): before anything is published, claims that are not followed are noted on the Services, and the late move is a conflict |
+//! | misses what serves in its cache, or finds production moved | [doubt]: who serves changes only after a look at the API server |
+
+use greenlight_api::{BlueGreenRolloutStatus, names};
+
+use crate::actions::{Action, Change};
+use crate::decisions::{Read, Source};
+use crate::situation::Situation;
+use crate::stall;
+use crate::world::{ReplicaSet, World};
+
+/// Why what was observed cannot be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// A ReplicaSet was changed by somebody who knew a newer state of the rollout.
+    RolloutIsOld,
+    /// What serves by the record is not among the ReplicaSets.
+    ProductionIsMissing,
+    /// The Services lead elsewhere than the record says, and it was not this operator that moved them.
+    ProductionHasMoved,
+}
+
+impl Doubt {
+    /// In a word, for the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Doubt::RolloutIsOld => "the rollout is older than a ReplicaSet says",
+            Doubt::ProductionIsMissing => "what serves is missing",
+            Doubt::ProductionHasMoved => "production has moved",
+        }
+    }
+}
+
+/// Whether what was observed has to be read live before anything is planned.
+pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
+    if world.live {
+        return None;
+    }
+    if world.replica_sets.iter().any(|rs| planned_from(rs) > version(&world.rollout.resource_version)) {
+        return Some(Doubt::RolloutIsOld);
+    }
+    let Read { written, now, source } = read;
+    let exists = world.replica_sets.iter().any(|rs| rs.hash == now.serving);
+    if !now.serving.is_empty() && !exists {
+        return Some(Doubt::ProductionIsMissing);
+    }
+    let moved = *source == Source::Record && written.serving != now.serving;
+    let ours = || world.active_services().all(|service| service.answered);
+    (moved && !ours()).then_some(Doubt::ProductionHasMoved)
+}
+
+/// Notes in each change of a ReplicaSet which rollout it was planned from.
+pub fn stamp(world: &World, actions: &mut [Action]) {
+    for action in actions {
+        let value = world.rollout.resource_version.clone();
+        match action {
+            Action::ChangeReplicaSet { change, .. } => change.annotate(names::PLANNED_FROM, value),
+            Action::CreateReplicaSet { annotations, .. } => drop(annotations.insert(names::PLANNED_FROM, value)),
+            _ => {}
+        }
+    }
+}
+
+/// What has to be written before a status is published that answers a request, or that says that another spec was seen: either may
+/// have closed the gate. Each ReplicaSet that could be promoted by an older picture gets a new version.
+pub fn announce(situation: &Situation, status: &BlueGreenRolloutStatus) -> Vec<Action> {
+    let Situation { world, roles, .. } = situation;
+    let Some(before) = &world.rollout.status else { return Vec::new() };
+    let seen = |status: &BlueGreenRolloutStatus| (status.observed_generation, status.observed_request.clone());
+    if seen(before) == seen(status) {
+        return Vec::new();
+    }
+    let known = version(&world.rollout.resource_version);
+    let promotable = world.existing().filter(|rs| {
+        let of_production = roles.is_home(rs) || roles.is_serving(rs);
+        let waits = roles.is_candidate(rs) || !situation.served(rs);
+        rs.replicas > 0 && !rs.is_retired() && !of_production && waits && planned_from(rs) < known
+    });
+    let touch = |rs: &ReplicaSet| {
+        let mut change = Change::default();
+        change.annotate(names::PLANNED_FROM, &world.rollout.resource_version);
+        change.into_action(rs)
+    };
+    promotable.filter_map(touch).collect()
+}
+
+/// Notes the claims on the active Services that nobody follows: whoever made one may still be about to move them. `followed` is
+/// the ReplicaSet that is being promoted.
+pub fn withdraw(situation: &Situation, followed: Option<&ReplicaSet>) -> Vec<Action> {
+    let Situation { world, roles, .. } = situation;
+    let open = |rs: &&ReplicaSet| {
+        let used = situation.record(rs).and_then(|record| record.claim);
+        let in_use = roles.is_serving(rs) || roles.is_home(rs) || followed.is_some_and(|of| of.name == rs.name);
+        rs.claimed_at().is_some() && rs.claimed_at() != used && !in_use
+    };
+    let mut claims: Vec<String> = world
+        .existing()
+        .filter(open)
+        .filter_map(|rs| Some(format!("{}@{}", rs.hash, rs.annotation(names::PROMOTED_AT)?)))
+        .collect();
+    claims.sort();
+    if claims.is_empty() {
+        return Vec::new();
+    }
+    let claims = claims.join(" ");
+    let ours = world.active_services().filter(|service| stall::service_stall(world, &service.name).is_none());
+    ours.filter(|service| service.withdrawn.as_ref() != Some(&claims))
+        .map(|service| Action::WithdrawClaims {
+            name: service.name.clone(),
+            resource_version: service.resource_version.clone(),
+            claims: claims.clone(),
+        })
+        .collect()
+}
+
+fn planned_from(rs: &ReplicaSet) -> u64 {
+    rs.annotation(names::PLANNED_FROM).map_or(0, version)
+}
+
+/// Kubernetes promises that the versions of one kind can be compared as numbers. What has none, forged or not, is older than all.
+fn version(resource_version: &str) -> u64 {
+    resource_version.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0)
+}
