@@ -56,7 +56,6 @@ pub async fn observe(session: &Session, rollout: BlueGreenRollout) -> Result<Obs
         endpoints: BTreeMap::new(),
         pods: replica_sets.iter().map(|rs| (hash_of(rs), pods_of(rs, &pods))).collect(),
         runs: Vec::new(),
-        eviction_refused: None,
         refused: None,
         refused_writes: Vec::new(),
         published_at: None,

@@ -408,7 +408,6 @@ mod tests {
             endpoints: BTreeMap::new(),
             pods: BTreeMap::new(),
             runs: Vec::new(),
-            eviction_refused: None,
             refused: None,
             refused_writes: Vec::new(),
             published_at: None,

@@ -14,6 +14,7 @@ use greenlight_api::names::{self, before_the_record};
 use greenlight_api::{Approval, BlueGreenRolloutStatus, Decisions, Rejection, Request, RevisionRecord, Verb, Verdict};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::analysis::name::attempts;
 use crate::hash::Digest;
 use crate::roles;
 use crate::situation::Situation;
@@ -66,7 +67,7 @@ pub fn read(world: &World, now: Timestamp) -> Read {
     let mut entered = written.clone();
     enter_replica_sets(world, &mut entered, source);
     enter_services(world, &mut entered, now);
-    entered.active_services = world.rollout.spec.blue_green().active_services().map(str::to_owned).collect();
+    enter_active_services(world, &mut entered);
     let same_template = !enter_template(world, &mut entered, now);
     enter_scale(world, &mut entered, same_template);
     Read { written, now: entered, source }
@@ -190,6 +191,9 @@ fn enter_replica_sets(world: &World, decisions: &mut Decisions, source: Source) 
             number: if (1..LARGEST_NUMBER).contains(&shown) { shown } else { newest + 1 },
             uid: rs.uid.clone(),
             rejection: rs.mirrored_rejection().filter(|_| source == Source::Nothing),
+            claim: rs.claimed_at().filter(|_| rs.hash == serving),
+            // Nobody knows any more what the runs were for that are there: new ones are made.
+            attempt: if source == Source::Nothing { attempts(world, rs) } else { 0 },
             ..RevisionRecord::default()
         });
     }
@@ -210,66 +214,60 @@ fn digest_of(world: &World, rs: &ReplicaSet) -> String {
 }
 
 /// What the first active Service selects serves, if we or a person had it do so. Anything else it merely lost, and gets back.
-///
+fn enter_services(world: &World, decisions: &mut Decisions, now: Timestamp) {
+    let Some(service) = telling_service(world, decisions).filter(|service| !service.deleting) else { return };
+    enter_our_move(world, decisions, service, now);
+    enter_move_by_hand(world, decisions, service, now);
+}
+
+/// We moved it, and that was not recorded: its mark names another revision than the record, with a claim that the record does not know.
+fn enter_our_move(world: &World, decisions: &mut Decisions, service: &Service, now: Timestamp) {
+    let Some(given) = service.production.as_deref().filter(|given| *given != decisions.serving) else { return };
+    let claim = world.replica_sets.iter().find(|rs| rs.hash == given).and_then(ReplicaSet::claimed_at);
+    let recorded = decisions.revision(given).is_none_or(|revision| revision.claim == claim);
+    if claim.is_some() && !recorded {
+        serve(world, decisions, given, now);
+    }
+}
+
 /// A move by hand is a decision: production stays there. Back to a revision that served before, it rejects the one that it left, by
 /// whoever moved it; forward it is a promotion by hand. It counts only if there is somewhere to have moved to: a revision that
 /// has available pods, and is not rejected. Otherwise it is put back.
-fn enter_services(world: &World, decisions: &mut Decisions, now: Timestamp) {
-    let Some(service) = telling_service(world, decisions).filter(|service| !service.deleting) else { return };
-    let by_hash = |hash: &str| world.replica_sets.iter().find(|rs| rs.hash == hash);
-    let selected = match service.selection() {
-        Selection::Revision(hash) => by_hash(&hash),
-        Selection::Both => service.production.as_deref().and_then(by_hash),
-        Selection::Nothing | Selection::Unmanaged => None,
-    };
-    let never_left = |hash: &str| decisions.revision(hash).is_some_and(|revision| revision.left_at.is_none());
-    let Some(rs) = selected else {
-        // It lost what we gave it; if that was not recorded yet, the mark tells.
-        if let Some(given) = service.production.as_deref().and_then(by_hash).map(|rs| rs.hash.clone())
-            && given != decisions.serving
-            && never_left(&given)
-        {
-            serve(world, decisions, &given, now);
-        }
-        return;
-    };
-    let hash = rs.hash.clone();
-    if hash == decisions.serving {
-        // It was moved on by us and back by hand before the first was recorded: the Service's mark still names what was left.
-        let left = service.production.clone().filter(|production| *production != hash).unwrap_or_default();
-        let claimed = by_hash(&left).and_then(ReplicaSet::claimed_at);
-        let unrecorded = decisions
-            .revision(&left)
-            .is_some_and(|left| (left.left_at.is_none() || claimed != left.claim) && left.rejection.is_none());
-        if let Some(by) = &service.moved_by
-            && unrecorded
-        {
-            leave_by_hand(decisions, &left, &hash, by, now);
-        }
+fn enter_move_by_hand(world: &World, decisions: &mut Decisions, service: &Service, now: Timestamp) {
+    let Selection::Revision(hash) = service.selection() else { return };
+    let Some(rs) = world.replica_set(&hash).filter(|_| hash != decisions.serving) else { return };
+    let Some(by) = service.moved_by.as_ref().filter(|_| carries_production(world, decisions, service)) else { return };
+    let able = rs.available > 0 && service.missing_labels(rs).is_empty();
+    if !able || decisions.rejection(&hash).is_some() {
         return;
     }
-    let meant =
-        rs.claimed_at().is_some() || decisions.revision(&hash).is_some_and(|revision| revision.served_at.is_some());
-    let marked = service.production.as_deref() == Some(&hash);
-    let ours = marked && meant && (service.moved_by.is_none() || never_left(&hash));
-    if !ours {
-        // Of production: a Service that was something else until now, and was edited by hand then, moved nothing.
-        let carried = service.production.is_some() || decisions.active_services.contains(&service.name);
-        let Some(by) = service.moved_by.as_ref().filter(|_| carried) else { return };
-        let able = !rs.deleting && rs.available > 0 && service.missing_labels(rs).is_empty();
-        if !able || decisions.rejection(&hash).is_some() {
-            return;
-        }
-        // Back to what served, away from what is bad. Forward it is a promotion by hand, and what it left is there to go back to;
-        // unless the spec asks for that: then it would be promoted again by itself.
-        let back = decisions.revision(&hash).is_some_and(|revision| revision.served_at.is_some());
-        let left = decisions.serving.clone();
-        let asked_for = decisions.revision(&left).is_some_and(|left| left.digest == roles::asked_for(world, decisions));
-        if (back || asked_for) && decisions.rejection(&left).is_none() {
-            leave_by_hand(decisions, &left, &hash, by, now);
-        }
+    // Back to what served, away from what is bad. Forward it is a promotion by hand, and what it left is there to go back to; unless
+    // the spec asks for that: then it would be promoted again by itself.
+    let back = decisions.revision(&hash).is_some_and(|revision| revision.served_at.is_some());
+    let left = decisions.serving.clone();
+    let asked_for = decisions.revision(&left).is_some_and(|left| left.digest == roles::asked_for(world, decisions));
+    if (back || asked_for) && decisions.rejection(&left).is_none() {
+        leave_by_hand(decisions, &left, &hash, by, now);
     }
     serve(world, decisions, &hash, now);
+}
+
+/// A Service that was something else until now, and was edited by hand then, moved nothing. Before the first deployment, one that we have
+/// not touched yet is what it is called.
+fn carries_production(world: &World, decisions: &Decisions, service: &Service) -> bool {
+    let first = decisions.serving.is_empty() && !service.is_marked_for(&world.rollout.name);
+    first || service.production.is_some() || decisions.active_services.contains(&service.name)
+}
+
+/// A Service that the spec names is one of production's once it carries that: by our mark, or by leading to what serves. Until then what
+/// it selects says nothing of production.
+fn enter_active_services(world: &World, decisions: &mut Decisions) {
+    let carries = |service: &&Service| {
+        service.production.is_some() && service.is_marked_for(&world.rollout.name)
+            || service.selection() == Selection::Revision(decisions.serving.clone())
+            || decisions.active_services.contains(&service.name)
+    };
+    decisions.active_services = world.active_services().filter(carries).map(|service| service.name.clone()).collect();
 }
 
 fn leave_by_hand(decisions: &mut Decisions, left: &str, moved_to: &str, by: &str, now: Timestamp) {
@@ -283,7 +281,7 @@ fn leave_by_hand(decisions: &mut Decisions, left: &str, moved_to: &str, by: &str
 fn telling_service<'a>(world: &'a World, decisions: &Decisions) -> Option<&'a Service> {
     let name = world.rollout.spec.blue_green().active_service.as_ref()?;
     let named = world.services.get(name);
-    let tells = |service: &&Service| service.production.is_some() || decisions.active_services.contains(&service.name);
+    let tells = |service: &&Service| carries_production(world, decisions, service);
     let mut known = decisions.active_services.iter().filter_map(|name| world.services.get(name));
     named.filter(tells).or_else(|| known.find(|s| s.is_marked_for(&world.rollout.name) && s.production.is_some()))
 }
@@ -324,20 +322,22 @@ fn enter_template(world: &World, decisions: &mut Decisions, now: Timestamp) -> b
     // The one that is kept up until what serves has shown that it is good.
     let kept = roles::fallback(world, decisions, &serving, None).filter(|_| analysed).map(|rs| rs.hash.clone());
     let Some(revision) = decisions.revisions.iter_mut().find(|revision| revision.digest == digest) else { return true };
-    // What serves, rejected or not, is neither started over nor numbered anew while production is with it: its analysis goes on.
-    if revision.hash == serving {
-        return true;
-    }
     let behind = newest - revision.number;
-    if behind > 0 {
+    let serves = revision.hash == serving;
+    // The runs of an analysis are called by the number: one that goes on keeps it.
+    if behind > 0 && !(serves && revision.post_promotion.is_none()) {
         revision.number = newest + 1;
+    }
+    // What serves, rejected or not, is not started over while production is with it.
+    if serves {
+        return true;
     }
     let same = world.replica_set(&revision.hash).filter(|rs| rs.uid == revision.uid);
     // Whether it has pods could be forged; when production left it cannot.
     let in_time =
         kept.as_ref() == Some(&revision.hash) || revision.left_at.is_some_and(|left_at| now < later(left_at, delay));
     let is_up = same.is_some_and(|rs| rs.replicas > 0) && in_time;
-    let good = revision.served_at.is_some() && revision.rejection.is_none();
+    let good = revision.served_at.is_some() && revision.rejection.is_none() && revision.post_promotion.is_some();
     if good && same.is_some() && (is_up || behind <= window) {
         revision.returned = true;
         revision.approvals.clear();
@@ -398,7 +398,7 @@ fn taken_over(world: &World, status: &BlueGreenRolloutStatus) -> Decisions {
         number: rs.shown_number().clamp(0, LARGEST_NUMBER),
         uid: rs.uid.clone(),
         served_at: served_at(rs),
-        claim: served_at(rs),
+        claim: served_at(rs).or(rs.claimed_at().filter(|_| *serving == rs.hash)),
         confirmed_at: rs.timestamp(names::CONFIRMED_AT),
         left_at: served_at(rs).filter(|_| *serving != rs.hash).and(claimed),
         // It counted for what the spec asked for, and for nothing else.
@@ -492,7 +492,8 @@ fn rebuilt(world: &World, now: Timestamp) -> Decisions {
             && (world.production_services().any(|service| carries(&service))
                 || world.replica_sets.iter().any(|rs| {
                     let old = later(rs.created, FIRST_MOMENTS) < now;
-                    old || rs.claimed_at().is_some() || rs.shown_number() > 1
+                    let served = rs.claimed_at().is_some() || rs.timestamp(names::CONFIRMED_AT).is_some();
+                    old || served || rs.shown_number() > 1
                 })),
         ..Decisions::default()
     }

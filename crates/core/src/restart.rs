@@ -91,7 +91,7 @@ impl<'a> Restart<'a> {
     }
 
     /// The next step: choosing the pod to evict, or evicting the chosen one.
-    pub fn next(&self, world: &World, now: Timestamp) -> Option<Action> {
+    pub fn next(&self) -> Option<Action> {
         let chosen = self.rs.annotation(names::EVICTING);
         let chosen = self.old().find(|pod| Some(pod.name.as_str()) == chosen);
         let pod = match chosen {
@@ -104,9 +104,11 @@ impl<'a> Restart<'a> {
                 return self.may_take(next).then_some(Action::ChangeReplicaSet { name, resource_version, change });
             }
         };
-        let refused = world.eviction_refused.as_ref().filter(|refused| refused.pod == pod.name);
-        let wait = refused.is_some_and(|refused| now < refused.retry_at) || !self.may_take(pod);
-        (!wait).then(|| Action::EvictPod { hash: self.rs.hash.clone(), name: pod.name.clone(), uid: pod.uid.clone() })
+        self.may_take(pod).then(|| Action::EvictPod {
+            hash: self.rs.hash.clone(),
+            name: pod.name.clone(),
+            uid: pod.uid.clone(),
+        })
     }
 
     /// How far it is, as it completes "restarting revision 2 (image): ...".
@@ -114,8 +116,10 @@ impl<'a> Restart<'a> {
         let Some(pods) = self.pods else { return "reading its pods".to_owned() };
         let old = self.old().count();
         let chosen = self.rs.annotation(names::EVICTING);
-        let refused = world.eviction_refused.as_ref().filter(|refused| Some(refused.pod.as_str()) == chosen);
-        let refused = refused.map(|refused| format!("; pod {} stays for now: {}", refused.pod, refused.message));
+        let refused = chosen.and_then(|pod| {
+            let refused = world.refused_writes.iter().find(|refused| refused.target == format!("Pod {pod}"))?;
+            Some(format!("; pod {pod} stays for now: {}", refused.message))
+        });
         let young = pods.iter().filter(|pod| !pod.deleting && pod.ready && pod.created >= self.before).count();
         format!("{young} pods replaced, {old} to go{}", refused.unwrap_or_default())
     }

@@ -14,7 +14,7 @@ use crate::restart::Restart;
 use crate::situation::Situation;
 use crate::stall::Stall;
 use crate::switch::{self, Proof};
-use crate::world::{ReplicaSet, Selection, Service};
+use crate::world::{ReplicaSet, Selection};
 use crate::{pods, progress};
 
 /// A change of counts and words alone is written at most this often.
@@ -101,17 +101,17 @@ pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
     status
 }
 
-/// The revision that production really is with: its ReplicaSet exists, and a Service leads there.
+/// The revision that production really is with: the first active Service leads there, and its ReplicaSet exists.
 fn active(situation: Situation) -> Option<String> {
-    let Situation { world, decisions, roles, .. } = situation;
-    let serving = roles.serving()?;
-    let leads = |service: &Service| match service.selection() {
-        Selection::Revision(hash) => hash == serving.hash,
-        Selection::Both => true,
-        Selection::Nothing | Selection::Unmanaged => false,
+    let Situation { world, decisions, .. } = situation;
+    let hash = match world.production_services().next().map(|service| (service.selection(), service)) {
+        Some((Selection::Revision(hash), _)) => hash,
+        Some((Selection::Both, service)) => service.production.clone()?,
+        Some((Selection::Nothing | Selection::Unmanaged, _)) => return None,
+        None if world.rollout.spec.blue_green().active_service.is_some() => return None,
+        None => decisions.serving.clone(),
     };
-    let without_service = world.rollout.spec.blue_green().active_service.is_none();
-    (without_service || world.production_services().any(leads)).then(|| decisions.serving.clone())
+    world.replica_sets.iter().any(|rs| rs.hash == hash).then_some(hash)
 }
 
 /// When to publish: `None` if nothing changed, or not before something more is known.

@@ -39,6 +39,8 @@ pub fn move_home(situation: &Situation, size: Size) -> Vec<Action> {
     let to_move: Vec<_> = services_to_move(situation, home)
         .filter(|service| stall::keeps_from_moving(world, service, home).is_none())
         .filter(|service| !(service.is_overlapping() && overlap_lasts))
+        // With nothing to go back to, what was rejected goes on where it is, and comes back nowhere.
+        .filter(|service| !situation.is_rejected(home) || service.production.as_deref() == Some(&home.hash))
         .collect();
     // The additional pod of a restart is not waited for.
     let full = home.is_available(size.needed);
@@ -131,9 +133,11 @@ fn is_claimed(situation: &Situation, rs: &ReplicaSet) -> bool {
 fn services_to_move<'a>(situation: &Situation<'a>, rs: &'a ReplicaSet) -> impl Iterator<Item = &'a Service> {
     let services = situation.world.production_services().filter(|service| !service.deleting);
     services.filter(|service| {
-        // One that somebody moved here by hand still says that it carries another revision.
+        // One that somebody moved here by hand says that it carries another revision; one that was made anew says nothing.
         let says_another = service.production.as_deref().is_some_and(|production| production != rs.hash);
-        service.hash() != Some(&rs.hash) || says_another
+        let known = situation.decisions.active_services.contains(&service.name);
+        let is_new = !service.is_marked_for(&situation.world.rollout.name) || service.production.is_none() && !known;
+        service.hash() != Some(&rs.hash) || says_another || is_new
     })
 }
 

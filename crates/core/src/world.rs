@@ -32,8 +32,6 @@ pub struct World {
     pub pods: BTreeMap<String, Vec<Pod>>,
     /// Its analysis runs.
     pub runs: Vec<Run>,
-    /// The last eviction that the API server refused, since the operator started.
-    pub eviction_refused: Option<EvictionRefused>,
     /// The template that the API server refused to make a ReplicaSet of, if it did, since the operator started.
     pub refused: Option<Refusal>,
     /// Other writes that the API server refused, and analyses that could not begin, since the operator started.
@@ -399,17 +397,6 @@ pub struct Run {
     pub terminating: bool,
 }
 
-/// An eviction that a PodDisruptionBudget does not allow at the moment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EvictionRefused {
-    /// Name of the pod.
-    pub pod: String,
-    /// The server's words.
-    pub message: String,
-    /// When to try again.
-    pub retry_at: Timestamp,
-}
-
 /// A template that the API server refused.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
@@ -421,7 +408,8 @@ pub struct Refusal {
     pub retry_at: Timestamp,
 }
 
-/// A write that the API server refused, or an analysis that could not begin, and would not again until somebody changes something.
+/// A write that the API server refused, an eviction that a PodDisruptionBudget does not allow, or an analysis that could not begin: and
+/// would be again until something changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RefusedWrite {
     /// Kind and name of the object.
@@ -430,4 +418,11 @@ pub struct RefusedWrite {
     pub message: String,
     /// When to try again.
     pub retry_at: Timestamp,
+}
+
+impl RefusedWrite {
+    /// A pod was to go, and a PodDisruptionBudget has its say: that is no fault.
+    pub fn is_eviction(&self) -> bool {
+        self.target.starts_with("Pod ")
+    }
 }

@@ -1027,3 +1027,16 @@ fn a_hash_that_is_lost_before_the_first_switch_is_recorded_comes_back() {
     model.work();
     assert_serves(&model, 1);
 }
+
+#[test]
+fn after_a_lost_status_what_serves_is_something_to_go_back_to() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.wipe_status();
+    assert!(model.settle());
+    let two = model.hash(2);
+    model.point_by_hand("active", &two);
+    assert!(model.settle());
+    undo(&mut model);
+    assert_serves(&model, 1);
+}

@@ -15,9 +15,9 @@ pub enum Error {
     /// Plan after plan had actions. This is a bug: it is reported, and tried again later instead of in a loop.
     #[error("did not come to rest after {0} plans, the last one wanted {1}")]
     DidNotConverge(usize, String),
-    /// An analysis that lacks something, in words for the status.
+    /// An eviction that is not allowed, or an analysis that lacks something; in words for the status.
     #[error("{0}")]
-    CannotBegin(String),
+    Refused(String),
     /// The status was written, and came back without the record.
     #[error(
         "the API server does not keep status.decisions: apply the CRDs of this version (see the chart's crds.yaml)"

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, PodTemplate, names};
 use greenlight_core::hash::Digest;
 use greenlight_core::simulate::selector_patch;
-use greenlight_core::world::{EvictionRefused, Refusal, Rollout, Selection};
+use greenlight_core::world::{Refusal, Rollout, Selection};
 use greenlight_core::{Action, Change};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
@@ -28,9 +28,6 @@ const REFUSAL_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 
 /// How long to wait at most until another refused write is tried again.
 const LONGEST_REFUSAL_PAUSE: SignedDuration = SignedDuration::from_secs(5);
-
-/// How long to wait until a pod is tried again that a PodDisruptionBudget protects.
-const EVICTION_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 
 /// Everything that writing takes.
 pub struct Executor<'a> {
@@ -55,7 +52,7 @@ impl Executor<'_> {
         let target = action.target(&self.rollout.name);
         let message = match self.execute(action, fresh).await {
             Err(Error::Api { source: kube::Error::Api(status), .. }) if is_refusal(&status) => status.message.clone(),
-            Err(Error::CannotBegin(message)) => message,
+            Err(Error::Refused(message)) => message,
             answer => {
                 answer?;
                 self.memories.update(&self.rollout.key(), |memory| drop(memory.refused_writes.remove(&target)));
@@ -205,24 +202,17 @@ impl Executor<'_> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
         let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
         let delete_options = Some(DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() });
-        let refused = match api.evict(name, &EvictParams { delete_options, ..EvictParams::default() }).await {
+        match api.evict(name, &EvictParams { delete_options, ..EvictParams::default() }).await {
             // A budget that has nothing left to give.
-            Err(kube::Error::Api(status)) if status.code == 429 || is_refusal(&status) => {
-                let retry_at = Timestamp::now() + EVICTION_PAUSE;
-                Some(EvictionRefused { pod: name.to_owned(), message: status.message.clone(), retry_at })
-            }
+            Err(kube::Error::Api(status)) if status.code == 429 => return Err(Error::Refused(status.message.clone())),
             // It is gone, or another pod has its name by now.
-            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => None,
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
             answer => {
                 answer.doing(|| format!("evict pod {name}"))?;
                 tracing::info!(rollout = %self.rollout.key(), pod = name, "evicted");
-                None
             }
-        };
-        if refused.is_none() {
-            self.on_demand.evicted(&self.rollout.key(), hash, name);
         }
-        self.memories.update(&self.rollout.key(), |memory| memory.eviction_refused = refused);
+        self.on_demand.evicted(&self.rollout.key(), hash, name);
         Ok(())
     }
 

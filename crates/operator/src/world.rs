@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 
-use greenlight_core::world::{EvictionRefused, Refusal, RefusedWrite, Rival, Rollout};
+use greenlight_core::world::{Refusal, RefusedWrite, Rival, Rollout};
 use greenlight_core::{World, from_api};
 use jiff::Timestamp;
 
@@ -34,8 +34,6 @@ pub struct Memory {
     pub published_at: Option<Timestamp>,
     /// The template that the API server refused.
     pub refused: Option<Refusal>,
-    /// The eviction that the API server refused.
-    pub eviction_refused: Option<EvictionRefused>,
     /// Other writes that it refused, and analyses that could not begin, by what they were to change.
     pub refused_writes: BTreeMap<String, Refused>,
     /// The Services that it moved itself, as they were then: name and resourceVersion.
@@ -126,7 +124,6 @@ pub fn observe(
         endpoints,
         pods,
         refused: memory.refused,
-        eviction_refused: memory.eviction_refused,
         runs: caches.runs.group(key).iter().map(|run| from_api::run(&run.0)).collect(),
         refused_writes: refused_writes.collect(),
         published_at: memory.published_at,

@@ -106,9 +106,12 @@ impl Moment<'_> {
             return;
         };
         let (version, object) = (set.version, &set.object);
-        let strays = self.ghost.home == Some(version);
+        let strays = self.ghost.home == Some(version) || self.ghost.of(version).by_hand;
         let served_here = self.ghost.of(version).uid == object.uid
             || self.cluster.first_active().is_some_and(|first| first.hash() == Some(hash));
+        // One that leads to pods of several revisions is better off with any of what serves.
+        let lost =
+            lost || self.cluster.services.get(service).is_some_and(|it| it.selection() == world::Selection::Unmanaged);
         let full = if (strays || served_here) && lost || strays && object.available > 0 {
             object.available > 0 || self.needed_home() == 0
         } else if object.replicas == 0 && self.needed_home() == 0 {
@@ -136,7 +139,7 @@ impl Moment<'_> {
         let home = self.ghost.home.filter(|home| *home != version && self.ghost.hand != Some(version));
         let asked = version == self.cluster.version || Some(version) == self.seen.version;
         if !asked && home.is_some() {
-            let served = self.ghost.of(version).served;
+            let served = self.ghost.of(version).served || self.ghost.of(version).by_hand;
             report
                 .check(Predicate::BackToServed, served, || format!("production goes to {version}, which never served"));
         }
@@ -218,6 +221,11 @@ impl Moment<'_> {
             || change.finalizers.as_ref().is_some_and(|f| f.iter().any(|f| f == names::SCALE_DOWN_FINALIZER));
         if marked && !set.object.is_retired() {
             let reached = self.seen.reached[usize::from(set.version.0)] && is_reached(self.cluster, set.version);
+            // Where a person has pointed production at nothing, nothing that it leads to still is kept for it.
+            let nowhere = self.cluster.first_active().is_some_and(|it| {
+                it.hash().is_some_and(|hash| !self.cluster.sets.iter().any(|set| set.object.hash == hash))
+            });
+            let reached = reached && !nowhere && !self.ghost.forged;
             report.check(Predicate::RetiredUnreached, !(reached && self.seen.fresh), || {
                 format!("{} is retired, and production reaches it", set.version)
             });
@@ -263,6 +271,7 @@ impl Moment<'_> {
         let (ghost, version) = (self.ghost, set.version);
         let revision = ghost.of(version);
         if !revision.served
+            || ghost.was_lost
             || revision.rejected != Verdict::No
             || !revision.known
             || revision.left_by_hand

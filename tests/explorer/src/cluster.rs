@@ -576,8 +576,8 @@ impl Cluster {
         }
     }
 
-    /// An analysis run ends.
-    pub fn end_analysis(&mut self, analysis: Analysis, outcome: Outcome) {
+    /// An analysis run ends. Returns which, and how.
+    pub fn end_analysis(&mut self, analysis: Analysis, outcome: Outcome) -> Option<(String, AnalysisPhase)> {
         let suffix = if analysis == Analysis::Pre { "-pre" } else { "-post" };
         let now = self.now;
         let runs = Arc::make_mut(&mut self.runs);
@@ -585,18 +585,19 @@ impl Cluster {
             if let Some(place) = runs.iter().rposition(|run| run.name.ends_with(suffix)) {
                 runs.remove(place);
             }
-            return;
+            return None;
         }
-        let running = |run: &&mut Run| run.name.ends_with(suffix) && !run.phase.is_completed();
-        if let Some(run) = runs.iter_mut().rev().find(running) {
-            run.phase = match outcome {
-                Outcome::Good | Outcome::Deleted => AnalysisPhase::Successful,
-                Outcome::Bad => AnalysisPhase::Failed,
-                Outcome::Inconclusive => AnalysisPhase::Inconclusive,
-                Outcome::Error => AnalysisPhase::Error,
-            };
-            run.completed_at = Some(now);
-        }
+        // One that was asked to stop comes to no judgement any more.
+        let running = |run: &&mut Run| run.name.ends_with(suffix) && !run.phase.is_completed() && !run.terminating;
+        let run = runs.iter_mut().rev().find(running)?;
+        run.phase = match outcome {
+            Outcome::Good | Outcome::Deleted => AnalysisPhase::Successful,
+            Outcome::Bad => AnalysisPhase::Failed,
+            Outcome::Inconclusive => AnalysisPhase::Inconclusive,
+            Outcome::Error => AnalysisPhase::Error,
+        };
+        run.completed_at = Some(now);
+        Some((run.name.clone(), run.phase))
     }
 
     /// Runs that were asked to stop do, and the others end well. Returns whether anything changed.

@@ -2,7 +2,7 @@
 //! served, what was rejected. The only words of the operator that count here are those that it says to the world: the answer
 //! to a request, and that a revision is rejected or proven.
 
-use greenlight_api::{AnalysisPhase, BlueGreenRolloutStatus, names};
+use greenlight_api::{AnalysisPhase, BlueGreenRolloutStatus, Phase, names};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::adapter::{self, RETURN_LIFTS_REJECTION, facts};
@@ -154,7 +154,7 @@ impl Ghost {
     pub fn earlier(&self, than: Version) -> impl Iterator<Item = Version> {
         let good = move |version: &Version| {
             let revision = self.of(*version);
-            *version != than && revision.rejected == Verdict::No && !revision.left_by_hand
+            *version != than && revision.rejected == Verdict::No && !revision.left_by_hand && !revision.failed
         };
         self.order.iter().rev().copied().filter(good)
     }
@@ -218,6 +218,10 @@ impl Ghost {
             self.size = None;
         }
         self.of_mut(version).doubtful = true;
+        if let Some(request) = self.request.as_mut().filter(|request| request.version == Some(version)) {
+            // Asking for a template newly starts it over, too.
+            request.was_rejected = Verdict::Either;
+        }
         let up = cluster.set(version).is_some_and(|set| set.owned && set.object.replicas > 0);
         let window = cluster.rollout.spec.rollback_window.as_ref().is_some_and(|window| window.revisions > 0);
         let revision = self.of_mut(version);
@@ -226,7 +230,7 @@ impl Ghost {
             revision.rejected = Verdict::Either;
         }
         revision.left_by_hand = false;
-        if revision.served && revision.rejected == Verdict::No && (up || window) {
+        if revision.served && revision.rejected != Verdict::Yes && (up || window) {
             revision.returned = true;
         }
     }
@@ -245,10 +249,24 @@ impl Ghost {
             set.owned && !set.object.deleting && set.ready() > 0 && Cluster::selects(&service.selector, set)
         });
         let revision = self.of(version);
-        if able && revision.rejected == Verdict::No && !revision.left_by_hand {
+        if able && revision.rejected != Verdict::Yes && !revision.left_by_hand {
             self.hand = None;
             self.on_hand(version);
         }
+    }
+
+    /// Decisions that contradict each other were made in one breath: the operator may take them in any order.
+    pub fn muddle(&mut self, cluster: &Cluster) {
+        let asked = self.request.iter().flat_map(|request| request.version.into_iter().chain(request.meant.clone()));
+        let concerned: Vec<Version> = asked.chain(self.home).chain(self.hand).chain([cluster.version]).collect();
+        for version in concerned {
+            let revision = self.of_mut(version);
+            (revision.doubtful, revision.by_hand, revision.known, revision.left_by_hand) = (true, true, false, false);
+            if revision.rejected == Verdict::No {
+                revision.rejected = Verdict::Either;
+            }
+        }
+        self.size = None;
     }
 
     /// The operator announces something.
@@ -262,7 +280,8 @@ impl Ghost {
         for event in events.iter().filter(|event| matches!(event.reason, "Promoted" | "RolledBack")) {
             let to = status.switch.as_ref().and_then(|switch| adapter::version_of_hash(&switch.to));
             let worker = cluster.rollout.spec.blue_green().active_service.is_none();
-            let unclear = self.lost || to.is_some_and(|to| self.of(to).rejected != Verdict::No);
+            let unclear =
+                self.lost || self.forged || !self.begun || to.is_some_and(|to| self.of(to).rejected != Verdict::No);
             let happened = worker || unclear || to.is_some_and(|to| self.of(to).served && self.home == Some(to));
             report.check(Predicate::EventOnce, happened, || format!("{} is announced of {to:?}", event.reason));
         }
@@ -360,7 +379,9 @@ impl Ghost {
         let named = named.and_then(|request| adapter::version_of_hash(&request.revision));
         let Some(request) = &mut self.request else { return };
         if request.version.is_none() && request.verb != Verb::Restart && self.home.is_some() {
-            let meant = named.is_some_and(|named| request.meant.contains(&named));
+            let muddled =
+                request.meant.iter().any(|version| self.revisions[usize::from(version.0)].rejected == Verdict::Either);
+            let meant = muddled || named.is_some_and(|named| request.meant.contains(&named));
             let (verb, told) = (request.verb, request.meant.clone());
             report.check(Predicate::BareVerb, meant, || {
                 format!("{verb} was typed for {told:?}, and is carried out on {named:?}")
@@ -382,7 +403,7 @@ impl Ghost {
         } else if self.home.is_none() {
             self.size = is_asked.then(|| cluster.rollout.spec.replicas());
         }
-        if self.of(version).rejected == Verdict::Either {
+        if self.of(version).rejected == Verdict::Either && self.home != Some(version) {
             self.of_mut(version).rejected = Verdict::No;
         }
         if self.home != Some(version) {
@@ -390,6 +411,23 @@ impl Ghost {
         }
         self.home = Some(version);
         self.begun = true;
+    }
+
+    /// A run was deleted, perhaps before the operator had seen how it ended.
+    pub fn on_run_gone(&mut self, cluster: &Cluster) {
+        let settled = cluster.rollout.status.as_ref().is_some_and(|status| status.phase == Phase::Healthy);
+        if let Some(home) = self.home.filter(|_| !settled) {
+            self.of_mut(home).found_good = false;
+        }
+    }
+
+    /// A tenant writes that a revision was rejected: believed where there is no status.
+    pub fn on_forged_rejection(&mut self, version: Version) {
+        let lost = self.lost;
+        let revision = self.of_mut(version);
+        if lost && revision.rejected == Verdict::No {
+            revision.rejected = Verdict::Either;
+        }
     }
 
     /// The status is deleted: what the operator knew of what served before is gone with it.
@@ -402,7 +440,8 @@ impl Ghost {
             // What was rejected before it had a ReplicaSet has no mirror that outlives the status.
             let mirror = cluster.set(version).is_some_and(|set| set.object.annotations.contains_key(names::REJECTED));
             let revision = self.of_mut(version);
-            if revision.rejected == Verdict::Yes && !mirror {
+            revision.left_by_hand &= mirror;
+            if (revision.rejected == Verdict::Yes) != mirror {
                 revision.rejected = Verdict::Either;
             }
         }
@@ -420,7 +459,8 @@ impl Ghost {
 
     /// An analysis ended.
     pub fn on_analysis(&mut self, name: &str, phase: AnalysisPhase) {
-        let Some(version) = Version::all().find(|version| name.starts_with(&facts(*version).set_name)) else { return };
+        let hash = name.split('-').nth(1).unwrap_or_default();
+        let Some(version) = adapter::version_of_hash(hash) else { return };
         let revision = self.of_mut(version);
         match phase {
             AnalysisPhase::Failed | AnalysisPhase::Error => revision.failed = true,
@@ -458,6 +498,8 @@ impl Ghost {
                 let uid = cluster.set(home).map(|set| set.object.uid.clone()).unwrap_or_default();
                 let revision = self.of_mut(home);
                 revision.served = true;
+                // One that was made anew has to be told of anew.
+                revision.known &= revision.uid == uid;
                 revision.uid = uid;
                 self.order.retain(|version| *version != home);
                 self.order.push(home);
@@ -479,6 +521,12 @@ impl Ghost {
         }
         if let Some(observed) = &after.observed_request {
             self.on_answer(&observed.value, observed.accepted, &observed.answer, cluster, seen, report);
+        }
+        let worker = seen.rollout.spec.blue_green().active_service.is_none();
+        if let Some(serving) = adapter::version_of_hash(&after.active_revision).filter(|_| worker) {
+            // Without a Service nothing else tells.
+            self.home = Some(serving);
+            self.begun = true;
         }
         let said = |status: &BlueGreenRolloutStatus| adapter::version_of_hash(&status.rejected_revision);
         if let Some(version) = said(after).filter(|version| before.and_then(said) != Some(*version)) {
@@ -554,6 +602,10 @@ impl Ghost {
         match (request.verb, accepted) {
             (Verb::Promote | Verb::Full, true) => {
                 report.check(Predicate::NotRefused, true, String::new);
+                // In the middle of an undo, where production goes is not where it is yet.
+                let muddled = self.of(version).rejected == Verdict::Either;
+                let way_back = self.home.is_some_and(|home| self.has_cause(home, cluster));
+                let serves = serves || muddled || way_back && self.of(version).served;
                 report.check(Predicate::AnswerTrue, asked || serves, || {
                     format!("the promotion of {version}, which neither serves nor is asked for, is answered: {answer}")
                 });
@@ -570,7 +622,8 @@ impl Ghost {
             (Verb::Undo, false) => {
                 let refuge = self.earlier(version).find(|earlier| self.can_return(*earlier, cluster));
                 let selected = cluster.production() == Some(version);
-                let plain = request.to.is_none() && self.of(version).rejected == Verdict::No;
+                let named = cluster.set(version).is_some_and(|set| set.object.hash == facts(version).hash);
+                let plain = request.to.is_none() && self.of(version).rejected == Verdict::No && named;
                 if serves && selected && self.of(version).known && plain && seen.fresh && seen.rollout.status.is_some()
                 {
                     report.check(Predicate::UndoNotRefused, refuge.is_none(), || {
@@ -612,7 +665,9 @@ impl Ghost {
         let Some(version) = request.version else { return };
         let spec = &seen.rollout.spec;
         let asked = version == cluster.version && Some(version) == seen.version;
-        let set = cluster.set(version).is_some_and(|set| set.owned && !set.object.deleting);
+        // One that was made anew may have another hash.
+        let named = |set: &std::sync::Arc<crate::cluster::SetTruth>| set.object.hash == facts(version).hash;
+        let set = cluster.set(version).is_some_and(|set| set.owned && !set.object.deleting && named(set));
         let open = spec.paused != Some(true) && cluster.rollout.spec.paused != Some(true);
         let revision = self.of(version);
         let clean = revision.rejected == Verdict::No && !self.has_cause(version, cluster);

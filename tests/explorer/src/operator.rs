@@ -226,7 +226,6 @@ impl Process {
             endpoints: endpoints.collect(),
             pods: pods.map(|set| (set.object.hash.clone(), Cluster::pods(set))).collect(),
             runs: (**runs).clone(),
-            eviction_refused: None,
             refused: self.memory.refused.clone(),
             refused_writes: self.memory.refused_writes.clone(),
             published_at: self.memory.published_at,

@@ -39,6 +39,8 @@ fn heal(state: &mut State) {
     state.scaling = None;
     for process in &mut state.operators {
         process.thaw();
+        // What it wrote with a clock that was ahead lies in the past by now.
+        state.cluster.now += SignedDuration::from_secs(process.skew.into());
         process.skew = 0;
     }
     state.operators[Operator::B as usize].die();
@@ -260,7 +262,7 @@ fn check_production(state: &State, report: &mut Report) {
                         format!("{home} was rejected and serves, although {refuge:?} served before")
                     });
                 }
-            } else if is_there(home) {
+            } else if is_there(home) && ghost.of(home).rejected == Verdict::No {
                 report.check(Predicate::Arrives, production == Some(home), || {
                     format!("{home} is to go on serving, and {production:?} does")
                 });
@@ -291,6 +293,7 @@ fn check_status(state: &State, report: &mut Report) {
     let agree =
         cluster.active_services().all(|service| service.hash() == cluster.first_active().and_then(|s| s.hash()));
     let expected = production.map(|version| facts(version).hash.clone()).unwrap_or_default();
+    let agree = agree && !cluster.first_active().is_some_and(Service::is_overlapping);
     if agree && cluster.first_active().is_some() && (production.is_none() || production == state.ghost.home) {
         let selected = cluster.first_active().and_then(|service| service.hash()).unwrap_or_default();
         let current = status.active_revision == expected || status.active_revision == selected;
@@ -358,7 +361,8 @@ fn check_economy(state: &State, (home, twice): (Option<Version>, bool), made: &[
             turns.remove(facts(version).set_name.as_str());
         }
     }
-    let oversized = oversized || blue_green.active_service.is_none();
+    // What is scaled to nothing while it is on its way to production has pods until it is there.
+    let oversized = oversized || blue_green.active_service.is_none() || state.cluster.rollout.spec.replicas() == 0;
     let lost = home.is_some_and(|home| state.ghost.of(home).doubtful);
     if !restarts && !oversized && !lost && !twice && !turns.is_empty() {
         let wasted = turns.iter().find(|(_, (_, turns))| *turns > 0);

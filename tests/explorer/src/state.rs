@@ -79,6 +79,22 @@ impl State {
 
     /// Lets something happen.
     pub fn happen(&mut self, event: Event, report: &mut Report) {
+        let decides = match event {
+            Event::Set(field, _) => matches!(field, Field::ActiveService | Field::Exchange),
+            Event::Template(_)
+            | Event::Release(..)
+            | Event::Ask(..)
+            | Event::UndoTo(..)
+            | Event::DeleteSet(_)
+            | Event::DeleteService(_)
+            | Event::LoseStatus => true,
+            _ => false,
+        };
+        let removes = matches!(event, Event::DeleteSet(_) | Event::DeleteService(_));
+        let moved = removes && !self.move_is_told();
+        if decides && self.ghost.hand.is_some() || moved {
+            self.ghost.muddle(&self.cluster);
+        }
         let cluster = &mut self.cluster;
         match event {
             Event::Template(version) => self.ask_for(Some(version), None),
@@ -104,6 +120,9 @@ impl State {
             Event::ScaleByHand(version, count) => cluster.scale_by_hand(version, count),
             Event::Forge(version, forgery) => {
                 cluster.forge(version, forgery);
+                if forgery == Forgery::Rejected {
+                    self.ghost.on_forged_rejection(version);
+                }
                 self.ghost.forged |=
                     matches!(forgery, Forgery::Digest | Forgery::NoDigest | Forgery::Nothing | Forgery::Rejected);
             }
@@ -112,13 +131,12 @@ impl State {
             Event::Endpoints(name) => cluster.catch_up(name.word(), false),
             Event::HalfEndpoints(name) => cluster.catch_up(name.word(), true),
             Event::Analyse(analysis, outcome) => {
-                cluster.end_analysis(analysis, outcome);
-                if outcome != Outcome::Deleted {
-                    let suffix = if analysis == crate::event::Analysis::Pre { "-pre" } else { "-post" };
-                    let ended = cluster.runs.iter().rev().find(|run| run.name.ends_with(suffix));
-                    if let Some((name, phase)) = ended.map(|run| (run.name.clone(), run.phase)) {
-                        self.ghost.on_analysis(&name, phase);
-                    }
+                let ended = cluster.end_analysis(analysis, outcome);
+                if outcome == Outcome::Deleted {
+                    self.ghost.on_run_gone(cluster);
+                }
+                if let Some((name, phase)) = ended {
+                    self.ghost.on_analysis(&name, phase);
                 }
             }
             Event::Step(operator) => drop(self.step(operator, report)),
@@ -145,6 +163,9 @@ impl State {
             Event::Rival(rival) => self.rival(rival),
             Event::Collect => cluster.collect_garbage(),
             Event::Calm => self.calm(report),
+        }
+        if decides && self.ghost.hand.is_some() {
+            self.ghost.muddle(&self.cluster);
         }
         self.ghost.look(&self.cluster);
     }
@@ -203,11 +224,23 @@ impl State {
         self.ghost.on_request(request, &self.cluster);
     }
 
+    /// The status names what production was last moved to.
+    fn move_is_told(&self) -> bool {
+        let status = self.cluster.rollout.status.as_ref();
+        status.and_then(|status| adapter::version_of_hash(&status.active_revision)) == self.ghost.home
+    }
+
     fn move_by_hand(&mut self, name: Name, version: Option<Version>) {
         self.cluster.move_by_hand(name, version);
+        let carries = self.cluster.services.get(name.word()).is_some_and(|service| service.production.is_some());
         let first = self.cluster.rollout.spec.blue_green().active_service.as_deref() == Some(name.word());
-        if let Some(version) = version.filter(|_| first) {
+        let pending = self.ghost.request.as_ref().is_some_and(|request| request.answer.is_none());
+        if let Some(version) = version.filter(|_| first || carries) {
             self.ghost.hand = Some(version);
+            let renamed = first != carries;
+            if pending || renamed || self.ghost.unseen.0 || self.ghost.lost || !self.move_is_told() {
+                self.ghost.muddle(&self.cluster);
+            }
             if let Some(request) = &mut self.ghost.request {
                 // It may be heard before or after the move is seen.
                 request.meant.push(version);
@@ -485,8 +518,9 @@ impl State {
         let Some(set) = cluster.sets.iter().find(|set| set.version == version) else { return };
         let leaves = cluster.rollout.deleting || cluster.gone || !set.owned;
         let by = || {
-            let mut named = cluster.rollout.spec.blue_green().services().filter_map(|name| cluster.services.get(name));
-            named.find(|service| service.hash() == Some(&set.object.hash)).map(|service| service.name.clone())
+            let named = |name: &str| cluster.rollout.spec.blue_green().services().any(|named| named == name);
+            let mut ours = cluster.services.values().filter(|it| named(&it.name) || it.is_marked_for(ROLLOUT));
+            ours.find(|service| service.selects(&set.object)).map(|service| service.name.clone())
         };
         let mut next = adapter::scale_down(&set.object, leaves, by(), false, cluster.now);
         if matches!(next, Next::CheckServices) {

@@ -3,12 +3,14 @@
 
 pub mod expression;
 pub mod kind;
+pub mod name;
 pub mod run;
 
 pub use kind::Kind;
 
 use greenlight_api::{AnalysisPhase, Rejection, RevisionRecord, Verdict};
 
+use self::name::run_name;
 use crate::actions::Action;
 use crate::decisions;
 use crate::situation::Situation;
@@ -155,10 +157,4 @@ pub fn waited_for(situation: &Situation) -> impl Iterator<Item = String> {
         let decides = verdict(record, kind).is_none() && is_needed(situation, record, kind);
         decides.then(|| run_name(rs, record, kind))
     })
-}
-
-/// Each revision and attempt has runs of its own.
-fn run_name(rs: &ReplicaSet, record: &RevisionRecord, kind: Kind) -> String {
-    let suffix = if kind == Kind::Pre { "pre" } else { "post" };
-    format!("{}-{}-{}-{suffix}", rs.name, record.number, record.attempt)
 }

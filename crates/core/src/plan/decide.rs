@@ -50,7 +50,7 @@ fn reject_what_serves(situation: &Situation, decisions: &mut Decisions) {
     }
     let rejection = rollback::rejection(situation).or_else(|| analysis::rejection(situation, serving, Kind::Post));
     if let Some(rejection) = rejection {
-        decisions::reject(decisions, &serving.hash, rejection);
+        decisions::reject(decisions, &serving.hash, as_mirrored(serving, rejection));
         decisions.unavailable_since = None;
     }
 }
@@ -64,8 +64,14 @@ fn reject_candidate(situation: &Situation, decisions: &mut Decisions) {
     }
     let rejection = gave_up(situation, candidate).or_else(|| analysis::rejection(situation, candidate, Kind::Pre));
     if let Some(rejection) = rejection {
-        decisions::reject(decisions, &candidate.hash, rejection);
+        decisions::reject(decisions, &candidate.hash, as_mirrored(candidate, rejection));
     }
+}
+
+/// The rejection in the words and at the time of its mirror, which is written before the record: what they were made of may not be
+/// looked at any more.
+fn as_mirrored(rs: &ReplicaSet, rejection: Rejection) -> Rejection {
+    rs.mirrored_rejection().filter(|mirrored| mirrored.by == names::FIELD_MANAGER).unwrap_or(rejection)
 }
 
 /// `progressDeadlineAbort`: the rejection of a candidate that made no progress.

@@ -371,7 +371,7 @@ fn change_pod_metadata(round: &Round) -> Vec<Action> {
 }
 
 fn restart(round: &Round) -> Vec<Action> {
-    round.restarts().filter_map(|restart| restart.next(round.situation.world, round.situation.now)).collect()
+    round.restarts().filter_map(|restart| restart.next()).collect()
 }
 
 fn retire(round: &Round) -> Vec<Action> {

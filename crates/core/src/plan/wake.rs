@@ -35,7 +35,7 @@ fn reasons(
     round: &Round,
     publish_at: Option<Timestamp>,
     refused_writes: &[&RefusedWrite],
-) -> [(&'static str, Option<Timestamp>); 10] {
+) -> [(&'static str, Option<Timestamp>); 9] {
     let situation = &round.situation;
     let world = situation.world;
     let gate = match round.candidate.as_ref().map(|candidate| &candidate.gate) {
@@ -53,7 +53,6 @@ fn reasons(
         ("look at pods that do not start", look_at_pods(round).map(|(at, _)| at)),
         ("try a refused template again", refused.map(|refused| refused.retry_at)),
         ("try a refused write again", refused_writes.iter().map(|refused| refused.retry_at).min()),
-        ("try a refused eviction again", world.eviction_refused.as_ref().map(|refused| refused.retry_at)),
         (
             "the overlap ends",
             overlap.and_then(|home| overlap::ends_at(situation, switch::switched_at(situation, home))),

@@ -330,7 +330,6 @@ impl Model {
             endpoints: BTreeMap::new(),
             pods: BTreeMap::new(),
             runs: Vec::new(),
-            eviction_refused: None,
             refused: None,
             refused_writes: Vec::new(),
             published_at: None,

@@ -119,7 +119,6 @@ impl Model {
         self.watches = Watches::default();
         self.cache.published_at = None;
         self.cache.refused = None;
-        self.cache.eviction_refused = None;
         self.cache.refused_writes.clear();
     }
 
@@ -294,7 +293,7 @@ impl Model {
             let named: Vec<&str> = rollout.spec.blue_green().services().collect();
             let ours =
                 |service: &&Service| named.contains(&service.name.as_str()) || service.is_marked_for(&rollout.name);
-            let by = self.truth.services.values().filter(ours).find(|service| service.hash() == Some(&rs.hash));
+            let by = self.truth.services.values().filter(ours).find(|service| service.selects(&rs));
             let selected = by.map_or(Selected::No, |service| Selected::By(service.name.clone()));
             match scale_down(&rs, owner, &selected, self.now) {
                 ScaleDown::Finish(change) => {

@@ -32,7 +32,7 @@ pub struct Start<'a> {
     pub stable: &'a str,
 }
 
-/// Creates the run; [`Error::CannotBegin`] says what it lacks.
+/// Creates the run; [`Error::Refused`] says what it lacks.
 pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Error> {
     let namespace = &start.rollout.namespace;
     let mut spec = AnalysisTemplateSpec::default();
@@ -46,7 +46,7 @@ pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Er
             let kind =
                 if reference.cluster_scope == Some(true) { "ClusterAnalysisTemplate" } else { "AnalysisTemplate" };
             let message = format!("{kind} {} does not exist. Create it", reference.template_name);
-            return Err(Error::CannotBegin(message));
+            return Err(Error::Refused(message));
         };
         wanted.extend(template.templates.clone());
         read.push(reference);
@@ -77,11 +77,11 @@ pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Er
                 "spec": spec,
             })
         }
-        Err(why) => return Err(Error::CannotBegin(why)),
+        Err(why) => return Err(Error::Refused(why)),
     };
     let run: AnalysisRun = match serde_json::from_value(run) {
         Ok(run) => run,
-        Err(error) => return Err(Error::CannotBegin(format!("the arguments do not fit the templates: {error}"))),
+        Err(error) => return Err(Error::Refused(format!("the arguments do not fit the templates: {error}"))),
     };
     let api: Api<AnalysisRun> = Api::namespaced(client.clone(), namespace);
     let post = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
