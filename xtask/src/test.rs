@@ -8,10 +8,12 @@ use anyhow::{Result, bail};
 use greenlight_test_cluster::{ARGO_CD, CONTROL_PLANE, FLUX, HELM, NODE, TRAEFIK};
 
 use crate::shell::{self, cargo, root};
-use crate::{generate, image, imports};
+use crate::{generate, image, imports, prove};
 
 /// The end-to-end tests mostly wait for controllers, so more of them run at once than there are cores.
 const END_TO_END_THREADS: &str = "8";
+/// The part of the search for broken promises that takes about three minutes; `cargo xtask prove` takes twice as long.
+const PART_OF_SEARCH: [&str; 4] = ["--walks", "60000", "--states", "9000"];
 /// What the tests use of Debian: a program, and the package that it is in.
 const PACKAGES: [(&str, &str); 8] = [
     ("prometheus", "prometheus"),
@@ -38,6 +40,7 @@ pub(crate) fn run(ci: bool) -> Result<()> {
     step("unit and property tests", || {
         shell::run(cargo().args(["test", "--quiet", "--workspace", "--exclude", "greenlight-e2e"]))
     })?;
+    step("the promises, searched", || prove::run("prove", &PART_OF_SEARCH.map(str::to_owned)))?;
     step("tools of the test cluster", tools)?;
     step("generated files", || generate::run(true))?;
     step("Debian's packages", || {

@@ -42,10 +42,17 @@ pub fn apply(world: &mut World, action: &Action, version: &str, now: Timestamp) 
             let Some(position) = world.replica_sets.iter().position(|rs| rs.name == *name) else {
                 return Written::Conflict;
             };
-            if world.replica_sets[position].resource_version != *resource_version {
+            let rs = &mut world.replica_sets[position];
+            if rs.resource_version != *resource_version {
                 return Written::Conflict;
             }
-            world.replica_sets.remove(position);
+            // A finalizer holds it.
+            if rs.finalizers.is_empty() {
+                world.replica_sets.remove(position);
+            } else {
+                rs.deleting = true;
+                version.clone_into(&mut rs.resource_version);
+            }
         }
         Action::SelectRevision { .. } => return select(world, action, version),
         Action::WithdrawClaims { name, resource_version, claims } => {
@@ -53,10 +60,12 @@ pub fn apply(world: &mut World, action: &Action, version: &str, now: Timestamp) 
                 service.withdrawn = Some(claims.clone());
             });
         }
-        Action::ChangePodMetadata { name, resource_version, to, .. } => {
+        Action::ChangePodMetadata { name, resource_version, from, to, .. } => {
             let value = serde_json::to_string(to).expect("it has only strings in it");
             return on_replica_set(world, name, resource_version, version, |rs| {
                 rs.annotations.insert(names::ROLE_METADATA.to_owned(), value);
+                rs.pod_labels.retain(|key, _| !from.labels.contains_key(key));
+                rs.pod_labels.extend(to.labels.clone());
             });
         }
         Action::ScaleWorkload { name, resource_version, replicas } => {

@@ -1,11 +1,12 @@
 //! Predicates that are checked at every write, before it happens.
 
-use greenlight_api::names;
-use greenlight_core::Change;
-use greenlight_core::world::{self, Rollout, Service};
+use greenlight_api::{AnalysisPhase, WorkloadScaleDown, names};
+use greenlight_core::analysis::Kind;
+use greenlight_core::world::{Rollout, Run, Selection, Service};
+use greenlight_core::{Action, Change};
 
-use crate::adapter::{self, Selection, Write};
-use crate::cluster::{self, Cluster, RIVAL, SetTruth};
+use crate::adapter;
+use crate::cluster::{Cluster, SetTruth};
 use crate::event::{Deletion, Version};
 use crate::ghost::{Ghost, Verdict, is_reached};
 use crate::operator::Seen;
@@ -15,6 +16,8 @@ use crate::predicate::{Predicate, Report};
 pub struct Moment<'a> {
     /// The truth.
     pub cluster: &'a Cluster,
+    /// What is true after the write.
+    pub after: &'a Cluster,
     /// What was decided.
     pub ghost: &'a Ghost,
     /// What the plan was made from.
@@ -23,16 +26,66 @@ pub struct Moment<'a> {
 
 impl Moment<'_> {
     /// Checks a write of the rollouts controller.
-    pub fn check(&self, write: &Write, report: &mut Report) {
+    pub fn check(&self, write: &Action, report: &mut Report) {
         match write {
-            Write::Select { service, selection, production, .. } => {
-                self.check_select(service, selection, production.clone(), report);
+            Action::SelectRevision { name, selection, .. } => self.check_select(name, selection, report),
+            Action::ChangeReplicaSet { name, change, .. } => self.check_change(name, change, report),
+            Action::DeleteReplicaSet { name, .. } => self.check_delete(name, report),
+            Action::StartAnalysis { replica_set, kind: Kind::Post, .. } => {
+                self.check_second_analysis(replica_set, report);
             }
-            Write::Change { name, change, .. } => self.check_change(name, change, report),
-            Write::Delete { name, .. } => self.check_delete(name, report),
-            Write::StartAnalysis { set, pre: false, .. } => self.check_second_analysis(set, report),
+            Action::EvictPod { hash, name, .. } => self.check_eviction(hash, name, report),
+            Action::ScaleWorkload { replicas, .. } => self.check_workload(*replicas, report),
             _ => {}
         }
+    }
+
+    /// A restart takes no pod that production needs.
+    fn check_eviction(&self, hash: &str, pod: &str, report: &mut Report) {
+        let Some(set) = self.cluster.sets.iter().find(|set| set.object.hash == hash) else { return };
+        let was_ready = set.pods.iter().any(|one| set.pod_name(one) == pod && one.ready_since.is_some());
+        // Of a Deployment that is gone nobody knows whether a scale came with another template.
+        if self.ghost.home == Some(set.version) && was_ready && !self.cluster.has_no_template() {
+            let left = set.ready() - 1;
+            let enough = usize::try_from(self.needed_home()).unwrap_or(0);
+            report.check(Predicate::RestartFull, left >= enough, || {
+                format!("a pod of {} is evicted, and {left} of {enough} are left", set.version)
+            });
+        }
+    }
+
+    /// The Deployment that is taken over from keeps its pods until the switch away from it is proven, or, where the spec says
+    /// so, until as many of ours stand in for them; and at least one.
+    fn check_workload(&self, replicas: i32, report: &mut Report) {
+        let Some(workload) = &self.cluster.workload else { return };
+        let mode = self.seen.rollout.spec.workload_ref.as_ref().and_then(|workload| workload.scale_down);
+        let reached = |service: &Service| {
+            let leads_there = self.cluster.entries(&service.name).any(|entry| entry.version.is_none());
+            leads_there || self.cluster.workload_behind(&service.selector) > 0
+        };
+        let home = self.ghost.home.filter(|home| self.ghost.of(*home).served);
+        let left_behind = home.is_some() && !self.cluster.active_services().any(reached);
+        let shrinks = replicas < workload.replicas;
+        if !shrinks || left_behind || self.cluster.rollout.spec.blue_green().active_service.is_none() {
+            report.check(Predicate::WorkloadStays, mode != Some(WorkloadScaleDown::Never), || {
+                format!("the Deployment is scaled to {replicas}, and is to be left alone")
+            });
+            return;
+        }
+        let enough = usize::try_from(workload.replicas.min(self.needed())).unwrap_or(0);
+        let left = usize::try_from(replicas).unwrap_or(0);
+        // Where it serves nothing, nothing has to stand in for it.
+        let serves = |service: &&Service| self.cluster.workload_behind(&service.selector) > 0;
+        let stand_in = self.cluster.active_services().filter(serves).map(|service| {
+            let all = self.cluster.ready_behind(&service.selector);
+            all - self.cluster.workload_behind(&service.selector)
+        });
+        let ours = stand_in.min().unwrap_or(enough);
+        let may = mode == Some(WorkloadScaleDown::Progressively) && left > 0;
+        let stays = may && (left + ours >= enough || !self.seen.fresh);
+        report.check(Predicate::WorkloadStays, stays, || {
+            format!("the Deployment is scaled to {replicas}, {ours} of ours stand in, {enough} are needed, and nothing is proven")
+        });
     }
 
     /// The Service carries production, both now and as the operator saw it.
@@ -55,10 +108,14 @@ impl Moment<'_> {
         self.ghost.size.unwrap_or(0).min(self.needed())
     }
 
-    fn check_select(&self, service: &str, selection: &Selection, production: Option<String>, report: &mut Report) {
-        let Some(before) = self.cluster.services.get(service) else { return };
-        if let Some(rival) = &self.cluster.rival {
-            let theirs = rival.service == service && before.managed_by.as_deref() == Some(RIVAL);
+    fn check_select(&self, service: &str, selection: &Selection, report: &mut Report) {
+        let services = [self.cluster, self.after].map(|cluster| cluster.services.get(service));
+        let [Some(before), Some(after)] = services else { return };
+        if self.cluster.rival.is_some() && self.seen.rival {
+            // Who goes takes a hash out that a person put there; nothing else tells whose that is.
+            let ours = |hash: &str| self.cluster.sets.iter().any(|set| set.object.hash == hash);
+            let goes = self.cluster.rollout.deleting && before.managed_by.is_none() && before.hash().is_some_and(ours);
+            let theirs = self.cluster.is_foreign(before) && !goes;
             report.check(Predicate::Foreign, !theirs, || {
                 format!("Service {service}, which the other rollout moves, is made to select {selection:?}")
             });
@@ -66,8 +123,6 @@ impl Moment<'_> {
         if !self.is_active(service) {
             return;
         }
-        let mut after = (**before).clone();
-        cluster::select(&mut after, selection, production);
         if self.cluster.rollout.deleting {
             self.check_letting_go(&after.selector, report);
             return;
@@ -79,7 +134,7 @@ impl Moment<'_> {
             });
         }
         match selection {
-            Selection::Hash(hash) => {
+            Selection::Revision(hash) => {
                 let lost =
                     before.hash().is_none_or(|hash| !self.cluster.sets.iter().any(|set| set.object.hash == hash));
                 self.check_move(service, hash, lost && !before.is_overlapping(), report);
@@ -93,7 +148,7 @@ impl Moment<'_> {
             Selection::Nothing => {
                 report.check(Predicate::NotEmptied, false, || format!("Service {service} is made to select nothing"));
             }
-            Selection::Released => self.check_letting_go(&after.selector, report),
+            Selection::Unmanaged => self.check_letting_go(&after.selector, report),
         }
     }
 
@@ -107,17 +162,22 @@ impl Moment<'_> {
         };
         let (version, object) = (set.version, &set.object);
         let strays = self.ghost.home == Some(version) || self.ghost.of(version).by_hand;
+        // Also where a person moved it, by a Service that carries production still.
+        let carries = |service: &Service| service.hash() == Some(hash) && service.production.is_some();
         let served_here = self.ghost.of(version).uid == object.uid
-            || self.cluster.first_active().is_some_and(|first| first.hash() == Some(hash));
+            || self.cluster.first_active().is_some_and(|first| first.hash() == Some(hash))
+            || self.cluster.services.values().any(|service| carries(service))
+            || self.ghost.was_worker;
         // One that leads to pods of several revisions is better off with any of what serves.
-        let lost =
-            lost || self.cluster.services.get(service).is_some_and(|it| it.selection() == world::Selection::Unmanaged);
+        let lost = lost || self.cluster.services.get(service).is_some_and(|it| it.selection() == Selection::Unmanaged);
         let full = if (strays || served_here) && lost || strays && object.available > 0 {
-            object.available > 0 || self.needed_home() == 0
+            set.ready() > 0 || self.needed_home() == 0
         } else if object.replicas == 0 && self.needed_home() == 0 {
             true
         } else {
-            let all = object.settled && object.available >= object.replicas;
+            let spec = [&self.cluster.rollout.spec, &self.seen.rollout.spec].map(|spec| spec.min_ready_seconds());
+            let available = set.available(spec[0].min(spec[1]), self.cluster.now);
+            let all = object.settled && i32::try_from(available).is_ok_and(|available| available >= object.replicas);
             all && (version != self.cluster.version || object.replicas >= self.needed()) && !object.deleting
         };
         let answered = self.seen.answers.iter().any(|(name, full)| *name == object.name && *full);
@@ -136,7 +196,7 @@ impl Moment<'_> {
         });
         self.check_permission(version, report);
         // What a person has just moved to by hand is not ours to explain.
-        let home = self.ghost.home.filter(|home| *home != version && self.ghost.hand != Some(version));
+        let home = self.ghost.home.filter(|home| *home != version && !self.ghost.is_moved_to(version));
         let asked = version == self.cluster.version || Some(version) == self.seen.version;
         if !asked && home.is_some() {
             let served = self.ghost.of(version).served || self.ghost.of(version).by_hand;
@@ -144,7 +204,7 @@ impl Moment<'_> {
                 .check(Predicate::BackToServed, served, || format!("production goes to {version}, which never served"));
         }
         if let Some(home) = home {
-            let alive = self.cluster.set(home).is_some_and(|set| set.owned && set.ready() > 0);
+            let alive = self.cluster.set(home).is_some_and(|set| set.owned && !set.object.deleting && set.ready() > 0);
             let forward = asked && self.ghost.permits(version, self.cluster, self.seen.version);
             if alive && !forward {
                 let cause = self.ghost.has_cause(home, self.cluster);
@@ -190,9 +250,16 @@ impl Moment<'_> {
         let revision = self.ghost.of(version);
         let forward = self.ghost.home.is_some_and(|home| home != version && self.cluster.set(home).is_some());
         let back = revision.served && self.ghost.home.is_some_and(|home| self.ghost.has_cause(home, self.cluster));
-        let needed = forward && !back && !revision.returned && !revision.full && !revision.by_hand;
+        let by_hand = revision.by_hand || self.ghost.is_moved_to(version);
+        let needed = forward && !back && !revision.returned && !revision.full && !by_hand;
         if needed && wants(&self.cluster.rollout) && wants(&self.seen.rollout) {
-            report.check(Predicate::AnalysisHolds, revision.passed || revision.promoted, || {
+            // With the status it may be forgotten that it was rejected since its analysis was good.
+            let is_good = |run: &Run| {
+                let of = adapter::version_of_run(&run.name) == Some(version) && run.name.ends_with("-pre");
+                of && run.phase == AnalysisPhase::Successful
+            };
+            let once = self.ghost.was_lost && self.cluster.runs.iter().any(is_good);
+            report.check(Predicate::AnalysisHolds, revision.passed || revision.promoted || once, || {
                 format!("{version} goes live without its analysis: {revision:?}")
             });
         }
@@ -274,6 +341,7 @@ impl Moment<'_> {
             || ghost.was_lost
             || revision.rejected != Verdict::No
             || !revision.known
+            || revision.uid != set.object.uid
             || revision.left_by_hand
             || revision.failed
         {
@@ -281,7 +349,8 @@ impl Moment<'_> {
         }
         let exists = |other: &Version| self.cluster.set(*other).is_some_and(|set| set.owned && !set.object.deleting);
         let last = ghost.home.and_then(|home| ghost.earlier(home).find(exists)) == Some(version);
-        let unserved = self.cluster.sets.iter().find(|other| {
+        let kept = self.cluster.sets.iter().filter(|other| !self.seen.pruned.contains(&other.object.name));
+        let unserved = kept.into_iter().find(|other| {
             let unused = Some(other.version) != ghost.home && Some(other.version) != self.seen.version;
             let idle = other.object.replicas == 0 && other.pods.is_empty() && other.object.settled;
             unused && idle && !other.object.is_retired() && !ghost.of(other.version).served && other.version != version
@@ -310,11 +379,12 @@ pub fn check_scale_down(cluster: &Cluster, set: &SetTruth, change: &Change, reac
 /// all there is. Other endpoints were gone when the set was retired.
 pub fn reaches(cluster: &Cluster, set: &SetTruth) -> bool {
     let reached = |service: &Service| match service.selection() {
-        world::Selection::Revision(hash) => hash == set.object.hash,
-        world::Selection::Both => set.serving_label,
-        world::Selection::Nothing => false,
-        world::Selection::Unmanaged => {
-            cluster.rollout.spec.replicas() > 0 && cluster.ready_behind(&service.selector) <= set.ready()
+        Selection::Revision(hash) => hash == set.object.hash,
+        Selection::Both => set.object.pod_labels.contains_key(names::SERVING_LABEL),
+        Selection::Nothing => false,
+        Selection::Unmanaged => {
+            let selects = Cluster::selects(&service.selector, set);
+            selects && cluster.rollout.spec.replicas() > 0 && cluster.ready_behind(&service.selector) <= set.ready()
         }
     };
     set.ready() > 0 && cluster.active_services().any(reached)

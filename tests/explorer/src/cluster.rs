@@ -1,19 +1,23 @@
-//! The API server's truth: objects, pods, endpoints, and what each write does to them. Nothing here decides anything.
+//! The API server's truth: objects, pods, endpoints, and what becomes of them. What a write of ours does to an object is told in
+//! one place, `greenlight_core::simulate`; here is what the API server and the controllers do beyond that. Nothing here decides
+//! anything.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use greenlight_api::{
-    AnalysisPhase, AutoRollback, BlueGreen, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PreviewServiceIdle,
-    RollbackWindow, RolloutAnalysis, Strategy, SwitchMode,
+    AnalysisPhase, AutoRollback, BlueGreen, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PodTemplate,
+    PreviewServiceIdle, RollbackWindow, RolloutAnalysis, Strategy, SwitchMode, WorkloadRef, WorkloadScaleDown,
     names::{self, before_the_record},
 };
-use greenlight_core::simulate;
-use greenlight_core::world::{Endpoint, Pod, ReplicaSet, Rollout, Run, Service};
+use greenlight_core::simulate::{self, Written};
+use greenlight_core::world::{Endpoint, Pod, ReplicaSet, Rollout, Run, Service, Template, Workload};
+use greenlight_core::{Action, World};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
-use crate::adapter::{self, Selection, Write, facts};
+use crate::adapter::{self, facts};
 use crate::event::{Analysis, Deletion, Field, Forgery, Name, Outcome, Refused, Version};
 
 /// The name of the rollout.
@@ -24,14 +28,16 @@ const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
 /// The name of the other one.
 pub const RIVAL: &str = "rival";
+/// The Deployment of `workloadRef`.
+const DEPLOYMENT: &str = "legacy";
 
 /// A pod.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PodTruth {
     /// Its name ends with this.
     pub number: u32,
-    /// It gets traffic.
-    pub ready: bool,
+    /// Since when it gets traffic.
+    pub ready_since: Option<Timestamp>,
     /// When it was created.
     pub created: Timestamp,
 }
@@ -45,8 +51,6 @@ pub struct SetTruth {
     pub object: ReplicaSet,
     /// Its pods.
     pub pods: Vec<PodTruth>,
-    /// Its pods carry the label of those that serve.
-    pub serving_label: bool,
     /// It has an ownerReference to the rollout.
     pub owned: bool,
 }
@@ -59,22 +63,35 @@ impl SetTruth {
 
     /// How many of its pods are ready.
     pub fn ready(&self) -> usize {
-        self.pods.iter().filter(|pod| pod.ready).count()
+        self.pods.iter().filter(|pod| pod.ready_since.is_some()).count()
     }
 
-    fn count(&mut self) {
+    /// How many of them have been ready for so many seconds.
+    pub fn available(&self, min_ready_seconds: i32, now: Timestamp) -> usize {
+        let long = SignedDuration::from_secs(min_ready_seconds.into());
+        self.pods.iter().filter(|pod| pod.ready_since.is_some_and(|since| since + long <= now)).count()
+    }
+
+    /// When the next of them will have been ready for long enough.
+    pub fn available_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let long = SignedDuration::from_secs(self.object.min_ready_seconds.into());
+        self.pods.iter().filter_map(|pod| Some(pod.ready_since? + long)).filter(|at| *at > now).min()
+    }
+
+    /// What its controller counts, as far as it has seen the spec.
+    fn count(&mut self, now: Timestamp) {
         let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
         self.object.current = number(self.pods.len());
         self.object.ready = number(self.ready());
-        self.object.available = self.object.ready;
+        self.object.available = number(self.available(self.object.min_ready_seconds, now));
     }
 }
 
 /// An entry of an EndpointSlice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// The revision of its pod.
-    pub version: Version,
+    /// The revision of its pod; none, if that is the Deployment's.
+    pub version: Option<Version>,
     /// The pod's number.
     pub pod: u32,
     /// The pod's name.
@@ -90,6 +107,14 @@ pub struct RivalTruth {
     pub service: String,
     /// When it was created.
     pub created: Timestamp,
+}
+
+impl RivalTruth {
+    /// Whether a Service is the other rollout's: it names it, and moved it already, or neither did and it is older than ours.
+    pub fn owns(&self, service: &Service, rollout: &Rollout) -> bool {
+        let older = service.managed_by.as_deref() != Some(ROLLOUT) && self.created < rollout.created;
+        self.service == service.name && (service.managed_by.as_deref() == Some(RIVAL) || older)
+    }
 }
 
 /// Why a write did not happen.
@@ -128,6 +153,8 @@ pub struct Cluster {
     pub dual_stack: bool,
     /// The analysis runs.
     pub runs: Arc<Vec<Run>>,
+    /// The Deployment of `workloadRef`; all its pods are ready.
+    pub workload: Option<Arc<Workload>>,
     /// The other rollout.
     pub rival: Option<RivalTruth>,
     /// Writes that are refused now.
@@ -201,6 +228,7 @@ impl Cluster {
             slices: BTreeMap::new(),
             dual_stack: false,
             runs: Arc::default(),
+            workload: None,
             rival: None,
             refused: Refused::Nothing,
             now,
@@ -230,11 +258,11 @@ impl Cluster {
 
     /// Changes a ReplicaSet; it gets a new resourceVersion.
     fn change_set(&mut self, name: &str, change: impl FnOnce(&mut SetTruth)) {
-        let version = self.bump();
+        let (version, now) = (self.bump(), self.now);
         if let Some(set) = self.sets.iter_mut().find(|set| set.object.name == name) {
             let set = Arc::make_mut(set);
             change(set);
-            set.count();
+            set.count(now);
             set.object.resource_version = version;
         }
     }
@@ -276,17 +304,35 @@ impl Cluster {
 
     /// Whether a Service with this selector selects the pods of this set.
     pub fn selects(selector: &BTreeMap<String, String>, set: &SetTruth) -> bool {
-        let labels = &facts(set.version).template.labels;
         selector.iter().all(|(key, value)| match key.as_str() {
             names::HASH_LABEL => *value == set.object.hash,
-            names::SERVING_LABEL => set.serving_label,
-            key => labels.get(key) == Some(value),
+            key => set.object.pod_labels.get(key) == Some(value),
         })
     }
 
-    /// How many ready pods a selector selects.
+    /// How many ready pods a selector selects, the Deployment's included.
     pub fn ready_behind(&self, selector: &BTreeMap<String, String>) -> usize {
-        self.sets.iter().filter(|set| Cluster::selects(selector, set)).map(|set| set.ready()).sum()
+        let ours: usize = self.sets.iter().filter(|set| Cluster::selects(selector, set)).map(|set| set.ready()).sum();
+        ours + self.workload_behind(selector)
+    }
+
+    /// How many pods of the Deployment a selector selects.
+    pub fn workload_behind(&self, selector: &BTreeMap<String, String>) -> usize {
+        let fits = |workload: &&Arc<Workload>| {
+            selector.iter().all(|(key, value)| workload.template.labels.get(key) == Some(value))
+        };
+        self.workload.as_ref().filter(fits).map_or(0, |workload| usize::try_from(workload.replicas).unwrap_or(0))
+    }
+
+    /// What the spec asks for comes from a Deployment that is not there, or does not fit.
+    pub fn has_no_template(&self) -> bool {
+        let fits = |workload: &Arc<Workload>| workload.template != facts(Version::MISFIT).template;
+        self.rollout.spec.workload_ref.is_some() && !self.workload.as_ref().is_some_and(fits)
+    }
+
+    /// Whether a Service is another rollout's.
+    pub fn is_foreign(&self, service: &Service) -> bool {
+        self.rival.as_ref().is_some_and(|rival| rival.owns(service, &self.rollout))
     }
 
     /// What the slices of a Service hold.
@@ -307,7 +353,7 @@ impl Cluster {
             uid: format!("uid-{}", pod.number),
             created: pod.created,
             deleting: false,
-            ready: pod.ready,
+            ready: pod.ready_since.is_some(),
             deletion_cost: 0,
             reason: String::new(),
             message: String::new(),
@@ -319,15 +365,21 @@ impl Cluster {
     pub fn catch_up(&mut self, service: &str, half: bool) {
         let Some(selector) = self.services.get(service).map(|service| service.selector.clone()) else { return };
         let sets = self.sets.iter().filter(|set| Cluster::selects(&selector, set));
-        let entries = sets.flat_map(|set| {
+        let ours = sets.flat_map(|set| {
             set.pods.iter().map(|pod| Entry {
-                version: set.version,
+                version: Some(set.version),
                 pod: pod.number,
                 name: set.pod_name(pod),
-                ready: pod.ready,
+                ready: pod.ready_since.is_some(),
             })
         });
-        let entries: Arc<Vec<Entry>> = Arc::new(entries.collect());
+        let theirs = (0..u32::try_from(self.workload_behind(&selector)).unwrap_or(0)).map(|number| Entry {
+            version: None,
+            pod: number,
+            name: format!("{DEPLOYMENT}-{number}"),
+            ready: true,
+        });
+        let entries: Arc<Vec<Entry>> = Arc::new(ours.chain(theirs).collect());
         let slices = self.slices.entry(service.to_owned()).or_default();
         slices[0] = entries.clone();
         if !half {
@@ -345,7 +397,8 @@ impl Cluster {
     pub fn run_all_pods(&mut self) -> bool {
         let unfinished = |set: &&Arc<SetTruth>| {
             let wanted = usize::try_from(set.object.replicas).unwrap_or(0);
-            !set.object.settled || set.pods.len() != wanted || set.ready() != wanted
+            let seen = i32::try_from(set.available(set.object.min_ready_seconds, self.now)) == Ok(set.object.available);
+            !set.object.settled || set.pods.len() != wanted || set.ready() != wanted || !seen
         };
         let names: Vec<_> = self.sets.iter().filter(unfinished).map(|set| set.object.name.clone()).collect();
         names.iter().for_each(|name| self.run_pods_of(name, u8::MAX));
@@ -353,7 +406,8 @@ impl Cluster {
     }
 
     fn run_pods_of(&mut self, name: &str, ready: u8) {
-        let now = Timestamp::from_second(self.now.as_second()).expect("a time");
+        let now = self.now;
+        let created = Timestamp::from_second(now.as_second()).expect("a time");
         let mut counter = self.pod_counter;
         self.change_set(name, |set| {
             set.object.settled = true;
@@ -361,13 +415,25 @@ impl Cluster {
             set.pods.truncate(wanted);
             while set.pods.len() < wanted {
                 counter += 1;
-                set.pods.push(PodTruth { number: counter, ready: false, created: now });
+                set.pods.push(PodTruth { number: counter, ready_since: None, created });
             }
             for (place, pod) in set.pods.iter_mut().enumerate() {
-                pod.ready = place < usize::from(ready);
+                let since = pod.ready_since.unwrap_or(now);
+                pod.ready_since = (place < usize::from(ready)).then_some(since);
             }
         });
         self.pod_counter = counter;
+    }
+
+    /// Time passes; the controllers see which pods have been ready for long enough.
+    pub fn pass_until(&mut self, at: Timestamp) {
+        self.now = at;
+        let changed = |set: &&Arc<SetTruth>| {
+            set.object.settled
+                && i32::try_from(set.available(set.object.min_ready_seconds, at)) != Ok(set.object.available)
+        };
+        let names: Vec<_> = self.sets.iter().filter(changed).map(|set| set.object.name.clone()).collect();
+        names.iter().for_each(|name| self.change_set(name, |_| {}));
     }
 
     /// The pods of a set are gone; there will be others.
@@ -553,27 +619,71 @@ impl Cluster {
                 spec.progress_deadline_abort = Some(value > 0);
                 spec.progress_deadline_seconds = some(0);
             }
+            Field::Deadline => spec.progress_deadline_seconds = some(0),
+            Field::MinReady => spec.min_ready_seconds = some(0),
+            Field::RestartAt => spec.restart_at = Some(Time(self.now + SignedDuration::from_secs(value.into()))),
+            Field::WorkloadRef => spec.workload_ref = workload_ref(value),
             Field::Retired => blue_green.retired_replica_count = some(9),
             Field::DualStack => {}
         }
         if spec != before && is_valid(&spec) {
             self.change_rollout(true, |rollout| rollout.spec = spec);
+            self.take_template();
         }
+    }
+
+    /// The Deployment is created.
+    pub fn create_workload(&mut self) {
+        let resource_version = self.bump();
+        let template = facts(self.version).template.clone();
+        let workload = Workload { name: DEPLOYMENT.into(), resource_version, replicas: 2, template };
+        self.workload.get_or_insert(Arc::new(workload));
+        self.take_template();
+    }
+
+    /// It is deleted.
+    pub fn delete_workload(&mut self) {
+        self.workload = None;
+        self.take_template();
+    }
+
+    /// The template is what the spec has, or what the Deployment has that it names. Nobody but the model remembers the one of a
+    /// Deployment that is gone.
+    fn take_template(&mut self) {
+        let named = self.rollout.spec.workload_ref.is_some();
+        if let Some(workload) = self.workload.as_ref().filter(|_| named) {
+            self.version = adapter::version_of_digest(workload.template.digest.as_str()).unwrap_or(self.version);
+        } else if !named && self.version == Version::MISFIT {
+            self.version = Version(1);
+        }
+        let template = match &self.workload {
+            None if named => Template::from(&PodTemplate::default()),
+            _ => facts(self.version).template.clone(),
+        };
+        Arc::make_mut(&mut self.rollout).template = template;
     }
 
     /// The spec asks for another template or another number of pods.
     pub fn ask_for(&mut self, version: Option<Version>, replicas: Option<u8>) {
-        if let Some(version) = version {
-            self.version = version;
+        let in_spec = self.rollout.spec.workload_ref.is_none();
+        let before = self.version;
+        if let Some(version) = version.filter(|version| !in_spec || *version != Version::MISFIT) {
+            let resource_version = self.bump();
+            match &mut self.workload {
+                Some(workload) if !in_spec => {
+                    let workload = Arc::make_mut(workload);
+                    workload.template = facts(version).template.clone();
+                    workload.resource_version = resource_version;
+                }
+                _ if in_spec => self.version = version,
+                _ => {}
+            }
         }
-        let template = &facts(self.version).template;
         let replicas = replicas.map(i32::from).or(self.rollout.spec.replicas);
-        if self.rollout.template != *template || self.rollout.spec.replicas != replicas {
-            self.change_rollout(true, |rollout| {
-                rollout.template = template.clone();
-                rollout.spec.replicas = replicas;
-            });
+        if in_spec && self.version != before || self.rollout.spec.replicas != replicas {
+            self.change_rollout(true, |rollout| rollout.spec.replicas = replicas);
         }
+        self.take_template();
     }
 
     /// An analysis run ends. Returns which, and how.
@@ -660,153 +770,122 @@ impl Cluster {
         }
     }
 
-    /// Whether the API server would carry out this write.
-    pub fn check(&self, write: &Write) -> Result<(), Failure> {
-        let fence = |name: &str, resource_version: &str| match self.named(name) {
-            None => Err(Failure::Missing),
-            Some(set) if set.object.resource_version != resource_version => Err(Failure::Conflict),
-            Some(_) if self.refused == Refused::Sets => Err(Failure::Forbidden),
-            Some(_) => Ok(()),
-        };
-        match write {
-            _ if self.gone => Err(Failure::Missing),
-            Write::Create { name, digest, .. } => {
-                let version = adapter::version_of_digest(digest);
-                if version != Some(self.version) {
-                    return Err(Failure::Overtaken);
-                }
-                if version == Some(Version::REFUSED) || matches!(self.refused, Refused::Creation | Refused::Sets) {
-                    return Err(Failure::Invalid);
-                }
-                if self.named(name).is_some() { Err(Failure::Conflict) } else { Ok(()) }
+    /// What is after an action, if the API server carries it out.
+    pub fn after(&self, action: &Action) -> Result<Cluster, Failure> {
+        if let Some(failure) = self.refuses(action) {
+            return Err(failure);
+        }
+        let mut after = self.clone();
+        let (version, mut world) = (after.bump(), self.objects(action));
+        match simulate::apply(&mut world, action, &version, self.now) {
+            Written::Done => after.take(world),
+            Written::Conflict => return Err(self.why_not(action)),
+        }
+        after.go();
+        Ok(after)
+    }
+
+    /// What an admission plugin, a quota or a budget has against it.
+    fn refuses(&self, action: &Action) -> Option<Failure> {
+        let of_sets = self.refused == Refused::Sets;
+        let created = of_sets || self.refused == Refused::Creation || self.version == Version::REFUSED;
+        match action {
+            Action::CreateReplicaSet { digest, .. } if adapter::version_of_digest(digest) == Some(self.version) => {
+                created.then_some(Failure::Invalid)
             }
-            Write::Change { name, resource_version, .. }
-            | Write::Delete { name, resource_version }
-            | Write::Metadata { name, resource_version, .. } => fence(name, resource_version),
-            Write::Select { service, resource_version, .. } | Write::Withdraw { service, resource_version, .. } => {
-                match self.services.get(service) {
-                    None => Err(Failure::Missing),
-                    Some(service) if service.resource_version != *resource_version => Err(Failure::Conflict),
-                    Some(_) if self.refused == Refused::Services => Err(Failure::Forbidden),
-                    Some(_) => Ok(()),
-                }
+            Action::ChangeReplicaSet { .. } | Action::DeleteReplicaSet { .. } | Action::ChangePodMetadata { .. } => {
+                of_sets.then_some(Failure::Forbidden)
             }
-            Write::StartAnalysis { .. } if self.refused == Refused::Analyses => Err(Failure::Invalid),
-            Write::Evict { hash, name, uid } => {
-                let set = self.sets.iter().find(|set| set.object.hash == *hash).ok_or(Failure::Missing)?;
-                let is_it = |pod: &PodTruth| set.pod_name(pod) == *name && format!("uid-{}", pod.number) == *uid;
-                if set.pods.iter().any(is_it) { Ok(()) } else { Err(Failure::Missing) }
+            Action::SelectRevision { .. } | Action::WithdrawClaims { .. } => {
+                (self.refused == Refused::Services).then_some(Failure::Forbidden)
             }
-            Write::Finalizer { .. }
-            | Write::CompleteRequest(_)
-            | Write::StartAnalysis { .. }
-            | Write::StopAnalysis { .. }
-            | Write::Other => Ok(()),
+            Action::StartAnalysis { .. } => (self.refused == Refused::Analyses).then_some(Failure::Invalid),
+            Action::EvictPod { .. } => (self.refused == Refused::Evictions).then_some(Failure::Forbidden),
+            _ => None,
         }
     }
 
-    /// Carries out a write that [`Cluster::check`] lets through.
-    pub fn apply(&mut self, write: &Write) {
-        match write {
-            Write::Finalizer { hold } => self.change_rollout(false, |rollout| {
-                rollout.finalizers.retain(|finalizer| finalizer != names::SERVICES_FINALIZER);
-                if *hold {
-                    rollout.finalizers.push(names::SERVICES_FINALIZER.into());
-                }
-            }),
-            Write::CompleteRequest(value) => {
-                self.change_rollout(false, |rollout| rollout.request = Some(value.clone()))
+    fn why_not(&self, action: &Action) -> Failure {
+        match action {
+            Action::CreateReplicaSet { digest, .. } if *digest != self.rollout.template.digest.to_string() => {
+                Failure::Overtaken
             }
-            Write::Create { name, hash, digest, replicas, annotations, metadata } => {
-                let resource_version = self.bump();
-                let mut annotations: BTreeMap<String, String> =
-                    annotations.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-                if *metadata != Default::default() {
-                    let value = serde_json::to_string(metadata).expect("strings");
-                    annotations.insert(names::ROLE_METADATA.into(), value);
-                }
-                let uid = format!("uid-{}", self.version_counter);
-                let object = ReplicaSet {
-                    name: name.clone(),
-                    uid,
-                    pod_labels: facts(self.version).template.labels.clone(),
-                    hash: hash.clone(),
-                    digest: digest.clone(),
-                    resource_version,
-                    created: self.now,
-                    deleting: false,
-                    finalizers: Vec::new(),
-                    annotations,
-                    replicas: *replicas,
-                    min_ready_seconds: 0,
-                    settled: false,
-                    current: 0,
-                    ready: 0,
-                    available: 0,
-                    failure: None,
-                    fresh: false,
-                };
-                self.sets.push(Arc::new(SetTruth {
-                    version: self.version,
-                    object,
-                    pods: Vec::new(),
-                    serving_label: metadata.labels.contains_key(names::SERVING_LABEL),
-                    owned: true,
-                }));
-                self.sets.sort_by(|a, b| a.object.name.cmp(&b.object.name));
+            Action::ChangeReplicaSet { name, .. } | Action::DeleteReplicaSet { name, .. }
+                if self.named(name).is_none() =>
+            {
+                Failure::Missing
             }
-            Write::Change { name, change, .. } => {
-                self.change_set(name, |set| {
-                    simulate::change_replica_set(&mut set.object, change);
-                    set.pods.truncate(usize::try_from(set.object.replicas).unwrap_or(0));
-                });
-            }
-            Write::Delete { name, .. } => {
-                if let Some(version) = self.named(name).map(|set| set.version) {
-                    self.delete_set(version);
-                }
-            }
-            Write::Select { service, selection, production, .. } => {
-                self.change_service(service, |service| select(service, selection, production.clone()));
-            }
-            Write::Withdraw { service, claims, .. } => {
-                self.change_service(service, |service| service.withdrawn = Some(claims.clone()));
-            }
-            Write::Metadata { name, to, .. } => self.change_set(name, |set| {
-                let value = serde_json::to_string(to).expect("strings");
-                set.object.annotations.insert(names::ROLE_METADATA.into(), value);
-                set.serving_label = to.labels.contains_key(names::SERVING_LABEL);
-            }),
-            Write::StartAnalysis { name, .. } => {
-                if !self.runs.iter().any(|run| run.name == *name) {
-                    Arc::make_mut(&mut self.runs).push(Run {
-                        name: name.clone(),
-                        phase: AnalysisPhase::Running,
-                        ..Run::default()
-                    });
-                }
-            }
-            Write::StopAnalysis { name } => {
-                if let Some(run) = Arc::make_mut(&mut self.runs).iter_mut().find(|run| run.name == *name) {
-                    run.terminating = true;
-                }
-            }
-            Write::Evict { hash, name, .. } => {
-                if let Some(set) = self.sets.iter().find(|set| set.object.hash == *hash) {
-                    let of = set.object.name.clone();
-                    self.change_set(&of, |set| {
-                        let gone = set.pods.iter().position(|pod| set.pod_name(pod) == *name);
-                        if let Some(place) = gone {
-                            set.pods.remove(place);
-                        }
-                    });
-                }
-            }
-            Write::Other => {}
+            Action::EvictPod { .. } => Failure::Missing,
+            _ => Failure::Conflict,
         }
-        self.go();
     }
 
+    /// The objects that an action may concern.
+    fn objects(&self, action: &Action) -> World {
+        let of_pod = |set: &&Arc<SetTruth>| matches!(action, Action::EvictPod { hash, .. } if *hash == set.object.hash);
+        let evicted = self.sets.iter().find(of_pod).map(|set| (set.object.hash.clone(), Cluster::pods(set)));
+        World {
+            rollout: (*self.rollout).clone(),
+            replica_sets: self.sets.iter().map(|set| set.object.clone()).collect(),
+            services: self.services.iter().map(|(name, service)| (name.clone(), (**service).clone())).collect(),
+            workload: self.workload.as_ref().map(|workload| (**workload).clone()),
+            rivals: Vec::new(),
+            endpoints: BTreeMap::new(),
+            pods: evicted.into_iter().collect(),
+            runs: (*self.runs).clone(),
+            refused: None,
+            refused_writes: Vec::new(),
+            published_at: None,
+            live: false,
+        }
+    }
+
+    /// Takes the objects over as an action left them.
+    fn take(&mut self, world: World) {
+        let World { rollout, replica_sets, services, workload, pods, runs, .. } = world;
+        if rollout.resource_version != self.rollout.resource_version {
+            self.rollout = Arc::new(rollout);
+        }
+        self.sets.retain(|set| replica_sets.iter().any(|object| object.name == set.object.name));
+        let evicted: Vec<String> =
+            pods.into_values().flatten().filter(|pod| pod.deleting).map(|pod| pod.name).collect();
+        let seen = self.bump();
+        for object in replica_sets {
+            let object = ReplicaSet { fresh: false, ..object };
+            let Some(set) = self.sets.iter_mut().find(|set| set.object.name == object.name) else {
+                let (version, pods) = (self.version, Vec::new());
+                self.sets.push(Arc::new(SetTruth { version, object, pods, owned: true }));
+                continue;
+            };
+            let evicts = set.pods.iter().any(|pod| evicted.contains(&set.pod_name(pod)));
+            if evicts || set.object.resource_version != object.resource_version {
+                let set = Arc::make_mut(set);
+                let names: Vec<String> = set.pods.iter().map(|pod| set.pod_name(pod)).collect();
+                let mut names = names.iter();
+                set.pods.retain(|_| names.next().is_none_or(|name| !evicted.contains(name)));
+                set.pods.truncate(usize::try_from(object.replicas).unwrap_or(0));
+                // The ReplicaSet controller has not counted anew by another minReadySeconds.
+                let recounts = object.min_ready_seconds != set.object.min_ready_seconds;
+                set.object = object;
+                set.object.settled &= !recounts;
+                set.count(self.now);
+                if evicts {
+                    set.object.resource_version.clone_from(&seen);
+                }
+            }
+        }
+        self.sets.sort_by(|a, b| a.object.name.cmp(&b.object.name));
+        for (name, service) in services {
+            let service = Service { answered: false, ..service };
+            if self.services.get(&name).is_none_or(|before| **before != service) {
+                self.services.insert(name, Arc::new(service));
+            }
+        }
+        self.workload = workload.map(Arc::new);
+        if *self.runs != runs {
+            self.runs = Arc::new(runs);
+        }
+    }
     /// The operator writes the status.
     pub fn publish(&mut self, status: &BlueGreenRolloutStatus) {
         self.change_rollout(false, |rollout| rollout.status = Some(status.clone()));
@@ -827,24 +906,20 @@ impl Cluster {
         if let Some(rival) = self.rival.take()
             && self.services.get(&rival.service).is_some_and(|service| service.managed_by.as_deref() == Some(RIVAL))
         {
-            self.change_service(&rival.service, |service| select(service, &Selection::Released, None));
+            self.change_service(&rival.service, |service| {
+                (service.managed_by, service.production) = (None, None);
+                service.selector.remove(names::HASH_LABEL);
+            });
         }
     }
 }
 
-/// What a write of ours makes of a Service.
-pub fn select(service: &mut Service, selection: &Selection, production: Option<String>) {
-    service.managed_by = (*selection != Selection::Released).then(|| ROLLOUT.to_owned());
-    service.production = production;
-    service.moved_by = None;
-    service.selector.remove(names::HASH_LABEL);
-    service.selector.remove(names::SERVING_LABEL);
-    match selection {
-        Selection::Hash(hash) => drop(service.selector.insert(names::HASH_LABEL.into(), hash.clone())),
-        Selection::Nothing => drop(service.selector.insert(names::HASH_LABEL.into(), names::NO_HASH.into())),
-        Selection::Both => drop(service.selector.insert(names::SERVING_LABEL.into(), "true".into())),
-        Selection::Released => {}
-    }
+fn workload_ref(value: u8) -> Option<WorkloadRef> {
+    let modes = [WorkloadScaleDown::Never, WorkloadScaleDown::Onsuccess, WorkloadScaleDown::Progressively];
+    let mode = modes.get(usize::from(value).checked_sub(1)?).copied().unwrap_or_default();
+    let named = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": DEPLOYMENT});
+    let workload_ref: WorkloadRef = serde_json::from_value(named).expect("a reference");
+    Some(WorkloadRef { scale_down: Some(mode), ..workload_ref })
 }
 
 /// What the rules of the CRD let through, as far as this model can break them.

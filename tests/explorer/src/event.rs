@@ -38,9 +38,10 @@ macro_rules! words {
 }
 
 /// How many templates there are.
-pub const VERSIONS: u8 = 6;
+pub const VERSIONS: u8 = 7;
 
-/// A template, and the revision of it. Up to `v4` nothing is wrong with it; the API server refuses `v5`; `v6` lacks a label.
+/// A template, and the revision of it. Up to `v4` nothing is wrong with it; the API server refuses `v5`; `v6` lacks a label of a
+/// Service; `v7` lacks that of the rollout's selector, so only a Deployment can have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u8);
 
@@ -49,6 +50,8 @@ impl Version {
     pub const REFUSED: Version = Version(5);
     /// The one whose pods do not carry the label `tier`.
     pub const UNLABELLED: Version = Version(6);
+    /// The one whose pods the rollout's own selector does not select.
+    pub const MISFIT: Version = Version(7);
 
     /// All of them.
     pub fn all() -> impl Iterator<Item = Version> {
@@ -128,6 +131,14 @@ words! {
         Window = "window",
         /// `progressDeadlineAbort`, with a deadline of so many seconds; 0 is false.
         DeadlineAbort = "deadlineAbort",
+        /// `progressDeadlineSeconds`; 0 is the default.
+        Deadline = "deadline",
+        /// `minReadySeconds`
+        MinReady = "minReady",
+        /// `restartAt`: so many seconds from now.
+        RestartAt = "restartAt",
+        /// `workloadRef`, with `scaleDown` 1: never, 2: onsuccess, 3: progressively; 0 is a template of its own.
+        WorkloadRef = "workloadRef",
         /// `retiredReplicaCount`; 9 is none.
         Retired = "retired",
         /// Endpoints of two IP families, which is the cluster's and not the spec's.
@@ -222,6 +233,8 @@ words! {
         Endpoints = "endpoints",
         /// The pods.
         Pods = "pods",
+        /// The Deployment.
+        Workload = "workload",
     }
 }
 
@@ -262,6 +275,8 @@ words! {
         Creation = "creation",
         /// Analyses that cannot begin.
         Analyses = "analyses",
+        /// Evictions, which a PodDisruptionBudget does not allow.
+        Evictions = "evictions",
         /// The status.
         Status = "status",
         /// Nothing.
@@ -286,6 +301,8 @@ words! {
     Rival {
         /// It is created, younger than ours, and names our active Service.
         Appears = "appears",
+        /// It was there before ours, and names our active Service.
+        Precedes = "precedes",
         /// Its operator moves that Service.
         Moves = "moves",
         /// It is deleted, and its operator takes its hash out.
@@ -364,6 +381,10 @@ pub enum Event {
     Collect,
     /// A second rollout wants our active Service.
     Rival(Rival),
+    /// The Deployment of `workloadRef` is created, with two pods.
+    CreateWorkload,
+    /// It is deleted, with its pods.
+    DeleteWorkload,
     /// All pods come up, the endpoints follow and operator A works, until nothing is left to do at this moment.
     Calm,
 }
@@ -407,6 +428,8 @@ impl fmt::Display for Event {
             Event::Delete(deletion) => write!(f, "delete:{deletion}"),
             Event::Rival(rival) => write!(f, "rival:{rival}"),
             Event::Collect => f.write_str("collect"),
+            Event::CreateWorkload => f.write_str("create-workload"),
+            Event::DeleteWorkload => f.write_str("delete-workload"),
             Event::Calm => f.write_str("calm"),
         }
     }
@@ -455,6 +478,8 @@ impl FromStr for Event {
             ["delete", deletion] => Event::Delete(deletion.parse()?),
             ["rival", rival] => Event::Rival(rival.parse()?),
             ["collect"] => Event::Collect,
+            ["create-workload"] => Event::CreateWorkload,
+            ["delete-workload"] => Event::DeleteWorkload,
             ["calm"] => Event::Calm,
             _ => return Err(format!("{text:?} is no event")),
         };
@@ -468,6 +493,7 @@ impl Event {
         match self {
             Event::Template(Version::REFUSED) => "the spec asks for v5, which the API server refuses".to_owned(),
             Event::Template(Version::UNLABELLED) => "the spec asks for v6, which lacks the label tier".to_owned(),
+            Event::Template(Version::MISFIT) => "the Deployment has v7, which lacks the label app".to_owned(),
             Event::Template(version) => format!("the spec asks for {version}"),
             Event::Scale(count) => format!("the spec asks for {count} pods"),
             Event::Release(version, count) => format!("the spec asks for {version} and {count} pods at once"),
@@ -475,6 +501,11 @@ impl Event {
             Event::Set(field @ (Field::ActiveService | Field::PreviewService), number) => {
                 let name = Name::ALL.get(usize::from(*number)).map_or("nothing", |name| name.word());
                 format!("the spec sets {field} to {name}")
+            }
+            Event::Set(Field::RestartAt, seconds) => format!("the spec asks for a restart {seconds} s from now"),
+            Event::Set(Field::WorkloadRef, value) => {
+                let modes = ["no Deployment", "scaleDown: never", "scaleDown: onsuccess", "scaleDown: progressively"];
+                format!("the spec names a Deployment for its template ({})", modes[usize::from(*value).min(3)])
             }
             Event::Set(Field::DualStack, value) => format!("the Services have {} IP families", value + 1),
             Event::Set(field, value) => format!("the spec sets {field} to {value}"),
@@ -513,6 +544,9 @@ impl Event {
             Event::LoseStatus => "the status is deleted".to_owned(),
             Event::Seconds(seconds) => format!("{seconds} s pass"),
             Event::Delete(deletion) => format!("the rollout is deleted ({deletion})"),
+            Event::Rival(Rival::Precedes) => "an older rollout names our active Service".to_owned(),
+            Event::CreateWorkload => "the Deployment is created, with two pods".to_owned(),
+            Event::DeleteWorkload => "the Deployment is deleted".to_owned(),
             Event::Rival(Rival::Appears) => "a second rollout names our active Service".to_owned(),
             Event::Rival(Rival::Moves) => "the operator of the second rollout moves that Service".to_owned(),
             Event::Rival(Rival::Goes) => "the second rollout is deleted".to_owned(),

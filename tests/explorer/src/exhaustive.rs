@@ -1,19 +1,20 @@
 //! All histories of a small scope: breadth first, so that what is found first is shortest. Two states are the same when they
-//! differ only in names that nobody compares (resourceVersions, UIDs, pods) and in how long ago something was.
+//! differ only in names that nobody compares (resourceVersions, UIDs, pods) and in how long ago something was. The order of
+//! the search does not depend on the number of threads: the same scope has the same result everywhere.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
 
 use crate::event::Event;
-use crate::predicate::{Predicate, Report};
+use crate::predicate::{Predicate, Report, Violation};
 use crate::settle::settle;
 use crate::state::State;
-use crate::walk::Failure;
+use crate::walk::{Counts, Failure};
 
 /// A small world: what has happened before, and what may happen.
 pub struct Scope {
@@ -25,8 +26,19 @@ pub struct Scope {
     pub prologue: Vec<Event>,
     /// What may happen then, in any order.
     pub events: Vec<Event>,
-    /// How often, at most.
-    pub depth: usize,
+}
+
+/// How far a search goes.
+#[derive(Clone, Copy)]
+pub struct Limits<'a> {
+    /// It ends after about so many distinct states.
+    pub states: usize,
+    /// Or at this time, which is an emergency brake.
+    pub until: Instant,
+    /// How many threads work.
+    pub threads: usize,
+    /// Whether a failure counts.
+    pub counts: Counts<'a>,
 }
 
 /// What a search came to.
@@ -36,10 +48,12 @@ pub struct Found {
     pub states: usize,
     /// Events that were tried.
     pub steps: usize,
-    /// To this depth, all of them.
+    /// All histories of up to so many events were looked at.
     pub depth: usize,
-    /// It ended by itself, not for want of time.
-    pub complete: bool,
+    /// There are no others.
+    pub exhausted: bool,
+    /// The emergency brake ended it.
+    pub braked: bool,
     /// The first failure of each predicate.
     pub failures: BTreeMap<Predicate, Failure>,
 }
@@ -55,10 +69,17 @@ struct Node {
     past: Option<Arc<Past>>,
 }
 
-const SHARDS: usize = 64;
+/// What an event made of a state: a fingerprint of the next one, unless a predicate did not hold.
+struct Successor {
+    node: Node,
+    outcome: Result<u64, Violation>,
+}
 
-/// Searches a scope, until it is done or time is over.
-pub fn search(scope: &Scope, until: Instant, threads: usize, report: &mut Report) -> Found {
+/// So many states are gone on from at a time.
+const BLOCK: usize = 512;
+
+/// Searches a scope as far as the limits allow.
+pub fn search(scope: &Scope, limits: Limits<'_>, report: &mut Report) -> Found {
     let mut state = State::new();
     let mut found = Found::default();
     for event in &scope.prologue {
@@ -69,76 +90,99 @@ pub fn search(scope: &Scope, until: Instant, threads: usize, report: &mut Report
         found.failures.insert(failure.violation.predicate, failure);
         return found;
     }
-    let seen: Vec<Mutex<HashSet<u64>>> = (0..SHARDS).map(|_| Mutex::default()).collect();
-    fresh(&seen, fingerprint(&state, &mut String::new()));
-    found.states = 1;
+    let mut seen = HashSet::from([fingerprint(&state, &mut String::new())]);
     let mut frontier = vec![Node { state, past: None }];
-    for depth in 1..=scope.depth {
-        let size = frontier.len().div_ceil(threads).max(1);
-        let parts: Vec<(Vec<Node>, Found, Report)> = std::thread::scope(|threads| {
-            let workers: Vec<_> = frontier
-                .chunks(size)
-                .map(|nodes| threads.spawn(|| expand(scope, nodes, &seen, until, &report.ignored)))
-                .collect();
-            workers.into_iter().map(|worker| worker.join().expect("a worker does not panic")).collect()
-        });
-        frontier = Vec::new();
-        for (nodes, part, counted) in parts {
-            frontier.extend(nodes);
-            report.add(&counted);
-            found.states += part.states;
-            found.steps += part.steps;
-            for (predicate, failure) in part.failures {
-                found.failures.entry(predicate).or_insert(failure);
+    while !frontier.is_empty() {
+        let mut next = Vec::new();
+        for block in frontier.chunks(BLOCK) {
+            found.braked = Instant::now() >= limits.until;
+            if found.braked || seen.len() >= limits.states {
+                found.states = seen.len();
+                return found;
+            }
+            let successors = in_parallel(block.iter(), limits.threads, report, |node, text, report| {
+                scope.events.iter().map(|event| follow(node, *event, text, report)).collect::<Vec<_>>()
+            });
+            let mut fresh = Vec::new();
+            for Successor { node, outcome } in successors.into_iter().flatten() {
+                found.steps += 1;
+                match outcome {
+                    Ok(fingerprint) if seen.insert(fingerprint) => fresh.push(node),
+                    Ok(_) => {}
+                    Err(violation) => found.note(scope, &node, violation, limits.counts),
+                }
+            }
+            let settled = in_parallel(fresh.into_iter(), limits.threads, report, |node, _, report| {
+                settle(&node.state, report);
+                (node, report.violation.take())
+            });
+            for (node, violation) in settled {
+                match violation {
+                    None => next.push(node),
+                    Some(violation) => found.note(scope, &node, violation, limits.counts),
+                }
             }
         }
-        if Instant::now() >= until {
-            return found;
-        }
-        found.depth = depth;
-        if frontier.is_empty() {
-            break;
-        }
+        found.depth += 1;
+        frontier = next;
     }
-    found.complete = true;
+    found.states = seen.len();
+    found.exhausted = true;
     found
 }
 
-fn expand(
-    scope: &Scope,
-    nodes: &[Node],
-    seen: &[Mutex<HashSet<u64>>],
-    until: Instant,
-    ignored: &[Predicate],
-) -> (Vec<Node>, Found, Report) {
-    let mut report = Report { ignored: ignored.to_vec(), ..Report::default() };
-    let (mut found, mut next, mut text) = (Found::default(), Vec::new(), String::new());
-    for node in nodes {
-        if Instant::now() >= until {
-            break;
+impl Found {
+    fn note(&mut self, scope: &Scope, node: &Node, violation: Violation, counts: Counts<'_>) {
+        if self.failures.contains_key(&violation.predicate) {
+            return;
         }
-        for event in &scope.events {
-            let mut state = node.state.clone();
-            state.happen(*event, &mut report);
-            found.steps += 1;
-            let past = || Some(Arc::new(Past { event: *event, before: node.past.clone() }));
-            if report.violation.is_none() {
-                if !fresh(seen, fingerprint(&state, &mut text)) {
-                    continue;
-                }
-                found.states += 1;
-                settle(&state, &mut report);
-            }
-            match report.violation.take() {
-                None => next.push(Node { state, past: past() }),
-                Some(violation) => {
-                    let events = history(scope, past().as_ref());
-                    found.failures.entry(violation.predicate).or_insert(Failure { events, violation });
-                }
-            }
+        let events = history(scope, node.past.as_ref());
+        if counts(&events) {
+            self.failures.insert(violation.predicate, Failure { events, violation });
         }
     }
-    (next, found, report)
+}
+
+fn follow(node: &Node, event: Event, text: &mut String, report: &mut Report) -> Successor {
+    let mut state = node.state.clone();
+    state.happen(event, report);
+    let outcome = report.violation.take().map_or_else(|| Ok(fingerprint(&state, text)), Err);
+    Successor { node: Node { state, past: Some(Arc::new(Past { event, before: node.past.clone() })) }, outcome }
+}
+
+/// Does the same with each item, on several threads; the results are in the order of the items.
+fn in_parallel<T: Send, R: Send>(
+    items: impl ExactSizeIterator<Item = T>,
+    threads: usize,
+    report: &mut Report,
+    work: impl Fn(T, &mut String, &mut Report) -> R + Sync,
+) -> Vec<R> {
+    let size = items.len().div_ceil(threads).max(1);
+    let mut parts: Vec<Vec<T>> = Vec::new();
+    for item in items {
+        match parts.last_mut().filter(|part| part.len() < size) {
+            Some(part) => part.push(item),
+            None => parts.push(vec![item]),
+        }
+    }
+    let ignored = &report.ignored;
+    let done: Vec<(Vec<R>, Report)> = std::thread::scope(|threads| {
+        let work = &work;
+        let workers: Vec<_> = parts
+            .into_iter()
+            .map(|part| {
+                threads.spawn(move || {
+                    let mut own = Report { ignored: ignored.clone(), ..Report::default() };
+                    let mut text = String::new();
+                    let results = part.into_iter().map(|item| work(item, &mut text, &mut own)).collect();
+                    (results, own)
+                })
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().expect("a worker does not panic")).collect()
+    });
+    done.iter().for_each(|(_, own)| report.add(own));
+    done.into_iter().flat_map(|(results, _)| results).collect()
 }
 
 fn history(scope: &Scope, past: Option<&Arc<Past>>) -> Vec<Event> {
@@ -147,12 +191,6 @@ fn history(scope: &Scope, past: Option<&Arc<Past>>) -> Vec<Event> {
     events.extend(scope.prologue.iter().rev());
     events.reverse();
     events
-}
-
-/// Whether this fingerprint was not there before.
-fn fresh(seen: &[Mutex<HashSet<u64>>], fingerprint: u64) -> bool {
-    let shard = usize::try_from(fingerprint % 64).unwrap_or(0);
-    seen[shard].lock().expect("nobody panics while it is locked").insert(fingerprint)
 }
 
 /// A hash of what matters of a state.
@@ -277,7 +315,6 @@ pub fn scopes() -> Vec<Scope> {
                 "template:v1,template:v2,template:v3,calm,ask:promote:v3:ann,ask:rollback:v2:ann,ask:retry:v2:ann,\
                  type:rollback:ann,delete-set:v2,delete-set:v1,lose-status,lose-hash:active,scale:0,seconds:45,scale-down",
             ),
-            depth: 9,
         },
         Scope {
             name: "crashes",
@@ -287,7 +324,6 @@ pub fn scopes() -> Vec<Scope> {
                 "step:a,die:a,step:b,pods:v2:9,pods:v2:1,pods:v1:0,endpoints:active,template:v3,template:v1,\
                  ask:rollback:v2:ann,scale-down,seconds:45",
             ),
-            depth: 9,
         },
         Scope {
             name: "services",
@@ -298,7 +334,16 @@ pub fn scopes() -> Vec<Scope> {
                  create-service:active,lose-hash:active,by-hand:active:v2,by-hand:active:v1,select-tier:active:1,\
                  set:exchange:0,set:activeService:3,set:activeService:0,template:v6,template:v5,scale:3,seconds:45,scale-down",
             ),
-            depth: 6,
+        },
+        Scope {
+            name: "labels",
+            about: "Services whose own selectors ask for a label that not every revision carries",
+            prologue: trace("calm,template:v6,calm"),
+            events: trace(
+                "calm,run:a,select-tier:active:1,select-tier:active:0,select-tier:preview:1,lose-hash:active,template:v1,template:v2,\
+                 template:v6,ask:rollback:v6:ann,ask:rollback:v2:ann,by-hand:active:v6,by-hand:active:v1,delete-set:v1,\
+                 set:activeService:3,lose-status",
+            ),
         },
         Scope {
             name: "proof",
@@ -308,7 +353,6 @@ pub fn scopes() -> Vec<Scope> {
                 "run:a,pods:v2:9,pods:v2:1,pods:v1:0,endpoints:active,half-endpoints:active,scale-down-begins:v1,\
                  scale-down-ends,seconds:5,ask:rollback:v2:ann,lose-hash:active,scale:3,scale:0",
             ),
-            depth: 9,
         },
         Scope {
             name: "analyses",
@@ -317,9 +361,45 @@ pub fn scopes() -> Vec<Scope> {
             events: trace(
                 "analysis:pre:good,analysis:pre:bad,analysis:post:good,analysis:post:bad,analysis:post:inconclusive,\
                  analysis:pre:deleted,calm,ask:promote:v2:ann,ask:retry:v2:ann,ask:rollback:v2:ann,template:v3,\
-                 template:v1,set:post:0,refuse:analyses,refuse:nothing,seconds:45,scale-down",
+                 template:v1,set:pre:0,set:post:0,refuse:analyses,refuse:nothing,seconds:45,scale-down",
             ),
-            depth: 7,
+        },
+        Scope {
+            name: "progress",
+            about: "pods that do not come up, or not for long enough, deadlines, and restarts with evictions that are refused",
+            prologue: trace("set:deadline:30,calm,template:v2,run:a"),
+            events: trace(
+                "run:a,step:a,calm,pods:v2:9,pods:v2:1,pods:v1:1,seconds:5,seconds:45,set:deadlineAbort:30,set:minReady:5,\
+                 set:restartAt:0,type:restart:ann,refuse:evictions,refuse:nothing,die:a,ask:abort:v2:ann,template:v1",
+            ),
+        },
+        Scope {
+            name: "adoption",
+            about: "a Deployment that the template comes from: taken over from, changed, scaled down, deleted",
+            prologue: trace("create-workload,set:workloadRef:3"),
+            events: trace(
+                "run:a,step:a,calm,pods:v1:9,pods:v1:1,endpoints:active,template:v2,template:v7,delete-workload,\
+                 create-workload,set:workloadRef:2,set:workloadRef:0,set:auto:0,ask:promote:v2:ann,ask:rollback:v2:ann,scale:3,scale:0,\
+                 freeze:a:workload,thaw:a,lose-status,select-tier:active:1",
+            ),
+        },
+        Scope {
+            name: "rivals",
+            about: "a second rollout, older or younger, that names the same Service, moves it and goes",
+            prologue: trace("set:auto:0"),
+            events: trace(
+                "run:a,calm,rival:precedes,rival:appears,rival:moves,rival:goes,template:v2,ask:promote:v1:ann,ask:promote:v2:ann,\
+                 ask:rollback:v2:ann,lose-hash:active,lose-status,delete-service:active,create-service:active,die:a,set:activeService:3",
+            ),
+        },
+        Scope {
+            name: "history",
+            about: "a short history: what served is kept, what was rejected stays rejected",
+            prologue: trace("set:history:1,set:delay:0,calm,template:v2,calm"),
+            events: trace(
+                "calm,run:a,template:v1,template:v2,template:v3,template:v4,ask:rollback:v2:ann,ask:rollback:v3:ann,ask:abort:v3:ann,\
+                 set:history:0,set:history:2,set:auto:0,ask:promote:v3:ann,scale-down,delete-set:v1,lose-status,set:pre:1",
+            ),
         },
     ]
 }

@@ -2,14 +2,17 @@
 //! served, what was rejected. The only words of the operator that count here are those that it says to the world: the answer
 //! to a request, and that a revision is rejected or proven.
 
+use std::sync::Arc;
+
 use greenlight_api::{AnalysisPhase, BlueGreenRolloutStatus, Phase, names};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::adapter::{self, RETURN_LIFTS_REJECTION, facts};
-use crate::cluster::Cluster;
-use crate::event::{Person, Verb, Version};
+use crate::cluster::{Cluster, SetTruth};
+use crate::event::{Name, Person, Verb, Version};
 use crate::operator::Seen;
 use crate::predicate::{Predicate, Report};
+use greenlight_core::world::{ReplicaSet, Service};
 
 /// Whether something is so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,14 +57,16 @@ pub struct Revision {
     pub left_by_hand: bool,
     /// An analysis of it failed.
     pub failed: bool,
-    /// Its analysis after the switch was good.
+    /// Its analysis after the switch ended well.
+    pub ended_good: bool,
+    /// The operator saw that.
     pub found_good: bool,
     /// Its analysis before the promotion was good.
     pub passed: bool,
     /// Since when it serves without a ready pod.
     pub out_since: Option<Timestamp>,
-    /// It made no progress for as long as is tolerated.
-    pub stuck: bool,
+    /// When its set was last made or scaled: which, to how many pods, and when.
+    pub sized: Option<(String, i32, Timestamp)>,
 }
 
 impl Revision {
@@ -75,10 +80,9 @@ impl Revision {
     /// A new attempt.
     fn start_over(&mut self) {
         self.close();
-        (self.undo_asked, self.left_by_hand, self.failed, self.passed, self.stuck) =
-            (false, false, false, false, false);
+        (self.undo_asked, self.left_by_hand, self.failed, self.passed) = (false, false, false, false);
         // What was started over is nothing to go back to until it has served again.
-        (self.served, self.known, self.found_good) = (false, false, false);
+        (self.served, self.known, self.ended_good, self.found_good) = (false, false, false, false);
     }
 
     fn reject(&mut self) {
@@ -112,13 +116,23 @@ pub struct RequestTruth {
 /// The ground truth.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ghost {
-    revisions: [Revision; 7],
-    /// What served, in order; the last one last.
+    revisions: [Revision; 8],
+    /// What served, as far as the operator can know it, in order; the last one last.
     pub order: Vec<Version>,
     /// What production was last moved to, by us or by hand.
     pub home: Option<Version>,
-    /// A person moved production to this revision, and the operator has not seen it yet.
-    pub hand: Option<Version>,
+    /// A person moved this Service, which carried production, to this revision, and the operator has not seen it yet.
+    pub hand: Option<(Name, Version)>,
+    /// The active Services that the operator knows of.
+    pub active_services: Vec<String>,
+    /// There was no active Service once, so nobody but the operator knows what serves.
+    pub was_worker: bool,
+    /// Another rollout had our Service before anything of ours was live.
+    pub second: bool,
+    /// A person wants pods older than this to be replaced.
+    pub restart_at: Option<Timestamp>,
+    /// What is being waited for at rest, with its set, its available and all its pods, and since when.
+    pub slow: Option<(Version, String, i32, i32, Timestamp)>,
     /// Something has been live.
     pub begun: bool,
     /// The request in the register.
@@ -162,9 +176,7 @@ impl Ghost {
     /// Whether the operator can know that a revision served, and it is still there.
     pub fn can_return(&self, version: Version, cluster: &Cluster) -> bool {
         let revision = self.of(version);
-        let same = |set: &std::sync::Arc<crate::cluster::SetTruth>| {
-            set.owned && !set.object.deleting && set.object.uid == revision.uid
-        };
+        let same = |set: &Arc<SetTruth>| set.owned && !set.object.deleting && set.object.uid == revision.uid;
         let labels = &facts(version).template.labels;
         let fits = cluster.active_services().all(|service| {
             service.own_selector().all(|(key, value)| labels.get(key).is_some_and(|label| label == value))
@@ -179,19 +191,74 @@ impl Ghost {
         let out = out.is_some_and(|(auto, since)| {
             cluster.now >= since + SignedDuration::from_secs(i64::from(auto.unavailable_seconds) - 10)
         });
-        revision.rejected != Verdict::No
-            || revision.undo_asked
-            || revision.left_by_hand
-            || revision.failed
-            || revision.stuck
-            || out
+        revision.rejected != Verdict::No || revision.undo_asked || revision.left_by_hand || revision.failed || out
+    }
+
+    /// Whether a revision has had the time that is tolerated to make progress. An operator's clock may be some seconds ahead.
+    fn had_its_time(&self, version: Version, cluster: &Cluster) -> bool {
+        let spec = &cluster.rollout.spec;
+        let deadline = SignedDuration::from_secs(i64::from(spec.progress_deadline_seconds()) - 4);
+        let since = self.of(version).sized.as_ref().map(|(_, _, since)| *since);
+        spec.progress_deadline_abort == Some(true) && since.is_some_and(|since| cluster.now >= since + deadline)
+    }
+
+    /// Whether moving this Service moves production: it is the first active one, or was until the spec named one of which the
+    /// operator does not know yet.
+    pub fn tells_production(&self, name: Name, cluster: &Cluster) -> bool {
+        let carries = |service: &Service| service.production.is_some() || self.active_services.contains(&service.name);
+        let named = cluster.rollout.spec.blue_green().active_service.as_deref() == Some(name.word());
+        let carried = cluster.services.get(name.word()).is_some_and(|service| service.production.is_some());
+        named || carried && !cluster.first_active().is_some_and(carries)
+    }
+
+    /// Somebody scaled a ReplicaSet: that gives it no more time.
+    pub fn on_scale_by_hand(&mut self, version: Version, count: u8) {
+        if let Some((_, replicas, _)) = &mut self.of_mut(version).sized {
+            *replicas = count.into();
+        }
+    }
+
+    /// A person moved production to this revision, and the operator has not seen it yet.
+    pub fn is_moved_to(&self, version: Version) -> bool {
+        self.hand.is_some_and(|(_, to)| to == version)
+    }
+
+    /// An operator that hears everything has come to rest.
+    pub fn on_rest(&mut self, cluster: &Cluster, report: &mut Report) {
+        let told = cluster.rollout.status.as_ref().and_then(|status| status.progress.as_ref());
+        let set = cluster.set(cluster.version).filter(|set| set.owned && !set.object.deleting);
+        let waits = self.home.is_some_and(|home| home != cluster.version && cluster.production() == Some(home));
+        // Words and counts are told at most every few seconds: an operator that sleeps until then has told nothing.
+        let is_told = |object: &ReplicaSet| {
+            told.is_some_and(|told| told.revision == object.hash && told.available_replicas == object.available)
+        };
+        let lacks = |object: &ReplicaSet| object.replicas > 0 && object.available < object.replicas;
+        let Some(set) = set.filter(|set| waits && lacks(&set.object) && is_told(&set.object)) else {
+            self.slow = None;
+            return;
+        };
+        let (version, object) = (set.version, &set.object);
+        let now = (version, object.uid.clone(), object.available, object.replicas);
+        let same = self.slow.clone().filter(|(a, b, c, d, _)| (*a, b, *c, *d) == (now.0, &now.1, now.2, now.3));
+        let since = same.map_or(cluster.now, |(_, _, _, _, since)| since);
+        self.slow = Some((now.0, now.1, now.2, now.3, since));
+        let deadline = SignedDuration::from_secs(i64::from(cluster.rollout.spec.progress_deadline_seconds()) + 3);
+        let status = cluster.rollout.status.as_ref();
+        let degraded = status.is_some_and(|status| status.phase == Phase::Degraded);
+        let preview = cluster.rollout.spec.blue_green().preview_replica_count.is_some();
+        if cluster.now >= since + deadline && !preview && self.of(version).rejected == Verdict::No && !self.restarted {
+            report.check(Predicate::DeadlineTold, degraded, || {
+                format!("{version} has had {} of {} pods since {since}, and nobody says so", now.2, now.3)
+            });
+        }
     }
 
     /// Whether a revision may go live now.
     pub fn permits(&self, version: Version, cluster: &Cluster, seen: Option<Version>) -> bool {
         let revision = self.of(version);
         let asked = version == cluster.version || Some(version) == seen;
-        if !self.begun || self.home == Some(version) || self.hand == Some(version) || revision.by_hand {
+        let first = !self.begun && !self.second;
+        if first || self.home == Some(version) || self.is_moved_to(version) || revision.by_hand {
             return true;
         }
         if asked && (revision.promoted || revision.auto || revision.returned) {
@@ -224,8 +291,10 @@ impl Ghost {
         }
         let up = cluster.set(version).is_some_and(|set| set.owned && set.object.replicas > 0);
         let window = cluster.rollout.spec.rollback_window.as_ref().is_some_and(|window| window.revisions > 0);
+        let serves = self.home == Some(version);
         let revision = self.of_mut(version);
-        if RETURN_LIFTS_REJECTION && revision.rejected == Verdict::Yes {
+        // What failed was rejected as soon as the operator saw that; the status tells it only of what the spec asks for.
+        if RETURN_LIFTS_REJECTION && (revision.rejected == Verdict::Yes || revision.failed && !serves) {
             revision.start_over();
             revision.rejected = Verdict::Either;
         }
@@ -237,28 +306,31 @@ impl Ghost {
 
     /// The operator sees what a person has done to the first active Service: a decision, if there is something to decide for.
     pub fn see_hand(&mut self, cluster: &Cluster) {
-        let Some(version) = self.hand else { return };
-        let service = cluster
-            .first_active()
-            .filter(|service| service.hash() == Some(&facts(version).hash) && service.moved_by.is_some());
+        let Some((name, version)) = self.hand else { return };
+        // If the spec names another one by now, it is the one that carried production until then.
+        let service = cluster.services.get(name.word()).filter(|service| {
+            let moved = service.hash() == Some(&facts(version).hash) && service.moved_by.is_some();
+            moved && self.tells_production(name, cluster) && !cluster.is_foreign(service)
+        });
         let Some(service) = service.filter(|_| self.home != Some(version)) else {
             self.hand = None;
             return;
         };
         let able = cluster.set(version).is_some_and(|set| {
-            set.owned && !set.object.deleting && set.ready() > 0 && Cluster::selects(&service.selector, set)
+            set.owned && !set.object.deleting && set.object.available > 0 && Cluster::selects(&service.selector, set)
         });
         let revision = self.of(version);
         if able && revision.rejected != Verdict::Yes && !revision.left_by_hand {
             self.hand = None;
-            self.on_hand(version);
+            self.on_hand(version, cluster.version);
         }
     }
 
     /// Decisions that contradict each other were made in one breath: the operator may take them in any order.
     pub fn muddle(&mut self, cluster: &Cluster) {
         let asked = self.request.iter().flat_map(|request| request.version.into_iter().chain(request.meant.clone()));
-        let concerned: Vec<Version> = asked.chain(self.home).chain(self.hand).chain([cluster.version]).collect();
+        let concerned: Vec<Version> =
+            asked.chain(self.home).chain(self.hand.map(|(_, version)| version)).chain([cluster.version]).collect();
         for version in concerned {
             let revision = self.of_mut(version);
             (revision.doubtful, revision.by_hand, revision.known, revision.left_by_hand) = (true, true, false, false);
@@ -275,6 +347,7 @@ impl Ghost {
         events: &[greenlight_core::events::Event],
         status: &BlueGreenRolloutStatus,
         cluster: &Cluster,
+        seen: &Seen,
         report: &mut Report,
     ) {
         for event in events.iter().filter(|event| matches!(event.reason, "Promoted" | "RolledBack")) {
@@ -282,16 +355,24 @@ impl Ghost {
             let worker = cluster.rollout.spec.blue_green().active_service.is_none();
             let unclear =
                 self.lost || self.forged || !self.begun || to.is_some_and(|to| self.of(to).rejected != Verdict::No);
-            let happened = worker || unclear || to.is_some_and(|to| self.of(to).served && self.home == Some(to));
+            let by_hand = to.is_some_and(|to| self.is_moved_to(to));
+            let happened = !seen.fresh
+                || worker
+                || unclear
+                || by_hand
+                || to.is_some_and(|to| self.of(to).served && self.home == Some(to));
             report.check(Predicate::EventOnce, happened, || format!("{} is announced of {to:?}", event.reason));
         }
     }
 
     /// A person moves the first active Service.
-    fn on_hand(&mut self, version: Version) {
+    fn on_hand(&mut self, version: Version, asked: Version) {
         let unclear = self.unseen.0;
         if let Some(left) = self.home.filter(|left| *left != version) {
+            // The spec may have come back to it in the same moment.
+            let returned = self.of(left).returned && unclear && left == asked;
             self.of_mut(left).close();
+            self.of_mut(left).returned = returned;
             // Forward it is a promotion by hand, and what it left is there to go back to.
             let back = self.of(version).served;
             self.of_mut(left).left_by_hand = back && !unclear;
@@ -300,6 +381,8 @@ impl Ghost {
             }
         }
         let revision = self.of_mut(version);
+        // Whoever moves production to it overrules its analysis.
+        revision.failed = false;
         revision.by_hand = true;
         revision.left_by_hand = false;
         self.home = Some(version);
@@ -327,6 +410,8 @@ impl Ghost {
         let lost = self.lost;
         let revision = self.of_mut(version);
         revision.doubtful = true;
+        // Of a failure that nobody has looked at yet nothing is left to look at.
+        revision.failed &= revision.rejected != Verdict::No;
         if lost && revision.rejected == Verdict::Yes {
             revision.rejected = Verdict::Either;
         }
@@ -407,7 +492,8 @@ impl Ghost {
             self.of_mut(version).rejected = Verdict::No;
         }
         if self.home != Some(version) {
-            self.of_mut(version).found_good = false;
+            let revision = self.of_mut(version);
+            (revision.ended_good, revision.found_good) = (false, false);
         }
         self.home = Some(version);
         self.begun = true;
@@ -432,11 +518,8 @@ impl Ghost {
 
     /// The status is deleted: what the operator knew of what served before is gone with it.
     pub fn on_loss(&mut self, cluster: &Cluster) {
-        let home = self.home;
-        for version in Version::all().filter(|version| Some(*version) != home) {
-            self.of_mut(version).known = false;
-        }
         for version in Version::all() {
+            self.of_mut(version).known = false;
             // What was rejected before it had a ReplicaSet has no mirror that outlives the status.
             let mirror = cluster.set(version).is_some_and(|set| set.object.annotations.contains_key(names::REJECTED));
             let revision = self.of_mut(version);
@@ -458,20 +541,32 @@ impl Ghost {
     }
 
     /// An analysis ended.
-    pub fn on_analysis(&mut self, name: &str, phase: AnalysisPhase) {
-        let hash = name.split('-').nth(1).unwrap_or_default();
-        let Some(version) = adapter::version_of_hash(hash) else { return };
+    pub fn on_analysis(&mut self, name: &str, phase: AnalysisPhase, cluster: &Cluster) {
+        let is_there = |version: &Version| cluster.set(*version).is_some_and(|set| !set.object.deleting);
+        let Some(version) = adapter::version_of_run(name).filter(is_there) else { return };
         let revision = self.of_mut(version);
         match phase {
             AnalysisPhase::Failed | AnalysisPhase::Error => revision.failed = true,
             AnalysisPhase::Successful if name.ends_with("-pre") => revision.passed = true,
-            AnalysisPhase::Successful => revision.found_good = true,
+            AnalysisPhase::Successful => revision.ended_good = true,
             _ => {}
         }
     }
 
+    /// Somebody deletes the last analysis after a switch: what nobody saw of it is as if it had not been.
+    pub fn on_analysis_gone(&mut self) {
+        Version::all().for_each(|version| self.of_mut(version).ended_good = self.of(version).found_good);
+    }
+
     /// Looks at the truth after anything happened.
     pub fn look(&mut self, cluster: &Cluster) {
+        for version in Version::all() {
+            let size = cluster.set(version).map(|set| (&set.object.uid, set.object.replicas));
+            let sized = &mut self.of_mut(version).sized;
+            if sized.as_ref().map(|(uid, replicas, _)| (uid, *replicas)) != size {
+                *sized = size.map(|(uid, replicas)| (uid.clone(), replicas, cluster.now));
+            }
+        }
         let spec = &cluster.rollout.spec;
         let blue_green = spec.blue_green();
         let asked = cluster.version;
@@ -487,8 +582,16 @@ impl Ghost {
         if let Some(selected) = cluster.production()
             && self.of(selected).served
             && self.home.is_none_or(|home| cluster.set(home).is_none())
+            && !self.is_moved_to(selected)
         {
             self.home = Some(selected);
+        }
+        let serves = |version: &Version| cluster.set(*version).is_some_and(|set| set.ready() > 0);
+        let proven = |version: &Version| serves(version) && is_proven(cluster, *version, None);
+        if let Some(selected) = cluster.production().filter(|selected| !self.begun && proven(selected)) {
+            // A Service that selected it already became the active one.
+            self.home = Some(selected);
+            self.begun = true;
         }
         if let Some(home) = self.home {
             let out = cluster.set(home).is_none_or(|set| set.ready() == 0 && set.object.replicas > 0);
@@ -501,8 +604,6 @@ impl Ghost {
                 // One that was made anew has to be told of anew.
                 revision.known &= revision.uid == uid;
                 revision.uid = uid;
-                self.order.retain(|version| *version != home);
-                self.order.push(home);
             }
         }
     }
@@ -518,6 +619,14 @@ impl Ghost {
     ) {
         if seen.rollout.generation == cluster.rollout.generation {
             self.unseen = (false, false);
+        }
+        let named = seen.rollout.spec.blue_green().active_services();
+        self.active_services = named.map(str::to_owned).collect();
+        self.was_worker |= self.active_services.is_empty();
+        let theirs = cluster.active_services().any(|service| cluster.is_foreign(service));
+        self.second |= seen.rival && !self.begun && theirs;
+        if let Some(home) = self.home.filter(|_| seen.fresh) {
+            self.of_mut(home).found_good |= self.of(home).ended_good;
         }
         if let Some(observed) = &after.observed_request {
             self.on_answer(&observed.value, observed.accepted, &observed.answer, cluster, seen, report);
@@ -544,6 +653,8 @@ impl Ghost {
                 report.check(Predicate::ProofTrue, served, || format!("the switch to {version} is not proven"));
             }
             self.of_mut(version).known |= self.of(version).served;
+            self.order.retain(|served| *served != version);
+            self.order.push(version);
             self.lost = false;
         }
     }
@@ -555,10 +666,10 @@ impl Ghost {
         });
         let retried = self.request.as_ref().is_some_and(|request| request.verb == Verb::Retry);
         let caused = asked || retried || self.has_cause(version, cluster);
-        if cluster.rollout.spec.progress_deadline_abort != Some(true) {
-            let of = self.of(version);
-            report.check(Predicate::RejectsForCause, caused, || format!("{version} is called rejected: {of:?}"));
-        }
+        // After a loss a mirror is believed that a tenant may have written: it only closes.
+        let caused = caused || self.forged || self.had_its_time(version, cluster);
+        let of = self.of(version);
+        report.check(Predicate::RejectsForCause, caused, || format!("{version} is called rejected: {of:?}"));
         self.of_mut(version).reject();
     }
 
@@ -595,7 +706,7 @@ impl Ghost {
             }
             return;
         };
-        let asked = Some(version) == seen.version || version == cluster.version;
+        let asked = Some(version) == seen.version || version == cluster.version || cluster.has_no_template();
         let worker = cluster.rollout.spec.blue_green().active_service.is_none() || self.hand.is_some();
         let home_gone = self.home.is_none_or(|home| cluster.set(home).is_none());
         let serves = self.home == Some(version) || worker || home_gone;
@@ -621,9 +732,10 @@ impl Ghost {
             }
             (Verb::Undo, false) => {
                 let refuge = self.earlier(version).find(|earlier| self.can_return(*earlier, cluster));
-                let selected = cluster.production() == Some(version);
-                let named = cluster.set(version).is_some_and(|set| set.object.hash == facts(version).hash);
-                let plain = request.to.is_none() && self.of(version).rejected == Verdict::No && named;
+                let hash = Some(facts(version).hash.as_str());
+                let selected = cluster.first_active().is_some_and(|service| service.hash() == hash);
+                let plain = request.to.is_none() && self.of(version).rejected == Verdict::No;
+                let serves = self.home == Some(version) && self.hand.is_none();
                 if serves && selected && self.of(version).known && plain && seen.fresh && seen.rollout.status.is_some()
                 {
                     report.check(Predicate::UndoNotRefused, refuge.is_none(), || {
@@ -639,13 +751,18 @@ impl Ghost {
                         && status.updated_revision == status.rejected_revision
                 });
                 let leaving = self.home == Some(version) || cluster.production() == Some(version);
-                let same = version == cluster.version && Some(version) == seen.version && seen.fresh && !leaving;
+                let same = version == cluster.version && Some(version) == seen.version && seen.fresh;
+                let same = same && !leaving && cluster.rollout.spec.blue_green().active_service.is_some();
                 if said && same && seen.rollout.status.is_some() {
                     report.check(Predicate::NotRefused, false, || format!("retry of rejected {version}: {answer}"));
                 }
                 if was == Verdict::Yes {
                     self.of_mut(version).reject();
                 }
+            }
+            (Verb::Restart, true) => {
+                let asked = serde_json::from_str::<greenlight_api::Request>(value).ok();
+                self.restart_at = self.restart_at.max(asked.map(|asked| asked.at));
             }
             (Verb::Abort | Verb::Restart, _) => {}
         }
@@ -665,8 +782,8 @@ impl Ghost {
         let Some(version) = request.version else { return };
         let spec = &seen.rollout.spec;
         let asked = version == cluster.version && Some(version) == seen.version;
-        // One that was made anew may have another hash.
-        let named = |set: &std::sync::Arc<crate::cluster::SetTruth>| set.object.hash == facts(version).hash;
+        // The very set that was named, and not one that was made anew while that one goes.
+        let named = |set: &Arc<SetTruth>| set.object.hash == facts(version).hash;
         let set = cluster.set(version).is_some_and(|set| set.owned && !set.object.deleting && named(set));
         let open = spec.paused != Some(true) && cluster.rollout.spec.paused != Some(true);
         let revision = self.of(version);
@@ -707,7 +824,7 @@ pub fn is_proven(cluster: &Cluster, version: Version, size: Option<i32>) -> bool
     services.all(|service| {
         let mut pods: Vec<u32> = Vec::new();
         for entry in cluster.entries(&service.name).filter(|entry| entry.ready) {
-            if entry.version != version {
+            if entry.version != Some(version) {
                 return false;
             }
             if !pods.contains(&entry.pod) {
@@ -722,5 +839,5 @@ pub fn is_proven(cluster: &Cluster, version: Version, size: Option<i32>) -> bool
 pub fn is_reached(cluster: &Cluster, version: Version) -> bool {
     cluster
         .active_services()
-        .any(|service| cluster.entries(&service.name).any(|entry| entry.ready && entry.version == version))
+        .any(|service| cluster.entries(&service.name).any(|entry| entry.ready && entry.version == Some(version)))
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use greenlight_core::world::{Refusal, RefusedWrite, Rival, Rollout, Run, Service};
+use greenlight_core::world::{Refusal, RefusedWrite, Rival, Rollout, Run, Service, Workload};
 use greenlight_core::{Action, Watches, World};
 use jiff::{SignedDuration, Timestamp};
 
@@ -24,6 +24,7 @@ pub struct Frozen {
     runs: Option<Arc<Vec<Run>>>,
     endpoints: Option<Slices>,
     pods: Option<Sets>,
+    workload: Option<Option<Arc<Workload>>>,
 }
 
 /// What an operator remembers until it dies.
@@ -47,9 +48,13 @@ pub struct Seen {
     /// The version that it asked for.
     pub version: Option<Version>,
     /// For each version, whether production could reach its pods in truth.
-    pub reached: [bool; 7],
+    pub reached: [bool; 8],
     /// No watch stood still.
     pub fresh: bool,
+    /// Another rollout named one of its Services.
+    pub rival: bool,
+    /// The sets that are deleted by it.
+    pub pruned: Vec<String>,
     /// The sets that the operator had just been answered about, and whether all their pods were available then.
     pub answers: Vec<(String, bool)>,
 }
@@ -102,6 +107,7 @@ impl Process {
             Cache::Runs => drop(frozen.runs.get_or_insert_with(|| cluster.runs.clone())),
             Cache::Endpoints => drop(frozen.endpoints.get_or_insert_with(|| cluster.slices.clone())),
             Cache::Pods => drop(frozen.pods.get_or_insert_with(|| cluster.sets.clone())),
+            Cache::Workload => drop(frozen.workload.get_or_insert_with(|| cluster.workload.clone())),
         }
     }
 
@@ -121,13 +127,14 @@ impl Process {
 
     /// No watch stands still.
     pub fn is_fresh(&self) -> bool {
-        let Frozen { rollout, sets, services, runs, endpoints, pods } = &self.frozen;
-        rollout.is_none()
-            && sets.is_none()
-            && services.is_none()
-            && runs.is_none()
-            && endpoints.is_none()
-            && pods.is_none()
+        let Frozen { runs, endpoints, pods, workload, .. } = &self.frozen;
+        self.sees_services() && runs.is_none() && endpoints.is_none() && pods.is_none() && workload.is_none()
+    }
+
+    /// The watches do not stand still that tell where production is.
+    pub fn sees_services(&self) -> bool {
+        let Frozen { rollout, sets, services, .. } = &self.frozen;
+        rollout.is_none() && sets.is_none() && services.is_none()
     }
 
     /// It dies, and starts again: caches are filled anew, memories are gone.
@@ -138,6 +145,11 @@ impl Process {
     /// The rollout as it knows it.
     pub fn rollout<'a>(&'a self, cluster: &'a Cluster) -> &'a Arc<Rollout> {
         self.frozen.rollout.as_ref().unwrap_or(&cluster.rollout)
+    }
+
+    /// The Deployment as it knows it.
+    fn workload<'a>(&'a self, cluster: &'a Cluster) -> Option<&'a Arc<Workload>> {
+        self.frozen.workload.as_ref().unwrap_or(&cluster.workload).as_ref()
     }
 
     /// What the answer of a write shows goes into the caches, also into those that stand still.
@@ -164,6 +176,13 @@ impl Process {
         }
     }
 
+    /// The answer about the Deployment goes into the cache.
+    pub fn hear_workload(&mut self, cluster: &Cluster) {
+        if self.frozen.workload.is_some() {
+            self.frozen.workload = Some(cluster.workload.clone());
+        }
+    }
+
     /// A pod that was evicted is known to be gone.
     pub fn hear_pods(&mut self, cluster: &Cluster) {
         if self.frozen.pods.is_some() {
@@ -175,6 +194,8 @@ impl Process {
     pub fn observe(&self, cluster: &Cluster) -> World {
         let rollout = self.rollout(cluster);
         let spec = &rollout.spec;
+        let workload = self.workload(cluster).filter(|_| spec.workload_ref.is_some());
+        let template = workload.map_or(&rollout.template, |workload| &workload.template);
         let sets = self.frozen.sets.as_ref().unwrap_or(&cluster.sets);
         let services = self.frozen.services.as_ref().unwrap_or(&cluster.services);
         let with_pods = self.frozen.pods.as_ref().unwrap_or(&cluster.sets);
@@ -211,7 +232,7 @@ impl Process {
             services: vec![rival.service.clone()],
         };
         World {
-            rollout: (**rollout).clone(),
+            rollout: Rollout { template: template.clone(), ..(**rollout).clone() },
             replica_sets: sets.iter().filter(|set| set.owned).map(object).collect(),
             services: services
                 .iter()
@@ -221,7 +242,7 @@ impl Process {
                     (name.clone(), Service { answered, ..(**service).clone() })
                 })
                 .collect(),
-            workload: None,
+            workload: workload.map(|workload| (**workload).clone()),
             rivals: cluster.rival.iter().map(rival).collect(),
             endpoints: endpoints.collect(),
             pods: pods.map(|set| (set.object.hash.clone(), Cluster::pods(set))).collect(),

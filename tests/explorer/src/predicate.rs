@@ -36,6 +36,8 @@ predicates! {
     ActiveFull = "1", "active-full", "production moves only to a set whose pods are all available";
     ActiveLabels = "1", "active-labels", "production moves only to pods that the Service's own selector selects";
     NotEmptied = "1", "not-emptied", "no write of ours takes the last ready endpoint from production";
+    RestartFull = "1", "restart-full", "a restart takes no pod that production needs";
+    WorkloadStays = "1", "workload-stays", "a Deployment that is taken over from keeps its pods until the switch is proven, or as many of ours stand in for them";
     RetiredUnreached = "2", "retired-unreached", "no set is retired while production may still reach it";
     ScaledUnreached = "2", "scaled-unreached", "no set loses its pods while production may still reach it";
     ProofTrue = "2", "proof-true", "a switch is reported proven only when every ready endpoint is a pod of the new set and there are enough pods";
@@ -60,12 +62,16 @@ predicates! {
     LettingGo = "7", "letting-go", "a rollout that goes does not open production to what nobody promoted";
     StatusCurrent = "9", "status-current", "at rest the status tells the present";
     SaysWhy = "9", "says-why", "what does not move is not called healthy, and a sentence says why";
+    DeadlineTold = "9", "deadline-told", "what makes no progress for progressDeadlineSeconds is said to, or rejected where the spec wants that";
     EventOnce = "9", "event-once", "nothing is announced that did not happen";
     HomeSize = "scale", "home-size", "the pods of what serves follow a change of scale alone";
     HistoryServed = "history", "history-served", "what served is kept before what did not, and the last that served is never pruned";
+    HistoryBound = "history", "history-bound", "at rest no more old sets are kept than revisionHistoryLimit, and one to go back to";
     SetWithPods = "history", "set-with-pods", "a set with pods is never deleted";
     Rests = "liveness", "rests", "an operator that works comes to rest";
     Arrives = "liveness", "arrives", "when faults stop, production gets what spec and requests ask for";
+    WorkloadGoes = "liveness", "workload-goes", "a Deployment that was taken over from is scaled to 0 where the spec says so";
+    Restarted = "liveness", "restarted", "when faults stop, pods older than a restart that was asked for are replaced";
     Quiet = "liveness", "quiet", "when nothing is left to do, nothing is planned and nothing is published";
     LetsGo = "liveness", "lets-go", "a deleted rollout goes, and leaves no hash behind that selects nothing";
     NoWaste = "economy", "no-waste", "without faults no pod is started and stopped again, or stopped and started";

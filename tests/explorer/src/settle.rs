@@ -2,14 +2,16 @@
 //! ask for must be reached then, with no pod and no write more than that takes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use greenlight_api::{AnalysisPhase, Phase, conditions, names};
+use greenlight_api::{AnalysisPhase, Phase, WorkloadScaleDown, conditions, names};
+use greenlight_core::Action;
 use greenlight_core::world::Service;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::adapter::{self, Write, facts};
-use crate::cluster::{Cluster, RIVAL, ROLLOUT};
-use crate::event::{Deletion, Event, Name, Operator, Refused, Version};
+use crate::adapter::{self, facts};
+use crate::cluster::{Cluster, ROLLOUT, SetTruth};
+use crate::event::{Deletion, Event, Name, Operator, Refused, Verb, Version};
 use crate::ghost::Verdict;
 use crate::predicate::{Predicate, Report};
 use crate::state::{Made, Progress, State};
@@ -17,11 +19,33 @@ use crate::state::{Made, Progress, State};
 /// More rounds than this, and it will never be quiet.
 const MOST_ROUNDS: usize = 80;
 
+/// What was before everything went on.
+struct Before {
+    /// What production was last moved to.
+    home: Option<Version>,
+    /// Different things are asked for at once.
+    twice: bool,
+    /// The sets that are larger than the preview count.
+    oversized: Vec<String>,
+}
+
 /// Continues a copy of the state without faults, and checks where that leads.
 pub fn settle(state: &State, report: &mut Report) -> State {
     // A person and the spec ask for different things at once.
     let pending = state.ghost.request.as_ref().is_some_and(|request| request.answer.is_none());
-    let before = (state.ghost.home, pending && (state.ghost.unseen.0 || state.ghost.unseen.1));
+    let changed = state.ghost.unseen.0 || state.ghost.unseen.1;
+    let failed = state.ghost.home.is_some_and(|home| state.ghost.of(home).failed);
+    let twice = changed && (pending || failed || state.ghost.hand.is_some());
+    // What production goes back to first has as many pods as production; how many the spec wants of it is next.
+    let undone = pending && state.ghost.request.as_ref().is_some_and(|request| request.verb == Verb::Undo);
+    let preview = state.cluster.rollout.spec.blue_green().preview_replica_count;
+    let oversized = |set: &&Arc<SetTruth>| preview.is_some_and(|count| set.object.replicas > count);
+    let leaving = state.ghost.home.is_some_and(|home| state.ghost.of(home).rejected != Verdict::No);
+    let before = Before {
+        home: state.ghost.home,
+        twice: twice || undone || leaving,
+        oversized: state.cluster.sets.iter().filter(oversized).map(|set| set.object.name.clone()).collect(),
+    };
     let mut state = state.clone();
     heal(&mut state);
     state.made = Some(Vec::new());
@@ -29,8 +53,9 @@ pub fn settle(state: &State, report: &mut Report) -> State {
     let made = state.made.take().unwrap_or_default();
     if report.violation.is_none() {
         check_end(&state, quiet, report);
-        check_economy(&state, before, &made, report);
+        check_economy(&state, &before, &made, report);
     }
+    state.made = Some(made);
     state
 }
 
@@ -52,6 +77,10 @@ fn round(state: &mut State, report: &mut Report) -> bool {
     let before = (made(state), state.published);
     let end = state.run(Operator::A, report);
     let pods = state.cluster.run_all_pods();
+    if pods {
+        // It takes pods a while; an operator's clock may have been ahead.
+        state.cluster.pass_until(state.cluster.now + SignedDuration::from_secs(1));
+    }
     let slices = state.cluster.slices.clone();
     Name::ALL.iter().for_each(|name| state.cluster.catch_up(name.word(), false));
     let endpoints = state.cluster.slices != slices;
@@ -64,7 +93,7 @@ fn round(state: &mut State, report: &mut Report) -> bool {
         .map(|run| run.name.clone())
         .collect();
     let analyses = state.cluster.finish_analyses();
-    running.iter().for_each(|run| state.ghost.on_analysis(run, AnalysisPhase::Successful));
+    running.iter().for_each(|run| state.ghost.on_analysis(run, AnalysisPhase::Successful, &state.cluster));
     state.happen(Event::ScaleDown, report);
     let sets = state.cluster.sets.len();
     let finalizers = state.cluster.rollout.finalizers.len();
@@ -74,13 +103,15 @@ fn round(state: &mut State, report: &mut Report) -> bool {
         return true;
     }
     let deadlines = state.cluster.sets.iter().filter_map(|set| set.object.scale_down_at());
+    let available = state.cluster.sets.iter().filter_map(|set| set.available_at(state.cluster.now));
+    let deadlines = deadlines.chain(available);
     let next = match end {
         Progress::Rest(next) => next,
         Progress::On | Progress::Failed => Some(state.cluster.now + SignedDuration::from_secs(11)),
     };
     let next: Option<Timestamp> = next.into_iter().chain(deadlines).filter(|at| *at > state.cluster.now).min();
     if let Some(next) = next {
-        state.cluster.now = next;
+        state.cluster.pass_until(next);
     }
     next.is_some()
 }
@@ -119,6 +150,57 @@ fn check_end(state: &State, quiet: bool, report: &mut Report) {
     }
     check_status(state, report);
     check_production(state, report);
+    check_workload(cluster, report);
+    check_restart(state, report);
+    check_history(state, report);
+}
+
+fn is_healthy(cluster: &Cluster) -> bool {
+    cluster.rollout.status.as_ref().is_some_and(|status| status.phase == Phase::Healthy)
+}
+
+fn check_workload(cluster: &Cluster, report: &mut Report) {
+    let Some(workload) = &cluster.workload else { return };
+    let mode = cluster.rollout.spec.workload_ref.as_ref().and_then(|workload| workload.scale_down);
+    let goes = mode.is_some_and(|mode| mode != WorkloadScaleDown::Never);
+    if goes && is_healthy(cluster) && cluster.rollout.spec.replicas() > 0 {
+        report.check(Predicate::WorkloadGoes, workload.replicas == 0, || {
+            format!("the Deployment still has {} pods", workload.replicas)
+        });
+    }
+}
+
+fn check_restart(state: &State, report: &mut Report) {
+    let (cluster, ghost) = (&state.cluster, &state.ghost);
+    // The clock of the operator that wrote a bare verb out may have been ahead.
+    let by_person = ghost.restart_at.filter(|_| !ghost.was_lost).map(|at| at - SignedDuration::from_secs(4));
+    let in_spec = cluster.rollout.spec.restart_at.as_ref().map(|at| at.0);
+    let asked_for = [by_person, in_spec].into_iter().flatten().filter(|at| *at <= cluster.now).max();
+    let Some(at) = asked_for.filter(|_| is_healthy(cluster)) else { return };
+    if let Some(set) = ghost.home.and_then(|home| cluster.set(home)) {
+        let old = set.pods.iter().find(|pod| pod.created.as_second() < at.as_second());
+        report.check(Predicate::Restarted, old.is_none(), || {
+            format!("{old:?} of {} is older than the restart of {at}", set.version)
+        });
+    }
+}
+
+/// What is kept to go back to: so many as the spec says, and the last that served.
+fn check_history(state: &State, report: &mut Report) {
+    let (cluster, ghost) = (&state.cluster, &state.ghost);
+    if ghost.home.is_none_or(|home| cluster.production() != Some(home)) {
+        return;
+    }
+    let old = cluster.sets.iter().filter(|set| {
+        let has_role = Some(set.version) == ghost.home || set.version == cluster.version;
+        set.owned && !set.object.deleting && !has_role && set.object.replicas == 0 && !set.object.is_retired()
+    });
+    let limit = usize::try_from(cluster.rollout.spec.revision_history_limit()).unwrap_or(0);
+    let old: Vec<Version> = old.map(|set| set.version).collect();
+    if !old.is_empty() {
+        report
+            .check(Predicate::HistoryBound, old.len() <= limit + 1, || format!("{old:?} are kept, {limit} are to be"));
+    }
 }
 
 fn check_request(state: &State, report: &mut Report) {
@@ -136,8 +218,7 @@ fn services_fit(cluster: &Cluster, version: Version) -> bool {
     named.map(|name| cluster.services.get(name)).all(|service| {
         service.is_some_and(|service| {
             let own = service.selector.iter().filter(|(key, _)| !ours.contains(&key.as_str()));
-            let foreign = service.managed_by.as_deref() == Some(RIVAL) && cluster.rival.is_some();
-            !foreign && own.into_iter().all(|(key, value)| labels.get(key) == Some(value))
+            !cluster.is_foreign(service) && own.into_iter().all(|(key, value)| labels.get(key) == Some(value))
         })
     })
 }
@@ -147,7 +228,7 @@ fn preview_fits(cluster: &Cluster, version: Version) -> bool {
     let labels = &facts(version).template.labels;
     cluster.services.get(name).is_some_and(|service| {
         let tier = service.selector.get("tier");
-        service.managed_by.as_deref() != Some(RIVAL)
+        !cluster.is_foreign(service)
             && service.production.is_none()
             && tier.is_none_or(|tier| labels.get("tier") == Some(tier))
     })
@@ -162,12 +243,18 @@ fn forward(state: &State) -> Forward {
     let inconclusive = cluster
         .runs
         .iter()
-        .any(|run| run.phase == AnalysisPhase::Inconclusive && run.name.starts_with(&facts(version).set_name));
+        .any(|run| run.phase == AnalysisPhase::Inconclusive && adapter::version_of_run(&run.name) == Some(version));
     let home_exists = ghost.home.is_some_and(|home| cluster.set(home).is_some_and(|set| set.owned));
     if revision.rejected == Verdict::Yes || version == Version::REFUSED || !services_fit(cluster, version) {
         return Forward::No;
     }
     let unanalysable = blue_green.pre_promotion_analysis.is_some() && cluster.rollout.spec.replicas() == 0;
+    if cluster.has_no_template() {
+        return if ghost.home.is_some_and(|home| home != version) { Forward::No } else { Forward::Unclear };
+    }
+    if !ghost.begun && ghost.second && !by_itself {
+        return Forward::Unclear;
+    }
     if revision.rejected == Verdict::Either
         || unanalysable
         || ghost.forged
@@ -184,7 +271,7 @@ fn forward(state: &State) -> Forward {
     if ghost.home != Some(version) && ghost.was_lost {
         return Forward::Unclear;
     }
-    if revision.undo_asked || revision.stuck || revision.out_since.is_some() || ghost.lost {
+    if revision.undo_asked || revision.out_since.is_some() || ghost.lost {
         return Forward::Unclear;
     }
     if ghost.home == Some(version) || !ghost.begun {
@@ -211,8 +298,8 @@ fn check_undone(state: &State, report: &mut Report) {
     let (cluster, ghost) = (&state.cluster, &state.ghost);
     for version in Version::all().filter(|version| cluster.set(*version).is_some()) {
         let analysed = cluster.rollout.spec.blue_green().post_promotion_analysis.is_some();
-        let name = &facts(version).set_name;
-        let failed = cluster.runs.iter().rev().find(|run| run.name.starts_with(name) && run.name.ends_with("-post"));
+        let is_of = |name: &str| adapter::version_of_run(name) == Some(version) && name.ends_with("-post");
+        let failed = cluster.runs.iter().rev().find(|run| is_of(&run.name));
         let failed = analysed
             && failed.is_some_and(|run| matches!(run.phase, AnalysisPhase::Failed | AnalysisPhase::Error))
             && ghost.of(version).failed
@@ -248,6 +335,8 @@ fn check_production(state: &State, report: &mut Report) {
         services_fit(cluster, version) && cluster.set(version).is_some_and(|set| set.owned && !set.object.deleting)
     };
     check_undone(state, report);
+    // Without a status and without a mark nothing tells what serves: everything stays as it is.
+    let is_marked = cluster.active_services().any(|service| service.production.is_some());
     match forward(state) {
         Forward::Yes => report.check(Predicate::Arrives, production == Some(cluster.version), || {
             format!("{} is to serve, and {production:?} does", cluster.version)
@@ -262,7 +351,7 @@ fn check_production(state: &State, report: &mut Report) {
                         format!("{home} was rejected and serves, although {refuge:?} served before")
                     });
                 }
-            } else if is_there(home) && ghost.of(home).rejected == Verdict::No {
+            } else if is_there(home) && ghost.of(home).rejected == Verdict::No && (!ghost.lost || is_marked) {
                 report.check(Predicate::Arrives, production == Some(home), || {
                     format!("{home} is to go on serving, and {production:?} does")
                 });
@@ -273,8 +362,9 @@ fn check_production(state: &State, report: &mut Report) {
     let Some(home) = ghost.home.filter(|home| Some(*home) == production && services_fit(cluster, *home)) else {
         return;
     };
+    let known = !(cluster.has_no_template() && ghost.was_lost);
     let asked = home == cluster.version && ghost.of(home).rejected == Verdict::No;
-    let size = if asked { Some(cluster.rollout.spec.replicas()) } else { ghost.size };
+    let size = if asked { Some(cluster.rollout.spec.replicas()) } else { ghost.size }.filter(|_| known);
     let restarts = ghost.restarted;
     if let (Some(size), Some(set)) = (size.filter(|_| !restarts), cluster.set(home)) {
         report.check(Predicate::HomeSize, set.object.replicas == size, || {
@@ -305,12 +395,9 @@ fn check_status(state: &State, report: &mut Report) {
     report.check(Predicate::StatusCurrent, status.observed_generation == generation, || {
         format!("observedGeneration is {} of {generation}", status.observed_generation)
     });
-    let analysed = cluster.rollout.spec.blue_green().pre_promotion_analysis.is_some()
-        || cluster.rollout.spec.blue_green().post_promotion_analysis.is_some();
+    // Nothing is refused any more.
     let blamed = status.conditions.iter().any(|condition| condition.reason == conditions::REASON_ANALYSIS_REFUSED);
-    if !analysed {
-        report.check(Predicate::StatusCurrent, !blamed, || "an analysis is blamed that nobody asks for".to_owned());
-    }
+    report.check(Predicate::StatusCurrent, !blamed, || "an analysis is blamed that is not refused".to_owned());
     let version = cluster.version;
     let full = cluster
         .set(version)
@@ -324,7 +411,9 @@ fn check_status(state: &State, report: &mut Report) {
     }
 }
 
-fn check_economy(state: &State, (home, twice): (Option<Version>, bool), made: &[Made], report: &mut Report) {
+fn check_economy(state: &State, before: &Before, made: &[Made], report: &mut Report) {
+    let Before { home, twice, oversized: shrinking } = before;
+    let (home, twice) = (*home, *twice);
     if report.violation.is_some() {
         return;
     }
@@ -332,8 +421,8 @@ fn check_economy(state: &State, (home, twice): (Option<Version>, bool), made: &[
     let mut turns: BTreeMap<&str, (i32, usize)> = BTreeMap::new();
     for made in made {
         let (name, delta) = match &made.write {
-            Write::Create { name, replicas, .. } => (name, *replicas),
-            Write::Change { name, change, .. } => {
+            Action::CreateReplicaSet { name, replicas, .. } => (name, *replicas),
+            Action::ChangeReplicaSet { name, change, .. } => {
                 let delta = change.replicas.zip(made.replicas).map_or(0, |(after, before)| after - before);
                 (name, delta)
             }
@@ -353,9 +442,11 @@ fn check_economy(state: &State, (home, twice): (Option<Version>, bool), made: &[
         // What served before may have had to grow until it was left.
         turns.remove(facts(home).set_name.as_str());
     }
+    // What had its full size when a preview count was set shrinks to that, and grows when it is promoted.
+    turns.retain(|name, _| !shrinking.iter().any(|shrinks| shrinks == name));
     for made in made {
         // So may what served in between.
-        if let Write::Select { production: Some(hash), .. } = &made.write
+        if let Action::SelectRevision { production: Some(hash), .. } = &made.write
             && let Some(version) = adapter::version_of_hash(hash).filter(|version| Some(*version) != state.ghost.home)
         {
             turns.remove(facts(version).set_name.as_str());
@@ -370,7 +461,7 @@ fn check_economy(state: &State, (home, twice): (Option<Version>, bool), made: &[
     }
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for made in made {
-        if matches!(made.write, Write::Evict { .. }) || restarts {
+        if matches!(made.write, Action::EvictPod { .. }) || restarts {
             continue;
         }
         let count = seen.entry(without_versions(&format!("{:?}", made.write))).or_default();

@@ -2,12 +2,15 @@
 
 use crate::event::{Event, Operator};
 use crate::predicate::{Predicate, Violation};
-use crate::walk::{Failure, replay};
+use crate::walk::{Counts, Failure, replay};
 
-/// The shortest history found that violates the same predicate.
-pub fn shrink(failure: &Failure, ignored: &[Predicate]) -> Failure {
+/// The shortest history found that violates the same predicate, among those that count.
+pub fn shrink(failure: &Failure, ignored: &[Predicate], counts: Counts<'_>) -> Failure {
     let wanted = failure.violation.predicate;
-    let fails = |events: &[Event]| replay(events, ignored).filter(|(_, violation)| violation.predicate == wanted);
+    let fails = |events: &[Event]| {
+        replay(events, ignored)
+            .filter(|(length, violation)| violation.predicate == wanted && counts(&events[..*length]))
+    };
     let mut best = failure.clone();
     if let Some((length, violation)) = fails(&best.events) {
         best = cut(&best.events, length, violation);

@@ -7,7 +7,7 @@ use greenlight_core::Action;
 use greenlight_core::world::{Refusal, RefusedWrite};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::adapter::{self, Next, PUBLISH_IS_FENCED, Write, facts};
+use crate::adapter::{self, Next, PUBLISH_IS_FENCED, facts};
 use crate::checks::{self, Moment};
 use crate::cluster::{Cluster, Failure, ROLLOUT, RivalTruth};
 use crate::event::{Event, Field, Forgery, Name, Operator, Outcome, Person, Refused, Rival, VERSIONS, Verb, Version};
@@ -19,6 +19,13 @@ use crate::predicate::{Predicate, Report};
 const MOST_PLANS: usize = 30;
 /// How long an operator waits until it tries again what was refused.
 const REFUSAL_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+
+fn pruned(action: &Action) -> Option<String> {
+    match action {
+        Action::DeleteReplicaSet { name, .. } => Some(name.clone()),
+        _ => None,
+    }
+}
 
 /// What a step of an operator came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +42,7 @@ pub enum Progress {
 #[derive(Clone, Debug)]
 pub struct Made {
     /// The write.
-    pub write: Write,
+    pub write: Action,
     /// The replicas of its set before.
     pub replicas: Option<i32>,
 }
@@ -101,10 +108,11 @@ impl State {
             Event::Scale(count) => self.ask_for(None, Some(count)),
             Event::Release(version, count) => self.ask_for(Some(version), Some(count)),
             Event::Set(field, value) => {
-                cluster.set_field(field, value);
+                self.change_spec(|cluster| cluster.set_field(field, value));
                 if field == Field::Approvals {
                     self.ghost.on_rules();
                 }
+                self.ghost.restarted |= field == Field::RestartAt;
             }
             Event::Ask(verb, version, by) => self.ask(verb, version, None, by),
             Event::UndoTo(version, to) => self.ask(Verb::Undo, Some(version), Some(to), Person::Ann),
@@ -117,7 +125,10 @@ impl State {
                 cluster.delete_set(version);
                 self.ghost.on_set_gone(version);
             }
-            Event::ScaleByHand(version, count) => cluster.scale_by_hand(version, count),
+            Event::ScaleByHand(version, count) => {
+                cluster.scale_by_hand(version, count);
+                self.ghost.on_scale_by_hand(version, count);
+            }
             Event::Forge(version, forgery) => {
                 cluster.forge(version, forgery);
                 if forgery == Forgery::Rejected {
@@ -133,10 +144,10 @@ impl State {
             Event::Analyse(analysis, outcome) => {
                 let ended = cluster.end_analysis(analysis, outcome);
                 if outcome == Outcome::Deleted {
-                    self.ghost.on_run_gone(cluster);
+                    self.ghost.on_analysis_gone();
                 }
                 if let Some((name, phase)) = ended {
-                    self.ghost.on_analysis(&name, phase);
+                    self.ghost.on_analysis(&name, phase, &self.cluster);
                 }
             }
             Event::Step(operator) => drop(self.step(operator, report)),
@@ -158,10 +169,12 @@ impl State {
                 cluster.change_rollout(false, |rollout| rollout.status = None);
                 self.ghost.on_loss(&self.cluster);
             }
-            Event::Seconds(seconds) => cluster.now += SignedDuration::from_secs(seconds.into()),
+            Event::Seconds(seconds) => cluster.pass_until(cluster.now + SignedDuration::from_secs(seconds.into())),
             Event::Delete(deletion) => cluster.delete_rollout(deletion),
             Event::Rival(rival) => self.rival(rival),
             Event::Collect => cluster.collect_garbage(),
+            Event::CreateWorkload => self.change_spec(Cluster::create_workload),
+            Event::DeleteWorkload => self.change_spec(Cluster::delete_workload),
             Event::Calm => self.calm(report),
         }
         if decides && self.ghost.hand.is_some() {
@@ -171,8 +184,13 @@ impl State {
     }
 
     fn ask_for(&mut self, version: Option<Version>, count: Option<u8>) {
+        self.change_spec(|cluster| cluster.ask_for(version, count));
+    }
+
+    /// Something changes what the spec asks for.
+    fn change_spec(&mut self, change: impl FnOnce(&mut Cluster)) {
         let (before, replicas) = (self.cluster.version, self.cluster.rollout.spec.replicas());
-        self.cluster.ask_for(version, count);
+        change(&mut self.cluster);
         let retemplated = self.cluster.version != before;
         let unseen = self.ghost.unseen.0;
         if retemplated {
@@ -184,6 +202,14 @@ impl State {
                 // The operator may see the change of scale alone.
                 self.ghost.size = None;
             }
+        }
+        if retemplated && self.cluster.rollout.spec.workload_ref.is_some() {
+            // Deployment and rollout are two objects: nothing changes both at once.
+            self.ghost.size = None;
+        }
+        if self.cluster.has_no_template() && (self.ghost.unseen.0 || self.ghost.unseen.1) {
+            // The operator cannot know with which template a scale came.
+            self.ghost.size = None;
         }
     }
 
@@ -236,7 +262,7 @@ impl State {
         let first = self.cluster.rollout.spec.blue_green().active_service.as_deref() == Some(name.word());
         let pending = self.ghost.request.as_ref().is_some_and(|request| request.answer.is_none());
         if let Some(version) = version.filter(|_| first || carries) {
-            self.ghost.hand = Some(version);
+            self.ghost.hand = Some((name, version));
             let renamed = first != carries;
             if pending || renamed || self.ghost.unseen.0 || self.ghost.lost || !self.move_is_told() {
                 self.ghost.muddle(&self.cluster);
@@ -250,12 +276,14 @@ impl State {
 
     fn rival(&mut self, rival: Rival) {
         match rival {
-            Rival::Appears => {
-                if let Some(service) = self.cluster.rollout.spec.blue_green().active_service.clone() {
-                    self.cluster.rival.get_or_insert(RivalTruth {
-                        service,
-                        created: self.cluster.now + SignedDuration::from_secs(1),
-                    });
+            Rival::Appears | Rival::Precedes => {
+                let rollout = &self.cluster.rollout;
+                let created = match rival {
+                    Rival::Precedes => rollout.created - SignedDuration::from_secs(1),
+                    _ => self.cluster.now + SignedDuration::from_secs(1),
+                };
+                if let Some(service) = rollout.spec.blue_green().active_service.clone() {
+                    self.cluster.rival.get_or_insert(RivalTruth { service, created });
                 }
             }
             Rival::Moves => self.cluster.rival_moves(),
@@ -306,6 +334,9 @@ impl State {
                 Progress::On => {}
                 end => {
                     report.check(Predicate::Rests, true, String::new);
+                    if matches!(end, Progress::Rest(_)) && self.operators[operator as usize].is_fresh() {
+                        self.ghost.on_rest(&self.cluster, report);
+                    }
                     return end;
                 }
             }
@@ -328,7 +359,8 @@ impl State {
                 process.read_live(&self.cluster);
                 return Progress::On;
             }
-            if process.is_fresh() {
+            // Without a status nothing is decided until one is written.
+            if process.sees_services() && self.cluster.rollout.status.is_some() {
                 self.ghost.see_hand(&self.cluster);
                 self.ghost.look(&self.cluster);
             }
@@ -342,6 +374,8 @@ impl State {
                     (1..=VERSIONS).contains(&number) && is_reached(&self.cluster, Version(number))
                 }),
                 fresh: process.is_fresh(),
+                rival: !world.rivals.is_empty(),
+                pruned: plan.actions.iter().filter_map(pruned).collect(),
                 answers: std::mem::take(&mut process.answers),
             };
             process.live.clear();
@@ -376,8 +410,12 @@ impl State {
             return Progress::Failed;
         }
         let before = self.cluster.rollout.status.clone();
+        if before.is_none() {
+            self.ghost.see_hand(&self.cluster);
+            self.ghost.look(&self.cluster);
+        }
         self.ghost.on_publish(before.as_ref(), status, &self.cluster, seen, report);
-        self.ghost.on_events(events, status, &self.cluster, report);
+        self.ghost.on_events(events, status, &self.cluster, seen, report);
         self.cluster.publish(status);
         self.published += 1;
         process.memory.published_at = Some(process.now(&self.cluster));
@@ -400,18 +438,17 @@ impl State {
     }
 
     fn execute(&mut self, operator: Operator, action: &Action, seen: &Seen, report: &mut Report) -> Progress {
-        let write = adapter::write_of(action);
-        if let Write::Finalizer { .. } | Write::CompleteRequest(_) = write
+        if let Action::AddFinalizer | Action::RemoveFinalizer | Action::CompleteRequest { .. } = action
             && seen.rollout.resource_version != self.cluster.rollout.resource_version
         {
             self.operators[operator as usize].held = None;
             return Progress::Failed;
         }
         let target = action.target(ROLLOUT);
-        match self.cluster.check(&write) {
+        let after = match self.cluster.after(action) {
             Err(failure)
                 if failure == Failure::Forbidden
-                    || failure == Failure::Invalid && matches!(write, Write::StartAnalysis { .. }) =>
+                    || failure == Failure::Invalid && matches!(action, Action::StartAnalysis { .. }) =>
             {
                 let process = &mut self.operators[operator as usize];
                 let retry_at = process.now(&self.cluster) + REFUSAL_PAUSE;
@@ -421,54 +458,16 @@ impl State {
                 process.held = None;
                 return Progress::On;
             }
-            Err(failure) => return self.fail(operator, &write, failure),
-            Ok(()) => self.operators[operator as usize].memory.refused_writes.retain(|before| before.target != target),
-        }
-        Moment { cluster: &self.cluster, ghost: &self.ghost, seen }.check(&write, report);
-        if let Some(made) = &mut self.made {
-            let name = match &write {
-                Write::Change { name, .. } => Some(name),
-                _ => None,
-            };
-            let replicas = name.and_then(|name| self.cluster.named(name)).map(|set| set.object.replicas);
-            made.push(Made { write: write.clone(), replicas });
-        }
-        self.note(&write, seen, report);
-        self.cluster.apply(&write);
-        self.ghost.look(&self.cluster);
-        let process = &mut self.operators[operator as usize];
-        let (mut set, mut service, mut rollout) = (None, None, false);
-        match &write {
-            Write::Change { name, .. } | Write::Metadata { name, .. } => {
-                set = Some(name.as_str());
-                if let Some(truth) = self.cluster.named(name) {
-                    process.live.push((name.clone(), truth.object.resource_version.clone()));
-                    let full = truth.object.settled && truth.object.available >= truth.object.replicas;
-                    process.answers.push((name.clone(), full));
-                }
-            }
-            Write::Create { name, .. } | Write::Delete { name, .. } => set = Some(name.as_str()),
-            Write::Select { service: name, .. } | Write::Withdraw { service: name, .. } => {
-                service = Some(name.as_str());
-                if let Some(truth) = self.cluster.services.get(name) {
-                    process.memory.moved.insert(name.clone(), truth.resource_version.clone());
-                }
-            }
-            Write::Finalizer { .. } | Write::CompleteRequest(_) => rollout = true,
-            Write::StartAnalysis { .. } | Write::StopAnalysis { .. } => process.hear_runs(&self.cluster),
-            Write::Evict { .. } => process.hear_pods(&self.cluster),
-            _ => {}
-        }
-        process.hear_answer(&self.cluster, set, service, rollout);
-        Progress::On
-    }
-
-    /// What a write means for the truth of decisions.
-    fn note(&mut self, write: &Write, seen: &Seen, report: &mut Report) {
-        match write {
-            Write::CompleteRequest(value) => self.ghost.on_completed(value, report),
-            Write::Select { service, production: Some(hash), .. } => {
-                let named = seen.rollout.spec.blue_green().active_services().any(|name| name == service);
+            Err(failure) => return self.fail(operator, action, failure),
+            Ok(after) => after,
+        };
+        self.operators[operator as usize].memory.refused_writes.retain(|before| before.target != target);
+        Moment { cluster: &self.cluster, after: &after, ghost: &self.ghost, seen }.check(action, report);
+        self.make(action, after);
+        match action {
+            Action::CompleteRequest { value } => self.ghost.on_completed(value, report),
+            Action::SelectRevision { name, production: Some(hash), .. } => {
+                let named = seen.rollout.spec.blue_green().active_services().any(|service| service == name);
                 let version = self.cluster.sets.iter().find(|set| set.object.hash == *hash).map(|set| set.version);
                 if let Some(version) = version.filter(|_| named) {
                     self.ghost.on_move(version, &self.cluster);
@@ -476,30 +475,70 @@ impl State {
             }
             _ => {}
         }
+        self.ghost.look(&self.cluster);
+        let process = &mut self.operators[operator as usize];
+        let (mut set, mut service, mut rollout) = (None, None, false);
+        match action {
+            Action::ChangeReplicaSet { name, .. } | Action::ChangePodMetadata { name, .. } => {
+                set = Some(name.as_str());
+                if let Some(truth) = self.cluster.named(name) {
+                    process.live.push((name.clone(), truth.object.resource_version.clone()));
+                    let full = truth.object.settled && truth.object.available >= truth.object.replicas;
+                    process.answers.push((name.clone(), full));
+                }
+            }
+            Action::CreateReplicaSet { name, .. } | Action::DeleteReplicaSet { name, .. } => set = Some(name.as_str()),
+            Action::SelectRevision { name, .. } | Action::WithdrawClaims { name, .. } => {
+                service = Some(name.as_str());
+                if let Some(truth) = self.cluster.services.get(name) {
+                    process.memory.moved.insert(name.clone(), truth.resource_version.clone());
+                }
+            }
+            Action::AddFinalizer | Action::RemoveFinalizer | Action::CompleteRequest { .. } => rollout = true,
+            Action::StartAnalysis { .. } | Action::StopAnalysis { .. } => process.hear_runs(&self.cluster),
+            Action::EvictPod { .. } => process.hear_pods(&self.cluster),
+            Action::ScaleWorkload { .. } => process.hear_workload(&self.cluster),
+        }
+        process.hear_answer(&self.cluster, set, service, rollout);
+        Progress::On
     }
 
-    fn fail(&mut self, operator: Operator, write: &Write, failure: Failure) -> Progress {
+    /// A write is made.
+    fn make(&mut self, action: &Action, after: Cluster) {
+        if let Some(made) = &mut self.made {
+            let name = match action {
+                Action::ChangeReplicaSet { name, .. } => Some(name),
+                _ => None,
+            };
+            let replicas = name.and_then(|name| self.cluster.named(name)).map(|set| set.object.replicas);
+            made.push(Made { write: action.clone(), replicas });
+        }
+        self.cluster = after;
+    }
+
+    fn fail(&mut self, operator: Operator, action: &Action, failure: Failure) -> Progress {
         let process = &mut self.operators[operator as usize];
         let retry_at = process.now(&self.cluster) + REFUSAL_PAUSE;
-        match (failure, write) {
+        match (failure, action) {
             (Failure::Overtaken, _) => {
                 process.hear_answer(&self.cluster, None, None, true);
+                process.hear_workload(&self.cluster);
                 Progress::On
             }
-            (Failure::Invalid, Write::Create { digest, .. }) => {
+            (Failure::Invalid, Action::CreateReplicaSet { digest, .. }) => {
                 let message = "quota exceeded".to_owned();
                 process.memory.refused = Some(Refusal { digest: digest.clone(), message, retry_at });
                 Progress::On
             }
-            (Failure::Conflict, Write::Create { name, .. }) => {
+            (Failure::Conflict, Action::CreateReplicaSet { name, .. }) => {
                 process.hear_answer(&self.cluster, Some(name), None, false);
                 Progress::On
             }
-            (Failure::Missing, Write::Evict { .. }) => {
+            (Failure::Missing, Action::EvictPod { .. }) => {
                 process.hear_pods(&self.cluster);
                 Progress::On
             }
-            (Failure::Missing, Write::Change { name, .. } | Write::Delete { name, .. }) => {
+            (Failure::Missing, Action::ChangeReplicaSet { name, .. } | Action::DeleteReplicaSet { name, .. }) => {
                 process.held = None;
                 process.hear_answer(&self.cluster, Some(name), None, false);
                 Progress::Failed
@@ -534,18 +573,11 @@ impl State {
 
     fn scale_down_ends(&mut self, report: &mut Report) {
         let Some((name, resource_version, change, reached)) = self.scaling.take() else { return };
-        let write = Write::Change { name: name.clone(), resource_version, change: change.clone() };
-        let allowed = self.cluster.check(&write);
-        let gone = self.cluster.gone && allowed == Err(Failure::Missing);
-        if allowed.is_err() && !gone {
-            return;
-        }
+        let action = Action::ChangeReplicaSet { name: name.clone(), resource_version, change: change.clone() };
+        let Ok(after) = self.cluster.after(&action) else { return };
         let Some(set) = self.cluster.named(&name).cloned() else { return };
         checks::check_scale_down(&self.cluster, &set, &change, reached, report);
-        if let Some(made) = &mut self.made {
-            made.push(Made { write: write.clone(), replicas: Some(set.object.replicas) });
-        }
-        self.cluster.apply(&write);
+        self.make(&action, after);
         self.ghost.look(&self.cluster);
     }
 }

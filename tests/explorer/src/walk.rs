@@ -1,4 +1,10 @@
-//! Long random walks over everything that can happen.
+//! Long random walks over everything that can happen. A walk follows from its seed alone, so a number of them from a first seed on
+//! is the same search everywhere, on any number of threads.
+
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use crate::event::{Analysis, Cache, Deletion, Event, Field, Forgery, Name, Operator, Outcome, Person, Refused, Rival};
 use crate::event::{Verb, Version};
@@ -16,6 +22,9 @@ pub struct Failure {
     pub violation: Violation,
 }
 
+/// Whether a history that fails counts as a failure.
+pub type Counts<'a> = &'a (dyn Fn(&[Event]) -> bool + Sync);
+
 /// Walks once. The report counts what was checked.
 pub fn walk(seed: u64, report: &mut Report) -> (usize, Option<Failure>) {
     let mut random = Random::new(seed);
@@ -23,6 +32,12 @@ pub fn walk(seed: u64, report: &mut Report) -> (usize, Option<Failure>) {
     let mut events = Vec::new();
     let profile = Profile::new(&mut random);
     let mut prologue: Vec<Event> = profile.fields.iter().map(|(field, value)| Event::Set(*field, *value)).collect();
+    if profile.workload {
+        prologue.insert(0, Event::CreateWorkload);
+    }
+    if profile.rival && random.once_in(2) {
+        prologue.push(Event::Rival(Rival::Precedes));
+    }
     if !random.once_in(8) {
         prologue.push(Event::Calm);
     }
@@ -43,27 +58,106 @@ pub fn walk(seed: u64, report: &mut Report) -> (usize, Option<Failure>) {
     (length, None)
 }
 
+/// Many walks.
+#[derive(Clone, Copy)]
+pub struct Walks<'a> {
+    /// How many threads walk.
+    pub threads: usize,
+    /// When they stop, in an emergency.
+    pub until: Instant,
+    /// Predicates that are not looked at.
+    pub ignored: &'a [Predicate],
+    /// Nothing is walked beyond the first seed that fails.
+    pub first: bool,
+    /// Whether a failure counts.
+    pub counts: Counts<'a>,
+}
+
+/// What many walks came to.
+#[derive(Debug, Default)]
+pub struct Walked {
+    /// How many there were.
+    pub walks: usize,
+    /// Their events.
+    pub steps: usize,
+    /// What failed, by seed.
+    pub failures: Vec<(u64, Failure)>,
+    /// Time was over.
+    pub braked: bool,
+}
+
+impl Walks<'_> {
+    /// Walks from each of these seeds.
+    pub fn walk(&self, seeds: Range<u64>, report: &mut Report) -> Walked {
+        let next = AtomicU64::new(seeds.start);
+        let end = AtomicU64::new(seeds.end);
+        let walked = Mutex::new((Report::default(), Vec::new(), Walked::default()));
+        std::thread::scope(|threads| {
+            for _ in 0..self.threads {
+                threads.spawn(|| {
+                    let mut own = Report { ignored: self.ignored.to_vec(), ..Report::default() };
+                    let (mut lengths, mut failures, mut braked) = (Vec::new(), Vec::new(), false);
+                    loop {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        if seed >= end.load(Ordering::Relaxed) {
+                            break;
+                        }
+                        braked = Instant::now() >= self.until;
+                        if braked {
+                            break;
+                        }
+                        let (length, failure) = walk(seed, &mut own);
+                        lengths.push((seed, length));
+                        if let Some(failure) = failure.filter(|failure| (self.counts)(&failure.events)) {
+                            failures.push((seed, failure));
+                            if self.first {
+                                end.fetch_min(seed + 1, Ordering::Relaxed);
+                            }
+                        }
+                    }
+                    let mut shared = walked.lock().expect("nobody panics");
+                    shared.0.add(&own);
+                    shared.1.extend(lengths);
+                    shared.2.failures.extend(failures);
+                    shared.2.braked |= braked;
+                });
+            }
+        });
+        let (counted, mut lengths, mut walked) = walked.into_inner().expect("nobody panics");
+        report.add(&counted);
+        // Another thread may have been further already.
+        let end = end.into_inner();
+        lengths.retain(|(seed, _)| *seed < end);
+        walked.failures.retain(|(seed, _)| *seed < end);
+        walked.failures.sort_by_key(|(seed, _)| *seed);
+        walked.walks = lengths.len();
+        walked.steps = lengths.iter().map(|(_, length)| length).sum();
+        walked
+    }
+}
+
 /// Replays a history, looking ahead after its last event if it comes that far. Returns the violation and the events up to it.
 pub fn replay(events: &[Event], ignored: &[Predicate]) -> Option<(usize, Violation)> {
     replay_and_tell(events, ignored, |_, _| {})
 }
 
-/// The same, telling each event and the state after it.
+/// The same, telling each event and the state after it; and the state at the end, with the writes that led there.
 pub fn replay_and_tell(
     events: &[Event],
     ignored: &[Predicate],
-    mut tell: impl FnMut(&Event, &State),
+    mut tell: impl FnMut(Option<&Event>, &State),
 ) -> Option<(usize, Violation)> {
     let mut report = Report { ignored: ignored.to_vec(), ..Report::default() };
     let mut state = State { made: Some(Vec::new()), ..State::new() };
     for (place, event) in events.iter().enumerate() {
         state.happen(*event, &mut report);
-        tell(event, &state);
+        tell(Some(event), &state);
         if let Some(violation) = report.violation.take() {
             return Some((place + 1, violation));
         }
     }
-    settle(&state, &mut report);
+    let end = settle(&state, &mut report);
+    tell(None, &end);
     report.violation.take().map(|violation| (events.len(), violation))
 }
 
@@ -77,6 +171,7 @@ struct Profile {
     spec: bool,
     deletion: bool,
     rival: bool,
+    workload: bool,
 }
 
 impl Profile {
@@ -91,7 +186,12 @@ impl Profile {
         for _ in 0..random.below(4) {
             fields.push(setting(random));
         }
+        let workload = random.once_in(8);
+        if workload {
+            fields.push((Field::WorkloadRef, random.one_of(&[1, 2, 2, 3, 3])));
+        }
         Profile {
+            workload,
             fields,
             faults: random.once_in(3),
             stale: random.once_in(3),
@@ -122,7 +222,10 @@ fn setting(random: &mut Random) -> (Field, u8) {
         Field::PreviewService => &[1, 1, 3, 9],
         Field::Exchange => &[0],
         Field::Window => &[0, 3],
-        Field::DeadlineAbort => &[0, 60],
+        Field::DeadlineAbort | Field::Deadline => &[0, 30],
+        Field::MinReady => &[0, 5],
+        Field::RestartAt => &[0, 0, 30],
+        Field::WorkloadRef => &[0, 0, 0, 2],
     };
     (field, random.one_of(values))
 }
@@ -187,6 +290,9 @@ fn next(random: &mut Random, state: &State, profile: &Profile) -> Event {
             65..69 => Event::Pods(existing(random, state), random.one_of(&[0, 1, 2, 9, 9])),
             69..72 => Event::Endpoints(random.one_of(Name::ALL)),
             72..75 => analysis(random),
+            75..77 if profile.workload => {
+                random.one_of(&[Event::CreateWorkload, Event::DeleteWorkload, Event::Template(Version::MISFIT)])
+            }
             75..79 if profile.stale || profile.faults => Event::Step(Operator::A),
             79..81 if profile.stale => staleness(random),
             81..83 if profile.faults => fault(random),
