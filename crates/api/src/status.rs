@@ -296,6 +296,13 @@ pub struct RevisionRecord {
     pub post_promotion: Option<Verdict>,
 }
 
+impl RevisionRecord {
+    /// When production was last proven to be with it, or left it after that; `None` if it never was.
+    pub fn last_served(&self) -> Option<Timestamp> {
+        self.served_at.map(|served_at| self.left_at.map_or(served_at, |left_at| left_at.max(served_at)))
+    }
+}
+
 /// How an analysis ended, for a revision that may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Verdict {

@@ -2,6 +2,8 @@
 
 use std::cmp::Reverse;
 
+use greenlight_api::RevisionRecord;
+
 use crate::actions::Action;
 use crate::situation::Situation;
 use crate::world::ReplicaSet;
@@ -13,8 +15,8 @@ pub fn prune(situation: &Situation) -> Vec<Action> {
     let Situation { world, roles, .. } = situation;
     let limit = usize::try_from(world.rollout.spec.revision_history_limit()).unwrap_or(0);
     let good = world.existing().filter(|rs| !roles.is_serving(rs) && !roles.is_home(rs) && !situation.is_rejected(rs));
-    let served_at = |rs: &ReplicaSet| situation.record(rs).and_then(|record| record.served_at);
-    let last_good = good.filter(|rs| served_at(rs).is_some()).max_by_key(|rs| served_at(rs));
+    let last_served = |rs: &ReplicaSet| situation.record(rs).and_then(RevisionRecord::last_served);
+    let last_good = good.filter(|rs| last_served(rs).is_some()).max_by_key(|rs| last_served(rs));
     let kept = |rs: &ReplicaSet| last_good.is_some_and(|last_good| last_good.name == rs.name);
     let mut old: Vec<&ReplicaSet> = world
         .existing()

@@ -13,7 +13,7 @@
 //! | 12:00:01 | no Service selects it: the scale-down controller keeps one | 1 |
 //! | 12:00:31 | the scale-down controller takes that one and the mark away | 0 |
 
-use greenlight_api::names;
+use greenlight_api::{RevisionRecord, names};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::actions::Change;
@@ -81,14 +81,16 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
     }
     // A preview that was superseded. It stays as long as a Service shows it.
     let shown = world.services.values().any(|service| service.hash() == Some(&rs.hash));
-    (!shown).then_some(*now)
+    // Before the first deployment there is nothing that could be proven: the delay has to do.
+    let unproven = situation.roles.home().is_none();
+    (!shown).then(|| if unproven { after(blue_green.scale_down_delay_seconds()) } else { *now })
 }
 
 /// There are `scaleDownDelayRevisionLimit` newer ones that are still up inside their delay.
 fn is_surplus(situation: &Situation, rs: &ReplicaSet) -> bool {
     let world = situation.world;
     let Some(limit) = world.rollout.spec.blue_green().scale_down_delay_revision_limit else { return false };
-    let rank = |rs: &ReplicaSet| (situation.record(rs).and_then(|record| record.served_at), situation.number(rs));
+    let rank = |rs: &ReplicaSet| (situation.record(rs).and_then(RevisionRecord::last_served), situation.number(rs));
     let newer = world.existing().filter(|other| other.is_retired() && other.replicas > 0 && rank(other) > rank(rs));
     newer.count() >= usize::try_from(limit).unwrap_or(0)
 }

@@ -183,9 +183,9 @@ pub fn fallback<'a>(
         .filter_map(|revision| {
             let rs = world.replica_set(&revision.hash).filter(|rs| rs.uid == revision.uid)?;
             world.active_services().all(|service| service.missing_labels(rs).is_empty()).then_some(())?;
-            Some((Some(revision.hash.as_str()) == named, revision.served_at?, rs))
+            Some((Some(revision.hash.as_str()) == named, revision.last_served()?, rs))
         })
         .collect();
-    served.sort_by_key(|(named, served_at, _)| (*named, *served_at));
+    served.sort_by_key(|(named, last_served, _)| (*named, *last_served));
     served.pop().map(|(_, _, rs)| rs)
 }
