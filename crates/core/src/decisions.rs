@@ -18,6 +18,7 @@ use crate::analysis::name::attempts;
 use crate::hash::Digest;
 use crate::roles;
 use crate::situation::Situation;
+use crate::stall;
 use crate::world::{ReplicaSet, Selection, Service, World, later};
 
 /// How many rejected templates without a ReplicaSet are remembered at least.
@@ -236,8 +237,11 @@ fn enter_our_move(world: &World, decisions: &mut Decisions, service: &Service, n
 fn enter_move_by_hand(world: &World, decisions: &mut Decisions, service: &Service, now: Timestamp) {
     let Selection::Revision(hash) = service.selection() else { return };
     let Some(rs) = world.replica_set(&hash).filter(|_| hash != decisions.serving) else { return };
-    let Some(by) = service.moved_by.as_ref().filter(|_| carries_production(world, decisions, service)) else { return };
-    let able = rs.available > 0 && service.missing_labels(rs).is_empty();
+    // Where the mark agrees, it is what we gave it, whoever wrote the selector last.
+    let moved = service.production.as_deref() != Some(&hash) && carries_production(world, decisions, service);
+    let Some(by) = service.moved_by.as_ref().filter(|_| moved) else { return };
+    let has_pods = rs.available > 0 || world.rollout.spec.replicas() == 0;
+    let able = has_pods && service.missing_labels(rs).is_empty();
     if !able || decisions.rejection(&hash).is_some() {
         return;
     }
@@ -255,6 +259,9 @@ fn enter_move_by_hand(world: &World, decisions: &mut Decisions, service: &Servic
 /// A Service that was something else until now, and was edited by hand then, moved nothing. Before the first deployment, one that we have
 /// not touched yet is what it is called.
 fn carries_production(world: &World, decisions: &Decisions, service: &Service) -> bool {
+    if stall::is_claimed(world, service) {
+        return false;
+    }
     let first = decisions.serving.is_empty() && !service.is_marked_for(&world.rollout.name);
     first || service.production.is_some() || decisions.active_services.contains(&service.name)
 }

@@ -109,7 +109,8 @@ fn meant(situation: &Situation, action: Verb) -> Option<String> {
         Verb::Promote | Verb::PromoteFull | Verb::Abort => roles.candidate.or(roles.updated),
         Verb::Retry => roles.updated,
     };
-    rs.map(|rs| rs.hash.clone()).or_else(|| Some(updated_hash(situation)))
+    let updated = || Some(updated_hash(situation)).filter(|_| !situation.world.template_is_unknown());
+    rs.map(|rs| rs.hash.clone()).or_else(updated)
 }
 
 /// The hash of the spec's template, also while it has no ReplicaSet.

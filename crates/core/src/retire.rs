@@ -81,9 +81,10 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
     }
     // A preview that was superseded. It stays as long as a Service shows it.
     let shown = world.services.values().any(|service| service.hash() == Some(&rs.hash));
-    // Before the first deployment there is nothing that could be proven: the delay has to do.
+    // Before the first deployment there is nothing that could be proven: the delay has to do, once there is another one.
     let unproven = situation.roles.home().is_none();
-    (!shown).then(|| if unproven { after(blue_green.scale_down_delay_seconds()) } else { *now })
+    let replaced = situation.roles.updated.is_some() || !unproven;
+    (!shown && replaced).then(|| if unproven { after(blue_green.scale_down_delay_seconds()) } else { *now })
 }
 
 /// There are `scaleDownDelayRevisionLimit` newer ones that are still up inside their delay.

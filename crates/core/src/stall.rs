@@ -32,6 +32,11 @@ pub fn service_stall(world: &World, name: &str) -> Option<Stall> {
     missing(world, name).or_else(|| claimed(world, name))
 }
 
+/// It is another rollout's.
+pub fn is_claimed(world: &World, service: &Service) -> bool {
+    claimed(world, &service.name).is_some()
+}
+
 /// Another rollout's is one of the Services that carry production.
 pub fn comes_second(world: &World) -> bool {
     world.rollout.spec.blue_green().active_services().any(|name| claimed(world, name).is_some())

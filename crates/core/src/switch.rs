@@ -39,8 +39,7 @@ pub fn move_home(situation: &Situation, size: Size) -> Vec<Action> {
     let to_move: Vec<_> = services_to_move(situation, home)
         .filter(|service| stall::keeps_from_moving(world, service, home).is_none())
         .filter(|service| !(service.is_overlapping() && overlap_lasts))
-        // With nothing to go back to, what was rejected goes on where it is, and comes back nowhere.
-        .filter(|service| !situation.is_rejected(home) || service.production.as_deref() == Some(&home.hash))
+        .filter(|service| !situation.is_rejected(home) || may_keep(world, service, home))
         .collect();
     // The additional pod of a restart is not waited for.
     let full = home.is_available(size.needed);
@@ -61,6 +60,13 @@ pub fn move_home(situation: &Situation, size: Size) -> Vec<Action> {
         return vec![claim];
     }
     to_move.into_iter().map(|service| select(service, home)).collect()
+}
+
+/// With nothing to go back to, what was rejected goes on where it is: it is put back, and it is better than what nobody promoted. It does
+/// not come back to a Service that was moved away from it and leads nowhere.
+fn may_keep(world: &World, service: &Service, home: &ReplicaSet) -> bool {
+    let leads_on = service.hash().and_then(|hash| world.replica_set(hash)).is_some_and(|rs| rs.ready > 0);
+    service.production.as_ref().map_or(leads_on, |given| *given == home.hash)
 }
 
 /// The Service lost what it carried; it does not lead to pods of somebody else, who serve as long as home is not whole. One without

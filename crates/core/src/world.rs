@@ -327,8 +327,8 @@ impl Service {
         match self.selection() {
             Selection::Revision(hash) => hash == rs.hash,
             Selection::Both => rs.annotation(names::ROLE_METADATA).is_some_and(|it| it.contains(names::SERVING_LABEL)),
-            // It carried production, and lost the hash: until that is back it leads to all that carry its own labels.
-            Selection::Unmanaged => self.production.is_some() && self.missing_labels(rs).is_empty(),
+            // It lost the hash, or has none yet: until it has one it leads to all that carry its own labels.
+            Selection::Unmanaged => self.missing_labels(rs).is_empty(),
             Selection::Nothing => false,
         }
     }

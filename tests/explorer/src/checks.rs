@@ -251,7 +251,8 @@ impl Moment<'_> {
         let forward = self.ghost.home.is_some_and(|home| home != version && self.cluster.set(home).is_some());
         let back = revision.served && self.ghost.home.is_some_and(|home| self.ghost.has_cause(home, self.cluster));
         let by_hand = revision.by_hand || self.ghost.is_moved_to(version);
-        let needed = forward && !back && !revision.returned && !revision.full && !by_hand;
+        let muddled = revision.rejected == Verdict::Either;
+        let needed = !muddled && forward && !back && !revision.returned && !revision.full && !by_hand;
         if needed && wants(&self.cluster.rollout) && wants(&self.seen.rollout) {
             // With the status it may be forgotten that it was rejected since its analysis was good.
             let is_good = |run: &Run| {
@@ -292,7 +293,11 @@ impl Moment<'_> {
             let nowhere = self.cluster.first_active().is_some_and(|it| {
                 it.hash().is_some_and(|hash| !self.cluster.sets.iter().any(|set| set.object.hash == hash))
             });
-            let reached = reached && !nowhere && !self.ghost.forged;
+            // What never served has the delay, where nothing can be proven.
+            let deadline = change.annotations.get(names::SCALE_DOWN_AT).and_then(|at| at.as_ref()?.parse().ok());
+            let later = deadline.is_some_and(|at: jiff::Timestamp| at > self.cluster.now);
+            let unserved = later && !self.ghost.of(set.version).served;
+            let reached = reached && !nowhere && !unserved && !self.ghost.forged;
             report.check(Predicate::RetiredUnreached, !(reached && self.seen.fresh), || {
                 format!("{} is retired, and production reaches it", set.version)
             });
@@ -337,7 +342,9 @@ impl Moment<'_> {
         }
         let (ghost, version) = (self.ghost, set.version);
         let revision = ghost.of(version);
+        let muddled = Version::all().any(|version| ghost.of(version).rejected == Verdict::Either);
         if !revision.served
+            || muddled
             || ghost.was_lost
             || revision.rejected != Verdict::No
             || !revision.known

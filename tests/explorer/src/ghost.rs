@@ -261,7 +261,8 @@ impl Ghost {
         if first || self.home == Some(version) || self.is_moved_to(version) || revision.by_hand {
             return true;
         }
-        if asked && (revision.promoted || revision.auto || revision.returned) {
+        let muddled = revision.rejected == Verdict::Either;
+        if asked && (revision.promoted || revision.auto || revision.returned || muddled) {
             return true;
         }
         // Where nothing is left of what served, nothing is left that knows of it.
@@ -367,14 +368,14 @@ impl Ghost {
 
     /// A person moves the first active Service.
     fn on_hand(&mut self, version: Version, asked: Version) {
-        let unclear = self.unseen.0;
+        let unclear = self.unseen.0 || self.of(version).rejected == Verdict::Either;
         if let Some(left) = self.home.filter(|left| *left != version) {
             // The spec may have come back to it in the same moment.
             let returned = self.of(left).returned && unclear && left == asked;
             self.of_mut(left).close();
             self.of_mut(left).returned = returned;
-            // Forward it is a promotion by hand, and what it left is there to go back to.
-            let back = self.of(version).served;
+            // Forward it is a promotion by hand, and what it left is there to go back to, unless the spec asks for that.
+            let back = self.of(version).served || left == asked;
             self.of_mut(left).left_by_hand = back && !unclear;
             if back && unclear {
                 self.of_mut(left).rejected = Verdict::Either;
@@ -480,6 +481,10 @@ impl Ghost {
     pub fn on_move(&mut self, version: Version, cluster: &Cluster) {
         let is_asked = version == cluster.version;
         if let Some(left) = self.home.filter(|left| *left != version) {
+            if self.of(left).served {
+                self.order.retain(|version| *version != left);
+                self.order.push(left);
+            }
             // What was lost may come back.
             if cluster.set(left).is_some_and(|set| set.object.uid == self.of(left).uid) {
                 self.of_mut(left).close();
@@ -567,6 +572,11 @@ impl Ghost {
                 *sized = size.map(|(uid, replicas)| (uid.clone(), replicas, cluster.now));
             }
         }
+        if let Some((version, _, available, ..)) = &self.slow
+            && cluster.set(*version).is_none_or(|set| set.object.available != *available)
+        {
+            self.slow = None;
+        }
         let spec = &cluster.rollout.spec;
         let blue_green = spec.blue_green();
         let asked = cluster.version;
@@ -636,6 +646,11 @@ impl Ghost {
             // Without a Service nothing else tells.
             self.home = Some(serving);
             self.begun = true;
+            if after.stable_revision == after.active_revision {
+                let uid = cluster.set(serving).map(|set| set.object.uid.clone()).unwrap_or_default();
+                let revision = self.of_mut(serving);
+                (revision.served, revision.uid) = (true, uid);
+            }
         }
         let said = |status: &BlueGreenRolloutStatus| adapter::version_of_hash(&status.rejected_revision);
         if let Some(version) = said(after).filter(|version| before.and_then(said) != Some(*version)) {

@@ -139,9 +139,15 @@ pub fn begin(situation: &Situation, ready: bool, proven: bool) -> Vec<Action> {
     actions
 }
 
-/// Runs under way that nobody waits for any more.
+/// Runs under way that nobody waits for any more, and that is on record: until then what they are stopped for may be taken back, and the
+/// attempt is still the same.
 pub fn stop(situation: &Situation) -> Vec<Action> {
-    let wanted: Vec<String> = waited_for(situation).collect();
+    let world = situation.world;
+    let Some(record) = world.rollout.status.as_ref().and_then(|status| status.decisions.as_ref()) else {
+        return Vec::new();
+    };
+    let on_record = Situation::new(world, record, situation.now);
+    let wanted: Vec<String> = waited_for(situation).chain(waited_for(&on_record)).collect();
     let under_way = situation.world.runs.iter().filter(|run| !run.phase.is_completed() && !run.terminating);
     let stopped = under_way.filter(|run| !wanted.contains(&run.name));
     stopped.map(|run| Action::StopAnalysis { name: run.name.clone() }).collect()

@@ -77,7 +77,11 @@ fn as_mirrored(rs: &ReplicaSet, rejection: Rejection) -> Rejection {
 /// `progressDeadlineAbort`: the rejection of a candidate that made no progress.
 fn gave_up(situation: &Situation, candidate: &ReplicaSet) -> Option<Rejection> {
     let Situation { world, now, .. } = situation;
-    if world.rollout.spec.progress_deadline_abort != Some(true) || is_ready(situation, candidate) {
+    let open = gate::check(situation, candidate).is_open();
+    let size = scale::candidate_size(situation, candidate, open);
+    // What has not been given its pods yet has made no progress that could be judged.
+    let given = candidate.replicas == size.replicas;
+    if world.rollout.spec.progress_deadline_abort != Some(true) || !given || candidate.is_available(size.replicas) {
         return None;
     }
     let progress = progress::read(world.rollout.status.as_ref(), candidate, *now);

@@ -12,6 +12,7 @@ use crate::decisions;
 use crate::events;
 use crate::fence;
 use crate::finalize;
+use crate::request::Heard;
 use crate::situation::Situation;
 use crate::status;
 use crate::world::World;
@@ -31,7 +32,8 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
     let round = Round::new(situation, &decided.heard);
     // A bare verb is written out before anything else: once the status is published nobody knows any more what it was meant for.
     let verb = decided.heard.completed.as_ref().map(|request| Action::CompleteRequest { value: request.to_value() });
-    let replan = verb.is_none() && decisions::precede(world, &decided.read);
+    let replan =
+        verb.is_none() && (decisions::precede(world, &decided.read) || is_newly_refused(world, &decided.heard));
     let mut next = match verb {
         Some(verb) => Next { actions: vec![verb], ..Next::nothing() },
         None if replan => steps::before_the_record(&round),
@@ -50,6 +52,13 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
     let watches = wake::watches(&round);
     let wake = wake::at(&round, publish_at, &refused);
     Plan { actions, status, replan, events, publish_at, watches, next: wake, doubt: None }
+}
+
+/// What is refused is answered before anything else is done: by then it could be done.
+fn is_newly_refused(world: &World, heard: &Heard) -> bool {
+    let before = world.rollout.status.as_ref();
+    let refused = heard.answer.as_ref().filter(|answer| !answer.accepted);
+    before.is_some_and(|before| refused.is_some() && before.observed_request.as_ref() != refused)
 }
 
 /// The plan of a rollout that is being deleted: no status to publish.
