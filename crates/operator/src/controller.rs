@@ -39,7 +39,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let ready = Arc::new(AtomicBool::new(false));
     let server = tokio::spawn(server::serve(options.listen, metrics.clone(), ready.clone(), stop.clone()));
 
-    let scope = Scope { namespace: options.namespace.clone(), streaming_lists: streams_lists(&client).await? };
+    let scope = Scope { namespace: options.namespace.clone(), ..Scope::default() };
     let (rollouts_sender, rollouts_queue) = queue();
     let (sets_sender, sets_queue) = queue();
     let (runs_sender, runs_queue) = queue();
@@ -90,13 +90,6 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     server.await??;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Servers stream lists by default since 1.32.
-async fn streams_lists(client: &Client) -> Result<bool> {
-    let version = client.apiserver_version().await.context("the API server does not answer")?;
-    let minor: u32 = version.minor.trim_end_matches('+').parse().unwrap_or(0);
-    Ok(minor >= 32)
 }
 
 /// Cancels at SIGTERM or SIGINT.

@@ -2,13 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::StreamExt;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -21,15 +18,16 @@ use crate::analysis::KeptRun;
 use crate::cache::{Cache, Cached, Key};
 use crate::queue::Sender;
 use crate::views::{DeploymentView, ReplicaSetView, RolloutView, ServiceView, workload_group};
+use crate::watch::{StreamingLists, Watch};
 use crate::world::Caches;
 
-/// Where to look: one namespace or all, and whether the server can stream a list.
-#[derive(Clone, Debug)]
+/// Where to look, and how.
+#[derive(Clone, Debug, Default)]
 pub struct Scope {
     /// The only namespace, if it is only one.
     pub namespace: Option<String>,
-    /// The server has streaming lists (on by default since 1.32).
-    pub streaming_lists: bool,
+    /// What is known of the server's streaming lists.
+    pub streaming_lists: StreamingLists,
 }
 
 impl Scope {
@@ -44,10 +42,12 @@ impl Scope {
         }
     }
 
-    /// How to watch in it.
-    pub fn config(&self) -> watcher::Config {
-        let config = watcher::Config::default();
-        if self.streaming_lists { config.streaming_lists() } else { config }
+    /// A watch of these.
+    pub fn watch<V>(&self, api: Api<V>, config: watcher::Config) -> Watch<V>
+    where
+        V: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        Watch::new(api, config, &self.streaming_lists)
     }
 }
 
@@ -116,47 +116,28 @@ pub fn start(
     caches: &Arc<Caches>,
     stop: &CancellationToken,
 ) -> [watch::Receiver<bool>; 5] {
-    let labelled = scope.config().labels(names::HASH_LABEL);
+    let labelled = watcher::Config::default().labels(names::HASH_LABEL);
+    let rollouts = all(client, scope);
+    let sets = scope.watch(scope.api(client.clone()), labelled);
     [
-        feed(
-            scope.api(client.clone()),
-            scope.config(),
-            caches,
-            stop,
-            |caches| &caches.rollouts,
-            |view: RolloutView| Some(view.keep()),
-        ),
-        feed(scope.api(client.clone()), labelled, caches, stop, |caches| &caches.sets, ReplicaSetView::keep),
-        feed(
-            scope.api(client.clone()),
-            scope.config(),
-            caches,
-            stop,
-            |caches| &caches.services,
-            |view: ServiceView| Some(view.keep()),
-        ),
-        feed(
-            scope.api(client.clone()),
-            scope.config(),
-            caches,
-            stop,
-            |caches| &caches.workloads,
-            |view: DeploymentView| Some(view.keep()),
-        ),
-        feed(
-            scope.api(client.clone()),
-            scope.config(),
-            caches,
-            stop,
-            |caches| &caches.runs,
-            |run: AnalysisRun| Some(KeptRun(run)),
-        ),
+        feed(rollouts, caches, stop, |caches| &caches.rollouts, |view: RolloutView| Some(view.keep())),
+        feed(sets, caches, stop, |caches| &caches.sets, ReplicaSetView::keep),
+        feed(all(client, scope), caches, stop, |caches| &caches.services, |view: ServiceView| Some(view.keep())),
+        feed(all(client, scope), caches, stop, |caches| &caches.workloads, |view: DeploymentView| Some(view.keep())),
+        feed(all(client, scope), caches, stop, |caches| &caches.runs, |run: AnalysisRun| Some(KeptRun(run))),
     ]
 }
 
+fn all<V>(client: &Client, scope: &Scope) -> Watch<V>
+where
+    V: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+    V: Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    scope.watch(scope.api(client.clone()), watcher::Config::default())
+}
+
 fn feed<V, T>(
-    api: Api<V>,
-    config: watcher::Config,
+    mut watch: Watch<V>,
     caches: &Arc<Caches>,
     stop: &CancellationToken,
     cache: fn(&Caches) -> &Cache<T>,
@@ -171,31 +152,30 @@ where
     let stop = stop.clone();
     tokio::spawn(async move {
         let cache = cache(&caches);
-        let mut events = pin!(watcher(api, config).backoff(DefaultBackoff::default()));
         let mut seen = BTreeSet::new();
         let mut listing_since = Instant::now();
         loop {
             let event = tokio::select! {
                 () = stop.cancelled() => break,
-                event = events.next() => event,
+                event = watch.next() => event,
             };
             match event {
-                Some(Ok(Event::Init)) => {
+                Ok(Event::Init) => {
                     seen.clear();
                     listing_since = Instant::now();
                 }
-                Some(Ok(Event::InitApply(view))) => {
+                Ok(Event::InitApply(view)) => {
                     if let Some(object) = keep(view) {
                         seen.insert(object.key());
                         cache.put(object);
                     }
                 }
-                Some(Ok(Event::InitDone)) => {
+                Ok(Event::InitDone) => {
                     cache.retain(&seen, listing_since);
                     seen.clear();
                     listed.send_replace(true);
                 }
-                Some(Ok(Event::Apply(view))) => {
+                Ok(Event::Apply(view)) => {
                     let meta = view.meta();
                     let (name, version) = (meta.name.clone(), meta.resource_version.clone());
                     let key =
@@ -206,15 +186,14 @@ where
                         None => cache.remove(&key, &version.unwrap_or_default()),
                     }
                 }
-                Some(Ok(Event::Delete(view))) => {
+                Ok(Event::Delete(view)) => {
                     if let Some(object) = keep(view) {
                         cache.remove(&object.key(), object.resource_version());
                     }
                 }
-                Some(Err(error)) => {
+                Err(error) => {
                     tracing::warn!(kind = %V::kind(&()), %error, "watch interrupted, reconnecting");
                 }
-                None => break,
             }
         }
     });

@@ -2,6 +2,7 @@
 
 mod affinity;
 mod analysis;
+mod backoff;
 mod cache;
 mod check;
 mod client;
@@ -22,6 +23,7 @@ mod rollouts;
 mod scale_down;
 mod server;
 mod views;
+mod watch;
 mod web_client;
 mod world;
 

@@ -3,18 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
-use futures::StreamExt;
 use greenlight_api::names::HASH_LABEL;
 use greenlight_core::Watches;
 use greenlight_core::world::{Endpoint, Pod};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod as KubePod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::AbortHandle;
@@ -115,15 +112,14 @@ impl OnDemand {
     {
         let seen = Seen::default();
         let api: Api<K> = Api::namespaced(self.client.clone(), &key.namespace);
-        let config: watcher::Config = self.scope.config().labels(labels);
+        let mut watch = self.scope.watch(api, watcher::Config::default().labels(labels));
         let (wake, key, result) = (self.wake.clone(), key.clone(), Arc::clone(&seen));
         let task = tokio::spawn(async move {
             let mut objects: BTreeMap<String, K> = BTreeMap::new();
             let mut listed = BTreeSet::new();
             let mut complete = false;
-            let mut events = pin!(watcher(api, config).backoff(DefaultBackoff::default()));
-            while let Some(event) = events.next().await {
-                match event {
+            loop {
+                match watch.next().await {
                     Ok(Event::Init) => listed.clear(),
                     Ok(Event::InitApply(object)) => {
                         listed.insert(object.name_any());

@@ -17,6 +17,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::snapshot::Snapshot;
+use crate::web::http_get;
 
 /// How long a test waits for anything. Nothing here takes more than a few seconds on a free machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -157,6 +158,16 @@ impl Lab {
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("it does not say where it serves: {}", self.operator().log_tail());
+    }
+
+    /// Waits until the running operator says that it is ready.
+    pub async fn is_ready(&mut self) {
+        let address = self.address();
+        let started = Instant::now();
+        while http_get(&address, "/readyz").ok().as_deref() != Some("ok") {
+            assert!(started.elapsed() < PATIENCE, "it does not become ready: {}", self.operator().log_tail());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Creates a Service that selects `app: web`.
