@@ -94,7 +94,11 @@ pub struct AnalysisRunSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.provider.job) || has(self.provider.web) || has(self.provider.prometheus)").message("provider takes job, web or prometheus")
+    validation = Rule::new("has(self.provider.job) || has(self.provider.web) || has(self.provider.prometheus)").message("provider takes job, web or prometheus"),
+    validation = Rule::new("!has(self.count) || type(self.count) == string || (self.count >= 0 && self.count <= 2147483647)").message("count must be a whole number from 0 to 2147483647"),
+    validation = Rule::new("!has(self.failureLimit) || type(self.failureLimit) == string || (self.failureLimit >= 0 && self.failureLimit <= 2147483647)").message("failureLimit must be a whole number from 0 to 2147483647"),
+    validation = Rule::new("!has(self.inconclusiveLimit) || type(self.inconclusiveLimit) == string || (self.inconclusiveLimit >= 0 && self.inconclusiveLimit <= 2147483647)").message("inconclusiveLimit must be a whole number from 0 to 2147483647"),
+    validation = Rule::new("!has(self.consecutiveErrorLimit) || type(self.consecutiveErrorLimit) == string || (self.consecutiveErrorLimit >= 0 && self.consecutiveErrorLimit <= 2147483647)").message("consecutiveErrorLimit must be a whole number from 0 to 2147483647")
 )]
 pub struct Metric {
     /// Its name.

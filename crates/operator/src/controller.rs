@@ -18,7 +18,7 @@ use crate::options::ControllerOptions;
 use crate::queue::queue;
 use crate::web_client::WebClient;
 use crate::world::{Caches, Memories};
-use crate::{analysis, client, rollouts, scale_down, server};
+use crate::{analysis, client, rollouts, scale_down, server, unreadable};
 
 /// Name of the lease of the leader.
 pub const LEASE: &str = "greenlight";
@@ -63,13 +63,15 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let lease = if options.leader_elect { Some(lead(&client, &options, &instance, &stop).await?) } else { None };
     metrics.leads(true);
     let notifier = Notifier::start(notifications, &web_client, &metrics);
+    let recorder = || Recorder::new(client.clone(), instance.clone(), metrics.clone(), notifier.tell());
+    let tell_unreadable = unreadable::tell(client.clone(), caches.clone(), recorder(), stop.clone());
     let context = Arc::new(rollouts::Context {
         client: client.clone(),
         caches: caches.clone(),
         memories: Memories::default(),
         // A connection of its own: however many watches are asked for, they do not keep a write waiting.
         on_demand: OnDemand::new(client::connect(&config, &metrics)?, scope, rollouts_sender),
-        recorder: Recorder::new(client.clone(), instance, metrics.clone(), notifier.tell()),
+        recorder: recorder(),
         metrics: metrics.clone(),
     });
     let parallel = options.parallel;
@@ -82,7 +84,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let context = Arc::new(analysis::Context { client, caches, http: web_client });
     let runs_work = runs_queue
         .run("analysis", parallel, metrics, stop.clone(), move |key| analysis::reconcile(context.clone(), key));
-    tokio::join!(rollouts_work, sets_work, runs_work);
+    tokio::join!(rollouts_work, sets_work, runs_work, tell_unreadable);
     if let Some(lease) = lease {
         lease.release().await;
     }

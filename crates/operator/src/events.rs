@@ -39,32 +39,46 @@ impl Recorder {
         self.metrics.happened(rollout, event);
         let id = format!("{}.{:x}", rollout.name, now.as_nanosecond());
         self.tell.tell(&Notification { id: id.clone(), at: now, rollout: rollout.clone(), event: event.clone() });
+        let regarding = reference::<BlueGreenRollout>(&rollout.namespace, &rollout.name, &rollout.uid);
+        self.write(id, regarding, event).await;
+    }
+
+    /// Warns of an object that is not a rollout, or not one that can be read.
+    pub async fn warn(&self, regarding: ObjectReference, event: &Event) {
+        let id = format!("{}.{:x}", regarding.name.as_deref().unwrap_or_default(), Timestamp::now().as_nanosecond());
+        self.write(id, regarding, event).await;
+    }
+
+    async fn write(&self, name: String, regarding: ObjectReference, event: &Event) {
+        let namespace = regarding.namespace.clone().unwrap_or_default();
         let object = KubeEvent {
-            metadata: ObjectMeta {
-                name: Some(id),
-                namespace: Some(rollout.namespace.clone()),
-                ..ObjectMeta::default()
-            },
-            event_time: Some(MicroTime(now)),
+            metadata: ObjectMeta { name: Some(name), namespace: Some(namespace.clone()), ..ObjectMeta::default() },
+            event_time: Some(MicroTime(Timestamp::now())),
             action: Some(event.action.to_owned()),
             reason: Some(event.reason.to_owned()),
             note: Some(event.note.chars().take(MAX_NOTE).collect()),
             type_: Some(if event.warning { "Warning" } else { "Normal" }.to_owned()),
-            regarding: Some(ObjectReference {
-                api_version: Some(BlueGreenRollout::api_version(&()).into_owned()),
-                kind: Some(BlueGreenRollout::kind(&()).into_owned()),
-                name: Some(rollout.name.clone()),
-                namespace: Some(rollout.namespace.clone()),
-                uid: Some(rollout.uid.clone()),
-                ..ObjectReference::default()
-            }),
             reporting_controller: Some(format!("greenlight.dev/{}", names::FIELD_MANAGER)),
             reporting_instance: Some(self.instance.clone()),
+            regarding: Some(regarding),
             ..KubeEvent::default()
         };
-        let api: Api<KubeEvent> = Api::namespaced(self.client.clone(), &rollout.namespace);
+        let api: Api<KubeEvent> = Api::namespaced(self.client.clone(), &namespace);
         if let Err(error) = api.create(&PostParams::default(), &object).await {
-            tracing::warn!(rollout = rollout.name, reason = event.reason, %error, "cannot record event");
+            let about = object.regarding.and_then(|about| about.name).unwrap_or_default();
+            tracing::warn!(object = format!("{namespace}/{about}"), reason = event.reason, %error, "cannot record event");
         }
+    }
+}
+
+/// A reference to an object, for an event.
+pub fn reference<K: Resource<DynamicType = ()>>(namespace: &str, name: &str, uid: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(K::api_version(&()).into_owned()),
+        kind: Some(K::kind(&()).into_owned()),
+        name: Some(name.to_owned()),
+        namespace: Some(namespace.to_owned()),
+        uid: Some(uid.to_owned()),
+        ..ObjectReference::default()
     }
 }

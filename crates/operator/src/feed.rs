@@ -1,13 +1,11 @@
 //! The watches that run all the time, and what they wake up.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Instant;
 
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource};
-use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +13,7 @@ use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::names;
 
 use crate::analysis::KeptRun;
+use crate::arrived::{Arrived, Watched};
 use crate::cache::{Cache, Cached, Key};
 use crate::queue::Sender;
 use crate::views::{DeploymentView, ReplicaSetView, RolloutView, ServiceView, workload_group};
@@ -43,10 +42,7 @@ impl Scope {
     }
 
     /// A watch of these.
-    pub fn watch<V>(&self, api: Api<V>, config: watcher::Config) -> Watch<V>
-    where
-        V: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-    {
+    pub fn watch<V: Watched>(&self, api: Api<Arrived<V>>, config: watcher::Config) -> Watch<V> {
         Watch::new(api, config, &self.streaming_lists)
     }
 }
@@ -130,8 +126,7 @@ pub fn start(
 
 fn all<V>(client: &Client, scope: &Scope) -> Watch<V>
 where
-    V: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
-    V: Clone + Debug + DeserializeOwned + Send + 'static,
+    V: Watched + Resource<Scope = k8s_openapi::NamespaceResourceScope>,
 {
     scope.watch(scope.api(client.clone()), watcher::Config::default())
 }
@@ -144,7 +139,7 @@ fn feed<V, T>(
     keep: fn(V) -> Option<T>,
 ) -> watch::Receiver<bool>
 where
-    V: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    V: Watched,
     T: Cached + Send + Sync + 'static,
 {
     let (listed, is_listed) = watch::channel(false);
@@ -164,32 +159,19 @@ where
                     seen.clear();
                     listing_since = Instant::now();
                 }
-                Ok(Event::InitApply(view)) => {
-                    if let Some(object) = keep(view) {
-                        seen.insert(object.key());
-                        cache.put(object);
-                    }
+                Ok(Event::InitApply(arrived)) => {
+                    seen.insert(arrived.key());
+                    take(cache, arrived, keep);
                 }
                 Ok(Event::InitDone) => {
                     cache.retain(&seen, listing_since);
                     seen.clear();
                     listed.send_replace(true);
                 }
-                Ok(Event::Apply(view)) => {
-                    let meta = view.meta();
-                    let (name, version) = (meta.name.clone(), meta.resource_version.clone());
-                    let key =
-                        Key { namespace: meta.namespace.clone().unwrap_or_default(), name: name.unwrap_or_default() };
-                    match keep(view) {
-                        Some(object) => cache.put(object),
-                        // It is not ours any more: its owner was taken away.
-                        None => cache.remove(&key, &version.unwrap_or_default()),
-                    }
-                }
-                Ok(Event::Delete(view)) => {
-                    if let Some(object) = keep(view) {
-                        cache.remove(&object.key(), object.resource_version());
-                    }
+                Ok(Event::Apply(arrived)) => take(cache, arrived, keep),
+                Ok(Event::Delete(arrived)) => {
+                    let version = arrived.meta().resource_version.clone().unwrap_or_default();
+                    cache.remove(&arrived.key(), &version);
                 }
                 Err(error) => {
                     tracing::warn!(kind = %V::kind(&()), %error, "watch interrupted, reconnecting");
@@ -198,4 +180,25 @@ where
         }
     });
     is_listed
+}
+
+fn take<V: Watched, T: Cached>(cache: &Cache<T>, arrived: Arrived<V>, keep: fn(V) -> Option<T>) {
+    let key = arrived.key();
+    match arrived {
+        Arrived::Readable(view) => {
+            let version = view.meta().resource_version.clone().unwrap_or_default();
+            match keep(view) {
+                Some(object) => cache.put(object),
+                // It is not ours any more: its owner was taken away.
+                None if cache.knows(&key) => cache.remove(&key, &version),
+                None => {}
+            }
+        }
+        Arrived::Unreadable(unreadable, outline) => {
+            let error = unreadable.error.clone();
+            if cache.put_unreadable(*unreadable, outline.and_then(keep)) {
+                tracing::warn!(kind = %V::kind(&()), object = %key, error, "cannot be read, and is left alone until it can");
+            }
+        }
+    }
 }

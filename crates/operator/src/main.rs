@@ -2,6 +2,7 @@
 
 mod affinity;
 mod analysis;
+mod arrived;
 mod backoff;
 mod cache;
 mod check;
@@ -22,6 +23,7 @@ mod queue;
 mod rollouts;
 mod scale_down;
 mod server;
+mod unreadable;
 mod views;
 mod watch;
 mod web_client;

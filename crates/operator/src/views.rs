@@ -11,7 +11,9 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
+use crate::arrived::Watched;
 use crate::cache::{Cached, Key};
 
 /// Implements [`Resource`] for a view of a namespaced kind.
@@ -67,6 +69,53 @@ impl From<BlueGreenRollout> for RolloutView {
         };
         RolloutView { metadata, rollout: Box::new(from_api::rollout(object)) }
     }
+}
+
+impl Watched for ReplicaSetView {}
+impl Watched for ServiceView {}
+impl Watched for DeploymentView {}
+
+impl Watched for RolloutView {
+    /// Which Services it names, so that nobody else takes them, and what was decided, so that it is not written over.
+    fn outline(json: &str) -> Option<RolloutView> {
+        let mut outline: Outline = serde_json::from_str(json).ok()?;
+        outline.metadata.remove("managedFields");
+        let blue_green = outline.spec.strategy.blue_green;
+        let object = json!({
+            "metadata": outline.metadata,
+            "spec": {"selector": outline.spec.selector, "strategy": {"blueGreen": blue_green}},
+            "status": outline.status,
+        });
+        serde_json::from_value(object).ok()
+    }
+}
+
+/// What is read of a rollout that cannot be read as a whole.
+#[derive(Deserialize)]
+struct Outline {
+    metadata: Map<String, Value>,
+    spec: OutlineSpec,
+    status: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct OutlineSpec {
+    selector: Value,
+    strategy: OutlineStrategy,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OutlineStrategy {
+    blue_green: OutlineServices,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OutlineServices {
+    active_service: Option<Value>,
+    additional_active_services: Option<Value>,
+    preview_service: Option<Value>,
 }
 
 /// A ReplicaSet as it arrives.
@@ -321,8 +370,6 @@ impl Cached for KeptService {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::*;
     use crate::world::Caches;
 

@@ -4,17 +4,16 @@
 //! in 1.33, on from 1.34, and an upgrade may take them away under a running operator. So every listing begins as a stream, and
 //! goes by pages if the server refuses that or does not finish it. kube's `watcher` does either, but cannot change its mind.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use kube::Api;
 use kube::runtime::watcher::{Config, Error, Event, InitialListStrategy, watcher};
-use kube::{Api, Resource};
-use serde::de::DeserializeOwned;
 
+use crate::arrived::{Arrived, Watched};
 use crate::backoff::pause;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -28,12 +27,12 @@ pub struct StreamingLists {
     refused: Arc<AtomicBool>,
 }
 
-/// A watch of one kind. It begins anew with [`Event::Init`] whenever it has to.
+/// A watch of one kind. What it brings may be unreadable. It begins anew with [`Event::Init`] whenever it has to.
 pub struct Watch<V> {
-    api: Api<V>,
+    api: Api<Arrived<V>>,
     config: Config,
     lists: StreamingLists,
-    events: BoxStream<'static, Result<Event<V>, Error>>,
+    events: BoxStream<'static, Result<Event<Arrived<V>>, Error>>,
     /// This listing goes by pages.
     paged: bool,
     listing: Listing,
@@ -47,12 +46,9 @@ enum Listing {
     Done,
 }
 
-impl<V> Watch<V>
-where
-    V: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-{
+impl<V: Watched> Watch<V> {
     /// Begins with its first event.
-    pub fn new(api: Api<V>, config: Config, lists: &StreamingLists) -> Watch<V> {
+    pub fn new(api: Api<Arrived<V>>, config: Config, lists: &StreamingLists) -> Watch<V> {
         let mut watch = Watch {
             api,
             config,
@@ -67,7 +63,7 @@ where
     }
 
     /// The next event. After an error it waits a little, longer and longer, and goes on.
-    pub async fn next(&mut self) -> Result<Event<V>, Error> {
+    pub async fn next(&mut self) -> Result<Event<Arrived<V>>, Error> {
         if self.failures > 0 {
             tokio::time::sleep(pause(self.failures, FIRST_PAUSE, LONGEST_PAUSE)).await;
         }

@@ -199,6 +199,12 @@ impl Lab {
         cluster().kubectl(&["apply", "-n", &self.namespace, "-f", &file.display().to_string()])
     }
 
+    /// Creates an object as it is, by its URL: `kubectl apply` looks into what it sends, and gives up on some things.
+    pub fn create_raw(&self, path: &str, object: &Value) {
+        let file = tempfile(&object.to_string()).expect("a file");
+        self.kubectl(&["create", "--raw", path, "-f", &file.display().to_string()]);
+    }
+
     /// `kubectl` in the namespace; its standard output.
     pub fn kubectl(&self, args: &[&str]) -> String {
         cluster().kubectl(&[&["-n", self.namespace.as_str()], args].concat()).expect("kubectl")

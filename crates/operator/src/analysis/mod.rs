@@ -38,6 +38,9 @@ pub struct Context {
 
 /// Takes the measurements of one run that are due. Returns when to look again.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
+    if context.caches.runs.unreadable(&key).is_some() {
+        return Ok(None);
+    }
     let Some(mut run) = context.caches.runs.get(&key).map(|run| run.0) else { return Ok(None) };
     let mut before = run.status.clone().unwrap_or_default();
     let mut step = run::step(&run.spec, &before, Timestamp::now());

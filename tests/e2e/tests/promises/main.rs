@@ -24,3 +24,4 @@ mod requests;
 mod restart;
 mod status;
 mod stories;
+mod unreadable;

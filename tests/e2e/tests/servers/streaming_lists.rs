@@ -1,20 +1,22 @@
-//! An API server without streaming lists, as Kubernetes is up to 1.31 and 1.33 by default; and one that loses them, as an upgrade does.
-//! A control plane of its own: the API server is restarted.
+//! Streaming lists are on by default in Kubernetes 1.32, off in 1.33, on from 1.34.
 
 use greenlight_e2e::{Lab, cluster};
 use serde_json::json;
 
-const WITHOUT: [&str; 1] = ["--feature-gates=WatchList=false"];
+use crate::ALONE;
+
+const OFF: [&str; 1] = ["--feature-gates=WatchList=false"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn releases_go_through_with_streaming_lists_and_without() {
-    let mut lab = Lab::new("watchlist").await;
+    let _alone = ALONE.lock().await;
+    let mut lab = Lab::new("streaming").await;
     lab.deploy(json!({})).await;
     lab.release("web:v2").await;
     assert!(!lab.operator().log().contains("listing by pages"), "{}", lab.operator().log_tail());
 
     // They are gone while the operator runs: its watches are too old for the new server, and have to list again.
-    cluster().restart_api_server(&WITHOUT).await.expect("it serves");
+    cluster().restart_api_server(&OFF).await.expect("it serves");
     lab.release("web:v3").await;
     assert!(lab.operator().log().contains("listing by pages"), "{}", lab.operator().log_tail());
 
