@@ -234,6 +234,13 @@ impl<T: Cached> Cache<T> {
         state.objects.contains_key(key) || state.unreadable.contains_key(key)
     }
 
+    /// The keys of the objects for which this holds.
+    pub fn keys_where(&self, holds: impl Fn(&T) -> bool) -> Vec<Key> {
+        let state = self.state.read().expect("no panic while locked");
+        let entries = state.objects.iter().filter(|(_, entry)| holds(&entry.unpack()));
+        entries.map(|(key, _)| key.clone()).collect()
+    }
+
     /// How many objects there are.
     pub fn len(&self) -> usize {
         self.state.read().expect("no panic while locked").objects.len()

@@ -75,15 +75,28 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         metrics: metrics.clone(),
     });
     let parallel = options.parallel;
-    let rollouts_work = rollouts_queue
-        .run("rollouts", parallel, metrics.clone(), stop.clone(), move |key| rollouts::reconcile(context.clone(), key));
+    let rollouts_work = rollouts_queue.run(
+        "rollouts",
+        parallel,
+        metrics.clone(),
+        stop.clone(),
+        || caches.rollouts.keys_where(|_| true),
+        move |key| rollouts::reconcile(context.clone(), key),
+    );
     let context = Arc::new(scale_down::Context { client: client.clone(), caches: caches.clone() });
-    let sets_work = sets_queue.run("scale-down", parallel, metrics.clone(), stop.clone(), move |key| {
+    let retired = || caches.sets.keys_where(|owned| owned.set.has_scale_down_finalizer());
+    let sets_work = sets_queue.run("scale-down", parallel, metrics.clone(), stop.clone(), retired, move |key| {
         scale_down::reconcile(context.clone(), key)
     });
-    let context = Arc::new(analysis::Context { client, caches, http: web_client });
-    let runs_work = runs_queue
-        .run("analysis", parallel, metrics, stop.clone(), move |key| analysis::reconcile(context.clone(), key));
+    let context = Arc::new(analysis::Context { client: client.clone(), caches: caches.clone(), http: web_client });
+    let runs_work = runs_queue.run(
+        "analysis",
+        parallel,
+        metrics.clone(),
+        stop.clone(),
+        || caches.runs.keys_where(|_| true),
+        move |key| analysis::reconcile(context.clone(), key),
+    );
     tokio::join!(rollouts_work, sets_work, runs_work, tell_unreadable);
     if let Some(lease) = lease {
         lease.release().await;

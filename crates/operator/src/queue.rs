@@ -1,13 +1,17 @@
 //! The work queue of a controller: a key is worked on by one task at a time, keys in parallel, and only so many.
+//!
+//! Not kube's `Controller`: that puts every event into a channel without a bound, reads its own watches, and tries a failed key again
+//! as soon as anything wakes it. Its scheduler, which keeps a key once and wakes at the time, is the one used here.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures::channel::mpsc;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use jiff::Timestamp;
 use kube::runtime::scheduler::{ScheduleRequest, scheduler};
 use tokio::task::JoinSet;
@@ -21,60 +25,115 @@ use crate::metrics::Metrics;
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
-/// The end of a queue where keys go in.
-#[derive(Clone, Debug)]
-pub struct Sender {
-    requests: mpsc::UnboundedSender<ScheduleRequest<Key>>,
+/// The end of a queue where keys go in. However often a key goes in, it is there once; and nothing goes in while nobody works: who
+/// begins to work looks at everything.
+#[derive(Clone, Debug, Default)]
+pub struct Sender(Arc<Mutex<Inbox>>);
+
+#[derive(Debug, Default)]
+struct Inbox {
+    /// Somebody works.
+    open: bool,
+    /// What the scheduler has not seen yet, and when to look at it.
+    new: HashMap<Key, Instant>,
     /// What is to be looked at now, until it is.
-    waiting: Arc<Mutex<HashSet<Key>>>,
+    waiting: HashSet<Key>,
+    reader: Option<Waker>,
 }
 
 impl Sender {
     /// Look at this key now.
     pub fn now(&self, key: Key) {
-        self.waiting().insert(key.clone());
-        self.at(key, Instant::now());
+        let mut inbox = self.inbox();
+        if inbox.open {
+            inbox.waiting.insert(key.clone());
+            inbox.put(key, Instant::now());
+        }
     }
 
     /// Look at this key then, or before.
-    fn at(&self, message: Key, run_at: Instant) {
-        // The queue is gone only when the process ends.
-        let _ = self.requests.unbounded_send(ScheduleRequest { message, run_at });
+    fn at(&self, key: Key, at: Instant) {
+        self.inbox().put(key, at);
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashSet<Key>> {
-        self.waiting.lock().expect("no panic while locked")
+    /// It is looked at. Returns how many still wait.
+    fn begun(&self, key: &Key) -> usize {
+        let mut inbox = self.inbox();
+        inbox.waiting.remove(key);
+        inbox.waiting.len()
+    }
+
+    fn waiting(&self) -> usize {
+        self.inbox().waiting.len()
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.0.lock().expect("no panic while locked")
+    }
+}
+
+impl Inbox {
+    fn put(&mut self, key: Key, at: Instant) {
+        let known = self.new.entry(key).or_insert(at);
+        *known = at.min(*known);
+        self.reader.take().into_iter().for_each(Waker::wake);
+    }
+}
+
+/// What goes in, as the scheduler reads it.
+struct Requests {
+    sender: Sender,
+    taken: Vec<(Key, Instant)>,
+}
+
+impl Stream for Requests {
+    type Item = ScheduleRequest<Key>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.taken.is_empty() {
+            let taken = {
+                let mut inbox = self.sender.inbox();
+                inbox.reader = Some(context.waker().clone());
+                std::mem::take(&mut inbox.new)
+            };
+            self.taken = taken.into_iter().collect();
+        }
+        match self.taken.pop() {
+            Some((message, run_at)) => Poll::Ready(Some(ScheduleRequest { message, run_at })),
+            None => Poll::Pending,
+        }
     }
 }
 
 /// The end of a queue where work comes out.
-pub struct Queue {
-    requests: mpsc::UnboundedReceiver<ScheduleRequest<Key>>,
-    sender: Sender,
-}
+pub struct Queue(Sender);
 
 /// Makes a queue.
 pub fn queue() -> (Sender, Queue) {
-    let (sender, requests) = mpsc::unbounded();
-    let sender = Sender { requests: sender, waiting: Arc::default() };
-    (sender.clone(), Queue { requests, sender })
+    let sender = Sender::default();
+    (sender.clone(), Queue(sender))
 }
 
 impl Queue {
-    /// Works until cancelled, then waits for what is under way. `work` says when to look at the key again; after an error
-    /// it is tried again, later and later.
+    /// Works until cancelled, at first on `everything`, then waits for what is under way. `work` says when to look at the key
+    /// again; after an error it is tried again, later and later.
     pub async fn run<W, F>(
         self,
         name: &'static str,
         parallel: usize,
         metrics: Metrics,
         stop: CancellationToken,
+        everything: impl FnOnce() -> Vec<Key>,
         work: W,
     ) where
         W: Fn(Key) -> F,
         F: Future<Output = Result<Option<Timestamp>, Error>> + Send + 'static,
     {
-        let Queue { requests, sender } = self;
+        let Queue(sender) = self;
+        // First open, then look: what changes in between is looked at twice.
+        sender.inbox().open = true;
+        everything().into_iter().for_each(|key| sender.now(key));
+        let requests = Requests { sender: sender.clone(), taken: Vec::new() };
         let mut scheduler = std::pin::pin!(scheduler(requests));
         let mut running: HashSet<Key> = HashSet::new();
         let mut failures: HashMap<Key, u32> = HashMap::new();
@@ -91,7 +150,7 @@ impl Queue {
                     let (key, result, took): (Key, Result<Option<Timestamp>, Error>, Duration) =
                         done.expect("panics are caught in the task");
                     metrics.reconciled(name, &result, took);
-                    metrics.load(name, tasks.len(), sender.waiting().len());
+                    metrics.load(name, tasks.len(), sender.waiting());
                     match result {
                         Ok(again) => {
                             running.remove(&key);
@@ -118,12 +177,7 @@ impl Queue {
                 }
                 Some(key) = async { scheduler.as_mut().hold_unless(|key| !running.contains(key)).next().await }, if room => {
                     running.insert(key.clone());
-                    let waiting = {
-                        let mut waiting = sender.waiting();
-                        waiting.remove(&key);
-                        waiting.len()
-                    };
-                    metrics.load(name, tasks.len() + 1, waiting);
+                    metrics.load(name, tasks.len() + 1, sender.begun(&key));
                     let future = work(key.clone());
                     tasks.spawn(async move {
                         let started = Instant::now();
@@ -152,4 +206,66 @@ fn report(name: &str, key: &Key, error: &Error, delay: Duration) {
 fn until(at: Timestamp) -> Duration {
     let left = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
     left + Duration::from_millis(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: usize) -> Key {
+        Key { namespace: "shop".to_owned(), name: format!("web-{number}") }
+    }
+
+    fn held(sender: &Sender) -> [usize; 2] {
+        let inbox = sender.inbox();
+        [inbox.new.len(), inbox.waiting.len()]
+    }
+
+    #[test]
+    fn a_standby_keeps_nothing_of_what_it_sees() {
+        let (sender, _queue) = queue();
+        (0..100_000).for_each(|number| sender.now(key(number)));
+        assert_eq!(held(&sender), [0, 0]);
+    }
+
+    #[tokio::test]
+    async fn however_many_events_there_are_while_all_are_busy_each_object_waits_once() {
+        let (sender, queue) = queue();
+        let metrics = Metrics::new(Arc::default());
+        let (stop, release) = (CancellationToken::new(), CancellationToken::new());
+        let worked_on: Arc<Mutex<Vec<Key>>> = Arc::default();
+        let work = {
+            let (worked_on, release) = (worked_on.clone(), release.clone());
+            move |key: Key| {
+                let (worked_on, release) = (worked_on.clone(), release.clone());
+                async move {
+                    release.cancelled().await;
+                    worked_on.lock().expect("no panic while locked").push(key);
+                    Ok(None)
+                }
+            }
+        };
+        // Before anybody works: lost, and made up for by looking at everything.
+        (0..5).for_each(|number| sender.now(key(number)));
+        let everything = || (0..10).map(key).collect();
+        let running = tokio::spawn(queue.run("test", 1, metrics, stop.clone(), everything, work));
+        while held(&sender) != [0, 9] {
+            tokio::task::yield_now().await;
+        }
+        for number in 0..100_000 {
+            sender.now(key(number % 10));
+        }
+        assert_eq!(held(&sender), [10, 10]);
+        release.cancel();
+        while held(&sender) != [0, 0] {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+        running.await.expect("it ends");
+        let worked_on = worked_on.lock().expect("no panic while locked");
+        for number in 0..10 {
+            let times = worked_on.iter().filter(|worked_on| **worked_on == key(number)).count();
+            assert!((1..=2).contains(&times), "{number}: {times} times");
+        }
+    }
 }
