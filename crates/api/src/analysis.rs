@@ -182,7 +182,7 @@ pub struct WebProvider {
     /// Which part of a JSON answer is `result`: `{$.data.ok}`. Default: all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub json_path: Option<String>,
-    /// Seconds to wait for the answer. Default 10.
+    /// Seconds to wait for the answer, at most 60. Default 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub timeout_seconds: Option<i64>,
@@ -223,7 +223,7 @@ pub struct PrometheusProvider {
     pub address: String,
     /// PromQL.
     pub query: String,
-    /// Seconds to wait for the answer. Default 30.
+    /// Seconds to wait for the answer, at most 60. Default 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub timeout: Option<i64>,

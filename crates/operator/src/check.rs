@@ -8,7 +8,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 
-use crate::controller::LEASE;
+use crate::leadership::LEASE;
 use crate::options::CheckOptions;
 
 /// What it cannot do without: group, resource, subresource, verb.

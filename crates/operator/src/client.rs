@@ -1,27 +1,38 @@
-//! The connection to the API server: HTTP/2, so that a thousand watches share one connection.
+//! The connections to the API server: HTTP/2, so that watches share one. An API server gives a hundred streams to a connection, so what
+//! must not wait has a connection of its own: writes, the watches that a plan asks for, the lease.
 //!
 //! `kube`'s own client speaks HTTP/1.1, where each watch is a TCP and TLS connection of its own. With a thousand switches
 //! being proven at once that was most of the operator's memory.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use http::{HeaderValue, Request, header};
+use axum::body::Bytes;
+use futures::stream;
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body_util::{BodyExt, StreamBody};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
 use kube::{Client, Config};
+use tokio::time::{Instant, timeout, timeout_at};
 use tower::{BoxError, ServiceBuilder, service_fn};
 
+use crate::leadership::Leadership;
 use crate::metrics::Metrics;
 
 /// How this operator signs its requests.
 pub const USER_AGENT: &str = concat!("greenlight/", env!("CARGO_PKG_VERSION"));
 /// A connection that does not answer a ping for so long is dead: a hung watch would otherwise look like a quiet one.
-const PING_INTERVAL: Duration = Duration::from_secs(15);
+const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// A request that is not answered, to its last byte, within this time failed: whoever answers pings and nothing else would keep a
+/// worker for ever. A watch begins within this time. Admission webhooks may take 30 s by themselves, and then the server says so.
+const REQUEST: Duration = Duration::from_secs(35);
+/// A page of a list is large.
+const LIST: Duration = Duration::from_secs(90);
 
 /// The cluster that KUBECONFIG or the pod's own ServiceAccount leads to.
 pub async fn config() -> Result<Config> {
@@ -30,17 +41,27 @@ pub async fn config() -> Result<Config> {
     Ok(config)
 }
 
-/// A client with a connection of its own; its requests are counted. Failed requests are not repeated: that is the work queue's business.
-pub fn connect(config: &Config, metrics: &Metrics) -> Result<Client> {
+/// How a client uses its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Many requests at a time.
+    Http2,
+    /// One after the other. Giving a request up closes the connection, so that the next one finds another.
+    Http1,
+}
+
+/// A client with a connection of its own. Its requests are counted and have a deadline; only the leader's writes go out.
+/// Failed requests are not repeated: that is the work queue's business.
+pub fn connect(config: &Config, protocol: Protocol, metrics: &Metrics, leadership: &Leadership) -> Result<Client> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(config.connect_timeout);
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(config.rustls_client_config()?)
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(tcp);
+    let connector = HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config()?).https_or_http();
+    let connector = match protocol {
+        Protocol::Http2 => connector.enable_all_versions().wrap_connector(tcp),
+        Protocol::Http1 => connector.enable_http1().wrap_connector(tcp),
+    };
     let client = legacy::Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
@@ -49,20 +70,21 @@ pub fn connect(config: &Config, metrics: &Metrics) -> Result<Client> {
         .http2_keep_alive_timeout(PING_TIMEOUT)
         .http2_keep_alive_while_idle(true)
         .build(connector);
-    let metrics = metrics.clone();
-    let counted = service_fn(move |request: Request<Body>| {
-        let metrics = metrics.clone();
-        let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
-        let verb = request.method().as_str().to_lowercase();
-        let started = Instant::now();
-        let answer = client.request(request);
+    let (metrics, leadership) = (metrics.clone(), leadership.clone());
+    let bounded = service_fn(move |request: Request<Body>| {
+        let (client, metrics, leadership) = (client.clone(), metrics.clone(), leadership.clone());
         async move {
-            let answer = answer.await;
-            if !is_watch {
+            let kind = Kind::of(&request);
+            let verb = request.method().as_str().to_lowercase();
+            let started = Instant::now();
+            let answer = async { within(kind.deadline(), client.request(request)).await?.map_err(BoxError::from) };
+            let answer = if kind == Kind::Write { leadership.guard(answer).await? } else { answer.await };
+            if kind != Kind::Watch {
                 let code = answer.as_ref().ok().map(|answer| answer.status().as_u16());
                 metrics.answered(&verb, code, started.elapsed());
             }
-            answer
+            let until = (kind != Kind::Watch).then(|| started + kind.deadline());
+            answer.map(|answer| read_until(until, answer))
         }
     });
     let service = ServiceBuilder::new()
@@ -70,6 +92,54 @@ pub fn connect(config: &Config, metrics: &Metrics) -> Result<Client> {
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
-        .service(counted);
+        .service(bounded);
     Ok(Client::new(service, config.default_namespace.clone()))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Read,
+    List,
+    Watch,
+    Write,
+}
+
+impl Kind {
+    fn of(request: &Request<Body>) -> Kind {
+        let asks = |for_what| request.uri().query().is_some_and(|query| query.contains(for_what));
+        match *request.method() {
+            Method::GET | Method::HEAD if asks("watch=true") => Kind::Watch,
+            Method::GET | Method::HEAD if asks("limit=") => Kind::List,
+            Method::GET | Method::HEAD => Kind::Read,
+            _ => Kind::Write,
+        }
+    }
+
+    fn deadline(self) -> Duration {
+        if self == Kind::List { LIST } else { REQUEST }
+    }
+}
+
+async fn within<T>(deadline: Duration, request: impl Future<Output = T>) -> Result<T, BoxError> {
+    let late = |_| format!("the API server has not answered within {} s", deadline.as_secs());
+    timeout(deadline, request).await.map_err(|elapsed| late(elapsed).into())
+}
+
+/// The answer, whose body is an error if it is not complete in time. A watch has no end: its watcher minds it.
+fn read_until<B>(
+    deadline: Option<Instant>,
+    answer: Response<B>,
+) -> Response<StreamBody<impl futures::Stream<Item = Result<http_body::Frame<Bytes>, BoxError>>>>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    answer.map(|body| {
+        StreamBody::new(stream::try_unfold(body, move |mut body| async move {
+            let frame = match deadline {
+                Some(deadline) => timeout_at(deadline, body.frame()).await?,
+                None => body.frame().await,
+            };
+            frame.transpose().map_err(Into::into).map(|frame| frame.map(|frame| (frame, body)))
+        }))
+    })
 }

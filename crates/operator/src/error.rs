@@ -15,6 +15,9 @@ pub enum Error {
     /// Plan after plan had actions. This is a bug: it is reported, and tried again later instead of in a loop.
     #[error("did not come to rest after {0} plans, the last one wanted {1}")]
     DidNotConverge(usize, String),
+    /// It was given up after so many seconds.
+    #[error("the reconcile was not over after {0} s")]
+    TookTooLong(u64),
     /// A bug; its message is in the log.
     #[error("the reconcile panicked")]
     Panicked,

@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod execute;
 mod feed;
+mod leadership;
 mod let_go;
 mod metrics;
 mod notify;
@@ -50,7 +51,11 @@ fn main() -> Result<()> {
         }
         Command::Controller(options) => {
             log_to_stderr(&options.log)?;
-            runtime()?.block_on(controller::run(options))
+            let runtime = runtime()?;
+            let ended = runtime.block_on(controller::run(options));
+            // Whatever still hangs does not keep it from ending.
+            runtime.shutdown_background();
+            ended
         }
         Command::Check(options) => runtime()?.block_on(check::run(&options)),
         Command::LetGo(options) => runtime()?.block_on(let_go::run(&options)),

@@ -105,6 +105,16 @@ impl Stream for Requests {
     }
 }
 
+/// How much work at a time, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// So many keys at the same time.
+    pub parallel: usize,
+    /// After so long, work on a key is given up, and tried again later. Every request has a deadline of its own: what reaches
+    /// this one is a bug.
+    pub deadline: Duration,
+}
+
 /// The end of a queue where work comes out.
 pub struct Queue(Sender);
 
@@ -120,7 +130,7 @@ impl Queue {
     pub async fn run<W, F>(
         self,
         name: &'static str,
-        parallel: usize,
+        limits: Limits,
         metrics: Metrics,
         stop: CancellationToken,
         everything: impl FnOnce() -> Vec<Key>,
@@ -142,7 +152,7 @@ impl Queue {
         // does, and would have it tried again at once, for ever.
         let mut resting: JoinSet<Key> = JoinSet::new();
         loop {
-            let room = tasks.len() < parallel;
+            let room = tasks.len() < limits.parallel;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -181,8 +191,12 @@ impl Queue {
                     let future = work(key.clone());
                     tasks.spawn(async move {
                         let started = Instant::now();
-                        // One rollout's bug must not stop the others.
-                        let result = AssertUnwindSafe(future).catch_unwind().await.unwrap_or(Err(Error::Panicked));
+                        // One rollout's bug must not stop the others, and neither must what it waits for.
+                        let work = tokio::time::timeout(limits.deadline, AssertUnwindSafe(future).catch_unwind());
+                        let result = match work.await {
+                            Ok(result) => result.unwrap_or(Err(Error::Panicked)),
+                            Err(_) => Err(Error::TookTooLong(limits.deadline.as_secs())),
+                        };
                         (key, result, started.elapsed())
                     });
                 }
@@ -211,6 +225,8 @@ fn until(at: Timestamp) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LIMITS: Limits = Limits { parallel: 1, deadline: Duration::from_secs(300) };
 
     fn key(number: usize) -> Key {
         Key { namespace: "shop".to_owned(), name: format!("web-{number}") }
@@ -248,7 +264,7 @@ mod tests {
         // Before anybody works: lost, and made up for by looking at everything.
         (0..5).for_each(|number| sender.now(key(number)));
         let everything = || (0..10).map(key).collect();
-        let running = tokio::spawn(queue.run("test", 1, metrics, stop.clone(), everything, work));
+        let running = tokio::spawn(queue.run("test", LIMITS, metrics, stop.clone(), everything, work));
         while held(&sender) != [0, 9] {
             tokio::task::yield_now().await;
         }
@@ -267,5 +283,28 @@ mod tests {
             let times = worked_on.iter().filter(|worked_on| **worked_on == key(number)).count();
             assert!((1..=2).contains(&times), "{number}: {times} times");
         }
+    }
+
+    #[tokio::test]
+    async fn work_that_hangs_is_given_up_and_tried_again() {
+        let (_sender, queue) = queue();
+        let stop = CancellationToken::new();
+        let attempts: Arc<Mutex<HashMap<Key, usize>>> = Arc::default();
+        let work = {
+            let (attempts, stop) = (attempts.clone(), stop.clone());
+            move |key: Key| {
+                let mut attempts = attempts.lock().expect("no panic while locked");
+                *attempts.entry(key).or_default() += 1;
+                if attempts.len() == 3 && attempts.values().all(|attempts| *attempts >= 2) {
+                    stop.cancel();
+                }
+                std::future::pending()
+            }
+        };
+        let limits = Limits { deadline: Duration::from_millis(20), ..LIMITS };
+        let metrics = Metrics::new(Arc::default());
+        queue.run("test", limits, metrics.clone(), stop, || (0..3).map(key).collect(), work).await;
+        let text = metrics.text();
+        assert!(text.contains(r#"greenlight_reconciles_total{controller="test",result="timeout"}"#), "{text}");
     }
 }

@@ -14,6 +14,8 @@ use hyper_util::rt::TokioExecutor;
 use kube::Config;
 use kube::client::ConfigExt;
 
+use crate::leadership::Leadership;
+
 /// An answer is not read beyond this.
 const LARGEST_ANSWER: usize = 1 << 20;
 
@@ -21,8 +23,11 @@ type Connection = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// The way to web servers: one that checks certificates by the system's authorities, one that does not check. Each is made when
 /// it is first asked: the authorities alone take a megabyte, and most operators never ask anybody.
-#[derive(Clone, Default)]
-pub struct WebClient(Arc<Connections>);
+#[derive(Clone)]
+pub struct WebClient {
+    connections: Arc<Connections>,
+    leadership: Leadership,
+}
 
 #[derive(Default)]
 struct Connections {
@@ -47,9 +52,23 @@ pub struct Question<'a> {
     pub timeout: Duration,
 }
 
+impl Default for WebClient {
+    fn default() -> Self {
+        WebClient { connections: Arc::default(), leadership: Leadership::undisputed() }
+    }
+}
+
+/// An answer takes no longer, whatever the question says: others wait for their turn.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 impl WebClient {
+    /// The same, but questions that may change something (all but GET) are only asked while this instance leads.
+    pub fn of_leader(&self, leadership: Leadership) -> WebClient {
+        WebClient { connections: self.connections.clone(), leadership }
+    }
+
     fn connection(&self, insecure: bool) -> Result<&Connection, String> {
-        let made = if insecure { &self.0.insecure } else { &self.0.secure };
+        let made = if insecure { &self.connections.insecure } else { &self.connections.secure };
         if let Some(connection) = made.get() {
             return Ok(connection);
         }
@@ -83,9 +102,17 @@ impl WebClient {
             let body = body.map_err(|error| error.to_string())?.to_bytes();
             Ok((code, String::from_utf8_lossy(&body).into_owned()))
         };
-        match tokio::time::timeout(question.timeout, answer).await {
+        let patience = question.timeout.min(LONGEST_WAIT);
+        let answer = tokio::time::timeout(patience, answer);
+        let answer = match question.method {
+            WebMethod::Get => answer.await,
+            WebMethod::Post | WebMethod::Put => {
+                self.leadership.guard(answer).await.map_err(|error| error.to_string())?
+            }
+        };
+        match answer {
             Ok(answer) => answer.map_err(|error: String| format!("{} does not answer: {error}", question.url)),
-            Err(_) => Err(format!("{} has not answered within {} s", question.url, question.timeout.as_secs())),
+            Err(_) => Err(format!("{} has not answered within {} s", question.url, patience.as_secs())),
         }
     }
 }

@@ -226,6 +226,7 @@ impl Metrics {
         let word = match result {
             Ok(_) => "ok",
             Err(error) if error.is_conflict() => "conflict",
+            Err(Error::TookTooLong(_)) => "timeout",
             Err(_) => "error",
         };
         self.0.reconciles.with_label_values(&[controller, word]).inc();
