@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::body::Bytes;
-use futures::stream;
+use futures::{Stream, stream};
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper_rustls::HttpsConnectorBuilder;
@@ -20,6 +20,7 @@ use kube::{Client, Config};
 use tokio::time::{Instant, timeout, timeout_at};
 use tower::{BoxError, ServiceBuilder, service_fn};
 
+use crate::health::Health;
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
 
@@ -52,7 +53,13 @@ pub enum Protocol {
 
 /// A client with a connection of its own. Its requests are counted and have a deadline; only the leader's writes go out.
 /// Failed requests are not repeated: that is the work queue's business.
-pub fn connect(config: &Config, protocol: Protocol, metrics: &Metrics, leadership: &Leadership) -> Result<Client> {
+pub fn connect(
+    config: &Config,
+    protocol: Protocol,
+    metrics: &Metrics,
+    health: &Health,
+    leadership: &Leadership,
+) -> Result<Client> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -70,9 +77,10 @@ pub fn connect(config: &Config, protocol: Protocol, metrics: &Metrics, leadershi
         .http2_keep_alive_timeout(PING_TIMEOUT)
         .http2_keep_alive_while_idle(true)
         .build(connector);
-    let (metrics, leadership) = (metrics.clone(), leadership.clone());
+    let (metrics, health, leadership) = (metrics.clone(), health.clone(), leadership.clone());
     let bounded = service_fn(move |request: Request<Body>| {
         let (client, metrics, leadership) = (client.clone(), metrics.clone(), leadership.clone());
+        let hearing = Hearing { resource: resource(&request), health: health.clone(), metrics: metrics.clone() };
         async move {
             let kind = Kind::of(&request);
             let verb = request.method().as_str().to_lowercase();
@@ -83,8 +91,11 @@ pub fn connect(config: &Config, protocol: Protocol, metrics: &Metrics, leadershi
                 let code = answer.as_ref().ok().map(|answer| answer.status().as_u16());
                 metrics.answered(&verb, code, started.elapsed());
             }
-            let until = (kind != Kind::Watch).then(|| started + kind.deadline());
-            answer.map(|answer| read_until(until, answer))
+            let body = match kind {
+                Kind::Watch => Reading::Watch(hearing),
+                _ => Reading::Until(started + kind.deadline()),
+            };
+            answer.map(|answer| read(answer, body))
         }
     });
     let service = ServiceBuilder::new()
@@ -125,21 +136,53 @@ async fn within<T>(deadline: Duration, request: impl Future<Output = T>) -> Resu
     timeout(deadline, request).await.map_err(|elapsed| late(elapsed).into())
 }
 
-/// The answer, whose body is an error if it is not complete in time. A watch has no end: its watcher minds it.
-fn read_until<B>(
-    deadline: Option<Instant>,
+/// How the body of an answer is read.
+enum Reading {
+    /// It is an error if it is not complete by then.
+    Until(Instant),
+    /// It has no end: its watcher minds it. Whoever wants to know hears of every piece.
+    Watch(Hearing),
+}
+
+/// Who wants to know of signs of life on a watch.
+struct Hearing {
+    resource: String,
+    health: Health,
+    metrics: Metrics,
+}
+
+impl Hearing {
+    fn heard(&self) {
+        if self.health.heard(&self.resource) {
+            self.metrics.watch_heard(&self.resource);
+        }
+    }
+}
+
+/// `services`, of the URL of a list or a watch.
+fn resource(request: &Request<Body>) -> String {
+    request.uri().path().rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+fn read<B>(
     answer: Response<B>,
-) -> Response<StreamBody<impl futures::Stream<Item = Result<http_body::Frame<Bytes>, BoxError>>>>
+    reading: Reading,
+) -> Response<StreamBody<impl Stream<Item = Result<http_body::Frame<Bytes>, BoxError>>>>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
+    if let Reading::Watch(hearing) = &reading
+        && answer.status().is_success()
+    {
+        hearing.heard();
+    }
     answer.map(|body| {
-        StreamBody::new(stream::try_unfold(body, move |mut body| async move {
-            let frame = match deadline {
-                Some(deadline) => timeout_at(deadline, body.frame()).await?,
-                None => body.frame().await,
+        StreamBody::new(stream::try_unfold((body, reading), |(mut body, reading)| async {
+            let frame = match &reading {
+                Reading::Until(deadline) => timeout_at(*deadline, body.frame()).await?,
+                Reading::Watch(hearing) => body.frame().await.inspect(|_| hearing.heard()),
             };
-            frame.transpose().map_err(Into::into).map(|frame| frame.map(|frame| (frame, body)))
+            frame.transpose().map_err(Into::into).map(|frame| frame.map(|frame| (frame, (body, reading))))
         }))
     })
 }

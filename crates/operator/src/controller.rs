@@ -1,11 +1,9 @@
 //! Putting the operator together and taking it apart.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use kube::Config;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::Key;
 use crate::client::Protocol;
 use crate::events::Recorder;
-use crate::feed::{self, Scope};
+use crate::feed::{self, Observers, Scope};
+use crate::health::Health;
 use crate::leadership::{Elector, LEASE, Leadership};
 use crate::metrics::Metrics;
 use crate::notify::{self, Notifier};
@@ -42,24 +41,34 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let caches = Arc::new(Caches::default());
     let metrics = Metrics::new(caches.clone());
     let instance = options.instance();
-    let (elector, leadership) = election(&config, &options, &instance, &metrics)?;
-    let client = client::connect(&config, Protocol::Http2, &metrics, &leadership)?;
+    let health = Health::default();
+    let connect = |protocol, leadership: &Leadership| client::connect(&config, protocol, &metrics, &health, leadership);
+    let (elector, leadership) = if options.leader_elect {
+        // Whoever wants to lead has to write this before it does.
+        let client = connect(Protocol::Http1, &Leadership::undisputed())?;
+        let (elector, leadership) = Elector::new(client, &options.lease_namespace, &instance);
+        (Some(elector), leadership)
+    } else {
+        (None, Leadership::undisputed())
+    };
+    let client = connect(Protocol::Http2, &leadership)?;
     let notifications = options.notifications.as_deref().map(notify::Config::read).transpose()?.unwrap_or_default();
-    let ready = Arc::new(AtomicBool::new(false));
-    let server = tokio::spawn(server::serve(options.listen, metrics.clone(), ready.clone(), stop.clone()));
+    let server = tokio::spawn(server::serve(options.listen, metrics.clone(), health.clone(), stop.clone()));
 
     let scope = Scope { namespace: options.namespace.clone(), ..Scope::default() };
     let (rollouts_sender, rollouts_queue) = queue();
     let (sets_sender, sets_queue) = queue();
     let (runs_sender, runs_queue) = queue();
     feed::wire(&caches, &rollouts_sender, &sets_sender, &runs_sender);
-    for mut listed in feed::start(&client, &scope, &caches, &stop) {
+    let failed = CancellationToken::new();
+    let observers = Observers { health: health.clone(), metrics: metrics.clone(), failed: failed.clone() };
+    for mut listed in feed::start(&client, &scope, &caches, &observers) {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
+            () = failed.cancelled() => return Err(broken()),
             result = listed.wait_for(|listed| *listed) => drop(result?),
         }
     }
-    ready.store(true, Ordering::Relaxed);
     tracing::info!(
         rollouts = caches.rollouts.len(),
         replica_sets = caches.sets.len(),
@@ -75,6 +84,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
             tracing::info!(lease = LEASE, namespace = options.lease_namespace, "waiting to lead");
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
+                () = failed.cancelled() => return Err(broken()),
                 () = elector.acquire() => {}
             }
             tracing::info!("leading");
@@ -93,28 +103,25 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         caches: caches.clone(),
         memories: Memories::default(),
         // A connection of its own: however many watches are asked for, they do not keep a write waiting.
-        on_demand: OnDemand::new(
-            client::connect(&config, Protocol::Http2, &metrics, &leadership)?,
-            scope,
-            rollouts_sender,
-        ),
+        on_demand: OnDemand::new(connect(Protocol::Http2, &leadership)?, scope, rollouts_sender, observers),
         recorder: recorder(),
         metrics: metrics.clone(),
     });
+    let watched = || (metrics.clone(), health.clone());
     let limits = Limits { parallel: options.parallel, deadline: RECONCILE };
     let everything = keys(&caches, |caches| caches.rollouts.keys_where(|_| true));
-    work.spawn(rollouts_queue.run("rollouts", limits, metrics.clone(), stop.clone(), everything, move |key| {
+    work.spawn(rollouts_queue.run("rollouts", limits, watched(), stop.clone(), everything, move |key| {
         rollouts::reconcile(context.clone(), key)
     }));
     let context = Arc::new(scale_down::Context { client: client.clone(), caches: caches.clone() });
     let retired = keys(&caches, |caches| caches.sets.keys_where(|owned| owned.set.has_scale_down_finalizer()));
-    work.spawn(sets_queue.run("scale-down", limits, metrics.clone(), stop.clone(), retired, move |key| {
+    work.spawn(sets_queue.run("scale-down", limits, watched(), stop.clone(), retired, move |key| {
         scale_down::reconcile(context.clone(), key)
     }));
     let http = web_client.of_leader(leadership.clone());
     let context = Arc::new(analysis::Context { client: client.clone(), caches: caches.clone(), http });
     let everything = keys(&caches, |caches| caches.runs.keys_where(|_| true));
-    work.spawn(runs_queue.run("analysis", limits, metrics.clone(), stop.clone(), everything, move |key| {
+    work.spawn(runs_queue.run("analysis", limits, watched(), stop.clone(), everything, move |key| {
         analysis::reconcile(context.clone(), key)
     }));
 
@@ -122,6 +129,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         // First: once this is so, the others end as they should.
         biased;
         () = stop.cancelled() => Ok(()),
+        () = failed.cancelled() => Err(broken()),
         () = leadership.ended() => Err(anyhow!("the lease is lost")),
         ended = work.join_next() => Err(anyhow!("a controller has ended: {ended:?}")),
     };
@@ -147,20 +155,8 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     ended
 }
 
-/// Who says whether this instance leads, if there are others.
-fn election(
-    config: &Config,
-    options: &ControllerOptions,
-    instance: &str,
-    metrics: &Metrics,
-) -> Result<(Option<Elector>, Leadership)> {
-    let undisputed = Leadership::undisputed();
-    if !options.leader_elect {
-        return Ok((None, undisputed));
-    }
-    let client = client::connect(config, Protocol::Http1, metrics, &undisputed)?;
-    let (elector, leadership) = Elector::new(client, &options.lease_namespace, instance);
-    Ok((Some(elector), leadership))
+fn broken() -> anyhow::Error {
+    anyhow!("a task that everything depends on has broken")
 }
 
 fn keys(caches: &Arc<Caches>, of: fn(&Caches) -> Vec<Key>) -> impl FnOnce() -> Vec<Key> + Send + 'static {

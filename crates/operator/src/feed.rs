@@ -15,7 +15,10 @@ use greenlight_api::names;
 use crate::analysis::KeptRun;
 use crate::arrived::{Arrived, Watched};
 use crate::cache::{Cache, Cached, Key};
+use crate::health::Health;
+use crate::metrics::Metrics;
 use crate::queue::Sender;
+use crate::supervise;
 use crate::views::{DeploymentView, ReplicaSetView, RolloutView, ServiceView, workload_group};
 use crate::watch::{StreamingLists, Watch};
 use crate::world::Caches;
@@ -105,22 +108,39 @@ pub fn wire(caches: &Arc<Caches>, rollouts: &Sender, scale_down: &Sender, analys
     });
 }
 
+/// What a watch tells of itself, and whom.
+#[derive(Clone)]
+pub struct Observers {
+    /// Whether it goes on.
+    pub health: Health,
+    /// How often it fails.
+    pub metrics: Metrics,
+    /// Cancelled when it breaks: nobody can go on then.
+    pub failed: CancellationToken,
+}
+
 /// Starts the watches. The returned channels turn true when everything was listed once.
 pub fn start(
     client: &Client,
     scope: &Scope,
     caches: &Arc<Caches>,
-    stop: &CancellationToken,
+    observers: &Observers,
 ) -> [watch::Receiver<bool>; 5] {
     let labelled = watcher::Config::default().labels(names::HASH_LABEL);
     let rollouts = all(client, scope);
     let sets = scope.watch(scope.api(client.clone()), labelled);
     [
-        feed(rollouts, caches, stop, |caches| &caches.rollouts, |view: RolloutView| Some(view.keep())),
-        feed(sets, caches, stop, |caches| &caches.sets, ReplicaSetView::keep),
-        feed(all(client, scope), caches, stop, |caches| &caches.services, |view: ServiceView| Some(view.keep())),
-        feed(all(client, scope), caches, stop, |caches| &caches.workloads, |view: DeploymentView| Some(view.keep())),
-        feed(all(client, scope), caches, stop, |caches| &caches.runs, |run: AnalysisRun| Some(KeptRun(run))),
+        feed(rollouts, caches, observers, |caches| &caches.rollouts, |view: RolloutView| Some(view.keep())),
+        feed(sets, caches, observers, |caches| &caches.sets, ReplicaSetView::keep),
+        feed(all(client, scope), caches, observers, |caches| &caches.services, |view: ServiceView| Some(view.keep())),
+        feed(
+            all(client, scope),
+            caches,
+            observers,
+            |caches| &caches.workloads,
+            |view: DeploymentView| Some(view.keep()),
+        ),
+        feed(all(client, scope), caches, observers, |caches| &caches.runs, |run: AnalysisRun| Some(KeptRun(run))),
     ]
 }
 
@@ -134,7 +154,7 @@ where
 fn feed<V, T>(
     mut watch: Watch<V>,
     caches: &Arc<Caches>,
-    stop: &CancellationToken,
+    observers: &Observers,
     cache: fn(&Caches) -> &Cache<T>,
     keep: fn(V) -> Option<T>,
 ) -> watch::Receiver<bool>
@@ -143,18 +163,15 @@ where
     T: Cached + Send + Sync + 'static,
 {
     let (listed, is_listed) = watch::channel(false);
-    let caches = caches.clone();
-    let stop = stop.clone();
-    tokio::spawn(async move {
+    let (caches, observers) = (caches.clone(), observers.clone());
+    let (failed, resource) = (observers.failed.clone(), V::plural(&()).into_owned());
+    observers.health.depends_on(&resource);
+    let task = async move {
         let cache = cache(&caches);
         let mut seen = BTreeSet::new();
         let mut listing_since = Instant::now();
         loop {
-            let event = tokio::select! {
-                () = stop.cancelled() => break,
-                event = watch.next() => event,
-            };
-            match event {
+            match watch.next().await {
                 Ok(Event::Init) => {
                     seen.clear();
                     listing_since = Instant::now();
@@ -166,6 +183,7 @@ where
                 Ok(Event::InitDone) => {
                     cache.retain(&seen, listing_since);
                     seen.clear();
+                    observers.health.listed(&resource);
                     listed.send_replace(true);
                 }
                 Ok(Event::Apply(arrived)) => take(cache, arrived, keep),
@@ -174,11 +192,14 @@ where
                     cache.remove(&arrived.key(), &version);
                 }
                 Err(error) => {
+                    observers.health.failed(&resource);
+                    observers.metrics.watch_failed(&resource);
                     tracing::warn!(kind = %V::kind(&()), %error, "watch interrupted, reconnecting");
                 }
             }
         }
-    });
+    };
+    drop(supervise::forever(&failed, format!("the watch of {}", V::plural(&())), task));
     is_listed
 }
 

@@ -16,8 +16,9 @@ use tokio::task::AbortHandle;
 
 use crate::arrived::{Arrived, Watched};
 use crate::cache::Key;
-use crate::feed::Scope;
+use crate::feed::{Observers, Scope};
 use crate::queue::Sender;
+use crate::supervise;
 
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
@@ -26,6 +27,7 @@ pub struct OnDemand {
     client: Client,
     scope: Scope,
     wake: Sender,
+    observers: Observers,
     running: Mutex<HashMap<Key, Running>>,
 }
 
@@ -57,8 +59,8 @@ impl<T> Drop for Watching<T> {
 
 impl OnDemand {
     /// Wakes up a rollout through `wake` when something is seen.
-    pub fn new(client: Client, scope: Scope, wake: Sender) -> OnDemand {
-        OnDemand { client, scope, wake, running: Mutex::default() }
+    pub fn new(client: Client, scope: Scope, wake: Sender, observers: Observers) -> OnDemand {
+        OnDemand { client, scope, wake, observers, running: Mutex::default() }
     }
 
     /// Runs just these watches for this rollout from now on.
@@ -119,7 +121,8 @@ impl OnDemand {
         let api: Api<Arrived<K>> = Api::namespaced(self.client.clone(), &key.namespace);
         let mut watch = self.scope.watch(api, watcher::Config::default().labels(labels));
         let (wake, key, result) = (self.wake.clone(), key.clone(), Arc::clone(&seen));
-        let task = tokio::spawn(async move {
+        let metrics = self.observers.metrics.clone();
+        let task = async move {
             let mut known = Known { objects: BTreeMap::new(), unreadable: BTreeSet::new() };
             let mut listed = BTreeSet::new();
             let mut complete = false;
@@ -140,7 +143,10 @@ impl OnDemand {
                         known.objects.remove(&arrived.name_any());
                         known.unreadable.remove(&arrived.name_any());
                     }
-                    Err(error) => tracing::warn!(kind = %K::kind(&()), rollout = %key, %error, "watch interrupted"),
+                    Err(error) => {
+                        metrics.watch_failed(&K::plural(&()));
+                        tracing::warn!(kind = %K::kind(&()), rollout = %key, %error, "watch interrupted");
+                    }
                 }
                 if complete {
                     let mut now = reduce(&known.objects);
@@ -153,7 +159,9 @@ impl OnDemand {
                     }
                 }
             }
-        });
+        };
+        let what = format!("a watch of {}", K::plural(&()));
+        let task = supervise::forever(&self.observers.failed, what, task);
         Watching { seen, task: task.abort_handle() }
     }
 }

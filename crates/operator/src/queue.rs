@@ -18,12 +18,17 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::pause;
 use crate::cache::Key;
 use crate::error::Error;
+use crate::health::Health;
 use crate::metrics::Metrics;
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
+const MANY_CONFLICTS: u32 = 10;
+/// How often a queue shows that it is alive.
+const BEAT: Duration = Duration::from_secs(5);
 
 /// The end of a queue where keys go in. However often a key goes in, it is there once; and nothing goes in while nobody works: who
 /// begins to work looks at everything.
@@ -131,7 +136,7 @@ impl Queue {
         self,
         name: &'static str,
         limits: Limits,
-        metrics: Metrics,
+        watched: (Metrics, Health),
         stop: CancellationToken,
         everything: impl FnOnce() -> Vec<Key>,
         work: W,
@@ -140,22 +145,28 @@ impl Queue {
         F: Future<Output = Result<Option<Timestamp>, Error>> + Send + 'static,
     {
         let Queue(sender) = self;
+        let (metrics, health) = watched;
         // First open, then look: what changes in between is looked at twice.
         sender.inbox().open = true;
         everything().into_iter().for_each(|key| sender.now(key));
         let requests = Requests { sender: sender.clone(), taken: Vec::new() };
         let mut scheduler = std::pin::pin!(scheduler(requests));
-        let mut running: HashSet<Key> = HashSet::new();
-        let mut failures: HashMap<Key, u32> = HashMap::new();
+        let mut running: HashMap<Key, Instant> = HashMap::new();
+        let mut failures: HashMap<Key, Failures> = HashMap::new();
         let mut tasks = JoinSet::new();
         // Keys that failed rest until their time has come, whatever wakes them: the answer to the write before the refused one
         // does, and would have it tried again at once, for ever.
         let mut resting: JoinSet<Key> = JoinSet::new();
+        let mut beat = tokio::time::interval(BEAT);
         loop {
             let room = tasks.len() < limits.parallel;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
+                _ = beat.tick() => {
+                    let oldest = running.values().min();
+                    health.beat(name, oldest.map(|started| (*started + limits.deadline).into_std()));
+                }
                 Some(done) = tasks.join_next() => {
                     let (key, result, took): (Key, Result<Option<Timestamp>, Error>, Duration) =
                         done.expect("panics are caught in the task");
@@ -170,10 +181,10 @@ impl Queue {
                             }
                         }
                         Err(error) => {
-                            let count = failures.entry(key.clone()).or_insert(0);
-                            let delay = (FIRST_RETRY * 2u32.saturating_pow(*count)).min(LONGEST_RETRY);
-                            *count = (*count + 1).min(16);
-                            report(name, &key, &error, delay);
+                            let failed = failures.entry(key.clone()).or_default();
+                            failed.count(&error);
+                            let delay = pause(failed.in_a_row, FIRST_RETRY, LONGEST_RETRY);
+                            failed.report(name, &key, &error, delay);
                             resting.spawn(async move {
                                 tokio::time::sleep(delay).await;
                                 key
@@ -185,8 +196,8 @@ impl Queue {
                     running.remove(&key);
                     sender.at(key, Instant::now());
                 }
-                Some(key) = async { scheduler.as_mut().hold_unless(|key| !running.contains(key)).next().await }, if room => {
-                    running.insert(key.clone());
+                Some(key) = async { scheduler.as_mut().hold_unless(|key| !running.contains_key(key)).next().await }, if room => {
+                    running.insert(key.clone(), Instant::now());
                     metrics.load(name, tasks.len() + 1, sender.begun(&key));
                     let future = work(key.clone());
                     tasks.spawn(async move {
@@ -206,13 +217,31 @@ impl Queue {
     }
 }
 
-/// A conflict is the design at work, anything else is worth a look.
-fn report(name: &str, key: &Key, error: &Error, delay: Duration) {
-    let retry_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-    if error.is_conflict() {
-        tracing::debug!(controller = name, rollout = %key, %error, retry_ms, "conflict, planning again");
-    } else {
-        tracing::warn!(controller = name, rollout = %key, error = %error.in_full(), retry_ms, "reconcile failed");
+/// How often work on a key has failed in a row.
+#[derive(Default)]
+struct Failures {
+    in_a_row: u32,
+    conflicts: u32,
+}
+
+impl Failures {
+    fn count(&mut self, error: &Error) {
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        self.conflicts = if error.is_conflict() { self.conflicts.saturating_add(1) } else { 0 };
+    }
+
+    /// A conflict is the design at work; many in a row, and anything else, are worth a look.
+    fn report(&self, name: &str, key: &Key, error: &Error, delay: Duration) {
+        let retry_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        if self.conflicts == 0 {
+            tracing::warn!(controller = name, rollout = %key, error = %error.in_full(), retry_ms, "reconcile failed");
+        } else if self.conflicts.is_multiple_of(MANY_CONFLICTS) {
+            let conflicts = self.conflicts;
+            tracing::warn!(controller = name, rollout = %key, conflicts, error = %error.in_full(), retry_ms,
+                "conflict after conflict: who else writes this object?");
+        } else {
+            tracing::debug!(controller = name, rollout = %key, %error, retry_ms, "conflict, planning again");
+        }
     }
 }
 
@@ -264,7 +293,8 @@ mod tests {
         // Before anybody works: lost, and made up for by looking at everything.
         (0..5).for_each(|number| sender.now(key(number)));
         let everything = || (0..10).map(key).collect();
-        let running = tokio::spawn(queue.run("test", LIMITS, metrics, stop.clone(), everything, work));
+        let running =
+            tokio::spawn(queue.run("test", LIMITS, (metrics, Health::default()), stop.clone(), everything, work));
         while held(&sender) != [0, 9] {
             tokio::task::yield_now().await;
         }
@@ -303,7 +333,7 @@ mod tests {
         };
         let limits = Limits { deadline: Duration::from_millis(20), ..LIMITS };
         let metrics = Metrics::new(Arc::default());
-        queue.run("test", limits, metrics.clone(), stop, || (0..3).map(key).collect(), work).await;
+        queue.run("test", limits, (metrics.clone(), Health::default()), stop, || (0..3).map(key).collect(), work).await;
         let text = metrics.text();
         assert!(text.contains(r#"greenlight_reconciles_total{controller="test",result="timeout"}"#), "{text}");
     }

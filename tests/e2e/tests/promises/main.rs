@@ -12,6 +12,7 @@ mod deletion;
 mod demo_app;
 mod docs;
 mod doctor;
+mod faults;
 mod leadership;
 mod mistakes;
 mod monitoring;
