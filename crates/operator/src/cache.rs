@@ -4,7 +4,7 @@
 //! Most objects are looked at once in a long while, so they are kept packed, as compressed JSON, and unpacked at each look: a
 //! fifth of the memory, for some ten microseconds.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::RwLock;
 use std::time::{Duration, Instant};
@@ -63,6 +63,8 @@ struct State {
     unreadable: HashMap<Key, Unreadable>,
     /// Versions of objects that are gone, so that a late answer to a write does not bring them back.
     gone: HashMap<Key, (u64, Instant)>,
+    /// The same, the oldest first.
+    gone_since: VecDeque<(Instant, Key)>,
 }
 
 struct Entry {
@@ -172,9 +174,7 @@ impl<T: Cached> Cache<T> {
             if state.objects.get(key).is_some_and(|known| known.version > version) {
                 return;
             }
-            let now = Instant::now();
-            state.gone.retain(|_, (_, since)| now.duration_since(*since) < GONE_FOR);
-            state.gone.insert(key.clone(), (version, now));
+            state.bury(key, version, Instant::now());
             state.unreadable.remove(key);
             state.take(key)
         };
@@ -265,6 +265,20 @@ impl State {
         known.max(unreadable).is_none_or(|known| entry > known)
     }
 
+    /// Remembers that an object is gone, and forgets what went long ago.
+    fn bury(&mut self, key: &Key, version: u64, now: Instant) {
+        self.gone.insert(key.clone(), (version, now));
+        self.gone_since.push_back((now, key.clone()));
+        let is_old = |(since, _): &(Instant, Key)| now.duration_since(*since) >= GONE_FOR;
+        while self.gone_since.front().is_some_and(is_old) {
+            let Some((since, key)) = self.gone_since.pop_front() else { return };
+            // It may have gone a second time since.
+            if self.gone.get(&key).is_some_and(|(_, last)| *last == since) {
+                self.gone.remove(&key);
+            }
+        }
+    }
+
     fn take<T: Cached>(&mut self, key: &Key) -> Option<T> {
         let object: T = self.objects.remove(key)?.unpack();
         for group in object.groups() {
@@ -328,5 +342,19 @@ mod tests {
         assert_eq!((cache.get(&key), cache.outline(&key)), (None, Some(service(2))));
         cache.remove(&key, "3");
         assert!(!cache.knows(&key) && cache.all_unreadable().is_empty());
+    }
+
+    #[test]
+    fn what_went_long_ago_is_forgotten_one_by_one() {
+        let mut state = State::default();
+        let key = |number: u64| Key { namespace: "shop".to_owned(), name: format!("web-{number}") };
+        let start = Instant::now();
+        for second in 0..600 {
+            state.bury(&key(second), second, start + Duration::from_secs(second));
+            state.bury(&key(0), second, start + Duration::from_secs(second));
+            assert!(state.gone.len() <= 61, "a minute's worth and the one that goes again and again");
+            assert!(state.gone.contains_key(&key(0)));
+        }
+        assert_eq!(state.gone_since.len(), 120);
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::info_span;
 
 use crate::cache::Key;
 use crate::client::Protocol;
@@ -108,22 +109,37 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         metrics: metrics.clone(),
     });
     let watched = || (metrics.clone(), health.clone());
-    let limits = Limits { parallel: options.parallel, deadline: RECONCILE };
+    let limits = |span| Limits { parallel: options.parallel, span, deadline: RECONCILE };
     let everything = keys(&caches, |caches| caches.rollouts.keys_where(|_| true));
-    work.spawn(rollouts_queue.run("rollouts", limits, watched(), stop.clone(), everything, move |key| {
-        rollouts::reconcile(context.clone(), key)
-    }));
+    work.spawn(rollouts_queue.run(
+        "rollouts",
+        limits(|key| info_span!("reconcile", rollout = %key)),
+        watched(),
+        stop.clone(),
+        everything,
+        move |key| rollouts::reconcile(context.clone(), key),
+    ));
     let context = Arc::new(scale_down::Context { client: client.clone(), caches: caches.clone() });
     let retired = keys(&caches, |caches| caches.sets.keys_where(|owned| owned.set.has_scale_down_finalizer()));
-    work.spawn(sets_queue.run("scale-down", limits, watched(), stop.clone(), retired, move |key| {
-        scale_down::reconcile(context.clone(), key)
-    }));
+    work.spawn(sets_queue.run(
+        "scale-down",
+        limits(|key| info_span!("reconcile", replica_set = %key)),
+        watched(),
+        stop.clone(),
+        retired,
+        move |key| scale_down::reconcile(context.clone(), key),
+    ));
     let http = web_client.of_leader(leadership.clone());
     let context = Arc::new(analysis::Context { client: client.clone(), caches: caches.clone(), http });
     let everything = keys(&caches, |caches| caches.runs.keys_where(|_| true));
-    work.spawn(runs_queue.run("analysis", limits, watched(), stop.clone(), everything, move |key| {
-        analysis::reconcile(context.clone(), key)
-    }));
+    work.spawn(runs_queue.run(
+        "analysis",
+        limits(|key| info_span!("reconcile", analysis_run = %key)),
+        watched(),
+        stop.clone(),
+        everything,
+        move |key| analysis::reconcile(context.clone(), key),
+    ));
 
     let ended = tokio::select! {
         // First: once this is so, the others end as they should.

@@ -14,7 +14,7 @@ use kube::{Api, Client, Resource};
 use crate::metrics::Metrics;
 use crate::notify::{Notification, Tell};
 
-/// The API cuts notes at this length.
+/// The API refuses longer notes; in bytes.
 const MAX_NOTE: usize = 1024;
 
 /// Writes events.
@@ -56,7 +56,7 @@ impl Recorder {
             event_time: Some(MicroTime(Timestamp::now())),
             action: Some(event.action.to_owned()),
             reason: Some(event.reason.to_owned()),
-            note: Some(event.note.chars().take(MAX_NOTE).collect()),
+            note: Some(cut(&event.note, MAX_NOTE).to_owned()),
             type_: Some(if event.warning { "Warning" } else { "Normal" }.to_owned()),
             reporting_controller: Some(format!("greenlight.dev/{}", names::FIELD_MANAGER)),
             reporting_instance: Some(self.instance.clone()),
@@ -80,5 +80,26 @@ pub fn reference<K: Resource<DynamicType = ()>>(namespace: &str, name: &str, uid
         namespace: Some(namespace.to_owned()),
         uid: Some(uid.to_owned()),
         ..ObjectReference::default()
+    }
+}
+
+/// As much of a text as fits into so many bytes.
+fn cut(text: &str, bytes: usize) -> &str {
+    let fits = |end: &usize| text.is_char_boundary(*end);
+    let end = (0..=bytes.min(text.len())).rev().find(fits).unwrap_or(0);
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_cut_by_bytes_and_between_characters() {
+        assert_eq!(cut("short", MAX_NOTE), "short");
+        assert_eq!(cut(&"a".repeat(2000), MAX_NOTE).len(), 1024);
+        let euros = "€".repeat(1000);
+        assert_eq!(cut(&euros, MAX_NOTE).len(), 1023, "three bytes each");
+        assert_eq!(cut("€", 2), "");
     }
 }

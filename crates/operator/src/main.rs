@@ -80,7 +80,7 @@ fn log_to_stderr(filter: &str) -> Result<()> {
     if std::io::stderr().is_terminal() {
         log.init();
     } else {
-        log.json().flatten_event(true).init();
+        log.json().flatten_event(true).with_span_list(false).init();
     }
     Ok(())
 }

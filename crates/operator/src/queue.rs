@@ -17,6 +17,7 @@ use kube::runtime::scheduler::{ScheduleRequest, scheduler};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::backoff::pause;
 use crate::cache::Key;
@@ -115,6 +116,8 @@ impl Stream for Requests {
 pub struct Limits {
     /// So many keys at the same time.
     pub parallel: usize,
+    /// What the log says of work on a key.
+    pub span: fn(&Key) -> tracing::Span,
     /// After so long, work on a key is given up, and tried again later. Every request has a deadline of its own: what reaches
     /// this one is a bug.
     pub deadline: Duration,
@@ -184,7 +187,7 @@ impl Queue {
                             let failed = failures.entry(key.clone()).or_default();
                             failed.count(&error);
                             let delay = pause(failed.in_a_row, FIRST_RETRY, LONGEST_RETRY);
-                            failed.report(name, &key, &error, delay);
+                            (limits.span)(&key).in_scope(|| failed.report(name, &error, delay));
                             resting.spawn(async move {
                                 tokio::time::sleep(delay).await;
                                 key
@@ -199,7 +202,7 @@ impl Queue {
                 Some(key) = async { scheduler.as_mut().hold_unless(|key| !running.contains_key(key)).next().await }, if room => {
                     running.insert(key.clone(), Instant::now());
                     metrics.load(name, tasks.len() + 1, sender.begun(&key));
-                    let future = work(key.clone());
+                    let future = work(key.clone()).instrument((limits.span)(&key));
                     tasks.spawn(async move {
                         let started = Instant::now();
                         // One rollout's bug must not stop the others, and neither must what it waits for.
@@ -231,16 +234,16 @@ impl Failures {
     }
 
     /// A conflict is the design at work; many in a row, and anything else, are worth a look.
-    fn report(&self, name: &str, key: &Key, error: &Error, delay: Duration) {
+    fn report(&self, name: &str, error: &Error, delay: Duration) {
         let retry_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         if self.conflicts == 0 {
-            tracing::warn!(controller = name, rollout = %key, error = %error.in_full(), retry_ms, "reconcile failed");
+            tracing::warn!(controller = name, error = %error.in_full(), retry_ms, "reconcile failed");
         } else if self.conflicts.is_multiple_of(MANY_CONFLICTS) {
             let conflicts = self.conflicts;
-            tracing::warn!(controller = name, rollout = %key, conflicts, error = %error.in_full(), retry_ms,
+            tracing::warn!(controller = name, conflicts, error = %error.in_full(), retry_ms,
                 "conflict after conflict: who else writes this object?");
         } else {
-            tracing::debug!(controller = name, rollout = %key, %error, retry_ms, "conflict, planning again");
+            tracing::debug!(controller = name, %error, retry_ms, "conflict, planning again");
         }
     }
 }
@@ -255,7 +258,7 @@ fn until(at: Timestamp) -> Duration {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { parallel: 1, deadline: Duration::from_secs(300) };
+    const LIMITS: Limits = Limits { parallel: 1, span: |_| tracing::Span::none(), deadline: Duration::from_secs(300) };
 
     fn key(number: usize) -> Key {
         Key { namespace: "shop".to_owned(), name: format!("web-{number}") }
