@@ -19,7 +19,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::queue::Sender;
 use crate::supervise;
-use crate::views::{DeploymentView, ReplicaSetView, RolloutView, ServiceView, workload_group};
+use crate::views::{DeploymentView, JobView, ReplicaSetView, RolloutView, ServiceView, workload_group};
 use crate::watch::{StreamingLists, Watch};
 use crate::world::Caches;
 
@@ -97,6 +97,8 @@ pub fn wire(caches: &Arc<Caches>, rollouts: &Sender, scale_down: &Sender, analys
         runs.now(run.key());
         run.groups().into_iter().for_each(|rollout| sender.now(rollout));
     });
+    let runs = analysis.clone();
+    caches.jobs.listen(move |job| job.groups().into_iter().for_each(|run| runs.now(run)));
     // The sets of a rollout that leaves are let go.
     let retired = scale_down.clone();
     let weak = Arc::downgrade(caches);
@@ -125,10 +127,12 @@ pub fn start(
     scope: &Scope,
     caches: &Arc<Caches>,
     observers: &Observers,
-) -> [watch::Receiver<bool>; 5] {
+) -> [watch::Receiver<bool>; 6] {
     let labelled = watcher::Config::default().labels(names::HASH_LABEL);
     let rollouts = all(client, scope);
     let sets = scope.watch(scope.api(client.clone()), labelled);
+    let of_analyses = watcher::Config::default().labels(names::ANALYSIS_JOB);
+    let jobs = scope.watch(scope.api(client.clone()), of_analyses);
     [
         feed(rollouts, caches, observers, |caches| &caches.rollouts, |view: RolloutView| Some(view.keep())),
         feed(sets, caches, observers, |caches| &caches.sets, ReplicaSetView::keep),
@@ -141,6 +145,7 @@ pub fn start(
             |view: DeploymentView| Some(view.keep()),
         ),
         feed(all(client, scope), caches, observers, |caches| &caches.runs, |run: AnalysisRun| Some(KeptRun(run))),
+        feed(jobs, caches, observers, |caches| &caches.jobs, |view: JobView| Some(view.keep())),
     ]
 }
 

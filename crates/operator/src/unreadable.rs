@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::arrived::{Arrived, Unreadable};
 use crate::cache::Key;
 use crate::events::{Recorder, reference};
-use crate::views::{DeploymentView, ReplicaSetView, RolloutView, ServiceView, workload_group};
+use crate::views::{DeploymentView, JobView, ReplicaSetView, RolloutView, ServiceView, workload_group};
 use crate::world::Caches;
 
 /// How often to look whether there are any. Nothing is written for those that were told of.
@@ -35,10 +35,11 @@ const REPLICA_SET: Kind = "ReplicaSet";
 const SERVICE: Kind = "Service";
 const DEPLOYMENT: Kind = "Deployment";
 const RUN: Kind = "AnalysisRun";
+const JOB: Kind = "Job";
 
 impl Caches {
     /// What cannot be read, by kind. Services and Deployments count if a rollout names them: others are nobody's business here.
-    pub fn unreadable(&self) -> [(Kind, Vec<Unreadable>); 5] {
+    pub fn unreadable(&self) -> [(Kind, Vec<Unreadable>); 6] {
         let named = |group: Key| !self.rollouts.group(&group).is_empty();
         let mut services = self.services.all_unreadable();
         services.retain(|service| named(service.key()));
@@ -50,6 +51,7 @@ impl Caches {
             (SERVICE, services),
             (DEPLOYMENT, deployments),
             (RUN, self.runs.all_unreadable()),
+            (JOB, self.jobs.all_unreadable()),
         ]
     }
 }
@@ -110,6 +112,7 @@ fn regarding(kind: Kind, object: &Unreadable) -> ObjectReference {
         REPLICA_SET => reference::<ReplicaSetView>,
         SERVICE => reference::<ServiceView>,
         DEPLOYMENT => reference::<DeploymentView>,
+        JOB => reference::<JobView>,
         _ => reference::<greenlight_api::analysis::AnalysisRun>,
     };
     reference(&namespace, &name, uid)

@@ -72,7 +72,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     for position in step.under_way {
         let result = status.metric_results.iter().find(|result| result.name == run.spec.metrics[position].name);
         let Some(last) = result.and_then(|result| result.measurements.last()).cloned() else { continue };
-        let went_on = job::go_on(&context.client, &run, position, &last).await?;
+        let went_on = job::go_on(&context, &run, position, &last).await?;
         measured.extend(went_on.map(|measurement| (position, measurement)));
     }
     let took_any = !measured.is_empty();
@@ -93,7 +93,6 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         return Ok(None);
     }
     let at_once = took_any && !after.begin.is_empty();
-    // A Job's end wakes nobody up: it is looked at again soon.
     let poll = (!after.under_way.is_empty()).then(|| Timestamp::now() + job::POLL);
     Ok([after.next, poll, at_once.then(Timestamp::now)].into_iter().flatten().min())
 }
