@@ -6,19 +6,22 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use axum::body::Bytes;
 use futures::{Stream, stream};
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt, StreamBody};
-use hyper_rustls::HttpsConnectorBuilder;
+use hyper::rt::{Read, Write};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
 use kube::{Client, Config};
+use rustls_pki_types::ServerName;
 use tokio::time::{Instant, timeout, timeout_at};
-use tower::{BoxError, ServiceBuilder, service_fn};
+use tower::{BoxError, Service, ServiceBuilder, service_fn};
 
 use crate::health::Health;
 use crate::leadership::Leadership;
@@ -64,10 +67,46 @@ pub fn connect(
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(config.connect_timeout);
-    let connector = HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config()?).https_or_http();
+    let uses = Uses { protocol, metrics, health, leadership };
+    let Some(proxy) = &config.proxy_url else { return connect_over(tcp, config, uses) };
+    // kube would send the password; nobody has asked for that yet.
+    if proxy.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        bail!("proxy-url has a user in it: a proxy that asks for a password is not supported");
+    }
+    match proxy.scheme_str() {
+        Some("http") => connect_over(Tunnel::new(proxy.clone(), tcp), config, uses),
+        Some("https") => {
+            let tls = config.rustls_https_connector_with_connector(tcp)?;
+            connect_over(Tunnel::new(proxy.clone(), tls), config, uses)
+        }
+        Some("socks5") => connect_over(SocksV5::new(proxy.clone(), tcp), config, uses),
+        _ => bail!("proxy-url {proxy} is none: write http://host:port, https://host:port or socks5://host:port"),
+    }
+}
+
+/// What a client is used for, and who is told of it.
+struct Uses<'a> {
+    protocol: Protocol,
+    metrics: &'a Metrics,
+    health: &'a Health,
+    leadership: &'a Leadership,
+}
+
+fn connect_over<C>(connector: C, config: &Config, uses: Uses<'_>) -> Result<Client>
+where
+    C: Service<Uri, Error: Into<BoxError>> + Clone + Send + Sync + 'static,
+    C::Response: Connection + Read + Write + Send + Unpin + 'static,
+    C::Future: Send + 'static,
+{
+    let Uses { protocol, metrics, health, leadership } = uses;
+    let mut tls = HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config()?).https_or_http();
+    if let Some(name) = &config.tls_server_name {
+        let name = ServerName::try_from(name.clone()).with_context(|| format!("tls-server-name {name}"))?;
+        tls = tls.with_server_name_resolver(FixedServerNameResolver::new(name));
+    }
     let connector = match protocol {
-        Protocol::Http2 => connector.enable_all_versions().wrap_connector(tcp),
-        Protocol::Http1 => connector.enable_http1().wrap_connector(tcp),
+        Protocol::Http2 => tls.enable_all_versions().wrap_connector(connector),
+        Protocol::Http1 => tls.enable_http1().wrap_connector(connector),
     };
     let client = legacy::Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())

@@ -15,6 +15,7 @@ use greenlight_api::names;
 use crate::analysis::KeptRun;
 use crate::arrived::{Arrived, Watched};
 use crate::cache::{Cache, Cached, Key};
+use crate::error::in_full;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::queue::Sender;
@@ -199,7 +200,7 @@ where
                 Err(error) => {
                     observers.health.failed(&resource);
                     observers.metrics.watch_failed(&resource);
-                    tracing::warn!(kind = %V::kind(&()), %error, "watch interrupted, reconnecting");
+                    tracing::warn!(kind = %V::kind(&()), error = in_full(&error), "watch interrupted, reconnecting");
                 }
             }
         }

@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 
 use crate::arrived::{Arrived, Watched};
 use crate::cache::Key;
+use crate::error::in_full;
 use crate::feed::{Observers, Scope};
 use crate::queue::Sender;
 use crate::supervise;
@@ -145,7 +146,7 @@ impl OnDemand {
                     }
                     Err(error) => {
                         metrics.watch_failed(&K::plural(&()));
-                        tracing::warn!(kind = %K::kind(&()), rollout = %key, %error, "watch interrupted");
+                        tracing::warn!(kind = %K::kind(&()), rollout = %key, error = in_full(&error), "watch interrupted");
                     }
                 }
                 if complete {

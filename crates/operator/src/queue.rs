@@ -21,7 +21,7 @@ use tracing::Instrument;
 
 use crate::backoff::pause;
 use crate::cache::Key;
-use crate::error::Error;
+use crate::error::{Error, in_full};
 use crate::health::Health;
 use crate::metrics::Metrics;
 
@@ -237,10 +237,10 @@ impl Failures {
     fn report(&self, name: &str, error: &Error, delay: Duration) {
         let retry_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         if self.conflicts == 0 {
-            tracing::warn!(controller = name, error = %error.in_full(), retry_ms, "reconcile failed");
+            tracing::warn!(controller = name, error = %in_full(error), retry_ms, "reconcile failed");
         } else if self.conflicts.is_multiple_of(MANY_CONFLICTS) {
             let conflicts = self.conflicts;
-            tracing::warn!(controller = name, conflicts, error = %error.in_full(), retry_ms,
+            tracing::warn!(controller = name, conflicts, error = %in_full(error), retry_ms,
                 "conflict after conflict: who else writes this object?");
         } else {
             tracing::debug!(controller = name, %error, retry_ms, "conflict, planning again");

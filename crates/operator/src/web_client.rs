@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use kube::Config;
 use kube::client::ConfigExt;
 
+use crate::error::in_full;
 use crate::leadership::Leadership;
 
 /// An answer is not read beyond this.
@@ -138,16 +139,6 @@ fn seconds(retry_after: &str) -> Option<Duration> {
     }
     let date = jiff::fmt::rfc2822::parse(retry_after).ok()?.timestamp();
     Duration::try_from(date.duration_since(Timestamp::now())).ok()
-}
-
-fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -29,6 +29,15 @@ pub struct FaultProxy {
 impl FaultProxy {
     /// Starts on a free port, with a whole wire.
     pub async fn start() -> Result<FaultProxy> {
+        FaultProxy::start_as(false).await
+    }
+
+    /// The same, but it is an HTTP proxy: clients have to ask for a tunnel first. Whatever they want to reach, it is the API server.
+    pub async fn start_tunnel() -> Result<FaultProxy> {
+        FaultProxy::start_as(true).await
+    }
+
+    async fn start_as(tunnel: bool) -> Result<FaultProxy> {
         let (server, _) = crate::cluster().endpoint();
         let server = server.strip_prefix("https://").context("the API server speaks TLS")?.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -36,7 +45,7 @@ impl FaultProxy {
         let (wire, state) = watch::channel(Wire::Whole);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(connection(client, server.clone(), state.clone()));
+                tokio::spawn(connection(client, server.clone(), state.clone(), tunnel));
             }
         });
         Ok(FaultProxy { address, wire, task })
@@ -45,6 +54,11 @@ impl FaultProxy {
     /// Changes what the wire does, also to the connections that there are.
     pub fn set(&self, wire: Wire) {
         self.wire.send_replace(wire);
+    }
+
+    /// Its URL, if it is a proxy.
+    pub fn proxy_url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// A kubeconfig that leads through it.
@@ -63,8 +77,8 @@ impl Drop for FaultProxy {
     }
 }
 
-async fn connection(client: TcpStream, server: String, wire: watch::Receiver<Wire>) {
-    if *wire.borrow() == Wire::Cut {
+async fn connection(mut client: TcpStream, server: String, wire: watch::Receiver<Wire>, tunnel: bool) {
+    if *wire.borrow() == Wire::Cut || tunnel && open_tunnel(&mut client).await.is_err() {
         return;
     }
     let Ok(server) = TcpStream::connect(server).await else { return };
@@ -76,6 +90,16 @@ async fn connection(client: TcpStream, server: String, wire: watch::Receiver<Wir
         _ = pass(&mut from_client, &mut to_server, wire.clone()) => {}
         _ = pass(&mut from_server, &mut to_client, wire) => {}
     }
+}
+
+/// `CONNECT host:port HTTP/1.1`, headers, an empty line; and the answer.
+async fn open_tunnel(client: &mut TcpStream) -> Result<()> {
+    let mut question = Vec::new();
+    while !question.ends_with(b"\r\n\r\n") {
+        question.push(client.read_u8().await?);
+    }
+    anyhow::ensure!(question.starts_with(b"CONNECT "), "a proxy is asked for a tunnel");
+    Ok(client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?)
 }
 
 /// Passes bytes on until there are no more. What was read when the wire freezes waits until it is whole again.
