@@ -61,6 +61,7 @@ pub(crate) fn run(ci: bool) -> Result<()> {
         }
         result
     })?;
+    step("other API servers", || shell::run(&mut end_to_end("servers", ci)))?;
     step("end-to-end tests with a real Argo CD", || {
         if is_there("redis-server") {
             shell::run(&mut end_to_end("gitops", ci))

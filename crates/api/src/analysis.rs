@@ -94,7 +94,11 @@ pub struct AnalysisRunSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.provider.job) || has(self.provider.web) || has(self.provider.prometheus)").message("provider takes job, web or prometheus")
+    validation = Rule::new("has(self.provider.job) || has(self.provider.web) || has(self.provider.prometheus)").message("provider takes job, web or prometheus"),
+    validation = Rule::new("!has(self.count) || type(self.count) == string || (self.count >= 0 && self.count <= 2147483647)").message("count must be a whole number from 0 to 2147483647"),
+    validation = Rule::new("!has(self.failureLimit) || type(self.failureLimit) == string || (self.failureLimit >= 0 && self.failureLimit <= 2147483647)").message("failureLimit must be a whole number from 0 to 2147483647"),
+    validation = Rule::new("!has(self.inconclusiveLimit) || type(self.inconclusiveLimit) == string || (self.inconclusiveLimit >= 0 && self.inconclusiveLimit <= 2147483647)").message("inconclusiveLimit must be a whole number from 0 to 2147483647"),
+    validation = Rule::new("!has(self.consecutiveErrorLimit) || type(self.consecutiveErrorLimit) == string || (self.consecutiveErrorLimit >= 0 && self.consecutiveErrorLimit <= 2147483647)").message("consecutiveErrorLimit must be a whole number from 0 to 2147483647")
 )]
 pub struct Metric {
     /// Its name.
@@ -178,7 +182,7 @@ pub struct WebProvider {
     /// Which part of a JSON answer is `result`: `{$.data.ok}`. Default: all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub json_path: Option<String>,
-    /// Seconds to wait for the answer. Default 10.
+    /// Seconds to wait for the answer, at most 60. Default 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub timeout_seconds: Option<i64>,
@@ -219,7 +223,7 @@ pub struct PrometheusProvider {
     pub address: String,
     /// PromQL.
     pub query: String,
-    /// Seconds to wait for the answer. Default 30.
+    /// Seconds to wait for the answer, at most 60. Default 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub timeout: Option<i64>,

@@ -58,3 +58,5 @@ pub const REASON_WORKLOAD_MISMATCH: &str = "WorkloadSelectorMismatch";
 pub const REASON_WRITE_REFUSED: &str = "WriteRefused";
 /// The API server refused the ReplicaSet of this template; the message is the server's. Heals with a corrected template.
 pub const REASON_TEMPLATE_REFUSED: &str = "TemplateRefused";
+/// The operator cannot read this object, and leaves it as it is; the message names the field. Heals when the field is corrected.
+pub const REASON_UNREADABLE: &str = "Unreadable";

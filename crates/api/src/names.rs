@@ -70,6 +70,8 @@ pub const NO_HASH: &str = "none";
 /// On an AnalysisRun: the rollout that it is for.
 pub const ROLLOUT: &str = "greenlight.dev/rollout";
 
+/// Label of the Jobs of analyses, by which they are watched.
+pub const ANALYSIS_JOB: &str = "greenlight.dev/analysis-job";
 /// Finalizer on a retired ReplicaSet: keeps its pods until [`SCALE_DOWN_AT`] even when the set is deleted by hand.
 pub const SCALE_DOWN_FINALIZER: &str = "greenlight.dev/scale-down-delay";
 

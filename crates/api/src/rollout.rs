@@ -123,6 +123,9 @@ pub struct BlueGreenRolloutSpec {
     pub paused: Option<bool>,
 
     /// Replace the pods that were created before this time, one by one, without a new revision.
+    #[x_kube(
+        validation = Rule::new("self < timestamp('9999-01-01T00:00:00Z')").message("restartAt must be before the year 9999: write a time such as 2026-11-25T12:00:00Z")
+    )]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_at: Option<Time>,
 

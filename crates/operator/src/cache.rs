@@ -4,13 +4,15 @@
 //! Most objects are looked at once in a long while, so they are kept packed, as compressed JSON, and unpacked at each look: a
 //! fifth of the memory, for some ten microseconds.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::RwLock;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::arrived::Unreadable;
 
 /// Namespace and name of an object; of which kind, the cache knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -57,21 +59,28 @@ struct State {
     objects: HashMap<Key, Entry>,
     /// Groups have one or two members, so a list is smaller than any set.
     groups: HashMap<Key, Vec<Key>>,
+    /// Objects whose newest state cannot be read.
+    unreadable: HashMap<Key, Unreadable>,
     /// Versions of objects that are gone, so that a late answer to a write does not bring them back.
     gone: HashMap<Key, (u64, Instant)>,
+    /// The same, the oldest first.
+    gone_since: VecDeque<(Instant, Key)>,
 }
 
 struct Entry {
     packed: Box<[u8]>,
     version: u64,
     put_at: Instant,
+    /// It stands for an object that cannot be read as a whole.
+    outline: bool,
 }
 
 impl Entry {
     fn pack<T: Cached>(object: &T) -> Entry {
         let json = serde_json::to_vec(object).expect("it came from JSON");
         let packed = lz4_flex::compress_prepend_size(&json).into_boxed_slice();
-        let entry = Entry { packed, version: version(object.resource_version()), put_at: Instant::now() };
+        let entry =
+            Entry { packed, version: version(object.resource_version()), put_at: Instant::now(), outline: false };
         debug_assert_eq!(entry.unpack::<T>(), *object);
         entry
     }
@@ -109,21 +118,49 @@ impl<T: Cached> Cache<T> {
     }
 
     fn keep(&self, object: T, answered: bool) {
-        let key = object.key();
         let entry = Entry::pack(&object);
+        self.put_entry(&object, entry, None, answered);
+    }
+
+    /// Notes that the newest state of an object cannot be read. What was known of it stays, or this outline takes its place. Returns
+    /// whether anything is new about that.
+    pub fn put_unreadable(&self, unreadable: Unreadable, outline: Option<T>) -> bool {
+        let key = unreadable.key();
+        if let Some(outline) = outline {
+            let before = self.unreadable(&key);
+            let is_new = before.is_none_or(|before| before.error != unreadable.error);
+            let entry = Entry { outline: true, ..Entry::pack(&outline) };
+            return self.put_entry(&outline, entry, Some(unreadable), false) && is_new;
+        }
+        let known: Option<T> = {
+            let mut state = self.state.write().expect("no panic while locked");
+            let version = version(unreadable.resource_version());
+            if !state.admits(&key, version) {
+                return false;
+            }
+            let known = state.objects.get(&key).map(Entry::unpack);
+            let error = unreadable.error.clone();
+            if state.unreadable.insert(key, unreadable).is_some_and(|before| before.error == error) {
+                return false;
+            }
+            known
+        };
+        known.iter().for_each(|known| self.tell(known));
+        true
+    }
+
+    fn put_entry(&self, object: &T, entry: Entry, unreadable: Option<Unreadable>, answered: bool) -> bool {
+        let key = object.key();
         let before: Option<T> = {
             let mut state = self.state.write().expect("no panic while locked");
-            if let Some((gone, _)) = state.gone.get(&key) {
-                if entry.version <= *gone {
-                    return;
-                }
-                state.gone.remove(&key);
+            let same = state.objects.get(&key).filter(|known| known.version == entry.version);
+            let better = answered && same.is_some_and(|known| known.packed != entry.packed);
+            if !better && !state.admits(&key, entry.version) {
+                return false;
             }
-            if let Some(known) = state.objects.get(&key) {
-                let better = answered && entry.version == known.version && entry.packed != known.packed;
-                if entry.version <= known.version && !better {
-                    return;
-                }
+            match unreadable {
+                Some(unreadable) => drop(state.unreadable.insert(key.clone(), unreadable)),
+                None => drop(state.unreadable.remove(&key)),
             }
             let before = state.take(&key);
             for group in object.groups() {
@@ -137,7 +174,8 @@ impl<T: Cached> Cache<T> {
             before
         };
         before.iter().for_each(|before| self.tell(before));
-        self.tell(&object);
+        self.tell(object);
+        true
     }
 
     /// Forgets the object of this key, unless a state newer than this version is known.
@@ -148,9 +186,8 @@ impl<T: Cached> Cache<T> {
             if state.objects.get(key).is_some_and(|known| known.version > version) {
                 return;
             }
-            let now = Instant::now();
-            state.gone.retain(|_, (_, since)| now.duration_since(*since) < GONE_FOR);
-            state.gone.insert(key.clone(), (version, now));
+            state.bury(key, version, Instant::now());
+            state.unreadable.remove(key);
             state.take(key)
         };
         before.iter().for_each(|before| self.tell(before));
@@ -163,27 +200,57 @@ impl<T: Cached> Cache<T> {
             let stale =
                 |(key, entry): (&Key, &Entry)| (entry.put_at < since && !seen.contains(key)).then(|| key.clone());
             let keys: Vec<Key> = state.objects.iter().filter_map(stale).collect();
+            state.unreadable.retain(|key, _| seen.contains(key));
             keys.iter().filter_map(|key| state.take(key)).collect()
         };
         gone.iter().for_each(|object| self.tell(object));
     }
 
-    /// The object of this key.
+    /// The object of this key; none if only an outline of it is known.
     pub fn get(&self, key: &Key) -> Option<T> {
+        let state = self.state.read().expect("no panic while locked");
+        state.objects.get(key).filter(|entry| !entry.outline).map(Entry::unpack)
+    }
+
+    /// The object of this key, or its outline.
+    pub fn outline(&self, key: &Key) -> Option<T> {
         let state = self.state.read().expect("no panic while locked");
         state.objects.get(key).map(Entry::unpack)
     }
 
-    /// The objects of this group.
+    /// What keeps the object of this key from being read, if anything does.
+    pub fn unreadable(&self, key: &Key) -> Option<Unreadable> {
+        self.state.read().expect("no panic while locked").unreadable.get(key).cloned()
+    }
+
+    /// Every object that cannot be read.
+    pub fn all_unreadable(&self) -> Vec<Unreadable> {
+        self.state.read().expect("no panic while locked").unreadable.values().cloned().collect()
+    }
+
+    /// The objects of this group, outlines among them.
     pub fn group(&self, group: &Key) -> Vec<T> {
         let state = self.state.read().expect("no panic while locked");
         let keys = state.groups.get(group).into_iter().flatten();
         keys.filter_map(|key| state.objects.get(key)).map(Entry::unpack).collect()
     }
 
-    /// Every object.
+    /// Every object, outlines among them.
     pub fn all(&self) -> Vec<T> {
         self.state.read().expect("no panic while locked").objects.values().map(Entry::unpack).collect()
+    }
+
+    /// Whether anything is known of this key.
+    pub fn knows(&self, key: &Key) -> bool {
+        let state = self.state.read().expect("no panic while locked");
+        state.objects.contains_key(key) || state.unreadable.contains_key(key)
+    }
+
+    /// The keys of the objects for which this holds.
+    pub fn keys_where(&self, holds: impl Fn(&T) -> bool) -> Vec<Key> {
+        let state = self.state.read().expect("no panic while locked");
+        let entries = state.objects.iter().filter(|(_, entry)| holds(&entry.unpack()));
+        entries.map(|(key, _)| key.clone()).collect()
     }
 
     /// How many objects there are.
@@ -197,6 +264,33 @@ impl<T: Cached> Cache<T> {
 }
 
 impl State {
+    /// Whether this version of an object is news.
+    fn admits(&mut self, key: &Key, entry: u64) -> bool {
+        if let Some((gone, _)) = self.gone.get(key) {
+            if entry <= *gone {
+                return false;
+            }
+            self.gone.remove(key);
+        }
+        let known = self.objects.get(key).map(|known| known.version);
+        let unreadable = self.unreadable.get(key).map(|unreadable| version(unreadable.resource_version()));
+        known.max(unreadable).is_none_or(|known| entry > known)
+    }
+
+    /// Remembers that an object is gone, and forgets what went long ago.
+    fn bury(&mut self, key: &Key, version: u64, now: Instant) {
+        self.gone.insert(key.clone(), (version, now));
+        self.gone_since.push_back((now, key.clone()));
+        let is_old = |(since, _): &(Instant, Key)| now.duration_since(*since) >= GONE_FOR;
+        while self.gone_since.front().is_some_and(is_old) {
+            let Some((since, key)) = self.gone_since.pop_front() else { return };
+            // It may have gone a second time since.
+            if self.gone.get(&key).is_some_and(|(_, last)| *last == since) {
+                self.gone.remove(&key);
+            }
+        }
+    }
+
     fn take<T: Cached>(&mut self, key: &Key) -> Option<T> {
         let object: T = self.objects.remove(key)?.unpack();
         for group in object.groups() {
@@ -214,4 +308,65 @@ impl State {
 /// Kubernetes promises that the versions of one kind can be compared as numbers.
 fn version(resource_version: &str) -> u64 {
     resource_version.parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use greenlight_core::from_api;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+    use super::*;
+    use crate::views::KeptService;
+
+    fn service(version: u64) -> KeptService {
+        let metadata = unreadable(version).metadata;
+        KeptService { namespace: "shop".to_owned(), service: from_api::service(metadata, [].into()) }
+    }
+
+    fn unreadable(version: u64) -> Unreadable {
+        let text = |text: &str| Some(text.to_owned());
+        let (namespace, name) = (text("shop"), text("web"));
+        let metadata =
+            ObjectMeta { namespace, name, resource_version: Some(version.to_string()), ..ObjectMeta::default() };
+        Unreadable { metadata, error: "spec: broken".to_owned() }
+    }
+
+    #[test]
+    fn only_a_newer_state_makes_an_object_readable_again() {
+        let cache = Cache::default();
+        let key = service(1).key();
+        cache.put(service(1));
+        assert!(cache.put_unreadable(unreadable(3), None), "it is news");
+        assert!(!cache.put_unreadable(unreadable(4), None), "the same again is none");
+        cache.put(service(2));
+        assert!(cache.unreadable(&key).is_some(), "a late answer says nothing about now");
+        assert_eq!(cache.get(&key), Some(service(1)), "what was known stays");
+        cache.put(service(5));
+        assert_eq!((cache.unreadable(&key), cache.get(&key)), (None, Some(service(5))));
+    }
+
+    #[test]
+    fn an_outline_is_not_the_object() {
+        let cache = Cache::default();
+        let key = service(1).key();
+        cache.put(service(1));
+        assert!(cache.put_unreadable(unreadable(2), Some(service(2))));
+        assert_eq!((cache.get(&key), cache.outline(&key)), (None, Some(service(2))));
+        cache.remove(&key, "3");
+        assert!(!cache.knows(&key) && cache.all_unreadable().is_empty());
+    }
+
+    #[test]
+    fn what_went_long_ago_is_forgotten_one_by_one() {
+        let mut state = State::default();
+        let key = |number: u64| Key { namespace: "shop".to_owned(), name: format!("web-{number}") };
+        let start = Instant::now();
+        for second in 0..600 {
+            state.bury(&key(second), second, start + Duration::from_secs(second));
+            state.bury(&key(0), second, start + Duration::from_secs(second));
+            assert!(state.gone.len() <= 61, "a minute's worth and the one that goes again and again");
+            assert!(state.gone.contains_key(&key(0)));
+        }
+        assert_eq!(state.gone_since.len(), 120);
+    }
 }

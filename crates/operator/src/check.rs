@@ -8,11 +8,11 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 
-use crate::controller::LEASE;
+use crate::leadership::LEASE;
 use crate::options::CheckOptions;
 
 /// What it cannot do without: group, resource, subresource, verb.
-const NEEDED: [(&str, &str, &str, &str); 18] = [
+const NEEDED: [(&str, &str, &str, &str); 19] = [
     ("greenlight.dev", "bluegreenrollouts", "", "watch"),
     ("greenlight.dev", "bluegreenrollouts", "", "patch"),
     ("greenlight.dev", "bluegreenrollouts", "status", "patch"),
@@ -30,6 +30,7 @@ const NEEDED: [(&str, &str, &str, &str); 18] = [
     ("apps", "deployments", "", "watch"),
     ("greenlight.dev", "analysisruns", "", "create"),
     ("batch", "jobs", "", "create"),
+    ("batch", "jobs", "", "watch"),
     ("events.k8s.io", "events", "", "create"),
 ];
 

@@ -1,56 +1,75 @@
 //! Putting the operator together and taking it apart.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use kube::Client;
-use kube_lease_manager::LeaseManagerBuilder;
+use anyhow::{Result, anyhow};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::info_span;
 
+use crate::cache::Key;
+use crate::client::Protocol;
 use crate::events::Recorder;
-use crate::feed::{self, Scope};
+use crate::feed::{self, Observers, Scope};
+use crate::health::Health;
+use crate::leadership::{Elector, LEASE, Leadership};
 use crate::metrics::Metrics;
 use crate::notify::{self, Notifier};
 use crate::on_demand::OnDemand;
 use crate::options::ControllerOptions;
-use crate::queue::queue;
+use crate::queue::{Limits, queue};
 use crate::web_client::WebClient;
 use crate::world::{Caches, Memories};
-use crate::{analysis, client, rollouts, scale_down, server};
+use crate::{analysis, client, rollouts, scale_down, server, unreadable};
 
-/// Name of the lease of the leader.
-pub const LEASE: &str = "greenlight";
-const LEASE_SECONDS: u64 = 15;
-const LEASE_GRACE_SECONDS: u64 = 5;
+/// How long work on one object may take. Every request has a deadline that is much shorter.
+const RECONCILE: Duration = Duration::from_secs(300);
+/// How long what is under way may take when the operator is asked to end.
+const LAST_WORK: Duration = Duration::from_secs(5);
+/// How long whoever still reads metrics then may take.
+const LAST_SCRAPE: Duration = Duration::from_secs(1);
 
-/// Runs until SIGTERM or SIGINT, or until the lease is lost.
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// It cannot start, or go on: the lease is lost, say. Whoever restarts it starts clean.
 pub async fn run(options: ControllerOptions) -> Result<()> {
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone())?;
     let config = client::config().await?;
     let caches = Arc::new(Caches::default());
     let metrics = Metrics::new(caches.clone());
-    let client = client::connect(&config, &metrics)?;
-    let web_client = WebClient::default();
-    let notifications = options.notifications.as_deref().map(notify::Config::read).transpose()?.unwrap_or_default();
     let instance = options.instance();
-    let ready = Arc::new(AtomicBool::new(false));
-    let server = tokio::spawn(server::serve(options.listen, metrics.clone(), ready.clone(), stop.clone()));
+    let health = Health::default();
+    let connect = |protocol, leadership: &Leadership| client::connect(&config, protocol, &metrics, &health, leadership);
+    let (elector, leadership) = if options.leader_elect {
+        // Whoever wants to lead has to write this before it does.
+        let client = connect(Protocol::Http1, &Leadership::undisputed())?;
+        let (elector, leadership) = Elector::new(client, &options.lease_namespace, &instance);
+        (Some(elector), leadership)
+    } else {
+        (None, Leadership::undisputed())
+    };
+    let client = connect(Protocol::Http2, &leadership)?;
+    let notifications = options.notifications.as_deref().map(notify::Config::read).transpose()?.unwrap_or_default();
+    let server = tokio::spawn(server::serve(options.listen, metrics.clone(), health.clone(), stop.clone()));
 
-    let scope = Scope { namespace: options.namespace.clone(), streaming_lists: streams_lists(&client).await? };
+    let scope = Scope { namespace: options.namespace.clone(), ..Scope::default() };
     let (rollouts_sender, rollouts_queue) = queue();
     let (sets_sender, sets_queue) = queue();
     let (runs_sender, runs_queue) = queue();
     feed::wire(&caches, &rollouts_sender, &sets_sender, &runs_sender);
-    for mut listed in feed::start(&client, &scope, &caches, &stop) {
+    let failed = CancellationToken::new();
+    let observers = Observers { health: health.clone(), metrics: metrics.clone(), failed: failed.clone() };
+    for mut listed in feed::start(&client, &scope, &caches, &observers) {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
+            () = failed.cancelled() => return Err(broken()),
             result = listed.wait_for(|listed| *listed) => drop(result?),
         }
     }
-    ready.store(true, Ordering::Relaxed);
     tracing::info!(
         rollouts = caches.rollouts.len(),
         replica_sets = caches.sets.len(),
@@ -60,43 +79,105 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         "ready"
     );
 
-    let lease = if options.leader_elect { Some(lead(&client, &options, &instance, &stop).await?) } else { None };
+    let release = CancellationToken::new();
+    let lease = match elector {
+        Some(mut elector) => {
+            tracing::info!(lease = LEASE, namespace = options.lease_namespace, "waiting to lead");
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = failed.cancelled() => return Err(broken()),
+                () = elector.acquire() => {}
+            }
+            tracing::info!("leading");
+            Some(tokio::spawn(elector.hold(release.clone())))
+        }
+        None => None,
+    };
     metrics.leads(true);
+    let web_client = WebClient::default();
     let notifier = Notifier::start(notifications, &web_client, &metrics);
+    let recorder = || Recorder::new(client.clone(), instance.clone(), metrics.clone(), notifier.tell());
+    let mut work = JoinSet::new();
+    work.spawn(unreadable::tell(client.clone(), caches.clone(), recorder(), stop.clone()));
     let context = Arc::new(rollouts::Context {
         client: client.clone(),
         caches: caches.clone(),
         memories: Memories::default(),
         // A connection of its own: however many watches are asked for, they do not keep a write waiting.
-        on_demand: OnDemand::new(client::connect(&config, &metrics)?, scope, rollouts_sender),
-        recorder: Recorder::new(client.clone(), instance, metrics.clone(), notifier.tell()),
+        on_demand: OnDemand::new(connect(Protocol::Http2, &leadership)?, scope, rollouts_sender, observers),
+        recorder: recorder(),
         metrics: metrics.clone(),
     });
-    let parallel = options.parallel;
-    let rollouts_work = rollouts_queue
-        .run("rollouts", parallel, metrics.clone(), stop.clone(), move |key| rollouts::reconcile(context.clone(), key));
+    let watched = || (metrics.clone(), health.clone());
+    let limits = |span| Limits { parallel: options.parallel, span, deadline: RECONCILE };
+    let everything = keys(&caches, |caches| caches.rollouts.keys_where(|_| true));
+    work.spawn(rollouts_queue.run(
+        "rollouts",
+        limits(|key| info_span!("reconcile", rollout = %key)),
+        watched(),
+        stop.clone(),
+        everything,
+        move |key| rollouts::reconcile(context.clone(), key),
+    ));
     let context = Arc::new(scale_down::Context { client: client.clone(), caches: caches.clone() });
-    let sets_work = sets_queue.run("scale-down", parallel, metrics.clone(), stop.clone(), move |key| {
-        scale_down::reconcile(context.clone(), key)
-    });
-    let context = Arc::new(analysis::Context { client, caches, http: web_client });
-    let runs_work = runs_queue
-        .run("analysis", parallel, metrics, stop.clone(), move |key| analysis::reconcile(context.clone(), key));
-    tokio::join!(rollouts_work, sets_work, runs_work);
-    if let Some(lease) = lease {
-        lease.release().await;
+    let retired = keys(&caches, |caches| caches.sets.keys_where(|owned| owned.set.has_scale_down_finalizer()));
+    work.spawn(sets_queue.run(
+        "scale-down",
+        limits(|key| info_span!("reconcile", replica_set = %key)),
+        watched(),
+        stop.clone(),
+        retired,
+        move |key| scale_down::reconcile(context.clone(), key),
+    ));
+    let http = web_client.of_leader(leadership.clone());
+    let context = Arc::new(analysis::Context { client: client.clone(), caches: caches.clone(), http });
+    let everything = keys(&caches, |caches| caches.runs.keys_where(|_| true));
+    work.spawn(runs_queue.run(
+        "analysis",
+        limits(|key| info_span!("reconcile", analysis_run = %key)),
+        watched(),
+        stop.clone(),
+        everything,
+        move |key| analysis::reconcile(context.clone(), key),
+    ));
+
+    let ended = tokio::select! {
+        // First: once this is so, the others end as they should.
+        biased;
+        () = stop.cancelled() => Ok(()),
+        () = failed.cancelled() => Err(broken()),
+        () = leadership.ended() => Err(anyhow!("the lease is lost")),
+        ended = work.join_next() => Err(anyhow!("a controller has ended: {ended:?}")),
+    };
+    if let Err(error) = &ended {
+        tracing::error!(%error, "cannot go on");
     }
+    // The order matters: no new work; what is under way, for a while; no write any more; and then others may.
+    stop.cancel();
+    if ended.is_ok() {
+        let all = async { while work.join_next().await.is_some() {} };
+        drop(tokio::time::timeout(LAST_WORK, all).await);
+    }
+    work.abort_all();
+    metrics.leads(false);
+    release.cancel();
+    if let Some(lease) = lease {
+        drop(lease.await);
+    }
+    drop(work);
     notifier.finish().await;
-    server.await??;
+    drop(tokio::time::timeout(LAST_SCRAPE, server).await);
     tracing::info!("stopped");
-    Ok(())
+    ended
 }
 
-/// Servers stream lists by default since 1.32.
-async fn streams_lists(client: &Client) -> Result<bool> {
-    let version = client.apiserver_version().await.context("the API server does not answer")?;
-    let minor: u32 = version.minor.trim_end_matches('+').parse().unwrap_or(0);
-    Ok(minor >= 32)
+fn broken() -> anyhow::Error {
+    anyhow!("a task that everything depends on has broken")
+}
+
+fn keys(caches: &Arc<Caches>, of: fn(&Caches) -> Vec<Key>) -> impl FnOnce() -> Vec<Key> + Send + 'static {
+    let caches = caches.clone();
+    move || of(&caches)
 }
 
 /// Cancels at SIGTERM or SIGINT.
@@ -112,55 +193,4 @@ pub fn stop_on_signal(stop: CancellationToken) -> Result<()> {
         stop.cancel();
     });
     Ok(())
-}
-
-/// The lease, while this instance holds it.
-struct Lease {
-    state: tokio::sync::watch::Receiver<bool>,
-    task: tokio::task::JoinHandle<kube_lease_manager::Result<kube_lease_manager::LeaseManager>>,
-}
-
-impl Lease {
-    /// Hands the lease to whoever waits for it.
-    async fn release(self) {
-        // The manager releases it when nobody listens any more.
-        drop(self.state);
-        if let Ok(Err(error)) = self.task.await {
-            tracing::warn!(%error, "the lease was not released, it expires in {LEASE_SECONDS} s");
-        }
-    }
-}
-
-/// Waits until this instance leads. When it loses the lease later, everything stops: whoever restarts it starts clean.
-async fn lead(client: &Client, options: &ControllerOptions, instance: &str, stop: &CancellationToken) -> Result<Lease> {
-    let manager = LeaseManagerBuilder::new(client.clone(), LEASE)
-        .with_namespace(&options.lease_namespace)
-        .with_identity(instance)
-        .with_duration(LEASE_SECONDS)
-        .with_grace(LEASE_GRACE_SECONDS)
-        .build()
-        .await
-        .with_context(|| format!("cannot use the lease {}/{LEASE}", options.lease_namespace))?;
-    let (mut state, task) = manager.watch().await;
-    tracing::info!(lease = LEASE, namespace = options.lease_namespace, "waiting to lead");
-    tokio::select! {
-        () = stop.cancelled() => {}
-        leads = state.wait_for(|leads| *leads) => drop(leads?),
-    }
-    if stop.is_cancelled() {
-        return Ok(Lease { state, task });
-    }
-    tracing::info!("leading");
-    let mut watched = state.clone();
-    let stop = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            _ = watched.wait_for(|leads| !*leads) => {
-                tracing::error!("lost the lease");
-                stop.cancel();
-            }
-        }
-    });
-    Ok(Lease { state, task })
 }

@@ -15,6 +15,9 @@ pub enum Error {
     /// Plan after plan had actions. This is a bug: it is reported, and tried again later instead of in a loop.
     #[error("did not come to rest after {0} plans, the last one wanted {1}")]
     DidNotConverge(usize, String),
+    /// It was given up after so many seconds.
+    #[error("the reconcile was not over after {0} s")]
+    TookTooLong(u64),
     /// An eviction that is not allowed, or an analysis that lacks something; in words for the status.
     #[error("{0}")]
     Refused(String),
@@ -33,18 +36,21 @@ impl Error {
     pub fn is_conflict(&self) -> bool {
         matches!(self, Error::Api { source: kube::Error::Api(status), .. } if status.code == 409 || status.code == 404)
     }
+}
 
-    /// The error with its causes.
-    pub fn in_full(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            source = error.source();
+/// An error with its causes.
+pub fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some say their cause themselves.
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
         }
-        text
+        source = cause.source();
     }
+    text
 }
 
 /// Says what was being done.

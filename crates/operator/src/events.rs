@@ -14,7 +14,7 @@ use kube::{Api, Client, Resource};
 use crate::metrics::Metrics;
 use crate::notify::{Notification, Tell};
 
-/// The API cuts notes at this length.
+/// The API refuses longer notes; in bytes.
 const MAX_NOTE: usize = 1024;
 
 /// Writes events.
@@ -39,32 +39,67 @@ impl Recorder {
         self.metrics.happened(rollout, event);
         let id = format!("{}.{:x}", rollout.name, now.as_nanosecond());
         self.tell.tell(&Notification { id: id.clone(), at: now, rollout: rollout.clone(), event: event.clone() });
+        let regarding = reference::<BlueGreenRollout>(&rollout.namespace, &rollout.name, &rollout.uid);
+        self.write(id, regarding, event).await;
+    }
+
+    /// Warns of an object that is not a rollout, or not one that can be read.
+    pub async fn warn(&self, regarding: ObjectReference, event: &Event) {
+        let id = format!("{}.{:x}", regarding.name.as_deref().unwrap_or_default(), Timestamp::now().as_nanosecond());
+        self.write(id, regarding, event).await;
+    }
+
+    async fn write(&self, name: String, regarding: ObjectReference, event: &Event) {
+        let namespace = regarding.namespace.clone().unwrap_or_default();
         let object = KubeEvent {
-            metadata: ObjectMeta {
-                name: Some(id),
-                namespace: Some(rollout.namespace.clone()),
-                ..ObjectMeta::default()
-            },
-            event_time: Some(MicroTime(now)),
+            metadata: ObjectMeta { name: Some(name), namespace: Some(namespace.clone()), ..ObjectMeta::default() },
+            event_time: Some(MicroTime(Timestamp::now())),
             action: Some(event.action.to_owned()),
             reason: Some(event.reason.to_owned()),
-            note: Some(event.note.chars().take(MAX_NOTE).collect()),
+            note: Some(cut(&event.note, MAX_NOTE).to_owned()),
             type_: Some(if event.warning { "Warning" } else { "Normal" }.to_owned()),
-            regarding: Some(ObjectReference {
-                api_version: Some(BlueGreenRollout::api_version(&()).into_owned()),
-                kind: Some(BlueGreenRollout::kind(&()).into_owned()),
-                name: Some(rollout.name.clone()),
-                namespace: Some(rollout.namespace.clone()),
-                uid: Some(rollout.uid.clone()),
-                ..ObjectReference::default()
-            }),
             reporting_controller: Some(format!("greenlight.dev/{}", names::FIELD_MANAGER)),
             reporting_instance: Some(self.instance.clone()),
+            regarding: Some(regarding),
             ..KubeEvent::default()
         };
-        let api: Api<KubeEvent> = Api::namespaced(self.client.clone(), &rollout.namespace);
+        let api: Api<KubeEvent> = Api::namespaced(self.client.clone(), &namespace);
         if let Err(error) = api.create(&PostParams::default(), &object).await {
-            tracing::warn!(rollout = rollout.name, reason = event.reason, %error, "cannot record event");
+            let about = object.regarding.and_then(|about| about.name).unwrap_or_default();
+            tracing::warn!(object = format!("{namespace}/{about}"), reason = event.reason, %error, "cannot record event");
         }
+    }
+}
+
+/// A reference to an object, for an event.
+pub fn reference<K: Resource<DynamicType = ()>>(namespace: &str, name: &str, uid: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(K::api_version(&()).into_owned()),
+        kind: Some(K::kind(&()).into_owned()),
+        name: Some(name.to_owned()),
+        namespace: Some(namespace.to_owned()),
+        uid: Some(uid.to_owned()),
+        ..ObjectReference::default()
+    }
+}
+
+/// As much of a text as fits into so many bytes.
+fn cut(text: &str, bytes: usize) -> &str {
+    let fits = |end: &usize| text.is_char_boundary(*end);
+    let end = (0..=bytes.min(text.len())).rev().find(fits).unwrap_or(0);
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_cut_by_bytes_and_between_characters() {
+        assert_eq!(cut("short", MAX_NOTE), "short");
+        assert_eq!(cut(&"a".repeat(2000), MAX_NOTE).len(), 1024);
+        let euros = "€".repeat(1000);
+        assert_eq!(cut(&euros, MAX_NOTE).len(), 1023, "three bytes each");
+        assert_eq!(cut("€", 2), "");
     }
 }

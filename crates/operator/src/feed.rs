@@ -1,16 +1,11 @@
 //! The watches that run all the time, and what they wake up.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::StreamExt;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource};
-use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -18,18 +13,24 @@ use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::names;
 
 use crate::analysis::KeptRun;
+use crate::arrived::{Arrived, Watched};
 use crate::cache::{Cache, Cached, Key};
+use crate::error::in_full;
+use crate::health::Health;
+use crate::metrics::Metrics;
 use crate::queue::Sender;
-use crate::views::{DeploymentView, ReplicaSetView, RolloutView, ServiceView, workload_group};
+use crate::supervise;
+use crate::views::{DeploymentView, JobView, ReplicaSetView, RolloutView, ServiceView, workload_group};
+use crate::watch::{StreamingLists, Watch};
 use crate::world::Caches;
 
-/// Where to look: one namespace or all, and whether the server can stream a list.
-#[derive(Clone, Debug)]
+/// Where to look, and how.
+#[derive(Clone, Debug, Default)]
 pub struct Scope {
     /// The only namespace, if it is only one.
     pub namespace: Option<String>,
-    /// The server has streaming lists (on by default since 1.32).
-    pub streaming_lists: bool,
+    /// What is known of the server's streaming lists.
+    pub streaming_lists: StreamingLists,
 }
 
 impl Scope {
@@ -44,10 +45,9 @@ impl Scope {
         }
     }
 
-    /// How to watch in it.
-    pub fn config(&self) -> watcher::Config {
-        let config = watcher::Config::default();
-        if self.streaming_lists { config.streaming_lists() } else { config }
+    /// A watch of these.
+    pub fn watch<V: Watched>(&self, api: Api<Arrived<V>>, config: watcher::Config) -> Watch<V> {
+        Watch::new(api, config, &self.streaming_lists)
     }
 }
 
@@ -98,6 +98,8 @@ pub fn wire(caches: &Arc<Caches>, rollouts: &Sender, scale_down: &Sender, analys
         runs.now(run.key());
         run.groups().into_iter().for_each(|rollout| sender.now(rollout));
     });
+    let runs = analysis.clone();
+    caches.jobs.listen(move |job| job.groups().into_iter().for_each(|run| runs.now(run)));
     // The sets of a rollout that leaves are let go.
     let retired = scale_down.clone();
     let weak = Arc::downgrade(caches);
@@ -109,114 +111,121 @@ pub fn wire(caches: &Arc<Caches>, rollouts: &Sender, scale_down: &Sender, analys
     });
 }
 
+/// What a watch tells of itself, and whom.
+#[derive(Clone)]
+pub struct Observers {
+    /// Whether it goes on.
+    pub health: Health,
+    /// How often it fails.
+    pub metrics: Metrics,
+    /// Cancelled when it breaks: nobody can go on then.
+    pub failed: CancellationToken,
+}
+
 /// Starts the watches. The returned channels turn true when everything was listed once.
 pub fn start(
     client: &Client,
     scope: &Scope,
     caches: &Arc<Caches>,
-    stop: &CancellationToken,
-) -> [watch::Receiver<bool>; 5] {
-    let labelled = scope.config().labels(names::HASH_LABEL);
+    observers: &Observers,
+) -> [watch::Receiver<bool>; 6] {
+    let labelled = watcher::Config::default().labels(names::HASH_LABEL);
+    let rollouts = all(client, scope);
+    let sets = scope.watch(scope.api(client.clone()), labelled);
+    let of_analyses = watcher::Config::default().labels(names::ANALYSIS_JOB);
+    let jobs = scope.watch(scope.api(client.clone()), of_analyses);
     [
+        feed(rollouts, caches, observers, |caches| &caches.rollouts, |view: RolloutView| Some(view.keep())),
+        feed(sets, caches, observers, |caches| &caches.sets, ReplicaSetView::keep),
+        feed(all(client, scope), caches, observers, |caches| &caches.services, |view: ServiceView| Some(view.keep())),
         feed(
-            scope.api(client.clone()),
-            scope.config(),
+            all(client, scope),
             caches,
-            stop,
-            |caches| &caches.rollouts,
-            |view: RolloutView| Some(view.keep()),
-        ),
-        feed(scope.api(client.clone()), labelled, caches, stop, |caches| &caches.sets, ReplicaSetView::keep),
-        feed(
-            scope.api(client.clone()),
-            scope.config(),
-            caches,
-            stop,
-            |caches| &caches.services,
-            |view: ServiceView| Some(view.keep()),
-        ),
-        feed(
-            scope.api(client.clone()),
-            scope.config(),
-            caches,
-            stop,
+            observers,
             |caches| &caches.workloads,
             |view: DeploymentView| Some(view.keep()),
         ),
-        feed(
-            scope.api(client.clone()),
-            scope.config(),
-            caches,
-            stop,
-            |caches| &caches.runs,
-            |run: AnalysisRun| Some(KeptRun(run)),
-        ),
+        feed(all(client, scope), caches, observers, |caches| &caches.runs, |run: AnalysisRun| Some(KeptRun(run))),
+        feed(jobs, caches, observers, |caches| &caches.jobs, |view: JobView| Some(view.keep())),
     ]
 }
 
+fn all<V>(client: &Client, scope: &Scope) -> Watch<V>
+where
+    V: Watched + Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+{
+    scope.watch(scope.api(client.clone()), watcher::Config::default())
+}
+
 fn feed<V, T>(
-    api: Api<V>,
-    config: watcher::Config,
+    mut watch: Watch<V>,
     caches: &Arc<Caches>,
-    stop: &CancellationToken,
+    observers: &Observers,
     cache: fn(&Caches) -> &Cache<T>,
     keep: fn(V) -> Option<T>,
 ) -> watch::Receiver<bool>
 where
-    V: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    V: Watched,
     T: Cached + Send + Sync + 'static,
 {
     let (listed, is_listed) = watch::channel(false);
-    let caches = caches.clone();
-    let stop = stop.clone();
-    tokio::spawn(async move {
+    let (caches, observers) = (caches.clone(), observers.clone());
+    let (failed, resource) = (observers.failed.clone(), V::plural(&()).into_owned());
+    observers.health.depends_on(&resource);
+    let task = async move {
         let cache = cache(&caches);
-        let mut events = pin!(watcher(api, config).backoff(DefaultBackoff::default()));
         let mut seen = BTreeSet::new();
         let mut listing_since = Instant::now();
         loop {
-            let event = tokio::select! {
-                () = stop.cancelled() => break,
-                event = events.next() => event,
-            };
-            match event {
-                Some(Ok(Event::Init)) => {
+            match watch.next().await {
+                Ok(Event::Init) => {
                     seen.clear();
                     listing_since = Instant::now();
                 }
-                Some(Ok(Event::InitApply(view))) => {
-                    if let Some(object) = keep(view) {
-                        seen.insert(object.key());
-                        cache.put(object);
-                    }
+                Ok(Event::InitApply(arrived)) => {
+                    seen.insert(arrived.key());
+                    take(cache, arrived, keep);
                 }
-                Some(Ok(Event::InitDone)) => {
+                Ok(Event::InitDone) => {
                     cache.retain(&seen, listing_since);
                     seen.clear();
+                    observers.health.listed(&resource);
                     listed.send_replace(true);
                 }
-                Some(Ok(Event::Apply(view))) => {
-                    let meta = view.meta();
-                    let (name, version) = (meta.name.clone(), meta.resource_version.clone());
-                    let key =
-                        Key { namespace: meta.namespace.clone().unwrap_or_default(), name: name.unwrap_or_default() };
-                    match keep(view) {
-                        Some(object) => cache.put(object),
-                        // It is not ours any more: its owner was taken away.
-                        None => cache.remove(&key, &version.unwrap_or_default()),
-                    }
+                Ok(Event::Apply(arrived)) => take(cache, arrived, keep),
+                Ok(Event::Delete(arrived)) => {
+                    let version = arrived.meta().resource_version.clone().unwrap_or_default();
+                    cache.remove(&arrived.key(), &version);
                 }
-                Some(Ok(Event::Delete(view))) => {
-                    if let Some(object) = keep(view) {
-                        cache.remove(&object.key(), object.resource_version());
-                    }
+                Err(error) => {
+                    observers.health.failed(&resource);
+                    observers.metrics.watch_failed(&resource);
+                    tracing::warn!(kind = %V::kind(&()), error = in_full(&error), "watch interrupted, reconnecting");
                 }
-                Some(Err(error)) => {
-                    tracing::warn!(kind = %V::kind(&()), %error, "watch interrupted, reconnecting");
-                }
-                None => break,
             }
         }
-    });
+    };
+    drop(supervise::forever(&failed, format!("the watch of {}", V::plural(&())), task));
     is_listed
+}
+
+fn take<V: Watched, T: Cached>(cache: &Cache<T>, arrived: Arrived<V>, keep: fn(V) -> Option<T>) {
+    let key = arrived.key();
+    match arrived {
+        Arrived::Readable(view) => {
+            let version = view.meta().resource_version.clone().unwrap_or_default();
+            match keep(view) {
+                Some(object) => cache.put(object),
+                // It is not ours any more: its owner was taken away.
+                None if cache.knows(&key) => cache.remove(&key, &version),
+                None => {}
+            }
+        }
+        Arrived::Unreadable(unreadable, outline) => {
+            let error = unreadable.error.clone();
+            if cache.put_unreadable(*unreadable, outline.and_then(keep)) {
+                tracing::warn!(kind = %V::kind(&()), object = %key, error, "cannot be read, and is left alone until it can");
+            }
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 mod affinity;
 mod analysis;
+mod arrived;
+mod backoff;
 mod cache;
 mod check;
 mod client;
@@ -11,6 +13,8 @@ mod error;
 mod events;
 mod execute;
 mod feed;
+mod health;
+mod leadership;
 mod let_go;
 mod live;
 mod metrics;
@@ -22,7 +26,10 @@ mod queue;
 mod rollouts;
 mod scale_down;
 mod server;
+mod supervise;
+mod unreadable;
 mod views;
+mod watch;
 mod web_client;
 mod world;
 
@@ -47,7 +54,11 @@ fn main() -> Result<()> {
         }
         Command::Controller(options) => {
             log_to_stderr(&options.log)?;
-            runtime()?.block_on(controller::run(options))
+            let runtime = runtime()?;
+            let ended = runtime.block_on(controller::run(options));
+            // Whatever still hangs does not keep it from ending.
+            runtime.shutdown_background();
+            ended
         }
         Command::Check(options) => runtime()?.block_on(check::run(&options)),
         Command::LetGo(options) => runtime()?.block_on(let_go::run(&options)),
@@ -70,7 +81,7 @@ fn log_to_stderr(filter: &str) -> Result<()> {
     if std::io::stderr().is_terminal() {
         log.init();
     } else {
-        log.json().flatten_event(true).init();
+        log.json().flatten_event(true).with_span_list(false).init();
     }
     Ok(())
 }

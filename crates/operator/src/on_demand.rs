@@ -2,26 +2,24 @@
 //! does not become available. The rest of the time they cost nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Debug;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
-use futures::StreamExt;
 use greenlight_api::names::HASH_LABEL;
 use greenlight_core::Watches;
 use greenlight_core::world::{Endpoint, Pod};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod as KubePod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
 use tokio::task::AbortHandle;
 
+use crate::arrived::{Arrived, Watched};
 use crate::cache::Key;
-use crate::feed::Scope;
+use crate::error::in_full;
+use crate::feed::{Observers, Scope};
 use crate::queue::Sender;
+use crate::supervise;
 
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
@@ -30,6 +28,7 @@ pub struct OnDemand {
     client: Client,
     scope: Scope,
     wake: Sender,
+    observers: Observers,
     running: Mutex<HashMap<Key, Running>>,
 }
 
@@ -61,8 +60,8 @@ impl<T> Drop for Watching<T> {
 
 impl OnDemand {
     /// Wakes up a rollout through `wake` when something is seen.
-    pub fn new(client: Client, scope: Scope, wake: Sender) -> OnDemand {
-        OnDemand { client, scope, wake, running: Mutex::default() }
+    pub fn new(client: Client, scope: Scope, wake: Sender, observers: Observers) -> OnDemand {
+        OnDemand { client, scope, wake, observers, running: Mutex::default() }
     }
 
     /// Runs just these watches for this rollout from now on.
@@ -77,16 +76,17 @@ impl OnDemand {
         for service in &watches.endpoints {
             running.endpoints.entry(service.clone()).or_insert_with(|| {
                 let labels = format!("kubernetes.io/service-name={service}");
-                self.watch(key, &labels, |slices: &BTreeMap<String, EndpointSlice>| {
-                    slices.values().flat_map(endpoints_of).collect()
-                })
+                let endpoints =
+                    |slices: &BTreeMap<String, EndpointSlice>| slices.values().flat_map(endpoints_of).collect();
+                self.watch(key, &labels, endpoints, |slice| vec![unknown_endpoint(slice)])
             });
         }
         running.pods.retain(|hash, _| watches.pods.contains(hash));
         for hash in &watches.pods {
             running.pods.entry(hash.clone()).or_insert_with(|| {
                 let labels = format!("{HASH_LABEL}={hash}");
-                self.watch(key, &labels, |pods: &BTreeMap<String, KubePod>| pods.values().map(reduce).collect())
+                let pods = |pods: &BTreeMap<String, KubePod>| pods.values().map(reduce).collect();
+                self.watch(key, &labels, pods, |_| Vec::new())
             });
         }
     }
@@ -107,42 +107,52 @@ impl OnDemand {
         pods.filter(|known| known.name == pod).for_each(|known| known.deleting = true);
     }
 
-    fn watch<K, T>(&self, key: &Key, labels: &str, reduce: fn(&BTreeMap<String, K>) -> Vec<T>) -> Watching<T>
+    fn watch<K, T>(
+        &self,
+        key: &Key,
+        labels: &str,
+        reduce: fn(&BTreeMap<String, K>) -> Vec<T>,
+        instead: fn(&str) -> Vec<T>,
+    ) -> Watching<T>
     where
-        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
-        K: Clone + Debug + DeserializeOwned + Send + 'static,
+        K: Watched + Resource<Scope = k8s_openapi::NamespaceResourceScope>,
         T: PartialEq + Send + 'static,
     {
         let seen = Seen::default();
-        let api: Api<K> = Api::namespaced(self.client.clone(), &key.namespace);
-        let config: watcher::Config = self.scope.config().labels(labels);
+        let api: Api<Arrived<K>> = Api::namespaced(self.client.clone(), &key.namespace);
+        let mut watch = self.scope.watch(api, watcher::Config::default().labels(labels));
         let (wake, key, result) = (self.wake.clone(), key.clone(), Arc::clone(&seen));
-        let task = tokio::spawn(async move {
-            let mut objects: BTreeMap<String, K> = BTreeMap::new();
+        let metrics = self.observers.metrics.clone();
+        let task = async move {
+            let mut known = Known { objects: BTreeMap::new(), unreadable: BTreeSet::new() };
             let mut listed = BTreeSet::new();
             let mut complete = false;
-            let mut events = pin!(watcher(api, config).backoff(DefaultBackoff::default()));
-            while let Some(event) = events.next().await {
-                match event {
+            loop {
+                match watch.next().await {
                     Ok(Event::Init) => listed.clear(),
-                    Ok(Event::InitApply(object)) => {
-                        listed.insert(object.name_any());
-                        objects.insert(object.name_any(), object);
+                    Ok(Event::InitApply(arrived)) => {
+                        listed.insert(arrived.name_any());
+                        known.take(arrived);
                     }
                     Ok(Event::InitDone) => {
-                        objects.retain(|name, _| listed.contains(name));
+                        known.objects.retain(|name, _| listed.contains(name));
+                        known.unreadable.retain(|name| listed.contains(name));
                         complete = true;
                     }
-                    Ok(Event::Apply(object)) => {
-                        objects.insert(object.name_any(), object);
+                    Ok(Event::Apply(arrived)) => known.take(arrived),
+                    Ok(Event::Delete(arrived)) => {
+                        known.objects.remove(&arrived.name_any());
+                        known.unreadable.remove(&arrived.name_any());
                     }
-                    Ok(Event::Delete(object)) => {
-                        objects.remove(&object.name_any());
+                    Err(error) => {
+                        metrics.watch_failed(&K::plural(&()));
+                        tracing::warn!(kind = %K::kind(&()), rollout = %key, error = in_full(&error), "watch interrupted");
                     }
-                    Err(error) => tracing::warn!(kind = %K::kind(&()), rollout = %key, %error, "watch interrupted"),
                 }
                 if complete {
-                    let now = Some(reduce(&objects));
+                    let mut now = reduce(&known.objects);
+                    now.extend(known.unreadable.iter().flat_map(|name| instead(name)));
+                    let now = Some(now);
                     let mut seen = result.lock().expect("no panic while locked");
                     if *seen != now {
                         *seen = now;
@@ -150,13 +160,43 @@ impl OnDemand {
                     }
                 }
             }
-        });
+        };
+        let what = format!("a watch of {}", K::plural(&()));
+        let task = supervise::forever(&self.observers.failed, what, task);
         Watching { seen, task: task.abort_handle() }
+    }
+}
+
+/// The objects of a watch.
+struct Known<K> {
+    objects: BTreeMap<String, K>,
+    unreadable: BTreeSet<String>,
+}
+
+impl<K: Watched> Known<K> {
+    fn take(&mut self, arrived: Arrived<K>) {
+        let name = arrived.name_any();
+        match arrived {
+            Arrived::Readable(object) => {
+                self.unreadable.remove(&name);
+                self.objects.insert(name, object);
+            }
+            Arrived::Unreadable(unreadable, _) => {
+                tracing::warn!(kind = %K::kind(&()), object = %unreadable.key(), unreadable.error, "cannot be read");
+                self.objects.remove(&name);
+                self.unreadable.insert(name);
+            }
+        }
     }
 }
 
 fn seen_by_name<T: Clone>(watches: &BTreeMap<String, Watching<T>>) -> BTreeMap<String, Vec<T>> {
     watches.iter().filter_map(|(name, watching)| Some((name.clone(), watching.seen()?))).collect()
+}
+
+/// Who is behind a slice that cannot be read is not known: nothing is proven with it.
+fn unknown_endpoint(slice: &str) -> Endpoint {
+    Endpoint { pod: format!("of EndpointSlice {slice}, which cannot be read"), ready: true }
 }
 
 fn endpoints_of(slice: &EndpointSlice) -> Vec<Endpoint> {

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use greenlight_api::analysis::{Header, WebMethod};
 
-use crate::web_client::{Question, WebClient};
+use crate::web_client::{Answer, Question, WebClient};
 
 /// What to ask, and what to expect.
 #[derive(Clone, Debug, Args)]
@@ -46,11 +46,11 @@ pub async fn run(options: &ProbeOptions) -> Result<()> {
                 timeout: Duration::from_secs(options.timeout_seconds),
             };
             let problem = match client.ask(&question).await {
-                Ok((200..=299, body)) => match &options.contains {
+                Ok(Answer { code: 200..=299, body, .. }) => match &options.contains {
                     Some(text) if !body.contains(text) => Some(format!("{text:?} is not in the answer")),
                     _ => None,
                 },
-                Ok((code, _)) => Some(format!("it answers {code}")),
+                Ok(Answer { code, .. }) => Some(format!("it answers {code}")),
                 Err(error) => Some(error),
             };
             match problem {

@@ -42,7 +42,14 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     let mut live = false;
     let mut last = String::new();
     for _ in 0..MOST_PLANS {
+        // What it asks for is not known: everything stays as it is, and [`crate::unreadable`] tells why.
+        if caches.rollouts.unreadable(&key).is_some() {
+            return Ok(None);
+        }
         let Some(world) = observe(caches, memories, on_demand, &key, &fresh, live) else {
+            if caches.rollouts.knows(&key) {
+                continue;
+            }
             memories.forget(&key);
             metrics.forget(&key);
             on_demand.set(&key, &Default::default());

@@ -1,8 +1,6 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -10,28 +8,30 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::health::Health;
 use crate::metrics::Metrics;
 
-/// Serves until stopped. `ready` is true once the caches are filled; a standby that waits for its lease is ready too.
+/// Serves until stopped. A standby that waits for its lease is ready too.
 pub async fn serve(
     address: SocketAddr,
     metrics: Metrics,
-    ready: Arc<AtomicBool>,
+    health: Health,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let readyz = move || async move {
-        if ready.load(Ordering::Relaxed) {
-            (StatusCode::OK, "ok")
-        } else {
-            (StatusCode::SERVICE_UNAVAILABLE, "still listing objects")
-        }
-    };
+    let alive = health.clone();
     let app = Router::new()
-        .route("/healthz", get(|| async { "ok" }))
-        .route("/readyz", get(readyz))
+        .route("/healthz", get(move || async move { answer(alive.alive()) }))
+        .route("/readyz", get(move || async move { answer(health.in_step()) }))
         .route("/metrics", get(move || async move { metrics.text() }));
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "serving health and metrics");
     axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await?;
     Ok(())
+}
+
+fn answer(well: Result<(), String>) -> (StatusCode, String) {
+    match well {
+        Ok(()) => (StatusCode::OK, "ok".to_owned()),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
+    }
 }

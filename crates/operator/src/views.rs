@@ -11,7 +11,9 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
+use crate::arrived::Watched;
 use crate::cache::{Cached, Key};
 
 /// Implements [`Resource`] for a view of a namespaced kind.
@@ -45,6 +47,7 @@ macro_rules! view_of {
 view_of!(RolloutView, "greenlight.dev", "v1alpha1", "BlueGreenRollout", "bluegreenrollouts");
 view_of!(ReplicaSetView, "apps", "v1", "ReplicaSet", "replicasets");
 view_of!(ServiceView, "", "v1", "Service", "services");
+view_of!(JobView, "batch", "v1", "Job", "jobs");
 view_of!(DeploymentView, "apps", "v1", "Deployment", "deployments");
 
 /// A rollout as it arrives. Its template is reduced to a digest before anything is kept.
@@ -67,6 +70,54 @@ impl From<BlueGreenRollout> for RolloutView {
         };
         RolloutView { metadata, rollout: Box::new(from_api::rollout(object)) }
     }
+}
+
+impl Watched for ReplicaSetView {}
+impl Watched for ServiceView {}
+impl Watched for DeploymentView {}
+impl Watched for JobView {}
+
+impl Watched for RolloutView {
+    /// Which Services it names, so that nobody else takes them, and what was decided, so that it is not written over.
+    fn outline(json: &str) -> Option<RolloutView> {
+        let mut outline: Outline = serde_json::from_str(json).ok()?;
+        outline.metadata.remove("managedFields");
+        let blue_green = outline.spec.strategy.blue_green;
+        let object = json!({
+            "metadata": outline.metadata,
+            "spec": {"selector": outline.spec.selector, "strategy": {"blueGreen": blue_green}},
+            "status": outline.status,
+        });
+        serde_json::from_value(object).ok()
+    }
+}
+
+/// What is read of a rollout that cannot be read as a whole.
+#[derive(Deserialize)]
+struct Outline {
+    metadata: Map<String, Value>,
+    spec: OutlineSpec,
+    status: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct OutlineSpec {
+    selector: Value,
+    strategy: OutlineStrategy,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OutlineStrategy {
+    blue_green: OutlineServices,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OutlineServices {
+    active_service: Option<Value>,
+    additional_active_services: Option<Value>,
+    preview_service: Option<Value>,
 }
 
 /// A ReplicaSet as it arrives.
@@ -106,12 +157,12 @@ struct ReplicaSetStatus {
     ready_replicas: i32,
     available_replicas: i32,
     observed_generation: i64,
-    conditions: Vec<ReplicaSetCondition>,
+    conditions: Vec<Condition>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-struct ReplicaSetCondition {
+struct Condition {
     #[serde(rename = "type")]
     type_: String,
     status: String,
@@ -150,6 +201,76 @@ pub struct KeptService {
     pub namespace: String,
     /// The rest.
     pub service: Service,
+}
+
+/// The Job of an analysis as it arrives.
+#[derive(Clone, Debug, Deserialize)]
+pub struct JobView {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    status: JobStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct JobStatus {
+    conditions: Vec<Condition>,
+}
+
+/// The Job of an analysis, as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptJob {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Version.
+    pub resource_version: String,
+    /// The AnalysisRun that it is for.
+    pub run: Option<String>,
+    /// How it ended, if it has.
+    pub outcome: Option<JobOutcome>,
+}
+
+/// How a Job ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum JobOutcome {
+    /// Well.
+    Complete,
+    /// Not, and why.
+    Failed(String),
+}
+
+impl JobView {
+    /// What is kept of it.
+    pub fn keep(self) -> KeptJob {
+        let holds = |type_: &str| {
+            self.status.conditions.iter().find(|condition| condition.type_ == type_ && condition.status == "True")
+        };
+        let failed = || Some(JobOutcome::Failed(holds("Failed")?.message.clone()));
+        let outcome = holds("Complete").map(|_| JobOutcome::Complete).or_else(failed);
+        let mut owners = self.metadata.owner_references.into_iter().flatten();
+        KeptJob {
+            run: owners.find(|owner| owner.kind == "AnalysisRun").map(|owner| owner.name),
+            namespace: self.metadata.namespace.unwrap_or_default(),
+            name: self.metadata.name.unwrap_or_default(),
+            resource_version: self.metadata.resource_version.unwrap_or_default(),
+            outcome,
+        }
+    }
+}
+
+impl Cached for KeptJob {
+    fn key(&self) -> Key {
+        Key { namespace: self.namespace.clone(), name: self.name.clone() }
+    }
+    fn resource_version(&self) -> &str {
+        &self.resource_version
+    }
+    /// Its run.
+    fn groups(&self) -> Vec<Key> {
+        self.run.iter().map(|run| self.key().sibling(run)).collect()
+    }
 }
 
 /// A Deployment as it arrives.
@@ -321,8 +442,6 @@ impl Cached for KeptService {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::*;
     use crate::world::Caches;
 

@@ -5,24 +5,43 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use greenlight_api::analysis::{Header, WebMethod};
+use http::header::RETRY_AFTER;
 use http::{Request, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use jiff::Timestamp;
 use kube::Config;
 use kube::client::ConfigExt;
+
+use crate::error::in_full;
+use crate::leadership::Leadership;
 
 /// An answer is not read beyond this.
 const LARGEST_ANSWER: usize = 1 << 20;
 
 type Connection = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status code.
+    pub code: u16,
+    /// Its body.
+    pub body: String,
+    /// How long to wait before asking again, if it says so.
+    pub retry_after: Option<Duration>,
+}
+
 /// The way to web servers: one that checks certificates by the system's authorities, one that does not check. Each is made when
 /// it is first asked: the authorities alone take a megabyte, and most operators never ask anybody.
-#[derive(Clone, Default)]
-pub struct WebClient(Arc<Connections>);
+#[derive(Clone)]
+pub struct WebClient {
+    connections: Arc<Connections>,
+    leadership: Leadership,
+}
 
 #[derive(Default)]
 struct Connections {
@@ -47,9 +66,23 @@ pub struct Question<'a> {
     pub timeout: Duration,
 }
 
+impl Default for WebClient {
+    fn default() -> Self {
+        WebClient { connections: Arc::default(), leadership: Leadership::undisputed() }
+    }
+}
+
+/// An answer takes no longer, whatever the question says: others wait for their turn.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 impl WebClient {
+    /// The same, but questions that may change something (all but GET) are only asked while this instance leads.
+    pub fn of_leader(&self, leadership: Leadership) -> WebClient {
+        WebClient { connections: self.connections.clone(), leadership }
+    }
+
     fn connection(&self, insecure: bool) -> Result<&Connection, String> {
-        let made = if insecure { &self.0.insecure } else { &self.0.secure };
+        let made = if insecure { &self.connections.insecure } else { &self.connections.secure };
         if let Some(connection) = made.get() {
             return Ok(connection);
         }
@@ -61,8 +94,8 @@ impl WebClient {
         Ok(made.get_or_init(|| Client::builder(TokioExecutor::new()).build(connector)))
     }
 
-    /// Asks, and returns the answer's status code and body.
-    pub async fn ask(&self, question: &Question<'_>) -> Result<(u16, String), String> {
+    /// Asks, and returns the answer.
+    pub async fn ask(&self, question: &Question<'_>) -> Result<Answer, String> {
         let method = match question.method {
             WebMethod::Get => "GET",
             WebMethod::Post => "POST",
@@ -79,23 +112,45 @@ impl WebClient {
         let answer = async {
             let response = connection.request(request).await.map_err(|error| in_full(&error))?;
             let code = response.status().as_u16();
+            let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| seconds(value.to_str().ok()?));
             let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
             let body = body.map_err(|error| error.to_string())?.to_bytes();
-            Ok((code, String::from_utf8_lossy(&body).into_owned()))
+            Ok(Answer { code, body: String::from_utf8_lossy(&body).into_owned(), retry_after })
         };
-        match tokio::time::timeout(question.timeout, answer).await {
+        let patience = question.timeout.min(LONGEST_WAIT);
+        let answer = tokio::time::timeout(patience, answer);
+        let answer = match question.method {
+            WebMethod::Get => answer.await,
+            WebMethod::Post | WebMethod::Put => {
+                self.leadership.guard(answer).await.map_err(|error| error.to_string())?
+            }
+        };
+        match answer {
             Ok(answer) => answer.map_err(|error: String| format!("{} does not answer: {error}", question.url)),
-            Err(_) => Err(format!("{} has not answered within {} s", question.url, question.timeout.as_secs())),
+            Err(_) => Err(format!("{} has not answered within {} s", question.url, patience.as_secs())),
         }
     }
 }
 
-fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
+/// Seconds, or a date as HTTP writes it.
+fn seconds(retry_after: &str) -> Option<Duration> {
+    if let Ok(seconds) = retry_after.trim().parse() {
+        return Some(Duration::from_secs(seconds));
     }
-    text
+    let date = jiff::fmt::rfc2822::parse(retry_after).ok()?.timestamp();
+    Duration::try_from(date.duration_since(Timestamp::now())).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_says_how_long_to_wait_in_seconds_or_by_a_date() {
+        assert_eq!(seconds("30"), Some(Duration::from_secs(30)));
+        assert_eq!(seconds("soon"), None);
+        let date = |text| seconds(text).map(|wait| wait > Duration::from_secs(3600));
+        assert_eq!(date("Fri, 31 Dec 2100 23:59:59 GMT"), Some(true));
+        assert_eq!(date("Fri, 31 Dec 1999 23:59:59 GMT"), None, "it is over");
+    }
 }

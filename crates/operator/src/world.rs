@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::analysis::KeptRun;
 use crate::cache::{Cache, Cached, Key};
 use crate::on_demand::OnDemand;
-use crate::views::{KeptService, KeptWorkload, OwnedSet};
+use crate::views::{KeptJob, KeptService, KeptWorkload, OwnedSet};
 
 /// Everything that is watched all the time.
 #[derive(Default)]
@@ -25,6 +25,8 @@ pub struct Caches {
     pub runs: Cache<KeptRun>,
     /// All Deployments, reduced to a digest and a size: which of them a rollout refers to is only known later.
     pub workloads: Cache<KeptWorkload>,
+    /// The Jobs of analysis runs; grouped by run.
+    pub jobs: Cache<KeptJob>,
 }
 
 /// What the operator remembers of a rollout and may forget: after a restart it does a little more work, and nothing else.

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -18,6 +19,7 @@ use crate::tools::{CONTROL_PLANE, Tools};
 
 /// A static token of group system:masters: the cluster lives on loopback, for minutes.
 const TOKEN: &str = "greenlight-test-admin";
+const API_SERVER: &str = "kube-apiserver";
 const STAGES: &str = include_str!("stages.yaml");
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived, ResponseStarted]\nrules: [{level: Metadata}]\n";
 /// The ones that need no cloud and no volumes.
@@ -33,7 +35,8 @@ pub struct Cluster {
     dir: PathBuf,
     server: String,
     // In the order in which they end: clients before servers.
-    processes: Vec<Process>,
+    processes: Mutex<Vec<Process>>,
+    api_server_args: Vec<String>,
     node: Option<RealNode>,
 }
 
@@ -48,7 +51,7 @@ enum Nodes {
 impl Cluster {
     /// Builds the tools if need be, starts everything and waits until pods can run. About five seconds when warm.
     pub async fn start() -> Result<Cluster> {
-        let mut cluster = Cluster::start_control_plane(Nodes::Simulated).await?;
+        let cluster = Cluster::start_control_plane(Nodes::Simulated).await?;
         let kwok_args = [
             format!("--kubeconfig={}", cluster.kubeconfig().display()),
             "--manage-all-nodes=true".into(),
@@ -75,7 +78,8 @@ impl Cluster {
         let real = matches!(nodes, Nodes::Real);
         let address = if real { NODE_ADDRESS } else { "127.0.0.1" };
         let server = format!("https://{address}:{api}");
-        let mut cluster = Cluster { tools, dir, server, processes: Vec::new(), node: None };
+        let mut cluster =
+            Cluster { tools, dir, server, processes: Mutex::default(), api_server_args: Vec::new(), node: None };
         cluster.write_files()?;
 
         let at = |name: &str| cluster.dir.join(name).display().to_string();
@@ -136,8 +140,9 @@ impl Cluster {
             manager_args.push(format!("--controllers={CONTROLLERS},endpoints-controller"));
             manager_args.push(format!("--root-ca-file={}", at("certs/apiserver.crt")));
         }
+        cluster.api_server_args = api_args;
         cluster.spawn("etcd", &etcd_args)?;
-        cluster.spawn("kube-apiserver", &api_args)?;
+        cluster.spawn(API_SERVER, &cluster.api_server_args)?;
         cluster.wait_until_serving().await?;
         cluster.spawn("kube-controller-manager", &manager_args)?;
         cluster.spawn("kube-scheduler", &scheduler_args)?;
@@ -207,18 +212,40 @@ impl Cluster {
 
     fn end(&mut self) {
         drop(self.node.take());
-        while let Some(process) = self.processes.pop() {
+        let mut processes = self.processes();
+        while let Some(process) = processes.pop() {
             drop(process);
         }
+        drop(processes);
         if std::env::var_os("GREENLIGHT_KEEP_LOGS").is_none() {
             let _ = std::fs::remove_dir_all(&self.dir);
         }
     }
 
-    fn spawn(&mut self, name: &str, args: &[String]) -> Result<()> {
+    /// Kills the API server and starts it with these arguments besides its own, as an upgrade does.
+    ///
+    /// # Errors
+    /// It does not serve again.
+    pub async fn restart_api_server(&self, more: &[&str]) -> Result<()> {
+        let more = more.iter().map(|arg| (*arg).to_owned());
+        let args: Vec<String> = self.api_server_args.iter().cloned().chain(more).collect();
+        {
+            let mut processes = self.processes();
+            let place = processes.iter_mut().find(|process| process.name() == API_SERVER).context("it was started")?;
+            place.kill();
+            *place = Process::start(&self.dir, API_SERVER, &self.tools.path(API_SERVER), &args, &[])?;
+        }
+        self.wait_until_serving().await
+    }
+
+    fn spawn(&self, name: &str, args: &[String]) -> Result<()> {
         let process = Process::start(&self.dir, name, &self.tools.path(name), args, &[])?;
-        self.processes.push(process);
+        self.processes().push(process);
         Ok(())
+    }
+
+    fn processes(&self) -> MutexGuard<'_, Vec<Process>> {
+        self.processes.lock().expect("no panic while locked")
     }
 
     fn write_files(&self) -> Result<()> {
@@ -242,7 +269,7 @@ impl Cluster {
         Ok(())
     }
 
-    async fn wait_until_serving(&mut self) -> Result<()> {
+    async fn wait_until_serving(&self) -> Result<()> {
         let started = Instant::now();
         loop {
             self.check_alive()?;
@@ -253,15 +280,15 @@ impl Cluster {
                 }
             }
             if started.elapsed() > SERVING_DEADLINE {
-                let logs: Vec<String> = self.processes.iter().map(Process::log_tail).collect();
+                let logs: Vec<String> = self.processes().iter().map(Process::log_tail).collect();
                 bail!("the API server is not ready after {} s:\n{}", SERVING_DEADLINE.as_secs(), logs.join("\n"));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    fn check_alive(&mut self) -> Result<()> {
-        for process in &mut self.processes {
+    fn check_alive(&self) -> Result<()> {
+        for process in self.processes().iter_mut() {
             if let Some(code) = process.exit_code() {
                 bail!("{} ended with code {code}:\n{}", process.name(), process.log_tail());
             }
@@ -269,7 +296,7 @@ impl Cluster {
         Ok(())
     }
 
-    async fn add_nodes(&mut self) -> Result<()> {
+    async fn add_nodes(&self) -> Result<()> {
         let nodes: Api<Node> = Api::all(self.client().await?);
         for number in 1..=3 {
             let node: Node = serde_json::from_value(serde_json::json!({
@@ -294,7 +321,7 @@ impl Cluster {
                 return Ok(());
             }
             if started.elapsed() > SERVING_DEADLINE {
-                let logs: Vec<String> = self.processes.iter().map(Process::log_tail).collect();
+                let logs: Vec<String> = self.processes().iter().map(Process::log_tail).collect();
                 bail!("the nodes are not ready after {} s:\n{}", SERVING_DEADLINE.as_secs(), logs.join("\n"));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -17,6 +17,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::snapshot::Snapshot;
+use crate::web::http_get;
 
 /// How long a test waits for anything. Nothing here takes more than a few seconds on a free machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -159,6 +160,16 @@ impl Lab {
         panic!("it does not say where it serves: {}", self.operator().log_tail());
     }
 
+    /// Waits until the running operator says that it is ready.
+    pub async fn is_ready(&mut self) {
+        let address = self.address();
+        let started = Instant::now();
+        while http_get(&address, "/readyz").ok().as_deref() != Some("ok") {
+            assert!(started.elapsed() < PATIENCE, "it does not become ready: {}", self.operator().log_tail());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Creates a Service that selects `app: web`.
     pub async fn create_service(&self, name: &str) {
         let service = json!({
@@ -186,6 +197,12 @@ impl Lab {
     pub fn apply(&self, manifest: &Value) -> Result<String> {
         let file = tempfile(&manifest.to_string())?;
         cluster().kubectl(&["apply", "-n", &self.namespace, "-f", &file.display().to_string()])
+    }
+
+    /// Creates an object as it is, by its URL: `kubectl apply` looks into what it sends, and gives up on some things.
+    pub fn create_raw(&self, path: &str, object: &Value) {
+        let file = tempfile(&object.to_string()).expect("a file");
+        self.kubectl(&["create", "--raw", path, "-f", &file.display().to_string()]);
     }
 
     /// `kubectl` in the namespace; its standard output.

@@ -2,6 +2,7 @@
 
 mod course;
 pub mod docs;
+mod fault_proxy;
 mod lab;
 mod prometheus;
 mod proxy;
@@ -11,6 +12,7 @@ mod web;
 mod witness;
 
 pub use course::Course;
+pub use fault_proxy::{FaultProxy, Wire};
 pub use lab::{Lab, binary, cluster, rollout};
 pub use prometheus::Prometheus;
 pub use proxy::{Fate, Write, WriteCountingProxy};

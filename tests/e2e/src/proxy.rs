@@ -49,6 +49,8 @@ pub enum Fate {
     Unanswered,
     /// The server does it, and the answer is lost on the way: whoever asked sees an error, and may ask again.
     Broken,
+    /// It never reaches the server; the answer is that somebody else has written.
+    Conflicting,
     /// It never reaches the server, and is not answered either.
     Lost,
     /// It reaches the server only when [`WriteCountingProxy::release`] is called: whoever asked fell asleep on it.
@@ -159,6 +161,7 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     };
     match fate {
         Fate::Lost => return no_answer(&shared).await,
+        Fate::Conflicting => return conflict(),
         Fate::Held => {
             shared.withheld.notify_one();
             shared.released.acquire().await.expect("it is never closed").forget();
@@ -176,8 +179,16 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     match fate {
         Fate::Passed | Fate::Held => response,
         Fate::Broken => (http::StatusCode::BAD_GATEWAY, "the connection broke").into_response(),
-        Fate::Unanswered | Fate::Lost => no_answer(&shared).await,
+        Fate::Unanswered | Fate::Lost | Fate::Conflicting => no_answer(&shared).await,
     }
+}
+
+fn conflict() -> Response {
+    let status = serde_json::json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Conflict", "code": 409,
+        "message": "the object has been modified; please apply your changes to the latest version and try again",
+    });
+    (http::StatusCode::CONFLICT, axum::Json(status)).into_response()
 }
 
 async fn no_answer(shared: &Shared) -> Response {

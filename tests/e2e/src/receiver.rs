@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -21,6 +22,8 @@ pub struct Receiver {
     received: Arc<Mutex<Vec<Received>>>,
     /// How many times it fails before it accepts.
     failures: Arc<Mutex<u32>>,
+    /// It asks for time when it fails.
+    retry_after: Option<u32>,
 }
 
 impl Receiver {
@@ -29,11 +32,21 @@ impl Receiver {
         Receiver::start_at("127.0.0.1", failures).await
     }
 
-    /// The same, on this address.
+    /// One that has too much to do so many times (429) and asks for these seconds each time.
+    pub async fn start_busy(failures: u32, retry_after: u32) -> Receiver {
+        Receiver::start_with("127.0.0.1", failures, Some(retry_after)).await
+    }
+
+    /// One that fails so often, on this address.
     pub async fn start_at(address: &str, failures: u32) -> Receiver {
+        Receiver::start_with(address, failures, None).await
+    }
+
+    async fn start_with(address: &str, failures: u32, retry_after: Option<u32>) -> Receiver {
         let listener = TcpListener::bind((address, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let receiver = Receiver { address, received: Arc::default(), failures: Arc::new(Mutex::new(failures)) };
+        let receiver =
+            Receiver { address, received: Arc::default(), failures: Arc::new(Mutex::new(failures)), retry_after };
         let app = Router::new().route("/", post(accept)).with_state(receiver.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         receiver
@@ -57,13 +70,16 @@ impl Receiver {
     }
 }
 
-async fn accept(State(receiver): State<Receiver>, headers: HeaderMap, body: String) -> StatusCode {
+async fn accept(State(receiver): State<Receiver>, headers: HeaderMap, body: String) -> Response {
     let mut failures = receiver.failures.lock().expect("not poisoned");
     if *failures > 0 {
         *failures -= 1;
-        return StatusCode::SERVICE_UNAVAILABLE;
+        return match receiver.retry_after {
+            Some(seconds) => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", seconds.to_string())]).into_response(),
+            None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        };
     }
     let body = serde_json::from_str(&body).expect("JSON");
     receiver.received.lock().expect("not poisoned").push((headers, body));
-    StatusCode::NO_CONTENT
+    StatusCode::NO_CONTENT.into_response()
 }

@@ -1,7 +1,7 @@
 //! The provider `job`: a real Job, good when it completes.
 
-use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::{AnalysisRun, AnalysisRunStatus, Measurement};
+use greenlight_api::{AnalysisPhase, names};
 use greenlight_core::hash::Digest;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
@@ -9,14 +9,15 @@ use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use super::arguments;
+use super::{Context, arguments};
 use crate::cache::Key;
 use crate::error::{Doing, Error};
+use crate::views::{JobOutcome, JobView};
 
 /// Key of a measurement's metadata: the Job's name.
 pub const NAME: &str = "job-name";
-/// How often a running Job is looked at.
-pub const POLL: SignedDuration = SignedDuration::from_secs(2);
+/// A running Job's end wakes its run up. One that an earlier version made has no label by which it is watched, and is looked at so often.
+pub const POLL: SignedDuration = SignedDuration::from_secs(60);
 const LONGEST_STEM: usize = 40;
 
 /// The name of the Job for the next measurement of this metric, if it is one of a Job.
@@ -34,45 +35,51 @@ pub fn name(run: &AnalysisRun, position: usize, status: &AnalysisRunStatus) -> O
 
 /// Creates the Job, or looks how far it is. Returns the measurement when it is over.
 pub async fn go_on(
-    client: &Client,
+    context: &Context,
     run: &AnalysisRun,
     position: usize,
     begun: &Measurement,
 ) -> Result<Option<Measurement>, Error> {
+    let client = &context.client;
     let Some(name) = begun.metadata.get(NAME) else { return Ok(None) };
     let namespace = run.namespace().unwrap_or_default();
-    let jobs: Api<Job> = Api::namespaced(client.clone(), &namespace);
     let done = |phase, message: String| {
         Some(Measurement { phase, message, finished_at: Some(Timestamp::now()), ..begun.clone() })
     };
-    let Some(job) = jobs.get_opt(name).await.doing(|| format!("read Job {name}"))? else {
-        let metric = &run.spec.metrics[position];
-        let job = match arguments::with_secrets(client, &namespace, &run.spec.args, metric).await {
-            Ok(metric) => manifest(run, name, &json!(metric.provider.job)),
-            Err(message) => return Ok(done(AnalysisPhase::Error, message)),
-        };
-        let job: Job = match serde_json::from_value(job) {
-            Ok(job) => job,
-            Err(error) => return Ok(done(AnalysisPhase::Error, format!("the Job is not one: {error}"))),
-        };
-        return match jobs.create(&PostParams::default(), &job).await {
-            Ok(_) => Ok(None),
-            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(None),
-            Err(kube::Error::Api(status)) if (400..=422).contains(&status.code) => {
-                Ok(done(AnalysisPhase::Error, format!("the API server refuses the Job: {}", status.message)))
-            }
-            Err(error) => Err(error).doing(|| format!("create Job {name}")),
-        };
+    let key = Key { namespace: namespace.clone(), name: name.clone() };
+    let known = match context.caches.jobs.get(&key) {
+        Some(job) => Some(job),
+        // Just created, or not watched.
+        None => {
+            let jobs: Api<JobView> = Api::namespaced(client.clone(), &namespace);
+            jobs.get_opt(name).await.doing(|| format!("read Job {name}"))?.map(JobView::keep)
+        }
     };
-    let conditions = job.status.and_then(|status| status.conditions).unwrap_or_default();
-    let is = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_ && condition.status == "True");
-    if is("Complete").is_some() {
-        return Ok(done(AnalysisPhase::Successful, String::new()));
+    if let Some(job) = known {
+        return Ok(match job.outcome {
+            None => None,
+            Some(JobOutcome::Complete) => done(AnalysisPhase::Successful, String::new()),
+            Some(JobOutcome::Failed(why)) => done(AnalysisPhase::Failed, format!("Job {name} failed: {why}")),
+        });
     }
-    Ok(is("Failed").and_then(|failed| {
-        let why = failed.message.clone().unwrap_or_default();
-        done(AnalysisPhase::Failed, format!("Job {name} failed: {why}"))
-    }))
+    let metric = &run.spec.metrics[position];
+    let job = match arguments::with_secrets(client, &namespace, &run.spec.args, metric).await {
+        Ok(metric) => manifest(run, name, &json!(metric.provider.job)),
+        Err(message) => return Ok(done(AnalysisPhase::Error, message)),
+    };
+    let job: Job = match serde_json::from_value(job) {
+        Ok(job) => job,
+        Err(error) => return Ok(done(AnalysisPhase::Error, format!("the Job is not one: {error}"))),
+    };
+    let jobs: Api<Job> = Api::namespaced(client.clone(), &namespace);
+    match jobs.create(&PostParams::default(), &job).await {
+        Ok(_) => Ok(None),
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(None),
+        Err(kube::Error::Api(status)) if (400..=422).contains(&status.code) => {
+            Ok(done(AnalysisPhase::Error, format!("the API server refuses the Job: {}", status.message)))
+        }
+        Err(error) => Err(error).doing(|| format!("create Job {name}")),
+    }
 }
 
 /// Ends the Jobs of a run that is over.
@@ -94,6 +101,10 @@ fn manifest(run: &AnalysisRun, name: &str, provider: &Value) -> Value {
         _ => json!({}),
     };
     metadata["name"] = name.into();
+    // What else stands there is the API server's to refuse.
+    if metadata["labels"].is_null() || metadata["labels"].is_object() {
+        metadata["labels"][names::ANALYSIS_JOB] = "true".into();
+    }
     metadata["ownerReferences"] = json!([run.controller_owner_ref(&())]);
     json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": provider["spec"]})
 }

@@ -38,6 +38,9 @@ pub struct Context {
 
 /// Takes the measurements of one run that are due. Returns when to look again.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
+    if context.caches.runs.unreadable(&key).is_some() {
+        return Ok(None);
+    }
     let Some(mut run) = context.caches.runs.get(&key).map(|run| run.0) else { return Ok(None) };
     let mut before = run.status.clone().unwrap_or_default();
     let mut step = run::step(&run.spec, &before, Timestamp::now());
@@ -69,7 +72,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     for position in step.under_way {
         let result = status.metric_results.iter().find(|result| result.name == run.spec.metrics[position].name);
         let Some(last) = result.and_then(|result| result.measurements.last()).cloned() else { continue };
-        let went_on = job::go_on(&context.client, &run, position, &last).await?;
+        let went_on = job::go_on(&context, &run, position, &last).await?;
         measured.extend(went_on.map(|measurement| (position, measurement)));
     }
     let took_any = !measured.is_empty();
@@ -90,7 +93,6 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         return Ok(None);
     }
     let at_once = took_any && !after.begin.is_empty();
-    // A Job's end wakes nobody up: it is looked at again soon.
     let poll = (!after.under_way.is_empty()).then(|| Timestamp::now() + job::POLL);
     Ok([after.next, poll, at_once.then(Timestamp::now)].into_iter().flatten().min())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use greenlight_api::analysis::PrometheusProvider;
 use serde_json::Value;
 
-use crate::web_client::{Question, WebClient};
+use crate::web_client::{Answer, Question, WebClient};
 
 /// Makes an instant query. A vector is a list of numbers, a scalar a number; NaN and infinity are the words for them.
 pub async fn measure(http: &WebClient, prometheus: &PrometheusProvider) -> Result<Value, String> {
@@ -19,7 +19,7 @@ pub async fn measure(http: &WebClient, prometheus: &PrometheusProvider) -> Resul
         insecure: prometheus.insecure == Some(true),
         timeout: Duration::from_secs(prometheus.timeout.unwrap_or(30).unsigned_abs()),
     };
-    let (code, body) = http.ask(&question).await?;
+    let Answer { code, body, .. } = http.ask(&question).await?;
     let answer: Value = serde_json::from_str(&body).unwrap_or_default();
     if answer["status"] != "success" {
         let why = answer["error"].as_str().unwrap_or("no reason given");

@@ -12,6 +12,7 @@ use kube::{Api, Client, Resource};
 use serde_json::{Value, json};
 
 use super::{arguments, patch_run};
+use crate::arrived::Arrived;
 use crate::cache::Key;
 use crate::error::{Doing, Error};
 
@@ -42,11 +43,12 @@ pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Er
         if read.contains(&reference) {
             continue;
         }
-        let Some(template) = template(client, namespace, &reference).await? else {
-            let kind =
-                if reference.cluster_scope == Some(true) { "ClusterAnalysisTemplate" } else { "AnalysisTemplate" };
-            let message = format!("{kind} {} does not exist. Create it", reference.template_name);
-            return Err(Error::Refused(message));
+        let kind = if reference.cluster_scope == Some(true) { "ClusterAnalysisTemplate" } else { "AnalysisTemplate" };
+        let name = &reference.template_name;
+        let template = match template(client, namespace, &reference).await? {
+            None => return Err(Error::Refused(format!("{kind} {name} does not exist. Create it"))),
+            Some(Err(error)) => return Err(Error::Refused(format!("{kind} {name} cannot be read. Correct {error}"))),
+            Some(Ok(template)) => template,
         };
         wanted.extend(template.templates.clone());
         read.push(reference);
@@ -99,19 +101,21 @@ pub async fn stop(client: &Client, key: &Key) -> Result<AnalysisRun, Error> {
     patch_run(client, key, json!({"spec": {"terminate": true}})).await
 }
 
+/// The template, or what is wrong with it; none if it does not exist.
 async fn template(
     client: &Client,
     namespace: &str,
     wanted: &TemplateRef,
-) -> Result<Option<AnalysisTemplateSpec>, Error> {
+) -> Result<Option<Result<AnalysisTemplateSpec, String>>, Error> {
     let name = &wanted.template_name;
     let what = || format!("read the analysis template {name}");
     if wanted.cluster_scope == Some(true) {
-        let api: Api<ClusterAnalysisTemplate> = Api::all(client.clone());
-        return Ok(api.get_opt(name).await.doing(what)?.map(|template| template.spec.template));
+        let api: Api<Arrived<ClusterAnalysisTemplate>> = Api::all(client.clone());
+        let arrived = api.get_opt(name).await.doing(what)?;
+        return Ok(arrived.map(|arrived| arrived.readable().map(|template| template.spec.template)));
     }
-    let api: Api<AnalysisTemplate> = Api::namespaced(client.clone(), namespace);
-    Ok(api.get_opt(name).await.doing(what)?.map(|template| template.spec))
+    let api: Api<Arrived<AnalysisTemplate>> = Api::namespaced(client.clone(), namespace);
+    Ok(api.get_opt(name).await.doing(what)?.map(|arrived| arrived.readable().map(|template| template.spec)))
 }
 
 /// Everything that can be known now is put in: values, and what is wrong with the metrics.

@@ -6,7 +6,7 @@ use greenlight_api::analysis::{Header, WebProvider};
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
-use crate::web_client::{Question, WebClient};
+use crate::web_client::{Answer, Question, WebClient};
 
 /// Asks, and picks the result out of the answer.
 pub async fn measure(http: &WebClient, web: &WebProvider) -> Result<Value, String> {
@@ -27,7 +27,7 @@ pub async fn measure(http: &WebClient, web: &WebProvider) -> Result<Value, Strin
         insecure: web.insecure == Some(true),
         timeout,
     };
-    let (code, body) = http.ask(&question).await?;
+    let Answer { code, body, .. } = http.ask(&question).await?;
     if !(200..300).contains(&code) {
         return Err(format!("{} answers {code}", web.url));
     }

@@ -14,7 +14,9 @@ use greenlight_core::events::Event;
 use greenlight_core::world::Rollout;
 use jiff::Timestamp;
 use prometheus::core::Collector;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 use crate::cache::Key;
 use crate::error::Error;
@@ -47,6 +49,8 @@ struct Inner {
     running: IntGaugeVec,
     queued: IntGaugeVec,
     api_seconds: HistogramVec,
+    watch_errors: IntCounterVec,
+    watch_heard: GaugeVec,
     leader: IntGauge,
     known: Mutex<Known>,
 }
@@ -152,6 +156,21 @@ impl Metrics {
                 &["verb", "code"],
                 &WORK_SECONDS,
             ),
+            watch_errors: counter(
+                "greenlight_watch_errors_total",
+                "Watches that were interrupted, by resource; each goes on by itself.",
+                &["resource"],
+            ),
+            watch_heard: register(
+                &registry,
+                GaugeVec::new(
+                    Opts::new(
+                        "greenlight_watch_heard_timestamp_seconds",
+                        "When the API server was last heard of on a watch, by resource: an event, a bookmark, a new start. At least every minute.",
+                    ),
+                    &["resource"],
+                ),
+            ),
             leader,
             known: Mutex::default(),
             registry,
@@ -226,6 +245,7 @@ impl Metrics {
         let word = match result {
             Ok(_) => "ok",
             Err(error) if error.is_conflict() => "conflict",
+            Err(Error::TookTooLong(_)) => "timeout",
             Err(_) => "error",
         };
         self.0.reconciles.with_label_values(&[controller, word]).inc();
@@ -243,6 +263,17 @@ impl Metrics {
     pub fn answered(&self, verb: &str, code: Option<u16>, took: Duration) {
         let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
         self.0.api_seconds.with_label_values(&[verb, &code]).observe(took.as_secs_f64());
+    }
+
+    /// Notes that a watch of this resource was interrupted.
+    pub fn watch_failed(&self, resource: &str) {
+        self.0.watch_errors.with_label_values(&[resource]).inc();
+    }
+
+    /// Notes that the API server was heard of on the watch of this resource.
+    pub fn watch_heard(&self, resource: &str) {
+        let now = Timestamp::now().as_duration().as_secs_f64();
+        self.0.watch_heard.with_label_values(&[resource]).set(now);
     }
 
     /// Notes whether this instance does the work.

@@ -21,6 +21,8 @@ const ROLLOUT: &str = "rollout";
 const PHASE: &str = "phase";
 const REASON: &str = "reason";
 
+const KIND: &str = "kind";
+
 type Family = (&'static str, &'static str, &'static [&'static str]);
 
 const INFO: Family = (
@@ -37,6 +39,11 @@ const DEPLOYMENTS: Family = ("greenlight_deployments_total", "Revisions created.
 const PROMOTIONS: Family =
     ("greenlight_promotions_total", "Promotions whose switch was proven.", &[NAMESPACE, ROLLOUT]);
 const ROLLBACKS: Family = ("greenlight_rollbacks_total", "Switches back that were proven.", &[NAMESPACE, ROLLOUT]);
+const UNREADABLE: Family = (
+    "greenlight_unreadable_objects",
+    "Objects that cannot be read, and are left alone; an event of each says why.",
+    &[KIND],
+);
 
 /// What happened to one rollout.
 #[derive(Clone, Copy, Default)]
@@ -64,7 +71,7 @@ impl Rollouts {
             let labels = labels.iter().map(|label| (*label).to_owned()).collect();
             Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new()).expect("a valid name")
         };
-        let descriptions = [INFO, PREVIEW_READY, DEPLOYMENTS, PROMOTIONS, ROLLBACKS].map(describe).to_vec();
+        let descriptions = [INFO, PREVIEW_READY, DEPLOYMENTS, PROMOTIONS, ROLLBACKS, UNREADABLE].map(describe).to_vec();
         Rollouts(Arc::new(Inner { caches, counts: Mutex::default(), leader, descriptions }))
     }
 
@@ -115,7 +122,12 @@ impl Collector for Rollouts {
                 rollbacks.push(counter(&ROLLBACKS, &[namespace, name], counts.rollbacks));
             }
         }
+        let unreadable = self.0.caches.unreadable();
+        let unreadable = unreadable.iter().map(|(kind, objects)| {
+            gauge(&UNREADABLE, &[kind], f64::from(u32::try_from(objects.len()).unwrap_or(u32::MAX)))
+        });
         vec![
+            family(&UNREADABLE, MetricType::GAUGE, unreadable.collect()),
             family(&INFO, MetricType::GAUGE, info),
             family(&PREVIEW_READY, MetricType::GAUGE, ready),
             family(&DEPLOYMENTS, MetricType::COUNTER, deployments),

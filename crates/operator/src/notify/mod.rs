@@ -4,7 +4,7 @@
 mod config;
 mod message;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use greenlight_api::analysis::{Header, WebMethod};
 use greenlight_core::events::Event;
@@ -14,16 +14,21 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::pause;
 use crate::metrics::Metrics;
-use crate::web_client::{Question, WebClient};
+use crate::web_client::{Answer, Question, WebClient};
 
 pub use config::{Config, Sink};
 use message::Message;
 
 /// Beyond so many that wait for one sink, new ones are dropped.
 const QUEUE_LENGTH: usize = 1000;
-const MOST_ATTEMPTS: u32 = 6;
+/// How long one message is tried: a sink that is down for longer loses it.
+const PATIENCE: Duration = Duration::from_secs(3600);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A sink that asks for more time is asked again all the same.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the operator, when it ends, waits for what is still to be told.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -81,6 +86,8 @@ impl Notifier {
         let all = async { while self.workers.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_WORDS, all).await.is_err() {
             self.stop.cancel();
+            // They still count what is lost.
+            while self.workers.join_next().await.is_some() {}
         }
     }
 }
@@ -112,7 +119,13 @@ impl Worker {
     async fn run(self, mut queue: mpsc::Receiver<Message>) {
         while let Some(message) = queue.recv().await {
             tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.stop.cancelled() => {
+                    self.drop(&message, "the operator ends");
+                    while let Ok(message) = queue.try_recv() {
+                        self.drop(&message, "the operator ends");
+                    }
+                    return;
+                }
                 () = self.deliver(&message) => {}
             }
         }
@@ -120,25 +133,34 @@ impl Worker {
 
     async fn deliver(&self, message: &Message) {
         let (sink, id) = (&self.sink.name, &message.id);
-        let mut pause = FIRST_PAUSE;
+        let started = Instant::now();
         for attempt in 1.. {
-            let Failure { is_final, cause } = match self.attempt(message).await {
+            let Failure { again, cause } = match self.attempt(message).await {
                 Ok(()) => return self.metrics.notified(sink, "delivered"),
                 Err(failure) => failure,
             };
-            if is_final || attempt == MOST_ATTEMPTS {
-                tracing::warn!(sink, id, attempt, cause, "notification dropped");
-                return self.metrics.notified(sink, "dropped");
+            let wait = match again {
+                Again::Never => return self.drop(message, &cause),
+                Again::Later => pause(attempt, FIRST_PAUSE, LONGEST_PAUSE),
+                Again::After(wait) => wait.min(LONGEST_RETRY_AFTER),
+            };
+            if started.elapsed() + wait > PATIENCE {
+                return self.drop(message, &cause);
             }
             tracing::debug!(sink, id, attempt, cause, "notification failed");
-            tokio::time::sleep(pause).await;
-            pause *= 2;
+            tokio::time::sleep(wait).await;
         }
+    }
+
+    fn drop(&self, message: &Message, cause: &str) {
+        let (sink, id) = (&self.sink.name, &message.id);
+        tracing::warn!(sink, id, cause, "notification dropped");
+        self.metrics.notified(sink, "dropped");
     }
 
     async fn attempt(&self, message: &Message) -> Result<(), Failure> {
         // Read anew each time: a mounted Secret changes when it is rotated.
-        let read = |what| move |error| Failure { is_final: false, cause: format!("{what}: {error}") };
+        let read = |what| move |error| Failure { again: Again::Later, cause: format!("{what}: {error}") };
         let url = self.sink.url().map_err(read("url"))?;
         let token = self.sink.token().map_err(read("token"))?;
         let mut headers = vec![Header { key: "content-type".into(), value: message.content_type.into() }];
@@ -154,19 +176,31 @@ impl Worker {
         // A webhook's address may be a secret: it is not repeated in messages.
         let hidden = |cause: String| cause.replace(&url, &self.sink.name);
         match self.client.ask(&question).await {
-            Ok((200..=299, _)) => Ok(()),
-            Ok((code, _)) => Err(Failure {
-                is_final: (400..500).contains(&code) && code != 408 && code != 429,
-                cause: format!("it answers {code}"),
-            }),
-            Err(cause) => Err(Failure { is_final: false, cause: hidden(cause) }),
+            Ok(Answer { code: 200..=299, .. }) => Ok(()),
+            Ok(Answer { code, retry_after, .. }) => {
+                let is_final = (400..500).contains(&code) && code != 408 && code != 429;
+                let again = match retry_after {
+                    _ if is_final => Again::Never,
+                    Some(wait) => Again::After(wait),
+                    None => Again::Later,
+                };
+                Err(Failure { again, cause: format!("it answers {code}") })
+            }
+            Err(cause) => Err(Failure { again: Again::Later, cause: hidden(cause) }),
         }
     }
 }
 
-/// Why a notification was not delivered.
+/// Why a notification was not delivered, and when to try again.
 struct Failure {
-    /// It would fail again.
-    is_final: bool,
+    again: Again,
     cause: String,
+}
+
+enum Again {
+    /// It would fail again.
+    Never,
+    Later,
+    /// The sink says when.
+    After(Duration),
 }

@@ -43,6 +43,7 @@ async fn a_real_job_gates_the_promotion_and_a_dead_operator_changes_nothing() {
     lab.apply(&template("test-preview", json!([]), json!([job_metric(Some("late"))]))).expect("applied");
     lab.deploy(analysis("prePromotionAnalysis", "test-preview")).await;
     assert!(lab.runs().await.is_empty(), "there is nothing to compare the first deployment with");
+    let (audit, mark) = lab.audit();
     lab.set_image("web:v2").await;
     let analysed = lab.until("analysed", |now| now.condition("Reconciling") == "True/PrePromotionAnalysis").await;
     assert_eq!((analysed.image_of("web-active"), analysed.image_of("web-preview")), ("web:v1".into(), "web:v2".into()));
@@ -54,6 +55,9 @@ async fn a_real_job_gates_the_promotion_and_a_dead_operator_changes_nothing() {
     assert_eq!((result.phase, result.successful, result.measurements.len()), (AnalysisPhase::Successful, 1, 1));
     let jobs: Api<k8s_openapi::api::batch::v1::Job> = lab.api();
     assert_eq!(jobs.list(&Default::default()).await.expect("jobs").items.len(), 1, "the Job ran once");
+    let counts = audit.counts(mark, "greenlight/", Some("jobgate")).expect("the audit log");
+    let reads = counts.get("get jobs").copied().unwrap_or_default();
+    assert!(reads <= 2, "it is watched, and only looked for before it is created: {counts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -164,6 +164,20 @@ async fn typos_and_numbers_out_of_range_are_refused() {
     refused(json!({"replica": 3}), "unknown field \"spec.replica\"");
     refused(json!({"template": {"spec": {"contaners": []}}}), "unknown field \"spec.template.spec.contaners\"");
     refused(json!({"replicas": -1}), "spec.replicas");
+    refused(json!({"replicas": 3_000_000_000_u32}), "spec.replicas");
+    refused(json!({"restartAt": "9999-12-31T23:59:59Z"}), "write a time such as");
+    refused(json!({"restartAt": "2026-11-25T00:00:00+99:99"}), "spec.restartAt");
+    for field in ["count", "failureLimit", "inconclusiveLimit", "consecutiveErrorLimit"] {
+        for number in [json!(3_000_000_000_u32), json!(-1), json!(1e30)] {
+            let metric = json!({"name": "m", "provider": {"web": {"url": "http://a"}}, field: number});
+            let template = json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "m"},
+                "spec": {"metrics": [metric]},
+            });
+            let error = lab.apply(&template).expect_err(field).to_string();
+            assert!(error.contains(field), "{field}: {error}");
+        }
+    }
     refused(json!({"strategy": {"blueGreen": {"previewReplicaCount": 0}}}), "previewReplicaCount");
     let blue_green = |settings: Value| json!({"strategy": {"blueGreen": settings}});
     refused(blue_green(json!({"activeService": null, "additionalActiveServices": ["web-b"]})), "needs activeService");

@@ -69,3 +69,20 @@ async fn sinks_get_every_event_of_a_release_in_order_and_one_that_is_down_delays
     assert_eq!(card["contentType"], "application/vnd.microsoft.card.adaptive");
     assert!(elsewhere.wait_for(0).await.is_empty());
 }
+
+/// A sink that asks for time gets it, and everything else, in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_has_too_much_to_do_loses_nothing() {
+    let busy = Receiver::start_busy(10, 1).await;
+    let mut lab = Lab::without_operator("busysink").await;
+    let file = cluster().dir().join("busysink.yaml");
+    let config = json!({"sinks": [{"name": "busy", "url": busy.url()}]});
+    std::fs::write(&file, config.to_string()).expect("written");
+    lab.start_operator_with(&cluster().kubeconfig(), &["--notifications", file.to_str().expect("a path in UTF-8")]);
+    lab.deploy(json!({})).await;
+    lab.release("web:v2").await;
+    let told = busy.wait_for(4).await;
+    let reasons: Vec<&str> =
+        told.iter().map(|(_, event)| event["data"]["reason"].as_str().expect("a reason")).collect();
+    assert_eq!(reasons[..4], ["RevisionCreated", "Promoted", "RevisionCreated", "PreviewReady"]);
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greenlight_e2e::{Lab, cluster, http_get};
+use greenlight_e2e::{FaultProxy, Lab, cluster, http_get};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,4 +109,38 @@ async fn a_restarted_operator_goes_on_where_it_was() {
     assert_eq!(lab.now().await.replicas_of_image("web:v1"), 2, "nobody is there to scale it down");
     lab.start_operator();
     lab.until("scaled down", |now| now.replicas_of_image("web:v1") == 0).await;
+}
+
+/// The API server stands behind a proxy, under a name that is not its certificate's, and the certificate is checked.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_goes_through_a_proxy_and_checks_the_name_that_it_is_told_to() {
+    let mut lab = Lab::without_operator("proxied").await;
+    let proxy = FaultProxy::start_tunnel().await.expect("a proxy");
+    let (_, token) = cluster().endpoint();
+    let authority = cluster().dir().join("certs/apiserver.crt");
+    let kubeconfig = |server_name: &str| {
+        let path = cluster().dir().join(format!("proxied-{server_name}.kubeconfig"));
+        let cluster = json!({
+            "server": "https://behind-the-proxy.test:6443", "proxy-url": proxy.proxy_url(),
+            "tls-server-name": server_name, "certificate-authority": authority,
+        });
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "proxied",
+            "clusters": [{"name": "proxied", "cluster": cluster}],
+            "users": [{"name": "admin", "user": {"token": token}}],
+            "contexts": [{"name": "proxied", "context": {"cluster": "proxied", "user": "admin"}}],
+        });
+        std::fs::write(&path, config.to_string()).expect("written");
+        path
+    };
+    lab.start_operator_with(&kubeconfig("somebody-else.test"), &[]);
+    let refused = |log: String| log.contains("somebody-else.test") || log.contains("NotValidForName");
+    while !refused(lab.operator().log()) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    lab.kill_operator();
+    lab.start_operator_with(&kubeconfig("kubernetes.default.svc"), &[]);
+    lab.is_ready().await;
+    lab.deploy(json!({})).await;
+    lab.release("web:v2").await;
 }

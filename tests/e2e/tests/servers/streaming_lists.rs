@@ -1,0 +1,37 @@
+//! Streaming lists are on by default in Kubernetes 1.32, off in 1.33, on from 1.34.
+
+use greenlight_e2e::{Lab, cluster};
+use serde_json::json;
+
+use crate::ALONE;
+
+const OFF: [&str; 1] = ["--feature-gates=WatchList=false"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_go_through_with_streaming_lists_and_without() {
+    let _alone = ALONE.lock().await;
+    let mut lab = Lab::new("streaming").await;
+    lab.deploy(json!({})).await;
+    lab.release("web:v2").await;
+    assert!(!lab.operator().log().contains("listing by pages"), "{}", lab.operator().log_tail());
+
+    // They are gone while the operator runs: its watches are too old for the new server, and have to list again.
+    cluster().restart_api_server(&OFF).await.expect("it serves");
+    lab.release("web:v3").await;
+    assert!(lab.operator().log().contains("listing by pages"), "{}", lab.operator().log_tail());
+
+    // An operator starts where there are none.
+    lab.kill_operator();
+    lab.start_operator();
+    lab.is_ready().await;
+    lab.release("web:v4").await;
+
+    // They are back.
+    cluster().restart_api_server(&[]).await.expect("it serves");
+    lab.release("web:v5").await;
+    lab.kill_operator();
+    lab.start_operator();
+    lab.is_ready().await;
+    assert!(!lab.operator().log().contains("listing by pages"), "{}", lab.operator().log_tail());
+    lab.release("web:v6").await;
+}
