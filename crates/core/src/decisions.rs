@@ -237,9 +237,7 @@ fn enter_our_move(world: &World, decisions: &mut Decisions, service: &Service, n
 fn enter_move_by_hand(world: &World, decisions: &mut Decisions, service: &Service, now: Timestamp) {
     let Selection::Revision(hash) = service.selection() else { return };
     let Some(rs) = world.replica_set(&hash).filter(|_| hash != decisions.serving) else { return };
-    // Where the mark agrees, it is what we gave it, whoever wrote the selector last.
-    let moved = service.production.as_deref() != Some(&hash) && carries_production(world, decisions, service);
-    let Some(by) = service.moved_by.as_ref().filter(|_| moved) else { return };
+    let Some(by) = service.moved_by.as_ref().filter(|_| carries_production(world, decisions, service)) else { return };
     let has_pods = rs.available > 0 || world.rollout.spec.replicas() == 0;
     let able = has_pods && service.missing_labels(rs).is_empty();
     if !able || decisions.rejection(&hash).is_some() {

@@ -8,7 +8,7 @@
 //! | has an old picture of the rollout (its spec, a request, the record) | each change of a ReplicaSet says which rollout it was planned from; who has an older one [doubts](doubt) it and reads again |
 //! | has old pictures of both | what closes is [written to the ReplicaSet](announce) *before* it is published, so that the older one's claim is a conflict |
 //! | has claimed, and sleeps before it moves the Services | [withdrawal](withdraw): before anything is published, claims that are not followed are noted on the Services, and the late move is a conflict |
-//! | misses what serves in its cache, or finds production moved | [doubt]: who serves changes only after a look at the API server |
+//! | misses what serves in its cache, or finds production moved, or a Deployment's template changed | [doubt]: who serves, and what is asked for, changes only after a look at the API server |
 
 use greenlight_api::{BlueGreenRolloutStatus, names};
 
@@ -25,6 +25,8 @@ pub enum Doubt {
     RolloutIsOld,
     /// What serves by the record is not among the ReplicaSets.
     ProductionIsMissing,
+    /// The template of the Deployment that it comes from is another one than the record says.
+    TemplateHasChanged,
     /// The Services lead elsewhere than the record says, and it was not this operator that moved them.
     ProductionHasMoved,
 }
@@ -35,6 +37,7 @@ impl Doubt {
         match self {
             Doubt::RolloutIsOld => "the rollout is older than a ReplicaSet says",
             Doubt::ProductionIsMissing => "what serves is missing",
+            Doubt::TemplateHasChanged => "the Deployment has another template",
             Doubt::ProductionHasMoved => "production has moved",
         }
     }
@@ -52,6 +55,11 @@ pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
     let exists = world.replica_sets.iter().any(|rs| rs.hash == now.serving);
     if !now.serving.is_empty() && !exists {
         return Some(Doubt::ProductionIsMissing);
+    }
+    // Nothing tells an old picture of a Deployment from a new one; and to ask for a template anew lifts its rejection.
+    let by_workload = world.rollout.spec.workload_ref.is_some() && *source == Source::Record;
+    if by_workload && written.template != now.template {
+        return Some(Doubt::TemplateHasChanged);
     }
     let moved = *source == Source::Record && written.serving != now.serving;
     let ours = || world.active_services().all(|service| service.answered);

@@ -59,7 +59,12 @@ pub fn move_home(situation: &Situation, size: Size) -> Vec<Action> {
     if let Some(claim) = claim(situation, home, roles.going_back()) {
         return vec![claim];
     }
-    to_move.into_iter().map(|service| select(service, home)).collect()
+    // One that still leads to what served before goes by way of both, as the others did.
+    let leads_on = |service: &Service| matches!(service.selection(), Selection::Revision(hash) if hash != home.hash);
+    let step = |service: &Service| {
+        if overlap_lasts && leads_on(service) { select_both(service, home) } else { select(service, home) }
+    };
+    to_move.into_iter().map(step).collect()
 }
 
 /// With nothing to go back to, what was rejected goes on where it is: it is put back, and it is better than what nobody promoted. It does

@@ -1040,3 +1040,31 @@ fn after_a_lost_status_what_serves_is_something_to_go_back_to() {
     undo(&mut model);
     assert_serves(&model, 1);
 }
+
+/// The first Service selects both, the operator dies: whoever goes on does the same with the second, and not at once.
+#[test]
+fn an_overlap_that_was_begun_with_one_service_goes_on_with_all() {
+    let mut model = serves_one(BlueGreen {
+        additional_active_services: Some(vec!["extra".into()]),
+        switch_mode: Some(SwitchMode::Overlap),
+        overlap_seconds: Some(20),
+        ..BlueGreen::default()
+    });
+    model.push(2);
+    model.operate(None);
+    let two = model.hash(2);
+    model.run_pods(&two, 2);
+    let overlaps = |model: &Model, name: &str| model.truth.services[name].is_overlapping();
+    for writes in 1.. {
+        let mut copy = model.clone();
+        copy.operate(Some(writes));
+        if overlaps(&copy, "active") {
+            model = copy;
+            break;
+        }
+        assert!(writes < 19, "it never began");
+    }
+    assert!(!overlaps(&model, "extra"), "the operator died in between");
+    model.operate(None);
+    assert!(overlaps(&model, "extra"), "{:?}", model.truth.services["extra"]);
+}

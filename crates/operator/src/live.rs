@@ -6,10 +6,10 @@ use kube::{Api, Client};
 
 use crate::cache::{Cached, Key};
 use crate::error::{Doing, Error};
-use crate::views::{ReplicaSetView, RolloutView, ServiceView};
+use crate::views::{DeploymentView, ReplicaSetView, RolloutView, ServiceView};
 use crate::world::Caches;
 
-/// Reads the rollout, its ReplicaSets and its Services from the API server into the caches.
+/// Reads the rollout, its ReplicaSets, its Services and its Deployment from the API server into the caches.
 pub async fn read_live(client: &Client, caches: &Caches, world: &World) -> Result<(), Error> {
     let rollout = &world.rollout;
     let (key, namespace) = (rollout.key(), &rollout.namespace);
@@ -19,6 +19,7 @@ pub async fn read_live(client: &Client, caches: &Caches, world: &World) -> Resul
         None => caches.rollouts.remove(&key, &rollout.resource_version),
     }
     read_replica_sets(client, caches, world, &key).await?;
+    read_workload(client, caches, world, &key).await?;
     let services: Api<ServiceView> = Api::namespaced(client.clone(), namespace);
     let known = world.services.keys().map(String::as_str);
     let names = rollout.spec.blue_green().services().chain(known);
@@ -29,6 +30,20 @@ pub async fn read_live(client: &Client, caches: &Caches, world: &World) -> Resul
                 if let Some(known) = world.services.get(name) {
                     caches.services.remove(&key.sibling(name), &known.resource_version);
                 }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn read_workload(client: &Client, caches: &Caches, world: &World, key: &Key) -> Result<(), Error> {
+    let Some(name) = world.rollout.spec.workload_ref.as_ref().map(|workload| &workload.name) else { return Ok(()) };
+    let api: Api<DeploymentView> = Api::namespaced(client.clone(), &key.namespace);
+    match api.get_opt(name).await.doing(|| format!("read Deployment {name}"))? {
+        Some(view) => caches.workloads.put_answer(view.keep()),
+        None => {
+            if let Some(known) = &world.workload {
+                caches.workloads.remove(&key.sibling(name), &known.resource_version);
             }
         }
     }

@@ -83,7 +83,7 @@ impl Moment<'_> {
         let ours = stand_in.min().unwrap_or(enough);
         let may = mode == Some(WorkloadScaleDown::Progressively) && left > 0;
         let stays = may && (left + ours >= enough || !self.seen.fresh);
-        report.check(Predicate::WorkloadStays, stays, || {
+        report.check(Predicate::WorkloadStays, stays || self.ghost.forged, || {
             format!("the Deployment is scaled to {replicas}, {ours} of ours stand in, {enough} are needed, and nothing is proven")
         });
     }
@@ -177,7 +177,10 @@ impl Moment<'_> {
         } else {
             let spec = [&self.cluster.rollout.spec, &self.seen.rollout.spec].map(|spec| spec.min_ready_seconds());
             let available = set.available(spec[0].min(spec[1]), self.cluster.now);
-            let all = object.settled && i32::try_from(available).is_ok_and(|available| available >= object.replicas);
+            // The additional pod of a restart is not waited for.
+            let additional = i32::from(self.ghost.restarted);
+            let all = object.settled
+                && i32::try_from(available).is_ok_and(|available| available + additional >= object.replicas);
             all && (version != self.cluster.version || object.replicas >= self.needed()) && !object.deleting
         };
         let answered = self.seen.answers.iter().any(|(name, full)| *name == object.name && *full);
@@ -225,7 +228,9 @@ impl Moment<'_> {
             });
         }
         if self.ghost.begun {
-            let permitted = self.ghost.permits(version, self.cluster, self.seen.version);
+            // What has no pods is with nobody.
+            let empty = self.cluster.rollout.spec.replicas() == 0;
+            let permitted = empty || self.ghost.permits(version, self.cluster, self.seen.version);
             let predicate = if self.ghost.lost { Predicate::LossOpensNothing } else { Predicate::GateHolds };
             report.check(predicate, permitted, || format!("{version} goes live: {revision:?}"));
             self.check_analysis(version, report);
@@ -297,7 +302,8 @@ impl Moment<'_> {
             let deadline = change.annotations.get(names::SCALE_DOWN_AT).and_then(|at| at.as_ref()?.parse().ok());
             let later = deadline.is_some_and(|at: jiff::Timestamp| at > self.cluster.now);
             let unserved = later && !self.ghost.of(set.version).served;
-            let reached = reached && !nowhere && !unserved && !self.ghost.forged;
+            let muddled = self.ghost.of(set.version).rejected == Verdict::Either;
+            let reached = reached && !nowhere && !unserved && !muddled && !self.ghost.forged;
             report.check(Predicate::RetiredUnreached, !(reached && self.seen.fresh), || {
                 format!("{} is retired, and production reaches it", set.version)
             });

@@ -257,7 +257,7 @@ impl Ghost {
     pub fn permits(&self, version: Version, cluster: &Cluster, seen: Option<Version>) -> bool {
         let revision = self.of(version);
         let asked = version == cluster.version || Some(version) == seen;
-        let first = !self.begun && !self.second;
+        let first = (!self.begun || self.order.is_empty()) && !self.second;
         if first || self.home == Some(version) || self.is_moved_to(version) || revision.by_hand {
             return true;
         }
@@ -318,7 +318,8 @@ impl Ghost {
             return;
         };
         let able = cluster.set(version).is_some_and(|set| {
-            set.owned && !set.object.deleting && set.object.available > 0 && Cluster::selects(&service.selector, set)
+            let has_pods = set.object.available > 0 || cluster.rollout.spec.replicas() == 0;
+            set.owned && !set.object.deleting && has_pods && Cluster::selects(&service.selector, set)
         });
         let revision = self.of(version);
         if able && revision.rejected != Verdict::Yes && !revision.left_by_hand {
@@ -368,14 +369,14 @@ impl Ghost {
 
     /// A person moves the first active Service.
     fn on_hand(&mut self, version: Version, asked: Version) {
-        let unclear = self.unseen.0 || self.of(version).rejected == Verdict::Either;
+        let unclear = self.unseen.0 || self.was_lost || self.of(version).rejected == Verdict::Either;
         if let Some(left) = self.home.filter(|left| *left != version) {
             // The spec may have come back to it in the same moment.
             let returned = self.of(left).returned && unclear && left == asked;
             self.of_mut(left).close();
             self.of_mut(left).returned = returned;
             // Forward it is a promotion by hand, and what it left is there to go back to, unless the spec asks for that.
-            let back = self.of(version).served || left == asked;
+            let back = self.of(version).served && self.of(version).known || left == asked;
             self.of_mut(left).left_by_hand = back && !unclear;
             if back && unclear {
                 self.of_mut(left).rejected = Verdict::Either;
@@ -680,7 +681,12 @@ impl Ghost {
                 && (request.version == Some(version) || request.meant.contains(&version))
         });
         let retried = self.request.as_ref().is_some_and(|request| request.verb == Verb::Retry);
-        let caused = asked || retried || self.has_cause(version, cluster);
+        let failed = |run: &greenlight_core::world::Run| {
+            let bad = matches!(run.phase, AnalysisPhase::Failed | AnalysisPhase::Error);
+            bad && adapter::version_of_run(&run.name) == Some(version)
+        };
+        let analysed = cluster.runs.iter().any(failed);
+        let caused = asked || retried || analysed || self.has_cause(version, cluster);
         // After a loss a mirror is believed that a tenant may have written: it only closes.
         let caused = caused || self.forged || self.had_its_time(version, cluster);
         let of = self.of(version);
@@ -807,6 +813,7 @@ impl Ghost {
         let forged = self.forged;
         let approvable = !forged && request.by.is_some() || spec.blue_green().required_approvals() == 1;
         if asked
+            && !forged
             && set
             && open
             && clean

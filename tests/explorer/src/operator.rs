@@ -122,6 +122,7 @@ impl Process {
         frozen.rollout = frozen.rollout.as_ref().map(|_| cluster.rollout.clone());
         frozen.sets = frozen.sets.as_ref().map(|_| cluster.sets.clone());
         frozen.services = frozen.services.as_ref().map(|_| cluster.services.clone());
+        frozen.workload = frozen.workload.as_ref().map(|_| cluster.workload.clone());
         self.read_live = true;
     }
 

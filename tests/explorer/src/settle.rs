@@ -362,7 +362,7 @@ fn check_production(state: &State, report: &mut Report) {
     let Some(home) = ghost.home.filter(|home| Some(*home) == production && services_fit(cluster, *home)) else {
         return;
     };
-    let known = !(cluster.has_no_template() && ghost.was_lost);
+    let known = !cluster.has_no_template() && !ghost.forged;
     let asked = home == cluster.version && ghost.of(home).rejected == Verdict::No;
     let size = if asked { Some(cluster.rollout.spec.replicas()) } else { ghost.size }.filter(|_| known);
     let restarts = ghost.restarted;

@@ -173,7 +173,10 @@ impl State {
             Event::Delete(deletion) => cluster.delete_rollout(deletion),
             Event::Rival(rival) => self.rival(rival),
             Event::Collect => cluster.collect_garbage(),
-            Event::CreateWorkload => self.change_spec(Cluster::create_workload),
+            Event::CreateWorkload => {
+                self.change_spec(Cluster::create_workload);
+                self.ghost.unseen.0 = true;
+            }
             Event::DeleteWorkload => self.change_spec(Cluster::delete_workload),
             Event::Calm => self.calm(report),
         }

@@ -146,6 +146,9 @@ pub fn stop(situation: &Situation) -> Vec<Action> {
     let Some(record) = world.rollout.status.as_ref().and_then(|status| status.decisions.as_ref()) else {
         return Vec::new();
     };
+    if record.template != situation.decisions.template {
+        return Vec::new();
+    }
     let on_record = Situation::new(world, record, situation.now);
     let wanted: Vec<String> = waited_for(situation).chain(waited_for(&on_record)).collect();
     let under_way = situation.world.runs.iter().filter(|run| !run.phase.is_completed() && !run.terminating);

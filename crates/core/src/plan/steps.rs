@@ -262,6 +262,10 @@ fn create(round: &Round) -> Vec<Action> {
         (names::DESIRED_REPLICAS, size.shown.to_string()),
         (names::SCALED_AT, situation.now.to_string()),
     ]);
+    if record.is_some_and(|record| record.hash == decisions.serving) {
+        // What production lost: with it, this is not the first deployment, whatever else is lost.
+        annotations.insert(names::CONFIRMED_AT, situation.now.to_string());
+    }
     let pod_metadata = metadata::initial(situation);
     if pod_metadata != PodMetadata::default() {
         let value = serde_json::to_string(&pod_metadata).expect("it has only strings in it");
@@ -345,10 +349,17 @@ fn analyse(round: &Round) -> Vec<Action> {
 
 fn promote(round: &Round) -> Vec<Action> {
     let Some(candidate) = &round.candidate else { return Vec::new() };
-    if round.stall.is_some() || !candidate.gate.is_open() || !candidate.is_ready {
+    if round.stall.is_some() || !candidate.gate.is_open() || !candidate.is_ready || !is_recorded(&round.situation) {
         return Vec::new();
     }
     switch::promote(&round.situation, candidate.rs)
+}
+
+/// It is on record with whom production is. Otherwise nobody would know later that it was there.
+fn is_recorded(situation: &Situation) -> bool {
+    let status = situation.world.rollout.status.as_ref();
+    let recorded = status.and_then(|status| status.decisions.as_ref()).map(|record| &record.serving);
+    recorded.is_none_or(|recorded| *recorded == situation.decisions.serving)
 }
 
 fn withdraw(round: &Round) -> Vec<Action> {

@@ -110,6 +110,7 @@ impl Model {
         cache.rollout.clone_from(&truth.rollout);
         cache.replica_sets.clone_from(&truth.replica_sets);
         cache.services.clone_from(&truth.services);
+        cache.workload.clone_from(&truth.workload);
         cache.live = true;
     }
 
