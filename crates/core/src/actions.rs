@@ -13,7 +13,6 @@ use jiff::Timestamp;
 
 use crate::analysis::kind::Kind;
 use crate::events::Event;
-use crate::fence::Doubt;
 use crate::world::{ReplicaSet, Selection};
 
 /// What to do next.
@@ -35,6 +34,31 @@ pub struct Plan {
     pub next: Option<Timestamp>,
     /// What was observed cannot be believed: read everything live ([`crate::World::live`]) and plan again. The rest is empty.
     pub doubt: Option<Doubt>,
+}
+
+/// Why what was observed cannot be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// A ReplicaSet was changed by somebody who knew a newer state of the rollout.
+    RolloutIsOld,
+    /// What serves by the record is not among the ReplicaSets.
+    ProductionIsMissing,
+    /// The template of the Deployment that it comes from is another one than the record says.
+    TemplateHasChanged,
+    /// The Services lead elsewhere than the record says, and it was not this operator that moved them.
+    ProductionHasMoved,
+}
+
+impl Doubt {
+    /// In a word, for the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Doubt::RolloutIsOld => "the rollout is older than a ReplicaSet says",
+            Doubt::ProductionIsMissing => "what serves is missing",
+            Doubt::TemplateHasChanged => "the Deployment has another template",
+            Doubt::ProductionHasMoved => "production has moved",
+        }
+    }
 }
 
 /// What a plan needs to see that is not watched all the time.

@@ -19,7 +19,7 @@ pub struct Event {
 }
 
 /// Every reason that an event can have.
-pub const REASONS: [&str; 15] = [
+pub const REASONS: [&str; 16] = [
     "RevisionCreated",
     "PreviewReady",
     "Promoted",
@@ -34,6 +34,7 @@ pub const REASONS: [&str; 15] = [
     conditions::REASON_WORKLOAD_MISSING,
     conditions::REASON_ANALYSIS_REFUSED,
     conditions::REASON_WORKLOAD_MISMATCH,
+    conditions::REASON_WRITE_REFUSED,
     "Stalled",
 ];
 

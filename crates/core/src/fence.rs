@@ -12,36 +12,11 @@
 
 use greenlight_api::{BlueGreenRolloutStatus, names};
 
-use crate::actions::{Action, Change};
+use crate::actions::{Action, Change, Doubt};
 use crate::decisions::{Read, Source};
 use crate::situation::Situation;
 use crate::stall;
 use crate::world::{ReplicaSet, World};
-
-/// Why what was observed cannot be believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doubt {
-    /// A ReplicaSet was changed by somebody who knew a newer state of the rollout.
-    RolloutIsOld,
-    /// What serves by the record is not among the ReplicaSets.
-    ProductionIsMissing,
-    /// The template of the Deployment that it comes from is another one than the record says.
-    TemplateHasChanged,
-    /// The Services lead elsewhere than the record says, and it was not this operator that moved them.
-    ProductionHasMoved,
-}
-
-impl Doubt {
-    /// In a word, for the log.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Doubt::RolloutIsOld => "the rollout is older than a ReplicaSet says",
-            Doubt::ProductionIsMissing => "what serves is missing",
-            Doubt::TemplateHasChanged => "the Deployment has another template",
-            Doubt::ProductionHasMoved => "production has moved",
-        }
-    }
-}
 
 /// Whether what was observed has to be read live before anything is planned.
 pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
