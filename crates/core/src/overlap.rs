@@ -76,8 +76,10 @@ pub fn is_under_way(situation: &Situation) -> bool {
         && situation.world.production_services().any(Service::is_overlapping)
 }
 
-/// When the overlap with the revision before is over; `None` if it is over at once.
-pub fn ends_at(situation: &Situation, switched_at: Timestamp) -> Option<Timestamp> {
+/// When the overlap with the revision before is over, counted from the last claim by which a Service came to select both; `None` if it
+/// is over at once. A claim from the future is somebody's clock, or somebody's joke: then the first switch counts.
+pub fn ends_at(situation: &Situation, home: &ReplicaSet, switched_at: Timestamp) -> Option<Timestamp> {
+    let begun = home.claimed_at().filter(|at| *at <= situation.now).unwrap_or(switched_at);
     let seconds = situation.world.rollout.spec.blue_green().overlap_seconds()?;
-    Some(later(switched_at, SignedDuration::from_secs(seconds.into())))
+    Some(later(begun, SignedDuration::from_secs(seconds.into())))
 }

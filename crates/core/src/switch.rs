@@ -35,7 +35,7 @@ pub fn move_home(situation: &Situation, size: Size) -> Vec<Action> {
     let Some(home) = roles.home().filter(|home| !home.deleting) else { return Vec::new() };
     let overlapping = overlap::is_under_way(situation);
     let overlap_lasts = overlapping
-        && overlap::ends_at(situation, switched_at(situation, home)).is_some_and(|until| situation.now < until);
+        && overlap::ends_at(situation, home, switched_at(situation, home)).is_some_and(|until| situation.now < until);
     let to_move: Vec<_> = services_to_move(situation, home)
         .filter(|service| stall::keeps_from_moving(world, service, home).is_none())
         .filter(|service| !(service.is_overlapping() && overlap_lasts))
@@ -56,15 +56,16 @@ pub fn move_home(situation: &Situation, size: Size) -> Vec<Action> {
     if to_move.is_empty() && !only_claim {
         return Vec::new();
     }
-    if let Some(claim) = claim(situation, home, roles.going_back()) {
+    // One that still leads to what served before goes by way of both, as the others did, and both last anew.
+    let leads_on = |service: &&Service| matches!(service.selection(), Selection::Revision(hash) if hash != home.hash);
+    let late: Vec<_> = to_move.iter().copied().filter(|service| overlapping && leads_on(service)).collect();
+    if let Some(claim) = claim(situation, home, roles.going_back() || !late.is_empty()) {
         return vec![claim];
     }
-    // One that still leads to what served before goes by way of both, as the others did.
-    let leads_on = |service: &Service| matches!(service.selection(), Selection::Revision(hash) if hash != home.hash);
-    let step = |service: &Service| {
-        if overlap_lasts && leads_on(service) { select_both(service, home) } else { select(service, home) }
-    };
-    to_move.into_iter().map(step).collect()
+    if !late.is_empty() {
+        return late.into_iter().map(|service| select_both(service, home)).collect();
+    }
+    to_move.into_iter().map(|service| select(service, home)).collect()
 }
 
 /// With nothing to go back to, what was rejected goes on where it is: it is put back, and it is better than what nobody promoted. It does

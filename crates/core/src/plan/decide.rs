@@ -103,6 +103,7 @@ fn record_production(situation: &Situation, decisions: &mut Decisions) {
         record.served_at = record.served_at.filter(|_| noted).or(Some(proven_at));
         record.post_promotion = verdict;
         record.confirmed_at = home.timestamp(names::CONFIRMED_AT);
+        record.claim = home.claimed_at();
     }
 }
 

@@ -55,7 +55,7 @@ fn reasons(
         ("try a refused write again", refused_writes.iter().map(|refused| refused.retry_at).min()),
         (
             "the overlap ends",
-            overlap.and_then(|home| overlap::ends_at(situation, switch::switched_at(situation, home))),
+            overlap.and_then(|home| overlap::ends_at(situation, home, switch::switched_at(situation, home))),
         ),
         ("a restart begins", restart::scheduled_at(situation)),
         ("production goes back by itself", rollback::due_at(situation)),

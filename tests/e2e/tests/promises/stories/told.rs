@@ -110,3 +110,67 @@ async fn every_revision_of_a_workload_is_announced_once() {
         assert_eq!(created.iter().filter(|note| note.contains(&hash)).count(), 1, "{hash}: {created:?}");
     }
 }
+
+/// A policy that denies every change of what this Service selects, in one namespace.
+fn no_moves(namespace: &str, service: &str) -> [Value; 2] {
+    let name = format!("no-moves-{namespace}");
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "matchConstraints": {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+                "resourceRules": [{
+                    "apiGroups": [""], "apiVersions": ["v1"], "resources": ["services"], "operations": ["UPDATE"],
+                    "resourceNames": [service],
+                }],
+            },
+            "validations": [{
+                "expression": "object.spec.selector == oldObject.spec.selector",
+                "message": "nobody moves this Service today",
+            }],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": name},
+        "spec": {"policyName": name, "validationActions": ["Deny"]},
+    });
+    [policy, binding]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_is_denied_is_told_and_heals_and_holds_up_nothing_else() {
+    let lab = Lab::new("writedenied").await;
+    lab.deploy(blue_green(json!({"autoPromotionEnabled": false}))).await;
+    lab.preview("web:v2").await;
+    let objects = no_moves("writedenied", "web-active");
+    objects.iter().for_each(|object| drop(lab.apply(object).expect("applied")));
+    let moved = r#"{"spec": {"selector": {"app": "web", "x": "y"}}}"#;
+    let denied = || {
+        let args = ["-n", "writedenied", "patch", "service", "web-active", "--dry-run=server", "-p", moved];
+        cluster().kubectl(&args).is_err()
+    };
+    let started = std::time::Instant::now();
+    while !denied() {
+        assert!(started.elapsed() < Duration::from_secs(60), "the policy does not hold");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let (_, mark) = lab.audit();
+    lab.greenlight(&["promote", "web", "--no-wait"]).expect("asked");
+    let told = lab.until("says so", |now| now.condition("Stalled") == "True/WriteRefused").await;
+    assert!(told.message().contains("nobody moves this Service today"), "{}", told.message());
+    assert_eq!(told.image_of("web-active"), "web:v1");
+    // It is tried again, and not all the time; and production can be scaled meanwhile.
+    lab.scale(3);
+    lab.until("v1 has three pods", |now| now.ready_pods_of_image("web:v1").len() == 3).await;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let tried = lab.operator_writes(mark, "services").await.len();
+    assert!((2..=8).contains(&tried), "{tried} times in some ten seconds");
+    let changes = lab.operator_writes(mark, "replicasets").await.len();
+    assert!(changes <= 3 * tried + 4, "{changes} changes of ReplicaSets for {tried} tries");
+    assert!(!lab.event_notes("WriteRefused").await.is_empty());
+    cluster().kubectl(&["delete", "validatingadmissionpolicybinding", "no-moves-writedenied"]).expect("deleted");
+    lab.until("v2 serves", |now| now.is_healthy_on("web:v2")).await;
+    cluster().kubectl(&["delete", "validatingadmissionpolicy", "no-moves-writedenied"]).expect("deleted");
+}
