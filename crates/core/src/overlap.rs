@@ -76,10 +76,16 @@ pub fn is_under_way(situation: &Situation) -> bool {
         && situation.world.production_services().any(Service::is_overlapping)
 }
 
-/// When the overlap with the revision before is over, counted from the last claim by which a Service came to select both; `None` if it
-/// is over at once. A claim from the future is somebody's clock, or somebody's joke: then the first switch counts.
-pub fn ends_at(situation: &Situation, home: &ReplicaSet, switched_at: Timestamp) -> Option<Timestamp> {
-    let begun = home.claimed_at().filter(|at| *at <= situation.now).unwrap_or(switched_at);
-    let seconds = situation.world.rollout.spec.blue_green().overlap_seconds()?;
+/// When the overlap with the revision before is over; `None` if it is over at once. It counts from the latest of what tells of its
+/// begin: that production left the revision before (the record), that it went to this one (the status), and the claim by which a
+/// Service came to select both. The claim alone may be long before the move that it announces, or from before a second Service
+/// followed. Times from the future are somebody's clock, or somebody's joke.
+pub fn ends_at(situation: &Situation, home: &ReplicaSet) -> Option<Timestamp> {
+    let Situation { world, decisions, now, .. } = situation;
+    let left = decisions.revisions.iter().filter_map(|revision| revision.left_at);
+    let switch = world.rollout.status.as_ref().and_then(|status| status.switch.as_ref());
+    let switched = switch.filter(|switch| switch.to == home.hash).map(|switch| switch.switched_at);
+    let begun = left.chain(switched).chain(home.claimed_at()).filter(|at| at <= now).max().unwrap_or(*now);
+    let seconds = world.rollout.spec.blue_green().overlap_seconds()?;
     Some(later(begun, SignedDuration::from_secs(seconds.into())))
 }

@@ -34,8 +34,7 @@ pub fn move_home(situation: &Situation, size: Size) -> Vec<Action> {
     let Situation { world, roles, .. } = situation;
     let Some(home) = roles.home().filter(|home| !home.deleting) else { return Vec::new() };
     let overlapping = overlap::is_under_way(situation);
-    let overlap_lasts = overlapping
-        && overlap::ends_at(situation, home, switched_at(situation, home)).is_some_and(|until| situation.now < until);
+    let overlap_lasts = overlapping && overlap::ends_at(situation, home).is_some_and(|until| situation.now < until);
     let to_move: Vec<_> = services_to_move(situation, home)
         .filter(|service| stall::keeps_from_moving(world, service, home).is_none())
         .filter(|service| !(service.is_overlapping() && overlap_lasts))

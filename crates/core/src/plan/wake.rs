@@ -53,10 +53,7 @@ fn reasons(
         ("look at pods that do not start", look_at_pods(round).map(|(at, _)| at)),
         ("try a refused template again", refused.map(|refused| refused.retry_at)),
         ("try a refused write again", refused_writes.iter().map(|refused| refused.retry_at).min()),
-        (
-            "the overlap ends",
-            overlap.and_then(|home| overlap::ends_at(situation, home, switch::switched_at(situation, home))),
-        ),
+        ("the overlap ends", overlap.and_then(|home| overlap::ends_at(situation, home))),
         ("a restart begins", restart::scheduled_at(situation)),
         ("production goes back by itself", rollback::due_at(situation)),
     ]
