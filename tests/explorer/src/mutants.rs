@@ -23,14 +23,14 @@ use Predicate as P;
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "story 1: a rejection is forgotten with its ReplicaSet",
-        file: "decisions.rs",
+        file: "decisions/mod.rs",
         find: "            || revision.digest == asked_for\n            || revision.rejection.is_some() && revision.number > oldest",
         replace: "            || revision.digest == asked_for && revision.number < oldest.min(0)",
         expected: &[P::RejectedStays, P::UndoArrives],
     },
     Mutant {
         name: "story 1: a rejected template gets a ReplicaSet again, and a record without its rejection",
-        file: "decisions.rs",
+        file: "decisions/record.rs",
         find: "revision.rejection = Some(rejection);",
         replace: "drop(rejection);",
         expected: &[P::UndoArrives, P::RejectedStays, P::AnswerTrue],
@@ -51,7 +51,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "story 3 and 4: a change of scale alone is not production's",
-        file: "decisions.rs",
+        file: "decisions/spec.rs",
         find: "|| serves_updated || scaled_alone {",
         replace: "|| serves_updated && scaled_alone == scaled_alone {",
         expected: &[P::HomeSize],
@@ -100,14 +100,14 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "story 9: what serves is started over when the spec comes back to it",
-        file: "decisions.rs",
+        file: "decisions/spec.rs",
         find: "    if serves {\n        return true;",
         replace: "    if serves && revision.rejection.is_some() {\n        return true;",
         expected: &[P::AnalysedOnce, P::UndoNotRefused],
     },
     Mutant {
         name: "story 10: a move by hand decides nothing",
-        file: "decisions.rs",
+        file: "decisions/services.rs",
         find: "    if !able || decisions.rejection(&hash).is_some() {",
         replace: "    if !able || decisions.rejection(&hash).is_some() || !by.is_empty() {",
         expected: &[P::HandIsDecision, P::GateHolds, P::LeavesForReason],
@@ -115,8 +115,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "story 11: a claim counts as service",
         file: "roles.rs",
-        find: "revision.served_at?, rs))",
-        replace: "revision.served_at.or(rs.claimed_at())?, rs))",
+        find: "revision.last_served()?, rs))",
+        replace: "revision.last_served().or(rs.claimed_at())?, rs))",
         expected: &[P::BackToServed, P::GateHolds, P::LeavesForReason],
     },
     Mutant {
@@ -206,8 +206,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the candidate is promoted before its pods are there",
         file: "plan/steps.rs",
-        find: "!candidate.gate.is_open() || !candidate.is_ready {",
-        replace: "!candidate.gate.is_open() {",
+        find: "!candidate.gate.is_open() || !candidate.is_ready || !is_recorded(",
+        replace: "!candidate.gate.is_open() || !is_recorded(",
         expected: &[P::ActiveFull, P::NotEmptied],
     },
     Mutant {
@@ -330,3 +330,17 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::Foreign],
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn each_fault_can_still_be_planted() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/core/src");
+        for mutant in super::MUTANTS {
+            let text = std::fs::read_to_string(source.join(mutant.file)).unwrap_or_default();
+            assert_eq!(text.matches(mutant.find).count(), 1, "{}: {:?} in {}", mutant.name, mutant.find, mutant.file);
+        }
+    }
+}

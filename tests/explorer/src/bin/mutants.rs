@@ -54,7 +54,10 @@ fn main() -> Result<ExitCode> {
     let mut survivors = Vec::new();
     println!("{:<90} {:<18} {:>9}  history", "planted fault", "caught by", "steps");
     for mutant in &chosen {
-        match copy.look(mutant, &sound)? {
+        // One that does not build is no reason not to look for the others.
+        let looked =
+            copy.look(mutant, &sound).unwrap_or_else(|error| Looked { steps: format!("{error:#}"), caught: None });
+        match looked {
             Looked { steps, caught: Some((predicate, trace)) } => {
                 let trace = if trace.is_empty() { "(the first deployment by itself)" } else { trace.as_str() };
                 println!("{:<90} {predicate:<18} {steps:>9}  {trace}", mutant.name);

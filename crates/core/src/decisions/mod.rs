@@ -1,0 +1,128 @@
+//! What was decided, and where that is written.
+//!
+//! The record is `status.decisions`, which only the operator writes. [`read`] takes it up, and enters what has happened since by
+//! itself. What people ask for is entered by [`crate::request`], what the operator finds out by [`mod@crate::plan`]. [`precede`] says
+//! which of it has to be written before anything is done about it.
+//!
+//! | question | file |
+//! |---|---|
+//! | Which ReplicaSets are there, and which of them are new? | [`replica_sets`] |
+//! | Did a Service move, by us or by hand? | [`services`] |
+//! | Does the spec ask for another template, another scale? | [`spec`] |
+//! | What is done to an entry, whoever decides it? | [`record`] |
+//!
+//! Where there is no record:
+//! - a status of a version without a record is taken over once, with what that version wrote on the ReplicaSets ([`older_version`]);
+//! - a status that was lost opens nothing ([`rebuilt`]): production stays where the Services have it, what carries the mirror of
+//!   a rejection stays rejected, and nothing that served before, was approved or asked for is believed.
+
+mod older_version;
+mod rebuilt;
+mod record;
+mod replica_sets;
+mod services;
+mod spec;
+
+use greenlight_api::{BlueGreenRolloutStatus, Decisions, Rejection, RevisionRecord};
+use jiff::Timestamp;
+
+pub use self::record::{BY_HAND, Source, by_itself, newest, reject, serve, start_over};
+use crate::roles;
+use crate::situation::Situation;
+use crate::world::{ReplicaSet, Service, World};
+
+/// How many rejected templates without a ReplicaSet are remembered at least.
+const REMEMBERED: usize = 10;
+
+/// The record as it stands, and as it is with what has happened since.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// As it is written; what was taken over or rebuilt, if there is no record.
+    pub written: Decisions,
+    /// With what has happened since.
+    pub now: Decisions,
+    /// Where it came from.
+    pub source: Source,
+}
+
+/// Reads the record and enters what has happened since.
+pub fn read(world: &World, now: Timestamp) -> Read {
+    let status = world.rollout.status.as_ref();
+    let (written, source) = match status {
+        Some(BlueGreenRolloutStatus { decisions: Some(decisions), .. }) => (decisions.clone(), Source::Record),
+        Some(status) if status.observed_generation > 0 && !had_a_record(world) => {
+            (older_version::take_over(world, status), Source::OlderVersion)
+        }
+        _ => (rebuilt::rebuild(world, now), Source::Nothing),
+    };
+    let mut entered = written.clone();
+    replica_sets::enter(world, &mut entered, source);
+    services::enter_moves(world, &mut entered, now);
+    services::enter_active(world, &mut entered);
+    let same_template = !spec::enter_template(world, &mut entered, now);
+    spec::enter_scale(world, &mut entered, same_template);
+    Read { written, now: entered, source }
+}
+
+/// Whether something in the record has to be written before it is acted upon: what rejects, what takes a rejection back, what
+/// lets a revision return without a gate, a scale of production that could not be told from the spec again, and a switch that no
+/// Service shows. Everything else can be decided again by whoever comes next, from the same facts.
+pub fn precede(world: &World, read: &Read) -> bool {
+    if read.source != Source::Record {
+        return !world.replica_sets.is_empty();
+    }
+    let (before, after) = (&read.written, &read.now);
+    let decided = |revision: &RevisionRecord| (revision.rejection.clone(), revision.attempt, revision.returned);
+    let nothing = RevisionRecord::default();
+    let hashes = before.revisions.iter().chain(&after.revisions).map(|revision| &revision.hash);
+    let changed = |hash: &String| {
+        let of = |decisions: &Decisions| decided(decisions.revision(hash).unwrap_or(&nothing));
+        // What was forgotten with the history decides nothing any more.
+        after.revision(hash).is_some() && of(before) != of(after)
+    };
+    let serves_updated = after.revision(&after.serving).is_some_and(|serving| serving.digest == after.template);
+    let scaled = before.replicas != after.replicas && !serves_updated;
+    // A move that the Services do not show as ours: by hand, or of a rollout without any.
+    let ours = |service: &Service| service.production.as_deref() == Some(&after.serving);
+    let moved_by_others = before.serving != after.serving && !world.active_services().any(ours);
+    if before.restart_requested_at != after.restart_requested_at {
+        return true;
+    }
+    hashes.into_iter().any(changed) || scaled || moved_by_others
+}
+
+/// The record without what no decision needs any more: entries of revisions that are gone.
+pub fn pruned(world: &World, mut decisions: Decisions) -> Decisions {
+    let limit = usize::try_from(world.rollout.spec.revision_history_limit()).unwrap_or(0).max(REMEMBERED);
+    let asked_for = roles::asked_for(world, &decisions).to_owned();
+    let serving = decisions.serving.clone();
+    let mut rejected: Vec<i64> =
+        decisions.revisions.iter().filter(|r| r.rejection.is_some()).map(|r| r.number).collect();
+    rejected.sort_unstable_by_key(|number| std::cmp::Reverse(*number));
+    let oldest = rejected.get(limit).copied().unwrap_or(i64::MIN);
+    decisions.revisions.retain(|revision| {
+        world.replica_sets.iter().any(|rs| rs.hash == revision.hash)
+            || revision.hash == serving
+            || revision.digest == asked_for
+            || revision.rejection.is_some() && revision.number > oldest
+    });
+    decisions
+}
+
+/// Nothing served before, as far as is known: there is nothing that a gate could protect.
+pub fn is_first_deployment(world: &World, decisions: &Decisions) -> bool {
+    let carried = world.production_services().any(|service| service.production.is_some());
+    let served = decisions.revisions.iter().any(|revision| revision.served_at.is_some());
+    decisions.serving.is_empty() && !served && !carried && !decisions.not_the_first
+}
+
+/// A version that keeps a record has moved a Service: if there is none now, it was lost.
+fn had_a_record(world: &World) -> bool {
+    world.services.values().any(|service| service.is_marked_for(&world.rollout.name) && service.production.is_some())
+}
+
+/// The mirror of a rejection that a ReplicaSet should carry: while the spec asks for it, or it still serves.
+pub fn wanted_mirror(situation: &Situation, rs: &ReplicaSet) -> Option<Rejection> {
+    let matters = situation.roles.is_updated(rs) || rs.hash == situation.decisions.serving;
+    situation.record(rs).filter(|_| matters)?.rejection.clone()
+}

@@ -1,0 +1,49 @@
+//! The record of a rollout without a status: what can be known, and nothing that opens.
+
+use greenlight_api::{Decisions, names};
+use jiff::{SignedDuration, Timestamp};
+
+use super::record::digest_of;
+use crate::world::{Service, World, later};
+
+/// A rollout whose first ReplicaSet is older has had a status: it is published right after that is created.
+const FIRST_MOMENTS: SignedDuration = SignedDuration::from_mins(1);
+
+/// What is known without a status: what the Services select, and what carries the mirror of a rejection.
+pub(super) fn rebuild(world: &World, now: Timestamp) -> Decisions {
+    let named = world.rollout.spec.blue_green().active_service.as_ref().and_then(|name| world.services.get(name));
+    // What another rollout left on it says nothing of ours.
+    let carries = |service: &&Service| service.production.is_some() && service.is_marked_for(&world.rollout.name);
+    let marked = || world.services.values().filter(|service| service.is_marked_for(&world.rollout.name));
+    // Where one Service is known to carry production, one that is only said to does not count.
+    let telling = named.filter(carries).or_else(|| marked().find(carries)).or(named);
+    let by_hash = |hash: &str| world.replica_sets.iter().find(|rs| rs.hash == hash);
+    // What we gave it comes first: if somebody moved it since, that is entered like any move by hand.
+    let serving = telling.and_then(|service| {
+        let given = service.production.as_deref().and_then(by_hash);
+        given.or_else(|| service.hash().and_then(by_hash))
+    });
+    let replicas = serving.map_or_else(|| world.rollout.spec.replicas(), |rs| rs.replicas);
+    // What serves is not what the spec asks for: nobody knows whether that may go on, so somebody has to say so.
+    let asked_for = world.rollout.template.digest.as_str();
+    let held = serving.filter(|rs| digest_of(world, rs) != asked_for).map(|_| asked_for.to_owned());
+    Decisions {
+        // Also if its ReplicaSet is gone: then that is what production lost.
+        serving: serving
+            .map(|rs| &rs.hash)
+            .or_else(|| telling.filter(carries)?.production.as_ref())
+            .cloned()
+            .unwrap_or_default(),
+        replicas,
+        spec_replicas: world.rollout.spec.replicas(),
+        held_template: held.unwrap_or_default(),
+        not_the_first: serving.is_none()
+            && (world.production_services().any(|service| carries(&service))
+                || world.replica_sets.iter().any(|rs| {
+                    let old = later(rs.created, FIRST_MOMENTS) < now;
+                    let served = rs.claimed_at().is_some() || rs.timestamp(names::CONFIRMED_AT).is_some();
+                    old || served || rs.shown_number() > 1
+                })),
+        ..Decisions::default()
+    }
+}

@@ -1,0 +1,75 @@
+//! What is done to entries of the record, whoever decides it.
+
+use greenlight_api::{Decisions, Rejection, RevisionRecord, names};
+use jiff::Timestamp;
+
+use crate::hash::Digest;
+use crate::world::{ReplicaSet, World};
+
+/// So many templates with the same hash there may be; a hash holds 47 bits.
+pub(super) const COLLISIONS: u32 = 8;
+
+/// No honest revision number is larger; a forged one must not overflow the next.
+pub(super) const LARGEST_NUMBER: i64 = 1 << 40;
+
+/// How the reason of a rejection begins that was made by moving the active Service by hand.
+pub const BY_HAND: &str = "moved by hand";
+
+/// Where a record came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `status.decisions`.
+    Record,
+    /// The status of a version without a record, and the annotations that it wrote.
+    OlderVersion,
+    /// There was no status.
+    Nothing,
+}
+
+/// The rejection by an operator that nobody asked.
+pub fn by_itself(now: Timestamp, reason: String, to: Option<String>) -> Rejection {
+    Rejection { by: names::FIELD_MANAGER.to_owned(), at: now, reason, to }
+}
+
+/// A rejection that is made now.
+pub fn reject(decisions: &mut Decisions, hash: &str, rejection: Rejection) {
+    if let Some(revision) = decisions.revision_mut(hash) {
+        revision.rejection = Some(rejection);
+        revision.returned = false;
+    }
+}
+
+/// A new attempt of a revision: nothing counts for it that was decided about the ones before.
+pub fn start_over(revision: &mut RevisionRecord) {
+    let RevisionRecord { hash, digest, number, uid, claim, attempt, .. } = std::mem::take(revision);
+    *revision = RevisionRecord { hash, digest, number, uid, claim, attempt: attempt + 1, ..RevisionRecord::default() };
+}
+
+/// The highest number of a revision so far.
+pub fn newest(decisions: &Decisions) -> i64 {
+    decisions.revisions.iter().map(|revision| revision.number).max().unwrap_or(0)
+}
+
+/// The digest of a ReplicaSet's template. Its annotation may be gone, or forged: one that does not make its hash is none.
+pub(super) fn digest_of(world: &World, rs: &ReplicaSet) -> String {
+    let makes_hash = |digest: &&Digest| (0..COLLISIONS).any(|collision| digest.hash(collision) == rs.hash);
+    let annotated = Digest::read(&rs.digest);
+    let known = [&annotated, &world.rollout.template.digest].into_iter().find(makes_hash);
+    known.map(ToString::to_string).unwrap_or_default()
+}
+
+/// Production is with the revision of this hash from now on.
+pub fn serve(world: &World, decisions: &mut Decisions, hash: &str, now: Timestamp) {
+    let left = std::mem::replace(&mut decisions.serving, hash.to_owned());
+    if let Some(left) = decisions.revision_mut(&left) {
+        left.left_at = Some(now);
+    }
+    if let Some(serving) = decisions.revision_mut(hash) {
+        serving.left_at = None;
+        serving.claim = world.replica_sets.iter().find(|rs| rs.hash == hash).and_then(ReplicaSet::claimed_at);
+    }
+    // It was promoted with the size that the spec had for it, whatever the spec has become since.
+    if decisions.revision(hash).is_some_and(|serving| serving.digest == decisions.template) {
+        decisions.replicas = decisions.spec_replicas;
+    }
+}

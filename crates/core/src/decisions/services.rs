@@ -1,0 +1,86 @@
+//! What the record learns from the Services: a move of ours that was not recorded any more, and one by hand.
+
+use greenlight_api::{Decisions, Rejection};
+use jiff::Timestamp;
+
+use super::record::{BY_HAND, reject, serve};
+use crate::roles;
+use crate::stall;
+use crate::world::{ReplicaSet, Selection, Service, World};
+
+/// What the first active Service selects serves, if we or a person had it do so. Anything else it merely lost, and gets back.
+pub(super) fn enter_moves(world: &World, decisions: &mut Decisions, now: Timestamp) {
+    let Some(service) = telling_service(world, decisions).filter(|service| !service.deleting) else { return };
+    enter_our_move(world, decisions, service, now);
+    enter_move_by_hand(world, decisions, service, now);
+}
+
+/// We moved it, and that was not recorded: its mark names another revision than the record, with a claim that the record does not know.
+fn enter_our_move(world: &World, decisions: &mut Decisions, service: &Service, now: Timestamp) {
+    let Some(given) = service.production.as_deref().filter(|given| *given != decisions.serving) else { return };
+    let claim = world.replica_sets.iter().find(|rs| rs.hash == given).and_then(ReplicaSet::claimed_at);
+    let recorded = decisions.revision(given).is_none_or(|revision| revision.claim == claim);
+    if claim.is_some() && !recorded {
+        serve(world, decisions, given, now);
+    }
+}
+
+/// A move by hand is a decision: production stays there. Back to a revision that served before, it rejects the one that it left, by
+/// whoever moved it; forward it is a promotion by hand. It counts only if there is somewhere to have moved to: a revision that
+/// has available pods, and is not rejected. Otherwise it is put back.
+fn enter_move_by_hand(world: &World, decisions: &mut Decisions, service: &Service, now: Timestamp) {
+    let Selection::Revision(hash) = service.selection() else { return };
+    let Some(rs) = world.replica_set(&hash).filter(|_| hash != decisions.serving) else { return };
+    let Some(by) = service.moved_by.as_ref().filter(|_| carries_production(world, decisions, service)) else { return };
+    let has_pods = rs.available > 0 || world.rollout.spec.replicas() == 0;
+    let able = has_pods && service.missing_labels(rs).is_empty();
+    if !able || decisions.rejection(&hash).is_some() {
+        return;
+    }
+    // Back to what served, away from what is bad. Forward it is a promotion by hand, and what it left is there to go back to; unless
+    // the spec asks for that: then it would be promoted again by itself.
+    let back = decisions.revision(&hash).is_some_and(|revision| revision.served_at.is_some());
+    let left = decisions.serving.clone();
+    let asked_for = decisions.revision(&left).is_some_and(|left| left.digest == roles::asked_for(world, decisions));
+    if (back || asked_for) && decisions.rejection(&left).is_none() {
+        leave_by_hand(decisions, &left, &hash, by, now);
+    }
+    serve(world, decisions, &hash, now);
+}
+
+/// A Service that was something else until now, and was edited by hand then, moved nothing. Before the first deployment, one that we have
+/// not touched yet is what it is called.
+fn carries_production(world: &World, decisions: &Decisions, service: &Service) -> bool {
+    if stall::is_claimed(world, service) {
+        return false;
+    }
+    let first = decisions.serving.is_empty() && !service.is_marked_for(&world.rollout.name);
+    first || service.production.is_some() || decisions.active_services.contains(&service.name)
+}
+
+/// A Service that the spec names is one of production's once it carries that: by our mark, or by leading to what serves. Until then what
+/// it selects says nothing of production.
+pub(super) fn enter_active(world: &World, decisions: &mut Decisions) {
+    let carries = |service: &&Service| {
+        service.production.is_some() && service.is_marked_for(&world.rollout.name)
+            || service.selection() == Selection::Revision(decisions.serving.clone())
+            || decisions.active_services.contains(&service.name)
+    };
+    decisions.active_services = world.active_services().filter(carries).map(|service| service.name.clone()).collect();
+}
+
+fn leave_by_hand(decisions: &mut Decisions, left: &str, moved_to: &str, by: &str, now: Timestamp) {
+    let number = decisions.revision(moved_to).map_or(0, |revision| revision.number);
+    let reason = format!("{BY_HAND} to revision {number}");
+    reject(decisions, left, Rejection { by: by.to_owned(), at: now, reason, to: Some(moved_to.to_owned()) });
+}
+
+/// The Service that tells what serves: the first active one, or one that the record knows as active before the spec named that.
+/// What a Service says of itself does not make it one.
+fn telling_service<'a>(world: &'a World, decisions: &Decisions) -> Option<&'a Service> {
+    let name = world.rollout.spec.blue_green().active_service.as_ref()?;
+    let named = world.services.get(name);
+    let tells = |service: &&Service| carries_production(world, decisions, service);
+    let mut known = decisions.active_services.iter().filter_map(|name| world.services.get(name));
+    named.filter(tells).or_else(|| known.find(|s| s.is_marked_for(&world.rollout.name) && s.production.is_some()))
+}
