@@ -33,11 +33,7 @@ enum Chore {
         keep: bool,
     },
     /// Run every check and test
-    Test {
-        /// Skip nothing
-        #[arg(long)]
-        ci: bool,
-    },
+    Test(test::TestOptions),
     /// Build the image without a container engine, as an OCI archive
     Image {
         /// Its name
@@ -78,7 +74,7 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         match Options::parse().chore {
             Chore::Demo { keep } => demo::run(keep).await,
-            Chore::Test { ci } => test::run(ci),
+            Chore::Test(options) => test::run(&options),
             Chore::Image { name, out } => image::archive(&name, &out),
             Chore::Tools => test::tools(),
             Chore::Generate { check } => generate::run(check),

@@ -5,7 +5,9 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use greenlight_test_cluster::{ARGO_CD, CONTROL_PLANE, FLUX, HELM, NODE, TRAEFIK};
+use greenlight_test_cluster::{
+    ARGO_CD, CONTROL_PLANE, FLUX, HELM, KUBERNETES_VARIABLE, NODE, OTHER_KUBERNETES, TRAEFIK,
+};
 
 use crate::shell::{self, cargo, root};
 use crate::{generate, image, imports, prove};
@@ -29,59 +31,109 @@ const PACKAGES: [(&str, &str); 8] = [
 const NOT_IN_CORE: [&str; 8] =
     ["tokio", "async-std", "futures", "kube-client", "kube-runtime", "hyper", "tracing", "reqwest"];
 
-/// Runs everything. In CI nothing may be skipped.
-pub(crate) fn run(ci: bool) -> Result<()> {
-    let started = Instant::now();
-    step("formatting", || shell::run(cargo().args(["fmt", "--all", "--check"])))?;
-    step("the core's dependencies", check_core)?;
-    step("lints", || {
+/// What of the tests is wanted.
+#[derive(clap::Args, Debug)]
+pub(crate) struct TestOptions {
+    /// Skip nothing
+    #[arg(long)]
+    ci: bool,
+    /// Also what takes hours: the longer search, the planted faults, and the other versions of Kubernetes
+    #[arg(long, conflicts_with = "kubernetes")]
+    all: bool,
+    /// Only the promises and the other servers' suite, on the control plane of this version of Kubernetes: 1.33
+    #[arg(long, value_name = "MINOR")]
+    kubernetes: Option<String>,
+}
+
+/// Runs the tests, and ends with a table of what ran. In CI nothing may be skipped.
+pub(crate) fn run(options: &TestOptions) -> Result<()> {
+    let mut table = Table::default();
+    let result = match &options.kubernetes {
+        Some(minor) => on_kubernetes(&mut table, minor, options.ci),
+        None => everything(&mut table, options),
+    };
+    table.print();
+    result
+}
+
+fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
+    let ci = options.ci;
+    if ci && std::env::var_os("CI").is_none() {
+        eprintln!("note: --ci outside of CI");
+    }
+    table.step("formatting", |_| shell::run(cargo().args(["fmt", "--all", "--check"])))?;
+    table.step("the core's dependencies", |_| check_core())?;
+    table.step("lints", |_| {
         shell::run(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
     })?;
-    step("unit and property tests", || {
-        shell::run(cargo().args(["test", "--quiet", "--workspace", "--exclude", "greenlight-e2e"]))
+    table.step("unit and property tests", |row| {
+        row.tests(cargo().args(["test", "--quiet", "--workspace", "--exclude", "greenlight-e2e"]))
     })?;
-    step("the promises, searched", || prove::run("prove", &PART_OF_SEARCH.map(str::to_owned)))?;
-    step("tools of the test cluster", tools)?;
-    step("generated files", || generate::run(true))?;
-    step("Debian's packages", || {
+    table.step("the promises, searched", |_| prove::run("prove", &PART_OF_SEARCH.map(str::to_owned)))?;
+    table.step("tools of the test cluster", |_| tools())?;
+    table.step("generated files", |_| generate::run(true))?;
+    table.step("Debian's packages", |_| {
         install(&PACKAGES);
         Ok(())
     })?;
-    step("end-to-end tests on a real control plane", || {
-        shell::run(cargo().args(["build", "--quiet", "--workspace", "--bins"]))?;
-        let mut tests = end_to_end("promises", ci);
-        tests.env("RUST_TEST_THREADS", END_TO_END_THREADS);
-        if !is_there("prometheus") {
-            skip(ci, "the tests with a real Prometheus: install Debian's package prometheus (as root) to run them")?;
-            tests.env("GREENLIGHT_WITHOUT_PROMETHEUS", "1");
-        }
-        let result = shell::run(&mut tests);
-        if std::env::var_os("GREENLIGHT_KEEP_LOGS").is_none() {
-            greenlight_test_cluster::sweep();
-        }
-        result
-    })?;
-    step("other API servers", || shell::run(&mut end_to_end("servers", ci)))?;
-    step("end-to-end tests with a real Argo CD", || {
+    table.step("end-to-end tests on a real control plane", |row| promises(row, ci, end_to_end("promises", ci)))?;
+    table.step("other API servers", |row| row.tests(&mut end_to_end("servers", ci)))?;
+    table.step("end-to-end tests with a real Argo CD", |row| {
         if is_there("redis-server") {
-            shell::run(&mut end_to_end("gitops", ci))
+            row.tests(&mut end_to_end("gitops", ci))
         } else {
-            skip(ci, "the tests with a real Argo CD: install Debian's package redis-server (as root) to run them")
+            row.skip(ci, "the tests with a real Argo CD: install Debian's package redis-server (as root) to run them")
         }
     })?;
     let mut on_node = end_to_end("node", ci);
-    if greenlight_test_cluster::missing_for_real_node().is_none() {
-        step("the image", || {
+    let missing = greenlight_test_cluster::missing_for_real_node();
+    if missing.is_none() {
+        table.step("the image", |_| {
             on_node.env("GREENLIGHT_ROOTFS", image::rootfs()?);
             Ok(())
         })?;
     }
-    step("real pods and traffic on a real node", || shell::run(&mut on_node))?;
-    if ci && std::env::var_os("CI").is_none() {
-        eprintln!("note: --ci outside of CI");
+    table.step("real pods and traffic on a real node", |row| {
+        // The suite says so itself, too, and fails where nothing may be skipped.
+        row.skipped = missing.map(|missing| format!("the tests on a real node: {missing}"));
+        row.tests(&mut on_node)
+    })?;
+    if options.all {
+        table.step("the promises, searched for longer", |_| prove::run("prove", &[]))?;
+        table.step("planted faults", |_| prove::run("mutants", &[]))?;
+        for (minor, _) in &OTHER_KUBERNETES {
+            on_kubernetes(table, minor, ci)?;
+        }
     }
-    eprintln!("Everything passed in {} s.", started.elapsed().as_secs());
     Ok(())
+}
+
+/// The promises, by this command.
+fn promises(row: &mut Row, ci: bool, mut tests: Command) -> Result<()> {
+    shell::run(cargo().args(["build", "--quiet", "--workspace", "--bins"]))?;
+    tests.env("RUST_TEST_THREADS", END_TO_END_THREADS);
+    if !is_there("prometheus") {
+        row.skip(ci, "the tests with a real Prometheus: install Debian's package prometheus (as root) to run them")?;
+        tests.env("GREENLIGHT_WITHOUT_PROMETHEUS", "1");
+    }
+    let result = row.tests(&mut tests);
+    if std::env::var_os("GREENLIGHT_KEEP_LOGS").is_none() {
+        greenlight_test_cluster::sweep();
+    }
+    result
+}
+
+/// The promises and the suite of other servers on another version of Kubernetes.
+fn on_kubernetes(table: &mut Table, minor: &str, ci: bool) -> Result<()> {
+    let build = || greenlight_test_cluster::ensure_control_plane(minor).map(drop);
+    let on = |suite| {
+        let mut tests = end_to_end(suite, ci);
+        tests.env(KUBERNETES_VARIABLE, minor);
+        tests
+    };
+    table.step(&format!("control plane of Kubernetes {minor}"), |_| build())?;
+    table.step(&format!("end-to-end tests on Kubernetes {minor}"), |row| promises(row, ci, on("promises")))?;
+    table.step(&format!("other API servers on Kubernetes {minor}"), |row| row.tests(&mut on("servers")))
 }
 
 /// Builds every pinned tool that the tests use.
@@ -92,6 +144,80 @@ pub(crate) fn tools() -> Result<()> {
     Ok(())
 }
 
+/// What ran so far.
+#[derive(Default)]
+struct Table {
+    rows: Vec<Row>,
+}
+
+/// One step.
+#[derive(Default)]
+struct Row {
+    name: String,
+    /// How many tests passed, if it is a suite.
+    passed: Option<usize>,
+    seconds: u64,
+    /// What it left out, and why.
+    skipped: Option<String>,
+    failed: bool,
+}
+
+impl Table {
+    /// Does a step and keeps what came of it.
+    fn step(&mut self, name: &str, work: impl FnOnce(&mut Row) -> Result<()>) -> Result<()> {
+        eprintln!("== {name}");
+        let started = Instant::now();
+        let mut row = Row { name: name.to_owned(), ..Row::default() };
+        let result = work(&mut row);
+        row.seconds = started.elapsed().as_secs();
+        row.failed = result.is_err();
+        eprintln!("== {name}: {} in {} s", if row.failed { "failed" } else { "done" }, row.seconds);
+        self.rows.push(row);
+        result
+    }
+
+    fn print(&self) {
+        eprintln!("\n{:<55} {:>6} {:>8}", "step", "tests", "seconds");
+        for row in &self.rows {
+            let passed = row.passed.map(|passed| passed.to_string()).unwrap_or_default();
+            let result = if row.failed { "  FAILED" } else { "" };
+            eprintln!("{:<55} {passed:>6} {:>8}{result}", row.name, row.seconds);
+        }
+        self.rows.iter().filter_map(|row| row.skipped.as_ref()).for_each(|skipped| eprintln!("SKIPPED: {skipped}"));
+        let seconds: u64 = self.rows.iter().map(|row| row.seconds).sum();
+        let passed: usize = self.rows.iter().filter_map(|row| row.passed).sum();
+        match self.rows.iter().find(|row| row.failed) {
+            Some(row) => eprintln!("Failed at \"{}\" after {seconds} s.", row.name),
+            None => eprintln!("Everything passed: {passed} tests in {seconds} s."),
+        }
+    }
+}
+
+impl Row {
+    /// Runs a test program, shows what it prints, and counts.
+    fn tests(&mut self, command: &mut Command) -> Result<()> {
+        let mut passed = 0;
+        let result = shell::run_and_read(command, |line| passed += passed_in(line).unwrap_or(0));
+        self.passed = Some(passed);
+        result
+    }
+
+    fn skip(&mut self, ci: bool, what: &str) -> Result<()> {
+        if ci {
+            bail!("CI skips nothing, but it would skip {what}");
+        }
+        eprintln!("SKIPPED: {what}");
+        self.skipped = Some(what.to_owned());
+        Ok(())
+    }
+}
+
+/// The number in a closing line of Rust's test runner, `test result: ok. 12 passed; 0 failed; …`.
+fn passed_in(line: &str) -> Option<usize> {
+    let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    counts.split_once(" passed")?.0.parse().ok()
+}
+
 /// One of the end-to-end suites.
 fn end_to_end(suite: &str, ci: bool) -> Command {
     let mut tests = cargo();
@@ -100,14 +226,6 @@ fn end_to_end(suite: &str, ci: bool) -> Command {
         tests.env("GREENLIGHT_SKIP_NOTHING", "1");
     }
     tests
-}
-
-fn skip(ci: bool, what: &str) -> Result<()> {
-    if ci {
-        bail!("CI skips nothing, but it would skip {what}");
-    }
-    eprintln!("SKIPPED: {what}");
-    Ok(())
 }
 
 /// Installs these, if that is possible here; who needs one says so if it is not.
@@ -130,14 +248,6 @@ fn install(packages: &[(&str, &str)]) {
 fn is_there(program: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
     Path::new(program).exists() || found.is_ok_and(|output| output.status.success())
-}
-
-fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
-    eprintln!("== {name}");
-    let started = Instant::now();
-    work()?;
-    eprintln!("== {name}: done in {} s", started.elapsed().as_secs());
-    Ok(())
 }
 
 /// The core is pure: no async runtime, no client, no clock of its own.

@@ -15,7 +15,7 @@ use kube::{Api, Client, Config};
 use crate::Audit;
 use crate::node::{NODE_ADDRESS, RealNode};
 use crate::process::Process;
-use crate::tools::{CONTROL_PLANE, Tools};
+use crate::tools::{KUBERNETES_VARIABLE, Tools, ensure_control_plane};
 
 /// A static token of group system:masters: the cluster lives on loopback, for minutes.
 const TOKEN: &str = "greenlight-test-admin";
@@ -72,7 +72,8 @@ impl Cluster {
     }
 
     async fn start_control_plane(nodes: Nodes) -> Result<Cluster> {
-        let tools = tokio::task::spawn_blocking(|| crate::tools::ensure(&CONTROL_PLANE)).await??;
+        let kubernetes = std::env::var(KUBERNETES_VARIABLE).unwrap_or_default();
+        let tools = tokio::task::spawn_blocking(move || ensure_control_plane(&kubernetes)).await??;
         let dir = fresh_dir()?;
         let [etcd_client, etcd_peer, api, scheduler] = free_ports()?;
         let real = matches!(nodes, Nodes::Real);

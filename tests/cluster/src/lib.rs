@@ -14,7 +14,10 @@ pub use cluster::{Cluster, free_ports, sweep};
 pub use image::write_archive;
 pub use node::{NODE_ADDRESS, RealNode, enter_namespaces, missing as missing_for_real_node};
 pub use process::Process;
-pub use tools::{ARGO_CD, CONTROL_PLANE, FLUX, HELM, Module, NODE, TRAEFIK, Tools, cache_dir, ensure, source};
+pub use tools::{
+    ARGO_CD, CONTROL_PLANE, FLUX, HELM, KUBERNETES_VARIABLE, Module, NODE, OTHER_KUBERNETES, TRAEFIK, Tools, cache_dir,
+    ensure, ensure_control_plane, source,
+};
 
 /// Annotation on a pod template that tells kwok how its pods behave; see `stages.yaml`. Without it they become ready at once.
 ///

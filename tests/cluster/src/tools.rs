@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-/// Kubernetes' version, which the binaries report and clients check.
-const KUBERNETES_VERSION: &str = "v1.36.3";
+/// The version of Kubernetes that everything runs on if nobody asks for another. The binaries report it, and clients check that.
+const KUBERNETES: &str = "v1.36.3";
+/// The environment variable that asks for another minor version of [`OTHER_KUBERNETES`]: `1.33`.
+pub const KUBERNETES_VARIABLE: &str = "GREENLIGHT_KUBERNETES";
 
 /// Package to build, name of the binary that `go build` makes of it, and the name that we give it.
 type GoCommand = (&'static str, &'static str, &'static str);
@@ -23,6 +25,8 @@ pub struct Module {
     /// What is said before it is built.
     about: &'static str,
     commands: &'static [GoCommand],
+    /// The version of Kubernetes that the binaries report.
+    kubernetes: &'static str,
 }
 
 /// etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl, kwok.
@@ -37,6 +41,7 @@ pub const CONTROL_PLANE: Module = Module {
         ("k8s.io/kubernetes/cmd/kubectl", "kubectl", "kubectl"),
         ("sigs.k8s.io/kwok/cmd/kwok", "kwok", "kwok"),
     ],
+    kubernetes: KUBERNETES,
 };
 /// kubelet and kube-proxy, for a node with real pods.
 pub const NODE: Module = Module {
@@ -46,18 +51,21 @@ pub const NODE: Module = Module {
         ("k8s.io/kubernetes/cmd/kubelet", "kubelet", "kubelet"),
         ("k8s.io/kubernetes/cmd/kube-proxy", "kube-proxy", "kube-proxy"),
     ],
+    kubernetes: KUBERNETES,
 };
 /// helm.
 pub const HELM: Module = Module {
     folder: "flux",
     about: "Helm, about 2 minutes on two cores",
     commands: &[("helm.sh/helm/v4/cmd/helm", "helm", "helm")],
+    kubernetes: KUBERNETES,
 };
 /// argocd: one binary, which acts by the name that it is called by.
 pub const ARGO_CD: Module = Module {
     folder: "argocd",
     about: "Argo CD, about 6 minutes on two cores",
     commands: &[("github.com/argoproj/argo-cd/v3/cmd", "cmd", "argocd")],
+    kubernetes: KUBERNETES,
 };
 /// Flux's source-controller and kustomize-controller.
 pub const FLUX: Module = Module {
@@ -67,13 +75,36 @@ pub const FLUX: Module = Module {
         ("github.com/fluxcd/source-controller", "source-controller", "source-controller"),
         ("github.com/fluxcd/kustomize-controller", "kustomize-controller", "kustomize-controller"),
     ],
+    kubernetes: KUBERNETES,
 };
 /// traefik, an ingress controller.
 pub const TRAEFIK: Module = Module {
     folder: "traefik",
     about: "Traefik, about 8 minutes on two cores",
     commands: &[("github.com/traefik/traefik/v3/cmd/traefik", "traefik", "traefik")],
+    kubernetes: KUBERNETES,
 };
+
+/// kube-apiserver, kube-controller-manager and kube-scheduler of other versions of Kubernetes, each from a module of its own. The
+/// rest of the control plane is that of [`CONTROL_PLANE`].
+pub const OTHER_KUBERNETES: [(&str, Module); 3] = [
+    ("1.30", other_kubernetes("kubernetes-1.30", "v1.30.14")),
+    ("1.33", other_kubernetes("kubernetes-1.33", "v1.33.13")),
+    ("1.37", other_kubernetes("kubernetes-1.37", "v1.37.2")),
+];
+
+const fn other_kubernetes(folder: &'static str, kubernetes: &'static str) -> Module {
+    Module {
+        folder,
+        about: "another version of the control plane, about 5 minutes on two cores",
+        commands: &[
+            ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver", "kube-apiserver"),
+            ("k8s.io/kubernetes/cmd/kube-controller-manager", "kube-controller-manager", "kube-controller-manager"),
+            ("k8s.io/kubernetes/cmd/kube-scheduler", "kube-scheduler", "kube-scheduler"),
+        ],
+        kubernetes,
+    }
+}
 
 impl Module {
     fn path(&self) -> PathBuf {
@@ -81,17 +112,36 @@ impl Module {
     }
 }
 
-/// A folder with the built commands.
+/// Folders with built commands.
 #[derive(Clone, Debug)]
 pub struct Tools {
     dir: PathBuf,
+    /// What is in here comes first.
+    instead: Option<PathBuf>,
 }
 
 impl Tools {
     /// Path of one command.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
+        let instead = self.instead.iter().map(|dir| dir.join(name)).find(|path| path.exists());
+        instead.unwrap_or_else(|| self.dir.join(name))
     }
+}
+
+/// The commands of the control plane: [`CONTROL_PLANE`], with the servers of this minor version of Kubernetes, if one is named.
+///
+/// # Errors
+/// There is no such version, or it cannot be built.
+pub fn ensure_control_plane(minor: &str) -> Result<Tools> {
+    let tools = ensure(&CONTROL_PLANE)?;
+    if minor.is_empty() || KUBERNETES.starts_with(&format!("v{minor}.")) {
+        return Ok(tools);
+    }
+    let Some((_, module)) = OTHER_KUBERNETES.iter().find(|(other, _)| *other == minor) else {
+        let known: Vec<&str> = OTHER_KUBERNETES.iter().map(|(other, _)| *other).collect();
+        bail!("no control plane of Kubernetes {minor} is pinned: there are {} and {KUBERNETES}", known.join(", "));
+    };
+    Ok(Tools { instead: Some(ensure(module)?.dir), ..tools })
 }
 
 /// The commands of a module, built if they are not in the cache. Progress goes to standard error; a cold build takes
@@ -100,7 +150,7 @@ impl Tools {
 /// They are kept in [`cache_dir`], keyed by what is pinned.
 pub fn ensure(of: &Module) -> Result<Tools> {
     let module = of.path();
-    let ldflags = format!("-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}");
+    let ldflags = format!("-s -w -X k8s.io/component-base/version.gitVersion={}", of.kubernetes);
     let cache = cache_dir()?;
     let dir = cache.join(format!("{}-{}", of.folder, key(&module, &ldflags)?));
     std::fs::create_dir_all(&dir)?;
@@ -111,7 +161,7 @@ pub fn ensure(of: &Module) -> Result<Tools> {
     }
     let missing: Vec<_> = of.commands.iter().filter(|(_, _, name)| !dir.join(name).exists()).collect();
     if missing.is_empty() {
-        return Ok(Tools { dir });
+        return Ok(Tools { dir, instead: None });
     }
     if Command::new("go").arg("version").stdout(Stdio::null()).status().is_err() {
         bail!(
@@ -128,7 +178,7 @@ pub fn ensure(of: &Module) -> Result<Tools> {
         }
     }
     eprintln!("Built in {} s, kept in {}", started.elapsed().as_secs(), dir.display());
-    Ok(Tools { dir })
+    Ok(Tools { dir, instead: None })
 }
 
 /// The source of one of the Go modules that the commands are built from, for the manifests that come with it.
