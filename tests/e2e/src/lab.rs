@@ -16,6 +16,7 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
+use crate::rights;
 use crate::snapshot::Snapshot;
 use crate::web::http_get;
 
@@ -30,6 +31,7 @@ pub fn cluster() -> &'static Cluster {
             let cluster = runtime.block_on(Cluster::start())?;
             let crds = greenlight_api::crds().iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
             cluster.install_crds(&crds.join("\n"))?;
+            rights::install(&cluster)?;
             Ok(cluster)
         };
         // A runtime cannot be started within another one.
@@ -85,6 +87,8 @@ pub struct Lab {
     pub client: Client,
     /// The namespace.
     pub namespace: String,
+    /// The API server starts anew in this test: until it has read the roles again, it denies what they give.
+    pub restarts_api_server: bool,
     operator: Option<Process>,
     starts: usize,
 }
@@ -100,7 +104,7 @@ impl Lab {
     /// A new lab without an operator.
     pub async fn without_operator(name: &str) -> Lab {
         let client = cluster().client().await.expect("a client");
-        let lab = Lab { client, namespace: name.to_owned(), operator: None, starts: 0 };
+        let lab = Lab { client, namespace: name.to_owned(), restarts_api_server: false, operator: None, starts: 0 };
         let namespaces: Api<Namespace> = Api::all(lab.client.clone());
         let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).expect("a namespace");
         namespaces.create(&PostParams::default(), &namespace).await.expect("a fresh namespace");
@@ -111,8 +115,7 @@ impl Lab {
 
     /// Starts the operator (again).
     pub fn start_operator(&mut self) {
-        let kubeconfig = cluster().kubeconfig();
-        self.start_operator_with(&kubeconfig, &[]);
+        self.start_operator_with(&rights::operator_kubeconfig(), &[]);
     }
 
     /// Starts the operator with a kubeconfig and more arguments.
@@ -483,6 +486,16 @@ impl Lab {
         let services: Vec<String> =
             now.services.keys().map(|name| format!("{name} → {:?}", now.hash_of(name))).collect();
         format!("status: {status:#}\nsets: {}\nservices: {services:?}\n{log}", sets.join("\n"))
+    }
+}
+
+/// Whatever the chart does not give and an operator asked for is a fault of the chart, or of the operator.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if !std::thread::panicking() && !self.restarts_api_server {
+            let denied = rights::denied(&self.namespace);
+            assert!(denied.is_empty(), "{}: an operator was denied: {:#?}", self.namespace, denied.first());
+        }
     }
 }
 

@@ -201,7 +201,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "retire.rs",
         find: "    change.remove_annotation(rs, names::RETIRED_REPLICAS);\n    if rs.has_scale_down_finalizer() {\n        change.finalizers",
         replace: "    change.remove_annotation(rs, names::RETIRED_REPLICAS);\n    if rs.has_scale_down_finalizer() && rs.name.is_empty() {\n        change.finalizers",
-        expected: &[P::NoRepeat, P::NoWaste, P::Quiet, P::ScaledUnreached],
+        expected: &[P::Unmarked, P::NoRepeat, P::NoWaste, P::Quiet, P::ScaledUnreached],
     },
     Mutant {
         name: "the candidate is promoted before its pods are there",
