@@ -80,8 +80,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "story 6: the last that served is pruned",
         file: "history.rs",
-        find: "last_good.is_some_and(|last_good| last_good.name == rs.name)",
-        replace: "last_good.is_some_and(|last_good| last_good.name == rs.name && roles.is_home(rs))",
+        find: "any(|kept| kept.name == rs.name)",
+        replace: "any(|kept| kept.name == rs.name && roles.is_home(rs))",
         expected: &[P::HistoryServed],
     },
     Mutant {
@@ -115,8 +115,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "story 11: a claim counts as service",
         file: "roles.rs",
-        find: "revision.last_served()?, rs))",
-        replace: "revision.last_served().or(rs.claimed_at())?, rs))",
+        find: "revision.served_order()?), rs))",
+        replace: "revision.served_order().or(rs.claimed_at().map(|at| (0, at)))?), rs))",
         expected: &[P::BackToServed, P::GateHolds, P::LeavesForReason],
     },
     Mutant {
@@ -213,8 +213,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "production goes home before the pods are there",
         file: "switch.rs",
-        find: ".filter(|service| full || some && has_lost_it(service, home, mixed))",
-        replace: ".filter(|service| full || some || mixed || home.name != service.name)",
+        find: ".filter(|service| full || rescued || some && has_lost_it(service, home, mixed))",
+        replace: ".filter(|service| full || rescued || some || mixed || home.name != service.name)",
         expected: &[P::ActiveFull, P::NotEmptied],
     },
     Mutant {
