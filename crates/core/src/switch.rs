@@ -73,7 +73,8 @@ fn may_keep(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool
     let leads_on = service.hash().and_then(|hash| situation.world.replica_set(hash)).is_some_and(|rs| rs.ready > 0);
     let is_known = situation.decisions.active_services.contains(&service.name);
     let was_made_anew = is_known && service.selection() == Selection::Unmanaged;
-    service.production.as_ref().map_or(leads_on || was_made_anew, |given| *given == home.hash)
+    let moved_away = matches!(service.selection(), Selection::Revision(hash) if hash != home.hash);
+    service.production.as_ref().map_or(leads_on || was_made_anew, |given| *given == home.hash && !moved_away)
 }
 
 /// The Service lost what it carried; it does not lead to pods of somebody else, who serve as long as home is not whole. One without

@@ -36,6 +36,13 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::UndoArrives, P::RejectedStays, P::AnswerTrue],
     },
     Mutant {
+        name: "what takes the place of production that is deleted slowly is only another candidate",
+        file: "decisions/replica_sets.rs",
+        find: "                decisions.serving.clone_from(&rs.hash);",
+        replace: "                decisions.held_template.clear();",
+        expected: &[P::Arrives, P::GateHolds, P::ProofTrue],
+    },
+    Mutant {
         name: "story 2: what serves stays home although it is rejected",
         file: "roles.rs",
         find: "        && rejection.is_none()\n        && !serving.deleting",

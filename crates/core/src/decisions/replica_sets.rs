@@ -9,7 +9,9 @@ use crate::world::{ReplicaSet, World};
 /// Each ReplicaSet has an entry, and each template only one. A ReplicaSet that was made anew is another one: nothing that was
 /// decided about the old one counts for it, except that its template is rejected, and except for what production lost.
 pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
-    let mut existing: Vec<&ReplicaSet> = world.existing().collect();
+    // What serves is known also while it goes, so that what is made in its place is known for that.
+    let is_known = |rs: &&ReplicaSet| !rs.deleting || rs.hash == decisions.serving;
+    let mut existing: Vec<&ReplicaSet> = world.replica_sets.iter().filter(is_known).collect();
     existing.sort_by_key(|rs| (rs.shown_number(), rs.created));
     for rs in existing {
         let newest = newest(decisions);
