@@ -64,7 +64,8 @@ pub fn rollout(spec: Value) -> Value {
     rollout
 }
 
-fn merge(target: &mut Value, patch: &Value) {
+/// Merges a JSON merge patch into a value.
+pub fn merge(target: &mut Value, patch: &Value) {
     match (target, patch) {
         (Value::Object(target), Value::Object(patch)) => {
             for (key, value) in patch {
@@ -125,7 +126,8 @@ impl Lab {
     /// Another operator process for this namespace, on its own.
     pub fn operator_process(&self, name: &str, kubeconfig: &std::path::Path, more: &[&str]) -> Process {
         let mut args: Vec<String> =
-            ["controller", "--namespace", &self.namespace, "--listen", "127.0.0.1:0", "--log", "greenlight=debug,warn"]
+            // Analyses in tests ask servers on loopback.
+            ["controller", "--namespace", &self.namespace, "--listen", "127.0.0.1:0", "--log", "greenlight=debug,warn", "--analysis-allow", "127.0.0.0/8"]
                 .map(str::to_owned)
                 .to_vec();
         args.extend(more.iter().map(|arg| (*arg).to_owned()));
