@@ -137,10 +137,10 @@ fn the_dearest_plain_conditions_are_cheap() {
         format!("{}1{} == 1", "(".repeat(5), ")".repeat(5)),
         format!("len({}) > 0", terms("result.text", 8)),
         format!("{} > 0", terms("len(result)", 8)),
-        vec!["result[0]"; 8].join(" == "),
+        ["result[0]"; 8].join(" == "),
         vec!["a ? b : c"; 16].join(" && "),
         format!("{}1{}", "result[".repeat(5), "]".repeat(5)),
-        format!("{} in [1]", vec!["result"; 7].join(" in ")),
+        format!("{} in [1]", ["result"; 7].join(" in ")),
     ];
     for condition in &dear {
         assert!(expression::is_plain(condition), "{condition}");

@@ -7,9 +7,11 @@
 //! | [`table`] | the attacks, a line each |
 //! | [`attack`] | what an attack is: a role, requests, and what has to come of it |
 //! | [`range`] | where they are tried, and who looks |
+//! | [`bombs`] | analyses that cost too much, or lead back inside |
 //! | [`schema`] | every field of a rollout is either open to who may edit, or closed |
 
 mod attack;
+mod bombs;
 mod range;
 mod schema;
 mod table;
