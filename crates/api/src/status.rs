@@ -272,6 +272,10 @@ pub struct RevisionRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub left_at: Option<Timestamp>,
+    /// How often production had moved when it came to this one last. What served is ordered by it, since the clocks of operators may be
+    /// apart.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub turn: u32,
     /// Why it is not to be served, if it was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejection: Option<Rejection>,
@@ -297,9 +301,10 @@ pub struct RevisionRecord {
 }
 
 impl RevisionRecord {
-    /// When production was last proven to be with it, or left it after that; `None` if it never was.
-    pub fn last_served(&self) -> Option<Timestamp> {
-        self.served_at.map(|served_at| self.left_at.map_or(served_at, |left_at| left_at.max(served_at)))
+    /// Where it stands among what served; the last one is the highest. `None` if production was never proven to be with it.
+    pub fn served_order(&self) -> Option<(u32, Timestamp)> {
+        // Versions without turns went by when production was proven to be there, or left.
+        self.served_at.map(|served_at| (self.turn, self.left_at.map_or(served_at, |left_at| left_at.max(served_at))))
     }
 }
 

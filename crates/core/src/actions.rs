@@ -45,6 +45,8 @@ pub enum Doubt {
     ProductionIsMissing,
     /// The template of the Deployment that it comes from is another one than the record says.
     TemplateHasChanged,
+    /// What production leaves has no ready pod, so it would go to what is not whole.
+    ProductionHasNoPods,
     /// The Services lead elsewhere than the record says, and it was not this operator that moved them.
     ProductionHasMoved,
 }
@@ -56,6 +58,7 @@ impl Doubt {
             Doubt::RolloutIsOld => "the rollout is older than a ReplicaSet says",
             Doubt::ProductionIsMissing => "what serves is missing",
             Doubt::TemplateHasChanged => "the Deployment has another template",
+            Doubt::ProductionHasNoPods => "production has no ready pods",
             Doubt::ProductionHasMoved => "production has moved",
         }
     }

@@ -8,12 +8,13 @@
 //! | has an old picture of the rollout (its spec, a request, the record) | each change of a ReplicaSet says which rollout it was planned from; who has an older one [doubts](doubt) it and reads again |
 //! | has old pictures of both | what closes is [written to the ReplicaSet](announce) *before* it is published, so that the older one's claim is a conflict |
 //! | has claimed, and sleeps before it moves the Services | [withdrawal](withdraw): before anything is published, claims that are not followed are noted on the Services, and the late move is a conflict |
-//! | misses what serves in its cache, or finds production moved, or a Deployment's template changed | [doubt]: who serves, and what is asked for, changes only after a look at the API server |
+//! | misses what serves in its cache, or its pods, or finds production moved, or a Deployment's template changed | [doubt]: who serves, and what is asked for, changes only after a look at the API server |
 
 use greenlight_api::{BlueGreenRolloutStatus, names};
 
 use crate::actions::{Action, Change, Doubt};
 use crate::decisions::{Read, Source};
+use crate::roles::Roles;
 use crate::situation::Situation;
 use crate::stall;
 use crate::world::{ReplicaSet, World};
@@ -30,6 +31,10 @@ pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
     let exists = world.replica_sets.iter().any(|rs| rs.hash == now.serving);
     if !now.serving.is_empty() && !exists {
         return Some(Doubt::ProductionIsMissing);
+    }
+    let whole = |rs: &ReplicaSet| rs.is_available(now.replicas);
+    if Roles::read(world, now).rescue().is_some_and(|rescue| !whole(rescue)) {
+        return Some(Doubt::ProductionHasNoPods);
     }
     // Nothing tells an old picture of a Deployment from a new one; and to ask for a template anew lifts its rejection.
     let by_workload = world.rollout.spec.workload_ref.is_some() && *source == Source::Record;

@@ -9,15 +9,19 @@ use crate::situation::Situation;
 use crate::world::ReplicaSet;
 
 /// Deletes what is beyond `revisionHistoryLimit` among the ReplicaSets that have neither a role nor pods. What served is kept
-/// before what did not, the last one that served always, so that there is something to go back to. What the spec asks for is
-/// not history, even when it was rejected and scaled down.
+/// before what did not; always the last one that served, and the one that production would go back to: Services may ask for labels
+/// that not all carry. What the spec asks for is not history, even when it was rejected and scaled down.
 pub fn prune(situation: &Situation) -> Vec<Action> {
     let Situation { world, roles, .. } = situation;
     let limit = usize::try_from(world.rollout.spec.revision_history_limit()).unwrap_or(0);
-    let good = world.existing().filter(|rs| !roles.is_serving(rs) && !roles.is_home(rs) && !situation.is_rejected(rs));
-    let last_served = |rs: &ReplicaSet| situation.record(rs).and_then(RevisionRecord::last_served);
-    let last_good = good.filter(|rs| last_served(rs).is_some()).max_by_key(|rs| last_served(rs));
-    let kept = |rs: &ReplicaSet| last_good.is_some_and(|last_good| last_good.name == rs.name);
+    let good =
+        || world.existing().filter(|rs| !roles.is_serving(rs) && !roles.is_home(rs) && !situation.is_rejected(rs));
+    let served_order = |rs: &ReplicaSet| situation.record(rs).and_then(RevisionRecord::served_order);
+    let last_good = good().filter(|rs| served_order(rs).is_some()).max_by_key(|rs| served_order(rs));
+    // After a lost status nobody knows what served; what was claimed last may have been it, for a person to go back to.
+    let claimed = || good().filter(|rs| rs.claimed_at().is_some()).max_by_key(|rs| rs.claimed_at());
+    let back_to = [last_good.or_else(claimed), situation.fallback()];
+    let kept = |rs: &ReplicaSet| back_to.into_iter().flatten().any(|kept| kept.name == rs.name);
     let mut old: Vec<&ReplicaSet> = world
         .existing()
         .filter(|rs| !roles.is_serving(rs) && !roles.is_home(rs) && !roles.is_updated(rs))

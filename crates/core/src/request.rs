@@ -18,6 +18,7 @@
 
 use greenlight_api::{Approval, Decisions, ObservedRequest, Rejection, Request, RevisionRecord, Verb, Verdict};
 
+use crate::actions::Action;
 use crate::analysis::{self, Kind, Outcome};
 use crate::decisions::{self, Read, Source};
 use crate::hash::{self, Digest};
@@ -77,6 +78,12 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
             let looked_at = world.rollout.status.as_ref().map(|status| status.updated_revision.clone());
             let before = looked_at.filter(|hash| changed && of_template && !hash.is_empty());
             return match revision.or(before).or_else(|| meant(situation, action)) {
+                Some(_) if refusal(situation).is_some() => {
+                    let why = refusal(situation).unwrap_or_default();
+                    answered(Err(format!(
+                        "the API server refuses to write it out in full: {why}. Ask by kubectl greenlight"
+                    )))
+                }
                 Some(revision) => {
                     let request = Request { action, revision, to: None, by: String::new(), at: situation.now };
                     Heard { completed: Some(request), answer: None }
@@ -101,6 +108,13 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
 
 /// What comes of a request: an answer, or why it is refused and what to ask instead.
 type Answer = Result<String, String>;
+
+/// Why a bare verb cannot be written out in full now.
+fn refusal<'a>(situation: &Situation<'a>) -> Option<&'a str> {
+    let Situation { world, now, .. } = *situation;
+    let target = Action::CompleteRequest { value: String::new() }.target(&world.rollout.name);
+    world.refused_write(&target, now).map(|refused| refused.message.as_str())
+}
 
 /// The revision that a bare verb speaks of.
 fn meant(situation: &Situation, action: Verb) -> Option<String> {

@@ -51,8 +51,9 @@ pub fn record(situation: &Situation, rs: &ReplicaSet, change: &mut Change) {
 
 impl<'a> Restart<'a> {
     /// The restart of this ReplicaSet, if one is under way.
-    pub fn of(world: &'a World, rs: &'a ReplicaSet) -> Option<Restart<'a>> {
-        let at = rs.timestamp(names::RESTART_AT)?;
+    pub fn of(situation: &Situation<'a>, rs: &'a ReplicaSet) -> Option<Restart<'a>> {
+        let Situation { world, now, .. } = *situation;
+        let at = rs.timestamp(names::RESTART_AT).filter(|at| *at <= now)?;
         // Only what was asked for: the annotation can be written by anybody who may edit ReplicaSets.
         let in_spec = world.rollout.spec.restart_at.as_ref().map(|time| time.0);
         let decisions = world.rollout.status.as_ref().and_then(|status| status.decisions.as_ref());

@@ -17,6 +17,7 @@ use greenlight_api::{RevisionRecord, names};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::actions::Change;
+use crate::rollback;
 use crate::situation::Situation;
 use crate::world::{ReplicaSet, Selection, later};
 
@@ -44,7 +45,7 @@ pub fn mark(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Change {
 
 /// It served, or was about to, or an active Service selects nothing of ours yet, and so all: until the proof that others serve it
 /// may still get traffic.
-fn may_get_traffic(situation: &Situation, rs: &ReplicaSet) -> bool {
+pub fn may_get_traffic(situation: &Situation, rs: &ReplicaSet) -> bool {
     let mut services = situation.world.active_services();
     let by_its_labels = services.any(|s| s.selection() == Selection::Unmanaged && s.missing_labels(rs).is_empty());
     situation.served(rs) || rs.claimed_at().is_some() || by_its_labels
@@ -63,6 +64,9 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
         let longest = after(blue_green.scale_down_delay_seconds().max(blue_green.abort_scale_down_delay_seconds()));
         // One that does not parse is set anew; one that somebody put far into the future is brought back.
         let deadline = rs.scale_down_at().unwrap_or_else(|| after(blue_green.scale_down_delay_seconds())).min(longest);
+        if let Some(until) = refuge_until(situation, rs) {
+            return Some(deadline.max(until));
+        }
         return Some(if is_surplus(situation, rs) { deadline.min(*now) } else { deadline });
     }
     if rs.replicas == 0 {
@@ -87,11 +91,22 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
     (!shown && replaced).then(|| if unproven { after(blue_green.scale_down_delay_seconds()) } else { *now })
 }
 
+/// While production has no pods and the time until an automatic rollback runs, what it would go back to stays up, and a delay longer. Only
+/// what is written down counts: until then the outage has begun at another time in every plan.
+fn refuge_until(situation: &Situation, rs: &ReplicaSet) -> Option<Timestamp> {
+    let Situation { world, decisions, .. } = situation;
+    let written = world.rollout.status.as_ref().and_then(|status| status.decisions.as_ref());
+    let is_written = written.is_some_and(|written| written.unavailable_since == decisions.unavailable_since);
+    let is_refuge = rs.replicas > 0 && situation.fallback().is_some_and(|refuge| refuge.name == rs.name);
+    let due = rollback::due_at(situation).filter(|_| is_written && is_refuge)?;
+    Some(later(due, SignedDuration::from_secs(world.rollout.spec.blue_green().scale_down_delay_seconds().into())))
+}
+
 /// There are `scaleDownDelayRevisionLimit` newer ones that are still up inside their delay.
 fn is_surplus(situation: &Situation, rs: &ReplicaSet) -> bool {
     let world = situation.world;
     let Some(limit) = world.rollout.spec.blue_green().scale_down_delay_revision_limit else { return false };
-    let rank = |rs: &ReplicaSet| (situation.record(rs).and_then(RevisionRecord::last_served), situation.number(rs));
+    let rank = |rs: &ReplicaSet| (situation.record(rs).and_then(RevisionRecord::served_order), situation.number(rs));
     let newer = world.existing().filter(|other| other.is_retired() && other.replicas > 0 && rank(other) > rank(rs));
     newer.count() >= usize::try_from(limit).unwrap_or(0)
 }

@@ -79,12 +79,24 @@ impl<'a> Roles<'a> {
         }
     }
 
+    /// The revision that should carry production and does, even if some active Service does not lead to it.
+    pub fn staying(&self) -> Option<&'a ReplicaSet> {
+        self.home().filter(|_| !self.going_back())
+    }
+
     /// Production is to go to another revision than the one that serves.
     pub fn going_back(&self) -> bool {
         match self.production {
             Production::Away { home, serving } => serving.is_none_or(|serving| serving.name != home.name),
             _ => false,
         }
+    }
+
+    /// What production goes to, some pods of which are ready, while what it leaves has none: then any pod is better than none. Pods of a
+    /// ReplicaSet that is gone may have been left behind.
+    pub fn rescue(&self) -> Option<&'a ReplicaSet> {
+        let bereft = self.serving().is_some_and(|serving| serving.ready == 0 && serving.available == 0);
+        self.home().filter(|home| self.going_back() && bereft && home.ready > 0)
     }
 
     /// Whether this ReplicaSet should carry production.
@@ -163,29 +175,37 @@ fn home<'a>(world: &'a World, decisions: &Decisions, serving: Option<&'a Replica
     let back_to = fallback(world, decisions, &decisions.serving, named);
     // What is gone and can be made anew comes back by itself; until then, only what is up is a help.
     let comes_back = rejection.is_none()
+        && world.template_can_be_made()
         && decisions.revision(&decisions.serving).is_some_and(|lost| lost.digest == asked_for(world, decisions));
     back_to.filter(|rs| !comes_back || rs.available > 0).or(serving)
 }
 
 /// What to serve instead of the revision with this hash: the named one, else the one that served last. Only a revision that
-/// served, provably, in the ReplicaSet that still exists, that is not rejected, and whose pods every active Service selects, is
-/// something to go back to.
+/// served, provably, in the ReplicaSet that still exists, and that is not rejected, is something to go back to. Its pods must be what the
+/// first active Service selects; one that all of them select comes before one that some do not. A Service that does not select what it
+/// should go back from either has no say.
 pub fn fallback<'a>(
     world: &'a World,
     decisions: &Decisions,
     instead_of: &str,
     named: Option<&str>,
 ) -> Option<&'a ReplicaSet> {
+    let left = world.replica_sets.iter().find(|rs| rs.hash == instead_of);
+    let fits = |service: &Service, rs: &ReplicaSet| service.missing_labels(rs).is_empty();
+    let has_a_say = |service: &&Service| left.is_none_or(|left| fits(service, left));
     let mut served: Vec<_> = decisions
         .revisions
         .iter()
         .filter(|revision| revision.hash != instead_of && revision.rejection.is_none())
         .filter_map(|revision| {
             let rs = world.replica_set(&revision.hash).filter(|rs| rs.uid == revision.uid)?;
-            world.active_services().all(|service| service.missing_labels(rs).is_empty()).then_some(())?;
-            Some((Some(revision.hash.as_str()) == named, revision.last_served()?, rs))
+            if !world.active_services().filter(has_a_say).take(1).all(|first| fits(first, rs)) {
+                return None;
+            }
+            let fits_all = world.active_services().filter(has_a_say).all(|service| fits(service, rs));
+            Some(((Some(revision.hash.as_str()) == named, fits_all, revision.served_order()?), rs))
         })
         .collect();
-    served.sort_by_key(|(named, last_served, _)| (*named, *last_served));
-    served.pop().map(|(_, _, rs)| rs)
+    served.sort_by_key(|(rank, _)| *rank);
+    served.pop().map(|(_, rs)| rs)
 }

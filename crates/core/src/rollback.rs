@@ -8,10 +8,12 @@ use crate::decisions;
 use crate::situation::Situation;
 use crate::world::{ReplicaSet, later};
 
-/// Takes note of when production lost its last available pod, or that it has some again.
+/// Takes note of when production lost its last available pod, or that it has some again. What has had none yet since it was scaled
+/// up from nothing has lost none.
 pub fn record_outage(situation: &Situation, decisions: &mut Decisions) {
-    let lost = seconds(situation).is_some() && is_out(situation).is_some() && refuge(situation).is_some();
-    decisions.unavailable_since = if lost { decisions.unavailable_since.or(Some(situation.now)) } else { None };
+    let had_pods = situation.world.rollout.status.as_ref().is_some_and(|status| status.available_replicas > 0);
+    let since = decisions.unavailable_since.or(had_pods.then_some(situation.now));
+    decisions.unavailable_since = since.filter(|_| seconds(situation).is_some() && is_out(situation).is_some());
 }
 
 /// When production goes back, if it does not recover.
@@ -36,10 +38,10 @@ fn seconds(situation: &Situation) -> Option<i32> {
 
 /// The revision that serves, if it has no available pod although it should have some.
 fn is_out<'a>(situation: &Situation<'a>) -> Option<&'a ReplicaSet> {
-    situation.roles.at_home().filter(|home| home.available == 0 && home.ready == 0 && situation.decisions.replicas > 0)
+    situation.roles.staying().filter(|home| home.available == 0 && home.ready == 0 && situation.decisions.replicas > 0)
 }
 
-/// The revision to go back to, if it is still up.
+/// The revision to go back to, if it is still up: any pod of it is better than none.
 fn refuge<'a>(situation: &Situation<'a>) -> Option<&'a ReplicaSet> {
-    situation.fallback().filter(|rs| rs.replicas > 0 && rs.is_available(rs.replicas))
+    situation.fallback().filter(|rs| rs.replicas > 0 && rs.ready > 0)
 }

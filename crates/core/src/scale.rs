@@ -11,8 +11,10 @@
 //! | a restart of revision 2, while old pods are left | | 4 + 1 |
 
 use crate::restart::Restart;
+use crate::retire;
 use crate::situation::Situation;
-use crate::world::{ReplicaSet, World};
+use crate::switch;
+use crate::world::ReplicaSet;
 
 /// How many pods a revision should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +28,8 @@ pub struct Size {
 }
 
 impl Size {
-    fn of(world: &World, rs: &ReplicaSet, needed: i32, shown: i32) -> Size {
-        let surge = Restart::of(world, rs).map_or(0, |restart| restart.surge(needed));
+    fn of(situation: &Situation, rs: &ReplicaSet, needed: i32, shown: i32) -> Size {
+        let surge = Restart::of(situation, rs).map_or(0, |restart| restart.surge(needed));
         Size { replicas: needed.saturating_add(surge), needed, shown }
     }
 }
@@ -35,14 +37,18 @@ impl Size {
 /// The size of the revision that carries production, or is to.
 pub fn home_size(situation: &Situation, home: &ReplicaSet) -> Size {
     let replicas = situation.decisions.replicas;
-    Size::of(situation.world, home, replicas, replicas)
+    Size::of(situation, home, replicas, replicas)
 }
 
-/// The size of the candidate.
+/// The size of the candidate. No pods are taken from one that may get traffic: it has just left production, or a Service of
+/// production leads to it by its labels, or it was claimed; until it is proven that others serve.
 pub fn candidate_size(situation: &Situation, candidate: &ReplicaSet, gate_is_open: bool) -> Size {
     let spec = &situation.world.rollout.spec;
     let preview = spec.blue_green().preview_replica_count.filter(|_| !gate_is_open);
-    Size::of(situation.world, candidate, preview.unwrap_or(spec.replicas()), spec.replicas())
+    let wanted = preview.unwrap_or(spec.replicas());
+    let keeps = retire::may_get_traffic(situation, candidate) && !switch::proof(situation).is_there();
+    let size = Size::of(situation, candidate, wanted, spec.replicas());
+    if keeps { Size { replicas: size.replicas.max(candidate.replicas), ..size } } else { size }
 }
 
 /// The size of a candidate that is to be created, and will wait in preview or not.

@@ -75,15 +75,11 @@ pub fn home(situation: &Situation) -> Option<Stall> {
 /// What is wrong with the workload that the template comes from, if anything is.
 pub fn workload(world: &World) -> Option<Stall> {
     let name = &world.rollout.spec.workload_ref.as_ref()?.name;
-    let Some(workload) = &world.workload else {
+    if world.workload.is_none() {
         let message = format!("Deployment {name} does not exist in namespace {}. Create it", world.rollout.namespace);
         return Some(Stall { reason: conditions::REASON_WORKLOAD_MISSING, message });
-    };
-    let wanted = world.rollout.spec.selector.match_labels.iter().flatten();
-    let missing: Vec<String> = wanted
-        .filter(|(key, value)| workload.template.labels.get(*key) != Some(value))
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
+    }
+    let missing = world.missing_in_workload();
     if missing.is_empty() {
         return None;
     }
@@ -105,7 +101,7 @@ pub fn write(refused: &RefusedWrite) -> Stall {
 
 /// What keeps the ReplicaSet of the asked-for template from being created, if anything does.
 pub fn template(world: &World) -> Option<Stall> {
-    let refused = world.refused.as_ref().filter(|refused| refused.digest == world.rollout.template.digest.as_str())?;
+    let refused = world.refused.as_ref().filter(|_| world.template_is_refused())?;
     let message = format!("the API server refuses pods of spec.template: {}", refused.message);
     Some(Stall { reason: conditions::REASON_TEMPLATE_REFUSED, message })
 }

@@ -21,7 +21,6 @@ use jiff::Timestamp;
 use crate::actions::{Action, Change};
 use crate::hash::is_pod_of;
 use crate::overlap;
-use crate::scale::Size;
 use crate::situation::Situation;
 use crate::stall;
 use crate::world::{ReplicaSet, Selection, Service, World};
@@ -29,8 +28,8 @@ use crate::world::{ReplicaSet, Selection, Service, World};
 /// The next writes on the way of production to where it should be; none if it is there or cannot go yet.
 ///
 /// A hash that somebody took out of a Service is put back while any pod of that revision is available: that is better than a
-/// mix of all. From another revision that has pods, a Service goes only when all pods of the one to go to are available.
-pub fn move_home(situation: &Situation, size: Size) -> Vec<Action> {
+/// mix of all. From another revision that has ready pods, a Service goes only when all pods of the one to go to are available.
+pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     let Situation { world, roles, .. } = situation;
     let Some(home) = roles.home().filter(|home| !home.deleting) else { return Vec::new() };
     let overlapping = overlap::is_under_way(situation);
@@ -38,15 +37,16 @@ pub fn move_home(situation: &Situation, size: Size) -> Vec<Action> {
     let to_move: Vec<_> = services_to_move(situation, home)
         .filter(|service| stall::keeps_from_moving(world, service, home).is_none())
         .filter(|service| !(service.is_overlapping() && overlap_lasts))
-        .filter(|service| !situation.is_rejected(home) || may_keep(world, service, home))
+        .filter(|service| !situation.is_rejected(home) || may_keep(situation, service, home))
         .collect();
     // The additional pod of a restart is not waited for.
-    let full = home.is_available(size.needed);
+    let full = home.is_available(needed);
     let lost = !roles.going_back() && !to_move.iter().any(|service| service.is_overlapping());
-    let some = lost && (home.ready > 0 || size.needed == 0);
+    let some = lost && (home.ready > 0 || needed == 0);
+    let rescued = world.live && roles.rescue().is_some();
     let mixed = world.existing().any(|rs| rs.name != home.name && rs.has_pods());
     let to_move: Vec<_> =
-        to_move.into_iter().filter(|service| full || some && has_lost_it(service, home, mixed)).collect();
+        to_move.into_iter().filter(|service| full || rescued || some && has_lost_it(service, home, mixed)).collect();
     let refused = refused(situation, &to_move);
     if !to_move.is_empty() && refused.len() == to_move.len() {
         return to_move.into_iter().map(|service| select(service, home)).collect();
@@ -67,11 +67,14 @@ pub fn move_home(situation: &Situation, size: Size) -> Vec<Action> {
     to_move.into_iter().map(|service| select(service, home)).collect()
 }
 
-/// With nothing to go back to, what was rejected goes on where it is: it is put back, and it is better than what nobody promoted. It does
-/// not come back to a Service that was moved away from it and leads nowhere.
-fn may_keep(world: &World, service: &Service, home: &ReplicaSet) -> bool {
-    let leads_on = service.hash().and_then(|hash| world.replica_set(hash)).is_some_and(|rs| rs.ready > 0);
-    service.production.as_ref().map_or(leads_on, |given| *given == home.hash)
+/// With nothing to go back to, what was rejected goes on where it is: it is put back, also to a Service of production's that was made anew,
+/// and it is better than what nobody promoted. It does not come back to a Service that was moved away from it and leads nowhere.
+fn may_keep(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool {
+    let leads_on = service.hash().and_then(|hash| situation.world.replica_set(hash)).is_some_and(|rs| rs.ready > 0);
+    let is_known = situation.decisions.active_services.contains(&service.name);
+    let was_made_anew = is_known && service.selection() == Selection::Unmanaged;
+    let moved_away = matches!(service.selection(), Selection::Revision(hash) if hash != home.hash);
+    service.production.as_ref().map_or(leads_on || was_made_anew, |given| *given == home.hash && !moved_away)
 }
 
 /// The Service lost what it carried; it does not lead to pods of somebody else, who serve as long as home is not whole. One without
@@ -156,7 +159,7 @@ fn services_to_move<'a>(situation: &Situation<'a>, rs: &'a ReplicaSet) -> impl I
 ///
 /// It shows the candidate once that is available at its preview size. Until then it keeps what it had; when there is no
 /// candidate, it shows what serves, or nothing, as `previewServiceIdle` says.
-pub fn move_preview(situation: &Situation, candidate_size: Option<Size>) -> Option<Action> {
+pub fn move_preview(situation: &Situation, candidate_size: Option<i32>) -> Option<Action> {
     let Situation { world, roles, .. } = situation;
     let blue_green = world.rollout.spec.blue_green();
     let service = world.services.get(blue_green.preview_service.as_deref()?)?;
@@ -166,8 +169,8 @@ pub fn move_preview(situation: &Situation, candidate_size: Option<Size>) -> Opti
     let shown = service.selection();
     let wanted = match (roles.candidate, candidate_size) {
         (Some(candidate), Some(size))
-            if size.replicas > 0
-                && candidate.is_available(size.replicas.min(candidate.replicas))
+            if size > 0
+                && candidate.is_available(size.min(candidate.replicas))
                 && service.missing_labels(candidate).is_empty() =>
         {
             Selection::Revision(candidate.hash.clone())

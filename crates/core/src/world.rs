@@ -48,6 +48,24 @@ impl World {
         self.rollout.spec.workload_ref.is_some() && self.workload.is_none()
     }
 
+    /// The API server refuses the ReplicaSet of the template that the spec asks for.
+    pub fn template_is_refused(&self) -> bool {
+        self.refused.as_ref().is_some_and(|refused| refused.digest == self.rollout.template.digest.as_str())
+    }
+
+    /// What `spec.selector` asks for and the template of the workload that it comes from does not carry, as `key=value`.
+    pub fn missing_in_workload(&self) -> Vec<String> {
+        let Some(workload) = &self.workload else { return Vec::new() };
+        let wanted = self.rollout.spec.selector.match_labels.iter().flatten();
+        let missing = wanted.filter(|(key, value)| workload.template.labels.get(*key) != Some(value));
+        missing.map(|(key, value)| format!("{key}={value}")).collect()
+    }
+
+    /// A ReplicaSet of the template that the spec asks for could be made now, as far as is known.
+    pub fn template_can_be_made(&self) -> bool {
+        !self.template_is_unknown() && !self.template_is_refused() && self.missing_in_workload().is_empty()
+    }
+
     /// The refusal of the last write to this object, if it is not to be tried again yet.
     pub fn refused_write(&self, target: &str, now: Timestamp) -> Option<&RefusedWrite> {
         self.refused_writes.iter().find(|refused| refused.target == target && now < refused.retry_at)

@@ -65,7 +65,7 @@ impl FaultProxy {
     pub fn kubeconfig(&self, name: &str) -> Result<PathBuf> {
         let path = crate::cluster().dir().join(format!("{name}.fault-kubeconfig"));
         let (server, _) = crate::cluster().endpoint();
-        let direct = std::fs::read_to_string(crate::cluster().kubeconfig())?;
+        let direct = std::fs::read_to_string(crate::operator_kubeconfig())?;
         std::fs::write(&path, direct.replace(server, &format!("https://{}", self.address)))?;
         Ok(path)
     }

@@ -16,6 +16,7 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
+use crate::rights;
 use crate::snapshot::Snapshot;
 use crate::web::http_get;
 
@@ -30,6 +31,7 @@ pub fn cluster() -> &'static Cluster {
             let cluster = runtime.block_on(Cluster::start())?;
             let crds = greenlight_api::crds().iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
             cluster.install_crds(&crds.join("\n"))?;
+            rights::install(&cluster)?;
             Ok(cluster)
         };
         // A runtime cannot be started within another one.
@@ -86,6 +88,8 @@ pub struct Lab {
     pub client: Client,
     /// The namespace.
     pub namespace: String,
+    /// The API server starts anew in this test: until it has read the roles again, it denies what they give.
+    pub restarts_api_server: bool,
     operator: Option<Process>,
     starts: usize,
 }
@@ -101,7 +105,7 @@ impl Lab {
     /// A new lab without an operator.
     pub async fn without_operator(name: &str) -> Lab {
         let client = cluster().client().await.expect("a client");
-        let lab = Lab { client, namespace: name.to_owned(), operator: None, starts: 0 };
+        let lab = Lab { client, namespace: name.to_owned(), restarts_api_server: false, operator: None, starts: 0 };
         let namespaces: Api<Namespace> = Api::all(lab.client.clone());
         let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).expect("a namespace");
         namespaces.create(&PostParams::default(), &namespace).await.expect("a fresh namespace");
@@ -112,8 +116,7 @@ impl Lab {
 
     /// Starts the operator (again).
     pub fn start_operator(&mut self) {
-        let kubeconfig = cluster().kubeconfig();
-        self.start_operator_with(&kubeconfig, &[]);
+        self.start_operator_with(&rights::operator_kubeconfig(), &[]);
     }
 
     /// Starts the operator with a kubeconfig and more arguments.
@@ -125,9 +128,15 @@ impl Lab {
 
     /// Another operator process for this namespace, on its own.
     pub fn operator_process(&self, name: &str, kubeconfig: &std::path::Path, more: &[&str]) -> Process {
+        // Analyses in tests ask servers on loopback.
+        let own_servers = ["--analysis-allow", "127.0.0.0/8"];
+        self.operator_process_with(name, kubeconfig, &[&own_servers, more].concat())
+    }
+
+    /// The same, with these arguments and no others.
+    pub fn operator_process_with(&self, name: &str, kubeconfig: &std::path::Path, more: &[&str]) -> Process {
         let mut args: Vec<String> =
-            // Analyses in tests ask servers on loopback.
-            ["controller", "--namespace", &self.namespace, "--listen", "127.0.0.1:0", "--log", "greenlight=debug,warn", "--analysis-allow", "127.0.0.0/8"]
+            ["controller", "--namespace", &self.namespace, "--listen", "127.0.0.1:0", "--log", "greenlight=debug,warn"]
                 .map(str::to_owned)
                 .to_vec();
         args.extend(more.iter().map(|arg| (*arg).to_owned()));
@@ -485,6 +494,16 @@ impl Lab {
         let services: Vec<String> =
             now.services.keys().map(|name| format!("{name} → {:?}", now.hash_of(name))).collect();
         format!("status: {status:#}\nsets: {}\nservices: {services:?}\n{log}", sets.join("\n"))
+    }
+}
+
+/// Whatever the chart does not give and an operator asked for is a fault of the chart, or of the operator.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if !std::thread::panicking() && !self.restarts_api_server {
+            let denied = rights::denied(&self.namespace);
+            assert!(denied.is_empty(), "{}: an operator was denied: {:#?}", self.namespace, denied.first());
+        }
     }
 }
 

@@ -76,20 +76,15 @@ struct Shared {
 
 impl WriteCountingProxy {
     /// Starts on a free port; withholds the answers to these writes.
-    pub async fn start(
-        client: Client,
-        withhold: impl Fn(&Write) -> bool + Send + Sync + 'static,
-    ) -> Result<WriteCountingProxy> {
+    pub async fn start(withhold: impl Fn(&Write) -> bool + Send + Sync + 'static) -> Result<WriteCountingProxy> {
         let fate = move |write: &Write| if withhold(write) { Fate::Unanswered } else { Fate::Passed };
-        WriteCountingProxy::start_with(client, fate).await
+        WriteCountingProxy::start_with(fate).await
     }
 
     /// Starts on a free port; this says what becomes of each write.
-    pub async fn start_with(
-        client: Client,
-        fate: impl Fn(&Write) -> Fate + Send + Sync + 'static,
-    ) -> Result<WriteCountingProxy> {
+    pub async fn start_with(fate: impl Fn(&Write) -> Fate + Send + Sync + 'static) -> Result<WriteCountingProxy> {
         let fate = Box::new(fate);
+        let client = crate::rights::operator_client().await?;
         let shared = Arc::new(Shared {
             client,
             writes: Mutex::default(),

@@ -170,7 +170,12 @@ impl Moment<'_> {
             || self.ghost.was_worker;
         // One that leads to pods of several revisions is better off with any of what serves.
         let lost = lost || self.cluster.services.get(service).is_some_and(|it| it.selection() == Selection::Unmanaged);
-        let full = if (strays || served_here) && lost || strays && object.available > 0 {
+        // Nothing is lost where nothing serves: of what served, any pod is better than none.
+        let left = self.cluster.services.get(service).map_or(0, |it| self.cluster.ready_behind(&it.selector));
+        let rescued = left == 0 && self.ghost.of(version).served && set.ready() > 0;
+        let full = if rescued {
+            true
+        } else if (strays || served_here) && lost || strays && object.available > 0 {
             set.ready() > 0 || self.needed_home() == 0
         } else if object.replicas == 0 && self.needed_home() == 0 {
             true

@@ -395,7 +395,11 @@ impl Cluster {
 
     /// The same for all sets, with all ready. Returns whether anything changed.
     pub fn run_all_pods(&mut self) -> bool {
+        let drains = |set: &SetTruth| set.object.finalizers.iter().any(|finalizer| finalizer == FOREGROUND);
         let unfinished = |set: &&Arc<SetTruth>| {
+            if drains(set) {
+                return false;
+            }
             let wanted = usize::try_from(set.object.replicas).unwrap_or(0);
             let seen = i32::try_from(set.available(set.object.min_ready_seconds, self.now)) == Ok(set.object.available);
             !set.object.settled || set.pods.len() != wanted || set.ready() != wanted || !seen
@@ -406,6 +410,10 @@ impl Cluster {
     }
 
     fn run_pods_of(&mut self, name: &str, ready: u8) {
+        // What is deleted in the foreground gets no pods any more.
+        if self.named(name).is_some_and(|set| set.object.finalizers.iter().any(|finalizer| finalizer == FOREGROUND)) {
+            return;
+        }
         let now = self.now;
         let created = Timestamp::from_second(now.as_second()).expect("a time");
         let mut counter = self.pod_counter;
@@ -516,6 +524,16 @@ impl Cluster {
         } else {
             self.change_set(&name, |set| set.object.deleting = true);
         }
+    }
+
+    /// Somebody deletes a ReplicaSet in the foreground.
+    pub fn drain_set(&mut self, version: Version) {
+        let Some(name) = self.set(version).map(|set| set.object.name.clone()) else { return };
+        self.change_set(&name, |set| {
+            set.object.finalizers.push(FOREGROUND.to_owned());
+            set.object.deleting = true;
+            set.pods.clear();
+        });
     }
 
     /// Somebody scales a ReplicaSet.
@@ -751,6 +769,9 @@ impl Cluster {
                 }
             }
             _ => {}
+        }
+        for set in self.sets.iter_mut().filter(|set| set.object.finalizers.iter().any(|f| f == FOREGROUND)) {
+            Arc::make_mut(set).object.finalizers.retain(|finalizer| finalizer != FOREGROUND);
         }
         if self.deletion.is_some() && !self.sets.iter().any(|set| set.owned) && !self.gone {
             self.change_rollout(false, |rollout| rollout.finalizers.retain(|f| f != FOREGROUND && f != ORPHAN));

@@ -337,6 +337,8 @@ pub enum Event {
     LoseHash(Name),
     /// A ReplicaSet is deleted.
     DeleteSet(Version),
+    /// Somebody deletes a ReplicaSet in the foreground: its pods go first, and it is there until they are collected.
+    DrainSet(Version),
     /// A ReplicaSet is scaled by hand.
     ScaleByHand(Version, u8),
     /// A tenant writes annotations of ours on a ReplicaSet.
@@ -406,6 +408,7 @@ impl fmt::Display for Event {
             Event::MoveByHand(name, None) => write!(f, "by-hand-nonsense:{name}"),
             Event::LoseHash(name) => write!(f, "lose-hash:{name}"),
             Event::DeleteSet(version) => write!(f, "delete-set:{version}"),
+            Event::DrainSet(version) => write!(f, "drain-set:{version}"),
             Event::ScaleByHand(version, count) => write!(f, "scale-by-hand:{version}:{count}"),
             Event::Forge(version, forgery) => write!(f, "forge:{version}:{forgery}"),
             Event::Pods(version, count) => write!(f, "pods:{version}:{count}"),
@@ -456,6 +459,7 @@ impl FromStr for Event {
             ["by-hand-nonsense", name] => Event::MoveByHand(name.parse()?, None),
             ["lose-hash", name] => Event::LoseHash(name.parse()?),
             ["delete-set", version] => Event::DeleteSet(version.parse()?),
+            ["drain-set", version] => Event::DrainSet(version.parse()?),
             ["scale-by-hand", version, count] => Event::ScaleByHand(version.parse()?, number(count)?),
             ["forge", version, forgery] => Event::Forge(version.parse()?, forgery.parse()?),
             ["pods", version, count] => Event::Pods(version.parse()?, number(count)?),
@@ -520,6 +524,7 @@ impl Event {
             Event::MoveByHand(name, None) => format!("a person points Service {name} at a hash that does not exist"),
             Event::LoseHash(name) => format!("a server-side apply takes the hash out of Service {name}"),
             Event::DeleteSet(version) => format!("somebody deletes the ReplicaSet of {version}"),
+            Event::DrainSet(version) => format!("somebody deletes the ReplicaSet of {version} in the foreground"),
             Event::ScaleByHand(version, count) => format!("somebody scales the ReplicaSet of {version} to {count}"),
             Event::Forge(version, forgery) => format!("a tenant forges {forgery} on the ReplicaSet of {version}"),
             Event::Pods(version, count) => format!("at most {count} pods of {version} are ready"),

@@ -313,7 +313,7 @@ pub fn scopes() -> Vec<Scope> {
             prologue: trace("set:auto:0,calm,template:v2,calm,ask:promote:v2:ann,calm"),
             events: trace(
                 "template:v1,template:v2,template:v3,calm,ask:promote:v3:ann,ask:rollback:v2:ann,ask:retry:v2:ann,\
-                 type:rollback:ann,delete-set:v2,delete-set:v1,lose-status,lose-hash:active,scale:0,seconds:45,scale-down",
+                 type:rollback:ann,delete-set:v2,delete-set:v1,drain-set:v2,lose-status,lose-hash:active,scale:0,seconds:45,scale-down",
             ),
         },
         Scope {

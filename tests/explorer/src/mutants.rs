@@ -36,6 +36,13 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::UndoArrives, P::RejectedStays, P::AnswerTrue],
     },
     Mutant {
+        name: "what takes the place of production that is deleted slowly is only another candidate",
+        file: "decisions/replica_sets.rs",
+        find: "                decisions.serving.clone_from(&rs.hash);",
+        replace: "                decisions.held_template.clear();",
+        expected: &[P::Arrives, P::GateHolds, P::ProofTrue],
+    },
+    Mutant {
         name: "story 2: what serves stays home although it is rejected",
         file: "roles.rs",
         find: "        && rejection.is_none()\n        && !serving.deleting",
@@ -80,8 +87,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "story 6: the last that served is pruned",
         file: "history.rs",
-        find: "last_good.is_some_and(|last_good| last_good.name == rs.name)",
-        replace: "last_good.is_some_and(|last_good| last_good.name == rs.name && roles.is_home(rs))",
+        find: "any(|kept| kept.name == rs.name)",
+        replace: "any(|kept| kept.name == rs.name && roles.is_home(rs))",
         expected: &[P::HistoryServed],
     },
     Mutant {
@@ -115,8 +122,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "story 11: a claim counts as service",
         file: "roles.rs",
-        find: "revision.last_served()?, rs))",
-        replace: "revision.last_served().or(rs.claimed_at())?, rs))",
+        find: "revision.served_order()?), rs))",
+        replace: "revision.served_order().or(rs.claimed_at().map(|at| (0, at)))?), rs))",
         expected: &[P::BackToServed, P::GateHolds, P::LeavesForReason],
     },
     Mutant {
@@ -201,7 +208,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "retire.rs",
         find: "    change.remove_annotation(rs, names::RETIRED_REPLICAS);\n    if rs.has_scale_down_finalizer() {\n        change.finalizers",
         replace: "    change.remove_annotation(rs, names::RETIRED_REPLICAS);\n    if rs.has_scale_down_finalizer() && rs.name.is_empty() {\n        change.finalizers",
-        expected: &[P::NoRepeat, P::NoWaste, P::Quiet, P::ScaledUnreached],
+        expected: &[P::Unmarked, P::NoRepeat, P::NoWaste, P::Quiet, P::ScaledUnreached],
     },
     Mutant {
         name: "the candidate is promoted before its pods are there",
@@ -213,8 +220,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "production goes home before the pods are there",
         file: "switch.rs",
-        find: ".filter(|service| full || some && has_lost_it(service, home, mixed))",
-        replace: ".filter(|service| full || some || mixed || home.name != service.name)",
+        find: ".filter(|service| full || rescued || some && has_lost_it(service, home, mixed))",
+        replace: ".filter(|service| full || rescued || some || mixed || home.name != service.name)",
         expected: &[P::ActiveFull, P::NotEmptied],
     },
     Mutant {

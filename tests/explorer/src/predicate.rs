@@ -40,6 +40,7 @@ predicates! {
     WorkloadStays = "1", "workload-stays", "a Deployment that is taken over from keeps its pods until the switch is proven, or as many of ours stand in for them";
     RetiredUnreached = "2", "retired-unreached", "no set is retired while production may still reach it";
     ScaledUnreached = "2", "scaled-unreached", "no set loses its pods while production may still reach it";
+    Unmarked = "2", "unmarked", "at rest what serves carries no mark of what is retired";
     ProofTrue = "2", "proof-true", "a switch is reported proven only when every ready endpoint is a pod of the new set and there are enough pods";
     AnswerTrue = "3", "answer-true", "an answer says what happened, and never that an overtaken promotion was carried out";
     AnswerOnce = "3", "answer-once", "a request that was refused is not accepted later";

@@ -150,9 +150,22 @@ fn check_end(state: &State, quiet: bool, report: &mut Report) {
     }
     check_status(state, report);
     check_production(state, report);
+    check_marks(state, report);
     check_workload(cluster, report);
     check_restart(state, report);
     check_history(state, report);
+}
+
+/// A mark that stays is taken for what it says by whoever retires, deletes or reads the set later.
+fn check_marks(state: &State, report: &mut Report) {
+    let (cluster, ghost) = (&state.cluster, &state.ghost);
+    let serving = ghost.home.filter(|home| cluster.production() == Some(*home)).and_then(|home| cluster.set(home));
+    // What was rejected, and serves by hand since nothing else is there, is nobody's home.
+    let is_home = |set: &&Arc<SetTruth>| ghost.of(set.version).rejected == Verdict::No;
+    if let Some(set) = serving.filter(is_home).filter(|set| set.owned && !set.object.deleting) {
+        let marked = set.object.has_scale_down_finalizer() || set.object.is_retired();
+        report.check(Predicate::Unmarked, !marked, || format!("{} serves and is marked as retired", set.version));
+    }
 }
 
 fn is_healthy(cluster: &Cluster) -> bool {

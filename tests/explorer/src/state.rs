@@ -93,11 +93,12 @@ impl State {
             | Event::Ask(..)
             | Event::UndoTo(..)
             | Event::DeleteSet(_)
+            | Event::DrainSet(_)
             | Event::DeleteService(_)
             | Event::LoseStatus => true,
             _ => false,
         };
-        let removes = matches!(event, Event::DeleteSet(_) | Event::DeleteService(_));
+        let removes = matches!(event, Event::DeleteSet(_) | Event::DrainSet(_) | Event::DeleteService(_));
         let moved = removes && !self.move_is_told();
         if decides && self.ghost.hand.is_some() || moved {
             self.ghost.muddle(&self.cluster);
@@ -123,6 +124,10 @@ impl State {
             Event::LoseHash(name) => cluster.lose_hash(name),
             Event::DeleteSet(version) => {
                 cluster.delete_set(version);
+                self.ghost.on_set_gone(version);
+            }
+            Event::DrainSet(version) => {
+                cluster.drain_set(version);
                 self.ghost.on_set_gone(version);
             }
             Event::ScaleByHand(version, count) => {

@@ -91,7 +91,8 @@ fn is_needed(situation: &Situation, record: &RevisionRecord, kind: Kind) -> bool
             served && world.replica_set(&other.hash).is_some()
         }),
     };
-    let exempted = record.returned || record.approvals.iter().any(|approval| approval.full);
+    // What came back without a gate was good, or was production's before anybody knew: then it is still measured after the switch.
+    let exempted = kind == Kind::Pre && record.returned || record.approvals.iter().any(|approval| approval.full);
     kind.spec(&world.rollout.spec).is_some() && has_point && !exempted
 }
 

@@ -56,8 +56,11 @@ pub fn read(world: &World, now: Timestamp) -> Read {
         _ => (rebuilt::rebuild(world, now), Source::Nothing),
     };
     let mut entered = written.clone();
+    // Before, since what production left is not made anew as production's; and after, since it may have gone to what was not known yet.
+    services::enter_our_move(world, &mut entered, now);
     replica_sets::enter(world, &mut entered, source);
-    services::enter_moves(world, &mut entered, now);
+    services::enter_our_move(world, &mut entered, now);
+    services::enter_moves_by_hand(world, &mut entered, now);
     services::enter_active(world, &mut entered);
     let same_template = !spec::enter_template(world, &mut entered, now);
     spec::enter_scale(world, &mut entered, same_template);

@@ -34,6 +34,7 @@ pub(super) fn take_over(world: &World, status: &BlueGreenRolloutStatus) -> Decis
         confirmed_at: rs.timestamp(names::CONFIRMED_AT),
         left_at: served_at(rs).filter(|_| *serving != rs.hash).and(claimed),
         // It counted for what the spec asked for, and for nothing else.
+        turn: 0,
         rejection: rs.mirrored_rejection().filter(|_| rs.hash == status.updated_revision),
         attempt: rs.annotation(before_the_record::ATTEMPT).and_then(|number| number.parse().ok()).unwrap_or(0),
         approvals: approvals(rs).into_iter().chain(accepted(world, status, rs)).collect(),

@@ -4,7 +4,7 @@ use greenlight_api::{Decisions, names};
 use jiff::{SignedDuration, Timestamp};
 
 use super::record::digest_of;
-use crate::world::{Service, World, later};
+use crate::world::{ReplicaSet, Service, World, later};
 
 /// A rollout whose first ReplicaSet is older has had a status: it is published right after that is created.
 const FIRST_MOMENTS: SignedDuration = SignedDuration::from_mins(1);
@@ -23,10 +23,23 @@ pub(super) fn rebuild(world: &World, now: Timestamp) -> Decisions {
         let given = service.production.as_deref().and_then(by_hash);
         given.or_else(|| service.hash().and_then(by_hash))
     });
-    let replicas = serving.map_or_else(|| world.rollout.spec.replicas(), |rs| rs.replicas);
-    // What serves is not what the spec asks for: nobody knows whether that may go on, so somebody has to say so.
+    // Its annotation knows better than its size, which may have a pod more for a restart, or have been changed by hand. But anybody may
+    // have written that.
+    let spec_replicas = world.rollout.spec.replicas();
+    let size = |rs: &ReplicaSet| rs.shown_replicas().clamp((rs.replicas - 1).max(0), rs.replicas.max(spec_replicas));
+    let replicas = serving.map_or(spec_replicas, size);
+    let not_the_first = serving.is_none()
+        && (world.production_services().any(|service| carries(&service))
+            || world.replica_sets.iter().any(|rs| {
+                let old = later(rs.created, FIRST_MOMENTS) < now;
+                let served = rs.claimed_at().is_some() || rs.timestamp(names::CONFIRMED_AT).is_some();
+                old || served || rs.shown_number() > 1
+            }));
+    // What serves is not what the spec asks for, or no Service tells what serves: nobody knows whether that may go on, so somebody
+    // has to say so.
     let asked_for = world.rollout.template.digest.as_str();
-    let held = serving.filter(|rs| digest_of(world, rs) != asked_for).map(|_| asked_for.to_owned());
+    let untold = world.rollout.spec.blue_green().active_service.is_none() && not_the_first;
+    let held = untold || serving.is_some_and(|rs| digest_of(world, rs) != asked_for);
     Decisions {
         // Also if its ReplicaSet is gone: then that is what production lost.
         serving: serving
@@ -35,15 +48,9 @@ pub(super) fn rebuild(world: &World, now: Timestamp) -> Decisions {
             .cloned()
             .unwrap_or_default(),
         replicas,
-        spec_replicas: world.rollout.spec.replicas(),
-        held_template: held.unwrap_or_default(),
-        not_the_first: serving.is_none()
-            && (world.production_services().any(|service| carries(&service))
-                || world.replica_sets.iter().any(|rs| {
-                    let old = later(rs.created, FIRST_MOMENTS) < now;
-                    let served = rs.claimed_at().is_some() || rs.timestamp(names::CONFIRMED_AT).is_some();
-                    old || served || rs.shown_number() > 1
-                })),
+        spec_replicas,
+        held_template: if held { asked_for.to_owned() } else { String::new() },
+        not_the_first,
         ..Decisions::default()
     }
 }

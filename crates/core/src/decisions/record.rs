@@ -64,8 +64,10 @@ pub fn serve(world: &World, decisions: &mut Decisions, hash: &str, now: Timestam
     if let Some(left) = decisions.revision_mut(&left) {
         left.left_at = Some(now);
     }
+    let turn = decisions.revisions.iter().map(|revision| revision.turn).max().unwrap_or(0).saturating_add(1);
     if let Some(serving) = decisions.revision_mut(hash) {
         serving.left_at = None;
+        serving.turn = turn;
         serving.claim = world.replica_sets.iter().find(|rs| rs.hash == hash).and_then(ReplicaSet::claimed_at);
     }
     // It was promoted with the size that the spec had for it, whatever the spec has become since.

@@ -9,7 +9,9 @@ use crate::world::{ReplicaSet, World};
 /// Each ReplicaSet has an entry, and each template only one. A ReplicaSet that was made anew is another one: nothing that was
 /// decided about the old one counts for it, except that its template is rejected, and except for what production lost.
 pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
-    let mut existing: Vec<&ReplicaSet> = world.existing().collect();
+    // What serves is known also while it goes, so that what is made in its place is known for that.
+    let is_known = |rs: &&ReplicaSet| !rs.deleting || rs.hash == decisions.serving;
+    let mut existing: Vec<&ReplicaSet> = world.replica_sets.iter().filter(is_known).collect();
     existing.sort_by_key(|rs| (rs.shown_number(), rs.created));
     for rs in existing {
         let newest = newest(decisions);
@@ -21,24 +23,30 @@ pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
             let first = known.uid.is_empty();
             known.uid.clone_from(&rs.uid);
             if serving == rs.hash && known.served_at.is_some() && known.rejection.is_none() {
-                // What production lost is made anew; it counts as having served when it does, provably.
-                known.returned = true;
-                known.served_at = None;
-                known.approvals.clear();
+                make_anew(known);
             } else if !first {
                 start_over_unless_rejected(known);
             }
             continue;
         }
         let digest = digest_of(world, rs);
+        // The one before may still be there, on its way out; then this one has another hash.
         let left_behind = |revision: &&mut RevisionRecord| {
-            let gone = world.replica_set(&revision.hash).is_none() && revision.hash != serving;
+            let gone = world.replica_set(&revision.hash).is_none();
             gone && revision.digest == digest && !digest.is_empty()
         };
         if let Some(known) = decisions.revisions.iter_mut().find(left_behind) {
+            let is_production = known.hash == serving;
             known.hash.clone_from(&rs.hash);
             known.uid.clone_from(&rs.uid);
-            start_over_unless_rejected(known);
+            if is_production && known.served_at.is_some() && known.rejection.is_none() {
+                make_anew(known);
+            } else {
+                start_over_unless_rejected(known);
+            }
+            if is_production {
+                decisions.serving.clone_from(&rs.hash);
+            }
             continue;
         }
         let shown = rs.shown_number();
@@ -54,6 +62,13 @@ pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
             ..RevisionRecord::default()
         });
     }
+}
+
+/// What production lost is made anew: it comes back without a gate, and counts as having served when it does, provably.
+fn make_anew(revision: &mut RevisionRecord) {
+    revision.returned = true;
+    revision.served_at = None;
+    revision.approvals.clear();
 }
 
 fn start_over_unless_rejected(revision: &mut RevisionRecord) {

@@ -9,14 +9,15 @@ use crate::stall;
 use crate::world::{ReplicaSet, Selection, Service, World};
 
 /// What the first active Service selects serves, if we or a person had it do so. Anything else it merely lost, and gets back.
-pub(super) fn enter_moves(world: &World, decisions: &mut Decisions, now: Timestamp) {
-    let Some(service) = telling_service(world, decisions).filter(|service| !service.deleting) else { return };
-    enter_our_move(world, decisions, service, now);
-    enter_move_by_hand(world, decisions, service, now);
+pub(super) fn enter_moves_by_hand(world: &World, decisions: &mut Decisions, now: Timestamp) {
+    if let Some(service) = telling_service(world, decisions).filter(|service| !service.deleting) {
+        enter_move_by_hand(world, decisions, service, now);
+    }
 }
 
 /// We moved it, and that was not recorded: its mark names another revision than the record, with a claim that the record does not know.
-fn enter_our_move(world: &World, decisions: &mut Decisions, service: &Service, now: Timestamp) {
+pub(super) fn enter_our_move(world: &World, decisions: &mut Decisions, now: Timestamp) {
+    let Some(service) = telling_service(world, decisions).filter(|service| !service.deleting) else { return };
     let Some(given) = service.production.as_deref().filter(|given| *given != decisions.serving) else { return };
     let claim = world.replica_sets.iter().find(|rs| rs.hash == given).and_then(ReplicaSet::claimed_at);
     let recorded = decisions.revision(given).is_none_or(|revision| revision.claim == claim);

@@ -48,12 +48,12 @@ pub(super) fn enter_template(world: &World, decisions: &mut Decisions, now: Time
         revision.approvals.clear();
         revision.preview_ready_at = None;
     } else {
-        let served = (revision.served_at, revision.left_at);
+        let served = (revision.served_at, revision.left_at, revision.turn);
         let was_rejected = revision.rejection.is_some();
         start_over(revision);
         if !was_rejected && same.is_some() {
             // It is gated anew, and still something to go back to.
-            (revision.served_at, revision.left_at) = served;
+            (revision.served_at, revision.left_at, revision.turn) = served;
         }
     }
     true

@@ -44,7 +44,7 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
 /// preview, or what the spec asks for, does not matter.
 fn reject_what_serves(situation: &Situation, decisions: &mut Decisions) {
     rollback::record_outage(situation, decisions);
-    let Some(serving) = situation.roles.at_home().filter(|serving| !situation.is_rejected(serving)) else { return };
+    let Some(serving) = situation.roles.staying().filter(|serving| !situation.is_rejected(serving)) else { return };
     if situation.fallback().is_none() {
         return;
     }
@@ -124,7 +124,8 @@ fn switch_without_service(situation: &Situation, decisions: &mut Decisions) {
     let Situation { roles, now, .. } = situation;
     let back = roles.home().filter(|home| {
         let size = scale::home_size(situation, home);
-        roles.going_back() && home.replicas == size.replicas && home.is_available(size.replicas)
+        // The additional pod of a restart is not waited for.
+        roles.going_back() && home.is_available(size.needed)
     });
     let on = roles.candidate.filter(|candidate| {
         gate::check(situation, candidate) == Gate::Open

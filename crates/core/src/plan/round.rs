@@ -69,7 +69,7 @@ impl<'a> Round<'a> {
     /// The revision in focus and its size, if it is not available or its pods are being replaced.
     pub fn unfinished(&self) -> Option<(&'a ReplicaSet, Size)> {
         let (rs, size) = self.focus()?;
-        let restarts = Restart::of(self.situation.world, rs).is_some();
+        let restarts = Restart::of(&self.situation, rs).is_some();
         (restarts || rs.replicas != size.replicas || !rs.is_available(size.needed)).then_some((rs, size))
     }
 
@@ -77,7 +77,7 @@ impl<'a> Round<'a> {
     pub fn restarts(&self) -> impl Iterator<Item = Restart<'a>> {
         let roles = self.situation.roles;
         let with_role = self.situation.world.existing().filter(move |rs| roles.is_home(rs) || roles.is_candidate(rs));
-        with_role.filter_map(|rs| Restart::of(self.situation.world, rs))
+        with_role.filter_map(|rs| Restart::of(&self.situation, rs))
     }
 
     /// What the status is made of, with the first refused write that something waits for.
@@ -101,7 +101,7 @@ impl<'a> Round<'a> {
                 .or_else(|| refused.filter(|refused| !refused.is_eviction()).map(stall::write)),
             progress: self.unfinished().map(|(rs, _)| progress::read(world.rollout.status.as_ref(), rs, situation.now)),
             post: situation.roles.at_home().map(|home| analysis::outcome(&situation, home, Kind::Post)),
-            restart: focus.and_then(|(rs, _)| Restart::of(world, rs)),
+            restart: focus.and_then(|(rs, _)| Restart::of(&situation, rs)),
         }
     }
 }

@@ -65,6 +65,12 @@ pub const STEPS: [Step; 15] = [
         actions: create,
     },
     Step {
+        name: "withdraw",
+        rule: "a claim that is not followed cannot be followed later by whoever made it and slept",
+        promotion_waits: false,
+        actions: withdraw,
+    },
+    Step {
         name: "size candidate",
         rule: "the candidate has the pods that it should have; production is not touched",
         promotion_waits: false,
@@ -87,12 +93,6 @@ pub const STEPS: [Step; 15] = [
         rule: "the gate is open, all pods are available as just read, and every Service fits; the old pods stay",
         promotion_waits: false,
         actions: promote,
-    },
-    Step {
-        name: "withdraw",
-        rule: "a claim that is not followed cannot be followed later by whoever made it and slept",
-        promotion_waits: false,
-        actions: withdraw,
     },
     Step {
         name: "pod metadata",
@@ -232,7 +232,7 @@ fn size_home(round: &Round) -> Vec<Action> {
 fn move_home(round: &Round) -> Vec<Action> {
     let situation = &round.situation;
     let size = situation.roles.home().map(|home| scale::home_size(situation, home));
-    size.map(|size| switch::move_home(situation, size)).unwrap_or_default()
+    size.map(|size| switch::move_home(situation, size.needed)).unwrap_or_default()
 }
 
 fn create(round: &Round) -> Vec<Action> {
@@ -327,7 +327,7 @@ fn wanted(round: &Round, rs: &ReplicaSet, size: Size) -> Change {
     if rs.min_ready_seconds != min_ready_seconds {
         change.min_ready_seconds = Some(min_ready_seconds);
     }
-    if let Some(restart) = Restart::of(situation.world, rs).filter(Restart::is_done) {
+    if let Some(restart) = Restart::of(situation, rs).filter(Restart::is_done) {
         restart.finish(&mut change);
     }
     retire::revive(rs, &mut change);
@@ -335,7 +335,7 @@ fn wanted(round: &Round, rs: &ReplicaSet, size: Size) -> Change {
 }
 
 fn move_preview(round: &Round) -> Vec<Action> {
-    let size = round.candidate.as_ref().map(|candidate| candidate.size);
+    let size = round.candidate.as_ref().map(|candidate| candidate.size.replicas);
     let preview = switch::move_preview(&round.situation, size);
     preview.into_iter().chain(switch::release_unnamed(&round.situation)).collect()
 }

@@ -308,8 +308,14 @@ impl Ledger {
             let rejected = self.created.get(&other.hash).is_some_and(|digest| self.rejected.contains(digest));
             seen.existing().any(|seen| seen.hash == other.hash && seen.available > 0) && !rejected
         });
-        if decided && !leaves {
+        // Nothing is lost where nothing served.
+        let seen_ready = |hash: &str| existing_hash(seen, hash).is_some_and(|rs| rs.ready > 0 || rs.available > 0);
+        let bereft = seen.live && service.hash().is_some_and(|left| !seen_ready(left));
+        if (decided || bereft) && !leaves {
             assert!(rs.ready > 0 || rs.replicas == 0, "production is put back on no pods: {rs:?}");
+            if !decided {
+                self.check_gate(before, seen, rs);
+            }
             return;
         }
         let ready = rs.replicas == 0 || rs.settled && rs.available >= rs.replicas;

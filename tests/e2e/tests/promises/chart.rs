@@ -32,19 +32,9 @@ pub(crate) fn helm(args: &[&str]) -> Result<String> {
 
 /// A kubeconfig of the chart's ServiceAccount, with no other permission.
 pub(crate) fn kubeconfig_of(namespace: &str, account: &str) -> PathBuf {
-    let token = cluster().kubectl(&["-n", namespace, "create", "token", account]).expect("a token");
-    let (server, _) = cluster().endpoint();
     let path = cluster().dir().join(format!("{namespace}-{account}.kubeconfig"));
-    std::fs::write(
-        &path,
-        format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
-             clusters: [{{name: c, cluster: {{server: \"{server}\", insecure-skip-tls-verify: true}}}}]\n\
-             users: [{{name: u, user: {{token: {}}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n",
-            token.trim()
-        ),
-    )
-    .expect("written");
+    let kubeconfig = greenlight_e2e::kubeconfig_of(cluster(), namespace, account).expect("a token");
+    std::fs::write(&path, kubeconfig).expect("written");
     path
 }
 
@@ -130,11 +120,12 @@ async fn the_chart_installs_the_operator_works_with_its_permissions_and_nothing_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_promote_may_not_edit_and_the_other_way_round() {
-    let lab = Lab::new("permissions").await;
+    let mut lab = Lab::without_operator("permissions").await;
     let chart = chart().display().to_string();
     let args = ["install", "perm", &chart, "--namespace", "permissions", "--set", "crds.install=false"];
     helm(&[&args[..], &["--set", "watchNamespace=permissions", "--set", "selectorPolicy.enabled=false"]].concat())
         .expect("installed");
+    lab.start_operator_with(&kubeconfig_of("permissions", "perm"), &[]);
     lab.deploy(json!({})).await;
     let preview = lab.preview("web:v2").await;
     let editor = json!({

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use greenlight_api::names;
-use greenlight_e2e::{Course, Fate, Lab, Snapshot, Web, Witness, Write, WriteCountingProxy, cluster, rollout};
+use greenlight_e2e::{
+    Course, Fate, Lab, Snapshot, Web, Witness, Write, WriteCountingProxy, cluster, operator_kubeconfig, rollout,
+};
 use greenlight_test_cluster::Process;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -56,8 +58,7 @@ fn wanted_end() -> End {
 async fn cycle(kill_after: usize) -> usize {
     let name = format!("crash-{kill_after}");
     let lab = Lab::without_operator(&name).await;
-    let proxy =
-        WriteCountingProxy::start(lab.client.clone(), move |write| write.number == kill_after).await.expect("a proxy");
+    let proxy = WriteCountingProxy::start(move |write| write.number == kill_after).await.expect("a proxy");
     let mut operator = lab.operator_process("first", &proxy.kubeconfig(&name).expect("a kubeconfig"), &[]);
     let witness = Witness::start(lab.client.clone(), &name, "web-active");
     let mut work = pin!(person(&lab));
@@ -65,7 +66,7 @@ async fn cycle(kill_after: usize) -> usize {
         () = &mut work => {}
         () = proxy.withheld() => {
             operator.kill();
-            operator = lab.operator_process("second", &cluster().kubeconfig(), &[]);
+            operator = lab.operator_process("second", &operator_kubeconfig(), &[]);
             // The person does not know of it, and goes on.
             work.await;
         }
@@ -102,7 +103,7 @@ async fn answers_are_lost(every: usize) {
     let name = format!("lostanswers-{every}");
     let lab = Lab::without_operator(&name).await;
     let lost = move |write: &Write| if write.number.is_multiple_of(every) { Fate::Broken } else { Fate::Passed };
-    let proxy = WriteCountingProxy::start_with(lab.client.clone(), lost).await.expect("a proxy");
+    let proxy = WriteCountingProxy::start_with(lost).await.expect("a proxy");
     let operator = lab.operator_process("first", &proxy.kubeconfig(&name).expect("a kubeconfig"), &[]);
     let witness = Witness::start(lab.client.clone(), &name, "web-active");
     person(&lab).await;
@@ -159,7 +160,7 @@ impl Sleeper {
             let is_it = path.as_ref().is_some_and(|path| write.path.ends_with(path));
             if is_it { path.take().map_or(Fate::Passed, |_| Fate::Held) } else { Fate::Passed }
         };
-        let proxy = WriteCountingProxy::start_with(lab.client.clone(), fate).await.expect("a proxy");
+        let proxy = WriteCountingProxy::start_with(fate).await.expect("a proxy");
         let kubeconfig = proxy.kubeconfig(&lab.namespace).expect("a kubeconfig");
         let _operator = lab.operator_process("sleeper", &kubeconfig, &[]);
         Sleeper { proxy, armed, _operator }
@@ -239,7 +240,7 @@ fn everything(web: &Web, lab: &Lab) -> serde_json::Value {
     let analysis = json!({"templates": [{"templateName": "good"}]});
     json!({"strategy": {"blueGreen": {
         "additionalActiveServices": ["web-internal"], "previewReplicaCount": 1, "previewServiceIdle": "None",
-        "switchMode": "Overlap", "overlapSeconds": 1, "scaleDownDelaySeconds": 1, "abortScaleDownDelaySeconds": 1,
+        "switchMode": "Overlap", "overlapSeconds": 3, "scaleDownDelaySeconds": 1, "abortScaleDownDelaySeconds": 1,
         "prePromotionAnalysis": analysis, "postPromotionAnalysis": analysis,
         "activeMetadata": {"labels": {"role": "active"}}, "previewMetadata": {"labels": {"role": "preview"}},
     }}})
@@ -296,14 +297,14 @@ async fn all_at_once(number: usize, dies_after: Option<String>) -> BTreeSet<Stri
         let is_it = wanted.as_deref() == Some(write.kind().as_str());
         if is_it && !has_died.swap(true, Ordering::SeqCst) { Fate::Unanswered } else { Fate::Passed }
     };
-    let proxy = WriteCountingProxy::start_with(lab.client.clone(), fate).await.expect("a proxy");
+    let proxy = WriteCountingProxy::start_with(fate).await.expect("a proxy");
     let mut operator = lab.operator_process("first", &proxy.kubeconfig(&name).expect("a kubeconfig"), &[]);
     let mut work = pin!(everything_happens(&lab, &web));
     tokio::select! {
         () = &mut work => assert_eq!(dies_after, None, "there was no such write"),
         () = proxy.withheld() => {
             operator.kill();
-            operator = lab.operator_process("second", &cluster().kubeconfig(), &[]);
+            operator = lab.operator_process("second", &operator_kubeconfig(), &[]);
             work.await;
         }
     }

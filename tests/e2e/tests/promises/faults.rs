@@ -34,7 +34,7 @@ async fn a_write_that_is_never_answered_is_made_again() {
         let lost = write.path.ends_with("/services/web-active") && once.swap(false, Ordering::SeqCst);
         if lost { Fate::Lost } else { Fate::Passed }
     };
-    let proxy = WriteCountingProxy::start_with(lab.client.clone(), fate).await.expect("a proxy");
+    let proxy = WriteCountingProxy::start_with(fate).await.expect("a proxy");
     lab.start_operator_with(&proxy.kubeconfig("unanswered").expect("a kubeconfig"), &[]);
     lab.apply(&rollout(json!({}))).expect("applied");
     proxy.withheld().await;
@@ -51,7 +51,7 @@ async fn conflict_after_conflict_is_a_warning() {
         let refused = write.path.ends_with("/services/web-active") && still.load(Ordering::SeqCst);
         if refused { Fate::Conflicting } else { Fate::Passed }
     };
-    let proxy = WriteCountingProxy::start_with(lab.client.clone(), fate).await.expect("a proxy");
+    let proxy = WriteCountingProxy::start_with(fate).await.expect("a proxy");
     lab.start_operator_with(&proxy.kubeconfig("conflicts").expect("a kubeconfig"), &[]);
     lab.apply(&rollout(json!({}))).expect("applied");
     let address = lab.address();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greenlight_e2e::{Fate, FaultProxy, Lab, Wire, Write, WriteCountingProxy, cluster};
+use greenlight_e2e::{Fate, FaultProxy, Lab, Wire, Write, WriteCountingProxy, operator_kubeconfig};
 use greenlight_test_cluster::Process;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -20,7 +20,7 @@ fn elect(lab: &Lab) -> [&str; 3] {
 async fn two(lab: &Lab, kubeconfig: &std::path::Path) -> (Process, Process) {
     let first = lab.operator_process("first", kubeconfig, &elect(lab));
     until(lab, "the first leads", || says(&first, "leading").is_some()).await;
-    let second = lab.operator_process("second", &cluster().kubeconfig(), &elect(lab));
+    let second = lab.operator_process("second", &operator_kubeconfig(), &elect(lab));
     until(lab, "the second stands by", || says(&second, "waiting to lead").is_some()).await;
     (first, second)
 }
@@ -92,7 +92,7 @@ async fn a_cut_wire_ends_it_too_and_a_short_cut_does_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_takes_over_after_a_kill_does_what_was_asked_for_meanwhile() {
     let lab = Lab::without_operator("killed").await;
-    let (mut first, second) = two(&lab, &cluster().kubeconfig()).await;
+    let (mut first, second) = two(&lab, &operator_kubeconfig()).await;
     lab.deploy(json!({})).await;
     lab.preview("web:v2").await;
     first.kill();
@@ -111,7 +111,7 @@ async fn who_is_asked_to_end_gives_the_lease_away_even_if_a_write_hangs() {
         path if path.ends_with("/services/web-active") => Fate::Lost,
         _ => Fate::Passed,
     };
-    let proxy = WriteCountingProxy::start_with(lab.client.clone(), fate).await.expect("a proxy");
+    let proxy = WriteCountingProxy::start_with(fate).await.expect("a proxy");
     let (mut first, second) = two(&lab, &proxy.kubeconfig("hangs").expect("a kubeconfig")).await;
     lab.apply(&greenlight_e2e::rollout(json!({}))).expect("applied");
     proxy.withheld().await;
@@ -126,7 +126,7 @@ async fn who_is_asked_to_end_gives_the_lease_away_even_if_a_write_hangs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_asked_to_end_and_has_nothing_to_do_hands_over_at_once() {
     let lab = Lab::without_operator("handover").await;
-    let (mut first, second) = two(&lab, &cluster().kubeconfig()).await;
+    let (mut first, second) = two(&lab, &operator_kubeconfig()).await;
     lab.deploy(json!({})).await;
     let before = lease(&lab).await;
     assert_eq!(first.terminate().expect("it ends"), 0, "{}", first.log_tail());
@@ -144,7 +144,7 @@ async fn who_is_asked_to_end_and_has_nothing_to_do_hands_over_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_wakes_up_after_its_term_writes_nothing() {
     let lab = Lab::without_operator("asleep").await;
-    let proxy = WriteCountingProxy::start(lab.client.clone(), |_| false).await.expect("a proxy");
+    let proxy = WriteCountingProxy::start(|_| false).await.expect("a proxy");
     let (mut first, second) = two(&lab, &proxy.kubeconfig("asleep").expect("a kubeconfig")).await;
     lab.deploy(json!({})).await;
     lab.preview("web:v2").await;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use greenlight_e2e::{Lab, Prometheus, Receiver, cluster};
+use greenlight_e2e::{Lab, Prometheus, Receiver, cluster, operator_kubeconfig};
 use serde_json::{Value, json};
 
 fn folder() -> PathBuf {
@@ -33,7 +33,7 @@ async fn alerts_fire_and_resolve_and_every_panel_has_data() {
     let sink = Receiver::start(0).await;
     let config = cluster().dir().join("monitoring-sinks.yaml");
     std::fs::write(&config, json!({"sinks": [{"name": "sink", "url": sink.url()}]}).to_string()).expect("written");
-    lab.start_operator_with(&cluster().kubeconfig(), &["--notifications", config.to_str().expect("UTF-8")]);
+    lab.start_operator_with(&operator_kubeconfig(), &["--notifications", config.to_str().expect("UTF-8")]);
     let rules = std::fs::read_to_string(folder().join("alerts.yaml")).expect("the alerts");
     let dir = cluster().dir().join("monitoring");
     std::fs::create_dir_all(&dir).expect("a folder");

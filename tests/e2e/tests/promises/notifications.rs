@@ -1,6 +1,6 @@
 //! Telling others: every event, in order, once it can be told; nobody who is down delays anything.
 
-use greenlight_e2e::{Lab, Receiver, cluster};
+use greenlight_e2e::{Lab, Receiver, cluster, operator_kubeconfig};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,7 +23,7 @@ async fn sinks_get_every_event_of_a_release_in_order_and_one_that_is_down_delays
     ]});
     let file = cluster().dir().join("notifications.yaml");
     std::fs::write(&file, config.to_string()).expect("written");
-    lab.start_operator_with(&cluster().kubeconfig(), &["--notifications", file.to_str().expect("a path in UTF-8")]);
+    lab.start_operator_with(&operator_kubeconfig(), &["--notifications", file.to_str().expect("a path in UTF-8")]);
 
     lab.deploy(json!({})).await;
     cluster().kubectl(&["-n", "notifications", "label", "bgr", "web", "team=shop"]).expect("labelled");
@@ -78,7 +78,7 @@ async fn a_sink_that_has_too_much_to_do_loses_nothing() {
     let file = cluster().dir().join("busysink.yaml");
     let config = json!({"sinks": [{"name": "busy", "url": busy.url()}]});
     std::fs::write(&file, config.to_string()).expect("written");
-    lab.start_operator_with(&cluster().kubeconfig(), &["--notifications", file.to_str().expect("a path in UTF-8")]);
+    lab.start_operator_with(&operator_kubeconfig(), &["--notifications", file.to_str().expect("a path in UTF-8")]);
     lab.deploy(json!({})).await;
     lab.release("web:v2").await;
     let told = busy.wait_for(4).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greenlight_e2e::{FaultProxy, Lab, cluster, http_get};
+use greenlight_e2e::{FaultProxy, Lab, cluster, http_get, operator_kubeconfig};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +79,7 @@ async fn releases_are_measured_and_the_series_of_a_deleted_rollout_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_instance_stands_by_and_takes_over() {
     let mut lab = Lab::without_operator("leader").await;
-    let kubeconfig = cluster().kubeconfig();
+    let kubeconfig = operator_kubeconfig();
     let elect = ["--leader-elect", "--lease-namespace", "leader"];
     lab.start_operator_with(&kubeconfig, &elect);
     lab.deploy(json!({})).await;

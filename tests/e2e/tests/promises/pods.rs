@@ -102,7 +102,7 @@ async fn when_pods_lose_readiness_right_after_the_switch_nothing_is_scaled_down(
     // The operator dies at the very switch, and the pods fail before another one comes.
     lab.kill_operator();
     let is_switch = |write: &Write| write.path.ends_with("/services/web-active");
-    let proxy = WriteCountingProxy::start(lab.client.clone(), is_switch).await.expect("a proxy");
+    let proxy = WriteCountingProxy::start(is_switch).await.expect("a proxy");
     lab.start_operator_with(&proxy.kubeconfig("lostafter").expect("a kubeconfig"), &[]);
     lab.annotate_request("promote").await;
     proxy.withheld().await;

@@ -220,7 +220,7 @@ async fn what_is_paused_is_not_promoted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_operators_at_once_do_no_harm() {
     let mut lab = Lab::new("two").await;
-    let kubeconfig = greenlight_e2e::cluster().kubeconfig();
+    let kubeconfig = greenlight_e2e::operator_kubeconfig();
     let second = lab.operator_process("second", &kubeconfig, &[]);
     let witness = Witness::start(lab.client.clone(), "two", "web-active");
     lab.apply(&rollout(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 1}}}))).expect("applied");

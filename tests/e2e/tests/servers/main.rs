@@ -1,6 +1,8 @@
-//! API servers as they are out there: without streaming lists, upgraded under a running operator, with yesterday's CRDs.
-//! A control plane of their own, because what is done to it would disturb others; one after the other.
+//! What needs a control plane of its own: API servers as they are out there (without streaming lists, upgraded under a running operator,
+//! with yesterday's CRDs), and an operator for all namespaces.
+//! What is done to it would disturb other tests. One after the other.
 
+mod all_namespaces;
 mod old_crds;
 mod streaming_lists;
 

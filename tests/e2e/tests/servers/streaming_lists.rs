@@ -11,6 +11,7 @@ const OFF: [&str; 1] = ["--feature-gates=WatchList=false"];
 async fn releases_go_through_with_streaming_lists_and_without() {
     let _alone = ALONE.lock().await;
     let mut lab = Lab::new("streaming").await;
+    lab.restarts_api_server = true;
     lab.deploy(json!({})).await;
     lab.release("web:v2").await;
     assert!(!lab.operator().log().contains("listing by pages"), "{}", lab.operator().log_tail());

@@ -85,7 +85,8 @@ async fn bombs_and_black_holes_in_analyses_hold_up_no_release_and_the_operator_l
         assert_eq!(http_get(&address, "/healthz").expect("it answers"), "ok");
         let status = |run: &AnalysisRun| run.status.clone().unwrap_or_default();
         let runs = lab.runs().await;
-        let of_bombs = runs.iter().filter(|run| bombs.iter().any(|(name, _)| run.metadata.name.as_deref() == Some(*name)));
+        let of_bombs =
+            runs.iter().filter(|run| bombs.iter().any(|(name, _)| run.metadata.name.as_deref() == Some(*name)));
         let over: Vec<String> =
             of_bombs.map(status).filter(|status| status.phase.is_completed()).map(|status| status.message).collect();
         if over.len() == bombs.len() {

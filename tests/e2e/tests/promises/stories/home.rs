@@ -2,7 +2,7 @@
 //! history, an operator that died. (2, 3, 5, 6, 11)
 
 use greenlight_api::Verb;
-use greenlight_e2e::{Course, Fate, Lab, Write, WriteCountingProxy, cluster, rollout};
+use greenlight_e2e::{Course, Fate, Lab, Write, WriteCountingProxy, operator_kubeconfig, rollout};
 use serde_json::{Value, json};
 
 use super::{apply_analysis, blue_green, good, hash_of, long_delay};
@@ -400,13 +400,13 @@ async fn what_was_about_to_serve_when_the_operator_died_is_not_gone_back_to() {
     // It does all that comes before the switch, and dies.
     lab.kill_operator();
     let fate = |write: &Write| if write.path.ends_with("/services/web-active") { Fate::Lost } else { Fate::Passed };
-    let proxy = WriteCountingProxy::start_with(lab.client.clone(), fate).await.expect("a proxy");
+    let proxy = WriteCountingProxy::start_with(fate).await.expect("a proxy");
     lab.start_operator_with(&proxy.kubeconfig("neverserved").expect("a kubeconfig"), &[]);
     lab.greenlight(&["promote", "web", "--no-wait"]).expect("asked");
     proxy.withheld().await;
     lab.kill_operator();
     lab.set_image("web:v3").await;
-    lab.start_operator_with(&cluster().kubeconfig(), &[]);
+    lab.start_operator_with(&operator_kubeconfig(), &[]);
     lab.until("v3 waits", |now| now.waits_in_preview("web:v3")).await;
     assert_eq!(course.images().await, ["web:v1"]);
     lab.greenlight(&["promote", "web"]).expect("promoted");

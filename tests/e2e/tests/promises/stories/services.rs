@@ -234,7 +234,7 @@ async fn a_pod_with_two_addresses_counts_once_when_a_switch_is_proven() {
     // The operator dies at the very switch, and half of the pods are lost before another one comes.
     lab.kill_operator();
     let is_switch = |write: &Write| write.path.ends_with("/services/web-active");
-    let proxy = WriteCountingProxy::start(lab.client.clone(), is_switch).await.expect("a proxy");
+    let proxy = WriteCountingProxy::start(is_switch).await.expect("a proxy");
     lab.start_operator_with(&proxy.kubeconfig("dualstack").expect("a kubeconfig"), &[]);
     lab.greenlight(&["promote", "web", "--no-wait"]).expect("asked");
     proxy.withheld().await;

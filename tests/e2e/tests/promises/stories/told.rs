@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greenlight_e2e::{Lab, Receiver, cluster, http_get};
+use greenlight_e2e::{Lab, Receiver, cluster, http_get, operator_kubeconfig};
 use serde_json::{Value, json};
 
 use super::{blue_green, hash_of};
@@ -52,7 +52,7 @@ async fn a_revision_that_was_refused_is_not_announced_until_it_is_there() {
     let config = json!({"sinks": [{"name": "all", "url": sink.url(), "events": ["RevisionCreated"]}]});
     let file = cluster().dir().join("notcreated.yaml");
     std::fs::write(&file, config.to_string()).expect("written");
-    lab.start_operator_with(&cluster().kubeconfig(), &["--notifications", file.to_str().expect("a path in UTF-8")]);
+    lab.start_operator_with(&operator_kubeconfig(), &["--notifications", file.to_str().expect("a path in UTF-8")]);
     lab.deploy(json!({})).await;
     let address = lab.address();
     let (_, mark) = lab.audit();

@@ -1,0 +1,79 @@
+//! What the operators of the tests may do: what the chart gives its ServiceAccount, and nothing else.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use greenlight_test_cluster::{Cluster, HELM};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use crate::cluster;
+
+const NAMESPACE: &str = "greenlight-rights";
+const ACCOUNT: &str = "greenlight";
+const KUBECONFIG: &str = "operator.kubeconfig";
+/// How the API server says that somebody may not.
+const DENIED: &str = "is forbidden: User";
+
+/// A kubeconfig of a ServiceAccount with the rights that the chart gives.
+pub fn operator_kubeconfig() -> PathBuf {
+    cluster().dir().join(KUBECONFIG)
+}
+
+/// A client with these rights.
+pub(crate) async fn operator_client() -> Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(operator_kubeconfig())?;
+    Ok(Client::try_from(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)?)
+}
+
+/// A kubeconfig of a ServiceAccount.
+///
+/// # Errors
+/// There is no such account.
+pub fn kubeconfig_of(cluster: &Cluster, namespace: &str, account: &str) -> Result<String> {
+    let token = cluster.kubectl(&["-n", namespace, "create", "token", account, "--duration=10h"])?;
+    let (server, _) = cluster.endpoint();
+    Ok(format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+         clusters: [{{name: c, cluster: {{server: \"{server}\", insecure-skip-tls-verify: true}}}}]\n\
+         users: [{{name: u, user: {{token: {}}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n",
+        token.trim()
+    ))
+}
+
+/// Gives the chart's rights to the account that the tests' operators run as. Each test has leases of its own, so it may have them in
+/// every namespace.
+pub(crate) fn install(cluster: &Cluster) -> Result<()> {
+    cluster.kubectl(&["create", "namespace", NAMESPACE])?;
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/greenlight").display().to_string();
+    let shown = ["--namespace", NAMESPACE, "--show-only", "templates/rbac.yaml", "--set", "analysis.readSecrets=true"];
+    let helm = Command::new(greenlight_test_cluster::ensure(&HELM)?.path("helm"))
+        .args(["template", ACCOUNT, &chart])
+        .args(shown)
+        .output()?;
+    if !helm.status.success() {
+        bail!("helm template: {}", String::from_utf8_lossy(&helm.stderr));
+    }
+    let file = cluster.dir().join("rights.yaml");
+    std::fs::write(&file, helm.stdout)?;
+    cluster.kubectl(&["apply", "-f", &file.display().to_string()])?;
+    let leases = "--verb=get,create,update,patch,watch,list";
+    cluster.kubectl(&["create", "clusterrole", "leases", leases, "--resource=leases.coordination.k8s.io"])?;
+    let account = format!("--serviceaccount={NAMESPACE}:{ACCOUNT}");
+    cluster.kubectl(&["create", "clusterrolebinding", "leases", "--clusterrole=leases", &account])?;
+    std::fs::write(cluster.dir().join(KUBECONFIG), kubeconfig_of(cluster, NAMESPACE, ACCOUNT)?)?;
+    Ok(())
+}
+
+/// What the operators of a namespace were denied for want of a right, in the API server's words.
+pub(crate) fn denied(namespace: &str) -> Vec<String> {
+    let of_namespace = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(&format!("{namespace}-")) && name.ends_with(".log")
+    };
+    let entries = std::fs::read_dir(cluster().dir()).into_iter().flatten().flatten().map(|entry| entry.path());
+    let logs = entries.filter(of_namespace).filter_map(|path| std::fs::read_to_string(path).ok());
+    logs.flat_map(|log| log.lines().filter(|line| line.contains(DENIED)).map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
