@@ -2,6 +2,11 @@
 {{- .Release.Name | trunc 53 | trimSuffix "-" -}}
 {{- end -}}
 
+{{- /* Policies belong to no namespace: two installs of one name, for a namespace each, must not meet. */ -}}
+{{- define "greenlight.policy" -}}
+{{- with .Values.watchNamespace }}{{ . }}-{{ end }}{{ include "greenlight.name" . }}
+{{- end -}}
+
 {{- define "greenlight.serviceAccount" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- .Values.serviceAccount.name | default (include "greenlight.name" .) -}}
@@ -23,7 +28,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end -}}
 
 {{- define "greenlight.image" -}}
+{{- with .Values.image.digest -}}
+{{ $.Values.image.repository }}@{{ . }}
+{{- else -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
 {{- end -}}
 
 {{- define "greenlight.podSecurityContext" -}}

@@ -24,9 +24,11 @@ use std::collections::BTreeMap;
 pub struct AnalysisTemplateSpec {
     /// What it measures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
     pub metrics: Vec<Metric>,
     /// Values that the metrics use as `{{args.name}}`; those without a value are given by the rollout.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
     pub args: Vec<Argument>,
     /// Metrics whose outcome is only reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -75,9 +77,11 @@ pub struct ClusterAnalysisTemplateSpec {
 pub struct AnalysisRunSpec {
     /// What it measures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
     pub metrics: Vec<Metric>,
     /// The values of its arguments. A secret is read when it is needed, and is not written here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
     pub args: Vec<Argument>,
     /// Metrics whose outcome is only reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -104,7 +108,7 @@ pub struct Metric {
     /// Its name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Time between the end of a measurement and the next: `30s`, `5m`. Without it, one measurement.
+    /// Time between the end of a measurement and the next, at least a second: `30s`, `5m`. Without it, one measurement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<String>,
     /// Time before the first measurement.
@@ -115,9 +119,11 @@ pub struct Metric {
     pub count: Option<IntOrString>,
     /// CEL over `result`: when a measurement is good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
     pub success_condition: Option<String>,
     /// CEL over `result`: when a measurement is bad.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
     pub failure_condition: Option<String>,
     /// How many bad measurements are tolerated. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -179,8 +185,9 @@ pub struct WebProvider {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub json_body: Option<Map<String, Value>>,
-    /// Which part of a JSON answer is `result`: `{$.data.ok}`. Default: all of it.
+    /// Which part of a JSON answer is `result`: `{$.data.ok}`. Default: all of it. At most 64 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub json_path: Option<String>,
     /// Seconds to wait for the answer, at most 60. Default 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -318,6 +325,7 @@ pub struct RolloutAnalysis {
     pub templates: Vec<TemplateRef>,
     /// Values of the templates' arguments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
     pub args: Vec<Argument>,
     /// Metrics whose outcome is only reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -384,6 +392,10 @@ pub struct AnalysisRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub completed_at: Option<Timestamp>,
+    /// Digest of the spec that the operator gave it. A run of others has none, and one that was edited has another: neither decides
+    /// anything for a rollout.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub spec_digest: String,
     /// Each metric.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metric_results: Vec<MetricResult>,

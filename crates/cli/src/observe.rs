@@ -86,7 +86,7 @@ pub async fn add_neighbours(session: &Session, world: &mut World) {
         .collect();
     let runs = runs.map(|list| list.items).unwrap_or_default();
     let ours = runs.iter().filter(|run| run.annotations().get(names::ROLLOUT) == Some(&world.rollout.name));
-    world.runs = ours.map(from_api::run).collect();
+    world.runs = ours.filter_map(from_api::run).collect();
 }
 
 /// The hash of a ReplicaSet.

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_api::analysis::AnalysisRun;
+use greenlight_api::analysis::{AnalysisRun, AnalysisRunSpec};
 use greenlight_api::{BlueGreenRollout, names};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, ObjectMeta, Time};
 
+use crate::hash::Digest;
 use crate::world::{Rollout, Run, Service, Template};
 
 /// A rollout. Its template is reduced to a digest, and not kept.
@@ -65,16 +66,23 @@ fn mover(meta: &ObjectMeta) -> Option<String> {
     owners.iter().max_by_key(|entry| entry.time.as_ref().map(|time| time.0)).map(manager)
 }
 
-/// An analysis run.
-pub fn run(run: &AnalysisRun) -> Run {
+/// An analysis run; none if it decides nothing, because somebody else made it or has edited it. Whoever may write AnalysisRuns may
+/// make one under any name; but only the operator writes their status, and there is what it asked for.
+pub fn run(run: &AnalysisRun) -> Option<Run> {
     let status = run.status.clone().unwrap_or_default();
-    Run {
+    (status.spec_digest == spec_digest(&run.spec)).then(|| Run {
         name: run.metadata.name.clone().unwrap_or_default(),
         phase: status.phase,
         message: status.message,
         completed_at: status.completed_at,
         terminating: run.spec.terminate == Some(true),
-    }
+    })
+}
+
+/// The digest of what a run measures. That somebody stops it is no change of that.
+pub fn spec_digest(spec: &AnalysisRunSpec) -> String {
+    let measures = AnalysisRunSpec { terminate: None, ..spec.clone() };
+    Digest::of_json(&serde_json::json!(measures)).to_string()
 }
 
 /// A time of the API; the beginning of time where there is none.

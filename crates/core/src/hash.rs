@@ -26,8 +26,13 @@ pub struct Digest(String);
 impl Digest {
     /// The digest of a template.
     pub fn of(template: &PodTemplate) -> Digest {
+        Digest::of_json(&Value::Object(template.0.clone()))
+    }
+
+    /// The digest of anything else that is written in JSON.
+    pub fn of_json(value: &Value) -> Digest {
         let mut canonical = String::new();
-        write_canonical(&Value::Object(template.0.clone()), &mut canonical);
+        write_canonical(value, &mut canonical);
         Digest(hex(&Sha256::digest(canonical)))
     }
 

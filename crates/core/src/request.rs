@@ -29,6 +29,9 @@ use crate::world::ReplicaSet;
 /// So many answered requests are remembered, so that one that comes again late is known.
 const REMEMBERED: usize = 8;
 
+/// No request is longer.
+const LONGEST: usize = 1024;
+
 /// What became of the value in the register.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Heard {
@@ -208,6 +211,11 @@ impl<'a> Hearing<'a> {
 
     fn abort(&self, decisions: &mut Decisions) -> Answer {
         let Situation { roles, .. } = self.situation;
+        if self.request.to.is_some() {
+            return Err(
+                "abort rejects what waits, and leaves production where it is: leave to out, or use rollback".to_owned()
+            );
+        }
         let hash = &self.request.revision;
         if decisions.rejection(hash).is_some() {
             return self.rejected_already(decisions);
@@ -391,6 +399,12 @@ enum Parsed {
 }
 
 fn parse(value: &str) -> Result<Parsed, String> {
+    if value.len() > LONGEST {
+        return Err(format!(
+            "a request has at most {LONGEST} characters, and this one {}. Write a verb and a revision",
+            value.len()
+        ));
+    }
     let value = value.trim();
     let mut words = value.split_whitespace();
     if let (Some(verb), revision, None) = (words.next().and_then(Verb::parse), words.next(), words.next()) {

@@ -20,12 +20,19 @@ use crate::notify::{self, Notifier};
 use crate::on_demand::OnDemand;
 use crate::options::ControllerOptions;
 use crate::queue::{Limits, queue};
+use crate::reach::{Network, Reach};
 use crate::web_client::WebClient;
 use crate::world::{Caches, Memories};
 use crate::{analysis, client, rollouts, scale_down, server, unreadable};
 
 /// How long work on one object may take. Every request has a deadline that is much shorter.
 const RECONCILE: Duration = Duration::from_secs(300);
+/// How long the measurements of a run that are due at the same time may take: 50 that wait for a minute, 8 at a time.
+const MEASUREMENTS: Duration = Duration::from_secs(600);
+/// So many runs are measured at the same time.
+const MEASURING: usize = 64;
+/// So many of them in one namespace.
+const SHARE: usize = 4;
 /// How long what is under way may take when the operator is asked to end.
 const LAST_WORK: Duration = Duration::from_secs(5);
 /// How long whoever still reads metrics then may take.
@@ -109,7 +116,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         metrics: metrics.clone(),
     });
     let watched = || (metrics.clone(), health.clone());
-    let limits = |span| Limits { parallel: options.parallel, span, deadline: RECONCILE };
+    let limits = |span| Limits { parallel: options.parallel, share: options.parallel, span, deadline: RECONCILE };
     let everything = keys(&caches, |caches| caches.rollouts.keys_where(|_| true));
     work.spawn(rollouts_queue.run(
         "rollouts",
@@ -129,17 +136,24 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         retired,
         move |key| scale_down::reconcile(context.clone(), key),
     ));
-    let http = web_client.of_leader(leadership.clone());
-    let context = Arc::new(analysis::Context { client: client.clone(), caches: caches.clone(), http });
+    let http = WebClient::for_analyses(leadership.clone(), reach(&options, &config).await);
+    let context = Arc::new(analysis::Context {
+        client: client.clone(),
+        caches: caches.clone(),
+        http,
+        evaluator: Default::default(),
+    });
     let everything = keys(&caches, |caches| caches.runs.keys_where(|_| true));
-    work.spawn(runs_queue.run(
-        "analysis",
-        limits(|key| info_span!("reconcile", analysis_run = %key)),
-        watched(),
-        stop.clone(),
-        everything,
-        move |key| analysis::reconcile(context.clone(), key),
-    ));
+    // Measurements wait for others' servers. So there are many at a time, and each namespace has its share of them.
+    let measuring = Limits {
+        parallel: MEASURING,
+        share: options.parallel.min(SHARE),
+        deadline: MEASUREMENTS,
+        ..limits(|key| info_span!("reconcile", analysis_run = %key))
+    };
+    work.spawn(runs_queue.run("analysis", measuring, watched(), stop.clone(), everything, move |key| {
+        analysis::reconcile(context.clone(), key)
+    }));
 
     let ended = tokio::select! {
         // First: once this is so, the others end as they should.
@@ -169,6 +183,24 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     drop(tokio::time::timeout(LAST_SCRAPE, server).await);
     tracing::info!("stopped");
     ended
+}
+
+/// Where analyses may go: not to the API server, which trusts the operator more than whoever wrote them.
+async fn reach(options: &ControllerOptions, config: &kube::Config) -> Reach {
+    if !options.web_analyses {
+        return Reach::Nowhere;
+    }
+    let allow = options.analysis_allow.clone();
+    let mut deny = options.analysis_deny.clone();
+    if allow.is_empty() {
+        let host = config.cluster_url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let hosts = [host, std::env::var("KUBERNETES_SERVICE_HOST").unwrap_or_default()];
+        for host in hosts.into_iter().filter(|host| !host.is_empty()) {
+            let found = tokio::net::lookup_host((host, 443)).await;
+            deny.extend(found.into_iter().flatten().map(|address| Network::from(address.ip().to_canonical())));
+        }
+    }
+    Reach::Within { allow, deny }
 }
 
 fn broken() -> anyhow::Error {

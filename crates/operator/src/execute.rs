@@ -20,7 +20,7 @@ use crate::cache::{Cached, Key};
 use crate::error::{Doing, Error};
 use crate::events::Recorder;
 use crate::on_demand::OnDemand;
-use crate::views::{DeploymentView, ReplicaSetView, RolloutView, ServiceView};
+use crate::views::{DeploymentView, OwnedSet, ReplicaSetView, RolloutView, ServiceView};
 use crate::world::{Caches, Fresh, Memories, Refused};
 
 /// How long to wait until a refused template is tried again; a changed template is tried at once.
@@ -326,18 +326,19 @@ impl Executor<'_> {
         let url = ReplicaSetView::url_path(&(), Some(&self.rollout.namespace));
         let post = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let what = || format!("create ReplicaSet {name}");
+        let wanted = body.clone();
         let body = serde_json::to_vec(&body).expect("JSON can be written");
         let mut request = Request::new(url).create(&post, body).expect("the URL is made of valid names");
         request.extensions_mut().insert("create");
         match self.client.request::<ReplicaSetView>(request).await {
             Ok(view) => {
                 tracing::info!(rollout = %self.rollout.key(), replica_set = name, replicas, "created ReplicaSet");
-                view.keep().into_iter().for_each(|owned| self.caches.sets.put_answer(owned));
+                view.keep().into_iter().for_each(|owned| self.take_for_ours(owned));
                 self.recorder.record(self.rollout, event).await;
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
-                self.adopt_existing(name, digest).await
+                self.adopt_existing(name, digest, wanted).await
             }
             Err(kube::Error::Api(status)) if is_refusal(&status) => {
                 self.remember_refusal(digest, status.message.clone());
@@ -366,16 +367,63 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// The name is taken. Usually by us: another operator was quicker, or the watch is behind.
-    async fn adopt_existing(&self, name: &str, digest: &str) -> Result<(), Error> {
-        let api: Api<ReplicaSetView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
-        let view = api.get(name).await.doing(|| format!("read ReplicaSet {name}"))?;
-        match view.keep().filter(|owned| owned.owner_uid == self.rollout.uid) {
-            Some(owned) => self.caches.sets.put_answer(owned),
-            None => self
-                .remember_refusal(digest, format!("ReplicaSet {name} exists and belongs to something else. Delete it")),
+    /// The name is taken. Usually by us: another operator was quicker, or one died right after. But whoever may create ReplicaSets may
+    /// write any owner, too; so it is ours only if it is what would be created, with the server's defaults.
+    async fn adopt_existing(&self, name: &str, digest: &str, mut wanted: Value) -> Result<(), Error> {
+        let url = ReplicaSetView::url_path(&(), Some(&self.rollout.namespace));
+        let get = Request::new(&url).get(name, &GetParams::default()).expect("the URL is made of valid names");
+        let found: Value = self.client.request(get).await.doing(|| format!("read ReplicaSet {name}"))?;
+        let view: ReplicaSetView = match serde_json::from_value(found.clone()) {
+            Ok(view) => view,
+            Err(error) => {
+                self.remember_refusal(
+                    digest,
+                    format!("ReplicaSet {name} exists and cannot be read: {error}. Delete it"),
+                );
+                return Ok(());
+            }
+        };
+        let Some(owned) = view.keep().filter(|owned| owned.owner_uid == self.rollout.uid) else {
+            self.remember_refusal(digest, format!("ReplicaSet {name} exists and belongs to something else. Delete it"));
+            return Ok(());
+        };
+        // Under another name, because this one is taken.
+        wanted["metadata"]["generateName"] = format!("{}-", self.rollout.name).into();
+        wanted["metadata"].as_object_mut().expect("it was made as an object").remove("name");
+        let post = PostParams { dry_run: true, ..PostParams::default() };
+        let body = serde_json::to_vec(&wanted).expect("JSON can be written");
+        let ask = || {
+            let request = Request::new(&url).create(&post, body.clone()).expect("the URL is made of valid names");
+            self.client.request::<Value>(request)
+        };
+        // It changes nothing, so it may be asked again when the answer is lost.
+        let wanted = match ask().await {
+            Ok(wanted) => wanted,
+            Err(_) => ask().await.doing(|| format!("compare ReplicaSet {name}"))?,
+        };
+        let same = |path: &str| found.pointer(path) == wanted.pointer(path);
+        if ["/spec/template", "/spec/selector", "/metadata/labels"].into_iter().all(same) {
+            self.take_for_ours(owned);
+        } else {
+            let message = format!(
+                "ReplicaSet {name} exists, says that it is this rollout's, and is not what the rollout asks for: somebody else made it. Delete it"
+            );
+            self.remember_refusal(digest, message);
         }
         Ok(())
+    }
+
+    /// It is not on record yet, and known to be ours.
+    fn take_for_ours(&self, owned: OwnedSet) {
+        let uid = owned.set.uid.clone();
+        let record = self.rollout.status.as_ref().and_then(|status| status.decisions.as_ref());
+        let recorded = |uid: &String| record.is_some_and(|record| record.revisions.iter().any(|one| one.uid == *uid));
+        self.memories.update(&self.rollout.key(), |memory| {
+            memory.ours.retain(|uid| !recorded(uid));
+            memory.strangers.remove(&uid);
+            memory.ours.insert(uid);
+        });
+        self.caches.sets.put_answer(owned);
     }
 
     fn remember_refusal(&self, digest: &str, message: String) {

@@ -23,6 +23,7 @@ mod on_demand;
 mod options;
 mod probe;
 mod queue;
+mod reach;
 mod rollouts;
 mod scale_down;
 mod server;
@@ -62,6 +63,7 @@ fn main() -> Result<()> {
         }
         Command::Check(options) => runtime()?.block_on(check::run(&options)),
         Command::LetGo(options) => runtime()?.block_on(let_go::run(&options)),
+        Command::Evaluate => analysis::evaluation::run(),
         Command::Probe(options) => runtime()?.block_on(probe::run(&options)),
         Command::DemoApp(options) => {
             log_to_stderr("info")?;

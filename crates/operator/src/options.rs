@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::demo_app::DemoAppOptions;
 use crate::probe::ProbeOptions;
+use crate::reach::Network;
 
 /// Blue-green releases, natively.
 #[derive(Debug, Parser)]
@@ -27,6 +28,9 @@ pub enum Command {
     Check(CheckOptions),
     /// Take the operator's finalizers away, so that everything can be deleted without it; for `helm uninstall`
     LetGo(LetGoOptions),
+    /// Evaluate what an analysis measured; the operator calls itself for this
+    #[command(hide = true)]
+    Evaluate,
     /// Smoke-test a preview; for analysis Jobs
     Probe(ProbeOptions),
     /// Run the example's application: a page that shows its version and colour
@@ -51,6 +55,15 @@ pub struct ControllerOptions {
     /// How many rollouts to work on at the same time
     #[arg(long, env = "GREENLIGHT_PARALLEL", default_value_t = 16)]
     pub parallel: usize,
+    /// Networks that analyses may ask, such as 10.0.0.0/8, and no others [default: all but loopback, link-local and the API server]
+    #[arg(long, env = "GREENLIGHT_ANALYSIS_ALLOW", value_delimiter = ',')]
+    pub analysis_allow: Vec<Network>,
+    /// Networks that analyses may not ask
+    #[arg(long, env = "GREENLIGHT_ANALYSIS_DENY", value_delimiter = ',')]
+    pub analysis_deny: Vec<Network>,
+    /// Whether analyses may ask web servers (and Prometheus) at all
+    #[arg(long, env = "GREENLIGHT_WEB_ANALYSES", default_value_t = true, action = clap::ArgAction::Set)]
+    pub web_analyses: bool,
     /// File that says who is notified of what; see docs/notifications.md
     #[arg(long, env = "GREENLIGHT_NOTIFICATIONS")]
     pub notifications: Option<PathBuf>,

@@ -116,6 +116,8 @@ impl Stream for Requests {
 pub struct Limits {
     /// So many keys at the same time.
     pub parallel: usize,
+    /// So many of them in one namespace.
+    pub share: usize,
     /// What the log says of work on a key.
     pub span: fn(&Key) -> tracing::Span,
     /// After so long, work on a key is given up, and tried again later. Every request has a deadline of its own: what reaches
@@ -155,6 +157,7 @@ impl Queue {
         let requests = Requests { sender: sender.clone(), taken: Vec::new() };
         let mut scheduler = std::pin::pin!(scheduler(requests));
         let mut running: HashMap<Key, Instant> = HashMap::new();
+        let mut at_rest: HashSet<Key> = HashSet::new();
         let mut failures: HashMap<Key, Failures> = HashMap::new();
         let mut tasks = JoinSet::new();
         // Keys that failed rest until their time has come, whatever wakes them: the answer to the write before the refused one
@@ -188,6 +191,7 @@ impl Queue {
                             failed.count(&error);
                             let delay = pause(failed.in_a_row, FIRST_RETRY, LONGEST_RETRY);
                             (limits.span)(&key).in_scope(|| failed.report(name, &error, delay));
+                            at_rest.insert(key.clone());
                             resting.spawn(async move {
                                 tokio::time::sleep(delay).await;
                                 key
@@ -196,10 +200,11 @@ impl Queue {
                     }
                 }
                 Some(Ok(key)) = resting.join_next() => {
+                    at_rest.remove(&key);
                     running.remove(&key);
                     sender.at(key, Instant::now());
                 }
-                Some(key) = async { scheduler.as_mut().hold_unless(|key| !running.contains_key(key)).next().await }, if room => {
+                Some(key) = async { scheduler.as_mut().hold_unless(|key| !running.contains_key(key) && has_share(&running, &at_rest, key, limits.share)).next().await }, if room => {
                     running.insert(key.clone(), Instant::now());
                     metrics.load(name, tasks.len() + 1, sender.begun(&key));
                     let future = work(key.clone()).instrument((limits.span)(&key));
@@ -218,6 +223,12 @@ impl Queue {
         }
         while tasks.join_next().await.is_some() {}
     }
+}
+
+/// Whether there is room for one more key of this namespace. Those that failed and rest take none.
+fn has_share(running: &HashMap<Key, Instant>, at_rest: &HashSet<Key>, key: &Key, share: usize) -> bool {
+    let worked_on = |other: &&Key| other.namespace == key.namespace && !at_rest.contains(*other);
+    running.len() < share || running.keys().filter(worked_on).count() < share
 }
 
 /// How often work on a key has failed in a row.
@@ -258,7 +269,8 @@ fn until(at: Timestamp) -> Duration {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { parallel: 1, span: |_| tracing::Span::none(), deadline: Duration::from_secs(300) };
+    const LIMITS: Limits =
+        Limits { parallel: 1, share: 1, span: |_| tracing::Span::none(), deadline: Duration::from_secs(300) };
 
     fn key(number: usize) -> Key {
         Key { namespace: "shop".to_owned(), name: format!("web-{number}") }
@@ -316,6 +328,33 @@ mod tests {
             let times = worked_on.iter().filter(|worked_on| **worked_on == key(number)).count();
             assert!((1..=2).contains(&times), "{number}: {times} times");
         }
+    }
+
+    #[tokio::test]
+    async fn a_namespace_whose_work_hangs_has_its_share_and_others_go_on() {
+        let (_sender, queue) = queue();
+        let stop = CancellationToken::new();
+        let hanging: Arc<Mutex<usize>> = Arc::default();
+        let work = {
+            let (hanging, stop) = (hanging.clone(), stop.clone());
+            move |key: Key| {
+                let (hanging, stop) = (hanging.clone(), stop.clone());
+                async move {
+                    if key.namespace == "other" {
+                        stop.cancel();
+                        return Ok(None);
+                    }
+                    *hanging.lock().expect("no panic while locked") += 1;
+                    stop.cancelled().await;
+                    Ok(None)
+                }
+            }
+        };
+        let other = Key { namespace: "other".to_owned(), name: "web".to_owned() };
+        let everything = || (0..10).map(key).chain([other]).collect();
+        let limits = Limits { parallel: 4, share: 3, ..LIMITS };
+        queue.run("test", limits, (Metrics::new(Arc::default()), Health::default()), stop, everything, work).await;
+        assert!(*hanging.lock().expect("no panic while locked") <= 3);
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use crate::execute::Executor;
 use crate::live::read_live;
 use crate::metrics::Metrics;
 use crate::on_demand::OnDemand;
-use crate::world::{Caches, Fresh, Memories, observe};
+use crate::world::{Caches, Fresh, Memories, observe, unknown_replica_sets};
 
 /// A release needs at most a handful of plans in a row.
 const MOST_PLANS: usize = 30;
@@ -55,6 +55,17 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
             on_demand.set(&key, &Default::default());
             return Ok(None);
         };
+        let unknown = unknown_replica_sets(caches, memories, &world.rollout);
+        if !unknown.is_empty() {
+            if live {
+                tracing::warn!(rollout = %key, ?unknown, "these ReplicaSets say that they are this rollout's, and its record does not");
+                memories.update(&key, |memory| memory.strangers.extend(unknown));
+            } else {
+                read_live(client, caches, &world).await?;
+                live = true;
+            }
+            continue;
+        }
         let now = Timestamp::now();
         let plan = plan(&world, now);
         if let Some(doubt) = plan.doubt {

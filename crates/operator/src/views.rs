@@ -226,6 +226,8 @@ pub struct KeptJob {
     pub name: String,
     /// Version.
     pub resource_version: String,
+    /// UID.
+    pub uid: String,
     /// The AnalysisRun that it is for.
     pub run: Option<String>,
     /// How it ended, if it has.
@@ -254,6 +256,7 @@ impl JobView {
             run: owners.find(|owner| owner.kind == "AnalysisRun").map(|owner| owner.name),
             namespace: self.metadata.namespace.unwrap_or_default(),
             name: self.metadata.name.unwrap_or_default(),
+            uid: self.metadata.uid.unwrap_or_default(),
             resource_version: self.metadata.resource_version.unwrap_or_default(),
             outcome,
         }

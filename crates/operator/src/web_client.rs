@@ -1,5 +1,6 @@
 //! Asking web servers (for analyses, and to notify), with a bound on time and size.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -11,18 +12,21 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jiff::Timestamp;
 use kube::Config;
 use kube::client::ConfigExt;
 
 use crate::error::in_full;
 use crate::leadership::Leadership;
+use crate::reach::{Reach, Resolver};
 
 /// An answer is not read beyond this.
-const LARGEST_ANSWER: usize = 1 << 20;
+const LARGEST_ANSWER: usize = 256 << 10;
+/// A connection that nobody uses is closed after so long.
+const IDLE: Duration = Duration::from_secs(30);
 
-type Connection = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type Connection = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -41,6 +45,7 @@ pub struct Answer {
 pub struct WebClient {
     connections: Arc<Connections>,
     leadership: Leadership,
+    reach: Arc<Reach>,
 }
 
 #[derive(Default)]
@@ -68,7 +73,11 @@ pub struct Question<'a> {
 
 impl Default for WebClient {
     fn default() -> Self {
-        WebClient { connections: Arc::default(), leadership: Leadership::undisputed() }
+        WebClient {
+            connections: Arc::default(),
+            leadership: Leadership::undisputed(),
+            reach: Arc::new(Reach::Anywhere),
+        }
     }
 }
 
@@ -76,9 +85,10 @@ impl Default for WebClient {
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 impl WebClient {
-    /// The same, but questions that may change something (all but GET) are only asked while this instance leads.
-    pub fn of_leader(&self, leadership: Leadership) -> WebClient {
-        WebClient { connections: self.connections.clone(), leadership }
+    /// One for analyses: it goes only where it may, and questions that may change something (all but GET) are only asked while this
+    /// instance leads.
+    pub fn for_analyses(leadership: Leadership, reach: Reach) -> WebClient {
+        WebClient { connections: Arc::default(), leadership, reach: Arc::new(reach) }
     }
 
     fn connection(&self, insecure: bool) -> Result<&Connection, String> {
@@ -90,8 +100,16 @@ impl WebClient {
         let mut config = Config::new(Uri::from_static("https://localhost"));
         config.accept_invalid_certs = insecure;
         let tls = config.rustls_client_config().map_err(|error| in_full(&error))?;
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions().build();
-        Ok(made.get_or_init(|| Client::builder(TokioExecutor::new()).build(connector)))
+        let mut http = HttpConnector::new_with_resolver(Resolver(self.reach.clone()));
+        http.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(http);
+        let mut client = Client::builder(TokioExecutor::new());
+        client.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(1);
+        Ok(made.get_or_init(|| client.build(connector)))
     }
 
     /// Asks, and returns the answer.
@@ -108,6 +126,13 @@ impl WebClient {
         }
         let request = request.body(Full::new(Bytes::from(question.body.clone())));
         let request = request.map_err(|error| format!("{} is not a request: {error}", question.url))?;
+        // A name is looked at when it is resolved; an address is not resolved.
+        let host = request.uri().host().unwrap_or_default().trim_matches(['[', ']']);
+        if let Ok(address) = host.parse() {
+            self.reach.check(address)?;
+        } else if matches!(*self.reach, Reach::Nowhere) {
+            self.reach.check(IpAddr::V4(Ipv4Addr::UNSPECIFIED))?;
+        }
         let connection = self.connection(question.insecure)?;
         let answer = async {
             let response = connection.request(request).await.map_err(|error| in_full(&error))?;

@@ -1,6 +1,6 @@
 //! What the operator knows, and how a world for the core is made of it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 
 use greenlight_core::world::{Refusal, RefusedWrite, Rival, Rollout};
@@ -40,6 +40,41 @@ pub struct Memory {
     pub refused_writes: BTreeMap<String, Refused>,
     /// The Services that it moved itself, as they were then: name and resourceVersion.
     pub moved: BTreeMap<String, String>,
+    /// UIDs of ReplicaSets that it created itself, or whose template it has compared with what it would create.
+    pub ours: BTreeSet<String>,
+    /// UIDs of ReplicaSets that name the rollout as their owner and of which the record, read live, knows nothing.
+    pub strangers: BTreeSet<String>,
+}
+
+/// Where a ReplicaSet comes from that names the rollout as its owner: anybody may write that who may create ReplicaSets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// The record knows it, or there is no record that could; or this operator made it or has looked into it.
+    Ours,
+    /// The record knew nothing of it. It counts for nothing until its template is found to be what is asked for.
+    Stranger,
+    /// Nothing is known yet.
+    Unknown,
+}
+
+fn origin(rollout: &Rollout, memory: &Memory, uid: &str) -> Origin {
+    let record = rollout.status.as_ref().and_then(|status| status.decisions.as_ref());
+    let recorded = record.is_none_or(|record| record.revisions.iter().any(|revision| revision.uid == uid));
+    if recorded || memory.ours.contains(uid) {
+        Origin::Ours
+    } else if memory.strangers.contains(uid) {
+        Origin::Stranger
+    } else {
+        Origin::Unknown
+    }
+}
+
+/// UIDs of the ReplicaSets that say that they are the rollout's and of which nothing is known yet.
+pub fn unknown_replica_sets(caches: &Caches, memories: &Memories, rollout: &Rollout) -> Vec<String> {
+    let memory = memories.of(&rollout.key());
+    let owned = caches.sets.group(&rollout.key()).into_iter().filter(|owned| owned.owner_uid == rollout.uid);
+    let uids = owned.map(|owned| owned.set.uid);
+    uids.filter(|uid| origin(rollout, &memory, uid) == Origin::Unknown).collect()
 }
 
 /// A write that was refused, and how often in a row.
@@ -92,7 +127,7 @@ pub fn observe(
         .sets
         .group(key)
         .into_iter()
-        .filter(|owned| owned.owner_uid == rollout.uid)
+        .filter(|owned| owned.owner_uid == rollout.uid && origin(&rollout, &memory, &owned.set.uid) == Origin::Ours)
         .map(|owned| owned.set)
         .collect();
     replica_sets.sort_by(|a, b| a.name.cmp(&b.name));
@@ -126,7 +161,7 @@ pub fn observe(
         endpoints,
         pods,
         refused: memory.refused,
-        runs: caches.runs.group(key).iter().map(|run| from_api::run(&run.0)).collect(),
+        runs: caches.runs.group(key).iter().filter_map(|run| from_api::run(&run.0)).collect(),
         refused_writes: refused_writes.collect(),
         published_at: memory.published_at,
         live,

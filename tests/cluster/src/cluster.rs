@@ -25,7 +25,8 @@ const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStage
 /// The ones that need no cloud and no volumes.
 const CONTROLLERS: &str = "replicaset-controller,deployment-controller,job-controller,endpointslice-controller,\
     garbage-collector-controller,namespace-controller,node-lifecycle-controller,horizontal-pod-autoscaler-controller,\
-    disruption-controller,serviceaccount-controller,resourcequota-controller,root-ca-certificate-publisher-controller";
+    disruption-controller,serviceaccount-controller,resourcequota-controller,root-ca-certificate-publisher-controller,\
+    clusterrole-aggregation-controller";
 const SERVING_DEADLINE: Duration = Duration::from_secs(90);
 
 /// A running control plane. Dropping it ends its processes and removes its folder.

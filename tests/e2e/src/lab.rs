@@ -66,7 +66,8 @@ pub fn rollout(spec: Value) -> Value {
     rollout
 }
 
-fn merge(target: &mut Value, patch: &Value) {
+/// Merges a JSON merge patch into a value.
+pub fn merge(target: &mut Value, patch: &Value) {
     match (target, patch) {
         (Value::Object(target), Value::Object(patch)) => {
             for (key, value) in patch {
@@ -127,6 +128,13 @@ impl Lab {
 
     /// Another operator process for this namespace, on its own.
     pub fn operator_process(&self, name: &str, kubeconfig: &std::path::Path, more: &[&str]) -> Process {
+        // Analyses in tests ask servers on loopback.
+        let own_servers = ["--analysis-allow", "127.0.0.0/8"];
+        self.operator_process_with(name, kubeconfig, &[&own_servers, more].concat())
+    }
+
+    /// The same, with these arguments and no others.
+    pub fn operator_process_with(&self, name: &str, kubeconfig: &std::path::Path, more: &[&str]) -> Process {
         let mut args: Vec<String> =
             ["controller", "--namespace", &self.namespace, "--listen", "127.0.0.1:0", "--log", "greenlight=debug,warn"]
                 .map(str::to_owned)

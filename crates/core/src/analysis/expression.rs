@@ -10,9 +10,87 @@ use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::Metric;
 use serde_json::Value;
 
-/// Whether this text is a condition; if not, what to write instead.
+/// No condition is longer.
+const LONGEST: usize = 4096;
+/// A plain condition is no longer, looks at the result no more often, has no deeper brackets, and no more operators of the kinds that
+/// nest.
+const LONGEST_PLAIN: usize = 512;
+const MOST_LOOKS: usize = 8;
+const DEEPEST_PLAIN: usize = 5;
+const MOST_NESTING: usize = 16;
+/// Functions that look at each character or item of the result once.
+const PLAIN_FUNCTIONS: [&str; 14] = [
+    "len",
+    "isNaN",
+    "isInf",
+    "isNil",
+    "asFloat",
+    "asInt",
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "has",
+    "int",
+    "double",
+    "string",
+];
+
+/// Whether this text is a condition; if not, what to write instead. Of one that is not plain only what can be told without parsing it:
+/// a parser can be made to work for ever.
 pub fn check(condition: &str) -> Result<(), String> {
-    compile(condition).map(drop)
+    bounded(condition)?;
+    if is_plain(condition) { compile(condition).map(drop) } else { Ok(()) }
+}
+
+/// A plain condition costs no more than a few looks at the result, and its parser next to nothing: no loops over the result, no regular
+/// expressions, and little nesting. Every other one is evaluated where it can be stopped.
+pub fn is_plain(condition: &str) -> bool {
+    let (mut depth, mut nesting, mut quote, mut word) = (0_usize, 0_usize, None, String::new());
+    if condition.len() > LONGEST_PLAIN || condition.matches("result").count() > MOST_LOOKS {
+        return false;
+    }
+    for letter in condition.chars() {
+        match quote {
+            Some(open) => {
+                // An escaped quote would end the text elsewhere than it seems to.
+                if letter == '\\' {
+                    return false;
+                }
+                quote = Some(open).filter(|open| *open != letter);
+                continue;
+            }
+            None if letter == '"' || letter == '\'' => quote = Some(letter),
+            None => {}
+        }
+        match letter {
+            '(' if !word.is_empty() && !PLAIN_FUNCTIONS.contains(&word.as_str()) => return false,
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth = depth.saturating_sub(1),
+            '!' | '-' | '?' => nesting += 1,
+            '{' | '}' | '\\' => return false,
+            _ => {}
+        }
+        if depth > DEEPEST_PLAIN || nesting > MOST_NESTING {
+            return false;
+        }
+        if letter.is_alphanumeric() || letter == '_' {
+            word.push(letter);
+        } else if !letter.is_whitespace() {
+            word.clear();
+        }
+    }
+    quote.is_none()
+}
+
+fn bounded(condition: &str) -> Result<(), String> {
+    if condition.len() > LONGEST {
+        return Err(format!("a condition has at most {LONGEST} characters: measure less at a time"));
+    }
+    match advice(condition) {
+        Some(advice) => Err(format!("the condition {condition:?} is not CEL: {advice}")),
+        None => Ok(()),
+    }
 }
 
 /// The outcome of a measurement with this result, as its metric's conditions have it.
@@ -87,9 +165,7 @@ impl serde::Serialize for WithNaN<'_> {
 }
 
 fn compile(condition: &str) -> Result<Program, String> {
-    if let Some(advice) = advice(condition) {
-        return Err(format!("the condition {condition:?} is not CEL: {advice}"));
-    }
+    bounded(condition)?;
     let env = Arc::new(Env::stdlib());
     env.compile(condition).map_err(|error| {
         let first = error.to_string().lines().next().unwrap_or_default().to_owned();

@@ -12,6 +12,9 @@ const DEFAULT_CONSECUTIVE_ERRORS: i64 = 4;
 /// Time between an error and the next try, when the metric has no interval.
 const ERROR_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 
+/// Nothing is measured more often.
+const SHORTEST_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
+
 /// What is to be done for a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
@@ -147,9 +150,9 @@ fn due(metric: &Metric, result: &MetricResult, started_at: Timestamp) -> Result<
     let pause = metric.interval.as_deref().map(duration).transpose()?;
     let error = result.measurements.last().is_some_and(|last| last.phase == AnalysisPhase::Error);
     match pause {
-        Some(pause) => Ok(later(last, pause)),
-        None if error => Ok(last + ERROR_PAUSE),
-        None => Ok(last),
+        Some(pause) => Ok(later(last, pause.max(SHORTEST_INTERVAL))),
+        None if error => Ok(later(last, ERROR_PAUSE)),
+        None => Ok(later(last, SHORTEST_INTERVAL)),
     }
 }
 

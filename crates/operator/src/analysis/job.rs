@@ -16,6 +16,8 @@ use crate::views::{JobOutcome, JobView};
 
 /// Key of a measurement's metadata: the Job's name.
 pub const NAME: &str = "job-name";
+/// Key of a measurement's metadata: the UID of the Job that was made, or was found to be what would be made. No other counts.
+const UID: &str = "job-uid";
 /// A running Job's end wakes its run up. One that an earlier version made has no label by which it is watched, and is looked at so often.
 pub const POLL: SignedDuration = SignedDuration::from_secs(60);
 const LONGEST_STEM: usize = 40;
@@ -46,40 +48,79 @@ pub async fn go_on(
     let done = |phase, message: String| {
         Some(Measurement { phase, message, finished_at: Some(Timestamp::now()), ..begun.clone() })
     };
-    let key = Key { namespace: namespace.clone(), name: name.clone() };
-    let known = match context.caches.jobs.get(&key) {
-        Some(job) => Some(job),
-        // Just created, or not watched.
-        None => {
-            let jobs: Api<JobView> = Api::namespaced(client.clone(), &namespace);
-            jobs.get_opt(name).await.doing(|| format!("read Job {name}"))?.map(JobView::keep)
-        }
-    };
-    if let Some(job) = known {
-        return Ok(match job.outcome {
-            None => None,
-            Some(JobOutcome::Complete) => done(AnalysisPhase::Successful, String::new()),
-            Some(JobOutcome::Failed(why)) => done(AnalysisPhase::Failed, format!("Job {name} failed: {why}")),
+    if let Some(uid) = begun.metadata.get(UID) {
+        let key = Key { namespace: namespace.clone(), name: name.clone() };
+        let known = match context.caches.jobs.get(&key) {
+            Some(job) => Some(job),
+            // Just created, or not watched.
+            None => {
+                let jobs: Api<JobView> = Api::namespaced(client.clone(), &namespace);
+                jobs.get_opt(name).await.doing(|| format!("read Job {name}"))?.map(JobView::keep)
+            }
+        };
+        return Ok(match known {
+            Some(job) if job.uid == *uid => match job.outcome {
+                None => None,
+                Some(JobOutcome::Complete) => done(AnalysisPhase::Successful, String::new()),
+                Some(JobOutcome::Failed(why)) => done(AnalysisPhase::Failed, format!("Job {name} failed: {why}")),
+            },
+            Some(_) => {
+                done(AnalysisPhase::Error, format!("Job {name} is not the one that was made: somebody replaced it"))
+            }
+            None => done(AnalysisPhase::Error, format!("Job {name} was deleted before it was over")),
         });
     }
     let metric = &run.spec.metrics[position];
-    let job = match arguments::with_secrets(client, &namespace, &run.spec.args, metric).await {
-        Ok(metric) => manifest(run, name, &json!(metric.provider.job)),
-        Err(message) => return Ok(done(AnalysisPhase::Error, message)),
-    };
+    let provider = json!(metric.provider.job);
+    // Who may read Jobs would read it.
+    if arguments::asks_for_secrets(&run.spec.args, &provider) {
+        let message = "a Job would show the value of a secret argument. Give its container env with valueFrom.secretKeyRef instead";
+        return Ok(done(AnalysisPhase::Error, message.to_owned()));
+    }
+    let job = manifest(run, name, &provider);
     let job: Job = match serde_json::from_value(job) {
         Ok(job) => job,
         Err(error) => return Ok(done(AnalysisPhase::Error, format!("the Job is not one: {error}"))),
     };
     let jobs: Api<Job> = Api::namespaced(client.clone(), &namespace);
-    match jobs.create(&PostParams::default(), &job).await {
-        Ok(_) => Ok(None),
-        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(None),
-        Err(kube::Error::Api(status)) if (400..=422).contains(&status.code) => {
-            Ok(done(AnalysisPhase::Error, format!("the API server refuses the Job: {}", status.message)))
+    let made = match jobs.create(&PostParams::default(), &job).await {
+        Ok(made) => made,
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
+            // Made by an operator that died right after, or by somebody who knew the name.
+            let found = jobs.get(name).await.doing(|| format!("read Job {name}"))?;
+            if measured_by(&found) != measured_by(&as_it_would_be(&jobs, job).await?) {
+                let message =
+                    format!("Job {name} exists and is not what the metric asks for: somebody else made it. Delete it");
+                return Ok(done(AnalysisPhase::Error, message));
+            }
+            found
         }
-        Err(error) => Err(error).doing(|| format!("create Job {name}")),
+        Err(kube::Error::Api(status)) if (400..=422).contains(&status.code) => {
+            return Ok(done(AnalysisPhase::Error, format!("the API server refuses the Job: {}", status.message)));
+        }
+        Err(error) => return Err(error).doing(|| format!("create Job {name}")),
+    };
+    let mut under_way = begun.clone();
+    under_way.metadata.insert(UID.to_owned(), made.uid().unwrap_or_default());
+    Ok(Some(under_way))
+}
+
+/// A Job with the server's defaults, which is not made.
+async fn as_it_would_be(jobs: &Api<Job>, mut job: Job) -> Result<Job, Error> {
+    let name = job.metadata.name.take().unwrap_or_default();
+    job.metadata.generate_name = Some(format!("{}-", name.get(..LONGEST_STEM).unwrap_or(&name)));
+    let post = PostParams { dry_run: true, ..PostParams::default() };
+    jobs.create(&post, &job).await.doing(|| format!("compare Job {name}"))
+}
+
+/// What a Job does, without what the server makes of its own name and UID.
+fn measured_by(job: &Job) -> Value {
+    let mut spec = json!(job.spec);
+    spec["selector"] = Value::Null;
+    if let Some(labels) = spec.pointer_mut("/template/metadata/labels").and_then(Value::as_object_mut) {
+        labels.retain(|key, _| !["controller-uid", "job-name"].contains(&key.rsplit('/').next().unwrap_or_default()));
     }
+    spec
 }
 
 /// Ends the Jobs of a run that is over.

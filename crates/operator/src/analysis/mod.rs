@@ -2,6 +2,7 @@
 //! `greenlight_core::analysis::run`.
 
 mod arguments;
+pub mod evaluation;
 mod job;
 mod prometheus;
 mod start;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::{AnalysisRun, AnalysisRunStatus, Measurement, Metric};
 use greenlight_api::names::FIELD_MANAGER;
-use greenlight_core::analysis::{expression, run};
+use greenlight_core::analysis::run;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
@@ -24,6 +25,7 @@ use crate::error::{Doing, Error};
 use crate::web_client::WebClient;
 use crate::world::Caches;
 
+use evaluation::{Evaluator, Measured, Question};
 pub use start::{Start, start, stop};
 
 /// What a reconcile works with.
@@ -34,7 +36,12 @@ pub struct Context {
     pub caches: Arc<Caches>,
     /// The way to metric servers.
     pub http: WebClient,
+    /// Where conditions are evaluated.
+    pub evaluator: Evaluator,
 }
+
+/// So many measurements of one run at a time.
+const PARALLEL: usize = 8;
 
 /// Takes the measurements of one run that are due. Returns when to look again.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
@@ -64,11 +71,13 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         context.caches.runs.put_answer(KeptRun(run.clone()));
         before = status.clone();
     }
-    let quick = step.begin.iter().filter(|position| run.spec.metrics[**position].provider.job.is_none());
-    let mut measured = futures::future::join_all(
-        quick.map(|position| async { (*position, measure_now(&context, &run, &run.spec.metrics[*position]).await) }),
-    )
-    .await;
+    let is_quick = |position: &usize| run.spec.metrics[*position].provider.job.is_none();
+    let quick: Vec<usize> = step.begin.iter().copied().filter(is_quick).collect();
+    let mut measured = Vec::new();
+    for some in quick.chunks(PARALLEL) {
+        let metrics = some.iter().map(|position| measure_now(&context, &run, &run.spec.metrics[*position]));
+        measured.extend(some.iter().copied().zip(futures::future::join_all(metrics).await));
+    }
     for position in step.under_way {
         let result = status.metric_results.iter().find(|result| result.name == run.spec.metrics[position].name);
         let Some(last) = result.and_then(|result| result.measurements.last()).cloned() else { continue };
@@ -149,16 +158,15 @@ fn progress(status: &AnalysisRunStatus) -> String {
 
 async fn measure_now(context: &Context, run: &AnalysisRun, metric: &Metric) -> Measurement {
     let started_at = Some(Timestamp::now());
-    let result = take(context, run, metric).await;
-    let outcome = result.and_then(|value| Ok((expression::assess(metric, &value)?, value)));
+    let outcome = take(context, run, metric).await;
     let finished_at = Some(Timestamp::now());
     match outcome {
-        Ok((phase, value)) => {
+        Ok((value, phase)) => {
             let message = match phase {
                 AnalysisPhase::Successful => String::new(),
-                _ => format!("result was {}", shortened(&value.to_string())),
+                _ => format!("result was {}", shortened(&value)),
             };
-            let value = shortened(&value.to_string());
+            let value = shortened(&value);
             Measurement { phase, message, value, started_at, finished_at, ..Measurement::default() }
         }
         Err(message) => {
@@ -168,13 +176,22 @@ async fn measure_now(context: &Context, run: &AnalysisRun, metric: &Metric) -> M
     }
 }
 
-async fn take(context: &Context, run: &AnalysisRun, metric: &Metric) -> Result<Value, String> {
+/// The result, as it may be told, and what it means.
+async fn take(context: &Context, run: &AnalysisRun, metric: &Metric) -> Result<(String, AnalysisPhase), String> {
     let namespace = run.namespace().unwrap_or_default();
-    let metric = arguments::with_secrets(&context.client, &namespace, &run.spec.args, metric).await?;
-    match (&metric.provider.web, &metric.provider.prometheus) {
-        (Some(web), _) => web::measure(&context.http, web).await,
-        (_, Some(prometheus)) => prometheus::measure(&context.http, prometheus).await,
-        _ => Err("the metric has no provider".to_owned()),
+    let (metric, secrets) = arguments::with_secrets(&context.client, &namespace, &run.spec.args, metric).await?;
+    let taken = async {
+        let measured = match (&metric.provider.web, &metric.provider.prometheus) {
+            (Some(web), _) => Measured::Answer(web::measure(&context.http, web).await?, web.json_path.clone()),
+            (_, Some(prometheus)) => Measured::Result(prometheus::measure(&context.http, prometheus).await?),
+            _ => return Err("the metric has no provider".to_owned()),
+        };
+        let (success, failure) = (metric.success_condition.clone(), metric.failure_condition.clone());
+        context.evaluator.evaluate(&namespace, Question { measured, success, failure }).await
+    };
+    match taken.await {
+        Ok((value, phase)) => Ok((secrets.masked(value.to_string()), phase)),
+        Err(message) => Err(secrets.masked(message)),
     }
 }
 

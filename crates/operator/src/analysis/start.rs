@@ -6,8 +6,9 @@ use greenlight_api::analysis::{
 };
 use greenlight_api::{BlueGreenRollout, RolloutAnalysis, names};
 use greenlight_core::analysis::expression;
+use greenlight_core::from_api;
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource};
 use serde_json::{Value, json};
 
@@ -87,13 +88,27 @@ pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Er
     };
     let api: Api<AnalysisRun> = Api::namespaced(client.clone(), namespace);
     let post = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    match api.create(&post, &run).await {
-        Ok(run) => Ok(run),
+    // As the server stores it.
+    let digest = match api.create(&post, &run).await {
+        Ok(created) => from_api::spec_digest(&created.spec),
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
-            api.get(start.name).await.doing(|| format!("read AnalysisRun {}", start.name))
+            // One of ours that was not marked yet, or of somebody who knew the name.
+            let found = api.get(start.name).await.doing(|| format!("read AnalysisRun {}", start.name))?;
+            let digest = from_api::spec_digest(&found.spec);
+            if digest != from_api::spec_digest(&run.spec) {
+                return Err(Error::Refused(format!(
+                    "AnalysisRun {} measures something else than the templates: somebody else made it, or has edited it, or the \
+                     templates have changed since. Delete it",
+                    start.name
+                )));
+            }
+            digest
         }
-        Err(error) => Err(error).doing(|| format!("create AnalysisRun {}", start.name)),
-    }
+        Err(error) => return Err(error).doing(|| format!("create AnalysisRun {}", start.name)),
+    };
+    let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let mark = Patch::Merge(json!({"status": {"specDigest": digest}}));
+    api.patch_status(start.name, &params, &mark).await.doing(|| format!("mark AnalysisRun {}", start.name))
 }
 
 /// Asks a run to stop.
@@ -138,7 +153,7 @@ fn compose(start: &Start<'_>, mut spec: AnalysisTemplateSpec, rollout: &Value) -
     let values: Vec<(String, String)> =
         spec.args.iter().filter_map(|argument| Some((argument.name.clone(), argument.value.clone()?))).collect();
     let mut metrics = json!(spec.metrics);
-    arguments::fill(&mut metrics, &values);
+    arguments::fill(&mut metrics, &values)?;
     let filled: Vec<greenlight_api::analysis::Metric> =
         serde_json::from_value(metrics.clone()).map_err(|error| error.to_string())?;
     let mut names = Vec::new();

@@ -325,6 +325,7 @@ async fn a_crash_after_any_kind_of_write_changes_nothing_about_the_end() {
         "PATCH services/web-active",
         "PATCH services/web-internal",
         "PATCH services/web-preview",
+        "PATCH analysisruns/status",
         "POST analysisruns",
         "POST events",
         "POST pods/eviction",

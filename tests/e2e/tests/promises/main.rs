@@ -3,6 +3,7 @@
 
 mod analysis;
 mod argo_suite;
+mod attacks;
 mod beyond;
 mod budget;
 mod chart;

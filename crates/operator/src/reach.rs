@@ -1,0 +1,190 @@
+//! Where analyses may go. Whoever may write one has the operator ask whatever address they like, so the addresses that lead into it, into its
+//! node or to the API server are closed, whatever name stands for them.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper_util::client::legacy::connect::dns::Name;
+use tower::Service;
+
+/// Addresses with a common beginning: `10.0.0.0/8`, or a single one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    first: IpAddr,
+    prefix: u32,
+}
+
+impl Network {
+    fn contains(&self, address: IpAddr) -> bool {
+        let bits = |address: IpAddr| match address {
+            IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, 32),
+            IpAddr::V6(address) => (address.to_bits(), 128),
+        };
+        let ((ours, width), (theirs, other)) = (bits(self.first), bits(address));
+        width == other && (self.prefix == 0 || (ours ^ theirs) >> (128 - self.prefix) == 0)
+    }
+}
+
+impl From<IpAddr> for Network {
+    fn from(first: IpAddr) -> Network {
+        Network { first, prefix: if first.is_ipv4() { 32 } else { 128 } }
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Network, String> {
+        let wrong =
+            || format!("{text:?} is no network: write an address and the length of its prefix, such as 10.0.0.0/8");
+        let (first, prefix) = text.split_once('/').map_or((text, None), |(first, prefix)| (first, Some(prefix)));
+        let all = Network::from(first.parse::<IpAddr>().map_err(|_| wrong())?);
+        let prefix = prefix.map_or(Ok(all.prefix), |prefix| prefix.parse().map_err(|_| wrong()))?;
+        if prefix > all.prefix {
+            return Err(wrong());
+        }
+        Ok(Network { prefix, ..all })
+    }
+}
+
+/// Where questions may go.
+#[derive(Clone, Debug)]
+pub enum Reach {
+    /// Anywhere: whoever installed the operator says where.
+    Anywhere,
+    /// Nowhere.
+    Nowhere,
+    /// Only into `allow`, if that names any; else everywhere but where it leads back to us. Never into `deny`.
+    Within { allow: Vec<Network>, deny: Vec<Network> },
+}
+
+impl Reach {
+    /// Whether this address may be asked; if not, why.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn check(&self, address: IpAddr) -> Result<(), String> {
+        let Reach::Within { allow, deny } = self else {
+            return match self {
+                Reach::Nowhere => Err(
+                    "analyses may ask no web server here: its operator was installed with analysis.web.enabled=false"
+                        .to_owned(),
+                ),
+                _ => Ok(()),
+            };
+        };
+        // An address of IPv4 may be written as one of IPv6.
+        let address = address.to_canonical();
+        let listed = |networks: &[Network]| networks.iter().any(|network| network.contains(address));
+        let open = if allow.is_empty() { !leads_back(address) } else { listed(allow) };
+        if open && !listed(deny) {
+            return Ok(());
+        }
+        Err(format!("analyses may not ask {address}: see analysis.web of the operator's chart"))
+    }
+}
+
+/// Loopback, the node's own and the cloud's services for it, everybody, nobody.
+fn leads_back(address: IpAddr) -> bool {
+    const METADATA_V6: u128 = 0xfd00_0ec2_0000_0000_0000_0000_0000_0254;
+    address.is_loopback()
+        || address.is_unspecified()
+        || address.is_multicast()
+        || match address {
+            // 0.0.0.0/8 is this host, too.
+            IpAddr::V4(address) => address.is_link_local() || address.is_broadcast() || address.octets()[0] == 0,
+            IpAddr::V6(address) => address.is_unicast_link_local() || address.to_bits() == METADATA_V6,
+        }
+}
+
+/// Finds the addresses of a name, without those that may not be asked: whoever owns the name decides what it means.
+#[derive(Clone, Debug)]
+pub struct Resolver(pub Arc<Reach>);
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, io::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), io::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let reach = self.0.clone();
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let (mut open, mut why) = (Vec::new(), None);
+            for address in found {
+                match reach.check(address.ip()) {
+                    Ok(()) => open.push(address),
+                    Err(closed) => why = Some(closed),
+                }
+            }
+            match why {
+                Some(why) if open.is_empty() => Err(io::Error::new(io::ErrorKind::PermissionDenied, why)),
+                _ => Ok(open.into_iter()),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn within(allow: &[&str], deny: &[&str]) -> Reach {
+        let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("a network")).collect();
+        Reach::Within { allow: networks(allow), deny: networks(deny) }
+    }
+
+    fn may(reach: &Reach, address: &str) -> bool {
+        reach.check(address.parse().expect("an address")).is_ok()
+    }
+
+    #[test]
+    fn an_analysis_does_not_lead_back_into_the_operator_its_node_or_the_cloud_around_it() {
+        let default = within(&[], &["10.96.0.1"]);
+        let closed = [
+            "127.0.0.1",
+            "127.9.9.9",
+            "0.0.0.0",
+            "0.1.2.3",
+            "169.254.169.254",
+            "255.255.255.255",
+            "224.0.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "fd00:ec2::254",
+            "ff02::1",
+            "10.96.0.1",
+            "::ffff:10.96.0.1",
+        ];
+        for address in closed {
+            assert!(!may(&default, address), "{address}");
+        }
+        for address in ["10.96.0.2", "192.0.2.1", "2001:db8::1", "fd00::1"] {
+            assert!(may(&default, address), "{address}");
+        }
+    }
+
+    #[test]
+    fn what_is_allowed_is_all_that_is_and_what_is_denied_is_never() {
+        let some = within(&["10.0.0.0/8", "127.0.0.0/8"], &["10.1.0.0/16"]);
+        assert!(may(&some, "10.2.0.1") && may(&some, "127.0.0.1"));
+        assert!(!may(&some, "10.1.2.3") && !may(&some, "192.0.2.1") && !may(&some, "2001:db8::1"));
+        assert!(!may(&Reach::Nowhere, "192.0.2.1"));
+        for wrong in ["", "10.0.0.0/33", "::/129", "10.0.0.0/x", "example.com", "10.0.0/8"] {
+            assert!(wrong.parse::<Network>().expect_err(wrong).contains("10.0.0.0/8"), "{wrong}");
+        }
+        assert!(within(&["0.0.0.0/0"], &[]).check("192.0.2.1".parse().expect("an address")).is_ok());
+    }
+}

@@ -1,0 +1,49 @@
+//! Promise 7: nobody goes around the gate. Each attack of [`table`] is tried by a person with one of the chart's or of Kubernetes' own
+//! roles, on a rollout of its own whose candidate waits, with production watched throughout: once with the chart's policies, and once
+//! without, to see what holds by itself.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | [`table`] | the attacks, a line each |
+//! | [`attack`] | what an attack is: a role, requests, and what has to come of it |
+//! | [`range`] | where they are tried, and who looks |
+//! | [`bombs`] | analyses that cost too much, or lead back inside |
+//! | [`schema`] | every field of a rollout is either open to who may edit, or closed |
+
+mod attack;
+mod bombs;
+mod range;
+mod schema;
+mod table;
+
+use attack::{Expected, Verdict};
+use range::Range;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_goes_around_the_gate_whatever_the_role_and_the_door() {
+    let attacks = table::attacks();
+    assert!(attacks.len() >= 60, "only {} attacks", attacks.len());
+    let guarded = Range::with_policies("attacks").await;
+    let open = Range::without_policies("attacks-open").await;
+    let (with, without) = tokio::join!(guarded.try_all(&attacks), open.try_all(&attacks));
+    println!("\n{:<10} {:<72} {:<28} {:<22} without policies", "role", "attack", "door", "with policies");
+    let mut wrong = Vec::new();
+    for (number, attack) in attacks.iter().enumerate() {
+        let (with, without) = (&with[number], &without[number]);
+        let line =
+            format!("{:<10} {:<72} {:<28} {:<22} {without}", attack.role, attack.what, attack.door(), with.to_string());
+        println!("{line}");
+        if std::env::var_os("GREENLIGHT_ATTACKS_IN_FULL").is_some() {
+            println!("  {}\n  {}", with.details(), without.details());
+        }
+        let as_expected = match attack.expected {
+            Expected::Refused => matches!(with, Verdict::Refused(_)),
+            Expected::Holds => !matches!(with, Verdict::Moved(_)),
+            Expected::Moves => matches!(with, Verdict::Moved(_)),
+        };
+        if !as_expected {
+            wrong.push(format!("{line}\n  expected: {:?}; {}", attack.expected, with.details()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} attacks:\n{}", wrong.len(), attacks.len(), wrong.join("\n"));
+}

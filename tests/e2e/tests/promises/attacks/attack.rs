@@ -1,0 +1,187 @@
+//! What an attack is.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// Who attacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The chart's `viewer`.
+    Viewer,
+    /// The chart's `editor`, and nothing else.
+    Editor,
+    /// The chart's `operator`: who is on call.
+    OnCall,
+    /// The chart's `promoter`.
+    Promoter,
+    /// Kubernetes' `edit`, with the chart's editor in it.
+    Edit,
+    /// Kubernetes' `admin` of the namespace, with all of the chart's roles in it.
+    Admin,
+    /// Kubernetes' `admin` of another namespace.
+    Tenant,
+    /// A ServiceAccount with no role at all.
+    Nobody,
+}
+
+impl Role {
+    /// All of them.
+    pub(super) const ALL: [Role; 8] =
+        [Role::Viewer, Role::Editor, Role::OnCall, Role::Promoter, Role::Edit, Role::Admin, Role::Tenant, Role::Nobody];
+
+    /// The user who has it.
+    pub(super) fn user(self) -> &'static str {
+        match self {
+            Role::Viewer => "vera",
+            Role::Editor => "ed",
+            Role::OnCall => "olga",
+            Role::Promoter => "paula",
+            Role::Edit => "bill",
+            Role::Admin => "adam",
+            Role::Tenant => "tom",
+            Role::Nobody => "system:serviceaccount:elsewhere:default",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Role::Viewer => "viewer",
+            Role::Editor => "editor",
+            Role::OnCall => "on-call",
+            Role::Promoter => "promoter",
+            Role::Edit => "edit",
+            Role::Admin => "admin",
+            Role::Tenant => "tenant",
+            Role::Nobody => "nobody",
+        })
+    }
+}
+
+/// How a request changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    Merge,
+    Json,
+    Apply,
+    Create,
+    /// The object as it is, with this merged into it.
+    Replace,
+    Delete,
+}
+
+/// One request. In paths and bodies, `{name}` is the rollout, `{ns}` its namespace, `{uid}` its UID, `{v1}` the hash that serves, `{v2}`
+/// the hash that waits, `{v3}` the hash that a template with the image `app:v3` would have, `{run}` the candidate's AnalysisRun.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    pub(super) how: How,
+    /// `services/{name}-active`, with a query if need be; in another namespace with `namespace:` before it.
+    pub(super) path: String,
+    pub(super) body: Value,
+    /// Whatever is answered, go on.
+    pub(super) may_fail: bool,
+}
+
+/// What has to come of an attack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// The API server says no.
+    Refused,
+    /// Production stays, whether the API server says no or not.
+    Holds,
+    /// It is no attack: who has this role may do it, and it shows that the range is alive.
+    Moves,
+}
+
+/// An attack.
+#[derive(Clone, Debug)]
+pub(super) struct Attack {
+    pub(super) role: Role,
+    pub(super) what: &'static str,
+    pub(super) steps: Vec<Step>,
+    pub(super) expected: Expected,
+    /// Merged into the spec of the rollout that it is tried on.
+    pub(super) spec: Value,
+}
+
+impl Attack {
+    /// One that the API server has to refuse.
+    pub(super) fn refused(role: Role, what: &'static str, steps: impl IntoIterator<Item = Step>) -> Attack {
+        let steps = steps.into_iter().collect();
+        Attack { role, what, steps, expected: Expected::Refused, spec: Value::Object(Default::default()) }
+    }
+
+    /// One that may be let through, and must be without effect.
+    pub(super) fn holds(role: Role, what: &'static str, steps: impl IntoIterator<Item = Step>) -> Attack {
+        Attack { expected: Expected::Holds, ..Attack::refused(role, what, steps) }
+    }
+
+    /// What this role may do.
+    pub(super) fn moves(role: Role, what: &'static str, steps: impl IntoIterator<Item = Step>) -> Attack {
+        Attack { expected: Expected::Moves, ..Attack::refused(role, what, steps) }
+    }
+
+    /// On a rollout with this in its spec.
+    pub(super) fn on(mut self, spec: Value) -> Attack {
+        self.spec = spec;
+        self
+    }
+
+    /// The doors that it tries.
+    pub(super) fn door(&self) -> String {
+        let mut doors = Vec::new();
+        for step in &self.steps {
+            let verb = match step.how {
+                How::Merge | How::Json | How::Apply => "patch",
+                How::Create => "create",
+                How::Replace => "update",
+                How::Delete => "delete",
+            };
+            let path = step.path.split_once(':').map_or(step.path.as_str(), |(_, path)| path);
+            let parts: Vec<&str> = path.split('?').next().unwrap_or_default().split('/').collect();
+            let resource = match parts.as_slice() {
+                [resource, _, sub] => format!("{resource}/{sub}"),
+                [resource, ..] => (*resource).to_owned(),
+                [] => String::new(),
+            };
+            let door = format!("{verb} {}", resource.replace("bluegreenrollouts", "bgr"));
+            if !doors.contains(&door) {
+                doors.push(door);
+            }
+        }
+        doors.join(", ")
+    }
+}
+
+/// What came of an attack.
+#[derive(Clone, Debug)]
+pub(super) enum Verdict {
+    /// The API server said no, in these words.
+    Refused(String),
+    /// It was let through, and production stayed.
+    WithoutEffect,
+    /// Production moved: how.
+    Moved(String),
+}
+
+impl Verdict {
+    /// The words behind it.
+    pub(super) fn details(&self) -> &str {
+        match self {
+            Verdict::Refused(why) | Verdict::Moved(why) => why,
+            Verdict::WithoutEffect => "",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Verdict::Refused(_) => "refused",
+            Verdict::WithoutEffect => "without effect",
+            Verdict::Moved(_) => "MOVED",
+        })
+    }
+}

@@ -1,0 +1,358 @@
+//! Where attacks are tried: a namespace with an operator, and a rollout of its own for each.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, TryStreamExt};
+use greenlight_api::{BlueGreenRollout, PodTemplate, names};
+use greenlight_core::hash::Digest;
+use greenlight_e2e::{Lab, cluster, merge, rollout};
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+
+use super::attack::{Attack, How, Role, Step, Verdict};
+use crate::chart::{chart, helm, kubeconfig_of};
+
+/// So many at a time.
+const PARALLEL: usize = 8;
+/// How long production is watched after the last attack: the operator acts within milliseconds of what it sees.
+const WATCHED: Duration = Duration::from_secs(6);
+/// How long the rollouts may take to be ready for attacks.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The image that only attackers use.
+pub(super) const EVIL: &str = "evil:v1";
+
+/// A namespace with an operator.
+pub(super) struct Range {
+    lab: Lab,
+    /// Every hash that a Service was seen to select.
+    seen: Arc<Mutex<BTreeMap<String, Vec<Option<String>>>>>,
+    watch: tokio::task::JoinHandle<()>,
+}
+
+/// What stands for the words in braces.
+struct Words(Vec<(&'static str, String)>);
+
+impl Words {
+    fn put_into(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, (word, value)| text.replace(word, value))
+    }
+}
+
+impl Range {
+    /// With the chart's policies, and an operator that has no more than the chart's permissions.
+    pub(super) async fn with_policies(namespace: &str) -> Range {
+        let mut lab = Lab::without_operator(namespace).await;
+        let system = format!("{namespace}-system");
+        cluster().kubectl(&["create", "namespace", &system]).expect("created");
+        let chart = chart().display().to_string();
+        let watched = format!("watchNamespace={namespace}");
+        let set = ["--set", "crds.install=false", "--set", &watched];
+        helm(&[&["install", "guard", &chart, "--namespace", &system], &set[..]].concat()).expect("installed");
+        lab.start_operator_with(&kubeconfig_of(&system, "guard"), &[]);
+        let range = Range::of(lab).await;
+        range.policies_are_in_force().await;
+        range
+    }
+
+    /// Without them; the roles are the same.
+    pub(super) async fn without_policies(namespace: &str) -> Range {
+        Range::of(Lab::new(namespace).await).await
+    }
+
+    async fn of(lab: Lab) -> Range {
+        let namespace = lab.namespace.clone();
+        let elsewhere = format!("{namespace}-tenant");
+        cluster().kubectl(&["create", "namespace", &elsewhere]).expect("created");
+        for role in Role::ALL {
+            let (at, cluster_role) = match role {
+                Role::Viewer => (&namespace, "guard-viewer"),
+                Role::Editor => (&namespace, "guard-editor"),
+                Role::OnCall => (&namespace, "guard-operator"),
+                Role::Promoter => (&namespace, "guard-promoter"),
+                Role::Edit => (&namespace, "edit"),
+                Role::Admin => (&namespace, "admin"),
+                Role::Tenant => (&elsewhere, "admin"),
+                Role::Nobody => continue,
+            };
+            let (role, user) = (format!("--clusterrole={cluster_role}"), format!("--user={}", role.user()));
+            let name = cluster_role.replace(':', "-");
+            cluster().kubectl(&["-n", at, "create", "rolebinding", &name, &role, &user]).expect("bound");
+        }
+        // It never ends: nobody answers there, and that is tolerated.
+        lab.apply(&json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "endless"},
+            "spec": {"metrics": [{
+                "name": "endless", "interval": "5s", "consecutiveErrorLimit": 1000,
+                "provider": {"web": {"url": "http://127.0.0.1:1/"}},
+            }]},
+        }))
+        .expect("applied");
+        let seen = Arc::new(Mutex::new(BTreeMap::new()));
+        let watch = tokio::spawn(look(lab.client.clone(), namespace, seen.clone()));
+        Range { lab, seen, watch }
+    }
+
+    /// A policy takes a moment until it is in force.
+    async fn policies_are_in_force(&self) {
+        let mut bare = rollout(json!({}));
+        bare["metadata"]["name"] = "probe".into();
+        bare["metadata"]["annotations"] = json!({names::REQUEST: "promote"});
+        let create =
+            Step { how: How::Create, path: "bluegreenrollouts?dryRun=All".to_owned(), body: bare, may_fail: false };
+        let started = Instant::now();
+        loop {
+            match self.send(&create, Role::Editor, &Words(Vec::new())).await {
+                Err(why) if why.contains("may not ask to promote") => return,
+                answer => assert!(started.elapsed() < PATIENCE, "the policies do not come into force: {answer:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Tries each on a rollout of its own, and tells what came of it.
+    pub(super) async fn try_all(&self, attacks: &[Attack]) -> Vec<Verdict> {
+        let numbered = || futures::stream::iter(attacks.iter().enumerate());
+        let create = |(number, _): (usize, &Attack)| self.create(name_of(number));
+        numbered().map(create).buffer_unordered(PARALLEL).collect::<Vec<()>>().await;
+        self.until(attacks.len(), "all serve", |rollout| {
+            rollout
+                .status
+                .as_ref()
+                .is_some_and(|status| !status.active_revision.is_empty() && status.phase.as_str() == "Healthy")
+        })
+        .await;
+        let release = |(number, attack): (usize, &Attack)| self.ask_for_v2(name_of(number), attack.spec.clone());
+        numbered().map(release).buffer_unordered(PARALLEL).collect::<Vec<()>>().await;
+        self.until(attacks.len(), "all wait", |rollout| {
+            let Some(status) = &rollout.status else { return false };
+            let shown = !status.preview_revision.is_empty() && status.preview_revision != status.active_revision;
+            shown && ["Paused", "Progressing"].contains(&status.phase.as_str()) && !status.message.is_empty()
+        })
+        .await;
+        let words = numbered().map(|(number, _)| self.words(number)).buffered(PARALLEL).collect::<Vec<Words>>().await;
+        let words = &words;
+        let attempt = |(number, attack)| async move { (number, self.attempt(attack, &words[number]).await) };
+        let mut answers: Vec<(usize, Result<(), String>)> =
+            numbered().map(attempt).buffer_unordered(PARALLEL).collect().await;
+        answers.sort_by_key(|(number, _)| *number);
+        tokio::time::sleep(WATCHED).await;
+        let mut verdicts = Vec::new();
+        for (number, answer) in answers {
+            let moved = self.moved(&name_of(number), &words[number]).await;
+            verdicts.push(match (moved, answer) {
+                (Some(how), _) => Verdict::Moved(how),
+                (None, Err(why)) => Verdict::Refused(why),
+                (None, Ok(())) => Verdict::WithoutEffect,
+            });
+        }
+        assert!(!self.watch.is_finished(), "nobody looked at production");
+        verdicts
+    }
+
+    async fn create(&self, name: String) {
+        for service in ["active", "preview"] {
+            let service: Service = serde_json::from_value(json!({
+                "metadata": {"name": format!("{name}-{service}")},
+                "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]},
+            }))
+            .expect("a Service");
+            self.lab.api().create(&PostParams::default(), &service).await.expect("created");
+        }
+        let base = json!({
+            "replicas": 1,
+            "selector": {"matchLabels": {"app": name}},
+            "strategy": {"blueGreen": {
+                "activeService": format!("{name}-active"), "previewService": format!("{name}-preview"),
+                "scaleDownDelaySeconds": 600,
+            }},
+            "template": template(&name, "app:v1"),
+        });
+        let mut object = rollout(base);
+        object["metadata"]["name"] = name.clone().into();
+        let object: BlueGreenRollout = serde_json::from_value(object).expect("a rollout");
+        self.lab.api().create(&PostParams::default(), &object).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+
+    async fn ask_for_v2(&self, name: String, mut spec: Value) {
+        spec["template"] = template(&name, "app:v2");
+        let patch = Patch::Merge(json!({"spec": spec}));
+        let api: Api<BlueGreenRollout> = self.lab.api();
+        api.patch(&name, &PatchParams::default(), &patch).await.expect("patched");
+    }
+
+    async fn until(&self, count: usize, what: &str, is: impl Fn(&BlueGreenRollout) -> bool) {
+        let started = Instant::now();
+        loop {
+            let api: Api<BlueGreenRollout> = self.lab.api();
+            let rollouts = api.list(&ListParams::default()).await.expect("rollouts").items;
+            let behind: Vec<&BlueGreenRollout> = rollouts.iter().filter(|rollout| !is(rollout)).collect();
+            if behind.is_empty() && rollouts.len() == count {
+                return;
+            }
+            let first = behind.first().map(|rollout| json!({"name": rollout.name_any(), "status": rollout.status}));
+            assert!(started.elapsed() < PATIENCE, "{what}: {} do not, such as {first:?}", behind.len());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// The name of the AnalysisRun of a candidate, once there is one.
+    async fn run_of(&self, name: &str) -> String {
+        let started = Instant::now();
+        loop {
+            let runs = self.lab.runs().await;
+            if let Some(run) =
+                runs.iter().find(|run| run.annotations().get(names::ROLLOUT).is_some_and(|of| of == name))
+            {
+                return run.name_any();
+            }
+            assert!(started.elapsed() < PATIENCE, "{name}: no analysis begins");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn words(&self, number: usize) -> Words {
+        let name = name_of(number);
+        let api: Api<BlueGreenRollout> = self.lab.api();
+        let rollout = api.get(&name).await.expect("a rollout");
+        let uid = rollout.uid().unwrap_or_default();
+        let status = rollout.status.unwrap_or_default();
+        let run = if rollout.spec.blue_green().pre_promotion_analysis.is_some() {
+            self.run_of(&name).await
+        } else {
+            String::new()
+        };
+        let next: PodTemplate = serde_json::from_value(template(&name, "app:v3")).expect("a template");
+        Words(vec![
+            ("{name}", name),
+            ("{ns}", self.lab.namespace.clone()),
+            ("{uid}", uid),
+            ("{v1}", status.active_revision),
+            ("{v2}", status.preview_revision),
+            ("{v3}", Digest::of(&next).hash(0)),
+            ("{digest3}", Digest::of(&next).to_string()),
+            ("{run}", run),
+        ])
+    }
+
+    /// Makes the requests until one is refused.
+    async fn attempt(&self, attack: &Attack, words: &Words) -> Result<(), String> {
+        for step in &attack.steps {
+            let answer = self.send(step, attack.role, words).await;
+            if !step.may_fail {
+                answer?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&self, step: &Step, role: Role, words: &Words) -> Result<(), String> {
+        let path = words.put_into(&step.path);
+        let (namespace, path) = match path.split_once(':') {
+            Some((namespace, path)) => (namespace.to_owned(), path.to_owned()),
+            None => (self.lab.namespace.clone(), path),
+        };
+        let resource = path.split(['/', '?']).next().unwrap_or_default();
+        let group = match resource {
+            "bluegreenrollouts" | "analysisruns" | "analysistemplates" => "apis/greenlight.dev/v1alpha1",
+            "replicasets" | "deployments" => "apis/apps/v1",
+            "jobs" => "apis/batch/v1",
+            "roles" | "rolebindings" => "apis/rbac.authorization.k8s.io/v1",
+            "endpointslices" => "apis/discovery.k8s.io/v1",
+            _ => "api/v1",
+        };
+        let mut uri = format!("/{group}/namespaces/{namespace}/{path}");
+        let mut body = words.put_into(&step.body.to_string());
+        let (method, content) = match step.how {
+            How::Merge => ("PATCH", "application/merge-patch+json"),
+            How::Json => ("PATCH", "application/json-patch+json"),
+            How::Apply => {
+                uri += if uri.contains('?') { "&" } else { "?" };
+                uri += "fieldManager=attacker&force=true";
+                ("PATCH", "application/apply-patch+yaml")
+            }
+            How::Create => ("POST", "application/json"),
+            How::Replace => {
+                let get = http::Request::get(&uri).body(Vec::new()).expect("a request");
+                let mut object: Value = self.lab.client.request(get).await.map_err(|error| error.to_string())?;
+                merge(&mut object, &serde_json::from_str(&body).expect("JSON"));
+                body = object.to_string();
+                ("PUT", "application/json")
+            }
+            How::Delete => ("DELETE", "application/json"),
+        };
+        let request = http::Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("content-type", content)
+            .header("impersonate-user", role.user())
+            .body(if step.how == How::Delete { Vec::new() } else { body.into_bytes() })
+            .expect("a request");
+        match self.lab.client.request_text(request).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) => Err(status.message.clone()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// How production moved, if it did.
+    async fn moved(&self, name: &str, words: &Words) -> Option<String> {
+        let v1 = words.put_into("{v1}");
+        let active = format!("{name}-active");
+        let seen = self.seen.lock().expect("no panic while locked").get(&active).cloned().unwrap_or_default();
+        let since: Vec<&Option<String>> = seen.iter().skip_while(|hash| hash.as_ref() != Some(&v1)).collect();
+        assert!(!since.is_empty(), "{name}: nobody saw production");
+        if since.iter().any(|hash| hash.as_ref() != Some(&v1)) {
+            return Some(format!("{active} was seen to select {since:?}, not only {v1}"));
+        }
+        let pods: Api<Pod> = self.lab.api();
+        let served = ListParams::default().labels(&format!("app={name},{}={v1}", names::HASH_LABEL));
+        let images = pods.list(&served).await.expect("pods").items.into_iter().filter_map(|pod| pod.spec);
+        let images: Vec<String> = images.filter_map(|spec| spec.containers.into_iter().next()?.image).collect();
+        if images.iter().any(|image| image == EVIL) {
+            return Some(format!("{active} leads to {images:?}"));
+        }
+        // What waits is still what was asked for: it is what a promotion would serve.
+        let sets: Api<ReplicaSet> = self.lab.api();
+        let api: Api<BlueGreenRollout> = self.lab.api();
+        let status = api.get_opt(name).await.expect("an answer").and_then(|rollout| rollout.status)?;
+        let updated = sets.get_opt(&format!("{name}-{}", status.updated_revision)).await.expect("an answer")?;
+        let image = updated.spec?.template?.spec?.containers.into_iter().next()?.image?;
+        (image == EVIL && status.preview_revision == status.updated_revision)
+            .then(|| format!("{EVIL} waits in the place of what was asked for"))
+    }
+}
+
+impl Drop for Range {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+fn name_of(number: usize) -> String {
+    format!("r{number}")
+}
+
+/// The template of a rollout of the range, with this image.
+fn template(name: &str, image: &str) -> Value {
+    json!({"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "web", "image": image}]}})
+}
+
+async fn look(client: Client, namespace: String, seen: Arc<Mutex<BTreeMap<String, Vec<Option<String>>>>>) {
+    let services: Api<Service> = Api::namespaced(client, &namespace);
+    let mut changes = pin!(watcher(services, watcher::Config::default()).default_backoff().applied_objects());
+    while let Ok(Some(service)) = changes.try_next().await {
+        let hash = service.spec.as_ref().and_then(|spec| spec.selector.as_ref()?.get(names::HASH_LABEL).cloned());
+        let mut seen = seen.lock().expect("no panic while locked");
+        let of_service = seen.entry(service.name_any()).or_default();
+        if of_service.last() != Some(&hash) {
+            of_service.push(hash);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Every field of a rollout is either open to who may edit it, or takes `promote`. The table is compared with the CRD: a new field has to
+//! be entered, and is closed until somebody opens it in the policy as well.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use greenlight_e2e::{Lab, cluster, rollout};
+use serde_json::{Value, json};
+
+use crate::chart::{chart, helm};
+
+/// Whether who may edit may change a field of a rollout that waits for its promotion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Is {
+    Open,
+    Closed,
+    /// Refused by the CRD, whoever asks.
+    Immutable,
+}
+use Is::{Closed, Immutable, Open};
+
+/// Each field with another value than the rollout of the test has, as a merge patch.
+fn fields() -> Vec<(&'static str, Value, Is)> {
+    let analysis = || json!({"templates": [{"templateName": "x"}]});
+    vec![
+        ("spec.minReadySeconds", json!(1), Open),
+        ("spec.paused", json!(true), Open),
+        ("spec.progressDeadlineAbort", json!(true), Open),
+        ("spec.progressDeadlineSeconds", json!(601), Open),
+        ("spec.replicas", json!(3), Open),
+        ("spec.restartAt", json!("2026-11-27T00:00:00Z"), Closed),
+        ("spec.revisionHistoryLimit", json!(1), Closed),
+        ("spec.rollbackWindow", json!({"revisions": 3}), Closed),
+        ("spec.selector", json!({"matchLabels": {"tier": "web"}}), Immutable),
+        ("spec.template", json!({"metadata": {"annotations": {"x": "y"}}}), Open),
+        ("spec.workloadRef", json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "others"}), Closed),
+        ("spec.strategy.blueGreen.abortScaleDownDelaySeconds", json!(0), Closed),
+        ("spec.strategy.blueGreen.activeMetadata", json!({"labels": {"role": "active"}}), Closed),
+        ("spec.strategy.blueGreen.activeService", json!("another"), Closed),
+        ("spec.strategy.blueGreen.additionalActiveServices", json!(["another"]), Closed),
+        ("spec.strategy.blueGreen.antiAffinity", json!({"requiredDuringSchedulingIgnoredDuringExecution": {}}), Open),
+        ("spec.strategy.blueGreen.autoPromotionEnabled", json!(true), Closed),
+        ("spec.strategy.blueGreen.autoPromotionSeconds", json!(60), Closed),
+        ("spec.strategy.blueGreen.autoRollback", json!({"unavailableSeconds": 60}), Closed),
+        ("spec.strategy.blueGreen.overlapSeconds", json!(60), Closed),
+        ("spec.strategy.blueGreen.postPromotionAnalysis", analysis(), Closed),
+        ("spec.strategy.blueGreen.prePromotionAnalysis", analysis(), Closed),
+        ("spec.strategy.blueGreen.previewMetadata", json!({"labels": {"role": "preview"}}), Closed),
+        ("spec.strategy.blueGreen.previewReplicaCount", json!(1), Open),
+        ("spec.strategy.blueGreen.previewService", json!("another"), Closed),
+        ("spec.strategy.blueGreen.previewServiceIdle", json!("None"), Closed),
+        ("spec.strategy.blueGreen.requiredApprovals", json!(2), Closed),
+        ("spec.strategy.blueGreen.retiredReplicaCount", json!(1), Closed),
+        ("spec.strategy.blueGreen.scaleDownDelayRevisionLimit", json!(1), Closed),
+        ("spec.strategy.blueGreen.scaleDownDelaySeconds", json!(60), Closed),
+        ("spec.strategy.blueGreen.switchMode", json!("Swap"), Closed),
+    ]
+}
+
+/// The fields of the CRD, as deep as the policy looks.
+fn of_the_crd() -> BTreeSet<String> {
+    let crds = greenlight_api::crds();
+    let crd = crds.iter().find(|crd| crd.spec.names.kind == "BlueGreenRollout").expect("it is there");
+    let schema = json!(crd.spec.versions[0].schema)["openAPIV3Schema"].take();
+    let mut found = BTreeSet::new();
+    let mut open = vec![("spec".to_owned(), schema["properties"]["spec"].clone())];
+    while let Some((path, schema)) = open.pop() {
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            if ["spec.strategy", "spec.strategy.blueGreen"].contains(&path.as_str()) {
+                open.push((path, field.clone()));
+            } else {
+                found.insert(path);
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_field_is_open_to_who_may_edit_or_takes_promote_and_a_new_one_takes_promote() {
+    let listed: BTreeSet<String> = fields().into_iter().map(|(path, ..)| path.to_owned()).collect();
+    assert_eq!(
+        of_the_crd(),
+        listed,
+        "enter new fields in this table, and open them in the policy if they are harmless"
+    );
+    let lab = Lab::without_operator("fields").await;
+    let chart = chart().display().to_string();
+    let args = ["install", "fields", &chart, "--namespace", "fields", "--set", "crds.install=false"];
+    helm(&[&args[..], &["--set", "watchNamespace=fields", "--set", "selectorPolicy.enabled=false"]].concat())
+        .expect("installed");
+    let kubectl = |args: &[&str]| cluster().kubectl(&[&["-n", "fields"], args].concat()).map_err(|e| e.to_string());
+    kubectl(&["create", "rolebinding", "ed", "--clusterrole=fields-editor", "--user=ed"]).expect("bound");
+    // Who may patch what is named, so that only promote is in question.
+    kubectl(&["create", "role", "names", "--verb=patch", "--resource=services,deployments.apps"]).expect("created");
+    kubectl(&["create", "rolebinding", "names", "--role=names", "--user=ed"]).expect("bound");
+    lab.apply(&rollout(json!({"strategy": {"blueGreen": {"switchMode": "Overlap"}}}))).expect("applied");
+    let change = |path: &str, value: &Value| {
+        let mut patch = path.rsplit('.').fold(value.clone(), |inner, key| json!({ key: inner }));
+        if path == "spec.workloadRef" {
+            patch["spec"]["template"] = Value::Null;
+        }
+        let patch = patch.to_string();
+        kubectl(&["patch", "bgr", "web", "--dry-run=server", "--type=merge", "-p", &patch, "--as", "ed"])
+    };
+    // A policy takes a moment until it is in force.
+    for _ in 0..100 {
+        if change("spec.restartAt", &json!("2026-11-27T00:00:00Z")).is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for (path, value, is) in fields() {
+        let answer = change(path, &value);
+        let field = path.rsplit('.').next().unwrap_or_default();
+        match is {
+            Open => drop(answer.unwrap_or_else(|error| panic!("{path} is open: {error}"))),
+            Closed => {
+                let refused = answer.expect_err(path);
+                assert!(refused.contains("not what its promotion depends on") && refused.contains(field), "{refused}");
+            }
+            Immutable => assert!(answer.expect_err(path).contains("immutable"), "{path}"),
+        }
+    }
+    helm(&["uninstall", "fields", "--namespace", "fields"]).expect("uninstalled");
+}

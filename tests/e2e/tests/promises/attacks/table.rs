@@ -1,0 +1,773 @@
+//! The attacks, a line each. A new one is a new line: who, what, which requests.
+//!
+//! `refused`: the API server has to say no. `holds`: it may be let through, and production has to stay. `moves`: no attack, but what this
+//! role may do, so that it is seen that something can move here at all.
+
+use serde_json::{Value, json};
+
+use super::attack::{Attack, How, Role::*, Step};
+use super::range::EVIL;
+
+/// All of them.
+pub(super) fn attacks() -> Vec<Attack> {
+    let groups = [
+        services(),
+        gates(),
+        metadata(),
+        requests(),
+        escapes(),
+        deletion(),
+        deputies(),
+        replica_sets(),
+        analyses(),
+        bystanders(),
+        allowed(),
+    ];
+    groups.into_iter().flatten().collect()
+}
+
+/// The names of Services.
+fn services() -> Vec<Attack> {
+    vec![
+        Attack::refused(
+            Editor,
+            "active and preview Service exchanged",
+            [blue_green(json!({"activeService": "{name}-preview", "previewService": "{name}-active"}))],
+        ),
+        Attack::refused(
+            Edit,
+            "active and preview Service exchanged",
+            [blue_green(json!({"activeService": "{name}-preview", "previewService": "{name}-active"}))],
+        ),
+        Attack::refused(
+            Editor,
+            "the active Service becomes the preview Service",
+            [blue_green(json!({"activeService": null, "previewService": "{name}-active"}))],
+        ),
+        Attack::refused(
+            Edit,
+            "the active Service becomes the preview Service",
+            [blue_green(json!({"activeService": null, "previewService": "{name}-active"}))],
+        ),
+        Attack::refused(Editor, "no active Service any more", [blue_green(json!({"activeService": null}))]),
+        Attack::refused(
+            Editor,
+            "the preview Service as one more active one",
+            [blue_green(json!({"previewService": null, "additionalActiveServices": ["{name}-preview"]}))],
+        ),
+        Attack::refused(
+            Editor,
+            "no preview Service, so that nothing has to be shown",
+            [blue_green(json!({"previewService": null}))],
+        ),
+        Attack::refused(
+            Editor,
+            "the same, by server-side apply",
+            [apply_blue_green(json!({"activeService": "{name}-preview", "previewService": "{name}-active"}))],
+        ),
+        Attack::refused(
+            Editor,
+            "the same, by a JSON patch",
+            [json_patch(
+                json!([{"op": "replace", "path": "/spec/strategy/blueGreen/activeService", "value": "{name}-preview"}, {"op": "replace", "path": "/spec/strategy/blueGreen/previewService", "value": "{name}-active"}]),
+            )],
+        ),
+        Attack::refused(
+            Editor,
+            "the same, by an update of all of it",
+            [step(
+                How::Replace,
+                ROLLOUT,
+                json!({"spec": {"strategy": {"blueGreen": {"activeService": "{name}-preview", "previewService": "{name}-active"}}}}),
+            )],
+        ),
+        Attack::refused(
+            Editor,
+            "an overlap, so that the candidate gets traffic",
+            [blue_green(json!({"switchMode": "Overlap", "overlapSeconds": 3600}))],
+        ),
+    ]
+}
+
+/// What the promotion waits for.
+fn gates() -> Vec<Attack> {
+    let timer = json!({"strategy": {"blueGreen": {"autoPromotionSeconds": 3600}}});
+    let paused = json!({"paused": true, "strategy": {"blueGreen": {"autoPromotionEnabled": true}}});
+    let two = json!({"strategy": {"blueGreen": {"requiredApprovals": 2}}});
+    vec![
+        Attack::refused(Editor, "autoPromotionEnabled true", [blue_green(json!({"autoPromotionEnabled": true}))]),
+        Attack::refused(Edit, "autoPromotionEnabled left out", [blue_green(json!({"autoPromotionEnabled": null}))]),
+        Attack::refused(Editor, "a timer of a second", [blue_green(json!({"autoPromotionSeconds": 1}))]),
+        Attack::refused(Editor, "a shorter timer", [blue_green(json!({"autoPromotionSeconds": 1}))]).on(timer),
+        Attack::refused(Editor, "un-pausing what promotes by itself", [spec(json!({"paused": false}))]).on(paused.clone()),
+        Attack::refused(Editor, "un-pausing by leaving it out", [json_patch(json!([{"op": "remove", "path": "/spec/paused"}]))]).on(paused),
+        Attack::refused(Editor, "fewer approvals", [blue_green(json!({"requiredApprovals": 1}))]).on(two.clone()),
+        Attack::refused(Editor, "fewer approvals and another template in one go", [spec(json!({"template": {"metadata": {"annotations": {"x": "y"}}}, "strategy": {"blueGreen": {"requiredApprovals": null}}}))]).on(two.clone()),
+        Attack::holds(Promoter, "one person approves twice, by two spellings of the name", [request(r#"{"action":"promote","revision":"{v2}","by":"paula","at":"2026-01-01T00:00:00Z"}"#), or(request(r#"{"action":"promote","revision":"{v2}","by":"Paula","at":"2026-01-01T00:00:01Z"}"#)), or(request(r#"{"action":"promote","revision":"{v2}","by":"paula ","at":"2026-01-01T00:00:02Z"}"#)), request(r#"{"action":"promote","revision":"{v2}","by":"paula","at":"2026-01-01T00:00:03Z"}"#)]).on(two),
+        Attack::refused(Editor, "a large rollback window, so that old ones need no gate", [spec(json!({"rollbackWindow": {"revisions": 1000}}))]),
+        Attack::refused(Editor, "a longer delay, so that old ones need no gate", [blue_green(json!({"scaleDownDelaySeconds": 86400}))]),
+        Attack::refused(Editor, "rolling back by itself", [blue_green(json!({"autoRollback": {"unavailableSeconds": 1}}))]),
+        Attack::refused(Editor, "an analysis after the switch that fails", [blue_green(json!({"postPromotionAnalysis": {"templates": [{"templateName": "none"}]}}))]),
+        Attack::refused(Editor, "a restart by restartAt", [spec(json!({"restartAt": "2026-11-27T00:00:00Z"}))]),
+        Attack::refused(Editor, "a history of none, so that nothing can be gone back to", [spec(json!({"revisionHistoryLimit": 0}))]),
+        Attack::refused(Editor, "another selector", [spec(json!({"selector": {"matchLabels": {"app": "other"}}}))]),
+        Attack::holds(Editor, "the scale alone", [spec(json!({"replicas": 2}))]),
+        Attack::holds(Editor, "the scale by its sub-resource", [step(How::Merge, "bluegreenrollouts/{name}/scale", json!({"spec": {"replicas": 2}}))]),
+        Attack::holds(Editor, "a dry run of an open gate", [or(step(How::Merge, "bluegreenrollouts/{name}?dryRun=All", json!({"spec": {"strategy": {"blueGreen": {"autoPromotionEnabled": true}}}})))]),
+        Attack::holds(Editor, "a deadline of a second", [spec(json!({"progressDeadlineSeconds": 1, "progressDeadlineAbort": true}))]),
+        Attack::holds(Editor, "templates back and forth", [template("app:v1"), template("app:v2"), template("app:v1"), template("app:v2")]),
+        Attack::holds(Editor, "a template with the label that overlaps select", [spec(json!({"template": {"metadata": {"labels": {"greenlight.dev/serving": "true"}}}}))]),
+        Attack::refused(Editor, "a template with the hash of production", [spec(json!({"template": {"metadata": {"labels": {"rollouts-pod-template-hash": "{v1}"}}}}))]),
+        Attack::refused(Editor, "the hash of production as a preview label", [blue_green(json!({"previewMetadata": {"labels": {"rollouts-pod-template-hash": "{v1}"}}}))]),
+    ]
+}
+
+/// Metadata and status of the rollout.
+fn metadata() -> Vec<Attack> {
+    let decisions = json!({"status": {"decisions": {"serving": "{v2}"}}});
+    let approval = json!({"status": {"decisions": {"revisions": [{"hash": "{v2}", "digest": "x", "number": 2, "returned": true}]}}});
+    vec![
+        Attack::refused(
+            Editor,
+            "a forged status",
+            [step(How::Merge, "bluegreenrollouts/{name}/status", decisions.clone())],
+        ),
+        Attack::refused(Edit, "a forged status", [step(How::Merge, "bluegreenrollouts/{name}/status", approval)]),
+        Attack::refused(
+            Admin,
+            "a forged status",
+            [step(How::Merge, "bluegreenrollouts/{name}/status", decisions.clone())],
+        ),
+        Attack::refused(
+            Edit,
+            "no status any more",
+            [step(How::Json, "bluegreenrollouts/{name}/status", json!([{"op": "remove", "path": "/status"}]))],
+        ),
+        Attack::holds(Editor, "a status by the main resource", [step(How::Merge, ROLLOUT, decisions)]),
+        Attack::refused(Editor, "no finalizers", [metadata_of(json!({"finalizers": null}))]),
+        Attack::refused(
+            Editor,
+            "an owner that does not exist, so that it is collected",
+            [metadata_of(
+                json!({"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "00000000-0000-0000-0000-000000000000"}]}),
+            )],
+        ),
+        Attack::refused(
+            Edit,
+            "an annotation of the operator's on the rollout",
+            [metadata_of(json!({"annotations": {"greenlight.dev/returned": "true"}}))],
+        ),
+        Attack::holds(
+            Editor,
+            "two hundred kilobytes of annotations",
+            [metadata_of(json!({"annotations": {"note": "x".repeat(200_000)}}))],
+        ),
+    ]
+}
+
+/// Requests that are not theirs to make.
+fn requests() -> Vec<Attack> {
+    vec![
+        Attack::refused(Viewer, "promote", [request("promote")]),
+        Attack::refused(Editor, "promote", [request("promote")]),
+        Attack::refused(Editor, "promote of a revision", [request("promote {v2}")]),
+        Attack::refused(Editor, "promote in full", [request("promote-full")]),
+        Attack::refused(
+            Editor,
+            "a signed promote",
+            [request(r#"{"action":"promote","revision":"{v2}","by":"ed","at":"2026-01-01T00:00:00Z"}"#)],
+        ),
+        Attack::refused(Editor, "rollback", [request("rollback")]),
+        Attack::refused(Editor, "abort", [request("abort")]),
+        Attack::refused(Editor, "restart", [request("restart")]),
+        Attack::refused(Editor, "retry", [request("retry")]),
+        Attack::refused(OnCall, "promote", [request("promote")]),
+        Attack::refused(OnCall, "promote in full", [request("promote-full {v2}")]),
+        Attack::refused(OnCall, "another template", [template("app:v3")]),
+        Attack::refused(OnCall, "an open gate", [blue_green(json!({"autoPromotionEnabled": true}))]),
+        Attack::refused(
+            OnCall,
+            "a signed promote dressed as an abort",
+            [request(
+                r#"{"action":"promote","revision":"{v2}","by":"olga","at":"2026-01-01T00:00:00Z","to":"\"action\":\"abort\""}"#,
+            )],
+        ),
+        Attack::refused(Promoter, "another template", [template("app:v3")]),
+        Attack::refused(
+            Promoter,
+            "a promote signed by another",
+            [request(r#"{"action":"promote","revision":"{v2}","by":"adam","at":"2026-01-01T00:00:00Z"}"#)],
+        ),
+        Attack::refused(
+            Admin,
+            "a promote signed by another",
+            [request(r#"{"action":"promote","revision":"{v2}","by": "paula","at":"2026-01-01T00:00:00Z"}"#)],
+        ),
+        Attack::refused(
+            Promoter,
+            "a request together with another template",
+            [step(
+                How::Merge,
+                ROLLOUT,
+                json!({"metadata": {"annotations": {REQUEST: "promote {v2}"}}, "spec": {"template": {"metadata": {"annotations": {"x": "y"}}}}}),
+            )],
+        ),
+        Attack::refused(Tenant, "promote", [request("promote")]),
+        Attack::refused(Nobody, "promote", [request("promote")]),
+    ]
+}
+
+/// Requests that say one thing to the policy and another to the operator.
+fn escapes() -> Vec<Attack> {
+    vec![
+        Attack::refused(
+            Editor,
+            "the verb in an escape",
+            [request(r#"{"action":"\u0070romote","revision":"{v2}","by":"ed","at":"2026-01-01T00:00:00Z"}"#)],
+        ),
+        Attack::refused(
+            Editor,
+            "the key in an escape",
+            [request(r#"{"\u0061ction":"promote","revision":"{v2}","by":"ed","at":"2026-01-01T00:00:00Z"}"#)],
+        ),
+        Attack::holds(
+            OnCall,
+            "two actions, the first harmless",
+            [request(
+                r#"{"action":"restart","action":"promote","revision":"{v2}","by":"olga","at":"2026-01-01T00:00:00Z"}"#,
+            )],
+        ),
+        Attack::holds(
+            OnCall,
+            "two actions, the second in an escape",
+            [request(
+                r#"{"action":"restart","\u0061ction":"promote","revision":"{v2}","by":"olga","at":"2026-01-01T00:00:00Z"}"#,
+            )],
+        ),
+        Attack::holds(
+            OnCall,
+            "a harmless action within another object",
+            [request(
+                r#"{"x":{"action":"restart"},"\u0061ction":"promote","revision":"{v2}","by":"olga","at":"2026-01-01T00:00:00Z"}"#,
+            )],
+        ),
+        Attack::holds(
+            OnCall,
+            "a harmless action within a text",
+            [or(request(
+                r#"{"revision":"{v2}","to":"x\"action\":\"restart","\u0061ction":"promote","by":"olga","at":"2026-01-01T00:00:00Z"}"#,
+            ))],
+        ),
+        Attack::refused(Editor, "a line break before the verb", [request("\npromote")]),
+        Attack::refused(Editor, "a space that is not one", [request("\u{a0}promote")]),
+        Attack::refused(Editor, "a tab after the verb", [request("promote\t{v2}")]),
+        Attack::refused(Editor, "a vertical tab between", [request("restart\u{b}promote")]),
+        Attack::refused(Editor, "a zero-width space in the verb", [request("pro\u{200b}mote")]),
+        Attack::refused(OnCall, "a restart with a vertical tab and more", [request("restart\u{b}promote")]),
+        Attack::refused(Editor, "a request in capitals", [request("PROMOTE")]),
+        Attack::refused(Editor, "a request of two kilobytes", [request(&format!("promote {}", "x".repeat(2000)))]),
+        Attack::refused(Promoter, "a request of two kilobytes", [request(&format!("promote {}", "x".repeat(2000)))]),
+        Attack::refused(
+            Promoter,
+            "another's name within a text",
+            [request(
+                r#"{"action":"promote","revision":"{v2}","to":"\"by\":\"paula\"","by":"adam","at":"2026-01-01T00:00:00Z"}"#,
+            )],
+        ),
+        Attack::holds(
+            Promoter,
+            "two signatures",
+            [or(request(
+                r#"{"action":"promote","revision":"{v2}","by":"paula","by":"adam","at":"2026-01-01T00:00:00Z"}"#,
+            ))],
+        ),
+        Attack::holds(
+            Promoter,
+            "a signature within another object",
+            [or(request(
+                r#"{"x":{"by":"paula"},"action":"promote","revision":"{v2}","\u0062y":"adam","at":"2026-01-01T00:00:00Z"}"#,
+            ))],
+        ),
+        Attack::refused(
+            Editor,
+            "a request under the key with another case",
+            [metadata_of(json!({"annotations": {"greenlight.dev/Request": "promote"}}))],
+        ),
+    ]
+}
+
+/// Deleting it, to make it anew without a gate.
+fn deletion() -> Vec<Attack> {
+    vec![
+        Attack::refused(Editor, "deleting what serves", [step(How::Delete, ROLLOUT, Value::Null)]),
+        Attack::refused(
+            Edit,
+            "deleting what serves, leaving its pods",
+            [step(How::Delete, "bluegreenrollouts/{name}?propagationPolicy=Orphan", Value::Null)],
+        ),
+        Attack::refused(OnCall, "deleting what serves", [step(How::Delete, ROLLOUT, Value::Null)]),
+        Attack::refused(
+            Editor,
+            "deleting all of this name",
+            [step(How::Delete, "bluegreenrollouts?fieldSelector=metadata.name%3D{name}", Value::Null)],
+        ),
+        Attack::refused(
+            Edit,
+            "deleting all of this name",
+            [step(How::Delete, "bluegreenrollouts?fieldSelector=metadata.name%3D{name}", Value::Null)],
+        ),
+        Attack::refused(
+            Editor,
+            "deleting and making anew without a gate",
+            [
+                step(How::Delete, ROLLOUT, Value::Null),
+                step(How::Create, "bluegreenrollouts", second("{name}", EVIL, json!({"autoPromotionEnabled": true}))),
+            ],
+        ),
+        Attack::refused(
+            Editor,
+            "making it anew under its name",
+            [step(How::Create, "bluegreenrollouts", second("{name}", EVIL, json!({})))],
+        ),
+        Attack::refused(Tenant, "deleting what serves", [step(How::Delete, ROLLOUT, Value::Null)]),
+    ]
+}
+
+/// Having the operator do what they may not.
+fn deputies() -> Vec<Attack> {
+    let in_their_own = |mut step: Step| {
+        step.path = format!("{{ns}}-tenant:{}", step.path);
+        step
+    };
+    vec![
+        Attack::refused(
+            Editor,
+            "a second rollout that waits for the Service",
+            [step(
+                How::Create,
+                "bluegreenrollouts",
+                second("{name}-second", EVIL, json!({"autoPromotionEnabled": true})),
+            )],
+        ),
+        Attack::refused(
+            Editor,
+            "a second rollout with a generated name",
+            [step(How::Create, "bluegreenrollouts", generated(EVIL))],
+        ),
+        Attack::refused(
+            Editor,
+            "a second rollout by server-side apply",
+            [step(
+                How::Apply,
+                "bluegreenrollouts/{name}-second",
+                second("{name}-second", EVIL, json!({"autoPromotionEnabled": true})),
+            )],
+        ),
+        Attack::refused(
+            Editor,
+            "a second rollout that shows its own in preview at the Service",
+            [step(
+                How::Create,
+                "bluegreenrollouts",
+                second("{name}-second", EVIL, json!({"activeService": null, "previewService": "{name}-active"})),
+            )],
+        ),
+        Attack::refused(
+            Editor,
+            "a second rollout with the Service as an additional one",
+            [step(
+                How::Create,
+                "bluegreenrollouts",
+                second(
+                    "{name}-second",
+                    EVIL,
+                    json!({"activeService": "other", "additionalActiveServices": ["{name}-active"]}),
+                ),
+            )],
+        ),
+        Attack::refused(
+            Edit,
+            "a second rollout that waits for the Service, and the first deleted",
+            [
+                step(
+                    How::Create,
+                    "bluegreenrollouts",
+                    second("{name}-second", EVIL, json!({"autoPromotionEnabled": true})),
+                ),
+                step(How::Delete, ROLLOUT, Value::Null),
+            ],
+        ),
+        Attack::holds(
+            Edit,
+            "a second rollout that waits for the Service",
+            [step(
+                How::Create,
+                "bluegreenrollouts",
+                second("{name}-second", EVIL, json!({"autoPromotionEnabled": true})),
+            )],
+        ),
+        Attack::refused(
+            Editor,
+            "a rollout that takes over a Deployment of others",
+            [step(How::Create, "bluegreenrollouts", of_workload())],
+        ),
+        Attack::refused(
+            Editor,
+            "the template of a Deployment of others",
+            [step(
+                How::Json,
+                ROLLOUT,
+                json!([{"op": "remove", "path": "/spec/template"}, {"op": "add", "path": "/spec/workloadRef", "value": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "others"}}]),
+            )],
+        ),
+        Attack::holds(
+            Tenant,
+            "a rollout of the same name in a namespace of their own",
+            [in_their_own(step(
+                How::Create,
+                "bluegreenrollouts",
+                second("{name}", EVIL, json!({"autoPromotionEnabled": true})),
+            ))],
+        ),
+        Attack::holds(
+            Tenant,
+            "a ReplicaSet in a namespace of their own, with the rollout as its owner",
+            [in_their_own(step(How::Create, "replicasets", replica_set("{name}-{v3}", "{v3}")))],
+        ),
+        Attack::refused(Tenant, "the active Service patched", [select("{v2}")]),
+        Attack::refused(Editor, "the active Service patched", [select("{v2}")]),
+        Attack::refused(Promoter, "the active Service patched", [select("{v2}")]),
+    ]
+}
+
+/// ReplicaSets, which Kubernetes' `edit` may write.
+fn replica_sets() -> Vec<Attack> {
+    let annotate = |hash: &str, annotations: Value| {
+        step(How::Merge, &format!("replicasets/{{name}}-{hash}"), json!({"metadata": {"annotations": annotations}}))
+    };
+    let approvals =
+        r#"[{"by":"paula","at":"2026-01-01T00:00:00Z"},{"by":"adam","at":"2026-01-01T00:00:00Z","full":true}]"#;
+    vec![
+        Attack::holds(Edit, "annotated as returned", [annotate("{v2}", json!({"greenlight.dev/returned": "true"}))]),
+        Attack::holds(Edit, "forged approvals", [annotate("{v2}", json!({"greenlight.dev/approvals": approvals}))]),
+        Attack::holds(
+            Edit,
+            "a forged promoted-at",
+            [annotate("{v2}", json!({"greenlight.dev/promoted-at": "2026-11-27T00:00:00Z"}))],
+        ),
+        Attack::holds(
+            Edit,
+            "a forged promoted-at in the year 9000",
+            [annotate(
+                "{v2}",
+                json!({"greenlight.dev/promoted-at": "9000-01-01T00:00:00Z", "greenlight.dev/confirmed-at": "9000-01-01T00:00:00Z"}),
+            )],
+        ),
+        Attack::holds(
+            Edit,
+            "a forged preview-ready-at, with a timer",
+            [annotate("{v2}", json!({"greenlight.dev/preview-ready-at": "2020-01-01T00:00:00Z"}))],
+        )
+        .on(json!({"strategy": {"blueGreen": {"autoPromotionSeconds": 3600}}})),
+        Attack::holds(
+            Edit,
+            "what serves marked as rejected",
+            [annotate(
+                "{v1}",
+                json!({"greenlight.dev/rejected": r#"{"by":"bill","at":"2026-01-01T00:00:00Z","reason":"x","to":"{v2}"}"#}),
+            )],
+        ),
+        Attack::holds(
+            Edit,
+            "the revision numbers exchanged",
+            [
+                annotate("{v1}", json!({"greenlight.dev/revision": "9"})),
+                annotate("{v2}", json!({"greenlight.dev/revision": "-1"})),
+            ],
+        ),
+        Attack::holds(
+            Edit,
+            "the largest revision number there is",
+            [annotate("{v2}", json!({"greenlight.dev/revision": "9223372036854775807"}))],
+        ),
+        Attack::holds(
+            Edit,
+            "what serves due to be scaled down",
+            [annotate(
+                "{v1}",
+                json!({"greenlight.dev/scale-down-at": "2020-01-01T00:00:00Z", "greenlight.dev/retired-replicas": "0"}),
+            )],
+        ),
+        Attack::holds(
+            Edit,
+            "the digests exchanged",
+            [
+                annotate("{v1}", json!({"greenlight.dev/template-digest": "{digest3}"})),
+                annotate("{v2}", json!({"greenlight.dev/template-digest": "x"})),
+            ],
+        ),
+        Attack::holds(
+            Edit,
+            "annotations that are no JSON, no time and no number",
+            [annotate(
+                "{v2}",
+                json!({"greenlight.dev/rejected": "{{{", "greenlight.dev/revision": "many", "greenlight.dev/role-metadata": "[", "greenlight.dev/scaled-at": "now"}),
+            )],
+        ),
+        Attack::holds(
+            Edit,
+            "a forged ReplicaSet for the next template, made beforehand",
+            [step(How::Create, "replicasets", replica_set("{name}-{v3}", "{v3}")), template("app:v3")],
+        ),
+        Attack::holds(
+            Edit,
+            "a forged ReplicaSet in the place of the candidate's",
+            [
+                step(How::Delete, "replicasets/{name}-{v2}", Value::Null),
+                or(step(How::Create, "replicasets", replica_set("{name}-{v2}", "{v2}"))),
+            ],
+        ),
+        Attack::holds(
+            Edit,
+            "the candidate's ReplicaSet deleted",
+            [step(How::Delete, "replicasets/{name}-{v2}", Value::Null)],
+        ),
+        Attack::holds(
+            Edit,
+            "a ReplicaSet of another owner under the name of the next",
+            [step(How::Create, "replicasets", of_nobody("{name}-{v3}", "{v3}")), template("app:v3")],
+        ),
+    ]
+}
+
+/// Analyses.
+fn analyses() -> Vec<Attack> {
+    let measured = || json!({"strategy": {"blueGreen": {"autoPromotionEnabled": true, "prePromotionAnalysis": {"templates": [{"templateName": "endless"}]}}}});
+    let run = "analysisruns/{run}";
+    let good = || json!({"metrics": [{"name": "good", "successCondition": "true", "failureLimit": 1000, "count": 0, "provider": {"web": {"url": "http://127.0.0.1:1/"}}}]});
+    let forged = |name: &str, spec: Value| {
+        step(
+            How::Create,
+            "analysisruns",
+            json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "metadata": {"name": name, "annotations": {"greenlight.dev/rollout": "{name}"}}, "spec": spec}),
+        )
+    };
+    vec![
+        Attack::refused(Editor, "the analysis taken away", [blue_green(json!({"prePromotionAnalysis": null}))])
+            .on(measured()),
+        Attack::refused(
+            Editor,
+            "another analysis",
+            [blue_green(json!({"prePromotionAnalysis": {"templates": [{"templateName": "other"}]}}))],
+        )
+        .on(measured()),
+        Attack::holds(Editor, "a run terminated", [step(How::Merge, run, json!({"spec": {"terminate": true}}))])
+            .on(measured()),
+        Attack::holds(
+            Editor,
+            "a run with no metrics any more",
+            [step(How::Merge, run, json!({"spec": {"metrics": []}}))],
+        )
+        .on(measured()),
+        Attack::holds(
+            Editor,
+            "a run with metrics that are done at once",
+            [step(How::Merge, run, json!({"spec": good()}))],
+        )
+        .on(measured()),
+        Attack::holds(
+            Editor,
+            "a run whose metrics are only reported",
+            [step(How::Merge, run, json!({"spec": {"dryRun": [{"metricName": ".*"}], "terminate": true}}))],
+        )
+        .on(measured()),
+        Attack::refused(
+            Edit,
+            "a forged status of a run",
+            [step(How::Merge, "analysisruns/{run}/status", json!({"status": {"phase": "Successful"}}))],
+        )
+        .on(measured()),
+        Attack::holds(
+            Editor,
+            "a run deleted and made anew, with no metrics",
+            [step(How::Delete, run, Value::Null), or(forged("{run}", json!({"metrics": []})))],
+        )
+        .on(measured()),
+        Attack::holds(
+            Editor,
+            "a run made beforehand for the next template",
+            [forged("{name}-{v3}-3-0-pre", good()), template("app:v3")],
+        )
+        .on(measured()),
+        Attack::holds(
+            Editor,
+            "a run with no metrics made beforehand",
+            [forged("{name}-{v3}-3-0-pre", json!({"metrics": []})), template("app:v3")],
+        )
+        .on(measured()),
+        Attack::holds(Editor, "a run of no such rollout", [forged("{name}-nothing-1-0-pre", json!({"metrics": []}))])
+            .on(measured()),
+        Attack::holds(
+            Tenant,
+            "a run of this name in a namespace of their own",
+            [Step { path: "{ns}-tenant:analysisruns".to_owned(), ..forged("{run}", json!({"metrics": []})) }],
+        )
+        .on(measured()),
+    ]
+}
+
+/// Who may only look, and who may nothing.
+fn bystanders() -> Vec<Attack> {
+    vec![
+        Attack::refused(Viewer, "another template", [template("app:v3")]),
+        Attack::refused(Viewer, "an open gate", [blue_green(json!({"autoPromotionEnabled": true}))]),
+        Attack::refused(Viewer, "deleting what serves", [step(How::Delete, ROLLOUT, Value::Null)]),
+        Attack::refused(Nobody, "another template", [template("app:v3")]),
+        Attack::refused(Nobody, "an open gate", [blue_green(json!({"autoPromotionEnabled": true}))]),
+        Attack::refused(Tenant, "another template", [template("app:v3")]),
+        Attack::refused(
+            Editor,
+            "a role of their own that may promote",
+            [step(How::Create, "roles", role_that_promotes())],
+        ),
+        Attack::refused(
+            Edit,
+            "a role of their own that may promote",
+            [step(How::Create, "roles", role_that_promotes())],
+        ),
+        Attack::refused(
+            Edit,
+            "the operator's token",
+            [step(
+                How::Create,
+                "{ns}-system:serviceaccounts/guard/token",
+                json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}),
+            )],
+        ),
+        Attack::refused(
+            Admin,
+            "the operator's token",
+            [step(
+                How::Create,
+                "{ns}-system:serviceaccounts/guard/token",
+                json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}),
+            )],
+        ),
+    ]
+}
+
+/// No attacks: what may be done, so that it is seen that this is alive.
+fn allowed() -> Vec<Attack> {
+    vec![
+        Attack::moves(
+            Promoter,
+            "a signed promote",
+            [request(r#"{"action":"promote","revision":"{v2}","by":"paula","at":"2026-01-01T00:00:00Z"}"#)],
+        ),
+        Attack::moves(
+            Promoter,
+            "a signed promote, with spaces as most write JSON",
+            [request(r#"{"action": "promote", "revision": "{v2}", "by": "paula", "at": "2026-01-01T00:00:00Z"}"#)],
+        ),
+        Attack::moves(Promoter, "promote, typed by hand", [request("promote {v2}")]),
+        Attack::moves(Admin, "promote, typed by hand", [request("promote")]),
+        Attack::moves(Admin, "an open gate", [blue_green(json!({"autoPromotionEnabled": true}))]),
+        // Not by Greenlight, and it cannot keep them from it: docs/security.md says so.
+        Attack::moves(Edit, "the active Service patched, as in any cluster", [select("{v2}")]),
+    ]
+}
+
+const ROLLOUT: &str = "bluegreenrollouts/{name}";
+const REQUEST: &str = "greenlight.dev/request";
+
+fn step(how: How, path: &str, body: Value) -> Step {
+    Step { how, path: path.to_owned(), body, may_fail: false }
+}
+
+/// Whatever comes of it.
+fn or(step: Step) -> Step {
+    Step { may_fail: true, ..step }
+}
+
+fn spec(spec: Value) -> Step {
+    step(How::Merge, ROLLOUT, json!({"spec": spec}))
+}
+
+fn blue_green(blue_green: Value) -> Step {
+    spec(json!({"strategy": {"blueGreen": blue_green}}))
+}
+
+fn apply_blue_green(blue_green: Value) -> Step {
+    let object = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": {"name": "{name}"}, "spec": {"selector": {"matchLabels": {"app": "{name}"}}, "strategy": {"blueGreen": blue_green}}});
+    step(How::Apply, ROLLOUT, object)
+}
+
+fn json_patch(patch: Value) -> Step {
+    step(How::Json, ROLLOUT, patch)
+}
+
+fn metadata_of(metadata: Value) -> Step {
+    step(How::Merge, ROLLOUT, json!({"metadata": metadata}))
+}
+
+fn request(value: &str) -> Step {
+    metadata_of(json!({"annotations": {REQUEST: value}}))
+}
+
+fn template(image: &str) -> Step {
+    json_patch(json!([{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": image}]))
+}
+
+fn select(hash: &str) -> Step {
+    step(How::Merge, "services/{name}-active", json!({"spec": {"selector": {"rollouts-pod-template-hash": hash}}}))
+}
+
+/// A second rollout at the same Services.
+fn second(name: &str, image: &str, more: Value) -> Value {
+    let mut blue_green = json!({"activeService": "{name}-active"});
+    greenlight_e2e::merge(&mut blue_green, &more);
+    json!({
+        "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": {"name": name},
+        "spec": {
+            "selector": {"matchLabels": {"app": "{name}"}}, "strategy": {"blueGreen": blue_green},
+            "template": {"metadata": {"labels": {"app": "{name}"}}, "spec": {"containers": [{"name": "web", "image": image}]}},
+        },
+    })
+}
+
+fn generated(image: &str) -> Value {
+    let mut rollout = second("", image, json!({"autoPromotionEnabled": true}));
+    rollout["metadata"] = json!({"generateName": "{name}-"});
+    rollout
+}
+
+fn of_workload() -> Value {
+    let mut rollout = second("{name}-second", EVIL, json!({"activeService": null}));
+    rollout["spec"]["workloadRef"] =
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "others", "scaleDown": "onsuccess"});
+    rollout["spec"].as_object_mut().expect("an object").remove("template");
+    rollout
+}
+
+/// One that says that it is the rollout's, and runs something else.
+fn replica_set(name: &str, hash: &str) -> Value {
+    let mut forged = of_nobody(name, hash);
+    forged["metadata"]["ownerReferences"] = json!([{"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "{name}", "uid": "{uid}", "controller": true, "blockOwnerDeletion": true}]);
+    forged
+}
+
+fn of_nobody(name: &str, hash: &str) -> Value {
+    let labels = json!({"app": "{name}", "rollouts-pod-template-hash": hash});
+    json!({
+        "apiVersion": "apps/v1", "kind": "ReplicaSet",
+        "metadata": {"name": name, "labels": labels, "annotations": {"greenlight.dev/template-digest": "{digest3}", "greenlight.dev/revision": "2", "greenlight.dev/desired-replicas": "1"}},
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": EVIL}]}}},
+    })
+}
+
+fn role_that_promotes() -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "{name}-promotes"},
+        "rules": [{"apiGroups": ["greenlight.dev"], "resources": ["bluegreenrollouts"], "verbs": ["promote"]}],
+    })
+}
