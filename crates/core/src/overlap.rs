@@ -3,7 +3,8 @@
 //! A Service selects by equality, so both must have a label in common that no other revision has: before the switch, the pods
 //! of the old and of the new revision get [`greenlight_api::names::SERVING_LABEL`]. Then the Service moves from the old hash to
 //! that label, and after `overlapSeconds` from the label to the new hash. Nothing is proven, and so nothing retired, before
-//! that. Going back goes straight to the hash. Worked example, `overlapSeconds: 30`:
+//! that. However late the EndpointSlices are, the overlap is not over before they show the pods of the new revision. Going back goes
+//! straight to the hash. Worked example, `overlapSeconds: 30`:
 //!
 //! | time | the active Service selects |
 //! |---|---|

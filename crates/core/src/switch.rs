@@ -36,7 +36,9 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     let overlap_lasts = overlapping && overlap::ends_at(situation, home).is_some_and(|until| situation.now < until);
     let to_move: Vec<_> = services_to_move(situation, home)
         .filter(|service| stall::keeps_from_moving(world, service, home).is_none())
-        .filter(|service| !(service.is_overlapping() && overlap_lasts))
+        .filter(|service| {
+            !service.is_overlapping() || !overlap_lasts && (!overlapping || shows(situation, service, home))
+        })
         .filter(|service| !situation.is_rejected(home) || may_keep(situation, service, home))
         .collect();
     // The additional pod of a restart is not waited for.
@@ -265,6 +267,14 @@ pub fn proof(situation: &Situation) -> Proof {
     }
     let lacks = to_prove(world).into_iter().find_map(|service| missing(situation, service, home));
     lacks.map_or(Proof::Proven(*now), Proof::Missing)
+}
+
+/// Whether there are enough ready endpoints of this revision behind the Service, of whichever others too.
+fn shows(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool {
+    let endpoints = situation.world.endpoints.get(&service.name).into_iter().flatten();
+    let ours = endpoints.filter(|endpoint| endpoint.ready && is_pod_of(&endpoint.pod, &home.name));
+    let pods: BTreeSet<&str> = ours.map(|endpoint| endpoint.pod.as_str()).collect();
+    pods.len() >= usize::try_from(situation.decisions.replicas).unwrap_or(0)
 }
 
 /// The names of the Services whose endpoints have to follow production: those that the spec names, and those that carry it still.

@@ -12,7 +12,9 @@ use crate::{overlap, pods, progress, restart, rollback, switch};
 /// pods of what does not become available or is being restarted.
 pub(super) fn watches(round: &Round) -> Watches {
     let world = round.situation.world;
-    let unproven = round.situation.roles.at_home().is_some_and(|home| switch::noted(world, home).is_none());
+    let at_home = round.situation.roles.at_home();
+    let unproven =
+        at_home.is_some_and(|home| switch::noted(world, home).is_none()) || overlap::is_under_way(&round.situation);
     let explained = look_at_pods(round).filter(|(at, _)| round.situation.now >= *at).map(|(_, hash)| hash);
     let restarted = round.restarts().map(|restart| restart.hash().to_owned());
     Watches {

@@ -221,6 +221,7 @@ async fn who_may_promote_may_not_edit_and_the_other_way_round() {
     ask(domain_user, domain_user).expect("signed");
     ask("paula", "paula").expect("may promote");
     lab.until("promoted", |now| now.image_of("web-active") == "web:v2" && now.phase() == "Healthy").await;
+    lab.kill_operator();
     helm(&["uninstall", "perm", "--namespace", "permissions"]).expect("uninstalled");
 }
 
