@@ -29,7 +29,8 @@ async fn a_rollout_neither_evicts_nor_labels_the_pods_of_another_with_the_same_t
     labelled["strategy"]["blueGreen"]["activeMetadata"] = json!({"labels": {"role": "active"}});
     lab.deploy(labelled).await;
     let api: Api<BlueGreenRollout> = lab.api();
-    let is_healthy = |rollout: BlueGreenRollout| rollout.status.is_some_and(|status| status.phase.as_str() == "Healthy");
+    let is_healthy =
+        |rollout: BlueGreenRollout| rollout.status.is_some_and(|status| status.phase.as_str() == "Healthy");
     while !is_healthy(api.get("other").await.expect("it is there")) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
