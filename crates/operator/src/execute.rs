@@ -10,7 +10,7 @@ use greenlight_core::{Action, Change};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, EvictParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::core::Request;
+use kube::core::{PartialObjectMeta, Request};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
@@ -186,7 +186,10 @@ impl Executor<'_> {
         let view = sets.patch(name, &params(), &Patch::Merge(patch)).await.doing(what)?;
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
         let labelled = ListParams::default().labels(&format!("{}={hash}", names::HASH_LABEL));
-        for pod in pods.list_metadata(&labelled).await.doing(what)?.items {
+        // Another rollout with the same template has pods of the same hash.
+        let uid = view.uid().unwrap_or_default();
+        let own = |pod: &PartialObjectMeta<Pod>| pod.owner_references().iter().any(|owner| owner.uid == uid);
+        for pod in pods.list_metadata(&labelled).await.doing(what)?.items.into_iter().filter(own) {
             let patch = Patch::Merge(json!({"metadata": metadata}));
             match pods.patch_metadata(&pod.name_any(), &params(), &patch).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => {}

@@ -35,7 +35,16 @@ pub struct OnDemand {
 #[derive(Default)]
 struct Running {
     endpoints: BTreeMap<String, Watching<Endpoint>>,
-    pods: BTreeMap<String, Watching<Pod>>,
+    pods: BTreeMap<String, Watching<OwnedPod>>,
+}
+
+/// A pod, and the UID of what controls it: labels anybody may write, and another rollout with the same template writes the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnedPod {
+    /// UID of its ReplicaSet.
+    pub owner: String,
+    /// The pod.
+    pub pod: Pod,
 }
 
 /// What a watch has seen so far; `None` until it has seen everything once.
@@ -85,14 +94,14 @@ impl OnDemand {
         for hash in &watches.pods {
             running.pods.entry(hash.clone()).or_insert_with(|| {
                 let labels = format!("{HASH_LABEL}={hash}");
-                let pods = |pods: &BTreeMap<String, KubePod>| pods.values().map(reduce).collect();
+                let pods = |pods: &BTreeMap<String, KubePod>| pods.values().map(owned).collect();
                 self.watch(key, &labels, pods, |_| Vec::new())
             });
         }
     }
 
     /// What the watches of this rollout have seen.
-    pub fn seen(&self, key: &Key) -> (BTreeMap<String, Vec<Endpoint>>, BTreeMap<String, Vec<Pod>>) {
+    pub fn seen(&self, key: &Key) -> (BTreeMap<String, Vec<Endpoint>>, BTreeMap<String, Vec<OwnedPod>>) {
         let all = self.running.lock().expect("no panic while locked");
         let Some(running) = all.get(key) else { return Default::default() };
         (seen_by_name(&running.endpoints), seen_by_name(&running.pods))
@@ -104,7 +113,7 @@ impl OnDemand {
         let Some(watching) = all.get(key).and_then(|running| running.pods.get(hash)) else { return };
         let mut seen = watching.seen.lock().expect("no panic while locked");
         let pods = seen.iter_mut().flatten();
-        pods.filter(|known| known.name == pod).for_each(|known| known.deleting = true);
+        pods.filter(|known| known.pod.name == pod).for_each(|known| known.pod.deleting = true);
     }
 
     fn watch<K, T>(
@@ -208,6 +217,11 @@ fn endpoints_of(slice: &EndpointSlice) -> Vec<Endpoint> {
             ready: endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true),
         })
         .collect()
+}
+
+fn owned(pod: &KubePod) -> OwnedPod {
+    let controller = pod.owner_references().iter().find(|owner| owner.controller == Some(true));
+    OwnedPod { owner: controller.map(|owner| owner.uid.clone()).unwrap_or_default(), pod: reduce(pod) }
 }
 
 /// The pod, and why it is not ready in its own words.

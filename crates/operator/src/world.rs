@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::analysis::KeptRun;
 use crate::cache::{Cache, Cached, Key};
-use crate::on_demand::OnDemand;
+use crate::on_demand::{OnDemand, OwnedPod};
 use crate::views::{KeptJob, KeptService, KeptWorkload, OwnedSet};
 
 /// Everything that is watched all the time.
@@ -145,6 +145,12 @@ pub fn observe(
         .into_iter()
         .map(|(target, Refused { message, retry_at, .. })| RefusedWrite { target, message, retry_at });
     let (endpoints, pods) = on_demand.seen(key);
+    let own = |hash: &String, pods: Vec<OwnedPod>| {
+        let of_hash = || replica_sets.iter().filter(|rs| rs.hash == *hash);
+        let own = pods.into_iter().filter(|pod| of_hash().any(|rs| rs.uid == pod.owner));
+        own.map(|pod| pod.pod).collect::<Vec<_>>()
+    };
+    let pods = pods.into_iter().map(|(hash, pods)| (hash.clone(), own(&hash, pods))).collect();
     let rivals = rivals(caches, &rollout);
     let workload =
         rollout.spec.workload_ref.as_ref().and_then(|workload| caches.workloads.get(&key.sibling(&workload.name)));

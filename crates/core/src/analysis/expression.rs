@@ -46,7 +46,7 @@ pub fn check(condition: &str) -> Result<(), String> {
 /// A plain condition costs no more than a few looks at the result, and its parser next to nothing: no loops over the result, no regular
 /// expressions, and little nesting. Every other one is evaluated where it can be stopped.
 pub fn is_plain(condition: &str) -> bool {
-    let (mut depth, mut nesting, mut quote, mut word) = (0_usize, 0_usize, None, String::new());
+    let (mut depth, mut nesting, mut quote, mut word, mut gap) = (0_usize, 0_usize, None, String::new(), false);
     if condition.len() > LONGEST_PLAIN || condition.matches("result").count() > MOST_LOOKS {
         return false;
     }
@@ -75,12 +75,23 @@ pub fn is_plain(condition: &str) -> bool {
             return false;
         }
         if letter.is_alphanumeric() || letter == '_' {
+            if std::mem::take(&mut gap) {
+                word.clear();
+            }
             word.push(letter);
-        } else if !letter.is_whitespace() {
+            continue;
+        }
+        // It compares with each item, and its result again with each.
+        if word == "in" {
+            return false;
+        }
+        // Between a function and its bracket there may be a space.
+        gap = letter.is_whitespace();
+        if !gap {
             word.clear();
         }
     }
-    quote.is_none()
+    quote.is_none() && word != "in"
 }
 
 fn bounded(condition: &str) -> Result<(), String> {

@@ -8,10 +8,12 @@
 //! | [`attack`] | what an attack is: a role, requests, and what has to come of it |
 //! | [`range`] | where they are tried, and who looks |
 //! | [`bombs`] | analyses that cost too much, or lead back inside |
+//! | [`neighbours`] | two rollouts with pods of the same hash |
 //! | [`schema`] | every field of a rollout is either open to who may edit, or closed |
 
 mod attack;
 mod bombs;
+mod neighbours;
 mod range;
 mod schema;
 mod table;

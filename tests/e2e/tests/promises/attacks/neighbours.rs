@@ -1,0 +1,45 @@
+//! Two rollouts with the same template have pods of the same hash in one namespace, and leave each other's alone.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use greenlight_api::BlueGreenRollout;
+use greenlight_e2e::{Lab, rollout};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, ResourceExt};
+use serde_json::json;
+
+/// The pods of the ReplicaSets whose names begin so: UID and labels.
+async fn pods_of(lab: &Lab, rollout: &str) -> BTreeMap<String, BTreeMap<String, String>> {
+    let pods: Api<Pod> = lab.api();
+    let owned = |pod: &Pod| pod.owner_references().iter().any(|owner| owner.name.starts_with(&format!("{rollout}-")));
+    let pods = pods.list(&Default::default()).await.expect("pods").items;
+    pods.into_iter().filter(owned).map(|pod| (pod.uid().unwrap_or_default(), pod.labels().clone())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_neither_evicts_nor_labels_the_pods_of_another_with_the_same_template() {
+    let lab = Lab::new("neighbours").await;
+    // Workers, whom no Service selects: a Service would select both.
+    let workers = || json!({"strategy": {"blueGreen": {"activeService": null, "previewService": null}}});
+    let mut other = rollout(workers());
+    other["metadata"]["name"] = "other".into();
+    lab.apply(&other).expect("applied");
+    let mut labelled = workers();
+    labelled["strategy"]["blueGreen"]["activeMetadata"] = json!({"labels": {"role": "active"}});
+    lab.deploy(labelled).await;
+    let api: Api<BlueGreenRollout> = lab.api();
+    let is_healthy =
+        |rollout: BlueGreenRollout| rollout.status.is_some_and(|status| status.phase.as_str() == "Healthy");
+    while !is_healthy(api.get("other").await.expect("it is there")) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let theirs = pods_of(&lab, "other").await;
+    let ours = pods_of(&lab, "web").await;
+    assert_eq!((theirs.len(), ours.len()), (2, 2));
+    assert!(ours.values().all(|labels| labels.get("role").is_some_and(|role| role == "active")), "{ours:?}");
+    lab.greenlight(&["restart", "web"]).expect("asked");
+    lab.until("restarted", |now| now.status().restarted_at.is_some() && now.phase() == "Healthy").await;
+    assert!(pods_of(&lab, "web").await.keys().all(|uid| !ours.contains_key(uid)), "each was replaced");
+    assert_eq!(pods_of(&lab, "other").await, theirs, "and none of the other's was touched");
+}
