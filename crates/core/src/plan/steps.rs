@@ -349,23 +349,17 @@ fn analyse(round: &Round) -> Vec<Action> {
 
 fn promote(round: &Round) -> Vec<Action> {
     let Some(candidate) = &round.candidate else { return Vec::new() };
-    if round.stall.is_some()
-        || !candidate.gate.is_open()
-        || !candidate.is_ready
-        || !is_recorded(&round.situation, candidate.rs)
-    {
+    if round.stall.is_some() || !candidate.gate.is_open() || !candidate.is_ready || !is_recorded(&round.situation) {
         return Vec::new();
     }
     switch::promote(&round.situation, candidate.rs)
 }
 
-/// It is on record with whom production is, and that the candidate is ours. Otherwise nobody would know later that production was there,
-/// or where it went: a ReplicaSet that the record does not know may be anybody's.
-fn is_recorded(situation: &Situation, candidate: &ReplicaSet) -> bool {
+/// It is on record with whom production is. Otherwise nobody would know later that it was there.
+fn is_recorded(situation: &Situation) -> bool {
     let status = situation.world.rollout.status.as_ref();
-    let Some(record) = status.and_then(|status| status.decisions.as_ref()) else { return false };
-    let is_ours = record.revision(&candidate.hash).is_some_and(|revision| revision.uid == candidate.uid);
-    is_ours && record.serving == situation.decisions.serving
+    let recorded = status.and_then(|status| status.decisions.as_ref()).map(|record| &record.serving);
+    recorded.is_none_or(|recorded| *recorded == situation.decisions.serving)
 }
 
 fn withdraw(round: &Round) -> Vec<Action> {
