@@ -224,6 +224,11 @@ impl Decisions {
         self.revisions.iter().find(|revision| revision.hash == hash)
     }
 
+    /// Whether a ReplicaSet with this UID is one of the record's.
+    pub fn knows(&self, uid: &str) -> bool {
+        self.revisions.iter().any(|revision| revision.uid == uid)
+    }
+
     /// The entry of the revision with this hash, to be changed.
     pub fn revision_mut(&mut self, hash: &str) -> Option<&mut RevisionRecord> {
         self.revisions.iter_mut().find(|revision| revision.hash == hash)

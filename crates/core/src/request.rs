@@ -77,19 +77,16 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
             let of_template = [Verb::Promote, Verb::PromoteFull, Verb::Abort, Verb::Retry].contains(&action);
             let looked_at = world.rollout.status.as_ref().map(|status| status.updated_revision.clone());
             let before = looked_at.filter(|hash| changed && of_template && !hash.is_empty());
-            return match revision.or(before).or_else(|| meant(situation, action)) {
-                Some(_) if refusal(situation).is_some() => {
-                    let why = refusal(situation).unwrap_or_default();
-                    answered(Err(format!(
-                        "the API server refuses to write it out in full: {why}. Ask by kubectl greenlight"
-                    )))
-                }
-                Some(revision) => {
-                    let request = Request { action, revision, to: None, by: String::new(), at: situation.now };
-                    Heard { completed: Some(request), answer: None }
-                }
-                None => answered(Err(format!("there is no revision to {} yet", action.as_str()))),
+            let Some(revision) = revision.or(before).or_else(|| meant(situation, action)) else {
+                return answered(Err(format!("there is no revision to {} yet", action.as_str())));
             };
+            if let Some(why) = refusal(situation) {
+                return answered(Err(format!(
+                    "the API server refuses to write it out in full: {why}. Ask by kubectl greenlight"
+                )));
+            }
+            let request = Request { action, revision, to: None, by: String::new(), at: situation.now };
+            return Heard { completed: Some(request), answer: None };
         }
         Err(why) => return answered(Err(why)),
     };

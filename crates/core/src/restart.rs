@@ -56,8 +56,7 @@ impl<'a> Restart<'a> {
         let at = rs.timestamp(names::RESTART_AT).filter(|at| *at <= now)?;
         // Only what was asked for: the annotation can be written by anybody who may edit ReplicaSets.
         let in_spec = world.rollout.spec.restart_at.as_ref().map(|time| time.0);
-        let decisions = world.rollout.status.as_ref().and_then(|status| status.decisions.as_ref());
-        let by_person = decisions.and_then(|decisions| decisions.restart_requested_at);
+        let by_person = world.rollout.record().and_then(|decisions| decisions.restart_requested_at);
         if in_spec != Some(at) && by_person != Some(at) {
             return None;
         }

@@ -95,8 +95,8 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
 /// what is written down counts: until then the outage has begun at another time in every plan.
 fn refuge_until(situation: &Situation, rs: &ReplicaSet) -> Option<Timestamp> {
     let Situation { world, decisions, .. } = situation;
-    let written = world.rollout.status.as_ref().and_then(|status| status.decisions.as_ref());
-    let is_written = written.is_some_and(|written| written.unavailable_since == decisions.unavailable_since);
+    let is_written =
+        world.rollout.record().is_some_and(|written| written.unavailable_since == decisions.unavailable_since);
     let is_refuge = rs.replicas > 0 && situation.fallback().is_some_and(|refuge| refuge.name == rs.name);
     let due = rollback::due_at(situation).filter(|_| is_written && is_refuge)?;
     Some(later(due, SignedDuration::from_secs(world.rollout.spec.blue_green().scale_down_delay_seconds().into())))

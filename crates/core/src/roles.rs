@@ -199,7 +199,7 @@ pub fn fallback<'a>(
         .filter(|revision| revision.hash != instead_of && revision.rejection.is_none())
         .filter_map(|revision| {
             let rs = world.replica_set(&revision.hash).filter(|rs| rs.uid == revision.uid)?;
-            if !world.active_services().filter(has_a_say).take(1).all(|first| fits(first, rs)) {
+            if world.active_services().find(has_a_say).is_some_and(|first| !fits(first, rs)) {
                 return None;
             }
             let fits_all = world.active_services().filter(has_a_say).all(|service| fits(service, rs));

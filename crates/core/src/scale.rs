@@ -46,9 +46,11 @@ pub fn candidate_size(situation: &Situation, candidate: &ReplicaSet, gate_is_ope
     let spec = &situation.world.rollout.spec;
     let preview = spec.blue_green().preview_replica_count.filter(|_| !gate_is_open);
     let wanted = preview.unwrap_or(spec.replicas());
-    let keeps = retire::may_get_traffic(situation, candidate) && !switch::proof(situation).is_there();
     let size = Size::of(situation, candidate, wanted, spec.replicas());
-    if keeps { Size { replicas: size.replicas.max(candidate.replicas), ..size } } else { size }
+    let keeps = candidate.replicas > size.replicas
+        && retire::may_get_traffic(situation, candidate)
+        && !switch::proof(situation).is_there();
+    if keeps { Size { replicas: candidate.replicas, ..size } } else { size }
 }
 
 /// The size of a candidate that is to be created, and will wait in preview or not.

@@ -23,7 +23,7 @@ use crate::hash::is_pod_of;
 use crate::overlap;
 use crate::situation::Situation;
 use crate::stall;
-use crate::world::{ReplicaSet, Selection, Service, World};
+use crate::world::{Endpoint, ReplicaSet, Selection, Service, World};
 
 /// The next writes on the way of production to where it should be; none if it is there or cannot go yet.
 ///
@@ -250,8 +250,7 @@ impl Proof {
 pub fn noted(world: &World, home: &ReplicaSet) -> Option<Timestamp> {
     let switch = world.rollout.status.as_ref()?.switch.as_ref()?;
     // A Service that was put on it later has to be proven, too.
-    let status = world.rollout.status.as_ref()?;
-    let record = status.decisions.as_ref().and_then(|decisions| decisions.revision(&home.hash));
+    let record = world.rollout.record().and_then(|record| record.revision(&home.hash));
     let confirmed_then = record.and_then(|record| record.confirmed_at);
     let same = switch.to == home.hash && confirmed_then == home.timestamp(names::CONFIRMED_AT);
     switch.proven_at.filter(|_| same)
@@ -271,10 +270,20 @@ pub fn proof(situation: &Situation) -> Proof {
 
 /// Whether there are enough ready endpoints of this revision behind the Service, of whichever others too.
 fn shows(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool {
-    let endpoints = situation.world.endpoints.get(&service.name).into_iter().flatten();
-    let ours = endpoints.filter(|endpoint| endpoint.ready && is_pod_of(&endpoint.pod, &home.name));
-    let pods: BTreeSet<&str> = ours.map(|endpoint| endpoint.pod.as_str()).collect();
-    pods.len() >= usize::try_from(situation.decisions.replicas).unwrap_or(0)
+    let endpoints = situation.world.endpoints.get(&service.name).map_or(&[][..], Vec::as_slice);
+    let ours: BTreeSet<&str> = ready_pods(endpoints).filter(|pod| is_pod_of(pod, &home.name)).collect();
+    ours.len() >= enough(situation)
+}
+
+/// The pods that ready endpoints lead to, as often as they do.
+fn ready_pods(endpoints: &[Endpoint]) -> impl Iterator<Item = &str> {
+    let ready = endpoints.iter().filter(|endpoint| endpoint.ready && !endpoint.pod.is_empty());
+    ready.map(|endpoint| endpoint.pod.as_str())
+}
+
+/// So many ready pods production has to have.
+fn enough(situation: &Situation) -> usize {
+    usize::try_from(situation.decisions.replicas).unwrap_or(0)
 }
 
 /// The names of the Services whose endpoints have to follow production: those that the spec names, and those that carry it still.
@@ -293,13 +302,12 @@ fn missing(situation: &Situation, service: &str, home: &ReplicaSet) -> Option<St
     let Some(endpoints) = world.endpoints.get(service) else {
         return Some(format!("reading the endpoints of Service {service}"));
     };
-    let ready = endpoints.iter().filter(|endpoint| endpoint.ready && !endpoint.pod.is_empty());
     let (ours, others): (BTreeSet<&str>, BTreeSet<&str>) =
-        ready.map(|endpoint| endpoint.pod.as_str()).partition(|pod| is_pod_of(pod, &home.name));
+        ready_pods(endpoints).partition(|pod| is_pod_of(pod, &home.name));
     if !others.is_empty() {
         return Some(format!("Service {service} still has {} ready endpoints of other pods", others.len()));
     }
-    let enough = usize::try_from(situation.decisions.replicas).unwrap_or(0);
+    let enough = enough(situation);
     if ours.len() < enough {
         return Some(format!("Service {service} has {} of {enough} ready endpoints of the new pods", ours.len()));
     }
@@ -307,7 +315,7 @@ fn missing(situation: &Situation, service: &str, home: &ReplicaSet) -> Option<St
 }
 
 /// When production moved to the revision that should have it.
-pub fn switched_at(situation: &Situation, home: &ReplicaSet) -> Timestamp {
+fn switched_at(situation: &Situation, home: &ReplicaSet) -> Timestamp {
     let before = situation.world.rollout.status.as_ref().and_then(|status| status.switch.as_ref());
     match before.filter(|switch| switch.to == home.hash) {
         Some(switch) => switch.switched_at,

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_api::{AnalysisPhase, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PodTemplate, Rejection, names};
+use greenlight_api::{
+    AnalysisPhase, BlueGreenRolloutSpec, BlueGreenRolloutStatus, Decisions, PodTemplate, Rejection, names,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +130,13 @@ pub struct Rollout {
     pub template: Template,
     /// The status that was last written, if there is one.
     pub status: Option<BlueGreenRolloutStatus>,
+}
+
+impl Rollout {
+    /// The record as it is written, if there is one.
+    pub fn record(&self) -> Option<&Decisions> {
+        self.status.as_ref()?.decisions.as_ref()
+    }
 }
 
 /// A Deployment that a template comes from.

@@ -3,15 +3,12 @@
 
 mod model;
 
-use greenlight_api::{AnalysisPhase, AutoRollback, BlueGreen, RolloutAnalysis, Verb, names};
+use greenlight_api::{AnalysisPhase, AutoRollback, BlueGreen, BlueGreenRolloutSpec, RolloutAnalysis, Verb, names};
 use greenlight_core::world::{RefusedWrite, Rival, Template};
 use greenlight_core::{Action, plan};
 use jiff::SignedDuration;
 use model::Model;
-
-fn manual() -> BlueGreen {
-    BlueGreen { auto_promotion_enabled: Some(false), scale_down_delay_seconds: Some(3600), ..BlueGreen::default() }
-}
+use model::people::{assert_rejected, manual, promoted, push_and_promote, serves_one, undo};
 
 fn with_extra(blue_green: BlueGreen) -> BlueGreen {
     BlueGreen { additional_active_services: Some(vec!["extra".into()]), ..blue_green }
@@ -21,48 +18,10 @@ fn auto_rollback() -> Option<AutoRollback> {
     Some(AutoRollback { unavailable_seconds: 10 })
 }
 
-fn serves_one(blue_green: BlueGreen) -> Model {
-    let mut model = Model::new(blue_green);
-    model.work();
-    assert_active(&model, 1);
-    model
-}
-
-fn promoted(blue_green: BlueGreen, templates: &[u8]) -> Model {
-    let mut model = serves_one(blue_green);
-    for number in templates {
-        push_and_promote(&mut model, *number);
-    }
-    model
-}
-
-fn push_and_promote(model: &mut Model, number: u8) {
-    model.push(number);
-    model.work();
-    let hash = model.hash(number);
-    model.request(Verb::Promote, &hash, "ann", None);
-    model.work();
-    assert_active(model, number);
-}
-
-fn undo(model: &mut Model) {
-    let serving = model.serving().expect("something serves");
-    model.request(Verb::Rollback, &serving, "ann", None);
-    model.work();
-}
-
 #[track_caller]
 fn assert_active(model: &Model, number: u8) {
     let hash = model.hash(number);
     assert_eq!(model.serving().as_deref(), Some(hash.as_str()), "not {number}: {:#?}", model.status());
-}
-
-#[track_caller]
-fn assert_rejected(model: &Model, number: u8, rejected: bool) {
-    let digest = Template::from(&model::template(number)).digest.to_string();
-    let decisions = model.status().decisions.as_ref().expect("a record");
-    let found = decisions.revisions.iter().any(|known| known.digest == digest && known.rejection.is_some());
-    assert_eq!(found, rejected, "{decisions:?}");
 }
 
 /// The operator works for a while; the pods of one revision stay as they are.
@@ -73,6 +32,29 @@ fn operate_for(model: &mut Model, seconds: usize) {
         model.pass(1);
     }
     assert!(model.operate(None));
+}
+
+/// Revision 1 serves with three pods; the next one has one until its gate is open.
+fn three_and_one_in_preview() -> Model {
+    let mut model = Model::new(BlueGreen { preview_replica_count: Some(1), ..manual() });
+    model.change_spec(|spec| spec.replicas = Some(3));
+    model.work();
+    model
+}
+
+fn without_services(spec: &mut BlueGreenRolloutSpec) {
+    spec.strategy.blue_green.active_service = None;
+    spec.strategy.blue_green.preview_service = None;
+}
+
+/// Asks for the revision of the spec by the name that the plugin takes, which is that of the status, and is not refused.
+#[track_caller]
+fn ask_as_the_status_names_it(model: &mut Model, verb: Verb) {
+    let updated = model.status().updated_revision.clone();
+    model.request(verb, &updated, "ann", None);
+    model.work();
+    let answer = model.status().observed_request.clone().expect("an answer");
+    assert!(answer.accepted, "{answer:?}");
 }
 
 fn rival_of_extra(model: &mut Model) {
@@ -209,12 +191,7 @@ fn what_serves_comes_back_when_it_is_deleted_in_the_foreground_and_the_one_befor
 fn what_comes_back_after_a_foreground_deletion_can_be_named_as_the_status_names_it() {
     let mut model = serves_one(manual());
     delete_in_the_foreground(&mut model, 1);
-    // What `kubectl greenlight promote` names.
-    let updated = model.status().updated_revision.clone();
-    model.request(Verb::Promote, &updated, "ann", None);
-    model.work();
-    let answer = model.status().observed_request.clone().expect("an answer");
-    assert!(answer.accepted, "{answer:?}");
+    ask_as_the_status_names_it(&mut model, Verb::Promote);
 }
 
 #[test]
@@ -227,11 +204,7 @@ fn what_comes_back_after_a_foreground_deletion_can_be_retried() {
     model.work();
     undo(&mut model);
     assert_active(&model, 1);
-    let updated = model.status().updated_revision.clone();
-    model.request(Verb::Retry, &updated, "ann", None);
-    model.work();
-    let answer = model.status().observed_request.clone().expect("an answer");
-    assert!(answer.accepted, "{answer:?}");
+    ask_as_the_status_names_it(&mut model, Verb::Retry);
 }
 
 // A lost status, and the preview count is what production gets.
@@ -254,9 +227,7 @@ fn a_lost_status_takes_no_pods_from_production_without_a_service() {
 
 #[test]
 fn a_lost_status_takes_no_pods_from_what_a_service_that_was_made_anew_leads_to() {
-    let mut model = Model::new(BlueGreen { preview_replica_count: Some(1), ..manual() });
-    model.change_spec(|spec| spec.replicas = Some(3));
-    model.work();
+    let mut model = three_and_one_in_preview();
     assert_eq!(model.rs(1).replicas, 3);
     model.pass(120);
     model.have_service("active", false);
@@ -270,9 +241,7 @@ fn a_lost_status_takes_no_pods_from_what_a_service_that_was_made_anew_leads_to()
 
 #[test]
 fn a_retry_takes_no_pods_before_the_way_back_is_proven() {
-    let mut model = Model::new(BlueGreen { preview_replica_count: Some(1), ..manual() });
-    model.change_spec(|spec| spec.replicas = Some(3));
-    model.work();
+    let mut model = three_and_one_in_preview();
     push_and_promote(&mut model, 2);
     let (one, two) = (model.hash(1), model.hash(2));
     model.request(Verb::Rollback, &two, "ann", None);
@@ -288,9 +257,7 @@ fn a_retry_takes_no_pods_before_the_way_back_is_proven() {
 
 #[test]
 fn a_template_pushed_again_takes_no_pods_before_the_way_back_is_proven() {
-    let mut model = Model::new(BlueGreen { preview_replica_count: Some(1), ..manual() });
-    model.change_spec(|spec| spec.replicas = Some(3));
-    model.work();
+    let mut model = three_and_one_in_preview();
     push_and_promote(&mut model, 2);
     let (one, two) = (model.hash(1), model.hash(2));
     model.request(Verb::Rollback, &two, "ann", None);
@@ -310,10 +277,7 @@ fn a_template_pushed_again_takes_no_pods_before_the_way_back_is_proven() {
 #[test]
 fn an_aborted_template_stays_away_without_a_service_when_set_and_status_are_lost() {
     let mut model = Model::new(BlueGreen { auto_promotion_seconds: Some(60), ..BlueGreen::default() });
-    model.change_spec(|spec| {
-        spec.strategy.blue_green.active_service = None;
-        spec.strategy.blue_green.preview_service = None;
-    });
+    model.change_spec(without_services);
     model.work();
     model.push(2);
     model.work();
@@ -450,8 +414,6 @@ fn what_undo_would_go_to_is_not_pruned_for_what_it_cannot_go_to() {
     assert_active(&model, 1);
 }
 
-// An undo that is under way when the status is lost.
-
 // A lost status prunes the only way back.
 
 #[test]
@@ -582,8 +544,6 @@ fn what_was_claimed_is_not_shrunk_before_the_claim_is_withdrawn() {
     }
 }
 
-// Two promotions in quick succession.
-
 // Variants in which it should work.
 
 #[test]
@@ -591,11 +551,7 @@ fn a_foreground_deletion_with_the_one_before_still_up_moves_there() {
     let mut model = promoted(manual(), &[2]);
     delete_in_the_foreground(&mut model, 2);
     assert_active(&model, 1);
-    let updated = model.status().updated_revision.clone();
-    model.request(Verb::Promote, &updated, "ann", None);
-    model.work();
-    let answer = model.status().observed_request.clone().expect("an answer");
-    assert!(answer.accepted, "{answer:?}");
+    ask_as_the_status_names_it(&mut model, Verb::Promote);
     assert_active(&model, 2);
 }
 
@@ -604,16 +560,10 @@ fn a_foreground_deletion_with_the_one_before_half_up_can_be_promoted_again() {
     let settings = BlueGreen { retired_replica_count: Some(1), ..manual() };
     let mut model = promoted(settings, &[2]);
     model.scale_down();
-    let one = model.hash(1);
     model.work();
     assert_eq!(model.rs(1).replicas, 1);
-    let _ = one;
     delete_in_the_foreground(&mut model, 2);
-    let updated = model.status().updated_revision.clone();
-    model.request(Verb::Promote, &updated, "ann", None);
-    model.work();
-    let answer = model.status().observed_request.clone().expect("an answer");
-    assert!(answer.accepted, "{answer:?}");
+    ask_as_the_status_names_it(&mut model, Verb::Promote);
     assert_active(&model, 2);
 }
 
@@ -721,8 +671,6 @@ fn undo_is_one_move_also_when_production_was_scaled_up_since() {
     }
     assert_active(&model, 1);
 }
-
-// Rollback by a bare verb, once production has taken refuge.
 
 // The completion of what the record says while a Service is being deleted.
 
@@ -872,8 +820,6 @@ fn production_goes_back_when_the_pods_of_what_it_lost_do_not_start() {
     assert_some_pods_serve(&model);
 }
 
-// What must not stay: names that do not match.
-
 // A lost status while production goes back, with the old set still up.
 
 #[test]
@@ -933,17 +879,12 @@ fn a_forged_annotation_does_not_begin_a_restart_that_is_still_to_come() {
     );
 }
 
-// A scale that came with a template that was aborted.
-
 // The same by way of the switch without Services.
 
 #[test]
 fn a_restart_does_not_keep_production_without_a_service_from_its_way_back() {
     let mut model = Model::new(manual());
-    model.change_spec(|spec| {
-        spec.strategy.blue_green.active_service = None;
-        spec.strategy.blue_green.preview_service = None;
-    });
+    model.change_spec(without_services);
     model.work();
     let one = model.hash(1);
     model.pass(60);

@@ -7,65 +7,8 @@ use greenlight_api::{
     WorkloadScaleDown, names,
 };
 use greenlight_core::world::{Rival, Selection, Template, Workload};
+use model::people::{assert_rejected, assert_serves, manual, promoted, push_and_promote, serves_one, undo};
 use model::{Event, Kind, Model, SERVICES};
-
-/// A person has to promote, and old revisions stay up for an hour.
-fn manual() -> BlueGreen {
-    BlueGreen { auto_promotion_enabled: Some(false), scale_down_delay_seconds: Some(3600), ..BlueGreen::default() }
-}
-
-/// Revision 1 serves.
-fn serves_one(blue_green: BlueGreen) -> Model {
-    let mut model = Model::new(blue_green);
-    model.work();
-    assert_serves(&model, 1);
-    model
-}
-
-/// Each of these templates was pushed and promoted by a person.
-fn promoted(blue_green: BlueGreen, templates: &[u8]) -> Model {
-    let mut model = serves_one(blue_green);
-    for number in templates {
-        push_and_promote(&mut model, *number);
-    }
-    model
-}
-
-fn push_and_promote(model: &mut Model, number: u8) {
-    model.push(number);
-    model.work();
-    let hash = model.hash(number);
-    model.request(Verb::Promote, &hash, "ann", None);
-    model.work();
-    assert_serves(model, number);
-}
-
-fn undo(model: &mut Model) {
-    let serving = model.serving().expect("something serves");
-    model.request(Verb::Rollback, &serving, "ann", None);
-    model.work();
-}
-
-#[track_caller]
-fn assert_serves(model: &Model, number: u8) {
-    let hash = model.hash(number);
-    let services: Vec<_> = model.truth.active_services().map(|service| service.hash()).collect();
-    assert!(
-        services.iter().all(|selected| *selected == Some(&hash)),
-        "not {number}: {services:?} {:?}",
-        model.status()
-    );
-    let rs = model.rs(number);
-    assert!(rs.is_available(rs.replicas), "{rs:?}");
-}
-
-#[track_caller]
-fn assert_rejected(model: &Model, number: u8, rejected: bool) {
-    let digest = Template::from(&model::template(number)).digest.to_string();
-    let decisions = model.status().decisions.as_ref().expect("a record");
-    let found = decisions.revisions.iter().any(|known| known.digest == digest && known.rejection.is_some());
-    assert_eq!(found, rejected, "{decisions:?}");
-}
 
 fn answer(model: &Model) -> (bool, String) {
     let request = model.status().observed_request.as_ref().expect("an answer");

@@ -116,7 +116,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         metrics: metrics.clone(),
     });
     let watched = || (metrics.clone(), health.clone());
-    let limits = |span| Limits { parallel: options.parallel, share: options.parallel, span, deadline: RECONCILE };
+    let limits = |span| Limits { parallel: options.parallel, share: None, span, deadline: RECONCILE };
     let everything = keys(&caches, |caches| caches.rollouts.keys_where(|_| true));
     work.spawn(rollouts_queue.run(
         "rollouts",
@@ -147,7 +147,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     // Measurements wait for others' servers. So there are many at a time, and each namespace has its share of them.
     let measuring = Limits {
         parallel: MEASURING,
-        share: options.parallel.min(SHARE),
+        share: Some(options.parallel.min(SHARE)),
         deadline: MEASUREMENTS,
         ..limits(|key| info_span!("reconcile", analysis_run = %key))
     };

@@ -315,7 +315,7 @@ impl Executor<'_> {
         if let Some(anti_affinity) = &rollout.spec.blue_green().anti_affinity {
             affinity::keep_apart(&mut template, anti_affinity, &rollout.spec.selector, hash);
         }
-        let body = json!({
+        let wanted = json!({
             "apiVersion": "apps/v1",
             "kind": "ReplicaSet",
             "metadata": {"name": name, "labels": labels, "annotations": annotations, "ownerReferences": [owner]},
@@ -329,8 +329,7 @@ impl Executor<'_> {
         let url = ReplicaSetView::url_path(&(), Some(&self.rollout.namespace));
         let post = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let what = || format!("create ReplicaSet {name}");
-        let wanted = body.clone();
-        let body = serde_json::to_vec(&body).expect("JSON can be written");
+        let body = serde_json::to_vec(&wanted).expect("JSON can be written");
         let mut request = Request::new(url).create(&post, body).expect("the URL is made of valid names");
         request.extensions_mut().insert("create");
         match self.client.request::<ReplicaSetView>(request).await {
@@ -419,8 +418,7 @@ impl Executor<'_> {
     /// It is not on record yet, and known to be ours.
     fn take_for_ours(&self, owned: OwnedSet) {
         let uid = owned.set.uid.clone();
-        let record = self.rollout.status.as_ref().and_then(|status| status.decisions.as_ref());
-        let recorded = |uid: &String| record.is_some_and(|record| record.revisions.iter().any(|one| one.uid == *uid));
+        let recorded = |uid: &String| self.rollout.record().is_some_and(|record| record.knows(uid));
         self.memories.update(&self.rollout.key(), |memory| {
             memory.ours.retain(|uid| !recorded(uid));
             memory.strangers.remove(&uid);

@@ -116,8 +116,8 @@ impl Stream for Requests {
 pub struct Limits {
     /// So many keys at the same time.
     pub parallel: usize,
-    /// So many of them in one namespace.
-    pub share: usize,
+    /// So many of them in one namespace, if there is a limit to that.
+    pub share: Option<usize>,
     /// What the log says of work on a key.
     pub span: fn(&Key) -> tracing::Span,
     /// After so long, work on a key is given up, and tried again later. Every request has a deadline of its own: what reaches
@@ -204,7 +204,7 @@ impl Queue {
                     running.remove(&key);
                     sender.at(key, Instant::now());
                 }
-                Some(key) = async { scheduler.as_mut().hold_unless(|key| !running.contains_key(key) && has_share(&running, &at_rest, key, limits.share)).next().await }, if room => {
+                Some(key) = async { scheduler.as_mut().hold_unless(|key| !running.contains_key(key) && limits.share.is_none_or(|share| has_share(&running, &at_rest, key, share))).next().await }, if room => {
                     running.insert(key.clone(), Instant::now());
                     metrics.load(name, tasks.len() + 1, sender.begun(&key));
                     let future = work(key.clone()).instrument((limits.span)(&key));
@@ -270,7 +270,7 @@ mod tests {
     use super::*;
 
     const LIMITS: Limits =
-        Limits { parallel: 1, share: 1, span: |_| tracing::Span::none(), deadline: Duration::from_secs(300) };
+        Limits { parallel: 1, share: None, span: |_| tracing::Span::none(), deadline: Duration::from_secs(300) };
 
     fn key(number: usize) -> Key {
         Key { namespace: "shop".to_owned(), name: format!("web-{number}") }
@@ -352,7 +352,7 @@ mod tests {
         };
         let other = Key { namespace: "other".to_owned(), name: "web".to_owned() };
         let everything = || (0..10).map(key).chain([other]).collect();
-        let limits = Limits { parallel: 4, share: 3, ..LIMITS };
+        let limits = Limits { parallel: 4, share: Some(3), ..LIMITS };
         queue.run("test", limits, (Metrics::new(Arc::default()), Health::default()), stop, everything, work).await;
         assert!(*hanging.lock().expect("no panic while locked") <= 3);
     }

@@ -69,14 +69,14 @@ impl Reach {
     /// # Errors
     /// It may not.
     pub fn check(&self, address: IpAddr) -> Result<(), String> {
-        let Reach::Within { allow, deny } = self else {
-            return match self {
-                Reach::Nowhere => Err(
-                    "analyses may ask no web server here: its operator was installed with analysis.web.enabled=false"
-                        .to_owned(),
-                ),
-                _ => Ok(()),
-            };
+        let (allow, deny) = match self {
+            Reach::Anywhere => return Ok(()),
+            Reach::Nowhere => {
+                let why =
+                    "analyses may ask no web server here: its operator was installed with analysis.web.enabled=false";
+                return Err(why.to_owned());
+            }
+            Reach::Within { allow, deny } => (allow, deny),
         };
         // An address of IPv4 may be written as one of IPv6.
         let address = address.to_canonical();

@@ -14,7 +14,7 @@ use crate::execute::Executor;
 use crate::live::read_live;
 use crate::metrics::Metrics;
 use crate::on_demand::OnDemand;
-use crate::world::{Caches, Fresh, Memories, observe, unknown_replica_sets};
+use crate::world::{Caches, Fresh, Memories, Observed, observe};
 
 /// A release needs at most a handful of plans in a row.
 const MOST_PLANS: usize = 30;
@@ -46,7 +46,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         if caches.rollouts.unreadable(&key).is_some() {
             return Ok(None);
         }
-        let Some(world) = observe(caches, memories, on_demand, &key, &fresh, live) else {
+        let Some(Observed { world, unknown }) = observe(caches, memories, on_demand, &key, &fresh, live) else {
             if caches.rollouts.knows(&key) {
                 continue;
             }
@@ -55,7 +55,6 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
             on_demand.set(&key, &Default::default());
             return Ok(None);
         };
-        let unknown = unknown_replica_sets(caches, memories, &world.rollout);
         if !unknown.is_empty() {
             if live {
                 tracing::warn!(rollout = %key, ?unknown, "these ReplicaSets say that they are this rollout's, and its record does not");

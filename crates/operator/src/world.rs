@@ -58,23 +58,13 @@ enum Origin {
 }
 
 fn origin(rollout: &Rollout, memory: &Memory, uid: &str) -> Origin {
-    let record = rollout.status.as_ref().and_then(|status| status.decisions.as_ref());
-    let recorded = record.is_none_or(|record| record.revisions.iter().any(|revision| revision.uid == uid));
-    if recorded || memory.ours.contains(uid) {
+    if rollout.record().is_none_or(|record| record.knows(uid)) || memory.ours.contains(uid) {
         Origin::Ours
     } else if memory.strangers.contains(uid) {
         Origin::Stranger
     } else {
         Origin::Unknown
     }
-}
-
-/// UIDs of the ReplicaSets that say that they are the rollout's and of which nothing is known yet.
-pub fn unknown_replica_sets(caches: &Caches, memories: &Memories, rollout: &Rollout) -> Vec<String> {
-    let memory = memories.of(&rollout.key());
-    let owned = caches.sets.group(&rollout.key()).into_iter().filter(|owned| owned.owner_uid == rollout.uid);
-    let uids = owned.map(|owned| owned.set.uid);
-    uids.filter(|uid| origin(rollout, &memory, uid) == Origin::Unknown).collect()
 }
 
 /// A write that was refused, and how often in a row.
@@ -112,7 +102,15 @@ impl Memories {
 /// ReplicaSets whose state came from an answer of the API server within this reconcile: name and resourceVersion.
 pub type Fresh = HashSet<(String, String)>;
 
-/// The world of one rollout; `None` if it does not exist (any more). `live`: what is cached of it has just been read.
+/// What is known of one rollout.
+pub struct Observed {
+    /// Its world.
+    pub world: World,
+    /// UIDs of ReplicaSets that say that they are its own, and of which nothing is known yet. They are not in its world.
+    pub unknown: Vec<String>,
+}
+
+/// What is known of one rollout; `None` if it does not exist (any more). `live`: what is cached of it has just been read.
 pub fn observe(
     caches: &Caches,
     memories: &Memories,
@@ -120,16 +118,17 @@ pub fn observe(
     key: &Key,
     fresh: &Fresh,
     live: bool,
-) -> Option<World> {
+) -> Option<Observed> {
     let mut rollout = caches.rollouts.get(key)?;
     let memory = memories.of(key);
-    let mut replica_sets: Vec<_> = caches
-        .sets
-        .group(key)
-        .into_iter()
-        .filter(|owned| owned.owner_uid == rollout.uid && origin(&rollout, &memory, &owned.set.uid) == Origin::Ours)
-        .map(|owned| owned.set)
-        .collect();
+    let (mut replica_sets, mut unknown) = (Vec::new(), Vec::new());
+    for owned in caches.sets.group(key).into_iter().filter(|owned| owned.owner_uid == rollout.uid) {
+        match origin(&rollout, &memory, &owned.set.uid) {
+            Origin::Ours => replica_sets.push(owned.set),
+            Origin::Stranger => {}
+            Origin::Unknown => unknown.push(owned.set.uid),
+        }
+    }
     replica_sets.sort_by(|a, b| a.name.cmp(&b.name));
     for rs in &mut replica_sets {
         rs.fresh = fresh.contains(&(rs.name.clone(), rs.resource_version.clone()));
@@ -158,7 +157,7 @@ pub fn observe(
     if let Some(workload) = &workload {
         rollout.template = workload.template.clone();
     }
-    Some(World {
+    let world = World {
         rivals,
         rollout,
         workload,
@@ -171,7 +170,8 @@ pub fn observe(
         refused_writes: refused_writes.collect(),
         published_at: memory.published_at,
         live,
-    })
+    };
+    Some(Observed { world, unknown })
 }
 
 fn rivals(caches: &Caches, rollout: &Rollout) -> Vec<Rival> {

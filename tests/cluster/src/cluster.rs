@@ -173,7 +173,12 @@ impl Cluster {
 
     /// A client of a cluster administrator, bound to the caller's async runtime.
     pub async fn client(&self) -> Result<Client> {
-        let kubeconfig = Kubeconfig::read_from(self.kubeconfig())?;
+        Cluster::client_of(&self.kubeconfig()).await
+    }
+
+    /// A client of whoever a kubeconfig is of, bound to the caller's async runtime.
+    pub async fn client_of(kubeconfig: &Path) -> Result<Client> {
+        let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         Ok(Client::try_from(config)?)
     }

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use greenlight_test_cluster::Cluster;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
@@ -84,7 +85,7 @@ impl WriteCountingProxy {
     /// Starts on a free port; this says what becomes of each write.
     pub async fn start_with(fate: impl Fn(&Write) -> Fate + Send + Sync + 'static) -> Result<WriteCountingProxy> {
         let fate = Box::new(fate);
-        let client = crate::rights::operator_client().await?;
+        let client = Cluster::client_of(&crate::operator_kubeconfig()).await?;
         let shared = Arc::new(Shared {
             client,
             writes: Mutex::default(),

@@ -5,8 +5,6 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 use greenlight_test_cluster::{Cluster, HELM};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 
 use crate::cluster;
 
@@ -19,12 +17,6 @@ const DENIED: &str = "is forbidden: User";
 /// A kubeconfig of a ServiceAccount with the rights that the chart gives.
 pub fn operator_kubeconfig() -> PathBuf {
     cluster().dir().join(KUBECONFIG)
-}
-
-/// A client with these rights.
-pub(crate) async fn operator_client() -> Result<Client> {
-    let kubeconfig = Kubeconfig::read_from(operator_kubeconfig())?;
-    Ok(Client::try_from(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)?)
 }
 
 /// A kubeconfig of a ServiceAccount.

@@ -56,6 +56,11 @@ pub struct SetTruth {
 }
 
 impl SetTruth {
+    /// It is being deleted in the foreground: its pods go first.
+    fn drains(&self) -> bool {
+        self.object.finalizers.iter().any(|finalizer| finalizer == FOREGROUND)
+    }
+
     /// The name of one of its pods.
     pub fn pod_name(&self, pod: &PodTruth) -> String {
         format!("{}-p{}", self.object.name, pod.number)
@@ -395,9 +400,8 @@ impl Cluster {
 
     /// The same for all sets, with all ready. Returns whether anything changed.
     pub fn run_all_pods(&mut self) -> bool {
-        let drains = |set: &SetTruth| set.object.finalizers.iter().any(|finalizer| finalizer == FOREGROUND);
         let unfinished = |set: &&Arc<SetTruth>| {
-            if drains(set) {
+            if set.drains() {
                 return false;
             }
             let wanted = usize::try_from(set.object.replicas).unwrap_or(0);
@@ -411,7 +415,7 @@ impl Cluster {
 
     fn run_pods_of(&mut self, name: &str, ready: u8) {
         // What is deleted in the foreground gets no pods any more.
-        if self.named(name).is_some_and(|set| set.object.finalizers.iter().any(|finalizer| finalizer == FOREGROUND)) {
+        if self.named(name).is_some_and(|set| set.drains()) {
             return;
         }
         let now = self.now;
@@ -770,7 +774,7 @@ impl Cluster {
             }
             _ => {}
         }
-        for set in self.sets.iter_mut().filter(|set| set.object.finalizers.iter().any(|f| f == FOREGROUND)) {
+        for set in self.sets.iter_mut().filter(|set| set.drains()) {
             Arc::make_mut(set).object.finalizers.retain(|finalizer| finalizer != FOREGROUND);
         }
         if self.deletion.is_some() && !self.sets.iter().any(|set| set.owned) && !self.gone {

@@ -163,8 +163,9 @@ fn check_marks(state: &State, report: &mut Report) {
     // What was rejected, and serves by hand since nothing else is there, is nobody's home.
     let is_home = |set: &&Arc<SetTruth>| ghost.of(set.version).rejected == Verdict::No;
     if let Some(set) = serving.filter(is_home).filter(|set| set.owned && !set.object.deleting) {
-        let marked = set.object.has_scale_down_finalizer() || set.object.is_retired();
-        report.check(Predicate::Unmarked, !marked, || format!("{} serves and is marked as retired", set.version));
+        report.check(Predicate::Unmarked, !set.object.is_retired(), || {
+            format!("{} serves and is marked as retired", set.version)
+        });
     }
 }
 

@@ -144,9 +144,7 @@ pub fn begin(situation: &Situation, ready: bool, proven: bool) -> Vec<Action> {
 /// attempt is still the same.
 pub fn stop(situation: &Situation) -> Vec<Action> {
     let world = situation.world;
-    let Some(record) = world.rollout.status.as_ref().and_then(|status| status.decisions.as_ref()) else {
-        return Vec::new();
-    };
+    let Some(record) = world.rollout.record() else { return Vec::new() };
     if record.template != situation.decisions.template {
         return Vec::new();
     }

@@ -22,10 +22,8 @@ pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
             }
             let first = known.uid.is_empty();
             known.uid.clone_from(&rs.uid);
-            if serving == rs.hash && known.served_at.is_some() && known.rejection.is_none() {
-                make_anew(known);
-            } else if !first {
-                start_over_unless_rejected(known);
+            if !first {
+                make_anew(known, serving == rs.hash);
             }
             continue;
         }
@@ -39,11 +37,7 @@ pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
             let is_production = known.hash == serving;
             known.hash.clone_from(&rs.hash);
             known.uid.clone_from(&rs.uid);
-            if is_production && known.served_at.is_some() && known.rejection.is_none() {
-                make_anew(known);
-            } else {
-                start_over_unless_rejected(known);
-            }
+            make_anew(known, is_production);
             if is_production {
                 decisions.serving.clone_from(&rs.hash);
             }
@@ -64,14 +58,15 @@ pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
     }
 }
 
-/// What production lost is made anew: it comes back without a gate, and counts as having served when it does, provably.
-fn make_anew(revision: &mut RevisionRecord) {
-    revision.returned = true;
-    revision.served_at = None;
-    revision.approvals.clear();
-}
-
-fn start_over_unless_rejected(revision: &mut RevisionRecord) {
+/// The ReplicaSet of this revision is made anew. What production lost comes back without a gate, and counts as having served when it does,
+/// provably. Everything else is started over, and stays rejected if it was.
+fn make_anew(revision: &mut RevisionRecord, is_production: bool) {
+    if is_production && revision.served_at.is_some() && revision.rejection.is_none() {
+        revision.returned = true;
+        revision.served_at = None;
+        revision.approvals.clear();
+        return;
+    }
     let rejection = revision.rejection.take();
     start_over(revision);
     revision.rejection = rejection;

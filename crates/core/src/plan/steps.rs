@@ -290,8 +290,7 @@ fn size_candidate(round: &Round) -> Vec<Action> {
         restart::record(situation, candidate.rs, &mut change);
     }
     // Only what is written down: until then it would be another time in every plan.
-    let written = situation.world.rollout.status.as_ref().and_then(|status| status.decisions.as_ref());
-    match written.and_then(|written| written.revision(&candidate.rs.hash)?.preview_ready_at) {
+    match situation.world.rollout.record().and_then(|written| written.revision(&candidate.rs.hash)?.preview_ready_at) {
         Some(at) if candidate.rs.timestamp(names::PREVIEW_READY_AT) != Some(at) => {
             change.annotate(names::PREVIEW_READY_AT, at);
         }
@@ -362,10 +361,8 @@ fn promote(round: &Round) -> Vec<Action> {
 /// It is on record with whom production is, and that the candidate is ours. Otherwise nobody would know later that production was there,
 /// or where it went: a ReplicaSet that the record does not know may be anybody's.
 fn is_recorded(situation: &Situation, candidate: &ReplicaSet) -> bool {
-    let status = situation.world.rollout.status.as_ref();
-    let Some(record) = status.and_then(|status| status.decisions.as_ref()) else { return false };
-    let is_ours = record.revision(&candidate.hash).is_some_and(|revision| revision.uid == candidate.uid);
-    is_ours && record.serving == situation.decisions.serving
+    let recorded = situation.world.rollout.record();
+    recorded.is_some_and(|record| record.knows(&candidate.uid) && record.serving == situation.decisions.serving)
 }
 
 fn withdraw(round: &Round) -> Vec<Action> {

@@ -4,12 +4,14 @@
 //! | question | file |
 //! |---|---|
 //! | what people, Git and accidents do | here |
+//! | how stories begin and end | [`people`] |
 //! | how the operator and the scale-down controller work, and what they see | [`operator`] |
 //! | pods, endpoints and measurements | [`pods`] |
 //! | what must hold at every write | [`promises`] |
 #![allow(dead_code, reason = "each test binary uses its own part of the model")]
 
 pub mod operator;
+pub mod people;
 pub mod pods;
 pub mod promises;
 
