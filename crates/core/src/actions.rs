@@ -69,8 +69,10 @@ impl Doubt {
 pub struct Watches {
     /// Services whose endpoints are needed, to prove a switch.
     pub endpoints: BTreeSet<String>,
-    /// Hashes of the sets whose pods are needed, to say why they do not start, or to replace them.
+    /// Hashes of the sets whose pods are needed, to replace them.
     pub pods: BTreeSet<String>,
+    /// Hashes of the sets whose pods are needed, to say why they do not start. Not at once, and not of all that are stuck at a time.
+    pub stuck: BTreeSet<String>,
 }
 
 /// One write. Each is idempotent, and each that depends on what was read carries the resourceVersion that was read.

@@ -52,7 +52,7 @@ pub fn actions(world: &World) -> (Vec<Action>, Watches) {
     if !unclear {
         actions.push(Action::RemoveFinalizer);
     }
-    (actions, Watches { endpoints: looked_at, pods: BTreeSet::new() })
+    (actions, Watches { endpoints: looked_at, ..Watches::default() })
 }
 
 fn is_ours(world: &World, service: &Service) -> bool {

@@ -23,8 +23,6 @@ pub trait Watched: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug
     }
 }
 
-impl Watched for k8s_openapi::api::core::v1::Pod {}
-impl Watched for k8s_openapi::api::discovery::v1::EndpointSlice {}
 impl Watched for greenlight_api::analysis::AnalysisRun {}
 impl Watched for greenlight_api::analysis::AnalysisTemplate {}
 impl Watched for greenlight_api::analysis::ClusterAnalysisTemplate {}

@@ -1,5 +1,5 @@
-//! The connections to the API server: HTTP/2, so that watches share one. An API server gives a hundred streams to a connection, so what
-//! must not wait has a connection of its own: writes, the watches that a plan asks for, the lease.
+//! The connections to the API server: HTTP/2, so that watches share one. An API server gives a hundred streams to a connection, and
+//! the operator needs far fewer at a time: its watches are a handful, and its workers are counted. The lease has a connection of its own.
 //!
 //! `kube`'s own client speaks HTTP/1.1, where each watch is a TCP and TLS connection of its own. With a thousand switches
 //! being proven at once that was most of the operator's memory.

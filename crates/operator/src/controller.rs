@@ -110,8 +110,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         client: client.clone(),
         caches: caches.clone(),
         memories: Memories::default(),
-        // A connection of its own: however many watches are asked for, they do not keep a write waiting.
-        on_demand: OnDemand::new(connect(Protocol::Http2, &leadership)?, scope, rollouts_sender, observers),
+        on_demand: OnDemand::new(&client, &scope, &rollouts_sender, &observers),
         recorder: recorder(),
         metrics: metrics.clone(),
     });

@@ -1,16 +1,13 @@
 //! What is kept of the watched objects. Each view decodes only what decisions need, and is turned into the core's type as
 //! it arrives. This, and the packing in the cache, is why ten thousand rollouts fit into little memory.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use greenlight_api::{BlueGreenRollout, PodTemplate, names};
 use greenlight_core::from_api;
 use greenlight_core::world::{ReplicaSet, Rollout, Service, Template, Workload};
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
-use serde::{Deserialize, Serialize};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::arrived::Watched;
@@ -19,36 +16,73 @@ use crate::cache::{Cached, Key};
 /// Implements [`Resource`] for a view of a namespaced kind.
 macro_rules! view_of {
     ($view:ident, $group:literal, $version:literal, $kind:literal, $plural:literal) => {
-        impl Resource for $view {
+        impl kube::Resource for $view {
             type DynamicType = ();
-            type Scope = NamespaceResourceScope;
-            fn kind(_: &()) -> Cow<'_, str> {
+            type Scope = k8s_openapi::NamespaceResourceScope;
+            fn kind(_: &()) -> std::borrow::Cow<'_, str> {
                 $kind.into()
             }
-            fn group(_: &()) -> Cow<'_, str> {
+            fn group(_: &()) -> std::borrow::Cow<'_, str> {
                 $group.into()
             }
-            fn version(_: &()) -> Cow<'_, str> {
+            fn version(_: &()) -> std::borrow::Cow<'_, str> {
                 $version.into()
             }
-            fn plural(_: &()) -> Cow<'_, str> {
+            fn plural(_: &()) -> std::borrow::Cow<'_, str> {
                 $plural.into()
             }
-            fn meta(&self) -> &ObjectMeta {
+            fn meta(&self) -> &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
                 &self.metadata
             }
-            fn meta_mut(&mut self) -> &mut ObjectMeta {
+            fn meta_mut(&mut self) -> &mut k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
                 &mut self.metadata
             }
         }
     };
 }
 
+pub(crate) use view_of;
+
 view_of!(RolloutView, "greenlight.dev", "v1alpha1", "BlueGreenRollout", "bluegreenrollouts");
 view_of!(ReplicaSetView, "apps", "v1", "ReplicaSet", "replicasets");
 view_of!(ServiceView, "", "v1", "Service", "services");
 view_of!(JobView, "batch", "v1", "Job", "jobs");
 view_of!(DeploymentView, "apps", "v1", "Deployment", "deployments");
+
+/// Metadata without what takes most of its room and says nothing here: who manages which field.
+pub fn narrow_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let narrow = NarrowMetadata::deserialize(deserializer)?;
+    Ok(ObjectMeta {
+        namespace: narrow.namespace,
+        name: narrow.name,
+        uid: narrow.uid,
+        resource_version: narrow.resource_version,
+        generation: narrow.generation,
+        creation_timestamp: narrow.creation_timestamp,
+        deletion_timestamp: narrow.deletion_timestamp,
+        labels: narrow.labels,
+        annotations: narrow.annotations,
+        owner_references: narrow.owner_references,
+        finalizers: narrow.finalizers,
+        ..ObjectMeta::default()
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NarrowMetadata {
+    namespace: Option<String>,
+    name: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+    owner_references: Option<Vec<OwnerReference>>,
+    finalizers: Option<Vec<String>>,
+}
 
 /// A rollout as it arrives. Its template is reduced to a digest before anything is kept.
 #[derive(Clone, Debug, Deserialize)]
@@ -123,6 +157,7 @@ struct OutlineServices {
 /// A ReplicaSet as it arrives.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ReplicaSetView {
+    #[serde(deserialize_with = "narrow_metadata")]
     metadata: ObjectMeta,
     #[serde(default)]
     spec: ReplicaSetSpec,
@@ -206,6 +241,7 @@ pub struct KeptService {
 /// The Job of an analysis as it arrives.
 #[derive(Clone, Debug, Deserialize)]
 pub struct JobView {
+    #[serde(deserialize_with = "narrow_metadata")]
     metadata: ObjectMeta,
     #[serde(default)]
     status: JobStatus,
@@ -286,6 +322,7 @@ pub struct DeploymentView {
 
 #[derive(Clone, Debug, Deserialize)]
 struct RawDeployment {
+    #[serde(deserialize_with = "narrow_metadata")]
     metadata: ObjectMeta,
     spec: DeploymentSpec,
 }

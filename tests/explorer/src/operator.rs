@@ -226,7 +226,9 @@ impl Process {
             };
             (service.clone(), entries)
         });
-        let pods = with_pods.iter().filter(|set| self.watches.pods.contains(&set.object.hash));
+        let Watches { pods: restarted, stuck, .. } = &self.watches;
+        let is_watched = |hash| restarted.contains(hash) || stuck.contains(hash);
+        let pods = with_pods.iter().filter(|set| is_watched(&set.object.hash));
         let rival = |rival: &crate::cluster::RivalTruth| Rival {
             name: RIVAL.into(),
             created: rival.created,

@@ -19,7 +19,8 @@ pub(super) fn watches(round: &Round) -> Watches {
     let restarted = round.restarts().map(|restart| restart.hash().to_owned());
     Watches {
         endpoints: switch::to_prove(world).into_iter().filter(|_| unproven).map(str::to_owned).collect(),
-        pods: explained.into_iter().chain(restarted).collect(),
+        pods: restarted.collect(),
+        stuck: explained.into_iter().collect(),
     }
 }
 

@@ -42,12 +42,13 @@ impl Model {
             cache.pods.clear();
         }
         cache.endpoints.retain(|name, _| self.watches.endpoints.contains(name));
-        cache.pods.retain(|hash, _| self.watches.pods.contains(hash));
+        let watched: BTreeSet<&String> = self.watches.pods.union(&self.watches.stuck).collect();
+        cache.pods.retain(|hash, _| watched.contains(hash));
         for name in &self.watches.endpoints {
             let endpoints = || truth.endpoints.get(name).cloned().unwrap_or_default();
             cache.endpoints.entry(name.clone()).or_insert_with(endpoints);
         }
-        for hash in &self.watches.pods {
+        for hash in watched {
             let pods = || truth.pods.get(hash).cloned().unwrap_or_default();
             cache.pods.entry(hash.clone()).or_insert_with(pods);
         }

@@ -9,6 +9,7 @@ mod budget;
 mod chart;
 mod convert;
 mod crash;
+mod crowd;
 mod deletion;
 mod demo_app;
 mod docs;

@@ -1,0 +1,95 @@
+//! Many rollouts at once: what one of them waits for keeps no other one waiting.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use greenlight_api::BlueGreenRollout;
+use greenlight_e2e::{Lab, rollout};
+use greenlight_test_cluster::BEHAVIOUR;
+use k8s_openapi::api::core::v1::Service;
+use kube::ResourceExt;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+
+/// More than the streams that an API server gives to a connection.
+const CROWD: usize = 110;
+const SOON: jiff::SignedDuration = jiff::SignedDuration::from_secs(20);
+
+/// A rollout with one pod, and its Service, if it has one.
+async fn create(lab: &Lab, name: &str, service: Option<&str>, annotations: Value) {
+    let ports = json!([{"port": 80}]);
+    if let Some(service) = service {
+        let service = json!({"metadata": {"name": service}, "spec": {"selector": {"app": name}, "ports": ports}});
+        let service = serde_json::from_value(service).expect("a Service");
+        lab.api::<Service>().create(&PostParams::default(), &service).await.expect("created");
+    }
+    let mut object = rollout(json!({
+        "replicas": 1,
+        "selector": {"matchLabels": {"app": name}},
+        "strategy": {"blueGreen": {"activeService": service, "previewService": null}},
+        "template": {"metadata": {"labels": {"app": name}, "annotations": annotations}},
+    }));
+    object["metadata"]["name"] = name.into();
+    let object: BlueGreenRollout = serde_json::from_value(object).expect("a rollout");
+    lab.api().create(&PostParams::default(), &object).await.expect("created");
+}
+
+/// The names of the rollouts whose message holds this.
+async fn that_say(lab: &Lab, text: &str) -> BTreeSet<String> {
+    let rollouts = lab.api::<BlueGreenRollout>().list(&Default::default()).await.expect("rollouts").items;
+    let says = |rollout: &BlueGreenRollout| rollout.status.as_ref().is_some_and(|status| status.message.contains(text));
+    rollouts.iter().filter(|rollout| says(rollout)).map(ResourceExt::name_any).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_pods_do_not_start_a_switch_is_proven_at_once_and_each_is_explained() {
+    let lab = Lab::new("stuckcrowd").await;
+    lab.deploy(json!({})).await;
+    let names: Vec<String> = (0..CROWD).map(|number| format!("stuck-{number}")).collect();
+    join_all(names.iter().map(|name| create(&lab, name, None, json!({BEHAVIOUR: "hang"})))).await;
+    let started = Instant::now();
+    let mut explained = BTreeSet::new();
+    let mut proven = false;
+    while explained.len() < CROWD || !proven {
+        assert!(started.elapsed() < Duration::from_secs(90), "{} of {CROWD} explained", explained.len());
+        explained.extend(that_say(&lab, "pod stuck-").await);
+        // As many as can be are being looked at.
+        if explained.len() > 90 && !proven {
+            lab.release("web:v2").await;
+            let switch = lab.now().await.status().switch.expect("a switch");
+            let took = switch.proven_at.expect("proven").duration_since(switch.switched_at);
+            assert!(took < SOON, "the proof took {took:#}");
+            proven = true;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_switches_at_once_are_proven_by_a_handful_of_watches() {
+    let lab = Lab::new("switchcrowd").await;
+    let (audit, mark) = lab.audit();
+    let names: Vec<String> = (0..CROWD).map(|number| format!("shop-{number}")).collect();
+    join_all(names.iter().map(|name| create(&lab, name, Some(name.as_str()), json!({})))).await;
+    let started = Instant::now();
+    while that_say(&lab, "is active").await.len() < CROWD {
+        assert!(started.elapsed() < Duration::from_secs(90), "not all are proven");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let rollouts = lab.api::<BlueGreenRollout>().list(&Default::default()).await.expect("rollouts").items;
+    for rollout in rollouts {
+        let switch = rollout.status.as_ref().and_then(|status| status.switch.clone()).expect("a switch");
+        let took = switch.proven_at.expect("proven").duration_since(switch.switched_at);
+        assert!(took < SOON, "{}: the proof took {took:#}", rollout.name_any());
+    }
+    let requests = audit.since(mark).expect("the audit log");
+    let of_slices = requests.iter().filter(|request| {
+        request.user_agent.starts_with("greenlight/")
+            && request.resource == "endpointslices"
+            && request.namespace == lab.namespace
+    });
+    let lists = of_slices.count();
+    println!("{CROWD} switches in {:?}, {lists} lists and watches of EndpointSlices", started.elapsed());
+    assert!((1..=20).contains(&lists), "{lists} lists and watches of EndpointSlices for {CROWD} switches");
+}
