@@ -26,6 +26,8 @@ use session::Session;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    // Who reads may stop reading: `list | head` ends quietly, as kubectl does.
+    sigpipe::reset();
     match run(Options::parse()).await {
         Ok(exit) => exit.into(),
         Err(error) => {

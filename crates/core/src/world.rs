@@ -410,7 +410,7 @@ pub struct Pod {
 }
 
 /// An analysis run.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Name.
     pub name: String,

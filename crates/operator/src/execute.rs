@@ -111,12 +111,12 @@ impl Executor<'_> {
                 let start = Start { rollout, name, analysis: wanted, set, latest, stable };
                 let run = analysis::start(self.client, &start).await?;
                 tracing::info!(rollout = %self.rollout.key(), run = name, "started an analysis");
-                self.caches.runs.put_answer(KeptRun(run));
+                self.caches.runs.put_answer(KeptRun::from(run));
                 Ok(())
             }
             Action::StopAnalysis { name } => {
                 let run = analysis::stop(self.client, &self.rollout.key().sibling(name)).await?;
-                self.caches.runs.put_answer(KeptRun(run));
+                self.caches.runs.put_answer(KeptRun::from(run));
                 Ok(())
             }
             Action::EvictPod { hash, name, uid } => self.evict(hash, name, uid).await,

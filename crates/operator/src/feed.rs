@@ -145,7 +145,7 @@ pub fn start(
             |caches| &caches.workloads,
             |view: DeploymentView| Some(view.keep()),
         ),
-        feed(all(client, scope), caches, observers, |caches| &caches.runs, |run: AnalysisRun| Some(KeptRun(run))),
+        feed(all(client, scope), caches, observers, |caches| &caches.runs, |run: AnalysisRun| Some(KeptRun::from(run))),
         feed(jobs, caches, observers, |caches| &caches.jobs, |view: JobView| Some(view.keep())),
     ]
 }

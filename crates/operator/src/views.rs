@@ -482,7 +482,14 @@ impl Cached for KeptService {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use greenlight_api::AnalysisPhase;
+    use greenlight_api::analysis::AnalysisRun;
+
     use super::*;
+    use crate::analysis::KeptRun;
+    use crate::metrics::Metrics;
     use crate::world::Caches;
 
     /// What the API server sends of a rollout that has been released twice: itself, two Services, three ReplicaSets.
@@ -587,22 +594,103 @@ mod tests {
                 "status": {"replicas": 2, "readyReplicas": 2, "availableReplicas": 2, "observedGeneration": 3},
             }));
             caches.sets.put(view.expect("a ReplicaSet").keep().expect("a rollout's"));
+            for kind in ["pre", "post"] {
+                keep_run(caches, &name, &format!("{name}-5shpm7h2q{revision}-{kind}-1"));
+            }
         }
+        let deployment = json!({
+            "metadata": meta(&name, labels, json!({"deployment.kubernetes.io/revision": "3"})),
+            "spec": {"replicas": 0, "template": template},
+        });
+        caches.workloads.put(serde_json::from_value::<DeploymentView>(deployment).expect("a Deployment").keep());
+    }
+
+    /// An analysis that is over, by an address and by a Job, and its Job.
+    fn keep_run(caches: &Caches, rollout: &str, name: &str) {
+        let managed =
+            json!([{"manager": "greenlight", "operation": "Update", "fieldsV1": {"f:spec": {"f:metrics": {}}}}]);
+        let time = "2026-11-23T23:04:43.512243719Z";
+        let measurement = |number: usize, metadata: Value| json!({"phase": "Successful", "value": number.to_string(), "startedAt": time, "finishedAt": time, "metadata": metadata});
+        let job_spec = json!({"template": {"spec": {
+            "restartPolicy": "Never", "containers": [{"name": "smoke", "image": "smoke:1", "args": vec!["x".repeat(40); 40]}],
+        }}});
+        let spec = json!({"metrics": [
+            {"name": "errors", "interval": "10s", "count": 10, "successCondition": "result < 1",
+                "provider": {"prometheus": {"address": "http://prometheus", "query": "q".repeat(300)}}},
+            {"name": "smoke", "provider": {"job": {"spec": job_spec}}},
+        ]});
+        let digest = from_api::spec_digest(&serde_json::from_value(spec.clone()).expect("a spec"));
+        let many: Vec<Value> = (0..10).map(|number| measurement(number, json!({}))).collect();
+        let one = [measurement(
+            1,
+            json!({"job-name": format!("{name}-smoke"), "job-uid": "0f9a8f7e-3a52-4d6c-9d7f-2a1f4f1f9b3e"}),
+        )];
+        let run = json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun",
+            "metadata": {
+                "name": name, "namespace": "shop", "uid": "0f9a8f7e-3a52-4d6c-9d7f-2a1f4f1f9b3e",
+                "resourceVersion": "1234567890", "annotations": {names::ROLLOUT: rollout}, "managedFields": managed,
+            },
+            "spec": spec,
+            "status": {
+                "phase": "Successful", "startedAt": time, "completedAt": time, "specDigest": digest,
+                "metricResults": [
+                    {"name": "errors", "phase": "Successful", "successful": 10, "count": 10, "measurements": many},
+                    {"name": "smoke", "phase": "Successful", "successful": 1, "count": 1, "measurements": one},
+                ],
+            },
+        });
+        let run: AnalysisRun = serde_json::from_value(run).expect("an AnalysisRun");
+        let kept = KeptRun::from(run);
+        assert_eq!(kept.says.as_ref().map(|run| run.phase), Some(AnalysisPhase::Successful));
+        caches.runs.put(kept);
+        let job = json!({
+            "metadata": {
+                "name": format!("{name}-smoke"), "namespace": "shop", "uid": "0f9a8f7e-3a52-4d6c-9d7f-2a1f4f1f9b3e",
+                "resourceVersion": "1234567890", "managedFields": managed,
+                "ownerReferences": [{
+                    "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "name": name, "controller": true,
+                    "uid": "0f9a8f7e-3a52-4d6c-9d7f-2a1f4f1f9b3e",
+                }],
+            },
+            "spec": job_spec,
+            "status": {"conditions": [{"type": "Complete", "status": "True", "message": "Reached expected number of succeeded pods"}]},
+        });
+        caches.jobs.put(serde_json::from_value::<JobView>(job).expect("a Job").keep());
+    }
+
+    /// What this thread holds at this moment.
+    fn held() -> u64 {
+        let allocated = tikv_jemalloc_ctl::thread::allocatedp::read().expect("statistics").get();
+        allocated - tikv_jemalloc_ctl::thread::deallocatedp::read().expect("statistics").get()
     }
 
     #[test]
-    fn ten_thousand_rollouts_fit_into_a_hundred_megabytes() {
-        let held = || {
-            let allocated = tikv_jemalloc_ctl::thread::allocatedp::read().expect("statistics").get();
-            allocated - tikv_jemalloc_ctl::thread::deallocatedp::read().expect("statistics").get()
-        };
+    fn ten_thousand_rollouts_with_their_analyses_fit_into_a_hundred_megabytes() {
         let before = held();
-        let caches = Caches::default();
+        let caches = Arc::new(Caches::default());
         let rollouts = 2_000;
         (0..rollouts).for_each(|number| keep_one(&caches, number));
         let each = (held() - before) / rollouts as u64;
+        let sizes = [caches.sets.len(), caches.services.len(), caches.runs.len(), caches.jobs.len()];
+        assert_eq!(sizes, [3, 2, 6, 6].map(|of_one| of_one * rollouts));
+        assert_eq!([caches.rollouts.len(), caches.workloads.len()], [rollouts; 2]);
         // The program itself takes twenty.
         println!("{each} bytes each");
         assert!(each < 8_000, "{each} bytes each");
+        // A scrape makes text, and nothing else that counts.
+        let metrics = Metrics::new(caches);
+        metrics.leads(true);
+        let allocated = || tikv_jemalloc_ctl::thread::allocatedp::read().expect("statistics").get();
+        let (before, allocated_before) = (held(), allocated());
+        let text = metrics.text();
+        println!(
+            "a scrape: {} bytes of text for each, {} allocated in all",
+            text.len() / rollouts,
+            (allocated() - allocated_before) / rollouts as u64
+        );
+        assert!(text.len() / rollouts < 700);
+        drop(text);
+        assert!(held() - before < 100_000, "nothing of it stays");
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 
+use greenlight_core::World;
 use greenlight_core::world::{Refusal, RefusedWrite, Rival, Rollout};
-use greenlight_core::{World, from_api};
 use jiff::Timestamp;
 
 use crate::analysis::KeptRun;
@@ -166,7 +166,7 @@ pub fn observe(
         endpoints,
         pods,
         refused: memory.refused,
-        runs: caches.runs.group(key).iter().filter_map(|run| from_api::run(&run.0)).collect(),
+        runs: caches.runs.group(key).into_iter().filter_map(|run| run.says).collect(),
         refused_writes: refused_writes.collect(),
         published_at: memory.published_at,
         live,

@@ -213,8 +213,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the candidate is promoted before its pods are there",
         file: "plan/steps.rs",
-        find: "!candidate.gate.is_open() || !candidate.is_ready || !is_recorded(",
-        replace: "!candidate.gate.is_open() || !is_recorded(",
+        find: "        || !candidate.is_ready\n        || !is_recorded(",
+        replace: "        || !is_recorded(",
         expected: &[P::ActiveFull, P::NotEmptied],
     },
     Mutant {

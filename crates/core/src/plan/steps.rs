@@ -348,7 +348,11 @@ fn analyse(round: &Round) -> Vec<Action> {
 
 fn promote(round: &Round) -> Vec<Action> {
     let Some(candidate) = &round.candidate else { return Vec::new() };
-    if round.stall.is_some() || !candidate.gate.is_open() || !candidate.is_ready || !is_recorded(&round.situation) {
+    if round.stall.is_some()
+        || !candidate.gate.is_open()
+        || !candidate.is_ready
+        || !is_recorded(&round.situation, candidate.rs)
+    {
         return Vec::new();
     }
     switch::promote(&round.situation, candidate.rs)

@@ -123,11 +123,17 @@ fn measured_by(job: &Job) -> Value {
     spec
 }
 
-/// Ends the Jobs of a run that is over.
-pub async fn end_all(client: &Client, run: &Key, status: &AnalysisRunStatus) -> Result<(), Error> {
-    let jobs: Api<Job> = Api::namespaced(client.clone(), &run.namespace);
+/// The Jobs whose measurements are not over.
+pub fn unfinished(status: &AnalysisRunStatus) -> Vec<String> {
     let measurements = status.metric_results.iter().flat_map(|result| &result.measurements);
-    for name in measurements.filter(|m| m.finished_at.is_none()).filter_map(|m| m.metadata.get(NAME)) {
+    let unfinished = measurements.filter(|measurement| measurement.finished_at.is_none());
+    unfinished.filter_map(|measurement| measurement.metadata.get(NAME).cloned()).collect()
+}
+
+/// Ends these Jobs of a run that is over.
+pub async fn end_all(client: &Client, run: &Key, names: &[String]) -> Result<(), Error> {
+    let jobs: Api<Job> = Api::namespaced(client.clone(), &run.namespace);
+    for name in names {
         match jobs.delete(name, &DeleteParams::background()).await {
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             answer => drop(answer.doing(|| format!("end Job {name}"))?),

@@ -4,6 +4,7 @@
 mod arguments;
 pub mod evaluation;
 mod job;
+mod kept;
 mod prometheus;
 mod start;
 mod web;
@@ -17,15 +18,16 @@ use greenlight_core::analysis::run;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::cache::Key;
 use crate::error::{Doing, Error};
 use crate::web_client::WebClient;
 use crate::world::Caches;
+use kept::State;
 
 use evaluation::{Evaluator, Measured, Question};
+pub use kept::KeptRun;
 pub use start::{Start, start, stop};
 
 /// What a reconcile works with.
@@ -48,7 +50,14 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     if context.caches.runs.unreadable(&key).is_some() {
         return Ok(None);
     }
-    let Some(mut run) = context.caches.runs.get(&key).map(|run| run.0) else { return Ok(None) };
+    let mut run = match context.caches.runs.get(&key).map(|kept| kept.state) {
+        None => return Ok(None),
+        Some(State::Over { jobs }) => {
+            job::end_all(&context.client, &key, &jobs).await?;
+            return Ok(None);
+        }
+        Some(State::UnderWay(run)) => *run,
+    };
     let mut before = run.status.clone().unwrap_or_default();
     let mut step = run::step(&run.spec, &before, Timestamp::now());
     let mut status = step.status.clone();
@@ -68,7 +77,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     }
     if status != before {
         run = publish(&context.client, &run, &status).await?;
-        context.caches.runs.put_answer(KeptRun(run.clone()));
+        context.caches.runs.put_answer(KeptRun::from(run.clone()));
         before = status.clone();
     }
     let is_quick = |position: &usize| run.spec.metrics[*position].provider.job.is_none();
@@ -95,37 +104,15 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     }
     if status != before {
         let view = publish(&context.client, &run, &status).await?;
-        context.caches.runs.put_answer(KeptRun(view));
+        context.caches.runs.put_answer(KeptRun::from(view));
     }
     if status.phase.is_completed() {
-        job::end_all(&context.client, &key, &status).await?;
+        job::end_all(&context.client, &key, &job::unfinished(&status)).await?;
         return Ok(None);
     }
     let at_once = took_any && !after.begin.is_empty();
     let poll = (!after.under_way.is_empty()).then(|| Timestamp::now() + job::POLL);
     Ok([after.next, poll, at_once.then(Timestamp::now)].into_iter().flatten().min())
-}
-
-/// A run as it is kept.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct KeptRun(pub AnalysisRun);
-
-impl crate::cache::Cached for KeptRun {
-    fn key(&self) -> Key {
-        Key { namespace: self.0.namespace().unwrap_or_default(), name: self.0.name_any() }
-    }
-    fn resource_version(&self) -> &str {
-        self.0.metadata.resource_version.as_deref().unwrap_or_default()
-    }
-    /// The rollout that it is for.
-    fn groups(&self) -> Vec<Key> {
-        self.0
-            .annotations()
-            .get(greenlight_api::names::ROLLOUT)
-            .map(|name| self.key().sibling(name))
-            .into_iter()
-            .collect()
-    }
 }
 
 async fn publish(client: &Client, run: &AnalysisRun, status: &AnalysisRunStatus) -> Result<AnalysisRun, Error> {

@@ -106,7 +106,7 @@ impl Metrics {
             &registry,
             IntGauge::new("greenlight_leader", "1 while this instance does the work, 0 while it stands by."),
         );
-        let rollouts = register(&registry, Ok(Rollouts::new(caches, leader.clone())));
+        let rollouts = Rollouts::new(caches, leader.clone());
         #[cfg(target_os = "linux")]
         registry
             .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
@@ -283,7 +283,10 @@ impl Metrics {
 
     /// The text that Prometheus scrapes.
     pub fn text(&self) -> String {
-        TextEncoder::new().encode_to_string(&self.0.registry.gather()).expect("metrics can be written as text")
+        let gathered = self.0.registry.gather();
+        let mut text = TextEncoder::new().encode_to_string(&gathered).expect("metrics can be written as text");
+        self.0.rollouts.write(&mut text);
+        text
     }
 }
 

@@ -5,45 +5,58 @@
 //! for it.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use greenlight_api::{Phase, conditions};
 use greenlight_core::world::Rollout;
 use prometheus::IntGauge;
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
 use crate::cache::{Cached, Key};
 use crate::world::Caches;
 
-const NAMESPACE: &str = "namespace";
-const ROLLOUT: &str = "rollout";
-const PHASE: &str = "phase";
-const REASON: &str = "reason";
+/// A metric, and by what it is told apart.
+#[derive(Clone, Copy)]
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    kind: &'static str,
+    labels: &'static [&'static str],
+}
 
-const KIND: &str = "kind";
-
-type Family = (&'static str, &'static str, &'static [&'static str]);
-
-const INFO: Family = (
-    "greenlight_rollout_info",
-    "1 for each rollout, with its phase and the reason of its condition Ready.",
-    &[NAMESPACE, PHASE, REASON, ROLLOUT],
-);
-const PREVIEW_READY: Family = (
-    "greenlight_rollout_preview_ready_timestamp_seconds",
-    "Since when a preview waits for its promotion, for each rollout that waits.",
-    &[NAMESPACE, ROLLOUT],
-);
-const DEPLOYMENTS: Family = ("greenlight_deployments_total", "Revisions created.", &[NAMESPACE, ROLLOUT]);
-const PROMOTIONS: Family =
-    ("greenlight_promotions_total", "Promotions whose switch was proven.", &[NAMESPACE, ROLLOUT]);
-const ROLLBACKS: Family = ("greenlight_rollbacks_total", "Switches back that were proven.", &[NAMESPACE, ROLLOUT]);
-const UNREADABLE: Family = (
-    "greenlight_unreadable_objects",
-    "Objects that cannot be read, and are left alone; an event of each says why.",
-    &[KIND],
-);
+const OF_ROLLOUT: &[&str] = &["namespace", "rollout"];
+const INFO: Family = Family {
+    name: "greenlight_rollout_info",
+    help: "1 for each rollout, with its phase and the reason of its condition Ready.",
+    kind: "gauge",
+    labels: &["namespace", "phase", "reason", "rollout"],
+};
+const PREVIEW_READY: Family = Family {
+    name: "greenlight_rollout_preview_ready_timestamp_seconds",
+    help: "Since when a preview waits for its promotion, for each rollout that waits.",
+    kind: "gauge",
+    labels: OF_ROLLOUT,
+};
+const DEPLOYMENTS: Family =
+    Family { name: "greenlight_deployments_total", help: "Revisions created.", kind: "counter", labels: OF_ROLLOUT };
+const PROMOTIONS: Family = Family {
+    name: "greenlight_promotions_total",
+    help: "Promotions whose switch was proven.",
+    kind: "counter",
+    labels: OF_ROLLOUT,
+};
+const ROLLBACKS: Family = Family {
+    name: "greenlight_rollbacks_total",
+    help: "Switches back that were proven.",
+    kind: "counter",
+    labels: OF_ROLLOUT,
+};
+const UNREADABLE: Family = Family {
+    name: "greenlight_unreadable_objects",
+    help: "Objects that cannot be read, and are left alone; an event of each says why.",
+    kind: "gauge",
+    labels: &["kind"],
+};
 
 /// What happened to one rollout.
 #[derive(Clone, Copy, Default)]
@@ -53,7 +66,7 @@ struct Counts {
     rollbacks: u32,
 }
 
-/// The collector; clones share what they know.
+/// What is said of them; clones share what they know.
 #[derive(Clone)]
 pub struct Rollouts(Arc<Inner>);
 
@@ -61,18 +74,12 @@ struct Inner {
     caches: Arc<Caches>,
     counts: Mutex<HashMap<Key, Counts>>,
     leader: IntGauge,
-    descriptions: Vec<Desc>,
 }
 
 impl Rollouts {
     /// Reads the state of rollouts from these caches. Who is not the leader counts nothing.
     pub fn new(caches: Arc<Caches>, leader: IntGauge) -> Rollouts {
-        let describe = |(name, help, labels): Family| {
-            let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-            Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new()).expect("a valid name")
-        };
-        let descriptions = [INFO, PREVIEW_READY, DEPLOYMENTS, PROMOTIONS, ROLLBACKS, UNREADABLE].map(describe).to_vec();
-        Rollouts(Arc::new(Inner { caches, counts: Mutex::default(), leader, descriptions }))
+        Rollouts(Arc::new(Inner { caches, counts: Mutex::default(), leader }))
     }
 
     /// Counts an event, if it is one that is counted.
@@ -96,76 +103,95 @@ impl Rollouts {
     }
 }
 
-impl Collector for Rollouts {
-    fn desc(&self) -> Vec<&Desc> {
-        self.0.descriptions.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let [mut info, mut ready, mut deployments, mut promotions, mut rollbacks] = [const { Vec::new() }; 5];
-        let leads = self.0.leader.get() == 1;
-        for rollout in self.0.caches.rollouts.all() {
-            let status = rollout.status.clone().unwrap_or_default();
+impl Rollouts {
+    /// Appends all of it as the text that Prometheus scrapes. Rollouts are unpacked one by one, and nothing but the text is made of them:
+    /// there may be ten thousand.
+    pub fn write(&self, text: &mut String) {
+        let Inner { caches, leader, .. } = &*self.0;
+        let leads = leader.get() == 1;
+        let [mut unreadable, mut info, mut ready, mut deployments, mut promotions, mut rollbacks] =
+            [UNREADABLE, INFO, PREVIEW_READY, DEPLOYMENTS, PROMOTIONS, ROLLBACKS].map(Text::new);
+        for (kind, objects) in caches.unreadable() {
+            unreadable.add(&[kind], objects.len());
+        }
+        for key in caches.rollouts.keys() {
+            let Some(rollout) = caches.rollouts.outline(&key) else { continue };
+            let status = rollout.status.unwrap_or_default();
             let condition = status.conditions.iter().find(|condition| condition.type_ == conditions::READY);
             let reason = condition.map_or("", |condition| condition.reason.as_str());
-            let (namespace, name) = (rollout.namespace.as_str(), rollout.name.as_str());
-            info.push(gauge(&INFO, &[namespace, status.phase.as_str(), reason, name], 1.0));
+            let labels = [key.namespace.as_str(), key.name.as_str()];
+            info.add(&[labels[0], status.phase.as_str(), reason, labels[1]], 1);
             let ready_at = status.release.as_ref().and_then(|release| release.preview_ready_at);
             if let Some(ready_at) = ready_at.filter(|_| status.phase == Phase::Paused) {
-                #[expect(clippy::cast_precision_loss, reason = "a time in milliseconds fits")]
-                ready.push(gauge(&PREVIEW_READY, &[namespace, name], ready_at.as_millisecond() as f64 / 1000.0));
+                ready.add(&labels, ready_at.as_duration().as_secs_f64());
             }
             if leads {
-                let counts = self.counts().get(&rollout.key()).copied().unwrap_or_default();
-                deployments.push(counter(&DEPLOYMENTS, &[namespace, name], counts.deployments));
-                promotions.push(counter(&PROMOTIONS, &[namespace, name], counts.promotions));
-                rollbacks.push(counter(&ROLLBACKS, &[namespace, name], counts.rollbacks));
+                let counts = self.counts().get(&key).copied().unwrap_or_default();
+                deployments.add(&labels, counts.deployments);
+                promotions.add(&labels, counts.promotions);
+                rollbacks.add(&labels, counts.rollbacks);
             }
         }
-        let unreadable = self.0.caches.unreadable();
-        let unreadable = unreadable.iter().map(|(kind, objects)| {
-            gauge(&UNREADABLE, &[kind], f64::from(u32::try_from(objects.len()).unwrap_or(u32::MAX)))
-        });
-        vec![
-            family(&UNREADABLE, MetricType::GAUGE, unreadable.collect()),
-            family(&INFO, MetricType::GAUGE, info),
-            family(&PREVIEW_READY, MetricType::GAUGE, ready),
-            family(&DEPLOYMENTS, MetricType::COUNTER, deployments),
-            family(&PROMOTIONS, MetricType::COUNTER, promotions),
-            family(&ROLLBACKS, MetricType::COUNTER, rollbacks),
-        ]
+        for family in [unreadable, info, ready, deployments, promotions, rollbacks] {
+            text.push_str(&family.text);
+        }
     }
 }
 
-fn gauge(family: &Family, values: &[&str], value: f64) -> Metric {
-    let mut gauge = Gauge::default();
-    gauge.set_value(value);
-    labelled(family, values, |metric| metric.set_gauge(gauge))
+/// A family as text. Without any series it is empty.
+struct Text {
+    family: Family,
+    text: String,
 }
 
-fn counter(family: &Family, values: &[&str], value: u32) -> Metric {
-    let mut counter = Counter::default();
-    counter.set_value(value.into());
-    labelled(family, values, |metric| metric.set_counter(counter))
+impl Text {
+    fn new(family: Family) -> Text {
+        Text { family, text: String::new() }
+    }
+
+    fn add(&mut self, values: &[&str], value: impl Display) {
+        let Family { name, help, kind, labels } = self.family;
+        let text = &mut self.text;
+        if text.is_empty() {
+            text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+        }
+        text.push_str(name);
+        for (number, (label, value)) in labels.iter().zip(values).enumerate() {
+            text.push(if number == 0 { '{' } else { ',' });
+            text.push_str(label);
+            text.push_str("=\"");
+            for c in value.chars() {
+                match c {
+                    '\\' => text.push_str(r"\\"),
+                    '"' => text.push_str(r#"\""#),
+                    '\n' => text.push_str(r"\n"),
+                    c => text.push(c),
+                }
+            }
+            text.push('"');
+        }
+        text.push_str(&format!("}} {value}\n"));
+    }
 }
 
-fn labelled((_, _, names): &Family, values: &[&str], set: impl FnOnce(&mut Metric)) -> Metric {
-    let pair = |(name, value): (&&str, &&str)| {
-        let mut pair = LabelPair::default();
-        pair.set_name((*name).to_owned());
-        pair.set_value((*value).to_owned());
-        pair
-    };
-    let mut metric = Metric::from_label(names.iter().zip(values).map(pair).collect());
-    set(&mut metric);
-    metric
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn family((name, help, _): &Family, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name((*name).to_owned());
-    family.set_help((*help).to_owned());
-    family.set_field_type(kind);
-    family.set_metric(metrics);
-    family
+    #[test]
+    fn text_is_what_prometheus_reads() {
+        let mut text = Text::new(PREVIEW_READY);
+        assert_eq!(text.text, "", "without series nothing is said");
+        text.add(&["shop", r#"a "quoted" \ name"#], 1.5);
+        text.add(&["shop", "web"], 2);
+        let lines: Vec<&str> = text.text.lines().collect();
+        assert_eq!(
+            lines[1..],
+            [
+                "# TYPE greenlight_rollout_preview_ready_timestamp_seconds gauge",
+                r#"greenlight_rollout_preview_ready_timestamp_seconds{namespace="shop",rollout="a \"quoted\" \\ name"} 1.5"#,
+                r#"greenlight_rollout_preview_ready_timestamp_seconds{namespace="shop",rollout="web"} 2"#,
+            ]
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! The person's side: what the plugin prints, and its exit codes.
 
-use greenlight_e2e::Lab;
+use greenlight_e2e::{Lab, binary, cluster};
 use greenlight_test_cluster::BEHAVIOUR;
 use serde_json::{Value, json};
 
@@ -37,6 +37,26 @@ async fn the_tree_says_what_it_does_and_what_it_wants() {
     assert_eq!(history.as_array().map(Vec::len), Some(3));
     let listed = lab.greenlight(&["list"]).expect("listed");
     assert!(listed.contains("web") && listed.contains("Progressing"), "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_its_output_may_stop_reading() {
+    let lab = Lab::new("piped").await;
+    lab.deploy(json!({})).await;
+    for command in ["list", "get rollout web", "completion bash"] {
+        let line =
+            format!("{} {command} -n piped | true; echo ${{PIPESTATUS[0]}}", binary("kubectl-greenlight").display());
+        let output = std::process::Command::new("bash")
+            .args(["-c", &line])
+            .env("KUBECONFIG", cluster().kubeconfig())
+            .output()
+            .expect("it runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(told, "", "{command}");
+        // 141: SIGPIPE, as with any other program; 0: it was quicker.
+        let code = String::from_utf8_lossy(&output.stdout);
+        assert!(["0", "141"].contains(&code.trim()), "{command}: {code}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

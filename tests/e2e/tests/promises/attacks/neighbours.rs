@@ -9,12 +9,17 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-/// The pods of the ReplicaSets whose names begin so: UID and labels.
+/// The pods of the ReplicaSets whose names begin so, and that stay: UID and labels.
 async fn pods_of(lab: &Lab, rollout: &str) -> BTreeMap<String, BTreeMap<String, String>> {
     let pods: Api<Pod> = lab.api();
     let owned = |pod: &Pod| pod.owner_references().iter().any(|owner| owner.name.starts_with(&format!("{rollout}-")));
     let pods = pods.list(&Default::default()).await.expect("pods").items;
-    pods.into_iter().filter(owned).map(|pod| (pod.uid().unwrap_or_default(), pod.labels().clone())).collect()
+    let stays = |pod: &Pod| pod.metadata.deletion_timestamp.is_none();
+    pods.into_iter()
+        .filter(owned)
+        .filter(stays)
+        .map(|pod| (pod.uid().unwrap_or_default(), pod.labels().clone()))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
