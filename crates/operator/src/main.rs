@@ -1,44 +1,20 @@
 //! The operator: it watches, observes, carries out what `greenlight-core` plans, and publishes. It holds no decision.
 
-mod affinity;
-mod analysis;
-mod arrived;
-mod backoff;
-mod cache;
-mod check;
-mod client;
-mod controller;
-mod demo_app;
-mod error;
-mod events;
-mod execute;
-mod feed;
-mod health;
-mod leadership;
-mod let_go;
-mod live;
-mod metrics;
-mod notify;
-mod on_demand;
-mod options;
-mod probe;
-mod queue;
-mod reach;
-mod rollouts;
-mod scale_down;
-mod server;
-mod supervise;
-mod unreadable;
-mod views;
-mod watch;
-mod web_client;
-mod world;
+mod api_server;
+mod cluster;
+mod commands;
+mod controllers;
+mod manager;
+mod shutdown;
+mod telemetry;
+mod web;
 
 use std::io::IsTerminal;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use options::{Command, Options};
+use commands::{Command, Options, check, demo_app, probe, remove_finalizers};
+use controllers::analysis;
 use tracing_subscriber::EnvFilter;
 
 // Many small, short-lived allocations per event: this keeps the resident size from creeping up.
@@ -56,13 +32,13 @@ fn main() -> Result<()> {
         Command::Controller(options) => {
             log_to_stderr(&options.log)?;
             let runtime = runtime()?;
-            let ended = runtime.block_on(controller::run(options));
+            let ended = runtime.block_on(manager::run(options));
             // Whatever still hangs does not keep it from ending.
             runtime.shutdown_background();
             ended
         }
         Command::Check(options) => runtime()?.block_on(check::run(&options)),
-        Command::LetGo(options) => runtime()?.block_on(let_go::run(&options)),
+        Command::RemoveFinalizers(options) => runtime()?.block_on(remove_finalizers::run(&options)),
         Command::Evaluate => analysis::evaluation::run(),
         Command::Probe(options) => runtime()?.block_on(probe::run(&options)),
         Command::DemoApp(options) => {

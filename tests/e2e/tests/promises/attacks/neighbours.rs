@@ -43,6 +43,8 @@ async fn a_rollout_neither_evicts_nor_labels_the_pods_of_another_with_the_same_t
     let ours = pods_of(&lab, "web").await;
     assert_eq!((theirs.len(), ours.len()), (2, 2));
     assert!(ours.values().all(|labels| labels.get("role").is_some_and(|role| role == "active")), "{ours:?}");
+    // A pod's age is known to the second: one that began in the second of the request counts as begun after it.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     lab.greenlight(&["restart", "web"]).expect("asked");
     lab.until("restarted", |now| now.status().restarted_at.is_some() && now.phase() == "Healthy").await;
     assert!(pods_of(&lab, "web").await.keys().all(|uid| !ours.contains_key(uid)), "each was replaced");

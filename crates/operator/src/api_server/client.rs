@@ -1,0 +1,227 @@
+//! The connections to the API server: HTTP/2, so that watches share one. An API server gives a hundred streams to a connection, and
+//! the operator needs far fewer at a time: its watches are a handful, and its workers are counted. The lease has a connection of its own.
+//!
+//! `kube`'s own client speaks HTTP/1.1, where each watch is a TCP and TLS connection of its own. With a thousand switches
+//! being proven at once that was most of the operator's memory.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use axum::body::Bytes;
+use futures::{Stream, stream};
+use http::{HeaderValue, Method, Request, Response, Uri, header};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::rt::{Read, Write};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::{Body, ConfigExt};
+use kube::{Client, Config};
+use rustls_pki_types::ServerName;
+use tokio::time::{Instant, timeout, timeout_at};
+use tower::{BoxError, Service, ServiceBuilder, service_fn};
+
+use crate::api_server::leadership::Leadership;
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::Metrics;
+
+/// How this operator signs its requests.
+pub const USER_AGENT: &str = concat!("greenlight/", env!("CARGO_PKG_VERSION"));
+/// A connection that does not answer a ping for so long is dead: a hung watch would otherwise look like a quiet one.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// A request that is not answered, to its last byte, within this time failed: whoever answers pings and nothing else would keep a
+/// worker for ever. A watch begins within this time. Admission webhooks may take 30 s by themselves, and then the server says so.
+const REQUEST: Duration = Duration::from_secs(35);
+/// A page of a list is large.
+const LIST: Duration = Duration::from_secs(90);
+
+/// The cluster that KUBECONFIG or the pod's own ServiceAccount leads to.
+pub async fn config() -> Result<Config> {
+    let mut config = Config::infer().await.context("no cluster: set KUBECONFIG, or run inside a pod")?;
+    config.headers.push((header::USER_AGENT, HeaderValue::from_static(USER_AGENT)));
+    Ok(config)
+}
+
+/// How a client uses its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Many requests at a time.
+    Http2,
+    /// One after the other. Giving a request up closes the connection, so that the next one finds another.
+    Http1,
+}
+
+/// A client with a connection of its own. Its requests are counted and have a deadline; only the leader's writes go out.
+/// Failed requests are not repeated: that is the work queue's business.
+pub fn connect(
+    config: &Config,
+    protocol: Protocol,
+    metrics: &Metrics,
+    health: &Health,
+    leadership: &Leadership,
+) -> Result<Client> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(config.connect_timeout);
+    let uses = Uses { protocol, metrics, health, leadership };
+    let Some(proxy) = &config.proxy_url else { return connect_over(tcp, config, uses) };
+    // kube would send the password; nobody has asked for that yet.
+    if proxy.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        bail!("proxy-url has a user in it: a proxy that asks for a password is not supported");
+    }
+    match proxy.scheme_str() {
+        Some("http") => connect_over(Tunnel::new(proxy.clone(), tcp), config, uses),
+        Some("https") => {
+            let tls = config.rustls_https_connector_with_connector(tcp)?;
+            connect_over(Tunnel::new(proxy.clone(), tls), config, uses)
+        }
+        Some("socks5") => connect_over(SocksV5::new(proxy.clone(), tcp), config, uses),
+        _ => bail!("proxy-url {proxy} is none: write http://host:port, https://host:port or socks5://host:port"),
+    }
+}
+
+/// What a client is used for, and who is told of it.
+struct Uses<'a> {
+    protocol: Protocol,
+    metrics: &'a Metrics,
+    health: &'a Health,
+    leadership: &'a Leadership,
+}
+
+fn connect_over<C>(connector: C, config: &Config, uses: Uses<'_>) -> Result<Client>
+where
+    C: Service<Uri, Error: Into<BoxError>> + Clone + Send + Sync + 'static,
+    C::Response: Connection + Read + Write + Send + Unpin + 'static,
+    C::Future: Send + 'static,
+{
+    let Uses { protocol, metrics, health, leadership } = uses;
+    let mut tls = HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config()?).https_or_http();
+    if let Some(name) = &config.tls_server_name {
+        let name = ServerName::try_from(name.clone()).with_context(|| format!("tls-server-name {name}"))?;
+        tls = tls.with_server_name_resolver(FixedServerNameResolver::new(name));
+    }
+    let connector = match protocol {
+        Protocol::Http2 => tls.enable_all_versions().wrap_connector(connector),
+        Protocol::Http1 => tls.enable_http1().wrap_connector(connector),
+    };
+    let client = legacy::Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(Duration::from_secs(30))
+        .http2_keep_alive_interval(PING_INTERVAL)
+        .http2_keep_alive_timeout(PING_TIMEOUT)
+        .http2_keep_alive_while_idle(true)
+        .build(connector);
+    let (metrics, health, leadership) = (metrics.clone(), health.clone(), leadership.clone());
+    let bounded = service_fn(move |request: Request<Body>| {
+        let (client, metrics, leadership) = (client.clone(), metrics.clone(), leadership.clone());
+        let hearing = Hearing { resource: resource(&request), health: health.clone(), metrics: metrics.clone() };
+        async move {
+            let kind = Kind::of(&request);
+            let verb = request.method().as_str().to_lowercase();
+            let started = Instant::now();
+            let answer = async { within(kind.deadline(), client.request(request)).await?.map_err(BoxError::from) };
+            let answer = if kind == Kind::Write { leadership.guard(answer).await? } else { answer.await };
+            if kind != Kind::Watch {
+                let code = answer.as_ref().ok().map(|answer| answer.status().as_u16());
+                metrics.answered(&verb, code, started.elapsed());
+            }
+            let body = match kind {
+                Kind::Watch => Reading::Watch(hearing),
+                _ => Reading::Until(started + kind.deadline()),
+            };
+            answer.map(|answer| read(answer, body))
+        }
+    });
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(bounded);
+    Ok(Client::new(service, config.default_namespace.clone()))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Read,
+    List,
+    Watch,
+    Write,
+}
+
+impl Kind {
+    fn of(request: &Request<Body>) -> Kind {
+        let asks = |for_what| request.uri().query().is_some_and(|query| query.contains(for_what));
+        match *request.method() {
+            Method::GET | Method::HEAD if asks("watch=true") => Kind::Watch,
+            Method::GET | Method::HEAD if asks("limit=") => Kind::List,
+            Method::GET | Method::HEAD => Kind::Read,
+            _ => Kind::Write,
+        }
+    }
+
+    fn deadline(self) -> Duration {
+        if self == Kind::List { LIST } else { REQUEST }
+    }
+}
+
+async fn within<T>(deadline: Duration, request: impl Future<Output = T>) -> Result<T, BoxError> {
+    let late = |_| format!("the API server has not answered within {} s", deadline.as_secs());
+    timeout(deadline, request).await.map_err(|elapsed| late(elapsed).into())
+}
+
+/// How the body of an answer is read.
+enum Reading {
+    /// It is an error if it is not complete by then.
+    Until(Instant),
+    /// It has no end: its watcher minds it. Whoever wants to know hears of every piece.
+    Watch(Hearing),
+}
+
+/// Who wants to know of signs of life on a watch.
+struct Hearing {
+    resource: String,
+    health: Health,
+    metrics: Metrics,
+}
+
+impl Hearing {
+    fn heard(&self) {
+        if self.health.heard(&self.resource) {
+            self.metrics.watch_heard(&self.resource);
+        }
+    }
+}
+
+/// `services`, of the URL of a list or a watch.
+fn resource(request: &Request<Body>) -> String {
+    request.uri().path().rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+fn read<B>(
+    answer: Response<B>,
+    reading: Reading,
+) -> Response<StreamBody<impl Stream<Item = Result<http_body::Frame<Bytes>, BoxError>>>>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    if let Reading::Watch(hearing) = &reading
+        && answer.status().is_success()
+    {
+        hearing.heard();
+    }
+    answer.map(|body| {
+        StreamBody::new(stream::try_unfold((body, reading), |(mut body, reading)| async {
+            let frame = match &reading {
+                Reading::Until(deadline) => timeout_at(*deadline, body.frame()).await?,
+                Reading::Watch(hearing) => body.frame().await.inspect(|_| hearing.heard()),
+            };
+            frame.transpose().map_err(Into::into).map(|frame| frame.map(|frame| (frame, (body, reading))))
+        }))
+    })
+}

@@ -1,0 +1,13 @@
+//! How the operator talks to the API server.
+//!
+//! | question | file |
+//! |---|---|
+//! | the connections, their deadlines | `client` |
+//! | whether this instance may write | `leadership` |
+//! | what can go wrong | `error` |
+//! | how long to wait after a failure | `backoff` |
+
+pub mod backoff;
+pub mod client;
+pub mod error;
+pub mod leadership;

@@ -1,0 +1,237 @@
+//! An object as a watch brings it, readable or not. What one object holds must not keep the others of its list from arriving.
+//!
+//! kube's `DeserializeGuard` does not go far enough: it unpacks every object three times over, and gives up on the whole list at JSON that
+//! is nested more than 128 deep. Here the JSON of an object is set apart as text first, which knows no depth and is copied once.
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::cluster::key::Key;
+
+/// What can be watched.
+pub trait Watched: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static {
+    /// What can be made of the JSON of an object that cannot be read as a whole, if that is of any use.
+    fn outline(_json: &str) -> Option<Self> {
+        None
+    }
+}
+
+impl Watched for greenlight_api::analysis::AnalysisRun {}
+impl Watched for greenlight_api::analysis::AnalysisTemplate {}
+impl Watched for greenlight_api::analysis::ClusterAnalysisTemplate {}
+
+/// An object that arrived.
+#[derive(Clone, Debug)]
+pub enum Arrived<V> {
+    /// It is as it should be.
+    Readable(V),
+    /// It is not; and its outline.
+    Unreadable(Box<Unreadable>, Option<V>),
+}
+
+/// What is known of an object that cannot be read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unreadable {
+    /// Namespace, name, UID, resourceVersion, generation.
+    pub metadata: ObjectMeta,
+    /// Where and why, as `spec.restartAt: …`.
+    pub error: String,
+}
+
+impl Unreadable {
+    /// Its key.
+    pub fn key(&self) -> Key {
+        key_of(&self.metadata)
+    }
+
+    /// Its resourceVersion.
+    pub fn resource_version(&self) -> &str {
+        self.metadata.resource_version.as_deref().unwrap_or_default()
+    }
+}
+
+impl<V: Watched> Arrived<V> {
+    /// Its key.
+    pub fn key(&self) -> Key {
+        key_of(self.meta())
+    }
+
+    /// The object, or why it cannot be read.
+    pub fn readable(self) -> Result<V, String> {
+        match self {
+            Arrived::Readable(object) => Ok(object),
+            Arrived::Unreadable(unreadable, _) => Err(unreadable.error),
+        }
+    }
+
+    fn read(json: &str) -> Result<Arrived<V>, serde_json::Error> {
+        // A bug that only one object brings out is that object's trouble, too.
+        let error = match catch_unwind(AssertUnwindSafe(|| serde_json::from_str::<V>(json))) {
+            Ok(Ok(object)) => return Ok(Arrived::Readable(object)),
+            Ok(Err(error)) => at_its_place::<V>(json).unwrap_or_else(|| error.to_string()),
+            Err(_) => "a bug of the operator: its log says more".to_owned(),
+        };
+        let Labelled { metadata } = serde_json::from_str(json)?;
+        let metadata = ObjectMeta {
+            namespace: metadata.namespace,
+            name: metadata.name,
+            uid: metadata.uid,
+            resource_version: metadata.resource_version,
+            generation: metadata.generation,
+            ..ObjectMeta::default()
+        };
+        Ok(Arrived::Unreadable(Box::new(Unreadable { metadata, error }), V::outline(json)))
+    }
+}
+
+/// The error again, with the path of the field that it is about.
+fn at_its_place<V: Watched>(json: &str) -> Option<String> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let error = serde_path_to_error::deserialize::<_, V>(&mut deserializer).err()?;
+    (error.path().iter().len() > 0).then(|| error.to_string())
+}
+
+fn key_of(meta: &ObjectMeta) -> Key {
+    Key { namespace: meta.namespace.clone().unwrap_or_default(), name: meta.name.clone().unwrap_or_default() }
+}
+
+/// As little as it takes to say which object it is.
+#[derive(Deserialize)]
+struct Labelled {
+    metadata: Label,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Label {
+    namespace: Option<String>,
+    name: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+}
+
+impl<'de, V: Watched> Deserialize<'de> for Arrived<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        Arrived::read(json.get()).map_err(D::Error::custom)
+    }
+}
+
+impl<V: Watched> Resource for Arrived<V> {
+    type DynamicType = ();
+    type Scope = V::Scope;
+
+    fn kind(_: &()) -> Cow<'_, str> {
+        V::kind(&())
+    }
+    fn group(_: &()) -> Cow<'_, str> {
+        V::group(&())
+    }
+    fn version(_: &()) -> Cow<'_, str> {
+        V::version(&())
+    }
+    fn plural(_: &()) -> Cow<'_, str> {
+        V::plural(&())
+    }
+    fn meta(&self) -> &ObjectMeta {
+        match self {
+            Arrived::Readable(object) => object.meta(),
+            Arrived::Unreadable(unreadable, _) => &unreadable.metadata,
+        }
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        match self {
+            Arrived::Readable(object) => object.meta_mut(),
+            Arrived::Unreadable(unreadable, _) => &mut unreadable.metadata,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use greenlight_api::analysis::AnalysisRun;
+    use kube::api::{ObjectList, WatchEvent};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster::objects::RolloutView;
+
+    fn rollout(name: &str, spec: &Value) -> Value {
+        let mut rollout = json!({
+            "metadata": {"name": name, "namespace": "shop", "uid": "u", "resourceVersion": "7", "generation": 2},
+            "spec": {
+                "selector": {"matchLabels": {"app": "web"}},
+                "strategy": {"blueGreen": {"activeService": "web-active"}},
+                "template": {"spec": {"containers": []}},
+            },
+        });
+        rollout["spec"].as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
+        rollout
+    }
+
+    fn error_of(object: &Arrived<RolloutView>) -> &str {
+        match object {
+            Arrived::Readable(_) => panic!("it can be read"),
+            Arrived::Unreadable(unreadable, _) => &unreadable.error,
+        }
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_does_not_hide_the_others_of_its_list() {
+        let bad = [
+            json!({"restartAt": "9999-12-31T23:59:59Z"}),
+            json!({"restartAt": "2026-11-25T00:00:00+99:99"}),
+            json!({"replicas": 3_000_000_000_u32}),
+        ];
+        let mut items = vec![rollout("good", &json!({}))];
+        items.extend(bad.iter().map(|spec| rollout("bad", spec)));
+        let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "9"}, "items": items});
+        let list: ObjectList<Arrived<RolloutView>> = serde_json::from_str(&list.to_string()).expect("a list");
+        assert!(matches!(list.items[0], Arrived::Readable(_)));
+        assert!(error_of(&list.items[1]).starts_with("spec.restartAt: "), "{}", error_of(&list.items[1]));
+        assert!(error_of(&list.items[2]).starts_with("spec.restartAt: "), "{}", error_of(&list.items[2]));
+        assert!(error_of(&list.items[3]).starts_with("spec.replicas: "), "{}", error_of(&list.items[3]));
+        assert!(list.items.iter().all(|object| object.key().namespace == "shop"));
+    }
+
+    #[test]
+    fn it_keeps_its_claims_and_its_decisions() {
+        let mut object = rollout("web", &json!({"restartAt": "9999-12-31T23:59:59Z"}));
+        object["status"] = json!({"activeRevision": "abc", "message": "fine"});
+        let object: Arrived<RolloutView> = serde_json::from_str(&object.to_string()).expect("arrived");
+        let Arrived::Unreadable(_, Some(outline)) = object else { panic!("an outline: {object:?}") };
+        let outline = outline.keep();
+        assert_eq!(outline.spec.blue_green().services().collect::<Vec<_>>(), ["web-active"]);
+        assert_eq!(outline.status.map(|status| status.active_revision).as_deref(), Some("abc"));
+        assert_eq!((outline.resource_version.as_str(), outline.generation), ("7", 2));
+    }
+
+    #[test]
+    fn without_its_decisions_there_is_no_outline() {
+        let mut object = rollout("web", &json!({"restartAt": "9999-12-31T23:59:59Z"}));
+        object["status"] = json!({"replicas": "many"});
+        let object: Arrived<RolloutView> = serde_json::from_str(&object.to_string()).expect("arrived");
+        assert!(matches!(object, Arrived::Unreadable(_, None)), "{object:?}");
+    }
+
+    #[test]
+    fn depth_is_no_reason_to_stop() {
+        let nested = format!("{}1{}", r#"{"a":"#.repeat(500), "}".repeat(500));
+        let run = format!(
+            r#"{{"type": "ADDED", "object": {{"metadata": {{"name": "deep", "resourceVersion": "1"}}, "spec": {{
+                "metrics": [{{"name": "m", "provider": {{"web": {{"url": "http://a", "jsonBody": {nested}}}}}}}]}}}}}}"#
+        );
+        let event: WatchEvent<Arrived<AnalysisRun>> = serde_json::from_str(&run).expect("an event");
+        let WatchEvent::Added(Arrived::Unreadable(unreadable, _)) = event else { panic!("it cannot be read") };
+        assert_eq!(unreadable.key().name, "deep");
+        assert!(unreadable.error.contains("recursion limit"), "{}", unreadable.error);
+    }
+}

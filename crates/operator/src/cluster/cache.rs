@@ -1,0 +1,361 @@
+//! The newest known state of each object, whoever brought it: the watch, or the answer to a write of our own. So a reconcile
+//! sees what it wrote, and does not act twice on what it already changed.
+//!
+//! Most objects are looked at once in a long while, so they are kept packed, as compressed JSON, and unpacked at each look: a
+//! tenth of the memory, for some ten microseconds.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt;
+use std::sync::{OnceLock, RwLock};
+use std::time::{Duration, Instant};
+
+use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cluster::arrived::Unreadable;
+pub use crate::cluster::key::Key;
+
+/// What can be kept. It reads back from JSON as it was written.
+pub trait Cached: Serialize + DeserializeOwned + PartialEq + fmt::Debug {
+    /// Its key.
+    fn key(&self) -> Key;
+    /// Its resourceVersion.
+    fn resource_version(&self) -> &str;
+    /// What it can be looked up by, besides its key.
+    fn groups(&self) -> Vec<Key>;
+}
+
+type Listener<T> = Box<dyn Fn(&T) + Send + Sync>;
+
+/// Objects of one kind.
+pub struct Cache<T> {
+    sample: Sample,
+    state: RwLock<State>,
+    listeners: RwLock<Vec<Listener<T>>>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: HashMap<Key, Entry>,
+    /// Groups have one or two members, so a list is smaller than any set.
+    groups: HashMap<Key, Vec<Key>>,
+    /// Objects whose newest state cannot be read.
+    unreadable: HashMap<Key, Unreadable>,
+    /// Versions of objects that are gone, so that a late answer to a write does not bring them back.
+    gone: HashMap<Key, (u64, Instant)>,
+    /// The same, the oldest first.
+    gone_since: VecDeque<(Instant, Key)>,
+}
+
+struct Entry {
+    packed: Box<[u8]>,
+    version: u64,
+    put_at: Instant,
+    /// It stands for an object that cannot be read as a whole.
+    outline: bool,
+}
+
+/// The first object of a kind, as JSON: what the others have in common with it takes no room.
+#[derive(Default)]
+struct Sample(OnceLock<Box<[u8]>>);
+
+impl Sample {
+    fn pack<T: Cached>(&self, object: &T) -> Entry {
+        let json = serde_json::to_vec(object).expect("it came from JSON");
+        let sample = self.0.get_or_init(|| json.as_slice().into());
+        let packed = compress_prepend_size_with_dict(&json, sample).into_boxed_slice();
+        let entry =
+            Entry { packed, version: version(object.resource_version()), put_at: Instant::now(), outline: false };
+        debug_assert_eq!(self.unpack::<T>(&entry), *object);
+        entry
+    }
+
+    fn unpack<T: Cached>(&self, entry: &Entry) -> T {
+        let sample = self.0.get().map(Box::as_ref).unwrap_or_default();
+        let json = decompress_size_prepended_with_dict(&entry.packed, sample).expect("it was packed by us");
+        serde_json::from_slice(&json).expect("it was packed by us")
+    }
+}
+
+/// How long an answer may be late.
+const GONE_FOR: Duration = Duration::from_secs(60);
+
+impl<T: Cached> Default for Cache<T> {
+    fn default() -> Self {
+        Cache { sample: Sample::default(), state: RwLock::default(), listeners: RwLock::default() }
+    }
+}
+
+impl<T: Cached> Cache<T> {
+    /// Calls `listener` with every object that changes: as it was, if it was there, and as it is.
+    pub fn listen(&self, listener: impl Fn(&T) + Send + Sync + 'static) {
+        self.listeners.write().expect("no panic while locked").push(Box::new(listener));
+    }
+
+    /// Keeps this object, as a watch brought it, unless this state or a newer one is known.
+    pub fn put(&self, object: T) {
+        self.keep(object, false);
+    }
+
+    /// Keeps this object, as a request of our own was answered, unless a newer state is known. Of two readings of one state it is the
+    /// better one: a watch may have read it by another schema, while a CRD is being changed.
+    pub fn put_answer(&self, object: T) {
+        self.keep(object, true);
+    }
+
+    fn keep(&self, object: T, answered: bool) {
+        let entry = self.sample.pack(&object);
+        self.put_entry(&object, entry, None, answered);
+    }
+
+    /// Notes that the newest state of an object cannot be read. What was known of it stays, or this outline takes its place. Returns
+    /// whether anything is new about that.
+    pub fn put_unreadable(&self, unreadable: Unreadable, outline: Option<T>) -> bool {
+        let key = unreadable.key();
+        if let Some(outline) = outline {
+            let before = self.unreadable(&key);
+            let is_new = before.is_none_or(|before| before.error != unreadable.error);
+            let entry = Entry { outline: true, ..self.sample.pack(&outline) };
+            return self.put_entry(&outline, entry, Some(unreadable), false) && is_new;
+        }
+        let known: Option<T> = {
+            let mut state = self.state.write().expect("no panic while locked");
+            let version = version(unreadable.resource_version());
+            if !state.admits(&key, version) {
+                return false;
+            }
+            let known = state.objects.get(&key).map(|entry| self.sample.unpack(entry));
+            let error = unreadable.error.clone();
+            if state.unreadable.insert(key, unreadable).is_some_and(|before| before.error == error) {
+                return false;
+            }
+            known
+        };
+        known.iter().for_each(|known| self.tell(known));
+        true
+    }
+
+    fn put_entry(&self, object: &T, entry: Entry, unreadable: Option<Unreadable>, answered: bool) -> bool {
+        let key = object.key();
+        let before: Option<T> = {
+            let mut state = self.state.write().expect("no panic while locked");
+            let same = state.objects.get(&key).filter(|known| known.version == entry.version);
+            let better = answered && same.is_some_and(|known| known.packed != entry.packed);
+            if !better && !state.admits(&key, entry.version) {
+                return false;
+            }
+            match unreadable {
+                Some(unreadable) => drop(state.unreadable.insert(key.clone(), unreadable)),
+                None => drop(state.unreadable.remove(&key)),
+            }
+            let before = state.take(&key, &self.sample);
+            for group in object.groups() {
+                let members = state.groups.entry(group).or_default();
+                if !members.contains(&key) {
+                    members.reserve_exact(1);
+                    members.push(key.clone());
+                }
+            }
+            state.objects.insert(key, entry);
+            before
+        };
+        before.iter().for_each(|before| self.tell(before));
+        self.tell(object);
+        true
+    }
+
+    /// Forgets the object of this key, unless a state newer than this version is known.
+    pub fn remove(&self, key: &Key, resource_version: &str) {
+        let version = version(resource_version);
+        let before: Option<T> = {
+            let mut state = self.state.write().expect("no panic while locked");
+            if state.objects.get(key).is_some_and(|known| known.version > version) {
+                return;
+            }
+            state.bury(key, version, Instant::now());
+            state.unreadable.remove(key);
+            state.take(key, &self.sample)
+        };
+        before.iter().for_each(|before| self.tell(before));
+    }
+
+    /// Forgets what was last put before `since` and is not in `seen`: a new list did not show it any more.
+    pub fn retain(&self, seen: &BTreeSet<Key>, since: Instant) {
+        let gone: Vec<T> = {
+            let mut state = self.state.write().expect("no panic while locked");
+            let stale =
+                |(key, entry): (&Key, &Entry)| (entry.put_at < since && !seen.contains(key)).then(|| key.clone());
+            let keys: Vec<Key> = state.objects.iter().filter_map(stale).collect();
+            state.unreadable.retain(|key, _| seen.contains(key));
+            keys.iter().filter_map(|key| state.take(key, &self.sample)).collect()
+        };
+        gone.iter().for_each(|object| self.tell(object));
+    }
+
+    /// The object of this key; none if only an outline of it is known.
+    pub fn get(&self, key: &Key) -> Option<T> {
+        let state = self.state.read().expect("no panic while locked");
+        state.objects.get(key).filter(|entry| !entry.outline).map(|entry| self.sample.unpack(entry))
+    }
+
+    /// The object of this key, or its outline.
+    pub fn outline(&self, key: &Key) -> Option<T> {
+        let state = self.state.read().expect("no panic while locked");
+        state.objects.get(key).map(|entry| self.sample.unpack(entry))
+    }
+
+    /// What keeps the object of this key from being read, if anything does.
+    pub fn unreadable(&self, key: &Key) -> Option<Unreadable> {
+        self.state.read().expect("no panic while locked").unreadable.get(key).cloned()
+    }
+
+    /// Every object that cannot be read.
+    pub fn all_unreadable(&self) -> Vec<Unreadable> {
+        self.state.read().expect("no panic while locked").unreadable.values().cloned().collect()
+    }
+
+    /// The objects of this group, outlines among them.
+    pub fn group(&self, group: &Key) -> Vec<T> {
+        let state = self.state.read().expect("no panic while locked");
+        let keys = state.groups.get(group).into_iter().flatten();
+        keys.filter_map(|key| state.objects.get(key)).map(|entry| self.sample.unpack(entry)).collect()
+    }
+
+    /// The keys of all objects, in order, of outlines too.
+    pub fn keys(&self) -> Vec<Key> {
+        let mut keys: Vec<Key> = self.state.read().expect("no panic while locked").objects.keys().cloned().collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Whether anything is known of this key.
+    pub fn knows(&self, key: &Key) -> bool {
+        let state = self.state.read().expect("no panic while locked");
+        state.objects.contains_key(key) || state.unreadable.contains_key(key)
+    }
+
+    /// The keys of the objects for which this holds.
+    pub fn keys_where(&self, holds: impl Fn(&T) -> bool) -> Vec<Key> {
+        let state = self.state.read().expect("no panic while locked");
+        let entries = state.objects.iter().filter(|(_, entry)| holds(&self.sample.unpack(entry)));
+        entries.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.state.read().expect("no panic while locked").objects.len()
+    }
+
+    fn tell(&self, object: &T) {
+        self.listeners.read().expect("no panic while locked").iter().for_each(|listener| listener(object));
+    }
+}
+
+impl State {
+    /// Whether this version of an object is news.
+    fn admits(&mut self, key: &Key, entry: u64) -> bool {
+        if let Some((gone, _)) = self.gone.get(key) {
+            if entry <= *gone {
+                return false;
+            }
+            self.gone.remove(key);
+        }
+        let known = self.objects.get(key).map(|known| known.version);
+        let unreadable = self.unreadable.get(key).map(|unreadable| version(unreadable.resource_version()));
+        known.max(unreadable).is_none_or(|known| entry > known)
+    }
+
+    /// Remembers that an object is gone, and forgets what went long ago.
+    fn bury(&mut self, key: &Key, version: u64, now: Instant) {
+        self.gone.insert(key.clone(), (version, now));
+        self.gone_since.push_back((now, key.clone()));
+        let is_old = |(since, _): &(Instant, Key)| now.duration_since(*since) >= GONE_FOR;
+        while self.gone_since.front().is_some_and(is_old) {
+            let Some((since, key)) = self.gone_since.pop_front() else { return };
+            // It may have gone a second time since.
+            if self.gone.get(&key).is_some_and(|(_, last)| *last == since) {
+                self.gone.remove(&key);
+            }
+        }
+    }
+
+    fn take<T: Cached>(&mut self, key: &Key, sample: &Sample) -> Option<T> {
+        let object: T = sample.unpack(&self.objects.remove(key)?);
+        for group in object.groups() {
+            if let Some(members) = self.groups.get_mut(&group) {
+                members.retain(|member| member != key);
+                if members.is_empty() {
+                    self.groups.remove(&group);
+                }
+            }
+        }
+        Some(object)
+    }
+}
+
+/// Kubernetes promises that the versions of one kind can be compared as numbers.
+fn version(resource_version: &str) -> u64 {
+    resource_version.parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use greenlight_core::from_api;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+    use super::*;
+    use crate::cluster::objects::KeptService;
+
+    fn service(version: u64) -> KeptService {
+        let metadata = unreadable(version).metadata;
+        KeptService { namespace: "shop".to_owned(), service: from_api::service(metadata, [].into()) }
+    }
+
+    fn unreadable(version: u64) -> Unreadable {
+        let text = |text: &str| Some(text.to_owned());
+        let (namespace, name) = (text("shop"), text("web"));
+        let metadata =
+            ObjectMeta { namespace, name, resource_version: Some(version.to_string()), ..ObjectMeta::default() };
+        Unreadable { metadata, error: "spec: broken".to_owned() }
+    }
+
+    #[test]
+    fn only_a_newer_state_makes_an_object_readable_again() {
+        let cache = Cache::default();
+        let key = service(1).key();
+        cache.put(service(1));
+        assert!(cache.put_unreadable(unreadable(3), None), "it is news");
+        assert!(!cache.put_unreadable(unreadable(4), None), "the same again is none");
+        cache.put(service(2));
+        assert!(cache.unreadable(&key).is_some(), "a late answer says nothing about now");
+        assert_eq!(cache.get(&key), Some(service(1)), "what was known stays");
+        cache.put(service(5));
+        assert_eq!((cache.unreadable(&key), cache.get(&key)), (None, Some(service(5))));
+    }
+
+    #[test]
+    fn an_outline_is_not_the_object() {
+        let cache = Cache::default();
+        let key = service(1).key();
+        cache.put(service(1));
+        assert!(cache.put_unreadable(unreadable(2), Some(service(2))));
+        assert_eq!((cache.get(&key), cache.outline(&key)), (None, Some(service(2))));
+        cache.remove(&key, "3");
+        assert!(!cache.knows(&key) && cache.all_unreadable().is_empty());
+    }
+
+    #[test]
+    fn what_went_long_ago_is_forgotten_one_by_one() {
+        let mut state = State::default();
+        let key = |number: u64| Key { namespace: "shop".to_owned(), name: format!("web-{number}") };
+        let start = Instant::now();
+        for second in 0..600 {
+            state.bury(&key(second), second, start + Duration::from_secs(second));
+            state.bury(&key(0), second, start + Duration::from_secs(second));
+            assert!(state.gone.len() <= 61, "a minute's worth and the one that goes again and again");
+            assert!(state.gone.contains_key(&key(0)));
+        }
+        assert_eq!(state.gone_since.len(), 120);
+    }
+}

@@ -1,0 +1,67 @@
+//! Reading live what is otherwise cached, where a plan is in doubt.
+
+use greenlight_core::World;
+use kube::api::ListParams;
+use kube::{Api, Client};
+
+use crate::api_server::error::{Doing, Error};
+use crate::cluster::cache::{Cached, Key};
+use crate::cluster::caches::Caches;
+use crate::cluster::objects::{DeploymentView, ReplicaSetView, RolloutView, ServiceView};
+
+/// Reads the rollout, its ReplicaSets, its Services and its Deployment from the API server into the caches.
+pub async fn read_live(client: &Client, caches: &Caches, world: &World) -> Result<(), Error> {
+    let rollout = &world.rollout;
+    let (key, namespace) = (rollout.key(), &rollout.namespace);
+    let rollouts: Api<RolloutView> = Api::namespaced(client.clone(), namespace);
+    match rollouts.get_opt(&rollout.name).await.doing(|| "read the rollout".to_owned())? {
+        Some(view) => caches.rollouts.put_answer(view.keep()),
+        None => caches.rollouts.remove(&key, &rollout.resource_version),
+    }
+    read_replica_sets(client, caches, world, &key).await?;
+    read_workload(client, caches, world, &key).await?;
+    let services: Api<ServiceView> = Api::namespaced(client.clone(), namespace);
+    let known = world.services.keys().map(String::as_str);
+    let names = rollout.spec.blue_green().services().chain(known);
+    for name in names.collect::<std::collections::BTreeSet<_>>() {
+        match services.get_opt(name).await.doing(|| format!("read Service {name}"))? {
+            Some(view) => caches.services.put_answer(view.keep()),
+            None => {
+                if let Some(known) = world.services.get(name) {
+                    caches.services.remove(&key.sibling(name), &known.resource_version);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn read_workload(client: &Client, caches: &Caches, world: &World, key: &Key) -> Result<(), Error> {
+    let Some(name) = world.rollout.spec.workload_ref.as_ref().map(|workload| &workload.name) else { return Ok(()) };
+    let api: Api<DeploymentView> = Api::namespaced(client.clone(), &key.namespace);
+    match api.get_opt(name).await.doing(|| format!("read Deployment {name}"))? {
+        Some(view) => caches.workloads.put_answer(view.keep()),
+        None => {
+            if let Some(known) = &world.workload {
+                caches.workloads.remove(&key.sibling(name), &known.resource_version);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn read_replica_sets(client: &Client, caches: &Caches, world: &World, key: &Key) -> Result<(), Error> {
+    let api: Api<ReplicaSetView> = Api::namespaced(client.clone(), &key.namespace);
+    let all = ListParams::default().labels(&world.rollout.spec.selector_of(None));
+    let list = api.list(&all).await.doing(|| "read the ReplicaSets".to_owned())?;
+    let version = list.metadata.resource_version.unwrap_or_default();
+    let mut exist = Vec::new();
+    for owned in list.items.into_iter().filter_map(ReplicaSetView::keep) {
+        exist.push(owned.key());
+        caches.sets.put_answer(owned);
+    }
+    for known in world.replica_sets.iter().map(|rs| key.sibling(&rs.name)).filter(|known| !exist.contains(known)) {
+        caches.sets.remove(&known, &version);
+    }
+    Ok(())
+}

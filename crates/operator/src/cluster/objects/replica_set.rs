@@ -1,0 +1,127 @@
+//! A ReplicaSet of a rollout.
+
+use std::collections::BTreeMap;
+
+use greenlight_api::names;
+use greenlight_core::from_api;
+use greenlight_core::world::ReplicaSet;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
+
+use super::narrow::{Condition, narrow_metadata, view_of};
+use crate::cluster::arrived::Watched;
+use crate::cluster::cache::{Cached, Key};
+
+view_of!(ReplicaSetView, "apps", "v1", "ReplicaSet", "replicasets");
+
+impl Watched for ReplicaSetView {}
+
+/// A ReplicaSet as it arrives.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ReplicaSetView {
+    #[serde(deserialize_with = "narrow_metadata")]
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: ReplicaSetSpec,
+    #[serde(default)]
+    status: ReplicaSetStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ReplicaSetSpec {
+    replicas: Option<i32>,
+    min_ready_seconds: i32,
+    template: TemplateView,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct TemplateView {
+    metadata: TemplateMetadata,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct TemplateMetadata {
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ReplicaSetStatus {
+    replicas: i32,
+    ready_replicas: i32,
+    available_replicas: i32,
+    observed_generation: i64,
+    conditions: Vec<Condition>,
+}
+
+/// A ReplicaSet of a rollout, as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OwnedSet {
+    /// The rollout that controls it; without a name if none does (any more).
+    pub owner: Key,
+    /// UID of that rollout.
+    pub owner_uid: String,
+    /// The rest.
+    pub set: ReplicaSet,
+}
+
+impl ReplicaSetView {
+    /// What is kept of it; `None` if no rollout controls it. One that was left behind (`--cascade=orphan`) is kept as long as
+    /// it carries the scale-down finalizer: nobody else takes that off.
+    pub fn keep(self) -> Option<OwnedSet> {
+        let meta = self.metadata;
+        let controller = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+        let is_ours = |kind: &str, version: &str| kind == "BlueGreenRollout" && version.starts_with("greenlight.dev/");
+        let held = meta.finalizers.iter().flatten().any(|finalizer| finalizer == names::SCALE_DOWN_FINALIZER);
+        let (owner, owner_uid) = match controller {
+            Some(owner) if is_ours(&owner.kind, &owner.api_version) => (owner.name.clone(), owner.uid.clone()),
+            None if held => (String::new(), String::new()),
+            _ => return None,
+        };
+        let namespace = meta.namespace.unwrap_or_default();
+        let mut annotations = meta.annotations.unwrap_or_default();
+        annotations.retain(|key, _| key.starts_with("greenlight.dev/"));
+        let digest = annotations.remove(names::TEMPLATE_DIGEST).unwrap_or_default();
+        // What its pods carry, and its selector, which cannot be changed; its own labels can.
+        let mut pod_labels = self.spec.template.metadata.labels;
+        let hash = pod_labels.remove(names::HASH_LABEL).unwrap_or_default();
+        let failure = self.status.conditions.into_iter().find(|c| c.type_ == "ReplicaFailure" && c.status == "True");
+        let set = ReplicaSet {
+            name: meta.name.unwrap_or_default(),
+            uid: meta.uid.unwrap_or_default(),
+            hash,
+            digest,
+            resource_version: meta.resource_version.unwrap_or_default(),
+            created: from_api::time(meta.creation_timestamp.as_ref()),
+            deleting: meta.deletion_timestamp.is_some(),
+            finalizers: meta.finalizers.unwrap_or_default(),
+            annotations,
+            pod_labels,
+            replicas: self.spec.replicas.unwrap_or(1),
+            min_ready_seconds: self.spec.min_ready_seconds,
+            settled: self.status.observed_generation >= meta.generation.unwrap_or_default(),
+            current: self.status.replicas,
+            ready: self.status.ready_replicas,
+            available: self.status.available_replicas,
+            failure: failure.map(|condition| condition.message),
+            fresh: false,
+        };
+        Some(OwnedSet { owner: Key { namespace, name: owner }, owner_uid, set })
+    }
+}
+
+impl Cached for OwnedSet {
+    fn key(&self) -> Key {
+        self.owner.sibling(&self.set.name)
+    }
+    fn resource_version(&self) -> &str {
+        &self.set.resource_version
+    }
+    /// Its rollout.
+    fn groups(&self) -> Vec<Key> {
+        vec![self.owner.clone()]
+    }
+}

@@ -1,0 +1,107 @@
+//! A rollout: as it arrives, and what is kept of it.
+
+use greenlight_api::BlueGreenRollout;
+use greenlight_core::from_api;
+use greenlight_core::world::Rollout;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::narrow::view_of;
+use crate::cluster::arrived::Watched;
+use crate::cluster::cache::{Cached, Key};
+
+view_of!(RolloutView, "greenlight.dev", "v1alpha1", "BlueGreenRollout", "bluegreenrollouts");
+
+/// A rollout as it arrives. Its template is reduced to a digest before anything is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "BlueGreenRollout")]
+pub struct RolloutView {
+    metadata: ObjectMeta,
+    rollout: Box<Rollout>,
+}
+
+impl From<BlueGreenRollout> for RolloutView {
+    fn from(object: BlueGreenRollout) -> RolloutView {
+        // The watch needs to know which object this is; the rest of the metadata is in the rollout, or not kept.
+        let metadata = ObjectMeta {
+            namespace: object.metadata.namespace.clone(),
+            name: object.metadata.name.clone(),
+            uid: object.metadata.uid.clone(),
+            resource_version: object.metadata.resource_version.clone(),
+            ..ObjectMeta::default()
+        };
+        RolloutView { metadata, rollout: Box::new(from_api::rollout(object)) }
+    }
+}
+
+impl Watched for RolloutView {
+    /// Which Services it names, so that nobody else takes them, and what was decided, so that it is not written over.
+    fn outline(json: &str) -> Option<RolloutView> {
+        let mut outline: Outline = serde_json::from_str(json).ok()?;
+        outline.metadata.remove("managedFields");
+        let blue_green = outline.spec.strategy.blue_green;
+        let object = json!({
+            "metadata": outline.metadata,
+            "spec": {"selector": outline.spec.selector, "strategy": {"blueGreen": blue_green}},
+            "status": outline.status,
+        });
+        serde_json::from_value(object).ok()
+    }
+}
+
+/// What is read of a rollout that cannot be read as a whole.
+#[derive(Deserialize)]
+struct Outline {
+    metadata: Map<String, Value>,
+    spec: OutlineSpec,
+    status: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct OutlineSpec {
+    selector: Value,
+    strategy: OutlineStrategy,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OutlineStrategy {
+    blue_green: OutlineServices,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OutlineServices {
+    active_service: Option<Value>,
+    additional_active_services: Option<Value>,
+    preview_service: Option<Value>,
+}
+
+impl RolloutView {
+    /// What is kept of it.
+    pub fn keep(self) -> Rollout {
+        *self.rollout
+    }
+}
+
+impl Cached for Rollout {
+    fn key(&self) -> Key {
+        Key { namespace: self.namespace.clone(), name: self.name.clone() }
+    }
+    fn resource_version(&self) -> &str {
+        &self.resource_version
+    }
+    /// The Services that it names, and the workload.
+    fn groups(&self) -> Vec<Key> {
+        let services = self.spec.blue_green().services().map(|name| self.key().sibling(name));
+        let workload =
+            self.spec.workload_ref.iter().map(|workload| workload_group(&self.key().sibling(&workload.name)));
+        services.chain(workload).collect()
+    }
+}
+
+/// The group of the rollouts that refer to a workload. A Service of the same name is another group.
+pub fn workload_group(workload: &Key) -> Key {
+    workload.sibling(&format!("workload/{}", workload.name))
+}

@@ -1,0 +1,153 @@
+//! What is kept of a pod: whether it is ready, and if it is not, why.
+
+use greenlight_api::names::HASH_LABEL;
+use greenlight_core::world::Pod;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use serde::Deserialize;
+
+use super::shared::Sought;
+use crate::cluster::arrived::Watched;
+use crate::cluster::objects::narrow::{narrow_metadata, view_of};
+
+const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// A pod, and the UID of what controls it: labels anybody may write, and another rollout with the same template writes the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnedPod {
+    /// UID of its ReplicaSet.
+    pub owner: String,
+    /// The pod.
+    pub pod: Pod,
+}
+
+/// A pod as it arrives.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PodView {
+    #[serde(deserialize_with = "narrow_metadata")]
+    metadata: ObjectMeta,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    reason: Option<String>,
+    message: Option<String>,
+    conditions: Vec<Condition>,
+    init_container_statuses: Vec<Container>,
+    container_statuses: Vec<Container>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Condition {
+    #[serde(rename = "type")]
+    type_: String,
+    status: String,
+    reason: Option<String>,
+    message: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Container {
+    name: String,
+    ready: bool,
+    state: ContainerState,
+    last_state: ContainerState,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct ContainerState {
+    waiting: Option<Waiting>,
+    running: Option<Running>,
+    terminated: Option<Terminated>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Waiting {
+    reason: Option<String>,
+    message: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Running {}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Terminated {
+    reason: Option<String>,
+    exit_code: i32,
+}
+
+view_of!(PodView, "", "v1", "Pod", "pods");
+
+impl Watched for PodView {}
+
+impl Sought for PodView {
+    const LABEL: &'static str = HASH_LABEL;
+    type Item = OwnedPod;
+
+    fn items(self) -> Vec<OwnedPod> {
+        let PodView { metadata, status } = self;
+        let condition = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
+        let ready = condition("Ready").is_some_and(|condition| condition.status == "True");
+        let reason = if ready { None } else { status.why_not_ready() };
+        let (reason, message) = reason.unwrap_or_default();
+        let annotations = metadata.annotations.unwrap_or_default();
+        let cost = annotations.get(DELETION_COST).and_then(|cost| cost.parse().ok());
+        let controller = metadata.owner_references.into_iter().flatten().find(|owner| owner.controller == Some(true));
+        let pod = Pod {
+            name: metadata.name.unwrap_or_default(),
+            uid: metadata.uid.unwrap_or_default(),
+            created: metadata.creation_timestamp.map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+            deleting: metadata.deletion_timestamp.is_some(),
+            ready,
+            deletion_cost: cost.unwrap_or(0),
+            reason,
+            message,
+        };
+        vec![OwnedPod { owner: controller.map(|owner| owner.uid).unwrap_or_default(), pod }]
+    }
+}
+
+impl Status {
+    /// The reason and the message of what says most.
+    fn why_not_ready(&self) -> Option<(String, String)> {
+        let containers = self.init_container_statuses.iter().chain(&self.container_statuses);
+        let unready = containers.filter(|container| !container.ready);
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let not_scheduled = || {
+            let scheduled = self.conditions.iter().find(|condition| condition.type_ == "PodScheduled")?;
+            (scheduled.status == "False").then(|| (text(&scheduled.reason), text(&scheduled.message)))
+        };
+        let of_the_pod = || Some((self.reason.clone()?, text(&self.message)));
+        unready.filter_map(Container::why_not_ready).next().or_else(not_scheduled).or_else(of_the_pod)
+    }
+}
+
+impl Container {
+    fn why_not_ready(&self) -> Option<(String, String)> {
+        if let Some(waiting) = &self.state.waiting {
+            let last = self.last_state.terminated.as_ref().map(Terminated::how);
+            let message = waiting.message.clone().or(last).unwrap_or_default();
+            return Some((waiting.reason.clone().unwrap_or_default(), message));
+        }
+        if let Some(terminated) = self.state.terminated.as_ref().filter(|terminated| terminated.exit_code != 0) {
+            return Some((terminated.reason.clone().unwrap_or_default(), terminated.how()));
+        }
+        let running = self.state.running.as_ref()?;
+        let Running {} = running;
+        Some(("NotReady".to_owned(), format!("container {} runs, its readiness probe fails", self.name)))
+    }
+}
+
+impl Terminated {
+    fn how(&self) -> String {
+        format!("exit code {}", self.exit_code)
+    }
+}

@@ -1,0 +1,513 @@
+//! One watch for all who ask for objects of a kind, by the value of a label. An API server gives a hundred streams to a connection, so
+//! with a watch for each question, the hundred and first waits until another one is over.
+//!
+//! An answer is never older than its question: for whoever has come since it began, the watch begins anew, with a list. While many
+//! come, they wait for each other: a release by itself is answered at once, and three hundred at once with a handful of lists.
+//!
+//! | what can happen | what comes of it |
+//! |---|---|
+//! | the watch fails, or its history is gone | [`Watch`] tries again, with a list where it has to; what was answered stays answered |
+//! | it hangs, or lags | it lasts for one [`TURN`], and the next one begins with a list |
+//! | there are more questions than places | those that were looked at longest ago have the next turn; what was seen of the others stays |
+//! | somebody asks for what cannot be a label | it is not asked for: the server would refuse the question of all |
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client, Resource, ResourceExt};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::api_server::error::in_full;
+use crate::cluster::arrived::{Arrived, Watched};
+use crate::cluster::cache::Key;
+use crate::cluster::scope::Scope;
+use crate::cluster::supervise;
+
+/// How long a watch goes on before newcomers are let in: twice as long each time, as long as there are any.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long a watch lasts.
+const TURN: Duration = Duration::from_secs(30);
+/// A selector is part of the URL: one for more values than this asks for all that have the label.
+const LONGEST_SELECTOR: usize = 300;
+/// The longest value of a label.
+const LONGEST_VALUE: usize = 63;
+
+/// What can be asked for.
+pub trait Sought: Watched + Resource<Scope = NamespaceResourceScope> {
+    /// The label that it is asked for by.
+    const LABEL: &'static str;
+    /// What is kept of it.
+    type Item: Clone + PartialEq + Send + 'static;
+
+    /// What is kept of it.
+    fn items(self) -> Vec<Self::Item>;
+}
+
+/// Who is told of a watch that others have asked for.
+pub trait Observer: Send + Sync {
+    /// Something was seen that this rollout has asked for.
+    fn seen(&self, rollout: Key);
+    /// The watch of this resource has failed, and is tried again.
+    fn interrupted(&self, resource: &str);
+    /// Cancelled when the watch is broken for good.
+    fn broken(&self) -> &CancellationToken;
+}
+
+/// A watch that is shared; it runs as long as anybody asks for anything.
+pub struct Shared<K: Sought>(Arc<Inner<K::Item>>);
+
+struct Inner<T> {
+    state: Mutex<State<T>>,
+    /// Something was asked for, or answered.
+    changed: Notify,
+}
+
+impl<K: Sought> Shared<K> {
+    /// Asks for at most so many values at a time.
+    pub fn start(client: Client, scope: Scope, observer: Arc<dyn Observer>, places: usize) -> Shared<K> {
+        let state = State { topics: HashMap::new(), by_rollout: HashMap::new(), places };
+        let inner = Arc::new(Inner { state: Mutex::new(state), changed: Notify::new() });
+        let what = format!("the shared watch of {}", K::plural(&()));
+        let task = run::<K>(inner.clone(), client, scope, observer.clone());
+        drop(supervise::forever(observer.broken(), what, task));
+        Shared(inner)
+    }
+
+    /// From now on this rollout asks for the objects of its namespace whose label has one of these values, and for nothing else.
+    pub fn ask(&self, rollout: &Key, values: &BTreeSet<String>) {
+        if self.0.state().ask(rollout, values) {
+            self.0.changed.notify_one();
+        }
+    }
+
+    /// What was answered to this rollout so far, by value.
+    pub fn seen(&self, rollout: &Key) -> BTreeMap<String, Vec<K::Item>> {
+        self.0.state().seen(rollout)
+    }
+
+    /// Changes what was seen of an object, as a request of our own was answered: the watch will say the same a little later.
+    pub fn amend(&self, topic: &Key, object: &str, change: impl FnMut(&mut K::Item)) {
+        let mut state = self.0.state();
+        let items = state.topics.get_mut(topic).and_then(|topic| topic.objects.get_mut(object));
+        items.into_iter().flatten().for_each(change);
+    }
+}
+
+impl<T> Inner<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().expect("no panic while locked")
+    }
+}
+
+async fn run<K: Sought>(
+    inner: Arc<Inner<K::Item>>,
+    client: Client,
+    scope: Scope,
+    observer: Arc<dyn Observer>,
+) -> Infallible {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        inner.until(|state| !state.topics.is_empty()).await;
+        let asked = inner.state().begin();
+        let api: Api<Arrived<K>> = match the_only_namespace(&asked) {
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+            None => scope.api(client.clone()),
+        };
+        let mut watch = scope.watch(api, watcher::Config::default().labels(&selector(K::LABEL, &asked)));
+        let mut turn = Turn { asked, list: Some(HashMap::new()) };
+        let asked = turn.asked.clone();
+        let is_over = async {
+            tokio::time::sleep(pause).await;
+            pause = if inner.state().somebody_waits(&asked) { LONGEST_PAUSE.min(pause * 2) } else { FIRST_PAUSE };
+            inner.until(|state| state.topics.is_empty() || state.somebody_waits(&asked)).await;
+        };
+        let mut is_over = std::pin::pin!(tokio::time::timeout(TURN, is_over));
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut is_over => break,
+                event = watch.next() => match event {
+                    Ok(event) => {
+                        let woken = inner.state().take(&mut turn, event);
+                        woken.into_iter().for_each(|rollout| observer.seen(rollout));
+                        inner.changed.notify_one();
+                    }
+                    Err(error) => {
+                        observer.interrupted(&K::plural(&()));
+                        tracing::warn!(kind = %K::kind(&()), error = in_full(&error), "watch interrupted");
+                    }
+                },
+            }
+        }
+    }
+}
+
+impl<T> Inner<T> {
+    async fn until(&self, is: impl Fn(&State<T>) -> bool) {
+        while !is(&self.state()) {
+            self.changed.notified().await;
+        }
+    }
+}
+
+fn the_only_namespace(topics: &BTreeSet<Key>) -> Option<&str> {
+    // They are sorted.
+    let (first, last) = (topics.first()?, topics.last()?);
+    (first.namespace == last.namespace).then_some(&first.namespace)
+}
+
+fn selector(label: &str, topics: &BTreeSet<Key>) -> String {
+    let values: BTreeSet<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
+    if values.len() > LONGEST_SELECTOR {
+        return label.to_owned();
+    }
+    let values: Vec<&str> = values.into_iter().collect();
+    format!("{label} in ({})", values.join(","))
+}
+
+/// What is asked for, and what was seen of it.
+struct State<T> {
+    /// By namespace and value.
+    topics: HashMap<Key, Topic<T>>,
+    /// The values that each rollout asks for.
+    by_rollout: HashMap<Key, BTreeSet<String>>,
+    /// How many topics a watch may have.
+    places: usize,
+}
+
+struct Topic<T> {
+    askers: BTreeMap<Key, Answer>,
+    /// By name of the object.
+    objects: BTreeMap<String, Vec<T>>,
+    /// How many turns it has waited since it last had one.
+    waited: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// No list that has begun since is under way.
+    Waits,
+    /// A list is.
+    Listing,
+    /// What was seen is not older than the question.
+    Given,
+}
+
+/// A watch from its beginning.
+struct Turn<T> {
+    /// What it is about.
+    asked: BTreeSet<Key>,
+    /// The list that is under way.
+    list: Option<HashMap<Key, BTreeMap<String, Vec<T>>>>,
+}
+
+impl<T: Clone + PartialEq> State<T> {
+    /// Returns whether anything was changed by that.
+    fn ask(&mut self, rollout: &Key, values: &BTreeSet<String>) -> bool {
+        let before = self.by_rollout.remove(rollout).unwrap_or_default();
+        let values: BTreeSet<String> = values.iter().filter(|value| is_value(value)).cloned().collect();
+        for value in before.difference(&values) {
+            let topic = rollout.sibling(value);
+            let Some(left) = self.topics.get_mut(&topic) else { continue };
+            left.askers.remove(rollout);
+            if left.askers.is_empty() {
+                self.topics.remove(&topic);
+            }
+        }
+        for value in values.difference(&before) {
+            // Who is new has the next turn.
+            let new = || Topic { askers: BTreeMap::new(), objects: BTreeMap::new(), waited: u32::MAX };
+            let topic = self.topics.entry(rollout.sibling(value)).or_insert_with(new);
+            topic.askers.insert(rollout.clone(), Answer::Waits);
+        }
+        let changed = before != values;
+        if !values.is_empty() {
+            self.by_rollout.insert(rollout.clone(), values);
+        }
+        changed
+    }
+
+    fn seen(&self, rollout: &Key) -> BTreeMap<String, Vec<T>> {
+        let values = self.by_rollout.get(rollout).into_iter().flatten();
+        let seen = values.filter_map(|value| {
+            let topic = self.topics.get(&rollout.sibling(value))?;
+            let is_given = topic.askers.get(rollout) == Some(&Answer::Given);
+            is_given.then(|| (value.clone(), topic.objects.values().flatten().cloned().collect()))
+        });
+        seen.collect()
+    }
+
+    /// Begins a turn. Returns what it is about.
+    fn begin(&mut self) -> BTreeSet<Key> {
+        let mut queue: Vec<(u32, Key)> =
+            self.topics.iter().map(|(key, topic)| (u32::MAX - topic.waited, key.clone())).collect();
+        queue.sort();
+        let asked: BTreeSet<Key> = queue.into_iter().take(self.places).map(|(_, key)| key).collect();
+        for (key, topic) in &mut self.topics {
+            let has_a_place = asked.contains(key);
+            topic.waited = if has_a_place { 0 } else { topic.waited.saturating_add(1) };
+            let next = if has_a_place { Answer::Listing } else { Answer::Waits };
+            topic.askers.values_mut().filter(|answer| **answer != Answer::Given).for_each(|answer| *answer = next);
+        }
+        asked
+    }
+
+    /// Somebody came after the list of this turn, which is over, and there is a place.
+    fn somebody_waits(&self, asked: &BTreeSet<Key>) -> bool {
+        let is_listing = |topic: &Topic<T>| topic.askers.values().any(|answer| *answer == Answer::Listing);
+        let waits = |(key, topic): (&Key, &Topic<T>)| {
+            let has_a_place = asked.contains(key) || asked.len() < self.places;
+            has_a_place && topic.askers.values().any(|answer| *answer == Answer::Waits)
+        };
+        !self.topics.values().any(is_listing) && self.topics.iter().any(waits)
+    }
+
+    /// Takes note of what a watch says. Returns who is to know of it.
+    fn take<K: Sought<Item = T>>(&mut self, turn: &mut Turn<T>, event: Event<Arrived<K>>) -> BTreeSet<Key> {
+        match event {
+            Event::Init => {
+                turn.list = Some(HashMap::new());
+                BTreeSet::new()
+            }
+            Event::InitApply(arrived) => {
+                if let (Some(list), Some((topic, name, items))) = (&mut turn.list, place(arrived))
+                    && turn.asked.contains(&topic)
+                {
+                    list.entry(topic).or_default().insert(name, items);
+                }
+                BTreeSet::new()
+            }
+            Event::InitDone => self.listed(&turn.asked, turn.list.take().unwrap_or_default()),
+            Event::Apply(arrived) => {
+                let (key, placed) = (arrived.key(), place(arrived));
+                let topic = placed.as_ref().map(|(topic, ..)| topic.clone());
+                // It may have had another value before.
+                let mut woken = self.remove(&key, topic.as_ref());
+                if let Some((topic, name, items)) = placed
+                    && let Some(topic) = self.topics.get_mut(&topic)
+                    && topic.objects.get(&name) != Some(&items)
+                {
+                    topic.objects.insert(name, items);
+                    woken.extend(topic.answered());
+                }
+                woken
+            }
+            Event::Delete(arrived) => self.remove(&arrived.key(), None),
+        }
+    }
+
+    fn listed(&mut self, asked: &BTreeSet<Key>, mut list: HashMap<Key, BTreeMap<String, Vec<T>>>) -> BTreeSet<Key> {
+        let mut woken = BTreeSet::new();
+        for key in asked {
+            let Some(topic) = self.topics.get_mut(key) else { continue };
+            let objects = list.remove(key).unwrap_or_default();
+            if topic.objects != objects {
+                topic.objects = objects;
+                woken.extend(topic.answered());
+            }
+            for (rollout, answer) in topic.askers.iter_mut().filter(|(_, answer)| **answer == Answer::Listing) {
+                *answer = Answer::Given;
+                woken.insert(rollout.clone());
+            }
+        }
+        woken
+    }
+
+    /// Forgets an object, but not in this topic.
+    fn remove(&mut self, object: &Key, except: Option<&Key>) -> BTreeSet<Key> {
+        let mut woken = BTreeSet::new();
+        for (key, topic) in &mut self.topics {
+            if key.namespace == object.namespace && Some(key) != except && topic.objects.remove(&object.name).is_some()
+            {
+                woken.extend(topic.answered());
+            }
+        }
+        woken
+    }
+}
+
+impl<T> Topic<T> {
+    fn answered(&self) -> impl Iterator<Item = Key> {
+        self.askers.iter().filter(|(_, answer)| **answer == Answer::Given).map(|(rollout, _)| rollout.clone())
+    }
+}
+
+/// The topic of an object, its name, and what is kept of it. One that cannot be read at all has no topic.
+fn place<K: Sought>(arrived: Arrived<K>) -> Option<(Key, String, Vec<K::Item>)> {
+    let key = arrived.key();
+    let object = match arrived {
+        Arrived::Readable(object) => object,
+        Arrived::Unreadable(unreadable, outline) => {
+            tracing::warn!(kind = %K::kind(&()), object = %key, unreadable.error, "cannot be read");
+            outline?
+        }
+    };
+    let topic = key.sibling(object.labels().get(K::LABEL)?);
+    Some((topic, key.name, object.items()))
+}
+
+/// What Kubernetes takes for the value of a label, and more strictly so: each of these is the name of something, too.
+fn is_value(value: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let ends = [value.chars().next(), value.chars().next_back()];
+    value.len() <= LONGEST_VALUE
+        && ends.iter().all(|end| end.is_some_and(is_part))
+        && value.chars().all(|c| is_part(c) || c == '-')
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::slice::SliceView;
+    use super::*;
+    use greenlight_core::world::Endpoint;
+
+    fn key(name: &str) -> Key {
+        Key { namespace: "shop".to_owned(), name: name.to_owned() }
+    }
+
+    fn values(values: &[&str]) -> BTreeSet<String> {
+        values.iter().map(|value| (*value).to_owned()).collect()
+    }
+
+    fn state(places: usize) -> State<Endpoint> {
+        State { topics: HashMap::new(), by_rollout: HashMap::new(), places }
+    }
+
+    fn turn(state: &mut State<Endpoint>) -> Turn<Endpoint> {
+        Turn { asked: state.begin(), list: None }
+    }
+
+    fn slice(service: &str, pod: &str) -> Arrived<SliceView> {
+        let object = json!({
+            "metadata": {
+                "name": format!("{service}-abc"), "namespace": "shop", "resourceVersion": "1",
+                "labels": {"kubernetes.io/service-name": service},
+            },
+            "endpoints": [{"conditions": {"ready": true}, "targetRef": {"kind": "Pod", "name": pod}}],
+        });
+        read(&object)
+    }
+
+    fn read(object: &Value) -> Arrived<SliceView> {
+        serde_json::from_str(&object.to_string()).expect("arrived")
+    }
+
+    /// A list with these slices; who is woken by it.
+    fn list(state: &mut State<Endpoint>, turn: &mut Turn<Endpoint>, slices: &[Arrived<SliceView>]) -> BTreeSet<Key> {
+        state.take::<SliceView>(turn, Event::Init);
+        for slice in slices {
+            state.take(turn, Event::InitApply(slice.clone()));
+        }
+        state.take::<SliceView>(turn, Event::InitDone)
+    }
+
+    fn pods(state: &State<Endpoint>, rollout: &str) -> Option<Vec<String>> {
+        let seen = state.seen(&key(rollout)).into_values().next()?;
+        Some(seen.into_iter().map(|endpoint| endpoint.pod).collect())
+    }
+
+    #[test]
+    fn no_answer_is_older_than_its_question() {
+        let mut state = state(usize::MAX);
+        state.ask(&key("a"), &values(&["active"]));
+        let mut first = turn(&mut state);
+        // Another one asks for the same while the list is under way, and after it.
+        state.ask(&key("b"), &values(&["active"]));
+        assert!(!state.somebody_waits(&first.asked), "first the list");
+        assert_eq!(list(&mut state, &mut first, &[slice("active", "v1")]), [key("a")].into());
+        assert_eq!((pods(&state, "a"), pods(&state, "b")), (Some(vec!["v1".to_owned()]), None));
+        // It moves, and moves back: what is asked a second time is another question.
+        state.ask(&key("a"), &values(&[]));
+        state.ask(&key("a"), &values(&["active"]));
+        assert_eq!(pods(&state, "a"), None);
+        assert!(state.take(&mut first, Event::Apply(slice("active", "v2"))).is_empty(), "nobody is to know of it yet");
+        assert!(state.somebody_waits(&first.asked));
+        let mut second = turn(&mut state);
+        assert_eq!(list(&mut state, &mut second, &[slice("active", "v3")]), [key("a"), key("b")].into());
+        assert_eq!(pods(&state, "b"), Some(vec!["v3".to_owned()]));
+        assert!(!state.somebody_waits(&second.asked));
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_answer_and_what_goes_is_told() {
+        let mut state = state(usize::MAX);
+        state.ask(&key("a"), &values(&["active"]));
+        let mut turn = turn(&mut state);
+        assert_eq!(list(&mut state, &mut turn, &[]), [key("a")].into());
+        assert_eq!(pods(&state, "a"), Some(vec![]));
+        assert_eq!(state.take(&mut turn, Event::Apply(slice("active", "v1"))), [key("a")].into());
+        assert!(state.take(&mut turn, Event::Apply(slice("active", "v1"))).is_empty(), "the same again");
+        assert_eq!(state.take(&mut turn, Event::Delete(slice("active", "v1"))), [key("a")].into());
+        assert_eq!(pods(&state, "a"), Some(vec![]));
+        // The history was gone, and the list shows what is.
+        assert_eq!(list(&mut state, &mut turn, &[slice("active", "v2")]), [key("a")].into());
+        // It is another Service's now.
+        let mut moved = slice("active", "v2");
+        moved.meta_mut().labels = Some([("kubernetes.io/service-name".to_owned(), "other".to_owned())].into());
+        assert_eq!(state.take(&mut turn, Event::Apply(moved)), [key("a")].into());
+        assert_eq!(pods(&state, "a"), Some(vec![]));
+    }
+
+    #[test]
+    fn where_there_are_more_questions_than_places_each_has_its_turn() {
+        let mut state = state(2);
+        for number in 0..5 {
+            state.ask(&key(&format!("web-{number}")), &values(&[&format!("hash-{number}")]));
+        }
+        let mut looked_at = BTreeSet::new();
+        for _ in 0..3 {
+            let mut turn = turn(&mut state);
+            assert_eq!(turn.asked.len(), 2);
+            looked_at.extend(turn.asked.clone());
+            list(&mut state, &mut turn, &[]);
+            assert!(!state.somebody_waits(&turn.asked), "those without a place wait for the end of the turn");
+        }
+        assert_eq!(looked_at.len(), 5);
+        assert!((0..5).all(|number| pods(&state, &format!("web-{number}")).is_some()), "what was seen stays");
+        state.ask(&key("new"), &values(&["new"]));
+        assert!(state.begin().contains(&key("new")), "who is new is first");
+    }
+
+    #[test]
+    fn nobody_spoils_the_question_of_all() {
+        let mut state = state(usize::MAX);
+        let long = "x".repeat(64);
+        state.ask(&key("a"), &values(&["web", "Web", "a,b", "a) b", "", "-a", "a-", "a.b", &long]));
+        assert_eq!(selector("label", &state.begin()), "label in (web)");
+        assert_eq!(the_only_namespace(&state.begin()), Some("shop"));
+        let many: Vec<String> = (0..=LONGEST_SELECTOR).map(|number| format!("web-{number}")).collect();
+        state.ask(&key("a"), &many.into_iter().collect());
+        let other = Key { namespace: "bank".to_owned(), name: "b".to_owned() };
+        state.ask(&other, &values(&["web"]));
+        assert_eq!(selector("label", &state.begin()), "label");
+        assert_eq!(the_only_namespace(&state.begin()), None);
+    }
+
+    #[test]
+    fn a_slice_that_cannot_be_read_proves_nothing() {
+        let mut state = state(usize::MAX);
+        state.ask(&key("a"), &values(&["active"]));
+        let mut turn = turn(&mut state);
+        let mut object = json!({
+            "metadata": {
+                "name": "forged", "namespace": "shop", "resourceVersion": "1",
+                "labels": {"kubernetes.io/service-name": "active"},
+            },
+            "endpoints": [{"conditions": {"ready": "perhaps"}}],
+        });
+        list(&mut state, &mut turn, &[read(&object), slice("active", "v1")]);
+        let seen = pods(&state, "a").expect("seen");
+        assert_eq!(seen, ["v1", "of EndpointSlice forged, which cannot be read"]);
+        object["endpoints"] = Value::Null;
+        state.take(&mut turn, Event::Apply(read(&object)));
+        assert_eq!(pods(&state, "a"), Some(vec!["v1".to_owned()]));
+    }
+}

@@ -1,0 +1,128 @@
+//! `helm test`: is everything there that the operator needs, as seen with its own ServiceAccount?
+
+use anyhow::{Result, bail};
+use clap::Args;
+use greenlight_api::BlueGreenRollout;
+use jiff::Timestamp;
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{ListParams, PostParams};
+use kube::{Api, Client};
+
+use crate::manager::LEASE;
+
+/// What to check.
+#[derive(Clone, Debug, Args)]
+pub struct CheckOptions {
+    /// The only namespace that the operator watches [default: all]
+    #[arg(long)]
+    pub namespace: Option<String>,
+    /// Somebody must hold the lease
+    #[arg(long)]
+    pub leader_elect: bool,
+    /// Namespace of that lease
+    #[arg(long, default_value = "default")]
+    pub lease_namespace: String,
+}
+
+/// What it cannot do without: group, resource, subresource, verb.
+const NEEDED: [(&str, &str, &str, &str); 19] = [
+    ("greenlight.dev", "bluegreenrollouts", "", "watch"),
+    ("greenlight.dev", "bluegreenrollouts", "", "patch"),
+    ("greenlight.dev", "bluegreenrollouts", "status", "patch"),
+    ("greenlight.dev", "bluegreenrollouts", "finalizers", "update"),
+    ("apps", "replicasets", "", "watch"),
+    ("apps", "replicasets", "", "create"),
+    ("apps", "replicasets", "", "patch"),
+    ("apps", "replicasets", "", "delete"),
+    ("", "services", "", "watch"),
+    ("", "services", "", "patch"),
+    ("discovery.k8s.io", "endpointslices", "", "watch"),
+    ("", "pods", "", "watch"),
+    ("", "pods", "", "patch"),
+    ("", "pods", "eviction", "create"),
+    ("apps", "deployments", "", "watch"),
+    ("greenlight.dev", "analysisruns", "", "create"),
+    ("batch", "jobs", "", "create"),
+    ("batch", "jobs", "", "watch"),
+    ("events.k8s.io", "events", "", "create"),
+];
+
+/// Checks, and says what is missing.
+///
+/// # Errors
+/// Something is missing.
+pub async fn run(options: &CheckOptions) -> Result<()> {
+    let client = Client::try_default().await?;
+    let mut problems = Vec::new();
+    let mut note = |what: &str, problem: Option<String>| match problem {
+        None => println!("✔ {what}"),
+        Some(problem) => {
+            println!("✖ {what}: {problem}");
+            problems.push(what.to_owned());
+        }
+    };
+    let rollouts: Api<BlueGreenRollout> = match &options.namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let listed = rollouts.list(&ListParams::default().limit(1)).await;
+    note("the API server serves rollouts", listed.err().map(|error| error.to_string()));
+    let mut forbidden = Vec::new();
+    for needed in NEEDED {
+        if !may(&client, options.namespace.as_deref(), needed).await? {
+            let (group, resource, subresource, verb) = needed;
+            let subresource = if subresource.is_empty() { String::new() } else { format!("/{subresource}") };
+            forbidden.push(format!("{verb} {resource}{subresource} of group {group:?}"));
+        }
+    }
+    let denied = (!forbidden.is_empty()).then(|| forbidden.join(", "));
+    note("the ServiceAccount may do what it has to", denied);
+    if options.leader_elect {
+        note("an operator leads", leaderless(&client, &options.lease_namespace).await?);
+    }
+    if !problems.is_empty() {
+        bail!("{} of the checks failed", problems.len());
+    }
+    Ok(())
+}
+
+async fn may(
+    client: &Client,
+    namespace: Option<&str>,
+    (group, resource, subresource, verb): (&str, &str, &str, &str),
+) -> Result<bool> {
+    let text = |text: &str| Some(text.to_owned());
+    let attributes = ResourceAttributes {
+        group: text(group),
+        resource: text(resource),
+        subresource: text(subresource),
+        verb: text(verb),
+        namespace: namespace.map(str::to_owned),
+        ..ResourceAttributes::default()
+    };
+    let review = SelfSubjectAccessReview {
+        spec: SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() },
+        ..SelfSubjectAccessReview::default()
+    };
+    let review = Api::all(client.clone()).create(&PostParams::default(), &review).await?;
+    Ok(review.status.is_some_and(|status| status.allowed))
+}
+
+/// Why nobody leads, if nobody does. One that takes over has a minute.
+async fn leaderless(client: &Client, namespace: &str) -> Result<Option<String>> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
+    let mut problem = String::new();
+    for _ in 0..60 {
+        let spec = leases.get_opt(LEASE).await?.and_then(|lease| lease.spec);
+        let holder = spec.as_ref().and_then(|spec| spec.holder_identity.clone()).filter(|holder| !holder.is_empty());
+        let renewed = spec.as_ref().and_then(|spec| spec.renew_time.as_ref()).map(|time| time.0);
+        problem = match (holder, renewed) {
+            (Some(_), Some(renewed)) if Timestamp::now().duration_since(renewed).as_secs() < 30 => return Ok(None),
+            (Some(holder), _) => format!("{holder} has not renewed the lease {namespace}/{LEASE} for half a minute"),
+            (None, _) => format!("nobody holds the lease {namespace}/{LEASE}"),
+        };
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    Ok(Some(problem))
+}

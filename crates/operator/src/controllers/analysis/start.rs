@@ -1,0 +1,216 @@
+//! Making an analysis run of templates and arguments.
+
+use greenlight_api::analysis::{
+    AnalysisRun, AnalysisTemplate, AnalysisTemplateSpec, Argument, ClusterAnalysisTemplate, PodTemplateHashValue,
+    TemplateRef, duration,
+};
+use greenlight_api::{BlueGreenRollout, RolloutAnalysis, names};
+use greenlight_core::analysis::expression;
+use greenlight_core::from_api;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client, Resource};
+use serde_json::{Value, json};
+
+use super::{arguments, patch_run};
+use crate::api_server::error::{Doing, Error};
+use crate::cluster::arrived::Arrived;
+use crate::cluster::cache::Key;
+
+/// What a run is made of.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// Namespace and name of the rollout.
+    pub rollout: &'a Key,
+    /// Name of the run.
+    pub name: &'a str,
+    /// What the spec asks for.
+    pub analysis: &'a RolloutAnalysis,
+    /// The ReplicaSet that it is of.
+    pub set: &'a str,
+    /// Its hash.
+    pub latest: &'a str,
+    /// The hash of the one before.
+    pub stable: &'a str,
+}
+
+/// Creates the run; [`Error::Refused`] says what it lacks.
+pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Error> {
+    let namespace = &start.rollout.namespace;
+    let mut spec = AnalysisTemplateSpec::default();
+    let mut wanted: Vec<TemplateRef> = start.analysis.templates.clone();
+    let mut read = Vec::new();
+    while let Some(reference) = wanted.pop() {
+        if read.contains(&reference) {
+            continue;
+        }
+        let kind = if reference.cluster_scope == Some(true) { "ClusterAnalysisTemplate" } else { "AnalysisTemplate" };
+        let name = &reference.template_name;
+        let template = match template(client, namespace, &reference).await? {
+            None => return Err(Error::Refused(format!("{kind} {name} does not exist. Create it"))),
+            Some(Err(error)) => return Err(Error::Refused(format!("{kind} {name} cannot be read. Correct {error}"))),
+            Some(Ok(template)) => template,
+        };
+        wanted.extend(template.templates.clone());
+        read.push(reference);
+        spec.metrics.extend(template.metrics);
+        spec.dry_run.extend(template.dry_run);
+        spec.measurement_retention.extend(template.measurement_retention);
+        for argument in template.args {
+            match spec.args.iter_mut().find(|known| known.name == argument.name) {
+                Some(known) if known.value.is_none() && known.value_from.is_none() => *known = argument,
+                Some(_) => {}
+                None => spec.args.push(argument),
+            }
+        }
+    }
+    let sets: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
+    let set = sets.get(start.set).await.doing(|| format!("read ReplicaSet {}", start.set))?;
+    let rollouts: Api<BlueGreenRollout> = Api::namespaced(client.clone(), namespace);
+    let rollout = rollouts.get(&start.rollout.name).await.doing(|| "read the rollout".to_owned())?;
+    let run = match compose(start, spec, &json!(rollout)) {
+        Ok(spec) => {
+            let metadata = start.analysis.analysis_run_metadata.clone().unwrap_or_default();
+            let mut annotations = metadata.annotations;
+            annotations.insert(names::ROLLOUT.to_owned(), start.rollout.name.clone());
+            let owner = set.owner_ref(&()).expect("an object of the API server has a name and a UID");
+            json!({
+                "apiVersion": AnalysisRun::api_version(&()), "kind": AnalysisRun::kind(&()),
+                "metadata": {"name": start.name, "labels": metadata.labels, "annotations": annotations, "ownerReferences": [owner]},
+                "spec": spec,
+            })
+        }
+        Err(why) => return Err(Error::Refused(why)),
+    };
+    let run: AnalysisRun = match serde_json::from_value(run) {
+        Ok(run) => run,
+        Err(error) => return Err(Error::Refused(format!("the arguments do not fit the templates: {error}"))),
+    };
+    let api: Api<AnalysisRun> = Api::namespaced(client.clone(), namespace);
+    let post = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    // As the server stores it.
+    let digest = match api.create(&post, &run).await {
+        Ok(created) => from_api::spec_digest(&created.spec),
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
+            // One of ours that was not marked yet, or of somebody who knew the name.
+            let found = api.get(start.name).await.doing(|| format!("read AnalysisRun {}", start.name))?;
+            let digest = from_api::spec_digest(&found.spec);
+            if digest != from_api::spec_digest(&run.spec) {
+                return Err(Error::Refused(format!(
+                    "AnalysisRun {} measures something else than the templates: somebody else made it, or has edited it, or the \
+                     templates have changed since. Delete it",
+                    start.name
+                )));
+            }
+            digest
+        }
+        Err(error) => return Err(error).doing(|| format!("create AnalysisRun {}", start.name)),
+    };
+    let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let mark = Patch::Merge(json!({"status": {"specDigest": digest}}));
+    api.patch_status(start.name, &params, &mark).await.doing(|| format!("mark AnalysisRun {}", start.name))
+}
+
+/// Asks a run to stop.
+pub async fn stop(client: &Client, key: &Key) -> Result<AnalysisRun, Error> {
+    patch_run(client, key, json!({"spec": {"terminate": true}})).await
+}
+
+/// The template, or what is wrong with it; none if it does not exist.
+async fn template(
+    client: &Client,
+    namespace: &str,
+    wanted: &TemplateRef,
+) -> Result<Option<Result<AnalysisTemplateSpec, String>>, Error> {
+    let name = &wanted.template_name;
+    let what = || format!("read the analysis template {name}");
+    if wanted.cluster_scope == Some(true) {
+        let api: Api<Arrived<ClusterAnalysisTemplate>> = Api::all(client.clone());
+        let arrived = api.get_opt(name).await.doing(what)?;
+        return Ok(arrived.map(|arrived| arrived.readable().map(|template| template.spec.template)));
+    }
+    let api: Api<Arrived<AnalysisTemplate>> = Api::namespaced(client.clone(), namespace);
+    Ok(api.get_opt(name).await.doing(what)?.map(|arrived| arrived.readable().map(|template| template.spec)))
+}
+
+/// Everything that can be known now is put in: values, and what is wrong with the metrics.
+fn compose(start: &Start<'_>, mut spec: AnalysisTemplateSpec, rollout: &Value) -> Result<Value, String> {
+    for given in &start.analysis.args {
+        let value = value_of(given, start, rollout)?;
+        match spec.args.iter_mut().find(|known| known.name == given.name) {
+            Some(known) => *known = value,
+            // Argo Rollouts takes it too: one list of arguments for several templates.
+            None => spec.args.push(value),
+        }
+    }
+    for argument in &mut spec.args {
+        *argument = value_of(argument, start, rollout)?;
+        let secret = argument.value_from.as_ref().is_some_and(|from| from.secret_key_ref.is_some());
+        if argument.value.is_none() && !secret {
+            return Err(format!("the argument {} of the analysis has no value. Give it one in args", argument.name));
+        }
+    }
+    let values: Vec<(String, String)> =
+        spec.args.iter().filter_map(|argument| Some((argument.name.clone(), argument.value.clone()?))).collect();
+    let mut metrics = json!(spec.metrics);
+    arguments::fill(&mut metrics, &values)?;
+    let filled: Vec<greenlight_api::analysis::Metric> =
+        serde_json::from_value(metrics.clone()).map_err(|error| error.to_string())?;
+    let mut names = Vec::new();
+    for metric in &filled {
+        let of_metric = |why: String| format!("metric {}: {why}", metric.name);
+        if names.contains(&&metric.name) {
+            return Err(of_metric("the name is used twice. Rename one".into()));
+        }
+        names.push(&metric.name);
+        for text in [&metric.success_condition, &metric.failure_condition].into_iter().flatten() {
+            expression::check(text).map_err(of_metric)?;
+        }
+        for text in [&metric.interval, &metric.initial_delay].into_iter().flatten() {
+            duration(text).map_err(of_metric)?;
+        }
+    }
+    if filled.is_empty() {
+        return Err("the analysis has no metric. Add one to its template".to_owned());
+    }
+    let dry_run = [spec.dry_run, start.analysis.dry_run.clone()].concat();
+    // The first rule that fits a metric counts: the rollout's before the template's.
+    let retention = [start.analysis.measurement_retention.clone(), spec.measurement_retention].concat();
+    Ok(json!({"metrics": metrics, "args": spec.args, "dryRun": dry_run, "measurementRetention": retention}))
+}
+
+fn value_of(argument: &Argument, start: &Start<'_>, rollout: &Value) -> Result<Argument, String> {
+    let Some(from) = &argument.value_from else { return Ok(argument.clone()) };
+    let known = |value: String| Ok(Argument { name: argument.name.clone(), value: Some(value), value_from: None });
+    if let Some(which) = from.pod_template_hash_value {
+        return known(match which {
+            PodTemplateHashValue::Latest => start.latest.to_owned(),
+            PodTemplateHashValue::Stable => start.stable.to_owned(),
+        });
+    }
+    if let Some(field) = &from.field_ref {
+        let path = &field.field_path;
+        let found = field_at(rollout, path).ok_or_else(|| format!("the rollout has no field {path}"))?;
+        return known(found.as_str().map_or_else(|| found.to_string(), str::to_owned));
+    }
+    Ok(argument.clone())
+}
+
+/// `metadata.labels['app']`, `spec.replicas`, `status.selector`.
+fn field_at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
+    let dotted = path.replace("['", "\u{0}").replace("']", "\u{0}");
+    let mut at = object;
+    for (number, part) in dotted.split('\u{0}').enumerate() {
+        if number % 2 == 1 {
+            at = at.get(part)?;
+            continue;
+        }
+        for key in part.split('.').filter(|key| !key.is_empty()) {
+            at = match at {
+                Value::Array(items) => items.get(key.parse::<usize>().ok()?)?,
+                other => other.get(key)?,
+            };
+        }
+    }
+    Some(at)
+}

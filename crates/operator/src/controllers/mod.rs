@@ -1,0 +1,17 @@
+//! What the operator does when something changes.
+//!
+//! | question | file |
+//! |---|---|
+//! | in which order, how many at a time | `queue` |
+//! | what wakes up whom | `triggers` |
+//! | rollouts: observe, plan, carry out, publish | `rollouts/` |
+//! | the end of a scale-down delay | `scale_down` |
+//! | measuring | `analysis/` |
+//! | telling of objects that cannot be read | `unreadable` |
+
+pub mod analysis;
+pub mod queue;
+pub mod rollouts;
+pub mod scale_down;
+pub mod triggers;
+pub mod unreadable;

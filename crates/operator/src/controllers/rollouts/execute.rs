@@ -1,0 +1,493 @@
+//! Carrying out an action: one request each, and what it answers goes into the caches.
+
+use std::collections::BTreeMap;
+
+use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, PodTemplate, names};
+use greenlight_core::hash::Digest;
+use greenlight_core::simulate::selector_patch;
+use greenlight_core::world::{Refusal, Rollout, Selection};
+use greenlight_core::{Action, Change};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, EvictParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::{PartialObjectMeta, Request};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde_json::{Value, json};
+
+use super::affinity;
+use super::memory::{Memories, Refused};
+use super::observe::Fresh;
+use crate::api_server::error::{Doing, Error};
+use crate::cluster::cache::{Cached, Key};
+use crate::cluster::caches::Caches;
+use crate::cluster::objects::KeptRun;
+use crate::cluster::objects::{DeploymentView, OwnedSet, ReplicaSetView, RolloutView, ServiceView};
+use crate::cluster::on_demand::OnDemand;
+use crate::controllers::analysis::{self, Start};
+use crate::telemetry::recorder::Recorder;
+
+/// How long to wait until a refused template is tried again; a changed template is tried at once.
+const REFUSAL_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+
+/// How long to wait at most until another refused write is tried again.
+const LONGEST_REFUSAL_PAUSE: SignedDuration = SignedDuration::from_secs(5);
+
+/// Everything that writing takes.
+pub struct Executor<'a> {
+    /// The API server.
+    pub client: &'a Client,
+    /// Where answers go.
+    pub caches: &'a Caches,
+    /// Where refusals go.
+    pub memories: &'a Memories,
+    /// Where the pods that a plan needs are seen.
+    pub on_demand: &'a OnDemand,
+    /// Where events go.
+    pub recorder: &'a Recorder,
+    /// The rollout.
+    pub rollout: &'a Rollout,
+}
+
+impl Executor<'_> {
+    /// Carries out one action, unless the API server refuses it: then that is remembered, with when to try again, and the answer is
+    /// no.
+    pub async fn execute_unless_refused(&self, action: &Action, fresh: &mut Fresh) -> Result<bool, Error> {
+        let target = action.target(&self.rollout.name);
+        let message = match self.execute(action, fresh).await {
+            Err(Error::Api { source: kube::Error::Api(status), .. }) if is_refusal(&status) => status.message.clone(),
+            Err(Error::Refused(message)) => message,
+            answer => {
+                answer?;
+                self.memories.update(&self.rollout.key(), |memory| drop(memory.refused_writes.remove(&target)));
+                return Ok(true);
+            }
+        };
+        tracing::warn!(rollout = %self.rollout.key(), target, message, "the API server refused a write");
+        self.memories.update(&self.rollout.key(), |memory| {
+            let times = memory.refused_writes.get(&target).map_or(0, |before| before.times) + 1;
+            let retry_at = Timestamp::now() + refused_for(times);
+            memory.refused_writes.insert(target, Refused { message, retry_at, times });
+        });
+        Ok(false)
+    }
+
+    /// Carries out one action. ReplicaSets that the answer shows as they are now are added to `fresh`.
+    pub async fn execute(&self, action: &Action, fresh: &mut Fresh) -> Result<(), Error> {
+        match action {
+            Action::AddFinalizer => {
+                let mut finalizers = self.rollout.finalizers.clone();
+                finalizers.push(names::SERVICES_FINALIZER.to_owned());
+                self.patch_rollout(json!({"finalizers": finalizers}), || "add the finalizer".into()).await
+            }
+            Action::RemoveFinalizer => {
+                let mut finalizers = self.rollout.finalizers.clone();
+                finalizers.retain(|finalizer| finalizer != names::SERVICES_FINALIZER);
+                self.patch_rollout(json!({"finalizers": finalizers}), || "remove the finalizer".into()).await
+            }
+            Action::CompleteRequest { value } => {
+                let annotations = json!({names::REQUEST: value});
+                self.patch_rollout(json!({"annotations": annotations}), || "complete the request".into()).await
+            }
+            Action::CreateReplicaSet { .. } => self.create(action).await,
+            Action::ChangeReplicaSet { name, resource_version, change } => {
+                let set = self.patch_replica_set(name, resource_version, change).await?;
+                fresh.extend(set);
+                Ok(())
+            }
+            Action::DeleteReplicaSet { name, resource_version } => self.delete(name, resource_version).await,
+            Action::SelectRevision { name, resource_version, selection, production } => {
+                self.patch_selector(name, resource_version, selection, production.as_deref()).await
+            }
+            Action::WithdrawClaims { name, resource_version, claims } => {
+                self.withdraw_claims(name, resource_version, claims).await
+            }
+            Action::ChangePodMetadata { name, resource_version, hash, from, to } => {
+                fresh.extend(self.change_pod_metadata(name, resource_version, hash, from, to).await?);
+                Ok(())
+            }
+            Action::ScaleWorkload { name, resource_version, replicas } => {
+                self.scale_workload(name, resource_version, *replicas).await
+            }
+            Action::StartAnalysis { name, kind, replica_set: set, latest, stable } => {
+                let Some(wanted) = kind.spec(&self.rollout.spec) else { return Ok(()) };
+                let rollout = &self.rollout.key();
+                let start = Start { rollout, name, analysis: wanted, set, latest, stable };
+                let run = analysis::start(self.client, &start).await?;
+                tracing::info!(rollout = %self.rollout.key(), run = name, "started an analysis");
+                self.caches.runs.put_answer(KeptRun::from(run));
+                Ok(())
+            }
+            Action::StopAnalysis { name } => {
+                let run = analysis::stop(self.client, &self.rollout.key().sibling(name)).await?;
+                self.caches.runs.put_answer(KeptRun::from(run));
+                Ok(())
+            }
+            Action::EvictPod { hash, name, uid } => self.evict(hash, name, uid).await,
+        }
+    }
+
+    /// Writes the status.
+    pub async fn publish(&self, status: &BlueGreenRolloutStatus) -> Result<(), Error> {
+        let rollout = self.rollout;
+        let body = json!({
+            "apiVersion": BlueGreenRollout::api_version(&()),
+            "kind": BlueGreenRollout::kind(&()),
+            // With the version that it was decided at: an operator that slept must not undo what another one has decided since.
+            "metadata": {
+                "name": rollout.name, "namespace": rollout.namespace, "uid": rollout.uid,
+                "resourceVersion": rollout.resource_version,
+            },
+            "status": status,
+        });
+        let api: Api<RolloutView> = Api::namespaced(self.client.clone(), &rollout.namespace);
+        let params = PatchParams::apply(names::FIELD_MANAGER).force();
+        let view = api
+            .patch_status(&rollout.name, &params, &Patch::Apply(body))
+            .await
+            .doing(|| "publish the status".to_owned())?;
+        self.caches.rollouts.put_answer(view.keep());
+        self.memories.update(&rollout.key(), |memory| memory.published_at = Some(Timestamp::now()));
+        Ok(())
+    }
+
+    async fn patch_rollout(&self, mut metadata: Value, what: impl FnOnce() -> String) -> Result<(), Error> {
+        metadata["resourceVersion"] = self.rollout.resource_version.clone().into();
+        let api: Api<RolloutView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let patch = Patch::Merge(json!({"metadata": metadata}));
+        let view = api.patch(&self.rollout.name, &params(), &patch).await.doing(what)?;
+        self.caches.rollouts.put_answer(view.keep());
+        Ok(())
+    }
+
+    async fn patch_replica_set(&self, name: &str, resource_version: &str, change: &Change) -> Result<Fresh, Error> {
+        let view = change_replica_set(self.client, &self.rollout.key().sibling(name), resource_version, change).await;
+        let view = view.inspect_err(|error| self.forget_if_gone(error, name, resource_version))?;
+        let Some(owned) = view.keep() else { return Ok(Fresh::new()) };
+        let fresh = Fresh::from([(owned.set.name.clone(), owned.set.resource_version.clone())]);
+        self.caches.sets.put_answer(owned);
+        Ok(fresh)
+    }
+
+    /// The template first, so that no pod misses it; the note last, so that a crash in between does it all again.
+    async fn change_pod_metadata(
+        &self,
+        name: &str,
+        resource_version: &str,
+        hash: &str,
+        from: &PodMetadata,
+        to: &PodMetadata,
+    ) -> Result<Fresh, Error> {
+        let metadata = json!({
+            "labels": merge_keys(&from.labels, &to.labels),
+            "annotations": merge_keys(&from.annotations, &to.annotations),
+        });
+        let patch = json!({
+            "metadata": {"resourceVersion": resource_version}, "spec": {"template": {"metadata": metadata}}
+        });
+        let sets: Api<ReplicaSetView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let what = || format!("change the pods' metadata of ReplicaSet {name}");
+        let view = sets.patch(name, &params(), &Patch::Merge(patch)).await.doing(what)?;
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let labelled = ListParams::default().labels(&format!("{}={hash}", names::HASH_LABEL));
+        // Another rollout with the same template has pods of the same hash.
+        let uid = view.uid().unwrap_or_default();
+        let own = |pod: &PartialObjectMeta<Pod>| pod.owner_references().iter().any(|owner| owner.uid == uid);
+        for pod in pods.list_metadata(&labelled).await.doing(what)?.items.into_iter().filter(own) {
+            let patch = Patch::Merge(json!({"metadata": metadata}));
+            match pods.patch_metadata(&pod.name_any(), &params(), &patch).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                answer => drop(answer.doing(what)?),
+            }
+        }
+        let mut change = Change::default();
+        change.annotate(names::ROLE_METADATA, serde_json::to_string(to).expect("it has only strings in it"));
+        self.patch_replica_set(name, &view.resource_version().unwrap_or_default(), &change).await
+    }
+
+    async fn evict(&self, hash: &str, name: &str, uid: &str) -> Result<(), Error> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        let delete_options = Some(DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() });
+        match api.evict(name, &EvictParams { delete_options, ..EvictParams::default() }).await {
+            // A budget that has nothing left to give.
+            Err(kube::Error::Api(status)) if status.code == 429 => return Err(Error::Refused(status.message.clone())),
+            // It is gone, or another pod has its name by now.
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+            answer => {
+                answer.doing(|| format!("evict pod {name}"))?;
+                tracing::info!(rollout = %self.rollout.key(), pod = name, "evicted");
+            }
+        }
+        self.on_demand.evicted(&self.rollout.key(), hash, name);
+        Ok(())
+    }
+
+    async fn delete(&self, name: &str, resource_version: &str) -> Result<(), Error> {
+        let api: Api<ReplicaSetView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let preconditions = Preconditions { resource_version: Some(resource_version.to_owned()), uid: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+        let key = self.rollout.key().sibling(name);
+        match api.delete(name, &params).await {
+            Ok(_) => {
+                self.caches.sets.remove(&key, resource_version);
+                Ok(())
+            }
+            Err(error) => {
+                let error = Error::Api { what: format!("delete ReplicaSet {name}"), source: error };
+                self.forget_if_gone(&error, name, resource_version);
+                Err(error)
+            }
+        }
+    }
+
+    async fn patch_selector(
+        &self,
+        name: &str,
+        resource_version: &str,
+        selection: &Selection,
+        production: Option<&str>,
+    ) -> Result<(), Error> {
+        let mark = (*selection != Selection::Unmanaged).then_some(&self.rollout.name);
+        let mut patch = json!({
+            "metadata": {
+                "resourceVersion": resource_version,
+                "annotations": {names::MANAGED_BY: mark, names::PRODUCTION: production},
+            },
+            "spec": {"selector": BTreeMap::from(selector_patch(selection))},
+        });
+        if mark.is_none() {
+            patch["metadata"]["annotations"][names::WITHDRAWN] = Value::Null;
+        }
+        let api: Api<ServiceView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let view = api.patch(name, &params(), &Patch::Merge(patch)).await;
+        let revision = match selection {
+            Selection::Revision(hash) => hash.as_str(),
+            Selection::Both => "both",
+            Selection::Nothing | Selection::Unmanaged => "none",
+        };
+        let view = view.doing(|| format!("point Service {name} at {revision}"))?;
+        tracing::info!(rollout = %self.rollout.key(), service = name, revision, "moved Service");
+        self.take_answer_of_service(view);
+        Ok(())
+    }
+
+    async fn withdraw_claims(&self, name: &str, resource_version: &str, claims: &str) -> Result<(), Error> {
+        let annotations = json!({names::WITHDRAWN: claims});
+        let patch = json!({"metadata": {"resourceVersion": resource_version, "annotations": annotations}});
+        let api: Api<ServiceView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let view = api.patch(name, &params(), &Patch::Merge(patch)).await;
+        let view = view.doing(|| format!("withdraw a claim from Service {name}"))?;
+        tracing::info!(rollout = %self.rollout.key(), service = name, claims, "withdrew claims");
+        self.take_answer_of_service(view);
+        Ok(())
+    }
+
+    fn take_answer_of_service(&self, view: ServiceView) {
+        let kept = view.keep();
+        let (name, version) = (kept.service.name.clone(), kept.service.resource_version.clone());
+        self.memories.update(&self.rollout.key(), |memory| drop(memory.moved.insert(name, version)));
+        self.caches.services.put_answer(kept);
+    }
+
+    async fn create(&self, action: &Action) -> Result<(), Error> {
+        let Action::CreateReplicaSet { name, hash, digest, replicas, annotations, pod_metadata, event } = action else {
+            return Ok(());
+        };
+        let api: Api<BlueGreenRollout> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let rollout = api.get(&self.rollout.name).await.doing(|| "read the template".to_owned())?;
+        let template = match &rollout.spec.workload_ref {
+            Some(workload) => self.workload_template(&workload.name).await?,
+            None => rollout.spec.template().into_owned(),
+        };
+        if Digest::of(&template).as_str() != digest {
+            // The template has changed since the plan was made: what is known now leads to another plan.
+            self.caches.rollouts.put_answer(RolloutView::from(rollout).keep());
+            return Ok(());
+        }
+        let owner = rollout.controller_owner_ref(&()).expect("an object of the API server has a name and a UID");
+        let mut labels = template.labels();
+        labels.insert(names::HASH_LABEL.to_owned(), hash.clone());
+        let pod_labels: BTreeMap<_, _> = labels.iter().chain(&pod_metadata.labels).collect();
+        let mut selector = json!(rollout.spec.selector);
+        selector["matchLabels"][names::HASH_LABEL] = hash.clone().into();
+        let mut template = Value::Object(template.0);
+        template["metadata"]["labels"] = json!(pod_labels);
+        for (key, value) in &pod_metadata.annotations {
+            template["metadata"]["annotations"][key] = value.clone().into();
+        }
+        if let Some(anti_affinity) = &rollout.spec.blue_green().anti_affinity {
+            affinity::keep_apart(&mut template, anti_affinity, &rollout.spec.selector, hash);
+        }
+        let wanted = json!({
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "metadata": {"name": name, "labels": labels, "annotations": annotations, "ownerReferences": [owner]},
+            "spec": {
+                "replicas": replicas,
+                "minReadySeconds": rollout.spec.min_ready_seconds(),
+                "selector": selector,
+                "template": template,
+            },
+        });
+        let url = ReplicaSetView::url_path(&(), Some(&self.rollout.namespace));
+        let post = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let what = || format!("create ReplicaSet {name}");
+        let body = serde_json::to_vec(&wanted).expect("JSON can be written");
+        let mut request = Request::new(url).create(&post, body).expect("the URL is made of valid names");
+        request.extensions_mut().insert("create");
+        match self.client.request::<ReplicaSetView>(request).await {
+            Ok(view) => {
+                tracing::info!(rollout = %self.rollout.key(), replica_set = name, replicas, "created ReplicaSet");
+                view.keep().into_iter().for_each(|owned| self.take_for_ours(owned));
+                self.recorder.record(self.rollout, event).await;
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
+                self.adopt_existing(name, digest, wanted).await
+            }
+            Err(kube::Error::Api(status)) if is_refusal(&status) => {
+                self.remember_refusal(digest, status.message.clone());
+                Ok(())
+            }
+            Err(error) => Err(error).doing(what),
+        }
+    }
+
+    async fn workload_template(&self, name: &str) -> Result<PodTemplate, Error> {
+        let request = Request::new(DeploymentView::url_path(&(), Some(&self.rollout.namespace)));
+        let request = request.get(name, &GetParams::default()).expect("the URL is made of valid names");
+        let mut deployment: Value = self.client.request(request).await.doing(|| format!("read Deployment {name}"))?;
+        if let Ok(view) = serde_json::from_value::<DeploymentView>(deployment.clone()) {
+            self.caches.workloads.put_answer(view.keep());
+        }
+        Ok(serde_json::from_value(deployment["spec"]["template"].take()).unwrap_or_default())
+    }
+
+    async fn scale_workload(&self, name: &str, resource_version: &str, replicas: i32) -> Result<(), Error> {
+        let api: Api<DeploymentView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let patch = json!({"metadata": {"resourceVersion": resource_version}, "spec": {"replicas": replicas}});
+        let view = api.patch(name, &params(), &Patch::Merge(patch)).await;
+        self.caches.workloads.put_answer(view.doing(|| format!("scale Deployment {name}"))?.keep());
+        tracing::info!(rollout = %self.rollout.key(), deployment = name, replicas, "scaled Deployment");
+        Ok(())
+    }
+
+    /// The name is taken. Usually by us: another operator was quicker, or one died right after. But whoever may create ReplicaSets may
+    /// write any owner, too; so it is ours only if it is what would be created, with the server's defaults.
+    async fn adopt_existing(&self, name: &str, digest: &str, mut wanted: Value) -> Result<(), Error> {
+        let url = ReplicaSetView::url_path(&(), Some(&self.rollout.namespace));
+        let get = Request::new(&url).get(name, &GetParams::default()).expect("the URL is made of valid names");
+        let found: Value = self.client.request(get).await.doing(|| format!("read ReplicaSet {name}"))?;
+        let view: ReplicaSetView = match serde_json::from_value(found.clone()) {
+            Ok(view) => view,
+            Err(error) => {
+                self.remember_refusal(
+                    digest,
+                    format!("ReplicaSet {name} exists and cannot be read: {error}. Delete it"),
+                );
+                return Ok(());
+            }
+        };
+        let Some(owned) = view.keep().filter(|owned| owned.owner_uid == self.rollout.uid) else {
+            self.remember_refusal(digest, format!("ReplicaSet {name} exists and belongs to something else. Delete it"));
+            return Ok(());
+        };
+        // Under another name, because this one is taken.
+        wanted["metadata"]["generateName"] = format!("{}-", self.rollout.name).into();
+        wanted["metadata"].as_object_mut().expect("it was made as an object").remove("name");
+        let post = PostParams { dry_run: true, ..PostParams::default() };
+        let body = serde_json::to_vec(&wanted).expect("JSON can be written");
+        let ask = || {
+            let request = Request::new(&url).create(&post, body.clone()).expect("the URL is made of valid names");
+            self.client.request::<Value>(request)
+        };
+        // It changes nothing, so it may be asked again when the answer is lost.
+        let wanted = match ask().await {
+            Ok(wanted) => wanted,
+            Err(_) => ask().await.doing(|| format!("compare ReplicaSet {name}"))?,
+        };
+        let same = |path: &str| found.pointer(path) == wanted.pointer(path);
+        if ["/spec/template", "/spec/selector", "/metadata/labels"].into_iter().all(same) {
+            self.take_for_ours(owned);
+        } else {
+            let message = format!(
+                "ReplicaSet {name} exists, says that it is this rollout's, and is not what the rollout asks for: somebody else made it. Delete it"
+            );
+            self.remember_refusal(digest, message);
+        }
+        Ok(())
+    }
+
+    /// It is not on record yet, and known to be ours.
+    fn take_for_ours(&self, owned: OwnedSet) {
+        let uid = owned.set.uid.clone();
+        let recorded = |uid: &String| self.rollout.record().is_some_and(|record| record.knows(uid));
+        self.memories.update(&self.rollout.key(), |memory| {
+            memory.ours.retain(|uid| !recorded(uid));
+            memory.strangers.remove(&uid);
+            memory.ours.insert(uid);
+        });
+        self.caches.sets.put_answer(owned);
+    }
+
+    fn remember_refusal(&self, digest: &str, message: String) {
+        tracing::warn!(rollout = %self.rollout.key(), message, "the API server refused the ReplicaSet");
+        let retry_at = Timestamp::now() + REFUSAL_PAUSE;
+        let refusal = Refusal { digest: digest.to_owned(), message, retry_at };
+        self.memories.update(&self.rollout.key(), |memory| memory.refused = Some(refusal));
+    }
+
+    fn forget_if_gone(&self, error: &Error, name: &str, resource_version: &str) {
+        if matches!(error, Error::Api { source: kube::Error::Api(status), .. } if status.code == 404) {
+            self.caches.sets.remove(&self.rollout.key().sibling(name), resource_version);
+        }
+    }
+}
+
+/// The API server says no, and will until somebody changes something: the template, a quota, or a webhook that is down (a 500 in
+/// its words). That it has too much to do, or that a namespace is not there yet, is no answer to the question.
+fn is_refusal(status: &kube::core::Status) -> bool {
+    let later = [404, 409, 429, 503, 504].contains(&status.code);
+    (400..=599).contains(&status.code) && !later
+}
+
+/// How long to wait after so many refusals in a row: longer each time, and never so long that somebody who has mended the cause waits.
+fn refused_for(times: u32) -> SignedDuration {
+    SignedDuration::from_secs(1 << times.min(3)).min(LONGEST_REFUSAL_PAUSE)
+}
+
+/// Changes a ReplicaSet, if it still is as it was read.
+pub async fn change_replica_set(
+    client: &Client,
+    key: &Key,
+    resource_version: &str,
+    change: &Change,
+) -> Result<ReplicaSetView, Error> {
+    let mut metadata = json!({"resourceVersion": resource_version});
+    if !change.annotations.is_empty() {
+        metadata["annotations"] = json!(change.annotations);
+    }
+    if let Some(finalizers) = &change.finalizers {
+        metadata["finalizers"] = json!(finalizers);
+    }
+    let mut patch = json!({"metadata": metadata});
+    if let Some(replicas) = change.replicas {
+        patch["spec"]["replicas"] = replicas.into();
+    }
+    if let Some(seconds) = change.min_ready_seconds {
+        patch["spec"]["minReadySeconds"] = seconds.into();
+    }
+    let api: Api<ReplicaSetView> = Api::namespaced(client.clone(), &key.namespace);
+    let view = api.patch(&key.name, &params(), &Patch::Merge(patch)).await;
+    view.doing(|| format!("change ReplicaSet {key}"))
+}
+
+fn params() -> PatchParams {
+    PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// A merge patch from one map to another: what is not wanted any more is null.
+fn merge_keys(from: &BTreeMap<String, String>, to: &BTreeMap<String, String>) -> Value {
+    let removed = from.keys().map(|key| (key.clone(), Value::Null));
+    removed.chain(to.iter().map(|(key, value)| (key.clone(), value.clone().into()))).collect()
+}

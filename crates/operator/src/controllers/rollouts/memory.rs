@@ -1,0 +1,58 @@
+//! What the operator remembers of rollouts, and may forget.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Mutex;
+
+use greenlight_core::world::Refusal;
+use jiff::Timestamp;
+
+use crate::cluster::cache::Key;
+
+/// What the operator remembers of a rollout and may forget: after a restart it does a little more work, and nothing else.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// When it last wrote the status.
+    pub published_at: Option<Timestamp>,
+    /// The template that the API server refused.
+    pub refused: Option<Refusal>,
+    /// Other writes that it refused, and analyses that could not begin, by what they were to change.
+    pub refused_writes: BTreeMap<String, Refused>,
+    /// The Services that it moved itself, as they were then: name and resourceVersion.
+    pub moved: BTreeMap<String, String>,
+    /// UIDs of ReplicaSets that it created itself, or whose template it has compared with what it would create.
+    pub ours: BTreeSet<String>,
+    /// UIDs of ReplicaSets that name the rollout as their owner and of which the record, read live, knows nothing.
+    pub strangers: BTreeSet<String>,
+}
+
+/// A write that was refused, and how often in a row.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// The server's words.
+    pub message: String,
+    /// When to try again.
+    pub retry_at: Timestamp,
+    /// How often in a row.
+    pub times: u32,
+}
+
+/// Memories by rollout.
+#[derive(Default)]
+pub struct Memories(Mutex<HashMap<Key, Memory>>);
+
+impl Memories {
+    /// The memory of one rollout.
+    pub fn of(&self, key: &Key) -> Memory {
+        self.0.lock().expect("no panic while locked").get(key).cloned().unwrap_or_default()
+    }
+
+    /// Changes the memory of one rollout.
+    pub fn update(&self, key: &Key, change: impl FnOnce(&mut Memory)) {
+        change(self.0.lock().expect("no panic while locked").entry(key.clone()).or_default());
+    }
+
+    /// Forgets a rollout.
+    pub fn forget(&self, key: &Key) {
+        self.0.lock().expect("no panic while locked").remove(key);
+    }
+}

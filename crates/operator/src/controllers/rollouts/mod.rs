@@ -1,0 +1,124 @@
+//! The rollouts controller: observe, plan, carry out, until a plan has nothing to do; then publish.
+
+mod affinity;
+mod execute;
+mod memory;
+mod observe;
+
+pub use execute::change_replica_set;
+
+use std::sync::Arc;
+
+use greenlight_core::plan;
+use greenlight_core::world::Rollout;
+use jiff::Timestamp;
+use kube::Client;
+
+use crate::api_server::error::Error;
+use crate::cluster::cache::Key;
+use crate::cluster::caches::Caches;
+use crate::cluster::live::read_live;
+use crate::cluster::on_demand::OnDemand;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::recorder::Recorder;
+use execute::Executor;
+
+pub use memory::Memories;
+use observe::{Fresh, Observed, observe};
+
+/// A release needs at most a handful of plans in a row.
+const MOST_PLANS: usize = 30;
+
+/// What a reconcile works with.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// What is watched.
+    pub caches: Arc<Caches>,
+    /// What is remembered.
+    pub memories: Memories,
+    /// What is watched when asked for.
+    pub on_demand: OnDemand,
+    /// Where events go.
+    pub recorder: Recorder,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// Brings one rollout as far as it can go now. Returns when to look again.
+pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
+    let Context { client, caches, memories, on_demand, recorder, metrics } = &*context;
+    let mut fresh = Fresh::new();
+    let mut live = false;
+    let mut last = String::new();
+    for _ in 0..MOST_PLANS {
+        // What it asks for is not known: everything stays as it is, and [`crate::controllers::unreadable`] tells why.
+        if caches.rollouts.unreadable(&key).is_some() {
+            return Ok(None);
+        }
+        let Some(Observed { world, unknown }) = observe(caches, memories, on_demand, &key, &fresh, live) else {
+            if caches.rollouts.knows(&key) {
+                continue;
+            }
+            memories.forget(&key);
+            metrics.forget(&key);
+            on_demand.set(&key, &Default::default());
+            return Ok(None);
+        };
+        if !unknown.is_empty() {
+            if live {
+                tracing::warn!(rollout = %key, ?unknown, "these ReplicaSets say that they are this rollout's, and its record does not");
+                memories.update(&key, |memory| memory.strangers.extend(unknown));
+            } else {
+                read_live(client, caches, &world).await?;
+                live = true;
+            }
+            continue;
+        }
+        let now = Timestamp::now();
+        let plan = plan(&world, now);
+        if let Some(doubt) = plan.doubt {
+            tracing::info!(rollout = %key, doubt = doubt.as_str(), "reading the rollout and what it works with again");
+            read_live(client, caches, &world).await?;
+            live = true;
+            continue;
+        }
+        on_demand.set(&key, &plan.watches);
+        let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &world.rollout };
+        if plan.actions.is_empty() {
+            let due = plan.publish_at.is_some_and(|at| at <= now);
+            if due {
+                executor.publish(&plan.status).await?;
+                metrics.published(&world.rollout, &plan.status, &plan.events);
+                let rollout = Rollout { status: Some(plan.status), ..world.rollout };
+                for event in &plan.events {
+                    recorder.record(&rollout, event).await;
+                }
+            }
+            // What was decided stands in the status now, and can be acted upon.
+            if due && plan.replan {
+                if caches.rollouts.get(&key).is_some_and(|kept| kept.status.is_none_or(|kept| kept.decisions.is_none()))
+                {
+                    return Err(Error::RecordNotKept);
+                }
+                last.clear();
+                continue;
+            }
+            return Ok(plan.next);
+        }
+        fresh.clear();
+        for (number, action) in plan.actions.iter().enumerate() {
+            tracing::debug!(rollout = %key, ?action, "carrying out");
+            // An action on the rollout itself changes its resourceVersion: what follows is planned anew.
+            let rollout_changed = number > 0 && caches.rollouts.get(&key).is_none_or(|now| now != world.rollout);
+            if rollout_changed {
+                break;
+            }
+            if !executor.execute_unless_refused(action, &mut fresh).await? {
+                break;
+            }
+        }
+        last = format!("{:?}", plan.actions);
+    }
+    Err(Error::DidNotConverge(MOST_PLANS, last))
+}

@@ -1,0 +1,124 @@
+//! How a world for the core is made of what the operator knows.
+
+use std::collections::{BTreeMap, HashSet};
+
+use greenlight_core::World;
+use greenlight_core::world::{RefusedWrite, Rival, Rollout};
+
+use super::memory::{Memories, Memory, Refused};
+use crate::cluster::cache::{Cached, Key};
+use crate::cluster::caches::Caches;
+use crate::cluster::on_demand::{OnDemand, OwnedPod};
+
+/// Where a ReplicaSet comes from that names the rollout as its owner: anybody may write that who may create ReplicaSets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// The record knows it, or there is no record that could; or this operator made it or has looked into it.
+    Ours,
+    /// The record knew nothing of it. It counts for nothing until its template is found to be what is asked for.
+    Stranger,
+    /// Nothing is known yet.
+    Unknown,
+}
+
+fn origin(rollout: &Rollout, memory: &Memory, uid: &str) -> Origin {
+    if rollout.record().is_none_or(|record| record.knows(uid)) || memory.ours.contains(uid) {
+        Origin::Ours
+    } else if memory.strangers.contains(uid) {
+        Origin::Stranger
+    } else {
+        Origin::Unknown
+    }
+}
+
+/// ReplicaSets whose state came from an answer of the API server within this reconcile: name and resourceVersion.
+pub type Fresh = HashSet<(String, String)>;
+
+/// What is known of one rollout.
+pub struct Observed {
+    /// Its world.
+    pub world: World,
+    /// UIDs of ReplicaSets that say that they are its own, and of which nothing is known yet. They are not in its world.
+    pub unknown: Vec<String>,
+}
+
+/// What is known of one rollout; `None` if it does not exist (any more). `live`: what is cached of it has just been read.
+pub fn observe(
+    caches: &Caches,
+    memories: &Memories,
+    on_demand: &OnDemand,
+    key: &Key,
+    fresh: &Fresh,
+    live: bool,
+) -> Option<Observed> {
+    let mut rollout = caches.rollouts.get(key)?;
+    let memory = memories.of(key);
+    let (mut replica_sets, mut unknown) = (Vec::new(), Vec::new());
+    for owned in caches.sets.group(key).into_iter().filter(|owned| owned.owner_uid == rollout.uid) {
+        match origin(&rollout, &memory, &owned.set.uid) {
+            Origin::Ours => replica_sets.push(owned.set),
+            Origin::Stranger => {}
+            Origin::Unknown => unknown.push(owned.set.uid),
+        }
+    }
+    replica_sets.sort_by(|a, b| a.name.cmp(&b.name));
+    for rs in &mut replica_sets {
+        rs.fresh = fresh.contains(&(rs.name.clone(), rs.resource_version.clone()));
+    }
+    let named = rollout.spec.blue_green().services().filter_map(|name| caches.services.get(&key.sibling(name)));
+    let mut services: BTreeMap<_, _> =
+        named.chain(caches.services.group(key)).map(|kept| (kept.service.name.clone(), kept.service)).collect();
+    for service in services.values_mut() {
+        service.answered = memory.moved.get(&service.name) == Some(&service.resource_version);
+    }
+    let refused_writes = memory
+        .refused_writes
+        .into_iter()
+        .map(|(target, Refused { message, retry_at, .. })| RefusedWrite { target, message, retry_at });
+    let (endpoints, pods) = on_demand.seen(key);
+    let own = |hash: &String, pods: Vec<OwnedPod>| {
+        let of_hash = || replica_sets.iter().filter(|rs| rs.hash == *hash);
+        let own = pods.into_iter().filter(|pod| of_hash().any(|rs| rs.uid == pod.owner));
+        own.map(|pod| pod.pod).collect::<Vec<_>>()
+    };
+    let pods = pods.into_iter().map(|(hash, pods)| (hash.clone(), own(&hash, pods))).collect();
+    let rivals = rivals(caches, &rollout);
+    let workload =
+        rollout.spec.workload_ref.as_ref().and_then(|workload| caches.workloads.get(&key.sibling(&workload.name)));
+    let workload = workload.map(|kept| kept.workload);
+    if let Some(workload) = &workload {
+        rollout.template = workload.template.clone();
+    }
+    let world = World {
+        rivals,
+        rollout,
+        workload,
+        replica_sets,
+        services,
+        endpoints,
+        pods,
+        refused: memory.refused,
+        runs: caches.runs.group(key).into_iter().filter_map(|run| run.says).collect(),
+        refused_writes: refused_writes.collect(),
+        published_at: memory.published_at,
+        live,
+    };
+    Some(Observed { world, unknown })
+}
+
+fn rivals(caches: &Caches, rollout: &Rollout) -> Vec<Rival> {
+    let mut rivals: BTreeMap<String, Rollout> = BTreeMap::new();
+    for service in rollout.groups() {
+        for other in caches.rollouts.group(&service) {
+            if other.name != rollout.name && !other.deleting {
+                rivals.insert(other.name.clone(), other);
+            }
+        }
+    }
+    let rival = |other: Rollout| Rival {
+        name: other.name.clone(),
+        created: other.created,
+        services: other.spec.blue_green().services().map(str::to_owned).collect(),
+    };
+    rivals.into_values().map(rival).collect()
+}

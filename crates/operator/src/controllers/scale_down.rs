@@ -1,0 +1,78 @@
+//! The scale-down controller: owns the finalizer on retired ReplicaSets, and nothing else.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
+use greenlight_core::world::ReplicaSet;
+use jiff::Timestamp;
+use kube::{Api, Client};
+
+use crate::api_server::error::{Doing, Error};
+use crate::cluster::cache::Key;
+use crate::cluster::caches::Caches;
+use crate::cluster::objects::ServiceView;
+use crate::controllers::rollouts::change_replica_set;
+
+/// What a reconcile works with.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// What is watched.
+    pub caches: Arc<Caches>,
+}
+
+/// Looks at one ReplicaSet. Returns when to look again.
+pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
+    let Context { client, caches } = &*context;
+    let Some(owned) = caches.sets.get(&key).filter(|_| caches.sets.unreadable(&key).is_none()) else { return Ok(None) };
+    let set = &owned.set;
+    // A rollout that cannot be read is there all the same, and so are its Services.
+    let rollout = caches.rollouts.outline(&owned.owner).filter(|rollout| rollout.uid == owned.owner_uid);
+    let owner = match &rollout {
+        Some(rollout) if !rollout.deleting => Owner::Exists,
+        _ => Owner::Deleted,
+    };
+    let named = rollout.iter().flat_map(|rollout| rollout.spec.blue_green().services()).map(str::to_owned);
+    // A Service that the spec does not name any more keeps its selection until it can be let go.
+    let marked = caches.services.group(&owned.owner).into_iter().map(|kept| kept.service.name);
+    let services: BTreeSet<String> = named.chain(marked).collect();
+    let mut selected = selected_as_far_as_known(caches, &key, &services, set);
+    loop {
+        match scale_down(set, owner, &selected, Timestamp::now()) {
+            ScaleDown::Nothing => return Ok(None),
+            ScaleDown::Wait(until) => return Ok(Some(until)),
+            ScaleDown::CheckServices => selected = selected_live(client, &key, &services, set).await?,
+            ScaleDown::Shrink(change) | ScaleDown::Finish(change) | ScaleDown::RemoveFinalizer(change) => {
+                let view = change_replica_set(client, &key, &set.resource_version, &change).await?;
+                tracing::info!(replica_set = %key, replicas = ?change.replicas, "scaled down");
+                view.keep().into_iter().for_each(|owned| caches.sets.put_answer(owned));
+                return Ok(None);
+            }
+        }
+    }
+}
+
+fn selected_as_far_as_known(caches: &Caches, key: &Key, services: &BTreeSet<String>, set: &ReplicaSet) -> Selected {
+    let by = services.iter().find(|name| {
+        let service = caches.services.get(&key.sibling(name));
+        service.is_some_and(|kept| kept.service.selects(set))
+    });
+    by.map_or(Selected::Unverified, |name| Selected::By(name.clone()))
+}
+
+async fn selected_live(
+    client: &Client,
+    key: &Key,
+    services: &BTreeSet<String>,
+    set: &ReplicaSet,
+) -> Result<Selected, Error> {
+    let api: Api<ServiceView> = Api::namespaced(client.clone(), &key.namespace);
+    for name in services {
+        let view = api.get_opt(name).await.doing(|| format!("read Service {name}"))?;
+        if view.is_some_and(|view| view.keep().service.selects(set)) {
+            return Ok(Selected::By(name.clone()));
+        }
+    }
+    Ok(Selected::No)
+}

@@ -1,0 +1,230 @@
+//! The watches that run all the time, and what they wake up.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use kube::runtime::watcher::{self, Event};
+use kube::{Client, Resource};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use greenlight_api::analysis::AnalysisRun;
+use greenlight_api::names;
+
+use crate::api_server::error::in_full;
+use crate::cluster::arrived::{Arrived, Watched};
+use crate::cluster::cache::{Cache, Cached, Key};
+use crate::cluster::caches::Caches;
+use crate::cluster::objects::KeptRun;
+use crate::cluster::objects::{DeploymentView, JobView, ReplicaSetView, RolloutView, ServiceView, workload_group};
+use crate::cluster::on_demand::Observer;
+use crate::cluster::scope::Scope;
+use crate::cluster::supervise;
+use crate::cluster::watch::Watch;
+use crate::controllers::queue::Sender;
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::Metrics;
+
+/// Wakes up the controllers when something changes that their decisions depend on.
+pub fn connect(caches: &Arc<Caches>, rollouts: &Sender, scale_down: &Sender, analysis: &Sender) {
+    let sender = rollouts.clone();
+    let weak = Arc::downgrade(caches);
+    caches.rollouts.listen(move |rollout| {
+        sender.now(rollout.key());
+        // A rollout that leaves a Service frees it for another one that names it.
+        let Some(caches) = weak.upgrade() else { return };
+        for service in rollout.groups() {
+            caches.rollouts.group(&service).iter().for_each(|other| sender.now(other.key()));
+        }
+    });
+    let sender = rollouts.clone();
+    let retired = scale_down.clone();
+    caches.sets.listen(move |owned| {
+        sender.now(owned.owner.clone());
+        if owned.set.has_scale_down_finalizer() {
+            retired.now(owned.key());
+        }
+    });
+    let sender = rollouts.clone();
+    let retired = scale_down.clone();
+    let weak = Arc::downgrade(caches);
+    caches.services.listen(move |service| {
+        let Some(caches) = weak.upgrade() else { return };
+        let key = service.key();
+        let marked_for = service.service.managed_by.iter().map(|name| key.sibling(name));
+        let named_by = caches.rollouts.group(&key).into_iter().map(|rollout| rollout.key());
+        let concerned: BTreeSet<Key> = marked_for.chain(named_by).collect();
+        for rollout in concerned {
+            for owned in caches.sets.group(&rollout).iter().filter(|owned| owned.set.has_scale_down_finalizer()) {
+                retired.now(owned.key());
+            }
+            sender.now(rollout);
+        }
+    });
+    let sender = rollouts.clone();
+    let weak = Arc::downgrade(caches);
+    caches.workloads.listen(move |workload| {
+        let Some(caches) = weak.upgrade() else { return };
+        caches.rollouts.group(&workload_group(&workload.key())).iter().for_each(|rollout| sender.now(rollout.key()));
+    });
+    let (sender, runs) = (rollouts.clone(), analysis.clone());
+    caches.runs.listen(move |run| {
+        runs.now(run.key());
+        run.groups().into_iter().for_each(|rollout| sender.now(rollout));
+    });
+    let runs = analysis.clone();
+    caches.jobs.listen(move |job| job.groups().into_iter().for_each(|run| runs.now(run)));
+    // The sets of a rollout that leaves are let go.
+    let retired = scale_down.clone();
+    let weak = Arc::downgrade(caches);
+    caches.rollouts.listen(move |rollout| {
+        let Some(caches) = weak.upgrade() else { return };
+        for owned in caches.sets.group(&rollout.key()).iter().filter(|owned| owned.set.has_scale_down_finalizer()) {
+            retired.now(owned.key());
+        }
+    });
+}
+
+/// What a watch tells of itself, and whom.
+#[derive(Clone)]
+pub struct Observers {
+    /// Whether it goes on.
+    pub health: Health,
+    /// How often it fails.
+    pub metrics: Metrics,
+    /// Cancelled when it breaks: nobody can go on then.
+    pub failed: CancellationToken,
+}
+
+/// What was asked for wakes up the rollout that has asked.
+pub fn asked(rollouts: &Sender, observers: &Observers) -> Arc<dyn Observer> {
+    Arc::new(Asked { rollouts: rollouts.clone(), observers: observers.clone() })
+}
+
+struct Asked {
+    rollouts: Sender,
+    observers: Observers,
+}
+
+impl Observer for Asked {
+    fn seen(&self, rollout: Key) {
+        self.rollouts.now(rollout);
+    }
+
+    fn interrupted(&self, resource: &str) {
+        self.observers.metrics.watch_failed(resource);
+    }
+
+    fn broken(&self) -> &CancellationToken {
+        &self.observers.failed
+    }
+}
+
+/// Starts the watches. The returned channels turn true when everything was listed once.
+pub fn start(
+    client: &Client,
+    scope: &Scope,
+    caches: &Arc<Caches>,
+    observers: &Observers,
+) -> [watch::Receiver<bool>; 6] {
+    let labelled = watcher::Config::default().labels(names::HASH_LABEL);
+    let rollouts = all(client, scope);
+    let sets = scope.watch(scope.api(client.clone()), labelled);
+    let of_analyses = watcher::Config::default().labels(names::ANALYSIS_JOB);
+    let jobs = scope.watch(scope.api(client.clone()), of_analyses);
+    [
+        feed(rollouts, caches, observers, |caches| &caches.rollouts, |view: RolloutView| Some(view.keep())),
+        feed(sets, caches, observers, |caches| &caches.sets, ReplicaSetView::keep),
+        feed(all(client, scope), caches, observers, |caches| &caches.services, |view: ServiceView| Some(view.keep())),
+        feed(
+            all(client, scope),
+            caches,
+            observers,
+            |caches| &caches.workloads,
+            |view: DeploymentView| Some(view.keep()),
+        ),
+        feed(all(client, scope), caches, observers, |caches| &caches.runs, |run: AnalysisRun| Some(KeptRun::from(run))),
+        feed(jobs, caches, observers, |caches| &caches.jobs, |view: JobView| Some(view.keep())),
+    ]
+}
+
+fn all<V>(client: &Client, scope: &Scope) -> Watch<V>
+where
+    V: Watched + Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+{
+    scope.watch(scope.api(client.clone()), watcher::Config::default())
+}
+
+fn feed<V, T>(
+    mut watch: Watch<V>,
+    caches: &Arc<Caches>,
+    observers: &Observers,
+    cache: fn(&Caches) -> &Cache<T>,
+    keep: fn(V) -> Option<T>,
+) -> watch::Receiver<bool>
+where
+    V: Watched,
+    T: Cached + Send + Sync + 'static,
+{
+    let (listed, is_listed) = watch::channel(false);
+    let (caches, observers) = (caches.clone(), observers.clone());
+    let (failed, resource) = (observers.failed.clone(), V::plural(&()).into_owned());
+    observers.health.depends_on(&resource);
+    let task = async move {
+        let cache = cache(&caches);
+        let mut seen = BTreeSet::new();
+        let mut listing_since = Instant::now();
+        loop {
+            match watch.next().await {
+                Ok(Event::Init) => {
+                    seen.clear();
+                    listing_since = Instant::now();
+                }
+                Ok(Event::InitApply(arrived)) => {
+                    seen.insert(arrived.key());
+                    take(cache, arrived, keep);
+                }
+                Ok(Event::InitDone) => {
+                    cache.retain(&seen, listing_since);
+                    seen.clear();
+                    observers.health.listed(&resource);
+                    listed.send_replace(true);
+                }
+                Ok(Event::Apply(arrived)) => take(cache, arrived, keep),
+                Ok(Event::Delete(arrived)) => {
+                    let version = arrived.meta().resource_version.clone().unwrap_or_default();
+                    cache.remove(&arrived.key(), &version);
+                }
+                Err(error) => {
+                    observers.health.failed(&resource);
+                    observers.metrics.watch_failed(&resource);
+                    tracing::warn!(kind = %V::kind(&()), error = in_full(&error), "watch interrupted, reconnecting");
+                }
+            }
+        }
+    };
+    drop(supervise::forever(&failed, format!("the watch of {}", V::plural(&())), task));
+    is_listed
+}
+
+fn take<V: Watched, T: Cached>(cache: &Cache<T>, arrived: Arrived<V>, keep: fn(V) -> Option<T>) {
+    let key = arrived.key();
+    match arrived {
+        Arrived::Readable(view) => {
+            let version = view.meta().resource_version.clone().unwrap_or_default();
+            match keep(view) {
+                Some(object) => cache.put(object),
+                // It is not ours any more: its owner was taken away.
+                None if cache.knows(&key) => cache.remove(&key, &version),
+                None => {}
+            }
+        }
+        Arrived::Unreadable(unreadable, outline) => {
+            let error = unreadable.error.clone();
+            if cache.put_unreadable(*unreadable, outline.and_then(keep)) {
+                tracing::warn!(kind = %V::kind(&()), object = %key, error, "cannot be read, and is left alone until it can");
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Putting the operator together and taking it apart.
+
+mod election;
+mod options;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info_span;
+
+use crate::api_server::client;
+use crate::api_server::client::Protocol;
+use crate::api_server::leadership::Leadership;
+use crate::cluster::cache::Key;
+use crate::cluster::caches::Caches;
+use crate::cluster::on_demand::OnDemand;
+use crate::cluster::scope::Scope;
+use crate::controllers::queue::{Limits, queue};
+use crate::controllers::rollouts::Memories;
+use crate::controllers::triggers::{self, Observers};
+use crate::controllers::{analysis, rollouts, scale_down, unreadable};
+use crate::shutdown::stop_on_signal;
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::notify::{self, Notifier};
+use crate::telemetry::recorder::Recorder;
+use crate::telemetry::server;
+use crate::web::client::WebClient;
+use crate::web::reach::{Network, Reach};
+use election::Elector;
+pub use election::LEASE;
+pub use options::ControllerOptions;
+
+/// How long work on one object may take. Every request has a deadline that is much shorter.
+const RECONCILE: Duration = Duration::from_secs(300);
+/// How long the measurements of a run that are due at the same time may take: 50 that wait for a minute, 8 at a time.
+const MEASUREMENTS: Duration = Duration::from_secs(600);
+/// So many runs are measured at the same time.
+const MEASURING: usize = 64;
+/// So many of them in one namespace.
+const SHARE: usize = 4;
+/// How long what is under way may take when the operator is asked to end.
+const LAST_WORK: Duration = Duration::from_secs(5);
+/// How long whoever still reads metrics then may take.
+const LAST_SCRAPE: Duration = Duration::from_secs(1);
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// It cannot start, or go on: the lease is lost, say. Whoever restarts it starts clean.
+pub async fn run(options: ControllerOptions) -> Result<()> {
+    let stop = CancellationToken::new();
+    stop_on_signal(stop.clone())?;
+    let config = client::config().await?;
+    let caches = Arc::new(Caches::default());
+    let metrics = Metrics::new(caches.clone());
+    let instance = options.instance();
+    let health = Health::default();
+    let connect = |protocol, leadership: &Leadership| client::connect(&config, protocol, &metrics, &health, leadership);
+    let (elector, leadership) = if options.leader_elect {
+        // Whoever wants to lead has to write this before it does.
+        let client = connect(Protocol::Http1, &Leadership::undisputed())?;
+        let (elector, leadership) = Elector::new(client, &options.lease_namespace, &instance);
+        (Some(elector), leadership)
+    } else {
+        (None, Leadership::undisputed())
+    };
+    let client = connect(Protocol::Http2, &leadership)?;
+    let notifications = options.notifications.as_deref().map(notify::Config::read).transpose()?.unwrap_or_default();
+    let server = tokio::spawn(server::serve(options.listen, metrics.clone(), health.clone(), stop.clone()));
+
+    let scope = Scope { namespace: options.namespace.clone(), ..Scope::default() };
+    let (rollouts_sender, rollouts_queue) = queue();
+    let (sets_sender, sets_queue) = queue();
+    let (runs_sender, runs_queue) = queue();
+    triggers::connect(&caches, &rollouts_sender, &sets_sender, &runs_sender);
+    let failed = CancellationToken::new();
+    let observers = Observers { health: health.clone(), metrics: metrics.clone(), failed: failed.clone() };
+    for mut listed in triggers::start(&client, &scope, &caches, &observers) {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = failed.cancelled() => return Err(broken()),
+            result = listed.wait_for(|listed| *listed) => drop(result?),
+        }
+    }
+    tracing::info!(
+        rollouts = caches.rollouts.len(),
+        replica_sets = caches.sets.len(),
+        services = caches.services.len(),
+        version = env!("CARGO_PKG_VERSION"),
+        instance,
+        "ready"
+    );
+
+    let release = CancellationToken::new();
+    let lease = match elector {
+        Some(mut elector) => {
+            tracing::info!(lease = LEASE, namespace = options.lease_namespace, "waiting to lead");
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = failed.cancelled() => return Err(broken()),
+                () = elector.acquire() => {}
+            }
+            tracing::info!("leading");
+            Some(tokio::spawn(elector.hold(release.clone())))
+        }
+        None => None,
+    };
+    metrics.leads(true);
+    let web_client = WebClient::default();
+    let notifier = Notifier::start(notifications, &web_client, &metrics);
+    let recorder = || Recorder::new(client.clone(), instance.clone(), metrics.clone(), notifier.tell());
+    let mut work = JoinSet::new();
+    work.spawn(unreadable::tell(client.clone(), caches.clone(), recorder(), stop.clone()));
+    let context = Arc::new(rollouts::Context {
+        client: client.clone(),
+        caches: caches.clone(),
+        memories: Memories::default(),
+        on_demand: OnDemand::new(&client, &scope, triggers::asked(&rollouts_sender, &observers)),
+        recorder: recorder(),
+        metrics: metrics.clone(),
+    });
+    let watched = || (metrics.clone(), health.clone());
+    let limits = |span| Limits { parallel: options.parallel, share: None, span, deadline: RECONCILE };
+    let everything = keys(&caches, |caches| caches.rollouts.keys_where(|_| true));
+    work.spawn(rollouts_queue.run(
+        "rollouts",
+        limits(|key| info_span!("reconcile", rollout = %key)),
+        watched(),
+        stop.clone(),
+        everything,
+        move |key| rollouts::reconcile(context.clone(), key),
+    ));
+    let context = Arc::new(scale_down::Context { client: client.clone(), caches: caches.clone() });
+    let retired = keys(&caches, |caches| caches.sets.keys_where(|owned| owned.set.has_scale_down_finalizer()));
+    work.spawn(sets_queue.run(
+        "scale-down",
+        limits(|key| info_span!("reconcile", replica_set = %key)),
+        watched(),
+        stop.clone(),
+        retired,
+        move |key| scale_down::reconcile(context.clone(), key),
+    ));
+    let http = WebClient::for_analyses(leadership.clone(), reach(&options, &config).await);
+    let context = Arc::new(analysis::Context {
+        client: client.clone(),
+        caches: caches.clone(),
+        http,
+        evaluator: Default::default(),
+    });
+    let everything = keys(&caches, |caches| caches.runs.keys_where(|_| true));
+    // Measurements wait for others' servers. So there are many at a time, and each namespace has its share of them.
+    let measuring = Limits {
+        parallel: MEASURING,
+        share: Some(options.parallel.min(SHARE)),
+        deadline: MEASUREMENTS,
+        ..limits(|key| info_span!("reconcile", analysis_run = %key))
+    };
+    work.spawn(runs_queue.run("analysis", measuring, watched(), stop.clone(), everything, move |key| {
+        analysis::reconcile(context.clone(), key)
+    }));
+
+    let ended = tokio::select! {
+        // First: once this is so, the others end as they should.
+        biased;
+        () = stop.cancelled() => Ok(()),
+        () = failed.cancelled() => Err(broken()),
+        () = leadership.ended() => Err(anyhow!("the lease is lost")),
+        ended = work.join_next() => Err(anyhow!("a controller has ended: {ended:?}")),
+    };
+    if let Err(error) = &ended {
+        tracing::error!(%error, "cannot go on");
+    }
+    // The order matters: no new work; what is under way, for a while; no write any more; and then others may.
+    stop.cancel();
+    if ended.is_ok() {
+        let all = async { while work.join_next().await.is_some() {} };
+        drop(tokio::time::timeout(LAST_WORK, all).await);
+    }
+    work.abort_all();
+    metrics.leads(false);
+    release.cancel();
+    if let Some(lease) = lease {
+        drop(lease.await);
+    }
+    drop(work);
+    notifier.finish().await;
+    drop(tokio::time::timeout(LAST_SCRAPE, server).await);
+    tracing::info!("stopped");
+    ended
+}
+
+/// Where analyses may go: not to the API server, which trusts the operator more than whoever wrote them.
+async fn reach(options: &ControllerOptions, config: &kube::Config) -> Reach {
+    if !options.web_analyses {
+        return Reach::Nowhere;
+    }
+    let allow = options.analysis_allow.clone();
+    let mut deny = options.analysis_deny.clone();
+    if allow.is_empty() {
+        let host = config.cluster_url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let hosts = [host, std::env::var("KUBERNETES_SERVICE_HOST").unwrap_or_default()];
+        for host in hosts.into_iter().filter(|host| !host.is_empty()) {
+            let found = tokio::net::lookup_host((host, 443)).await;
+            deny.extend(found.into_iter().flatten().map(|address| Network::from(address.ip().to_canonical())));
+        }
+    }
+    Reach::Within { allow, deny }
+}
+
+fn broken() -> anyhow::Error {
+    anyhow!("a task that everything depends on has broken")
+}
+
+fn keys(caches: &Arc<Caches>, of: fn(&Caches) -> Vec<Key>) -> impl FnOnce() -> Vec<Key> + Send + 'static {
+    let caches = caches.clone();
+    move || of(&caches)
+}

@@ -1,0 +1,51 @@
+//! How to run the operator. Every flag can also be given as an environment variable of the same name.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::web::reach::Network;
+
+/// How to run the operator.
+#[derive(Clone, Debug, Args)]
+pub struct ControllerOptions {
+    /// Watch only this namespace [default: all]
+    #[arg(long, env = "GREENLIGHT_NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Where to serve /healthz, /readyz and /metrics
+    #[arg(long, env = "GREENLIGHT_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// Work only while holding the lease `greenlight`, so that a second instance can stand by
+    #[arg(long, env = "GREENLIGHT_LEADER_ELECT")]
+    pub leader_elect: bool,
+    /// Namespace of that lease
+    #[arg(long, env = "GREENLIGHT_LEASE_NAMESPACE", default_value = "default")]
+    pub lease_namespace: String,
+    /// How many rollouts to work on at the same time
+    #[arg(long, env = "GREENLIGHT_PARALLEL", default_value_t = 16)]
+    pub parallel: usize,
+    /// Networks that analyses may ask, such as 10.0.0.0/8, and no others [default: all but loopback, link-local and the API server]
+    #[arg(long, env = "GREENLIGHT_ANALYSIS_ALLOW", value_delimiter = ',')]
+    pub analysis_allow: Vec<Network>,
+    /// Networks that analyses may not ask
+    #[arg(long, env = "GREENLIGHT_ANALYSIS_DENY", value_delimiter = ',')]
+    pub analysis_deny: Vec<Network>,
+    /// Whether analyses may ask web servers (and Prometheus) at all
+    #[arg(long, env = "GREENLIGHT_WEB_ANALYSES", default_value_t = true, action = clap::ArgAction::Set)]
+    pub web_analyses: bool,
+    /// File that says who is notified of what; see docs/notifications.md
+    #[arg(long, env = "GREENLIGHT_NOTIFICATIONS")]
+    pub notifications: Option<PathBuf>,
+    /// Log filter: a level, or target=level pairs
+    #[arg(long, env = "GREENLIGHT_LOG", default_value = "info")]
+    pub log: String,
+}
+
+impl ControllerOptions {
+    /// What tells this instance from others: the pod's name, or the host's.
+    pub fn instance(&self) -> String {
+        let host = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/etc/hostname").ok());
+        format!("{}_{}", host.as_deref().unwrap_or("greenlight").trim(), std::process::id())
+    }
+}

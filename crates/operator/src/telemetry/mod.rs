@@ -1,0 +1,15 @@
+//! What is told.
+//!
+//! | question | file |
+//! |---|---|
+//! | events | `recorder` |
+//! | metrics | `metrics/` |
+//! | messages to people and chats | `notify/` |
+//! | whether the operator is alive and in step | `health` |
+//! | the server of metrics and health | `server` |
+
+pub mod health;
+pub mod metrics;
+pub mod notify;
+pub mod recorder;
+pub mod server;

@@ -1,0 +1,181 @@
+//! Asking web servers (for analyses, and to notify), with a bound on time and size.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use greenlight_api::analysis::{Header, WebMethod};
+use http::header::RETRY_AFTER;
+use http::{Request, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use jiff::Timestamp;
+use kube::Config;
+use kube::client::ConfigExt;
+
+use crate::api_server::error::in_full;
+use crate::api_server::leadership::Leadership;
+use crate::web::reach::{Reach, Resolver};
+
+/// An answer is not read beyond this.
+const LARGEST_ANSWER: usize = 256 << 10;
+/// A connection that nobody uses is closed after so long.
+const IDLE: Duration = Duration::from_secs(30);
+
+type Connection = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status code.
+    pub code: u16,
+    /// Its body.
+    pub body: String,
+    /// How long to wait before asking again, if it says so.
+    pub retry_after: Option<Duration>,
+}
+
+/// The way to web servers: one that checks certificates by the system's authorities, one that does not check. Each is made when
+/// it is first asked: the authorities alone take a megabyte, and most operators never ask anybody.
+#[derive(Clone)]
+pub struct WebClient {
+    connections: Arc<Connections>,
+    leadership: Leadership,
+    reach: Arc<Reach>,
+}
+
+#[derive(Default)]
+struct Connections {
+    secure: OnceLock<Connection>,
+    insecure: OnceLock<Connection>,
+}
+
+/// A question.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// How.
+    pub method: WebMethod,
+    /// Where.
+    pub url: &'a str,
+    /// Headers.
+    pub headers: &'a [Header],
+    /// Body.
+    pub body: String,
+    /// Do not check the server's certificate.
+    pub insecure: bool,
+    /// How long to wait.
+    pub timeout: Duration,
+}
+
+impl Default for WebClient {
+    fn default() -> Self {
+        WebClient {
+            connections: Arc::default(),
+            leadership: Leadership::undisputed(),
+            reach: Arc::new(Reach::Anywhere),
+        }
+    }
+}
+
+/// An answer takes no longer, whatever the question says: others wait for their turn.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+impl WebClient {
+    /// One for analyses: it goes only where it may, and questions that may change something (all but GET) are only asked while this
+    /// instance leads.
+    pub fn for_analyses(leadership: Leadership, reach: Reach) -> WebClient {
+        WebClient { connections: Arc::default(), leadership, reach: Arc::new(reach) }
+    }
+
+    fn connection(&self, insecure: bool) -> Result<&Connection, String> {
+        let made = if insecure { &self.connections.insecure } else { &self.connections.secure };
+        if let Some(connection) = made.get() {
+            return Ok(connection);
+        }
+        // The TLS settings of kube's client: the system's authorities, the same cryptography.
+        let mut config = Config::new(Uri::from_static("https://localhost"));
+        config.accept_invalid_certs = insecure;
+        let tls = config.rustls_client_config().map_err(|error| in_full(&error))?;
+        let mut http = HttpConnector::new_with_resolver(Resolver(self.reach.clone()));
+        http.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(http);
+        let mut client = Client::builder(TokioExecutor::new());
+        client.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(1);
+        Ok(made.get_or_init(|| client.build(connector)))
+    }
+
+    /// Asks, and returns the answer.
+    pub async fn ask(&self, question: &Question<'_>) -> Result<Answer, String> {
+        let method = match question.method {
+            WebMethod::Get => "GET",
+            WebMethod::Post => "POST",
+            WebMethod::Put => "PUT",
+        };
+        let mut request = Request::builder().method(method).uri(question.url);
+        request = request.header(http::header::USER_AGENT, crate::api_server::client::USER_AGENT);
+        for header in question.headers {
+            request = request.header(&header.key, &header.value);
+        }
+        let request = request.body(Full::new(Bytes::from(question.body.clone())));
+        let request = request.map_err(|error| format!("{} is not a request: {error}", question.url))?;
+        // A name is looked at when it is resolved; an address is not resolved.
+        let host = request.uri().host().unwrap_or_default().trim_matches(['[', ']']);
+        if let Ok(address) = host.parse() {
+            self.reach.check(address)?;
+        } else if matches!(*self.reach, Reach::Nowhere) {
+            self.reach.check(IpAddr::V4(Ipv4Addr::UNSPECIFIED))?;
+        }
+        let connection = self.connection(question.insecure)?;
+        let answer = async {
+            let response = connection.request(request).await.map_err(|error| in_full(&error))?;
+            let code = response.status().as_u16();
+            let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| seconds(value.to_str().ok()?));
+            let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
+            let body = body.map_err(|error| error.to_string())?.to_bytes();
+            Ok(Answer { code, body: String::from_utf8_lossy(&body).into_owned(), retry_after })
+        };
+        let patience = question.timeout.min(LONGEST_WAIT);
+        let answer = tokio::time::timeout(patience, answer);
+        let answer = match question.method {
+            WebMethod::Get => answer.await,
+            WebMethod::Post | WebMethod::Put => {
+                self.leadership.guard(answer).await.map_err(|error| error.to_string())?
+            }
+        };
+        match answer {
+            Ok(answer) => answer.map_err(|error: String| format!("{} does not answer: {error}", question.url)),
+            Err(_) => Err(format!("{} has not answered within {} s", question.url, patience.as_secs())),
+        }
+    }
+}
+
+/// Seconds, or a date as HTTP writes it.
+fn seconds(retry_after: &str) -> Option<Duration> {
+    if let Ok(seconds) = retry_after.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(retry_after).ok()?.timestamp();
+    Duration::try_from(date.duration_since(Timestamp::now())).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_says_how_long_to_wait_in_seconds_or_by_a_date() {
+        assert_eq!(seconds("30"), Some(Duration::from_secs(30)));
+        assert_eq!(seconds("soon"), None);
+        let date = |text| seconds(text).map(|wait| wait > Duration::from_secs(3600));
+        assert_eq!(date("Fri, 31 Dec 2100 23:59:59 GMT"), Some(true));
+        assert_eq!(date("Fri, 31 Dec 1999 23:59:59 GMT"), None, "it is over");
+    }
+}
