@@ -205,18 +205,12 @@ impl Bench {
     ) -> Result<Figures> {
         let requests = self.cluster.audit().counts(mark, USER_AGENT, None)?;
         let each = |total: f64| total / self.options.rollouts as f64;
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.operator.pid()?))
-            .context("the operator has ended")?;
-        let megabytes = |key: &str| -> f64 {
-            let line = status.lines().find(|line| line.starts_with(key)).unwrap_or_default();
-            line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
-        };
         Ok(Figures {
             phase,
             seconds,
             cpu_ms_each: each(cpu_ms),
-            rss_mb: megabytes("VmRSS:"),
-            peak_rss_mb: megabytes("VmHWM:"),
+            rss_mb: resident_megabytes(&self.operator)?,
+            peak_rss_mb: megabytes(&self.operator, "VmHWM:")?,
             requests_each: each(requests.values().sum::<usize>() as f64),
             requests,
             switch_ms_p50,
@@ -355,6 +349,18 @@ impl Bench {
     }
 }
 
+/// How much memory a process takes at this moment.
+pub(crate) fn resident_megabytes(process: &Process) -> Result<f64> {
+    megabytes(process, "VmRSS:")
+}
+
+fn megabytes(process: &Process, key: &str) -> Result<f64> {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", process.pid()?)).context("the operator has ended")?;
+    let line = status.lines().find(|line| line.starts_with(key)).unwrap_or_default();
+    Ok(line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0)
+}
+
 fn name(number: usize) -> String {
     format!("app-{number}")
 }
@@ -364,7 +370,7 @@ fn active_service(number: usize) -> String {
 }
 
 /// A template of about 3 KB, as real ones are.
-fn template(number: usize, image: &str) -> Value {
+pub(crate) fn template(number: usize, image: &str) -> Value {
     let env: Vec<Value> = (0..30)
         .map(|n| json!({"name": format!("SETTING_{n}"), "value": "a value of some length, as they are in real life"}))
         .collect();

@@ -8,6 +8,7 @@ mod imports;
 mod prove;
 mod reference;
 mod shell;
+mod soak;
 mod test;
 
 use std::path::PathBuf;
@@ -44,7 +45,11 @@ enum Chore {
         out: PathBuf,
     },
     /// Build every pinned tool that the tests use
-    Tools,
+    Tools {
+        /// Only the control plane of this version of Kubernetes: 1.33
+        #[arg(long, value_name = "MINOR")]
+        kubernetes: Option<String>,
+    },
     /// Write the generated files (CRDs, plain manifests, API reference) anew
     Generate {
         /// Only check that they are current
@@ -67,6 +72,8 @@ enum Chore {
     Cluster,
     /// Measure the operator: CPU, memory, API requests and switch latency of many rollouts
     Bench(bench::BenchOptions),
+    /// See whether the memory of the operator and of a standby grows: release after release, and a day of events
+    Soak(soak::SoakOptions),
 }
 
 fn main() -> Result<()> {
@@ -76,12 +83,14 @@ fn main() -> Result<()> {
             Chore::Demo { keep } => demo::run(keep).await,
             Chore::Test(options) => test::run(&options),
             Chore::Image { name, out } => image::archive(&name, &out),
-            Chore::Tools => test::tools(),
+            Chore::Tools { kubernetes: Some(minor) } => greenlight_test_cluster::ensure_control_plane(&minor).map(drop),
+            Chore::Tools { kubernetes: None } => test::tools(),
             Chore::Generate { check } => generate::run(check),
             Chore::Prove { options } => prove::run("prove", &options),
             Chore::Mutants { options } => prove::run("mutants", &options),
             Chore::Cluster => keep_cluster().await,
             Chore::Bench(options) => bench::run(options).await,
+            Chore::Soak(options) => soak::run(options).await,
         }
     })
 }
