@@ -5,6 +5,7 @@ mod demo;
 mod generate;
 mod image;
 mod imports;
+mod mends;
 mod prove;
 mod reference;
 mod shell;
@@ -68,6 +69,8 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Take the mends of the operator out of a copy, one at a time, and see that the test of each fails
+    Mends(mends::MendsOptions),
     /// Start a control plane with the CRDs, and keep it up until Ctrl-C
     Cluster,
     /// Measure the operator: CPU, memory, API requests and switch latency of many rollouts
@@ -89,6 +92,7 @@ fn main() -> Result<()> {
             Chore::Prove { options } => prove::run("prove", &options),
             Chore::Mutants { options } => prove::run("mutants", &options),
             Chore::Cluster => keep_cluster().await,
+            Chore::Mends(options) => mends::run(&options),
             Chore::Bench(options) => bench::run(options).await,
             Chore::Soak(options) => soak::run(options).await,
         }

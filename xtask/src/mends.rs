@@ -1,0 +1,311 @@
+//! Takes the mends of the operator out of a copy, one at a time, and sees that the test that stands for each fails. A test that
+//! passes without its mend sees nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell::{cargo, root};
+
+/// A fault that once was.
+struct Mend {
+    /// What was wrong.
+    fault: &'static str,
+    /// In this file of `crates/operator/src`.
+    file: &'static str,
+    /// What mends it. It stands there once.
+    find: &'static str,
+    /// What brings the fault back.
+    replace: &'static str,
+    /// Which test sees it: the suite (the operator's own, if there is none) and the test's name.
+    suite: Option<&'static str>,
+    test: &'static str,
+}
+
+const MENDS: &[Mend] = &[
+    Mend {
+        fault: "an API server without streaming lists is never listed",
+        file: "cluster/watch.rs",
+        find: "Some(Err(error)) if !self.paged && is_refusal(&error) => {",
+        replace: "Some(Err(error)) if false && is_refusal(&error) => {",
+        suite: Some("servers"),
+        test: "releases_go_through_with_streaming_lists_and_without",
+    },
+    Mend {
+        fault: "one object that cannot be read hides the others of its list",
+        file: "cluster/arrived.rs",
+        find: "Ok(Err(error)) => at_its_place::<V>(json).unwrap_or_else(|| error.to_string()),",
+        replace: "Ok(Err(error)) => return Err(error),",
+        suite: Some("promises"),
+        test: "an_analysis_run_that_is_nested_too_deep_is_told_so_and_stops_nobody",
+    },
+    Mend {
+        fault: "a write that is denied is made again as soon as anything changes",
+        file: "controllers/rollouts/execute.rs",
+        find: "let retry_at = Timestamp::now() + refused_for(times);",
+        replace: "let retry_at = Timestamp::now();",
+        suite: Some("promises"),
+        test: "a_write_that_is_denied_is_told_and_heals_and_holds_up_nothing_else",
+    },
+    Mend {
+        fault: "a standby keeps every event",
+        file: "controllers/queue.rs",
+        find: "if inbox.open {",
+        replace: "if true {",
+        suite: None,
+        test: "a_standby_keeps_nothing_of_what_it_sees",
+    },
+    Mend {
+        fault: "a leader whose queue is full keeps every event",
+        file: "controllers/queue.rs",
+        find: "inbox.waiting.insert(key.clone());\n            inbox.put(key, Instant::now());",
+        replace: "inbox.waiting.insert(Key { name: format!(\"{}{}\", key.name, inbox.waiting.len()), ..key.clone() });\n            inbox.put(key, Instant::now());",
+        suite: None,
+        test: "however_many_events_there_are_while_all_are_busy_each_object_waits_once",
+    },
+    Mend {
+        fault: "a leader that cannot renew goes on",
+        file: "manager/election.rs",
+        find: "const TERM: Duration = Duration::from_secs(10);",
+        replace: "const TERM: Duration = Duration::from_secs(1000);",
+        suite: Some("promises"),
+        test: "who_cannot_renew_stops_before_another_begins",
+    },
+    Mend {
+        fault: "who sleeps beyond its term writes when it wakes up",
+        file: "api_server/leadership.rs",
+        find: "Term::Until(deadline) => Instant::now() < deadline,",
+        replace: "Term::Until(_) => true,",
+        suite: Some("promises"),
+        test: "who_wakes_up_after_its_term_writes_nothing",
+    },
+    Mend {
+        fault: "a request that is never answered keeps a worker for ever",
+        file: "api_server/client.rs",
+        find: "const REQUEST: Duration = Duration::from_secs(35);",
+        replace: "const REQUEST: Duration = Duration::from_secs(3500);",
+        suite: Some("promises"),
+        test: "a_write_that_is_never_answered_is_made_again",
+    },
+    Mend {
+        fault: "work that hangs keeps a worker for ever",
+        file: "controllers/queue.rs",
+        find: "tokio::time::timeout(limits.deadline, AssertUnwindSafe(future).catch_unwind());",
+        replace: "tokio::time::timeout(limits.deadline * 1000, AssertUnwindSafe(future).catch_unwind());",
+        suite: None,
+        test: "work_that_hangs_is_given_up_and_tried_again",
+    },
+    Mend {
+        fault: "whoever is asked to end waits for what hangs before it gives the lease away",
+        file: "manager/mod.rs",
+        find: "const LAST_WORK: Duration = Duration::from_secs(5);",
+        replace: "const LAST_WORK: Duration = Duration::from_secs(500);",
+        suite: Some("promises"),
+        test: "who_is_asked_to_end_gives_the_lease_away_even_if_a_write_hangs",
+    },
+    Mend {
+        fault: "a switch waits for its proof until others are done",
+        file: "cluster/on_demand/shared.rs",
+        find: "inner.until(|state| state.topics.is_empty() || state.somebody_waits(&asked)).await;",
+        replace: "inner.until(|state| state.topics.is_empty()).await;",
+        suite: Some("promises"),
+        test: "however_many_pods_do_not_start_a_switch_is_proven_at_once_and_each_is_explained",
+    },
+    Mend {
+        fault: "runs that are over are kept whole",
+        file: "cluster/objects/analysis_run.rs",
+        find: "Some(status) if status.phase.is_completed() =>",
+        replace: "Some(status) if false && status.phase.is_completed() =>",
+        suite: None,
+        test: "ten_thousand_rollouts_with_their_analyses_fit_into_a_hundred_megabytes",
+    },
+    Mend {
+        fault: "a watch that has broken leaves a frozen cache",
+        file: "cluster/supervise.rs",
+        find: "        failed.cancel();\n    })",
+        replace: "        let _ = failed;\n    })",
+        suite: None,
+        test: "a_panic_is_everybodys_business_and_an_abort_is_not",
+    },
+    Mend {
+        fault: "who hears nothing of the API server is ready",
+        file: "telemetry/health.rs",
+        find: "watching.failing_since.get_or_insert_with(Instant::now);",
+        replace: "let _ = watching;",
+        suite: Some("promises"),
+        test: "watches_that_fail_are_told_by_readyz_and_go_on_by_themselves",
+    },
+    Mend {
+        fault: "conflict after conflict is silent",
+        file: "controllers/queue.rs",
+        find: "} else if self.conflicts.is_multiple_of(MANY_CONFLICTS) {",
+        replace: "} else if self.conflicts.is_multiple_of(MANY_CONFLICTS * 1000) {",
+        suite: Some("promises"),
+        test: "conflict_after_conflict_is_a_warning",
+    },
+    Mend {
+        fault: "proxy-url is not respected",
+        file: "api_server/client.rs",
+        find: "let Some(proxy) = &config.proxy_url else",
+        replace: "let Some(proxy) = &config.proxy_url.clone().filter(|_| false) else",
+        suite: Some("promises"),
+        test: "it_goes_through_a_proxy_and_checks_the_name_that_it_is_told_to",
+    },
+    Mend {
+        fault: "tls-server-name is not respected",
+        file: "api_server/client.rs",
+        find: "if let Some(name) = &config.tls_server_name {",
+        replace: "if let Some(name) = &config.tls_server_name.clone().filter(|_| false) {",
+        suite: Some("promises"),
+        test: "it_goes_through_a_proxy_and_checks_the_name_that_it_is_told_to",
+    },
+    Mend {
+        fault: "Jobs are polled",
+        file: "controllers/analysis/job.rs",
+        find: "pub const POLL: SignedDuration = SignedDuration::from_secs(60);",
+        replace: "pub const POLL: SignedDuration = SignedDuration::from_secs(1);",
+        suite: Some("promises"),
+        test: "a_real_job_gates_the_promotion_and_a_dead_operator_changes_nothing",
+    },
+    Mend {
+        fault: "a sink's Retry-After is not respected",
+        file: "telemetry/notify/mod.rs",
+        find: "Some(wait) => Again::After(wait),",
+        replace: "Some(_) => Again::Later,",
+        suite: Some("promises"),
+        test: "a_sink_that_has_too_much_to_do_loses_nothing",
+    },
+    Mend {
+        fault: "events are cut by characters",
+        file: "telemetry/recorder.rs",
+        find: "(0..=bytes.min(text.len())).rev().find(fits).unwrap_or(0);",
+        replace: "text.char_indices().nth(bytes).map_or(text.len(), |(end, _)| end);\n    let _ = fits;",
+        suite: None,
+        test: "a_note_is_cut_by_bytes_and_between_characters",
+    },
+    Mend {
+        fault: "what is gone is remembered for ever",
+        file: "cluster/cache.rs",
+        find: "while self.gone_since.front().is_some_and(is_old) {",
+        replace: "while false && self.gone_since.front().is_some_and(is_old) {",
+        suite: None,
+        test: "what_went_long_ago_is_forgotten_one_by_one",
+    },
+];
+
+/// Which of them.
+#[derive(clap::Args)]
+pub(crate) struct MendsOptions {
+    /// Only those whose fault has this in it
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// Takes each mend out and looks whether its test fails.
+pub(crate) fn run(options: &MendsOptions) -> Result<()> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let copy = Copy { folder: target.join("mends/workspace"), target: target.join("mends/target") };
+    copy.make()?;
+    let chosen = MENDS.iter().filter(|mend| options.only.as_ref().is_none_or(|word| mend.fault.contains(word)));
+    let mut unseen = Vec::new();
+    println!("{:<80} what its test says without the mend", "fault");
+    for mend in chosen {
+        let said = copy.without(mend)?;
+        println!("{:<80} {}: {}", mend.fault, mend.test, said.as_deref().unwrap_or("NOTHING"));
+        if said.is_none() {
+            unseen.push(mend.fault);
+        }
+    }
+    if !unseen.is_empty() {
+        bail!("no test fails without the mend of: {}", unseen.join("; "));
+    }
+    Ok(())
+}
+
+/// A copy of the workspace.
+struct Copy {
+    folder: PathBuf,
+    target: PathBuf,
+}
+
+impl Copy {
+    fn make(&self) -> Result<()> {
+        let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output()?;
+        let listed = String::from_utf8(listed.stdout)?;
+        for file in listed.split_terminator('\0').filter(|file| root().join(file).is_file()) {
+            write_if_changed(&self.folder.join(file), &fs::read(root().join(file))?)?;
+        }
+        // What passes without a mend must pass with it, too.
+        self.build()
+    }
+
+    fn build(&self) -> Result<()> {
+        let built = self.cargo(&["build", "--quiet", "--workspace", "--bins"]).output()?;
+        if !built.status.success() {
+            bail!("the copy does not build:\n{}", String::from_utf8_lossy(&built.stderr));
+        }
+        Ok(())
+    }
+
+    fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut command = cargo();
+        command.current_dir(&self.folder).env("CARGO_TARGET_DIR", &self.target).env("RUST_BACKTRACE", "0");
+        command.args(arguments);
+        command
+    }
+
+    /// What the test says without this mend; nothing if it passes.
+    fn without(&self, mend: &Mend) -> Result<Option<String>> {
+        let file = self.folder.join("crates/operator/src").join(mend.file);
+        let text = fs::read_to_string(&file)?;
+        let count = text.matches(mend.find).count();
+        if count != 1 {
+            bail!("{:?} stands {count} times in {}", mend.find, mend.file);
+        }
+        fs::write(&file, text.replacen(mend.find, mend.replace, 1))?;
+        let said = self.test(mend);
+        fs::write(&file, text)?;
+        said
+    }
+
+    fn test(&self, mend: &Mend) -> Result<Option<String>> {
+        self.build()?;
+        let of_suite = |suite| vec!["test", "--quiet", "--package", "greenlight-e2e", "--test", suite];
+        let mut arguments =
+            mend.suite.map_or_else(|| vec!["test", "--quiet", "--package", "greenlight-operator"], of_suite);
+        arguments.push(mend.test);
+        let output = self.cargo(&arguments).output()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if said.contains("0 passed; 0 failed") || !said.contains("test result") {
+            bail!("{} did not run:\n{said}{}", mend.test, String::from_utf8_lossy(&output.stderr));
+        }
+        if output.status.success() {
+            return Ok(None);
+        }
+        let panicked = said.lines().skip_while(|line| !line.contains("panicked at")).nth(1);
+        Ok(Some(panicked.unwrap_or("it fails").to_owned()))
+    }
+}
+
+fn write_if_changed(path: &Path, content: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|before| before == content) {
+        return Ok(());
+    }
+    fs::create_dir_all(path.parent().context("a folder")?)?;
+    fs::write(path, content).with_context(|| format!("write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mend_can_still_be_taken_out() {
+        for mend in MENDS {
+            let text = fs::read_to_string(root().join("crates/operator/src").join(mend.file)).expect("the file");
+            assert_eq!(text.matches(mend.find).count(), 1, "{}: {}", mend.file, mend.find);
+        }
+    }
+}
