@@ -41,6 +41,15 @@ pub fn cluster() -> &'static Cluster {
     &CLUSTER
 }
 
+/// Waits until something is so, and fails with `what` if it does not become so.
+pub async fn eventually(what: &str, is: impl AsyncFn() -> bool) {
+    let started = Instant::now();
+    while !is().await {
+        assert!(started.elapsed() < PATIENCE, "{what}: not after {} s", PATIENCE.as_secs());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// A rollout named `web` with Services `web-active` and `web-preview`, two replicas, and `spec` merged into it.
 pub fn rollout(spec: Value) -> Value {
     let mut rollout = json!({

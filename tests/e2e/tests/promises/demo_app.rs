@@ -23,7 +23,9 @@ fn it_shows_its_version_can_fail_its_readiness_and_ends_without_losing_a_request
     let args = ["demo-app", "--version=v7", "--colour=#1565c0", "--drain-seconds=2", "--listen", &address];
     let args = args.map(str::to_owned);
     let mut app = Process::start(cluster().dir(), "demo-app", &binary("greenlight"), &args, &[]).expect("it starts");
+    let began = Instant::now();
     while TcpStream::connect(&address).is_err() {
+        assert!(began.elapsed() < Duration::from_secs(60), "it does not listen: {}", app.log_tail());
         std::thread::sleep(Duration::from_millis(20));
     }
     let (code, page) = ask(&address, "GET", "/");

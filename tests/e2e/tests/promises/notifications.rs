@@ -1,6 +1,6 @@
 //! Telling others: every event, in order, once it can be told; nobody who is down delays anything.
 
-use greenlight_e2e::{Lab, Receiver, cluster, operator_kubeconfig};
+use greenlight_e2e::{Lab, Receiver, cluster, eventually, operator_kubeconfig};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,11 +33,9 @@ async fn sinks_get_every_event_of_a_release_in_order_and_one_that_is_down_delays
     lab.greenlight(&["abort", "web"]).expect("aborted");
 
     // Events follow the status that the plugin waits for.
-    let mut happened = lab.event_reasons().await;
-    while happened.last().is_none_or(|last| last != "RevisionRejected") {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        happened = lab.event_reasons().await;
-    }
+    let last = async || lab.event_reasons().await.pop().unwrap_or_default();
+    eventually("the last event", async || last().await == "RevisionRejected").await;
+    let happened = lab.event_reasons().await;
     assert!(happened.contains(&"RolledBack".to_owned()), "{happened:?}");
     let told = all.wait_for(happened.len()).await;
     let reasons: Vec<&str> =

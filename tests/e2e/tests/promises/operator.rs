@@ -1,6 +1,6 @@
 //! The operator as a process: health, metrics, leadership, and its end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use greenlight_e2e::{FaultProxy, Lab, cluster, http_get, operator_kubeconfig};
 use serde_json::json;
@@ -135,7 +135,9 @@ async fn it_goes_through_a_proxy_and_checks_the_name_that_it_is_told_to() {
     };
     lab.start_operator_with(&kubeconfig("somebody-else.test"), &[]);
     let refused = |log: String| log.contains("somebody-else.test") || log.contains("NotValidForName");
+    let started = Instant::now();
     while !refused(lab.operator().log()) {
+        assert!(started.elapsed() < Duration::from_secs(60), "{}", lab.operator().log_tail());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     lab.kill_operator();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use greenlight_e2e::{Course, Lab};
+use greenlight_e2e::{Course, Lab, eventually};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -49,12 +49,7 @@ async fn until_rewritten(lab: &Lab, is: impl Fn(&ReplicaSet) -> bool) {
     });
     let set: ReplicaSet = serde_json::from_value(set).expect("a ReplicaSet");
     let dry = PostParams { dry_run: true, ..PostParams::default() };
-    loop {
-        if lab.api().create(&dry, &set).await.is_ok_and(|set| is(&set)) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually("the policy is in force", async || lab.api().create(&dry, &set).await.is_ok_and(|set| is(&set))).await;
 }
 
 /// A whole release, an undo, and the next release; an operator dies in the middle.

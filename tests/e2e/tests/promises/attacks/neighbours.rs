@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use greenlight_api::BlueGreenRollout;
-use greenlight_e2e::{Lab, rollout};
+use greenlight_e2e::{Lab, eventually, rollout};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt};
 use serde_json::json;
@@ -36,9 +36,7 @@ async fn a_rollout_neither_evicts_nor_labels_the_pods_of_another_with_the_same_t
     let api: Api<BlueGreenRollout> = lab.api();
     let is_healthy =
         |rollout: BlueGreenRollout| rollout.status.is_some_and(|status| status.phase.as_str() == "Healthy");
-    while !is_healthy(api.get("other").await.expect("it is there")) {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    eventually("the other is healthy", async || is_healthy(api.get("other").await.expect("it is there"))).await;
     let theirs = pods_of(&lab, "other").await;
     let ours = pods_of(&lab, "web").await;
     assert_eq!((theirs.len(), ours.len()), (2, 2));

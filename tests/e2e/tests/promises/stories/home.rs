@@ -2,7 +2,7 @@
 //! history, an operator that died. (2, 3, 5, 6, 11)
 
 use greenlight_api::Verb;
-use greenlight_e2e::{Course, Fate, Lab, Write, WriteCountingProxy, operator_kubeconfig, rollout};
+use greenlight_e2e::{Course, Fate, Lab, Write, WriteCountingProxy, eventually, operator_kubeconfig, rollout};
 use serde_json::{Value, json};
 
 use super::{apply_analysis, blue_green, good, hash_of, long_delay};
@@ -182,9 +182,8 @@ async fn production_goes_on_while_a_webhook_that_is_down_refuses_the_next_templa
             },
         });
         let set: k8s_openapi::api::apps::v1::ReplicaSet = serde_json::from_value(set).expect("a ReplicaSet");
-        while lab.api().create(&kube::api::PostParams { dry_run: true, ..Default::default() }, &set).await.is_ok() {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+        let dry = kube::api::PostParams { dry_run: true, ..Default::default() };
+        eventually("the webhook is asked", async || lab.api().create(&dry, &set).await.is_err()).await;
         lab.set_image("web:v3").await;
     };
     let mend = async |lab: &Lab| drop(lab.kubectl(&["delete", "validatingwebhookconfiguration", name]));

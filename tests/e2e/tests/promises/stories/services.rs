@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use greenlight_e2e::{Course, Lab, Snapshot, Write, WriteCountingProxy, rollout};
+use greenlight_e2e::{Course, Lab, Snapshot, Write, WriteCountingProxy, eventually, rollout};
 use greenlight_test_cluster::DUAL_STACK;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
@@ -182,12 +182,7 @@ async fn another_rollout_does_not_take_production_over_before_somebody_says_so()
     other["metadata"]["name"] = "other".into();
     lab.apply(&other).expect("applied");
     let reads = async || Snapshot::read(&lab.client, "takeover", "other").await.expect("it can be read");
-    let started = std::time::Instant::now();
-    while reads().await.phase() != "Paused" {
-        let now = reads().await;
-        assert!(started.elapsed() < Duration::from_secs(30), "it does not wait: {}", now.message());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually("the other rollout waits", async || reads().await.phase() == "Paused").await;
     assert_eq!(reads().await.ready_pods_of_image("other:v1").len(), 2, "it is ready, and waits for somebody");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(reads().await.phase(), "Paused");
@@ -213,11 +208,8 @@ async fn ready_by_family(lab: &Lab, service: &str) -> Vec<(String, usize)> {
 
 async fn until_ready_by_family(lab: &Lab, service: &str, pods: usize) {
     let wanted = [("IPv4".to_owned(), pods), ("IPv6".to_owned(), pods)];
-    let started = std::time::Instant::now();
-    while ready_by_family(lab, service).await != wanted {
-        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", ready_by_family(lab, service).await);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let what = format!("{pods} ready endpoints in each family");
+    eventually(&what, async || ready_by_family(lab, service).await == wanted).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

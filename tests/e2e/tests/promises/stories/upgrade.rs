@@ -11,7 +11,7 @@ use std::time::Duration;
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::names::{self, before_the_record};
 use greenlight_api::{BlueGreenRollout, Verb};
-use greenlight_e2e::{Course, Lab, Snapshot, Web, binary, rollout};
+use greenlight_e2e::{Course, Lab, Snapshot, Web, binary, eventually, rollout};
 use greenlight_test_cluster::{Cluster, Process};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
@@ -28,7 +28,6 @@ const BEFORE_DECISIONS: &str = "before-decisions";
 const RECORD_AS: &str = "GREENLIGHT_RECORD_AS";
 
 /// How long to wait for anything.
-const PATIENCE: Duration = Duration::from_secs(90);
 
 const PHASES: [&str; 8] = ["healthy", "preview", "retiring", "released", "aborted", "undone", "approved", "analysed"];
 /// In the files, the address of the web server that an analysis asks.
@@ -369,18 +368,14 @@ async fn an_operator_that_is_newer_than_its_crd_moves_nothing_until_that_comes()
     let args = ["controller", "--namespace", "default", "--listen", "127.0.0.1:0"].map(str::to_owned);
     let kubeconfig = cluster.kubeconfig();
     let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
-    let operator = Process::start(cluster.dir(), "operator", &binary("greenlight"), &args, &env).expect("it starts");
+    let _operator = Process::start(cluster.dir(), "operator", &binary("greenlight"), &args, &env).expect("it starts");
     apply(&rollout(json!({})));
     let requests = |resource: &str| {
         let requests = cluster.audit().since(mark).expect("the audit log");
         let by_operator = requests.into_iter().filter(|request| request.user_agent.starts_with("greenlight/"));
         by_operator.filter(|request| request.resource == resource && request.verb == "patch").collect::<Vec<_>>()
     };
-    let started = std::time::Instant::now();
-    while requests("bluegreenrollouts/status").len() < 6 {
-        assert!(started.elapsed() < PATIENCE, "{}", operator.log_tail());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    eventually("it tries again", async || requests("bluegreenrollouts/status").len() >= 6).await;
     let tried = requests("bluegreenrollouts/status").len();
     tokio::time::sleep(Duration::from_secs(4)).await;
     let refused = requests("bluegreenrollouts/status");
@@ -390,11 +385,8 @@ async fn an_operator_that_is_newer_than_its_crd_moves_nothing_until_that_comes()
 
     let crds = greenlight_api::crds().iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
     cluster.install_crds(&crds.expect("JSON").join("\n")).expect("installed");
-    let started = std::time::Instant::now();
-    while kubectl(&["get", "bgr", "web", "-o", "jsonpath={.status.phase}"]) != "Healthy" {
-        assert!(started.elapsed() < PATIENCE, "{}", operator.log_tail());
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    let phase = || kubectl(&["get", "bgr", "web", "-o", "jsonpath={.status.phase}"]);
+    eventually("healthy with the new CRD", async || phase() == "Healthy").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
