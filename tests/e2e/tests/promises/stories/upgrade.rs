@@ -27,8 +27,6 @@ const BEFORE_DECISIONS: &str = "before-decisions";
 /// The name of the version that is written down.
 const RECORD_AS: &str = "GREENLIGHT_RECORD_AS";
 
-/// How long to wait for anything.
-
 const PHASES: [&str; 8] = ["healthy", "preview", "retiring", "released", "aborted", "undone", "approved", "analysed"];
 /// In the files, the address of the web server that an analysis asks.
 const WEB: &str = "http://web.example";
