@@ -165,7 +165,9 @@ pub struct BlueGreen {
     pub active_service: Option<String>,
 
     /// How the active Services move: `Swap` (from the one revision to the other in one step) or `Overlap` (both are selected
-    /// for `overlapSeconds`, while cloud load balancers register the new pods). A rollback always swaps. Default Swap.
+    /// for `overlapSeconds`, while cloud load balancers register the new pods). With more than a hundred pods there are several
+    /// EndpointSlices, which Kubernetes writes one after the other: a swap then has a moment with fewer pods, an overlap has none.
+    /// A rollback always swaps. Default Swap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch_mode: Option<SwitchMode>,
 

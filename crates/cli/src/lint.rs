@@ -13,6 +13,8 @@ use crate::schema;
 
 /// Time that proxies and load balancers need to take an endpoint out, in seconds; a pod that ends before loses requests.
 const ENDPOINTS_NEED: i64 = 5;
+/// An EndpointSlice has no more, unless the cluster was told otherwise.
+const ENDPOINTS_OF_A_SLICE: i64 = 100;
 const DEFAULT_GRACE: i64 = 30;
 const DEFAULT_DELAY: i64 = 30;
 
@@ -115,6 +117,14 @@ impl Lint<'_> {
                 grace.min(DEFAULT_GRACE)
             );
             self.say(false, manifest, &["spec", "strategy", "blueGreen", "scaleDownDelaySeconds"], message);
+        }
+        let replicas = spec["replicas"].as_i64().unwrap_or(1);
+        if replicas > ENDPOINTS_OF_A_SLICE && blue_green["switchMode"].as_str() != Some("Overlap") {
+            let message = format!(
+                "the endpoints of {replicas} pods are in several EndpointSlices, which Kubernetes writes one after the other: at the switch \
+                 there is a moment with fewer pods. Write strategy.blueGreen.switchMode: Overlap"
+            );
+            self.say(false, manifest, &["spec", "replicas"], message);
         }
     }
 

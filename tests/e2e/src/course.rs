@@ -78,17 +78,19 @@ impl Course {
         let seen: Arc<Mutex<Seen>> = Arc::default();
         let labelled = format!("kubernetes.io/service-name={service}");
         let tasks = vec![
-            follow(lab.api::<ReplicaSet>(), "", "", &seen, Seen::replica_set).await,
-            follow(services.clone(), &format!("metadata.name={service}"), "", &seen, Seen::service).await,
-            follow(slices.clone(), "", &labelled, &seen, Seen::slice).await,
+            follow(lab.api::<ReplicaSet>(), ("", ""), &seen, Seen::replica_set, Seen::replica_set).await,
+            follow(services.clone(), (&format!("metadata.name={service}"), ""), &seen, Seen::service, Seen::service)
+                .await,
+            follow(slices.clone(), ("", &labelled), &seen, Seen::slice, Seen::watched_slice).await,
         ];
         {
             let mut seen = lock(&seen);
             if seen.selections.is_empty() {
                 seen.selections.push(Selection::Missing);
             }
+            // A list is one moment, however many slices are in it; a watch of them may have begun meanwhile.
             if seen.ready.is_empty() {
-                seen.ready.push(BTreeSet::new());
+                seen.note_ready();
             }
         }
         Course { service: service.to_owned(), services, slices, seen, tasks }
@@ -182,8 +184,20 @@ impl Seen {
         } else {
             self.slices.remove(&slice.name_any());
         }
+    }
+
+    fn note_ready(&mut self) {
         let ready = self.slices.values().flat_map(|(_, pods)| pods.clone()).collect();
         self.ready.push(ready);
+    }
+
+    fn watched_slice(&mut self, slice: &EndpointSlice, exists: bool) {
+        // The first event finds the list as it was.
+        if self.ready.is_empty() {
+            self.note_ready();
+        }
+        self.slice(slice, exists);
+        self.note_ready();
     }
 
     fn replica_set(&mut self, set: &ReplicaSet, exists: bool) {
@@ -213,12 +227,12 @@ impl Seen {
     }
 }
 
-/// Lists and then watches one kind. When this returns, the list has been seen.
+/// Lists and then watches one kind, by fields and labels. When this returns, the list has been seen.
 async fn follow<K>(
     api: Api<K>,
-    fields: &str,
-    labels: &str,
+    (fields, labels): (&str, &str),
     seen: &Arc<Mutex<Seen>>,
+    listed: fn(&mut Seen, &K, bool),
     note: fn(&mut Seen, &K, bool),
 ) -> JoinHandle<()>
 where
@@ -226,7 +240,7 @@ where
 {
     let list = api.list(&ListParams::default().fields(fields).labels(labels)).await.expect("a list");
     let version = list.metadata.resource_version.clone().expect("a list has a version");
-    list.items.iter().for_each(|object| note(&mut lock(seen), object, true));
+    list.items.iter().for_each(|object| listed(&mut lock(seen), object, true));
     let params = WatchParams::default().fields(fields).labels(labels).timeout(290);
     let seen = seen.clone();
     tokio::spawn(async move {

@@ -122,6 +122,7 @@ metadata:
   name: web
 spec:
   replica: 2
+  replicas: 120
   selector:
     matchLabels:
       app: web
@@ -159,11 +160,12 @@ spec:
         "wrong.yaml:6: error: spec.replica: there is no field replica",
         "template.metadata.labels must contain every label of selector.matchLabels",
         "previewService must be another Service than activeService",
-        "wrong.yaml:34: error: spec.selector.app: selects app=other",
+        "wrong.yaml:35: error: spec.selector.app: selects app=other",
+        "wrong.yaml:7: warning: spec.replicas: the endpoints of 120 pods are in several EndpointSlices",
         "readinessProbe: container web has none",
         "resources: container web requests none",
         "preStop waits 60 s, but the pod is killed after 30",
-        "wrong.yaml:26: warning: spec.strategy.blueGreen.scaleDownDelaySeconds: the old pods go 2 s after the switch",
+        "wrong.yaml:27: warning: spec.strategy.blueGreen.scaleDownDelaySeconds: the old pods go 2 s after the switch",
     ] {
         assert!(output.contains(said), "{said:?} is missing in\n{output}");
     }
