@@ -109,10 +109,11 @@ async fn scenes(site: &Site, traefik: &Path) -> Result<()> {
     let by_ingress = Traffic::start(site::INGRESS.to_owned(), ACTIVE_HOST, REQUESTS_PER_SECOND_BY_INGRESS);
     tokio::time::sleep(Duration::from_secs(3)).await;
     let switches = switches(site, &direct).await?;
+    let rate = direct.rate();
     let (answers, failures) = direct.stop().await;
     let (answers_by_ingress, failures_by_ingress) = by_ingress.stop().await;
     println!("\n{} switches", switches.len());
-    println!("{answers} requests answered, {} failed: {:?}", failures.len(), some(&failures));
+    println!("{answers} requests answered, {rate:.0} a second, {} failed: {:?}", failures.len(), some(&failures));
     println!(
         "{answers_by_ingress} requests by way of the ingress answered, {} failed: {:?}",
         failures_by_ingress.len(),
@@ -126,6 +127,10 @@ async fn scenes(site: &Site, traefik: &Path) -> Result<()> {
         times[times.len() - 1].as_millis()
     );
     ensure!(times.len() >= 10 && answers > 10_000, "too little to show anything");
+    ensure!(
+        rate > 0.75 * f64::from(REQUESTS_PER_SECOND),
+        "only {rate:.0} requests a second: whoever waits sees no gap"
+    );
     ensure!(failures.is_empty() && failures_by_ingress.is_empty(), "requests were lost");
 
     let told = sink.wait_for(20).await;

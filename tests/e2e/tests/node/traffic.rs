@@ -48,6 +48,7 @@ struct Seen {
 /// A running load.
 pub struct Traffic {
     seen: Arc<Mutex<Seen>>,
+    began: Instant,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
@@ -58,12 +59,17 @@ impl Traffic {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let stop = CancellationToken::new();
         let task = tokio::spawn(load(address, host, per_second, seen.clone(), stop.clone()));
-        Traffic { seen, stop, task }
+        Traffic { seen, began: Instant::now(), stop, task }
     }
 
     /// When a request that this version answered was last made.
     pub fn last_of(&self, version: &str) -> Option<Instant> {
         self.seen.lock().expect("not poisoned").last.get(version).copied()
+    }
+
+    /// How many requests a second were answered so far.
+    pub fn rate(&self) -> f64 {
+        self.seen.lock().expect("not poisoned").answers as f64 / self.began.elapsed().as_secs_f64()
     }
 
     /// Ends it; how many were answered, and why the others were not.

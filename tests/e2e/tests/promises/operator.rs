@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use greenlight_e2e::{FaultProxy, Lab, cluster, http_get, operator_kubeconfig};
+use greenlight_e2e::{FaultProxy, Lab, cluster, eventually, http_get, operator_kubeconfig};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,6 +84,7 @@ async fn a_second_instance_stands_by_and_takes_over() {
     lab.start_operator_with(&kubeconfig, &elect);
     lab.deploy(json!({})).await;
     let second = lab.operator_process("second", &kubeconfig, &elect);
+    eventually("the second waits", async || second.log().contains("waiting to lead")).await;
     lab.preview("web:v2").await;
     assert!(!second.log().contains("\"message\":\"leading\""), "{}", second.log_tail());
     assert_eq!(lab.operator().terminate().expect("it ends"), 0);
