@@ -144,6 +144,13 @@ pub fn ensure_control_plane(minor: &str) -> Result<Tools> {
     Ok(Tools { instead: Some(ensure(module)?.dir), ..tools })
 }
 
+/// The minor version of Kubernetes that everything runs on: 36 for 1.36.
+pub fn kubernetes_minor() -> u32 {
+    let asked = std::env::var(KUBERNETES_VARIABLE).unwrap_or_default();
+    let version = if asked.is_empty() { KUBERNETES.trim_start_matches('v').to_owned() } else { asked };
+    version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or_default()
+}
+
 /// The commands of a module, built if they are not in the cache. Progress goes to standard error; a cold build takes
 /// minutes, later calls nothing. Calls at the same time wait for the first.
 ///

@@ -281,7 +281,7 @@ impl Lab {
     /// Asks for another image and promotes it.
     pub async fn release(&self, image: &str) -> Snapshot {
         self.preview(image).await;
-        self.greenlight(&["promote", "web"]).expect("promoted");
+        self.greenlight(&["promote", "web", "--timeout", "90s"]).expect("promoted");
         self.until(&format!("{image} active"), |now| now.phase() == "Healthy" && now.image_of("web-active") == image)
             .await
     }

@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::runtime::watcher::{self, Event};
@@ -31,6 +31,8 @@ use crate::cluster::supervise;
 /// How long a watch goes on before newcomers are let in: twice as long each time, as long as there are any.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// A watch that began and was over sooner than this after the one before had newcomers behind it.
+const BUSY: Duration = Duration::from_secs(4);
 /// How long a watch lasts.
 const TURN: Duration = Duration::from_secs(30);
 /// A selector is part of the URL: one for more values than this asks for all that have the label.
@@ -113,6 +115,8 @@ async fn run<K: Sought>(
 ) -> Infallible {
     let mut pause = FIRST_PAUSE;
     loop {
+        // From the end of the one before: after a time of rest nobody waits for anybody.
+        let (began, at_least) = (Instant::now(), pause);
         inner.until(|state| !state.topics.is_empty()).await;
         let asked = inner.state().begin();
         let api: Api<Arrived<K>> = match the_only_namespace(&asked) {
@@ -123,8 +127,7 @@ async fn run<K: Sought>(
         let mut turn = Turn { asked, list: Some(HashMap::new()) };
         let asked = turn.asked.clone();
         let is_over = async {
-            tokio::time::sleep(pause).await;
-            pause = if inner.state().somebody_waits(&asked) { LONGEST_PAUSE.min(pause * 2) } else { FIRST_PAUSE };
+            tokio::time::sleep(at_least).await;
             inner.until(|state| state.topics.is_empty() || state.somebody_waits(&asked)).await;
         };
         let mut is_over = std::pin::pin!(tokio::time::timeout(TURN, is_over));
@@ -145,6 +148,7 @@ async fn run<K: Sought>(
                 },
             }
         }
+        pause = if began.elapsed() < BUSY { LONGEST_PAUSE.min(pause * 2) } else { FIRST_PAUSE };
     }
 }
 
