@@ -105,6 +105,12 @@ impl Ledger {
         self.rejected.retain(|digest| mirrored.contains(digest.as_str()));
     }
 
+    /// Somebody restored an older status: what was decided since may be forgotten, and what was rejected may not.
+    pub fn status_restored(&mut self) {
+        self.lost = true;
+        self.seen = None;
+    }
+
     /// A status is published: what it says is checked against what is so, and what it decides goes into the book.
     pub fn published(&mut self, seen: &Rollout, truth: &World, plan: &Plan, endpoints: Option<&Endpoints>) {
         let status = &plan.status;
