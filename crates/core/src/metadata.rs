@@ -31,7 +31,8 @@ pub fn change(situation: &Situation, rs: &ReplicaSet, mut from: PodMetadata, to:
     let selector = situation.world.rollout.spec.selector.match_labels.as_ref();
     let is_theirs = |key: &String| own.contains_key(key) || selector.is_some_and(|labels| labels.contains_key(key));
     let services = &situation.world.services;
-    let is_selected = |key: &str| services.values().any(|service| service.own_selector().any(|(selected, _)| selected == key));
+    let is_selected =
+        |key: &str| services.values().any(|service| service.own_selector().any(|(selected, _)| selected == key));
     from.labels.retain(|key, _| !is_theirs(key) && key != names::HASH_LABEL && !is_selected(key));
     let (name, resource_version, hash) = (rs.name.clone(), rs.resource_version.clone(), rs.hash.clone());
     Action::ChangePodMetadata { name, resource_version, hash, from, to }

@@ -55,7 +55,11 @@ pub fn candidate_size(situation: &Situation, candidate: &ReplicaSet, gate_is_ope
     let keeps = candidate.replicas > size.replicas
         && retire::may_get_traffic(situation, candidate)
         && !switch::proof(situation).is_there();
-    if keeps { Size { replicas: candidate.replicas, ..size } } else { size }
+    if !keeps {
+        return size;
+    }
+    let additional = size.replicas - size.needed;
+    Size { replicas: candidate.replicas, needed: candidate.replicas - additional, ..size }
 }
 
 /// The size of a candidate that is to be created, and will wait in preview or not.

@@ -383,10 +383,12 @@ fn what_serves_is_not_rejected_because_its_replica_set_was_deleted_and_the_move_
 #[test]
 fn a_timer_that_began_by_a_clock_ahead_is_not_an_hour_longer() {
     let mut model = serves_one(BlueGreen { auto_promotion_seconds: Some(20), ..manual() });
-    model.now += SignedDuration::from_hours(1);
     model.push(2);
     model.work();
-    model.now -= SignedDuration::from_hours(1);
+    let (two, mut ahead) = (model.hash(2), status(&model));
+    let record = ahead.decisions.as_mut().and_then(|record| record.revision_mut(&two)).expect("it is known");
+    record.preview_ready_at = record.preview_ready_at.map(|at| at + SignedDuration::from_hours(1));
+    model.restore_status(ahead);
     for _ in 0..4 {
         model.work();
     }
@@ -528,8 +530,13 @@ fn pods_that_were_only_half_labelled_get_no_traffic_in_an_overlap() {
 
 #[test]
 fn a_replica_set_without_pods_loses_the_label_before_an_overlap() {
-    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..overlapping() }, &[2]);
+    let mut model = serves_one(BlueGreen { scale_down_delay_seconds: Some(0), ..overlapping() });
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
     assert!(model.settle());
+    assert_serves(&model, 2);
     assert_eq!(model.rs(1).replicas, 0);
     let one = model.hash(1);
     model.edit(&one, |rs| {
@@ -615,10 +622,10 @@ fn an_endpoint_of_two_families_is_one_pod() {
     // One pod, in both families, and one of a neighbour's whose name begins in the same way.
     let endpoint = |pod: String| Endpoint { pod, ready: true };
     let pod = model.truth.pods[&two][0].name.clone();
-    model.truth.endpoints.insert(
-        "active".into(),
-        vec![endpoint(pod.clone()), endpoint(pod), endpoint(format!("{name}-worker-x1"))],
-    );
+    model
+        .truth
+        .endpoints
+        .insert("active".into(), vec![endpoint(pod.clone()), endpoint(pod), endpoint(format!("{name}-worker-x1"))]);
     operate_for_without_endpoints(&mut model);
     assert!(model.status().switch.as_ref().is_some_and(|switch| switch.proven_at.is_none()), "{:?}", model.status());
     assert!(!model.rs(1).is_retired());
@@ -1016,7 +1023,12 @@ fn every_request_in_every_state_has_one_answer() {
             let mut model = serves_one(manual());
             state(&mut model);
             let hash = if model.has(of) { model.hash(of) } else { "nothing".to_owned() };
-            model.request(verb, &hash, "ann", Some("elsewhere".to_owned()).filter(|_| verb == Verb::Rollback && of == 2));
+            model.request(
+                verb,
+                &hash,
+                "ann",
+                Some("elsewhere".to_owned()).filter(|_| verb == Verb::Rollback && of == 2),
+            );
             model.work();
             let first = answer(&model);
             assert!(!first.1.is_empty());
@@ -1134,7 +1146,9 @@ fn a_forged_label_of_a_template_is_not_taken_off_the_pods() {
     model.work();
     let one = model.hash(1);
     // The spec's template does not have it any more, so it looks like one of the operator's own.
-    model.edit(&one, |rs| drop(rs.annotations.insert(names::ROLE_METADATA.into(), r#"{"labels":{"tier":"front"}}"#.into())));
+    model.edit(&one, |rs| {
+        drop(rs.annotations.insert(names::ROLE_METADATA.into(), r#"{"labels":{"tier":"front"}}"#.into()))
+    });
     model.work();
     assert!(model.rs(1).pod_labels.contains_key("tier"), "production has no endpoints: {}", model.status().message);
 }
@@ -1146,12 +1160,8 @@ fn replica_sets_that_cannot_go_do_not_make_ever_more_of_them() {
     for _ in 0..30 {
         model.work();
         let digest = Template::from(&model::template(2)).digest.to_string();
-        let up: Vec<String> = model
-            .truth
-            .existing()
-            .filter(|rs| rs.digest == digest)
-            .map(|rs| rs.hash.clone())
-            .collect();
+        let up: Vec<String> =
+            model.truth.existing().filter(|rs| rs.digest == digest).map(|rs| rs.hash.clone()).collect();
         for hash in up {
             // A finalizer of somebody else holds it.
             model.edit(&hash, |rs| rs.finalizers.push("example.com/forever".into()));

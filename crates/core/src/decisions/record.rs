@@ -40,7 +40,15 @@ pub fn reject(decisions: &mut Decisions, hash: &str, rejection: Rejection) {
 /// A new attempt of a revision: nothing counts for it that was decided about the ones before.
 pub fn start_over(revision: &mut RevisionRecord) {
     let RevisionRecord { hash, digest, number, uid, claim, attempt, .. } = std::mem::take(revision);
-    *revision = RevisionRecord { hash, digest, number, uid, claim, attempt: attempt.saturating_add(1), ..RevisionRecord::default() };
+    *revision = RevisionRecord {
+        hash,
+        digest,
+        number,
+        uid,
+        claim,
+        attempt: attempt.saturating_add(1),
+        ..RevisionRecord::default()
+    };
 }
 
 /// The highest number of a revision so far.

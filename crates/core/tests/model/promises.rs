@@ -324,7 +324,9 @@ impl Ledger {
             }
             return;
         }
-        let ready = rs.replicas == 0 || rs.settled && rs.available >= rs.replicas;
+        // The additional pod of a restart is not waited for.
+        let additional = i32::from(rs.annotation(names::RESTART_AT).is_some());
+        let ready = rs.replicas == 0 || rs.settled && rs.available + additional >= rs.replicas;
         assert!(ready, "production is moved to an unavailable revision: {rs:?}");
         assert!(rs.replicas >= self.wanted(before, seen, rs), "production is moved to too few pods: {rs:?}");
         if !decided {
