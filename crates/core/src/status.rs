@@ -106,6 +106,7 @@ pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
 /// The status of a rollout that is being deleted: as it was, unless something holds the deletion up, or did.
 pub fn of_deletion(world: &World, held_up: Option<Stall>, now: Timestamp) -> BlueGreenRolloutStatus {
     let before = world.rollout.status.clone().unwrap_or_default();
+    let generation = world.rollout.generation;
     let was_held_up = || before.conditions.iter().any(|old| old.reason == names::REASON_WRITE_REFUSED);
     let verdict = match held_up {
         Some(Stall { reason, message }) => Verdict { phase: Phase::Degraded, reason, message: brief(message) },
@@ -118,8 +119,8 @@ pub fn of_deletion(world: &World, held_up: Option<Stall>, now: Timestamp) -> Blu
     let available = before.conditions.iter().any(|old| old.type_ == names::AVAILABLE && old.status == "True");
     BlueGreenRolloutStatus {
         phase: verdict.phase,
-        observed_generation: world.rollout.generation,
-        conditions: conditions(&before, &verdict, available, world.rollout.generation, now),
+        observed_generation: generation,
+        conditions: conditions(&before, &verdict, available, generation, now),
         message: verdict.message,
         ..before
     }

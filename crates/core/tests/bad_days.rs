@@ -1389,3 +1389,211 @@ fn at_the_end_of_time_plans_are_still_made() {
         }
     }
 }
+
+// Everything that can be refused, one at a time.
+
+type Policy = fn(&Action) -> bool;
+
+fn changes_size(action: &Action) -> bool {
+    matches!(action, Action::ChangeReplicaSet { change: Change { replicas: Some(_), .. }, .. })
+}
+
+const POLICIES: [(&str, Policy); 13] = [
+    ("finalizers", |action| matches!(action, Action::AddFinalizer)),
+    ("requests", |action| matches!(action, Action::CompleteRequest { .. })),
+    ("creation", |action| matches!(action, Action::CreateReplicaSet { .. })),
+    ("sizes", changes_size),
+    ("marks", |action| matches!(action, Action::ChangeReplicaSet { .. }) && !changes_size(action)),
+    ("deletion", |action| matches!(action, Action::DeleteReplicaSet { .. })),
+    ("active", |action| matches!(action, Action::SelectRevision { name, .. } if name == "active")),
+    ("preview", |action| matches!(action, Action::SelectRevision { name, .. } if name == "preview")),
+    ("notes", |action| matches!(action, Action::WithdrawClaims { .. })),
+    ("metadata", |action| matches!(action, Action::ChangePodMetadata { .. })),
+    ("begin", |action| matches!(action, Action::StartAnalysis { .. })),
+    ("stop", |action| matches!(action, Action::StopAnalysis { .. })),
+    ("evictions", |action| matches!(action, Action::EvictPod { .. })),
+];
+
+fn everything() -> BlueGreen {
+    BlueGreen {
+        preview_replica_count: Some(1),
+        active_metadata: labels(&[("role", "active")]),
+        preview_metadata: labels(&[("role", "preview")]),
+        post_promotion_analysis: Some(RolloutAnalysis::default()),
+        ..manual()
+    }
+}
+
+#[test]
+fn whatever_is_refused_for_ever_is_told_comes_to_rest_and_heals() {
+    for (what, policy) in POLICIES {
+        let mut model = serves_one(everything());
+        model.change_spec(|spec| spec.revision_history_limit = Some(0));
+        model.refuse(Some(policy));
+        let mut told = false;
+        for number in [2, 3] {
+            model.push(number);
+            for round in 0..4 {
+                model.work();
+                told |= model.status().message.contains("a policy says no")
+                    || model.status().observed_request.iter().any(|it| it.answer.contains("a policy says no"));
+                let verb = if round == 0 { Verb::Promote } else { Verb::Restart };
+                let of = model.updated().unwrap_or_default();
+                if round < 2 {
+                    model.request(verb, &of, "ann", None);
+                }
+            }
+            model.truth.rollout.request = Some("restart".into());
+            model.change_spec(|_| {});
+            model.work();
+            told |= model.status().message.contains("a policy says no")
+                || model.status().observed_request.iter().any(|it| it.answer.contains("a policy says no"));
+        }
+        let refused = model.seen().refused_writes.len();
+        assert!(told || refused == 0, "{what}: {:?}", model.seen().refused_writes);
+        assert!(model.serves_something(), "{what}: {:#?}", model.status());
+        model.refuse(None);
+        assert!(model.settle(), "{what}: it never rests");
+        let three = model.hash(3);
+        if model.serving() != Some(three.clone()) {
+            model.request(Verb::Promote, &three, "ann", None);
+        }
+        assert!(model.settle(), "{what}: it never rests");
+        assert_serves(&model, 3);
+        assert_eq!(model.status().phase, Phase::Healthy, "{what}: {}", model.status().message);
+    }
+}
+
+#[test]
+fn undo_works_whatever_else_is_refused() {
+    let essential = ["sizes", "marks", "active"];
+    for (what, policy) in POLICIES.into_iter().filter(|(what, _)| !essential.contains(what)) {
+        let mut model = serves_one(everything());
+        push_and_promote(&mut model, 2);
+        model.push(3);
+        model.work();
+        model.refuse(Some(policy));
+        model.push(4);
+        model.work();
+        let two = model.hash(2);
+        model.request(Verb::Rollback, &two, "ann", None);
+        for _ in 0..3 {
+            model.work();
+        }
+        assert_serves(&model, 1);
+        assert!(answer(&model).0, "{what}");
+    }
+}
+
+#[test]
+fn undo_works_while_sizes_are_refused() {
+    let mut model = serves_one(manual());
+    push_and_promote(&mut model, 2);
+    model.refuse(Some(changes_size));
+    undo(&mut model);
+    assert_serves(&model, 1);
+    assert!(!model.rs(1).is_retired());
+}
+
+// A status of any age, restored at any time.
+
+#[test]
+fn a_status_of_any_age_that_is_restored_at_any_time_takes_production_nowhere_new() {
+    let steps: [fn(&mut Model); 8] = [
+        |model| model.work(),
+        |model| {
+            model.push(2);
+            model.work();
+        },
+        |model| {
+            let two = model.hash(2);
+            model.request(Verb::Promote, &two, "ann", None);
+            model.work();
+        },
+        undo,
+        |model| {
+            model.push(3);
+            model.work();
+        },
+        |model| {
+            let three = model.hash(3);
+            model.request(Verb::Promote, &three, "ann", None);
+            model.work();
+        },
+        |model| {
+            model.push(4);
+            model.work();
+        },
+        |model| {
+            let four = model.hash(4);
+            model.request(Verb::Abort, &four, "ann", None);
+            model.work();
+        },
+    ];
+    for restored_at in 0..steps.len() {
+        for taken_at in 0..=restored_at {
+            let mut model = Model::new(manual());
+            let mut backup = None;
+            for (number, step) in steps.iter().enumerate().take(restored_at + 1) {
+                if number == taken_at {
+                    backup = model.truth.rollout.status.clone();
+                }
+                step(&mut model);
+            }
+            let before = model.serving();
+            let Some(backup) = backup else { continue };
+            model.restore_status(backup);
+            for _ in 0..3 {
+                model.work();
+            }
+            assert_eq!(model.serving(), before, "{taken_at} at {restored_at}: {:#?}", model.status());
+            assert!(model.settle(), "{taken_at} at {restored_at}: it never rests");
+            assert_eq!(model.serving(), before, "{taken_at} at {restored_at}: {:#?}", model.status());
+        }
+    }
+}
+
+#[test]
+fn no_forged_mark_of_a_service_and_a_replica_set_keeps_an_undo_from_its_way() {
+    for name in ["active", "preview", "other"] {
+        for value in ["web", "other", ""] {
+            let mut model = promoted(manual(), &[2]);
+            model.edit_service(name, |service| service.managed_by = Some(value.into()));
+            model.work();
+            undo(&mut model);
+            assert_serves(&model, 1);
+        }
+    }
+}
+
+#[test]
+fn two_operators_that_work_by_turns_come_to_rest() {
+    for (first, second) in (0..6).flat_map(|first| (0..6).map(move |second| (first, second))) {
+        let mut model = serves_one(with_extra(BlueGreen { preview_replica_count: Some(1), ..manual() }));
+        let mut other = model.second();
+        model.push(2);
+        for round in 0..12 {
+            model.operate(Some(first));
+            model.as_second(&mut other, &[], |model| {
+                model.operate(Some(second));
+            });
+            let hashes: Vec<String> = model.truth.replica_sets.iter().map(|rs| rs.hash.clone()).collect();
+            hashes.iter().for_each(|hash| model.run_pods(hash, usize::MAX));
+            model.catch_up();
+            model.pass(2);
+            if round == 4 && model.has(2) {
+                let two = model.hash(2);
+                model.request(Verb::Promote, &two, "ann", None);
+            }
+        }
+        model.work();
+        assert!(model.serves_something());
+        assert_eq!(model.truth.replica_sets.len(), 2);
+        let version = model.truth.rollout.resource_version.clone();
+        model.as_second(&mut other, &[], |model| {
+            model.operate(None);
+        });
+        model.operate(None);
+        assert_eq!(model.truth.rollout.resource_version, version, "{first} {second}: they undo each other's writes");
+    }
+}

@@ -514,9 +514,9 @@ impl Model {
 
     /// Somebody restores the status from a backup.
     pub fn restore_status(&mut self, status: BlueGreenRolloutStatus) {
+        self.ledger.status_restored(&status);
         self.truth.rollout.status = Some(status);
         self.touch_rollout(false);
-        self.ledger.status_restored();
     }
 
     /// Somebody changes a Service behind the operator's back.

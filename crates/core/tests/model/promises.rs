@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use greenlight_api::{AnalysisPhase, BlueGreenRolloutSpec, Request, Verb, names};
+use greenlight_api::{AnalysisPhase, BlueGreenRolloutSpec, BlueGreenRolloutStatus, Request, Verb, names};
 use greenlight_core::events::Event;
 use greenlight_core::hash::is_pod_of;
 use greenlight_core::world::{Endpoint, ReplicaSet, Rollout, Selection, Service};
@@ -105,10 +105,14 @@ impl Ledger {
         self.rejected.retain(|digest| mirrored.contains(digest.as_str()));
     }
 
-    /// Somebody restored an older status: what was decided since may be forgotten, and what was rejected may not.
-    pub fn status_restored(&mut self) {
+    /// Somebody restored an older status: what was decided since may be forgotten.
+    pub fn status_restored(&mut self, status: &BlueGreenRolloutStatus) {
         self.lost = true;
         self.seen = None;
+        let known = |digest: &String| {
+            status.decisions.as_ref().is_some_and(|record| record.rejection_of_template(digest).is_some())
+        };
+        self.rejected.retain(known);
     }
 
     /// A status is published: what it says is checked against what is so, and what it decides goes into the book.
