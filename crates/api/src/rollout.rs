@@ -63,8 +63,8 @@ use crate::{BlueGreenRolloutStatus, PodTemplate, RolloutAnalysis};
         "!has(self.selector.matchLabels) || !has(self.template) || (has(self.template.metadata) && has(self.template.metadata.labels) && self.selector.matchLabels.all(k, k in self.template.metadata.labels && self.template.metadata.labels[k] == self.selector.matchLabels[k]))"
     ).message("template.metadata.labels must contain every label of selector.matchLabels, with the same values: add them to the template"),
     validation = Rule::new(
-        "!has(self.template) || !has(self.template.metadata) || !has(self.template.metadata.labels) || !('rollouts-pod-template-hash' in self.template.metadata.labels)"
-    ).message("remove rollouts-pod-template-hash from template.metadata.labels: greenlight sets it"),
+        "!has(self.template) || !has(self.template.metadata) || !has(self.template.metadata.labels) || !('rollouts-pod-template-hash' in self.template.metadata.labels || 'greenlight.dev/serving' in self.template.metadata.labels)"
+    ).message("remove rollouts-pod-template-hash and greenlight.dev/serving from template.metadata.labels: greenlight sets them"),
     validation = Rule::new(
         "!has(self.template) || !has(self.template.spec.restartPolicy) || self.template.spec.restartPolicy == 'Always'"
     ).message("template.spec.restartPolicy must be Always, or left out: a ReplicaSet takes no other"),
@@ -155,6 +155,7 @@ pub struct Strategy {
     validation = Rule::new("!has(self.requiredApprovals) || self.requiredApprovals == 1 || (has(self.autoPromotionEnabled) && !self.autoPromotionEnabled && (!has(self.autoPromotionSeconds) || self.autoPromotionSeconds == 0))").message("requiredApprovals needs autoPromotionEnabled: false and no autoPromotionSeconds: people decide then, not a timer"),
     validation = Rule::new("!has(self.overlapSeconds) || (has(self.switchMode) && self.switchMode == 'Overlap')").message("overlapSeconds needs switchMode: Overlap"),
     validation = Rule::new("!has(self.previewServiceIdle) || has(self.previewService)").message("previewServiceIdle says what previewService shows: add previewService, or leave previewServiceIdle out"),
+    validation = Rule::new("(!has(self.activeMetadata) || !has(self.activeMetadata.labels) || !('rollouts-pod-template-hash' in self.activeMetadata.labels || 'greenlight.dev/serving' in self.activeMetadata.labels)) && (!has(self.previewMetadata) || !has(self.previewMetadata.labels) || !('rollouts-pod-template-hash' in self.previewMetadata.labels || 'greenlight.dev/serving' in self.previewMetadata.labels))").message("remove rollouts-pod-template-hash and greenlight.dev/serving from the labels of activeMetadata and previewMetadata: greenlight sets them"),
     validation = Rule::new("!has(self.antiAffinity) || has(self.antiAffinity.preferredDuringSchedulingIgnoredDuringExecution) != has(self.antiAffinity.requiredDuringSchedulingIgnoredDuringExecution)").message("antiAffinity takes exactly one of preferredDuringSchedulingIgnoredDuringExecution (with a weight) and requiredDuringSchedulingIgnoredDuringExecution: {}")
 )]
 pub struct BlueGreen {

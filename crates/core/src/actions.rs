@@ -192,11 +192,15 @@ pub enum Action {
 }
 
 impl Action {
-    /// Kind and name of the object that it writes to.
+    /// What it writes to: kind and name of an object, or its size.
     pub fn target(&self, rollout: &str) -> String {
         match self {
             Action::AddFinalizer | Action::RemoveFinalizer | Action::CompleteRequest { .. } => {
                 format!("BlueGreenRollout {rollout}")
+            }
+            // What a policy may refuse for ever, and all else must not wait for.
+            Action::ChangeReplicaSet { name, change, .. } if change.replicas.is_some() => {
+                format!("the size of ReplicaSet {name}")
             }
             Action::CreateReplicaSet { name, .. }
             | Action::ChangeReplicaSet { name, .. }

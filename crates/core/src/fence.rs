@@ -71,14 +71,13 @@ pub fn announce(situation: &Situation, status: &BlueGreenRolloutStatus) -> Vec<A
     let promotable = world.existing().filter(|rs| {
         let of_production = roles.is_home(rs) || roles.is_serving(rs);
         let waits = roles.is_candidate(rs) || !situation.served(rs);
-        rs.replicas > 0 && !rs.is_retired() && !of_production && waits && planned_from(rs) < known
+        let is_up = rs.replicas > 0 && !rs.is_retired();
+        // The candidate of the picture that is published until now, wherever it came from.
+        let was_asked_for = before.updated_revision == rs.hash && before.rejected_revision != rs.hash;
+        // A later version than is known was forged: it would keep this fence down for ever.
+        !of_production && (is_up && waits || was_asked_for) && planned_from(rs) != known
     });
-    let touch = |rs: &ReplicaSet| {
-        let mut change = Change::default();
-        change.annotate(names::PLANNED_FROM, &world.rollout.resource_version);
-        change.into_action(rs)
-    };
-    promotable.filter_map(touch).collect()
+    promotable.filter_map(|rs| touch(world, rs)).collect()
 }
 
 /// Notes the claims on the active Services that nobody follows: whoever made one may still be about to move them. `followed` is
@@ -108,6 +107,22 @@ pub fn withdraw(situation: &Situation, followed: Option<&ReplicaSet>) -> Vec<Act
             claims: claims.clone(),
         })
         .collect()
+}
+
+/// Puts right what says that it was planned from a later state of the rollout than the API server has: somebody forged that, or the
+/// cluster was restored from a backup. Until then everything is read live, again and again.
+pub fn correct(situation: &Situation) -> Vec<Action> {
+    let world = situation.world;
+    let known = version(&world.rollout.resource_version);
+    let ahead = world.replica_sets.iter().filter(|rs| world.live && planned_from(rs) > known);
+    ahead.filter_map(|rs| touch(world, rs)).collect()
+}
+
+/// Writes nothing but which rollout is known, so that whoever has not seen that meets a conflict.
+fn touch(world: &World, rs: &ReplicaSet) -> Option<Action> {
+    let mut change = Change::default();
+    change.annotate(names::PLANNED_FROM, &world.rollout.resource_version);
+    change.into_action(rs)
 }
 
 fn planned_from(rs: &ReplicaSet) -> u64 {

@@ -89,7 +89,8 @@ pub fn check(situation: &Situation, candidate: &ReplicaSet) -> Gate {
         if *now >= due {
             return Gate::Open;
         }
-        let clock = due.strftime("%H:%M:%S UTC");
+        let today = due.strftime("%F").to_string() == now.strftime("%F").to_string();
+        let clock = due.strftime(if today { "%H:%M:%S UTC" } else { "%F %H:%M:%S UTC" });
         return closed(conditions::REASON_AWAITING_TIMER, format!("will be promoted at {clock}"), Some(due));
     }
     if blue_green.auto_promotion_enabled() && needed < 2 {

@@ -16,6 +16,9 @@ use sha2::{Digest as _, Sha256};
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 /// Ten characters hold 47 bits; Kubernetes' own hashes hold 32.
 const HASH_LENGTH: usize = 10;
+/// So many ReplicaSets of one template there may be at a time: one, and those that are still being deleted. Two templates hardly ever
+/// have the same hash.
+pub const COLLISIONS: u32 = 8;
 /// A pod's name is its set's name, cut to 58 characters, and five more; the hash must not be what is cut off.
 const MAX_REPLICA_SET_NAME: usize = 57;
 
@@ -64,9 +67,10 @@ impl fmt::Display for Digest {
     }
 }
 
-/// The first hash of this digest that is not taken by another template.
-pub fn free(digest: &Digest, taken: impl Fn(&str) -> bool) -> String {
-    (0..).map(|collision| digest.hash(collision)).find(|hash| !taken(hash)).expect("some hash is free")
+/// The first hash of this digest that is not taken, by another template or by a ReplicaSet that is still being deleted. None when that
+/// happened too often: then something holds what was deleted, and there are not to be ever more of them.
+pub fn free(digest: &Digest, taken: impl Fn(&str) -> bool) -> Option<String> {
+    (0..COLLISIONS).map(|collision| digest.hash(collision)).find(|hash| !taken(hash))
 }
 
 /// The name of the ReplicaSet of this hash.

@@ -29,6 +29,7 @@
 //! | what is wrong that only a person can mend | [`stall`] |
 //! | taking over from a Deployment | [`workload`] |
 //! | what is reported | [`status`], [`events`] |
+//! | how much is repeated of what others say | [`words`] |
 //! | what does an action do to a world | [`simulate`] |
 
 pub mod actions;
@@ -57,6 +58,7 @@ pub mod situation;
 pub mod stall;
 pub mod status;
 pub mod switch;
+pub mod words;
 pub mod workload;
 pub mod world;
 

@@ -11,17 +11,29 @@ pub fn initial(situation: &Situation) -> PodMetadata {
     let blue_green = situation.world.rollout.spec.blue_green();
     let serves = situation.roles.home().is_some();
     let role = if serves { &blue_green.preview_metadata } else { &blue_green.active_metadata };
-    role.clone().unwrap_or_default()
+    let own = &situation.world.rollout.template.labels;
+    allowed(role, |key| own.contains_key(key))
+}
+
+/// What the spec says of a role, without what is not its to say: our own labels, which lead traffic to pods, and those of the pods' own
+/// template.
+fn allowed(metadata: &Option<PodMetadata>, is_own: impl Fn(&str) -> bool) -> PodMetadata {
+    let mut metadata = metadata.clone().unwrap_or_default();
+    metadata.labels.retain(|key, _| ![names::HASH_LABEL, names::SERVING_LABEL].contains(&key.as_str()) && !is_own(key));
+    metadata
 }
 
 /// The change of a revision's pods from one metadata to another.
 ///
-/// A label that the pods' own template has is never taken off, whatever somebody noted.
+/// A label that the pods' own template has, as far as is known, or that a Service selects, is never taken off, whatever somebody noted.
 pub fn change(situation: &Situation, rs: &ReplicaSet, mut from: PodMetadata, to: PodMetadata) -> Action {
     let own = &situation.world.rollout.template.labels;
     let selector = situation.world.rollout.spec.selector.match_labels.as_ref();
     let is_theirs = |key: &String| own.contains_key(key) || selector.is_some_and(|labels| labels.contains_key(key));
-    from.labels.retain(|key, _| !is_theirs(key) && key != names::HASH_LABEL);
+    let services = &situation.world.services;
+    let is_selected =
+        |key: &str| services.values().any(|service| service.own_selector().any(|(selected, _)| selected == key));
+    from.labels.retain(|key, _| !is_theirs(key) && key != names::HASH_LABEL && !is_selected(key));
     let (name, resource_version, hash) = (rs.name.clone(), rs.resource_version.clone(), rs.hash.clone());
     Action::ChangePodMetadata { name, resource_version, hash, from, to }
 }
@@ -32,17 +44,28 @@ pub fn of_role(situation: &Situation, rs: &ReplicaSet) -> PodMetadata {
     let blue_green = situation.world.rollout.spec.blue_green();
     let serves = roles.serving().or(roles.home()).or(roles.candidate);
     let metadata = if serves.is_some_and(|serving| serving.name == rs.name) {
-        blue_green.active_metadata.clone()
+        &blue_green.active_metadata
     } else if roles.is_candidate(rs) {
-        blue_green.preview_metadata.clone()
+        &blue_green.preview_metadata
     } else {
-        None
+        &None
     };
-    metadata.unwrap_or_default()
+    let carried = carried(rs);
+    allowed(metadata, |key| rs.pod_labels.contains_key(key) && !carried.labels.contains_key(key))
 }
 
-/// What the operator noted on the ReplicaSet; nothing if that is not readable.
+/// What its pods carry for their role: what is noted, and the label by which both revisions are selected in an overlap also if whoever gave
+/// them that died before the note.
 pub fn carried(rs: &ReplicaSet) -> PodMetadata {
+    let mut carried = noted(rs);
+    if let Some((key, value)) = rs.pod_labels.get_key_value(names::SERVING_LABEL) {
+        carried.labels.insert(key.clone(), value.clone());
+    }
+    carried
+}
+
+/// What the operator noted on the ReplicaSet, last of all; nothing if that is not readable.
+pub fn noted(rs: &ReplicaSet) -> PodMetadata {
     let noted = rs.annotation(names::ROLE_METADATA).and_then(|json| serde_json::from_str(json).ok());
     noted.unwrap_or_default()
 }

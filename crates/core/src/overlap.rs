@@ -27,20 +27,23 @@ pub fn prepare(situation: &Situation, candidate: &ReplicaSet) -> Option<Action> 
     }
     let serving = situation.roles.serving()?;
     // The label must select these two alone.
-    let others = situation.world.existing().filter(|rs| rs.name != serving.name && rs.name != candidate.name);
+    let mut others = situation.world.existing().filter(|rs| rs.name != serving.name && rs.name != candidate.name);
     let unlabel = |rs: &ReplicaSet| {
         let carried = metadata::carried(rs);
         let mut without = carried.clone();
         without.labels.remove(names::SERVING_LABEL)?;
         Some(metadata::change(situation, rs, carried, without))
     };
-    if let Some(change) = others.filter(|rs| rs.has_pods()).find_map(unlabel) {
+    // Also one without pods: those that it gets later would be selected, too.
+    if let Some(change) = others.find_map(unlabel) {
         return Some(change);
     }
     [serving, candidate].into_iter().find_map(|rs| {
-        let carried = metadata::carried(rs);
+        let (noted, carried) = (metadata::noted(rs), metadata::carried(rs));
         let labelled = with_label(carried.clone());
-        (carried != labelled).then(|| metadata::change(situation, rs, carried, labelled))
+        // The note alone may be forged, and the label alone may not have reached all pods.
+        let is_labelled = noted == labelled && rs.pod_labels.contains_key(names::SERVING_LABEL);
+        (!is_labelled).then(|| metadata::change(situation, rs, carried, labelled))
     })
 }
 

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::words::brief;
 use crate::world::{ReplicaSet, World, later};
 
 /// Pods that start normally are not looked at: only after so long a revision's pods are watched.
@@ -15,7 +16,7 @@ pub fn look_at(rs: &ReplicaSet, since: Timestamp, now: Timestamp) -> Timestamp {
 /// The cause, if one is known: `pod web-…-x2k9d: ImagePullBackOff: …`.
 pub fn cause(world: &World, rs: &ReplicaSet) -> Option<String> {
     if let Some(failure) = &rs.failure {
-        return Some(failure.clone());
+        return Some(brief(failure.clone()));
     }
     let stuck = world.pods.get(&rs.hash).into_iter().flatten().filter(|pod| !pod.ready && !pod.deleting);
     // The pod that says most: one with a reason, and words to it, before one that is merely not ready.
@@ -28,5 +29,5 @@ pub fn cause(world: &World, rs: &ReplicaSet) -> Option<String> {
             text.push_str(part);
         }
     }
-    Some(text)
+    Some(brief(text))
 }

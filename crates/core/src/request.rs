@@ -24,10 +24,14 @@ use crate::decisions::{self, Read, Source};
 use crate::hash::{self, Digest};
 use crate::roles;
 use crate::situation::Situation;
+use crate::words::{brief, cut};
 use crate::world::ReplicaSet;
 
 /// So many answered requests are remembered, so that one that comes again late is known.
 const REMEMBERED: usize = 8;
+
+/// So many approvals are remembered; none needs more.
+const MOST_APPROVALS: usize = 20;
 
 /// No request is longer.
 const LONGEST: usize = 1024;
@@ -48,7 +52,9 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
         return Heard::default();
     };
     let before = world.rollout.status.as_ref().and_then(|status| status.observed_request.as_ref());
-    if let Some(answered) = before.filter(|answered| answered.value == value) {
+    // Of one that is too long only the beginning is kept.
+    let kept = cut(value.to_owned(), LONGEST);
+    if let Some(answered) = before.filter(|answered| answered.value == kept) {
         return Heard { completed: None, answer: Some(answered.clone()) };
     }
     let answered = |answer: Answer| {
@@ -56,7 +62,8 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
             Ok(answer) => (true, answer),
             Err(why) => (false, why),
         };
-        Heard { completed: None, answer: Some(ObservedRequest { value: value.to_owned(), accepted, answer }) }
+        let answer = ObservedRequest { value: kept.clone(), accepted, answer: brief(answer) };
+        Heard { completed: None, answer: Some(answer) }
     };
     if read.source == Source::Nothing {
         let why = "this request was there before the status was, so nobody knows whether it has been carried out. It is not \
@@ -133,9 +140,12 @@ pub fn updated_hash(situation: &Situation) -> String {
     let digest = roles::asked_for(world, decisions);
     match decisions.revisions.iter().find(|revision| revision.digest == digest) {
         Some(revision) => revision.hash.clone(),
-        None => hash::free(&world.rollout.template.digest, |taken| {
-            decisions.revision(taken).is_some() || world.replica_sets.iter().any(|rs| rs.hash == taken)
-        }),
+        None => {
+            let taken =
+                |hash: &str| decisions.revision(hash).is_some() || world.replica_sets.iter().any(|rs| rs.hash == hash);
+            let digest = &world.rollout.template.digest;
+            hash::free(digest, taken).unwrap_or_else(|| digest.hash(0))
+        }
     }
 }
 
@@ -199,6 +209,8 @@ impl<'a> Hearing<'a> {
             Some(position) => revision.approvals[position] = approval,
             None => revision.approvals.push(approval),
         }
+        let forgotten = revision.approvals.len().saturating_sub(MOST_APPROVALS);
+        revision.approvals.drain(..forgotten);
         let given = revision.approvals.len();
         if given < needed {
             return Ok(format!("{by} approves of {described}, {given} of {needed}"));
@@ -304,7 +316,8 @@ impl<'a> Hearing<'a> {
         }
         // By a clock that is ahead it would begin later, or never.
         decisions.restart_requested_at = Some(self.request.at.min(self.situation.now));
-        Ok("replacing the pods one by one".to_owned())
+        let before = decisions.restart_requested_at.map(|at| at.strftime("%F %H:%M:%S UTC").to_string());
+        Ok(format!("replacing the pods from before {} one by one", before.unwrap_or_default()))
     }
 
     fn reject(&self, decisions: &mut Decisions, reason: &str, to: Option<String>) {

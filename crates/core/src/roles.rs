@@ -137,7 +137,8 @@ fn is(role: Option<&ReplicaSet>, rs: &ReplicaSet) -> bool {
 /// confuse it. While the template is unknown, the last one stands.
 fn updated<'a>(world: &'a World, decisions: &Decisions) -> Option<&'a ReplicaSet> {
     let digest = asked_for(world, decisions);
-    let of_digest = decisions.revisions.iter().filter(|revision| revision.digest == digest);
+    // Of one that is not known nobody can say that it is asked for.
+    let of_digest = decisions.revisions.iter().filter(|revision| revision.digest == digest && !digest.is_empty());
     of_digest.filter_map(|revision| world.replica_set(&revision.hash)).next()
 }
 

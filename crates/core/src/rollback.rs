@@ -12,7 +12,9 @@ use crate::world::{ReplicaSet, later};
 /// up from nothing has lost none.
 pub fn record_outage(situation: &Situation, decisions: &mut Decisions) {
     let had_pods = situation.world.rollout.status.as_ref().is_some_and(|status| status.available_replicas > 0);
-    let since = decisions.unavailable_since.or(had_pods.then_some(situation.now));
+    // From the future it is by another operator's clock.
+    let before = decisions.unavailable_since.map(|since| since.min(situation.now));
+    let since = before.or(had_pods.then_some(situation.now));
     decisions.unavailable_since = since.filter(|_| seconds(situation).is_some() && is_out(situation).is_some());
 }
 

@@ -28,6 +28,11 @@ pub struct Size {
 }
 
 impl Size {
+    /// The ReplicaSet has this size, and all pods that are needed are available. The additional pod of a restart is not waited for.
+    pub fn is_there(self, rs: &ReplicaSet) -> bool {
+        rs.replicas == self.replicas && rs.is_available(self.needed)
+    }
+
     fn of(situation: &Situation, rs: &ReplicaSet, needed: i32, shown: i32) -> Size {
         let surge = Restart::of(situation, rs).map_or(0, |restart| restart.surge(needed));
         Size { replicas: needed.saturating_add(surge), needed, shown }
@@ -50,7 +55,11 @@ pub fn candidate_size(situation: &Situation, candidate: &ReplicaSet, gate_is_ope
     let keeps = candidate.replicas > size.replicas
         && retire::may_get_traffic(situation, candidate)
         && !switch::proof(situation).is_there();
-    if keeps { Size { replicas: candidate.replicas, ..size } } else { size }
+    if !keeps {
+        return size;
+    }
+    let additional = size.replicas - size.needed;
+    Size { replicas: candidate.replicas, needed: candidate.replicas - additional, ..size }
 }
 
 /// The size of a candidate that is to be created, and will wait in preview or not.

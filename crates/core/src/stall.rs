@@ -2,6 +2,7 @@
 
 use greenlight_api::{conditions, names};
 
+use crate::hash;
 use crate::roles::Production;
 use crate::situation::Situation;
 use crate::world::{RefusedWrite, ReplicaSet, Service, World};
@@ -101,6 +102,22 @@ pub fn write(refused: &RefusedWrite) -> Stall {
 
 /// What keeps the ReplicaSet of the asked-for template from being created, if anything does.
 pub fn template(world: &World) -> Option<Stall> {
+    let digest = &world.rollout.template.digest;
+    let leaving = |hash: &str| world.replica_sets.iter().any(|rs| rs.hash == hash && rs.deleting);
+    let wrong = if world.template_says_it_serves() {
+        Some(format!("remove {} from the labels of the template: greenlight sets it", names::SERVING_LABEL))
+    } else if hash::free(digest, leaving).is_none() {
+        let last = hash::replica_set_name(&world.rollout.name, &digest.hash(0));
+        Some(format!(
+            "{} ReplicaSets of the template are being deleted and do not go, ReplicaSet {last} among them. See what their finalizers wait for",
+            hash::COLLISIONS
+        ))
+    } else {
+        None
+    };
+    if let Some(message) = wrong {
+        return Some(Stall { reason: conditions::REASON_TEMPLATE_REFUSED, message });
+    }
     let refused = world.refused.as_ref().filter(|_| world.template_is_refused())?;
     let message = format!("the API server refuses pods of spec.template: {}", refused.message);
     Some(Stall { reason: conditions::REASON_TEMPLATE_REFUSED, message })

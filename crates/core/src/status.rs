@@ -14,7 +14,8 @@ use crate::restart::Restart;
 use crate::situation::Situation;
 use crate::stall::Stall;
 use crate::switch::{self, Proof};
-use crate::world::{ReplicaSet, Selection};
+use crate::words::brief;
+use crate::world::{ReplicaSet, Selection, World};
 use crate::{pods, progress};
 
 /// A change of counts and words alone is written at most this often.
@@ -59,7 +60,7 @@ pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
     let before = world.rollout.status.clone().unwrap_or_default();
     let mut verdict = verdict(findings);
     verdict.message =
-        trouble(findings).map_or(verdict.message.clone(), |trouble| format!("{trouble}; {}", verdict.message));
+        brief(trouble(findings).map_or(verdict.message.clone(), |trouble| format!("{trouble}; {}", verdict.message)));
     let serving = roles.serving().or(roles.home());
     let preview = world.rollout.spec.blue_green().preview_service.as_ref();
     let preview = match preview.and_then(|name| world.services.get(name)).map(|service| service.selection()) {
@@ -95,10 +96,34 @@ pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
         conditions: Vec::new(),
         message: String::new(),
     };
-    let available = serving.is_some_and(|rs| rs.is_available(rs.replicas));
+    // The additional pod of a restart is not needed.
+    let available = serving.is_some_and(|rs| rs.is_available(rs.replicas.min(decisions.replicas)));
     status.conditions = conditions(&before, &verdict, available, world.rollout.generation, now);
     status.message = verdict.message;
     status
+}
+
+/// The status of a rollout that is being deleted: as it was, unless something holds the deletion up, or did.
+pub fn of_deletion(world: &World, held_up: Option<Stall>, now: Timestamp) -> BlueGreenRolloutStatus {
+    let before = world.rollout.status.clone().unwrap_or_default();
+    let generation = world.rollout.generation;
+    let was_held_up = || before.conditions.iter().any(|old| old.reason == names::REASON_WRITE_REFUSED);
+    let verdict = match held_up {
+        Some(Stall { reason, message }) => Verdict { phase: Phase::Degraded, reason, message: brief(message) },
+        None if was_held_up() => {
+            let message = "is being deleted; its Services have been let go".to_owned();
+            Verdict { phase: Phase::Progressing, reason: names::REASON_PROGRESSING, message }
+        }
+        None => return before,
+    };
+    let available = before.conditions.iter().any(|old| old.type_ == names::AVAILABLE && old.status == "True");
+    BlueGreenRolloutStatus {
+        phase: verdict.phase,
+        observed_generation: generation,
+        conditions: conditions(&before, &verdict, available, generation, now),
+        message: verdict.message,
+        ..before
+    }
 }
 
 /// The revision that production really is with: the first active Service leads there, and its ReplicaSet exists.
@@ -209,7 +234,8 @@ fn verdict(findings: &Findings) -> Verdict {
                     number(decisions, &decisions.serving)
                 )
             };
-            return say(phase, reason, format!("{gone}{revision} is ready{shown} and {waits_for}"));
+            let ready = if focus.replicas > 0 { format!(" is ready{shown} and") } else { String::new() };
+            return say(phase, reason, format!("{gone}{revision}{ready} {waits_for}"));
         }
         Some(Gate::Open) => {
             return say(Phase::Progressing, names::REASON_PROGRESSING, format!("moving production to {revision}"));

@@ -172,6 +172,7 @@ pub fn move_preview(situation: &Situation, candidate_size: Option<i32>) -> Optio
     let wanted = match (roles.candidate, candidate_size) {
         (Some(candidate), Some(size))
             if size > 0
+                && candidate.replicas > 0
                 && candidate.is_available(size.min(candidate.replicas))
                 && service.missing_labels(candidate).is_empty() =>
         {

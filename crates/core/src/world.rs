@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::hash::Digest;
+use crate::words::brief;
 
 /// So much later; the end of time where that would be beyond it. Times and durations come from people, too.
 pub fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
@@ -55,6 +56,11 @@ impl World {
         self.refused.as_ref().is_some_and(|refused| refused.digest == self.rollout.template.digest.as_str())
     }
 
+    /// The pods of the template carry the label by which production selects two revisions in an overlap: they would get traffic then.
+    pub fn template_says_it_serves(&self) -> bool {
+        self.rollout.template.labels.contains_key(names::SERVING_LABEL)
+    }
+
     /// What `spec.selector` asks for and the template of the workload that it comes from does not carry, as `key=value`.
     pub fn missing_in_workload(&self) -> Vec<String> {
         let Some(workload) = &self.workload else { return Vec::new() };
@@ -65,7 +71,10 @@ impl World {
 
     /// A ReplicaSet of the template that the spec asks for could be made now, as far as is known.
     pub fn template_can_be_made(&self) -> bool {
-        !self.template_is_unknown() && !self.template_is_refused() && self.missing_in_workload().is_empty()
+        !self.template_is_unknown()
+            && !self.template_is_refused()
+            && !self.template_says_it_serves()
+            && self.missing_in_workload().is_empty()
     }
 
     /// The refusal of the last write to this object, if it is not to be tried again yet.
@@ -230,7 +239,8 @@ impl ReplicaSet {
             reason: format!("the annotation {} is not readable", names::REJECTED),
             to: None,
         };
-        Some(serde_json::from_str(value).unwrap_or_else(|_| unreadable()))
+        let Rejection { by, at, reason, to } = serde_json::from_str(value).unwrap_or_else(|_| unreadable());
+        Some(Rejection { by: brief(by), at, reason: brief(reason), to })
     }
 
     /// It carries the scale-down finalizer or a deadline, readable or not: it is the scale-down controller's.
@@ -353,7 +363,10 @@ impl Service {
     pub fn selects(&self, rs: &ReplicaSet) -> bool {
         match self.selection() {
             Selection::Revision(hash) => hash == rs.hash,
-            Selection::Both => rs.annotation(names::ROLE_METADATA).is_some_and(|it| it.contains(names::SERVING_LABEL)),
+            Selection::Both => {
+                let noted = rs.annotation(names::ROLE_METADATA).is_some_and(|it| it.contains(names::SERVING_LABEL));
+                noted || rs.pod_labels.contains_key(names::SERVING_LABEL)
+            }
             // It lost the hash, or has none yet: until it has one it leads to all that carry its own labels.
             Selection::Unmanaged => self.missing_labels(rs).is_empty(),
             Selection::Nothing => false,

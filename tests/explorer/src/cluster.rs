@@ -580,6 +580,11 @@ impl Cluster {
                 Forgery::Desired => put(names::DESIRED_REPLICAS, "7".into()),
                 Forgery::PreviewReady => put(names::PREVIEW_READY_AT, long_ago.to_string()),
                 Forgery::Attempt => put(before_the_record::ATTEMPT, "5".into()),
+                Forgery::PlannedFrom => put(names::PLANNED_FROM, "999999999".into()),
+                Forgery::Role => put(
+                    names::ROLE_METADATA,
+                    json!({"labels": {"tier": "front", names::SERVING_LABEL: "true"}}).to_string(),
+                ),
                 Forgery::Digest => {
                     put(names::TEMPLATE_DIGEST, facts(other).template.digest.to_string());
                     set.object.digest = facts(other).template.digest.to_string();
@@ -817,6 +822,9 @@ impl Cluster {
         match action {
             Action::CreateReplicaSet { digest, .. } if adapter::version_of_digest(digest) == Some(self.version) => {
                 created.then_some(Failure::Invalid)
+            }
+            Action::ChangeReplicaSet { change, .. } if self.refused == Refused::Sizes && change.replicas.is_some() => {
+                Some(Failure::Forbidden)
             }
             Action::ChangeReplicaSet { .. } | Action::DeleteReplicaSet { .. } | Action::ChangePodMetadata { .. } => {
                 of_sets.then_some(Failure::Forbidden)

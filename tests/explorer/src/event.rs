@@ -201,6 +201,10 @@ words! {
         Desired = "desired-replicas",
         /// It was ready for tests long ago.
         PreviewReady = "preview-ready-at",
+        /// It was planned from a state of the rollout that is yet to come.
+        PlannedFrom = "planned-from",
+        /// Its pods carry the label of an overlap, and one that they have from their template.
+        Role = "role-metadata",
         /// It has no annotation of ours.
         Nothing = "none",
         /// It is another attempt.
@@ -271,6 +275,8 @@ words! {
         Services = "services",
         /// Of ReplicaSets.
         Sets = "sets",
+        /// Of the size of ReplicaSets.
+        Sizes = "sizes",
         /// New ReplicaSets.
         Creation = "creation",
         /// Analyses that cannot begin.

@@ -3,7 +3,8 @@
 use greenlight_api::names::{self, before_the_record};
 use greenlight_api::{Approval, BlueGreenRolloutStatus, Decisions, Rejection, Request, RevisionRecord, Verb, Verdict};
 
-use super::record::{COLLISIONS, LARGEST_NUMBER, digest_of};
+use super::record::{LARGEST_NUMBER, digest_of};
+use crate::hash::COLLISIONS;
 use crate::world::{ReplicaSet, Selection, World};
 
 /// What a version without a record decided. Its claims count as service where the Services or its status say that it was not only

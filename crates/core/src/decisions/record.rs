@@ -3,11 +3,9 @@
 use greenlight_api::{Decisions, Rejection, RevisionRecord, names};
 use jiff::Timestamp;
 
-use crate::hash::Digest;
+use crate::hash::{COLLISIONS, Digest};
+use crate::words::brief;
 use crate::world::{ReplicaSet, World};
-
-/// So many templates with the same hash there may be; a hash holds 47 bits.
-pub(super) const COLLISIONS: u32 = 8;
 
 /// No honest revision number is larger; a forged one must not overflow the next.
 pub(super) const LARGEST_NUMBER: i64 = 1 << 40;
@@ -28,7 +26,7 @@ pub enum Source {
 
 /// The rejection by an operator that nobody asked.
 pub fn by_itself(now: Timestamp, reason: String, to: Option<String>) -> Rejection {
-    Rejection { by: names::FIELD_MANAGER.to_owned(), at: now, reason, to }
+    Rejection { by: names::FIELD_MANAGER.to_owned(), at: now, reason: brief(reason), to }
 }
 
 /// A rejection that is made now.
@@ -42,7 +40,15 @@ pub fn reject(decisions: &mut Decisions, hash: &str, rejection: Rejection) {
 /// A new attempt of a revision: nothing counts for it that was decided about the ones before.
 pub fn start_over(revision: &mut RevisionRecord) {
     let RevisionRecord { hash, digest, number, uid, claim, attempt, .. } = std::mem::take(revision);
-    *revision = RevisionRecord { hash, digest, number, uid, claim, attempt: attempt + 1, ..RevisionRecord::default() };
+    *revision = RevisionRecord {
+        hash,
+        digest,
+        number,
+        uid,
+        claim,
+        attempt: attempt.saturating_add(1),
+        ..RevisionRecord::default()
+    };
 }
 
 /// The highest number of a revision so far.

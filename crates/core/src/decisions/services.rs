@@ -3,7 +3,7 @@
 use greenlight_api::{Decisions, Rejection};
 use jiff::Timestamp;
 
-use super::record::{BY_HAND, reject, serve};
+use super::record::{BY_HAND, by_itself, reject, serve};
 use crate::roles;
 use crate::stall;
 use crate::world::{ReplicaSet, Selection, Service, World};
@@ -22,8 +22,23 @@ pub(super) fn enter_our_move(world: &World, decisions: &mut Decisions, now: Time
     let claim = world.replica_sets.iter().find(|rs| rs.hash == given).and_then(ReplicaSet::claimed_at);
     let recorded = decisions.revision(given).is_none_or(|revision| revision.claim == claim);
     if claim.is_some() && !recorded {
+        if let Some(rejection) = forgotten_rejection(world, decisions, given, now) {
+            let left = decisions.serving.clone();
+            reject(decisions, &left, rejection);
+        }
         serve(world, decisions, given, now);
     }
+}
+
+/// What the spec asks for we leave, as long as it is there, only when it is rejected; and that is written before. So a record that does not
+/// say so is older than the move: it was restored from a backup. What closes is on the ReplicaSet, too.
+fn forgotten_rejection(world: &World, decisions: &Decisions, given: &str, now: Timestamp) -> Option<Rejection> {
+    let left = decisions.revision(&decisions.serving)?;
+    let asked_for = left.digest == decisions.template && !left.digest.is_empty();
+    let rs = world.replica_set(&left.hash).filter(|rs| rs.uid == left.uid && asked_for && left.rejection.is_none())?;
+    let reason = "production had left it, and the status that said why is lost".to_owned();
+    let rejection = rs.mirrored_rejection().unwrap_or_else(|| by_itself(now, reason, Some(given.to_owned())));
+    Some(rejection)
 }
 
 /// A move by hand is a decision: production stays there. Back to a revision that served before, it rejects the one that it left, by

@@ -81,7 +81,7 @@ fn gave_up(situation: &Situation, candidate: &ReplicaSet) -> Option<Rejection> {
     let size = scale::candidate_size(situation, candidate, open);
     // What has not been given its pods yet has made no progress that could be judged.
     let given = candidate.replicas == size.replicas;
-    if world.rollout.spec.progress_deadline_abort != Some(true) || !given || candidate.is_available(size.replicas) {
+    if world.rollout.spec.progress_deadline_abort != Some(true) || !given || candidate.is_available(size.needed) {
         return None;
     }
     let progress = progress::read(world.rollout.status.as_ref(), candidate, *now);
@@ -114,7 +114,8 @@ fn record_candidate(situation: &Situation, decisions: &mut Decisions) {
     let ready_at = Some(situation.now).filter(|_| timed && is_ready(situation, candidate));
     let verdict = analysis::verdict_of(situation, candidate, Kind::Pre);
     if let Some(record) = decisions.revision_mut(&candidate.hash) {
-        record.preview_ready_at = record.preview_ready_at.or(ready_at);
+        // From the future it is by another operator's clock.
+        record.preview_ready_at = record.preview_ready_at.map(|at| at.min(situation.now)).or(ready_at);
         record.pre_promotion = verdict;
     }
 }
@@ -144,5 +145,5 @@ fn switch_without_service(situation: &Situation, decisions: &mut Decisions) {
 fn is_ready(situation: &Situation, candidate: &ReplicaSet) -> bool {
     let open = gate::check(situation, candidate).is_open();
     let size = scale::candidate_size(situation, candidate, open);
-    candidate.replicas == size.replicas && candidate.is_available(size.replicas)
+    size.is_there(candidate)
 }

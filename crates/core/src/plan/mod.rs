@@ -14,6 +14,7 @@ use crate::fence;
 use crate::finalize;
 use crate::request::Heard;
 use crate::situation::Situation;
+use crate::stall;
 use crate::status;
 use crate::world::World;
 use round::Round;
@@ -61,16 +62,18 @@ fn is_newly_refused(world: &World, heard: &Heard) -> bool {
     before.is_some_and(|before| refused.is_some() && before.observed_request.as_ref() != refused)
 }
 
-/// The plan of a rollout that is being deleted: no status to publish.
+/// The plan of a rollout that is being deleted. There is nothing to publish, unless something holds the deletion up.
 fn last_plan(world: &World, now: Timestamp) -> Plan {
-    let (mut actions, watches) = finalize::actions(world);
-    let refused = actions.iter().filter_map(|action| world.refused_write(&action.target(&world.rollout.name), now));
-    let retry_at = refused.map(|refused| refused.retry_at).min();
-    if retry_at.is_some() {
-        // In order: the finalizer stays until no Service is left.
-        actions.clear();
+    let (actions, watches) = finalize::actions(world);
+    let mut next = Next::nothing();
+    if next.add(world, actions, now) {
+        // The finalizer stays until no Service is left.
+        next.actions.retain(|action| *action != Action::RemoveFinalizer);
     }
-    Plan { actions, watches, next: retry_at, ..nothing(world) }
+    let status = status::of_deletion(world, next.refused.first().map(|refused| stall::write(refused)), now);
+    let publish_at = Some(now).filter(|_| world.rollout.status.as_ref().is_some_and(|before| *before != status));
+    let retry_at = next.refused.iter().map(|refused| refused.retry_at).min();
+    Plan { actions: next.actions, status, publish_at, watches, next: retry_at, ..nothing(world) }
 }
 
 fn nothing(world: &World) -> Plan {

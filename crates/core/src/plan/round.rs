@@ -44,7 +44,7 @@ impl<'a> Round<'a> {
         let candidate = situation.roles.candidate.map(|rs| {
             let gate = gate::check(&situation, rs);
             let size = scale::candidate_size(&situation, rs, gate.is_open());
-            let is_ready = rs.replicas == size.replicas && rs.is_available(size.replicas);
+            let is_ready = size.is_there(rs);
             Candidate { rs, gate, size, is_ready }
         });
         let proof = switch::proof(&situation);

@@ -33,7 +33,7 @@ pub struct Step {
 }
 
 /// All steps, in order.
-pub const STEPS: [Step; 15] = [
+pub const STEPS: [Step; 17] = [
     Step {
         name: "mirror",
         rule: "what closes is on the ReplicaSet before it is in the record: it outlives that, and no older picture can claim it",
@@ -123,6 +123,18 @@ pub const STEPS: [Step; 15] = [
         rule: "the Deployment that was taken over from shrinks only as far as ours stand in for it",
         promotion_waits: false,
         actions: scale_workload,
+    },
+    Step {
+        name: "let go",
+        rule: "a Service that the spec names no more shows nothing of ours, and one that carried production only when that is no mix",
+        promotion_waits: false,
+        actions: release_unnamed,
+    },
+    Step {
+        name: "correct",
+        rule: "what says that it was planned from what is not there yet says so no more; nothing else is changed",
+        promotion_waits: false,
+        actions: correct,
     },
 ];
 
@@ -226,7 +238,7 @@ fn size_home(round: &Round) -> Vec<Action> {
     if !change.is_empty() && ready && situation.roles.going_back() {
         change.annotate(names::PROMOTED_AT, situation.now);
     }
-    change.into_action(home).into_iter().collect()
+    changes(situation, home, change)
 }
 
 fn move_home(round: &Round) -> Vec<Action> {
@@ -241,9 +253,10 @@ fn create(round: &Round) -> Vec<Action> {
     let digest = roles::asked_for(world, decisions);
     let record = decisions.revisions.iter().find(|revision| revision.digest == digest);
     let unwanted = decisions.rejection_of_template(digest).is_some();
-    let refused = stall::template(world).is_some();
     let retry_due = world.refused.as_ref().is_none_or(|refused| situation.now >= refused.retry_at);
-    let cannot = stall::workload(world).is_some() || refused && !retry_due;
+    let cannot = stall::workload(world).is_some()
+        || world.template_says_it_serves()
+        || world.template_is_refused() && !retry_due;
     if situation.roles.updated.is_some() || unwanted || cannot {
         return Vec::new();
     }
@@ -251,7 +264,10 @@ fn create(round: &Round) -> Vec<Action> {
     let leaving = |hash: &str| world.replica_sets.iter().any(|rs| rs.hash == hash);
     let hash = match record.map(|record| &record.hash).filter(|hash| !leaving(hash)) {
         Some(hash) => hash.clone(),
-        None => hash::free(&template.digest, |taken| decisions.revision(taken).is_some() || leaving(taken)),
+        None => match hash::free(&template.digest, |taken| decisions.revision(taken).is_some() || leaving(taken)) {
+            Some(free) => free,
+            None => return Vec::new(),
+        },
     };
     let number = record.map_or_else(|| decisions::newest(decisions) + 1, |record| record.number);
     let waits_for_nothing = decisions::is_first_deployment(world, decisions) && world.rollout.spec.paused != Some(true);
@@ -301,7 +317,20 @@ fn size_candidate(round: &Round) -> Vec<Action> {
     if !change.is_empty() && candidate.is_ready && candidate.gate.is_open() && round.stall.is_none() {
         change.annotate(names::PROMOTED_AT, situation.now);
     }
-    change.into_action(candidate.rs).into_iter().collect()
+    changes(situation, candidate.rs, change)
+}
+
+/// The write of a change. While the API server refuses the size, everything else is a write of its own, so that it is not held up.
+fn changes(situation: &Situation, rs: &ReplicaSet, mut change: Change) -> Vec<Action> {
+    let Situation { world, now, .. } = *situation;
+    let is_refused = |action: &Action| world.refused_write(&action.target(&world.rollout.name), now).is_some();
+    let whole = change.clone().into_action(rs);
+    if change.replicas.is_none() || !whole.as_ref().is_some_and(is_refused) {
+        return whole.into_iter().collect();
+    }
+    let mut size = Change { replicas: change.replicas.take(), ..Change::default() };
+    size.annotations.extend(change.annotations.remove_entry(names::SCALED_AT));
+    change.into_action(rs).into_iter().chain(size.into_action(rs)).collect()
 }
 
 /// What makes a ReplicaSet one that is wanted: alive, at this size, under its number.
@@ -336,7 +365,15 @@ fn wanted(round: &Round, rs: &ReplicaSet, size: Size) -> Change {
 fn move_preview(round: &Round) -> Vec<Action> {
     let size = round.candidate.as_ref().map(|candidate| candidate.size.replicas);
     let preview = switch::move_preview(&round.situation, size);
-    preview.into_iter().chain(switch::release_unnamed(&round.situation)).collect()
+    preview.into_iter().collect()
+}
+
+fn release_unnamed(round: &Round) -> Vec<Action> {
+    switch::release_unnamed(&round.situation)
+}
+
+fn correct(round: &Round) -> Vec<Action> {
+    fence::correct(&round.situation)
 }
 
 fn analyse(round: &Round) -> Vec<Action> {

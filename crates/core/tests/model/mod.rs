@@ -230,6 +230,18 @@ pub struct Model {
     slept: (Vec<Action>, Option<Box<World>>),
     /// The Services that the operator changed itself, as they were then: name and resourceVersion.
     moved: BTreeMap<String, String>,
+    /// What a policy of the cluster refuses for ever.
+    policy: Option<fn(&Action) -> bool>,
+    /// After so many writes one is carried out, and the operator is told that it failed.
+    loses_answer_after: Option<usize>,
+}
+
+/// What a second operator has seen and asked to see.
+pub struct Second {
+    cache: World,
+    behind: BTreeSet<Kind>,
+    watches: Watches,
+    moved: BTreeMap<String, String>,
 }
 
 /// Only what the history began with, so that a failure can be read.
@@ -352,6 +364,8 @@ impl Model {
             refused: BTreeSet::new(),
             slept: (Vec::new(), None),
             moved: BTreeMap::new(),
+            policy: None,
+            loses_answer_after: None,
         };
         model.catch_up();
         model
@@ -496,6 +510,26 @@ impl Model {
         self.truth.rollout.status = None;
         self.touch_rollout(false);
         self.ledger.status_wiped(&self.truth);
+    }
+
+    /// Somebody restores the status from a backup.
+    pub fn restore_status(&mut self, status: BlueGreenRolloutStatus) {
+        self.ledger.status_restored(&status);
+        self.truth.rollout.status = Some(status);
+        self.touch_rollout(false);
+    }
+
+    /// Somebody changes a Service behind the operator's back.
+    pub fn edit_service(&mut self, name: &str, change: impl FnOnce(&mut Service)) {
+        let version = self.bump();
+        let Some(service) = self.truth.services.get_mut(name) else { return };
+        change(service);
+        service.resource_version = version;
+    }
+
+    /// A policy of the cluster refuses these writes from now on; `None`: none any more.
+    pub fn refuse(&mut self, policy: Option<fn(&Action) -> bool>) {
+        self.policy = policy;
     }
 
     /// Somebody takes what is ours out of a Service's selector.

@@ -10,7 +10,7 @@ use greenlight_core::world::{Refusal, RefusedWrite, Service};
 use greenlight_core::{Action, Change, Plan, Watches, World, plan};
 use jiff::SignedDuration;
 
-use super::{Kind, Model};
+use super::{Kind, Model, Second};
 
 /// ReplicaSets whose state was just answered: name and resourceVersion.
 type Live = BTreeSet<(String, String)>;
@@ -105,6 +105,45 @@ impl Model {
         self.cache = awake;
     }
 
+    /// An operator works; after so many writes the answer to one is lost, although it was carried out.
+    pub fn operate_and_lose_an_answer(&mut self, after: usize) {
+        self.loses_answer_after = Some(after);
+        self.operate(None);
+        self.loses_answer_after = None;
+    }
+
+    fn answer_is_lost(&mut self) -> bool {
+        let lost = self.loses_answer_after == Some(0);
+        self.loses_answer_after = self.loses_answer_after.and_then(|after| after.checked_sub(1));
+        lost
+    }
+
+    /// A second operator that has seen what this one has.
+    pub fn second(&mut self) -> Second {
+        self.watch();
+        Second {
+            cache: self.cache.clone(),
+            behind: self.behind.clone(),
+            watches: self.watches.clone(),
+            moved: self.moved.clone(),
+        }
+    }
+
+    /// The second operator does something; it hears nothing of these kinds.
+    pub fn as_second(&mut self, second: &mut Second, behind: &[Kind], work: impl FnOnce(&mut Model)) {
+        second.behind = behind.iter().copied().collect();
+        self.exchange(second);
+        work(self);
+        self.exchange(second);
+    }
+
+    fn exchange(&mut self, second: &mut Second) {
+        std::mem::swap(&mut self.cache, &mut second.cache);
+        std::mem::swap(&mut self.behind, &mut second.behind);
+        std::mem::swap(&mut self.watches, &mut second.watches);
+        std::mem::swap(&mut self.moved, &mut second.moved);
+    }
+
     /// It reads the rollout, its ReplicaSets and its Services, and knows them until it rests.
     fn read_live(&mut self) {
         let (cache, truth) = (&mut self.cache, &self.truth);
@@ -124,8 +163,17 @@ impl Model {
         self.cache.refused_writes.clear();
     }
 
+    /// An operator that fell asleep within a reconcile goes on where it was.
+    pub fn go_on(&mut self) -> bool {
+        self.reconcile(None, |model, _| model.die())
+    }
+
     fn run(&mut self, stops_after: Option<usize>, stop: impl Fn(&mut Model, &[Action])) -> bool {
         self.cache.live = false;
+        self.reconcile(stops_after, stop)
+    }
+
+    fn reconcile(&mut self, stops_after: Option<usize>, stop: impl Fn(&mut Model, &[Action])) -> bool {
         let mut live = Live::new();
         let mut writes = 0;
         for _ in 0..80 {
@@ -177,6 +225,10 @@ impl Model {
                 if self.carry_out(action) == Written::Conflict {
                     return true;
                 }
+                let target = action.target(&self.cache.rollout.name);
+                if self.cache.refused_writes.iter().any(|refused| refused.target == target) {
+                    break;
+                }
                 writes += 1;
                 if let Action::ChangeReplicaSet { name, .. } | Action::ChangePodMetadata { name, .. } = action {
                     let answer = self.cache.replica_sets.iter().find(|rs| rs.name == *name);
@@ -196,6 +248,9 @@ impl Model {
         let endpoints = (!self.behind.contains(&Kind::Endpoints)).then_some(&self.truth.endpoints);
         self.ledger.published(&seen, &self.truth, plan, endpoints);
         simulate::publish(&mut self.truth, plan.status.clone(), &version);
+        if self.answer_is_lost() {
+            return Written::Conflict;
+        }
         self.cache.rollout.clone_from(&self.truth.rollout);
         self.cache.published_at = Some(self.now);
         Written::Done
@@ -221,6 +276,11 @@ impl Model {
             let retry_at = self.now + SignedDuration::from_secs(10);
             let message = "there is no template".to_owned();
             self.cache.refused_writes.push(RefusedWrite { target, message, retry_at });
+            return Written::Done;
+        }
+        if self.policy.is_some_and(|refuses| refuses(action)) {
+            let retry_at = self.now + SignedDuration::from_secs(5);
+            self.cache.refused_writes.push(RefusedWrite { target, message: "a policy says no".into(), retry_at });
             return Written::Done;
         }
         let version = self.bump();
@@ -254,6 +314,9 @@ impl Model {
         };
         if let Some(hash) = hash {
             self.count(&hash);
+        }
+        if self.answer_is_lost() {
+            return Written::Conflict;
         }
         self.take_answer(action);
         Written::Done

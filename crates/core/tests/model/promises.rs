@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use greenlight_api::{AnalysisPhase, BlueGreenRolloutSpec, Request, Verb, names};
+use greenlight_api::{AnalysisPhase, BlueGreenRolloutSpec, BlueGreenRolloutStatus, Request, Verb, names};
 use greenlight_core::events::Event;
 use greenlight_core::hash::is_pod_of;
 use greenlight_core::world::{Endpoint, ReplicaSet, Rollout, Selection, Service};
@@ -103,6 +103,16 @@ impl Ledger {
             .filter_map(|rs| self.created.get(&rs.hash).map(String::as_str))
             .collect();
         self.rejected.retain(|digest| mirrored.contains(digest.as_str()));
+    }
+
+    /// Somebody restored an older status: what was decided since may be forgotten.
+    pub fn status_restored(&mut self, status: &BlueGreenRolloutStatus) {
+        self.lost = true;
+        self.seen = None;
+        let known = |digest: &String| {
+            status.decisions.as_ref().is_some_and(|record| record.rejection_of_template(digest).is_some())
+        };
+        self.rejected.retain(known);
     }
 
     /// A status is published: what it says is checked against what is so, and what it decides goes into the book.
@@ -318,7 +328,9 @@ impl Ledger {
             }
             return;
         }
-        let ready = rs.replicas == 0 || rs.settled && rs.available >= rs.replicas;
+        // The additional pod of a restart is not waited for.
+        let additional = i32::from(rs.annotation(names::RESTART_AT).is_some());
+        let ready = rs.replicas == 0 || rs.settled && rs.available + additional >= rs.replicas;
         assert!(ready, "production is moved to an unavailable revision: {rs:?}");
         assert!(rs.replicas >= self.wanted(before, seen, rs), "production is moved to too few pods: {rs:?}");
         if !decided {

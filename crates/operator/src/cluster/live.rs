@@ -13,11 +13,6 @@ use crate::cluster::objects::{DeploymentView, ReplicaSetView, RolloutView, Servi
 pub async fn read_live(client: &Client, caches: &Caches, world: &World) -> Result<(), Error> {
     let rollout = &world.rollout;
     let (key, namespace) = (rollout.key(), &rollout.namespace);
-    let rollouts: Api<RolloutView> = Api::namespaced(client.clone(), namespace);
-    match rollouts.get_opt(&rollout.name).await.doing(|| "read the rollout".to_owned())? {
-        Some(view) => caches.rollouts.put_answer(view.keep()),
-        None => caches.rollouts.remove(&key, &rollout.resource_version),
-    }
     read_replica_sets(client, caches, world, &key).await?;
     read_workload(client, caches, world, &key).await?;
     let services: Api<ServiceView> = Api::namespaced(client.clone(), namespace);
@@ -32,6 +27,12 @@ pub async fn read_live(client: &Client, caches: &Caches, world: &World) -> Resul
                 }
             }
         }
+    }
+    // Last: so no ReplicaSet says that it was planned from a later state, unless somebody forged that.
+    let rollouts: Api<RolloutView> = Api::namespaced(client.clone(), namespace);
+    match rollouts.get_opt(&rollout.name).await.doing(|| "read the rollout".to_owned())? {
+        Some(view) => caches.rollouts.put_answer(view.keep()),
+        None => caches.rollouts.remove(&key, &rollout.resource_version),
     }
     Ok(())
 }

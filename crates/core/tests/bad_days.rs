@@ -1,0 +1,1599 @@
+//! Bad days of another kind than going back: two operators, lost answers, a status from a backup, policies that refuse, texts without
+//! end, forged marks, and a spec that is edited at any moment. Each story is named for what it promises.
+
+mod model;
+
+use std::collections::BTreeMap;
+
+use greenlight_api::{
+    Approval, AutoRollback, BlueGreen, BlueGreenRolloutStatus, Phase, PodMetadata, PreviewServiceIdle, RollbackWindow,
+    RolloutAnalysis, SwitchMode, Verb, WorkloadRef, WorkloadScaleDown, conditions, names,
+};
+use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
+use greenlight_core::world::{Endpoint, RefusedWrite, Run, Template, Workload};
+use greenlight_core::{Action, Change, plan};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use model::people::{assert_rejected, assert_serves, manual, promoted, push_and_promote, serves_one, undo};
+use model::{Kind, Model};
+
+fn automatic() -> BlueGreen {
+    BlueGreen { scale_down_delay_seconds: Some(3600), ..BlueGreen::default() }
+}
+
+fn overlapping() -> BlueGreen {
+    BlueGreen { switch_mode: Some(SwitchMode::Overlap), overlap_seconds: Some(60), ..manual() }
+}
+
+fn with_extra(blue_green: BlueGreen) -> BlueGreen {
+    BlueGreen { additional_active_services: Some(vec!["extra".into()]), ..blue_green }
+}
+
+fn status(model: &Model) -> BlueGreenRolloutStatus {
+    model.status().clone()
+}
+
+fn answer(model: &Model) -> (bool, String) {
+    let answer = model.status().observed_request.clone().expect("an answer");
+    (answer.accepted, answer.answer)
+}
+
+#[track_caller]
+fn assert_active(model: &Model, number: u8) {
+    let hash = model.hash(number);
+    assert_eq!(model.serving().as_deref(), Some(hash.as_str()), "not {number}: {:#?}", model.status());
+}
+
+fn is_true(model: &Model, condition: &str) -> bool {
+    model.status().conditions.iter().any(|known| known.type_ == condition && known.status == "True")
+}
+
+fn labels(of: &[(&str, &str)]) -> Option<PodMetadata> {
+    let labels = of.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Some(PodMetadata { labels, annotations: BTreeMap::new() })
+}
+
+/// The operator works for a while; pods stay as they are.
+fn operate_for(model: &mut Model, seconds: usize) {
+    for _ in 0..seconds {
+        assert!(model.operate(None), "it never rests");
+        model.catch_up();
+        model.pass(1);
+    }
+    assert!(model.operate(None), "it never rests");
+}
+
+fn size_of_status(model: &Model) -> usize {
+    serde_json::to_string(model.status()).expect("it is JSON").len()
+}
+
+// Two operators, one of which has not heard.
+
+#[test]
+fn an_old_picture_does_not_move_to_what_the_spec_asks_for_no_more() {
+    for writes in 0..8 {
+        let mut model = promoted(automatic(), &[]);
+        model.push(2);
+        model.work();
+        assert_active(&model, 2);
+        // Revision 1 is up inside its delay. Git goes back to it, and an operator begins to follow.
+        model.push(1);
+        model.operate(Some(writes));
+        let mut old = model.second();
+        if model.serving() == Some(model.hash(1)) {
+            continue;
+        }
+        model.push(2);
+        model.operate(None);
+        let before = status(&model);
+        if before.observed_generation < model.truth.rollout.generation {
+            continue;
+        }
+        assert_active(&model, 2);
+        model.as_second(&mut old, &Kind::ALL, |model| {
+            for _ in 0..4 {
+                model.operate(None);
+            }
+        });
+        assert_active(&model, 2);
+    }
+}
+
+#[test]
+fn an_old_picture_does_not_promote_what_was_superseded() {
+    for writes in 0..8 {
+        let mut model = serves_one(manual());
+        model.push(2);
+        model.work();
+        let two = model.hash(2);
+        model.request(Verb::Promote, &two, "ann", None);
+        model.operate(Some(writes));
+        if model.serving() == Some(two.clone()) {
+            continue;
+        }
+        let mut old = model.second();
+        model.push(3);
+        model.operate(None);
+        model.as_second(&mut old, &Kind::ALL, |model| {
+            for _ in 0..4 {
+                model.operate(None);
+            }
+        });
+        assert_ne!(model.serving(), Some(two), "{writes}");
+    }
+}
+
+#[test]
+fn a_forged_planned_from_does_not_switch_the_fence_off() {
+    for writes in 0..8 {
+        let mut model = serves_one(manual());
+        model.push(2);
+        model.work();
+        let two = model.hash(2);
+        model.edit(&two, |rs| drop(rs.annotations.insert(names::PLANNED_FROM.into(), "99999999".into())));
+        model.request(Verb::Promote, &two, "ann", None);
+        model.operate(Some(writes));
+        if model.serving() == Some(two.clone()) {
+            continue;
+        }
+        let mut old = model.second();
+        model.change_spec(|spec| spec.paused = Some(true));
+        model.operate(None);
+        if model.status().phase != Phase::Paused {
+            continue;
+        }
+        model.as_second(&mut old, &Kind::ALL, |model| {
+            model.go_on();
+        });
+        assert_ne!(model.serving(), Some(two), "{writes}: it is paused");
+    }
+}
+
+#[test]
+fn a_forged_planned_from_is_put_right() {
+    let mut model = promoted(manual(), &[2]);
+    for number in [1, 2] {
+        let hash = model.hash(number);
+        model.edit(&hash, |rs| drop(rs.annotations.insert(names::PLANNED_FROM.into(), "99999999".into())));
+    }
+    model.work();
+    let world = greenlight_core::World { live: false, ..model.seen() };
+    assert_eq!(plan(&world, model.now).doubt, None, "everything is read live in each reconcile for ever");
+}
+
+#[test]
+fn two_operators_with_the_same_picture_promote_once() {
+    for writes in 0..10 {
+        let mut model = serves_one(manual());
+        model.push(2);
+        model.work();
+        let two = model.hash(2);
+        model.request(Verb::Promote, &two, "ann", None);
+        let mut other = model.second();
+        model.operate(Some(writes));
+        model.as_second(&mut other, &[Kind::ReplicaSets, Kind::Services], |model| {
+            model.operate(None);
+        });
+        model.work();
+        assert_serves(&model, 2);
+        assert!(answer(&model).0);
+    }
+}
+
+#[test]
+fn an_old_scale_down_takes_no_pods_from_what_comes_back() {
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(10), ..manual() }, &[2]);
+    let (one, two) = (model.rs(1).clone(), model.hash(2));
+    model.pass(60);
+    // It looks, finds that no Service selects it, and falls asleep.
+    let decided = scale_down(&one, Owner::Exists, &Selected::No, model.now);
+    let ScaleDown::Finish(change) = decided else { panic!("{decided:?}") };
+    model.request(Verb::Rollback, &two, "ann", None);
+    model.work();
+    assert_active(&model, 1);
+    let action = Action::ChangeReplicaSet { name: one.name, resource_version: one.resource_version, change };
+    let written = greenlight_core::simulate::apply(&mut model.truth, &action, "999999", model.now);
+    assert_eq!(written, greenlight_core::simulate::Written::Conflict);
+    assert_eq!(model.rs(1).replicas, 2);
+}
+
+#[test]
+fn what_comes_back_without_a_service_carries_no_mark_when_it_serves() {
+    let mut model = Model::new(manual());
+    model.change_spec(|spec| {
+        spec.strategy.blue_green.active_service = None;
+        spec.strategy.blue_green.preview_service = None;
+    });
+    model.work();
+    model.push(2);
+    model.work();
+    let (one, two) = (model.hash(1), model.hash(2));
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert!(model.rs(1).is_retired());
+    model.request(Verb::Rollback, &two, "ann", None);
+    for writes in 0..12 {
+        model.operate(Some(writes % 2 + 1));
+        let serving = model.status().decisions.as_ref().map(|decisions| decisions.serving.clone());
+        assert!(serving.as_ref() != Some(&one) || !model.rs(1).is_retired());
+    }
+    model.work();
+    assert_eq!(model.status().decisions.as_ref().map(|decisions| decisions.serving.clone()), Some(one));
+}
+
+// An answer is lost, although the write was carried out.
+
+#[test]
+fn a_lost_answer_changes_no_promotion() {
+    for writes in 0..14 {
+        let mut model = serves_one(BlueGreen { preview_replica_count: Some(1), ..automatic() });
+        model.push(2);
+        model.operate_and_lose_an_answer(writes);
+        model.work();
+        assert_serves(&model, 2);
+        assert_eq!(model.truth.replica_sets.len(), 2);
+        assert_eq!(model.status().phase, Phase::Healthy);
+    }
+}
+
+#[test]
+fn a_lost_answer_changes_no_undo() {
+    for (writes, behind) in (0..10).flat_map(|writes| [(writes, false), (writes, true)]) {
+        let mut model = promoted(with_extra(manual()), &[2]);
+        let two = model.hash(2);
+        model.request(Verb::Rollback, &two, "ann", None);
+        if behind {
+            for kind in [Kind::ReplicaSets, Kind::Services] {
+                model.happen(&model::Event::Behind(kind, true));
+            }
+        }
+        model.operate_and_lose_an_answer(writes);
+        model.operate(None);
+        model.mend();
+        model.work();
+        assert_serves(&model, 1);
+        assert_rejected(&model, 2, true);
+    }
+}
+
+#[test]
+fn a_lost_answer_carries_no_request_out_twice() {
+    for writes in 0..6 {
+        let mut model = promoted(manual(), &[2]);
+        model.truth.rollout.request = Some("rollback".into());
+        model.truth.rollout.resource_version = "900000".into();
+        model.operate_and_lose_an_answer(writes);
+        model.work();
+        assert_serves(&model, 1);
+        assert_rejected(&model, 1, false);
+    }
+}
+
+#[test]
+fn the_status_may_be_lost_after_any_write_of_a_release() {
+    for writes in 0..16 {
+        let mut model = promoted(BlueGreen { preview_replica_count: Some(1), ..manual() }, &[2]);
+        model.push(3);
+        model.work();
+        let three = model.hash(3);
+        model.request(Verb::Promote, &three, "ann", None);
+        model.operate(Some(writes));
+        model.wipe_status();
+        model.work();
+        assert!(model.serves_something(), "{writes}: {:#?}", model.status());
+        let serving = model.serving().expect("something serves");
+        let rs = model.truth.replica_sets.iter().find(|rs| rs.hash == serving).expect("it exists");
+        assert_eq!(rs.replicas, 2, "{writes}");
+    }
+}
+
+// The status is restored from a backup.
+
+#[test]
+fn a_status_from_a_backup_does_not_promote_again_what_was_undone() {
+    let mut model = serves_one(automatic());
+    model.push(2);
+    model.work();
+    assert_active(&model, 2);
+    let backup = status(&model);
+    undo(&mut model);
+    assert_active(&model, 1);
+    model.restore_status(backup);
+    model.work();
+    model.work();
+    assert_active(&model, 1);
+    assert_rejected(&model, 2, true);
+}
+
+#[test]
+fn a_status_from_a_backup_tells_who_undid_it() {
+    let mut model = serves_one(automatic());
+    model.push(2);
+    model.work();
+    let backup = status(&model);
+    undo(&mut model);
+    model.restore_status(backup);
+    model.work();
+    assert!(model.status().message.contains("ann"), "{}", model.status().message);
+}
+
+#[test]
+fn a_status_from_before_the_promotion_moves_nothing() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let backup = status(&model);
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    model.restore_status(backup);
+    model.work();
+    assert_serves(&model, 2);
+    undo(&mut model);
+    assert_serves(&model, 1);
+}
+
+#[test]
+fn a_status_from_before_the_first_deployment_moves_nothing() {
+    let mut model = Model::new(manual());
+    model.operate(None);
+    let backup = status(&model);
+    model.work();
+    push_and_promote(&mut model, 2);
+    model.restore_status(backup);
+    model.work();
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn a_status_from_a_backup_does_not_reject_what_git_went_back_from() {
+    // Promoted, and not recorded any more; meanwhile Git went back.
+    for writes in 4..12 {
+        let mut model = serves_one(automatic());
+        model.push(2);
+        model.work();
+        model.push(1);
+        model.operate(Some(writes));
+        model.push(2);
+        model.work();
+        model.work();
+        assert_active(&model, 2);
+        assert_rejected(&model, 1, false);
+        assert_rejected(&model, 2, false);
+    }
+}
+
+#[test]
+fn what_serves_is_not_rejected_because_its_replica_set_was_deleted_and_the_move_not_recorded() {
+    for writes in 0..8 {
+        let mut model = promoted(automatic(), &[]);
+        model.push(2);
+        model.work();
+        let two = model.hash(2);
+        model.delete_replica_set(&two);
+        model.operate(Some(writes));
+        model.work();
+        model.work();
+        assert_rejected(&model, 2, false);
+    }
+}
+
+// Clocks apart.
+
+#[test]
+fn a_timer_that_began_by_a_clock_ahead_is_not_an_hour_longer() {
+    let mut model = serves_one(BlueGreen { auto_promotion_seconds: Some(20), ..manual() });
+    model.push(2);
+    model.work();
+    let (two, mut ahead) = (model.hash(2), status(&model));
+    let record = ahead.decisions.as_mut().and_then(|record| record.revision_mut(&two)).expect("it is known");
+    record.preview_ready_at = record.preview_ready_at.map(|at| at + SignedDuration::from_hours(1));
+    model.restore_status(ahead);
+    for _ in 0..4 {
+        model.work();
+    }
+    assert_active(&model, 2);
+}
+
+#[test]
+fn an_outage_that_began_by_a_clock_ahead_is_not_an_hour_longer() {
+    let auto_rollback = Some(AutoRollback { unavailable_seconds: 10 });
+    let mut model = promoted(BlueGreen { auto_rollback, ..manual() }, &[2]);
+    let two = model.hash(2);
+    model.now += SignedDuration::from_hours(1);
+    model.run_pods(&two, 0);
+    operate_for(&mut model, 1);
+    model.now -= SignedDuration::from_hours(1);
+    operate_for(&mut model, 30);
+    assert_active(&model, 1);
+}
+
+#[test]
+fn the_answer_to_a_restart_says_which_pods_are_replaced() {
+    let mut model = serves_one(manual());
+    let one = model.hash(1);
+    model.pass(60);
+    // Ten minutes behind, and the pods are a minute old.
+    model.now -= SignedDuration::from_mins(10);
+    model.request(Verb::Restart, &one, "ann", None);
+    model.now += SignedDuration::from_mins(10);
+    model.work();
+    assert!(answer(&model).1.contains("from before 2025-12-31 23:51"), "{}", answer(&model).1);
+}
+
+// No request is lost, and what is shown is there.
+
+#[test]
+fn the_preview_does_not_move_to_no_pods_while_its_replica_set_cannot_be_written() {
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
+    assert!(model.settle());
+    assert_eq!(model.rs(1).replicas, 0);
+    model.refuse(Some(|action| matches!(action, Action::ChangeReplicaSet { .. })));
+    model.push(1);
+    operate_for(&mut model, 20);
+    let one = model.hash(1);
+    assert_ne!(model.truth.services["preview"].hash(), Some(one.as_str()), "{}", model.status().message);
+    model.refuse(None);
+    model.work();
+    model.work();
+    assert_eq!(model.truth.services["preview"].hash(), Some(one.as_str()), "it heals");
+}
+
+#[test]
+fn a_restart_that_cannot_go_on_does_not_keep_the_candidate_from_its_promotion() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    model.pass(60);
+    let two = model.hash(2);
+    model.request(Verb::Restart, &two, "ann", None);
+    // There is no room for an additional pod.
+    for _ in 0..4 {
+        model.operate(None);
+        for number in [1, 2] {
+            let hash = model.hash(number);
+            model.run_pods(&hash, 2);
+        }
+        model.pass(2);
+    }
+    assert_eq!((model.rs(2).replicas, model.rs(2).available), (3, 2));
+    model.request(Verb::Promote, &two, "ann", None);
+    operate_for(&mut model, 20);
+    assert_active(&model, 2);
+}
+
+#[test]
+fn production_is_available_while_its_pods_are_replaced() {
+    let mut model = serves_one(manual());
+    model.pass(60);
+    let one = model.hash(1);
+    model.request(Verb::Restart, &one, "ann", None);
+    for _ in 0..4 {
+        model.operate(None);
+        model.run_pods(&one, 2);
+        model.pass(2);
+    }
+    assert_eq!((model.rs(1).replicas, model.rs(1).available), (3, 2), "the additional pod finds no room");
+    assert!(is_true(&model, conditions::AVAILABLE), "two are needed, and two are available");
+}
+
+#[test]
+fn a_restart_after_a_restart_never_takes_what_is_needed() {
+    let mut model = serves_one(manual());
+    let one = model.hash(1);
+    for round in 0..12 {
+        model.pass(3);
+        if round % 3 == 0 {
+            model.request(Verb::Restart, &one, "ann", None);
+        }
+        model.operate(None);
+        assert!(model.rs(1).available >= 2, "{:?}", model.rs(1));
+        model.run_pods(&one, usize::MAX);
+    }
+    for _ in 0..8 {
+        model.work();
+    }
+    assert_eq!(model.rs(1).replicas, 2);
+}
+
+#[test]
+fn an_eviction_that_is_refused_for_ever_is_told_and_holds_nothing_up() {
+    let mut model = serves_one(manual());
+    model.pass(60);
+    let one = model.hash(1);
+    model.refuse(Some(|action| matches!(action, Action::EvictPod { .. })));
+    model.request(Verb::Restart, &one, "ann", None);
+    model.work();
+    assert!(model.status().message.contains("a policy says no"), "{}", model.status().message);
+    push_and_promote(&mut model, 2);
+}
+
+#[test]
+fn pods_that_were_only_half_labelled_get_no_traffic_in_an_overlap() {
+    let mut model = serves_one(BlueGreen { abort_scale_down_delay_seconds: Some(0), ..overlapping() });
+    model.push(2);
+    model.work();
+    // An operator that prepared an overlap died after the template and the pods, and before its note.
+    let two = model.hash(2);
+    model.edit(&two, |rs| drop(rs.pod_labels.insert(names::SERVING_LABEL.into(), "true".into())));
+    model.request(Verb::Abort, &two, "ann", None);
+    model.work();
+    assert!(model.rs(2).replicas > 0);
+    model.push(3);
+    model.work();
+    let three = model.hash(3);
+    model.request(Verb::Promote, &three, "ann", None);
+    model.operate(None);
+    assert!(model.truth.services["active"].is_overlapping());
+    assert!(!model.rs(2).pod_labels.contains_key(names::SERVING_LABEL), "what was aborted gets traffic");
+}
+
+#[test]
+fn a_replica_set_without_pods_loses_the_label_before_an_overlap() {
+    let mut model = serves_one(BlueGreen { scale_down_delay_seconds: Some(0), ..overlapping() });
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    assert!(model.settle());
+    assert_serves(&model, 2);
+    assert_eq!(model.rs(1).replicas, 0);
+    let one = model.hash(1);
+    model.edit(&one, |rs| {
+        rs.pod_labels.insert(names::SERVING_LABEL.into(), "true".into());
+        let note = format!(r#"{{"labels":{{"{}":"true"}}}}"#, names::SERVING_LABEL);
+        rs.annotations.insert(names::ROLE_METADATA.into(), note);
+    });
+    model.push(3);
+    model.work();
+    let three = model.hash(3);
+    model.request(Verb::Promote, &three, "ann", None);
+    model.operate(None);
+    assert!(model.truth.services["active"].is_overlapping());
+    assert!(!model.rs(1).pod_labels.contains_key(names::SERVING_LABEL), "its next pods would get traffic");
+}
+
+#[test]
+fn a_template_that_says_that_it_serves_is_not_made() {
+    let mut model = serves_one(overlapping());
+    let mut template = Template::from(&model::template(2));
+    template.labels.insert(names::SERVING_LABEL.into(), "true".into());
+    model.truth.rollout.template = template;
+    model.change_spec(|_| {});
+    model.work();
+    assert_eq!(model.truth.replica_sets.len(), 1, "in an overlap it would get traffic without a promotion");
+    assert_eq!(model.status().phase, Phase::Degraded);
+    assert!(model.status().message.contains(names::SERVING_LABEL), "{}", model.status().message);
+    model.push(3);
+    model.work();
+    assert_eq!(model.status().phase, Phase::Paused, "it heals");
+}
+
+#[test]
+fn metadata_of_a_preview_does_not_make_it_serve() {
+    for key in [names::SERVING_LABEL, names::HASH_LABEL] {
+        let preview_metadata = labels(&[(key, "true"), ("role", "preview")]);
+        let mut model = serves_one(BlueGreen { preview_metadata, ..overlapping() });
+        model.push(2);
+        model.work();
+        assert!(!model.rs(2).pod_labels.contains_key(key), "{:?}", model.rs(2).pod_labels);
+        assert_eq!(model.rs(2).pod_labels.get("role").map(String::as_str), Some("preview"));
+    }
+}
+
+#[test]
+fn metadata_that_is_added_later_does_not_make_a_preview_serve() {
+    let mut model = serves_one(overlapping());
+    model.push(2);
+    model.work();
+    let metadata = labels(&[(names::SERVING_LABEL, "true"), ("role", "preview")]);
+    model.change_spec(|spec| spec.strategy.blue_green.preview_metadata = metadata);
+    model.work();
+    assert!(!model.rs(2).pod_labels.contains_key(names::SERVING_LABEL));
+    assert_eq!(model.rs(2).pod_labels.get("role").map(String::as_str), Some("preview"));
+}
+
+#[test]
+fn a_label_of_a_template_is_not_taken_over_by_the_metadata_of_a_role() {
+    let mut model = serves_one(manual());
+    model.ask_for_tier(true);
+    model.work();
+    // The next template lacks the label, and the spec says what active pods carry in its place.
+    model.change_spec(|spec| spec.strategy.blue_green.active_metadata = labels(&[("tier", "back")]));
+    model.push(6);
+    model.work();
+    let tier = model.rs(1).pod_labels.get("tier").cloned();
+    assert_eq!(tier.as_deref(), Some("front"), "production's Service selects it");
+    model.change_spec(|spec| spec.strategy.blue_green.active_metadata = None);
+    model.work();
+    assert_eq!(model.rs(1).pod_labels.get("tier").map(String::as_str), Some("front"));
+}
+
+#[test]
+fn an_endpoint_of_two_families_is_one_pod() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.operate(None);
+    assert_active(&model, 2);
+    let name = model.rs(2).name.clone();
+    // One pod, in both families, and one of a neighbour's whose name begins in the same way.
+    let endpoint = |pod: String| Endpoint { pod, ready: true };
+    let pod = model.truth.pods[&two][0].name.clone();
+    model
+        .truth
+        .endpoints
+        .insert("active".into(), vec![endpoint(pod.clone()), endpoint(pod), endpoint(format!("{name}-worker-x1"))]);
+    operate_for_without_endpoints(&mut model);
+    assert!(model.status().switch.as_ref().is_some_and(|switch| switch.proven_at.is_none()), "{:?}", model.status());
+    assert!(!model.rs(1).is_retired());
+}
+
+fn operate_for_without_endpoints(model: &mut Model) {
+    for _ in 0..5 {
+        assert!(model.operate(None));
+        model.pass(1);
+    }
+}
+
+#[test]
+fn what_is_kept_of_the_old_revision_shrinks_only_after_the_proof() {
+    let mut model = Model::new(BlueGreen { retired_replica_count: Some(1), ..manual() });
+    model.change_spec(|spec| spec.replicas = Some(3));
+    model.work();
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.operate(None);
+    assert_active(&model, 2);
+    model.scale_down();
+    operate_for_without_endpoints(&mut model);
+    model.scale_down();
+    assert_eq!(model.rs(1).replicas, 3, "the endpoints have not followed");
+    model.work();
+    model.scale_down();
+    assert_eq!(model.rs(1).replicas, 1);
+    undo(&mut model);
+    model.work();
+    assert_serves(&model, 1);
+    assert_eq!(model.rs(1).replicas, 3);
+}
+
+#[test]
+fn a_limit_of_no_old_revisions_takes_no_pods_that_serve() {
+    let mut model = promoted(BlueGreen { scale_down_delay_revision_limit: Some(0), ..manual() }, &[2, 3]);
+    for _ in 0..3 {
+        model.scale_down();
+        model.work();
+    }
+    assert_serves(&model, 3);
+    assert_eq!((model.rs(1).replicas, model.rs(2).replicas, model.rs(3).replicas), (0, 0, 2));
+}
+
+#[test]
+fn a_preview_larger_than_production_is_promoted_with_what_production_needs() {
+    let mut model = serves_one(BlueGreen { preview_replica_count: Some(5), ..manual() });
+    model.push(2);
+    model.work();
+    assert_eq!(model.rs(2).replicas, 5);
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert_serves(&model, 2);
+    assert_eq!(model.rs(2).replicas, 2);
+}
+
+#[test]
+fn what_returns_within_the_window_serves_only_with_all_its_pods() {
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
+    model.change_spec(|spec| spec.rollback_window = Some(RollbackWindow { revisions: 3 }));
+    assert!(model.settle());
+    model.push(1);
+    let one = model.hash(1);
+    for ready in [0, 1] {
+        operate_for(&mut model, 3);
+        model.run_pods(&one, ready);
+        operate_for(&mut model, 3);
+        assert_active(&model, 2);
+    }
+    model.work();
+    assert_serves(&model, 1);
+}
+
+#[test]
+fn an_overlap_ends_also_when_the_spec_asks_for_a_swap_in_the_middle() {
+    let mut model = serves_one(overlapping());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.operate(None);
+    assert!(model.truth.services["active"].is_overlapping());
+    model.change_spec(|spec| {
+        spec.strategy.blue_green.switch_mode = None;
+        spec.strategy.blue_green.overlap_seconds = None;
+    });
+    model.work();
+    assert_serves(&model, 2);
+}
+
+// Writes that are refused for ever.
+
+fn grows(action: &Action) -> bool {
+    matches!(action, Action::ChangeReplicaSet { change: Change { replicas: Some(replicas), .. }, .. } if *replicas > 2)
+}
+
+#[test]
+fn a_lost_hash_comes_back_while_the_size_of_production_is_refused() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    model.refuse(Some(grows));
+    model.scale(5);
+    operate_for(&mut model, 10);
+    assert!(model.status().message.contains("a policy says no"), "{}", model.status().message);
+    model.lose_hash("active");
+    operate_for(&mut model, 30);
+    assert_active(&model, 1);
+}
+
+#[test]
+fn what_serves_loses_its_mark_while_its_size_is_refused() {
+    let mut model = promoted(manual(), &[2]);
+    assert!(model.rs(1).is_retired());
+    model.refuse(Some(grows));
+    model.scale(5);
+    operate_for(&mut model, 10);
+    let two = model.hash(2);
+    model.request(Verb::Rollback, &two, "ann", None);
+    operate_for(&mut model, 30);
+    assert!(!model.rs(1).is_retired(), "its pods go at the deadline: {}", model.status().message);
+}
+
+#[test]
+fn a_refused_size_is_tried_again_and_heals() {
+    let mut model = serves_one(manual());
+    model.refuse(Some(grows));
+    model.scale(5);
+    operate_for(&mut model, 20);
+    assert_eq!(model.status().phase, Phase::Degraded);
+    assert!(model.status().message.contains("a policy says no"), "{}", model.status().message);
+    model.refuse(None);
+    for _ in 0..3 {
+        model.work();
+    }
+    assert_eq!((model.rs(1).replicas, model.status().phase), (5, Phase::Healthy));
+}
+
+fn lets_preview_go(action: &Action) -> bool {
+    use greenlight_core::world::Selection;
+    matches!(action, Action::SelectRevision { name, selection: Selection::Unmanaged, .. } if name == "preview")
+}
+
+#[test]
+fn a_service_that_cannot_be_let_go_holds_no_promotion_up() {
+    let mut model = serves_one(manual());
+    model.refuse(Some(lets_preview_go));
+    model.change_spec(|spec| spec.strategy.blue_green.preview_service = Some("other".into()));
+    model.work();
+    model.push(2);
+    operate_for(&mut model, 2);
+    let two = model.hash(2);
+    model.run_pods(&two, usize::MAX);
+    operate_for(&mut model, 2);
+    model.request(Verb::Promote, &two, "ann", None);
+    operate_for(&mut model, 30);
+    assert_active(&model, 2);
+    assert!(model.status().message.contains("a policy says no"), "{}", model.status().message);
+}
+
+#[test]
+fn a_deleted_rollout_lets_the_other_services_go_while_one_cannot_be_written() {
+    let mut model = serves_one(manual());
+    model.refuse(Some(|action| matches!(action, Action::SelectRevision { name, .. } if name == "active")));
+    model.delete_rollout(None);
+    operate_for(&mut model, 20);
+    assert_eq!(model.truth.services["preview"].hash(), None, "it selects a hash that dies with the rollout");
+    assert!(model.is_held(), "one Service still selects its hash");
+}
+
+#[test]
+fn a_deletion_that_is_held_up_says_why() {
+    let mut model = serves_one(manual());
+    model.refuse(Some(lets_preview_go));
+    model.delete_rollout(None);
+    operate_for(&mut model, 20);
+    assert!(model.status().message.contains("a policy says no"), "{}", model.status().message);
+    assert!(is_true(&model, conditions::STALLED));
+    model.refuse(None);
+    operate_for(&mut model, 20);
+    assert!(!model.is_held(), "it heals");
+}
+
+#[test]
+fn a_refused_move_of_the_preview_is_told_in_the_words_of_the_refuser_and_heals() {
+    let mut model = serves_one(manual());
+    model.refuse(Some(|action| matches!(action, Action::SelectRevision { name, .. } if name == "preview")));
+    model.push(2);
+    model.work();
+    assert!(model.status().message.contains("a policy says no"), "{}", model.status().message);
+    model.refuse(None);
+    for _ in 0..3 {
+        model.work();
+    }
+    assert_eq!(model.status().phase, Phase::Paused, "{}", model.status().message);
+}
+
+#[test]
+fn undo_works_while_the_finalizer_is_refused() {
+    let mut model = promoted(manual(), &[2]);
+    model.refuse(Some(|action| matches!(action, Action::AddFinalizer)));
+    model.truth.rollout.finalizers.clear();
+    model.change_spec(|_| {});
+    model.work();
+    undo(&mut model);
+    operate_for(&mut model, 10);
+    assert_serves(&model, 1);
+}
+
+#[test]
+fn a_refused_note_of_a_claim_holds_no_undo_up() {
+    let mut model = promoted(manual(), &[2]);
+    model.refuse(Some(|action| matches!(action, Action::WithdrawClaims { .. })));
+    model.push(3);
+    model.work();
+    let three = model.hash(3);
+    let now = model.now;
+    model.edit(&three, |rs| drop(rs.annotations.insert(names::PROMOTED_AT.into(), now.to_string())));
+    model.work();
+    undo(&mut model);
+    assert_active(&model, 1);
+}
+
+// Texts and lists without end.
+
+#[test]
+fn the_words_of_others_do_not_make_the_status_too_large() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.operate(None);
+    let two = model.hash(2);
+    model.edit(&two, |rs| rs.failure = Some("no ".repeat(500_000)));
+    operate_for(&mut model, 10);
+    assert!(model.status().message.contains("no no"), "{}", model.status().message);
+    assert!(size_of_status(&model) < 64 * 1024, "{}", size_of_status(&model));
+}
+
+#[test]
+fn the_words_of_others_do_not_make_the_record_or_its_mirror_too_large() {
+    let mut model = serves_one(manual());
+    model.change_spec(|spec| {
+        spec.progress_deadline_seconds = Some(5);
+        spec.progress_deadline_abort = Some(true);
+    });
+    model.work();
+    model.push(2);
+    model.operate(None);
+    let two = model.hash(2);
+    model.edit(&two, |rs| rs.failure = Some("Nö ".repeat(500_000)));
+    operate_for(&mut model, 20);
+    assert_rejected(&model, 2, true);
+    let mirror = model.rs(2).annotation(names::REJECTED).expect("it is mirrored").len();
+    assert!(mirror < 8 * 1024, "annotations have 256 KB together, and this one {mirror}");
+    assert!(size_of_status(&model) < 64 * 1024, "{}", size_of_status(&model));
+}
+
+#[test]
+fn the_message_of_an_analysis_does_not_make_the_record_too_large() {
+    let mut model = promoted(BlueGreen { post_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() }, &[2]);
+    let run = model.truth.runs.iter().position(|run| run.name.ends_with("-post")).expect("it was started");
+    model.end_run(run, greenlight_api::AnalysisPhase::Failed);
+    model.truth.runs[run].message = "bad ".repeat(300_000);
+    model.work();
+    assert_active(&model, 1);
+    assert!(size_of_status(&model) < 64 * 1024, "{}", size_of_status(&model));
+}
+
+#[test]
+fn a_request_without_end_is_answered_and_not_copied() {
+    let mut model = serves_one(manual());
+    model.truth.rollout.request = Some(format!("{{\"action\":\"{}\"}}", "é".repeat(100_000)));
+    model.change_spec(|_| {});
+    model.work();
+    assert!(!answer(&model).0);
+    assert!(size_of_status(&model) < 64 * 1024, "{}", size_of_status(&model));
+    let version = model.truth.rollout.resource_version.clone();
+    model.work();
+    assert_eq!(model.truth.rollout.resource_version, version, "it is answered once");
+}
+
+#[test]
+fn an_answer_in_the_words_of_others_does_not_make_the_status_too_large() {
+    let mut model = serves_one(manual());
+    model.refuse(Some(|action| matches!(action, Action::CompleteRequest { .. })));
+    model.truth.rollout.request = Some("restart".into());
+    model.change_spec(|_| {});
+    let now = model.now;
+    let mut world = model.seen();
+    world.live = true;
+    world.refused_writes.push(RefusedWrite {
+        target: "BlueGreenRollout web".into(),
+        message: "no ".repeat(500_000),
+        retry_at: now + SignedDuration::from_secs(5),
+    });
+    let plan = plan(&world, now);
+    assert!(plan.status.observed_request.is_some());
+    let size = serde_json::to_string(&plan.status).expect("it is JSON").len();
+    assert!(size < 64 * 1024, "{size}");
+}
+
+#[test]
+fn approvals_do_not_grow_without_end() {
+    let settings = BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() };
+    let mut model = serves_one(settings);
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    for number in 0..200 {
+        model.request(Verb::Promote, &two, &format!("person {number}"), None);
+        model.operate(None);
+    }
+    let record = model.status().decisions.as_ref().expect("a record").revision(&two).expect("it is known").clone();
+    let last = |approval: &Approval| approval.by == "person 199";
+    assert!(record.approvals.len() <= 20, "{}", record.approvals.len());
+    assert!(record.approvals.iter().any(last));
+}
+
+#[test]
+fn the_record_stays_small_after_many_releases() {
+    let mut model = serves_one(BlueGreen { scale_down_delay_seconds: Some(0), ..BlueGreen::default() });
+    let mut sizes = Vec::new();
+    for number in 10..60 {
+        model.push(number);
+        model.work();
+        if number % 3 == 0 {
+            undo(&mut model);
+        }
+        for _ in 0..2 {
+            model.pass(40);
+            model.scale_down();
+            model.work();
+        }
+        sizes.push(size_of_status(&model));
+    }
+    assert!(sizes[49] < 24 * 1024 && sizes[49] < sizes[35] + 2048, "{sizes:?}");
+}
+
+// What is said is so.
+
+#[test]
+fn a_promotion_in_two_days_names_the_day() {
+    let mut model = serves_one(BlueGreen { auto_promotion_seconds: Some(2 * 86_400), ..manual() });
+    model.push(2);
+    model.work();
+    assert!(model.status().message.contains("2026-01-03"), "{}", model.status().message);
+}
+
+#[test]
+fn what_has_no_pods_is_not_called_ready() {
+    let mut model = serves_one(manual());
+    model.change_spec(|spec| spec.replicas = Some(0));
+    model.push(2);
+    model.work();
+    assert!(!model.status().message.contains("is ready"), "{}", model.status().message);
+    assert!(model.status().message.contains("spec.replicas is 0"), "{}", model.status().message);
+}
+
+#[test]
+fn a_request_that_names_nothing_is_refused_and_leaves_no_trace() {
+    for verb in Verb::ALL {
+        let mut model = Model::new(manual());
+        model.operate(None);
+        model.request(verb, "", "ann", None);
+        model.work();
+        let accepted = answer(&model).0;
+        assert!(!accepted || verb == Verb::Restart, "{verb:?}");
+        let record = model.status().decisions.clone().expect("a record");
+        assert!(record.revision("").is_none(), "{record:?}");
+        assert_serves(&model, 1);
+    }
+}
+
+#[test]
+fn every_request_in_every_state_has_one_answer() {
+    let states: [fn(&mut Model); 6] = [
+        |model| model.push(2),
+        |model| {
+            model.push(2);
+            model.work();
+        },
+        |model| push_and_promote(model, 2),
+        |model| {
+            push_and_promote(model, 2);
+            undo(model);
+        },
+        |model| model.scale(0),
+        |model| model.have_service("active", false),
+    ];
+    for state in states {
+        for (verb, of) in Verb::ALL.into_iter().flat_map(|verb| [(verb, 1), (verb, 2)]) {
+            let mut model = serves_one(manual());
+            state(&mut model);
+            let hash = if model.has(of) { model.hash(of) } else { "nothing".to_owned() };
+            model.request(
+                verb,
+                &hash,
+                "ann",
+                Some("elsewhere".to_owned()).filter(|_| verb == Verb::Rollback && of == 2),
+            );
+            model.work();
+            let first = answer(&model);
+            assert!(!first.1.is_empty());
+            model.work();
+            assert_eq!(answer(&model), first);
+        }
+    }
+}
+
+// Forged marks.
+
+const FORGED: [&str; 15] = [
+    names::REJECTED,
+    names::SCALE_DOWN_AT,
+    names::PROMOTED_AT,
+    names::DESIRED_REPLICAS,
+    names::REVISION,
+    names::RETIRED_REPLICAS,
+    names::RESTART_AT,
+    names::RESTARTED_AT,
+    names::EVICTING,
+    names::SCALED_AT,
+    names::PREVIEW_READY_AT,
+    names::CONFIRMED_AT,
+    names::PLANNED_FROM,
+    names::ROLE_METADATA,
+    names::TEMPLATE_DIGEST,
+];
+
+const VALUES: [&str; 8] = [
+    "",
+    "nonsense",
+    "-9223372036854775808",
+    "18446744073709551615",
+    "9999-12-30T22:00:00Z",
+    "-009999-01-02T01:59:59Z",
+    r#"{"by":"eve","at":"9999-12-30T22:00:00Z","reason":"forged","to":"nothing"}"#,
+    r#"{"labels":{"app":"eve","tier":"eve","rollouts-pod-template-hash":"eve","greenlight.dev/serving":"true"}}"#,
+];
+
+#[test]
+fn no_forged_annotation_moves_production_or_keeps_the_operator_from_rest() {
+    for (key, value) in FORGED.into_iter().flat_map(|key| VALUES.map(|value| (key, value))) {
+        let mut model = promoted(manual(), &[2]);
+        model.push(3);
+        model.work();
+        for number in [1, 2, 3] {
+            let hash = model.hash(number);
+            model.edit(&hash, |rs| {
+                if key == names::TEMPLATE_DIGEST {
+                    rs.digest = value.to_owned();
+                }
+                rs.annotations.insert(key.to_owned(), value.to_owned());
+            });
+            model.scale_down();
+            model.work();
+        }
+        assert!(model.settle(), "{key}={value}: it never rests");
+        assert_active(&model, 2);
+        assert!(model.rs(2).pod_labels.contains_key("app"), "{key}={value}");
+        assert!(model.rs(2).is_available(2), "{key}={value}: {:?}", model.rs(2));
+        assert_eq!(model.status().phase, Phase::Paused, "{key}={value}: {}", model.status().message);
+        let two = model.hash(2);
+        model.request(Verb::Rollback, &two, "ann", None);
+        model.work();
+        model.work();
+        assert_serves(&model, 1);
+    }
+}
+
+#[test]
+fn no_forged_annotation_opens_the_gate_after_a_lost_status() {
+    for (key, value) in FORGED.into_iter().flat_map(|key| VALUES.map(|value| (key, value))) {
+        let mut model = serves_one(manual());
+        model.push(2);
+        model.work();
+        let two = model.hash(2);
+        model.edit(&two, |rs| {
+            if key == names::TEMPLATE_DIGEST {
+                rs.digest = value.to_owned();
+            }
+            rs.annotations.insert(key.to_owned(), value.to_owned());
+        });
+        model.wipe_status();
+        assert!(model.settle(), "{key}={value}: it never rests");
+        assert_active(&model, 1);
+    }
+}
+
+#[test]
+fn no_forged_mark_of_a_service_promotes_or_keeps_the_operator_from_rest() {
+    for name in model::SERVICES {
+        for mark in 0..4 {
+            let mut model = serves_one(manual());
+            model.push(2);
+            model.work();
+            let (one, two) = (model.hash(1), model.hash(2));
+            model.edit_service(name, |service| match mark {
+                0 => service.managed_by = Some("web".into()),
+                1 => service.production = Some(two.clone()),
+                2 => service.withdrawn = Some("x".repeat(100_000)),
+                _ => (service.managed_by, service.production) = (Some("web".into()), Some(two.clone())),
+            });
+            assert!(model.settle(), "{name} {mark}: it never rests");
+            assert_eq!(model.serving(), Some(one), "{name} {mark}: {}", model.status().message);
+        }
+    }
+}
+
+#[test]
+fn a_forged_label_of_a_template_is_not_taken_off_the_pods() {
+    let mut model = serves_one(manual());
+    model.ask_for_tier(true);
+    model.push(6);
+    model.work();
+    let one = model.hash(1);
+    // The spec's template does not have it any more, so it looks like one of the operator's own.
+    model.edit(&one, |rs| {
+        drop(rs.annotations.insert(names::ROLE_METADATA.into(), r#"{"labels":{"tier":"front"}}"#.into()))
+    });
+    model.work();
+    assert!(model.rs(1).pod_labels.contains_key("tier"), "production has no endpoints: {}", model.status().message);
+}
+
+#[test]
+fn replica_sets_that_cannot_go_do_not_make_ever_more_of_them() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    for _ in 0..30 {
+        model.work();
+        let digest = Template::from(&model::template(2)).digest.to_string();
+        let up: Vec<String> =
+            model.truth.existing().filter(|rs| rs.digest == digest).map(|rs| rs.hash.clone()).collect();
+        for hash in up {
+            // A finalizer of somebody else holds it.
+            model.edit(&hash, |rs| rs.finalizers.push("example.com/forever".into()));
+            model.delete_replica_set(&hash);
+        }
+    }
+    assert!(model.truth.replica_sets.len() < 12, "{} ReplicaSets", model.truth.replica_sets.len());
+    assert_serves(&model, 1);
+    assert_eq!(model.status().phase, Phase::Degraded, "{}", model.status().message);
+    model.truth.replica_sets.retain(|rs| !rs.deleting);
+    for _ in 0..3 {
+        model.work();
+    }
+    assert_eq!(model.status().phase, Phase::Paused, "it heals: {}", model.status().message);
+}
+
+#[test]
+fn our_own_finalizer_on_any_replica_set_is_put_right() {
+    for number in [1, 2, 3] {
+        let mut model = promoted(manual(), &[2]);
+        model.push(3);
+        model.work();
+        let hash = model.hash(number);
+        let past = model.now - SignedDuration::from_hours(9);
+        model.edit(&hash, |rs| {
+            rs.finalizers.push(names::SCALE_DOWN_FINALIZER.into());
+            rs.annotations.insert(names::SCALE_DOWN_AT.into(), past.to_string());
+        });
+        model.operate(None);
+        model.scale_down();
+        model.work();
+        assert_serves(&model, 2);
+        assert!(!model.rs(2).is_retired() && !model.rs(3).is_retired());
+        assert_eq!(model.rs(3).replicas, 2);
+    }
+}
+
+#[test]
+fn a_run_of_a_forged_name_does_not_overflow_the_attempts() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let name = format!("{}-2-{}-pre", model.rs(2).name, u32::MAX);
+    model.truth.runs.push(Run { name, ..Run::default() });
+    model.wipe_status();
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Abort, &two, "ann", None);
+    model.work();
+    model.request(Verb::Retry, &two, "ann", None);
+    model.work();
+    assert!(answer(&model).0, "{:?}", answer(&model));
+    assert_serves(&model, 1);
+}
+
+// The spec is edited at any moment.
+
+type Edit = fn(&mut BlueGreen);
+
+const EDITS: [Edit; 22] = [
+    |it| it.active_service = None,
+    |it| it.active_service = Some("other".into()),
+    |it| it.additional_active_services = Some(vec!["extra".into()]),
+    |it| it.preview_service = None,
+    |it| (it.active_service, it.preview_service) = (Some("preview".into()), Some("active".into())),
+    |it| it.preview_service_idle = Some(PreviewServiceIdle::None),
+    |it| (it.switch_mode, it.overlap_seconds) = (Some(SwitchMode::Overlap), Some(i32::MAX)),
+    |it| (it.switch_mode, it.overlap_seconds) = (Some(SwitchMode::Overlap), Some(1)),
+    |it| it.preview_replica_count = Some(1),
+    |it| it.preview_replica_count = Some(9),
+    |it| it.auto_promotion_enabled = Some(true),
+    |it| it.auto_promotion_seconds = Some(i32::MAX),
+    |it| it.required_approvals = Some(3),
+    |it| it.scale_down_delay_seconds = Some(0),
+    |it| it.scale_down_delay_seconds = Some(i32::MAX),
+    |it| it.scale_down_delay_revision_limit = Some(0),
+    |it| it.retired_replica_count = Some(0),
+    |it| it.abort_scale_down_delay_seconds = Some(0),
+    |it| it.auto_rollback = Some(AutoRollback { unavailable_seconds: i32::MAX }),
+    |it| it.pre_promotion_analysis = Some(RolloutAnalysis::default()),
+    |it| it.post_promotion_analysis = Some(RolloutAnalysis::default()),
+    |it| it.active_metadata = labels(&[("role", "active")]),
+];
+
+#[test]
+fn any_edit_after_any_write_of_a_release_leaves_production_served() {
+    for (number, edit) in EDITS.into_iter().enumerate() {
+        for writes in 0..9 {
+            let mut model = serves_one(manual());
+            model.push(2);
+            model.work();
+            let two = model.hash(2);
+            model.request(Verb::Promote, &two, "ann", None);
+            model.operate(Some(writes));
+            model.change_spec(|spec| edit(&mut spec.strategy.blue_green));
+            assert!(model.settle(), "{number} after {writes}: it never rests");
+            assert!(model.serves_something(), "{number} after {writes}: {:#?}", model.status());
+            // And back again.
+            model.change_spec(|spec| spec.strategy.blue_green = model::spec(manual()).strategy.blue_green);
+            assert!(model.settle(), "{number} after {writes}: it never rests");
+            assert!(model.serves_something(), "{number} after {writes}: {:#?}", model.status());
+        }
+    }
+}
+
+fn workload_ref(scale_down: WorkloadScaleDown) -> Option<WorkloadRef> {
+    Some(WorkloadRef {
+        api_version: "apps/v1".into(),
+        kind: "Deployment".into(),
+        name: "app".into(),
+        scale_down: Some(scale_down),
+    })
+}
+
+#[test]
+fn a_deployment_that_is_named_and_not_there_stops_no_production() {
+    for writes in 0..9 {
+        let mut model = serves_one(manual());
+        model.push(2);
+        model.work();
+        let two = model.hash(2);
+        model.request(Verb::Promote, &two, "ann", None);
+        model.operate(Some(writes));
+        model.change_spec(|spec| spec.workload_ref = workload_ref(WorkloadScaleDown::Onsuccess));
+        model.work();
+        assert!(model.serves_something());
+        assert_eq!(model.status().phase, Phase::Degraded);
+        model.change_spec(|spec| spec.workload_ref = None);
+        for _ in 0..3 {
+            model.work();
+        }
+        assert_serves(&model, 2);
+        assert_eq!(model.status().phase, Phase::Healthy, "{}", model.status().message);
+    }
+}
+
+#[test]
+fn a_replica_set_of_an_unknown_template_is_not_what_an_unknown_template_asks_for() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let (one, two) = (model.hash(1), model.hash(2));
+    model.edit(&two, |rs| {
+        rs.digest.clear();
+        rs.annotations.remove(names::TEMPLATE_DIGEST);
+    });
+    model.change_spec(|spec| spec.workload_ref = workload_ref(WorkloadScaleDown::Never));
+    model.wipe_status();
+    model.work();
+    assert_eq!(model.status().updated_revision, "", "nobody knows what is asked for");
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert!(!answer(&model).0, "{:?}", answer(&model));
+    assert_eq!(model.serving(), Some(one));
+}
+
+#[test]
+fn a_deployment_whose_template_is_the_same_changes_nothing() {
+    let mut model = promoted(manual(), &[2]);
+    let before = model.truth.replica_sets.len();
+    model.truth.workload = Some(Workload {
+        name: "app".into(),
+        resource_version: "1".into(),
+        replicas: 0,
+        template: Template::from(&model::template(2)),
+    });
+    model.change_spec(|spec| spec.workload_ref = workload_ref(WorkloadScaleDown::Onsuccess));
+    model.work();
+    assert_eq!(model.truth.replica_sets.len(), before);
+    assert_serves(&model, 2);
+    assert_eq!(model.status().phase, Phase::Healthy);
+}
+
+// Times and numbers at their ends.
+
+#[test]
+fn no_time_and_no_number_of_a_spec_overflows() {
+    for number in [i32::MIN, -1, 0, 1, i32::MAX] {
+        let mut model = serves_one(automatic());
+        for template in [2, 3] {
+            model.push(template);
+            model.work();
+        }
+        model.change_spec(|spec| {
+            let it = &mut spec.strategy.blue_green;
+            it.auto_promotion_seconds = Some(number);
+            it.scale_down_delay_seconds = Some(number);
+            it.abort_scale_down_delay_seconds = Some(number);
+            it.scale_down_delay_revision_limit = Some(number);
+            it.auto_rollback = Some(AutoRollback { unavailable_seconds: number });
+            (it.switch_mode, it.overlap_seconds) = (Some(SwitchMode::Overlap), Some(number));
+            it.required_approvals = Some(number);
+            spec.progress_deadline_seconds = Some(number);
+            spec.revision_history_limit = Some(number);
+            spec.rollback_window = Some(RollbackWindow { revisions: number.into() });
+            spec.restart_at = Some(Time(if number > 0 { Timestamp::MAX } else { Timestamp::MIN }));
+        });
+        model.operate(None);
+        let three = model.hash(3);
+        model.run_pods(&three, 0);
+        for _ in 0..5 {
+            model.operate(None);
+            model.scale_down();
+            model.pass(1);
+        }
+        assert!(model.serves_something());
+    }
+}
+
+#[test]
+fn at_the_end_of_time_plans_are_still_made() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(3);
+    model.work();
+    let three = model.hash(3);
+    for now in [Timestamp::MAX, Timestamp::MIN, Timestamp::UNIX_EPOCH] {
+        for request in [Verb::Promote, Verb::Rollback, Verb::Abort, Verb::Restart, Verb::Retry] {
+            let mut world = model.seen();
+            let at = Timestamp::MAX;
+            let request =
+                greenlight_api::Request { action: request, revision: three.clone(), to: None, by: "ann".into(), at };
+            world.rollout.request = Some(request.to_value());
+            world.live = true;
+            drop(plan(&world, now));
+        }
+    }
+}
+
+// Everything that can be refused, one at a time.
+
+type Policy = fn(&Action) -> bool;
+
+fn changes_size(action: &Action) -> bool {
+    matches!(action, Action::ChangeReplicaSet { change: Change { replicas: Some(_), .. }, .. })
+}
+
+const POLICIES: [(&str, Policy); 13] = [
+    ("finalizers", |action| matches!(action, Action::AddFinalizer)),
+    ("requests", |action| matches!(action, Action::CompleteRequest { .. })),
+    ("creation", |action| matches!(action, Action::CreateReplicaSet { .. })),
+    ("sizes", changes_size),
+    ("marks", |action| matches!(action, Action::ChangeReplicaSet { .. }) && !changes_size(action)),
+    ("deletion", |action| matches!(action, Action::DeleteReplicaSet { .. })),
+    ("active", |action| matches!(action, Action::SelectRevision { name, .. } if name == "active")),
+    ("preview", |action| matches!(action, Action::SelectRevision { name, .. } if name == "preview")),
+    ("notes", |action| matches!(action, Action::WithdrawClaims { .. })),
+    ("metadata", |action| matches!(action, Action::ChangePodMetadata { .. })),
+    ("begin", |action| matches!(action, Action::StartAnalysis { .. })),
+    ("stop", |action| matches!(action, Action::StopAnalysis { .. })),
+    ("evictions", |action| matches!(action, Action::EvictPod { .. })),
+];
+
+fn everything() -> BlueGreen {
+    BlueGreen {
+        preview_replica_count: Some(1),
+        active_metadata: labels(&[("role", "active")]),
+        preview_metadata: labels(&[("role", "preview")]),
+        post_promotion_analysis: Some(RolloutAnalysis::default()),
+        ..manual()
+    }
+}
+
+#[test]
+fn whatever_is_refused_for_ever_is_told_comes_to_rest_and_heals() {
+    for (what, policy) in POLICIES {
+        let mut model = serves_one(everything());
+        model.change_spec(|spec| spec.revision_history_limit = Some(0));
+        model.refuse(Some(policy));
+        let mut told = false;
+        for number in [2, 3] {
+            model.push(number);
+            for round in 0..4 {
+                model.work();
+                told |= model.status().message.contains("a policy says no")
+                    || model.status().observed_request.iter().any(|it| it.answer.contains("a policy says no"));
+                let verb = if round == 0 { Verb::Promote } else { Verb::Restart };
+                let of = model.updated().unwrap_or_default();
+                if round < 2 {
+                    model.request(verb, &of, "ann", None);
+                }
+            }
+            model.truth.rollout.request = Some("restart".into());
+            model.change_spec(|_| {});
+            model.work();
+            told |= model.status().message.contains("a policy says no")
+                || model.status().observed_request.iter().any(|it| it.answer.contains("a policy says no"));
+        }
+        let refused = model.seen().refused_writes.len();
+        assert!(told || refused == 0, "{what}: {:?}", model.seen().refused_writes);
+        assert!(model.serves_something(), "{what}: {:#?}", model.status());
+        model.refuse(None);
+        assert!(model.settle(), "{what}: it never rests");
+        let three = model.hash(3);
+        if model.serving() != Some(three.clone()) {
+            model.request(Verb::Promote, &three, "ann", None);
+        }
+        assert!(model.settle(), "{what}: it never rests");
+        assert_serves(&model, 3);
+        assert_eq!(model.status().phase, Phase::Healthy, "{what}: {}", model.status().message);
+    }
+}
+
+#[test]
+fn undo_works_whatever_else_is_refused() {
+    let essential = ["sizes", "marks", "active"];
+    for (what, policy) in POLICIES.into_iter().filter(|(what, _)| !essential.contains(what)) {
+        let mut model = serves_one(everything());
+        push_and_promote(&mut model, 2);
+        model.push(3);
+        model.work();
+        model.refuse(Some(policy));
+        model.push(4);
+        model.work();
+        let two = model.hash(2);
+        model.request(Verb::Rollback, &two, "ann", None);
+        for _ in 0..3 {
+            model.work();
+        }
+        assert_serves(&model, 1);
+        assert!(answer(&model).0, "{what}");
+    }
+}
+
+#[test]
+fn undo_works_while_sizes_are_refused() {
+    let mut model = serves_one(manual());
+    push_and_promote(&mut model, 2);
+    model.refuse(Some(changes_size));
+    undo(&mut model);
+    assert_serves(&model, 1);
+    assert!(!model.rs(1).is_retired());
+}
+
+// A status of any age, restored at any time.
+
+#[test]
+fn a_status_of_any_age_that_is_restored_at_any_time_takes_production_nowhere_new() {
+    let steps: [fn(&mut Model); 8] = [
+        |model| model.work(),
+        |model| {
+            model.push(2);
+            model.work();
+        },
+        |model| {
+            let two = model.hash(2);
+            model.request(Verb::Promote, &two, "ann", None);
+            model.work();
+        },
+        undo,
+        |model| {
+            model.push(3);
+            model.work();
+        },
+        |model| {
+            let three = model.hash(3);
+            model.request(Verb::Promote, &three, "ann", None);
+            model.work();
+        },
+        |model| {
+            model.push(4);
+            model.work();
+        },
+        |model| {
+            let four = model.hash(4);
+            model.request(Verb::Abort, &four, "ann", None);
+            model.work();
+        },
+    ];
+    for restored_at in 0..steps.len() {
+        for taken_at in 0..=restored_at {
+            let mut model = Model::new(manual());
+            let mut backup = None;
+            for (number, step) in steps.iter().enumerate().take(restored_at + 1) {
+                if number == taken_at {
+                    backup = model.truth.rollout.status.clone();
+                }
+                step(&mut model);
+            }
+            let before = model.serving();
+            let Some(backup) = backup else { continue };
+            model.restore_status(backup);
+            for _ in 0..3 {
+                model.work();
+            }
+            assert_eq!(model.serving(), before, "{taken_at} at {restored_at}: {:#?}", model.status());
+            assert!(model.settle(), "{taken_at} at {restored_at}: it never rests");
+            assert_eq!(model.serving(), before, "{taken_at} at {restored_at}: {:#?}", model.status());
+        }
+    }
+}
+
+#[test]
+fn no_forged_mark_of_a_service_and_a_replica_set_keeps_an_undo_from_its_way() {
+    for name in ["active", "preview", "other"] {
+        for value in ["web", "other", ""] {
+            let mut model = promoted(manual(), &[2]);
+            model.edit_service(name, |service| service.managed_by = Some(value.into()));
+            model.work();
+            undo(&mut model);
+            assert_serves(&model, 1);
+        }
+    }
+}
+
+#[test]
+fn two_operators_that_work_by_turns_come_to_rest() {
+    for (first, second) in (0..6).flat_map(|first| (0..6).map(move |second| (first, second))) {
+        let mut model = serves_one(with_extra(BlueGreen { preview_replica_count: Some(1), ..manual() }));
+        let mut other = model.second();
+        model.push(2);
+        for round in 0..12 {
+            model.operate(Some(first));
+            model.as_second(&mut other, &[], |model| {
+                model.operate(Some(second));
+            });
+            let hashes: Vec<String> = model.truth.replica_sets.iter().map(|rs| rs.hash.clone()).collect();
+            hashes.iter().for_each(|hash| model.run_pods(hash, usize::MAX));
+            model.catch_up();
+            model.pass(2);
+            if round == 4 && model.has(2) {
+                let two = model.hash(2);
+                model.request(Verb::Promote, &two, "ann", None);
+            }
+        }
+        model.work();
+        assert!(model.serves_something());
+        assert_eq!(model.truth.replica_sets.len(), 2);
+        let version = model.truth.rollout.resource_version.clone();
+        model.as_second(&mut other, &[], |model| {
+            model.operate(None);
+        });
+        model.operate(None);
+        assert_eq!(model.truth.rollout.resource_version, version, "{first} {second}: they undo each other's writes");
+    }
+}
