@@ -8,6 +8,7 @@ mod imports;
 mod prove;
 mod reference;
 mod shell;
+mod storm;
 mod test;
 
 use std::path::PathBuf;
@@ -63,6 +64,8 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Run releases on a real API server while everything between it and the operator goes wrong
+    Storm(storm::StormOptions),
     /// Start a control plane with the CRDs, and keep it up until Ctrl-C
     Cluster,
     /// Measure the operator: CPU, memory, API requests and switch latency of many rollouts
@@ -80,6 +83,7 @@ fn main() -> Result<()> {
             Chore::Generate { check } => generate::run(check),
             Chore::Prove { options } => prove::run("prove", &options),
             Chore::Mutants { options } => prove::run("mutants", &options),
+            Chore::Storm(options) => storm::run(&options),
             Chore::Cluster => keep_cluster().await,
             Chore::Bench(options) => bench::run(options).await,
         }

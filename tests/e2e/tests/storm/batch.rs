@@ -98,13 +98,14 @@ pub async fn run(seeds: &[u64]) -> Result<OfBatch> {
             (number, lived, person.refusals)
         });
     }
-    let longest = Duration::from_secs_f64(Dice::new(&[batch, 30]).between(25.0, 42.0));
+    let longest = Duration::from_secs_f64(Dice::new(&[batch, 30]).between(50.0, 80.0));
     let mut lived = Lived::new();
-    drop(timeout(longest, collect(&mut lives, &mut lived)).await);
+    let most = seeds.len() * 7 / 10;
+    drop(timeout(longest, collect(&mut lives, &mut lived, most)).await);
     weather.set(false);
     let storm = stormed.elapsed();
     blows.await?;
-    collect(&mut lives, &mut lived).await;
+    collect(&mut lives, &mut lived, seeds.len()).await;
     let restless = until_quiet(&weather, &stories).await;
     let takeovers = operators.terms().saturating_sub(1);
     recorder.catch_up().await?;
@@ -130,7 +131,12 @@ pub async fn run(seeds: &[u64]) -> Result<OfBatch> {
         let of_seed = OfSeed { seed: seeds[number], deeds, violations, gaps, refusals };
         if !of_seed.violations.is_empty() {
             let path = report(&of_seed, story, &weather, &recorder, &operators)?;
-            eprintln!("seed {} broke promises:\n  {}\n  {}", of_seed.seed, of_seed.violations.join("\n  "), path.display());
+            eprintln!(
+                "seed {} broke promises:\n  {}\n  {}",
+                of_seed.seed,
+                of_seed.violations.join("\n  "),
+                path.display()
+            );
         }
         outcome.seeds.push(of_seed);
     }
@@ -145,8 +151,11 @@ pub async fn run(seeds: &[u64]) -> Result<OfBatch> {
 /// What came of each story: whether it went well, and what was refused.
 type Lived = BTreeMap<usize, (Result<()>, Vec<String>)>;
 
-async fn collect(lives: &mut JoinSet<(usize, Result<()>, Vec<String>)>, lived: &mut Lived) {
-    while let Some(done) = lives.join_next().await {
+/// Waits until so many have lived through their stories.
+async fn collect(lives: &mut JoinSet<(usize, Result<()>, Vec<String>)>, lived: &mut Lived, wanted: usize) {
+    while lived.len() < wanted
+        && let Some(done) = lives.join_next().await
+    {
         let (number, result, refusals) = done.expect("a person does not panic");
         lived.insert(number, (result, refusals));
     }
@@ -194,7 +203,13 @@ pub fn reports() -> PathBuf {
 }
 
 /// Writes down everything that is known of a seed that failed.
-fn report(seed: &OfSeed, story: &Story, weather: &Weather, recorder: &Recorder, operators: &Operators) -> Result<PathBuf> {
+fn report(
+    seed: &OfSeed,
+    story: &Story,
+    weather: &Weather,
+    recorder: &Recorder,
+    operators: &Operators,
+) -> Result<PathBuf> {
     let batch = seed.seed / SIZE;
     let dir = reports();
     std::fs::create_dir_all(&dir)?;

@@ -16,6 +16,7 @@ pub struct Change {
 
 /// An object as it is from now on.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a history of a storm is short")]
 pub enum What {
     /// A Service.
     Service(Service),
@@ -298,7 +299,11 @@ fn words(before: &World, what: &What) -> Option<String> {
             if before.slices.get(&it.name).is_some_and(|was| was.ready == it.ready) {
                 return None;
             }
-            Some(format!("EndpointSlice of {}: ready {}", it.service, it.ready.iter().cloned().collect::<Vec<_>>().join(" ")))
+            Some(format!(
+                "EndpointSlice of {}: ready {}",
+                it.service,
+                it.ready.iter().cloned().collect::<Vec<_>>().join(" ")
+            ))
         }
         What::Pod(it) => match before.pods.get(&it.name) {
             None => Some(format!("pod {} is made", it.name)),

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use greenlight_api::{Request, Verb};
 
-use crate::history::{Change, Kind, Pod, Rollout, Selection, Service, Set, Slice, World, What};
+use crate::history::{Change, Kind, Pod, Rollout, Selection, Service, Set, Slice, What, World};
 
 /// What holds in a namespace from the beginning.
 #[derive(Clone, Debug)]
@@ -136,8 +136,7 @@ pub struct Deeds {
 
 /// Judges a history, which is in the order of its versions, and how it ends.
 pub fn judge(history: &[Change], terms: &Terms, end: Option<&End>) -> (Vec<Violation>, Deeds) {
-    let mut judge =
-        Judge { terms, world: World::default(), book: Book::default(), version: 0, violations: Vec::new() };
+    let mut judge = Judge { terms, world: World::default(), book: Book::default(), version: 0, violations: Vec::new() };
     for change in history {
         judge.version = change.version;
         judge.look_at(&change.what);
@@ -193,6 +192,8 @@ impl Judge<'_> {
     fn look_after(&mut self, what: &What) {
         match what {
             What::Slice(Slice { service, .. }) if self.is_active(service) => self.endpoints(&service.clone()),
+            // The endpoints may have been right before.
+            What::Service(it) if self.is_active(&it.name) => self.endpoints(&it.name.clone()),
             What::Gone(Kind::Slice, _) => self.terms.active.clone().iter().for_each(|service| self.endpoints(service)),
             _ => {}
         }
@@ -215,11 +216,17 @@ impl Judge<'_> {
         self.book.shown.remove(&it.name);
         let image = self.world.image_of(&hash).to_owned();
         let set = self.world.set(&hash).cloned();
-        let whole =
-            set.as_ref().is_some_and(|set| !set.deleting && set.replicas >= self.terms.replicas && set.available >= set.replicas);
+        let whole = set
+            .as_ref()
+            .is_some_and(|set| !set.deleting && set.replicas >= self.terms.replicas && set.available >= set.replicas);
         if !whole {
             let has = set.map_or("no ReplicaSet".to_owned(), |set| {
-                format!("{} of {} available{}", set.available, set.replicas, if set.deleting { ", and is being deleted" } else { "" })
+                format!(
+                    "{} of {} available{}",
+                    set.available,
+                    set.replicas,
+                    if set.deleting { ", and is being deleted" } else { "" }
+                )
             });
             self.broken("available", format!("Service {} moves to {image} ({hash}), which has {has}", it.name));
         }
@@ -276,11 +283,15 @@ impl Judge<'_> {
 
     /// Whether an active Service leads to this revision.
     fn serves(&self, hash: &str) -> bool {
-        self.terms.active.iter().filter_map(|name| self.world.services.get(name)).any(|service| match &service.selection {
-            Selection::Hash(selected) => selected == hash,
-            // It may be any of the two: whichever was carried before stays until the other one is alone.
-            Selection::Both => service.production == hash || self.book.served.last().is_some_and(|last| last == hash),
-            Selection::Everything | Selection::Nothing => false,
+        self.terms.active.iter().filter_map(|name| self.world.services.get(name)).any(|service| {
+            match &service.selection {
+                Selection::Hash(selected) => selected == hash,
+                // It may be any of the two: whichever was carried before stays until the other one is alone.
+                Selection::Both => {
+                    service.production == hash || self.book.served.last().is_some_and(|last| last == hash)
+                }
+                Selection::Everything | Selection::Nothing => false,
+            }
         })
     }
 
@@ -299,14 +310,18 @@ impl Judge<'_> {
             let how = if deleted { "deleted".to_owned() } else { format!("scaled to {}", it.replicas) };
             self.broken("taken", format!("the ReplicaSet of {image} ({}) is {how} while it serves", it.hash));
         }
-        let retires = it.retires && !was.retires || shrinks || deleted;
+        // At the deadline of one that retires it does not matter any more where production goes meanwhile.
+        let retires = !was.retires && (it.retires || shrinks || deleted);
         if self.book.carried.contains(&it.hash) && retires {
             let not_shown = self.terms.active.iter().find(|service| {
                 let elsewhere = self.world.carried_by(service).is_some_and(|hash| hash != it.hash);
                 !(elsewhere && self.book.shown.contains(*service))
             });
             if let Some(service) = not_shown {
-                self.broken("retired", format!("{image} ({}) retires before the endpoints of {service} showed another", it.hash));
+                self.broken(
+                    "retired",
+                    format!("{image} ({}) retires before the endpoints of {service} showed another", it.hash),
+                );
             }
         }
     }
@@ -325,8 +340,11 @@ impl Judge<'_> {
     }
 
     fn pod_goes(&mut self, pod: &Pod) {
-        let hash = self.world.sets.get(&pod.set).map(|set| set.hash.clone()).unwrap_or_default();
-        if self.serves(&hash) && !self.book.restarts {
+        let set = self.world.sets.get(&pod.set).cloned().unwrap_or_default();
+        let (hash, pods) = (set.hash, self.world.pods_of(&pod.set).len());
+        // That production has fewer pods than it had is said of the ReplicaSet.
+        let shrinks = i32::try_from(pods).is_ok_and(|pods| pods > set.replicas);
+        if self.serves(&hash) && !self.book.restarts && !shrinks {
             self.broken("taken", format!("pod {} goes while its revision {hash} serves", pod.name));
         }
         let awaited = self.book.undo.as_ref().and_then(|undo| undo.pods.as_ref());
@@ -341,7 +359,8 @@ impl Judge<'_> {
         if few && self.book.ever_shown.contains(service) {
             self.broken("nothing", format!("Service {service} has {} ready endpoints", ready.len()));
         }
-        let Some(Selection::Hash(hash)) = self.world.services.get(service).map(|service| service.selection.clone()) else {
+        let Some(Selection::Hash(hash)) = self.world.services.get(service).map(|service| service.selection.clone())
+        else {
             return;
         };
         let name = self.world.set(&hash).map(|set| set.name.clone()).unwrap_or_default();
@@ -415,11 +434,13 @@ impl Judge<'_> {
             Verb::Rollback => {
                 self.book.undos += 1;
                 self.reject(&hash);
-                let before = self.book.served.iter().rfind(|served| **served != hash && !self.book.rejected.contains(*served));
+                let before =
+                    self.book.served.iter().rfind(|served| **served != hash && !self.book.rejected.contains(*served));
                 self.book.undo = before.cloned().map(|to| {
                     let set = self.world.set(&to).cloned().unwrap_or_default();
                     let whole = set.replicas >= self.terms.replicas && set.available >= set.replicas;
-                    let pods = (self.terms.stays_up && whole && !self.book.restarts).then(|| self.world.pods_of(&set.name));
+                    let pods =
+                        (self.terms.stays_up && whole && !self.book.restarts).then(|| self.world.pods_of(&set.name));
                     Undo { of: hash, to, pods }
                 });
             }
@@ -444,11 +465,16 @@ impl Judge<'_> {
 
     /// The status calls a switch proven.
     fn proven(&mut self, to: &str) {
-        let wrong = self.terms.active.iter().find(|service| {
-            !(self.world.carried_by(service) == Some(to) && self.book.shown.contains(*service))
-        });
+        let wrong = self
+            .terms
+            .active
+            .iter()
+            .find(|service| !(self.world.carried_by(service) == Some(to) && self.book.shown.contains(*service)));
         if let Some(service) = wrong {
-            self.broken("truth", format!("the move to {to} is called proven, and the endpoints of {service} have not shown it"));
+            self.broken(
+                "truth",
+                format!("the move to {to} is called proven, and the endpoints of {service} have not shown it"),
+            );
         }
         self.book.served.retain(|served| served != to);
         self.book.served.push(to.to_owned());
@@ -521,7 +547,10 @@ pub fn not_at(world: &World, terms: &Terms, end: &End) -> Vec<String> {
         EndState::Rejected => ("Degraded", "False/RevisionRejected"),
         EndState::Waits => ("Paused", ""),
     };
-    check(status.phase == wanted.0, format!("the status says {:?} and not {}: {}", status.phase, wanted.0, status.message));
+    check(
+        status.phase == wanted.0,
+        format!("the status says {:?} and not {}: {}", status.phase, wanted.0, status.message),
+    );
     let ready = wanted.1.is_empty() || status.ready == wanted.1;
     check(ready, format!("Ready is {} and not {}", status.ready, wanted.1));
     check(status.active == home, format!("the status calls {} active, and {home} is", status.active));
@@ -537,8 +566,11 @@ pub fn not_at(world: &World, terms: &Terms, end: &End) -> Vec<String> {
         let (hash, image) = (&set.hash, &set.image);
         if hash == home {
             let whole = set.replicas == rollout.replicas && set.available == set.replicas && !set.retires;
-            check(whole, format!("{image} serves with {} of {}, retires: {}", set.available, set.replicas, set.retires));
-        } else if !terms.stays_up && !(end.state == EndState::Waits && hash == asked_for) {
+            check(
+                whole,
+                format!("{image} serves with {} of {}, retires: {}", set.available, set.replicas, set.retires),
+            );
+        } else if !(terms.stays_up || end.state == EndState::Waits && hash == asked_for) {
             let down = set.replicas == 0 && !set.retires;
             check(down, format!("{image} has {} pods, retires: {}", set.replicas, set.retires));
         }

@@ -193,8 +193,12 @@ fn a_service_that_served_and_selects_nothing_or_has_too_few_endpoints() {
     };
     assert_eq!(lost(Selection::Nothing).broken(), ["nothing"]);
     assert_eq!(lost(Selection::Everything).broken(), ["nothing"]);
-    assert_eq!(tale(|tale| tale.first().then(What::Gone(Kind::Service, "web-active".to_owned()))).broken(), ["nothing"]);
-    let slice = Slice { name: "slice".to_owned(), service: "web-active".to_owned(), ready: ["web-h1-a".to_owned()].into() };
+    assert_eq!(
+        tale(|tale| tale.first().then(What::Gone(Kind::Service, "web-active".to_owned()))).broken(),
+        ["nothing"]
+    );
+    let slice =
+        Slice { name: "slice".to_owned(), service: "web-active".to_owned(), ready: ["web-h1-a".to_owned()].into() };
     assert_eq!(tale(|tale| tale.first().then(What::Slice(slice))).broken(), ["nothing"]);
     assert_eq!(tale(|tale| tale.first().then(What::Gone(Kind::Slice, "slice".to_owned()))).broken(), ["nothing"]);
 }
@@ -232,7 +236,8 @@ fn what_nobody_promoted_or_what_was_rejected_goes_live() {
 fn what_failed_its_analysis_goes_live() {
     let failed = tale(|tale| {
         tale.promoted();
-        tale.rollout.status.get_or_insert_default().rejected = BTreeMap::from([("h2".to_owned(), "greenlight".to_owned())]);
+        tale.rollout.status.get_or_insert_default().rejected =
+            BTreeMap::from([("h2".to_owned(), "greenlight".to_owned())]);
         tale.then(What::Rollout(tale.rollout.clone())).moves(2)
     });
     assert_eq!(failed.broken(), ["gate"]);
@@ -259,6 +264,11 @@ fn a_request_with_two_answers_or_none() {
 #[test]
 fn a_proof_of_what_was_not_shown() {
     assert_eq!(tale(|tale| tale.promoted().selects("web-active", 2).says("Healthy", 2)).broken(), ["truth"]);
+    let shown_before = tale(|tale| {
+        let everything = Service { name: "web-active".to_owned(), ..Service::default() };
+        tale.asks_for(1).then(What::Service(everything)).made(1).shows(1).selects("web-active", 1).says("Healthy", 1)
+    });
+    assert_eq!(shown_before.broken(), Vec::<&str>::new());
 }
 
 #[test]
@@ -299,5 +309,8 @@ fn two_replica_sets_of_one_template() {
 
 #[test]
 fn a_preview_of_what_has_no_pods() {
-    assert_eq!(tale(|tale| tale.first().asks_for(2).set(2, 2, 0, false).selects("web-preview", 2)).broken(), ["preview"]);
+    assert_eq!(
+        tale(|tale| tale.first().asks_for(2).set(2, 2, 0, false).selects("web-preview", 2)).broken(),
+        ["preview"]
+    );
 }

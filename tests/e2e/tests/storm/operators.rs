@@ -19,6 +19,9 @@ use crate::weather::Weather;
 /// After so long an operator that has ended is started again.
 const RESTART: Duration = Duration::from_millis(700);
 
+/// A leader that cannot renew for so long stops by itself.
+const LONG: f64 = 9.0;
+
 /// What happens to an operator, or to the API server, at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Blow {
@@ -53,6 +56,19 @@ enum Whom {
     Both,
 }
 
+impl Blow {
+    /// Whether nobody leads for a while: the lease of a killed leader has to run out, too.
+    fn lasts(self) -> bool {
+        match self {
+            Blow::Kill(whom) | Blow::KillAtWrite(whom, _) => whom != Whom::Standby,
+            Blow::Sleep(_, seconds) | Blow::Silence(_, seconds) | Blow::Cut(_, seconds) | Blow::NoLease(_, seconds) => {
+                seconds > LONG
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Both of them.
 pub struct Operators {
     batch: u64,
@@ -76,10 +92,17 @@ impl Operators {
     ///
     /// # Errors
     /// One cannot be started.
-    pub async fn start(batch: u64, client: &Client, weather: &Arc<Weather>, lease_namespace: &str) -> Result<Arc<Operators>> {
+    pub async fn start(
+        batch: u64,
+        client: &Client,
+        weather: &Arc<Weather>,
+        lease_namespace: &str,
+    ) -> Result<Arc<Operators>> {
         let name = |letter: &str| format!("storm-{batch}-{letter}");
-        let proxies =
-            [StormProxy::start(&name("a"), weather.clone()).await?, StormProxy::start(&name("b"), weather.clone()).await?];
+        let proxies = [
+            StormProxy::start(&name("a"), weather.clone()).await?,
+            StormProxy::start(&name("b"), weather.clone()).await?,
+        ];
         let operators = Operators {
             batch,
             client: client.clone(),
@@ -140,9 +163,12 @@ impl Operators {
     /// Lets things happen to them until the storm is over. `to_all`: to the API server and etcd, too.
     pub async fn suffer(&self, to_all: bool) {
         let mut dice = Dice::new(&[self.batch, 20]);
-        sleep(Duration::from_secs_f64(dice.between(2.0, 9.0))).await;
+        sleep(Duration::from_secs_f64(dice.between(5.0, 12.0))).await;
+        let mut may_last = true;
         while self.weather.storms() {
-            let blow = if to_all && dice.chance(0.6) { of_all(&mut dice) } else { of_operators(&mut dice) };
+            let blow = if to_all && dice.chance(0.6) { of_all(&mut dice) } else { of_operators(&mut dice, may_last) };
+            // While nobody leads, nothing happens that could go wrong.
+            may_last &= !blow.lasts();
             self.weather.note("", "storm", format!("{blow:?}"));
             if let Err(error) = self.strike(blow).await {
                 self.weather.note("", "storm", format!("{blow:?} did not work: {error:#}"));
@@ -301,7 +327,16 @@ async fn sleeps(program: &str, seconds: f64) -> Result<()> {
     cluster().put_to_sleep(program, false)
 }
 
-fn of_operators(dice: &mut Dice) -> Blow {
+fn of_operators(dice: &mut Dice, may_last: bool) -> Blow {
+    loop {
+        let blow = any_of_operators(dice);
+        if may_last || !blow.lasts() {
+            return blow;
+        }
+    }
+}
+
+fn any_of_operators(dice: &mut Dice) -> Blow {
     let whom = dice.pick(&[(6, Whom::Leader), (1, Whom::Standby), (1, Whom::Both)]);
     // The leader's term ends after 10 s, and others take over after 15.
     let (short, long) = (dice.between(0.5, 6.0), dice.between(11.0, 19.0));

@@ -24,6 +24,8 @@ use crate::weather::{NAMESPACE, Weather};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How much longer if watches stay frozen: so long it takes until the operator gives one up.
 const LINGERING: Duration = Duration::from_secs(75);
+/// So many steps fit into a storm.
+const MOST_STEPS: usize = 8;
 /// What stays up for longer than any storm.
 const LONG: i64 = 600;
 
@@ -83,7 +85,15 @@ struct Belief {
 
 impl Belief {
     fn new() -> Belief {
-        Belief { production: 1, asked_for: 1, rejected: vec![], served: vec![1], newest: 1, scaled: false, restarted: false }
+        Belief {
+            production: 1,
+            asked_for: 1,
+            rejected: vec![],
+            served: vec![1],
+            newest: 1,
+            scaled: false,
+            restarted: false,
+        }
     }
 
     fn waits(&self) -> bool {
@@ -247,12 +257,21 @@ impl Story {
     }
 }
 
-/// Steps that make sense one after the other: at least one release and one undo.
+/// Steps that make sense one after the other: at least one release and one undo, and not too many.
 fn steps(dice: &mut Dice, auto: bool) -> Vec<Step> {
+    loop {
+        let steps = some_steps(dice, auto);
+        if steps.len() <= MOST_STEPS && steps.contains(&Step::Undo) {
+            return steps;
+        }
+    }
+}
+
+fn some_steps(dice: &mut Dice, auto: bool) -> Vec<Step> {
     let mut belief = Belief::new();
     let mut steps = Vec::new();
-    let wanted = 5 + dice.below(4);
-    while (steps.len() as u64) < wanted || !steps.contains(&Step::Undo) {
+    let wanted = 4 + dice.below(4);
+    while (steps.len() as u64) < wanted {
         let step = dice.pick(&[
             (6, Step::Preview),
             (2, Step::Supersede),
@@ -353,9 +372,9 @@ impl Person {
         let hasty = self.story.hasty;
         match step {
             Step::Preview | Step::Supersede | Step::BackTo => {
-                let stale = self.recorder.see(&self.story.namespace(), |world| {
-                    world.hash_of(&image(before.asked_for)).map(str::to_owned)
-                });
+                let stale = self
+                    .recorder
+                    .see(&self.story.namespace(), |world| world.hash_of(&image(before.asked_for)).map(str::to_owned));
                 self.patch(json!({"spec": {"template": self.story.template(self.belief.asked_for)}})).await?;
                 if step == Step::Supersede {
                     let stale = stale.expect("it waited");
@@ -396,7 +415,14 @@ impl Person {
             }
             Step::Restart => self.ask(Verb::Restart, &production).await,
             Step::Scale => {
-                self.patch(json!({"spec": {"replicas": self.story.terms.replicas + 1}})).await
+                let wanted = self.story.terms.replicas + 1;
+                self.patch(json!({"spec": {"replicas": wanted}})).await?;
+                // What is asked for together with another template belongs to that.
+                self.until(&format!("{wanted} pods serve"), |world| {
+                    let serving = world.sets.values().find(|set| set.image == production);
+                    serving.is_some_and(|set| set.replicas == wanted) && !world.status().phase.is_empty()
+                })
+                .await
             }
         }
     }
@@ -460,13 +486,18 @@ impl Person {
 
     async fn ask_in_vain(&self, action: Verb, revision: &str) -> Result<()> {
         let (accepted, answer) = self.ask_once(action, revision).await?;
-        anyhow::ensure!(!accepted, "{} {revision}, which nobody asks for any more, is accepted: {answer}", action.as_str());
+        anyhow::ensure!(
+            !accepted,
+            "{} {revision}, which nobody asks for any more, is accepted: {answer}",
+            action.as_str()
+        );
         Ok(())
     }
 
     async fn ask_once(&self, action: Verb, revision: &str) -> Result<(bool, String)> {
         let at = jiff::Timestamp::now();
-        let request = Request { action, revision: revision.to_owned(), to: None, by: format!("seed {}", self.story.seed), at };
+        let request =
+            Request { action, revision: revision.to_owned(), to: None, by: format!("seed {}", self.story.seed), at };
         let value = request.to_value();
         self.patch(json!({"metadata": {"annotations": {names::REQUEST: value}}})).await?;
         let answer = |world: &World| {

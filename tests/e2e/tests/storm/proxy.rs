@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -30,7 +30,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use crate::weather::{Fault, Weather, WatchEnd, WatchFate};
+use crate::weather::{Fault, WatchEnd, WatchFate, Weather};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Body = UnsyncBoxBody<Bytes, Error>;
@@ -218,7 +218,12 @@ async fn pass(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respons
     if is_write { tokio::spawn(carried).await? } else { carried.await }
 }
 
-async fn carry(shared: Arc<Shared>, call: Call, parts: http::request::Parts, body: Bytes) -> Result<Response<Body>, Error> {
+async fn carry(
+    shared: Arc<Shared>,
+    call: Call,
+    parts: http::request::Parts,
+    body: Bytes,
+) -> Result<Response<Body>, Error> {
     let weather = &shared.weather;
     let _ = shared.silent.subscribe().wait_for(|silent| !silent).await;
     if call.is_lease && shared.no_lease.load(Ordering::SeqCst) {
@@ -254,7 +259,9 @@ async fn carry(shared: Arc<Shared>, call: Call, parts: http::request::Parts, bod
         }
         _ => first.await?,
     };
-    if call.is_write() && shared.dies_in.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) == Ok(1) {
+    if call.is_write()
+        && shared.dies_in.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) == Ok(1)
+    {
         note(&shared, &call, "is the last that the operator does: it dies before the answer");
         shared.dead.store(true, Ordering::SeqCst);
         shared.dying.notify_one();
@@ -369,7 +376,10 @@ async fn follow(shared: Arc<Shared>, call: Call, request: Request<Incoming>) -> 
     let (head, body) = response.into_parts();
     if !head.status.is_success() {
         let body = body.collect().await?.to_bytes();
-        return Ok(Response::builder().status(head.status).header(header::CONTENT_TYPE, "application/json").body(full(body))?);
+        return Ok(Response::builder()
+            .status(head.status)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(full(body))?);
     }
     let (lines, arrived) = mpsc::unbounded_channel();
     tokio::spawn(read_lines(body, lines));
@@ -377,7 +387,9 @@ async fn follow(shared: Arc<Shared>, call: Call, request: Request<Incoming>) -> 
     let resource = call.path.rsplit('/').next().unwrap_or_default().to_owned();
     tokio::spawn(deliver(shared, resource, fate, arrived, client));
     let events = stream::unfold(events, |mut events| async { events.recv().await.map(|event| (event, events)) });
-    Ok(Response::builder().header(header::CONTENT_TYPE, "application/json").body(BodyExt::boxed_unsync(StreamBody::new(events.boxed())))?)
+    Ok(Response::builder()
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(BodyExt::boxed_unsync(StreamBody::new(events.boxed())))?)
 }
 
 /// Cuts the answer to a watch into its events, each with when it came.
@@ -415,7 +427,8 @@ async fn deliver(
         weather.count("watch that lags");
     }
     loop {
-        let ends_at = fate.end.map_or_else(|| Instant::now() + std::time::Duration::from_secs(3600), |(after, _)| began + after);
+        let ends_at =
+            fate.end.map_or_else(|| Instant::now() + std::time::Duration::from_secs(3600), |(after, _)| began + after);
         let (at, line) = tokio::select! {
             biased;
             () = client.closed() => return,
@@ -461,7 +474,12 @@ async fn deliver(
 }
 
 /// Ends a watch. Returns whether it is over.
-async fn ended(shared: &Shared, resource: &str, end: WatchEnd, client: &mpsc::Sender<Result<Frame<Bytes>, Error>>) -> bool {
+async fn ended(
+    shared: &Shared,
+    resource: &str,
+    end: WatchEnd,
+    client: &mpsc::Sender<Result<Frame<Bytes>, Error>>,
+) -> bool {
     let weather = &shared.weather;
     weather.count(match end {
         WatchEnd::Closed => "watch closed",
@@ -486,4 +504,3 @@ async fn ended(shared: &Shared, resource: &str, end: WatchEnd, client: &mpsc::Se
     }
     true
 }
-

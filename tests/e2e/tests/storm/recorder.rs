@@ -58,7 +58,11 @@ trait Recorded: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + 
 
 impl Recorder {
     /// Begins. When this returns, nothing that happens from now on is missed.
-    pub async fn start(client: &Client, weather: &Arc<Weather>, namespaces: impl IntoIterator<Item = String>) -> Result<Recorder> {
+    pub async fn start(
+        client: &Client,
+        weather: &Arc<Weather>,
+        namespaces: impl IntoIterator<Item = String>,
+    ) -> Result<Recorder> {
         let shared = Arc::new(Shared {
             client: client.clone(),
             weather: weather.clone(),
@@ -163,7 +167,8 @@ impl Shared {
         let seen = self.seen();
         for object in list.items.iter().filter(ours).filter(|object| object.what().is_some()) {
             let key = (K::KIND, object.namespace().unwrap_or_default(), object.name_any());
-            if seen.versions.get(&key).is_none_or(|known| *known < version_of(object.meta().resource_version.as_ref())) {
+            if seen.versions.get(&key).is_none_or(|known| *known < version_of(object.meta().resource_version.as_ref()))
+            {
                 return Ok(Some(format!("{key:?}")));
             }
             exists.insert(key);
@@ -321,7 +326,8 @@ impl Recorded for BlueGreenRollout {
         let image = template.pointer("/spec/containers/0/image").and_then(|image| image.as_str());
         let image = image.unwrap_or_default().to_owned();
         let blue_green = self.spec.blue_green();
-        let auto = blue_green.auto_promotion_enabled() || blue_green.auto_promotion_seconds.is_some_and(|seconds| seconds > 0);
+        let auto =
+            blue_green.auto_promotion_enabled() || blue_green.auto_promotion_seconds.is_some_and(|seconds| seconds > 0);
         let status = self.status.as_ref().map(|status| {
             let ready = status.conditions.iter().find(|condition| condition.type_ == greenlight_api::conditions::READY);
             let revisions = status.decisions.iter().flat_map(|decisions| &decisions.revisions);

@@ -91,7 +91,11 @@ impl Table {
     pub fn check(&self) {
         let unjudged = self.seeds.iter().filter(|seed| !seed.gaps.is_empty()).count();
         let broken: Vec<u64> = self.broken().map(|seed| seed.seed).collect();
-        assert!(broken.is_empty(), "seeds that broke promises: {broken:?}; their histories are in {}", reports().display());
+        assert!(
+            broken.is_empty(),
+            "seeds that broke promises: {broken:?}; their histories are in {}",
+            reports().display()
+        );
         let few = unjudged as f64 <= self.seeds.len() as f64 * UNJUDGED + 1.0;
         assert!(few, "{unjudged} of {} seeds have gaps in their history", self.seeds.len());
         let moves: usize = self.seeds.iter().map(|seed| seed.deeds.moves).sum();

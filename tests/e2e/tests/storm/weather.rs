@@ -114,7 +114,13 @@ impl Weather {
     /// Fair weather, until it begins.
     pub fn new(batch: u64) -> Arc<Weather> {
         let lingers = Dice::new(&[batch, 77]).chance(0.2);
-        Arc::new(Weather { batch, began: Instant::now(), storming: watch::channel(false).0, lingers, inner: Mutex::default() })
+        Arc::new(Weather {
+            batch,
+            began: Instant::now(),
+            storming: watch::channel(false).0,
+            lingers,
+            inner: Mutex::default(),
+        })
     }
 
     /// Lets the storm begin, or end.
@@ -152,12 +158,15 @@ impl Weather {
         let seed = namespace.strip_prefix(NAMESPACE).and_then(|seed| seed.parse().ok());
         // How bad it is, is of the seed; what happens, of the request.
         let mut climate = Dice::new(&[seed.unwrap_or(self.batch), 1]);
-        let bad = if seed.is_none() || is_lease { 0.12 } else { climate.pick(&[(2, 0.08), (3, 0.2), (3, 0.35), (1, 0.55)]) };
+        let bad =
+            if seed.is_none() || is_lease { 0.12 } else { climate.pick(&[(2, 0.08), (3, 0.2), (3, 0.35), (1, 0.55)]) };
         let mut dice = Dice::new(&[seed.unwrap_or(self.batch), 2, number]);
         if !dice.chance(if writes { bad } else { bad * 0.6 }) {
             return None;
         }
-        let seconds = |dice: &mut Dice| Duration::from_secs_f64(dice.pick(&[(3, 0.3), (3, 1.0), (1, 4.0)]) * dice.between(0.1, 1.0));
+        let seconds = |dice: &mut Dice| {
+            Duration::from_secs_f64(dice.pick(&[(3, 0.3), (3, 1.0), (1, 4.0)]) * dice.between(0.1, 1.0))
+        };
         let late = seconds(&mut dice);
         let code = dice.pick(&[(2, 403), (3, 409), (1, 422), (2, 429), (3, 500), (1, 503)]);
         if writes {
@@ -173,7 +182,12 @@ impl Weather {
             ]));
         }
         let code = if code == 409 { 410 } else { code };
-        Some(dice.pick(&[(2, Fault::LostBefore), (1, Fault::LostAfter), (3, Fault::LateAnswer(late)), (3, Fault::Refused(code))]))
+        Some(dice.pick(&[
+            (2, Fault::LostBefore),
+            (1, Fault::LostAfter),
+            (3, Fault::LateAnswer(late)),
+            (3, Fault::Refused(code)),
+        ]))
     }
 
     /// What becomes of the next watch.
@@ -195,7 +209,8 @@ impl Weather {
         let ages = [(3, 0.0), (3, 0.4), (3, 2.0), (2, 6.0)];
         fate.age = Duration::from_secs_f64(dice.pick(&ages) * dice.between(0.3, 1.0));
         let after = Duration::from_secs_f64(dice.between(0.5, 16.0));
-        let end = dice.pick(&[(3, WatchEnd::Closed), (3, WatchEnd::Broken), (3, WatchEnd::Gone), (2, WatchEnd::Frozen)]);
+        let end =
+            dice.pick(&[(3, WatchEnd::Closed), (3, WatchEnd::Broken), (3, WatchEnd::Gone), (2, WatchEnd::Frozen)]);
         fate.end = Some((after, end));
         fate.replays = dice.pick(&[(3, 0.0), (2, 0.05), (1, 0.3)]);
         fate
