@@ -17,11 +17,12 @@ pub fn initial(situation: &Situation) -> PodMetadata {
 /// The change of a revision's pods from one metadata to another.
 ///
 /// A label that the pods' own template has is never taken off, whatever somebody noted.
-pub fn change(situation: &Situation, rs: &ReplicaSet, mut from: PodMetadata, to: PodMetadata) -> Action {
+pub fn change(situation: &Situation, rs: &ReplicaSet, mut from: PodMetadata, mut to: PodMetadata) -> Action {
     let own = &situation.world.rollout.template.labels;
     let selector = situation.world.rollout.spec.selector.match_labels.as_ref();
     let is_theirs = |key: &String| own.contains_key(key) || selector.is_some_and(|labels| labels.contains_key(key));
     from.labels.retain(|key, _| !is_theirs(key) && key != names::HASH_LABEL);
+    to.annotations.remove(names::UNSETTLED);
     let (name, resource_version, hash) = (rs.name.clone(), rs.resource_version.clone(), rs.hash.clone());
     Action::ChangePodMetadata { name, resource_version, hash, from, to }
 }
@@ -41,7 +42,9 @@ pub fn of_role(situation: &Situation, rs: &ReplicaSet) -> PodMetadata {
     metadata.unwrap_or_default()
 }
 
-/// What the operator noted on the ReplicaSet; nothing if that is not readable.
+/// What the operator noted on the ReplicaSet; nothing if that is not readable. While the pods are being changed it is both what they
+/// carried and what they will, with [`names::UNSETTLED`]: so it is never what is wanted, and the change is made anew by whoever
+/// finds it.
 pub fn carried(rs: &ReplicaSet) -> PodMetadata {
     let noted = rs.annotation(names::ROLE_METADATA).and_then(|json| serde_json::from_str(json).ok());
     noted.unwrap_or_default()

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use kube::Client;
 
 use crate::cache::Key;
-use crate::error::Error;
+use crate::error::{Error, in_full};
 use crate::events::Recorder;
 use crate::execute::Executor;
 use crate::live::read_live;
@@ -18,6 +18,9 @@ use crate::world::{Caches, Fresh, Memories, Observed, observe};
 
 /// A release needs at most a handful of plans in a row.
 const MOST_PLANS: usize = 30;
+
+/// After so many conflicts in a row, most of a second, it is not a watch that is a little behind.
+const MANY_CONFLICTS: u32 = 4;
 
 /// What a reconcile works with.
 pub struct Context {
@@ -37,28 +40,54 @@ pub struct Context {
 
 /// Brings one rollout as far as it can go now. Returns when to look again.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
-    let Context { client, caches, memories, on_demand, recorder, metrics } = &*context;
+    let result = work_on(&context, &key).await;
+    let is_conflict = result.as_ref().is_err_and(Error::is_conflict);
+    let mut conflicts = 0;
+    if is_conflict || context.memories.of(&key).conflicts > 0 {
+        context.memories.update(&key, |memory| {
+            conflicts = if is_conflict { memory.conflicts + 1 } else { 0 };
+            memory.conflicts = conflicts % MANY_CONFLICTS;
+        });
+    }
+    if conflicts == MANY_CONFLICTS {
+        look_again(&context, &key).await;
+    }
+    result
+}
+
+/// Reads what the watches should have brought: one of them hangs, and without its news each plan would conflict as the last did.
+async fn look_again(context: &Context, key: &Key) {
+    let Context { client, caches, memories, on_demand, .. } = context;
+    let Some(Observed { world, .. }) = observe(caches, memories, on_demand, key, &Fresh::new(), false) else { return };
+    tracing::info!(rollout = %key, "conflict after conflict: reading the rollout and what it works with again");
+    if let Err(error) = read_live(client, caches, &world).await {
+        tracing::warn!(rollout = %key, error = %in_full(&error), "cannot read it");
+    }
+}
+
+async fn work_on(context: &Context, key: &Key) -> Result<Option<Timestamp>, Error> {
+    let Context { client, caches, memories, on_demand, recorder, metrics } = context;
     let mut fresh = Fresh::new();
     let mut live = false;
     let mut last = String::new();
     for _ in 0..MOST_PLANS {
         // What it asks for is not known: everything stays as it is, and [`crate::unreadable`] tells why.
-        if caches.rollouts.unreadable(&key).is_some() {
+        if caches.rollouts.unreadable(key).is_some() {
             return Ok(None);
         }
-        let Some(Observed { world, unknown }) = observe(caches, memories, on_demand, &key, &fresh, live) else {
-            if caches.rollouts.knows(&key) {
+        let Some(Observed { world, unknown }) = observe(caches, memories, on_demand, key, &fresh, live) else {
+            if caches.rollouts.knows(key) {
                 continue;
             }
-            memories.forget(&key);
-            metrics.forget(&key);
-            on_demand.set(&key, &Default::default());
+            memories.forget(key);
+            metrics.forget(key);
+            on_demand.set(key, &Default::default());
             return Ok(None);
         };
         if !unknown.is_empty() {
             if live {
                 tracing::warn!(rollout = %key, ?unknown, "these ReplicaSets say that they are this rollout's, and its record does not");
-                memories.update(&key, |memory| memory.strangers.extend(unknown));
+                memories.update(key, |memory| memory.strangers.extend(unknown));
             } else {
                 read_live(client, caches, &world).await?;
                 live = true;
@@ -73,7 +102,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
             live = true;
             continue;
         }
-        on_demand.set(&key, &plan.watches);
+        on_demand.set(key, &plan.watches);
         let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &world.rollout };
         if plan.actions.is_empty() {
             let due = plan.publish_at.is_some_and(|at| at <= now);
@@ -87,7 +116,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
             }
             // What was decided stands in the status now, and can be acted upon.
             if due && plan.replan {
-                if caches.rollouts.get(&key).is_some_and(|kept| kept.status.is_none_or(|kept| kept.decisions.is_none()))
+                if caches.rollouts.get(key).is_some_and(|kept| kept.status.is_none_or(|kept| kept.decisions.is_none()))
                 {
                     return Err(Error::RecordNotKept);
                 }
@@ -100,7 +129,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         for (number, action) in plan.actions.iter().enumerate() {
             tracing::debug!(rollout = %key, ?action, "carrying out");
             // An action on the rollout itself changes its resourceVersion: what follows is planned anew.
-            let rollout_changed = number > 0 && caches.rollouts.get(&key).is_none_or(|now| now != world.rollout);
+            let rollout_changed = number > 0 && caches.rollouts.get(key).is_none_or(|now| now != world.rollout);
             if rollout_changed {
                 break;
             }

@@ -216,9 +216,11 @@ impl Judge<'_> {
         self.book.shown.remove(&it.name);
         let image = self.world.image_of(&hash).to_owned();
         let set = self.world.set(&hash).cloned();
-        let whole = set
-            .as_ref()
-            .is_some_and(|set| !set.deleting && set.replicas >= self.terms.replicas && set.available >= set.replicas);
+        let whole = set.as_ref().is_some_and(|set| {
+            // A restart has one pod more than production needs, and that is not waited for.
+            let needed = (set.replicas - i32::from(self.book.restarts)).max(self.terms.replicas);
+            !set.deleting && set.replicas >= self.terms.replicas && set.available >= needed
+        });
         if !whole {
             let has = set.map_or("no ReplicaSet".to_owned(), |set| {
                 format!(
@@ -230,17 +232,19 @@ impl Judge<'_> {
             });
             self.broken("available", format!("Service {} moves to {image} ({hash}), which has {has}", it.name));
         }
-        let follows = was.carries() == Some(&hash)
-            || self.terms.active.iter().any(|other| self.world.carried_by(other) == Some(&hash));
-        if !follows {
-            self.goes_live(&it.name, was.carries(), &hash);
+        if was.carries() != Some(&hash) {
+            self.book.moves += usize::from(it.name == self.terms.active[0]);
+            // Another active Service may have gone there before, or never have left.
+            if !self.terms.active.iter().any(|other| self.world.carried_by(other) == Some(&hash)) {
+                self.goes_live(&it.name, was.carries(), &hash);
+            }
+            self.goes_back(&hash);
         }
         self.book.carried.insert(hash);
     }
 
     /// Production begins to go to another revision.
     fn goes_live(&mut self, service: &str, from: Option<&str>, hash: &str) {
-        self.book.moves += 1;
         let image = self.world.image_of(hash).to_owned();
         let first = self.book.carried.is_empty();
         let goes_back = from.is_some_and(|from| self.book.rejected.contains(from));
@@ -255,6 +259,11 @@ impl Judge<'_> {
         } else if !allowed {
             self.broken("gate", format!("Service {service} moves to {image} ({hash}), which nobody promoted"));
         }
+    }
+
+    /// If an undo was accepted, this is where it should go.
+    fn goes_back(&mut self, hash: &str) {
+        let image = self.world.image_of(hash).to_owned();
         let Some(undo) = self.book.undo.clone().filter(|undo| undo.of != hash) else { return };
         if undo.to != hash {
             let wanted = self.world.image_of(&undo.to).to_owned();

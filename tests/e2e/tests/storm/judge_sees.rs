@@ -247,6 +247,21 @@ fn what_failed_its_analysis_goes_live() {
 fn an_undo_that_goes_elsewhere_or_over_new_pods() {
     let elsewhere = tale(|tale| tale.undone().made(3).asked(&request(Verb::Promote, "h3")).answers(true, "").moves(3));
     assert_eq!(elsewhere.broken(), ["undo"]);
+    let half = tale(|tale| {
+        tale.terms.active.push("web-internal".to_owned());
+        let tale = tale.asks_for(1).made(1).moves(1).selects("web-internal", 1);
+        let slice = Slice {
+            name: "slice2".to_owned(),
+            service: "web-internal".to_owned(),
+            ready: ["a", "b"].map(|pod| format!("web-h1-{pod}")).into(),
+        };
+        let tale = tale.then(What::Slice(slice)).says("Healthy", 1).asks_for(2).made(2);
+        let tale = tale.asked(&request(Verb::Promote, "h2")).answers(true, "promoting").moves(2);
+        // The other Service never got there.
+        let tale = tale.asked(&request(Verb::Rollback, "h2")).answers(true, "rejecting").moves(1);
+        tale.asks_for(3).made(3).asked(&request(Verb::Promote, "h3")).answers(true, "promoting").moves(3)
+    });
+    assert_eq!(half.broken(), Vec::<&str>::new());
     let restarted = tale(|tale| {
         let tale = tale.undone().pod(1, "a", true).then(What::Gone(Kind::Pod, "web-h1-a".to_owned()));
         tale.moves(1)

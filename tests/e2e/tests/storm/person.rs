@@ -24,8 +24,6 @@ use crate::weather::{NAMESPACE, Weather};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How much longer if watches stay frozen: so long it takes until the operator gives one up.
 const LINGERING: Duration = Duration::from_secs(75);
-/// So many steps fit into a storm.
-const MOST_STEPS: usize = 8;
 /// What stays up for longer than any storm.
 const LONG: i64 = 600;
 
@@ -46,6 +44,10 @@ enum Step {
     Retry,
     /// Asks for the image that serves.
     BackTo,
+    /// Asks for the image that served before, which is still up, or which needs no promotion.
+    Return,
+    /// Asks for a new image whose analysis will fail.
+    Fail,
     /// Asks for new pods.
     Restart,
     /// Asks for one pod more.
@@ -64,6 +66,7 @@ pub struct Story {
     /// Images whose pods become ready late.
     late: Vec<u64>,
     begins_after: Duration,
+    web: String,
     /// What holds all the time.
     pub terms: Terms,
 }
@@ -76,6 +79,7 @@ struct Belief {
     /// The image that the spec asks for.
     asked_for: u64,
     rejected: Vec<u64>,
+    failed: Vec<u64>,
     /// What served and was not rejected, the last one at the end.
     served: Vec<u64>,
     newest: u64,
@@ -89,6 +93,7 @@ impl Belief {
             production: 1,
             asked_for: 1,
             rejected: vec![],
+            failed: vec![],
             served: vec![1],
             newest: 1,
             scaled: false,
@@ -112,14 +117,18 @@ impl Belief {
     }
 
     /// What comes of a step; false if it makes no sense now.
-    fn take(&mut self, step: Step, auto: bool) -> bool {
+    fn take(&mut self, step: Step, auto: bool, stays_up: bool) -> bool {
         let asks_for_rejected = self.rejected.contains(&self.asked_for);
         let makes_sense = match step {
             Step::Preview => auto || !self.waits(),
             Step::Supersede => !auto && self.waits(),
             Step::Promote | Step::Abort => !auto && self.waits(),
             Step::Undo => self.served.len() >= 2,
-            Step::Retry => asks_for_rejected && self.asked_for != self.production,
+            Step::Retry => {
+                asks_for_rejected && self.asked_for != self.production && !self.failed.contains(&self.asked_for)
+            }
+            Step::Return => !self.waits() && self.served.len() >= 2 && (auto || stays_up),
+            Step::Fail => !self.waits(),
             Step::BackTo => asks_for_rejected,
             Step::Restart => !self.waits() && !self.restarted,
             Step::Scale => !self.waits() && !self.scaled,
@@ -148,6 +157,16 @@ impl Belief {
                 }
             }
             Step::BackTo => self.asked_for = self.production,
+            Step::Return => {
+                self.asked_for = self.served[self.served.len() - 2];
+                self.served(self.asked_for);
+            }
+            Step::Fail => {
+                self.newest += 1;
+                self.asked_for = self.newest;
+                self.failed.push(self.newest);
+                self.reject(self.newest);
+            }
             Step::Restart => self.restarted = true,
             Step::Scale => self.scaled = true,
         }
@@ -200,7 +219,7 @@ impl Story {
             blue_green["activeMetadata"] = json!({"labels": {"role": "active"}});
             blue_green["previewMetadata"] = json!({"labels": {"role": "preview"}});
         }
-        let analysis = json!({"templates": [{"templateName": "good"}], "args": [{"name": "url", "value": web}]});
+        let analysis = json!({"templates": [{"templateName": "good"}]});
         if dice.chance(0.15) {
             blue_green["prePromotionAnalysis"] = analysis.clone();
         }
@@ -216,11 +235,12 @@ impl Story {
         Story {
             seed,
             spec: json!({"replicas": replicas, "strategy": {"blueGreen": blue_green}}),
-            steps: steps(&mut dice, auto),
+            steps: steps(&mut dice, auto, stays_up),
             auto,
             hasty: dice.chance(0.4),
             late,
             begins_after: Duration::from_secs_f64(dice.between(0.0, 6.0)),
+            web: web.to_owned(),
             terms: Terms { replicas, stays_up, active, preview: "web-preview".to_owned(), idle_shows_active },
         }
     }
@@ -240,7 +260,7 @@ impl Story {
     pub fn end(&self) -> End {
         let mut belief = Belief::new();
         for step in &self.steps {
-            belief.take(*step, self.auto);
+            belief.take(*step, self.auto, self.terms.stays_up);
         }
         belief.end()
     }
@@ -257,17 +277,17 @@ impl Story {
     }
 }
 
-/// Steps that make sense one after the other: at least one release and one undo, and not too many.
-fn steps(dice: &mut Dice, auto: bool) -> Vec<Step> {
+/// Steps that make sense one after the other, an undo among them.
+fn steps(dice: &mut Dice, auto: bool, stays_up: bool) -> Vec<Step> {
     loop {
-        let steps = some_steps(dice, auto);
-        if steps.len() <= MOST_STEPS && steps.contains(&Step::Undo) {
+        let steps = some_steps(dice, auto, stays_up);
+        if steps.contains(&Step::Undo) {
             return steps;
         }
     }
 }
 
-fn some_steps(dice: &mut Dice, auto: bool) -> Vec<Step> {
+fn some_steps(dice: &mut Dice, auto: bool, stays_up: bool) -> Vec<Step> {
     let mut belief = Belief::new();
     let mut steps = Vec::new();
     let wanted = 4 + dice.below(4);
@@ -280,10 +300,12 @@ fn some_steps(dice: &mut Dice, auto: bool) -> Vec<Step> {
             (4, Step::Undo),
             (2, Step::Retry),
             (1, Step::BackTo),
+            (1, Step::Return),
+            (1, Step::Fail),
             (1, Step::Restart),
             (1, Step::Scale),
         ]);
-        if belief.take(step, auto) {
+        if belief.take(step, auto, stays_up) {
             steps.push(step);
         }
     }
@@ -323,13 +345,17 @@ impl Person {
             });
             services.create(&PostParams::default(), &serde_json::from_value(service)?).await?;
         }
-        let template = json!({
-            "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "good"},
-            "spec": {"args": [{"name": "url"}], "metrics": [{
-                "name": "errors", "provider": {"web": {"url": "{{args.url}}"}}, "successCondition": "result == true",
-            }]},
-        });
-        self.create("AnalysisTemplate", "analysistemplates", template).await
+        for (name, wanted) in [("good", "true"), ("bad", "false")] {
+            let template = json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": name},
+                "spec": {"args": [{"name": "url", "value": self.story.web}], "metrics": [{
+                    "name": "errors", "provider": {"web": {"url": "{{args.url}}"}},
+                    "successCondition": format!("result == {wanted}"),
+                }]},
+            });
+            self.create("AnalysisTemplate", "analysistemplates", template).await?;
+        }
+        Ok(())
     }
 
     async fn create(&self, kind: &str, plural: &str, object: Value) -> Result<()> {
@@ -367,20 +393,27 @@ impl Person {
 
     async fn step(&mut self, step: Step, next: Option<Step>) -> Result<()> {
         let before = self.belief.clone();
-        anyhow::ensure!(self.belief.take(step, self.story.auto), "{step:?} makes no sense now");
+        anyhow::ensure!(
+            self.belief.take(step, self.story.auto, self.story.terms.stays_up),
+            "{step:?} makes no sense now"
+        );
         let (production, asked_for) = (image(self.belief.production), image(self.belief.asked_for));
         let hasty = self.story.hasty;
         match step {
-            Step::Preview | Step::Supersede | Step::BackTo => {
+            Step::Fail => {
+                self.ask_for(true).await?;
+                self.until(&format!("{asked_for} has failed"), |world| world.status().phase == "Degraded").await
+            }
+            Step::Preview | Step::Supersede | Step::BackTo | Step::Return => {
                 let stale = self
                     .recorder
                     .see(&self.story.namespace(), |world| world.hash_of(&image(before.asked_for)).map(str::to_owned));
-                self.patch(json!({"spec": {"template": self.story.template(self.belief.asked_for)}})).await?;
+                self.ask_for(false).await?;
                 if step == Step::Supersede {
                     let stale = stale.expect("it waited");
                     self.ask_in_vain(Verb::Promote, &stale).await?;
                 }
-                if step == Step::BackTo || self.story.auto {
+                if matches!(step, Step::BackTo | Step::Return) || self.story.auto {
                     return self.serves(&production, next).await;
                 }
                 self.waits_in_preview(&asked_for).await
@@ -446,6 +479,17 @@ impl Person {
             };
             world.hash_of(image).is_some() && (hasty || waits())
         })
+        .await
+    }
+
+    /// Changes the spec to the image that is asked for by now.
+    async fn ask_for(&self, and_fail: bool) -> Result<()> {
+        let usual = self.story.spec.pointer("/strategy/blueGreen/prePromotionAnalysis").cloned().unwrap_or_default();
+        let analysis = if and_fail { json!({"templates": [{"templateName": "bad"}]}) } else { usual };
+        self.patch(json!({"spec": {
+            "template": self.story.template(self.belief.asked_for),
+            "strategy": {"blueGreen": {"prePromotionAnalysis": analysis}},
+        }}))
         .await
     }
 
