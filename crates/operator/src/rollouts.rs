@@ -59,7 +59,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
 async fn look_again(context: &Context, key: &Key) {
     let Context { client, caches, memories, on_demand, .. } = context;
     let Some(Observed { world, .. }) = observe(caches, memories, on_demand, key, &Fresh::new(), false) else { return };
-    tracing::info!(rollout = %key, "conflict after conflict: reading the rollout and what it works with again");
+    tracing::info!(rollout = %key, "several conflicts in a row: reading the rollout and what it works with again");
     if let Err(error) = read_live(client, caches, &world).await {
         tracing::warn!(rollout = %key, error = %in_full(&error), "cannot read it");
     }

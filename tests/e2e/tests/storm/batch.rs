@@ -57,6 +57,8 @@ pub struct OfBatch {
     pub takeovers: usize,
     /// How long it stormed.
     pub storm: Duration,
+    /// How long it took until all stories were at their end.
+    pub lived: Duration,
     /// How long it took altogether.
     pub took: Duration,
 }
@@ -106,11 +108,12 @@ pub async fn run(seeds: &[u64]) -> Result<OfBatch> {
     let storm = stormed.elapsed();
     blows.await?;
     collect(&mut lives, &mut lived, seeds.len()).await;
+    let lived_for = stormed.elapsed();
     let restless = until_quiet(&weather, &stories).await;
     let takeovers = operators.terms().saturating_sub(1);
     recorder.catch_up().await?;
 
-    let mut outcome = OfBatch { faults: weather.faults(), takeovers, storm, ..OfBatch::default() };
+    let mut outcome = OfBatch { faults: weather.faults(), takeovers, storm, lived: lived_for, ..OfBatch::default() };
     for (number, story) in stories.iter().enumerate() {
         let (result, refusals) = lived.remove(&number).context("everybody has lived")?;
         let namespace = story.namespace();

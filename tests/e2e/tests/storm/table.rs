@@ -23,8 +23,9 @@ pub fn line(outcome: &OfBatch) -> String {
     let moves: usize = outcome.seeds.iter().map(|seed| seed.deeds.moves).sum();
     let faults: u64 = outcome.faults.values().sum();
     format!(
-        "{} s of storm, {} s in all, {faults} faults, {moves} moves of production, {} takeovers, {broken} seeds broke promises",
+        "{} s of storm, {} s until all was done, {} s in all, {faults} faults, {moves} moves of production, {} takeovers, {broken} seeds broke promises",
         outcome.storm.as_secs(),
+        outcome.lived.as_secs(),
         outcome.took.as_secs(),
         outcome.takeovers
     )
