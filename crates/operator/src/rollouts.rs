@@ -19,8 +19,8 @@ use crate::world::{Caches, Fresh, Memories, Observed, observe};
 /// A release needs at most a handful of plans in a row.
 const MOST_PLANS: usize = 30;
 
-/// After so many conflicts in a row, most of a second, it is not a watch that is a little behind.
-const MANY_CONFLICTS: u32 = 4;
+/// After so many conflicts in a row it is not a watch that is a little behind: they take longer and longer pauses.
+const MANY_CONFLICTS: u32 = 3;
 
 /// What a reconcile works with.
 pub struct Context {
@@ -41,13 +41,15 @@ pub struct Context {
 /// Brings one rollout as far as it can go now. Returns when to look again.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
     let result = work_on(&context, &key).await;
-    let is_conflict = result.as_ref().is_err_and(Error::is_conflict);
-    let mut conflicts = 0;
-    if is_conflict || context.memories.of(&key).conflicts > 0 {
-        context.memories.update(&key, |memory| {
-            conflicts = if is_conflict { memory.conflicts + 1 } else { 0 };
-            memory.conflicts = conflicts % MANY_CONFLICTS;
-        });
+    let before = context.memories.of(&key).conflicts;
+    let conflicts = match &result {
+        Err(error) if error.is_conflict() => before + 1,
+        // Whatever else went wrong says nothing of the watches.
+        Err(_) => before,
+        Ok(_) => 0,
+    };
+    if conflicts != before {
+        context.memories.update(&key, |memory| memory.conflicts = conflicts % MANY_CONFLICTS);
     }
     if conflicts == MANY_CONFLICTS {
         look_again(&context, &key).await;

@@ -24,6 +24,8 @@ use crate::weather::{NAMESPACE, Weather};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How much longer if watches stay frozen: so long it takes until the operator gives one up.
 const LINGERING: Duration = Duration::from_secs(75);
+/// So often a request may be refused after the storm: what it refused before may take a while to be tried again.
+const REFUSALS: usize = 15;
 /// What stays up for longer than any storm.
 const LONG: i64 = 600;
 
@@ -516,13 +518,15 @@ impl Person {
 
     /// Asks, until it is accepted.
     async fn ask(&mut self, action: Verb, image: &str) -> Result<()> {
-        for _ in 0..5 {
+        let mut in_fair_weather = 0;
+        while in_fair_weather < REFUSALS {
             let revision = self.recorder.see(&self.story.namespace(), |world| world.hash_of(image).map(str::to_owned));
             let (accepted, answer) = self.ask_once(action, &revision.unwrap_or_default()).await?;
             if accepted {
                 return Ok(());
             }
             self.refusals.push(format!("{} {image}: {answer}", action.as_str()));
+            in_fair_weather += usize::from(!self.weather.storms());
             sleep(Duration::from_secs(1)).await;
         }
         bail!("{} {image} is refused again and again: {:?}", action.as_str(), self.refusals.last())
