@@ -50,7 +50,7 @@ async fn storm(first: u64, seeds: u64, longest: Option<Duration>) {
 /// The part that every test run has.
 #[tokio::test(flavor = "multi_thread")]
 async fn whole_releases_keep_every_promise_in_a_storm() {
-    storm(0, 40, None).await;
+    storm(0, 25, None).await;
 }
 
 /// As many as `cargo xtask storm` says.

@@ -10,7 +10,7 @@ use greenlight_test_cluster::BEHAVIOUR;
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::ApiResource;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -505,15 +505,22 @@ impl Person {
             metadata["annotations"] = json!({BEHAVIOUR: null});
         }
         let mut left = 50;
-        loop {
+        let written = loop {
             match api.patch("web", &PatchParams::default(), &Patch::Merge(&patch)).await {
-                Ok(_) => return Ok(()),
+                Ok(written) => break written,
                 Err(error) if left == 0 => return Err(error.into()),
                 // The API server itself may be down.
                 Err(_) => left -= 1,
             }
             sleep(Duration::from_millis(500)).await;
-        }
+        };
+        // What is waited for next has to come after this.
+        let generation = written.metadata.generation.unwrap_or_default();
+        let request = written.annotations().get(names::REQUEST).cloned().unwrap_or_default();
+        self.until("the change is recorded", |world| {
+            world.rollout.as_ref().is_some_and(|it| it.generation >= generation && it.request == request)
+        })
+        .await
     }
 
     /// Asks, until it is accepted.
