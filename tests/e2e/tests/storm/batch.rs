@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use greenlight_e2e::{Web, cluster};
+use greenlight_e2e::{Web, binary, cluster};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
@@ -42,6 +43,8 @@ pub struct OfSeed {
     pub violations: Vec<String>,
     /// Why it was not judged by its history.
     pub gaps: Vec<String>,
+    /// ReplicaSets with pods that are not on record in the end.
+    pub left_behind: Vec<String>,
     /// Requests that were refused though nobody had expected it.
     pub refusals: Vec<String>,
 }
@@ -63,6 +66,11 @@ pub struct OfBatch {
     pub took: Duration,
 }
 
+/// Whether the API server and etcd are hit, too.
+pub fn is_of_all(batch: u64) -> bool {
+    batch % OF_ALL == OF_ALL - 1
+}
+
 /// Runs these seeds, which are of one batch.
 ///
 /// # Errors
@@ -70,7 +78,7 @@ pub struct OfBatch {
 pub async fn run(seeds: &[u64]) -> Result<OfBatch> {
     let started = Instant::now();
     let batch = seeds.first().context("there are seeds")? / SIZE;
-    let of_all = batch % OF_ALL == OF_ALL - 1;
+    let of_all = is_of_all(batch);
     let client = cluster().client().await?;
     let weather = Weather::new(batch);
     let web = Web::start("true").await;
@@ -120,6 +128,7 @@ pub async fn run(seeds: &[u64]) -> Result<OfBatch> {
         let history = recorder.history(&namespace);
         let end = story.end();
         let gaps = recorder.gaps(&namespace);
+        let left_behind = recorder.see(&namespace, |world| world.left_behind());
         let (violations, deeds) = judge(&history, &story.terms, result.is_ok().then_some(&end));
         let mut violations: Vec<String> = violations
             .into_iter()
@@ -131,7 +140,7 @@ pub async fn run(seeds: &[u64]) -> Result<OfBatch> {
         if restless.contains(&namespace) {
             violations.push("rest: the operator goes on writing".to_owned());
         }
-        let of_seed = OfSeed { seed: seeds[number], deeds, violations, gaps, refusals };
+        let of_seed = OfSeed { seed: seeds[number], deeds, violations, gaps, left_behind, refusals };
         if !of_seed.violations.is_empty() {
             let path = report(&of_seed, story, &weather, &recorder, &operators)?;
             eprintln!(
@@ -143,10 +152,10 @@ pub async fn run(seeds: &[u64]) -> Result<OfBatch> {
         }
         outcome.seeds.push(of_seed);
     }
-    clean_up(&client, &stories, &lease_namespace).await;
-    helpers.abort_all();
+    helpers.shutdown().await;
     operators.end().await;
     operators.forget_logs();
+    clean_up(&client, &stories, &lease_namespace).await?;
     outcome.took = started.elapsed();
     Ok(outcome)
 }
@@ -183,21 +192,17 @@ async fn until_quiet(weather: &Weather, stories: &[Story]) -> Vec<String> {
     }
 }
 
-/// The operators still run, so that they can let go.
-async fn clean_up(client: &Client, stories: &[Story], lease_namespace: &str) {
+/// Lets go of everything, and waits for nothing: what is deleted goes while the next batch begins.
+async fn clean_up(client: &Client, stories: &[Story], lease_namespace: &str) -> Result<()> {
+    let mut let_go = Command::new(binary("greenlight"));
+    let_go.arg("let-go").env("KUBECONFIG", cluster().kubeconfig());
+    let output = tokio::task::spawn_blocking(move || let_go.output()).await??;
+    anyhow::ensure!(output.status.success(), "let-go: {}", String::from_utf8_lossy(&output.stderr));
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let params = DeleteParams::default();
-    for story in stories {
-        drop(namespaces.delete(&story.namespace(), &params).await);
+    for name in stories.iter().map(Story::namespace).chain([lease_namespace.to_owned()]) {
+        namespaces.delete(&name, &DeleteParams::default()).await?;
     }
-    let rollouts: Api<greenlight_api::BlueGreenRollout> = Api::all(client.clone());
-    for _ in 0..60 {
-        if rollouts.list(&Default::default()).await.is_ok_and(|list| list.items.is_empty()) {
-            break;
-        }
-        sleep(Duration::from_millis(500)).await;
-    }
-    drop(namespaces.delete(lease_namespace, &params).await);
+    Ok(())
 }
 
 /// Where reports are kept.

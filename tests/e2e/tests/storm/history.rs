@@ -170,6 +170,8 @@ pub struct Status {
     pub switch: Option<(String, Option<String>)>,
     /// What is rejected, and by whom.
     pub rejected: BTreeMap<String, String>,
+    /// The revisions that are on record.
+    pub recorded: BTreeSet<String>,
 }
 
 /// An event.
@@ -222,6 +224,13 @@ impl World {
     /// The ReplicaSet of a hash.
     pub fn set(&self, hash: &str) -> Option<&Set> {
         self.sets.values().find(|set| set.hash == hash)
+    }
+
+    /// The ReplicaSets with pods that are not on record: whoever made one died before it was, and nobody asked for it since.
+    pub fn left_behind(&self) -> Vec<String> {
+        let recorded = self.status().recorded;
+        let sets = self.sets.values().filter(|set| set.replicas > 0 && !recorded.contains(&set.hash));
+        sets.map(|set| set.name.clone()).collect()
     }
 
     /// The hash of an image.

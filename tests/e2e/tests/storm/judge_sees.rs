@@ -96,6 +96,7 @@ impl Tale {
             phase: phase.to_owned(),
             ready: if phase == "Healthy" { "True/Healthy".to_owned() } else { "False/RevisionRejected".to_owned() },
             active: format!("h{version}"),
+            recorded: ["h1", "h2", "h3"].map(str::to_owned).into(),
             updated: format!("h{}", self.rollout.image.trim_start_matches("web:v")),
             switch: again.or(Some((format!("h{version}"), proven))),
             ..before

@@ -330,7 +330,7 @@ impl Recorded for BlueGreenRollout {
             blue_green.auto_promotion_enabled() || blue_green.auto_promotion_seconds.is_some_and(|seconds| seconds > 0);
         let status = self.status.as_ref().map(|status| {
             let ready = status.conditions.iter().find(|condition| condition.type_ == greenlight_api::conditions::READY);
-            let revisions = status.decisions.iter().flat_map(|decisions| &decisions.revisions);
+            let revisions = || status.decisions.iter().flat_map(|decisions| &decisions.revisions);
             Status {
                 observed_generation: status.observed_generation,
                 phase: status.phase.as_str().to_owned(),
@@ -341,7 +341,8 @@ impl Recorded for BlueGreenRollout {
                 updated: status.updated_revision.clone(),
                 answer: status.observed_request.clone().map(|it| (it.value, it.accepted, it.answer)),
                 switch: status.switch.clone().map(|it| (it.to, it.proven_at.map(|at| at.to_string()))),
-                rejected: revisions.filter_map(|it| Some((it.hash.clone(), it.rejection.clone()?.by))).collect(),
+                recorded: revisions().map(|it| it.hash.clone()).collect(),
+                rejected: revisions().filter_map(|it| Some((it.hash.clone(), it.rejection.clone()?.by))).collect(),
             }
         });
         Some(What::Rollout(Rollout {
