@@ -10,6 +10,7 @@ mod prove;
 mod reference;
 mod shell;
 mod soak;
+mod storm;
 mod test;
 
 use std::path::PathBuf;
@@ -71,6 +72,8 @@ enum Chore {
     },
     /// Take the mends of the operator out of a copy, one at a time, and see that the test of each fails
     Mends(mends::MendsOptions),
+    /// Run releases on a real API server while everything between it and the operator goes wrong
+    Storm(storm::StormOptions),
     /// Start a control plane with the CRDs, and keep it up until Ctrl-C
     Cluster,
     /// Measure the operator: CPU, memory, API requests and switch latency of many rollouts
@@ -91,6 +94,7 @@ fn main() -> Result<()> {
             Chore::Generate { check } => generate::run(check),
             Chore::Prove { options } => prove::run("prove", &options),
             Chore::Mutants { options } => prove::run("mutants", &options),
+            Chore::Storm(options) => storm::run(&options),
             Chore::Cluster => keep_cluster().await,
             Chore::Mends(options) => mends::run(&options),
             Chore::Bench(options) => bench::run(options).await,

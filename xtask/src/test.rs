@@ -10,7 +10,7 @@ use greenlight_test_cluster::{
 };
 
 use crate::shell::{self, cargo, root};
-use crate::{generate, image, imports, prove};
+use crate::{generate, image, imports, prove, storm};
 
 /// The end-to-end tests mostly wait for controllers, so more of them run at once than there are cores.
 const END_TO_END_THREADS: &str = "8";
@@ -37,7 +37,7 @@ pub(crate) struct TestOptions {
     /// Skip nothing
     #[arg(long)]
     ci: bool,
-    /// Also what takes hours: the longer search, the planted faults, and the other versions of Kubernetes
+    /// Also what takes hours: the longer search, the planted faults, 500 storms, and the other versions of Kubernetes
     #[arg(long, conflicts_with = "kubernetes")]
     all: bool,
     /// Only the promises and the other servers' suite, on the control plane of this version of Kubernetes: 1.33
@@ -78,6 +78,7 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
     })?;
     table.step("end-to-end tests on a real control plane", |row| promises(row, ci, end_to_end("promises", ci)))?;
     table.step("other API servers", |row| row.tests(&mut end_to_end("servers", ci)))?;
+    table.step("releases in a storm", |row| row.tests(&mut end_to_end("storm", ci)))?;
     table.step("end-to-end tests with a real Argo CD", |row| {
         if is_there("redis-server") {
             row.tests(&mut end_to_end("gitops", ci))
@@ -101,6 +102,7 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
     if options.all {
         table.step("the promises, searched for longer", |_| prove::run("prove", &[]))?;
         table.step("planted faults", |_| prove::run("mutants", &[]))?;
+        table.step("releases in 500 storms", |row| row.tests(&mut storm::command(&storm::long())))?;
         for (minor, _) in &OTHER_KUBERNETES {
             on_kubernetes(table, minor, ci)?;
         }

@@ -53,6 +53,9 @@ pub const RETIRED_REPLICAS: &str = "greenlight.dev/retired-replicas";
 /// On a ReplicaSet: the labels and annotations that its pods carry only for their role; a JSON [`crate::PodMetadata`].
 pub const ROLE_METADATA: &str = "greenlight.dev/role-metadata";
 
+/// In the annotations of [`ROLE_METADATA`]: the pods are being changed. Some of them may carry what is noted, and others not.
+pub const UNSETTLED: &str = "greenlight.dev/unsettled";
+
 /// Label, on pods and for a time on Service selectors: these pods serve, or are about to. With `switchMode: Overlap` the active
 /// Services select it, in the place of a hash, while both revisions serve.
 pub const SERVING_LABEL: &str = "greenlight.dev/serving";

@@ -49,6 +49,8 @@ pub enum Doubt {
     ProductionHasNoPods,
     /// The Services lead elsewhere than the record says, and it was not this operator that moved them.
     ProductionHasMoved,
+    /// A request is about to be refused. What it speaks of may be there, and only not seen yet.
+    RequestIsRefused,
 }
 
 impl Doubt {
@@ -60,6 +62,7 @@ impl Doubt {
             Doubt::TemplateHasChanged => "the Deployment has another template",
             Doubt::ProductionHasNoPods => "production has no ready pods",
             Doubt::ProductionHasMoved => "production has moved",
+            Doubt::RequestIsRefused => "a request is about to be refused",
         }
     }
 }

@@ -26,7 +26,7 @@ fn allowed(metadata: &Option<PodMetadata>, is_own: impl Fn(&str) -> bool) -> Pod
 /// The change of a revision's pods from one metadata to another.
 ///
 /// A label that the pods' own template has, as far as is known, or that a Service selects, is never taken off, whatever somebody noted.
-pub fn change(situation: &Situation, rs: &ReplicaSet, mut from: PodMetadata, to: PodMetadata) -> Action {
+pub fn change(situation: &Situation, rs: &ReplicaSet, mut from: PodMetadata, mut to: PodMetadata) -> Action {
     let own = &situation.world.rollout.template.labels;
     let selector = situation.world.rollout.spec.selector.match_labels.as_ref();
     let is_theirs = |key: &String| own.contains_key(key) || selector.is_some_and(|labels| labels.contains_key(key));
@@ -34,6 +34,7 @@ pub fn change(situation: &Situation, rs: &ReplicaSet, mut from: PodMetadata, to:
     let is_selected =
         |key: &str| services.values().any(|service| service.own_selector().any(|(selected, _)| selected == key));
     from.labels.retain(|key, _| !is_theirs(key) && key != names::HASH_LABEL && !is_selected(key));
+    to.annotations.remove(names::UNSETTLED);
     let (name, resource_version, hash) = (rs.name.clone(), rs.resource_version.clone(), rs.hash.clone());
     Action::ChangePodMetadata { name, resource_version, hash, from, to }
 }
@@ -55,7 +56,8 @@ pub fn of_role(situation: &Situation, rs: &ReplicaSet) -> PodMetadata {
 }
 
 /// What its pods carry for their role: what is noted, and the label by which both revisions are selected in an overlap also if whoever gave
-/// them that died before the note.
+/// them that died before the note. While the pods are being changed, what is noted is both what they carried and what they will, with
+/// [`names::UNSETTLED`]: so it is never what is wanted, and the change is made anew by whoever finds it.
 pub fn carried(rs: &ReplicaSet) -> PodMetadata {
     let mut carried = noted(rs);
     if let Some((key, value)) = rs.pod_labels.get_key_value(names::SERVING_LABEL) {

@@ -47,8 +47,9 @@ pub fn prepare(situation: &Situation, candidate: &ReplicaSet) -> Option<Action> 
     })
 }
 
-/// The metadata with the label.
+/// The metadata with the label, on all pods.
 pub fn with_label(mut metadata: PodMetadata) -> PodMetadata {
+    metadata.annotations.remove(names::UNSETTLED);
     metadata.labels.insert(names::SERVING_LABEL.to_owned(), "true".to_owned());
     metadata
 }

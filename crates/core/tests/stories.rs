@@ -1011,3 +1011,35 @@ fn an_overlap_that_was_begun_with_one_service_goes_on_with_all() {
     model.operate(None);
     assert!(overlaps(&model, "extra"), "{:?}", model.truth.services["extra"]);
 }
+
+/// An operator died while it took the label off the pods, and then the revision comes back: some of them carry it, and others not.
+#[test]
+fn an_overlap_does_not_begin_before_all_pods_carry_the_label() {
+    let mut model = serves_one(BlueGreen {
+        switch_mode: Some(SwitchMode::Overlap),
+        overlap_seconds: Some(20),
+        ..BlueGreen::default()
+    });
+    model.push(2);
+    model.operate(None);
+    let two = model.hash(2);
+    let half_done = format!(
+        r#"{{"labels":{{"{}":"true"}},"annotations":{{"{}":"true"}}}}"#,
+        names::SERVING_LABEL,
+        names::UNSETTLED
+    );
+    for rs in model.truth.replica_sets.iter_mut().filter(|rs| rs.hash == two) {
+        rs.annotations.insert(names::ROLE_METADATA.to_owned(), half_done.clone());
+    }
+    model.run_pods(&two, 2);
+    for writes in 1.. {
+        let mut copy = model.clone();
+        copy.operate(Some(writes));
+        if copy.truth.services["active"].is_overlapping() {
+            let noted = copy.rs(2).annotation(names::ROLE_METADATA).unwrap_or_default().to_owned();
+            assert!(noted.contains(names::SERVING_LABEL) && !noted.contains(names::UNSETTLED), "{noted}");
+            return;
+        }
+        assert!(writes < 19, "it never began");
+    }
+}

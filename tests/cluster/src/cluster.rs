@@ -20,6 +20,7 @@ use crate::tools::{KUBERNETES_VARIABLE, Tools, ensure_control_plane};
 /// A static token of group system:masters: the cluster lives on loopback, for minutes.
 const TOKEN: &str = "greenlight-test-admin";
 const API_SERVER: &str = "kube-apiserver";
+const ETCD: &str = "etcd";
 const STAGES: &str = include_str!("stages.yaml");
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived, ResponseStarted]\nrules: [{level: Metadata}]\n";
 /// The ones that need no cloud and no volumes.
@@ -38,6 +39,7 @@ pub struct Cluster {
     // In the order in which they end: clients before servers.
     processes: Mutex<Vec<Process>>,
     api_server_args: Vec<String>,
+    etcd_args: Vec<String>,
     node: Option<RealNode>,
 }
 
@@ -80,14 +82,21 @@ impl Cluster {
         let real = matches!(nodes, Nodes::Real);
         let address = if real { NODE_ADDRESS } else { "127.0.0.1" };
         let server = format!("https://{address}:{api}");
-        let mut cluster =
-            Cluster { tools, dir, server, processes: Mutex::default(), api_server_args: Vec::new(), node: None };
+        let mut cluster = Cluster {
+            tools,
+            dir,
+            server,
+            processes: Mutex::default(),
+            api_server_args: Vec::new(),
+            etcd_args: Vec::new(),
+            node: None,
+        };
         cluster.write_files()?;
 
         let at = |name: &str| cluster.dir.join(name).display().to_string();
         let etcd = format!("http://127.0.0.1:{etcd_client}");
         let kubeconfig = at("kubeconfig");
-        let etcd_args = [
+        let etcd_args = vec![
             format!("--data-dir={}", at("etcd")),
             format!("--listen-client-urls={etcd}"),
             format!("--advertise-client-urls={etcd}"),
@@ -143,7 +152,8 @@ impl Cluster {
             manager_args.push(format!("--root-ca-file={}", at("certs/apiserver.crt")));
         }
         cluster.api_server_args = api_args;
-        cluster.spawn("etcd", &etcd_args)?;
+        cluster.etcd_args = etcd_args;
+        cluster.spawn(ETCD, &cluster.etcd_args)?;
         cluster.spawn(API_SERVER, &cluster.api_server_args)?;
         cluster.wait_until_serving().await?;
         cluster.spawn("kube-controller-manager", &manager_args)?;
@@ -236,13 +246,35 @@ impl Cluster {
     pub async fn restart_api_server(&self, more: &[&str]) -> Result<()> {
         let more = more.iter().map(|arg| (*arg).to_owned());
         let args: Vec<String> = self.api_server_args.iter().cloned().chain(more).collect();
-        {
-            let mut processes = self.processes();
-            let place = processes.iter_mut().find(|process| process.name() == API_SERVER).context("it was started")?;
-            place.kill();
-            *place = Process::start(&self.dir, API_SERVER, &self.tools.path(API_SERVER), &args, &[])?;
-        }
+        self.replace(API_SERVER, &args)?;
         self.wait_until_serving().await
+    }
+
+    /// Kills etcd and starts it again, with what it has written.
+    ///
+    /// # Errors
+    /// The API server does not serve again.
+    pub async fn restart_etcd(&self) -> Result<()> {
+        self.replace(ETCD, &self.etcd_args)?;
+        self.wait_until_serving().await
+    }
+
+    /// Lets `etcd` or `kube-apiserver` fall asleep, or wakes it up.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn put_to_sleep(&self, program: &str, asleep: bool) -> Result<()> {
+        let processes = self.processes();
+        let process = processes.iter().find(|process| process.name() == program).context("it was started")?;
+        process.put_to_sleep(asleep)
+    }
+
+    fn replace(&self, program: &str, args: &[String]) -> Result<()> {
+        let mut processes = self.processes();
+        let place = processes.iter_mut().find(|process| process.name() == program).context("it was started")?;
+        place.kill();
+        *place = Process::start(&self.dir, program, &self.tools.path(program), args, &[])?;
+        Ok(())
     }
 
     fn spawn(&self, name: &str, args: &[String]) -> Result<()> {

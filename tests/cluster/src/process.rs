@@ -81,6 +81,16 @@ impl Process {
         let _ = self.guard.wait();
     }
 
+    /// Lets it fall asleep (SIGSTOP), or wakes it up (SIGCONT).
+    ///
+    /// # Errors
+    /// It has not started.
+    pub fn put_to_sleep(&self, asleep: bool) -> Result<()> {
+        let signal = if asleep { "-STOP" } else { "-CONT" };
+        Command::new("kill").args([signal, &self.pid()?.to_string()]).status()?;
+        Ok(())
+    }
+
     /// Sends SIGTERM and waits for its exit code.
     pub fn terminate(&mut self) -> Result<i32> {
         let pid = self.pid()?;

@@ -7,7 +7,7 @@ mod wake;
 
 use jiff::Timestamp;
 
-use crate::actions::{Action, Plan, Watches};
+use crate::actions::{Action, Doubt, Plan, Watches};
 use crate::decisions;
 use crate::events;
 use crate::fence;
@@ -26,7 +26,8 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
         return last_plan(world, now);
     }
     let decided = decide::decide(world, now);
-    if let Some(doubt) = fence::doubt(world, &decided.read) {
+    let refuses = !world.live && is_newly_refused(world, &decided.heard);
+    if let Some(doubt) = fence::doubt(world, &decided.read).or(refuses.then_some(Doubt::RequestIsRefused)) {
         return Plan { doubt: Some(doubt), ..nothing(world) };
     }
     let situation = Situation::new(world, &decided.read.now, now);

@@ -11,7 +11,7 @@ use kube::{Api, Client};
 use crate::api_server::error::{Doing, Error};
 use crate::cluster::cache::Key;
 use crate::cluster::caches::Caches;
-use crate::cluster::objects::ServiceView;
+use crate::cluster::objects::{ReplicaSetView, ServiceView};
 use crate::controllers::rollouts::change_replica_set;
 
 /// What a reconcile works with.
@@ -44,13 +44,27 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
             ScaleDown::Wait(until) => return Ok(Some(until)),
             ScaleDown::CheckServices => selected = selected_live(client, &key, &services, set).await?,
             ScaleDown::Shrink(change) | ScaleDown::Finish(change) | ScaleDown::RemoveFinalizer(change) => {
-                let view = change_replica_set(client, &key, &set.resource_version, &change).await?;
+                let changed = change_replica_set(client, &key, &set.resource_version, &change).await;
+                if changed.as_ref().is_err_and(Error::is_conflict) {
+                    // The watch is behind, and may stay so.
+                    read_again(client, caches, &key, &set.resource_version).await?;
+                }
+                let view = changed?;
                 tracing::info!(replica_set = %key, replicas = ?change.replicas, "scaled down");
                 view.keep().into_iter().for_each(|owned| caches.sets.put_answer(owned));
                 return Ok(None);
             }
         }
     }
+}
+
+async fn read_again(client: &Client, caches: &Caches, key: &Key, known: &str) -> Result<(), Error> {
+    let api: Api<ReplicaSetView> = Api::namespaced(client.clone(), &key.namespace);
+    match api.get_opt(&key.name).await.doing(|| format!("read ReplicaSet {key}"))? {
+        Some(view) => view.keep().into_iter().for_each(|owned| caches.sets.put_answer(owned)),
+        None => caches.sets.remove(key, known),
+    }
+    Ok(())
 }
 
 fn selected_as_far_as_known(caches: &Caches, key: &Key, services: &BTreeSet<String>, set: &ReplicaSet) -> Selected {

@@ -168,7 +168,8 @@ impl Executor<'_> {
         Ok(fresh)
     }
 
-    /// The template first, so that no pod misses it; the note last, so that a crash in between does it all again.
+    /// The template first, so that no pod misses it, and with it the note that the pods are being changed; what they carry then comes
+    /// last. So a crash in between does it all again, also if something else is wanted by then.
     async fn change_pod_metadata(
         &self,
         name: &str,
@@ -181,8 +182,10 @@ impl Executor<'_> {
             "labels": merge_keys(&from.labels, &to.labels),
             "annotations": merge_keys(&from.annotations, &to.annotations),
         });
+        let underway = serde_json::to_string(&unsettled(from, to)).expect("it has only strings in it");
         let patch = json!({
-            "metadata": {"resourceVersion": resource_version}, "spec": {"template": {"metadata": metadata}}
+            "metadata": {"resourceVersion": resource_version, "annotations": {names::ROLE_METADATA: underway}},
+            "spec": {"template": {"metadata": metadata}},
         });
         let sets: Api<ReplicaSetView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
         let what = || format!("change the pods' metadata of ReplicaSet {name}");
@@ -484,6 +487,15 @@ pub async fn change_replica_set(
 
 fn params() -> PatchParams {
     PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// What pods may carry that are on the way from one metadata to another.
+fn unsettled(from: &PodMetadata, to: &PodMetadata) -> PodMetadata {
+    let mut both = from.clone();
+    both.labels.extend(to.labels.clone());
+    both.annotations.extend(to.annotations.clone());
+    both.annotations.insert(names::UNSETTLED.to_owned(), "true".to_owned());
+    both
 }
 
 /// A merge patch from one map to another: what is not wanted any more is null.

@@ -13,6 +13,8 @@ use crate::cluster::cache::Key;
 pub struct Memory {
     /// When it last wrote the status.
     pub published_at: Option<Timestamp>,
+    /// How often in a row somebody else had written in between.
+    pub conflicts: u32,
     /// The template that the API server refused.
     pub refused: Option<Refusal>,
     /// Other writes that it refused, and analyses that could not begin, by what they were to change.

@@ -14,7 +14,7 @@ use greenlight_core::world::Rollout;
 use jiff::Timestamp;
 use kube::Client;
 
-use crate::api_server::error::Error;
+use crate::api_server::error::{Error, in_full};
 use crate::cluster::cache::Key;
 use crate::cluster::caches::Caches;
 use crate::cluster::live::read_live;
@@ -28,6 +28,9 @@ use observe::{Fresh, Observed, observe};
 
 /// A release needs at most a handful of plans in a row.
 const MOST_PLANS: usize = 30;
+
+/// After so many conflicts in a row it is not a watch that is a little behind: they take longer and longer pauses.
+const MANY_CONFLICTS: u32 = 3;
 
 /// What a reconcile works with.
 pub struct Context {
@@ -47,28 +50,56 @@ pub struct Context {
 
 /// Brings one rollout as far as it can go now. Returns when to look again.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
-    let Context { client, caches, memories, on_demand, recorder, metrics } = &*context;
+    let result = work_on(&context, &key).await;
+    let before = context.memories.of(&key).conflicts;
+    let conflicts = match &result {
+        Err(error) if error.is_conflict() => before + 1,
+        // Whatever else went wrong says nothing of the watches.
+        Err(_) => before,
+        Ok(_) => 0,
+    };
+    if conflicts != before {
+        context.memories.update(&key, |memory| memory.conflicts = conflicts % MANY_CONFLICTS);
+    }
+    if conflicts == MANY_CONFLICTS {
+        look_again(&context, &key).await;
+    }
+    result
+}
+
+/// Reads what the watches should have brought: one of them hangs, and without its news each plan would conflict as the last did.
+async fn look_again(context: &Context, key: &Key) {
+    let Context { client, caches, memories, on_demand, .. } = context;
+    let Some(Observed { world, .. }) = observe(caches, memories, on_demand, key, &Fresh::new(), false) else { return };
+    tracing::info!(rollout = %key, "several conflicts in a row: reading the rollout and what it works with again");
+    if let Err(error) = read_live(client, caches, &world).await {
+        tracing::warn!(rollout = %key, error = %in_full(&error), "cannot read it");
+    }
+}
+
+async fn work_on(context: &Context, key: &Key) -> Result<Option<Timestamp>, Error> {
+    let Context { client, caches, memories, on_demand, recorder, metrics } = context;
     let mut fresh = Fresh::new();
     let mut live = false;
     let mut last = String::new();
     for _ in 0..MOST_PLANS {
         // What it asks for is not known: everything stays as it is, and [`crate::controllers::unreadable`] tells why.
-        if caches.rollouts.unreadable(&key).is_some() {
+        if caches.rollouts.unreadable(key).is_some() {
             return Ok(None);
         }
-        let Some(Observed { world, unknown }) = observe(caches, memories, on_demand, &key, &fresh, live) else {
-            if caches.rollouts.knows(&key) {
+        let Some(Observed { world, unknown }) = observe(caches, memories, on_demand, key, &fresh, live) else {
+            if caches.rollouts.knows(key) {
                 continue;
             }
-            memories.forget(&key);
-            metrics.forget(&key);
-            on_demand.set(&key, &Default::default());
+            memories.forget(key);
+            metrics.forget(key);
+            on_demand.set(key, &Default::default());
             return Ok(None);
         };
         if !unknown.is_empty() {
             if live {
                 tracing::warn!(rollout = %key, ?unknown, "these ReplicaSets say that they are this rollout's, and its record does not");
-                memories.update(&key, |memory| memory.strangers.extend(unknown));
+                memories.update(key, |memory| memory.strangers.extend(unknown));
             } else {
                 read_live(client, caches, &world).await?;
                 live = true;
@@ -83,7 +114,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
             live = true;
             continue;
         }
-        on_demand.set(&key, &plan.watches);
+        on_demand.set(key, &plan.watches);
         let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &world.rollout };
         if plan.actions.is_empty() {
             let due = plan.publish_at.is_some_and(|at| at <= now);
@@ -97,7 +128,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
             }
             // What was decided stands in the status now, and can be acted upon.
             if due && plan.replan {
-                if caches.rollouts.get(&key).is_some_and(|kept| kept.status.is_none_or(|kept| kept.decisions.is_none()))
+                if caches.rollouts.get(key).is_some_and(|kept| kept.status.is_none_or(|kept| kept.decisions.is_none()))
                 {
                     return Err(Error::RecordNotKept);
                 }
@@ -110,7 +141,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         for (number, action) in plan.actions.iter().enumerate() {
             tracing::debug!(rollout = %key, ?action, "carrying out");
             // An action on the rollout itself changes its resourceVersion: what follows is planned anew.
-            let rollout_changed = number > 0 && caches.rollouts.get(&key).is_none_or(|now| now != world.rollout);
+            let rollout_changed = number > 0 && caches.rollouts.get(key).is_none_or(|now| now != world.rollout);
             if rollout_changed {
                 break;
             }
