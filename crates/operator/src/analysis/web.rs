@@ -8,8 +8,8 @@ use serde_json_path::JsonPath;
 
 use crate::web_client::{Answer, Question, WebClient};
 
-/// Asks, and returns the answer.
-pub async fn measure(http: &WebClient, web: &WebProvider) -> Result<String, String> {
+/// Asks, and returns the answer. `shown` is the address as a message names it.
+pub async fn measure(http: &WebClient, web: &WebProvider, shown: &str) -> Result<String, String> {
     let mut headers = web.headers.clone();
     let body = match (&web.json_body, &web.body) {
         (Some(json), _) => {
@@ -22,6 +22,7 @@ pub async fn measure(http: &WebClient, web: &WebProvider) -> Result<String, Stri
     let question = Question {
         method: web.method.unwrap_or_default(),
         url: &web.url,
+        shown,
         headers: &headers,
         body,
         insecure: web.insecure == Some(true),
@@ -29,7 +30,7 @@ pub async fn measure(http: &WebClient, web: &WebProvider) -> Result<String, Stri
     };
     let Answer { code, body, .. } = http.ask(&question).await?;
     if !(200..300).contains(&code) {
-        return Err(format!("{} answers {code}", web.url));
+        return Err(format!("{shown} answers {code}"));
     }
     Ok(body)
 }

@@ -1,5 +1,6 @@
 //! How a notification is written for each kind of sink.
 
+use greenlight_api::text::one_line;
 use greenlight_api::{BlueGreenRollout, names};
 use kube::Resource;
 use serde_json::{Value, json};
@@ -53,7 +54,7 @@ fn cloud_event(notification: &Notification) -> Value {
             "warning": event.warning,
             "message": event.note,
             "by": event.by,
-            "image": rollout.template.image,
+            "image": one_line(&rollout.template.image),
             "updatedRevision": status.updated_revision,
             "activeRevision": status.active_revision,
         },
@@ -73,6 +74,11 @@ fn slack(notification: &Notification) -> Value {
     json!({"text": text, "attachments": [{"color": color, "text": escape(&notification.event.note)}]})
 }
 
+/// Teams makes links of others' words where they look like Markdown.
+fn without_links(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]")
+}
+
 fn teams(notification: &Notification) -> Value {
     let color = if notification.event.warning { "Attention" } else { "Good" };
     json!({
@@ -85,7 +91,7 @@ fn teams(notification: &Notification) -> Value {
                 "version": "1.4",
                 "body": [
                     {"type": "TextBlock", "weight": "Bolder", "wrap": true, "color": color, "text": headline(notification)},
-                    {"type": "TextBlock", "wrap": true, "text": notification.event.note},
+                    {"type": "TextBlock", "wrap": true, "text": without_links(&notification.event.note)},
                 ],
             },
         }],

@@ -89,7 +89,10 @@ async fn the_chart_installs_the_operator_works_with_its_permissions_and_nothing_
     lab.start_operator_with(&kubeconfig_of("chart", "gl"), &[]);
     let reads_secrets = || {
         let account = "system:serviceaccount:chart:gl";
-        cluster().kubectl(&["-n", "chart", "auth", "can-i", "get", "secrets", "--as", account]).is_ok()
+        let may =
+            |secret: &str| cluster().kubectl(&["-n", "chart", "auth", "can-i", "get", secret, "--as", account]).is_ok();
+        assert!(!may("secrets") && !may("secrets/other"), "not all of them");
+        may("secrets/token")
     };
     assert!(!reads_secrets(), "only where analyses need it");
     let token = json!({"name": "token", "valueFrom": {"secretKeyRef": {"name": "token", "key": "token"}}});
@@ -105,10 +108,11 @@ async fn the_chart_installs_the_operator_works_with_its_permissions_and_nothing_
     lab.patch_spec(json!({"strategy": {"blueGreen": {"prePromotionAnalysis": analysis}}})).await;
     lab.set_image("web:v3").await;
     lab.until("it says what to set", |now| {
-        now.message().contains("may not read Secret token. Install its chart with analysis.readSecrets=true")
+        now.message().contains("may not read Secret token. Install its chart with analysis.secrets.names={token}")
     })
     .await;
-    helm(&[&["upgrade", "gl", &chart, "--set", "analysis.readSecrets=true"], &common[..]].concat()).expect("upgraded");
+    helm(&[&["upgrade", "gl", &chart, "--set", "analysis.secrets.names={token}"], &common[..]].concat())
+        .expect("upgraded");
     assert!(reads_secrets());
     cluster().kubectl(&["-n", "chart", "delete", "bgr", "web"]).expect("deleted");
     lab.until("its pods are gone", |now| now.rollout.is_none() && now.hash_of("web-active").is_none()).await;

@@ -64,6 +64,8 @@ impl fmt::Display for Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
     Merge,
+    /// As the built-in kinds merge lists.
+    Strategic,
     Json,
     Apply,
     Create,
@@ -134,7 +136,7 @@ impl Attack {
         let mut doors = Vec::new();
         for step in &self.steps {
             let verb = match step.how {
-                How::Merge | How::Json | How::Apply => "patch",
+                How::Merge | How::Strategic | How::Json | How::Apply => "patch",
                 How::Create => "create",
                 How::Replace => "update",
                 How::Delete => "delete",
