@@ -411,6 +411,12 @@ impl BlueGreen {
         self.required_approvals.and_then(|number| usize::try_from(number).ok()).unwrap_or(1)
     }
 
+    /// Whether a promotion waits for people: neither availability nor a timer is enough.
+    pub fn awaits_people(&self) -> bool {
+        let timer = self.auto_promotion_seconds.is_some_and(|seconds| seconds > 0);
+        self.required_approvals() > 1 || !self.auto_promotion_enabled() && !timer
+    }
+
     /// `scaleDownDelaySeconds`, or its default.
     pub fn scale_down_delay_seconds(&self) -> i32 {
         self.scale_down_delay_seconds.unwrap_or(30)

@@ -213,7 +213,32 @@ fn unreadable(secret: &str, error: &kube::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_text_is_filled_once_and_never_grows_beyond_the_bound(
+            pieces in prop::collection::vec(prop::sample::select(vec!["{{", "}}", "args.", "{{args.a}}", "{{ args.b }}", "{", "}", " ", "é"]), 0..200),
+            a in "\\PC{0,40}",
+            b in prop::sample::select(vec!["{{args.a}}", "{{args.b}}{{args.b}}", "", "}}{{"]),
+        ) {
+            let text = pieces.concat();
+            if let Ok(filled) = filled_with(&text, &[("a", &a), ("b", b)]) {
+                prop_assert!(filled.len() <= text.len() + LARGEST_FILLING);
+            }
+        }
+
+        #[test]
+        fn a_masked_text_has_no_secret_in_it(secret in "[^*]{1,30}", before in "\\PC{0,20}", after in "\\PC{0,20}") {
+            let masked = Secrets::new([secret.as_str()]).masked(format!("{before}{secret}{after}"));
+            // What stands around it may come together to the same again.
+            prop_assert!(!masked.contains(&secret) || before.contains(&secret) || after.contains(&secret) || secret.len() < 3, "{masked:?}");
+        }
+    }
 
     fn filled_with(text: &str, values: &[(&str, &str)]) -> Result<String, String> {
         let values: Vec<_> = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -242,7 +267,7 @@ mod tests {
     #[test]
     fn secrets_do_not_stand_in_messages() {
         let secrets = Secrets::new(["s3cret \"/+", ""]);
-        let forms = ["s3cret \"/+", r#"s3cret \"/+"#, "s3cret+%22%2F%2B", "czNjcmV0ICIvKw==", "733363726574"];
+        let forms = ["s3cret \"/+", r#"s3cret \"/+"#, "s3cret+%22%2F%2B", "czNjcmV0ICIvKw==", "73336372657420222f2b"];
         for form in forms {
             let told = secrets.masked(format!("http://{form}@x answers {form}"));
             assert!(told.starts_with("http://***"), "{told}");

@@ -61,7 +61,68 @@ pub fn pick(body: &str, path: Option<&str>) -> Result<Value, String> {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Words of paths, so that many texts are ones.
+    fn path() -> impl Strategy<Value = String> {
+        let words = [
+            "$",
+            ".a",
+            ".b",
+            "[0]",
+            "[-1]",
+            "[*]",
+            ".*",
+            "['a']",
+            "['a','b']",
+            "[0:3]",
+            "[::2]",
+            "..",
+            "..*",
+            "[?@.a]",
+            "[?",
+            "@",
+            "(",
+            ")",
+            "&&",
+            "==",
+            "1",
+            "'",
+            "]",
+            "[",
+            "{",
+            "}",
+            ":",
+            ",",
+            " ",
+            "\\",
+            "length(@)",
+            "match(@, 'a')",
+            "9223372036854775807",
+            "\u{e9}",
+        ];
+        prop::collection::vec(prop::sample::select(words.to_vec()), 0..40).prop_map(|words| words.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_path_that_is_followed_at_once_is_cheap_and_none_panics(path in prop_oneof![path(), "\\PC{0,200}"]) {
+            if is_plain(&path) {
+                let body = json_of(16);
+                let took = (0..3).map(|_| {
+                    let started = Instant::now();
+                    drop(pick(&body, Some(&path)));
+                    started.elapsed()
+                });
+                let longest = Duration::from_millis(if cfg!(debug_assertions) { 1000 } else { 50 });
+                assert!(took.min() < Some(longest), "{path}");
+            }
+        }
+    }
 
     #[test]
     fn a_path_that_is_followed_at_once_is_cheap_and_one_that_nests_is_not_followed_at_once() {

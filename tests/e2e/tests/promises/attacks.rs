@@ -10,6 +10,7 @@
 //! | [`bombs`] | analyses that cost too much, or lead back inside |
 //! | [`confined`] | what somebody with the operator's token may do |
 //! | [`neighbours`] | two rollouts with pods of the same hash |
+//! | [`secrets`] | the value of a Secret, looked for everywhere |
 //! | [`schema`] | every field of a rollout is either open to who may edit, or closed |
 
 mod attack;
@@ -18,6 +19,7 @@ mod confined;
 mod neighbours;
 mod range;
 mod schema;
+mod secrets;
 mod table;
 
 use attack::{Expected, Verdict};

@@ -75,7 +75,7 @@ pub(super) enum How {
 }
 
 /// One request. In paths and bodies, `{name}` is the rollout, `{ns}` its namespace, `{uid}` its UID, `{v1}` the hash that serves, `{v2}`
-/// the hash that waits, `{v3}` the hash that a template with the image `app:v3` would have, `{run}` the candidate's AnalysisRun.
+/// the hash that waits, `{v3}` the hash that a template with the image `app:v3` would have, `{run}` the candidate's AnalysisRun, `{pod1}` a pod of what serves.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) how: How,

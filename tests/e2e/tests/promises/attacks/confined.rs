@@ -235,7 +235,7 @@ async fn whoever_holds_the_operators_token_can_do_no_more_than_the_operator_does
     let mut typed =
         greenlight_e2e::rollout(json!({"strategy": {"blueGreen": {"activeService": null, "previewService": null}}}));
     typed["metadata"] = json!({"name": "typed", "annotations": {"greenlight.dev/request": "restart"}});
-    let mut theirs = vec![
+    let mut theirs = [
         deployment("others"),
         replica_set("foreign", None),
         service("others", json!({"app": "others"})),

@@ -233,6 +233,10 @@ impl Range {
         } else {
             String::new()
         };
+        let pods: Api<Pod> = self.lab.api();
+        let served =
+            ListParams::default().labels(&format!("app={name},{}={}", names::HASH_LABEL, status.active_revision));
+        let pod = pods.list(&served).await.expect("pods").items.first().map(ResourceExt::name_any).unwrap_or_default();
         let next: PodTemplate = serde_json::from_value(template(&name, "app:v3")).expect("a template");
         Words(vec![
             ("{name}", name),
@@ -243,6 +247,7 @@ impl Range {
             ("{v3}", Digest::of(&next).hash(0)),
             ("{digest3}", Digest::of(&next).to_string()),
             ("{run}", run),
+            ("{pod1}", pod),
         ])
     }
 
@@ -310,7 +315,7 @@ pub(super) async fn send(lab: &Lab, user: &str, step: &Step, words: &Words) -> R
         How::Json => ("PATCH", "application/json-patch+json"),
         How::Apply => {
             uri += if uri.contains('?') { "&" } else { "?" };
-            uri += "fieldManager=attacker&force=true";
+            uri += if uri.contains("fieldManager=") { "force=true" } else { "fieldManager=attacker&force=true" };
             ("PATCH", "application/apply-patch+yaml")
         }
         How::Create => ("POST", "application/json"),
