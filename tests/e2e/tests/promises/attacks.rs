@@ -8,6 +8,7 @@
 //! | [`attack`] | what an attack is: a role, requests, and what has to come of it |
 //! | [`range`] | where they are tried, and who looks |
 //! | [`bombs`] | analyses that cost too much, or lead back inside |
+//! | [`child`] | the process that evaluates what people write |
 //! | [`confined`] | what somebody with the operator's token may do |
 //! | [`neighbours`] | two rollouts with pods of the same hash |
 //! | [`secrets`] | the value of a Secret, looked for everywhere |
@@ -15,6 +16,7 @@
 
 mod attack;
 mod bombs;
+mod child;
 mod confined;
 mod neighbours;
 mod range;
