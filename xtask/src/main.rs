@@ -5,6 +5,7 @@ mod demo;
 mod generate;
 mod image;
 mod imports;
+mod licences;
 mod mends;
 mod prove;
 mod reference;

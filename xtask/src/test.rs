@@ -10,7 +10,7 @@ use greenlight_test_cluster::{
 };
 
 use crate::shell::{self, cargo, root};
-use crate::{generate, image, imports, prove, storm};
+use crate::{generate, image, imports, licences, prove, storm};
 
 /// The end-to-end tests mostly wait for controllers, so more of them run at once than there are cores.
 const END_TO_END_THREADS: &str = "8";
@@ -63,6 +63,7 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
     }
     table.step("formatting", |_| shell::run(cargo().args(["fmt", "--all", "--check"])))?;
     table.step("the core's dependencies", |_| check_core())?;
+    table.step("licences and sources", |_| licences::check())?;
     table.step("lints", |_| {
         shell::run(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
     })?;

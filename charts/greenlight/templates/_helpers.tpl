@@ -2,9 +2,9 @@
 {{- .Release.Name | trunc 53 | trimSuffix "-" -}}
 {{- end -}}
 
-{{- /* Policies belong to no namespace: two installs of one name, for a namespace each, must not meet. */ -}}
+{{- /* Policies belong to no namespace: two installs, for a namespace each, must not meet. No namespace has a dot in its name. */ -}}
 {{- define "greenlight.policy" -}}
-{{- with .Values.watchNamespace }}{{ . }}-{{ end }}{{ include "greenlight.name" . }}
+{{- with .Values.watchNamespace }}{{ . }}.{{ end }}{{ include "greenlight.name" . }}
 {{- end -}}
 
 {{- define "greenlight.serviceAccount" -}}
@@ -91,5 +91,5 @@ sinks:
 {{- define "greenlight.uninstallHook" -}}
 helm.sh/hook: post-delete
 helm.sh/hook-weight: {{ . | quote }}
-helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
 {{- end -}}

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+use crate::patterns;
+
 /// What to measure, and what counts as good. The same as a template of the whole cluster and as one of a namespace.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -106,13 +108,15 @@ pub struct AnalysisRunSpec {
 )]
 pub struct Metric {
     /// Its name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::TEXT))]
     pub name: String,
     /// Time between the end of a measurement and the next, at least a second: `30s`, `5m`. Without it, one measurement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub interval: Option<String>,
     /// Time before the first measurement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub initial_delay: Option<String>,
     /// How many measurements. Without it: one, or with an interval, as long as the analysis lasts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -247,6 +251,7 @@ pub struct PrometheusProvider {
 #[serde(rename_all = "camelCase")]
 pub struct Argument {
     /// Its name.
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::KEY))]
     pub name: String,
     /// Its value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -275,8 +280,10 @@ pub struct ValueFrom {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretKeyRef {
     /// The Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::NAME))]
     pub name: String,
     /// The key.
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::KEY))]
     pub key: String,
 }
 
@@ -343,6 +350,7 @@ pub struct RolloutAnalysis {
 #[serde(rename_all = "camelCase")]
 pub struct TemplateRef {
     /// Its name.
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::NAME))]
     pub template_name: String,
     /// It is a ClusterAnalysisTemplate. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,10 +4,12 @@
 pub mod analysis;
 pub mod conditions;
 pub mod names;
+mod patterns;
 mod request;
 mod rollout;
 mod status;
 mod template;
+pub mod text;
 
 pub use analysis::{AnalysisPhase, RolloutAnalysis};
 pub use request::{Request, Verb};

@@ -73,6 +73,9 @@ pub const NO_HASH: &str = "none";
 /// On an AnalysisRun: the rollout that it is for.
 pub const ROLLOUT: &str = "greenlight.dev/rollout";
 
+/// Label of the Secrets that analyses may read, where the chart says that a label decides: `true`.
+pub const READABLE_SECRET: &str = "greenlight.dev/analysis";
+
 /// Label of the Jobs of analyses, by which they are watched.
 pub const ANALYSIS_JOB: &str = "greenlight.dev/analysis-job";
 /// Finalizer on a retired ReplicaSet: keeps its pods until [`SCALE_DOWN_AT`] even when the set is deleted by hand.

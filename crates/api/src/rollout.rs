@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::names::HASH_LABEL;
-use crate::{BlueGreenRolloutStatus, PodTemplate, RolloutAnalysis};
+use crate::{BlueGreenRolloutStatus, PodTemplate, RolloutAnalysis, patterns};
 
 /// A Deployment with a switch: every pod template gets a ReplicaSet of its own, a preview Service shows the new one, and a
 /// promotion moves the active Service from the old to the new.
@@ -162,7 +162,7 @@ pub struct BlueGreen {
     /// Service that carries production. Its selector gets the hash of the active revision. Without one, as for workers that
     /// nobody calls, a promotion is availability plus the gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::LABEL))]
     pub active_service: Option<String>,
 
     /// How the active Services move: `Swap` (from the one revision to the other in one step) or `Overlap` (both are selected
@@ -179,12 +179,12 @@ pub struct BlueGreen {
 
     /// More Services that carry production, moved in the same step and proven each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 16), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 63), regex(pattern = patterns::LABEL)), extend("x-kubernetes-list-type" = "set"))]
     pub additional_active_services: Option<Vec<String>>,
 
     /// Service that shows the next revision before it is promoted, and the active one when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::LABEL))]
     pub preview_service: Option<String>,
 
     /// What the preview Service shows when there is no next revision: `Active` (the active one) or `None` (nothing).
@@ -270,7 +270,7 @@ pub struct WorkloadRef {
     /// `Deployment`.
     pub kind: String,
     /// Name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::NAME))]
     pub name: String,
     /// What becomes of the workload's own pods. Default never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -412,6 +412,12 @@ impl BlueGreen {
     /// `requiredApprovals`, or its default.
     pub fn required_approvals(&self) -> usize {
         self.required_approvals.and_then(|number| usize::try_from(number).ok()).unwrap_or(1)
+    }
+
+    /// Whether a promotion waits for people: neither availability nor a timer is enough.
+    pub fn awaits_people(&self) -> bool {
+        let timer = self.auto_promotion_seconds.is_some_and(|seconds| seconds > 0);
+        self.required_approvals() > 1 || !self.auto_promotion_enabled() && !timer
     }
 
     /// `scaleDownDelaySeconds`, or its default.

@@ -290,7 +290,7 @@ pub struct RevisionRecord {
     /// Who asked for its promotion in this attempt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<Approval>,
-    /// It served before and came back while it was still up, or within `rollbackWindow`: it needs no gate and no analysis.
+    /// It served before and came back within `rollbackWindow`, or while it was still up and nobody was asked: it needs no gate and no analysis.
     #[serde(default, skip_serializing_if = "is_false")]
     pub returned: bool,
     /// When its preview became available; `autoPromotionSeconds` counts from here.

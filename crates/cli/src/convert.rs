@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use greenlight_api::text::one_line;
 use greenlight_core::analysis::expression;
 use serde_json::{Value, json};
 
@@ -27,7 +28,7 @@ pub fn run(files: &[PathBuf]) -> Result<Exit> {
     let converted = convert(&manifests::read(files)?);
     println!("{}", converted.documents.iter().map(|text| text.trim_end()).collect::<Vec<_>>().join("\n---\n"));
     for note in &converted.notes {
-        eprintln!("{note}");
+        eprintln!("{}", one_line(note));
     }
     Ok(if converted.notes.is_empty() { Exit::Done } else { Exit::Refused })
 }

@@ -1,6 +1,7 @@
 //! `doctor`: the troubleshooting guide as a command. Each finding has its cause and the command that mends it.
 
 use anyhow::Result;
+use greenlight_api::text::printable;
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, RevisionRecord, conditions, names};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ReplicaSet;
@@ -43,7 +44,8 @@ pub async fn run(session: &Session, name: &str, format: Option<Format>) -> Resul
         println!("Rollout {name} is in order.");
     }
     for (number, finding) in findings.iter().enumerate().filter(|_| format.is_none()) {
-        println!("{}. {}\n   cause: {}\n   fix:   {}", number + 1, finding.symptom, finding.cause, finding.fix);
+        let [symptom, cause, fix] = [&finding.symptom, &finding.cause, &finding.fix].map(|text| printable(text));
+        println!("{}. {symptom}\n   cause: {cause}\n   fix:   {fix}", number + 1);
     }
     Ok(if findings.is_empty() { Exit::Done } else { Exit::Refused })
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use greenlight_api::analysis::duration;
+use greenlight_api::text::one_line;
 use greenlight_core::analysis::expression;
 use serde_json::Value;
 
@@ -37,7 +38,8 @@ pub fn run(files: &[PathBuf], strict: bool) -> Result<Exit> {
     let findings = lint(&manifests);
     for finding in &findings {
         let level = if finding.error { "error" } else { "warning" };
-        println!("{}: {level}: {}: {}", finding.place, finding.field, finding.message);
+        let [place, field, message] = [&finding.place, &finding.field, &finding.message].map(|text| one_line(text));
+        println!("{place}: {level}: {field}: {message}");
     }
     let rollouts = manifests.iter().filter(|manifest| manifest.kind() == "BlueGreenRollout").count();
     let errors = findings.iter().filter(|finding| finding.error).count();

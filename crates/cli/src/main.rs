@@ -21,6 +21,7 @@ use anyhow::Result;
 use clap::{CommandFactory, Parser};
 use exit::Exit;
 use greenlight_api::Verb;
+use greenlight_api::text::printable;
 use options::{Command, GetWhat, Options, SetWhat};
 use session::Session;
 
@@ -31,7 +32,7 @@ async fn main() -> ExitCode {
     match run(Options::parse()).await {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", printable(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

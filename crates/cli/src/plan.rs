@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use greenlight_api::text::one_line;
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, names};
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::simulate::{self, Written};
@@ -45,12 +46,12 @@ pub async fn run(session: &Session, files: &[PathBuf]) -> Result<Exit> {
     let outcome = simulation.run();
     println!("Applying {} to rollout {name} in namespace {}:", manifest.file.display(), session.namespace);
     for (number, step) in simulation.steps.iter().enumerate() {
-        println!("  {}. {step}", number + 1);
+        println!("  {}. {}", number + 1, one_line(step));
     }
     if simulation.steps.is_empty() {
         println!("  nothing happens");
     }
-    println!("Then: {outcome}.");
+    println!("Then: {}.", one_line(&outcome));
     println!("Pods: {before} now, {} at the peak, {} in the end.", simulation.peak, simulation.pods());
     capacity(&session, &simulation, before).await;
     Ok(Exit::Done)

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::io::IsTerminal;
 
+use greenlight_api::text::one_line;
 use greenlight_api::{Phase, conditions};
 use jiff::{SignedDuration, Timestamp};
 
@@ -155,10 +156,12 @@ fn hint(facts: &Facts) -> Option<String> {
 /// Columns as wide as they need to be, two spaces between them.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    // Names, images and messages are others' words.
+    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|cell| one_line(cell)).collect()).collect();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
     let mut out = String::new();
-    for row in rows {
+    for row in &rows {
         let cells = row.iter().zip(&widths).filter(|(_, width)| **width > 0);
         let line: String = cells.map(|(cell, width)| format!("{cell:<width$}  ")).collect();
         out.push_str(line.trim_end());
@@ -178,11 +181,12 @@ pub fn age(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A message as a sentence.
+/// A message as a sentence, and nothing but text: it quotes what others wrote.
 pub fn sentence(message: &str) -> String {
     if message.is_empty() {
         return "The operator has not looked at it yet.".to_owned();
     }
+    let message = one_line(message);
     let mut chars = message.chars();
     let first: String = chars.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
     let end = if message.ends_with(['.', '!', '?']) { "" } else { "." };

@@ -83,6 +83,12 @@ fn walk(schema: &Value, value: &Value, path: &mut Vec<String>, found: &mut Vec<V
     {
         say("it must not be empty".to_owned());
     }
+    if let (Some(text), Some(pattern)) = (value.as_str(), schema["pattern"].as_str())
+        && !text.is_empty()
+        && holds(&format!("self.matches({})", Value::from(pattern)), value) == Some(false)
+    {
+        say(format!("{value} is no name: it has to match {pattern}"));
+    }
     for key in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if value.get(key).is_none_or(Value::is_null) {
             say(format!("{key} is missing: add it"));
@@ -123,5 +129,39 @@ fn holds(rule: &str, value: &Value) -> Option<bool> {
     match program.execute(&context) {
         Ok(Cel::Bool(holds)) => Some(holds),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_a_path_is_told_before_the_api_server_refuses_it() {
+        let schema = of_kind("BlueGreenRollout").expect("a schema");
+        let of = |service: &str| {
+            let found = check(
+                &schema,
+                &json!({"spec": {
+                    "selector": {"matchLabels": {"app": "web"}}, "strategy": {"blueGreen": {"activeService": service}},
+                    "workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web.v1"},
+                }}),
+            );
+            found.into_iter().map(|violation| violation.message).collect::<Vec<_>>()
+        };
+        assert_eq!(of("web-active"), Vec::<String>::new());
+        assert!(of("../services/x")[0].contains("is no name"), "{:?}", of("../services/x"));
+    }
+
+    #[test]
+    fn a_name_of_a_metric_has_no_control_characters() {
+        let schema = of_kind("AnalysisTemplate").expect("a schema");
+        let of = |name: &str| {
+            check(&schema, &json!({"spec": {"metrics": [{"name": name, "provider": {"web": {"url": "http://x"}}}]}}))
+        };
+        assert_eq!(of("success rate \u{e9}"), Vec::new());
+        assert_eq!(of("x\u{1b}[2J").len(), 1);
     }
 }

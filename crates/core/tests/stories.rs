@@ -876,11 +876,18 @@ fn a_template_within_the_rollback_window_comes_back_without_a_gate_and_an_older_
 }
 
 #[test]
-fn a_template_that_is_still_up_inside_its_delay_comes_back_without_a_gate() {
-    let mut model = promoted(manual(), &[2]);
-    model.push(1);
-    model.work();
-    assert_serves(&model, 1);
+fn a_template_that_is_still_up_inside_its_delay_comes_back_at_once_unless_people_are_asked() {
+    let timer = BlueGreen { auto_promotion_seconds: Some(3600), ..BlueGreen::default() };
+    for (blue_green, back) in [(timer, true), (manual(), false)] {
+        let mut model = promoted(blue_green, &[2]);
+        model.push(1);
+        model.work();
+        assert_serves(&model, if back { 1 } else { 2 });
+        let two = model.hash(2);
+        model.request(Verb::Rollback, &two, "ann", None);
+        model.work();
+        assert_serves(&model, 1);
+    }
 }
 
 #[test]
@@ -1042,4 +1049,18 @@ fn an_overlap_does_not_begin_before_all_pods_carry_the_label() {
         }
         assert!(writes < 19, "it never began");
     }
+}
+
+#[test]
+fn an_abort_that_names_where_to_go_is_refused() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(3);
+    model.work();
+    let (one, three) = (model.hash(1), model.hash(3));
+    model.request(Verb::Abort, &three, "ann", Some(one));
+    model.work();
+    let (accepted, why) = answer(&model);
+    assert!(!accepted && why.contains("leave to out"), "{why}");
+    assert_serves(&model, 2);
+    assert_rejected(&model, 3, false);
 }

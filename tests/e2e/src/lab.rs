@@ -137,8 +137,8 @@ impl Lab {
 
     /// Another operator process for this namespace, on its own.
     pub fn operator_process(&self, name: &str, kubeconfig: &std::path::Path, more: &[&str]) -> Process {
-        // Analyses in tests ask servers on loopback.
-        let own_servers = ["--analysis-allow", "127.0.0.0/8"];
+        // Analyses in tests ask servers on loopback, and with Secrets.
+        let own_servers = ["--analysis-allow", "127.0.0.0/8", "--analysis-labelled-secrets"];
         self.operator_process_with(name, kubeconfig, &[&own_servers, more].concat())
     }
 

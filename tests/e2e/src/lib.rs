@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: one control plane for all, a namespace and an operator of its own for each.
 
+pub mod bombs;
 mod course;
 pub mod docs;
 mod fault_proxy;

@@ -1,4 +1,4 @@
-//! What the operators of the tests may do: what the chart gives its ServiceAccount, and nothing else.
+//! What the operators of the tests may do: what the chart gives its ServiceAccount and its policy leaves of that, and nothing else.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,8 +11,8 @@ use crate::cluster;
 const NAMESPACE: &str = "greenlight-rights";
 const ACCOUNT: &str = "greenlight";
 const KUBECONFIG: &str = "operator.kubeconfig";
-/// How the API server says that somebody may not.
-const DENIED: &str = "is forbidden: User";
+/// How the API server says that somebody may not, by roles and by the policy on the operator.
+const DENIED: [&str; 2] = ["is forbidden: User", "ValidatingAdmissionPolicy 'greenlight-operator'"];
 
 /// A kubeconfig of a ServiceAccount with the rights that the chart gives.
 pub fn operator_kubeconfig() -> PathBuf {
@@ -39,7 +39,16 @@ pub fn kubeconfig_of(cluster: &Cluster, namespace: &str, account: &str) -> Resul
 pub(crate) fn install(cluster: &Cluster) -> Result<()> {
     cluster.kubectl(&["create", "namespace", NAMESPACE])?;
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/greenlight").display().to_string();
-    let shown = ["--namespace", NAMESPACE, "--show-only", "templates/rbac.yaml", "--set", "analysis.readSecrets=true"];
+    let shown = [
+        "--namespace",
+        NAMESPACE,
+        "--show-only",
+        "templates/rbac.yaml",
+        "--show-only",
+        "templates/operator-policy.yaml",
+        "--set",
+        "analysis.secrets.labelled=true",
+    ];
     let helm = Command::new(greenlight_test_cluster::ensure(&HELM)?.path("helm"))
         .args(["template", ACCOUNT, &chart])
         .args(shown)
@@ -66,6 +75,11 @@ pub(crate) fn denied(namespace: &str) -> Vec<String> {
     };
     let entries = std::fs::read_dir(cluster().dir()).into_iter().flatten().flatten().map(|entry| entry.path());
     let logs = entries.filter(of_namespace).filter_map(|path| std::fs::read_to_string(path).ok());
-    logs.flat_map(|log| log.lines().filter(|line| line.contains(DENIED)).map(str::to_owned).collect::<Vec<_>>())
-        .collect()
+    logs.flat_map(|log| {
+        log.lines()
+            .filter(|line| DENIED.iter().any(|denied| line.contains(denied)))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    })
+    .collect()
 }

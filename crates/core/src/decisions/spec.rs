@@ -7,8 +7,8 @@ use super::record::{newest, start_over};
 use crate::roles;
 use crate::world::{World, later};
 
-/// A template that comes back gets the highest number. It returns without a gate if it served, was not rejected, and is still up
-/// inside its delay or within the rollback window. Otherwise it is started over; also one that was rejected: to ask for it anew
+/// A template that comes back gets the highest number. It returns without a gate if it served, was not rejected, and is within the rollback
+/// window, or, where no person is asked for a promotion, still up inside its delay. Otherwise it is started over; also one that was rejected: to ask for it anew
 /// is to ask for another attempt.
 ///
 /// Returns whether the template changed.
@@ -21,6 +21,8 @@ pub(super) fn enter_template(world: &World, decisions: &mut Decisions, now: Time
     let newest = newest(decisions);
     let spec = &world.rollout.spec;
     let delay = SignedDuration::from_secs(spec.blue_green().scale_down_delay_seconds().into());
+    // Who may edit the template and not promote does not move production by it.
+    let asks_people = spec.blue_green().awaits_people();
     let window = spec.rollback_window.as_ref().map_or(0, |window| window.revisions);
     let serving = decisions.serving.clone();
     let analysed = decisions.revision(&serving).is_some_and(|serving| serving.post_promotion.is_none());
@@ -43,7 +45,7 @@ pub(super) fn enter_template(world: &World, decisions: &mut Decisions, now: Time
         kept.as_ref() == Some(&revision.hash) || revision.left_at.is_some_and(|left_at| now < later(left_at, delay));
     let is_up = same.is_some_and(|rs| rs.replicas > 0) && in_time;
     let good = revision.served_at.is_some() && revision.rejection.is_none() && revision.post_promotion.is_some();
-    if good && same.is_some() && (is_up || behind <= window) {
+    if good && same.is_some() && (is_up && !asks_people || behind <= window) {
         revision.returned = true;
         revision.approvals.clear();
         revision.preview_ready_at = None;

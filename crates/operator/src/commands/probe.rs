@@ -40,6 +40,7 @@ pub async fn run(options: &ProbeOptions) -> Result<()> {
             let question = Question {
                 method: WebMethod::Get,
                 url,
+                shown: url,
                 headers: &headers,
                 body: String::new(),
                 insecure: false,

@@ -70,7 +70,13 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     };
     let client = connect(Protocol::Http2, &leadership)?;
     let notifications = options.notifications.as_deref().map(notify::Config::read).transpose()?.unwrap_or_default();
-    let server = tokio::spawn(server::serve(options.listen, metrics.clone(), health.clone(), stop.clone()));
+    let server = tokio::spawn(server::serve(
+        options.listen,
+        options.metrics_token_file.clone(),
+        metrics.clone(),
+        health.clone(),
+        stop.clone(),
+    ));
 
     let scope = Scope { namespace: options.namespace.clone(), ..Scope::default() };
     let (rollouts_sender, rollouts_queue) = queue();
@@ -150,6 +156,10 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         caches: caches.clone(),
         http,
         evaluator: Default::default(),
+        secrets: analysis::Readable {
+            labelled: options.analysis_labelled_secrets,
+            names: options.analysis_secrets.clone(),
+        },
     });
     let everything = keys(&caches, |caches| caches.runs.keys_where(|_| true));
     // Measurements wait for others' servers. So there are many at a time, and each namespace has its share of them.

@@ -34,6 +34,15 @@ pub struct ControllerOptions {
     /// Whether analyses may ask web servers (and Prometheus) at all
     #[arg(long, env = "GREENLIGHT_WEB_ANALYSES", default_value_t = true, action = clap::ArgAction::Set)]
     pub web_analyses: bool,
+    /// Let analyses read the Secrets that are labelled greenlight.dev/analysis=true
+    #[arg(long, env = "GREENLIGHT_ANALYSIS_LABELLED_SECRETS")]
+    pub analysis_labelled_secrets: bool,
+    /// Names of Secrets that analyses may read, labelled or not
+    #[arg(long, env = "GREENLIGHT_ANALYSIS_SECRETS", value_delimiter = ',')]
+    pub analysis_secrets: Vec<String>,
+    /// File with the token that who reads /metrics sends as a bearer token [default: anybody may read them]
+    #[arg(long, env = "GREENLIGHT_METRICS_TOKEN_FILE")]
+    pub metrics_token_file: Option<PathBuf>,
     /// File that says who is notified of what; see docs/notifications.md
     #[arg(long, env = "GREENLIGHT_NOTIFICATIONS")]
     pub notifications: Option<PathBuf>,

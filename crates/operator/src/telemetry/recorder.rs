@@ -1,6 +1,7 @@
 //! Recording events. Each is an object of its own: the client library's recorder folds equal reasons of one object into a
 //! series and drops what later ones say.
 
+use greenlight_api::text::one_line;
 use greenlight_api::{BlueGreenRollout, names};
 use greenlight_core::events::Event;
 use greenlight_core::world::Rollout;
@@ -35,6 +36,7 @@ impl Recorder {
     /// written, that is logged.
     pub async fn record(&self, rollout: &Rollout, event: &Event) {
         let now = Timestamp::now();
+        let event = &shown(event);
         tracing::info!(rollout = %format!("{}/{}", rollout.namespace, rollout.name), reason = event.reason, "{}", event.note);
         self.metrics.happened(rollout, event);
         let id = format!("{}.{:x}", rollout.name, now.as_nanosecond());
@@ -46,7 +48,7 @@ impl Recorder {
     /// Warns of an object that is not a rollout, or not one that can be read.
     pub async fn warn(&self, regarding: ObjectReference, event: &Event) {
         let id = format!("{}.{:x}", regarding.name.as_deref().unwrap_or_default(), Timestamp::now().as_nanosecond());
-        self.write(id, regarding, event).await;
+        self.write(id, regarding, &shown(event)).await;
     }
 
     async fn write(&self, name: String, regarding: ObjectReference, event: &Event) {
@@ -69,6 +71,12 @@ impl Recorder {
             tracing::warn!(object = format!("{namespace}/{about}"), reason = event.reason, %error, "cannot record event");
         }
     }
+}
+
+/// An event as it may be shown: others' words are in its note.
+fn shown(event: &Event) -> Event {
+    let (note, by) = (one_line(&event.note).into_owned(), one_line(&event.by).into_owned());
+    Event { note, by, ..event.clone() }
 }
 
 /// A reference to an object, for an event.

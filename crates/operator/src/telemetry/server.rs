@@ -1,9 +1,11 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -11,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
-/// Serves until stopped. A standby that waits for its lease is ready too.
+/// Serves until stopped. A standby that waits for its lease is ready too. With a file, the metrics are for who sends the token in it.
 pub async fn serve(
     address: SocketAddr,
+    token: Option<PathBuf>,
     metrics: Metrics,
     health: Health,
     stop: CancellationToken,
@@ -22,16 +25,58 @@ pub async fn serve(
     let app = Router::new()
         .route("/healthz", get(move || async move { answer(alive.alive()) }))
         .route("/readyz", get(move || async move { answer(health.in_step()) }))
-        .route("/metrics", get(move || async move { metrics.text() }));
+        .route(
+            "/metrics",
+            get(move |headers: HeaderMap| async move {
+                match &token {
+                    // Read anew each time: tokens are rotated.
+                    Some(file) if !sends_token(&headers, std::fs::read(file).ok().as_deref()) => (
+                        StatusCode::UNAUTHORIZED,
+                        "send the token of --metrics-token-file as a bearer token\n".to_owned(),
+                    ),
+                    _ => (StatusCode::OK, metrics.text()),
+                }
+            }),
+        );
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "serving health and metrics");
     axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await?;
     Ok(())
 }
 
+/// Whether a request carries this token. An empty one, or one that cannot be read, lets nobody in.
+fn sends_token(headers: &HeaderMap, token: Option<&[u8]>) -> bool {
+    let token = token.unwrap_or_default().trim_ascii();
+    let sent = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    sent.is_some_and(|sent| !token.is_empty() && is_equal(sent.trim_ascii(), token))
+}
+
+/// Takes the same time wherever they differ, so that a token cannot be guessed byte by byte.
+fn is_equal(sent: &[u8], token: &[u8]) -> bool {
+    let differences = sent.iter().zip(token).fold(0, |differences, (a, b)| differences | (a ^ b));
+    sent.len() == token.len() && std::hint::black_box(differences) == 0
+}
+
 fn answer(well: Result<(), String>) -> (StatusCode, String) {
     match well {
         Ok(()) => (StatusCode::OK, "ok".to_owned()),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_for_who_sends_the_token_and_for_nobody_if_there_is_none() {
+        let with = |value: &str| HeaderMap::from_iter([(AUTHORIZATION, value.parse().expect("a header"))]);
+        assert!(sends_token(&with("Bearer t0ken"), Some(b"t0ken\n")));
+        for wrong in ["Bearer t0kex", "Bearer t0ken2", "Bearer t0ke", "Bearer ", "Basic t0ken", "t0ken"] {
+            assert!(!sends_token(&with(wrong), Some(b"t0ken")), "{wrong}");
+        }
+        assert!(!sends_token(&HeaderMap::new(), Some(b"t0ken")));
+        assert!(!sends_token(&with("Bearer "), Some(b"")), "an empty token lets nobody in");
+        assert!(!sends_token(&with("Bearer t0ken"), None), "nor does one that cannot be read");
     }
 }

@@ -61,6 +61,8 @@ pub struct Question<'a> {
     pub method: WebMethod,
     /// Where.
     pub url: &'a str,
+    /// Where, as a message may say it: without secrets.
+    pub shown: &'a str,
     /// Headers.
     pub headers: &'a [Header],
     /// Body.
@@ -125,7 +127,7 @@ impl WebClient {
             request = request.header(&header.key, &header.value);
         }
         let request = request.body(Full::new(Bytes::from(question.body.clone())));
-        let request = request.map_err(|error| format!("{} is not a request: {error}", question.url))?;
+        let request = request.map_err(|error| format!("{} is not a request: {error}", question.shown))?;
         // A name is looked at when it is resolved; an address is not resolved.
         let host = request.uri().host().unwrap_or_default().trim_matches(['[', ']']);
         if let Ok(address) = host.parse() {
@@ -151,8 +153,8 @@ impl WebClient {
             }
         };
         match answer {
-            Ok(answer) => answer.map_err(|error: String| format!("{} does not answer: {error}", question.url)),
-            Err(_) => Err(format!("{} has not answered within {} s", question.url, patience.as_secs())),
+            Ok(answer) => answer.map_err(|error: String| format!("{} does not answer: {error}", question.shown)),
+            Err(_) => Err(format!("{} has not answered within {} s", question.shown, patience.as_secs())),
         }
     }
 }

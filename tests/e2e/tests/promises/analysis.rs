@@ -80,7 +80,8 @@ async fn a_failing_web_metric_after_the_switch_moves_traffic_back_whoever_dies()
     let mut lab = Lab::new("webback").await;
     let web = Web::start(r#"{"data": {"ok": true, "rate": 0.99}}"#).await;
     let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token"}, "stringData": {"token": "s3cret"},
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token", "labels": {"greenlight.dev/analysis": "true"}},
+        "stringData": {"token": "s3cret"},
     });
     lab.apply(&secret).expect("applied");
     let args = json!([

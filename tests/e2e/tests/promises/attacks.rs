@@ -8,14 +8,20 @@
 //! | [`attack`] | what an attack is: a role, requests, and what has to come of it |
 //! | [`range`] | where they are tried, and who looks |
 //! | [`bombs`] | analyses that cost too much, or lead back inside |
+//! | [`child`] | the process that evaluates what people write |
+//! | [`confined`] | what somebody with the operator's token may do |
 //! | [`neighbours`] | two rollouts with pods of the same hash |
+//! | [`secrets`] | the value of a Secret, looked for everywhere |
 //! | [`schema`] | every field of a rollout is either open to who may edit, or closed |
 
 mod attack;
 mod bombs;
+mod child;
+mod confined;
 mod neighbours;
 mod range;
 mod schema;
+mod secrets;
 mod table;
 
 use attack::{Expected, Verdict};

@@ -1,5 +1,6 @@
 //! The Helm chart: real Helm lints, installs, upgrades and uninstalls it, and the operator works with just its permissions.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,7 +10,7 @@ use greenlight_e2e::{Lab, cluster};
 use greenlight_test_cluster::{HELM, kubernetes_minor};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Patch, PatchParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub(crate) fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/greenlight")
@@ -92,7 +93,10 @@ async fn the_chart_installs_the_operator_works_with_its_permissions_and_nothing_
     lab.until("the hash is there", |now| now.hash_of("web-active") == before).await;
     let reads_secrets = || {
         let account = "system:serviceaccount:chart:gl";
-        cluster().kubectl(&["-n", "chart", "auth", "can-i", "get", "secrets", "--as", account]).is_ok()
+        let may =
+            |secret: &str| cluster().kubectl(&["-n", "chart", "auth", "can-i", "get", secret, "--as", account]).is_ok();
+        assert!(!may("secrets") && !may("secrets/other"), "not all of them");
+        may("secrets/token")
     };
     assert!(!reads_secrets(), "only where analyses need it");
     let token = json!({"name": "token", "valueFrom": {"secretKeyRef": {"name": "token", "key": "token"}}});
@@ -108,10 +112,11 @@ async fn the_chart_installs_the_operator_works_with_its_permissions_and_nothing_
     lab.patch_spec(json!({"strategy": {"blueGreen": {"prePromotionAnalysis": analysis}}})).await;
     lab.set_image("web:v3").await;
     lab.until("it says what to set", |now| {
-        now.message().contains("may not read Secret token. Install its chart with analysis.readSecrets=true")
+        now.message().contains("may not read Secret token. Install its chart with analysis.secrets.names={token}")
     })
     .await;
-    helm(&[&["upgrade", "gl", &chart, "--set", "analysis.readSecrets=true"], &common[..]].concat()).expect("upgraded");
+    helm(&[&["upgrade", "gl", &chart, "--set", "analysis.secrets.names={token}"], &common[..]].concat())
+        .expect("upgraded");
     assert!(reads_secrets());
     cluster().kubectl(&["-n", "chart", "delete", "bgr", "web"]).expect("deleted");
     lab.until("its pods are gone", |now| now.rollout.is_none() && now.hash_of("web-active").is_none()).await;
@@ -263,7 +268,9 @@ async fn the_plain_manifests_are_valid_and_so_is_everything_optional() {
     let secret = json!({"name": "events", "key": "token"});
     let everything = json!({
         "crds": {"install": false},
-        "networkPolicy": {"enabled": true},
+        "networkPolicy": {"enabled": true, "egress": [{"ports": [{"port": 9090}]}], "apiServer": {"cidrs": ["192.0.2.10/32"]}},
+        "metrics": {"tokenSecret": secret}, "image": {"digest": format!("sha256:{}", "0".repeat(64))},
+        "analysis": {"secrets": {"names": ["token"], "labelled": true}},
         "serviceMonitor": {"enabled": true}, "prometheusRule": {"enabled": true}, "dashboard": {"enabled": true},
         "notifications": {"sinks": [
             {"name": "a", "url": "https://a.example/", "tokenSecret": secret, "events": ["Promoted"]},
@@ -285,11 +292,117 @@ async fn the_plain_manifests_are_valid_and_so_is_everything_optional() {
     // The Prometheus operator's kinds are not here; the rules in them are those that promtool has tested.
     assert_eq!(theirs.len(), 2, "a ServiceMonitor and a PrometheusRule");
     let rule = theirs.iter().find(|document| document.contains("kind: PrometheusRule")).expect("one");
-    let rule: serde_json::Value = serde_saphyr::from_str(rule).expect("YAML");
+    let rule: Value = serde_saphyr::from_str(rule).expect("YAML");
     let alerts = std::fs::read_to_string(deploy.join("monitoring/alerts.yaml")).expect("the alerts");
-    let alerts: serde_json::Value = serde_saphyr::from_str(&alerts).expect("YAML");
+    let alerts: Value = serde_saphyr::from_str(&alerts).expect("YAML");
     assert_eq!(rule["spec"], alerts);
     let wrong = ["template", "x", &chart, "--set", "notifications.sinks[0].name=a"];
     let wrong = helm(&wrong).expect_err("a sink without an address").to_string();
     assert!(wrong.contains("url"), "{wrong}");
+}
+
+/// What the chart makes with these values: each document.
+fn rendered(release: &str, set: &[&str]) -> Vec<Value> {
+    let chart = chart().display().to_string();
+    let set: Vec<&str> = set.iter().flat_map(|set| ["--set", *set]).collect();
+    let args = ["template", release, &chart, "--namespace", "system", "--set", "crds.install=false"];
+    let api = ["--api-versions", "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"];
+    let text = helm(&[&args[..], &api, &set].concat()).expect("rendered");
+    let documents = text.split("\n---").filter(|document| document.contains("kind:"));
+    documents.map(|document| serde_saphyr::from_str(document).expect("YAML")).collect()
+}
+
+fn of_kind<'a>(documents: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    documents.iter().filter(|document| document["kind"].as_str().is_some_and(|found| found.ends_with(kind))).collect()
+}
+
+fn names_of(documents: &[&Value]) -> BTreeSet<String> {
+    documents.iter().map(|document| document["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn the_policies_of_two_installs_do_not_meet() {
+    let (a, b) = (rendered("b-c", &["watchNamespace=a"]), rendered("c", &["watchNamespace=a-b"]));
+    for kind in ["AdmissionPolicy", "AdmissionPolicyBinding"] {
+        let (of_a, of_b) = (names_of(&of_kind(&a, kind)), names_of(&of_kind(&b, kind)));
+        assert!(of_a.len() >= 4 && of_a.len() == of_b.len(), "{of_a:?}");
+        assert!(of_a.is_disjoint(&of_b), "{of_a:?} {of_b:?}");
+    }
+    for (documents, namespace, account) in [(&a, "a", "b-c"), (&b, "a-b", "c")] {
+        for binding in of_kind(documents, "AdmissionPolicyBinding") {
+            let name = binding["metadata"]["name"].as_str().unwrap_or_default();
+            // That one holds for an account, and not for a namespace.
+            if name.ends_with("-operator") {
+                continue;
+            }
+            let selected =
+                &binding["spec"]["matchResources"]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"];
+            assert_eq!(selected, namespace, "{name}");
+        }
+        let policies = of_kind(documents, "AdmissionPolicy");
+        let own = policies.iter().find(|policy| names_of(&[policy]).iter().any(|name| name.ends_with("-operator")));
+        let condition =
+            own.expect("it is confined")["spec"]["matchConditions"][0]["expression"].as_str().unwrap_or_default();
+        assert!(condition.contains(&format!("== 'system:serviceaccount:system:{account}'")), "{condition}");
+    }
+}
+
+#[test]
+fn roles_that_are_only_safe_with_the_policy_are_not_there_without_it() {
+    let roles = |set: &[&str]| names_of(&of_kind(&rendered("gl", set), "ClusterRole"));
+    let with = roles(&[]);
+    assert!(with.contains("gl-promoter") && with.contains("gl-operator"), "{with:?}");
+    let without = roles(&["requestPolicy.enabled=false"]);
+    assert!(
+        !without.contains("gl-promoter") && !without.contains("gl-operator") && without.contains("gl-editor"),
+        "{without:?}"
+    );
+}
+
+#[test]
+fn the_uninstall_hook_leaves_nothing_whether_it_succeeds_or_fails() {
+    let documents = rendered("gl", &[]);
+    let hooks: Vec<&Value> = documents
+        .iter()
+        .filter(|document| document["metadata"]["annotations"]["helm.sh/hook"] == "post-delete")
+        .collect();
+    assert_eq!(hooks.len(), 4, "an account, a role, a binding, a Job");
+    for hook in hooks {
+        let policy = hook["metadata"]["annotations"]["helm.sh/hook-delete-policy"].as_str().unwrap_or_default();
+        assert!(policy.contains("hook-succeeded") && policy.contains("hook-failed"), "{policy}");
+    }
+}
+
+#[test]
+fn the_operator_may_read_the_secrets_that_are_named_and_no_other() {
+    let secrets = |set: &[&str]| -> Vec<Value> {
+        let documents = rendered("gl", set);
+        let role =
+            documents.iter().find(|document| document["kind"] == "ClusterRole" && document["metadata"]["name"] == "gl");
+        let rules = role.expect("a role")["rules"].as_array().expect("rules").clone();
+        rules.into_iter().filter(|rule| rule["resources"] == json!(["secrets"])).collect()
+    };
+    assert!(secrets(&[]).is_empty(), "none by default");
+    let named = secrets(&["analysis.secrets.names={token,other}"]);
+    assert_eq!(
+        named,
+        [json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["token", "other"], "verbs": ["get"]})]
+    );
+    let labelled = secrets(&["analysis.secrets.labelled=true"]);
+    assert_eq!(labelled, [json!({"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]})]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_token_the_metrics_are_for_who_sends_it_and_probes_for_everybody() {
+    let mut lab = Lab::without_operator("scraped").await;
+    let file = cluster().dir().join("metrics-token");
+    std::fs::write(&file, "t0ken\n").expect("written");
+    let kubeconfig = greenlight_e2e::operator_kubeconfig();
+    lab.start_operator_with(&kubeconfig, &["--metrics-token-file", &file.display().to_string()]);
+    let address = lab.address();
+    let answer = |path: &str| greenlight_e2e::http_get(&address, path).expect("it answers");
+    assert!(answer("/metrics").starts_with("send the token"), "{}", answer("/metrics"));
+    let ask = "/metrics HTTP/1.1\r\nAuthorization: Bearer t0ken\r\nX: ";
+    assert!(answer(ask).contains("process_resident_memory_bytes"), "with the token");
+    assert_eq!(answer("/healthz"), "ok");
 }

@@ -3,6 +3,7 @@
 //! What is done to it would disturb other tests. One after the other.
 
 mod all_namespaces;
+mod bombs;
 mod old_crds;
 mod streaming_lists;
 

@@ -1,6 +1,11 @@
 //! Arguments: `{{args.name}}` in a metric.
 
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use greenlight_api::analysis::{Argument, Metric};
+use greenlight_api::names::READABLE_SECRET;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -61,16 +66,98 @@ fn filled(text: &str, values: &[(String, String)], added: &mut usize) -> Result<
     Ok(filled.map(|filled| filled + rest))
 }
 
+/// What stands in the place of what is not told.
+const MASK: &str = "***";
+
+/// Which Secrets analyses may read.
+#[derive(Clone, Debug, Default)]
+pub struct Readable {
+    /// Those with the label.
+    pub labelled: bool,
+    /// Those with these names.
+    pub names: Vec<String>,
+}
+
+impl Readable {
+    /// Whether a Secret with these labels may be read, or what to do so that it may.
+    fn check(&self, name: &str, labels: &BTreeMap<String, String>) -> Result<(), String> {
+        let is_labelled = labels.get(READABLE_SECRET).is_some_and(|value| value == "true");
+        if self.names.iter().any(|known| known == name) || (self.labelled && is_labelled) {
+            return Ok(());
+        }
+        Err(self.advice(name))
+    }
+
+    fn advice(&self, name: &str) -> String {
+        if self.labelled {
+            return format!("analyses may not read Secret {name}. Label it {READABLE_SECRET}=true");
+        }
+        format!("analyses may not read Secret {name}. Install the chart with analysis.secrets.names={{{name}}}")
+    }
+}
+
 /// The values of secret arguments, which are written nowhere.
-pub struct Secrets(Vec<String>);
+#[derive(Debug, Default)]
+pub struct Secrets {
+    /// Each in all forms in which a message might show it.
+    forms: Vec<String>,
+}
 
 impl Secrets {
+    fn new<'a>(values: impl IntoIterator<Item = &'a str>) -> Secrets {
+        let values = values.into_iter().filter(|value| !value.is_empty());
+        let mut forms: Vec<String> = values.flat_map(forms_of).collect();
+        // A form that contains another one is masked as a whole.
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        forms.dedup();
+        Secrets { forms }
+    }
+
+    /// The question has none.
+    pub fn is_empty(&self) -> bool {
+        self.forms.is_empty()
+    }
+
     /// A text without them.
     pub fn masked(&self, text: String) -> String {
-        self.0.iter().filter(|secret| !secret.is_empty()).fold(text, |text, secret| {
-            if text.contains(secret.as_str()) { text.replace(secret.as_str(), "***") } else { text }
+        self.forms.iter().fold(text, |text, secret| {
+            if text.contains(secret.as_str()) { text.replace(secret.as_str(), MASK) } else { text }
         })
     }
+
+    /// A result as it may be told. Whoever was asked with a secret may answer with it, in whichever form: of such a result only numbers and
+    /// truth values are told.
+    pub fn shown(&self, result: Value) -> Value {
+        if self.is_empty() {
+            return result;
+        }
+        match result {
+            // Prometheus' words for what is no number in JSON.
+            Value::String(text) if ["NaN", "+Inf", "-Inf"].contains(&text.as_str()) => text.into(),
+            Value::String(_) => MASK.into(),
+            Value::Array(items) => items.into_iter().map(|item| self.shown(item)).collect(),
+            Value::Object(map) if map.is_empty() => Value::Object(map),
+            Value::Object(_) => MASK.into(),
+            Value::Number(number) if self.masked(number.to_string()) != number.to_string() => MASK.into(),
+            plain => plain,
+        }
+    }
+}
+
+/// A value as it is, and as addresses, JSON, Rust's messages, and `Authorization: Basic` would show it.
+fn forms_of(value: &str) -> Vec<String> {
+    let escaped = Value::from(value).to_string();
+    let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    vec![
+        value.to_owned(),
+        escaped.trim_matches('"').to_owned(),
+        value.escape_debug().to_string(),
+        form_urlencoded::byte_serialize(value.as_bytes()).collect(),
+        STANDARD.encode(value),
+        STANDARD_NO_PAD.encode(value),
+        URL_SAFE_NO_PAD.encode(value),
+        hex,
+    ]
 }
 
 /// Whether a metric asks for a secret argument.
@@ -84,6 +171,7 @@ pub fn asks_for_secrets(arguments: &[Argument], metric: &Value) -> bool {
 /// The metric with the values of its secret arguments.
 pub async fn with_secrets(
     client: &Client,
+    readable: &Readable,
     namespace: &str,
     arguments: &[Argument],
     metric: &Metric,
@@ -94,8 +182,13 @@ pub async fn with_secrets(
         let secret = argument.value_from.as_ref().and_then(|from| from.secret_key_ref.as_ref());
         let used = json.to_string().contains(&format!("args.{}", argument.name));
         let Some(secret) = secret.filter(|_| used) else { continue };
+        let is_named = readable.names.contains(&secret.name);
+        if !readable.labelled && !is_named {
+            return Err(readable.advice(&secret.name));
+        }
         let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
         let read = api.get(&secret.name).await.map_err(|error| unreadable(&secret.name, &error))?;
+        readable.check(&secret.name, read.metadata.labels.as_ref().unwrap_or(&BTreeMap::new()))?;
         let bytes = read.data.and_then(|mut data| data.remove(&secret.key));
         let bytes = bytes.ok_or_else(|| format!("Secret {} has no key {}", secret.name, secret.key))?;
         let text =
@@ -104,13 +197,15 @@ pub async fn with_secrets(
     }
     fill(&mut json, &values)?;
     let metric = serde_json::from_value(json).map_err(|_| "its secrets make the metric unreadable".to_owned())?;
-    Ok((metric, Secrets(values.into_iter().map(|(_, value)| value).collect())))
+    Ok((metric, Secrets::new(values.iter().map(|(_, value)| value.as_str()))))
 }
 
 fn unreadable(secret: &str, error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.code == 403 => {
-            format!("the operator may not read Secret {secret}. Install its chart with analysis.readSecrets=true")
+            format!(
+                "the operator may not read Secret {secret}. Install its chart with analysis.secrets.names={{{secret}}}"
+            )
         }
         _ => format!("Secret {secret}: {error}"),
     }
@@ -118,7 +213,32 @@ fn unreadable(secret: &str, error: &kube::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_text_is_filled_once_and_never_grows_beyond_the_bound(
+            pieces in prop::collection::vec(prop::sample::select(vec!["{{", "}}", "args.", "{{args.a}}", "{{ args.b }}", "{", "}", " ", "é"]), 0..200),
+            a in "\\PC{0,40}",
+            b in prop::sample::select(vec!["{{args.a}}", "{{args.b}}{{args.b}}", "", "}}{{"]),
+        ) {
+            let text = pieces.concat();
+            if let Ok(filled) = filled_with(&text, &[("a", &a), ("b", b)]) {
+                prop_assert!(filled.len() <= text.len() + LARGEST_FILLING);
+            }
+        }
+
+        #[test]
+        fn a_masked_text_has_no_secret_in_it(secret in "[^*]{1,30}", before in "\\PC{0,20}", after in "\\PC{0,20}") {
+            let masked = Secrets::new([secret.as_str()]).masked(format!("{before}{secret}{after}"));
+            // What stands around it may come together to the same again.
+            prop_assert!(!masked.contains(&secret) || before.contains(&secret) || after.contains(&secret) || secret.len() < 3, "{masked:?}");
+        }
+    }
 
     fn filled_with(text: &str, values: &[(&str, &str)]) -> Result<String, String> {
         let values: Vec<_> = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -146,7 +266,33 @@ mod tests {
 
     #[test]
     fn secrets_do_not_stand_in_messages() {
-        let secrets = Secrets(vec!["s3cret".to_owned(), String::new()]);
-        assert_eq!(secrets.masked("http://s3cret@x answers s3cret".to_owned()), "http://***@x answers ***");
+        let secrets = Secrets::new(["s3cret \"/+", ""]);
+        let forms = ["s3cret \"/+", r#"s3cret \"/+"#, "s3cret+%22%2F%2B", "czNjcmV0ICIvKw==", "73336372657420222f2b"];
+        for form in forms {
+            let told = secrets.masked(format!("http://{form}@x answers {form}"));
+            assert!(told.starts_with("http://***"), "{told}");
+        }
+        assert_eq!(Secrets::new([""]).masked("nothing".to_owned()), "nothing", "an empty one is no secret");
+    }
+
+    #[test]
+    fn of_an_answer_to_a_question_with_a_secret_only_numbers_are_told() {
+        let secrets = Secrets::new(["4711"]);
+        let answer = json!([0.5, true, null, "s3cret reversed", {"4711": 1}, 47110]);
+        assert_eq!(secrets.shown(answer.clone()), json!([0.5, true, null, "***", "***", "***"]));
+        assert_eq!(Secrets::default().shown(answer.clone()), answer);
+    }
+
+    #[test]
+    fn a_secret_is_read_by_its_label_or_its_name_and_no_other() {
+        let labelled = BTreeMap::from([(READABLE_SECRET.to_owned(), "true".to_owned())]);
+        let none = BTreeMap::new();
+        let by_label = Readable { labelled: true, names: Vec::new() };
+        let by_name = Readable { labelled: false, names: vec!["token".to_owned()] };
+        assert_eq!(by_label.check("any", &labelled), Ok(()));
+        assert!(by_label.check("any", &none).expect_err("not labelled").contains("Label it"));
+        assert_eq!(by_name.check("token", &none), Ok(()));
+        assert!(by_name.check("any", &labelled).is_err(), "the label is not asked for there");
+        assert!(Readable::default().check("token", &labelled).is_err());
     }
 }

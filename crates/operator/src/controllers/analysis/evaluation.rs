@@ -39,6 +39,8 @@ const PROCESSOR_SECONDS: u64 = 1;
 const MEMORY: u64 = 64 << 20;
 /// A child is ended then, whatever it waits for.
 const LONGEST: Duration = Duration::from_secs(10);
+/// How far a child stands back when the processor is short.
+const NICE: i32 = 10;
 /// So many children at a time.
 const PLACES: usize = 2;
 
@@ -162,6 +164,8 @@ async fn in_a_child(question: &Question) -> anyhow::Result<Option<Result<(Value,
 /// The limits cannot be set, or nobody asks.
 pub fn run() -> anyhow::Result<()> {
     let at_most = |limit| Rlimit { current: Some(limit), maximum: Some(limit) };
+    // What is evaluated here has time; a release that somebody waits for goes before.
+    rustix::process::nice(NICE)?;
     setrlimit(Resource::Cpu, at_most(PROCESSOR_SECONDS))?;
     setrlimit(Resource::Data, at_most(MEMORY))?;
     setrlimit(Resource::Core, at_most(0))?;

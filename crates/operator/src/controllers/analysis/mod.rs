@@ -25,6 +25,7 @@ use crate::cluster::caches::Caches;
 use crate::cluster::objects::{JOB, KeptRun, State, unfinished_jobs};
 use crate::web::client::WebClient;
 
+pub use arguments::Readable;
 use evaluation::{Evaluator, Measured, Question};
 pub use start::{Start, start, stop};
 
@@ -38,6 +39,8 @@ pub struct Context {
     pub http: WebClient,
     /// Where conditions are evaluated.
     pub evaluator: Evaluator,
+    /// Which Secrets may be read.
+    pub secrets: Readable,
 }
 
 /// So many measurements of one run at a time.
@@ -164,19 +167,32 @@ async fn measure_now(context: &Context, run: &AnalysisRun, metric: &Metric) -> M
 /// The result, as it may be told, and what it means.
 async fn take(context: &Context, run: &AnalysisRun, metric: &Metric) -> Result<(String, AnalysisPhase), String> {
     let namespace = run.namespace().unwrap_or_default();
-    let (metric, secrets) = arguments::with_secrets(&context.client, &namespace, &run.spec.args, metric).await?;
-    let taken = async {
-        let measured = match (&metric.provider.web, &metric.provider.prometheus) {
-            (Some(web), _) => Measured::Answer(web::measure(&context.http, web).await?, web.json_path.clone()),
-            (_, Some(prometheus)) => Measured::Result(prometheus::measure(&context.http, prometheus).await?),
-            _ => return Err("the metric has no provider".to_owned()),
-        };
-        let (success, failure) = (metric.success_condition.clone(), metric.failure_condition.clone());
-        context.evaluator.evaluate(&namespace, Question { measured, success, failure }).await
+    let written = &metric.provider;
+    let (metric, secrets) =
+        arguments::with_secrets(&context.client, &context.secrets, &namespace, &run.spec.args, metric).await?;
+    let measured = match (&metric.provider.web, &metric.provider.prometheus) {
+        (Some(web), _) => {
+            // A message names the address as it is written, in which a secret is a name.
+            let shown = written.web.as_ref().map_or(web.url.as_str(), |web| web.url.as_str());
+            web::measure(&context.http, web, shown).await.map(|body| Measured::Answer(body, web.json_path.clone()))
+        }
+        (_, Some(prometheus)) => {
+            let shown = written.prometheus.as_ref().map_or(prometheus, |written| written);
+            prometheus::measure(&context.http, prometheus, shown, &secrets).await.map(Measured::Result)
+        }
+        _ => Err("the metric has no provider".to_owned()),
     };
-    match taken.await {
-        Ok((value, phase)) => Ok((secrets.masked(value.to_string()), phase)),
-        Err(message) => Err(secrets.masked(message)),
+    let measured = measured.map_err(|message| secrets.masked(message))?;
+    let (success, failure) = (metric.success_condition.clone(), metric.failure_condition.clone());
+    match context.evaluator.evaluate(&namespace, Question { measured, success, failure }).await {
+        Ok((value, phase)) => Ok((secrets.shown(value).to_string(), phase)),
+        // It would quote the answer, or a condition with the secret in it.
+        Err(_) if !secrets.is_empty() => Err(
+            "the conditions or the jsonPath do not fit the answer, or take too long. Neither is shown, since the question has a secret in it: try it \
+             without one"
+                .to_owned(),
+        ),
+        Err(message) => Err(message),
     }
 }
 

@@ -5,15 +5,23 @@ use std::time::Duration;
 use greenlight_api::analysis::PrometheusProvider;
 use serde_json::Value;
 
+use super::arguments::Secrets;
 use crate::web::client::{Answer, Question, WebClient};
 
-/// Makes an instant query. A vector is a list of numbers, a scalar a number; NaN and infinity are the words for them.
-pub async fn measure(http: &WebClient, prometheus: &PrometheusProvider) -> Result<Value, String> {
+/// Makes an instant query. A vector is a list of numbers, a scalar a number; NaN and infinity are the words for them. `shown` is the query as
+/// it is written, which messages name.
+pub async fn measure(
+    http: &WebClient,
+    prometheus: &PrometheusProvider,
+    shown: &PrometheusProvider,
+    secrets: &Secrets,
+) -> Result<Value, String> {
     let query: String = form_urlencoded::byte_serialize(prometheus.query.as_bytes()).collect();
     let url = format!("{}/api/v1/query?query={query}", prometheus.address.trim_end_matches('/'));
     let question = Question {
         method: Default::default(),
         url: &url,
+        shown: &shown.address,
         headers: &prometheus.headers,
         body: String::new(),
         insecure: prometheus.insecure == Some(true),
@@ -22,7 +30,12 @@ pub async fn measure(http: &WebClient, prometheus: &PrometheusProvider) -> Resul
     let Answer { code, body, .. } = http.ask(&question).await?;
     let answer: Value = serde_json::from_str(&body).unwrap_or_default();
     if answer["status"] != "success" {
-        let why = answer["error"].as_str().unwrap_or("no reason given");
+        let why = match answer["error"].as_str() {
+            // It quotes what it was asked.
+            Some(_) if !secrets.is_empty() => "its reason is not shown, since the question has a secret in it",
+            Some(why) => why,
+            None => "no reason given",
+        };
         return Err(format!("Prometheus answers {code}: {why}"));
     }
     let data = &answer["data"];

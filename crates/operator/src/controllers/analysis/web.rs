@@ -8,8 +8,8 @@ use serde_json_path::JsonPath;
 
 use crate::web::client::{Answer, Question, WebClient};
 
-/// Asks, and returns the answer.
-pub async fn measure(http: &WebClient, web: &WebProvider) -> Result<String, String> {
+/// Asks, and returns the answer. `shown` is the address as a message names it.
+pub async fn measure(http: &WebClient, web: &WebProvider, shown: &str) -> Result<String, String> {
     let mut headers = web.headers.clone();
     let body = match (&web.json_body, &web.body) {
         (Some(json), _) => {
@@ -22,6 +22,7 @@ pub async fn measure(http: &WebClient, web: &WebProvider) -> Result<String, Stri
     let question = Question {
         method: web.method.unwrap_or_default(),
         url: &web.url,
+        shown,
         headers: &headers,
         body,
         insecure: web.insecure == Some(true),
@@ -29,7 +30,7 @@ pub async fn measure(http: &WebClient, web: &WebProvider) -> Result<String, Stri
     };
     let Answer { code, body, .. } = http.ask(&question).await?;
     if !(200..300).contains(&code) {
-        return Err(format!("{} answers {code}", web.url));
+        return Err(format!("{shown} answers {code}"));
     }
     Ok(body)
 }
@@ -60,7 +61,68 @@ pub fn pick(body: &str, path: Option<&str>) -> Result<Value, String> {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Words of paths, so that many texts are ones.
+    fn path() -> impl Strategy<Value = String> {
+        let words = [
+            "$",
+            ".a",
+            ".b",
+            "[0]",
+            "[-1]",
+            "[*]",
+            ".*",
+            "['a']",
+            "['a','b']",
+            "[0:3]",
+            "[::2]",
+            "..",
+            "..*",
+            "[?@.a]",
+            "[?",
+            "@",
+            "(",
+            ")",
+            "&&",
+            "==",
+            "1",
+            "'",
+            "]",
+            "[",
+            "{",
+            "}",
+            ":",
+            ",",
+            " ",
+            "\\",
+            "length(@)",
+            "match(@, 'a')",
+            "9223372036854775807",
+            "\u{e9}",
+        ];
+        prop::collection::vec(prop::sample::select(words.to_vec()), 0..40).prop_map(|words| words.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_path_that_is_followed_at_once_is_cheap_and_none_panics(path in prop_oneof![path(), "\\PC{0,200}"]) {
+            if is_plain(&path) {
+                let body = json_of(16);
+                let took = (0..3).map(|_| {
+                    let started = Instant::now();
+                    drop(pick(&body, Some(&path)));
+                    started.elapsed()
+                });
+                let longest = Duration::from_millis(if cfg!(debug_assertions) { 1000 } else { 50 });
+                assert!(took.min() < Some(longest), "{path}");
+            }
+        }
+    }
 
     #[test]
     fn a_path_that_is_followed_at_once_is_cheap_and_one_that_nests_is_not_followed_at_once() {

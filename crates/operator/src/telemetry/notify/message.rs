@@ -1,5 +1,6 @@
 //! How a notification is written for each kind of sink.
 
+use greenlight_api::text::one_line;
 use greenlight_api::{BlueGreenRollout, names};
 use kube::Resource;
 use serde_json::{Value, json};
@@ -53,7 +54,7 @@ fn cloud_event(notification: &Notification) -> Value {
             "warning": event.warning,
             "message": event.note,
             "by": event.by,
-            "image": rollout.template.image,
+            "image": one_line(&rollout.template.image),
             "updatedRevision": status.updated_revision,
             "activeRevision": status.active_revision,
         },
@@ -73,6 +74,11 @@ fn slack(notification: &Notification) -> Value {
     json!({"text": text, "attachments": [{"color": color, "text": escape(&notification.event.note)}]})
 }
 
+/// Teams makes links of others' words where they look like Markdown.
+fn without_links(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]")
+}
+
 fn teams(notification: &Notification) -> Value {
     let color = if notification.event.warning { "Attention" } else { "Good" };
     json!({
@@ -85,9 +91,52 @@ fn teams(notification: &Notification) -> Value {
                 "version": "1.4",
                 "body": [
                     {"type": "TextBlock", "weight": "Bolder", "wrap": true, "color": color, "text": headline(notification)},
-                    {"type": "TextBlock", "wrap": true, "text": notification.event.note},
+                    {"type": "TextBlock", "wrap": true, "text": without_links(&notification.event.note)},
                 ],
             },
         }],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use greenlight_core::events::Event;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A notification of a rollout, as its JSON would come from the API server, with this note.
+    fn notification(note: &str, by: &str, image: &str) -> Notification {
+        let rollout = json!({
+            "namespace": "shop", "name": "web", "uid": "u", "labels": {}, "generation": 1, "resource_version": "1",
+            "created": "2026-01-01T00:00:00Z", "deleting": false, "finalizers": [], "request": null,
+            "spec": {"selector": {"matchLabels": {"app": "web"}}, "strategy": {"blueGreen": {}}},
+            "template": {"digest": "x", "labels": {}, "image": image}, "status": null,
+        });
+        let rollout = serde_json::from_value(rollout).expect("a rollout");
+        let event =
+            Event { warning: true, reason: "Stalled", action: "Look", note: note.to_owned(), by: by.to_owned() };
+        Notification { id: "x".to_owned(), at: "2026-01-01T00:00:00Z".parse().expect("a time"), rollout, event }
+    }
+
+    proptest! {
+        #[test]
+        fn any_words_of_others_become_json_of_a_bounded_size(note in "\\PC{0,2000}", by in "\\PC{0,60}", image in "\\PC{0,200}") {
+            for format in [Format::Cloudevents, Format::Slack, Format::Teams] {
+                let message = Message::of(&notification(&note, &by, &image), format);
+                let body: Value = serde_json::from_str(&message.body).expect("JSON");
+                prop_assert!(body.is_object());
+                prop_assert!(message.body.len() < 2000 + 20 * (note.len() + by.len() + image.len()));
+            }
+        }
+    }
+
+    #[test]
+    fn others_words_make_no_links_and_call_nobody() {
+        let note = "pod x: [log in](https://evil.example) <!channel> <https://evil.example|here>";
+        let slack = Message::of(&notification(note, "", ""), Format::Slack).body;
+        assert!(!slack.contains("<!channel>") && !slack.contains("<https"), "{slack}");
+        let teams = Message::of(&notification(note, "", ""), Format::Teams).body;
+        assert!(!teams.contains("[log in](") && teams.contains(r"\\[log in\\]("), "{teams}");
+    }
 }

@@ -168,12 +168,13 @@ impl Worker {
         let question = Question {
             method: WebMethod::Post,
             url: &url,
+            shown: &self.sink.name,
             headers: &headers,
             body: message.body.clone(),
             insecure: false,
             timeout: TIMEOUT,
         };
-        // A webhook's address may be a secret: it is not repeated in messages.
+        // A webhook's address may be a secret: it is not repeated in messages, nor in what a library says of it.
         let hidden = |cause: String| cause.replace(&url, &self.sink.name);
         match self.client.ask(&question).await {
             Ok(Answer { code: 200..=299, .. }) => Ok(()),

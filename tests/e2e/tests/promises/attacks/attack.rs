@@ -64,6 +64,8 @@ impl fmt::Display for Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
     Merge,
+    /// As the built-in kinds merge lists.
+    Strategic,
     Json,
     Apply,
     Create,
@@ -73,7 +75,7 @@ pub(super) enum How {
 }
 
 /// One request. In paths and bodies, `{name}` is the rollout, `{ns}` its namespace, `{uid}` its UID, `{v1}` the hash that serves, `{v2}`
-/// the hash that waits, `{v3}` the hash that a template with the image `app:v3` would have, `{run}` the candidate's AnalysisRun.
+/// the hash that waits, `{v3}` the hash that a template with the image `app:v3` would have, `{run}` the candidate's AnalysisRun, `{pod1}` a pod of what serves.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) how: How,
@@ -134,7 +136,7 @@ impl Attack {
         let mut doors = Vec::new();
         for step in &self.steps {
             let verb = match step.how {
-                How::Merge | How::Json | How::Apply => "patch",
+                How::Merge | How::Strategic | How::Json | How::Apply => "patch",
                 How::Create => "create",
                 How::Replace => "update",
                 How::Delete => "delete",

@@ -3,25 +3,16 @@
 use std::time::{Duration, Instant};
 
 use greenlight_api::analysis::AnalysisRun;
+use greenlight_e2e::bombs::{bombs, food, run_of};
 use greenlight_e2e::{Lab, Web, http_get};
 use kube::api::PostParams;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpListener;
 
 /// More than there are workers.
 const BLACK_HOLES: usize = 20;
 /// What the chart lets the operator have, in bytes.
 const MEMORY: f64 = 256.0 * 1024.0 * 1024.0;
-
-fn run(name: &str, metric: &Value) -> AnalysisRun {
-    let mut metric = metric.clone();
-    metric["name"] = "bomb".into();
-    metric["consecutiveErrorLimit"] = 0.into();
-    let object = json!({
-        "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "metadata": {"name": name}, "spec": {"metrics": [metric]},
-    });
-    serde_json::from_value(object).expect("an AnalysisRun")
-}
 
 fn memory(address: &str) -> f64 {
     let metrics = http_get(address, "/metrics").expect("metrics");
@@ -36,42 +27,19 @@ async fn bombs_and_black_holes_in_analyses_hold_up_no_release_and_the_operator_l
     let usual = Instant::now();
     lab.release("web:v2").await;
     let usual = usual.elapsed();
-    let list: Vec<u32> = (0..5000).collect();
-    let web = Web::start(&json!(list).to_string()).await;
+    let web = Web::start(&food()).await;
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = web.url();
-    let nested = format!("$[?{}@.a{}]", "(".repeat(118), ")".repeat(118));
-    let filters = format!("$[?{}@.a{}]", "@[?".repeat(60), "]".repeat(60));
-    let bombs = [
-        ("nested-path", json!({"provider": {"web": {"url": url, "jsonPath": nested}}})),
-        ("nested-filters", json!({"provider": {"web": {"url": url, "jsonPath": filters}}})),
-        (
-            "loops",
-            json!({
-                "successCondition": "result.all(a, result.all(b, result.all(c, a + b + c >= 0)))",
-                "provider": {"web": {"url": url}},
-            }),
-        ),
-        (
-            "memory",
-            json!({
-                "successCondition": "size(result.map(a, result.map(b, result.map(c, result)))) > 0",
-                "provider": {"web": {"url": url}},
-            }),
-        ),
-        (
-            "recursion",
-            json!({"successCondition": format!("{}true", "!".repeat(4000)), "provider": {"web": {"url": url}}}),
-        ),
-    ];
+    let bombs = bombs(web.url());
     let runs = lab.api::<AnalysisRun>();
     for (name, metric) in &bombs {
-        runs.create(&PostParams::default(), &run(name, metric)).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        runs.create(&PostParams::default(), &run_of(name, metric))
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
     }
     let silent = format!("http://{}", silent.local_addr().expect("an address"));
     let hole = json!({"provider": {"web": {"url": silent, "timeoutSeconds": 10}}});
     for number in 0..BLACK_HOLES {
-        runs.create(&PostParams::default(), &run(&format!("hole-{number}"), &hole)).await.expect("created");
+        runs.create(&PostParams::default(), &run_of(&format!("hole-{number}"), &hole)).await.expect("created");
     }
     let bombed = Instant::now();
     lab.release("web:v3").await;
@@ -121,7 +89,7 @@ async fn analyses_do_not_ask_loopback_or_the_api_server_whatever_the_name() {
     for (number, url) in urls.iter().enumerate() {
         let metric = json!({"provider": {"web": {"url": url, "insecure": true}}});
         let runs = lab.api::<AnalysisRun>();
-        runs.create(&PostParams::default(), &run(&format!("inside-{number}"), &metric)).await.expect("created");
+        runs.create(&PostParams::default(), &run_of(&format!("inside-{number}"), &metric)).await.expect("created");
     }
     let started = Instant::now();
     loop {

@@ -37,9 +37,14 @@ pub(super) struct Range {
 }
 
 /// What stands for the words in braces.
-struct Words(Vec<(&'static str, String)>);
+pub(super) struct Words(Vec<(&'static str, String)>);
 
 impl Words {
+    /// Each word with what it stands for.
+    pub(super) fn of(words: Vec<(&'static str, String)>) -> Words {
+        Words(words)
+    }
+
     fn put_into(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, (word, value)| text.replace(word, value))
     }
@@ -108,7 +113,7 @@ impl Range {
             Step { how: How::Create, path: "bluegreenrollouts?dryRun=All".to_owned(), body: bare, may_fail: false };
         let started = Instant::now();
         loop {
-            match self.send(&create, Role::Editor, &Words(Vec::new())).await {
+            match send(&self.lab, Role::Editor.user(), &create, &Words(Vec::new())).await {
                 Err(why) if why.contains("may not ask to promote") => return,
                 answer => assert!(started.elapsed() < PATIENCE, "the policies do not come into force: {answer:?}"),
             }
@@ -228,6 +233,10 @@ impl Range {
         } else {
             String::new()
         };
+        let pods: Api<Pod> = self.lab.api();
+        let served =
+            ListParams::default().labels(&format!("app={name},{}={}", names::HASH_LABEL, status.active_revision));
+        let pod = pods.list(&served).await.expect("pods").items.first().map(ResourceExt::name_any).unwrap_or_default();
         let next: PodTemplate = serde_json::from_value(template(&name, "app:v3")).expect("a template");
         Words(vec![
             ("{name}", name),
@@ -238,67 +247,19 @@ impl Range {
             ("{v3}", Digest::of(&next).hash(0)),
             ("{digest3}", Digest::of(&next).to_string()),
             ("{run}", run),
+            ("{pod1}", pod),
         ])
     }
 
     /// Makes the requests until one is refused.
     async fn attempt(&self, attack: &Attack, words: &Words) -> Result<(), String> {
         for step in &attack.steps {
-            let answer = self.send(step, attack.role, words).await;
+            let answer = send(&self.lab, attack.role.user(), step, words).await;
             if !step.may_fail {
                 answer?;
             }
         }
         Ok(())
-    }
-
-    async fn send(&self, step: &Step, role: Role, words: &Words) -> Result<(), String> {
-        let path = words.put_into(&step.path);
-        let (namespace, path) = match path.split_once(':') {
-            Some((namespace, path)) => (namespace.to_owned(), path.to_owned()),
-            None => (self.lab.namespace.clone(), path),
-        };
-        let resource = path.split(['/', '?']).next().unwrap_or_default();
-        let group = match resource {
-            "bluegreenrollouts" | "analysisruns" | "analysistemplates" => "apis/greenlight.dev/v1alpha1",
-            "replicasets" | "deployments" => "apis/apps/v1",
-            "jobs" => "apis/batch/v1",
-            "roles" | "rolebindings" => "apis/rbac.authorization.k8s.io/v1",
-            "endpointslices" => "apis/discovery.k8s.io/v1",
-            _ => "api/v1",
-        };
-        let mut uri = format!("/{group}/namespaces/{namespace}/{path}");
-        let mut body = words.put_into(&step.body.to_string());
-        let (method, content) = match step.how {
-            How::Merge => ("PATCH", "application/merge-patch+json"),
-            How::Json => ("PATCH", "application/json-patch+json"),
-            How::Apply => {
-                uri += if uri.contains('?') { "&" } else { "?" };
-                uri += "fieldManager=attacker&force=true";
-                ("PATCH", "application/apply-patch+yaml")
-            }
-            How::Create => ("POST", "application/json"),
-            How::Replace => {
-                let get = http::Request::get(&uri).body(Vec::new()).expect("a request");
-                let mut object: Value = self.lab.client.request(get).await.map_err(|error| error.to_string())?;
-                merge(&mut object, &serde_json::from_str(&body).expect("JSON"));
-                body = object.to_string();
-                ("PUT", "application/json")
-            }
-            How::Delete => ("DELETE", "application/json"),
-        };
-        let request = http::Request::builder()
-            .method(method)
-            .uri(uri)
-            .header("content-type", content)
-            .header("impersonate-user", role.user())
-            .body(if step.how == How::Delete { Vec::new() } else { body.into_bytes() })
-            .expect("a request");
-        match self.lab.client.request_text(request).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) => Err(status.message.clone()),
-            Err(error) => Err(error.to_string()),
-        }
     }
 
     /// How production moved, if it did.
@@ -326,6 +287,58 @@ impl Range {
         let image = updated.spec?.template?.spec?.containers.into_iter().next()?.image?;
         (image == EVIL && status.preview_revision == status.updated_revision)
             .then(|| format!("{EVIL} waits in the place of what was asked for"))
+    }
+}
+
+/// Makes a request as somebody, and returns why it was refused.
+pub(super) async fn send(lab: &Lab, user: &str, step: &Step, words: &Words) -> Result<(), String> {
+    let path = words.put_into(&step.path);
+    let (namespace, path) = match path.split_once(':') {
+        Some((namespace, path)) => (namespace.to_owned(), path.to_owned()),
+        None => (lab.namespace.clone(), path),
+    };
+    let resource = path.split(['/', '?']).next().unwrap_or_default();
+    let group = match resource {
+        "bluegreenrollouts" | "analysisruns" | "analysistemplates" => "apis/greenlight.dev/v1alpha1",
+        "replicasets" | "deployments" => "apis/apps/v1",
+        "jobs" => "apis/batch/v1",
+        "roles" | "rolebindings" => "apis/rbac.authorization.k8s.io/v1",
+        "leases" => "apis/coordination.k8s.io/v1",
+        "endpointslices" => "apis/discovery.k8s.io/v1",
+        _ => "api/v1",
+    };
+    let mut uri = format!("/{group}/namespaces/{namespace}/{path}");
+    let mut body = words.put_into(&step.body.to_string());
+    let (method, content) = match step.how {
+        How::Merge => ("PATCH", "application/merge-patch+json"),
+        How::Strategic => ("PATCH", "application/strategic-merge-patch+json"),
+        How::Json => ("PATCH", "application/json-patch+json"),
+        How::Apply => {
+            uri += if uri.contains('?') { "&" } else { "?" };
+            uri += if uri.contains("fieldManager=") { "force=true" } else { "fieldManager=attacker&force=true" };
+            ("PATCH", "application/apply-patch+yaml")
+        }
+        How::Create => ("POST", "application/json"),
+        How::Replace => {
+            let get = http::Request::get(&uri).body(Vec::new()).expect("a request");
+            let mut object: Value = lab.client.request(get).await.map_err(|error| error.to_string())?;
+            merge(&mut object, &serde_json::from_str(&body).expect("JSON"));
+            body = object.to_string();
+            ("PUT", "application/json")
+        }
+        How::Delete => ("DELETE", "application/json"),
+    };
+    let request = http::Request::builder()
+        .method(method)
+        .uri(uri)
+        .header("content-type", content)
+        .header("impersonate-user", user)
+        .body(if step.how == How::Delete { Vec::new() } else { body.into_bytes() })
+        .expect("a request");
+    match lab.client.request_text(request).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) => Err(status.message.clone()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

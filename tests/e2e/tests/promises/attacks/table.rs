@@ -20,6 +20,12 @@ pub(super) fn attacks() -> Vec<Attack> {
         deputies(),
         replica_sets(),
         analyses(),
+        sub_resources(),
+        field_managers(),
+        odd_words(),
+        owners_and_finalizers(),
+        crowds(),
+        side_doors(),
         bystanders(),
         allowed(),
     ];
@@ -613,6 +619,328 @@ fn analyses() -> Vec<Attack> {
             [Step { path: "{ns}-tenant:analysisruns".to_owned(), ..forged("{run}", json!({"metrics": []})) }],
         )
         .on(measured()),
+    ]
+}
+
+/// Sub-resources, and requests that only pretend.
+fn sub_resources() -> Vec<Attack> {
+    let scale = |hash: &str, replicas: i32| {
+        step(How::Merge, &format!("replicasets/{{name}}-{hash}/scale"), json!({"spec": {"replicas": replicas}}))
+    };
+    let debugger = || {
+        let container = json!({"name": "debugger", "image": EVIL, "targetContainerName": "web"});
+        step(How::Strategic, "pods/{pod1}/ephemeralcontainers", json!({"spec": {"ephemeralContainers": [container]}}))
+    };
+    let status = || json!({"status": {"activeRevision": "{v2}", "phase": "Healthy", "decisions": {"serving": "{v2}"}}});
+    vec![
+        Attack::holds(Edit, "the candidate scaled by its sub-resource", [scale("{v2}", 3)]),
+        Attack::holds(Edit, "what serves scaled to none by its sub-resource", [scale("{v1}", 0)]),
+        Attack::refused(Editor, "what serves scaled to none by its sub-resource", [scale("{v1}", 0)]),
+        Attack::refused(Editor, "a container of theirs in a pod that serves", [debugger()]),
+        Attack::refused(Promoter, "a container of theirs in a pod that serves", [debugger()]),
+        Attack::refused(OnCall, "a forged status", [step(How::Merge, "bluegreenrollouts/{name}/status", status())]),
+        Attack::refused(Promoter, "a forged status", [step(How::Replace, "bluegreenrollouts/{name}/status", status())]),
+        Attack::refused(Tenant, "a forged status", [step(How::Merge, "bluegreenrollouts/{name}/status", status())]),
+        Attack::refused(
+            Editor,
+            "a dry run of a second rollout that waits for the Service",
+            [step(How::Create, "bluegreenrollouts?dryRun=All", second("{name}-second", EVIL, json!({})))],
+        ),
+        Attack::refused(
+            Editor,
+            "a dry run of deleting what serves",
+            [step(How::Delete, "bluegreenrollouts/{name}?dryRun=All", Value::Null)],
+        ),
+        Attack::holds(
+            Edit,
+            "a dry run of a forged ReplicaSet, and then the template",
+            [step(How::Create, "replicasets?dryRun=All", replica_set("{name}-{v3}", "{v3}")), template("app:v3")],
+        ),
+    ]
+}
+
+/// Server-side apply in the operator's name, and patches that look before they leap.
+fn field_managers() -> Vec<Attack> {
+    let mine = |path: &str, body: Value| step(How::Apply, &format!("{path}?fieldManager=greenlight"), body);
+    let rollout = |more: Value| {
+        let mut object = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": {"name": "{name}"}});
+        greenlight_e2e::merge(&mut object, &more);
+        object
+    };
+    let annotated = json!({
+        "apiVersion": "apps/v1", "kind": "ReplicaSet",
+        "metadata": {"name": "{name}-{v2}", "annotations": {"greenlight.dev/returned": "true", "greenlight.dev/promoted-at": "2026-01-01T00:00:00Z"}},
+    });
+    vec![
+        Attack::refused(
+            Editor,
+            "an open gate, applied in the operator's name",
+            [mine(
+                ROLLOUT,
+                rollout(json!({"spec": {
+                    "selector": {"matchLabels": {"app": "{name}"}},
+                    "strategy": {"blueGreen": {"autoPromotionEnabled": true}},
+                }})),
+            )],
+        ),
+        Attack::refused(
+            Admin,
+            "a status, applied in the operator's name",
+            [mine("bluegreenrollouts/{name}/status", rollout(json!({"status": {"decisions": {"serving": "{v2}"}}})))],
+        ),
+        Attack::holds(
+            Edit,
+            "annotations of a ReplicaSet, applied in the operator's name",
+            [mine("replicasets/{name}-{v2}", annotated)],
+        ),
+        Attack::refused(
+            Editor,
+            "an open gate by a patch that tests first",
+            [json_patch(json!([
+                {"op": "test", "path": "/spec/strategy/blueGreen/activeService", "value": "{name}-active"},
+                {"op": "add", "path": "/spec/strategy/blueGreen/autoPromotionEnabled", "value": true},
+            ]))],
+        ),
+        Attack::refused(
+            Editor,
+            "one Service moved over the other by a patch",
+            [json_patch(
+                json!([{"op": "move", "from": "/spec/strategy/blueGreen/previewService", "path": "/spec/strategy/blueGreen/activeService"}]),
+            )],
+        ),
+        Attack::refused(
+            Editor,
+            "the gate replaced together with all of the strategy",
+            [json_patch(
+                json!([{"op": "replace", "path": "/spec/strategy", "value": {"blueGreen": {"activeService": "{name}-active"}}}]),
+            )],
+        ),
+    ]
+}
+
+/// Unicode, escapes and odd names.
+fn odd_words() -> Vec<Attack> {
+    vec![
+        Attack::refused(
+            Editor,
+            "full-width letters",
+            [request("\u{ff50}\u{ff52}\u{ff4f}\u{ff4d}\u{ff4f}\u{ff54}\u{ff45}")],
+        ),
+        Attack::refused(OnCall, "a line separator between two verbs", [request("restart\u{2028}promote")]),
+        Attack::refused(
+            OnCall,
+            "a byte order mark before a signed promote",
+            [request(
+                "\u{feff}{\"action\":\"promote\",\"revision\":\"{v2}\",\"by\":\"olga\",\"at\":\"2026-01-01T00:00:00Z\"}",
+            )],
+        ),
+        Attack::refused(
+            OnCall,
+            "a line break before the colon of a promote",
+            [request(
+                "{\"action\"\n:\"promote\",\"revision\":\"{v2}\",\"by\":\"olga\",\"at\":\"2026-01-01T00:00:00Z\"}",
+            )],
+        ),
+        Attack::holds(
+            OnCall,
+            "the same, with a harmless action further on",
+            [or(request(
+                "{\"action\"\n:\"promote\",\"revision\":\"{v2}\",\"by\":\"olga\",\"at\":\"2026-01-01T00:00:00Z\",\"x\":{\"action\":\"restart\"}}",
+            ))],
+        ),
+        Attack::holds(
+            OnCall,
+            "a second document after a harmless one",
+            [or(request(
+                r#"{"action":"restart","revision":"{v1}","by":"olga","at":"2026-01-01T00:00:00Z"}{"action":"promote","revision":"{v2}","by":"olga","at":"2026-01-01T00:00:00Z"}"#,
+            ))],
+        ),
+        Attack::holds(
+            OnCall,
+            "an abort that leads somewhere",
+            [or(request(
+                r#"{"action":"abort","revision":"{v2}","to":"{v2}","by":"olga","at":"2026-01-01T00:00:00Z"}"#,
+            ))],
+        ),
+        Attack::holds(
+            OnCall,
+            "a rollback to what was never promoted",
+            [or(request(
+                r#"{"action":"rollback","revision":"{v1}","to":"{v2}","by":"olga","at":"2026-01-01T00:00:00Z"}"#,
+            ))],
+        ),
+        Attack::refused(
+            Admin,
+            "a Service whose name is a path",
+            [blue_green(json!({"activeService": "../services/{name}-preview"}))],
+        ),
+        Attack::refused(
+            Admin,
+            "a Service whose name has a query",
+            [blue_green(json!({"previewService": "{name}-active?dryRun=All"}))],
+        ),
+    ]
+}
+
+/// Owners that do not exist, and finalizers of tenants.
+fn owners_and_finalizers() -> Vec<Attack> {
+    let of = |hash: &str, metadata: Value| {
+        step(How::Merge, &format!("replicasets/{{name}}-{hash}"), json!({"metadata": metadata}))
+    };
+    let gone = || json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "00000000-0000-0000-0000-000000000000", "blockOwnerDeletion": true});
+    let held = || json!({"finalizers": ["tenant.example/held"]});
+    vec![
+        Attack::refused(Editor, "a finalizer of theirs on the rollout", [metadata_of(held())]),
+        Attack::refused(
+            Editor,
+            "an owner that blocks, on the rollout",
+            [metadata_of(json!({"ownerReferences": [gone()]}))],
+        ),
+        Attack::holds(Edit, "a finalizer of theirs on what serves", [of("{v1}", held())]),
+        Attack::holds(
+            Edit,
+            "a finalizer of theirs on what waits, which is deleted",
+            [of("{v2}", held()), step(How::Delete, "replicasets/{name}-{v2}", Value::Null)],
+        ),
+        Attack::holds(
+            Edit,
+            "what waits given to an owner that does not exist",
+            [of("{v2}", json!({"ownerReferences": [gone()]}))],
+        ),
+        Attack::holds(
+            Edit,
+            "what serves given to an owner that does not exist",
+            [of("{v1}", json!({"ownerReferences": [gone()]}))],
+        ),
+        Attack::holds(Edit, "what serves given to nobody", [of("{v1}", json!({"ownerReferences": null}))]),
+        Attack::holds(Edit, "what serves deleted", [step(How::Delete, "replicasets/{name}-{v1}", Value::Null)]),
+        Attack::holds(
+            Edit,
+            "what serves deleted, leaving its pods",
+            [step(How::Delete, "replicasets/{name}-{v1}?propagationPolicy=Orphan", Value::Null)],
+        ),
+        Attack::holds(
+            Edit,
+            "the scale-down finalizer on what serves, with a deadline that is over",
+            [of(
+                "{v1}",
+                json!({"finalizers": ["greenlight.dev/scale-down-delay"], "annotations": {"greenlight.dev/scale-down-at": "2020-01-01T00:00:00Z"}}),
+            )],
+        ),
+    ]
+}
+
+/// Large objects, and many.
+fn crowds() -> Vec<Attack> {
+    let numbered = |kind: &str, number: usize, mut object: Value| {
+        object["metadata"]["name"] = format!("{{name}}-crowd-{number}").into();
+        step(How::Create, kind, object)
+    };
+    let run = |metrics: Vec<Value>| {
+        json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun",
+            "metadata": {"name": "{name}-large", "annotations": {"greenlight.dev/rollout": "{name}"}}, "spec": {"metrics": metrics},
+        })
+    };
+    let metric = |number: usize, condition: String| json!({"name": format!("m{number}"), "successCondition": condition, "provider": {"web": {"url": "http://127.0.0.1:1/"}}});
+    let sets = (0..40).map(|number| numbered("replicasets", number, replica_set("x", "{v2}")));
+    let runs = (0..40).map(|number| numbered("analysisruns", number, run(vec![metric(0, "true".to_owned())])));
+    vec![
+        Attack::holds(Edit, "forty ReplicaSets that say that they are the candidate's", sets),
+        Attack::holds(Editor, "forty AnalysisRuns that say that they are the rollout's", runs),
+        Attack::holds(
+            Editor,
+            "a run of fifty metrics with the longest conditions",
+            [step(
+                How::Create,
+                "analysisruns",
+                run((0..50).map(|number| metric(number, "!".repeat(4095) + "x")).collect()),
+            )],
+        ),
+        Attack::refused(
+            Editor,
+            "a run of more metrics than there may be",
+            [step(How::Create, "analysisruns", run((0..51).map(|number| metric(number, "true".to_owned())).collect()))],
+        ),
+        Attack::holds(
+            Editor,
+            "a template of two hundred kilobytes",
+            [spec(json!({"template": {"metadata": {"annotations": {"note": "x".repeat(200_000)}}}}))],
+        ),
+        Attack::refused(
+            Editor,
+            "a rollout larger than etcd takes",
+            [spec(json!({"template": {"spec": {"containers": [{"name": "web", "image": "x".repeat(3_200_000)}]}}}))],
+        ),
+    ]
+}
+
+/// Leases, EndpointSlices, marks of Services, Jobs.
+fn side_doors() -> Vec<Attack> {
+    let slice = || {
+        let labels =
+            json!({"kubernetes.io/service-name": "{name}-active", "endpointslice.kubernetes.io/managed-by": "me"});
+        step(
+            How::Create,
+            "endpointslices",
+            json!({
+                "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "{name}-by-hand", "labels": labels},
+                "addressType": "IPv4", "ports": [{"port": 8080}], "endpoints": [{"addresses": ["192.0.2.7"]}],
+            }),
+        )
+    };
+    let lease = |namespace: &str, how: How, path: &str| {
+        let lease = json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "greenlight"},
+            "spec": {"holderIdentity": "me", "leaseDurationSeconds": 86400},
+        });
+        step(how, &format!("{namespace}{path}"), lease)
+    };
+    let marks = |annotations: Value| {
+        step(How::Merge, "services/{name}-active", json!({"metadata": {"annotations": annotations}}))
+    };
+    let job = || {
+        let labels = json!({"app": "{name}", "rollouts-pod-template-hash": "{v1}"});
+        let pod = json!({"metadata": {"labels": labels}, "spec": {"restartPolicy": "Never", "containers": [{"name": "web", "image": EVIL}]}});
+        json!([{"name": "x", "provider": {"job": {"spec": {"template": pod}}}}])
+    };
+    let analysis = |kind: &str, metrics: Value| json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": kind, "metadata": {"name": "{name}-theirs"}, "spec": {"metrics": metrics}});
+    let secret = json!([{"name": "x", "valueFrom": {"secretKeyRef": {"name": "../secrets/x", "key": "x"}}}]);
+    let mut with_secret = analysis("AnalysisTemplate", json!([]));
+    with_secret["spec"]["args"] = secret;
+    vec![
+        Attack::refused(Editor, "an EndpointSlice of theirs for the active Service", [slice()]),
+        Attack::refused(Edit, "an EndpointSlice of theirs for the active Service", [slice()]),
+        Attack::refused(Tenant, "an EndpointSlice of theirs for the active Service", [slice()]),
+        Attack::refused(Edit, "the operator's lease", [lease("{ns}-system:", How::Create, "leases")]),
+        Attack::refused(Admin, "the operator's lease", [lease("{ns}-system:", How::Apply, "leases/greenlight")]),
+        Attack::refused(Tenant, "the operator's lease", [lease("{ns}-system:", How::Create, "leases")]),
+        Attack::holds(
+            Edit,
+            "the active Service marked as production of the candidate",
+            [marks(json!({"greenlight.dev/production": "{v2}"}))],
+        ),
+        Attack::holds(
+            Edit,
+            "the active Service marked as another rollout's",
+            [marks(json!({"greenlight.dev/managed-by": "other", "greenlight.dev/production": null}))],
+        ),
+        Attack::holds(
+            Edit,
+            "withdrawn claims on the active Service",
+            [marks(json!({"greenlight.dev/withdrawn": "{v1} {v2} [["}))],
+        ),
+        Attack::refused(
+            Editor,
+            "a Job that gets traffic, by an AnalysisRun of theirs",
+            [step(How::Create, "analysisruns", analysis("AnalysisRun", job()))],
+        ),
+        Attack::refused(
+            Editor,
+            "a Job in an AnalysisTemplate",
+            [step(How::Create, "analysistemplates", analysis("AnalysisTemplate", job()))],
+        ),
+        Attack::refused(Admin, "a Secret whose name is a path", [step(How::Create, "analysistemplates", with_secret)]),
     ]
 }
 

@@ -1,0 +1,154 @@
+//! Promise 8: a rollout's trouble is its own. One operator for all namespaces, bombs in the one and releases in the other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use greenlight_api::analysis::AnalysisRun;
+use greenlight_e2e::bombs::{bombs, food, run_of};
+use greenlight_e2e::{Lab, Web, binary, cluster, operator_kubeconfig};
+use greenlight_test_cluster::Process;
+use kube::api::PostParams;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::ALONE;
+
+/// What the chart lets the operator have, in bytes: the process and its children.
+const MEMORY: u64 = 256 << 20;
+/// Of so many releases the one in the middle counts.
+const RELEASES: usize = 15;
+/// More than a namespace may wait for at a time.
+const BLACK_HOLES: usize = 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bombs_in_one_namespace_hold_up_no_release_in_another() {
+    let _alone = ALONE.lock().await;
+    let quarry = Lab::without_operator("quarry").await;
+    let town = Lab::without_operator("town").await;
+    let args =
+        ["controller", "--listen", "127.0.0.1:0", "--log", "greenlight=info,warn", "--analysis-allow", "127.0.0.0/8"];
+    let kubeconfig = operator_kubeconfig();
+    let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
+    let operator =
+        Process::start(cluster().dir(), "bombed-operator", &binary("greenlight"), &args.map(str::to_owned), &env)
+            .expect("it starts");
+    let peak = Peak::watch(operator.pid().expect("it runs"));
+
+    // The releases have an analysis of their own, with a condition that takes a process: its places are what bombs fight for.
+    let web = Web::start(&food()).await;
+    let metric =
+        json!({"name": "ok", "successCondition": "result.exists(x, x == 1)", "provider": {"web": {"url": web.url()}}});
+    town.apply(&json!({
+        "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "ok"}, "spec": {"metrics": [metric]},
+    }))
+    .expect("applied");
+    town.deploy(json!({"strategy": {"blueGreen": {
+        "autoPromotionEnabled": true, "scaleDownDelaySeconds": 0, "prePromotionAnalysis": {"templates": [{"templateName": "ok"}]},
+    }}}))
+    .await;
+    let usual = releases(&town, "usual").await;
+
+    // Black holes have a namespace of their own: what waits for them takes its places.
+    let void = Lab::without_operator("void").await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let hole = format!("http://{}", silent.local_addr().expect("an address"));
+    let hole = json!({"provider": {"web": {"url": hole, "timeoutSeconds": 60}}});
+    for number in 0..BLACK_HOLES {
+        let runs = void.api::<AnalysisRun>();
+        runs.create(&PostParams::default(), &run_of(&format!("hole-{number}"), &hole)).await.expect("created");
+    }
+    // Again and again, for as long as there are releases.
+    let planted = bombs(web.url());
+    let runs = quarry.api::<AnalysisRun>();
+    let plant = async {
+        for round in 0_usize.. {
+            for (name, bomb) in &planted {
+                let run = run_of(&format!("{name}-{round}"), bomb);
+                runs.create(&PostParams::default(), &run).await.expect("created");
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    };
+    let while_bombs_go_off = async {
+        let first = Instant::now();
+        while stopped(&quarry).await == 0 {
+            assert!(first.elapsed() < Duration::from_secs(120), "no bomb goes off");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let before = stopped(&quarry).await;
+        let bombed = releases(&town, "bombed").await;
+        (bombed, stopped(&quarry).await - before)
+    };
+    let (bombed, went_off) = tokio::select! {
+        bombed = while_bombs_go_off => bombed,
+        () = plant => unreachable!("it never ends"),
+    };
+    let peak = peak.end();
+    println!("a release takes {usual:?}, while {went_off} bombs go off {bombed:?}; at most {} MiB", peak >> 20);
+    assert!(bombed <= usual * 2, "a release takes {usual:?}, with bombs in another namespace {bombed:?}");
+    assert!(peak < MEMORY, "{} MiB", peak >> 20);
+    assert!(went_off > 0, "none of the bombs went off while releases went on");
+}
+
+/// How many bombs were stopped.
+async fn stopped(lab: &Lab) -> usize {
+    let statuses = lab.runs().await.into_iter().filter_map(|run| run.status);
+    statuses.filter(|status| status.message.contains("take too long")).count()
+}
+
+/// How long a release takes: the one in the middle of some.
+async fn releases(lab: &Lab, name: &str) -> Duration {
+    let mut took = Vec::new();
+    for number in 0..RELEASES {
+        let image = format!("web:{name}-{number}");
+        let started = Instant::now();
+        lab.set_image(&image).await;
+        lab.until(&image, |now| now.is_healthy_on(&image)).await;
+        took.push(started.elapsed());
+    }
+    println!("{name}: {took:?}");
+    took.sort();
+    took[RELEASES / 2]
+}
+
+/// The largest memory of a process and its children together.
+struct Peak {
+    most: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
+}
+
+impl Peak {
+    fn watch(pid: u32) -> Peak {
+        let peak = Peak { most: Arc::default(), over: Arc::default() };
+        let (most, over) = (peak.most.clone(), peak.over.clone());
+        std::thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                most.fetch_max(memory_of_family(pid), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        peak
+    }
+
+    fn end(self) -> u64 {
+        self.over.store(true, Ordering::Relaxed);
+        self.most.load(Ordering::Relaxed)
+    }
+}
+
+fn memory_of_family(pid: u32) -> u64 {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter_map(|other| {
+        let status = std::fs::read_to_string(format!("/proc/{other}/status")).ok()?;
+        let number = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+            line.split_whitespace().next()?.parse::<u64>().ok()
+        };
+        let ours = other == pid || number("PPid:") == Some(u64::from(pid));
+        // Of a child what is its own: it shares the program with its parent.
+        ours.then(|| number(if other == pid { "VmRSS:" } else { "RssAnon:" }).unwrap_or(0) << 10)
+    })
+    .sum()
+}
