@@ -13,7 +13,8 @@ pub fn brief(text: String) -> String {
 pub fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         let mark = '…';
-        text.truncate(text.floor_char_boundary(most.saturating_sub(mark.len_utf8())));
+        let room = most.saturating_sub(mark.len_utf8());
+        text.truncate((0..=room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0));
         text.push(mark);
     }
     text
