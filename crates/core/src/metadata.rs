@@ -52,7 +52,14 @@ pub fn of_role(situation: &Situation, rs: &ReplicaSet) -> PodMetadata {
         &None
     };
     let carried = carried(rs);
-    allowed(metadata, |key| rs.pod_labels.contains_key(key) && !carried.labels.contains_key(key))
+    // A value of ours that is not noted was written by whoever died before the note.
+    let of_roles = || [&blue_green.active_metadata, &blue_green.preview_metadata].into_iter().flatten();
+    let is_ours = |key: &str, value: &String| of_roles().any(|of_role| of_role.labels.get(key) == Some(value));
+    let is_own = |key: &str| {
+        let unnoted = rs.pod_labels.get(key).filter(|_| !carried.labels.contains_key(key));
+        unnoted.is_some_and(|value| !is_ours(key, value))
+    };
+    allowed(metadata, is_own)
 }
 
 /// What its pods carry for their role: what is noted, and the label by which both revisions are selected in an overlap also if whoever gave

@@ -497,6 +497,38 @@ fn a_restart_after_a_restart_never_takes_what_is_needed() {
 }
 
 #[test]
+fn a_restart_whose_additional_pod_is_refused_takes_no_pod() {
+    let mut model = serves_one(manual());
+    model.pass(60);
+    let one = model.hash(1);
+    model.refuse(Some(grows));
+    model.request(Verb::Restart, &one, "ann", None);
+    for _ in 0..10 {
+        assert!(model.operate(None));
+        assert_eq!(model.rs(1).available, 2, "{}", model.status().message);
+        model.pass(2);
+    }
+    assert!(model.status().message.contains("a policy says no"), "{}", model.status().message);
+}
+
+#[test]
+fn what_git_went_back_from_is_not_rejected_and_can_be_gone_back_to() {
+    let mut model = serves_one(automatic());
+    model.push(2);
+    model.work();
+    undo(&mut model);
+    for number in [1, 4, 1] {
+        model.push(number);
+        model.work();
+        model.work();
+    }
+    assert_active(&model, 1);
+    assert_rejected(&model, 4, false);
+    undo(&mut model);
+    assert_serves(&model, 4);
+}
+
+#[test]
 fn an_eviction_that_is_refused_for_ever_is_told_and_holds_nothing_up() {
     let mut model = serves_one(manual());
     model.pass(60);
@@ -607,6 +639,21 @@ fn a_label_of_a_template_is_not_taken_over_by_the_metadata_of_a_role() {
     model.change_spec(|spec| spec.strategy.blue_green.active_metadata = None);
     model.work();
     assert_eq!(model.rs(1).pod_labels.get("tier").map(String::as_str), Some("front"));
+}
+
+#[test]
+fn pods_that_were_only_half_labelled_get_the_labels_of_their_role() {
+    let settings = BlueGreen { preview_metadata: labels(&[("role", "preview")]), ..manual() };
+    let mut model = serves_one(settings);
+    let active = labels(&[("role", "active")]);
+    model.change_spec(|spec| spec.strategy.blue_green.active_metadata = active);
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.edit(&two, |rs| drop(rs.annotations.remove(names::ROLE_METADATA)));
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert_eq!(model.rs(2).pod_labels.get("role").map(String::as_str), Some("active"));
 }
 
 #[test]
@@ -1249,7 +1296,7 @@ const EDITS: [Edit; 22] = [
 #[test]
 fn any_edit_after_any_write_of_a_release_leaves_production_served() {
     for (number, edit) in EDITS.into_iter().enumerate() {
-        for writes in 0..9 {
+        for writes in [0, 1, 2, 3, 5] {
             let mut model = serves_one(manual());
             model.push(2);
             model.work();

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_api::{PodMetadata, Rejection, names};
+use greenlight_api::{Decisions, PodMetadata, Rejection, names};
 use jiff::Timestamp;
 
 use super::round::Round;
@@ -395,11 +395,13 @@ fn promote(round: &Round) -> Vec<Action> {
     switch::promote(&round.situation, candidate.rs)
 }
 
-/// It is on record with whom production is, and that the candidate is ours. Otherwise nobody would know later that production was there,
+/// It is on record with whom production is, what the spec asks for, and that the candidate is ours. Otherwise nobody would know later that production was there,
 /// or where it went: a ReplicaSet that the record does not know may be anybody's.
 fn is_recorded(situation: &Situation, candidate: &ReplicaSet) -> bool {
-    let recorded = situation.world.rollout.record();
-    recorded.is_some_and(|record| record.knows(&candidate.uid) && record.serving == situation.decisions.serving)
+    let decisions = situation.decisions;
+    let as_recorded =
+        |record: &Decisions| (&record.serving, &record.template) == (&decisions.serving, &decisions.template);
+    situation.world.rollout.record().is_some_and(|record| record.knows(&candidate.uid) && as_recorded(record))
 }
 
 fn withdraw(round: &Round) -> Vec<Action> {
@@ -422,7 +424,15 @@ fn change_pod_metadata(round: &Round) -> Vec<Action> {
 }
 
 fn restart(round: &Round) -> Vec<Action> {
-    round.restarts().filter_map(|restart| restart.next()).collect()
+    let situation = &round.situation;
+    let size = |hash: &str| {
+        let home = situation.roles.home().filter(|home| home.hash == hash);
+        let home = home.map(|home| (home, scale::home_size(situation, home)));
+        home.or_else(|| round.candidate.as_ref().map(|candidate| (candidate.rs, candidate.size)))
+    };
+    // Without its additional pod, which may be refused, it would be one pod less.
+    let has_its_size = |restart: &Restart| size(restart.hash()).is_some_and(|(rs, size)| rs.replicas == size.replicas);
+    round.restarts().filter(has_its_size).filter_map(|restart| restart.next()).collect()
 }
 
 fn retire(round: &Round) -> Vec<Action> {
