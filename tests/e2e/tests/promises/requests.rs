@@ -182,7 +182,8 @@ async fn a_verb_typed_by_hand_speaks_of_the_revision_that_it_was_meant_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revision_that_comes_back_inside_its_delay_needs_no_gate() {
     let lab = Lab::new("comeback").await;
-    lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 600}}})).await;
+    // By a timer: where people are asked, it waits for them.
+    lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 600, "autoPromotionSeconds": 3600}}})).await;
     lab.release("web:v2").await;
     lab.set_image("web:v1").await;
     let back =

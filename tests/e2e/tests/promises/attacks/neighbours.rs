@@ -47,4 +47,12 @@ async fn a_rollout_neither_evicts_nor_labels_the_pods_of_another_with_the_same_t
     lab.until("restarted", |now| now.status().restarted_at.is_some() && now.phase() == "Healthy").await;
     assert!(pods_of(&lab, "web").await.keys().all(|uid| !ours.contains_key(uid)), "each was replaced");
     assert_eq!(pods_of(&lab, "other").await, theirs, "and none of the other's was touched");
+    // The labels of a role are given to pods that run.
+    let ours = json!({"strategy": {"blueGreen": {"activeMetadata": {"labels": {"role": "production"}}}}});
+    lab.patch_spec(ours).await;
+    let labelled = |labels: &BTreeMap<String, String>| labels.get("role").is_some_and(|role| role == "production");
+    while !pods_of(&lab, "web").await.values().all(labelled) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(pods_of(&lab, "other").await, theirs, "nor did they get the labels");
 }
