@@ -151,6 +151,11 @@ pub fn kubernetes_minor() -> u32 {
     version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or_default()
 }
 
+/// Whether that version streams lists by default: 1.32 does, 1.33 does not, and from 1.34 all do.
+pub fn streams_lists() -> bool {
+    !matches!(kubernetes_minor(), 0..=31 | 33)
+}
+
 /// The commands of a module, built if they are not in the cache. Progress goes to standard error; a cold build takes
 /// minutes, later calls nothing. Calls at the same time wait for the first.
 ///

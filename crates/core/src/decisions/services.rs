@@ -15,13 +15,19 @@ pub(super) fn enter_moves_by_hand(world: &World, decisions: &mut Decisions, now:
     }
 }
 
-/// We moved it, and that was not recorded: its mark names another revision than the record, with a claim that the record does not know.
+/// We moved it, and that was not recorded: its mark names another revision than the record, with a claim that the record does not know. A
+/// claim that is gone was taken away by somebody who may write to the ReplicaSet: then the Service alone tells, to which nobody writes who may
+/// not move traffic.
 pub(super) fn enter_our_move(world: &World, decisions: &mut Decisions, now: Timestamp) {
     let Some(service) = telling_service(world, decisions).filter(|service| !service.deleting) else { return };
     let Some(given) = service.production.as_deref().filter(|given| *given != decisions.serving) else { return };
-    let claim = world.replica_sets.iter().find(|rs| rs.hash == given).and_then(ReplicaSet::claimed_at);
-    let recorded = decisions.revision(given).is_none_or(|revision| revision.claim == claim);
-    if claim.is_some() && !recorded {
+    let Some(rs) = world.replica_sets.iter().find(|rs| rs.hash == given) else { return };
+    let Some(revision) = decisions.revision(given) else { return };
+    let is_news = match rs.claimed_at() {
+        Some(claim) => revision.claim != Some(claim),
+        None => service.hash() == Some(&rs.hash) && revision.rejection.is_none(),
+    };
+    if is_news {
         if let Some(rejection) = forgotten_rejection(world, decisions, given, now) {
             let left = decisions.serving.clone();
             reject(decisions, &left, rejection);

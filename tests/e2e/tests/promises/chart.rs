@@ -121,7 +121,9 @@ async fn the_chart_installs_the_operator_works_with_its_permissions_and_nothing_
     cluster().kubectl(&["-n", "chart", "delete", "bgr", "web"]).expect("deleted");
     lab.until("its pods are gone", |now| now.rollout.is_none() && now.hash_of("web-active").is_none()).await;
     helm(&["uninstall", "gl", "--namespace", "chart"]).expect("uninstalled");
-    let left = ["get", "deployment,serviceaccount,role,rolebinding,clusterrole,mutatingadmissionpolicy"];
+    let policies = if has_mutating_policies() { ",mutatingadmissionpolicy" } else { "" };
+    let kinds = format!("deployment,serviceaccount,role,rolebinding,clusterrole,validatingadmissionpolicy{policies}");
+    let left = ["get", &kinds];
     let selector = ["-n", "chart", "-l", "app.kubernetes.io/instance=gl", "-o", "name"];
     assert_eq!(cluster().kubectl(&[&left[..], &selector[..]].concat()).expect("listed"), "");
 }

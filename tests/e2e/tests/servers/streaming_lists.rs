@@ -1,7 +1,7 @@
 //! Streaming lists are on by default in Kubernetes 1.32, off in 1.33, on from 1.34.
 
 use greenlight_e2e::{Lab, cluster};
-use greenlight_test_cluster::kubernetes_minor;
+use greenlight_test_cluster::streams_lists;
 use serde_json::json;
 
 use crate::ALONE;
@@ -13,7 +13,7 @@ const OFF: [&str; 1] = ["--feature-gates=WatchList=false"];
 async fn releases_go_through_with_streaming_lists_and_without() {
     let _alone = ALONE.lock().await;
     let as_it_is: &[&str] = &[];
-    let on = if matches!(kubernetes_minor(), 0..=31 | 33) { &ON } else { as_it_is };
+    let on = if streams_lists() { as_it_is } else { &ON };
     if !on.is_empty() {
         cluster().restart_api_server(on).await.expect("it serves");
     }

@@ -9,8 +9,8 @@ use greenlight_e2e::binary;
 use greenlight_e2e::bombs::{bombs, food};
 use serde_json::{Value, json};
 
-/// A second of a processor, on a machine that does more.
-const LONGEST: Duration = Duration::from_secs(8);
+/// It has a second of a processor, by its own limit. How long that takes on a machine that does more, nobody knows: this is to see an end.
+const LONGEST: Duration = Duration::from_secs(60);
 /// So many random ones.
 const RANDOM: u64 = 60;
 /// How Rust ends a program that panicked.
