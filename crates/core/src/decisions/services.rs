@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::record::{BY_HAND, by_itself, reject, serve};
 use crate::roles;
 use crate::stall;
-use crate::world::{ReplicaSet, Selection, Service, World};
+use crate::world::{Selection, Service, World};
 
 /// What the first active Service selects serves, if we or a person had it do so. Anything else it merely lost, and gets back.
 pub(super) fn enter_moves_by_hand(world: &World, decisions: &mut Decisions, now: Timestamp) {

@@ -150,7 +150,7 @@ async fn wrong_manifests_are_refused_where_they_are_written() {
     refused(json!({"selector": {"matchLabels": null}}), "selector must not be empty");
     refused(json!({"strategy": {"blueGreen": {"previewService": "web-active"}}}), "must be another Service");
     refused(json!({"template": {"spec": {"restartPolicy": "Never"}}}), "must be Always");
-    refused(json!({"template": {"metadata": {"labels": {names::HASH_LABEL: "x"}}}}), "greenlight sets it");
+    refused(json!({"template": {"metadata": {"labels": {names::HASH_LABEL: "x"}}}}), "greenlight sets them");
     refused(json!({"minReadySeconds": 600}), "progressDeadlineSeconds must be greater");
 }
 
