@@ -196,16 +196,6 @@ impl Site {
         Ok(last.saturating_duration_since(began))
     }
 
-    /// The same for a change of the spec, by the times in the status.
-    pub async fn took(&self, from: &str, traffic: &Traffic) -> Result<Duration> {
-        let seen_at = self.status()["release"]["seenAt"].as_str().context("a time")?.to_owned();
-        let seen_at: jiff::Timestamp = seen_at.parse()?;
-        let ago = Duration::try_from(jiff::Timestamp::now().duration_since(seen_at))?;
-        let began = Instant::now().checked_sub(ago).context("it is not that long ago")?;
-        self.quiet().await;
-        Ok(traffic.last_of(from).context("it has served")?.saturating_duration_since(began))
-    }
-
     /// Until requests that were under way are answered.
     async fn quiet(&self) {
         tokio::time::sleep(Duration::from_millis(1500)).await;
