@@ -180,8 +180,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "events are cut by characters",
         file: "telemetry/recorder.rs",
-        find: "(0..=bytes.min(text.len())).rev().find(fits).unwrap_or(0);",
-        replace: "text.char_indices().nth(bytes).map_or(text.len(), |(end, _)| end);\n    let _ = fits;",
+        find: "use greenlight_core::words::beginning;",
+        replace: "fn beginning(text: &str, most: usize) -> &str {\n    &text[..text.char_indices().nth(most).map_or(text.len(), |(end, _)| end)]\n}",
         suite: None,
         test: "a_note_is_cut_by_bytes_and_between_characters",
     },

@@ -13,9 +13,15 @@ pub fn brief(text: String) -> String {
 pub fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         let mark = '…';
-        let room = most.saturating_sub(mark.len_utf8());
-        text.truncate((0..=room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0));
+        text.truncate(beginning(&text, most.saturating_sub(mark.len_utf8())).len());
         text.push(mark);
     }
     text
+}
+
+/// As much of a text as fits into so many bytes.
+pub fn beginning(text: &str, bytes: usize) -> &str {
+    let fits = |end: &usize| text.is_char_boundary(*end);
+    let end = (0..=bytes.min(text.len())).rev().find(fits).unwrap_or(0);
+    &text[..end]
 }

@@ -145,10 +145,15 @@ pub fn ensure_control_plane(minor: &str) -> Result<Tools> {
 }
 
 /// The minor version of Kubernetes that everything runs on: 36 for 1.36.
-pub fn kubernetes_minor() -> u32 {
+fn kubernetes_minor() -> u32 {
     let asked = std::env::var(KUBERNETES_VARIABLE).unwrap_or_default();
     let version = if asked.is_empty() { KUBERNETES.trim_start_matches('v').to_owned() } else { asked };
     version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or_default()
+}
+
+/// Whether that version has MutatingAdmissionPolicies.
+pub fn has_mutating_policies() -> bool {
+    kubernetes_minor() >= 36
 }
 
 /// Whether that version streams lists by default: 1.32 does, 1.33 does not, and from 1.34 all do.

@@ -4,6 +4,7 @@
 use greenlight_api::text::one_line;
 use greenlight_api::{BlueGreenRollout, names};
 use greenlight_core::events::Event;
+use greenlight_core::words::beginning;
 use greenlight_core::world::Rollout;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -58,7 +59,7 @@ impl Recorder {
             event_time: Some(MicroTime(Timestamp::now())),
             action: Some(event.action.to_owned()),
             reason: Some(event.reason.to_owned()),
-            note: Some(cut(&event.note, MAX_NOTE).to_owned()),
+            note: Some(beginning(&event.note, MAX_NOTE).to_owned()),
             type_: Some(if event.warning { "Warning" } else { "Normal" }.to_owned()),
             reporting_controller: Some(format!("greenlight.dev/{}", names::FIELD_MANAGER)),
             reporting_instance: Some(self.instance.clone()),
@@ -91,23 +92,16 @@ pub fn reference<K: Resource<DynamicType = ()>>(namespace: &str, name: &str, uid
     }
 }
 
-/// As much of a text as fits into so many bytes.
-fn cut(text: &str, bytes: usize) -> &str {
-    let fits = |end: &usize| text.is_char_boundary(*end);
-    let end = (0..=bytes.min(text.len())).rev().find(fits).unwrap_or(0);
-    &text[..end]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_note_is_cut_by_bytes_and_between_characters() {
-        assert_eq!(cut("short", MAX_NOTE), "short");
-        assert_eq!(cut(&"a".repeat(2000), MAX_NOTE).len(), 1024);
+        assert_eq!(beginning("short", MAX_NOTE), "short");
+        assert_eq!(beginning(&"a".repeat(2000), MAX_NOTE).len(), 1024);
         let euros = "€".repeat(1000);
-        assert_eq!(cut(&euros, MAX_NOTE).len(), 1023, "three bytes each");
-        assert_eq!(cut("€", 2), "");
+        assert_eq!(beginning(&euros, MAX_NOTE).len(), 1023, "three bytes each");
+        assert_eq!(beginning("€", 2), "");
     }
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use greenlight_api::names;
 use greenlight_e2e::{Lab, cluster};
-use greenlight_test_cluster::{HELM, kubernetes_minor};
+use greenlight_test_cluster::{HELM, has_mutating_policies};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -233,11 +233,6 @@ async fn who_may_promote_may_not_edit_and_the_other_way_round() {
     lab.until("promoted", |now| now.image_of("web-active") == "web:v2" && now.phase() == "Healthy").await;
     lab.kill_operator();
     helm(&["uninstall", "perm", "--namespace", "permissions"]).expect("uninstalled");
-}
-
-/// Whether the API server has the policy that puts a hash back within the request that takes it out.
-fn has_mutating_policies() -> bool {
-    kubernetes_minor() >= 36
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use greenlight_e2e::{Course, Lab, eventually};
-use greenlight_test_cluster::kubernetes_minor;
+use greenlight_test_cluster::has_mutating_policies;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -77,7 +77,7 @@ async fn goes_through_it_all(lab: &mut Lab) {
 #[tokio::test(flavor = "multi_thread")]
 async fn replica_sets_that_a_policy_rewrites_are_ours_all_the_same() {
     let mut lab = Lab::without_operator("rewritten").await;
-    if kubernetes_minor() >= 36 {
+    if has_mutating_policies() {
         // A sidecar, another registry, a label: what meshes and mirrors do.
         let sidecar = "Object{spec: Object.spec{template: Object.spec.template{\
             metadata: Object.spec.template.metadata{labels: {'mesh': 'in'}}, \
