@@ -67,7 +67,7 @@ pub(crate) async fn run(options: BenchOptions) -> Result<()> {
     let bin = build_binaries(true)?;
     let cluster = Cluster::start().await?;
     cluster.install_crds(&generate::crds()?)?;
-    let operator = start_operator(&cluster, &bin)?;
+    let operator = start_operator(&cluster, &bin, "greenlight", &[])?;
     let client = cluster.client().await?;
     let mut bench = Bench { operator, bin, cluster, client, options, moves: Arc::default() };
     let figures = tokio::select! {
@@ -81,11 +81,13 @@ pub(crate) async fn run(options: BenchOptions) -> Result<()> {
     Ok(())
 }
 
-fn start_operator(cluster: &Cluster, bin: &Path) -> Result<Process> {
+/// Starts the operator that was built there, under this name in the logs, with these options more.
+pub(crate) fn start_operator(cluster: &Cluster, bin: &Path, name: &str, more: &[&str]) -> Result<Process> {
     let kubeconfig = cluster.kubeconfig();
     let env = [("KUBECONFIG", kubeconfig.to_str().context("a path in UTF-8")?)];
-    let args = ["controller", "--listen", "127.0.0.1:0", "--log", "warn"].map(str::to_owned);
-    Process::start(cluster.dir(), "greenlight", &bin.join("greenlight"), &args, &env)
+    let args = ["controller", "--listen", "127.0.0.1:0", "--log", "warn"];
+    let args: Vec<String> = args.iter().chain(more).map(|arg| (*arg).to_owned()).collect();
+    Process::start(cluster.dir(), name, &bin.join("greenlight"), &args, &env)
 }
 
 struct Bench {
@@ -189,7 +191,7 @@ impl Bench {
         eprintln!("restart");
         self.operator.terminate()?;
         let mark = self.cluster.audit().mark();
-        self.operator = start_operator(&self.cluster, &self.bin)?;
+        self.operator = start_operator(&self.cluster, &self.bin, "greenlight", &[])?;
         tokio::time::sleep(IDLE).await;
         self.figures("restart", IDLE.as_secs_f64(), self.cpu_ms()?, mark, None, None)
     }
@@ -361,7 +363,7 @@ fn megabytes(process: &Process, key: &str) -> Result<f64> {
     Ok(line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0)
 }
 
-fn name(number: usize) -> String {
+pub(crate) fn name(number: usize) -> String {
     format!("app-{number}")
 }
 

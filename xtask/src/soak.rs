@@ -1,9 +1,8 @@
 //! Whether the operator's memory grows: release after release on the leader, and a day's events on a standby that only listens.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
 use greenlight_api::{BlueGreenRollout, Phase};
 use greenlight_test_cluster::{Cluster, Process};
@@ -13,7 +12,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::bench::{resident_megabytes, template};
+use crate::bench::{name, resident_megabytes, start_operator, template};
 use crate::generate;
 use crate::shell::{build_binaries, interrupted};
 
@@ -52,21 +51,14 @@ pub(crate) async fn run(options: SoakOptions) -> Result<()> {
     let cluster = Cluster::start().await?;
     cluster.install_crds(&generate::crds()?)?;
     let client = cluster.client().await?;
-    let leader = start_operator(&cluster, &bin, "leader")?;
+    let leader = start_operator(&cluster, &bin, "leader", &["--leader-elect"])?;
     leads(&client).await?;
-    let standby = start_operator(&cluster, &bin, "standby")?;
+    let standby = start_operator(&cluster, &bin, "standby", &["--leader-elect"])?;
     let soak = Soak { leader, standby, client, options };
     tokio::select! {
         result = soak.measure() => result,
         result = interrupted() => result,
     }
-}
-
-fn start_operator(cluster: &Cluster, bin: &Path, name: &str) -> Result<Process> {
-    let kubeconfig = cluster.kubeconfig();
-    let env = [("KUBECONFIG", kubeconfig.to_str().context("a path in UTF-8")?)];
-    let args = ["controller", "--leader-elect", "--listen", "127.0.0.1:0", "--log", "warn"].map(str::to_owned);
-    Process::start(cluster.dir(), name, &bin.join("greenlight"), &args, &env)
 }
 
 async fn leads(client: &Client) -> Result<()> {
@@ -206,10 +198,6 @@ impl Soak {
     fn services(&self) -> Api<Service> {
         Api::namespaced(self.client.clone(), NAMESPACE)
     }
-}
-
-fn name(number: usize) -> String {
-    format!("app-{number}")
 }
 
 /// Fails if the memory has grown since it was settled.
