@@ -533,6 +533,12 @@ impl Ghost {
             if (revision.rejected == Verdict::Yes) != mirror {
                 revision.rejected = Verdict::Either;
             }
+            // A request that is refused afterwards leaves it as it is by then, and not as it was when somebody asked.
+            if let Some(request) = self.request.as_mut().filter(|request| request.version == Some(version))
+                && !mirror
+            {
+                request.was_rejected = Verdict::Either;
+            }
         }
         self.size = None;
         self.unseen = (true, true);
