@@ -61,7 +61,7 @@ const MENDS: &[Mend] = &[
         fault: "a leader whose queue is full keeps every event",
         file: "controllers/queue.rs",
         find: "inbox.waiting.insert(key.clone());\n            inbox.put(key, Instant::now());",
-        replace: "inbox.waiting.insert(Key { name: format!(\"{}{}\", key.name, inbox.waiting.len()), ..key.clone() });\n            inbox.put(key, Instant::now());",
+        replace: "let another = Key { name: format!(\"{}{}\", key.name, inbox.waiting.len()), ..key.clone() };\n            inbox.waiting.insert(another);\n            inbox.put(key, Instant::now());",
         suite: None,
         test: "however_many_events_there_are_while_all_are_busy_each_object_waits_once",
     },

@@ -16,7 +16,7 @@ pub use node::{NODE_ADDRESS, RealNode, enter_namespaces, missing as missing_for_
 pub use process::Process;
 pub use tools::{
     ARGO_CD, CONTROL_PLANE, FLUX, HELM, KUBERNETES_VARIABLE, Module, NODE, OTHER_KUBERNETES, TRAEFIK, Tools, cache_dir,
-    ensure, ensure_control_plane, has_mutating_policies, source, streams_lists,
+    can_stream_lists, ensure, ensure_control_plane, has_mutating_policies, source, streams_lists,
 };
 
 /// Annotation on a pod template that tells kwok how its pods behave; see `stages.yaml`. Without it they become ready at once.

@@ -161,6 +161,12 @@ pub fn streams_lists() -> bool {
     !matches!(kubernetes_minor(), 0..=31 | 33)
 }
 
+/// Whether that version can stream lists, by default or by the gate `WatchList`. Before 1.32 the gate is alpha, and what the server
+/// sends is not what clients expect.
+pub fn can_stream_lists() -> bool {
+    kubernetes_minor() >= 32
+}
+
 /// The commands of a module, built if they are not in the cache. Progress goes to standard error; a cold build takes
 /// minutes, later calls nothing. Calls at the same time wait for the first.
 ///

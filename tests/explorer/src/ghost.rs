@@ -290,7 +290,9 @@ impl Ghost {
             // Asking for a template newly starts it over, too.
             request.was_rejected = Verdict::Either;
         }
-        let up = cluster.set(version).is_some_and(|set| set.owned && set.object.replicas > 0);
+        // Where people are asked for a promotion, being up still opens nothing.
+        let asks_people = cluster.rollout.spec.blue_green().awaits_people();
+        let up = !asks_people && cluster.set(version).is_some_and(|set| set.owned && set.object.replicas > 0);
         let window = cluster.rollout.spec.rollback_window.as_ref().is_some_and(|window| window.revisions > 0);
         let serves = self.home == Some(version);
         let revision = self.of_mut(version);

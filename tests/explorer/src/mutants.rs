@@ -43,6 +43,20 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::Arrives, P::GateHolds, P::ProofTrue],
     },
     Mutant {
+        name: "who may only edit the template goes back by it, although people are asked",
+        file: "decisions/spec.rs",
+        find: "(is_up && !asks_people || in_window)",
+        replace: "(is_up || in_window)",
+        expected: &[P::GateHolds, P::ServesPermitted],
+    },
+    Mutant {
+        name: "without a rollback window the newest number comes back without a gate",
+        file: "decisions/spec.rs",
+        find: "let in_window = window > 0 && behind <= window;",
+        replace: "let in_window = behind <= window;",
+        expected: &[P::GateHolds, P::ServesPermitted],
+    },
+    Mutant {
         name: "story 2: what serves stays home although it is rejected",
         file: "roles.rs",
         find: "        && rejection.is_none()\n        && !serving.deleting",

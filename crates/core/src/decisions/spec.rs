@@ -45,7 +45,9 @@ pub(super) fn enter_template(world: &World, decisions: &mut Decisions, now: Time
         kept.as_ref() == Some(&revision.hash) || revision.left_at.is_some_and(|left_at| now < later(left_at, delay));
     let is_up = same.is_some_and(|rs| rs.replicas > 0) && in_time;
     let good = revision.served_at.is_some() && revision.rejection.is_none() && revision.post_promotion.is_some();
-    if good && same.is_some() && (is_up && !asks_people || behind <= window) {
+    // Without a window there is none, however near: after a lost status the numbers may not tell the order in which they served.
+    let in_window = window > 0 && behind <= window;
+    if good && same.is_some() && (is_up && !asks_people || in_window) {
         revision.returned = true;
         revision.approvals.clear();
         revision.preview_ready_at = None;
