@@ -393,7 +393,7 @@ mod tests {
             generation: 1,
             resource_version: "0".into(),
             created: at(0),
-            deleting: false,
+            deleting_since: None,
             finalizers: Vec::new(),
             request: None,
             template: Template::from(&*spec.template()),

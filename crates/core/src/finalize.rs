@@ -2,33 +2,39 @@
 //! rollout) can serve behind them. The pods go with the ReplicaSets, by garbage collection.
 //!
 //! Unless they stay: `kubectl delete --cascade=orphan` leaves the ReplicaSets, and production with them, and a preview that was
-//! waiting. There the hash stays, too, or production would serve both.
+//! waiting. There the hash stays, too, or production would serve both. Whether pods without a ReplicaSet of ours were left behind like
+//! that, while no operator was there to see it, or are on their way out, is told apart by time: [`LAST_PODS`].
 
 use std::collections::BTreeSet;
 
 use greenlight_api::names;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::actions::{Action, Watches};
 use crate::switch;
-use crate::world::{Selection, Service, World};
+use crate::world::{Selection, Service, World, later};
 
 /// What Kubernetes puts on an object whose dependents are to stay.
 const ORPHAN: &str = "orphan";
+/// So long after the deletion pods that were on their way out are gone: twice what Kubernetes grants them by default.
+const LAST_PODS: SignedDuration = SignedDuration::from_mins(1);
 /// What Kubernetes puts on an object whose dependents are to go first.
 const FOREGROUND: &str = "foregroundDeletion";
 
-/// The actions that let a deleted rollout go, and what has to be seen before that; none of either if there is nothing left to do.
-pub fn actions(world: &World) -> (Vec<Action>, Watches) {
+/// The actions that let a deleted rollout go, what has to be seen before that, and until when at most; none of all if there is nothing
+/// left to do.
+pub fn actions(world: &World, now: Timestamp) -> (Vec<Action>, Watches, Option<Timestamp>) {
     let has = |finalizer: &str| world.rollout.finalizers.iter().any(|known| known == finalizer);
     if !has(names::SERVICES_FINALIZER) {
-        return (Vec::new(), Watches::default());
+        return (Vec::new(), Watches::default(), None);
     }
     if has(ORPHAN) {
-        return (vec![Action::RemoveFinalizer], Watches::default());
+        return (vec![Action::RemoveFinalizer], Watches::default(), None);
     }
+    let until = later(world.rollout.deleting_since.unwrap_or(now), LAST_PODS);
     let mut actions = Vec::new();
     let mut looked_at = BTreeSet::new();
-    let mut unclear = false;
+    let (mut unclear, mut waits) = (false, false);
     for service in world.services.values().filter(|service| is_ours(world, service)) {
         let goes = match service.selection() {
             Selection::Revision(hash) => world.replica_sets.iter().any(|rs| rs.hash == hash) || has(FOREGROUND),
@@ -46,13 +52,13 @@ pub fn actions(world: &World) -> (Vec<Action>, Watches) {
             Some(endpoints) if endpoints.iter().all(|endpoint| endpoint.pod.is_empty()) => {
                 actions.push(switch::release(service))
             }
-            Some(_) => {}
+            Some(_) => waits |= now < until,
         }
     }
-    if !unclear {
+    if !unclear && !waits {
         actions.push(Action::RemoveFinalizer);
     }
-    (actions, Watches { endpoints: looked_at, ..Watches::default() })
+    (actions, Watches { endpoints: looked_at, ..Watches::default() }, Some(until).filter(|_| waits))
 }
 
 fn is_ours(world: &World, service: &Service) -> bool {

@@ -24,7 +24,7 @@ pub fn rollout(object: BlueGreenRollout) -> Rollout {
         generation: meta.generation.unwrap_or_default(),
         resource_version: meta.resource_version.unwrap_or_default(),
         created: time(meta.creation_timestamp.as_ref()),
-        deleting: meta.deletion_timestamp.is_some(),
+        deleting_since: meta.deletion_timestamp.map(|at| at.0),
         finalizers: meta.finalizers.unwrap_or_default(),
         request: meta.annotations.and_then(|mut annotations| annotations.remove(names::REQUEST)),
         template,

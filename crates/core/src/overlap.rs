@@ -38,13 +38,22 @@ pub fn prepare(situation: &Situation, candidate: &ReplicaSet) -> Option<Action> 
     if let Some(change) = others.find_map(unlabel) {
         return Some(change);
     }
-    [serving, candidate].into_iter().find_map(|rs| {
-        let (noted, carried) = (metadata::noted(rs), metadata::carried(rs));
-        let labelled = with_label(carried.clone());
-        // The note alone may be forged, and the label alone may not have reached all pods.
-        let is_labelled = noted == labelled && rs.pod_labels.contains_key(names::SERVING_LABEL);
-        (!is_labelled).then(|| metadata::change(situation, rs, carried, labelled))
-    })
+    [serving, candidate].into_iter().find_map(|rs| label(situation, rs))
+}
+
+/// The change of the pods of the revision that is to stay, if both are selected and they do not carry the label: a ReplicaSet that was
+/// deleted meanwhile was made anew without it. Nothing would ever lead to it, and so the overlap never end.
+pub fn rejoin(situation: &Situation, home: &ReplicaSet) -> Option<Action> {
+    if is_under_way(situation) { label(situation, home) } else { None }
+}
+
+/// The change of the pods that gives them the label, if they lack it.
+fn label(situation: &Situation, rs: &ReplicaSet) -> Option<Action> {
+    let (noted, carried) = (metadata::noted(rs), metadata::carried(rs));
+    let labelled = with_label(carried.clone());
+    // The note alone may be forged, and the label alone may not have reached all pods.
+    let is_labelled = noted == labelled && rs.pod_labels.contains_key(names::SERVING_LABEL);
+    (!is_labelled).then(|| metadata::change(situation, rs, carried, labelled))
 }
 
 /// The metadata with the label, on all pods.

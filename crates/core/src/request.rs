@@ -82,9 +82,14 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
             // that the answer is to this request, and the next one of the same word is another one.
             let changed = !read.written.template.is_empty() && read.written.template != read.now.template;
             let of_template = [Verb::Promote, Verb::PromoteFull, Verb::Abort, Verb::Retry].contains(&action);
-            let looked_at = world.rollout.status.as_ref().map(|status| status.updated_revision.clone());
-            let before = looked_at.filter(|hash| changed && of_template && !hash.is_empty());
-            let Some(revision) = revision.or(before).or_else(|| meant(situation, action)) else {
+            let status = world.rollout.status.as_ref();
+            let looked_at = status.map(|status| status.updated_revision.clone()).filter(|hash| !hash.is_empty());
+            let meant = || match &looked_at {
+                None if of_template => None,
+                Some(looked_at) if of_template && changed => Some(looked_at.clone()),
+                _ => meant(situation, action),
+            };
+            let Some(revision) = revision.or_else(meant) else {
                 return answered(Err(format!("there is no revision to {} yet", action.as_str())));
             };
             if let Some(why) = refusal(situation) {

@@ -43,6 +43,9 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
         .collect();
     // The additional pod of a restart is not waited for.
     let full = home.is_available(needed);
+    if let Some(label) = overlap::rejoin(situation, home).filter(|_| full) {
+        return vec![label];
+    }
     let lost = !roles.going_back() && !to_move.iter().any(|service| service.is_overlapping());
     let some = lost && (home.ready > 0 || needed == 0);
     let rescued = world.live && roles.rescue().is_some();

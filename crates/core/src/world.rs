@@ -127,8 +127,8 @@ pub struct Rollout {
     pub resource_version: String,
     /// Creation time.
     pub created: Timestamp,
-    /// It is being deleted.
-    pub deleting: bool,
+    /// Since when it is being deleted, if it is.
+    pub deleting_since: Option<Timestamp>,
     /// `metadata.finalizers`.
     pub finalizers: Vec<String>,
     /// Value of the annotation `greenlight.dev/request`.
@@ -142,6 +142,11 @@ pub struct Rollout {
 }
 
 impl Rollout {
+    /// Whether it is being deleted.
+    pub fn is_deleting(&self) -> bool {
+        self.deleting_since.is_some()
+    }
+
     /// The record as it is written, if there is one.
     pub fn record(&self) -> Option<&Decisions> {
         self.status.as_ref()?.decisions.as_ref()

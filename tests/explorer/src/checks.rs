@@ -114,7 +114,8 @@ impl Moment<'_> {
         if self.cluster.rival.is_some() && self.seen.rival {
             // Who goes takes a hash out that a person put there; nothing else tells whose that is.
             let ours = |hash: &str| self.cluster.sets.iter().any(|set| set.object.hash == hash);
-            let goes = self.cluster.rollout.deleting && before.managed_by.is_none() && before.hash().is_some_and(ours);
+            let goes =
+                self.cluster.rollout.is_deleting() && before.managed_by.is_none() && before.hash().is_some_and(ours);
             let theirs = self.cluster.is_foreign(before) && !goes;
             report.check(Predicate::Foreign, !theirs, || {
                 format!("Service {service}, which the other rollout moves, is made to select {selection:?}")
@@ -123,7 +124,7 @@ impl Moment<'_> {
         if !self.is_active(service) {
             return;
         }
-        if self.cluster.rollout.deleting {
+        if self.cluster.rollout.is_deleting() {
             self.check_letting_go(&after.selector, report);
             return;
         }
@@ -207,7 +208,10 @@ impl Moment<'_> {
         let home = self.ghost.home.filter(|home| *home != version && !self.ghost.is_moved_to(version));
         let asked = version == self.cluster.version || Some(version) == self.seen.version;
         if !asked && home.is_some() {
-            let served = self.ghost.of(version).served || self.ghost.of(version).by_hand;
+            // What carried production until a moment ago is better than what is gone.
+            let lost = home.is_none_or(|home| self.cluster.set(home).is_none());
+            let of = self.ghost.of(version);
+            let served = of.served || of.by_hand || lost && of.went_live;
             report
                 .check(Predicate::BackToServed, served, || format!("production goes to {version}, which never served"));
         }
@@ -278,7 +282,7 @@ impl Moment<'_> {
 
     fn check_letting_go(&self, selector: &std::collections::BTreeMap<String, String>, report: &mut Report) {
         let worker = self.cluster.rollout.spec.blue_green().active_service.is_none();
-        if worker || self.cluster.rollout.deleting && self.cluster.deletion != Some(Deletion::Orphan) {
+        if worker || self.cluster.rollout.is_deleting() && self.cluster.deletion != Some(Deletion::Orphan) {
             return;
         }
         let opened = self.cluster.sets.iter().find(|set| {
@@ -385,7 +389,7 @@ impl Moment<'_> {
 pub fn check_scale_down(cluster: &Cluster, set: &SetTruth, change: &Change, reached: bool, report: &mut Report) {
     let shrinks = change.replicas.is_some_and(|replicas| replicas < set.object.replicas);
     let lets_go = change.finalizers.is_some() && set.object.deleting;
-    if (shrinks || lets_go) && !cluster.rollout.deleting && !cluster.gone && set.owned {
+    if (shrinks || lets_go) && !cluster.rollout.is_deleting() && !cluster.gone && set.owned {
         let still = reaches(cluster, set);
         report.check(Predicate::ScaledUnreached, !(reached && still), || {
             format!("the pods of {} are taken away, and production reaches them", set.version)

@@ -216,7 +216,7 @@ impl Cluster {
             generation: 1,
             resource_version: "rv1".into(),
             created: now,
-            deleting: false,
+            deleting_since: None,
             finalizers: Vec::new(),
             request: None,
             spec,
@@ -242,6 +242,11 @@ impl Cluster {
         };
         Name::ALL.iter().for_each(|name| cluster.create_service(*name));
         cluster
+    }
+
+    /// How many writes there were.
+    pub fn writes(&self) -> u64 {
+        self.version_counter
     }
 
     /// A new resourceVersion.
@@ -761,8 +766,9 @@ impl Cluster {
             Deletion::Foreground => Some(FOREGROUND),
             Deletion::Orphan => Some(ORPHAN),
         };
+        let now = self.now;
         self.change_rollout(false, |rollout| {
-            rollout.deleting = true;
+            rollout.deleting_since = Some(now);
             rollout.finalizers.extend(finalizer.map(str::to_owned));
         });
         self.go();
@@ -829,8 +835,14 @@ impl Cluster {
             Action::ChangeReplicaSet { .. } | Action::DeleteReplicaSet { .. } | Action::ChangePodMetadata { .. } => {
                 of_sets.then_some(Failure::Forbidden)
             }
-            Action::SelectRevision { .. } | Action::WithdrawClaims { .. } => {
-                (self.refused == Refused::Services).then_some(Failure::Forbidden)
+            Action::SelectRevision { name, .. } | Action::WithdrawClaims { name, .. } => {
+                let refused = match self.refused {
+                    Refused::Services => true,
+                    Refused::ActiveService => name == Name::Active.word(),
+                    Refused::PreviewService => name == Name::Preview.word(),
+                    _ => false,
+                };
+                refused.then_some(Failure::Forbidden)
             }
             Action::StartAnalysis { .. } => (self.refused == Refused::Analyses).then_some(Failure::Invalid),
             Action::EvictPod { .. } => (self.refused == Refused::Evictions).then_some(Failure::Forbidden),

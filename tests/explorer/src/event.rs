@@ -273,6 +273,10 @@ words! {
     Refused {
         /// Of Services.
         Services = "services",
+        /// Of the Service [`Name::Active`] alone.
+        ActiveService = "active-service",
+        /// Of the Service [`Name::Preview`] alone.
+        PreviewService = "preview-service",
         /// Of ReplicaSets.
         Sets = "sets",
         /// Of the size of ReplicaSets.
@@ -361,6 +365,8 @@ pub enum Event {
     Analyse(Analysis, Outcome),
     /// An operator makes its next write; planning, if it has to.
     Step(Operator),
+    /// An operator makes its next write, and its answer is lost.
+    Unanswered(Operator),
     /// An operator works until it rests.
     Run(Operator),
     /// An operator dies, with all that it remembers.
@@ -423,6 +429,7 @@ impl fmt::Display for Event {
             Event::HalfEndpoints(name) => write!(f, "half-endpoints:{name}"),
             Event::Analyse(analysis, outcome) => write!(f, "analysis:{analysis}:{outcome}"),
             Event::Step(operator) => write!(f, "step:{operator}"),
+            Event::Unanswered(operator) => write!(f, "unanswered:{operator}"),
             Event::Run(operator) => write!(f, "run:{operator}"),
             Event::Die(operator) => write!(f, "die:{operator}"),
             Event::Freeze(operator, cache) => write!(f, "freeze:{operator}:{cache}"),
@@ -474,6 +481,7 @@ impl FromStr for Event {
             ["half-endpoints", name] => Event::HalfEndpoints(name.parse()?),
             ["analysis", analysis, outcome] => Event::Analyse(analysis.parse()?, outcome.parse()?),
             ["step", operator] => Event::Step(operator.parse()?),
+            ["unanswered", operator] => Event::Unanswered(operator.parse()?),
             ["run", operator] => Event::Run(operator.parse()?),
             ["die", operator] => Event::Die(operator.parse()?),
             ["freeze", operator, cache] => Event::Freeze(operator.parse()?, cache.parse()?),
@@ -540,6 +548,7 @@ impl Event {
             Event::Analyse(analysis, Outcome::Deleted) => format!("somebody deletes the {analysis}-promotion analysis"),
             Event::Analyse(analysis, outcome) => format!("the {analysis}-promotion analysis ends: {outcome}"),
             Event::Step(operator) => format!("operator {operator} makes its next write"),
+            Event::Unanswered(operator) => format!("operator {operator} makes its next write, whose answer is lost"),
             Event::Run(operator) => format!("operator {operator} works until it rests"),
             Event::Die(operator) => format!("operator {operator} dies"),
             Event::Freeze(operator, cache) => format!("operator {operator} hears nothing of {cache} any more"),

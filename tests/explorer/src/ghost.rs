@@ -41,6 +41,8 @@ pub struct Revision {
     pub returned: bool,
     /// A person moved production to it.
     pub by_hand: bool,
+    /// Production was moved to it in this attempt.
+    pub went_live: bool,
     /// It provably served.
     pub served: bool,
     /// The UID of the ReplicaSet in which it did.
@@ -81,6 +83,7 @@ impl Revision {
     fn start_over(&mut self) {
         self.close();
         (self.undo_asked, self.left_by_hand, self.failed, self.passed) = (false, false, false, false);
+        self.went_live = false;
         // What was started over is nothing to go back to until it has served again.
         (self.served, self.known, self.ended_good, self.found_good) = (false, false, false, false);
     }
@@ -265,6 +268,11 @@ impl Ghost {
         if asked && (revision.promoted || revision.auto || revision.returned || muddled) {
             return true;
         }
+        // What the Service was last given is all that tells what served.
+        let given = cluster.first_active().and_then(|service| service.production.as_deref());
+        if self.lost && given.and_then(adapter::version_of_hash) == Some(version) {
+            return true;
+        }
         // Where nothing is left of what served, nothing is left that knows of it.
         let marked = cluster.active_services().any(|service| service.production.is_some());
         let kept = |home: Version| cluster.set(home).is_some_and(|set| set.object.uid == self.of(home).uid);
@@ -274,7 +282,7 @@ impl Ghost {
         let home_lost = self.home.is_none_or(|home| {
             self.has_cause(home, cluster) || cluster.set(home).is_none_or(|set| !set.owned || set.object.deleting)
         });
-        revision.served && revision.rejected != Verdict::Yes && home_lost
+        (revision.served || revision.went_live) && revision.rejected != Verdict::Yes && home_lost
     }
 
     /// The spec changed to another template.
@@ -297,8 +305,14 @@ impl Ghost {
         let serves = self.home == Some(version);
         let revision = self.of_mut(version);
         // What failed was rejected as soon as the operator saw that; the status tells it only of what the spec asks for.
-        if RETURN_LIFTS_REJECTION && (revision.rejected == Verdict::Yes || revision.failed && !serves) {
+        let was_rejected = revision.rejected == Verdict::Yes || revision.left_by_hand && !serves;
+        if RETURN_LIFTS_REJECTION && (was_rejected || revision.failed && !serves) {
+            let before = revision.clone();
             revision.start_over();
+            if !was_rejected {
+                // Or it did not: then it is gated anew, and still something to go back to.
+                (revision.served, revision.known) = (before.served, before.known);
+            }
             revision.rejected = Verdict::Either;
         }
         revision.left_by_hand = false;
@@ -499,6 +513,7 @@ impl Ghost {
         if self.of(version).rejected == Verdict::Either && self.home != Some(version) {
             self.of_mut(version).rejected = Verdict::No;
         }
+        self.of_mut(version).went_live = true;
         if self.home != Some(version) {
             let revision = self.of_mut(version);
             (revision.ended_good, revision.found_good) = (false, false);
@@ -636,7 +651,9 @@ impl Ghost {
         seen: &Seen,
         report: &mut Report,
     ) {
-        if seen.rollout.generation == cluster.rollout.generation {
+        // The template of a Deployment has a watch of its own.
+        let same_template = seen.version.is_none_or(|version| version == cluster.version);
+        if seen.rollout.generation == cluster.rollout.generation && same_template {
             self.unseen = (false, false);
         }
         let named = seen.rollout.spec.blue_green().active_services();
@@ -781,6 +798,7 @@ impl Ghost {
                 });
                 let leaving = self.home == Some(version) || cluster.production() == Some(version);
                 let same = version == cluster.version && Some(version) == seen.version && seen.fresh;
+                let leaving = leaving || cluster.first_active().is_some_and(|service| cluster.is_foreign(service));
                 let same = same && !leaving && cluster.rollout.spec.blue_green().active_service.is_some();
                 if said && same && seen.rollout.status.is_some() {
                     report.check(Predicate::NotRefused, false, || format!("retry of rejected {version}: {answer}"));

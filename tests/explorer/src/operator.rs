@@ -133,9 +133,21 @@ impl Process {
     }
 
     /// The watches do not stand still that tell where production is.
-    pub fn sees_services(&self) -> bool {
+    fn sees_services(&self) -> bool {
         let Frozen { rollout, sets, services, .. } = &self.frozen;
         rollout.is_none() && sets.is_none() && services.is_none()
+    }
+
+    /// What it knows of where production is, is so: also if it hears no more.
+    pub fn knows_production(&self, cluster: &Cluster) -> bool {
+        let Frozen { rollout, sets, services, .. } = &self.frozen;
+        let same = |known: &Sets| {
+            let objects = |sets: &Sets| sets.iter().map(|set| set.object.clone()).collect::<Vec<_>>();
+            objects(known) == objects(&cluster.sets)
+        };
+        rollout.as_ref().is_none_or(|known| *known == cluster.rollout)
+            && sets.as_ref().is_none_or(same)
+            && services.as_ref().is_none_or(|known| *known == cluster.services)
     }
 
     /// It dies, and starts again: caches are filled anew, memories are gone.

@@ -126,7 +126,7 @@ enum Forward {
 
 fn check_end(state: &State, quiet: bool, report: &mut Report) {
     let cluster = &state.cluster;
-    if cluster.rollout.deleting || cluster.gone {
+    if cluster.rollout.is_deleting() || cluster.gone {
         report.check(Predicate::LetsGo, cluster.gone, || "the rollout does not go".to_owned());
         let ours = |hash: &str| adapter::version_of_hash(hash).is_some_and(|version| cluster.set(version).is_none());
         let known = |service: &Service| service.production.is_some() || service.managed_by.as_deref() == Some(ROLLOUT);
@@ -211,9 +211,11 @@ fn check_history(state: &State, report: &mut Report) {
     });
     let limit = usize::try_from(cluster.rollout.spec.revision_history_limit()).unwrap_or(0);
     let old: Vec<Version> = old.map(|set| set.version).collect();
+    // Where a Service asks for a label that some lack, the last that served and the one to go back to are two.
+    let unfit = old.iter().any(|version| !services_fit(cluster, *version));
+    let most = limit + 1 + usize::from(unfit);
     if !old.is_empty() {
-        report
-            .check(Predicate::HistoryBound, old.len() <= limit + 1, || format!("{old:?} are kept, {limit} are to be"));
+        report.check(Predicate::HistoryBound, old.len() <= most, || format!("{old:?} are kept, {limit} are to be"));
     }
 }
 
@@ -332,6 +334,11 @@ fn check_undone(state: &State, report: &mut Report) {
 
 fn check_production(state: &State, report: &mut Report) {
     let (cluster, ghost) = (&state.cluster, &state.ghost);
+    // A preview Service that is called active before anything went live carries nothing of production yet.
+    let nothing_yet = ghost.second || !Version::all().any(|version| ghost.of(version).went_live);
+    if nothing_yet && cluster.first_active().is_some_and(|service| service.production.is_none()) {
+        return;
+    }
     let production = cluster.production();
     if let Some(production) = production {
         let home_lives = ghost.home.is_some_and(|home| {

@@ -156,6 +156,7 @@ impl State {
                 }
             }
             Event::Step(operator) => drop(self.step(operator, report)),
+            Event::Unanswered(operator) => self.step_unanswered(operator, report),
             Event::Run(operator) => drop(self.run(operator, report)),
             Event::Die(operator) => self.operators[operator as usize].die(),
             Event::Freeze(operator, cache) => self.operators[operator as usize].freeze(cluster, cache),
@@ -236,7 +237,7 @@ impl State {
         let asked = self.cluster.version;
         let meant: Vec<Version> = match (version, verb) {
             (Some(_), _) => Vec::new(),
-            (None, Verb::Undo) => self.ghost.home.into_iter().chain([asked]).collect(),
+            (None, Verb::Undo) => self.ghost.home.into_iter().chain(self.cluster.production()).chain([asked]).collect(),
             (None, _) => {
                 let status = self.cluster.rollout.status.as_ref();
                 let told = status.and_then(|status| adapter::version_of_hash(&status.updated_revision));
@@ -368,7 +369,7 @@ impl State {
                 return Progress::On;
             }
             // Without a status nothing is decided until one is written.
-            if process.sees_services() && self.cluster.rollout.status.is_some() {
+            if process.knows_production(&self.cluster) && self.cluster.rollout.status.is_some() {
                 self.ghost.see_hand(&self.cluster);
                 self.ghost.look(&self.cluster);
             }
@@ -401,6 +402,16 @@ impl State {
             process.held = Some(Held { actions: Arc::new(plan.actions), next: 0, seen: Arc::new(seen) });
         }
         self.act(operator, report)
+    }
+
+    /// An operator makes its next write, and knows no more of it than its watches tell.
+    fn step_unanswered(&mut self, operator: Operator, report: &mut Report) {
+        let (before, writes) = (self.operators[operator as usize].clone(), self.cluster.writes());
+        self.step(operator, report);
+        let process = &mut self.operators[operator as usize];
+        if self.cluster.writes() != writes {
+            *process = Process { held: None, read_live: false, watches: process.watches.clone(), ..before };
+        }
     }
 
     fn publish(
@@ -563,7 +574,7 @@ impl State {
         self.scaling = None;
         let cluster = &self.cluster;
         let Some(set) = cluster.sets.iter().find(|set| set.version == version) else { return };
-        let leaves = cluster.rollout.deleting || cluster.gone || !set.owned;
+        let leaves = cluster.rollout.is_deleting() || cluster.gone || !set.owned;
         let by = || {
             let named = |name: &str| cluster.rollout.spec.blue_green().services().any(|named| named == name);
             let mut ours = cluster.services.values().filter(|it| named(&it.name) || it.is_marked_for(ROLLOUT));

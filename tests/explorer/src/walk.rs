@@ -336,7 +336,8 @@ fn analysis(random: &mut Random) -> Event {
 }
 
 fn staleness(random: &mut Random) -> Event {
-    match random.below(8) {
+    match random.below(9) {
+        8 => Event::Unanswered(random.one_of(Operator::ALL)),
         0 | 1 => Event::Freeze(random.one_of(Operator::ALL), random.one_of(Cache::ALL)),
         2 => Event::Thaw(random.one_of(Operator::ALL)),
         3 => Event::Skew(random.one_of(Operator::ALL), random.one_of(&[0, 3])),
@@ -347,7 +348,8 @@ fn staleness(random: &mut Random) -> Event {
 }
 
 fn fault(random: &mut Random) -> Event {
-    match random.below(8) {
+    match random.below(9) {
+        8 => Event::Unanswered(Operator::A),
         0 => Event::Refuse(random.one_of(Refused::ALL)),
         1 => Event::Refuse(Refused::Nothing),
         2 | 3 => Event::Die(Operator::A),

@@ -27,7 +27,8 @@ pub(super) fn rebuild(world: &World, now: Timestamp) -> Decisions {
     // have written that.
     let spec_replicas = world.rollout.spec.replicas();
     let size = |rs: &ReplicaSet| rs.shown_replicas().clamp((rs.replicas - 1).max(0), rs.replicas.max(spec_replicas));
-    let replicas = serving.map_or(spec_replicas, size);
+    // With no pods it would be found complete, and production moved to nothing.
+    let replicas = serving.map(size).filter(|replicas| *replicas > 0).unwrap_or(spec_replicas);
     let not_the_first = serving.is_none()
         && (world.production_services().any(|service| carries(&service))
             || world.replica_sets.iter().any(|rs| {

@@ -32,7 +32,14 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
         decisions.not_the_first = true;
     }
     let heard = request::hear(&Situation::new(world, &read.now, now), &read, &mut decisions);
-    for step in [reject_what_serves, reject_candidate, record_production, record_candidate, switch_without_service] {
+    for step in [
+        reject_what_serves,
+        reject_what_served,
+        reject_candidate,
+        record_production,
+        record_candidate,
+        switch_without_service,
+    ] {
         let before = decisions.clone();
         step(&Situation::new(world, &before, now), &mut decisions);
     }
@@ -52,6 +59,21 @@ fn reject_what_serves(situation: &Situation, decisions: &mut Decisions) {
     if let Some(rejection) = rejection {
         decisions::reject(decisions, &serving.hash, as_mirrored(serving, rejection));
         decisions.unavailable_since = None;
+    }
+}
+
+/// What production left before its analysis was over, and whose analysis failed after all, is nothing to go back to.
+fn reject_what_served(situation: &Situation, decisions: &mut Decisions) {
+    let Situation { world, roles, .. } = situation;
+    let left = world.existing().filter(|rs| !roles.is_serving(rs) && !roles.is_home(rs) && !roles.is_candidate(rs));
+    let unproven = left.filter(|rs| {
+        let record = situation.record(rs);
+        record.is_some_and(|record| record.served_at.is_some() && record.post_promotion.is_none())
+    });
+    for rs in unproven.filter(|rs| !situation.is_rejected(rs)) {
+        if let Some(rejection) = analysis::rejection(situation, rs, Kind::Post) {
+            decisions::reject(decisions, &rs.hash, as_mirrored(rs, rejection));
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use steps::Next;
 
 /// Decides what to do next. Pure: the same world at the same time gives the same plan.
 pub fn plan(world: &World, now: Timestamp) -> Plan {
-    if world.rollout.deleting {
+    if world.rollout.is_deleting() {
         return last_plan(world, now);
     }
     let decided = decide::decide(world, now);
@@ -65,7 +65,7 @@ fn is_newly_refused(world: &World, heard: &Heard) -> bool {
 
 /// The plan of a rollout that is being deleted. There is nothing to publish, unless something holds the deletion up.
 fn last_plan(world: &World, now: Timestamp) -> Plan {
-    let (actions, watches) = finalize::actions(world);
+    let (actions, watches, until) = finalize::actions(world, now);
     let mut next = Next::nothing();
     if next.add(world, actions, now) {
         // The finalizer stays until no Service is left.
@@ -74,7 +74,14 @@ fn last_plan(world: &World, now: Timestamp) -> Plan {
     let status = status::of_deletion(world, next.refused.first().map(|refused| stall::write(refused)), now);
     let publish_at = Some(now).filter(|_| world.rollout.status.as_ref().is_some_and(|before| *before != status));
     let retry_at = next.refused.iter().map(|refused| refused.retry_at).min();
-    Plan { actions: next.actions, status, publish_at, watches, next: retry_at, ..nothing(world) }
+    Plan {
+        actions: next.actions,
+        status,
+        publish_at,
+        watches,
+        next: retry_at.into_iter().chain(until).min(),
+        ..nothing(world)
+    }
 }
 
 fn nothing(world: &World) -> Plan {

@@ -328,7 +328,7 @@ impl Model {
             generation: 1,
             resource_version: "1".into(),
             created: now,
-            deleting: false,
+            deleting_since: None,
             finalizers: Vec::new(),
             request: None,
             spec,

@@ -353,7 +353,7 @@ impl Model {
     pub fn scale_down(&mut self) {
         self.watch();
         for rs in self.cache.replica_sets.clone() {
-            let owner = if self.truth.rollout.deleting { Owner::Deleted } else { Owner::Exists };
+            let owner = if self.truth.rollout.is_deleting() { Owner::Deleted } else { Owner::Exists };
             let rollout = &self.truth.rollout;
             let named: Vec<&str> = rollout.spec.blue_green().services().collect();
             let ours =
@@ -397,7 +397,7 @@ impl Model {
     pub fn delete_rollout(&mut self, finalizer: Option<&str>) {
         let rollout = &mut self.truth.rollout;
         rollout.finalizers.extend(finalizer.map(str::to_owned));
-        rollout.deleting = true;
+        rollout.deleting_since = Some(self.now);
         self.touch_rollout(true);
     }
 

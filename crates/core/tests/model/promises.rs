@@ -280,7 +280,7 @@ impl Ledger {
             (Selection::Nothing | Selection::Unmanaged, Some(_)) => {
                 panic!("production is pointed at nothing: {service:?}")
             }
-            (Selection::Unmanaged, None) if before.rollout.deleting => {}
+            (Selection::Unmanaged, None) if before.rollout.is_deleting() => {}
             (Selection::Unmanaged, None) => {
                 assert!(!named, "a Service that the spec names is let go: {service:?}");
                 let mut after = service.clone();
@@ -401,7 +401,7 @@ impl Ledger {
     pub fn check_scale_down(&self, before: &World, name: &str) {
         let rs = before.replica_sets.iter().find(|rs| rs.name == *name).expect("it was changed");
         let by = production(before).find(|service| service.hash() == Some(&rs.hash));
-        assert!(by.is_none() || before.rollout.deleting, "pods are taken from what {by:?} selects: {rs:?}");
+        assert!(by.is_none() || before.rollout.is_deleting(), "pods are taken from what {by:?} selects: {rs:?}");
     }
 
     fn check_deletion(&self, before: &World, rs: &ReplicaSet) {

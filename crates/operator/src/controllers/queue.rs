@@ -375,7 +375,9 @@ mod tests {
         };
         let limits = Limits { deadline: Duration::from_millis(20), ..LIMITS };
         let metrics = Metrics::new(Arc::default());
-        queue.run("test", limits, (metrics.clone(), Health::default()), stop, || (0..3).map(key).collect(), work).await;
+        let everything = || (0..3).map(key).collect();
+        let run = queue.run("test", limits, (metrics.clone(), Health::default()), stop, everything, work);
+        tokio::time::timeout(Duration::from_secs(10), run).await.expect("each is tried again");
         let text = metrics.text();
         assert!(text.contains(r#"greenlight_reconciles_total{controller="test",result="timeout"}"#), "{text}");
     }

@@ -30,7 +30,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     // A rollout that cannot be read is there all the same, and so are its Services.
     let rollout = caches.rollouts.outline(&owned.owner).filter(|rollout| rollout.uid == owned.owner_uid);
     let owner = match &rollout {
-        Some(rollout) if !rollout.deleting => Owner::Exists,
+        Some(rollout) if !rollout.is_deleting() => Owner::Exists,
         _ => Owner::Deleted,
     };
     let named = rollout.iter().flat_map(|rollout| rollout.spec.blue_green().services()).map(str::to_owned);

@@ -14,7 +14,7 @@ async fn releases_go_through_with_streaming_lists_and_without() {
     let _alone = ALONE.lock().await;
     let as_it_is: &[&str] = &[];
     let on = if streams_lists() || !can_stream_lists() { as_it_is } else { &ON };
-    let lists_by_pages = |lab: &Lab| lab.operator().log().contains("listing by pages");
+    let lists_by_pages = |lab: &mut Lab| lab.operator().log().contains("listing by pages");
     if !on.is_empty() {
         cluster().restart_api_server(on).await.expect("it serves");
     }
@@ -23,12 +23,12 @@ async fn releases_go_through_with_streaming_lists_and_without() {
     lab.start_operator();
     lab.deploy(json!({})).await;
     lab.release("web:v2").await;
-    assert_eq!(lists_by_pages(&lab), !can_stream_lists(), "{}", lab.operator().log_tail());
+    assert_eq!(lists_by_pages(&mut lab), !can_stream_lists(), "{}", lab.operator().log_tail());
 
     // They are gone while the operator runs: its watches are too old for the new server, and have to list again.
     cluster().restart_api_server(&OFF).await.expect("it serves");
     lab.release("web:v3").await;
-    assert!(lists_by_pages(&lab), "{}", lab.operator().log_tail());
+    assert!(lists_by_pages(&mut lab), "{}", lab.operator().log_tail());
 
     // An operator starts where there are none.
     lab.kill_operator();
@@ -42,6 +42,6 @@ async fn releases_go_through_with_streaming_lists_and_without() {
     lab.kill_operator();
     lab.start_operator();
     lab.is_ready().await;
-    assert_eq!(lists_by_pages(&lab), !can_stream_lists(), "{}", lab.operator().log_tail());
+    assert_eq!(lists_by_pages(&mut lab), !can_stream_lists(), "{}", lab.operator().log_tail());
     lab.release("web:v6").await;
 }

@@ -110,7 +110,7 @@ fn rivals(caches: &Caches, rollout: &Rollout) -> Vec<Rival> {
     let mut rivals: BTreeMap<String, Rollout> = BTreeMap::new();
     for service in rollout.groups() {
         for other in caches.rollouts.group(&service) {
-            if other.name != rollout.name && !other.deleting {
+            if other.name != rollout.name && !other.is_deleting() {
                 rivals.insert(other.name.clone(), other);
             }
         }
