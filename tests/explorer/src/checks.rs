@@ -45,7 +45,8 @@ impl Moment<'_> {
         let Some(set) = self.cluster.sets.iter().find(|set| set.object.hash == hash) else { return };
         let was_ready = set.pods.iter().any(|one| set.pod_name(one) == pod && one.ready_since.is_some());
         // Of a Deployment that is gone nobody knows whether a scale came with another template.
-        if self.ghost.home == Some(set.version) && was_ready && !self.cluster.has_no_template() {
+        let reached = self.cluster.active_services().next().is_some();
+        if self.ghost.home == Some(set.version) && was_ready && reached && !self.cluster.has_no_template() {
             let left = set.ready() - 1;
             let enough = usize::try_from(self.needed_home()).unwrap_or(0);
             report.check(Predicate::RestartFull, left >= enough, || {
@@ -172,7 +173,10 @@ impl Moment<'_> {
         // One that leads to pods of several revisions is better off with any of what serves.
         let lost = lost || self.cluster.services.get(service).is_some_and(|it| it.selection() == Selection::Unmanaged);
         // Nothing is lost where nothing serves: of what served, any pod is better than none.
-        let left = self.cluster.services.get(service).map_or(0, |it| self.cluster.ready_behind(&it.selector));
+        let left = self.cluster.services.get(service).map_or(0, |it| {
+            let own = if Cluster::selects(&it.selector, set) { set.ready() } else { 0 };
+            self.cluster.ready_behind(&it.selector) - own
+        });
         let rescued = left == 0 && self.ghost.of(version).served && set.ready() > 0;
         let full = if rescued {
             true
@@ -207,17 +211,19 @@ impl Moment<'_> {
         // What a person has just moved to by hand is not ours to explain.
         let home = self.ghost.home.filter(|home| *home != version && !self.ghost.is_moved_to(version));
         let asked = version == self.cluster.version || Some(version) == self.seen.version;
+        // Where no Service tells, a promotion that was carried out is in the record alone.
+        let recorded = self.ghost.was_worker && self.ghost.of(version).promoted;
         if !asked && home.is_some() {
             // What carried production until a moment ago is better than what is gone.
             let lost = home.is_none_or(|home| self.cluster.set(home).is_none());
             let of = self.ghost.of(version);
-            let served = of.served || of.by_hand || lost && of.went_live;
+            let served = of.served || of.by_hand || recorded || lost && of.went_live;
             report
                 .check(Predicate::BackToServed, served, || format!("production goes to {version}, which never served"));
         }
         if let Some(home) = home {
             let alive = self.cluster.set(home).is_some_and(|set| set.owned && !set.object.deleting && set.ready() > 0);
-            let forward = asked && self.ghost.permits(version, self.cluster, self.seen.version);
+            let forward = (asked || recorded) && self.ghost.permits(version, self.cluster, self.seen.version);
             if alive && !forward {
                 let cause = self.ghost.has_cause(home, self.cluster);
                 report.check(Predicate::LeavesForReason, cause, || format!("production leaves {home} for {version}"));
@@ -262,7 +268,10 @@ impl Moment<'_> {
     fn check_analysis(&self, version: Version, report: &mut Report) {
         let wants = |rollout: &Rollout| rollout.spec.blue_green().pre_promotion_analysis.is_some();
         let revision = self.ghost.of(version);
-        let forward = self.ghost.home.is_some_and(|home| home != version && self.cluster.set(home).is_some());
+        // What a Service led to before anything went live was a preview.
+        let live = |home: Version| self.ghost.of(home).went_live || self.ghost.of(home).by_hand;
+        let forward =
+            self.ghost.home.is_some_and(|home| home != version && self.cluster.set(home).is_some() && live(home));
         let back = revision.served && self.ghost.home.is_some_and(|home| self.ghost.has_cause(home, self.cluster));
         let by_hand = revision.by_hand || self.ghost.is_moved_to(version);
         let muddled = revision.rejected == Verdict::Either;

@@ -265,6 +265,10 @@ impl Ghost {
             return true;
         }
         let muddled = revision.rejected == Verdict::Either;
+        // Where no Service tells, the promotion that was carried out is in the record alone.
+        if self.was_worker && revision.promoted {
+            return true;
+        }
         if asked && (revision.promoted || revision.auto || revision.returned || muddled) {
             return true;
         }
@@ -337,9 +341,14 @@ impl Ghost {
             let has_pods = set.object.available > 0 || cluster.rollout.spec.replicas() == 0;
             set.owned && !set.object.deleting && has_pods && Cluster::selects(&service.selector, set)
         });
+        // Who moves back by hand takes back the rejection that the move away was.
         let revision = self.of(version);
-        if able && revision.rejected != Verdict::Yes && !revision.left_by_hand {
+        if able && (revision.rejected != Verdict::Yes || revision.left_by_hand) {
             self.hand = None;
+            self.of_mut(version).rejected = Verdict::No;
+            if let Some(request) = self.request.as_mut().filter(|request| request.version == Some(version)) {
+                request.was_rejected = Verdict::Either;
+            }
             self.on_hand(version, cluster.version);
         }
     }
@@ -511,7 +520,9 @@ impl Ghost {
             self.size = is_asked.then(|| cluster.rollout.spec.replicas());
         }
         if self.of(version).rejected == Verdict::Either && self.home != Some(version) {
+            // In another attempt, perhaps, which has to earn everything again.
             self.of_mut(version).rejected = Verdict::No;
+            self.of_mut(version).known = false;
         }
         self.of_mut(version).went_live = true;
         if self.home != Some(version) {
@@ -654,7 +665,7 @@ impl Ghost {
         // The template of a Deployment has a watch of its own.
         let same_template = seen.version.is_none_or(|version| version == cluster.version);
         if seen.rollout.generation == cluster.rollout.generation && same_template {
-            self.unseen = (false, false);
+            self.unseen = (self.unseen.0 && seen.version.is_none(), false);
         }
         let named = seen.rollout.spec.blue_green().active_services();
         self.active_services = named.map(str::to_owned).collect();
@@ -755,7 +766,7 @@ impl Ghost {
         let asked = Some(version) == seen.version || version == cluster.version || cluster.has_no_template();
         let worker = cluster.rollout.spec.blue_green().active_service.is_none() || self.hand.is_some();
         let home_gone = self.home.is_none_or(|home| cluster.set(home).is_none());
-        let serves = self.home == Some(version) || worker || home_gone;
+        let serves = self.home == Some(version) || cluster.production() == Some(version) || worker || home_gone;
         match (request.verb, accepted) {
             (Verb::Promote | Verb::Full, true) => {
                 report.check(Predicate::NotRefused, true, String::new);

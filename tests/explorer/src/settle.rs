@@ -40,7 +40,10 @@ pub fn settle(state: &State, report: &mut Report) -> State {
     let undone = pending && state.ghost.request.as_ref().is_some_and(|request| request.verb == Verb::Undo);
     let preview = state.cluster.rollout.spec.blue_green().preview_replica_count;
     let oversized = |set: &&Arc<SetTruth>| preview.is_some_and(|count| set.object.replicas > count);
-    let leaving = state.ghost.home.is_some_and(|home| state.ghost.of(home).rejected != Verdict::No);
+    let leaving = state.ghost.home.is_some_and(|home| {
+        let revision = state.ghost.of(home);
+        revision.rejected != Verdict::No || revision.failed
+    });
     let before = Before {
         home: state.ghost.home,
         twice: twice || undone || leaving,
@@ -231,7 +234,9 @@ fn services_fit(cluster: &Cluster, version: Version) -> bool {
     let named = cluster.rollout.spec.blue_green().active_services();
     let labels = &facts(version).template.labels;
     let ours = [names::HASH_LABEL, names::SERVING_LABEL];
-    named.map(|name| cluster.services.get(name)).all(|service| {
+    // Also those that carry it still, though the spec does not name them any more.
+    let carrying = cluster.services.values().filter(|service| service.production.is_some()).map(Some);
+    named.map(|name| cluster.services.get(name)).chain(carrying).all(|service| {
         service.is_some_and(|service| {
             let own = service.selector.iter().filter(|(key, _)| !ours.contains(&key.as_str()));
             !cluster.is_foreign(service) && own.into_iter().all(|(key, value)| labels.get(key) == Some(value))

@@ -181,6 +181,10 @@ impl State {
             Event::Collect => cluster.collect_garbage(),
             Event::CreateWorkload => {
                 self.change_spec(Cluster::create_workload);
+                if self.ghost.unseen.0 {
+                    // The operator has not seen that template before: it is asked for with the Deployment.
+                    self.ghost.on_template(&self.cluster, self.cluster.version);
+                }
                 self.ghost.unseen.0 = true;
             }
             Event::DeleteWorkload => self.change_spec(Cluster::delete_workload),
