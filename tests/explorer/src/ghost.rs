@@ -341,14 +341,15 @@ impl Ghost {
             let has_pods = set.object.available > 0 || cluster.rollout.spec.replicas() == 0;
             set.owned && !set.object.deleting && has_pods && Cluster::selects(&service.selector, set)
         });
-        // Who moves back by hand takes back the rejection that the move away was.
         let revision = self.of(version);
-        if able && (revision.rejected != Verdict::Yes || revision.left_by_hand) {
+        if revision.failed {
+            // It is rejected as soon as the operator sees that.
+            self.muddle(cluster);
             self.hand = None;
-            self.of_mut(version).rejected = Verdict::No;
-            if let Some(request) = self.request.as_mut().filter(|request| request.version == Some(version)) {
-                request.was_rejected = Verdict::Either;
-            }
+            return;
+        }
+        if able && revision.rejected != Verdict::Yes && !revision.left_by_hand {
+            self.hand = None;
             self.on_hand(version, cluster.version);
         }
     }
@@ -398,8 +399,10 @@ impl Ghost {
         if let Some(left) = self.home.filter(|left| *left != version) {
             // The spec may have come back to it in the same moment.
             let returned = self.of(left).returned && unclear && left == asked;
+            // Or it is where production is put back to.
+            let by_hand = self.of(left).by_hand && unclear;
             self.of_mut(left).close();
-            self.of_mut(left).returned = returned;
+            (self.of_mut(left).returned, self.of_mut(left).by_hand) = (returned, by_hand);
             // Forward it is a promotion by hand, and what it left is there to go back to, unless the spec asks for that.
             let back = self.of(version).served && self.of(version).known || left == asked;
             self.of_mut(left).left_by_hand = back && !unclear;

@@ -340,7 +340,8 @@ fn check_undone(state: &State, report: &mut Report) {
 fn check_production(state: &State, report: &mut Report) {
     let (cluster, ghost) = (&state.cluster, &state.ghost);
     // A preview Service that is called active before anything went live carries nothing of production yet.
-    let nothing_yet = ghost.second || !Version::all().any(|version| ghost.of(version).went_live);
+    let untold = ghost.lost && cluster.services.values().all(|service| service.production.is_none());
+    let nothing_yet = untold || ghost.second || !Version::all().any(|version| ghost.of(version).went_live);
     if nothing_yet && cluster.first_active().is_some_and(|service| service.production.is_none()) {
         return;
     }

@@ -241,7 +241,13 @@ impl State {
         let asked = self.cluster.version;
         let meant: Vec<Version> = match (version, verb) {
             (Some(_), _) => Vec::new(),
-            (None, Verb::Undo) => self.ghost.home.into_iter().chain(self.cluster.production()).chain([asked]).collect(),
+            (None, Verb::Undo) => {
+                // What a request that is under way moves production to may serve by then.
+                let pending = self.ghost.request.as_ref().filter(|request| request.answer.is_none());
+                let about = pending.and_then(|request| request.version);
+                let serving = self.ghost.home.into_iter().chain(self.cluster.production()).chain(about);
+                serving.chain([asked]).collect()
+            }
             (None, _) => {
                 let status = self.cluster.rollout.status.as_ref();
                 let told = status.and_then(|status| adapter::version_of_hash(&status.updated_revision));

@@ -49,20 +49,15 @@ fn forgotten_rejection(world: &World, decisions: &Decisions, given: &str, now: T
 
 /// A move by hand is a decision: production stays there. Back to a revision that served before, it rejects the one that it left, by
 /// whoever moved it; forward it is a promotion by hand. It counts only if there is somewhere to have moved to: a revision that
-/// has available pods, and is not rejected but by such a move. Otherwise it is put back.
+/// has available pods, and is not rejected. Otherwise it is put back.
 fn enter_move_by_hand(world: &World, decisions: &mut Decisions, service: &Service, now: Timestamp) {
     let Selection::Revision(hash) = service.selection() else { return };
     let Some(rs) = world.replica_set(&hash).filter(|_| hash != decisions.serving) else { return };
     let Some(by) = service.moved_by.as_ref().filter(|_| carries_production(world, decisions, service)) else { return };
     let has_pods = rs.available > 0 || world.rollout.spec.replicas() == 0;
     let able = has_pods && service.missing_labels(rs).is_empty();
-    // Who moved production away by hand, and moves it back, takes back what that decided.
-    let by_hand = |rejection: &Rejection| rejection.reason.starts_with(BY_HAND);
-    if !able || decisions.rejection(&hash).is_some_and(|rejection| !by_hand(rejection)) {
+    if !able || decisions.rejection(&hash).is_some() {
         return;
-    }
-    if let Some(revision) = decisions.revision_mut(&hash) {
-        revision.rejection = None;
     }
     // Back to what served, away from what is bad. Forward it is a promotion by hand, and what it left is there to go back to; unless
     // the spec asks for that: then it would be promoted again by itself.
