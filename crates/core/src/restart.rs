@@ -8,7 +8,7 @@
 //! evict is first noted on the ReplicaSet: the next one is chosen only after that one has gone, so that two operators, or one with
 //! an old picture of the pods, do not take two at once.
 
-use greenlight_api::names;
+use greenlight_api::{Decisions, names};
 use jiff::Timestamp;
 
 use crate::actions::{Action, Change};
@@ -34,6 +34,12 @@ fn requested_at(situation: &Situation) -> Option<Timestamp> {
     [in_spec, by_person].into_iter().flatten().filter(|at| *at <= situation.now).max()
 }
 
+/// Whether the spec or a person asks for a restart of this time: the annotation can be written by anybody who may edit ReplicaSets.
+fn is_requested(situation: &Situation, decisions: &Decisions, at: Timestamp) -> bool {
+    let in_spec = situation.world.rollout.spec.restart_at.as_ref().map(|time| time.0);
+    in_spec == Some(at) || decisions.restart_requested_at == Some(at)
+}
+
 /// When a restart that the spec asks for begins, if that is still to come.
 pub fn scheduled_at(situation: &Situation) -> Option<Timestamp> {
     let in_spec = situation.world.rollout.spec.restart_at.as_ref().map(|time| time.0);
@@ -43,8 +49,10 @@ pub fn scheduled_at(situation: &Situation) -> Option<Timestamp> {
 /// Records on a ReplicaSet that its pods are to be replaced, unless they are younger or that was done.
 pub fn record(situation: &Situation, rs: &ReplicaSet, change: &mut Change) {
     let Some(at) = requested_at(situation) else { return };
-    let known = [Some(rs.created), rs.timestamp(names::RESTART_AT), rs.timestamp(names::RESTARTED_AT)];
-    if known.into_iter().flatten().all(|known| known < at) {
+    // Notes of what nobody asks for any more, or from the future, say nothing.
+    let begun = rs.timestamp(names::RESTART_AT).filter(|begun| is_requested(situation, situation.decisions, *begun));
+    let done = rs.timestamp(names::RESTARTED_AT).filter(|done| *done <= situation.now);
+    if [Some(rs.created), begun, done].into_iter().flatten().all(|known| known < at) {
         change.annotate(names::RESTART_AT, at);
     }
 }
@@ -54,10 +62,9 @@ impl<'a> Restart<'a> {
     pub fn of(situation: &Situation<'a>, rs: &'a ReplicaSet) -> Option<Restart<'a>> {
         let Situation { world, now, .. } = *situation;
         let at = rs.timestamp(names::RESTART_AT).filter(|at| *at <= now)?;
-        // Only what was asked for: the annotation can be written by anybody who may edit ReplicaSets.
-        let in_spec = world.rollout.spec.restart_at.as_ref().map(|time| time.0);
-        let by_person = world.rollout.record().and_then(|decisions| decisions.restart_requested_at);
-        if in_spec != Some(at) && by_person != Some(at) {
+        // Only what is on record.
+        let nothing = Decisions::default();
+        if !is_requested(situation, world.rollout.record().unwrap_or(&nothing), at) {
             return None;
         }
         // Creation times are in whole seconds: without this, a pod made in the same second would seem too old for ever.

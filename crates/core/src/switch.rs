@@ -50,8 +50,11 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     let some = lost && (home.ready > 0 || needed == 0);
     let rescued = world.live && roles.rescue().is_some();
     let mixed = world.existing().any(|rs| rs.name != home.name && rs.has_pods());
-    let to_move: Vec<_> =
-        to_move.into_iter().filter(|service| full || rescued || some && has_lost_it(service, home, mixed)).collect();
+    // Where it leads there already, by a person's hand, only its mark moves: nothing else would tell of that without a status.
+    let leads_here = |service: &Service| service.selection() == Selection::Revision(home.hash.clone());
+    let may_move =
+        |service: &&Service| full || rescued || leads_here(service) || some && has_lost_it(service, home, mixed);
+    let to_move: Vec<_> = to_move.into_iter().filter(may_move).collect();
     let refused = refused(situation, &to_move);
     if !to_move.is_empty() && refused.len() == to_move.len() {
         return to_move.into_iter().map(|service| select(service, home)).collect();
@@ -142,8 +145,13 @@ fn claim(situation: &Situation, rs: &ReplicaSet, takes_over: bool) -> Option<Act
     change.into_action(rs)
 }
 
-/// It was claimed after all others. Claims from the future are somebody's clock, or somebody's joke.
+/// It was claimed after all others, and not for an earlier move that the record knows: by such a claim nobody would see that it moved
+/// again. Claims from the future are somebody's clock, or somebody's joke.
 fn is_claimed(situation: &Situation, rs: &ReplicaSet) -> bool {
+    let known = situation.record(rs).and_then(|record| record.claim);
+    if situation.decisions.serving != rs.hash && known.is_some() && known == rs.claimed_at() {
+        return false;
+    }
     let claims = situation.world.existing().filter(|other| other.name != rs.name).filter_map(ReplicaSet::claimed_at);
     let last = claims.filter(|at| *at <= situation.now).max();
     rs.claimed_at().is_some_and(|at| at <= situation.now && Some(at) > last)

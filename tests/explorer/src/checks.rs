@@ -319,7 +319,7 @@ impl Moment<'_> {
             // What never served has the delay, where nothing can be proven.
             let deadline = change.annotations.get(names::SCALE_DOWN_AT).and_then(|at| at.as_ref()?.parse().ok());
             let later = deadline.is_some_and(|at: jiff::Timestamp| at > self.cluster.now);
-            let unserved = later && !self.ghost.of(set.version).served;
+            let unserved = (later || !self.ghost.begun) && !self.ghost.of(set.version).served;
             let muddled = self.ghost.of(set.version).rejected == Verdict::Either;
             let reached = reached && !nowhere && !unserved && !muddled && !self.ghost.forged;
             report.check(Predicate::RetiredUnreached, !(reached && self.seen.fresh), || {

@@ -261,6 +261,11 @@ impl Cluster {
         self.sets.iter().find(living).or_else(|| self.sets.iter().find(|set| set.version == version))
     }
 
+    /// What the pods of a version carry, or will.
+    pub fn pod_labels(&self, version: Version) -> &BTreeMap<String, String> {
+        self.set(version).map_or(&facts(version).template.labels, |set| &set.object.pod_labels)
+    }
+
     /// The ReplicaSet of this name.
     pub fn named(&self, name: &str) -> Option<&Arc<SetTruth>> {
         self.sets.iter().find(|set| set.object.name == name)

@@ -180,7 +180,7 @@ impl Ghost {
     pub fn can_return(&self, version: Version, cluster: &Cluster) -> bool {
         let revision = self.of(version);
         let same = |set: &Arc<SetTruth>| set.owned && !set.object.deleting && set.object.uid == revision.uid;
-        let labels = &facts(version).template.labels;
+        let labels = cluster.pod_labels(version);
         let fits = cluster.active_services().all(|service| {
             service.own_selector().all(|(key, value)| labels.get(key).is_some_and(|label| label == value))
         });
@@ -508,7 +508,10 @@ impl Ghost {
 
     /// Production is moved by us.
     pub fn on_move(&mut self, version: Version, cluster: &Cluster) {
-        let is_asked = version == cluster.version;
+        // The others may follow when the spec asks for something else.
+        let hash = Some(facts(version).hash.as_str());
+        let all = cluster.active_services().all(|service| service.hash() == hash);
+        let is_asked = version == cluster.version && all;
         if let Some(left) = self.home.filter(|left| *left != version) {
             if self.of(left).served {
                 self.order.retain(|version| *version != left);
@@ -589,6 +592,8 @@ impl Ghost {
         let Some(version) = adapter::version_of_run(name).filter(is_there) else { return };
         let revision = self.of_mut(version);
         match phase {
+            // What was promoted in full before nobody waits for.
+            AnalysisPhase::Failed | AnalysisPhase::Error if name.ends_with("-pre") && revision.full => {}
             AnalysisPhase::Failed | AnalysisPhase::Error => revision.failed = true,
             AnalysisPhase::Successful if name.ends_with("-pre") => revision.passed = true,
             AnalysisPhase::Successful => revision.ended_good = true,

@@ -232,7 +232,7 @@ fn check_request(state: &State, report: &mut Report) {
 /// Whether production's Services are there, ours, and select what this version carries.
 fn services_fit(cluster: &Cluster, version: Version) -> bool {
     let named = cluster.rollout.spec.blue_green().active_services();
-    let labels = &facts(version).template.labels;
+    let labels = cluster.pod_labels(version);
     let ours = [names::HASH_LABEL, names::SERVING_LABEL];
     // Also those that carry it still, though the spec does not name them any more.
     let carrying = cluster.services.values().filter(|service| service.production.is_some()).map(Some);
@@ -246,7 +246,7 @@ fn services_fit(cluster: &Cluster, version: Version) -> bool {
 
 fn preview_fits(cluster: &Cluster, version: Version) -> bool {
     let Some(name) = &cluster.rollout.spec.blue_green().preview_service else { return true };
-    let labels = &facts(version).template.labels;
+    let labels = cluster.pod_labels(version);
     cluster.services.get(name).is_some_and(|service| {
         let tier = service.selector.get("tier");
         !cluster.is_foreign(service)
@@ -329,7 +329,9 @@ fn check_undone(state: &State, report: &mut Report) {
         let refuge = ghost.earlier(version).find(|earlier| {
             ghost.can_return(*earlier, cluster) && services_fit(cluster, *earlier) && !ghost.of(*earlier).failed
         });
-        if (failed || undone) && refuge.is_some() {
+        // Where it is to be has no pods that the Services select: that is told.
+        let can = ghost.home.is_none_or(|home| home == version || services_fit(cluster, home));
+        if (failed || undone) && refuge.is_some() && can {
             report.check(Predicate::UndoArrives, cluster.production() != Some(version), || {
                 format!("{version} was rejected or failed, and serves, although {refuge:?} served before")
             });
