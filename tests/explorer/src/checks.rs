@@ -178,7 +178,10 @@ impl Moment<'_> {
             self.cluster.ready_behind(&it.selector) - own
         });
         let rescued = left == 0 && self.ghost.of(version).served && set.ready() > 0;
-        let full = if rescued {
+        // What leads there already only gets its mark.
+        let selection = self.cluster.services.get(service).map(|service| service.selection());
+        let marked = selection == Some(Selection::Revision(hash.to_owned()));
+        let full = if rescued || marked {
             true
         } else if (strays || served_here) && lost || strays && object.available > 0 {
             set.ready() > 0 || self.needed_home() == 0

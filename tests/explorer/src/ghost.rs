@@ -265,6 +265,13 @@ impl Ghost {
             return true;
         }
         let muddled = revision.rejected == Verdict::Either;
+        // Named active in the moment in which production moved, a Service knows nothing of that, and nothing else may say so.
+        let on_record =
+            cluster.rollout.status.as_ref().and_then(|status| adapter::version_of_hash(&status.active_revision));
+        let renamed = cluster.first_active().is_some_and(|service| service.production.is_none());
+        if revision.went_live && on_record == Some(version) && renamed {
+            return true;
+        }
         // Where no Service tells, the promotion that was carried out is in the record alone.
         if self.was_worker && revision.promoted {
             return true;

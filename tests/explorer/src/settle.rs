@@ -450,7 +450,11 @@ fn check_economy(state: &State, before: &Before, made: &[Made], report: &mut Rep
     let mut turns: BTreeMap<&str, (i32, usize)> = BTreeMap::new();
     for made in made {
         let (name, delta) = match &made.write {
-            Action::CreateReplicaSet { name, replicas, .. } => (name, *replicas),
+            Action::CreateReplicaSet { name, replicas, .. } => {
+                // One of its name may have gone before.
+                turns.remove(name.as_str());
+                (name, *replicas)
+            }
             Action::ChangeReplicaSet { name, change, .. } => {
                 let delta = change.replicas.zip(made.replicas).map_or(0, |(after, before)| after - before);
                 (name, delta)
