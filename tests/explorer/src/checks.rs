@@ -228,7 +228,8 @@ impl Moment<'_> {
             let alive = self.cluster.set(home).is_some_and(|set| set.owned && !set.object.deleting && set.ready() > 0);
             let forward = (asked || recorded) && self.ghost.permits(version, self.cluster, self.seen.version);
             if alive && !forward {
-                let cause = self.ghost.has_cause(home, self.cluster);
+                let cause =
+                    self.ghost.has_cause(home, self.cluster) || self.ghost.is_still_on_record(version, self.cluster);
                 report.check(Predicate::LeavesForReason, cause, || format!("production leaves {home} for {version}"));
             }
         }

@@ -256,6 +256,15 @@ impl Ghost {
         }
     }
 
+    /// Whether this revision carries production by the record, and the Service that is called active now cannot say otherwise: it was
+    /// named in the moment in which production moved, and nothing else may say so.
+    pub fn is_still_on_record(&self, version: Version, cluster: &Cluster) -> bool {
+        let status = cluster.rollout.status.as_ref();
+        let on_record = status.and_then(|status| adapter::version_of_hash(&status.active_revision));
+        let renamed = cluster.first_active().is_some_and(|service| service.production.is_none());
+        self.of(version).went_live && on_record == Some(version) && renamed
+    }
+
     /// Whether a revision may go live now.
     pub fn permits(&self, version: Version, cluster: &Cluster, seen: Option<Version>) -> bool {
         let revision = self.of(version);
@@ -265,11 +274,7 @@ impl Ghost {
             return true;
         }
         let muddled = revision.rejected == Verdict::Either;
-        // Named active in the moment in which production moved, a Service knows nothing of that, and nothing else may say so.
-        let on_record =
-            cluster.rollout.status.as_ref().and_then(|status| adapter::version_of_hash(&status.active_revision));
-        let renamed = cluster.first_active().is_some_and(|service| service.production.is_none());
-        if revision.went_live && on_record == Some(version) && renamed {
+        if self.is_still_on_record(version, cluster) {
             return true;
         }
         // Where no Service tells, the promotion that was carried out is in the record alone.
