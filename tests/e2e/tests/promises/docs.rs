@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use greenlight_e2e::docs::{commands, folder};
+use greenlight_e2e::docs::{RUNBOOKS_ON_A_NODE, anchor, commands, folder};
 
 /// The pages whose commands the suite `node` runs.
 const RUN: [&str; 8] = [
@@ -31,12 +31,7 @@ fn read(path: &Path) -> String {
 
 /// The anchors of the headings, as GitHub makes them.
 fn anchors(text: &str) -> BTreeSet<String> {
-    let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
-    let anchor = |heading: &str| {
-        let kept = heading.to_lowercase().replace(' ', "-");
-        kept.chars().filter(|c| c.is_alphanumeric() || *c == '-' || *c == '_').collect()
-    };
-    headings.map(anchor).collect()
+    text.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#'))).collect()
 }
 
 #[test]
@@ -57,12 +52,49 @@ fn every_link_leads_somewhere() {
         }
     }
     assert!(checked > 40, "only {checked} links");
-    let alerts = read(&folder().join("../deploy/monitoring/alerts.yaml"));
-    let runbooks = anchors(&read(&folder().join("runbooks.md")));
-    for url in alerts.lines().filter_map(|line| line.trim().strip_prefix("runbook_url:")) {
-        let anchor = url.rsplit('#').next().expect("an anchor");
-        assert!(runbooks.contains(anchor), "the runbook of an alert: {anchor}");
+}
+
+/// Each alert, and the address of its runbook.
+fn alerts() -> Vec<(String, String)> {
+    let text = read(&folder().join("../deploy/monitoring/alerts.yaml"));
+    let of = |key: &'static str| text.lines().filter_map(move |line| line.trim().strip_prefix(key)).map(str::trim);
+    let alerts: Vec<_> = of("- alert:").map(str::to_owned).zip(of("runbook_url:").map(str::to_owned)).collect();
+    assert_eq!(alerts.len(), of("- alert:").count(), "an alert without a runbook");
+    alerts
+}
+
+#[test]
+fn every_alert_has_its_section_in_the_runbooks_of_this_version() {
+    let text = read(&folder().join("runbooks.md"));
+    let blocks = commands("runbooks.md");
+    let version = concat!("/blob/v", env!("CARGO_PKG_VERSION"), "/docs/runbooks.md#");
+    for (alert, url) in alerts() {
+        let (_, section) = url.split_once(version).unwrap_or_else(|| panic!("{alert}: {url} is not of this version"));
+        let heading = text.lines().filter_map(|line| line.strip_prefix("## ")).find(|line| anchor(line) == section);
+        let heading = heading.unwrap_or_else(|| panic!("{alert}: no section {section}"));
+        assert!(text.contains(&format!("| {alert} | [{heading}](#{section}) |")), "{alert} is not in the first table");
+        let body = text.split(&format!("\n## {heading}\n")).nth(1).expect("the section");
+        let body = body.split("\n## ").next().unwrap_or_default();
+        for part in
+            [&format!("**Alert:** {alert}."), "**Argo CD:**", "**Role:**", "**If refused:**", "**It is over when**"]
+        {
+            assert!(body.contains(part), "{heading} has no {part}");
+        }
+        let run = blocks.iter().filter(|block| block.section == section && block.not_run.is_empty()).count();
+        assert!(run >= 2, "{heading}: only {run} blocks are run");
     }
+}
+
+#[test]
+fn every_section_of_the_runbooks_is_run_by_a_suite() {
+    let sections: BTreeSet<String> = commands("runbooks.md")
+        .into_iter()
+        .filter(|block| block.not_run.is_empty())
+        .map(|block| block.section)
+        .collect();
+    let run: BTreeSet<String> =
+        RUNBOOKS_ON_A_NODE.iter().chain(&crate::runbooks::SECTIONS).map(|section| (*section).to_owned()).collect();
+    assert_eq!(sections, run);
 }
 
 #[test]
