@@ -1,6 +1,7 @@
 //! The project's own chores. `cargo xtask --help` lists them.
 
 mod bench;
+mod contract;
 mod demo;
 mod generate;
 mod image;
@@ -11,8 +12,10 @@ mod prove;
 mod reference;
 mod shell;
 mod soak;
+mod source;
 mod storm;
 mod test;
+mod values;
 
 use std::path::PathBuf;
 
@@ -53,7 +56,7 @@ enum Chore {
         #[arg(long, value_name = "MINOR")]
         kubernetes: Option<String>,
     },
-    /// Write the generated files (CRDs, plain manifests, API reference) anew
+    /// Write the generated files (CRDs, plain manifests, references, the table of values) anew
     Generate {
         /// Only check that they are current
         #[arg(long)]

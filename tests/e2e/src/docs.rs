@@ -60,10 +60,10 @@ pub fn anchor(heading: &str) -> String {
     kept.chars().filter(|c| c.is_alphanumeric() || *c == '-' || *c == '_').collect()
 }
 
-/// Bash that runs a block as a person's terminal does: what one block of a page exports, the next one knows. `state` is a file for that.
+/// Bash that runs a block as a person's terminal does: what one block of a page sets, the next one knows. `state` is a file for that.
 pub fn shell(block: &Commands, state: &Path) -> Command {
     let state = state.display();
-    let text = format!("[ ! -e '{state}' ] || . '{state}'\n{}\nexport -p > '{state}'\n", block.text.trim_end());
+    let text = format!("set -a\n[ ! -e '{state}' ] || . '{state}'\n{}\nexport -p > '{state}'\n", block.text.trim_end());
     let mut command = Command::new("bash");
     command.args(["-euo", "pipefail", "-c", &text]).current_dir(folder().join(".."));
     command
