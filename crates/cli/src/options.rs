@@ -156,6 +156,9 @@ pub enum Command {
         /// Files, folders, or - for standard input; give all that belong together
         #[arg(required = true)]
         files: Vec<std::path::PathBuf>,
+        /// Convert only what has this name, and the analyses; can be repeated
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
     },
     /// Print the version
     Version,

@@ -1,3 +1,4 @@
+// actionlint, which checks the workflows.
 module greenlight.dev/tests/cluster/actionlint
 
 go 1.26

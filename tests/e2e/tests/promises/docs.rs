@@ -1,4 +1,4 @@
-//! The documents: links lead somewhere, names are those of the code, and no commands hide from the tests that run them.
+//! The documents: names are those of the code, and no commands hide from the tests that run them. Links are checked by `cargo xtask site`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,39 +19,13 @@ const RUN: [&str; 8] = [
 
 fn pages() -> Vec<PathBuf> {
     let docs = std::fs::read_dir(folder()).expect("the documents").flatten().map(|entry| entry.path());
-    let top = ["../README.md", "../CONTRIBUTING.md"].map(|path| folder().join(path));
-    let mut pages: Vec<PathBuf> = docs.filter(|path| path.extension().is_some_and(|e| e == "md")).chain(top).collect();
+    let mut pages: Vec<PathBuf> = docs.filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
     pages.sort();
     pages
 }
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// The anchors of the headings, as GitHub makes them.
-fn anchors(text: &str) -> BTreeSet<String> {
-    text.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#'))).collect()
-}
-
-#[test]
-fn every_link_leads_somewhere() {
-    let mut checked = 0;
-    for page in pages() {
-        let text = read(&page);
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            if link.starts_with("http") {
-                continue;
-            }
-            checked += 1;
-            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target = if file.is_empty() { page.clone() } else { page.parent().expect("a folder").join(file) };
-            assert!(target.exists(), "{}: {link} does not exist", page.display());
-            let found = anchor.is_empty() || anchors(&read(&target)).contains(anchor);
-            assert!(found, "{}: {link} has no such heading", page.display());
-        }
-    }
-    assert!(checked > 40, "only {checked} links");
 }
 
 /// Each alert, and the address of its runbook.
@@ -99,7 +73,7 @@ fn every_section_of_the_runbooks_is_run_by_a_suite() {
 
 #[test]
 fn every_command_is_run_or_says_why_not() {
-    for page in pages().iter().filter(|page| page.parent() == Some(&folder())) {
+    for page in &pages() {
         let name = page.file_name().and_then(|name| name.to_str()).expect("a name");
         let run = commands(name).iter().filter(|block| block.not_run.is_empty()).count();
         assert_eq!(run > 0, RUN.contains(&name), "{name}: {run} blocks");
@@ -127,5 +101,66 @@ fn the_documents_name_the_events_that_there_are() {
     let text = read(&folder().join("notifications.md")) + &read(&folder().join("runbooks.md"));
     for reason in greenlight_core::events::REASONS {
         assert!(text.contains(reason), "{reason}");
+    }
+}
+
+/// The cells of a row of a table, without their quotes.
+fn cells(row: &str) -> Vec<String> {
+    let row = row.trim_matches('|').replace("\\|", "\u{0}");
+    row.split('|').map(|cell| cell.trim().trim_matches('`').replace('\u{0}', "|")).collect()
+}
+
+#[test]
+fn the_conditions_of_the_page_on_analysis_mean_what_it_says() {
+    use greenlight_api::AnalysisPhase;
+    use greenlight_api::analysis::Metric;
+    let text = read(&folder().join("analysis.md"));
+    let table = text.split("| successCondition | failureCondition | result | Outcome |\n|---|---|---|---|\n").nth(1);
+    let rows = table.expect("the table").lines().take_while(|line| line.starts_with('|'));
+    let mut checked = 0;
+    for row in rows {
+        let [success, failure, result, outcome] = &cells(row)[..] else { panic!("four cells: {row}") };
+        let condition = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        let metric = Metric {
+            success_condition: condition(success),
+            failure_condition: condition(failure),
+            ..Metric::default()
+        };
+        let result = serde_json::from_str(result).expect("JSON");
+        let is = greenlight_core::analysis::expression::assess(&metric, &result).unwrap_or(AnalysisPhase::Error);
+        assert_eq!(format!("{is:?}"), *outcome, "{row}");
+        checked += 1;
+    }
+    assert!(checked >= 10, "only {checked} rows");
+}
+
+#[test]
+fn the_manifests_of_the_page_on_analysis_are_ones() {
+    let text = read(&folder().join("analysis.md"));
+    let template = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a template");
+    let file = std::env::temp_dir().join(format!("greenlight-analysis-{}.yaml", std::process::id()));
+    std::fs::write(&file, template).expect("written");
+    let plugin = greenlight_e2e::binary("kubectl-greenlight");
+    let lint = std::process::Command::new(plugin).arg("lint").arg("--strict").arg(&file).output().expect("it runs");
+    let _ = std::fs::remove_file(&file);
+    assert!(
+        lint.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&lint.stdout),
+        String::from_utf8_lossy(&lint.stderr)
+    );
+}
+
+#[test]
+fn the_supported_versions_are_those_that_are_pinned() {
+    let pinned = read(&folder().join("../tests/cluster/src/tools.rs"));
+    let is_version = |word: &&str| word.starts_with("v1.") && word.matches('.').count() == 2;
+    let versions: BTreeSet<&str> = pinned.split('"').filter(is_version).map(|version| &version[1..]).collect();
+    assert!(versions.len() >= 4, "{versions:?}");
+    let (page, readme) = (read(&folder().join("supported.md")), read(&folder().join("../README.md")));
+    for version in versions {
+        assert!(page.contains(version), "supported.md has no {version}");
+        let minor = version.rsplit_once('.').expect("a patch version").0;
+        assert!(readme.contains(minor), "the README has no {minor}");
     }
 }
