@@ -80,7 +80,7 @@ fn install_roles(lab: &Lab) {
     ]);
     let file = cluster().dir().join("runbooks-roles.yaml");
     std::fs::write(&file, rendered.expect("rendered")).expect("written");
-    cluster().kubectl(&["apply", "-f", &file.display().to_string()]).expect("applied");
+    cluster().kubectl(&["apply", "--server-side", "-f", &file.display().to_string()]).expect("applied");
     for role in ROLES {
         let name = format!("is-{role}");
         let [user, role_of] = [format!("--user={role}"), format!("--clusterrole={role}")];
