@@ -1,6 +1,7 @@
 //! The project's own chores. `cargo xtask --help` lists them.
 
 mod bench;
+mod contract;
 mod demo;
 mod generate;
 mod image;
@@ -10,9 +11,13 @@ mod mends;
 mod prove;
 mod reference;
 mod shell;
+mod site;
 mod soak;
+mod source;
 mod storm;
 mod test;
+mod values;
+mod workflows;
 
 use std::path::PathBuf;
 
@@ -53,12 +58,20 @@ enum Chore {
         #[arg(long, value_name = "MINOR")]
         kubernetes: Option<String>,
     },
-    /// Write the generated files (CRDs, plain manifests, API reference) anew
+    /// Write the generated files (CRDs, plain manifests, references, the table of values) anew
     Generate {
         /// Only check that they are current
         #[arg(long)]
         check: bool,
     },
+    /// Check the links of the documents, and build them as a site with search if mdbook is installed
+    Site {
+        /// Only check
+        #[arg(long)]
+        check: bool,
+    },
+    /// Check the workflows of GitHub Actions, and that the versions of a release agree
+    Workflows,
     /// Search the core for a history that breaks a promise; `prove --help` lists its options
     Prove {
         /// Options of the search
@@ -93,6 +106,8 @@ fn main() -> Result<()> {
             Chore::Tools { kubernetes: Some(minor) } => greenlight_test_cluster::ensure_control_plane(&minor).map(drop),
             Chore::Tools { kubernetes: None } => test::tools(),
             Chore::Generate { check } => generate::run(check),
+            Chore::Site { check } => site::run(check),
+            Chore::Workflows => workflows::check(),
             Chore::Prove { options } => prove::run("prove", &options),
             Chore::Mutants { options } => prove::run("mutants", &options),
             Chore::Storm(options) => storm::run(&options),

@@ -10,7 +10,7 @@ use greenlight_test_cluster::{
 };
 
 use crate::shell::{self, cargo, root};
-use crate::{generate, image, imports, licences, prove, storm};
+use crate::{generate, image, imports, licences, prove, site, storm, workflows};
 
 /// The end-to-end tests mostly wait for controllers, so more of them run at once than there are cores.
 const END_TO_END_THREADS: &str = "8";
@@ -63,6 +63,7 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
     }
     table.step("formatting", |_| shell::run(cargo().args(["fmt", "--all", "--check"])))?;
     table.step("the core's dependencies", |_| check_core())?;
+    table.step("links of the documents", |_| site::run(true))?;
     table.step("licences and sources", |_| licences::check())?;
     table.step("lints", |_| {
         shell::run(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
@@ -72,6 +73,7 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
     })?;
     table.step("the promises, searched", |_| prove::run("prove", &PART_OF_SEARCH.map(str::to_owned)))?;
     table.step("tools of the test cluster", |_| tools())?;
+    table.step("workflows", |_| workflows::check())?;
     table.step("generated files", |_| generate::run(true))?;
     table.step("Debian's packages", |_| {
         install(&PACKAGES);

@@ -3,6 +3,7 @@
 
 pub mod analysis;
 pub mod conditions;
+pub mod events;
 pub mod names;
 mod patterns;
 mod request;

@@ -7,7 +7,7 @@ pub const HASH_LABEL: &str = "rollouts-pod-template-hash";
 /// The field manager of everything that the operator writes.
 pub const FIELD_MANAGER: &str = "greenlight";
 
-/// On a rollout: what a person asked for last, see [`crate::Request`].
+/// On a rollout: the last request of a person, a verb and a hash, or a JSON [`crate::Request`].
 pub const REQUEST: &str = "greenlight.dev/request";
 
 /// On a ReplicaSet: the revision number, counted from 1. A template that comes back gets a new number.
@@ -88,7 +88,7 @@ pub const SERVICES_FINALIZER: &str = "greenlight.dev/services";
 pub const MANAGED_BY: &str = "greenlight.dev/managed-by";
 
 /// On a Service that carries production: the hash of the revision that the operator gave it last. So a move by somebody else is
-/// told from one of our own whose operator died before it was recorded, and a Service that carried production is never used
+/// told from one of the operator's own that was not recorded before it died, and a Service that carried production is never used
 /// as a preview.
 pub const PRODUCTION: &str = "greenlight.dev/production";
 

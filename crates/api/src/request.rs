@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 pub enum Verb {
     /// Move the active Service to the revision that waits in preview.
     Promote,
-    /// The same, without waiting for analyses and gates.
+    /// The same, skipping analyses and gates.
     PromoteFull,
     /// Reject the revision that waits for its promotion.
     Abort,
-    /// Take the rejection of the spec's revision back and start over.
+    /// Withdraw the rejection of the requested revision, and start it over.
     Retry,
-    /// Reject the revision that serves, and serve the one that served before.
+    /// Reject the revision that serves, and move production to the one that served before. The spec is not changed.
     Rollback,
     /// Replace the serving pods one by one, without a new revision.
     Restart,
@@ -35,6 +35,23 @@ impl Verb {
             Verb::Retry => "retry",
             Verb::Rollback => "rollback",
             Verb::Restart => "restart",
+        }
+    }
+
+    /// The verb of RBAC on `bluegreenrollouts` that it takes, as the chart's policy on requests checks it.
+    pub fn permission(self) -> &'static str {
+        match self {
+            Verb::Promote | Verb::PromoteFull | Verb::Retry => "promote",
+            Verb::Abort | Verb::Rollback | Verb::Restart => self.as_str(),
+        }
+    }
+
+    /// The command of `kubectl greenlight` that makes this request.
+    pub fn command(self) -> &'static str {
+        match self {
+            Verb::PromoteFull => "promote --full",
+            Verb::Rollback => "undo",
+            Verb::Promote | Verb::Abort | Verb::Retry | Verb::Restart => self.as_str(),
         }
     }
 

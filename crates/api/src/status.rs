@@ -15,13 +15,13 @@ pub enum Phase {
     /// Nothing was created yet.
     #[default]
     Pending,
-    /// Pods are starting, or a switch is being proven.
+    /// Pods are starting, or the operator waits for the EndpointSlices to confirm a switch.
     Progressing,
     /// A revision waits in preview for a person or a timer.
     Paused,
-    /// The spec is served, at full size, and proven so.
+    /// The requested revision serves traffic at full size, confirmed by EndpointSlices.
     Healthy,
-    /// It needs somebody: see the message.
+    /// Somebody has to act; the message names why.
     Degraded,
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use greenlight_api::text::one_line;
 use greenlight_core::analysis::expression;
 use serde_json::{Value, json};
@@ -24,8 +24,13 @@ pub struct Converted {
 }
 
 /// Converts the files and prints the manifests; notes go to standard error.
-pub fn run(files: &[PathBuf]) -> Result<Exit> {
-    let converted = convert(&manifests::read(files)?);
+pub fn run(files: &[PathBuf], only: &[String]) -> Result<Exit> {
+    let manifests = manifests::read(files)?;
+    let unknown = only.iter().find(|name| !manifests.iter().any(|manifest| manifest.name() == name.as_str()));
+    if let Some(name) = unknown {
+        bail!("nothing among the files is named {name}");
+    }
+    let converted = convert(&manifests, only);
     println!("{}", converted.documents.iter().map(|text| text.trim_end()).collect::<Vec<_>>().join("\n---\n"));
     for note in &converted.notes {
         eprintln!("{}", one_line(note));
@@ -33,25 +38,145 @@ pub fn run(files: &[PathBuf]) -> Result<Exit> {
     Ok(if converted.notes.is_empty() { Exit::Done } else { Exit::Refused })
 }
 
-/// Converts manifests that belong together.
-pub fn convert(manifests: &[Manifest]) -> Converted {
+/// Converts manifests that belong together; with `only`, those of them with these names.
+pub fn convert(manifests: &[Manifest], only: &[String]) -> Converted {
     let mut converted = Converted::default();
+    let becomes_ours = |manifest: &Manifest| becomes(manifest, manifests, only);
     for manifest in manifests {
-        let argo = manifest.api_version().starts_with("argoproj.io/");
-        let ours = match manifest.kind() {
-            "Rollout" if argo => Some("BlueGreenRollout"),
-            kind @ ("AnalysisTemplate" | "ClusterAnalysisTemplate") if argo => Some(kind),
-            _ => None,
-        };
-        match (ours, manifest.kind()) {
-            (Some(kind), _) => from_argo(manifest, kind, &mut converted),
-            (None, "Deployment") if !is_referred_to(manifest, manifests) => {
-                from_deployment(manifest, manifests, &mut converted)
+        match becomes_ours(manifest) {
+            Becomes::Ours(kind) => from_argo(manifest, kind, &mut converted),
+            Becomes::Rollout => from_deployment(manifest, manifests, &mut converted),
+            Becomes::Same if manifest.value["spec"]["scaleTargetRef"].is_object() => {
+                retarget(manifest, manifests, becomes_ours, &mut converted);
             }
-            _ => converted.documents.push(manifest.text.clone()),
+            Becomes::Same => {
+                around(manifest, manifests, &mut converted);
+                converted.documents.push(manifest.text.clone());
+            }
         }
     }
     converted
+}
+
+/// What a manifest becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Becomes {
+    /// Argo's becomes the kind of this name.
+    Ours(&'static str),
+    /// A Deployment becomes a rollout.
+    Rollout,
+    /// It stays.
+    Same,
+}
+
+/// Beside Argo Rollouts a Deployment stays one, unless it is named.
+fn becomes(manifest: &Manifest, all: &[Manifest], only: &[String]) -> Becomes {
+    let is_named = only.iter().any(|name| name == manifest.name());
+    if !only.is_empty() && !is_named && manifest.kind() != "AnalysisTemplate" {
+        return Becomes::Same;
+    }
+    match manifest.kind() {
+        "Rollout" if is_argos(manifest) => Becomes::Ours("BlueGreenRollout"),
+        "AnalysisTemplate" if is_argos(manifest) => Becomes::Ours("AnalysisTemplate"),
+        "ClusterAnalysisTemplate" if is_argos(manifest) => Becomes::Ours("ClusterAnalysisTemplate"),
+        "Deployment" if is_referred_to(manifest, all) => Becomes::Same,
+        "Deployment" if is_named || !all.iter().any(|other| other.kind() == "Rollout" && is_argos(other)) => {
+            Becomes::Rollout
+        }
+        _ => Becomes::Same,
+    }
+}
+
+fn is_argos(manifest: &Manifest) -> bool {
+    manifest.api_version().starts_with("argoproj.io/")
+}
+
+/// An autoscaler (HorizontalPodAutoscaler, or KEDA's ScaledObject) scales what its target has become.
+fn retarget(manifest: &Manifest, all: &[Manifest], becomes: impl Fn(&Manifest) -> Becomes, converted: &mut Converted) {
+    let target = &manifest.value["spec"]["scaleTargetRef"];
+    // KEDA's default is a Deployment.
+    let kind = target["kind"].as_str().unwrap_or("Deployment");
+    let is_target = |other: &&Manifest| {
+        other.kind() == kind && target["name"] == other.name() && other.namespace() == manifest.namespace()
+    };
+    let found = all.iter().find(is_target);
+    if !found.is_some_and(|found| matches!(becomes(found), Becomes::Ours("BlueGreenRollout") | Becomes::Rollout)) {
+        if kind == "Rollout" && found.is_none() {
+            note(
+                converted,
+                manifest,
+                &["spec", "scaleTargetRef"],
+                "the Rollout that it scales is not among the files: write apiVersion greenlight.dev/v1alpha1 and kind BlueGreenRollout",
+            );
+        }
+        converted.documents.push(manifest.text.clone());
+        return;
+    }
+    let mut wanted = manifest.value.clone();
+    wanted["spec"]["scaleTargetRef"]["apiVersion"] = API_VERSION.into();
+    wanted["spec"]["scaleTargetRef"]["kind"] = "BlueGreenRollout".into();
+    let mut lines: Vec<String> = manifest.text.lines().map(str::to_owned).collect();
+    for (key, value) in [("apiVersion", API_VERSION), ("kind", "BlueGreenRollout")] {
+        let borrowed: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let at = find_block(&borrowed, &["spec", "scaleTargetRef", key]).map(|block| block.0);
+        if let Some(line) = at.and_then(|at| lines.get_mut(at))
+            && let Some((before, after)) = line.split_once(&format!("{key}:"))
+        {
+            let comment = after.find(" #").map(|at| after[at..].to_owned()).unwrap_or_default();
+            *line = format!("{before}{key}: {value}{comment}");
+        }
+    }
+    let text = lines.join("\n") + "\n";
+    let is_right = serde_saphyr::from_str::<Value>(&text).is_ok_and(|value| value == wanted);
+    converted.documents.push(if is_right { text } else { serde_saphyr::to_string(&wanted).unwrap_or_default() });
+}
+
+/// What stays as it is, but depends on what is converted: a person has to change it.
+fn around(manifest: &Manifest, all: &[Manifest], converted: &mut Converted) {
+    let from_argo = all.iter().any(is_argos);
+    let mut say = |path: &[&str], what: &str| note(converted, manifest, path, what);
+    match manifest.kind() {
+        "Deployment" if from_argo && !is_referred_to(manifest, all) => {
+            say(&[], "stays a Deployment beside Argo Rollouts: name it with --only to convert it");
+        }
+        "Role" | "ClusterRole" => {
+            let rules = manifest.value["rules"].as_array().into_iter().flatten();
+            let of_argo = |rule: &Value| {
+                rule["apiGroups"].as_array().is_some_and(|groups| groups.iter().any(|group| group == "argoproj.io"))
+            };
+            if rules.clone().any(of_argo) {
+                say(
+                    &["rules"],
+                    "grants rights on argoproj.io: grant those on greenlight.dev too, where promote, abort, rollback and restart are verbs",
+                );
+            }
+        }
+        "Kustomization" if manifest.api_version().starts_with("kustomize.config.k8s.io/") => {
+            for field in ["namePrefix", "nameSuffix", "configMapGenerator", "secretGenerator"] {
+                if manifest.value.get(field).is_some() {
+                    say(
+                        &[field],
+                        "does not reach the names in a BlueGreenRollout without nameReference in `configurations`",
+                    );
+                }
+            }
+            if manifest.value.get("replicas").is_some() {
+                say(&["replicas"], "does not change a BlueGreenRollout: use a patch");
+            }
+            for (number, patch) in manifest.value["patches"].as_array().into_iter().flatten().enumerate() {
+                if patch["target"]["kind"] == "Rollout" {
+                    say(
+                        &["patches", &number.to_string()],
+                        "is for kind Rollout: write kind BlueGreenRollout in its target",
+                    );
+                }
+            }
+        }
+        _ => {}
+    }
+    if ["rollout_info", "argo_rollouts_", "argoproj.io/Rollout"].iter().any(|word| manifest.text.contains(word)) {
+        say(&[], "names Argo Rollouts' metrics or resources: see docs/monitoring.md and docs/gitops.md for these");
+    }
 }
 
 /// A rollout takes its template from this Deployment, which therefore stays one.

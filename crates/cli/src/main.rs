@@ -49,7 +49,7 @@ async fn run(options: Options) -> Result<Exit> {
             return Ok(Exit::Done);
         }
         Command::Lint { files, strict } => return lint::run(files, *strict),
-        Command::Convert { files } => return convert::run(files),
+        Command::Convert { files, only } => return convert::run(files, only),
         _ => {}
     }
     let session = &Session::open(&options.cluster).await?;

@@ -40,7 +40,7 @@ pub struct ClusterOptions {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show a rollout: what it is doing, what it wants from you, and with what
+    /// Show a rollout: its state, what it needs from you, and its pods
     Get {
         #[command(subcommand)]
         what: GetWhat,
@@ -114,13 +114,13 @@ pub enum Command {
         #[command(flatten)]
         wait: Wait,
     },
-    /// Say step by step what applying a manifest will do, and what it takes; nothing is changed
+    /// List step by step what applying a manifest will do, and what it takes; nothing is changed
     Plan {
         /// The manifest of one rollout, alone or among others
         #[arg(short = 'f', long = "file", required = true)]
         files: Vec<std::path::PathBuf>,
     },
-    /// Find out what is wrong with a rollout, why, and what mends it
+    /// Find out what is wrong with a rollout, why, and the command that fixes it
     Doctor {
         /// The rollout
         name: String,
@@ -132,7 +132,7 @@ pub enum Command {
         /// The rollout
         name: String,
     },
-    /// Let promotions go on
+    /// Allow promotions again
     Resume {
         /// The rollout
         name: String,
@@ -142,7 +142,7 @@ pub enum Command {
         #[command(subcommand)]
         what: SetWhat,
     },
-    /// Check manifests offline: what the API server would refuse, and what would go wrong later
+    /// Check manifests offline: what the API server would refuse, and what would fail later
     Lint {
         /// Files, folders, or - for standard input; give all that belong together
         #[arg(required = true)]
@@ -151,11 +151,14 @@ pub enum Command {
         #[arg(long)]
         strict: bool,
     },
-    /// Turn Argo Rollouts, or Deployments with their Services, into rollouts of ours
+    /// Turn Argo Rollouts, or Deployments with their Services, into BlueGreenRollouts
     Convert {
         /// Files, folders, or - for standard input; give all that belong together
         #[arg(required = true)]
         files: Vec<std::path::PathBuf>,
+        /// Convert only what has this name, and the analyses; can be repeated
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
     },
     /// Print the version
     Version,

@@ -1,5 +1,8 @@
 //! What is told to whoever runs `kubectl describe`: one event a transition, read off the difference of two statuses.
 
+use greenlight_api::events::{
+    PREVIEW_READY, PROMOTED, REQUEST_REFUSED, REVISION_CREATED, REVISION_REJECTED, ROLLED_BACK, STALLED,
+};
 use greenlight_api::names::FIELD_MANAGER;
 use greenlight_api::{BlueGreenRolloutStatus, Phase, Rejection, Request, Switch, conditions};
 
@@ -20,12 +23,12 @@ pub struct Event {
 
 /// Every reason that an event can have.
 pub const REASONS: [&str; 16] = [
-    "RevisionCreated",
-    "PreviewReady",
-    "Promoted",
-    "RolledBack",
-    "RevisionRejected",
-    "RequestRefused",
+    REVISION_CREATED,
+    PREVIEW_READY,
+    PROMOTED,
+    ROLLED_BACK,
+    REVISION_REJECTED,
+    REQUEST_REFUSED,
     conditions::REASON_DEADLINE,
     conditions::REASON_SERVICE_MISSING,
     conditions::REASON_SERVICE_CLAIMED,
@@ -35,12 +38,12 @@ pub const REASONS: [&str; 16] = [
     conditions::REASON_ANALYSIS_REFUSED,
     conditions::REASON_WORKLOAD_MISMATCH,
     conditions::REASON_WRITE_REFUSED,
-    "Stalled",
+    STALLED,
 ];
 
 /// A ReplicaSet was created for a new template.
 pub fn revision_created(revision: i64, hash: &str, image: &str) -> Event {
-    normal("RevisionCreated", "Create", format!("created revision {revision} ({hash}) of {image}"))
+    normal(REVISION_CREATED, "Create", format!("created revision {revision} ({hash}) of {image}"))
 }
 
 /// The events of the way from one status to the next. None from no status at all: then it is only being restored.
@@ -60,7 +63,7 @@ pub fn between(before: Option<&BlueGreenRolloutStatus>, after: &BlueGreenRollout
         let event = if let Some(rejection) = after.decisions.as_ref().and_then(|it| it.rejection(&switch.from)) {
             let Rejection { by, reason, .. } = rejection;
             let (from, to) = (name(after, &switch.from), name(after, &switch.to));
-            warning("RolledBack", "Switch", format!("{from} was rejected by {by} ({reason}); {to} serves"))
+            warning(ROLLED_BACK, "Switch", format!("{from} was rejected by {by} ({reason}); {to} serves"))
         } else {
             // The message may speak of a newer revision by now.
             let by = if switch.requested_by.is_empty() {
@@ -70,16 +73,16 @@ pub fn between(before: Option<&BlueGreenRolloutStatus>, after: &BlueGreenRollout
             };
             let plain = after.updated_revision == switch.to && after.phase == Phase::Healthy;
             let note = if plain { after.message.clone() } else { format!("{} is active", name(after, &switch.to)) };
-            normal("Promoted", "Switch", note + &by)
+            normal(PROMOTED, "Switch", note + &by)
         };
         events.push(Event { by: switch.requested_by, ..event });
     } else if let Some(rejection) = newly_rejected(before, after) {
         let by = if rejection.by == FIELD_MANAGER { String::new() } else { rejection.by.clone() };
-        events.push(Event { by, ..warning("RevisionRejected", "Reject", after.message.clone()) });
+        events.push(Event { by, ..warning(REVISION_REJECTED, "Reject", after.message.clone()) });
     }
     let waits_for_new = before.phase != Phase::Paused || before.updated_revision != after.updated_revision;
     if after.phase == Phase::Paused && waits_for_new {
-        events.push(normal("PreviewReady", "Preview", after.message.clone()));
+        events.push(normal(PREVIEW_READY, "Preview", after.message.clone()));
     }
     let stalled = |status: &BlueGreenRolloutStatus| {
         let stalled = status.conditions.iter().find(|condition| condition.type_ == conditions::STALLED);
@@ -92,7 +95,7 @@ pub fn between(before: Option<&BlueGreenRolloutStatus>, after: &BlueGreenRollout
         && !request.accepted
         && before.observed_request.as_ref() != Some(request)
     {
-        events.push(Event { by: asker(after), ..warning("RequestRefused", "Request", request.answer.clone()) });
+        events.push(Event { by: asker(after), ..warning(REQUEST_REFUSED, "Request", request.answer.clone()) });
     }
     events
 }
@@ -128,7 +131,7 @@ fn asker(status: &BlueGreenRolloutStatus) -> String {
 
 /// The reasons of `Stalled` are also reasons of events.
 fn stall_reason(reason: &str) -> &'static str {
-    REASONS.into_iter().find(|known| *known == reason).unwrap_or("Stalled")
+    REASONS.into_iter().find(|known| *known == reason).unwrap_or(STALLED)
 }
 
 fn normal(reason: &'static str, action: &'static str, note: String) -> Event {

@@ -85,6 +85,14 @@ pub const TRAEFIK: Module = Module {
     kubernetes: KUBERNETES,
 };
 
+/// actionlint, which checks the workflows of GitHub Actions.
+pub const ACTIONLINT: Module = Module {
+    folder: "actionlint",
+    about: "actionlint, a few seconds",
+    commands: &[("github.com/rhysd/actionlint/cmd/actionlint", "actionlint", "actionlint")],
+    kubernetes: KUBERNETES,
+};
+
 /// kube-apiserver, kube-controller-manager and kube-scheduler of other versions of Kubernetes, each from a module of its own. The
 /// rest of the control plane is that of [`CONTROL_PLANE`].
 pub const OTHER_KUBERNETES: [(&str, Module); 3] = [

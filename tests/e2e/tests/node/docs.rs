@@ -1,14 +1,16 @@
 //! Runs what the documents say, to the letter.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Result, ensure};
-use greenlight_e2e::docs::commands;
+use greenlight_e2e::docs::{RUNBOOKS_ON_A_NODE, commands, shell};
 use greenlight_test_cluster::HELM;
 
-use crate::site::{Site, repository};
+use crate::site::Site;
 
-/// Runs every block of a page, in order.
+const RUNBOOKS: &str = "runbooks.md";
+
+/// Runs every block of a page, in order. Of the runbooks those that need a node.
 pub fn run(site: &Site, page: &str) -> Result<()> {
     let plugin = greenlight_e2e::binary("kubectl-greenlight");
     let helm = greenlight_test_cluster::ensure(&HELM)?.path("helm");
@@ -18,11 +20,11 @@ pub fn run(site: &Site, page: &str) -> Result<()> {
     let path = std::env::join_paths(folders.into_iter().flatten().chain(std::env::split_paths(&path)))?;
     let home = site.cluster().dir().join("home");
     std::fs::create_dir_all(&home)?;
-    for block in commands(page).into_iter().filter(|block| block.not_run.is_empty()) {
+    let state = home.join(format!("{page}.exports"));
+    let is_here = |section: &str| page != RUNBOOKS || RUNBOOKS_ON_A_NODE.contains(&section);
+    for block in commands(page).into_iter().filter(|block| block.not_run.is_empty() && is_here(&block.section)) {
         println!("-- docs/{page}:{}\n{}", block.line, block.text.trim_end());
-        let status = Command::new("bash")
-            .args(["-euo", "pipefail", "-c", &block.text])
-            .current_dir(repository())
+        let status = shell(&block, &state)
             .env("PATH", &path)
             .env("HOME", &home)
             .env("KUBECONFIG", site.cluster().kubeconfig())

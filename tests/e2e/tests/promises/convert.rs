@@ -113,6 +113,96 @@ async fn a_canary_and_an_expr_condition_are_named_and_a_deployment_becomes_blue_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_belongs_to_a_rollout_follows_it_or_is_named() {
+    let lab = Lab::without_operator("convertaround").await;
+    let file = cluster().dir().join("around.yaml");
+    let target = |kind: &str, name: &str, version: &str| {
+        format!(
+            "spec:\n  scaleTargetRef:\n    apiVersion: {version} # target\n    kind: {kind}\n    name: {name}\n  maxReplicas: 5\n"
+        )
+    };
+    let text = [
+        "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata:\n  name: web\nspec:\n  selector: {matchLabels: {app: web}}\n  \
+         strategy:\n    blueGreen:\n      activeService: web\n  template:\n    metadata: {labels: {app: web}}\n    spec: {containers: \
+         [{name: web, image: \"web:v1\"}]}\n"
+            .to_owned(),
+        format!(
+            "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata:\n  name: web\n{}",
+            target("Rollout", "web", "argoproj.io/v1alpha1")
+        ),
+        format!(
+            "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata:\n  name: web\n{}",
+            target("Rollout", "web", "argoproj.io/v1alpha1")
+        ),
+        format!(
+            "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata:\n  name: cron\n{}",
+            target("Deployment", "cron", "apps/v1")
+        ),
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: cron\nspec:\n  selector: {matchLabels: {app: cron}}\n  \
+         template:\n    metadata: {labels: {app: cron}}\n    spec: {containers: [{name: c, image: c}]}\n"
+            .to_owned(),
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: releaser\nrules:\n- apiGroups: [argoproj.io]\n  \
+         resources: [rollouts]\n  verbs: [patch]\n"
+            .to_owned(),
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nnamePrefix: eu-\nreplicas:\n- name: web\n  count: 3\n\
+         patches:\n- target: {kind: Rollout}\n  path: p.yaml\n"
+            .to_owned(),
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: dashboard\ndata:\n  d: rollout_info_replicas_available\n".to_owned(),
+    ]
+    .join("---\n");
+    std::fs::write(&file, text).expect("written");
+    let file = file.display().to_string();
+    let (code, output) = lab.greenlight(&["convert", &file]).expect_err("things are named");
+    assert_eq!(code, 2);
+    let retargeted = "apiVersion: greenlight.dev/v1alpha1 # target\n    kind: BlueGreenRollout\n    name: web\n";
+    assert_eq!(output.matches(retargeted).count(), 2, "{output}");
+    assert!(output.contains("kind: Deployment\n    name: cron"), "{output}");
+    assert_eq!(output.matches("\nkind: BlueGreenRollout\n").count(), 1, "{output}");
+    for named in [
+        "Deployment cron: : stays a Deployment beside Argo Rollouts",
+        "Role releaser: rules: grants rights on argoproj.io",
+        "Kustomization : namePrefix: does not reach",
+        "Kustomization : replicas: does not change",
+        "Kustomization : patches.0: is for kind Rollout",
+        "ConfigMap dashboard: : names Argo Rollouts' metrics",
+    ] {
+        assert!(output.contains(named), "{named}: {output}");
+    }
+    let (_, output) = lab.greenlight(&["convert", "--only", "cron", &file]).expect_err("no Service selects it");
+    assert!(output.contains("kind: Rollout\n") && output.matches("kind: BlueGreenRollout").count() == 2, "{output}");
+    let (code, output) = lab.greenlight(&["convert", "--only", "nobody", &file]).expect_err("there is none");
+    assert!(code == 1 && output.contains("nothing among the files is named nobody"), "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kustomization_is_as_blind_to_rollouts_as_convert_says() {
+    let folder = cluster().dir().join("kustomized");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("written");
+    write(
+        "kustomization.yaml",
+        "namePrefix: eu-\nresources: [web.yaml]\nreplicas: [{name: web, count: 7}]\nconfigMapGenerator: [{name: settings, literals: [a=b]}]\n",
+    );
+    let container = json!({"name": "web", "image": "web:v1", "envFrom": [{"configMapRef": {"name": "settings"}}]});
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web-active"}});
+    let rollout = greenlight_e2e::rollout(json!({"template": {"spec": {"containers": [container]}}}));
+    write("web.yaml", &format!("{service}\n---\n{rollout}\n"));
+    let built = cluster().kubectl(&["kustomize", &folder.display().to_string()]);
+    match built {
+        // Some versions refuse `replicas` that match nothing.
+        Err(error) => assert!(error.to_string().contains("replicas") || error.to_string().contains("web"), "{error}"),
+        Ok(text) => assert!(!text.contains("replicas: 7"), "{text}"),
+    }
+    write(
+        "kustomization.yaml",
+        "namePrefix: eu-\nresources: [web.yaml]\nconfigMapGenerator: [{name: settings, literals: [a=b]}]\n",
+    );
+    let text = cluster().kubectl(&["kustomize", &folder.display().to_string()]).expect("built");
+    assert!(text.contains("name: eu-web-active") && text.contains("activeService: web-active"), "{text}");
+    assert!(text.contains("name: eu-settings-") && text.contains("name: settings\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lint_finds_what_would_go_wrong_and_says_where() {
     let lab = Lab::without_operator("lint").await;
     let text = "\

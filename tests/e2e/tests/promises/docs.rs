@@ -1,9 +1,9 @@
-//! The documents: links lead somewhere, names are those of the code, and no commands hide from the tests that run them.
+//! The documents: names are those of the code, and no commands hide from the tests that run them. Links are checked by `cargo xtask site`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use greenlight_e2e::docs::{commands, folder};
+use greenlight_e2e::docs::{RUNBOOKS_ON_A_NODE, anchor, commands, folder};
 
 /// The pages whose commands the suite `node` runs.
 const RUN: [&str; 8] = [
@@ -19,8 +19,7 @@ const RUN: [&str; 8] = [
 
 fn pages() -> Vec<PathBuf> {
     let docs = std::fs::read_dir(folder()).expect("the documents").flatten().map(|entry| entry.path());
-    let top = ["../README.md", "../CONTRIBUTING.md"].map(|path| folder().join(path));
-    let mut pages: Vec<PathBuf> = docs.filter(|path| path.extension().is_some_and(|e| e == "md")).chain(top).collect();
+    let mut pages: Vec<PathBuf> = docs.filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
     pages.sort();
     pages
 }
@@ -29,45 +28,52 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The anchors of the headings, as GitHub makes them.
-fn anchors(text: &str) -> BTreeSet<String> {
-    let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
-    let anchor = |heading: &str| {
-        let kept = heading.to_lowercase().replace(' ', "-");
-        kept.chars().filter(|c| c.is_alphanumeric() || *c == '-' || *c == '_').collect()
-    };
-    headings.map(anchor).collect()
+/// Each alert, and the address of its runbook.
+fn alerts() -> Vec<(String, String)> {
+    let text = read(&folder().join("../deploy/monitoring/alerts.yaml"));
+    let of = |key: &'static str| text.lines().filter_map(move |line| line.trim().strip_prefix(key)).map(str::trim);
+    let alerts: Vec<_> = of("- alert:").map(str::to_owned).zip(of("runbook_url:").map(str::to_owned)).collect();
+    assert_eq!(alerts.len(), of("- alert:").count(), "an alert without a runbook");
+    alerts
 }
 
 #[test]
-fn every_link_leads_somewhere() {
-    let mut checked = 0;
-    for page in pages() {
-        let text = read(&page);
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            if link.starts_with("http") {
-                continue;
-            }
-            checked += 1;
-            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target = if file.is_empty() { page.clone() } else { page.parent().expect("a folder").join(file) };
-            assert!(target.exists(), "{}: {link} does not exist", page.display());
-            let found = anchor.is_empty() || anchors(&read(&target)).contains(anchor);
-            assert!(found, "{}: {link} has no such heading", page.display());
+fn every_alert_has_its_section_in_the_runbooks_of_this_version() {
+    let text = read(&folder().join("runbooks.md"));
+    let blocks = commands("runbooks.md");
+    let version = concat!("/blob/v", env!("CARGO_PKG_VERSION"), "/docs/runbooks.md#");
+    for (alert, url) in alerts() {
+        let (_, section) = url.split_once(version).unwrap_or_else(|| panic!("{alert}: {url} is not of this version"));
+        let heading = text.lines().filter_map(|line| line.strip_prefix("## ")).find(|line| anchor(line) == section);
+        let heading = heading.unwrap_or_else(|| panic!("{alert}: no section {section}"));
+        assert!(text.contains(&format!("| {alert} | [{heading}](#{section}) |")), "{alert} is not in the first table");
+        let body = text.split(&format!("\n## {heading}\n")).nth(1).expect("the section");
+        let body = body.split("\n## ").next().unwrap_or_default();
+        for part in
+            [&format!("**Alert:** {alert}."), "**Argo CD:**", "**Role:**", "**If refused:**", "**It is over when**"]
+        {
+            assert!(body.contains(part), "{heading} has no {part}");
         }
+        let run = blocks.iter().filter(|block| block.section == section && block.not_run.is_empty()).count();
+        assert!(run >= 2, "{heading}: only {run} blocks are run");
     }
-    assert!(checked > 40, "only {checked} links");
-    let alerts = read(&folder().join("../deploy/monitoring/alerts.yaml"));
-    let runbooks = anchors(&read(&folder().join("runbooks.md")));
-    for url in alerts.lines().filter_map(|line| line.trim().strip_prefix("runbook_url:")) {
-        let anchor = url.rsplit('#').next().expect("an anchor");
-        assert!(runbooks.contains(anchor), "the runbook of an alert: {anchor}");
-    }
+}
+
+#[test]
+fn every_section_of_the_runbooks_is_run_by_a_suite() {
+    let sections: BTreeSet<String> = commands("runbooks.md")
+        .into_iter()
+        .filter(|block| block.not_run.is_empty())
+        .map(|block| block.section)
+        .collect();
+    let run: BTreeSet<String> =
+        RUNBOOKS_ON_A_NODE.iter().chain(&crate::runbooks::SECTIONS).map(|section| (*section).to_owned()).collect();
+    assert_eq!(sections, run);
 }
 
 #[test]
 fn every_command_is_run_or_says_why_not() {
-    for page in pages().iter().filter(|page| page.parent() == Some(&folder())) {
+    for page in &pages() {
         let name = page.file_name().and_then(|name| name.to_str()).expect("a name");
         let run = commands(name).iter().filter(|block| block.not_run.is_empty()).count();
         assert_eq!(run > 0, RUN.contains(&name), "{name}: {run} blocks");
@@ -93,14 +99,68 @@ fn the_documents_name_the_metrics_that_there_are() {
 #[test]
 fn the_documents_name_the_events_that_there_are() {
     let text = read(&folder().join("notifications.md")) + &read(&folder().join("runbooks.md"));
-    for reason in greenlight_core_reasons() {
-        assert!(text.contains(&reason), "{reason}");
+    for reason in greenlight_core::events::REASONS {
+        assert!(text.contains(reason), "{reason}");
     }
 }
 
-/// Read from the source: the tests do not depend on the core.
-fn greenlight_core_reasons() -> Vec<String> {
-    let code = read(&folder().join("../crates/core/src/events.rs"));
-    let list = code.split("REASONS: [&str;").nth(1).and_then(|rest| rest.split("];").next()).expect("the list");
-    list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+/// The cells of a row of a table, without their quotes.
+fn cells(row: &str) -> Vec<String> {
+    let row = row.trim_matches('|').replace("\\|", "\u{0}");
+    row.split('|').map(|cell| cell.trim().trim_matches('`').replace('\u{0}', "|")).collect()
+}
+
+#[test]
+fn the_conditions_of_the_page_on_analysis_mean_what_it_says() {
+    use greenlight_api::AnalysisPhase;
+    use greenlight_api::analysis::Metric;
+    let text = read(&folder().join("analysis.md"));
+    let table = text.split("| successCondition | failureCondition | result | Outcome |\n|---|---|---|---|\n").nth(1);
+    let rows = table.expect("the table").lines().take_while(|line| line.starts_with('|'));
+    let mut checked = 0;
+    for row in rows {
+        let [success, failure, result, outcome] = &cells(row)[..] else { panic!("four cells: {row}") };
+        let condition = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        let metric = Metric {
+            success_condition: condition(success),
+            failure_condition: condition(failure),
+            ..Metric::default()
+        };
+        let result = serde_json::from_str(result).expect("JSON");
+        let is = greenlight_core::analysis::expression::assess(&metric, &result).unwrap_or(AnalysisPhase::Error);
+        assert_eq!(format!("{is:?}"), *outcome, "{row}");
+        checked += 1;
+    }
+    assert!(checked >= 10, "only {checked} rows");
+}
+
+#[test]
+fn the_manifests_of_the_page_on_analysis_are_ones() {
+    let text = read(&folder().join("analysis.md"));
+    let template = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a template");
+    let file = std::env::temp_dir().join(format!("greenlight-analysis-{}.yaml", std::process::id()));
+    std::fs::write(&file, template).expect("written");
+    let plugin = greenlight_e2e::binary("kubectl-greenlight");
+    let lint = std::process::Command::new(plugin).arg("lint").arg("--strict").arg(&file).output().expect("it runs");
+    let _ = std::fs::remove_file(&file);
+    assert!(
+        lint.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&lint.stdout),
+        String::from_utf8_lossy(&lint.stderr)
+    );
+}
+
+#[test]
+fn the_supported_versions_are_those_that_are_pinned() {
+    let pinned = read(&folder().join("../tests/cluster/src/tools.rs"));
+    let is_version = |word: &&str| word.starts_with("v1.") && word.matches('.').count() == 2;
+    let versions: BTreeSet<&str> = pinned.split('"').filter(is_version).map(|version| &version[1..]).collect();
+    assert!(versions.len() >= 4, "{versions:?}");
+    let (page, readme) = (read(&folder().join("supported.md")), read(&folder().join("../README.md")));
+    for version in versions {
+        assert!(page.contains(version), "supported.md has no {version}");
+        let minor = version.rsplit_once('.').expect("a patch version").0;
+        assert!(readme.contains(minor), "the README has no {minor}");
+    }
 }

@@ -1,0 +1,172 @@
+//! The documents as a site with search: links and the table of contents are checked, and mdBook builds it if it is installed.
+//!
+//! What the site shows differs from the pages in three points: a link out of the folder leads to the repository at this version, a block of
+//! commands that no test runs has its reason above it, and fences have the name of their language alone.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::shell::{self, root};
+
+/// The version of mdBook that the site was built with.
+const MDBOOK: &str = "0.4.52";
+const REPOSITORY: &str = "https://github.com/greenlight-dev/greenlight/blob/v";
+const SUMMARY: &str = "SUMMARY.md";
+const NOT_RUN: &str = "```sh not run:";
+/// Pages outside of the folder that have links of their own.
+const AT_THE_TOP: [&str; 5] = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "GOVERNANCE.md", "CHANGELOG.md"];
+
+/// Checks the documents, and builds the site.
+pub(crate) fn run(check: bool) -> Result<()> {
+    let wrong = problems()?;
+    if !wrong.is_empty() {
+        bail!("the documents:\n{}", wrong.join("\n"));
+    }
+    println!("every link leads somewhere, and the table of contents is complete");
+    if check {
+        return Ok(());
+    }
+    let source = root().join("target/site/source");
+    let _ = std::fs::remove_dir_all(&source);
+    std::fs::create_dir_all(&source)?;
+    for page in pages()? {
+        let name = page.file_name().context("a page has a name")?;
+        std::fs::write(source.join(name), for_site(&std::fs::read_to_string(&page)?))?;
+    }
+    if Command::new("mdbook").arg("--version").output().is_err() {
+        println!(
+            "No mdbook here: cargo install --locked mdbook --version {MDBOOK}. Its source is in {}",
+            source.display()
+        );
+        return Ok(());
+    }
+    shell::run(Command::new("mdbook").arg("build").current_dir(root()))?;
+    let html = root().join("target/site/html");
+    let is_index =
+        |path: PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("searchindex"));
+    ensure!(std::fs::read_dir(&html)?.flatten().any(|entry| is_index(entry.path())), "the site has no search");
+    println!("open {}", html.join("index.html").display());
+    Ok(())
+}
+
+/// What is wrong with the documents, a line each.
+fn problems() -> Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    let docs = pages()?;
+    let mut links = 0;
+    for page in docs.iter().cloned().chain(AT_THE_TOP.map(|name| root().join(name))) {
+        let text = std::fs::read_to_string(&page).with_context(|| page.display().to_string())?;
+        for link in links_of(&text) {
+            links += 1;
+            wrong.extend(broken(&page, &text, link).map(|why| format!("{}: {link} {why}", page.display())));
+        }
+    }
+    ensure!(links > 100, "only {links} links were found: the search for them is broken");
+    for index in [SUMMARY, "README.md"] {
+        let text = std::fs::read_to_string(root().join("docs").join(index))?;
+        let listed: Vec<&str> = links_of(&text).filter(|link| !link.contains(':')).collect();
+        let once: BTreeSet<&str> = listed.iter().copied().collect();
+        if once.len() != listed.len() {
+            wrong.push(format!("docs/{index} lists a page twice"));
+        }
+        for page in &docs {
+            let name = page.file_name().and_then(|name| name.to_str()).context("a name in UTF-8")?;
+            if name != SUMMARY && name != index && !once.contains(name) {
+                wrong.push(format!("docs/{index} does not list {name}"));
+            }
+        }
+    }
+    Ok(wrong)
+}
+
+/// Every page of the folder.
+fn pages() -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(root().join("docs"))?.flatten().map(|entry| entry.path());
+    let mut pages: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect();
+    pages.sort();
+    Ok(pages)
+}
+
+fn links_of(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split(')').next())
+}
+
+/// Why a link of a page leads nowhere; nothing is fetched.
+fn broken(page: &Path, text: &str, link: &str) -> Option<&'static str> {
+    if link.starts_with("http") {
+        return None;
+    }
+    let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+    let target = if file.is_empty() { page.to_owned() } else { page.parent()?.join(file) };
+    if !target.exists() {
+        return Some("does not exist");
+    }
+    let other = if file.is_empty() { text.to_owned() } else { std::fs::read_to_string(&target).unwrap_or_default() };
+    (!heading.is_empty() && !anchors(&other).contains(heading)).then_some("has no such heading")
+}
+
+/// The anchors of the headings, as GitHub and mdBook make them. A line of a code block is no heading.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut is_code = false;
+    let mut anchors = BTreeSet::new();
+    for line in text.lines() {
+        if line.starts_with("```") {
+            is_code = !is_code;
+        } else if line.starts_with('#') && !is_code {
+            let heading = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+            anchors.insert(heading.chars().filter(|c| c.is_alphanumeric() || *c == '-' || *c == '_').collect());
+        }
+    }
+    anchors
+}
+
+/// The page, as the site shows it.
+fn for_site(text: &str) -> String {
+    let mut shown = String::new();
+    for line in text.lines() {
+        if let Some(why) = line.strip_prefix(NOT_RUN) {
+            shown.push_str(&format!("> No test runs this block: {}.\n\n```sh\n", why.trim()));
+        } else {
+            shown.push_str(line);
+            shown.push('\n');
+        }
+    }
+    let repository = format!("]({REPOSITORY}{}/", env!("CARGO_PKG_VERSION"));
+    shown.replace("](../", &repository)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_link_leads_somewhere_and_every_page_is_listed() {
+        assert_eq!(problems().expect("the documents can be read"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_found() {
+        let page = root().join("docs/README.md");
+        assert_eq!(broken(&page, "", "nothing.md"), Some("does not exist"));
+        assert_eq!(broken(&page, "", "runbooks.md#nothing"), Some("has no such heading"));
+        assert_eq!(broken(&page, "", "runbooks.md#stuck"), None);
+        assert_eq!(broken(&page, "# Here\n```sh\n# no heading\n```\n", "#no-heading"), Some("has no such heading"));
+        assert_eq!(broken(&page, "# Here\n", "#here"), None);
+    }
+
+    #[test]
+    fn the_site_says_which_blocks_no_test_runs_and_links_to_its_own_version() {
+        let shown = for_site("[x](../a/b.md) [y](c.md)\n```sh not run: why\nls\n```\n");
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            shown,
+            format!(
+                "[x](https://github.com/greenlight-dev/greenlight/blob/v{version}/a/b.md) [y](c.md)\n\
+                 > No test runs this block: why.\n\n```sh\nls\n```\n"
+            )
+        );
+    }
+}

@@ -1,0 +1,49 @@
+//! What is published, checked as far as it can be without publishing: the workflows by actionlint, and that the versions agree.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use greenlight_test_cluster::{ACTIONLINT, OTHER_KUBERNETES};
+
+use crate::shell::{self, root};
+use crate::source;
+
+const WORKFLOWS: &str = ".github/workflows";
+/// A workflow for users to copy.
+const EXAMPLE: &str = "deploy/examples/pipelines/github-actions.yaml";
+
+/// Checks them.
+pub(crate) fn check() -> Result<()> {
+    let actionlint = greenlight_test_cluster::ensure(&ACTIONLINT)?.path("actionlint");
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(root().join(WORKFLOWS))?.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    ensure!(files.len() >= 2, "there are only {} workflows", files.len());
+    files.push(root().join(EXAMPLE));
+    // Whether a shell linter happens to be installed makes no difference.
+    shell::run(Command::new(actionlint).args(["-shellcheck=", "-pyflakes="]).args(&files).current_dir(root()))?;
+    versions_agree()?;
+    every_version_of_kubernetes_is_in_the_matrix()
+}
+
+/// The crates, the chart and its application have one version, as a release needs.
+fn versions_agree() -> Result<()> {
+    let version = env!("CARGO_PKG_VERSION");
+    let chart = source::read("charts/greenlight/Chart.yaml")?;
+    for line in [format!("version: {version}"), format!("appVersion: \"{version}\"")] {
+        ensure!(chart.lines().any(|found| found == line), "Chart.yaml has no line {line}");
+    }
+    let changelog = source::read("CHANGELOG.md")?;
+    ensure!(changelog.contains(&format!("\n## {version}")), "the changelog has no section {version}");
+    Ok(())
+}
+
+fn every_version_of_kubernetes_is_in_the_matrix() -> Result<()> {
+    let text = source::read(".github/workflows/test.yaml")?;
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("kubernetes: [")).context("the matrix")?;
+    let listed: Vec<&str> = line.trim_end_matches(']').split(", ").map(|minor| minor.trim_matches('"')).collect();
+    let pinned: Vec<&str> = OTHER_KUBERNETES.iter().map(|(minor, _)| *minor).collect();
+    ensure!(listed == pinned, "the matrix has {listed:?}, pinned are {pinned:?}");
+    Ok(())
+}
