@@ -267,6 +267,7 @@ fn check_core() -> Result<()> {
     }
     imports::check(&root().join("crates/core/src"))?;
     imports::check(&root().join("crates/operator/src"))?;
+    imports::check(&root().join("crates/cli/src"))?;
     let clocks = Command::new("grep")
         .args(["-rnE", r"Timestamp::now|SystemTime|Instant::now", "crates/core/src"])
         .current_dir(root())

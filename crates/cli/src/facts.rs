@@ -12,7 +12,7 @@ use k8s_openapi::api::apps::v1::ReplicaSet as KubeReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
-use kube::api::ListParams;
+use kube::api::{ListParams, VersionMatch};
 use serde::Serialize;
 
 use crate::observe::{Observed, observe, replica_set_of};
@@ -125,10 +125,13 @@ pub async fn gather(session: &Session, name: &str) -> Result<Facts> {
     let rollout = session.rollout(name).await?;
     let status = rollout.status.clone().unwrap_or_default();
     let outdated = rollout.metadata.generation.unwrap_or_default() > status.observed_generation;
+    let ingresses = session.api::<Ingress>();
+    // From the server's cache: there may be thousands, and an address need not be the newest.
+    let params = ListParams::default().at("0").matching(VersionMatch::NotOlderThan);
+    let (ingresses, observed) = tokio::join!(ingresses.list(&params), observe(session, rollout));
     // Some people may not read Ingresses; then there are no addresses to show.
-    let ingresses =
-        session.api::<Ingress>().list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default();
-    let Observed { world, replica_sets, pods } = observe(session, rollout).await?;
+    let ingresses = ingresses.map(|list| list.items).unwrap_or_default();
+    let Observed { world, replica_sets, pods } = observed?;
     // As it is written, and not as the operator is about to write it: what is shown has happened.
     let decisions = decisions::read(&world, Timestamp::now()).written;
     let roles = Roles::read(&world, &decisions);

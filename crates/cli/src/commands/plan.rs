@@ -18,6 +18,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use crate::exit::Exit;
 use crate::manifests;
 use crate::observe::{add_neighbours, observe};
+use crate::output::words::sentence;
 use crate::session::Session;
 
 /// A release that takes more rounds of planning than this never comes to rest. A restart takes a few for each pod.
@@ -42,18 +43,36 @@ pub async fn run(session: &Session, files: &[PathBuf]) -> Result<Exit> {
         bail!("rollout {name} takes its template from a Deployment: plan knows only templates of its own");
     }
     let mut simulation = Simulation::read(&session, after).await?;
-    let before = simulation.pods();
-    let outcome = simulation.run();
-    println!("Applying {} to rollout {name} in namespace {}:", manifest.file.display(), session.namespace);
-    for (number, step) in simulation.steps.iter().enumerate() {
-        println!("  {}. {}", number + 1, one_line(step));
+    simulation.tell(&format!(
+        "Applying {} to rollout {name} in namespace {}",
+        manifest.file.display(),
+        session.namespace
+    ));
+    capacity(&session, &simulation).await;
+    Ok(Exit::Done)
+}
+
+/// Tells what would come of a change that the API server has looked at and not made. A request that the operator would refuse is
+/// one that this ends with, too.
+pub async fn tell_what_would_come_of(session: &Session, after: BlueGreenRollout, change: &str) -> Result<Exit> {
+    if after.spec.workload_ref.is_some() {
+        println!(
+            "{change} is allowed. Nothing was changed. What would come of it is not known here: the template is a Deployment's."
+        );
+        return Ok(Exit::Done);
     }
-    if simulation.steps.is_empty() {
-        println!("  nothing happens");
+    let mut simulation = Simulation::read(session, after).await?;
+    let asked = simulation.world.rollout.request.clone();
+    simulation.tell(&format!("Nothing was changed. {change} is allowed, and this would come of it"));
+    let status = simulation.world.rollout.status.as_ref();
+    let answer = status
+        .and_then(|status| status.observed_request.as_ref())
+        .filter(|answer| Some(&answer.value) == asked.as_ref());
+    let refused = answer.filter(|answer| !answer.accepted);
+    if let Some(refused) = refused {
+        eprintln!("The operator would refuse: {}", sentence(&refused.answer));
+        return Ok(Exit::Refused);
     }
-    println!("Then: {}.", one_line(&outcome));
-    println!("Pods: {before} now, {} at the peak, {} in the end.", simulation.peak, simulation.pods());
-    capacity(&session, &simulation, before).await;
     Ok(Exit::Done)
 }
 
@@ -62,6 +81,8 @@ struct Simulation {
     world: World,
     now: Timestamp,
     steps: Vec<String>,
+    /// Pods at first, and the most that there are at a time.
+    before: i32,
     peak: i32,
     version: u64,
     /// What one new pod requests: CPU in cores, memory in bytes.
@@ -82,9 +103,23 @@ impl Simulation {
     }
 
     fn new(world: World, now: Timestamp, requests: (f64, f64)) -> Simulation {
-        let mut simulation = Simulation { world, now, steps: Vec::new(), peak: 0, version: 0, requests };
-        simulation.peak = simulation.pods();
+        let mut simulation = Simulation { world, now, steps: Vec::new(), before: 0, peak: 0, version: 0, requests };
+        (simulation.before, simulation.peak) = (simulation.pods(), simulation.pods());
         simulation
+    }
+
+    /// Carries everything out, and prints it.
+    fn tell(&mut self, what: &str) {
+        let outcome = self.run();
+        println!("{what}:");
+        for (number, step) in self.steps.iter().enumerate() {
+            println!("  {}. {}", number + 1, one_line(step));
+        }
+        if self.steps.is_empty() {
+            println!("  nothing happens");
+        }
+        println!("Then: {}.", one_line(&outcome));
+        println!("Pods: {} now, {} at the peak, {} in the end.", self.before, self.peak, self.pods());
     }
 
     fn pods(&self) -> i32 {
@@ -279,12 +314,13 @@ fn replace_pods(pods: &mut Vec<Pod>, rs: &ReplicaSet, generation: u64, now: Time
 }
 
 /// What the peak takes beyond now, against what the nodes have free.
-async fn capacity(session: &Session, simulation: &Simulation, running: i32) {
+async fn capacity(session: &Session, simulation: &Simulation) {
     let (cpu, memory) = simulation.requests;
     let pods = f64::from(simulation.peak);
+    let (nodes, all_pods) = (Api::<Node>::all(session.client.clone()), Api::<KubePod>::all(session.client.clone()));
     let free = async {
-        let nodes = Api::<Node>::all(session.client.clone()).list(&ListParams::default()).await?;
-        let pods = Api::<KubePod>::all(session.client.clone()).list(&ListParams::default()).await?;
+        let everything = ListParams::default();
+        let (nodes, pods) = tokio::try_join!(nodes.list(&everything), all_pods.list(&everything))?;
         Ok::<_, kube::Error>(free(&nodes.items, &pods.items))
     };
     let gibibytes = |bytes: f64| bytes / f64::from(1 << 30);
@@ -292,7 +328,7 @@ async fn capacity(session: &Session, simulation: &Simulation, running: i32) {
     match free.await {
         Ok((free_cpu, free_memory)) => {
             println!("The nodes have {free_cpu:.2} CPU and {:.2} GiB free.", gibibytes(free_memory));
-            let more = f64::from((simulation.peak - running).max(0));
+            let more = f64::from((simulation.peak - simulation.before).max(0));
             if cpu * more > free_cpu || memory * more > free_memory {
                 println!("It does not fit: pods would wait for nodes. Add nodes, or set previewReplicaCount.");
             }
