@@ -38,7 +38,7 @@ pub async fn request(
         Some(revision) => revision,
         None => meant(name, action, &status)?,
     };
-    let request = Request { action, revision, to, by: session.user().await?, at: Timestamp::now() };
+    let request = Request { action, revision, to, by: session.user().await?, at: Timestamp::now(), reason: None };
     let value = request.to_value();
     let api: Api<BlueGreenRollout> = session.api();
     let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: value}}}));
@@ -223,7 +223,8 @@ mod tests {
     }
 
     fn request(action: Verb, revision: &str, to: Option<&str>) -> Request {
-        Request { action, revision: revision.into(), to: to.map(str::to_owned), by: "ann".into(), at: at(100) }
+        let (revision, to) = (revision.into(), to.map(str::to_owned));
+        Request { action, revision, to, by: "ann".into(), at: at(100), reason: None }
     }
 
     /// A status in which these revisions have entries, and the ones with a `!` are rejected.
