@@ -4,10 +4,10 @@ mod act;
 mod convert;
 mod doctor;
 mod exit;
-mod facts;
+
 mod lint;
 mod manifests;
-mod observe;
+
 mod options;
 mod plan;
 mod read;
@@ -23,7 +23,6 @@ use exit::Exit;
 use greenlight_api::Verb;
 use greenlight_api::text::printable;
 use options::{Command, GetWhat, Options, SetWhat};
-use session::Session;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -52,7 +51,7 @@ async fn run(options: Options) -> Result<Exit> {
         Command::Convert { files } => return convert::run(files),
         _ => {}
     }
-    let session = &Session::open(&options.cluster).await?;
+    let session = &session::open(&options.cluster).await?;
     let ask = |name: String, verb, wait| async move { act::request(session, &name, verb, None, None, wait).await };
     match options.command {
         Command::Get { what: GetWhat::Rollout { name, watch, output } } => {

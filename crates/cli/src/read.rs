@@ -16,10 +16,10 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::exit::Exit;
-use crate::facts::{Facts, gather};
 use crate::options::Format;
-use crate::render::{Style, age, role, sentence, table, tree};
+use crate::render::{Style, table, tree};
 use crate::session::Session;
+use greenlight_overview::{Facts, age, gather, role, sentence};
 
 /// Changes that come together are shown together.
 const SETTLE: Duration = Duration::from_millis(100);
