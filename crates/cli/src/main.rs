@@ -5,16 +5,14 @@
 //! | What can be typed? | [`options`] |
 //! | What does a command do? | [`commands`], one file each |
 //! | With which cluster does it talk, as whom, and what do its errors mean? | [`session`] |
-//! | What is there to say about a rollout? | [`facts`], which asks [`observe`] |
+//! | What is there to say about a rollout? | the crate `overview` |
 //! | How does it look? | [`output`] |
 //! | What stands in the files that somebody gives? | [`manifests`] |
 //! | How does it end? | [`exit`] |
 
 mod commands;
 mod exit;
-mod facts;
 mod manifests;
-mod observe;
 mod options;
 mod output;
 mod session;
@@ -27,8 +25,8 @@ use commands::request::Wish;
 use exit::Exit;
 use greenlight_api::Verb;
 use greenlight_api::text::printable;
+use greenlight_overview::Session;
 use options::{Command, GetWhat, Options, SetWhat};
-use session::Session;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -63,7 +61,7 @@ async fn run(options: Options) -> Result<Exit> {
         Command::Man { folder } => commands::man::run(&folder),
         Command::Lint { files, strict } => commands::lint::run(&files, strict),
         Command::Convert { files } => commands::convert::run(&files),
-        command => with_cluster(&Session::open(&cluster).await?, command).await,
+        command => with_cluster(&session::open(&cluster).await?, command).await,
     }
 }
 

@@ -17,7 +17,7 @@ use greenlight_api::text::one_line;
 
 use crate::exit::Exit;
 use crate::options::{ClusterOptions, CompletionOf, Options};
-use crate::session::Session;
+use crate::session;
 
 /// `kubectl_complete-greenlight`.
 const FOR_KUBECTL: &str = "#!/bin/sh\nexec kubectl greenlight __complete -- \"$@\"\n";
@@ -95,6 +95,6 @@ fn rollouts(begun: &OsStr) -> Vec<CompletionCandidate> {
 
 fn names(cluster: &ClusterOptions) -> Option<Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    let names = async { Session::open(cluster).await.ok()?.names().await.ok() };
+    let names = async { session::open(cluster).await.ok()?.names().await.ok() };
     runtime.block_on(async { tokio::time::timeout(PATIENCE, names).await.ok().flatten() })
 }

@@ -6,15 +6,14 @@ use std::collections::BTreeSet;
 use anyhow::{Result, bail};
 use greenlight_api::names;
 use greenlight_api::text::one_line;
+use greenlight_overview::{Session, hash_of, observe};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::exit::Exit;
-use crate::observe::{hash_of, observe};
 use crate::options::Format;
 use crate::output::format::print_facts;
 use crate::output::style::Style;
-use crate::session::Session;
 
 /// What tells the items of a list apart, where they have it.
 const NAMES: [&str; 6] = ["name", "containerPort", "mountPath", "topologyKey", "ip", "key"];

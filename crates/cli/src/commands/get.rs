@@ -6,17 +6,16 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use futures::StreamExt;
+use greenlight_overview::{Facts, Session, gather, sentence};
 use jiff::Timestamp;
 
 use crate::exit::Exit;
-use crate::facts::{Facts, gather};
 use crate::options::{Format, ListFormat};
 use crate::output::format::print_facts;
 use crate::output::screen::Screen;
 use crate::output::style::Style;
 use crate::output::tree::tree;
-use crate::output::words::sentence;
-use crate::session::{Session, around};
+use crate::session::around;
 
 /// Changes that come together are shown together.
 const SETTLE: Duration = Duration::from_millis(100);

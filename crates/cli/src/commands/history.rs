@@ -1,17 +1,14 @@
 //! `history`: the revisions of a rollout, and what was decided about each.
 
 use anyhow::Result;
+use greenlight_overview::{Session, age, gather, role};
 use jiff::Timestamp;
 
 use crate::exit::Exit;
-use crate::facts::gather;
 use crate::options::Format;
 use crate::output::format::print_facts;
 use crate::output::style::Style;
 use crate::output::table::{Long, table};
-use crate::output::tree::role;
-use crate::output::words::age;
-use crate::session::Session;
 
 /// Lists the revisions, the newest first.
 pub async fn run(session: &Session, name: &str, format: Option<Format>) -> Result<Exit> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use greenlight_api::text::one_line;
+use greenlight_overview::{Found, Place, Session, age};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::WatchStreamExt;
@@ -20,8 +21,7 @@ use crate::output::format::print_facts;
 use crate::output::screen::Screen;
 use crate::output::style::Style;
 use crate::output::table::{Long, table};
-use crate::output::words::age;
-use crate::session::{Found, Place, Session, is_final};
+use crate::session::is_final;
 
 /// What stands before a name that kubectl takes.
 pub const KIND_AND_GROUP: &str = "bluegreenrollout.greenlight.dev/";
@@ -121,8 +121,7 @@ impl Columns {
 /// Shows the list in its place on a terminal, and elsewhere a line for every change.
 async fn watch(session: &Session, place: Place, labels: Option<&str>, wide: bool) -> Result<Exit> {
     let columns = Columns { place, wide };
-    let mut config = Config::default();
-    config.label_selector = labels.map(str::to_owned);
+    let config = Config { label_selector: labels.map(str::to_owned), ..Config::default() };
     let mut changes = pin!(watcher(place.api(session), config).default_backoff());
     let screen = if std::io::stdout().is_terminal() { Some(Screen::open()?) } else { None };
     let mut shown = Shown { columns, found: BTreeMap::new(), printed: BTreeMap::new(), complete: false };

@@ -8,6 +8,7 @@ use futures::io::AsyncBufReadExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use greenlight_api::names;
 use greenlight_api::text::printable;
+use greenlight_overview::{Facts, Revision, Role, Session, gather};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::LogParams;
 use kube::runtime::WatchStreamExt;
@@ -15,9 +16,8 @@ use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Api, ResourceExt};
 
 use crate::exit::Exit;
-use crate::facts::{Facts, Revision, Role, gather};
 use crate::options::LogsOptions;
-use crate::session::{Session, is_final};
+use crate::session::is_final;
 
 /// Prints the logs, and goes on with `--follow` until Ctrl-C.
 pub async fn run(session: &Session, options: &LogsOptions) -> Result<Exit> {

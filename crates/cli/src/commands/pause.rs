@@ -2,13 +2,13 @@
 
 use anyhow::{Context, Result};
 use greenlight_api::BlueGreenRollout;
+use greenlight_overview::Session;
 use kube::Api;
 use kube::api::Patch;
 use serde_json::json;
 
 use crate::commands::{params, plan};
 use crate::exit::Exit;
-use crate::session::Session;
 
 /// Holds promotions back, or lets them go on.
 pub async fn run(session: &Session, name: &str, paused: bool, dry_run: bool) -> Result<Exit> {

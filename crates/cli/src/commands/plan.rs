@@ -1,28 +1,17 @@
-//! `plan`: what applying a manifest to the live cluster will do. The operator's own core decides, and the core's own simulation
-//! carries it out, on a copy of the world in which pods start at once; nothing is changed.
+//! `plan`: what applying a manifest to the live cluster will do; and what would come of any other change that is only tried.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use greenlight_api::BlueGreenRollout;
 use greenlight_api::text::one_line;
-use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, names};
-use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
-use greenlight_core::simulate::{self, Written};
-use greenlight_core::world::{Endpoint, Pod, ReplicaSet, Selection, Service};
-use greenlight_core::{Action, Change, Plan, World, metadata, plan};
-use jiff::{SignedDuration, Timestamp};
+use greenlight_overview::{Session, Simulation, quantity, sentence};
 use k8s_openapi::api::core::v1::{Node, Pod as KubePod};
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 
 use crate::exit::Exit;
 use crate::manifests;
-use crate::observe::{add_neighbours, observe};
-use crate::output::words::sentence;
-use crate::session::Session;
-
-/// A release that takes more rounds of planning than this never comes to rest. A restart takes a few for each pod.
-const MOST_ROUNDS: usize = 5000;
 
 /// Prints the steps, the peak, and whether it fits.
 pub async fn run(session: &Session, files: &[PathBuf]) -> Result<Exit> {
@@ -43,17 +32,17 @@ pub async fn run(session: &Session, files: &[PathBuf]) -> Result<Exit> {
         bail!("rollout {name} takes its template from a Deployment: plan knows only templates of its own");
     }
     let mut simulation = Simulation::read(&session, after).await?;
-    simulation.tell(&format!(
-        "Applying {} to rollout {name} in namespace {}",
-        manifest.file.display(),
-        session.namespace
-    ));
-    capacity(&session, &simulation).await;
+    let before = simulation.pods();
+    tell(
+        &mut simulation,
+        &format!("Applying {} to rollout {name} in namespace {}", manifest.file.display(), session.namespace),
+    );
+    capacity(&session, &simulation, before).await;
     Ok(Exit::Done)
 }
 
-/// Tells what would come of a change that the API server has looked at and not made. A request that the operator would refuse is
-/// one that this ends with, too.
+/// Tells what would come of a change that the API server has looked at and not made. It may be a request that the operator would
+/// refuse.
 pub async fn tell_what_would_come_of(session: &Session, after: BlueGreenRollout, change: &str) -> Result<Exit> {
     if after.spec.workload_ref.is_some() {
         println!(
@@ -63,12 +52,10 @@ pub async fn tell_what_would_come_of(session: &Session, after: BlueGreenRollout,
     }
     let mut simulation = Simulation::read(session, after).await?;
     let asked = simulation.world.rollout.request.clone();
-    simulation.tell(&format!("Nothing was changed. {change} is allowed, and this would come of it"));
+    tell(&mut simulation, &format!("Nothing was changed. {change} is allowed, and this would come of it"));
     let status = simulation.world.rollout.status.as_ref();
-    let answer = status
-        .and_then(|status| status.observed_request.as_ref())
-        .filter(|answer| Some(&answer.value) == asked.as_ref());
-    let refused = answer.filter(|answer| !answer.accepted);
+    let answer = status.and_then(|status| status.observed_request.as_ref());
+    let refused = answer.filter(|answer| !answer.accepted && Some(&answer.value) == asked.as_ref());
     if let Some(refused) = refused {
         eprintln!("The operator would refuse: {}", sentence(&refused.answer));
         return Ok(Exit::Refused);
@@ -76,245 +63,23 @@ pub async fn tell_what_would_come_of(session: &Session, after: BlueGreenRollout,
     Ok(Exit::Done)
 }
 
-/// A copy of the world.
-struct Simulation {
-    world: World,
-    now: Timestamp,
-    steps: Vec<String>,
-    /// Pods at first, and the most that there are at a time.
-    before: i32,
-    peak: i32,
-    version: u64,
-    /// What one new pod requests: CPU in cores, memory in bytes.
-    requests: (f64, f64),
-}
-
-impl Simulation {
-    async fn read(session: &Session, object: BlueGreenRollout) -> Result<Simulation> {
-        let template = object.spec.template().into_owned();
-        let mut requests = (0.0, 0.0);
-        for container in template.0.get("spec").and_then(|spec| spec["containers"].as_array()).into_iter().flatten() {
-            let request = |what: &str| container["resources"]["requests"][what].as_str().map_or(0.0, quantity);
-            requests = (requests.0 + request("cpu"), requests.1 + request("memory"));
-        }
-        let mut world = observe(session, object).await?.world;
-        add_neighbours(session, &mut world).await;
-        Ok(Simulation::new(world, Timestamp::now(), requests))
+/// Carries everything out on the copy, and prints it.
+fn tell(simulation: &mut Simulation, what: &str) {
+    let before = simulation.pods();
+    let outcome = simulation.run();
+    println!("{what}:");
+    for (number, step) in simulation.steps.iter().enumerate() {
+        println!("  {}. {}", number + 1, one_line(step));
     }
-
-    fn new(world: World, now: Timestamp, requests: (f64, f64)) -> Simulation {
-        let mut simulation = Simulation { world, now, steps: Vec::new(), before: 0, peak: 0, version: 0, requests };
-        (simulation.before, simulation.peak) = (simulation.pods(), simulation.pods());
-        simulation
+    if simulation.steps.is_empty() {
+        println!("  nothing happens");
     }
-
-    /// Carries everything out, and prints it.
-    fn tell(&mut self, what: &str) {
-        let outcome = self.run();
-        println!("{what}:");
-        for (number, step) in self.steps.iter().enumerate() {
-            println!("  {}. {}", number + 1, one_line(step));
-        }
-        if self.steps.is_empty() {
-            println!("  nothing happens");
-        }
-        println!("Then: {}.", one_line(&outcome));
-        println!("Pods: {} now, {} at the peak, {} in the end.", self.before, self.peak, self.pods());
-    }
-
-    fn pods(&self) -> i32 {
-        self.world.replica_sets.iter().map(|rs| rs.replicas).sum()
-    }
-
-    /// Until a person, an analysis or nothing is waited for. Says what.
-    fn run(&mut self) -> String {
-        let mut message = String::new();
-        for _ in 0..MOST_ROUNDS {
-            self.world.endpoints =
-                self.world.services.values().map(|service| (service.name.clone(), self.endpoints(service))).collect();
-            let Plan { actions, status, replan, next, .. } = plan(&self.world, self.now);
-            message.clone_from(&status.message);
-            if replan {
-                self.publish(status);
-                continue;
-            }
-            if !actions.is_empty() {
-                self.carry_out_all(&actions);
-                if actions.iter().any(|action| matches!(action, Action::StartAnalysis { .. })) {
-                    return "it goes on when the analysis was good".to_owned();
-                }
-                continue;
-            }
-            if self.world.rollout.status.as_ref() != Some(&status) {
-                self.publish(status);
-                continue;
-            }
-            if self.start_pods() || self.scale_down() {
-                continue;
-            }
-            let retires = self.world.replica_sets.iter().filter_map(ReplicaSet::scale_down_at);
-            match retires.chain(next).filter(|at| *at > self.now).min() {
-                Some(at) => self.wait_until(at + SignedDuration::from_millis(1)),
-                None => return message,
-            }
-        }
-        format!("{message}; it does not come to rest")
-    }
-
-    fn next_version(&mut self) -> String {
-        self.version += 1;
-        format!("s{}", self.version)
-    }
-
-    fn publish(&mut self, status: BlueGreenRolloutStatus) {
-        let version = self.next_version();
-        simulate::publish(&mut self.world, status, &version);
-    }
-
-    /// In order, each only if the one before succeeded, as the operator does it.
-    fn carry_out_all(&mut self, actions: &[Action]) {
-        for action in actions {
-            if self.carry_out(action) == Written::Conflict {
-                return;
-            }
-        }
-    }
-
-    fn carry_out(&mut self, action: &Action) -> Written {
-        let steps = self.describe(action);
-        let version = self.next_version();
-        let written = simulate::apply(&mut self.world, action, &version, self.now);
-        if written == Written::Done {
-            self.steps.extend(steps);
-        }
-        self.peak = self.peak.max(self.pods());
-        written
-    }
-
-    /// What an action does, as a person would say it; nothing for what only the operator takes note of.
-    fn describe(&self, action: &Action) -> Vec<String> {
-        let step = match action {
-            Action::AddFinalizer
-            | Action::RemoveFinalizer
-            | Action::CompleteRequest { .. }
-            | Action::WithdrawClaims { .. } => return Vec::new(),
-            Action::CreateReplicaSet { name, replicas, .. } => {
-                let image = &self.world.rollout.template.image;
-                format!("create ReplicaSet {name} ({image}) with {replicas} pods")
-            }
-            Action::ChangeReplicaSet { name, change, .. } => return self.describe_change(name, change),
-            Action::DeleteReplicaSet { name, .. } => format!("delete ReplicaSet {name} from the history"),
-            Action::SelectRevision { name, selection, .. } => match selection {
-                Selection::Revision(hash) => format!("point Service {name} at {hash}"),
-                Selection::Both => format!("point Service {name} at both revisions"),
-                Selection::Nothing => format!("point Service {name} at no revision"),
-                Selection::Unmanaged => format!("give Service {name} its own selector back"),
-            },
-            Action::ChangePodMetadata { name, .. } => {
-                format!("give the pods of ReplicaSet {name} the labels and annotations of their role")
-            }
-            Action::ScaleWorkload { name, replicas, .. } => format!("scale Deployment {name} to {replicas}"),
-            Action::StartAnalysis { kind, latest, .. } => {
-                format!("start the {} analysis of {latest}", kind.as_str())
-            }
-            Action::StopAnalysis { name } => format!("stop the analysis {name}"),
-            Action::EvictPod { name, .. } => format!("evict pod {name}"),
-        };
-        vec![step]
-    }
-
-    fn describe_change(&self, name: &str, change: &Change) -> Vec<String> {
-        let mut steps = Vec::new();
-        let before = self.world.replica_sets.iter().find(|rs| rs.name == name).map(|rs| rs.replicas);
-        if let (Some(before), Some(replicas)) = (before, change.replicas) {
-            steps.push(format!("scale ReplicaSet {name} from {before} to {replicas}"));
-        }
-        if let Some(Some(at)) = change.annotations.get(names::SCALE_DOWN_AT) {
-            let seconds = at.parse::<Timestamp>().map_or(0, |at| at.duration_since(self.now).as_secs());
-            steps.push(format!("keep ReplicaSet {name} for {seconds} s more"));
-        }
-        steps
-    }
-
-    /// What others do meanwhile makes every picture of a ReplicaSet an old one.
-    fn wait_until(&mut self, at: Timestamp) {
-        self.now = at;
-        self.world.replica_sets.iter_mut().for_each(|rs| rs.fresh = false);
-    }
-
-    /// The pods that should be there start, and are ready at once.
-    fn start_pods(&mut self) -> bool {
-        let mut started = false;
-        for rs in self.world.replica_sets.iter_mut().filter(|rs| !rs.deleting) {
-            let pods = self.world.pods.entry(rs.hash.clone()).or_default();
-            let evicted = pods.iter().any(|pod| pod.deleting);
-            if rs.settled && rs.available == rs.replicas && !evicted {
-                continue;
-            }
-            self.version += 1;
-            replace_pods(pods, rs, self.version, self.now);
-            (rs.settled, rs.fresh, rs.failure) = (true, false, None);
-            (rs.current, rs.ready, rs.available) = (rs.replicas, rs.replicas, rs.replicas);
-            started = true;
-            if rs.replicas > 0 {
-                self.steps.push(format!("wait until {} pods of ReplicaSet {} are available", rs.replicas, rs.name));
-            }
-        }
-        started
-    }
-
-    /// The ready endpoints that a Service has.
-    fn endpoints(&self, service: &Service) -> Vec<Endpoint> {
-        let selected = self.world.replica_sets.iter().filter(|rs| selects(service, rs));
-        let pods = selected.flat_map(|rs| (0..rs.available).map(|number| format!("{}-{number}", rs.name)));
-        pods.map(|pod| Endpoint { pod, ready: true }).collect()
-    }
-
-    /// What the scale-down controller does now.
-    fn scale_down(&mut self) -> bool {
-        let mut done = false;
-        for rs in self.world.replica_sets.clone() {
-            let by = self.world.services.values().find(|service| service.hash() == Some(&rs.hash));
-            let selected = by.map_or(Selected::No, |service| Selected::By(service.name.clone()));
-            match scale_down(&rs, Owner::Exists, &selected, self.now) {
-                ScaleDown::Finish(change) | ScaleDown::Shrink(change) | ScaleDown::RemoveFinalizer(change) => {
-                    let (name, resource_version) = (rs.name, rs.resource_version);
-                    self.carry_out(&Action::ChangeReplicaSet { name, resource_version, change });
-                    done = true;
-                }
-                ScaleDown::Nothing | ScaleDown::Wait(_) | ScaleDown::CheckServices => {}
-            }
-        }
-        done
-    }
-}
-
-/// Whether the pods of a ReplicaSet are endpoints of a Service.
-fn selects(service: &Service, rs: &ReplicaSet) -> bool {
-    let of_ours = match service.selection() {
-        Selection::Revision(hash) => hash == rs.hash,
-        Selection::Both => metadata::carried(rs).labels.contains_key(names::SERVING_LABEL),
-        Selection::Nothing => false,
-        Selection::Unmanaged => true,
-    };
-    of_ours && service.missing_labels(rs).is_empty()
-}
-
-/// The pods that a ReplicaSet has once its controller is done: evicted ones are gone, new ones take their place.
-fn replace_pods(pods: &mut Vec<Pod>, rs: &ReplicaSet, generation: u64, now: Timestamp) {
-    let wanted = usize::try_from(rs.replicas).unwrap_or(0);
-    pods.retain(|pod| !pod.deleting);
-    pods.truncate(wanted);
-    pods.iter_mut().for_each(|pod| pod.ready = true);
-    for number in pods.len()..wanted {
-        let name = format!("{}-s{generation}n{number}", rs.name);
-        let (uid, reason, message) = (name.clone(), String::new(), String::new());
-        pods.push(Pod { name, uid, created: now, deleting: false, ready: true, deletion_cost: 0, reason, message });
-    }
+    println!("Then: {}.", one_line(&outcome));
+    println!("Pods: {before} now, {} at the peak, {} in the end.", simulation.peak, simulation.pods());
 }
 
 /// What the peak takes beyond now, against what the nodes have free.
-async fn capacity(session: &Session, simulation: &Simulation) {
+async fn capacity(session: &Session, simulation: &Simulation, running: i32) {
     let (cpu, memory) = simulation.requests;
     let pods = f64::from(simulation.peak);
     let (nodes, all_pods) = (Api::<Node>::all(session.client.clone()), Api::<KubePod>::all(session.client.clone()));
@@ -328,7 +93,7 @@ async fn capacity(session: &Session, simulation: &Simulation) {
     match free.await {
         Ok((free_cpu, free_memory)) => {
             println!("The nodes have {free_cpu:.2} CPU and {:.2} GiB free.", gibibytes(free_memory));
-            let more = f64::from((simulation.peak - simulation.before).max(0));
+            let more = f64::from((simulation.peak - running).max(0));
             if cpu * more > free_cpu || memory * more > free_memory {
                 println!("It does not fit: pods would wait for nodes. Add nodes, or set previewReplicaCount.");
             }
@@ -356,167 +121,4 @@ fn free(nodes: &[Node], pods: &[KubePod]) -> (f64, f64) {
         free.1 -= requests.get("memory").map_or(0.0, |amount| quantity(&amount.0));
     }
     free
-}
-
-/// A Kubernetes quantity as a number: `250m`, `1.5`, `64Mi`.
-fn quantity(text: &str) -> f64 {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let number: f64 = text[..digits].parse().unwrap_or(0.0);
-    let factor = match &text[digits..] {
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "Ki" => 1024.0,
-        "Mi" => 1024f64.powi(2),
-        "Gi" => 1024f64.powi(3),
-        "Ti" => 1024f64.powi(4),
-        _ => 1.0,
-    };
-    number * factor
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use greenlight_api::BlueGreenRolloutSpec;
-    use greenlight_core::world::{Rollout, Template};
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + second).expect("a time")
-    }
-
-    fn spec(image: &str, change: &Value) -> BlueGreenRolloutSpec {
-        let mut spec = json!({
-            "replicas": 2,
-            "selector": {"matchLabels": {"app": "web"}},
-            "template": {
-                "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": image}]},
-            },
-            "strategy": {"blueGreen": {"activeService": "web-active", "scaleDownDelaySeconds": 5}},
-        });
-        for (field, value) in change.as_object().into_iter().flatten() {
-            spec[field] = value.clone();
-        }
-        serde_json::from_value(spec).expect("a spec")
-    }
-
-    /// The first revision serves, and everything has come to rest.
-    fn served() -> Simulation {
-        let spec = spec("web:v1", &json!({}));
-        let selector = BTreeMap::from([("app".to_owned(), "web".to_owned())]);
-        let service = Service {
-            name: "web-active".into(),
-            resource_version: "0".into(),
-            deleting: false,
-            selector,
-            managed_by: None,
-            production: None,
-            moved_by: None,
-            withdrawn: None,
-            answered: false,
-        };
-        let rollout = Rollout {
-            namespace: "shop".into(),
-            name: "web".into(),
-            uid: "uid".into(),
-            labels: BTreeMap::new(),
-            generation: 1,
-            resource_version: "0".into(),
-            created: at(0),
-            deleting: false,
-            finalizers: Vec::new(),
-            request: None,
-            template: Template::from(&*spec.template()),
-            spec,
-            status: None,
-        };
-        let world = World {
-            rollout,
-            replica_sets: Vec::new(),
-            services: BTreeMap::from([(service.name.clone(), service)]),
-            workload: None,
-            rivals: Vec::new(),
-            endpoints: BTreeMap::new(),
-            pods: BTreeMap::new(),
-            runs: Vec::new(),
-            refused: None,
-            refused_writes: Vec::new(),
-            published_at: None,
-            live: true,
-        };
-        let mut simulation = Simulation::new(world, at(0), (0.0, 0.0));
-        let outcome = simulation.run();
-        assert!(outcome.ends_with("is active"), "{outcome}: {:#?}", simulation.steps);
-        let now = simulation.now + SignedDuration::from_secs(60);
-        Simulation::new(simulation.world, now, (0.0, 0.0))
-    }
-
-    fn apply(simulation: &mut Simulation, image: &str, change: &Value) -> (String, String) {
-        let spec = spec(image, change);
-        simulation.world.rollout.template = Template::from(&*spec.template());
-        simulation.world.rollout.spec = spec;
-        simulation.world.rollout.generation += 1;
-        let outcome = simulation.run();
-        (outcome, simulation.steps.join("\n"))
-    }
-
-    #[test]
-    fn a_new_template_is_created_switched_to_and_the_old_one_goes() {
-        let mut simulation = served();
-        let (outcome, steps) = apply(&mut simulation, "web:v2", &json!({}));
-        assert!(outcome.ends_with("is active"), "{outcome}\n{steps}");
-        for step in ["(web:v2) with 2 pods", "point Service web-active at", "for 5 s more", "from 2 to 0"] {
-            assert!(steps.contains(step), "{step:?} is missing in\n{steps}");
-        }
-        assert_eq!((simulation.peak, simulation.pods()), (4, 2));
-    }
-
-    #[test]
-    fn a_plan_that_decides_nothing_new_has_no_steps() {
-        let mut simulation = served();
-        let (outcome, steps) = apply(&mut simulation, "web:v1", &json!({}));
-        assert!(outcome.ends_with("is active"), "{outcome}");
-        assert_eq!(steps, "");
-    }
-
-    #[test]
-    fn what_was_rejected_is_not_served_again_by_a_change_of_scale() {
-        let mut simulation = served();
-        apply(&mut simulation, "web:v2", &json!({}));
-        let status = simulation.world.rollout.status.clone().expect("published");
-        let request =
-            json!({"action": "rollback", "revision": status.active_revision, "by": "ann", "at": simulation.now});
-        simulation.world.rollout.request = Some(request.to_string());
-        simulation.steps.clear();
-        let (outcome, steps) = apply(&mut simulation, "web:v2", &json!({"replicas": 3}));
-        assert!(outcome.contains("was rejected by ann") && outcome.contains("revision 1"), "{outcome}\n{steps}");
-        let now = simulation.world.rollout.status.as_ref().expect("published");
-        assert_ne!(now.active_revision, status.active_revision);
-        assert_eq!(simulation.pods(), 3, "{steps}");
-    }
-
-    #[test]
-    fn a_restart_replaces_each_pod_and_then_rests() {
-        let mut simulation = served();
-        let restart_at = simulation.now.to_string();
-        let (outcome, steps) = apply(&mut simulation, "web:v1", &json!({"restartAt": restart_at}));
-        assert!(outcome.ends_with("is active"), "{outcome}\n{steps}");
-        assert_eq!(steps.matches("evict pod").count(), 2, "{steps}");
-        assert_eq!((simulation.peak, simulation.pods()), (3, 2));
-    }
-
-    #[test]
-    fn an_overlap_shows_both_for_a_while() {
-        let mut simulation = served();
-        let blue_green = json!({"activeService": "web-active", "switchMode": "Overlap", "overlapSeconds": 30});
-        let (outcome, steps) = apply(&mut simulation, "web:v2", &json!({"strategy": {"blueGreen": blue_green}}));
-        assert!(outcome.ends_with("is active"), "{outcome}\n{steps}");
-        assert!(steps.contains("point Service web-active at both revisions"), "{steps}");
-    }
 }

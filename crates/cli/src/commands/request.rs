@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, Request, Verb, names};
+use greenlight_overview::{Session, gather, revision_meant, sentence};
 use jiff::Timestamp;
 use kube::api::Patch;
 use kube::{Api, ResourceExt};
@@ -14,11 +15,9 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::commands::{params, plan};
 use crate::exit::Exit;
-use crate::facts::gather;
 use crate::options::Asking;
 use crate::output::progress::Progress;
-use crate::output::words::sentence;
-use crate::session::{Session, of_rollout};
+use crate::session::of_rollout;
 
 /// An operator that runs answers within a second; one that changes leaders, within half a minute.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -52,7 +51,7 @@ pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> R
     let status = rollout.status.unwrap_or_default();
     let revision = match revision {
         Some(revision) => revision,
-        None => meant(name, action, &status)?,
+        None => revision_meant(name, action, &status)?,
     };
     let request = Request { action, revision, to, by, at: Timestamp::now(), reason: asking.reason };
     let value = request.to_value();
@@ -72,26 +71,6 @@ pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> R
         return Ok(Exit::Done);
     }
     outcome(session, name, &request, &value, asking.wait.timeout).await
-}
-
-/// The hash of the revision that a verb speaks of: what serves, or what the spec asks for. Each is known also while the other is
-/// in trouble.
-fn meant(name: &str, action: Verb, status: &BlueGreenRolloutStatus) -> Result<String> {
-    let active = &status.active_revision;
-    // Also if its ReplicaSet or its Service is gone at the moment.
-    let serving = status.decisions.as_ref().map_or(active, |decisions| &decisions.serving);
-    let (revision, lacks) = match action {
-        Verb::Rollback => (serving, "nothing serves, so there is nothing to go back from"),
-        Verb::Restart => (serving, "nothing serves, so there is nothing to restart"),
-        Verb::Promote | Verb::PromoteFull | Verb::Abort | Verb::Retry => {
-            (&status.updated_revision, "it has no revision yet")
-        }
-    };
-    if revision.is_empty() {
-        let why = if status.message.is_empty() { "is the operator running?" } else { &status.message };
-        bail!("rollout {name}: {lacks}: {why}");
-    }
-    Ok(revision.clone())
 }
 
 /// The hash of a revision number.
@@ -234,31 +213,6 @@ mod tests {
             "updatedRevision": "v3", "switch": switch, "decisions": {"serving": active, "revisions": revisions},
         }))
         .expect("a status")
-    }
-
-    #[test]
-    fn each_verb_speaks_of_what_serves_or_of_what_the_spec_asks_for() {
-        let status = status("v2", true, &["v1", "v2", "v3"]);
-        let meant = |verb| meant("web", verb, &status).expect("there is one");
-        for verb in [Verb::Rollback, Verb::Restart] {
-            assert_eq!(meant(verb), "v2");
-        }
-        for verb in [Verb::Promote, Verb::PromoteFull, Verb::Abort, Verb::Retry] {
-            assert_eq!(meant(verb), "v3");
-        }
-    }
-
-    #[test]
-    fn there_is_no_undo_where_nothing_serves() {
-        let waits = BlueGreenRolloutStatus {
-            updated_revision: "v1".into(),
-            message: "0 of 2 pods of revision 1 available".into(),
-            ..BlueGreenRolloutStatus::default()
-        };
-        let error = meant("web", Verb::Rollback, &waits).expect_err("nothing serves").to_string();
-        assert!(error.contains("nothing serves") && error.contains("0 of 2 pods"), "{error}");
-        let error = meant("web", Verb::Rollback, &BlueGreenRolloutStatus::default()).expect_err("none").to_string();
-        assert!(error.contains("is the operator running?"), "{error}");
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use anyhow::{Context, Result, bail};
 use greenlight_api::BlueGreenRollout;
+use greenlight_overview::Session;
 use kube::Api;
 use kube::api::Patch;
 use serde_json::json;
 
 use crate::commands::{params, plan};
 use crate::exit::Exit;
-use crate::session::Session;
 
 /// Asks for other images.
 pub async fn run(session: &Session, name: &str, images: &[(String, String)], dry_run: bool) -> Result<Exit> {

@@ -6,14 +6,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase};
+use greenlight_overview::{Session, sentence};
 use tokio::time::{Instant, timeout_at};
 
 use crate::exit::Exit;
 use crate::options::{Format, Until};
 use crate::output::format::print_facts;
 use crate::output::progress::Progress;
-use crate::output::words::sentence;
-use crate::session::{Session, of_rollout};
+use crate::session::of_rollout;
 
 /// Waits for an end, or for what is named.
 pub async fn run(

@@ -5,7 +5,6 @@
 //! | What can this terminal show? | [`style`] |
 //! | How is a rollout drawn? | [`tree`] |
 //! | How are columns set? | [`table`] |
-//! | How are times and messages worded? | [`words`] |
 //! | How are facts printed for machines? | [`format`] |
 //! | How is a picture kept up to date in its place? | [`screen`] |
 //! | What is shown while a command waits? | [`progress`] |
@@ -16,4 +15,3 @@ pub mod screen;
 pub mod style;
 pub mod table;
 pub mod tree;
-pub mod words;

@@ -3,12 +3,11 @@
 use std::fmt::Write;
 
 use greenlight_api::conditions;
+use greenlight_overview::{Facts, PodFact, Revision, ServiceFact, age, role, sentence};
 use jiff::Timestamp;
 
-use crate::facts::{Facts, PodFact, Revision, Role};
 use crate::output::style::Style;
 use crate::output::table::{Long, table};
-use crate::output::words::{age, sentence};
 
 /// A rollout as a tree; `wide` names all the images.
 pub fn tree(facts: &Facts, wide: bool, style: Style, now: Timestamp) -> String {
@@ -47,7 +46,7 @@ pub fn tree(facts: &Facts, wide: bool, style: Style, now: Timestamp) -> String {
     out
 }
 
-fn service_row(facts: &Facts, service: &crate::facts::ServiceFact) -> Vec<String> {
+fn service_row(facts: &Facts, service: &ServiceFact) -> Vec<String> {
     let mut row = vec![service.role.to_owned(), service.name.clone()];
     let revision = facts.revisions.iter().find(|revision| Some(&revision.hash) == service.hash.as_ref());
     row.push(match (&service.hash, revision) {
@@ -82,20 +81,6 @@ fn revision_row(facts: &Facts, revision: &Revision, wide: bool, now: Timestamp) 
         revision.created.map(|created| age(created, now)).unwrap_or_default(),
         info.join("; "),
     ]
-}
-
-/// The role in a word or two.
-pub fn role(facts: &Facts, revision: &Revision) -> String {
-    let word = match revision.role {
-        Role::Active => "active",
-        Role::Preview => "next",
-        Role::Returning => "returning",
-        Role::Retiring => "retiring",
-        Role::Old => "",
-    };
-    let shown =
-        facts.services.iter().any(|service| service.role == "preview" && service.hash.as_ref() == Some(&revision.hash));
-    if shown && revision.role != Role::Active { "preview".to_owned() } else { word.to_owned() }
 }
 
 fn pod_row(revision: &Revision, pod: &PodFact, last: bool, now: Timestamp) -> Vec<String> {

@@ -4,17 +4,15 @@ use std::fmt::Debug;
 
 use anyhow::Result;
 use futures::{Stream, StreamExt, stream};
-use greenlight_api::{BlueGreenRollout, names};
+use greenlight_api::BlueGreenRollout;
+use greenlight_overview::{Session, selector};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::core::Selector;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Config, Event, watch_object, watcher};
 use serde::de::DeserializeOwned;
-
-use crate::session::Session;
 
 /// A rollout whenever it changes; `None` when it is gone. What passes by itself is waited out; a denial ends the wait.
 pub fn of_rollout(session: &Session, name: &str) -> impl Stream<Item = Result<Option<BlueGreenRollout>>> + use<> {
@@ -30,16 +28,6 @@ pub fn around(session: &Session, rollout: &BlueGreenRollout) -> impl Stream<Item
     let labelled = Config::default().labels(&selector(rollout));
     let itself = of_rollout(session, &rollout.name_any()).map(drop);
     stream::select_all([itself.boxed(), any::<ReplicaSet>(session, &labelled), any::<Pod>(session, &labelled)])
-}
-
-/// The labels that all of a rollout's ReplicaSets and pods have.
-pub fn selector(rollout: &BlueGreenRollout) -> String {
-    let own: Selector = rollout.spec.selector.clone().try_into().unwrap_or_default();
-    let mut labels = own.to_string();
-    if !labels.is_empty() {
-        labels.push(',');
-    }
-    labels + names::HASH_LABEL
 }
 
 /// Waiting does not help against this.

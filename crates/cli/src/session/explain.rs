@@ -29,11 +29,6 @@ pub fn explain(error: &Error) -> String {
     words.join(": ")
 }
 
-/// The API server refuses to say or to do something, as against: it cannot be reached.
-pub fn is_forbidden(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 403)
-}
-
 fn of_client(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => of_server(status),

@@ -27,7 +27,7 @@ use self::evidence::{Evidence, Finding};
 use crate::exit::Exit;
 use crate::options::Format;
 use crate::output::format::print_facts;
-use crate::session::Session;
+use greenlight_overview::Session;
 
 /// A check: it looks at the evidence and adds what it finds.
 type Check = fn(&Evidence, &mut Vec<Finding>);

@@ -14,8 +14,10 @@ use k8s_openapi::api::core::v1::{Pod as KubePod, Service as KubeService};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::api::ListParams;
+use kube::core::Selector;
 
-use crate::session::{Place, Session, is_forbidden, selector};
+use crate::found::Place;
+use crate::session::{Session, is_forbidden};
 
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
@@ -82,6 +84,16 @@ async fn services(session: &Session, rollout: &BlueGreenRollout) -> Result<Vec<K
         Err(error) if is_forbidden(&error) => Ok(found.into_iter().flatten().collect()),
         Err(error) => Err(error).context("cannot list Services"),
     }
+}
+
+/// The labels that all of a rollout's ReplicaSets and pods have.
+pub fn selector(rollout: &BlueGreenRollout) -> String {
+    let own: Selector = rollout.spec.selector.clone().try_into().unwrap_or_default();
+    let mut labels = own.to_string();
+    if !labels.is_empty() {
+        labels.push(',');
+    }
+    labels + names::HASH_LABEL
 }
 
 /// Reads the other rollouts that name one of the Services, and the analysis runs. Some people may not; then there are none as

@@ -1,9 +1,23 @@
-//! Times and messages in words.
-//!
-//! Three minutes and ten seconds after it was created, a pod's age is `3m10s`; after five hours `5h0m`; after four days `4d`.
+//! How facts are said, wherever they are shown.
 
 use greenlight_api::text::one_line;
 use jiff::{SignedDuration, Timestamp};
+
+use crate::facts::{Facts, Revision, Role};
+
+/// The role in a word or two.
+pub fn role(facts: &Facts, revision: &Revision) -> String {
+    let word = match revision.role {
+        Role::Active => "active",
+        Role::Preview => "next",
+        Role::Returning => "returning",
+        Role::Retiring => "retiring",
+        Role::Old => "",
+    };
+    let shown =
+        facts.services.iter().any(|service| service.role == "preview" && service.hash.as_ref() == Some(&revision.hash));
+    if shown && revision.role != Role::Active { "preview".to_owned() } else { word.to_owned() }
+}
 
 /// `42s`, `3m10s`, `5h2m`, `4d`.
 pub fn age(then: Timestamp, now: Timestamp) -> String {
