@@ -35,7 +35,7 @@ pub async fn run(session: &Session, options: &LogsOptions) -> Result<Exit> {
         }
     }
     if sources.is_empty() {
-        eprintln!("Revision {} of rollout {} has no pods.", revision.number, facts.name);
+        eprintln!("No pod of revision {} of rollout {} has a container to read.", revision.number, facts.name);
         return Ok(Exit::Done);
     }
     let prefixed = sources.len() > 1;

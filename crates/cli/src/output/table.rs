@@ -3,7 +3,7 @@
 use greenlight_api::text::one_line;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Nothing useful fits into less.
+/// Nothing useful fits into less: a column that would be cut to less is left out, and one that is wrapped runs over.
 const NARROWEST: usize = 8;
 
 /// What becomes of a last column that is longer than the terminal has columns.
@@ -23,12 +23,18 @@ pub fn table(rows: &[Vec<String>], width: Option<usize>, long: Long) -> String {
     let widest = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max();
     let widths: Vec<usize> = (0..columns).map(|column| widest(column).unwrap_or(0)).collect();
     let before: usize = widths.iter().rev().skip(1).filter(|width| **width > 0).map(|width| width + 2).sum();
-    let room = width.map_or(usize::MAX, |width| width.saturating_sub(before).max(NARROWEST));
+    let room = width.map_or(usize::MAX, |width| width.saturating_sub(before));
+    let left_out = long == Long::Cut && room < NARROWEST;
+    let room = room.max(NARROWEST);
     let mut out = String::new();
     for row in &rows {
         let mut line = String::new();
         for (number, (cell, width)) in row.iter().zip(&widths).enumerate().filter(|(_, (_, width))| **width > 0) {
-            if number + 1 < columns || cell.width() <= room {
+            let last = number + 1 == columns;
+            if last && left_out {
+                break;
+            }
+            if !last || cell.width() <= room {
                 line.push_str(&format!("{cell}{:1$}", "", width - cell.width() + 2));
             } else if long == Long::Cut {
                 line.push_str(&cut(cell, room));
@@ -74,7 +80,11 @@ mod tests {
         let text = table(&rows, Some(30), Long::Cut);
         assert!(text.lines().all(|line| line.width() <= 30) && text.contains("waits for yo…"), "{text}");
         assert!(table(&rows, None, Long::Cut).contains(&message), "a pipe has no end");
-        assert!(table(&rows, Some(3), Long::Cut).contains("revisio…"), "too narrow is no reason to show nothing");
+        assert_eq!(table(&rows, Some(12), Long::Cut), "NAME\nweb\n", "what would be a few letters is left out");
+        assert!(
+            table(&rows, Some(3), Long::Wrapped).contains("web   revision\n"),
+            "and shown where it has to be whole"
+        );
         assert_eq!(cut("網站網站", 5), "網站…");
         let wrapped = table(&rows, Some(30), Long::Wrapped);
         assert!(wrapped.contains("web   revision 2 waits for you\n      and for"), "{wrapped}");

@@ -37,7 +37,8 @@ pub(super) struct Evidence {
     pub replica_sets: Vec<ReplicaSet>,
     pub pods: Vec<Pod>,
     pub services: Vec<Service>,
-    pub slices: Vec<EndpointSlice>,
+    /// `None` for who may not read them: that is not the same as none.
+    pub slices: Option<Vec<EndpointSlice>>,
     pub ingresses: Vec<Ingress>,
     pub now: Timestamp,
 }
@@ -79,7 +80,7 @@ impl Evidence {
             pods,
             services: services.items,
             // Some people may not read these; the rest can be told without.
-            slices: slices.map(|list| list.items).unwrap_or_default(),
+            slices: slices.ok().map(|list| list.items),
             ingresses: ingresses.map(|list| list.items).unwrap_or_default(),
             now: Timestamp::now(),
         })

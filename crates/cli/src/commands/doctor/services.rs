@@ -92,12 +92,12 @@ impl Evidence {
     }
 
     fn endpoints(&self, service: &str, hash: Option<&str>, findings: &mut Vec<Finding>) {
-        let Some(rs) = hash.and_then(|hash| self.of_hash(hash)) else { return };
+        let (Some(rs), Some(slices)) = (hash.and_then(|hash| self.of_hash(hash)), &self.slices) else { return };
         let wanted = rs.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
         let of_service = |slice: &&EndpointSlice| {
             slice.labels().get("kubernetes.io/service-name").map(String::as_str) == Some(service)
         };
-        let endpoints = self.slices.iter().filter(of_service).flat_map(|slice| slice.endpoints.iter().flatten());
+        let endpoints = slices.iter().filter(of_service).flat_map(|slice| slice.endpoints.iter().flatten());
         let ready = endpoints.filter(|e| e.conditions.as_ref().and_then(|c| c.ready) != Some(false)).count();
         if ready == 0 && wanted > 0 {
             findings.push(Finding {
