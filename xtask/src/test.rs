@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use greenlight_test_cluster::{
-    ARGO_CD, CONTROL_PLANE, FLUX, HELM, KUBERNETES_VARIABLE, NODE, OTHER_KUBERNETES, TRAEFIK,
+    ARGO_CD, CONTROL_PLANE, FLUX, HELM, KREW, KUBERNETES_VARIABLE, NODE, OTHER_KUBERNETES, TRAEFIK,
 };
 
 use crate::shell::{self, cargo, root};
@@ -141,7 +141,7 @@ fn on_kubernetes(table: &mut Table, minor: &str, ci: bool) -> Result<()> {
 
 /// Builds every pinned tool that the tests use.
 pub(crate) fn tools() -> Result<()> {
-    for module in [&CONTROL_PLANE, &HELM, &NODE, &ARGO_CD, &FLUX, &TRAEFIK] {
+    for module in [&CONTROL_PLANE, &HELM, &KREW, &NODE, &ARGO_CD, &FLUX, &TRAEFIK] {
         greenlight_test_cluster::ensure(module)?;
     }
     Ok(())

@@ -1,9 +1,11 @@
 //! Completion by the real kubectl, the manual pages, and the archive that krew installs.
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use greenlight_e2e::{Lab, binary, cluster, rollout};
+use greenlight_test_cluster::KREW;
 use serde_json::json;
 
 use super::{admin, ended};
@@ -49,6 +51,44 @@ async fn kubectl_completes_commands_flags_and_the_names_that_there_are() {
     assert!(complete(&["status", "x", "--until", "p"]).contains(&"paused".to_owned()));
     assert_eq!(complete(&["promote", "-n", "nowhere", ""]), [":4"], "nothing is no error");
     assert_eq!(complete(&["promote", "--server", "https://127.0.0.1:1", ""]), [":4"], "nor is a server that is away");
+}
+
+#[test]
+fn the_real_krew_installs_what_is_packed_for_it() {
+    let folder = std::env::temp_dir().join(format!("greenlight-krew-{}", std::process::id()));
+    let (packed, root) = (folder.join("packed"), folder.join("root"));
+    let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/krew/pack.sh");
+    let output = Command::new(pack).arg(binary("kubectl-greenlight")).arg(&packed).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let archives = std::fs::read_dir(&packed).expect("archives").flatten().map(|entry| entry.path());
+    let archive = archives.into_iter().find(|path| path.extension().is_some_and(|e| e == "gz")).expect("an archive");
+    let manifest = packed.join("greenlight.yaml");
+    let path = format!("{}:{}", root.join("bin").display(), std::env::var("PATH").unwrap_or_default());
+    let krew = |archive: &Path| {
+        let mut krew = Command::new(greenlight_test_cluster::ensure(&KREW).expect("krew").path("krew"));
+        krew.arg("install").arg(format!("--manifest={}", manifest.display()));
+        krew.arg(format!("--archive={}", archive.display())).stdin(Stdio::null());
+        // Nothing of it is looked up anywhere.
+        krew.env("KREW_ROOT", &root).env("KREW_NO_UPGRADE_CHECK", "1").env("PATH", &path);
+        krew.output().expect("krew runs")
+    };
+    let other = folder.join("other.tar.gz");
+    std::fs::write(&other, "not what the manifest promises").expect("written");
+    assert!(!krew(&other).status.success(), "the sum in the manifest counts");
+    let output = krew(&archive);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let kubectl = |args: &[&str]| {
+        let mut kubectl = Command::new(cluster().tools().path("kubectl"));
+        kubectl.args(args).env("PATH", &path);
+        ended(kubectl).well()
+    };
+    assert!(kubectl(&["greenlight", "version"]).starts_with("kubectl-greenlight "));
+    assert!(kubectl(&["plugin", "list", "--name-only"]).contains("kubectl-greenlight"));
+    let store = root.join("store/greenlight").join(format!("v{}", env!("CARGO_PKG_VERSION")));
+    for file in ["LICENSE", "kubectl_complete-greenlight", "man/kubectl-greenlight-promote.1"] {
+        assert!(store.join(file).exists(), "{file}");
+    }
+    std::fs::remove_dir_all(&folder).expect("removed");
 }
 
 #[test]
