@@ -13,7 +13,9 @@ pub struct Progress(ProgressBar);
 impl Progress {
     /// Begins to show what is waited for.
     pub fn start(what: &str) -> Progress {
-        let bar = ProgressBar::new_spinner();
+        // It stays in its place by what a dumb terminal would print.
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let bar = if dumb { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
         if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
             bar.set_style(style);
         }

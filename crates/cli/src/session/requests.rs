@@ -62,7 +62,8 @@ where
         let Treatment { verbosity, timeout, server } = self.treatment.clone();
         let asked = format!("{} {}{}", request.method(), server.trim_end_matches('/'), request.uri());
         let query = request.uri().query().unwrap_or_default();
-        let goes_on = query.split('&').any(|word| ["watch=true", "follow=true"].contains(&word));
+        // A watch, and a log: that may be longer than fits into memory.
+        let goes_on = query.split('&').any(|word| word == "watch=true") || request.uri().path().ends_with("/log");
         let started = Instant::now();
         let answer = self.inner.call(request);
         async move {
@@ -74,8 +75,8 @@ where
                 let body = Full::new(body.collect().await.map_err(Into::into)?.to_bytes());
                 Ok::<_, BoxError>(Response::from_parts(head, body.map_err(|never| match never {}).boxed_unsync()))
             };
-            // What goes on is bounded by whoever waits for it.
-            let answer = match timeout.filter(|_| !goes_on) {
+            // Of what goes on, only the beginning: the rest is bounded by whoever waits for it.
+            let answer = match timeout {
                 Some(timeout) => tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
                     Err(format!("no answer within {} s, as --request-timeout says: {asked}", timeout.as_secs_f64())
                         .into())
