@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use greenlight_api::BlueGreenRollout;
-use greenlight_e2e::{Door, Lab, Passed, rollout};
+use greenlight_e2e::{Door, Lab, Passed, eventually, rollout};
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
@@ -46,6 +46,7 @@ async fn get_takes_two_rounds_and_asks_for_nothing_of_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_name_among_very_many_costs_a_line_of_each_and_shows_three() {
     const MANY: usize = 300;
+    const NAMES: &str = "/apis/greenlight.dev/v1alpha1/namespaces/manynames/bluegreenrollouts";
     let lab = Lab::without_operator("manynames").await;
     let create = |number: usize| {
         let api = lab.api::<BlueGreenRollout>();
@@ -59,6 +60,11 @@ async fn a_wrong_name_among_very_many_costs_a_line_of_each_and_shows_three() {
         }
     };
     futures::future::join_all((0..MANY).map(create)).await;
+    // The server's cache, which a hint is taken from, may be a moment behind.
+    eventually("all are in the cache", async || {
+        lab.kubectl(&["get", "--raw", &format!("{NAMES}?resourceVersion=0")]).matches("\"shop-0").count() >= MANY
+    })
+    .await;
     let door = Door::open(Duration::ZERO, |_| None).await.expect("a door");
     let told = through(&door, &["get", "rollout", "shop-0042x", "-n", "manynames"]).await.with(1);
     assert!(told.contains("of 300 there the nearest are: shop-0042, "), "{told}");
