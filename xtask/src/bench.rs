@@ -344,6 +344,7 @@ impl Bench {
             to: None,
             by: "bench".into(),
             at: jiff::Timestamp::now(),
+            reason: None,
         };
         let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: request.to_value()}}}));
         self.rollouts().patch(&name(number), &PatchParams::default(), &patch).await?;

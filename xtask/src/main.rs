@@ -20,6 +20,7 @@ mod values;
 mod workflows;
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -50,6 +51,12 @@ enum Chore {
         name: String,
         /// Where to write it
         #[arg(long, default_value = "target/image/greenlight.tar")]
+        out: PathBuf,
+    },
+    /// Pack the optimised plugin for krew: an archive, and the manifest of all archives in the folder
+    Krew {
+        /// The folder
+        #[arg(long, default_value = "target/krew")]
         out: PathBuf,
     },
     /// Build every pinned tool that the tests use
@@ -103,6 +110,10 @@ fn main() -> Result<()> {
             Chore::Demo { keep } => demo::run(keep).await,
             Chore::Test(options) => test::run(&options),
             Chore::Image { name, out } => image::archive(&name, &out),
+            Chore::Krew { out } => {
+                let plugin = shell::build_binaries(true)?.join("kubectl-greenlight");
+                shell::run(Command::new(shell::root().join("deploy/krew/pack.sh")).arg(plugin).arg(out))
+            }
             Chore::Tools { kubernetes: Some(minor) } => greenlight_test_cluster::ensure_control_plane(&minor).map(drop),
             Chore::Tools { kubernetes: None } => test::tools(),
             Chore::Generate { check } => generate::run(check),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use greenlight_test_cluster::{
-    ARGO_CD, CONTROL_PLANE, FLUX, HELM, KUBERNETES_VARIABLE, NODE, OTHER_KUBERNETES, TRAEFIK,
+    ARGO_CD, CONTROL_PLANE, FLUX, HELM, KREW, KUBERNETES_VARIABLE, NODE, OTHER_KUBERNETES, TRAEFIK,
 };
 
 use crate::shell::{self, cargo, root};
@@ -143,7 +143,7 @@ fn on_kubernetes(table: &mut Table, minor: &str, ci: bool) -> Result<()> {
 
 /// Builds every pinned tool that the tests use.
 pub(crate) fn tools() -> Result<()> {
-    for module in [&CONTROL_PLANE, &HELM, &NODE, &ARGO_CD, &FLUX, &TRAEFIK] {
+    for module in [&CONTROL_PLANE, &HELM, &KREW, &NODE, &ARGO_CD, &FLUX, &TRAEFIK] {
         greenlight_test_cluster::ensure(module)?;
     }
     Ok(())
@@ -267,8 +267,9 @@ fn check_core() -> Result<()> {
             bail!("greenlight-core depends on {name}: decisions take no client and no runtime");
         }
     }
-    imports::check(&root().join("crates/core/src"))?;
-    imports::check(&root().join("crates/operator/src"))?;
+    for krate in ["core", "operator", "overview", "cli"] {
+        imports::check(&root().join("crates").join(krate).join("src"))?;
+    }
     let clocks = Command::new("grep")
         .args(["-rnE", r"Timestamp::now|SystemTime|Instant::now", "crates/core/src"])
         .current_dir(root())

@@ -78,6 +78,9 @@ pub struct Request {
     pub by: String,
     /// When it was asked.
     pub at: Timestamp,
+    /// Why, in the asker's words. It goes into the record of what the request decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl Request {

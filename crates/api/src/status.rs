@@ -340,6 +340,9 @@ pub struct Approval {
     /// Without waiting for analyses (`promote-full`).
     #[serde(default, skip_serializing_if = "is_false")]
     pub full: bool,
+    /// Why, in the words of whoever asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Why a revision is not to be served. Mirrored on its ReplicaSet while it matters, so that it outlives a lost status.

@@ -13,6 +13,8 @@
 //! | `retry` | the rejected revision of the spec | a new attempt |
 //! | `restart` | any | that pods older than the request are replaced |
 //!
+//! Why somebody asks goes into the record of what is decided, after it, and into the answer.
+//!
 //! A value that was there before the record was (a new rollout, a lost status) is answered and not carried out: nobody knows
 //! whether it has been.
 
@@ -97,7 +99,8 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
                     "the API server refuses to write it out in full: {why}. Ask by kubectl greenlight"
                 )));
             }
-            let request = Request { action, revision, to: None, by: String::new(), at: situation.now };
+            let (by, at) = (String::new(), situation.now);
+            let request = Request { action, revision, to: None, by, at, reason: None };
             return Heard { completed: Some(request), answer: None };
         }
         Err(why) => return answered(Err(why)),
@@ -106,13 +109,14 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
     let forgotten = decisions.heard.len().saturating_sub(REMEMBERED);
     decisions.heard.drain(..forgotten);
     let hearing = Hearing { situation, request: &request };
-    answered(match request.action {
+    let answer = match request.action {
         Verb::Promote | Verb::PromoteFull => hearing.promote(decisions),
         Verb::Abort => hearing.abort(decisions),
         Verb::Rollback => hearing.roll_back(decisions),
         Verb::Retry => hearing.retry(decisions),
         Verb::Restart => hearing.restart(decisions),
-    })
+    };
+    answered(answer.map(|answer| hearing.with_reason(&answer)))
 }
 
 /// What comes of a request: an answer, or why it is refused and what to ask instead.
@@ -208,7 +212,7 @@ impl<'a> Hearing<'a> {
         let before = revision.approvals.iter().position(|approval| approval.by == *by);
         let full = *action == Verb::PromoteFull;
         let heard_at = Some(self.situation.now);
-        let approval = Approval { by: by.clone(), at: *at, heard_at, full };
+        let approval = Approval { by: by.clone(), at: *at, heard_at, full, reason: self.reason().map(str::to_owned) };
         match before {
             // Asked again, after an analysis came to no conclusion.
             Some(position) => revision.approvals[position] = approval,
@@ -340,7 +344,20 @@ impl<'a> Hearing<'a> {
             });
         }
         let by = if by.is_empty() { "somebody".to_owned() } else { by.clone() };
-        decisions::reject(decisions, hash, Rejection { by, at: *at, reason: reason.to_owned(), to });
+        decisions::reject(decisions, hash, Rejection { by, at: *at, reason: self.with_reason(reason), to });
+    }
+
+    /// Why it is asked, in the asker's words.
+    fn reason(&self) -> Option<&str> {
+        self.request.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty())
+    }
+
+    /// What was decided, and after it why.
+    fn with_reason(&self, decided: &str) -> String {
+        match self.reason() {
+            Some(reason) => format!("{decided}: {reason}"),
+            None => decided.to_owned(),
+        }
     }
 
     fn rejected_already(&self, decisions: &Decisions) -> Answer {

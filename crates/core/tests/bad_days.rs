@@ -1428,8 +1428,14 @@ fn at_the_end_of_time_plans_are_still_made() {
         for request in [Verb::Promote, Verb::Rollback, Verb::Abort, Verb::Restart, Verb::Retry] {
             let mut world = model.seen();
             let at = Timestamp::MAX;
-            let request =
-                greenlight_api::Request { action: request, revision: three.clone(), to: None, by: "ann".into(), at };
+            let request = greenlight_api::Request {
+                action: request,
+                revision: three.clone(),
+                to: None,
+                by: "ann".into(),
+                at,
+                reason: None,
+            };
             world.rollout.request = Some(request.to_value());
             world.live = true;
             drop(plan(&world, now));

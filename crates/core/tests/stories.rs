@@ -415,6 +415,28 @@ fn one_person_is_not_two_approvals() {
     assert_serves(&model, 1);
 }
 
+#[test]
+fn why_somebody_asked_stands_in_the_record_and_in_the_answer() {
+    let mut model = serves_one(BlueGreen { required_approvals: Some(2), ..manual() });
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    let record = |model: &Model| {
+        let decisions = model.status().decisions.as_ref().expect("a record");
+        decisions.revision(&two).cloned().expect("an entry")
+    };
+    model.request_because(Verb::Promote, &two, "ann", None, Some("the dashboards are calm"));
+    model.work();
+    assert_eq!(record(&model).approvals[0].reason.as_deref(), Some("the dashboards are calm"));
+    model.request_because(Verb::Abort, &two, "ann", None, Some("wrong \"by\":\"price\""));
+    model.work();
+    assert_eq!(record(&model).rejection.expect("rejected").reason, "aborted: wrong \"by\":\"price\"");
+    assert!(answer(&model).1.ends_with("serves: wrong \"by\":\"price\""), "{}", answer(&model).1);
+    model.request_because(Verb::Retry, &two, "ann", None, Some("  "));
+    model.work();
+    assert!(answer(&model).1.ends_with("over"), "no reason is no reason: {}", answer(&model).1);
+}
+
 // 9
 
 #[test]

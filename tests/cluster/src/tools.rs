@@ -93,6 +93,14 @@ pub const ACTIONLINT: Module = Module {
     kubernetes: KUBERNETES,
 };
 
+/// krew, which installs plugins of kubectl.
+pub const KREW: Module = Module {
+    folder: "krew",
+    about: "krew, about half a minute on two cores",
+    commands: &[("sigs.k8s.io/krew/cmd/krew", "krew", "krew")],
+    kubernetes: KUBERNETES,
+};
+
 /// kube-apiserver, kube-controller-manager and kube-scheduler of other versions of Kubernetes, each from a module of its own. The
 /// rest of the control plane is that of [`CONTROL_PLANE`].
 pub const OTHER_KUBERNETES: [(&str, Module); 3] = [

@@ -295,7 +295,8 @@ impl Lab {
     /// Makes a request of a revision, as the plugin does, and waits for the answer.
     pub async fn ask(&self, action: Verb, revision: &str, by: &str) -> ObservedRequest {
         let revision = revision.to_owned();
-        let request = Request { action, revision, to: None, by: by.to_owned(), at: jiff::Timestamp::now() };
+        let request =
+            Request { action, revision, to: None, by: by.to_owned(), at: jiff::Timestamp::now(), reason: None };
         self.annotate_request(&request.to_value()).await;
         self.answered().await
     }

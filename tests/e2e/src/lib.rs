@@ -3,6 +3,7 @@
 pub mod bombs;
 mod course;
 pub mod docs;
+mod door;
 mod fault_proxy;
 mod lab;
 mod prometheus;
@@ -14,6 +15,7 @@ mod web;
 mod witness;
 
 pub use course::Course;
+pub use door::{Door, Passed};
 pub use fault_proxy::{FaultProxy, Wire};
 pub use lab::{Lab, binary, cluster, eventually, merge, rollout};
 pub use prometheus::Prometheus;

@@ -234,7 +234,7 @@ impl State {
             Some(version) => {
                 let revision = facts(version).hash.clone();
                 let to = to.map(|to| facts(to).hash.clone());
-                Request { action, revision, to, by: by.word().into(), at: self.cluster.now }.to_value()
+                Request { action, revision, to, by: by.word().into(), at: self.cluster.now, reason: None }.to_value()
             }
             None => verb.word().to_owned(),
         };

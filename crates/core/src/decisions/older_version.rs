@@ -75,7 +75,13 @@ fn accepted(world: &World, status: &BlueGreenRolloutStatus, rs: &ReplicaSet) -> 
     let alone = world.rollout.spec.blue_green().required_approvals() < 2;
     let full = request.action == Verb::PromoteFull;
     let promotes = full || request.action == Verb::Promote;
-    (stands && alone && promotes).then_some(Approval { by: request.by, at: request.at, heard_at: None, full })
+    (stands && alone && promotes).then_some(Approval {
+        by: request.by,
+        at: request.at,
+        heard_at: None,
+        full,
+        reason: None,
+    })
 }
 
 /// Nothing was under way.

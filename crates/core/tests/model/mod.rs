@@ -487,9 +487,15 @@ impl Model {
 
     /// Somebody asks for something of a revision.
     pub fn request(&mut self, action: Verb, revision: &str, by: &str, to: Option<String>) {
+        self.request_because(action, revision, by, to, None);
+    }
+
+    /// Somebody asks for something of a revision, and says why.
+    pub fn request_because(&mut self, action: Verb, revision: &str, by: &str, to: Option<String>, why: Option<&str>) {
         // No two requests are made at the same moment.
         self.now += SignedDuration::from_millis(1);
-        let request = Request { action, revision: revision.to_owned(), to, by: by.to_owned(), at: self.now };
+        let (by, reason) = (by.to_owned(), why.map(str::to_owned));
+        let request = Request { action, revision: revision.to_owned(), to, by, at: self.now, reason };
         self.ledger.asked(&request);
         self.truth.rollout.request = Some(request.to_value());
         self.touch_rollout(false);

@@ -1,8 +1,74 @@
 //! The person's side: what the plugin prints, and its exit codes.
+//!
+//! | question | file |
+//! |---|---|
+//! | Does it take kubectl's flags, and mean by them what kubectl does? | [`flags`] |
+//! | Are lists what they should be, of one and of very many? | [`lists`] |
+//! | What does it ask of the API server, and how often? | [`frugal`] |
+//! | Does it wait for what is named, say why, and only try when told so? | [`asking`] |
+//! | Do logs and differences come from the right revision? | [`looking`] |
+//! | Is what it prints fit for a terminal, narrow, dumb or none? | [`terminal`] |
+//! | What does it say when something is wrong around it? | [`trouble`] |
+//! | Does it complete names, has it manual pages, and can krew install it? | [`installed`] |
+
+mod asking;
+mod flags;
+mod frugal;
+mod installed;
+mod lists;
+mod looking;
+mod terminal;
+mod trouble;
+
+use std::process::{Command, Stdio};
 
 use greenlight_e2e::{Lab, binary, cluster};
 use greenlight_test_cluster::BEHAVIOUR;
 use serde_json::{Value, json};
+
+/// How a run of the plugin ended.
+#[derive(Debug)]
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Ended {
+    /// What it printed, if it ended well.
+    #[track_caller]
+    fn well(self) -> String {
+        assert_eq!(self.code, 0, "{self:?}");
+        self.out
+    }
+
+    /// What it said, if it ended with this code.
+    #[track_caller]
+    fn with(self, code: i32) -> String {
+        assert_eq!(self.code, code, "{self:?}");
+        self.err
+    }
+}
+
+/// The plugin with these arguments and nothing around it: no kubeconfig, no terminal, no home.
+fn bare(args: &[&str]) -> Command {
+    let mut command = Command::new(binary("kubectl-greenlight"));
+    command.env_clear().args(args).stdin(Stdio::null());
+    command
+}
+
+/// The plugin as the administrator.
+fn admin(args: &[&str]) -> Command {
+    let mut command = bare(args);
+    command.env("KUBECONFIG", cluster().kubeconfig());
+    command
+}
+
+fn ended(mut command: Command) -> Ended {
+    let output = command.output().expect("it runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ended { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tree_says_what_it_does_and_what_it_wants() {
@@ -46,7 +112,7 @@ async fn who_reads_its_output_may_stop_reading() {
     for command in ["list", "get rollout web", "completion bash"] {
         let line =
             format!("{} {command} -n piped | true; echo ${{PIPESTATUS[0]}}", binary("kubectl-greenlight").display());
-        let output = std::process::Command::new("bash")
+        let output = Command::new("bash")
             .args(["-c", &line])
             .env("KUBECONFIG", cluster().kubeconfig())
             .output()

@@ -101,6 +101,13 @@ async fn a_rollout_that_cannot_be_read_is_told_so_and_stops_nobody() {
     bad.until(conditions::READY, "Unreadable: greenlight cannot read this object").await;
     bad.until(conditions::STALLED, "spec.restartAt: ").await;
     assert!(lab.event_notes("Unreadable").await[0].contains("spec.restartAt: "));
+    let listed = lab.greenlight(&["list"]).expect("the others are listed");
+    let line = |name: &str| listed.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    assert!(line("bad ").contains("Unreadable") && line("bad ").contains("spec.restartAt: "), "{listed}");
+    assert!(line("web ").contains("Healthy"), "{listed}");
+    lab.greenlight(&["get", "rollout", "web"]).expect("the other one is shown");
+    let (code, told) = lab.greenlight(&["get", "rollout", "bad"]).expect_err("it cannot be read");
+    assert!(code == 1 && told.contains("rollout bad cannot be read: spec.restartAt: "), "{told}");
     assert_eq!(bad.selector().await, serves, "production stays as it is");
     // Nobody takes its Services meanwhile.
     let mut thief = self::bad();

@@ -23,7 +23,7 @@ fn image(version: u32) -> String {
 
 fn request(action: Verb, hash: &str) -> String {
     let at = Timestamp::UNIX_EPOCH;
-    Request { action, revision: hash.to_owned(), to: None, by: "ann".to_owned(), at }.to_value()
+    Request { action, revision: hash.to_owned(), to: None, by: "ann".to_owned(), at, reason: None }.to_value()
 }
 
 impl Tale {

@@ -551,8 +551,14 @@ impl Person {
 
     async fn ask_once(&self, action: Verb, revision: &str) -> Result<(bool, String)> {
         let at = jiff::Timestamp::now();
-        let request =
-            Request { action, revision: revision.to_owned(), to: None, by: format!("seed {}", self.story.seed), at };
+        let request = Request {
+            action,
+            revision: revision.to_owned(),
+            to: None,
+            by: format!("seed {}", self.story.seed),
+            at,
+            reason: None,
+        };
         let value = request.to_value();
         self.patch(json!({"metadata": {"annotations": {names::REQUEST: value}}})).await?;
         let answer = |world: &World| {

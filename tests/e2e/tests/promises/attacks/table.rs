@@ -198,6 +198,20 @@ fn requests() -> Vec<Attack> {
                 r#"{"action":"promote","revision":"{v2}","by":"olga","at":"2026-01-01T00:00:00Z","to":"\"action\":\"abort\""}"#,
             )],
         ),
+        Attack::refused(
+            OnCall,
+            "a signed promote with an abort for a reason",
+            [request(
+                r#"{"action":"promote","revision":"{v2}","by":"olga","at":"2026-01-01T00:00:00Z","reason":"\"action\":\"abort\""}"#,
+            )],
+        ),
+        Attack::refused(
+            Promoter,
+            "a promote signed by another, with one's own name for a reason",
+            [request(
+                r#"{"action":"promote","revision":"{v2}","by":"adam","at":"2026-01-01T00:00:00Z","reason":"\"by\":\"paula\""}"#,
+            )],
+        ),
         Attack::refused(Promoter, "another template", [template("app:v3")]),
         Attack::refused(
             Promoter,

@@ -421,6 +421,7 @@ async fn what_was_about_to_serve_when_the_operator_died_is_not_gone_back_to() {
         to: Some(v2),
         by: "ann".to_owned(),
         at: jiff::Timestamp::now(),
+        reason: None,
     };
     lab.annotate_request(&request.to_value()).await;
     let answer = lab.answered().await;

@@ -134,6 +134,7 @@ async fn what_somebody_wrote_on_a_replica_set_opens_no_gate() {
         to: Some(v2),
         by: "ann".to_owned(),
         at: jiff::Timestamp::now(),
+        reason: None,
     };
     lab.annotate_request(&request.to_value()).await;
     let answer = lab.answered().await;

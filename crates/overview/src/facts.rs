@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use greenlight_api::{BlueGreenRolloutStatus, PodTemplate, Rejection, conditions};
+use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodTemplate, Rejection, conditions};
 use greenlight_core::decisions;
 use greenlight_core::roles::Roles;
 use greenlight_core::world::{ReplicaSet, Selection};
@@ -12,7 +12,7 @@ use k8s_openapi::api::apps::v1::ReplicaSet as KubeReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
-use kube::api::ListParams;
+use kube::api::{ListParams, VersionMatch};
 use serde::Serialize;
 
 use crate::observe::{Observed, observe, replica_set_of};
@@ -121,14 +121,32 @@ pub struct PodFact {
 }
 
 /// Gathers the facts of one rollout.
+///
+/// # Errors
+/// It does not exist, or the caller may not read what belongs to it.
 pub async fn gather(session: &Session, name: &str) -> Result<Facts> {
-    let rollout = session.rollout(name).await?;
-    let status = rollout.status.clone().unwrap_or_default();
-    let outdated = rollout.metadata.generation.unwrap_or_default() > status.observed_generation;
+    gather_of(session, session.rollout(name).await?).await
+}
+
+/// Gathers the facts of a rollout that was already read.
+///
+/// # Errors
+/// The caller may not read what belongs to it.
+pub async fn gather_of(session: &Session, rollout: BlueGreenRollout) -> Result<Facts> {
+    let ingresses = session.api::<Ingress>();
+    // From the server's cache: there may be thousands, and an address need not be the newest.
+    let params = ListParams::default().at("0").matching(VersionMatch::NotOlderThan);
+    let (ingresses, observed) = tokio::join!(ingresses.list(&params), observe(session, rollout));
     // Some people may not read Ingresses; then there are no addresses to show.
-    let ingresses =
-        session.api::<Ingress>().list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default();
-    let Observed { world, replica_sets, pods } = observe(session, rollout).await?;
+    let ingresses = ingresses.map(|list| list.items).unwrap_or_default();
+    Ok(facts(observed?, &ingresses))
+}
+
+/// The facts of what was read.
+pub fn facts(observed: Observed, ingresses: &[Ingress]) -> Facts {
+    let Observed { world, replica_sets, pods } = observed;
+    let status = world.rollout.status.clone().unwrap_or_default();
+    let outdated = world.rollout.generation > status.observed_generation;
     // As it is written, and not as the operator is about to write it: what is shown has happened.
     let decisions = decisions::read(&world, Timestamp::now()).written;
     let roles = Roles::read(&world, &decisions);
@@ -141,7 +159,7 @@ pub async fn gather(session: &Session, name: &str) -> Result<Facts> {
             Some(Selection::Revision(hash)) => Some(hash),
             _ => None,
         };
-        ServiceFact { role, name: name.to_owned(), exists: service.is_some(), hash, urls: urls(&ingresses, name) }
+        ServiceFact { role, name: name.to_owned(), exists: service.is_some(), hash, urls: urls(ingresses, name) }
     });
     let services = services.collect();
     let mut by_owner = pods_by_owner(&pods);
@@ -152,16 +170,16 @@ pub async fn gather(session: &Session, name: &str) -> Result<Facts> {
     let condition = explains.iter().find_map(|type_| {
         status.conditions.iter().find(|condition| condition.type_ == *type_ && condition.status == "True")
     });
-    Ok(Facts {
-        name: name.to_owned(),
-        namespace: session.namespace.clone(),
+    Facts {
+        name: world.rollout.name.clone(),
+        namespace: world.rollout.namespace.clone(),
         outdated,
         reason: condition.map(|condition| condition.reason.clone()).unwrap_or_default(),
         since: condition.map(|condition| condition.last_transition_time.0),
         status,
         services,
         revisions,
-    })
+    }
 }
 
 fn pods_by_owner(pods: &[Pod]) -> BTreeMap<String, Vec<PodFact>> {

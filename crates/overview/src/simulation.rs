@@ -1,75 +1,37 @@
-//! `plan`: what applying a manifest to the live cluster will do. The operator's own core decides, and the core's own simulation
-//! carries it out, on a copy of the world in which pods start at once; nothing is changed.
+//! What will happen, before it does. The operator's own core decides, and the core's own simulation carries it out, on a copy of the
+//! world in which pods start at once; nothing is changed.
 
-use std::path::PathBuf;
-
-use anyhow::{Context, Result, bail};
-use greenlight_api::text::one_line;
+use anyhow::Result;
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, names};
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::simulate::{self, Written};
 use greenlight_core::world::{Endpoint, Pod, ReplicaSet, Selection, Service};
 use greenlight_core::{Action, Change, Plan, World, metadata, plan};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Node, Pod as KubePod};
-use kube::Api;
-use kube::api::{ListParams, Patch, PatchParams};
 
-use crate::exit::Exit;
-use crate::manifests;
 use crate::observe::{add_neighbours, observe};
 use crate::session::Session;
 
 /// A release that takes more rounds of planning than this never comes to rest. A restart takes a few for each pod.
 const MOST_ROUNDS: usize = 5000;
 
-/// Prints the steps, the peak, and whether it fits.
-pub async fn run(session: &Session, files: &[PathBuf]) -> Result<Exit> {
-    let manifests = manifests::read(files)?;
-    let wanted: Vec<_> = manifests.iter().filter(|manifest| manifest.kind() == "BlueGreenRollout").collect();
-    let [manifest] = wanted.as_slice() else { bail!("plan takes one BlueGreenRollout; there are {}", wanted.len()) };
-    let mut session = session.clone();
-    if !manifest.namespace().is_empty() {
-        session.namespace = manifest.namespace().to_owned();
-    }
-    // The server says what the object would be, defaults and all, or why it refuses.
-    let api: Api<BlueGreenRollout> = session.api();
-    let name = manifest.name();
-    let params = PatchParams { dry_run: true, ..PatchParams::apply("kubectl-greenlight-plan").force() };
-    let after = api.patch(name, &params, &Patch::Apply(&manifest.value)).await;
-    let after = after.with_context(|| format!("the API server would refuse rollout {name}"))?;
-    if after.spec.workload_ref.is_some() {
-        bail!("rollout {name} takes its template from a Deployment: plan knows only templates of its own");
-    }
-    let mut simulation = Simulation::read(&session, after).await?;
-    let before = simulation.pods();
-    let outcome = simulation.run();
-    println!("Applying {} to rollout {name} in namespace {}:", manifest.file.display(), session.namespace);
-    for (number, step) in simulation.steps.iter().enumerate() {
-        println!("  {}. {}", number + 1, one_line(step));
-    }
-    if simulation.steps.is_empty() {
-        println!("  nothing happens");
-    }
-    println!("Then: {}.", one_line(&outcome));
-    println!("Pods: {before} now, {} at the peak, {} in the end.", simulation.peak, simulation.pods());
-    capacity(&session, &simulation, before).await;
-    Ok(Exit::Done)
-}
-
 /// A copy of the world.
-struct Simulation {
-    world: World,
+pub struct Simulation {
+    /// The world, as it has become.
+    pub world: World,
     now: Timestamp,
-    steps: Vec<String>,
-    peak: i32,
+    /// What happened, step by step, as a person would say it.
+    pub steps: Vec<String>,
+    /// The most pods that there were at one time.
+    pub peak: i32,
     version: u64,
     /// What one new pod requests: CPU in cores, memory in bytes.
-    requests: (f64, f64),
+    pub requests: (f64, f64),
 }
 
 impl Simulation {
-    async fn read(session: &Session, object: BlueGreenRollout) -> Result<Simulation> {
+    /// The world of a rollout as it would be written, read from the API server.
+    pub async fn read(session: &Session, object: BlueGreenRollout) -> Result<Simulation> {
         let template = object.spec.template().into_owned();
         let mut requests = (0.0, 0.0);
         for container in template.0.get("spec").and_then(|spec| spec["containers"].as_array()).into_iter().flatten() {
@@ -81,18 +43,20 @@ impl Simulation {
         Ok(Simulation::new(world, Timestamp::now(), requests))
     }
 
-    fn new(world: World, now: Timestamp, requests: (f64, f64)) -> Simulation {
+    /// A world, whose new pods request this.
+    pub fn new(world: World, now: Timestamp, requests: (f64, f64)) -> Simulation {
         let mut simulation = Simulation { world, now, steps: Vec::new(), peak: 0, version: 0, requests };
         simulation.peak = simulation.pods();
         simulation
     }
 
-    fn pods(&self) -> i32 {
+    /// The pods that are to run.
+    pub fn pods(&self) -> i32 {
         self.world.replica_sets.iter().map(|rs| rs.replicas).sum()
     }
 
     /// Until a person, an analysis or nothing is waited for. Says what.
-    fn run(&mut self) -> String {
+    pub fn run(&mut self) -> String {
         let mut message = String::new();
         for _ in 0..MOST_ROUNDS {
             self.world.endpoints =
@@ -278,52 +242,8 @@ fn replace_pods(pods: &mut Vec<Pod>, rs: &ReplicaSet, generation: u64, now: Time
     }
 }
 
-/// What the peak takes beyond now, against what the nodes have free.
-async fn capacity(session: &Session, simulation: &Simulation, running: i32) {
-    let (cpu, memory) = simulation.requests;
-    let pods = f64::from(simulation.peak);
-    let free = async {
-        let nodes = Api::<Node>::all(session.client.clone()).list(&ListParams::default()).await?;
-        let pods = Api::<KubePod>::all(session.client.clone()).list(&ListParams::default()).await?;
-        Ok::<_, kube::Error>(free(&nodes.items, &pods.items))
-    };
-    let gibibytes = |bytes: f64| bytes / f64::from(1 << 30);
-    println!("At the peak they request {:.2} CPU and {:.2} GiB.", cpu * pods, gibibytes(memory) * pods);
-    match free.await {
-        Ok((free_cpu, free_memory)) => {
-            println!("The nodes have {free_cpu:.2} CPU and {:.2} GiB free.", gibibytes(free_memory));
-            let more = f64::from((simulation.peak - running).max(0));
-            if cpu * more > free_cpu || memory * more > free_memory {
-                println!("It does not fit: pods would wait for nodes. Add nodes, or set previewReplicaCount.");
-            }
-        }
-        Err(_) => println!("You may not read nodes and pods of all namespaces, so nobody knows here whether it fits."),
-    }
-}
-
-/// What all schedulable nodes have left.
-fn free(nodes: &[Node], pods: &[KubePod]) -> (f64, f64) {
-    let usable = nodes.iter().filter(|node| node.spec.as_ref().and_then(|spec| spec.unschedulable) != Some(true));
-    let mut free = (0.0, 0.0);
-    for allocatable in usable.filter_map(|node| node.status.as_ref()?.allocatable.as_ref()) {
-        free.0 += allocatable.get("cpu").map_or(0.0, |amount| quantity(&amount.0));
-        free.1 += allocatable.get("memory").map_or(0.0, |amount| quantity(&amount.0));
-    }
-    let over = |pod: &&KubePod| {
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        !matches!(phase, Some("Succeeded" | "Failed"))
-    };
-    for container in pods.iter().filter(over).flat_map(|pod| pod.spec.iter().flat_map(|spec| &spec.containers)) {
-        let requests =
-            container.resources.as_ref().and_then(|resources| resources.requests.clone()).unwrap_or_default();
-        free.0 -= requests.get("cpu").map_or(0.0, |amount| quantity(&amount.0));
-        free.1 -= requests.get("memory").map_or(0.0, |amount| quantity(&amount.0));
-    }
-    free
-}
-
 /// A Kubernetes quantity as a number: `250m`, `1.5`, `64Mi`.
-fn quantity(text: &str) -> f64 {
+pub fn quantity(text: &str) -> f64 {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let number: f64 = text[..digits].parse().unwrap_or(0.0);
     let factor = match &text[digits..] {

@@ -1,0 +1,111 @@
+//! How the facts look. The first lines answer "what is it doing, and what does it want from me"; the tree answers "with what".
+
+use std::fmt::Write;
+
+use greenlight_api::conditions;
+use greenlight_overview::{Facts, PodFact, Revision, ServiceFact, age, role, sentence};
+use jiff::Timestamp;
+
+use crate::output::style::Style;
+use crate::output::table::{Long, table};
+
+/// A rollout as a tree; `wide` names all the images.
+pub fn tree(facts: &Facts, wide: bool, style: Style, now: Timestamp) -> String {
+    let mut out = String::new();
+    let since = facts.since.map(|since| format!(" {}", age(since, now))).unwrap_or_default();
+    let title = format!("{}  {}", style.bold(&facts.name), facts.namespace);
+    let _ = writeln!(out, "{title}   {}{since}", style.phase(facts.status.phase));
+    if facts.outdated {
+        let _ = writeln!(out, "The spec has changed; the operator has not looked at it yet.");
+    }
+    if !facts.status.message.is_empty() {
+        let _ = writeln!(out, "{}", style.wrapped(&sentence(&facts.status.message)));
+    }
+    if let Some(hint) = hint(facts) {
+        let _ = writeln!(out, "  {}", style.bold(&hint));
+    }
+    out.push('\n');
+    let services: Vec<_> = facts.services.iter().map(|service| service_row(facts, service)).collect();
+    // An address that is cut leads nowhere: what is too long for the terminal goes on in its next line.
+    for (line, service) in table(&services, None, Long::Cut).lines().zip(&facts.services) {
+        let _ = writeln!(out, "{}", style.linked(line, &service.urls));
+    }
+    out.push('\n');
+    let mut rows = vec![["REVISION", "ROLE", "READY", "AGE", "INFO"].map(str::to_owned).to_vec()];
+    for revision in &facts.revisions {
+        rows.push(revision_row(facts, revision, wide, now));
+        let last = revision.pods.len().saturating_sub(1);
+        for (number, pod) in revision.pods.iter().enumerate() {
+            rows.push(pod_row(revision, pod, number == last, now));
+        }
+    }
+    for line in table(&rows, style.width, Long::Wrapped).lines() {
+        let painted = if line.starts_with(['├', '└']) { style.dim(line) } else { line.to_owned() };
+        let _ = writeln!(out, "{painted}");
+    }
+    out
+}
+
+fn service_row(facts: &Facts, service: &ServiceFact) -> Vec<String> {
+    let mut row = vec![service.role.to_owned(), service.name.clone()];
+    let revision = facts.revisions.iter().find(|revision| Some(&revision.hash) == service.hash.as_ref());
+    row.push(match (&service.hash, revision) {
+        _ if !service.exists => "does not exist".to_owned(),
+        (None, _) => "→ no revision".to_owned(),
+        (Some(hash), None) => format!("→ {hash}, which does not exist"),
+        (Some(_), Some(revision)) => format!("→ revision {}", revision.number),
+    });
+    row.push(revision.map(|revision| revision.title.clone()).unwrap_or_default());
+    row.push(revision.map(|revision| format!("{}/{} ready", revision.ready, revision.desired)).unwrap_or_default());
+    row.push(service.urls.join(" "));
+    row
+}
+
+fn revision_row(facts: &Facts, revision: &Revision, wide: bool, now: Timestamp) -> Vec<String> {
+    let mut info = Vec::new();
+    if let Some(at) = revision.scale_down_at {
+        info.push(format!("retiring, {} s left", at.duration_since(now).as_secs().max(0)));
+    }
+    if let Some(rejection) = &revision.rejected {
+        info.push(format!("rejected by {}: {}, {} ago", rejection.by, rejection.reason, age(rejection.at, now)));
+    }
+    if wide {
+        info.extend(revision.images.iter().cloned());
+    } else if !revision.title.is_empty() {
+        info.push(revision.title.clone());
+    }
+    vec![
+        format!("{}  {}", revision.number, revision.hash),
+        role(facts, revision),
+        format!("{}/{}", revision.ready, revision.desired),
+        revision.created.map(|created| age(created, now)).unwrap_or_default(),
+        info.join("; "),
+    ]
+}
+
+fn pod_row(revision: &Revision, pod: &PodFact, last: bool, now: Timestamp) -> Vec<String> {
+    let branch = if last { "└─" } else { "├─" };
+    let short = pod.name.strip_prefix(&revision.replica_set).map_or(pod.name.clone(), |suffix| format!("…{suffix}"));
+    let mut info = if pod.ready && pod.state == "Running" { String::new() } else { pod.state.clone() };
+    if pod.restarts > 0 {
+        let _ = write!(info, "{}{} restarts", if info.is_empty() { "" } else { ", " }, pod.restarts);
+    }
+    vec![
+        format!("{branch} {short}"),
+        String::new(),
+        if pod.ready { "✔" } else { "✖" }.to_owned(),
+        pod.created.map(|created| age(created, now)).unwrap_or_default(),
+        info,
+    ]
+}
+
+/// What the person can do next, as a command line.
+fn hint(facts: &Facts) -> Option<String> {
+    let verb = match facts.reason.as_str() {
+        conditions::REASON_AWAITING_PROMOTION | conditions::REASON_AWAITING_TIMER => "promote",
+        conditions::REASON_PAUSED => "resume",
+        conditions::REASON_REJECTED => "retry",
+        _ => return None,
+    };
+    Some(format!("kubectl greenlight {verb} {} -n {}", facts.name, facts.namespace))
+}

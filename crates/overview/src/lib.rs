@@ -1,0 +1,28 @@
+//! What there is to say about a rollout. The plugin's tree and JSON and the dashboard's pages show these facts and no others, so that they
+//! never differ.
+//!
+//! | question | file |
+//! |---|---|
+//! | what is known of a rollout, its Services, revisions and pods? | [`facts`] |
+//! | what does the core see of it? | [`observe`] |
+//! | what will happen? | [`simulation`] |
+//! | which revision does a verb speak of? | [`request`] |
+//! | how is that said? | [`words`] |
+//! | which rollouts are there, also those that cannot be read? | [`found`] |
+//! | whose eyes does it see with? | [`session`] |
+
+pub mod facts;
+pub mod found;
+pub mod observe;
+pub mod request;
+pub mod session;
+pub mod simulation;
+pub mod words;
+
+pub use facts::{Facts, PodFact, Revision, Role, ServiceFact, facts, gather, gather_of};
+pub use found::{Found, Place};
+pub use observe::{Observed, hash_of, observe, selector};
+pub use request::revision_meant;
+pub use session::{Session, is_forbidden};
+pub use simulation::{Simulation, quantity};
+pub use words::{age, role, sentence};

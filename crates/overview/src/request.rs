@@ -1,0 +1,64 @@
+//! What a request is about.
+
+use anyhow::{Result, bail};
+use greenlight_api::{BlueGreenRolloutStatus, Verb};
+
+/// The hash of the revision that a verb speaks of: what serves, or what the spec asks for. Each is known also while the other is
+/// in trouble.
+///
+/// # Errors
+/// There is no such revision: nothing serves, or the operator has not looked at the rollout.
+pub fn revision_meant(name: &str, action: Verb, status: &BlueGreenRolloutStatus) -> Result<String> {
+    let active = &status.active_revision;
+    // Also if its ReplicaSet or its Service is gone at the moment.
+    let serving = status.decisions.as_ref().map_or(active, |decisions| &decisions.serving);
+    let (revision, lacks) = match action {
+        Verb::Rollback => (serving, "nothing serves, so there is nothing to go back from"),
+        Verb::Restart => (serving, "nothing serves, so there is nothing to restart"),
+        Verb::Promote | Verb::PromoteFull | Verb::Abort | Verb::Retry => {
+            (&status.updated_revision, "it has no revision yet")
+        }
+    };
+    if revision.is_empty() {
+        let why = if status.message.is_empty() { "is the operator running?" } else { &status.message };
+        bail!("rollout {name}: {lacks}: {why}");
+    }
+    Ok(revision.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use greenlight_api::Decisions;
+
+    use super::*;
+
+    #[test]
+    fn each_verb_speaks_of_what_serves_or_of_what_the_spec_asks_for() {
+        let status = BlueGreenRolloutStatus {
+            updated_revision: "v3".into(),
+            decisions: Some(Decisions { serving: "v2".into(), ..Decisions::default() }),
+            ..BlueGreenRolloutStatus::default()
+        };
+        let meant = |verb| revision_meant("web", verb, &status).expect("there is one");
+        for verb in [Verb::Rollback, Verb::Restart] {
+            assert_eq!(meant(verb), "v2");
+        }
+        for verb in [Verb::Promote, Verb::PromoteFull, Verb::Abort, Verb::Retry] {
+            assert_eq!(meant(verb), "v3");
+        }
+    }
+
+    #[test]
+    fn there_is_no_undo_where_nothing_serves() {
+        let waits = BlueGreenRolloutStatus {
+            updated_revision: "v1".into(),
+            message: "0 of 2 pods of revision 1 available".into(),
+            ..BlueGreenRolloutStatus::default()
+        };
+        let error = revision_meant("web", Verb::Rollback, &waits).expect_err("nothing serves").to_string();
+        assert!(error.contains("nothing serves") && error.contains("0 of 2 pods"), "{error}");
+        let error =
+            revision_meant("web", Verb::Rollback, &BlueGreenRolloutStatus::default()).expect_err("none").to_string();
+        assert!(error.contains("is the operator running?"), "{error}");
+    }
+}

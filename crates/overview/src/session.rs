@@ -1,0 +1,41 @@
+//! The cluster, as one caller sees it.
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::{Api, Client};
+
+/// The API server refuses to say or to do something, as against: it cannot be reached.
+pub fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
+}
+
+/// A client and a namespace.
+#[derive(Clone)]
+pub struct Session {
+    /// The client.
+    pub client: Client,
+    /// The namespace.
+    pub namespace: String,
+}
+
+impl Session {
+    /// An API in the namespace.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// The caller's user name, as the API server knows it.
+    ///
+    /// # Errors
+    /// The API server does not know the caller.
+    pub async fn user(&self) -> Result<String> {
+        let api: Api<SelfSubjectReview> = Api::all(self.client.clone());
+        let review = api.create(&Default::default(), &SelfSubjectReview::default()).await;
+        let review = review.context("cannot ask the API server who you are")?;
+        let user = review.status.and_then(|status| status.user_info).and_then(|user| user.username);
+        Ok(user.unwrap_or_default())
+    }
+}

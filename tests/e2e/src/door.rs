@@ -1,0 +1,107 @@
+//! A door to the API server that counts and may be slow, and behind which some answers are others than the server's.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Result;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use kube::Client;
+use tokio::net::TcpListener;
+
+/// A request that came through.
+#[derive(Clone, Debug)]
+pub struct Passed {
+    /// Method and address: `GET /api/v1/…?…`.
+    pub what: String,
+    /// Bytes of the answer; of one that goes on, none.
+    pub bytes: usize,
+}
+
+/// What is answered to an address instead of what the server would: a status and a body.
+type Instead = Box<dyn Fn(&str) -> Option<(u16, String)> + Send + Sync>;
+
+/// Passes requests on as an administrator.
+pub struct Door {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+struct Shared {
+    client: Client,
+    delay: Duration,
+    instead: Instead,
+    passed: Mutex<Vec<Passed>>,
+}
+
+impl Door {
+    /// Opens one on a free port. Every answer takes so much longer, and some are these.
+    ///
+    /// # Errors
+    /// There is no port, or no cluster.
+    pub async fn open(
+        delay: Duration,
+        instead: impl Fn(&str) -> Option<(u16, String)> + Send + Sync + 'static,
+    ) -> Result<Door> {
+        let client = crate::cluster().client().await?;
+        let shared = Arc::new(Shared { client, delay, instead: Box::new(instead), passed: Mutex::default() });
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let app = Router::new().fallback(pass).with_state(shared.clone());
+        let task = tokio::spawn(async move { drop(axum::serve(listener, app).await) });
+        Ok(Door { shared, address, task })
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What came through so far.
+    pub fn passed(&self) -> Vec<Passed> {
+        self.shared.passed.lock().expect("no panic while locked").clone()
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let uri = request.uri().to_string();
+    let what = format!("{} {uri}", request.method());
+    tokio::time::sleep(shared.delay).await;
+    let count = |bytes| shared.passed.lock().expect("no panic while locked").push(Passed { what: what.clone(), bytes });
+    if let Some((status, body)) = (shared.instead)(&uri) {
+        count(body.len());
+        return (StatusCode::from_u16(status).expect("a status"), body).into_response();
+    }
+    let (mut parts, body) = request.into_parts();
+    // Who knocks does not matter here.
+    parts.headers.remove("host");
+    parts.headers.remove("authorization");
+    let Ok(body) = to_bytes(body, 16 << 20).await else { return StatusCode::BAD_REQUEST.into_response() };
+    let request = http::Request::from_parts(parts, kube::client::Body::from(body.to_vec()));
+    let response = match shared.client.send(request).await {
+        Ok(response) => response.map(Body::new),
+        Err(error) => return (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
+    };
+    if uri.contains("watch=true") {
+        count(0);
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    // It is whole from here on.
+    head.headers.remove("transfer-encoding");
+    head.headers.remove("content-length");
+    let Ok(body) = to_bytes(body, 64 << 20).await else { return StatusCode::BAD_GATEWAY.into_response() };
+    count(body.len());
+    Response::from_parts(head, Body::from(body))
+}

@@ -1,0 +1,100 @@
+//! Waiting for what is named, saying why, and only trying.
+
+use greenlight_e2e::{Lab, rollout};
+use kube::ResourceExt;
+use serde_json::json;
+
+use super::{admin, ended};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_waits_for_what_is_named() {
+    let lab = Lab::new("untilwhat").await;
+    lab.deploy(json!({})).await;
+    let status = |until: &str, timeout: &str| {
+        ended(admin(&["status", "web", "-n", "untilwhat", "--until", until, "--timeout", timeout])).code
+    };
+    assert_eq!((status("healthy", "30s"), status("promoted", "30s")), (0, 0));
+    assert_eq!(status("paused", "1s"), 4, "nothing waits for anybody");
+    lab.set_image("web:v2").await;
+    assert_eq!(status("paused", "60s"), 0);
+    assert_eq!(status("promoted", "1s"), 4, "a person may still come");
+    let waits = ended(admin(&["status", "web", "-n", "untilwhat"]));
+    assert_eq!(waits.code, 3, "without a wish it is as it was: {waits:?}");
+    let waiting = std::thread::spawn(|| {
+        ended(admin(&["status", "web", "-n", "untilwhat", "--until", "promoted", "--timeout", "60s"]))
+    });
+    ended(admin(&["promote", "web", "-n", "untilwhat"])).well();
+    let waited = waiting.join().expect("it ends");
+    assert_eq!(waited.code, 0, "{waited:?}");
+    ended(admin(&["undo", "web", "-n", "untilwhat"])).well();
+    assert_eq!(status("healthy", "60s"), 2, "what was rejected does not become healthy by itself");
+    let wrong = ended(admin(&["status", "web", "--until", "done"])).with(1);
+    assert!(wrong.contains("paused, promoted, healthy"), "{wrong}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_is_kept_where_it_is_looked_for() {
+    let lab = Lab::new("why").await;
+    lab.deploy(json!({"strategy": {"blueGreen": {"requiredApprovals": 2}}})).await;
+    let now = lab.preview("web:v2").await;
+    let hash = now.status().updated_revision;
+    let plugin = |args: &[&str]| ended(admin(&[args, &["-n", "why"]].concat()));
+    let half = plugin(&["promote", "web", "--reason", "the smoke test was good"]);
+    assert_eq!(half.code, 3, "{half:?}");
+    assert!(half.out.contains("1 of 2: the smoke test was good"), "{half:?}");
+    let record = lab.now().await.status().decisions.expect("a record").revision(&hash).cloned().expect("an entry");
+    assert_eq!(record.approvals[0].reason.as_deref(), Some("the smoke test was good"));
+    plugin(&["abort", "web", "--reason", "the price is wrong"]).well();
+    let history = plugin(&["history", "web"]).well();
+    assert!(history.contains("by admin: aborted: the price is wrong"), "{history}");
+    let tree = plugin(&["get", "rollout", "web"]).well();
+    assert!(tree.contains("aborted: the price is wrong"), "{tree}");
+    let retried = plugin(&["retry", "web", "--reason", "it was right"]).well();
+    assert!(retried.contains("over: it was right"), "{retried}");
+    let long = plugin(&["promote", "web", "--reason", &"x".repeat(2000)]).with(1);
+    assert!(long.contains("give a shorter --reason"), "{long}");
+    let empty = plugin(&["promote", "web", "--reason", ""]).with(1);
+    assert!(empty.contains("a value is required"), "{empty}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_says_what_would_come_and_changes_nothing() {
+    let lab = Lab::new("tried").await;
+    lab.deploy(json!({})).await;
+    lab.preview("web:v2").await;
+    let before = lab.now().await.rollout.expect("it is there");
+    let plugin = |args: &[&str]| ended(admin(&[args, &["-n", "tried", "--dry-run"]].concat()));
+    let promote = plugin(&["promote", "web"]).well();
+    assert!(promote.contains("Nothing was changed. Asking rollout web to promote is allowed"), "{promote}");
+    assert!(promote.contains("point Service web-active at"), "{promote}");
+    assert!(plugin(&["abort", "web", "--reason", "only to see"]).well().contains("was rejected by admin"));
+    assert!(plugin(&["restart", "web"]).well().contains("evict pod"));
+    assert!(plugin(&["set", "image", "web", "web=web:v3"]).well().contains("(web:v3)"));
+    assert!(plugin(&["pause", "web"]).well().contains("To pause rollout web is allowed"));
+    plugin(&["resume", "web"]).well();
+    let undo = plugin(&["undo", "web"]);
+    assert_eq!(undo.code, 2, "{undo:?}");
+    assert!(undo.err.contains("The operator would refuse: There is no earlier revision"), "{undo:?}");
+    let retry = plugin(&["retry", "web"]);
+    assert!(retry.code == 2 && retry.err.contains("was not rejected"), "{retry:?}");
+    let after = lab.now().await.rollout.expect("it is there");
+    assert_eq!(before.resource_version(), after.resource_version(), "nothing was written");
+    let refused = ended(admin(&["promote", "web", "-n", "tried", "--dry-run=server", "--as", "ann"])).with(1);
+    assert!(refused.contains("What would allow it"), "the API server is asked: {refused}");
+    let refused = ended(admin(&["promote", "web", "--dry-run=client"])).with(1);
+    assert!(refused.contains("write --dry-run or --dry-run=server"), "{refused}");
+    assert!(ended(admin(&["promote", "web", "-n", "tried", "--dry-run=none"])).well().contains("is active"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_that_is_deleted_is_not_waited_for() {
+    let lab = Lab::without_operator("goneaway").await;
+    lab.apply(&rollout(json!({}))).expect("applied");
+    let waiting = std::thread::spawn(|| ended(admin(&["status", "web", "-n", "goneaway", "--timeout", "60s"])));
+    let following = std::thread::spawn(|| ended(admin(&["get", "rollout", "web", "-n", "goneaway", "--watch"])));
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    lab.kubectl(&["delete", "bgr", "web"]);
+    for ended in [waiting.join().expect("it ends"), following.join().expect("it ends")] {
+        assert!(ended.code == 1 && ended.err.contains("rollout web was deleted"), "{ended:?}");
+    }
+}

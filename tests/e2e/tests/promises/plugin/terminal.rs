@@ -1,0 +1,106 @@
+//! What is printed, on terminals of all kinds and on none. `script` gives a command a terminal.
+
+use std::process::{Command, Stdio};
+
+use greenlight_e2e::{Lab, binary, cluster};
+use serde_json::json;
+
+/// What the plugin prints on a terminal of so many columns.
+fn on_terminal(columns: usize, env: &[(&str, &str)], args: &str) -> String {
+    let line = format!("stty cols {columns} rows 40; exec {} {args}", binary("kubectl-greenlight").display());
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env_clear().stdin(Stdio::null());
+    command.env("KUBECONFIG", cluster().kubeconfig()).env("PATH", "/usr/bin:/bin").env("TERM", "xterm-256color");
+    command.envs(env.iter().copied());
+    String::from_utf8_lossy(&command.output().expect("script runs").stdout).into_owned()
+}
+
+/// Without what colours and links it.
+fn visible(text: &str) -> String {
+    let mut out = String::new();
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match (letter, letters.peek()) {
+            ('\u{1b}', Some('[')) => drop(letters.by_ref().find(char::is_ascii_alphabetic)),
+            ('\u{1b}', Some(']')) => drop(letters.by_ref().find(|letter| *letter == '\\')),
+            _ => out.push(letter),
+        }
+    }
+    out
+}
+
+async fn with_address(name: &str) -> Lab {
+    let lab = Lab::new(name).await;
+    let backend = json!({"service": {"name": "web-active", "port": {"number": 80}}});
+    let rule = |host: &str| json!({"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}});
+    let ingress = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"},
+        "spec": {"rules": [rule("web.local")]},
+    });
+    lab.apply(&ingress).expect("applied");
+    lab.deploy(json!({})).await;
+    lab
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn colours_and_links_are_for_terminals_that_have_them() {
+    let _lab = with_address("colours").await;
+    let tree = "get rollout web -n colours";
+    let link = "\u{1b}]8;;http://web.local\u{1b}\\http://web.local\u{1b}]8;;\u{1b}\\";
+    let with = on_terminal(120, &[("FORCE_HYPERLINK", "1")], tree);
+    assert!(with.contains(link) && with.contains("\u{1b}[32m✔ Healthy"), "{with:?}");
+    let known = on_terminal(120, &[("VTE_VERSION", "7000")], tree);
+    assert!(known.contains(link), "{known:?}");
+    let unknown = on_terminal(120, &[], tree);
+    assert!(!unknown.contains("\u{1b}]8") && unknown.contains("http://web.local"), "{unknown:?}");
+    let plain = on_terminal(120, &[("NO_COLOR", "1")], tree);
+    assert!(!plain.contains("\u{1b}[3"), "{plain:?}");
+    let dumb = on_terminal(120, &[("TERM", "dumb"), ("FORCE_HYPERLINK", "1")], tree);
+    assert!(!dumb.contains('\u{1b}') && dumb.contains("✔ Healthy"), "{dumb:?}");
+    let mut piped = super::admin(&["get", "rollout", "web", "-n", "colours"]);
+    piped.env("FORCE_HYPERLINK", "1").env("TERM", "xterm-256color").env("CLICOLOR_FORCE", "1");
+    assert!(!super::ended(piped).well().contains('\u{1b}'), "into a pipe goes plain text");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_eighty_columns_nothing_runs_over_and_a_pipe_has_everything() {
+    let lab = with_address("narrow").await;
+    lab.preview("registry.example.com/a/rather/long/path/of/an/image/web:v2").await;
+    let why = "because of what was seen in the numbers of last night, which nobody can explain yet, 網站";
+    super::ended(super::admin(&["abort", "web", "-n", "narrow", "--reason", why])).well();
+    for columns in [80, 50] {
+        for command in ["list", "list -A", "list -o wide"] {
+            let text = visible(&on_terminal(columns, &[], &format!("{command} -n narrow")));
+            let widest = text.lines().map(|line| line.trim_end_matches('\r').chars().count()).max().unwrap_or(0);
+            // What stands before the last column is never cut: then it is the terminal that breaks the line.
+            assert!(
+                widest <= columns || columns == 50 || command.contains("wide"),
+                "{command} on {columns}: {widest}\n{text}"
+            );
+            assert!(text.contains("web"), "{text}");
+        }
+    }
+    let tree = visible(&on_terminal(100, &[], "get rollout web -n narrow"));
+    let (_, table) = tree.split_once("REVISION").expect("a table");
+    assert!(table.lines().all(|line| line.trim_end_matches('\r').chars().count() <= 100), "{tree}");
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words(table).contains(&words(why)), "it goes on in the next line, whole: {tree}");
+    let piped = super::ended(super::admin(&["list", "-n", "narrow"])).well();
+    assert!(piped.lines().nth(1).is_some_and(|line| line.contains("rejected") && !line.contains('…')), "{piped}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_it_waits_a_terminal_sees_that_it_does_and_a_pipe_does_not() {
+    let lab = with_address("patient").await;
+    lab.set_template("web:v2", &[(greenlight_test_cluster::BEHAVIOUR, "hang")]).await;
+    let shown = on_terminal(80, &[], "status web -n patient --timeout 3s");
+    assert!(shown.contains("waiting for rollout web"), "{shown:?}");
+    assert!(visible(&shown).contains("Progressing: "), "{shown:?}");
+    let piped = super::ended(super::admin(&["status", "web", "-n", "patient", "--timeout", "2s"]));
+    assert_eq!((piped.code, piped.err.as_str()), (4, ""), "{piped:?}");
+    let watched = on_terminal(80, &[], "get rollout web -n patient --watch & sleep 3; kill -INT $!; wait");
+    assert!(
+        watched.contains("\u{1b}[?1049h") && watched.contains("\u{1b}[?1049l"),
+        "the screen comes back: {watched:?}"
+    );
+}
