@@ -1,4 +1,12 @@
 //! Exit codes. They are documented in the help, and do not change.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done; for `status`, healthy, or what `--until` names |
+//! | 1 | failed: a command line that cannot be understood, no answer, no right |
+//! | 2 | refused by the operator; the rollout is degraded; `lint`, `doctor` and `convert` have something to say |
+//! | 3 | it waits for a person |
+//! | 4 | no answer in time |
 
 use std::process::ExitCode;
 

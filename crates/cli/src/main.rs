@@ -1,86 +1,112 @@
 //! `kubectl greenlight`: see and drive blue-green rollouts.
+//!
+//! | question | room |
+//! |---|---|
+//! | What can be typed? | [`options`] |
+//! | What does a command do? | [`commands`], one file each |
+//! | With which cluster does it talk, as whom, and what do its errors mean? | [`session`] |
+//! | What is there to say about a rollout? | the crate `overview` |
+//! | How does it look? | [`output`] |
+//! | What stands in the files that somebody gives? | [`manifests`] |
+//! | How does it end? | [`exit`] |
 
-mod act;
-mod convert;
-mod doctor;
+mod commands;
 mod exit;
-
-mod lint;
 mod manifests;
-
 mod options;
-mod plan;
-mod read;
-mod render;
-mod schema;
+mod output;
 mod session;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{CommandFactory, Parser};
+use clap::Parser;
+use commands::request::Wish;
 use exit::Exit;
 use greenlight_api::Verb;
 use greenlight_api::text::printable;
+use greenlight_overview::Session;
 use options::{Command, GetWhat, Options, SetWhat};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     // Who reads may stop reading: `list | head` ends quietly, as kubectl does.
     sigpipe::reset();
-    match run(Options::parse()).await {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(told) => {
+            let _ = told.print();
+            // Help and version are what was asked for. What cannot be understood has failed: 2 is the operator's word.
+            return if told.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(options).await {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("error: {}", printable(&format!("{error:#}")));
+            eprintln!("error: {}", printable(&session::explain(&error)));
             ExitCode::FAILURE
         }
     }
 }
 
 async fn run(options: Options) -> Result<Exit> {
-    match &options.command {
+    let Options { cluster, command } = options;
+    match command {
         Command::Version => {
             println!("kubectl-greenlight {}", env!("CARGO_PKG_VERSION"));
-            return Ok(Exit::Done);
-        }
-        Command::Completion { shell } => {
-            clap_complete::generate(*shell, &mut Options::command(), "kubectl-greenlight", &mut std::io::stdout());
-            return Ok(Exit::Done);
-        }
-        Command::Lint { files, strict } => return lint::run(files, *strict),
-        Command::Convert { files } => return convert::run(files),
-        _ => {}
-    }
-    let session = &session::open(&options.cluster).await?;
-    let ask = |name: String, verb, wait| async move { act::request(session, &name, verb, None, None, wait).await };
-    match options.command {
-        Command::Get { what: GetWhat::Rollout { name, watch, output } } => {
-            read::get(session, &name, watch, output.output).await
-        }
-        Command::List { all_namespaces, output } => read::list(session, all_namespaces, output.output).await,
-        Command::Status { name, timeout, output } => read::status(session, &name, timeout, output.output).await,
-        Command::History { name, output } => read::history(session, &name, output.output).await,
-        Command::Promote { name, full, revision, wait } => {
-            let verb = if full { Verb::PromoteFull } else { Verb::Promote };
-            act::request(session, &name, verb, revision, None, wait).await
-        }
-        Command::Abort { name, wait } => ask(name, Verb::Abort, wait).await,
-        Command::Retry { name, wait } => ask(name, Verb::Retry, wait).await,
-        Command::Restart { name, wait } => ask(name, Verb::Restart, wait).await,
-        Command::Undo { name, to_revision, wait } => {
-            let to = match to_revision {
-                Some(number) => Some(act::hash_of(session, &name, number).await?),
-                None => None,
-            };
-            act::request(session, &name, Verb::Rollback, None, to, wait).await
-        }
-        Command::Doctor { name, output } => doctor::run(session, &name, output.output).await,
-        Command::Plan { files } => plan::run(session, &files).await,
-        Command::Pause { name } => act::set_paused(session, &name, true).await,
-        Command::Resume { name } => act::set_paused(session, &name, false).await,
-        Command::Set { what: SetWhat::Image { name, images } } => act::set_image(session, &name, &images).await,
-        Command::Version | Command::Completion { .. } | Command::Lint { .. } | Command::Convert { .. } => {
             Ok(Exit::Done)
         }
+        Command::Completion { of } => commands::completion::script(of),
+        Command::Complete { words } => commands::completion::answer(words),
+        Command::Man { folder } => commands::man::run(&folder),
+        Command::Lint { files, strict } => commands::lint::run(&files, strict),
+        Command::Convert { files } => commands::convert::run(&files),
+        command => with_cluster(&session::open(&cluster).await?, command).await,
+    }
+}
+
+/// The commands that talk to a cluster.
+async fn with_cluster(session: &Session, command: Command) -> Result<Exit> {
+    match command {
+        Command::Get { what: GetWhat::Rollout { name: Some(name), list } } => {
+            commands::get::run(session, &name, list.watch, list.output).await
+        }
+        Command::Get { what: GetWhat::Rollout { name: None, list } } | Command::List(list) => {
+            commands::list::run(session, &list).await
+        }
+        Command::Status { of, until, timeout, output } => {
+            commands::status::run(session, &of.name, until, timeout, output.output).await
+        }
+        Command::History { of, output } => commands::history::run(session, &of.name, output.output).await,
+        Command::Diff { of, revisions, output } => {
+            commands::diff::run(session, &of.name, &revisions, output.output).await
+        }
+        Command::Logs(options) => commands::logs::run(session, &options).await,
+        Command::Promote { of, full, revision, asking } => {
+            let action = if full { Verb::PromoteFull } else { Verb::Promote };
+            commands::request::run(session, &of.name, Wish { revision, ..action.into() }, asking).await
+        }
+        Command::Abort { of, asking } => commands::request::run(session, &of.name, Verb::Abort.into(), asking).await,
+        Command::Retry { of, asking } => commands::request::run(session, &of.name, Verb::Retry.into(), asking).await,
+        Command::Restart { of, asking } => {
+            commands::request::run(session, &of.name, Verb::Restart.into(), asking).await
+        }
+        Command::Undo { of, to_revision, asking } => {
+            let wish = Wish { to: to_revision, ..Verb::Rollback.into() };
+            commands::request::run(session, &of.name, wish, asking).await
+        }
+        Command::Doctor { of, output } => commands::doctor::run(session, &of.name, output.output).await,
+        Command::Plan { files } => commands::plan::run(session, &files).await,
+        Command::Pause { of, dry_run } => commands::pause::run(session, &of.name, true, dry_run.dry_run).await,
+        Command::Resume { of, dry_run } => commands::pause::run(session, &of.name, false, dry_run.dry_run).await,
+        Command::Set { what: SetWhat::Image { of, images, dry_run } } => {
+            commands::set_image::run(session, &of.name, &images, dry_run.dry_run).await
+        }
+        Command::Version
+        | Command::Completion { .. }
+        | Command::Complete { .. }
+        | Command::Man { .. }
+        | Command::Lint { .. }
+        | Command::Convert { .. } => Ok(Exit::Done),
     }
 }

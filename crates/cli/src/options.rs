@@ -1,8 +1,11 @@
 //! The command line.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 /// See and drive blue-green rollouts.
 #[derive(Debug, Parser)]
@@ -13,8 +16,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     about,
     after_help = "Exit codes: 0 done; 1 failed; 2 refused by the operator, or the rollout is degraded; 3 it waits for a \
                   person; 4 no answer in time.\n\n\
-                  Examples:\n  kubectl greenlight get rollout web --watch\n  kubectl greenlight promote web\n  \
-                  kubectl greenlight undo web --to-revision 3"
+                  Examples:\n  kubectl greenlight get rollouts -A\n  kubectl greenlight get rollout web --watch\n  \
+                  kubectl greenlight promote web --reason 'the smoke test was good'\n  \
+                  kubectl greenlight undo web --to-revision 3 --dry-run"
 )]
 pub struct Options {
     #[command(flatten)]
@@ -23,8 +27,9 @@ pub struct Options {
     pub command: Command,
 }
 
-/// Which cluster and namespace, as for kubectl.
+/// Which cluster and namespace, and as whom: kubectl's flags.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of kubectl")]
 pub struct ClusterOptions {
     /// Namespace [default: that of the context]
     #[arg(short, long, global = true)]
@@ -33,30 +38,63 @@ pub struct ClusterOptions {
     #[arg(long, global = true)]
     pub context: Option<String>,
     /// Path of the kubeconfig [default: $KUBECONFIG, or ~/.kube/config]
-    #[arg(long, global = true)]
-    pub kubeconfig: Option<std::path::PathBuf>,
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Cluster of the kubeconfig
+    #[arg(long, global = true, hide_short_help = true)]
+    pub cluster: Option<String>,
+    /// User of the kubeconfig
+    #[arg(long, global = true, hide_short_help = true)]
+    pub user: Option<String>,
+    /// Address of the API server
+    #[arg(short, long, global = true, hide_short_help = true, value_name = "URL")]
+    pub server: Option<String>,
+    /// Bearer token, in the place of the kubeconfig's user
+    #[arg(long, global = true, hide_short_help = true)]
+    pub token: Option<String>,
+    /// File with the certificate authority of the API server
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub certificate_authority: Option<PathBuf>,
+    /// Trust whatever certificate the API server shows. Not for production
+    #[arg(long, global = true, hide_short_help = true, conflicts_with = "certificate_authority")]
+    pub insecure_skip_tls_verify: bool,
+    /// Name that the API server's certificate has to have [default: the host of its address]
+    #[arg(long, global = true, hide_short_help = true, value_name = "NAME")]
+    pub tls_server_name: Option<String>,
+    /// Act as this user
+    #[arg(id = "as", long = "as", global = true, hide_short_help = true, value_name = "USER")]
+    pub act_as: Option<String>,
+    /// Act as a member of this group; may be given more than once
+    #[arg(long = "as-group", global = true, hide_short_help = true, value_name = "GROUP", requires = "as")]
+    pub act_as_group: Vec<String>,
+    /// Act as the user with this UID
+    #[arg(long = "as-uid", global = true, hide_short_help = true, value_name = "UID", requires = "as")]
+    pub act_as_uid: Option<String>,
+    /// How long one request may take; 0 is for ever. What waits or watches has a --timeout of its own
+    #[arg(long, global = true, hide_short_help = true, value_name = "DURATION", value_parser = duration)]
+    pub request_timeout: Option<Duration>,
+    /// From 6 on, show every request to the API server; never its headers, tokens or bodies
+    #[arg(short = 'v', long = "v", global = true, hide_short_help = true, value_name = "LEVEL", default_value_t = 0)]
+    pub verbosity: u8,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show a rollout: what it is doing, what it wants from you, and with what
+    /// Show rollouts, or one: what it is doing, what it wants from you, and with what
     Get {
         #[command(subcommand)]
         what: GetWhat,
     },
-    /// List rollouts
-    List {
-        /// Of all namespaces
-        #[arg(short = 'A', long)]
-        all_namespaces: bool,
-        #[command(flatten)]
-        output: Output,
-    },
+    /// List rollouts; the same as `get rollouts`
+    List(ListOptions),
     /// Wait until a rollout is healthy (0), degraded (2), or waits for a person (3)
     Status {
-        /// The rollout
-        name: String,
+        #[command(flatten)]
+        of: Named,
+        /// What to wait for, also while it waits for a person; 0 when it is so
+        #[arg(long, value_enum)]
+        until: Option<Until>,
         /// How long to wait; 0s only looks
         #[arg(long, default_value = "10m", value_parser = duration)]
         timeout: Duration,
@@ -65,15 +103,27 @@ pub enum Command {
     },
     /// List the revisions; those that were promoted can be rolled back to
     History {
-        /// The rollout
-        name: String,
+        #[command(flatten)]
+        of: Named,
         #[command(flatten)]
         output: Output,
     },
+    /// Show what differs between two revisions
+    Diff {
+        #[command(flatten)]
+        of: Named,
+        /// Numbers of two revisions [default: the one that serves, and the one that the spec asks for]
+        #[arg(num_args = 2, value_names = ["REVISION", "REVISION"])]
+        revisions: Vec<i64>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print the logs of a revision's pods
+    Logs(LogsOptions),
     /// Move production to the revision in preview
     Promote {
-        /// The rollout
-        name: String,
+        #[command(flatten)]
+        of: Named,
         /// Skip analyses and gates
         #[arg(long)]
         full: bool,
@@ -81,61 +131,65 @@ pub enum Command {
         #[arg(long)]
         revision: Option<String>,
         #[command(flatten)]
-        wait: Wait,
+        asking: Asking,
     },
     /// Reject the revision that waits for its promotion, and keep what is active
     Abort {
-        /// The rollout
-        name: String,
         #[command(flatten)]
-        wait: Wait,
+        of: Named,
+        #[command(flatten)]
+        asking: Asking,
     },
     /// Start a rejected revision over
     Retry {
-        /// The rollout
-        name: String,
         #[command(flatten)]
-        wait: Wait,
+        of: Named,
+        #[command(flatten)]
+        asking: Asking,
     },
     /// Reject the revision that serves, and move production back. The spec is not changed
     Undo {
-        /// The rollout
-        name: String,
+        #[command(flatten)]
+        of: Named,
         /// Number of the revision to go back to; one that was promoted [default: the one that served before]
         #[arg(long)]
         to_revision: Option<i64>,
         #[command(flatten)]
-        wait: Wait,
+        asking: Asking,
     },
     /// Replace the pods of the active revision one by one
     Restart {
-        /// The rollout
-        name: String,
         #[command(flatten)]
-        wait: Wait,
+        of: Named,
+        #[command(flatten)]
+        asking: Asking,
     },
     /// Say step by step what applying a manifest will do, and what it takes; nothing is changed
     Plan {
         /// The manifest of one rollout, alone or among others
-        #[arg(short = 'f', long = "file", required = true)]
-        files: Vec<std::path::PathBuf>,
+        #[arg(short = 'f', long = "file", required = true, value_hint = ValueHint::FilePath)]
+        files: Vec<PathBuf>,
     },
     /// Find out what is wrong with a rollout, why, and what mends it
     Doctor {
-        /// The rollout
-        name: String,
+        #[command(flatten)]
+        of: Named,
         #[command(flatten)]
         output: Output,
     },
     /// Hold back every promotion
     Pause {
-        /// The rollout
-        name: String,
+        #[command(flatten)]
+        of: Named,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Let promotions go on
     Resume {
-        /// The rollout
-        name: String,
+        #[command(flatten)]
+        of: Named,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Change a rollout's spec
     Set {
@@ -145,8 +199,8 @@ pub enum Command {
     /// Check manifests offline: what the API server would refuse, and what would go wrong later
     Lint {
         /// Files, folders, or - for standard input; give all that belong together
-        #[arg(required = true)]
-        files: Vec<std::path::PathBuf>,
+        #[arg(required = true, value_hint = ValueHint::AnyPath)]
+        files: Vec<PathBuf>,
         /// Warnings count as errors
         #[arg(long)]
         strict: bool,
@@ -154,32 +208,100 @@ pub enum Command {
     /// Turn Argo Rollouts, or Deployments with their Services, into rollouts of ours
     Convert {
         /// Files, folders, or - for standard input; give all that belong together
-        #[arg(required = true)]
-        files: Vec<std::path::PathBuf>,
+        #[arg(required = true, value_hint = ValueHint::AnyPath)]
+        files: Vec<PathBuf>,
     },
     /// Print the version
     Version,
-    /// Print the completion script of a shell
+    /// Print the completion script of a shell, or kubectl's: a file kubectl_complete-greenlight on the PATH
     Completion {
-        /// The shell
-        shell: clap_complete::Shell,
+        /// For what
+        #[arg(value_enum)]
+        of: CompletionOf,
     },
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder; it is made if it is not there
+        folder: PathBuf,
+    },
+    /// Answer kubectl's question for what may come next
+    #[command(name = "__complete", hide = true)]
+    Complete {
+        /// The words so far, the unfinished one last
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
+}
+
+/// Which rollout.
+#[derive(Clone, Debug, Args)]
+pub struct Named {
+    /// The rollout
+    #[arg(value_parser = object_name)]
+    pub name: String,
 }
 
 /// What to show.
 #[derive(Debug, Subcommand)]
 pub enum GetWhat {
-    /// A rollout with its revisions, ReplicaSets and pods
-    #[command(visible_alias = "bgr")]
+    /// A rollout with its revisions, ReplicaSets and pods; without a name, the list
+    #[command(visible_aliases = ["rollouts", "bgr"], alias = "bluegreenrollouts", alias = "bluegreenrollout")]
     Rollout {
         /// The rollout
-        name: String,
-        /// Keep showing it: in place on a terminal, line by line otherwise
-        #[arg(short, long)]
-        watch: bool,
+        #[arg(value_parser = object_name, conflicts_with_all = ["labels", "all_namespaces"])]
+        name: Option<String>,
         #[command(flatten)]
-        output: Output,
+        list: ListOptions,
     },
+}
+
+/// Which rollouts to list, and how.
+#[derive(Clone, Debug, Args)]
+pub struct ListOptions {
+    /// Of all namespaces
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Only those with these labels, as in app=web,tier!=test
+    #[arg(short = 'l', long = "selector", value_name = "LABELS")]
+    pub labels: Option<String>,
+    /// Keep showing: in place on a terminal, line by line otherwise
+    #[arg(short, long)]
+    pub watch: bool,
+    /// More columns, names only, or all facts instead of text for people
+    #[arg(short, long, value_enum)]
+    pub output: Option<ListFormat>,
+}
+
+/// Which logs to print.
+#[derive(Clone, Debug, Args)]
+pub struct LogsOptions {
+    #[command(flatten)]
+    pub of: Named,
+    /// Of the revision that serves, which is the default
+    #[arg(long, conflicts_with = "preview")]
+    pub active: bool,
+    /// Of the revision in preview
+    #[arg(long)]
+    pub preview: bool,
+    /// Of the revision with this number
+    #[arg(long, conflicts_with_all = ["active", "preview"])]
+    pub revision: Option<i64>,
+    /// Go on printing, also those of pods that come
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Of the containers before their last restart
+    #[arg(short, long, conflicts_with = "follow")]
+    pub previous: bool,
+    /// Only of this container
+    #[arg(short, long)]
+    pub container: Option<String>,
+    /// Only so many lines from the end of each
+    #[arg(long, value_name = "LINES")]
+    pub tail: Option<i64>,
+    /// Only what is not older
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub since: Option<Duration>,
 }
 
 /// What to set.
@@ -187,11 +309,13 @@ pub enum GetWhat {
 pub enum SetWhat {
     /// Ask for another image: a new revision
     Image {
-        /// The rollout
-        name: String,
+        #[command(flatten)]
+        of: Named,
         /// CONTAINER=IMAGE; `*` names every container
         #[arg(required = true, value_parser = assignment)]
         images: Vec<(String, String)>,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
 }
 
@@ -212,6 +336,51 @@ pub enum Format {
     Yaml,
 }
 
+/// A format of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// More columns
+    Wide,
+    /// Names only, as kubectl takes them
+    Name,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+}
+
+/// What `status` waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Until {
+    /// It waits for a person
+    Paused,
+    /// What the spec asks for serves, provably
+    Promoted,
+    /// It is healthy
+    Healthy,
+}
+
+/// How a request is made, and what is done then.
+#[derive(Clone, Debug, Args)]
+pub struct Asking {
+    /// Why; it goes into the record
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub dry_run: DryRun,
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// Whether anything is changed.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct DryRun {
+    /// Change nothing: the API server says whether it would take it, and the plan is told
+    #[arg(long = "dry-run", value_name = "HOW", num_args = 0..=1, require_equals = true, default_value = "none",
+          default_missing_value = "server", value_parser = dry_run, hide_default_value = true)]
+    pub dry_run: bool,
+}
+
 /// Whether and how long to wait for what comes of a request.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Wait {
@@ -221,6 +390,32 @@ pub struct Wait {
     /// How long to wait for what comes of it
     #[arg(long, default_value = "5m", value_parser = duration)]
     pub timeout: Duration,
+}
+
+/// What completion is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CompletionOf {
+    /// kubectl, in whatever shell; it completes names, too
+    Kubectl,
+    /// Bash
+    Bash,
+    /// Elvish
+    Elvish,
+    /// Fish
+    Fish,
+    /// PowerShell
+    #[value(name = "powershell")]
+    PowerShell,
+    /// Zsh
+    Zsh,
+}
+
+fn dry_run(text: &str) -> Result<bool, String> {
+    match text {
+        "none" => Ok(false),
+        "server" => Ok(true),
+        _ => Err("write --dry-run or --dry-run=server: what a request would do depends on the cluster".to_owned()),
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -233,12 +428,24 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3600,
         _ => return Err("write a number and s, m or h: 30s, 5m".to_owned()),
     };
-    Ok(Duration::from_secs(number * seconds))
+    let seconds = number.checked_mul(seconds).ok_or("write a shorter time")?;
+    Ok(Duration::from_secs(seconds))
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((container, image)) if !container.is_empty() && !image.is_empty() => Ok((container.into(), image.into())),
         _ => Err("write CONTAINER=IMAGE, for instance web=registry.example/web:v2".to_owned()),
+    }
+}
+
+/// The name of an object, as Kubernetes has them.
+fn object_name(text: &str) -> Result<String, String> {
+    let is_plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-.".contains(letter);
+    match text.chars().find(|letter| !is_plain(*letter)) {
+        _ if text.is_empty() => Err("write the name of a rollout: kubectl greenlight list shows them".to_owned()),
+        Some('/') => Err("write the name alone, without the kind before it".to_owned()),
+        Some(letter) => Err(format!("no rollout can have this name: there is a {letter:?} in it")),
+        None => Ok(text.to_owned()),
     }
 }

@@ -12,7 +12,7 @@ use k8s_openapi::api::apps::v1::ReplicaSet as KubeReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
-use kube::api::ListParams;
+use kube::api::{ListParams, VersionMatch};
 use serde::Serialize;
 
 use crate::observe::{Observed, observe, replica_set_of};
@@ -133,8 +133,10 @@ pub async fn gather(session: &Session, name: &str) -> Result<Facts> {
 /// # Errors
 /// The caller may not read what belongs to it.
 pub async fn gather_of(session: &Session, rollout: BlueGreenRollout) -> Result<Facts> {
-    let (ingresses, everything) = (session.api::<Ingress>(), ListParams::default());
-    let (ingresses, observed) = tokio::join!(ingresses.list(&everything), observe(session, rollout));
+    let ingresses = session.api::<Ingress>();
+    // From the server's cache: there may be thousands, and an address need not be the newest.
+    let params = ListParams::default().at("0").matching(VersionMatch::NotOlderThan);
+    let (ingresses, observed) = tokio::join!(ingresses.list(&params), observe(session, rollout));
     // Some people may not read Ingresses; then there are no addresses to show.
     let ingresses = ingresses.map(|list| list.items).unwrap_or_default();
     Ok(facts(observed?, &ingresses))

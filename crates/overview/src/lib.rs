@@ -8,9 +8,11 @@
 //! | what will happen? | [`simulation`] |
 //! | which revision does a verb speak of? | [`request`] |
 //! | how is that said? | [`words`] |
+//! | which rollouts are there, also those that cannot be read? | [`found`] |
 //! | whose eyes does it see with? | [`session`] |
 
 pub mod facts;
+pub mod found;
 pub mod observe;
 pub mod request;
 pub mod session;
@@ -18,8 +20,9 @@ pub mod simulation;
 pub mod words;
 
 pub use facts::{Facts, PodFact, Revision, Role, ServiceFact, facts, gather, gather_of};
-pub use observe::{Observed, observe};
+pub use found::{Found, Place};
+pub use observe::{Observed, hash_of, observe, selector};
 pub use request::revision_meant;
-pub use session::Session;
+pub use session::{Session, is_forbidden};
 pub use simulation::{Simulation, quantity};
 pub use words::{age, role, sentence};

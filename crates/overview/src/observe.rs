@@ -1,9 +1,10 @@
 //! The core's world of one rollout, read from the API server. So what a command says of roles and next steps is what the operator
 //! decides, and not a second opinion.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use futures::future::try_join_all;
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::{BlueGreenRollout, names};
 use greenlight_core::world::{Pod, ReplicaSet, Rival, Service};
@@ -13,8 +14,10 @@ use k8s_openapi::api::core::v1::{Pod as KubePod, Service as KubeService};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::api::ListParams;
+use kube::core::Selector;
 
-use crate::session::Session;
+use crate::found::Place;
+use crate::session::{Session, is_forbidden};
 
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
@@ -31,12 +34,11 @@ pub struct Observed {
 /// Reads what belongs to a rollout. A template that comes from a Deployment is not looked up: it counts as unknown, and the core
 /// takes the one that the operator recorded.
 pub async fn observe(session: &Session, rollout: BlueGreenRollout) -> Result<Observed> {
-    let labelled = ListParams::default().labels(names::HASH_LABEL);
-    let (replica_sets, pods, services) =
-        (session.api::<KubeReplicaSet>(), session.api::<KubePod>(), session.api::<KubeService>());
-    let everything = ListParams::default();
-    let (replica_sets, pods, services) =
-        tokio::try_join!(replica_sets.list(&labelled), pods.list(&labelled), services.list(&everything))?;
+    let labelled = ListParams::default().labels(&selector(&rollout));
+    let (replica_sets, pods) = (session.api::<KubeReplicaSet>(), session.api::<KubePod>());
+    let replica_sets = async { replica_sets.list(&labelled).await.context("cannot list ReplicaSets") };
+    let pods = async { pods.list(&labelled).await.context("cannot list pods") };
+    let (replica_sets, pods, services) = tokio::try_join!(replica_sets, pods, services(session, &rollout))?;
     let (mut replica_sets, mut pods) = (replica_sets.items, pods.items);
     let uid = rollout.metadata.uid.clone().unwrap_or_default();
     replica_sets.retain(|rs| is_owned_by(&rs.metadata, &uid));
@@ -46,7 +48,7 @@ pub async fn observe(session: &Session, rollout: BlueGreenRollout) -> Result<Obs
         let named = rollout.spec.blue_green().services().any(|name| name == service.name);
         named || service.is_marked_for(&rollout.name)
     };
-    let services = services.items.into_iter().map(service_of).filter(is_ours);
+    let services = services.into_iter().map(service_of).filter(is_ours);
     let services = services.map(|service| (service.name.clone(), service)).collect();
     let world = World {
         replica_sets: replica_sets.iter().map(replica_set_of).collect(),
@@ -65,14 +67,45 @@ pub async fn observe(session: &Session, rollout: BlueGreenRollout) -> Result<Obs
     Ok(Observed { world, replica_sets, pods })
 }
 
+/// The Services that a rollout names, each by its name: there may be thousands of others. While one of them is new to the rollout,
+/// another may still be marked for it, and all have to be looked through.
+async fn services(session: &Session, rollout: &BlueGreenRollout) -> Result<Vec<KubeService>> {
+    let api = session.api::<KubeService>();
+    let name = rollout.name_any();
+    let named: BTreeSet<&str> = rollout.spec.blue_green().services().collect();
+    let found = try_join_all(named.iter().map(|service| api.get_opt(service))).await.context("cannot read Services")?;
+    let is_known = |service: &KubeService| service.annotations().get(names::MANAGED_BY) == Some(&name);
+    if found.iter().flatten().filter(|service| is_known(service)).count() == named.len() {
+        return Ok(found.into_iter().flatten().collect());
+    }
+    match api.list(&ListParams::default()).await {
+        Ok(all) => Ok(all.items),
+        // Those that are named can be told about all the same.
+        Err(error) if is_forbidden(&error) => Ok(found.into_iter().flatten().collect()),
+        Err(error) => Err(error).context("cannot list Services"),
+    }
+}
+
+/// The labels that all of a rollout's ReplicaSets and pods have.
+pub fn selector(rollout: &BlueGreenRollout) -> String {
+    let own: Selector = rollout.spec.selector.clone().try_into().unwrap_or_default();
+    let mut labels = own.to_string();
+    if !labels.is_empty() {
+        labels.push(',');
+    }
+    labels + names::HASH_LABEL
+}
+
 /// Reads the other rollouts that name one of the Services, and the analysis runs. Some people may not; then there are none as
 /// far as they can tell.
 pub async fn add_neighbours(session: &Session, world: &mut World) {
     let everything = ListParams::default();
-    let (rollouts, runs) = (session.api::<BlueGreenRollout>(), session.api::<AnalysisRun>());
-    let (rollouts, runs) = tokio::join!(rollouts.list(&everything), runs.list(&everything));
+    let runs = session.api::<AnalysisRun>();
+    // One that cannot be read is no rival that could be known of.
+    let (rollouts, runs) = tokio::join!(Place::Namespace.list(session, None), runs.list(&everything));
     let ours: Vec<&str> = world.rollout.spec.blue_green().services().collect();
-    let others = rollouts.map(|list| list.items).unwrap_or_default().into_iter().filter(|other| {
+    let rollouts = rollouts.map(|list| list.items).unwrap_or_default().into_iter();
+    let others = rollouts.filter_map(|found| found.rollout.ok()).filter(|other| {
         other.name_any() != world.rollout.name
             && other.metadata.deletion_timestamp.is_none()
             && other.spec.blue_green().services().any(|service| ours.contains(&service))

@@ -1,57 +1,80 @@
-//! The commands that ask for something, and wait for what comes of it.
+//! `promote`, `abort`, `retry`, `undo`, `restart`: they ask the operator for something, and wait for what comes of it.
 
 use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, Request, Verb, names};
+use greenlight_overview::{Session, gather, revision_meant, sentence};
 use jiff::Timestamp;
-use kube::api::{Patch, PatchParams};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::api::Patch;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
+use crate::commands::{params, plan};
 use crate::exit::Exit;
-use crate::options::Wait;
-use greenlight_overview::{gather, revision_meant, sentence};
-
-use crate::session::Session;
+use crate::options::Asking;
+use crate::output::progress::Progress;
+use crate::session::of_rollout;
 
 /// An operator that runs answers within a second; one that changes leaders, within half a minute.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-const FIELD_MANAGER: &str = "kubectl-greenlight";
+/// The operator, and the policy of its chart, take no longer ones.
+const LONGEST: usize = 1024;
 
-/// Makes a request of the revision that its verb speaks of, unless another one is named.
-pub async fn request(
-    session: &Session,
-    name: &str,
-    action: Verb,
-    revision: Option<String>,
-    to: Option<String>,
-    wait: Wait,
-) -> Result<Exit> {
-    let rollout = session.rollout(name).await?;
+/// What is asked of which revision.
+pub struct Wish {
+    /// What for.
+    pub action: Verb,
+    /// The hash of the revision, if not that which the verb speaks of.
+    pub revision: Option<String>,
+    /// The number of the revision to serve instead.
+    pub to: Option<i64>,
+}
+
+impl From<Verb> for Wish {
+    fn from(action: Verb) -> Wish {
+        Wish { action, revision: None, to: None }
+    }
+}
+
+/// Makes a request, and waits for what comes of it.
+pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> Result<Exit> {
+    let Wish { action, revision, to } = wish;
+    let (rollout, by) = tokio::try_join!(session.rollout(name), session.user())?;
+    let to = match to {
+        Some(number) => Some(hash_of(session, name, number).await?),
+        None => None,
+    };
     let status = rollout.status.unwrap_or_default();
     let revision = match revision {
         Some(revision) => revision,
         None => revision_meant(name, action, &status)?,
     };
-    let request = Request { action, revision, to, by: session.user().await?, at: Timestamp::now(), reason: None };
+    let request = Request { action, revision, to, by, at: Timestamp::now(), reason: asking.reason };
     let value = request.to_value();
+    if value.len() > LONGEST {
+        bail!("the request is too long by {} characters: give a shorter --reason", value.len() - LONGEST);
+    }
     let api: Api<BlueGreenRollout> = session.api();
     let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: value}}}));
-    api.patch(name, &params(), &patch).await.with_context(|| format!("cannot ask rollout {name}"))?;
-    if wait.no_wait {
+    let asked = api.patch(name, &params(asking.dry_run.dry_run), &patch).await;
+    let asked = asked.with_context(|| format!("cannot ask rollout {name} to {}", action.as_str()))?;
+    if asking.dry_run.dry_run {
+        return plan::tell_what_would_come_of(session, asked, &format!("Asking rollout {name} to {}", action.as_str()))
+            .await;
+    }
+    if asking.wait.no_wait {
         println!("Asked rollout {name} to {}.", action.as_str());
         return Ok(Exit::Done);
     }
-    outcome(session, name, &request, &value, wait.timeout).await
+    outcome(session, name, &request, &value, asking.wait.timeout).await
 }
 
 /// The hash of a revision number.
-pub async fn hash_of(session: &Session, name: &str, number: i64) -> Result<String> {
+async fn hash_of(session: &Session, name: &str, number: i64) -> Result<String> {
     let facts = gather(session, name).await?;
     match facts.revisions.iter().find(|revision| revision.number == number) {
         Some(revision) => Ok(revision.hash.clone()),
@@ -65,23 +88,31 @@ pub async fn hash_of(session: &Session, name: &str, number: i64) -> Result<Strin
 /// Waits for the operator's answer, and then until what was asked has happened.
 async fn outcome(session: &Session, name: &str, request: &Request, value: &str, timeout: Duration) -> Result<Exit> {
     let started = Instant::now();
-    let fields = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut changes = pin!(watcher(session.api::<BlueGreenRollout>(), fields).applied_objects().boxed());
+    let mut changes = pin!(of_rollout(session, name));
+    let progress = Progress::start("waiting for the operator's answer");
     let mut answered = false;
     let mut last = String::new();
     loop {
         let deadline = started + if answered { timeout } else { timeout.min(ANSWER_WITHIN) };
-        let rollout = match timeout_at(deadline, changes.try_next()).await {
-            Ok(rollout) => rollout?.context("the watch ended")?,
+        let rollout = match timeout_at(deadline, changes.next()).await {
+            Ok(Some(Ok(Some(rollout)))) => rollout,
+            Ok(Some(Ok(None))) => bail!("rollout {name} was deleted"),
+            Ok(Some(Err(error))) => {
+                return Err(error)
+                    .with_context(|| format!("the request was made, but rollout {name} cannot be watched"));
+            }
+            Ok(None) => bail!("the watch ended"),
             Err(_) if answered => {
-                eprintln!("Not done after {} s: {last}", timeout.as_secs());
+                progress.aside(|| eprintln!("Not done after {} s: {last}", timeout.as_secs()));
                 return Ok(Exit::TimedOut);
             }
             Err(_) => {
-                eprintln!(
-                    "The operator has not answered. Is it running? The request stands: when it runs, it carries the \
-                     request out, or says why that does not fit any more."
-                );
+                progress.aside(|| {
+                    eprintln!(
+                        "The operator has not answered. Is it running? The request stands: when it runs, it carries the \
+                         request out, or says why that does not fit any more."
+                    );
+                });
                 return Ok(Exit::TimedOut);
             }
         };
@@ -89,19 +120,21 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
         let status = rollout.status.unwrap_or_default();
         match status.observed_request.as_ref().filter(|observed| observed.value == value) {
             Some(observed) if !observed.accepted => {
-                eprintln!("Refused: {}", sentence(&observed.answer));
+                progress.aside(|| eprintln!("Refused: {}", sentence(&observed.answer)));
                 return Ok(Exit::Refused);
             }
             Some(observed) if !answered => {
-                println!("{}", sentence(&observed.answer));
+                progress.aside(|| println!("{}", sentence(&observed.answer)));
                 answered = true;
             }
             // The annotation holds one request: the last.
             None if !answered && !stands => {
-                eprintln!(
-                    "Another request took the place of this one before the operator saw it. Look at \
-                     kubectl greenlight status {name}, and ask again."
-                );
+                progress.aside(|| {
+                    eprintln!(
+                        "Another request took the place of this one before the operator saw it. Look at \
+                         kubectl greenlight status {name}, and ask again."
+                    );
+                });
                 return Ok(Exit::Refused);
             }
             None if !answered => continue,
@@ -112,10 +145,11 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
         let done = finished(request, &status);
         let done = done.or_else(|| (promotes(request) && approved).then_some(Exit::Waits));
         if let Some(exit) = done {
-            println!("{}", sentence(&status.message));
+            progress.aside(|| println!("{}", sentence(&status.message)));
             return Ok(exit);
         }
         last = sentence(&status.message);
+        progress.say(&last);
     }
 }
 
@@ -144,54 +178,6 @@ fn finished(request: &Request, status: &BlueGreenRolloutStatus) -> Option<Exit> 
         Verb::Retry => record.map(|_| if rejected { Exit::Refused } else { Exit::Done }),
         Verb::Restart => status.restarted_at.is_some_and(|at| at >= request.at).then_some(Exit::Done),
     }
-}
-
-/// `pause` and `resume`.
-pub async fn set_paused(session: &Session, name: &str, paused: bool) -> Result<Exit> {
-    session.rollout(name).await?;
-    let api: Api<BlueGreenRollout> = session.api();
-    api.patch(name, &params(), &Patch::Merge(json!({"spec": {"paused": paused}}))).await?;
-    println!("Rollout {name} {}.", if paused { "holds back promotions" } else { "promotes again" });
-    Ok(Exit::Done)
-}
-
-/// `set image`.
-pub async fn set_image(session: &Session, name: &str, images: &[(String, String)]) -> Result<Exit> {
-    let rollout = session.rollout(name).await?;
-    if let Some(workload) = &rollout.spec.workload_ref {
-        bail!(
-            "the template of rollout {name} is that of Deployment {0}: kubectl set image deployment/{0} ...",
-            workload.name
-        );
-    }
-    let containers: Vec<String> =
-        rollout.spec.template().images().into_iter().map(|(container, _)| container).collect();
-    let mut patch = Vec::new();
-    for (wanted, image) in images {
-        let matching: Vec<usize> =
-            (0..containers.len()).filter(|index| wanted == "*" || containers[*index] == *wanted).collect();
-        if matching.is_empty() {
-            bail!("rollout {name} has no container {wanted}; there are: {}", containers.join(", "));
-        }
-        for index in matching {
-            let path = format!("/spec/template/spec/containers/{index}");
-            // Lists are patched by position: the test makes sure that it is still the same container.
-            patch.push(json!({"op": "test", "path": format!("{path}/name"), "value": containers[index]}));
-            patch.push(json!({"op": "replace", "path": format!("{path}/image"), "value": image}));
-        }
-    }
-    let api: Api<BlueGreenRollout> = session.api();
-    let patch: Patch<()> = Patch::Json(serde_json::from_value(patch.into())?);
-    api.patch(name, &params(), &patch).await.with_context(|| format!("cannot change rollout {name}"))?;
-    println!(
-        "Rollout {name} asks for {}.",
-        images.iter().map(|(_, image)| image.as_str()).collect::<Vec<_>>().join(", ")
-    );
-    Ok(Exit::Done)
-}
-
-fn params() -> PatchParams {
-    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
 #[cfg(test)]

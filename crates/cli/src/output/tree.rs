@@ -1,51 +1,16 @@
 //! How the facts look. The first lines answer "what is it doing, and what does it want from me"; the tree answers "with what".
 
 use std::fmt::Write;
-use std::io::IsTerminal;
 
-use greenlight_api::text::one_line;
-use greenlight_api::{Phase, conditions};
+use greenlight_api::conditions;
+use greenlight_overview::{Facts, PodFact, Revision, ServiceFact, age, role, sentence};
 use jiff::Timestamp;
 
-use greenlight_overview::{Facts, PodFact, Revision, ServiceFact, age, role, sentence};
+use crate::output::style::Style;
+use crate::output::table::{Long, table};
 
-/// Colours, on a terminal only.
-#[derive(Clone, Copy, Debug)]
-pub struct Style {
-    colour: bool,
-}
-
-impl Style {
-    /// For standard output as it is. `NO_COLOR` is respected.
-    pub fn detect() -> Style {
-        Style { colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
-    }
-
-    fn paint(self, code: &str, text: &str) -> String {
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-
-    fn bold(self, text: &str) -> String {
-        self.paint("1", text)
-    }
-
-    fn dim(self, text: &str) -> String {
-        self.paint("2", text)
-    }
-
-    fn phase(self, phase: Phase) -> String {
-        let (code, symbol) = match phase {
-            Phase::Healthy => ("32", "✔"),
-            Phase::Progressing | Phase::Pending => ("36", "◌"),
-            Phase::Paused => ("33", "॥"),
-            Phase::Degraded => ("31", "✖"),
-        };
-        self.paint(code, &format!("{symbol} {}", phase.as_str()))
-    }
-}
-
-/// A rollout as a tree.
-pub fn tree(facts: &Facts, style: Style, now: Timestamp) -> String {
+/// A rollout as a tree; `wide` names all the images.
+pub fn tree(facts: &Facts, wide: bool, style: Style, now: Timestamp) -> String {
     let mut out = String::new();
     let since = facts.since.map(|since| format!(" {}", age(since, now))).unwrap_or_default();
     let title = format!("{}  {}", style.bold(&facts.name), facts.namespace);
@@ -54,23 +19,27 @@ pub fn tree(facts: &Facts, style: Style, now: Timestamp) -> String {
         let _ = writeln!(out, "The spec has changed; the operator has not looked at it yet.");
     }
     if !facts.status.message.is_empty() {
-        let _ = writeln!(out, "{}", sentence(&facts.status.message));
+        let _ = writeln!(out, "{}", style.wrapped(&sentence(&facts.status.message)));
     }
     if let Some(hint) = hint(facts) {
         let _ = writeln!(out, "  {}", style.bold(&hint));
     }
     out.push('\n');
-    out.push_str(&table(&facts.services.iter().map(|service| service_row(facts, service)).collect::<Vec<_>>()));
+    let services: Vec<_> = facts.services.iter().map(|service| service_row(facts, service)).collect();
+    // An address that is cut leads nowhere: what is too long for the terminal goes on in its next line.
+    for (line, service) in table(&services, None, Long::Cut).lines().zip(&facts.services) {
+        let _ = writeln!(out, "{}", style.linked(line, &service.urls));
+    }
     out.push('\n');
     let mut rows = vec![["REVISION", "ROLE", "READY", "AGE", "INFO"].map(str::to_owned).to_vec()];
     for revision in &facts.revisions {
-        rows.push(revision_row(facts, revision, now));
+        rows.push(revision_row(facts, revision, wide, now));
         let last = revision.pods.len().saturating_sub(1);
         for (number, pod) in revision.pods.iter().enumerate() {
             rows.push(pod_row(revision, pod, number == last, now));
         }
     }
-    for line in table(&rows).lines() {
+    for line in table(&rows, style.width, Long::Wrapped).lines() {
         let painted = if line.starts_with(['├', '└']) { style.dim(line) } else { line.to_owned() };
         let _ = writeln!(out, "{painted}");
     }
@@ -92,7 +61,7 @@ fn service_row(facts: &Facts, service: &ServiceFact) -> Vec<String> {
     row
 }
 
-fn revision_row(facts: &Facts, revision: &Revision, now: Timestamp) -> Vec<String> {
+fn revision_row(facts: &Facts, revision: &Revision, wide: bool, now: Timestamp) -> Vec<String> {
     let mut info = Vec::new();
     if let Some(at) = revision.scale_down_at {
         info.push(format!("retiring, {} s left", at.duration_since(now).as_secs().max(0)));
@@ -100,7 +69,9 @@ fn revision_row(facts: &Facts, revision: &Revision, now: Timestamp) -> Vec<Strin
     if let Some(rejection) = &revision.rejected {
         info.push(format!("rejected by {}: {}, {} ago", rejection.by, rejection.reason, age(rejection.at, now)));
     }
-    if !revision.title.is_empty() {
+    if wide {
+        info.extend(revision.images.iter().cloned());
+    } else if !revision.title.is_empty() {
         info.push(revision.title.clone());
     }
     vec![
@@ -137,21 +108,4 @@ fn hint(facts: &Facts) -> Option<String> {
         _ => return None,
     };
     Some(format!("kubectl greenlight {verb} {} -n {}", facts.name, facts.namespace))
-}
-
-/// Columns as wide as they need to be, two spaces between them.
-pub fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    // Names, images and messages are others' words.
-    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|cell| one_line(cell)).collect()).collect();
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let mut out = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).filter(|(_, width)| **width > 0);
-        let line: String = cells.map(|(cell, width)| format!("{cell:<width$}  ")).collect();
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out
 }

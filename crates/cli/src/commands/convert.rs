@@ -9,8 +9,8 @@ use greenlight_core::analysis::expression;
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
+use crate::manifests::schema;
 use crate::manifests::{self, Manifest, find_block};
-use crate::schema;
 
 const API_VERSION: &str = "greenlight.dev/v1alpha1";
 

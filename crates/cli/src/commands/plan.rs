@@ -1,18 +1,17 @@
-//! `plan`: what applying a manifest to the live cluster will do.
+//! `plan`: what applying a manifest to the live cluster will do; and what would come of any other change that is only tried.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use greenlight_api::BlueGreenRollout;
 use greenlight_api::text::one_line;
-use greenlight_overview::{Simulation, quantity};
+use greenlight_overview::{Session, Simulation, quantity, sentence};
 use k8s_openapi::api::core::v1::{Node, Pod as KubePod};
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 
 use crate::exit::Exit;
 use crate::manifests;
-use crate::session::Session;
 
 /// Prints the steps, the peak, and whether it fits.
 pub async fn run(session: &Session, files: &[PathBuf]) -> Result<Exit> {
@@ -34,8 +33,41 @@ pub async fn run(session: &Session, files: &[PathBuf]) -> Result<Exit> {
     }
     let mut simulation = Simulation::read(&session, after).await?;
     let before = simulation.pods();
+    tell(
+        &mut simulation,
+        &format!("Applying {} to rollout {name} in namespace {}", manifest.file.display(), session.namespace),
+    );
+    capacity(&session, &simulation, before).await;
+    Ok(Exit::Done)
+}
+
+/// Tells what would come of a change that the API server has looked at and not made. It may be a request that the operator would
+/// refuse.
+pub async fn tell_what_would_come_of(session: &Session, after: BlueGreenRollout, change: &str) -> Result<Exit> {
+    if after.spec.workload_ref.is_some() {
+        println!(
+            "{change} is allowed. Nothing was changed. What would come of it is not known here: the template is a Deployment's."
+        );
+        return Ok(Exit::Done);
+    }
+    let mut simulation = Simulation::read(session, after).await?;
+    let asked = simulation.world.rollout.request.clone();
+    tell(&mut simulation, &format!("Nothing was changed. {change} is allowed, and this would come of it"));
+    let status = simulation.world.rollout.status.as_ref();
+    let answer = status.and_then(|status| status.observed_request.as_ref());
+    let refused = answer.filter(|answer| !answer.accepted && Some(&answer.value) == asked.as_ref());
+    if let Some(refused) = refused {
+        eprintln!("The operator would refuse: {}", sentence(&refused.answer));
+        return Ok(Exit::Refused);
+    }
+    Ok(Exit::Done)
+}
+
+/// Carries everything out on the copy, and prints it.
+fn tell(simulation: &mut Simulation, what: &str) {
+    let before = simulation.pods();
     let outcome = simulation.run();
-    println!("Applying {} to rollout {name} in namespace {}:", manifest.file.display(), session.namespace);
+    println!("{what}:");
     for (number, step) in simulation.steps.iter().enumerate() {
         println!("  {}. {}", number + 1, one_line(step));
     }
@@ -44,17 +76,16 @@ pub async fn run(session: &Session, files: &[PathBuf]) -> Result<Exit> {
     }
     println!("Then: {}.", one_line(&outcome));
     println!("Pods: {before} now, {} at the peak, {} in the end.", simulation.peak, simulation.pods());
-    capacity(&session, &simulation, before).await;
-    Ok(Exit::Done)
 }
 
 /// What the peak takes beyond now, against what the nodes have free.
 async fn capacity(session: &Session, simulation: &Simulation, running: i32) {
     let (cpu, memory) = simulation.requests;
     let pods = f64::from(simulation.peak);
+    let (nodes, all_pods) = (Api::<Node>::all(session.client.clone()), Api::<KubePod>::all(session.client.clone()));
     let free = async {
-        let nodes = Api::<Node>::all(session.client.clone()).list(&ListParams::default()).await?;
-        let pods = Api::<KubePod>::all(session.client.clone()).list(&ListParams::default()).await?;
+        let everything = ListParams::default();
+        let (nodes, pods) = tokio::try_join!(nodes.list(&everything), all_pods.list(&everything))?;
         Ok::<_, kube::Error>(free(&nodes.items, &pods.items))
     };
     let gibibytes = |bytes: f64| bytes / f64::from(1 << 30);

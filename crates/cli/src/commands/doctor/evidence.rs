@@ -1,0 +1,99 @@
+//! What the checks look at, and what they find.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use greenlight_api::{BlueGreenRollout, names};
+use greenlight_overview::{Session, selector};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::ResourceExt;
+use kube::api::ListParams;
+use serde::Serialize;
+
+/// An operator that runs has seen a change by then.
+pub(super) const OPERATOR_ANSWERS_WITHIN: SignedDuration = SignedDuration::from_secs(15);
+/// By this label a slice says whose endpoints are in it.
+const OF_SERVICE: &str = "kubernetes.io/service-name";
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// What is seen.
+    pub symptom: String,
+    /// Why.
+    pub cause: String,
+    /// What to do, usually a command.
+    pub fix: String,
+}
+
+/// Everything that was looked at.
+pub(super) struct Evidence {
+    pub rollout: BlueGreenRollout,
+    pub namespace: String,
+    pub replica_sets: Vec<ReplicaSet>,
+    pub pods: Vec<Pod>,
+    pub services: Vec<Service>,
+    pub slices: Vec<EndpointSlice>,
+    pub ingresses: Vec<Ingress>,
+    pub now: Timestamp,
+}
+
+impl Evidence {
+    /// Reads the rollout, and then at once what belongs to it.
+    pub(super) async fn gather(session: &Session, name: &str) -> Result<Evidence> {
+        let rollout = session.rollout(name).await?;
+        let all = ListParams::default();
+        let labelled = all.clone().labels(&selector(&rollout));
+        let ours: BTreeSet<&str> = rollout.spec.blue_green().services().collect();
+        let ours = ours.into_iter().collect::<Vec<_>>().join(",");
+        let of_ours = all.clone().labels(&format!("{OF_SERVICE} in ({ours})"));
+        let (replica_sets, pods, services, slices, ingresses) = (
+            session.api::<ReplicaSet>(),
+            session.api::<Pod>(),
+            session.api::<Service>(),
+            session.api::<EndpointSlice>(),
+            session.api::<Ingress>(),
+        );
+        let needed =
+            async { tokio::try_join!(replica_sets.list(&labelled), pods.list(&labelled), services.list(&all)) };
+        let (needed, slices, ingresses) = tokio::join!(needed, slices.list(&of_ours), ingresses.list(&all));
+        let (replica_sets, pods, services) = needed?;
+        let mut replica_sets = replica_sets.items;
+        replica_sets
+            .retain(|rs| rs.owner_references().iter().any(|owner| Some(&owner.uid) == rollout.metadata.uid.as_ref()));
+        let mut pods = pods.items;
+        let is_ours = |pod: &Pod| {
+            pod.owner_references()
+                .iter()
+                .any(|owner| replica_sets.iter().any(|rs| rs.metadata.uid.as_ref() == Some(&owner.uid)))
+        };
+        pods.retain(is_ours);
+        Ok(Evidence {
+            rollout,
+            namespace: session.namespace.clone(),
+            replica_sets,
+            pods,
+            services: services.items,
+            // Some people may not read these; the rest can be told without.
+            slices: slices.map(|list| list.items).unwrap_or_default(),
+            ingresses: ingresses.map(|list| list.items).unwrap_or_default(),
+            now: Timestamp::now(),
+        })
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.rollout.name_any()
+    }
+
+    pub(super) fn command(&self, verb: &str) -> String {
+        format!("kubectl greenlight {verb} {} -n {}", self.name(), self.namespace)
+    }
+
+    pub(super) fn of_hash(&self, hash: &str) -> Option<&ReplicaSet> {
+        self.replica_sets.iter().find(|rs| rs.labels().get(names::HASH_LABEL).map(String::as_str) == Some(hash))
+    }
+}

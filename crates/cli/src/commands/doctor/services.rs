@@ -1,0 +1,119 @@
+//! Do the Services lead to pods that answer?
+
+use greenlight_api::{conditions, names};
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt;
+
+use super::evidence::{Evidence, Finding, OPERATOR_ANSWERS_WITHIN};
+
+impl Evidence {
+    pub(super) fn check_services(&self, findings: &mut Vec<Finding>) {
+        let blue_green = self.rollout.spec.blue_green();
+        let status = self.rollout.status.clone().unwrap_or_default();
+        for name in blue_green.services() {
+            let Some(service) = self.services.iter().find(|service| service.name_any() == name) else {
+                findings.push(Finding {
+                    symptom: format!("Service {name} is not there"),
+                    cause: format!("the rollout names it, and there is none in namespace {}", self.namespace),
+                    fix: format!("kubectl create service clusterip {name} --tcp=80:8080 -n {}, with a selector of the pods' labels", self.namespace),
+                });
+                continue;
+            };
+            let spec = service.spec.clone().unwrap_or_default();
+            let mut selector = spec.selector.unwrap_or_default();
+            let hash = selector.remove(names::HASH_LABEL);
+            selector.remove(names::SERVING_LABEL);
+            // What it selects counts, and not what comes next: the operator itself says when that does not fit.
+            let selected = hash.as_ref().and_then(|hash| self.of_hash(hash));
+            let shown = selected.or_else(|| self.replica_sets.iter().max_by_key(|rs| shown_number(rs)));
+            let labels = shown.and_then(|rs| rs.spec.as_ref()?.template.as_ref()?.metadata.as_ref()?.labels.clone());
+            if let Some(labels) = labels {
+                let wrong: Vec<String> = selector
+                    .iter()
+                    .filter(|(k, v)| labels.get(*k) != Some(v))
+                    .map(|(k, v)| format!("{k}={v}"))
+                    .collect();
+                if !wrong.is_empty() {
+                    findings.push(Finding {
+                        symptom: format!("Service {name} can have no endpoints"),
+                        cause: format!("its selector asks for {}, which the pods do not carry", wrong.join(", ")),
+                        fix: format!("kubectl edit service {name} -n {}", self.namespace),
+                    });
+                    continue;
+                }
+            }
+            if let Some(hash) = hash.as_ref().filter(|hash| *hash != names::NO_HASH && selected.is_none()) {
+                findings.push(Finding {
+                    symptom: format!("Service {name} selects the revision {hash}, which does not exist"),
+                    cause:
+                        "somebody edited the selector, or deleted the ReplicaSet. The operator points it at another \
+                            revision as soon as one may be served and has available pods"
+                            .to_owned(),
+                    fix: format!(
+                        "{} says what it waits for; if nothing, look at the operator: \
+                         kubectl get pods -A -l app.kubernetes.io/name=greenlight",
+                        self.command("get rollout")
+                    ),
+                });
+            }
+            self.endpoints(name, hash.as_deref(), findings);
+            for port in spec.ports.iter().flatten() {
+                let Some(IntOrString::String(wanted)) = &port.target_port else { continue };
+                let has_port = self.pods.iter().any(|pod| {
+                    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+                    containers.flat_map(|c| c.ports.iter().flatten()).any(|port| port.name.as_ref() == Some(wanted))
+                });
+                if !has_port && !self.pods.is_empty() {
+                    findings.push(Finding {
+                        symptom: format!("Service {name} does not answer on port {}", port.port),
+                        cause: format!("its targetPort {wanted} is the name of no port of the pods"),
+                        fix: format!(
+                            "kubectl edit service {name} -n {}: name a containerPort, or write its number",
+                            self.namespace
+                        ),
+                    });
+                }
+            }
+        }
+        let proving = status.conditions.iter().any(|condition| condition.reason == conditions::REASON_PROVING);
+        let since = status.switch.as_ref().map(|switch| self.now.duration_since(switch.switched_at));
+        if proving && since.is_some_and(|since| since > OPERATOR_ANSWERS_WITHIN) {
+            findings.push(Finding {
+                symptom: "the switch is not proven".to_owned(),
+                cause: status.message.clone(),
+                fix: format!(
+                    "kubectl get endpointslices -n {}; is the EndpointSlice controller running?",
+                    self.namespace
+                ),
+            });
+        }
+    }
+
+    fn endpoints(&self, service: &str, hash: Option<&str>, findings: &mut Vec<Finding>) {
+        let Some(rs) = hash.and_then(|hash| self.of_hash(hash)) else { return };
+        let wanted = rs.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+        let of_service = |slice: &&EndpointSlice| {
+            slice.labels().get("kubernetes.io/service-name").map(String::as_str) == Some(service)
+        };
+        let endpoints = self.slices.iter().filter(of_service).flat_map(|slice| slice.endpoints.iter().flatten());
+        let ready = endpoints.filter(|e| e.conditions.as_ref().and_then(|c| c.ready) != Some(false)).count();
+        if ready == 0 && wanted > 0 {
+            findings.push(Finding {
+                symptom: format!("Service {service} has no ready endpoint"),
+                cause: format!("none of the {wanted} pods of ReplicaSet {} is ready", rs.name_any()),
+                fix: format!(
+                    "kubectl get pods -n {} -l {}={}",
+                    self.namespace,
+                    names::HASH_LABEL,
+                    hash.unwrap_or_default()
+                ),
+            });
+        }
+    }
+}
+
+fn shown_number(rs: &ReplicaSet) -> i64 {
+    rs.annotations().get(names::REVISION).and_then(|number| number.parse().ok()).unwrap_or(0)
+}

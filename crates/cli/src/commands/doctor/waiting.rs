@@ -1,0 +1,56 @@
+//! What the operator itself says, where no other check says it better.
+
+use greenlight_api::conditions;
+
+use super::evidence::{Evidence, Finding};
+
+impl Evidence {
+    /// What the operator itself says, where nothing below says it better.
+    pub(super) fn check_waiting(&self, findings: &mut Vec<Finding>) {
+        let status = self.rollout.status.clone().unwrap_or_default();
+        let stalled = status.conditions.iter().find(|condition| condition.type_ == conditions::STALLED);
+        let reason = stalled.map(|condition| condition.reason.as_str()).unwrap_or_default();
+        let fix = match reason {
+            conditions::REASON_REJECTED => format!("change spec.template, or {}", self.command("retry")),
+            conditions::REASON_SERVICE_CLAIMED => {
+                "kubectl get bgr -o custom-columns=NAME:.metadata.name,ACTIVE:.spec.strategy.blueGreen.activeService"
+                    .to_owned()
+            }
+            conditions::REASON_SERVICE_MISMATCH => format!(
+                "change the labels of spec.template, or the selector: kubectl get services -n {} -o wide",
+                self.namespace
+            ),
+            conditions::REASON_TEMPLATE_REFUSED => "correct spec.template".to_owned(),
+            conditions::REASON_WORKLOAD_MISSING | conditions::REASON_WORKLOAD_MISMATCH => {
+                format!("kubectl get deployment -n {}", self.namespace)
+            }
+            conditions::REASON_ANALYSIS_REFUSED => {
+                format!("kubectl get analysistemplates.greenlight.dev -n {}", self.namespace)
+            }
+            _ => String::new(),
+        };
+        if !fix.is_empty() {
+            findings.push(Finding {
+                symptom: format!("the rollout is stalled: {reason}"),
+                cause: status.message.clone(),
+                fix,
+            });
+        }
+        let paused = status
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == conditions::PAUSED && condition.status == "True");
+        let reason = paused.map(|condition| condition.reason.as_str()).unwrap_or_default();
+        let fix = match reason {
+            conditions::REASON_PAUSED => self.command("resume"),
+            conditions::REASON_INCONCLUSIVE => {
+                // What serves already is not aborted: production goes back from it.
+                let serves = status.active_revision == status.updated_revision;
+                let reject = if serves { "undo" } else { "abort" };
+                format!("{}, or {}", self.command("promote"), self.command(reject))
+            }
+            _ => return,
+        };
+        findings.push(Finding { symptom: "the release is held back".to_owned(), cause: status.message.clone(), fix });
+    }
+}

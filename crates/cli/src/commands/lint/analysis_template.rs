@@ -1,0 +1,28 @@
+//! Can the conditions and times of an analysis be read?
+
+use greenlight_api::analysis::duration;
+use greenlight_core::analysis::expression;
+
+use crate::manifests::Manifest;
+
+use super::findings::Lint;
+
+impl Lint<'_> {
+    pub(super) fn check_analysis_template(&mut self, manifest: &Manifest) {
+        for (number, metric) in manifest.value["spec"]["metrics"].as_array().into_iter().flatten().enumerate() {
+            let index = number.to_string();
+            for field in ["successCondition", "failureCondition"] {
+                if let Some(problem) = metric[field].as_str().and_then(|text| expression::check(text).err()) {
+                    self.say(true, manifest, &["spec", "metrics", &index, field], problem);
+                }
+            }
+            for field in ["interval", "initialDelay"] {
+                let problem =
+                    metric[field].as_str().filter(|text| !text.contains("{{")).and_then(|text| duration(text).err());
+                if let Some(problem) = problem {
+                    self.say(true, manifest, &["spec", "metrics", &index, field], problem);
+                }
+            }
+        }
+    }
+}

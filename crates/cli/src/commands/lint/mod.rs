@@ -1,0 +1,55 @@
+//! `lint`: what the API server would refuse, and what would go wrong later. Offline.
+//!
+//! | question | file |
+//! |---|---|
+//! | What is a finding? | [`findings`] |
+//! | What would the API server refuse? | [`schema`] |
+//! | What of a rollout would go wrong later? | [`rollout`] |
+//! | Do the Services that a rollout names fit it? | [`service`] |
+//! | Will the pods start, serve and end as a release needs it? | [`template`] |
+//! | Can the conditions and times of an analysis be read? | [`analysis_template`] |
+
+mod analysis_template;
+mod findings;
+mod rollout;
+mod schema;
+mod service;
+mod template;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use greenlight_api::text::one_line;
+
+use self::findings::{Finding, Lint};
+use crate::exit::Exit;
+use crate::manifests::{self, Manifest};
+
+/// Prints the findings. Exit code 2 when one is an error, or with `strict` any.
+pub fn run(files: &[PathBuf], strict: bool) -> Result<Exit> {
+    let manifests = manifests::read(files)?;
+    let findings = lint(&manifests);
+    for finding in &findings {
+        let level = if finding.error { "error" } else { "warning" };
+        let [place, field, message] = [&finding.place, &finding.field, &finding.message].map(|text| one_line(text));
+        println!("{place}: {level}: {field}: {message}");
+    }
+    let rollouts = manifests.iter().filter(|manifest| manifest.kind() == "BlueGreenRollout").count();
+    let errors = findings.iter().filter(|finding| finding.error).count();
+    eprintln!("{rollouts} rollouts, {errors} errors, {} warnings.", findings.len() - errors);
+    Ok(if errors > 0 || strict && !findings.is_empty() { Exit::Refused } else { Exit::Done })
+}
+
+/// Everything that is to mend in manifests that belong together.
+pub fn lint(manifests: &[Manifest]) -> Vec<Finding> {
+    let mut lint = Lint { manifests, findings: Vec::new() };
+    for manifest in manifests.iter().filter(|manifest| manifest.api_version().starts_with("greenlight.dev/")) {
+        lint.check_schema(manifest);
+        match manifest.kind() {
+            "BlueGreenRollout" => lint.check_rollout(manifest),
+            "AnalysisTemplate" | "ClusterAnalysisTemplate" => lint.check_analysis_template(manifest),
+            _ => {}
+        }
+    }
+    lint.findings
+}

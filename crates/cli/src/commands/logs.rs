@@ -1,0 +1,232 @@
+//! `logs`: what the pods of a revision print. With more than one container, each line begins with where it comes from.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+
+use anyhow::{Context, Result, bail};
+use futures::io::AsyncBufReadExt;
+use futures::stream::{FuturesUnordered, StreamExt};
+use greenlight_api::names;
+use greenlight_api::text::printable;
+use greenlight_overview::{Facts, Revision, Role, Session, gather};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::LogParams;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{Config, Event, watcher};
+use kube::{Api, ResourceExt};
+
+use crate::exit::Exit;
+use crate::options::LogsOptions;
+use crate::session::is_final;
+
+/// Prints the logs, and goes on with `--follow` until Ctrl-C.
+pub async fn run(session: &Session, options: &LogsOptions) -> Result<Exit> {
+    let facts = gather(session, &options.of.name).await?;
+    let revision = revision(&facts, options)?;
+    let pods: Api<Pod> = session.api();
+    let labelled = format!("{}={}", names::HASH_LABEL, revision.hash);
+    if options.follow {
+        return follow(pods, &labelled, revision, options).await;
+    }
+    let mut sources = Vec::new();
+    for pod in pods.list(&kube::api::ListParams::default().labels(&labelled)).await.context("cannot list pods")?.items {
+        if is_of(&pod, revision) {
+            sources.extend(containers(&pod, options)?);
+        }
+    }
+    if sources.is_empty() {
+        eprintln!("Revision {} of rollout {} has no pods.", revision.number, facts.name);
+        return Ok(Exit::Done);
+    }
+    let prefixed = sources.len() > 1;
+    let mut failed = Vec::new();
+    for source in &sources {
+        // One that has printed nothing yet, or never starts, hides no other.
+        if let Err(error) = source.print(&pods, options, prefixed).await {
+            failed.push(error);
+        }
+    }
+    match failed.pop() {
+        Some(error) if failed.len() + 1 == sources.len() => Err(error),
+        last => {
+            for error in failed.iter().chain(&last) {
+                eprintln!("{}", printable(&crate::session::explain(error)));
+            }
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// The revision that is meant.
+fn revision<'a>(facts: &'a Facts, options: &LogsOptions) -> Result<&'a Revision> {
+    let name = &facts.name;
+    if let Some(number) = options.revision {
+        let there: Vec<String> = facts.revisions.iter().map(|revision| revision.number.to_string()).collect();
+        let found = facts.revisions.iter().find(|revision| revision.number == number);
+        return found
+            .with_context(|| format!("rollout {name} has no revision {number}; there are: {}", there.join(", ")));
+    }
+    let of_role = |role: Role| facts.revisions.iter().find(|revision| revision.role == role);
+    if options.preview {
+        return of_role(Role::Preview).with_context(|| {
+            format!("no revision of rollout {name} waits in preview: leave --preview out for the one that serves")
+        });
+    }
+    if let Some(active) = of_role(Role::Active) {
+        return Ok(active);
+    }
+    match of_role(Role::Preview).filter(|_| !options.active) {
+        Some(first) => Ok(first),
+        None => bail!("no revision of rollout {name} serves: --preview, or --revision NUMBER, names another one"),
+    }
+}
+
+/// Revisions of two rollouts may have the same hash.
+fn is_of(pod: &Pod, revision: &Revision) -> bool {
+    pod.owner_references().iter().any(|owner| owner.name == revision.replica_set)
+}
+
+/// A container that prints.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Source {
+    pod: String,
+    container: String,
+}
+
+/// The containers of a pod that are asked for.
+fn containers(pod: &Pod, options: &LogsOptions) -> Result<Vec<Source>> {
+    let spec = pod.spec.as_ref();
+    let all = spec.into_iter().flat_map(|spec| &spec.containers).map(|container| container.name.clone());
+    let initial = spec.into_iter().flat_map(|spec| spec.init_containers.iter().flatten());
+    let named = |name: &String| options.container.as_ref().is_none_or(|wanted| wanted == name);
+    // Init containers only when one is named: they have done their work.
+    let initial = initial.map(|container| container.name.clone()).filter(|_| options.container.is_some());
+    let all: Vec<String> = all.chain(initial).collect();
+    let wanted: Vec<Source> = all
+        .iter()
+        .filter(|name| named(name))
+        .map(|container| Source { pod: pod.name_any(), container: container.clone() })
+        .collect();
+    match &options.container {
+        Some(container) if wanted.is_empty() => {
+            bail!("pod {} has no container {container}; there are: {}", pod.name_any(), all.join(", "))
+        }
+        _ => Ok(wanted),
+    }
+}
+
+impl Source {
+    /// Prints what it has printed, and with `--follow` what it prints. It belongs to others: a terminal shows it and obeys nothing of it.
+    async fn print(&self, pods: &Api<Pod>, options: &LogsOptions, prefixed: bool) -> Result<()> {
+        let params = LogParams {
+            container: Some(self.container.clone()),
+            follow: options.follow,
+            previous: options.previous,
+            tail_lines: options.tail,
+            since_seconds: options.since.and_then(|since| i64::try_from(since.as_secs()).ok()),
+            ..LogParams::default()
+        };
+        let what = || format!("cannot read the log of pod {}, container {}", self.pod, self.container);
+        let mut lines = pods.log_stream(&self.pod, &params).await.with_context(what)?.lines();
+        while let Some(line) = lines.next().await {
+            let line = line.with_context(what)?;
+            let line =
+                if std::io::IsTerminal::is_terminal(&std::io::stdout()) { printable(&line).into_owned() } else { line };
+            if prefixed {
+                println!("[{}/{}] {line}", self.pod, self.container);
+            } else {
+                println!("{line}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Prints the logs of the pods that are there, and of those that come, until somebody has seen enough.
+async fn follow(pods: Api<Pod>, labelled: &str, revision: &Revision, options: &LogsOptions) -> Result<Exit> {
+    let mut changes = pin!(watcher(pods.clone(), Config::default().labels(labelled)).default_backoff());
+    let mut known = BTreeSet::new();
+    let mut printing = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            change = changes.next() => match change {
+                Some(Ok(Event::InitApply(pod) | Event::Apply(pod))) if is_of(&pod, revision) => {
+                    for source in containers(&pod, options)?.into_iter().filter(|source| has_started(&pod, &source.container)) {
+                        if known.insert(source.clone()) {
+                            let pods = pods.clone();
+                            printing.push(async move { (source.print(&pods, options, true).await, source) });
+                        }
+                    }
+                }
+                Some(Err(error)) if is_final(&error) => return Err(anyhow::Error::from(error).context("cannot watch pods")),
+                Some(_) => {}
+                None => bail!("the watch ended"),
+            },
+            Some((ended, source)) = printing.next() => {
+                // It printed its last line; or it cannot be read, which is told once.
+                if let Err(error) = ended {
+                    eprintln!("{}", printable(&crate::session::explain(&error)));
+                } else {
+                    eprintln!("[{}/{}] ends here.", source.pod, source.container);
+                }
+            }
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
+        }
+    }
+}
+
+fn has_started(pod: &Pod, container: &str) -> bool {
+    let statuses = pod
+        .status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().chain(&status.init_container_statuses).flatten());
+    let mut states = statuses.filter(|status| status.name == container).filter_map(|status| status.state.as_ref());
+    states.any(|state| state.running.is_some() || state.terminated.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+    use crate::options::{Command, Options};
+
+    fn options(flags: &[&str]) -> LogsOptions {
+        let args = ["kubectl-greenlight", "logs", "web"].iter().chain(flags);
+        match Options::try_parse_from(args).expect("flags").command {
+            Command::Logs(options) => options,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn pod() -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {"name": "web-1"},
+            "spec": {"initContainers": [{"name": "init"}], "containers": [{"name": "web"}, {"name": "proxy"}]},
+            "status": {"containerStatuses": [
+                {"name": "web", "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {}}},
+                {"name": "proxy", "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": {"waiting": {}}},
+            ]},
+        }))
+        .expect("a pod")
+    }
+
+    #[test]
+    fn all_containers_print_or_the_one_that_is_named() {
+        let names = |flags: &[&str]| {
+            let sources = containers(&pod(), &options(flags)).expect("there are some");
+            sources.into_iter().map(|source| source.container).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&[]), ["web", "proxy"]);
+        assert_eq!(names(&["-c", "proxy"]), ["proxy"]);
+        assert_eq!(names(&["-c", "init"]), ["init"]);
+        let error = containers(&pod(), &options(&["-c", "x"])).expect_err("there is none").to_string();
+        assert!(error.contains("has no container x; there are: web, proxy, init"), "{error}");
+    }
+
+    #[test]
+    fn only_what_has_started_is_followed() {
+        assert!(has_started(&pod(), "web") && !has_started(&pod(), "proxy") && !has_started(&pod(), "init"));
+    }
+}

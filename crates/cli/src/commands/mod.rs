@@ -1,0 +1,45 @@
+//! What can be asked for: one file a command, or a few that are one.
+//!
+//! | command | file |
+//! |---|---|
+//! | `get rollout NAME` | [`get`] |
+//! | `get rollouts`, `list` | [`list`] |
+//! | `status` | [`status`] |
+//! | `history` | [`history`] |
+//! | `diff` | [`diff`] |
+//! | `logs` | [`logs`] |
+//! | `promote`, `abort`, `retry`, `undo`, `restart` | [`request`] |
+//! | `pause`, `resume` | [`pause`] |
+//! | `set image` | [`set_image`] |
+//! | `plan`, and what `--dry-run` tells | [`plan`] |
+//! | `doctor` | [`doctor`], one file a check |
+//! | `lint` | [`lint`], one file a check |
+//! | `convert` | [`convert`] |
+//! | `completion`, and the names that are completed | [`completion`] |
+//! | `man` | [`man`] |
+
+pub mod completion;
+pub mod convert;
+pub mod diff;
+pub mod doctor;
+pub mod get;
+pub mod history;
+pub mod lint;
+pub mod list;
+pub mod logs;
+pub mod man;
+pub mod pause;
+pub mod plan;
+pub mod request;
+pub mod set_image;
+pub mod status;
+
+use kube::api::PatchParams;
+
+/// The name under which the plugin writes.
+const FIELD_MANAGER: &str = "kubectl-greenlight";
+
+/// How the plugin writes, or has the API server only look at it.
+fn params(dry_run: bool) -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), dry_run, ..PatchParams::default() }
+}

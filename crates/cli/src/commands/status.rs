@@ -1,0 +1,133 @@
+//! `status`: waits until a rollout has come to something, and says to what by its exit code.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures::StreamExt;
+use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase};
+use greenlight_overview::{Session, sentence};
+use tokio::time::{Instant, timeout_at};
+
+use crate::exit::Exit;
+use crate::options::{Format, Until};
+use crate::output::format::print_facts;
+use crate::output::progress::Progress;
+use crate::session::of_rollout;
+
+/// Waits for an end, or for what is named.
+pub async fn run(
+    session: &Session,
+    name: &str,
+    until: Option<Until>,
+    timeout: Duration,
+    format: Option<Format>,
+) -> Result<Exit> {
+    let deadline = Instant::now() + timeout;
+    let mut rollout = session.rollout(name).await?;
+    let mut changes = pin!(of_rollout(session, name));
+    let progress = Progress::start(&format!("waiting for rollout {name}"));
+    let mut last = String::new();
+    loop {
+        let status = rollout.status.clone().unwrap_or_default();
+        let exit = exit(&rollout, until).or((Instant::now() >= deadline).then_some(Exit::TimedOut));
+        let line = format!("{}: {}", status.phase.as_str(), sentence(&status.message));
+        if format.is_none() && line != last {
+            progress.aside(|| println!("{line}"));
+            last = line;
+        }
+        if let Some(exit) = exit {
+            if let Some(format) = format {
+                progress.aside(|| print_facts(&status, format))?;
+            }
+            return Ok(exit);
+        }
+        match timeout_at(deadline, changes.next()).await {
+            Ok(Some(Ok(Some(now)))) => rollout = now,
+            Ok(Some(Ok(None))) => bail!("rollout {name} was deleted"),
+            Ok(Some(Err(error))) => return Err(error).with_context(|| format!("cannot watch rollout {name}")),
+            Ok(None) => bail!("the watch ended"),
+            Err(_) => {}
+        }
+    }
+}
+
+/// What has come of it, if the operator has seen the newest spec.
+fn exit(rollout: &BlueGreenRollout, until: Option<Until>) -> Option<Exit> {
+    let none = BlueGreenRolloutStatus::default();
+    let status = rollout.status.as_ref().unwrap_or(&none);
+    if rollout.metadata.generation.unwrap_or_default() > status.observed_generation {
+        return None;
+    }
+    match until {
+        Some(until) if is_so(status, until) => Some(Exit::Done),
+        Some(_) => (status.phase == Phase::Degraded).then_some(Exit::Refused),
+        None => match status.phase {
+            Phase::Healthy => Some(Exit::Done),
+            Phase::Degraded => Some(Exit::Refused),
+            Phase::Paused => Some(Exit::Waits),
+            Phase::Pending | Phase::Progressing => None,
+        },
+    }
+}
+
+fn is_so(status: &BlueGreenRolloutStatus, until: Until) -> bool {
+    match until {
+        Until::Paused => status.phase == Phase::Paused,
+        Until::Healthy => status.phase == Phase::Healthy,
+        Until::Promoted => {
+            let proven =
+                status.switch.as_ref().is_some_and(|s| s.to == status.updated_revision && s.proven_at.is_some());
+            !status.updated_revision.is_empty() && status.active_revision == status.updated_revision && proven
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rollout(phase: &str, active: &str, proven: bool, generation: i64) -> BlueGreenRollout {
+        let mut switch = json!({"to": active, "switchedAt": "2026-01-01T00:00:00Z"});
+        if proven {
+            switch["provenAt"] = "2026-01-01T00:00:01Z".into();
+        }
+        serde_json::from_value(json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
+            "metadata": {"name": "web", "generation": generation},
+            "spec": {"selector": {}, "strategy": {"blueGreen": {}}},
+            "status": {"phase": phase, "observedGeneration": 3, "activeRevision": active, "updatedRevision": "v2", "switch": switch},
+        }))
+        .expect("a rollout")
+    }
+
+    #[test]
+    fn without_a_wish_it_ends_with_what_comes_first() {
+        for (phase, wanted) in [
+            ("Healthy", Some(Exit::Done)),
+            ("Degraded", Some(Exit::Refused)),
+            ("Paused", Some(Exit::Waits)),
+            ("Progressing", None),
+        ] {
+            assert_eq!(exit(&rollout(phase, "v2", true, 3), None), wanted, "{phase}");
+            assert_eq!(exit(&rollout(phase, "v2", true, 4), None), None, "{phase}, of the spec before");
+        }
+    }
+
+    #[test]
+    fn with_a_wish_it_waits_through_everything_but_a_failure() {
+        let of = |phase: &str, active: &str, proven, until| exit(&rollout(phase, active, proven, 3), Some(until));
+        assert_eq!(of("Paused", "v1", true, Until::Paused), Some(Exit::Done));
+        assert_eq!(of("Healthy", "v2", true, Until::Paused), None);
+        assert_eq!(of("Paused", "v1", true, Until::Promoted), None, "a person may still come");
+        assert_eq!(of("Progressing", "v2", false, Until::Promoted), None, "moved, and not proven");
+        assert_eq!(of("Progressing", "v2", true, Until::Promoted), Some(Exit::Done));
+        assert_eq!(of("Paused", "v2", true, Until::Healthy), None);
+        assert_eq!(of("Healthy", "v2", true, Until::Healthy), Some(Exit::Done));
+        for until in [Until::Paused, Until::Promoted, Until::Healthy] {
+            assert_eq!(of("Degraded", "v1", true, until), Some(Exit::Refused));
+        }
+    }
+}

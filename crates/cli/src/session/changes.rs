@@ -1,0 +1,57 @@
+//! What changes while somebody looks.
+
+use std::fmt::Debug;
+
+use anyhow::Result;
+use futures::{Stream, StreamExt, stream};
+use greenlight_api::BlueGreenRollout;
+use greenlight_overview::{Session, selector};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Config, Event, watch_object, watcher};
+use serde::de::DeserializeOwned;
+
+/// A rollout whenever it changes; `None` when it is gone. What passes by itself is waited out; a denial ends the wait.
+pub fn of_rollout(session: &Session, name: &str) -> impl Stream<Item = Result<Option<BlueGreenRollout>>> + use<> {
+    watch_object(session.api::<BlueGreenRollout>(), name).default_backoff().filter_map(async |seen| match seen {
+        Ok(rollout) => Some(Ok(rollout)),
+        Err(error) if is_final(&error) => Some(Err(error.into())),
+        Err(_) => None,
+    })
+}
+
+/// Something that belongs to the rollout has changed.
+pub fn around(session: &Session, rollout: &BlueGreenRollout) -> impl Stream<Item = ()> + use<> {
+    let labelled = Config::default().labels(&selector(rollout));
+    let itself = of_rollout(session, &rollout.name_any()).map(drop);
+    stream::select_all([itself.boxed(), any::<ReplicaSet>(session, &labelled), any::<Pod>(session, &labelled)])
+}
+
+/// Waiting does not help against this.
+pub fn is_final(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status)) => [401, 403, 404].contains(&status.code),
+        InitialListFailed(kube::Error::SerdeError(_)) => true,
+        _ => false,
+    }
+}
+
+fn any<K>(session: &Session, config: &Config) -> stream::BoxStream<'static, ()>
+where
+    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static,
+{
+    // Who may not watch these sees the rollout itself all the same.
+    let changes = watcher(session.api::<K>(), config.clone()).default_backoff();
+    changes.filter_map(async |event| matches!(event, Ok(Event::Apply(_) | Event::Delete(_))).then_some(())).boxed()
+}

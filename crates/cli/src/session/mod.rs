@@ -1,0 +1,37 @@
+//! The cluster that a command talks to.
+//!
+//! | question | file |
+//! |---|---|
+//! | Which API server, and as whom? | [`config`] |
+//! | What goes over the wire, and for how long? | [`requests`] |
+//! | What does an error mean, and which Role would help? | [`explain`] |
+//! | What changes while somebody looks? | [`changes`] |
+
+mod changes;
+mod config;
+mod explain;
+mod requests;
+
+use anyhow::Result;
+use greenlight_overview::Session;
+use http::header::{HeaderName, HeaderValue};
+use kube::client::ClientBuilder;
+
+pub use self::changes::{around, is_final, of_rollout};
+pub use self::explain::explain;
+use crate::options::ClusterOptions;
+
+/// How the API server's audit log knows the plugin.
+const USER_AGENT: &str = concat!("kubectl-greenlight/", env!("CARGO_PKG_VERSION"));
+
+/// Opens it as kubectl would.
+pub async fn open(options: &ClusterOptions) -> Result<Session> {
+    let mut config = config::config(options).await?;
+    config.headers.push((HeaderName::from_static("user-agent"), HeaderValue::from_static(USER_AGENT)));
+    let timeout = options.request_timeout.filter(|timeout| !timeout.is_zero());
+    config.connect_timeout = timeout.or(config.connect_timeout);
+    let namespace = options.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let server = config.cluster_url.to_string();
+    let treatment = requests::Treatment { verbosity: options.verbosity, timeout, server };
+    Ok(Session { client: ClientBuilder::try_from(config)?.with_layer(&treatment).build(), namespace })
+}

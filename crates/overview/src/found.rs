@@ -1,0 +1,213 @@
+//! Rollouts as a list or a watch brings them. One that cannot be read must not hide the others.
+
+use std::borrow::Cow;
+
+use anyhow::{Context, Result, bail};
+use greenlight_api::BlueGreenRollout;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use kube::api::{Api, ListParams, ObjectList};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::session::{Session, is_forbidden};
+
+/// So many names are shown in the place of one that does not exist.
+const SHOWN: usize = 3;
+/// Only the columns of a list come back, without the objects: a tenth of what it takes otherwise.
+const AS_TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+
+/// Where to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The session's namespace.
+    Namespace,
+    /// All that the caller may see.
+    Everywhere,
+}
+
+/// A rollout that was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Namespace, name and resourceVersion at least.
+    pub metadata: ObjectMeta,
+    /// The object, or why it cannot be read.
+    pub rollout: Result<Box<BlueGreenRollout>, String>,
+    /// The object as the API server wrote it.
+    pub json: Box<RawValue>,
+}
+
+impl<'de> Deserialize<'de> for Found {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Found, D::Error> {
+        #[derive(Deserialize)]
+        struct Labelled {
+            metadata: ObjectMeta,
+        }
+        // Set apart as text first, which knows no depth.
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        // With the path of the field, where one is in the way.
+        let mut reader = serde_json::Deserializer::from_str(json.get());
+        let (metadata, rollout) = match serde_path_to_error::deserialize::<_, BlueGreenRollout>(&mut reader) {
+            Ok(rollout) => (rollout.metadata.clone(), Ok(Box::new(rollout))),
+            Err(error) => {
+                let labelled: Labelled = serde_json::from_str(json.get()).map_err(D::Error::custom)?;
+                (labelled.metadata, Err(error.to_string()))
+            }
+        };
+        Ok(Found { metadata, rollout, json })
+    }
+}
+
+impl Resource for Found {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind(_: &()) -> Cow<'_, str> {
+        BlueGreenRollout::kind(&())
+    }
+    fn group(_: &()) -> Cow<'_, str> {
+        BlueGreenRollout::group(&())
+    }
+    fn version(_: &()) -> Cow<'_, str> {
+        BlueGreenRollout::version(&())
+    }
+    fn plural(_: &()) -> Cow<'_, str> {
+        BlueGreenRollout::plural(&())
+    }
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+impl Place {
+    /// The API there.
+    pub fn api(self, session: &Session) -> Api<Found> {
+        match self {
+            Place::Namespace => session.api(),
+            Place::Everywhere => Api::all(session.client.clone()),
+        }
+    }
+
+    /// The rollouts there.
+    ///
+    /// # Errors
+    /// The caller may not list them.
+    pub async fn list(self, session: &Session, labels: Option<&str>) -> Result<ObjectList<Found>> {
+        let params = ListParams { label_selector: labels.map(str::to_owned), ..ListParams::default() };
+        self.api(session).list(&params).await.context("cannot list rollouts")
+    }
+}
+
+impl Session {
+    /// The rollout, or an error that says what there is instead.
+    ///
+    /// # Errors
+    /// It is not there, or the caller may not read it.
+    pub async fn rollout(&self, name: &str) -> Result<BlueGreenRollout> {
+        match self.api::<Found>().get_opt(name).await {
+            Ok(Some(Found { rollout: Ok(rollout), .. })) => Ok(*rollout),
+            Ok(Some(Found { rollout: Err(error), .. })) => {
+                bail!(
+                    "rollout {name} cannot be read: {error}. Correct it: kubectl edit bgr {name} -n {}",
+                    self.namespace
+                )
+            }
+            Ok(None) => bail!("no rollout {name} in namespace {}: {}", self.namespace, self.instead_of(name).await?),
+            Err(error) => Err(error).with_context(|| format!("cannot read rollout {name}")),
+        }
+    }
+
+    /// What there is instead of a rollout that is not there.
+    async fn instead_of(&self, name: &str) -> Result<String> {
+        match self.names().await {
+            Ok(names) if !names.is_empty() => return Ok(named_like(name, &names)),
+            Ok(_) => {}
+            Err(error) if is_forbidden(&error) => return Ok("and you may not list which ones there are".to_owned()),
+            Err(error) => return Err(error).context("cannot list rollouts"),
+        }
+        // Not everybody may look; then it may be there.
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        if let Ok(None) = namespaces.get_opt(&self.namespace).await {
+            return Ok("there is no such namespace".to_owned());
+        }
+        Ok("there are none; is it in another one? See kubectl greenlight list -A".to_owned())
+    }
+
+    /// The names of the rollouts in the namespace, and nothing else of them: there may be ten thousand.
+    ///
+    /// # Errors
+    /// The caller may not list them.
+    pub async fn names(&self) -> Result<Vec<String>, kube::Error> {
+        #[derive(Deserialize)]
+        struct Table {
+            #[serde(default)]
+            rows: Vec<Row>,
+        }
+        #[derive(Deserialize)]
+        struct Row {
+            cells: Vec<serde_json::Value>,
+        }
+        let url = Place::Namespace.api(self).resource_url().to_owned();
+        // From the server's cache: for a hint it need not be the newest.
+        let request = http::Request::get(format!("{url}?includeObject=None&resourceVersion=0"));
+        let request =
+            request.header(http::header::ACCEPT, AS_TABLE).body(Vec::new()).map_err(kube::Error::HttpError)?;
+        let table: Table = self.client.request(request).await?;
+        let name = |row: Row| row.cells.into_iter().next()?.as_str().map(str::to_owned);
+        Ok(table.rows.into_iter().filter_map(name).collect())
+    }
+}
+
+/// What there is instead of a name: all, or of many those that are the most alike.
+fn named_like(name: &str, names: &[String]) -> String {
+    if names.len() <= SHOWN {
+        return format!("there are: {}", names.join(", "));
+    }
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let likeness = |other: &str| strsim::jaro_winkler(name, other);
+    names.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)).then(a.cmp(b)));
+    format!("of {} there the nearest are: {}", names.len(), names[..SHOWN].join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn one_that_cannot_be_read_hides_no_other_and_says_where_it_is_wrong() {
+        let of = |name: &str, restart_at: serde_json::Value| {
+            json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
+                "metadata": {"name": name, "namespace": "shop"},
+                "spec": {"selector": {}, "strategy": {"blueGreen": {}}, "restartAt": restart_at},
+            })
+        };
+        let deep = (0..300).fold(json!(1), |inner, _| json!({"a": inner}));
+        let items = [of("good", json!(null)), of("late", json!("9999-12-31T23:59:59Z")), of("deep", deep)];
+        let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items}).to_string();
+        let list: ObjectList<Found> = serde_json::from_str(&list).expect("a list");
+        let names: Vec<_> = list.items.iter().filter_map(|found| found.metadata.name.as_deref()).collect();
+        assert_eq!(names, ["good", "late", "deep"]);
+        let errors: Vec<_> = list.items.into_iter().map(|found| found.rollout.err()).collect();
+        assert_eq!(errors[0], None);
+        assert!(errors[1].as_ref().is_some_and(|error| error.starts_with("spec.restartAt: ")), "{errors:?}");
+        assert!(errors[2].is_some(), "{errors:?}");
+    }
+
+    #[test]
+    fn a_wrong_name_is_answered_with_the_nearest_three() {
+        let names: Vec<String> = (0..10_000).map(|number| format!("shop-{number:04}")).collect();
+        let hint = named_like("shop-0421x", &names);
+        assert!(hint.starts_with("of 10000 there the nearest are: shop-0421, "), "{hint}");
+        assert_eq!(hint.matches("shop-").count(), 3, "{hint}");
+        assert_eq!(named_like("wbe", &["web".to_owned()]), "there are: web");
+    }
+}
