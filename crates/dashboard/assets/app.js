@@ -116,10 +116,9 @@ function changeRows(changes) {
 function changeSections(changes) {
   for (const { id, html } of changes) {
     const section = document.getElementById(id);
-    if (!section || section.dataset.shown === html) continue;
+    if (!section) continue;
     const open = [...section.querySelectorAll("details[open]")].map(details => details.id);
     const focused = section.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-    section.dataset.shown = "";
     section.innerHTML = html;
     for (const details of open) {
       const again = document.getElementById(details);

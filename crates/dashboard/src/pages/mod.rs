@@ -35,7 +35,7 @@ pub fn phase(phase: Phase) -> Markup {
     let (class, mark) = match phase {
         Phase::Healthy => ("healthy", "✔"),
         Phase::Progressing | Phase::Pending => ("moving", "◌"),
-        Phase::Paused => ("paused", "॥"),
+        Phase::Paused => ("paused", "‖"),
         Phase::Degraded => ("degraded", "✖"),
     };
     html! { span class={ "phase " (class) } { span aria-hidden="true" { (mark) } " " (phase.as_str()) } }

@@ -107,7 +107,7 @@ fn service_of(service: &ServiceFact, detail: &Detail) -> Markup {
                 p class="endpoints" {
                     @for endpoint in endpoints { (dot(endpoint, detail)) }
                     @if service.hash.is_some() {
-                        span class="dim" { " " (right) " of " (all) " ready endpoints are its revision's" }
+                        span class="dim" { " " (right) " of " (all) " endpoints are proven" }
                     } @else { span class="dim" { " selects no revision" } }
                 }
             } @else { p class="bad" { "does not exist" } }

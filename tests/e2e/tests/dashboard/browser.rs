@@ -132,6 +132,13 @@ impl Browser {
         self.must("POST", &format!("element/{id}/value"), &json!({"text": text}));
     }
 
+    /// Its cookies for this page, by name.
+    pub fn cookies(&self) -> Vec<(String, String)> {
+        let text = |cookie: &Value, key: &str| cookie[key].as_str().unwrap_or_default().to_owned();
+        let cookies = self.must("GET", "cookie", &Value::Null);
+        cookies.as_array().into_iter().flatten().map(|c| (text(c, "name"), text(c, "value"))).collect()
+    }
+
     /// Whether a selector finds something.
     pub fn has(&self, selector: &str) -> bool {
         self.find(selector).is_ok()
@@ -229,9 +236,24 @@ pub fn http(address: &str, method: &str, path: &str, headers: &[(&str, &str)], b
     }
     stream.write_all(format!("{request}\r\n{body}").as_bytes()).expect("sent");
     let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
+    let mut part = [0; 16384];
+    // Not every server closes the connection because it is asked to.
+    while !is_whole(&answer) {
+        match stream.read(&mut part) {
+            Ok(0) | Err(_) => break,
+            Ok(length) => answer.extend_from_slice(&part[..length]),
+        }
+    }
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     Answer { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+/// Whether an answer that says how long it is has come.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    length.is_some_and(|length| answer.len() >= end + 4 + length)
 }

@@ -50,14 +50,14 @@ async fn a_whole_release_is_driven_by_clicks_from_the_first_deployment_to_the_un
     browser.click("dialog .go");
     browser.reads("the operator does it");
     browser.click("dialog [data-close]");
-    browser.until("promoted", || browser.has("#head .phase.healthy") && browser.text().contains("Kept for a while"));
+    browser.until("promoted", || browser.has("#head .phase.healthy") && browser.has("[aria-label='Kept for a while']"));
     let now = lab.now().await;
     assert_eq!(now.image_of("web-active"), "web:v2");
     browser.reads("tested with the team");
     browser.picture("promoted");
 
     browser.go_to_window(&second);
-    browser.until("the second page followed", || browser.text().contains("Kept for a while"));
+    browser.until("the second page followed", || browser.has("[aria-label='Kept for a while']"));
     browser.go_to_window(&first);
 
     browser.click("#head a.button.undo");
