@@ -132,6 +132,12 @@ impl Browser {
         self.must("POST", &format!("element/{id}/value"), &json!({"text": text}));
     }
 
+    /// Presses a key, wherever the focus is.
+    pub fn press(&self, key: &str) {
+        let strokes = json!([{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]);
+        self.must("POST", "actions", &json!({"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]}));
+    }
+
     /// Its cookies for this page, by name.
     pub fn cookies(&self) -> Vec<(String, String)> {
         let text = |cookie: &Value, key: &str| cookie[key].as_str().unwrap_or_default().to_owned();

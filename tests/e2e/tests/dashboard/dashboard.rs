@@ -64,11 +64,6 @@ impl Dashboard {
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux says so");
         line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).expect("a number") / 1024
     }
-
-    /// Its process.
-    pub fn process(&mut self) -> &mut Process {
-        &mut self.process
-    }
 }
 
 /// A ServiceAccount with some roles in a namespace: its kubeconfig, and its token.

@@ -7,7 +7,7 @@ use crate::browser::Browser;
 use crate::dashboard::Dashboard;
 
 /// The hosts of the guide.
-fn ingress() -> Value {
+pub fn ingress() -> Value {
     let rule = |host: &str, service: &str| {
         let backend = json!({"service": {"name": service, "port": {"number": 80}}});
         json!({"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}})
@@ -23,8 +23,10 @@ async fn a_whole_release_is_driven_by_clicks_from_the_first_deployment_to_the_un
     let dashboard = Dashboard::local("clicked-dashboard", &cluster().kubeconfig(), &[]);
     let browser = Browser::start("clicked-browser");
     browser.open(&dashboard.printed);
-    browser.reads("0 rollouts");
+    browser.until("the list", || browser.has("#list"));
     assert!(!browser.url().contains("key="), "the key does not stay in the address: {}", browser.url());
+    browser.open(&dashboard.url("/?namespace=clicked"));
+    browser.reads("0 rollouts");
 
     // The list is live: the rollout comes, and is healthy.
     lab.apply(&rollout(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 600}}}))).expect("applied");
