@@ -18,7 +18,9 @@ pub fn picture(key: &Key, detail: &Detail) -> Markup {
         let hash = services.first().and_then(|service| service.hash.clone());
         facts.revisions.iter().find(|revision| Some(&revision.hash) == hash.as_ref())
     };
-    let (in_production, in_preview) = (of(&active), of(&preview));
+    // Workers have no Service, and in an overlap it selects two; production is with the revision that serves all the same.
+    let serves = facts.revisions.iter().find(|revision| revision.role == Role::Active);
+    let (in_production, in_preview) = (of(&active).or(serves), of(&preview));
     let shown = [in_production, in_preview].map(|revision| revision.map(|revision| revision.hash.as_str()));
     let others: Vec<_> = facts
         .revisions

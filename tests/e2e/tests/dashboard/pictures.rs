@@ -86,10 +86,10 @@ async fn every_page_can_be_used_without_a_mouse_and_without_eyes() {
     let dashboard = Dashboard::local("everybody-dashboard", &cluster().kubeconfig(), &[]);
     let browser = Browser::start("everybody-browser");
     browser.open(&dashboard.printed);
-    let nameless = "const named = e => (e.getAttribute('aria-label') || e.innerText || (e.labels && [...e.labels].map(l => l.innerText).join('')) || '').trim(); \
+    let nameless = "const named = e => (e.getAttribute('aria-label') || e.textContent || (e.labels && [...e.labels].map(l => l.innerText).join('')) || '').trim(); \
                     return [...document.querySelectorAll('a, button, input:not([type=hidden]), select, summary, [role=img], dialog')].filter(e => !named(e)).map(e => e.outerHTML)";
     let doubled = "const ids = [...document.querySelectorAll('[id]')].map(e => e.id); return ids.filter((id, at) => ids.indexOf(id) !== at)";
-    for page in ["/", "/?namespace=everybody", "/n/everybody/web"] {
+    for page in ["/?q=everybody", "/?namespace=everybody", "/n/everybody/web"] {
         browser.open(&dashboard.url(page));
         browser.until("it is there", || browser.has(".row, #head h1"));
         assert_eq!(browser.run(nameless), json!([]), "{page}: everything has a name");
