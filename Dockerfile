@@ -12,6 +12,21 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     deploy/image/rootfs.sh /rootfs
 
+# The dashboard, on its own: `--target dashboard`. The operator's image, below, is what is built without a target.
+FROM build AS build-dashboard
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
+    deploy/image/rootfs.sh /rootfs-dashboard greenlight-dashboard
+
+FROM scratch AS dashboard
+COPY --from=build-dashboard /rootfs-dashboard/ /
+USER 65532:65532
+ENTRYPOINT ["/greenlight-dashboard"]
+LABEL org.opencontainers.image.title="greenlight-dashboard" \
+      org.opencontainers.image.description="Greenlight's dashboard" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/greenlight-dev/greenlight"
+
 FROM scratch
 COPY --from=build /rootfs/ /
 USER 65532:65532

@@ -17,7 +17,9 @@ const END_TO_END_THREADS: &str = "8";
 /// The part of the search for broken promises that takes about three minutes; `cargo xtask prove` takes twice as long.
 const PART_OF_SEARCH: [&str; 4] = ["--walks", "60000", "--states", "9000"];
 /// What the tests use of Debian: a program, and the package that it is in.
-const PACKAGES: [(&str, &str); 8] = [
+const PACKAGES: [(&str, &str); 10] = [
+    ("chromium", "chromium"),
+    ("chromedriver", "chromium-driver"),
     ("prometheus", "prometheus"),
     ("containerd", "containerd"),
     ("runc", "runc"),
@@ -80,6 +82,14 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
         Ok(())
     })?;
     table.step("end-to-end tests on a real control plane", |row| promises(row, ci, end_to_end("promises", ci)))?;
+    table.step("the dashboard in a real browser", |row| {
+        if is_there("chromium") && is_there("chromedriver") {
+            // Browsers take more of a machine than controllers.
+            row.tests(end_to_end("dashboard", ci).env("RUST_TEST_THREADS", "3"))
+        } else {
+            row.skip(ci, "the dashboard: install Debian's packages chromium and chromium-driver (as root) to run them")
+        }
+    })?;
     table.step("other API servers", |row| row.tests(&mut end_to_end("servers", ci)))?;
     table.step("releases in a storm", |row| row.tests(&mut end_to_end("storm", ci)))?;
     table.step("end-to-end tests with a real Argo CD", |row| {

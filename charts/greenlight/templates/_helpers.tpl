@@ -20,6 +20,19 @@ app.kubernetes.io/name: greenlight
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{- /* Not the operator's: its Service must not lead to the dashboard. */ -}}
+{{- define "greenlight.dashboardSelectorLabels" -}}
+app.kubernetes.io/name: greenlight-dashboard
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "greenlight.dashboardLabels" -}}
+{{ include "greenlight.dashboardSelectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end -}}
+
 {{- define "greenlight.labels" -}}
 {{ include "greenlight.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

@@ -96,6 +96,7 @@ async fn with_cluster(session: &Session, command: Command) -> Result<Exit> {
             commands::request::run(session, &of.name, wish, asking).await
         }
         Command::Doctor { of, output } => commands::doctor::run(session, &of.name, output.output).await,
+        Command::Dashboard(options) => commands::dashboard::run(session, options).await,
         Command::Plan { files } => commands::plan::run(session, &files).await,
         Command::Pause { of, dry_run } => commands::pause::run(session, &of.name, true, dry_run.dry_run).await,
         Command::Resume { of, dry_run } => commands::pause::run(session, &of.name, false, dry_run.dry_run).await,

@@ -170,6 +170,8 @@ pub enum Command {
         #[arg(short = 'f', long = "file", required = true, value_hint = ValueHint::FilePath)]
         files: Vec<PathBuf>,
     },
+    /// Show every rollout in a browser, and what can be done with each, until Ctrl-C
+    Dashboard(greenlight_dashboard::local::LocalOptions),
     /// Find out what is wrong with a rollout, why, and the command that fixes it
     Doctor {
         #[command(flatten)]

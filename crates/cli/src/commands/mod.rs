@@ -12,6 +12,7 @@
 //! | `pause`, `resume` | [`pause`] |
 //! | `set image` | [`set_image`] |
 //! | `plan`, and what `--dry-run` tells | [`plan`] |
+//! | `dashboard` | [`dashboard`] |
 //! | `doctor` | [`doctor`], one file a check |
 //! | `lint` | [`lint`], one file a check |
 //! | `convert` | [`convert`] |
@@ -20,6 +21,7 @@
 
 pub mod completion;
 pub mod convert;
+pub mod dashboard;
 pub mod diff;
 pub mod doctor;
 pub mod get;

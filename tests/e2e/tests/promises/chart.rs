@@ -268,7 +268,8 @@ async fn the_plain_manifests_are_valid_and_so_is_everything_optional() {
         "networkPolicy": {"enabled": true, "egress": [{"ports": [{"port": 9090}]}], "apiServer": {"cidrs": ["192.0.2.10/32"]}},
         "metrics": {"tokenSecret": secret}, "image": {"digest": format!("sha256:{}", "0".repeat(64))},
         "analysis": {"secrets": {"names": ["token"], "labelled": true}},
-        "serviceMonitor": {"enabled": true}, "prometheusRule": {"enabled": true}, "dashboard": {"enabled": true},
+        "serviceMonitor": {"enabled": true}, "prometheusRule": {"enabled": true}, "grafanaDashboard": {"enabled": true},
+        "dashboard": {"enabled": true, "hosts": ["releases.example.com"], "readOnly": true},
         "notifications": {"sinks": [
             {"name": "a", "url": "https://a.example/", "tokenSecret": secret, "events": ["Promoted"]},
             {"name": "b", "urlSecret": secret, "format": "slack", "labels": {"tier": "web"}},
@@ -315,6 +316,22 @@ fn of_kind<'a>(documents: &'a [Value], kind: &str) -> Vec<&'a Value> {
 
 fn names_of(documents: &[&Value]) -> BTreeSet<String> {
     documents.iter().map(|document| document["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// It is off unless somebody asks for it; then nothing gives it a right, and no token is in its pod.
+#[test]
+fn the_dashboard_has_no_rights() {
+    let (without, with) = (rendered("r", &[]), rendered("r", &["dashboard.enabled=true"]));
+    let more: Vec<&Value> = with.iter().filter(|document| !without.contains(document)).collect();
+    let kinds: Vec<_> = more.iter().filter_map(|document| document["kind"].as_str()).collect();
+    assert_eq!(kinds, ["Deployment", "Service"], "no account, no role, no binding");
+    let pod = &more[0]["spec"]["template"]["spec"];
+    assert_eq!((&pod["serviceAccountName"], &pod["automountServiceAccountToken"]), (&"default".into(), &false.into()));
+    assert_eq!(pod["volumes"], json!([{"name": "cluster", "configMap": {"name": "kube-root-ca.crt"}}]));
+    // The operator's Service does not lead to it.
+    let operator = of_kind(&without, "Service").into_iter().find(|service| service["metadata"]["name"] == "r");
+    let selector = operator.expect("one")["spec"]["selector"].clone();
+    assert_ne!(selector, more[1]["spec"]["selector"]);
 }
 
 #[test]

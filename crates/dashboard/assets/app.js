@@ -1,0 +1,221 @@
+"use strict";
+// What the pages do beyond showing themselves: they stay as the cluster is, count seconds, filter while one types, and ask in a dialog.
+// Without this, every page still works; it is just not alive.
+
+// --- Times -------------------------------------------------------------------------------------------------------------------------
+
+/** `42s`, `3m10s`, `5h2m`, `4d`: as the plugin says it. */
+function span(seconds) {
+  seconds = Math.max(0, Math.floor(seconds));
+  if (seconds < 60) return `${seconds}s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m${seconds % 60}s`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)}h${Math.floor((seconds % 3600) / 60)}m`;
+  return `${Math.floor(seconds / 86400)}d`;
+}
+
+function set(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function count(root = document) {
+  const now = Date.now();
+  for (const time of root.querySelectorAll("time")) {
+    const at = Date.parse(time.dateTime);
+    if ("ago" in time.dataset) set(time, span((now - at) / 1000));
+    else if ("left" in time.dataset) set(time, span((at - now) / 1000));
+    else if ("span" in time.dataset) set(time, span((Date.parse(time.dataset.span) - at) / 1000));
+  }
+}
+
+// Of the thousands of times in a list only those that are to be seen are worth counting.
+function countVisible() {
+  const rows = document.getElementById("rows");
+  if (!rows) return count();
+  const height = innerHeight;
+  for (const row of visibleRows(rows, height)) count(row);
+}
+
+function visibleRows(rows, height) {
+  const all = rows.children;
+  let low = 0, high = all.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (all[middle].getBoundingClientRect().bottom < 0) low = middle + 1; else high = middle;
+  }
+  const seen = [];
+  for (let index = low; index < all.length && seen.length < 200; index++) {
+    if (all[index].getBoundingClientRect().top > height) break;
+    seen.push(all[index]);
+  }
+  return seen;
+}
+
+// --- Staying as the cluster is -------------------------------------------------------------------------------------------------------
+
+let stream = null;
+
+/** Opens the page's stream; only while somebody looks, since a browser has few connections to give away. */
+function listen() {
+  if (stream) stream.close();
+  stream = null;
+  const place = document.querySelector("[data-live]");
+  if (!place || document.hidden) return;
+  const lost = document.getElementById("lost");
+  const source = new EventSource(place.dataset.live);
+  stream = source;
+  source.onopen = () => { lost.hidden = true; };
+  source.onerror = () => {
+    if (source.readyState === EventSource.CLOSED && place.id === "log") return;
+    lost.hidden = false;
+    // A stream that was refused does not come back by itself.
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => { if (stream === source) refresh(); }, 3000);
+  };
+  source.addEventListener("rows", event => changeRows(JSON.parse(event.data)));
+  source.addEventListener("sections", event => changeSections(JSON.parse(event.data)));
+  source.addEventListener("reload", () => refresh());
+  source.addEventListener("line", event => addLine(event.data));
+  source.addEventListener("end", event => { addLine(`— ${event.data}`); source.close(); });
+}
+
+/** Reads what the stream cannot tell. */
+async function refresh() {
+  if (document.getElementById("list")) return filter();
+  if (document.getElementById("rollout")) location.reload();
+}
+
+function parse(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return template.content.firstElementChild;
+}
+
+/** Puts each row where it belongs; the list is in order, so that takes no more than a few comparisons. */
+function changeRows(changes) {
+  const rows = document.getElementById("rows");
+  for (const { id, html } of changes) {
+    const old = document.getElementById(id);
+    const focused = old && old.contains(document.activeElement);
+    if (old) old.remove();
+    if (!html) continue;
+    const row = parse(html);
+    const order = row.dataset.order;
+    let low = 0, high = rows.children.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (rows.children[middle].dataset.order < order) low = middle + 1; else high = middle;
+    }
+    rows.insertBefore(row, rows.children[low] || null);
+    row.classList.add("changed");
+    count(row);
+    if (focused) row.querySelector("a").focus();
+  }
+  set(document.getElementById("count"), String(rows.children.length));
+  document.getElementById("none").hidden = rows.children.length > 0;
+}
+
+function changeSections(changes) {
+  for (const { id, html } of changes) {
+    const section = document.getElementById(id);
+    if (!section) continue;
+    const open = [...section.querySelectorAll("details[open]")].map(details => details.id);
+    const focused = section.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    section.innerHTML = html;
+    for (const details of open) {
+      const again = document.getElementById(details);
+      if (again) again.open = true;
+    }
+    if (focused) {
+      const again = [...section.querySelectorAll("a")].find(link => link.getAttribute("href") === focused);
+      if (again) again.focus();
+    }
+    count(section);
+  }
+}
+
+const MOST_LINES = 5000;
+
+function addLine(text) {
+  const log = document.getElementById("log");
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  log.append(document.createTextNode(text + "\n"));
+  while (log.childNodes.length > MOST_LINES) log.firstChild.remove();
+  if (atEnd) log.scrollTop = log.scrollHeight;
+}
+
+// --- The filter ----------------------------------------------------------------------------------------------------------------------
+
+let typed = 0;
+
+async function filter() {
+  const form = document.getElementById("filter");
+  const mine = ++typed;
+  const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
+  const address = query.size ? `/?${query}` : "/";
+  const answer = await fetch(address, { headers: { "x-part": "rows" } }).catch(() => null);
+  if (mine !== typed) return;
+  if (!answer || !answer.ok) {
+    document.getElementById("lost").hidden = false;
+    setTimeout(() => { if (mine === typed) filter(); }, 3000);
+    return;
+  }
+  const list = parse(await answer.text());
+  if (mine !== typed) return;
+  document.getElementById("list").replaceWith(list);
+  history.replaceState(null, "", address);
+  countVisible();
+  listen();
+}
+
+// --- The dialog ----------------------------------------------------------------------------------------------------------------------
+
+async function show(address, options = {}) {
+  const dialog = document.getElementById("dialog");
+  const answer = await fetch(address, { ...options, headers: { "x-part": "dialog" } }).catch(() => null);
+  if (answer && answer.status === 401) return location.reload();
+  if (answer) dialog.innerHTML = await answer.text();
+  else dialog.replaceChildren(parse("<p class='notice bad' role='alert'>The dashboard does not answer.</p>"));
+  if (!dialog.open) dialog.showModal();
+  const first = dialog.querySelector("input:not([type=hidden]), .go, a");
+  if (first) first.focus();
+}
+
+document.addEventListener("click", event => {
+  const link = event.target.closest("a[data-dialog], a[data-close]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const dialog = document.getElementById("dialog");
+  if ("close" in link.dataset) dialog.close(); else show(link.href);
+});
+
+document.addEventListener("submit", event => {
+  const form = event.target;
+  if (form.id === "filter") {
+    event.preventDefault();
+    filter();
+  } else if ("inDialog" in form.dataset) {
+    event.preventDefault();
+    for (const button of form.querySelectorAll("button")) button.disabled = true;
+    show(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+  }
+});
+
+document.addEventListener("keydown", event => {
+  const typing = event.target.closest("input, select, textarea");
+  if (event.key === "/" && !typing) {
+    const search = document.querySelector("#filter input[type=search]");
+    if (search) { event.preventDefault(); search.focus(); search.select(); }
+  }
+  // A button is pressed with the space bar, too.
+  if (event.key === " " && event.target.matches("a[role=button]")) { event.preventDefault(); event.target.click(); }
+});
+
+const form = document.getElementById("filter");
+if (form) {
+  let timer = 0;
+  form.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(filter, 150); });
+}
+document.addEventListener("visibilitychange", () => { if (document.hidden) listen(); else { listen(); countVisible(); } });
+document.addEventListener("scroll", () => requestAnimationFrame(countVisible), { passive: true });
+setInterval(() => { if (!document.hidden) countVisible(); }, 1000);
+countVisible();
+listen();

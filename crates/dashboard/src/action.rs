@@ -1,0 +1,308 @@
+//! What a person may ask for: what is offered, what would come of it, and what came of it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use greenlight_api::{BlueGreenRollout, Request, Verb, names};
+use greenlight_overview::observe::add_neighbours;
+use greenlight_overview::{Facts, Session, Simulation, observe, sentence};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+/// An operator that runs answers within a second.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+const LOOK_EVERY: Duration = Duration::from_millis(150);
+/// The API server takes a request of 1024 characters; a name and two hashes take some of them.
+const LONGEST_REASON: usize = 400;
+const FIELD_MANAGER: &str = "greenlight-dashboard";
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Move production to the revision in preview.
+    Promote,
+    /// The same, without analyses and gates.
+    PromoteFull,
+    /// Reject the revision in preview.
+    Abort,
+    /// Reject what serves, and go back.
+    Undo,
+    /// Start a rejected revision over.
+    Retry,
+    /// Replace the serving pods one by one.
+    Restart,
+    /// Hold back every promotion.
+    Pause,
+    /// Let promotions go on.
+    Resume,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Action; 8] = [
+        Action::Promote,
+        Action::PromoteFull,
+        Action::Abort,
+        Action::Undo,
+        Action::Retry,
+        Action::Restart,
+        Action::Pause,
+        Action::Resume,
+    ];
+
+    /// As it stands in addresses; the plugin's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Action::Promote => "promote",
+            Action::PromoteFull => "promote-full",
+            Action::Abort => "abort",
+            Action::Undo => "undo",
+            Action::Retry => "retry",
+            Action::Restart => "restart",
+            Action::Pause => "pause",
+            Action::Resume => "resume",
+        }
+    }
+
+    /// The action of a word.
+    pub fn parse(word: &str) -> Option<Action> {
+        Action::ALL.into_iter().find(|action| action.word() == word)
+    }
+
+    /// What a button says.
+    pub fn label(self) -> &'static str {
+        match self {
+            Action::Promote => "Promote",
+            Action::PromoteFull => "Promote without waiting",
+            Action::Abort => "Abort",
+            Action::Undo => "Undo",
+            Action::Retry => "Retry",
+            Action::Restart => "Restart",
+            Action::Pause => "Pause",
+            Action::Resume => "Resume",
+        }
+    }
+
+    /// The verb of the request; `pause` and `resume` change the spec.
+    fn verb(self) -> Option<Verb> {
+        match self {
+            Action::Promote => Some(Verb::Promote),
+            Action::PromoteFull => Some(Verb::PromoteFull),
+            Action::Abort => Some(Verb::Abort),
+            Action::Undo => Some(Verb::Rollback),
+            Action::Retry => Some(Verb::Retry),
+            Action::Restart => Some(Verb::Restart),
+            Action::Pause | Action::Resume => None,
+        }
+    }
+}
+
+/// What is asked: an action, and the revision that was on the screen.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Wish {
+    /// The revision that it is about, by its hash.
+    pub revision: String,
+    /// `undo` only: the revision to go back to, by its hash; empty: the one that served before.
+    pub to: String,
+    /// Why, in the person's words.
+    pub reason: String,
+    /// What only a page of ours knows.
+    pub csrf: String,
+}
+
+/// An action that a rollout has use for now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    /// The action.
+    pub action: Action,
+    /// The revision that it is about, by its hash; empty where it is about none.
+    pub revision: String,
+    /// What the button says.
+    pub label: String,
+}
+
+/// What a rollout has use for now.
+pub fn offers(facts: &Facts, paused: bool, approvals_needed: usize) -> Vec<Offer> {
+    let decisions = facts.status.decisions.clone().unwrap_or_default();
+    let (serving, updated) = (decisions.serving.clone(), facts.status.updated_revision.clone());
+    let record = decisions.revision(&updated);
+    let number = |hash: &str| decisions.revision(hash).map_or(String::new(), |record| record.number.to_string());
+    let offer = |action: Action, revision: &str, label: String| Offer { action, revision: revision.to_owned(), label };
+    let mut offers = Vec::new();
+    let rejected = record.is_some_and(|record| record.rejection.is_some());
+    if !updated.is_empty() && updated != serving && !serving.is_empty() {
+        if rejected {
+            offers.push(offer(Action::Retry, &updated, format!("Retry revision {}", number(&updated))));
+        } else {
+            let given = record.map_or(0, |record| record.approvals.len());
+            let label = if approvals_needed > 1 && given < approvals_needed {
+                format!("Approve revision {} ({} of {approvals_needed})", number(&updated), given + 1)
+            } else {
+                format!("Promote revision {}", number(&updated))
+            };
+            offers.push(offer(Action::Promote, &updated, label));
+            offers.push(offer(Action::PromoteFull, &updated, Action::PromoteFull.label().to_owned()));
+            offers.push(offer(Action::Abort, &updated, format!("Abort revision {}", number(&updated))));
+        }
+    }
+    if !serving.is_empty() {
+        if decisions.revisions.iter().any(|record| can_return(&record.hash, facts)) {
+            offers.push(offer(Action::Undo, &serving, format!("Undo revision {}", number(&serving))));
+        }
+        offers.push(offer(Action::Restart, &serving, Action::Restart.label().to_owned()));
+    }
+    let hold = if paused { Action::Resume } else { Action::Pause };
+    offers.push(offer(hold, "", hold.label().to_owned()));
+    offers
+}
+
+/// Whether production can go back to this revision: it served, does not now, and was not rejected.
+pub fn can_return(hash: &str, facts: &Facts) -> bool {
+    let Some(decisions) = &facts.status.decisions else { return false };
+    let record = decisions.revision(hash);
+    hash != decisions.serving && record.is_some_and(|record| record.served_at.is_some() && record.rejection.is_none())
+}
+
+/// What would come of an action, by the operator's own core.
+pub struct Forecast {
+    /// The steps.
+    pub steps: Vec<String>,
+    /// How it ends.
+    pub outcome: String,
+    /// The operator would refuse it, and why.
+    pub refusal: Option<String>,
+}
+
+/// Finds out what would come of it. Nothing is changed.
+///
+/// # Errors
+/// The rollout is not there, or the caller may not read what belongs to it.
+pub async fn forecast(session: &Session, name: &str, user: &str, action: Action, wish: &Wish) -> Result<Forecast> {
+    let mut rollout = session.rollout(name).await?;
+    let mut asked = None;
+    match action.verb() {
+        Some(verb) => {
+            let value = request(verb, wish, user).to_value();
+            rollout.annotations_mut().insert(names::REQUEST.to_owned(), value.clone());
+            asked = Some(value);
+        }
+        None => rollout.spec.paused = Some(action == Action::Pause),
+    }
+    let mut world = observe(session, rollout).await?.world;
+    add_neighbours(session, &mut world).await;
+    let mut simulation = Simulation::new(world, Timestamp::now(), (0.0, 0.0));
+    let outcome = sentence(&simulation.run());
+    let observed = simulation.world.rollout.status.and_then(|status| status.observed_request);
+    let refusal = observed.filter(|observed| Some(&observed.value) == asked.as_ref() && !observed.accepted);
+    Ok(Forecast { steps: simulation.steps, outcome, refusal: refusal.map(|observed| sentence(&observed.answer)) })
+}
+
+/// What came of an action.
+pub enum Outcome {
+    /// The operator does it; its answer.
+    Accepted(String),
+    /// Nothing is done, and why.
+    Refused(String),
+    /// It was asked for, and nobody has answered.
+    Unanswered,
+}
+
+/// Asks for it, and waits for the answer. If the revision on the screen is not the one any more that the action is about, nothing
+/// is asked.
+///
+/// # Errors
+/// The API server refuses: the caller may not.
+pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action, wish: &Wish) -> Result<Outcome> {
+    let rollout = session.rollout(name).await?;
+    let api = session.api::<BlueGreenRollout>();
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let Some(verb) = action.verb() else {
+        let paused = action == Action::Pause;
+        api.patch(name, &params, &Patch::Merge(json!({"spec": {"paused": paused}}))).await?;
+        let what = if paused { "holds back every promotion" } else { "lets promotions go on" };
+        return Ok(Outcome::Accepted(format!("Rollout {name} {what}.")));
+    };
+    if let Some(why) = superseded(&rollout, action, &wish.revision) {
+        return Ok(Outcome::Refused(why));
+    }
+    let value = request(verb, wish, user).to_value();
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: value}}}));
+    api.patch(name, &params, &patch).await.with_context(|| format!("cannot ask rollout {name}"))?;
+    let started = Instant::now();
+    while started.elapsed() < ANSWER_WITHIN {
+        let status = session.rollout(name).await?.status.unwrap_or_default();
+        match status.observed_request.filter(|observed| observed.value == value) {
+            Some(observed) if observed.accepted => return Ok(Outcome::Accepted(sentence(&observed.answer))),
+            Some(observed) => return Ok(Outcome::Refused(sentence(&observed.answer))),
+            None => sleep(LOOK_EVERY).await,
+        }
+    }
+    Ok(Outcome::Unanswered)
+}
+
+fn request(verb: Verb, wish: &Wish, user: &str) -> Request {
+    let reason: String = wish.reason.trim().chars().take(LONGEST_REASON).collect();
+    Request {
+        action: verb,
+        revision: wish.revision.clone(),
+        to: Some(wish.to.clone()).filter(|to| !to.is_empty()),
+        by: user.to_owned(),
+        at: Timestamp::now(),
+        reason: Some(reason).filter(|reason| !reason.is_empty()),
+    }
+}
+
+/// Why the revision that was on the screen is not the one any more that the action is about. The operator looks once more, at what
+/// the request names.
+fn superseded(rollout: &BlueGreenRollout, action: Action, revision: &str) -> Option<String> {
+    let status = rollout.status.clone().unwrap_or_default();
+    let decisions = status.decisions.unwrap_or_default();
+    let (now, what) = match action {
+        Action::Undo | Action::Restart => (&decisions.serving, "serves"),
+        _ => (&status.updated_revision, "is the newest"),
+    };
+    if now == revision {
+        return None;
+    }
+    let name = |hash: &str| match decisions.revision(hash) {
+        Some(record) => format!("revision {} ({hash})", record.number),
+        None => format!("revision {hash}"),
+    };
+    Some(format!(
+        "Nothing was done: you looked at {}, and now {} {what}. Look at that one, and ask again.",
+        name(revision),
+        name(now)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_on_the_screen_any_more_is_not_asked_for() {
+        let rollout = json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": {"name": "web"},
+            "spec": {"selector": {}, "strategy": {"blueGreen": {}}},
+            "status": {"updatedRevision": "v3", "decisions": {"serving": "v1", "revisions": [
+                {"hash": "v2", "digest": "2", "number": 2}, {"hash": "v3", "digest": "3", "number": 3},
+            ]}},
+        });
+        let rollout: BlueGreenRollout = serde_json::from_value(rollout).expect("a rollout");
+        assert_eq!(superseded(&rollout, Action::Promote, "v3"), None);
+        assert_eq!(superseded(&rollout, Action::Undo, "v1"), None);
+        let why = superseded(&rollout, Action::Promote, "v2").expect("superseded");
+        assert!(why.contains("looked at revision 2 (v2), and now revision 3 (v3) is the newest"), "{why}");
+    }
+
+    #[test]
+    fn every_word_is_that_of_its_action() {
+        Action::ALL.into_iter().for_each(|action| assert_eq!(Action::parse(action.word()), Some(action)));
+        assert_eq!(Action::parse("delete"), None);
+    }
+}

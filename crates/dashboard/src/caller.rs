@@ -1,0 +1,218 @@
+//! With whose credentials the cluster is asked. On a person's machine: theirs, for whoever shows the secret of the address. In a cluster:
+//! those of whoever looks, by the token that their browser or the proxy before us sends. It is in memory while they look, and nowhere
+//! else.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::{HeaderMap, header};
+use greenlight_overview::Session;
+use kube::{Client, Config};
+use sha2::{Digest, Sha256};
+
+use crate::desk::Desk;
+use crate::kept::Kept;
+
+/// For so long the API server need not be asked again who a caller is.
+const VERIFIED_FOR: Duration = Duration::from_secs(10);
+/// The cookie in which the browser keeps the token that somebody pasted.
+pub const TOKEN_COOKIE: &str = "greenlight-token";
+
+/// Whose credentials are used.
+pub enum Access {
+    /// Those of who started it.
+    Own {
+        /// Asks as them.
+        client: Client,
+        /// The namespace of their context.
+        namespace: String,
+        /// What lets a browser in.
+        secret: Secret,
+    },
+    /// Those of whoever looks.
+    Tokens {
+        /// The cluster, without credentials.
+        cluster: Box<Config>,
+    },
+}
+
+/// What lets a browser in: a key that is good once, and the cookie that it is exchanged for.
+pub struct Secret {
+    key: String,
+    used: AtomicBool,
+    cookie: String,
+    /// Cookies know no ports.
+    name: String,
+}
+
+impl Secret {
+    /// A new one, for a server at this port.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn new(port: u16) -> anyhow::Result<Secret> {
+        let name = format!("greenlight-{port}");
+        Ok(Secret { key: random()?, used: AtomicBool::new(false), cookie: random()?, name })
+    }
+
+    /// What stands in the address, once.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The cookie for this key, the first time that it is shown.
+    pub fn exchange(&self, key: &str) -> Option<String> {
+        let is_key = same(key, &self.key) && !self.used.swap(true, Ordering::SeqCst);
+        is_key.then(|| format!("{}={}; Path=/; HttpOnly; SameSite=Strict", self.name, self.cookie))
+    }
+}
+
+/// Somebody who looks.
+pub struct Caller {
+    /// What they see.
+    pub desk: Arc<Desk>,
+    /// What only a page that was made for them knows.
+    pub csrf: String,
+}
+
+impl Caller {
+    /// Asks as the caller, in a namespace.
+    pub fn session(&self, namespace: &str) -> Session {
+        Session { client: self.desk.client.clone(), namespace: namespace.to_owned() }
+    }
+}
+
+/// Who is let in.
+pub struct Door {
+    /// Whose credentials are used.
+    pub access: Access,
+    desks: Kept<[u8; 32], Desk>,
+}
+
+impl Door {
+    /// Nobody is there yet.
+    pub fn new(access: Access) -> Door {
+        Door { access, desks: Kept::default() }
+    }
+
+    /// Who this is; or why nobody is let in, as far as it helps to know.
+    ///
+    /// # Errors
+    /// Whoever it is, they show no secret, or no token that the API server takes.
+    pub async fn enter(&self, headers: &HeaderMap) -> Result<Caller, String> {
+        match &self.access {
+            Access::Own { client, namespace, secret } => {
+                let shown = cookie(headers, &secret.name).unwrap_or_default();
+                if !same(&shown, &secret.cookie) {
+                    return Err("Open the address that kubectl greenlight dashboard printed: it has a key in it, and \
+                                is good for one browser. For another one, start it again."
+                        .to_owned());
+                }
+                let csrf = csrf(&secret.cookie);
+                if let Some(desk) = self.desks.get(&[0; 32]) {
+                    return Ok(Caller { desk, csrf });
+                }
+                let session = Session { client: client.clone(), namespace: namespace.clone() };
+                let user = session.user().await.map_err(|error| format!("The API server: {error:#}"))?;
+                let desk = self.desks.get_or([0; 32], || Desk::open(client.clone(), user, namespace.clone()));
+                Ok(Caller { desk, csrf })
+            }
+            Access::Tokens { cluster } => {
+                let token = token(headers).ok_or("")?;
+                let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+                let csrf = csrf(&token);
+                let known = self.desks.get(&digest);
+                if let Some(desk) = &known {
+                    let verified = desk.verified.lock().unwrap_or_else(PoisonError::into_inner);
+                    if verified.elapsed() < VERIFIED_FOR {
+                        drop(verified);
+                        return Ok(Caller { desk: desk.clone(), csrf });
+                    }
+                }
+                let mut config = (**cluster).clone();
+                config.auth_info.token = Some(token.into());
+                let client = match &known {
+                    Some(desk) => desk.client.clone(),
+                    None => Client::try_from(config).map_err(|error| error.to_string())?,
+                };
+                let session = Session { client: client.clone(), namespace: "default".to_owned() };
+                let user = match session.user().await {
+                    Ok(user) if !user.is_empty() && user != "system:anonymous" => user,
+                    _ => {
+                        self.desks.forget(&digest);
+                        return Err("The API server does not take this token. Is it complete, and has it not run out?"
+                            .to_owned());
+                    }
+                };
+                let desk = self.desks.get_or(digest, || Desk::open(client, user, "default".to_owned()));
+                *desk.verified.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                Ok(Caller { desk, csrf })
+            }
+        }
+    }
+
+    /// Forgets whoever has not looked for a while, and what they looked at.
+    pub fn sweep(&self) {
+        self.desks.all().iter().for_each(|desk| desk.rooms.sweep());
+        self.desks.sweep();
+    }
+}
+
+/// The token that a proxy before us, or else the browser, sends.
+fn token(headers: &HeaderMap) -> Option<String> {
+    let forwarded = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let forwarded = forwarded.and_then(|value| value.strip_prefix("Bearer ")).map(|token| token.trim().to_owned());
+    forwarded.or_else(|| cookie(headers, TOKEN_COOKIE)).filter(|token| !token.is_empty())
+}
+
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+}
+
+/// What a form of ours shows, and a page of others cannot know. It says nothing of the secret that it was made of.
+fn csrf(secret: &str) -> String {
+    hex(&Sha256::digest(format!("greenlight dashboard form {secret}").as_bytes()))
+}
+
+/// Whether two secrets are the same, in a time that does not tell how much of them is.
+pub fn same(a: &str, b: &str) -> bool {
+    Sha256::digest(a.as_bytes()) == Sha256::digest(b.as_bytes())
+}
+
+fn random() -> anyhow::Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
+    Ok(hex(&bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_good_once() {
+        let secret = Secret::new(8080).expect("a secret");
+        assert_eq!(secret.exchange("another"), None);
+        let cookie = secret.exchange(secret.key()).expect("the first time");
+        assert!(cookie.starts_with("greenlight-8080=") && cookie.contains("HttpOnly; SameSite=Strict"), "{cookie}");
+        assert!(!cookie.contains(secret.key()));
+        assert_eq!(secret.exchange(secret.key()), None);
+    }
+
+    #[test]
+    fn the_proxys_token_goes_before_the_browsers() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(token(&headers), None);
+        headers.insert(header::COOKIE, "a=b; greenlight-token=pasted".parse().expect("a value"));
+        assert_eq!(token(&headers).as_deref(), Some("pasted"));
+        headers.insert(header::AUTHORIZATION, "Bearer forwarded".parse().expect("a value"));
+        assert_eq!(token(&headers).as_deref(), Some("forwarded"));
+    }
+}

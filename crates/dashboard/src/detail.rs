@@ -1,0 +1,227 @@
+//! What is known of the rollout that somebody looks at.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use greenlight_api::analysis::AnalysisRun;
+use greenlight_api::{BlueGreenRolloutSpec, names};
+use greenlight_overview::{Facts, Session, facts, observe};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::ResourceExt;
+use kube::api::ListParams;
+use serde_json::Value;
+
+/// So many events are shown.
+const EVENTS: usize = 30;
+
+/// A rollout with everything that its page shows.
+pub struct Detail {
+    /// The facts, as the plugin shows them.
+    pub facts: Facts,
+    /// Its spec.
+    pub spec: BlueGreenRolloutSpec,
+    /// The endpoints of each of its Services.
+    pub endpoints: BTreeMap<String, Vec<Endpoint>>,
+    /// Its analyses, the newest first.
+    pub runs: Vec<AnalysisRun>,
+    /// What happened to it, the newest first.
+    pub events: Vec<Happened>,
+    /// What the newest revision has that the serving one has not, and the other way round.
+    pub differences: Vec<Difference>,
+    /// The object as it is.
+    pub yaml: String,
+}
+
+/// An endpoint of a Service.
+pub struct Endpoint {
+    /// The pod.
+    pub pod: String,
+    /// It gets traffic.
+    pub ready: bool,
+}
+
+/// An event.
+pub struct Happened {
+    /// When, the last time.
+    pub at: Option<Timestamp>,
+    /// `Normal` or `Warning`.
+    pub kind: String,
+    /// Its reason.
+    pub reason: String,
+    /// What it says.
+    pub note: String,
+}
+
+/// A field that two revisions do not share.
+#[derive(Debug, PartialEq)]
+pub struct Difference {
+    /// Where it is: `spec.containers[web].image`.
+    pub field: String,
+    /// In the revision that serves.
+    pub before: Option<String>,
+    /// In the newest one.
+    pub after: Option<String>,
+}
+
+/// Reads it all, as much of it at once as possible.
+///
+/// # Errors
+/// The rollout is not there, or the caller may not read what belongs to it.
+pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
+    let mut rollout = session.rollout(name).await?;
+    rollout.metadata.managed_fields = None;
+    let spec = rollout.spec.clone();
+    let yaml = serde_saphyr::to_string(&serde_json::to_value(&rollout)?)?;
+    let blue_green = spec.blue_green();
+    let services: Vec<&str> = blue_green.services().collect();
+    let of_services = format!("kubernetes.io/service-name in ({})", services.join(","));
+    let of_rollout = format!("regarding.kind=BlueGreenRollout,regarding.name={name}");
+    let everything = ListParams::default();
+    let (slices, events) = (ListParams::default().labels(&of_services), ListParams::default().fields(&of_rollout));
+    let (ingress_api, slice_api, event_api, run_api) = (
+        session.api::<Ingress>(),
+        session.api::<EndpointSlice>(),
+        session.api::<Event>(),
+        session.api::<AnalysisRun>(),
+    );
+    let (observed, ingresses, slices, events, runs) = tokio::join!(
+        observe(session, rollout),
+        ingress_api.list(&everything),
+        slice_api.list(&slices),
+        event_api.list(&events),
+        run_api.list(&everything),
+    );
+    // Some people may read only some of these; then that part of the page is empty.
+    let ingresses = ingresses.map(|list| list.items).unwrap_or_default();
+    let slices = slices.map(|list| list.items).unwrap_or_default();
+    let mut runs = runs.map(|list| list.items).unwrap_or_default();
+    runs.retain(|run| run.annotations().get(names::ROLLOUT).is_some_and(|of| of == name));
+    runs.sort_by_key(|run| std::cmp::Reverse(run.creation_timestamp().map(|time| time.0)));
+    let observed = observed?;
+    let templates: BTreeMap<String, Value> = observed.replica_sets.iter().filter_map(template_of).collect();
+    let facts = facts(observed, &ingresses);
+    let serving = facts.status.decisions.as_ref().map(|decisions| decisions.serving.as_str()).unwrap_or_default();
+    let updated = facts.status.updated_revision.as_str();
+    let differences = match (templates.get(serving), templates.get(updated)) {
+        (Some(before), Some(after)) if serving != updated => differences(before, after),
+        _ => Vec::new(),
+    };
+    let endpoints = endpoints(&slices);
+    let events = happened(events.map(|list| list.items).unwrap_or_default());
+    Ok(Detail { spec, endpoints, runs, events, differences, yaml, facts })
+}
+
+/// A revision's hash and template, without the hash in it.
+fn template_of(rs: &ReplicaSet) -> Option<(String, Value)> {
+    let mut template = serde_json::to_value(rs.spec.as_ref()?.template.as_ref()?).ok()?;
+    if let Some(labels) = template["metadata"]["labels"].as_object_mut() {
+        labels.retain(|key, _| key != names::HASH_LABEL && !key.starts_with("greenlight.dev/"));
+    }
+    Some((rs.labels().get(names::HASH_LABEL)?.clone(), template))
+}
+
+fn endpoints(slices: &[EndpointSlice]) -> BTreeMap<String, Vec<Endpoint>> {
+    let mut endpoints: BTreeMap<String, Vec<Endpoint>> = BTreeMap::new();
+    for slice in slices {
+        let service = slice.labels().get("kubernetes.io/service-name").cloned().unwrap_or_default();
+        let of_service = endpoints.entry(service).or_default();
+        for endpoint in slice.endpoints.iter().flatten() {
+            let pod = endpoint.target_ref.as_ref().and_then(|target| target.name.clone()).unwrap_or_default();
+            let ready = endpoint.conditions.as_ref().is_none_or(|conditions| conditions.ready != Some(false));
+            // A pod with two addresses is in two slices.
+            if !of_service.iter().any(|known| known.pod == pod) {
+                of_service.push(Endpoint { pod, ready });
+            }
+        }
+        of_service.sort_by(|a, b| a.pod.cmp(&b.pod));
+    }
+    endpoints
+}
+
+fn happened(events: Vec<Event>) -> Vec<Happened> {
+    let mut happened: Vec<_> = events
+        .into_iter()
+        .map(|event| Happened {
+            at: event
+                .series
+                .map(|series| series.last_observed_time.0)
+                .or(event.event_time.map(|time| time.0))
+                .or(event.metadata.creation_timestamp.map(|time| time.0)),
+            kind: event.type_.unwrap_or_default(),
+            reason: event.reason.unwrap_or_default(),
+            note: event.note.unwrap_or_default(),
+        })
+        .collect();
+    happened.sort_by_key(|event| std::cmp::Reverse(event.at));
+    happened.truncate(EVENTS);
+    happened
+}
+
+/// The fields of two templates that are not the same.
+fn differences(before: &Value, after: &Value) -> Vec<Difference> {
+    let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
+    flatten("", before, &mut old);
+    flatten("", after, &mut new);
+    let fields: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    let difference = |field: &&String| Difference {
+        field: (*field).clone(),
+        before: old.get(*field).cloned(),
+        after: new.get(*field).cloned(),
+    };
+    fields.iter().map(difference).filter(|difference| difference.before != difference.after).collect()
+}
+
+/// A value as its fields. What has a name in a list is called by it, so that what moved has not changed.
+fn flatten(path: &str, value: &Value, fields: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                flatten(&path, value, fields);
+            }
+        }
+        Value::Array(list) => {
+            for (index, value) in list.iter().enumerate() {
+                let name = value["name"].as_str().map_or(index.to_string(), str::to_owned);
+                flatten(&format!("{path}[{name}]"), value, fields);
+            }
+        }
+        Value::String(text) => drop(fields.insert(path.to_owned(), text.clone())),
+        Value::Null => {}
+        other => drop(fields.insert(path.to_owned(), other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_moved_in_a_list_has_not_changed() {
+        let before = json!({"spec": {"containers": [
+            {"name": "web", "image": "web:v1", "env": [{"name": "A", "value": "1"}]}, {"name": "log", "image": "log:v1"},
+        ]}});
+        let after = json!({"spec": {"containers": [
+            {"name": "log", "image": "log:v1"}, {"name": "web", "image": "web:v2", "env": [{"name": "B", "value": "1"}]},
+        ]}});
+        let fields: Vec<_> = differences(&before, &after).into_iter().map(|d| (d.field, d.before, d.after)).collect();
+        let text = |text: &str| Some(text.to_owned());
+        let env = "spec.containers[web].env";
+        assert_eq!(
+            fields,
+            [
+                (format!("{env}[A].name"), text("A"), None),
+                (format!("{env}[A].value"), text("1"), None),
+                (format!("{env}[B].name"), None, text("B")),
+                (format!("{env}[B].value"), None, text("1")),
+                ("spec.containers[web].image".to_owned(), text("web:v1"), text("web:v2")),
+            ]
+        );
+    }
+}

@@ -1,0 +1,70 @@
+//! What will happen before it does, and what came of it. Shown in a dialog of the rollout's page; without a script, as a page.
+
+use maud::{Markup, html};
+
+use super::{path, plain};
+use crate::action::{Action, Forecast, Outcome, Wish};
+use crate::row::Key;
+
+/// Asks for a confirmation.
+pub fn ask(key: &Key, action: Action, number: Option<i64>, wish: &Wish, forecast: &Forecast, csrf: &str) -> Markup {
+    let to = format!("{}/ask/{}", path(key), action.word());
+    html! {
+        form class="confirm" method="post" action=(to) data-in-dialog {
+            h2 { (action.label()) " " @if let Some(number) = number { "revision " (number) " of " } (key.name) "?" }
+            @if let Some(refusal) = &forecast.refusal {
+                p class="notice bad" { "The operator would refuse it: " (plain(refusal)) }
+            } @else {
+                p class="dim" { "What will happen, by the operator's own rules:" }
+                ol class="forecast" {
+                    @for step in &forecast.steps { li { (plain(step)) } }
+                    @if forecast.steps.is_empty() { li { "nothing is written in the cluster" } }
+                }
+                p { "In the end: " (plain(&forecast.outcome)) }
+            }
+            input type="hidden" name="csrf" value=(csrf);
+            input type="hidden" name="revision" value=(wish.revision);
+            input type="hidden" name="to" value=(wish.to);
+            @if !matches!(action, Action::Pause | Action::Resume) {
+                label for="reason" { "Why? " span class="dim" { "It is kept in the record." } }
+                input id="reason" name="reason" maxlength="400" autocomplete="off";
+            }
+            p class="buttons" {
+                button class={ "go " (action.word()) } { (action.label()) }
+                a class="button quiet" data-close href=(path(key)) { "Leave it" }
+            }
+        }
+    }
+}
+
+/// Says what came of it.
+pub fn answer(key: &Key, action: Action, outcome: &Outcome) -> Markup {
+    let (class, title, text) = match outcome {
+        Outcome::Accepted(text) => ("good", format!("{}: the operator does it", action.label()), text.as_str()),
+        Outcome::Refused(text) => ("bad", format!("{}: refused", action.label()), text.as_str()),
+        Outcome::Unanswered => (
+            "bad",
+            format!("{}: no answer yet", action.label()),
+            "The operator has not answered. Is it running? The request stands: when it runs, it carries the request out, or says why \
+             that does not fit any more.",
+        ),
+    };
+    html! {
+        div class="answer" role="alert" {
+            h2 { (title) }
+            p class={ "notice " (class) } { (plain(text)) }
+            p class="buttons" { a class="button go" data-close href=(path(key)) { "To the rollout" } }
+        }
+    }
+}
+
+/// Says that the API server, or this dashboard, does not let the caller.
+pub fn denied(key: &Key, why: &str) -> Markup {
+    html! {
+        div class="answer" role="alert" {
+            h2 { "Not allowed" }
+            p class="notice bad" { (plain(why)) }
+            p class="buttons" { a class="button go" data-close href=(path(key)) { "To the rollout" } }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The list of rollouts.
+
+use std::sync::Arc;
+
+use greenlight_overview::sentence;
+use maud::{Markup, html};
+
+use super::layout::{Frame, page};
+use super::{ago, colour, path, phase, plain};
+use crate::row::{Filter, Row, Turn};
+
+/// The whole page.
+pub fn list(frame: &Frame, filter: &Filter, rows: &[Arc<Row>], version: &str) -> Markup {
+    page(
+        "Rollouts",
+        Some(frame),
+        &html! {
+            form id="filter" class="filter" method="get" action="/" role="search" {
+                label { span { "Search" } input name="q" type="search" value=(filter.q) placeholder="name, image, message" accesskey="s"; }
+                label { span { "Namespace" } input name="namespace" value=(filter.namespace) placeholder="all"; }
+                label { span { "Phase" }
+                    select name="phase" {
+                        option value="" { "all" }
+                        @for name in ["Paused", "Degraded", "Progressing", "Pending", "Healthy"] {
+                            option value=(name) selected[filter.phase == name] { (name) }
+                        }
+                    }
+                }
+                label { span { "Label" } input name="label" value=(filter.label) placeholder="team=shop"; }
+                button { "Filter" }
+            }
+            (rows_of(filter, rows, version))
+        },
+    )
+}
+
+/// The part of the page that a filter changes.
+pub fn rows_of(filter: &Filter, rows: &[Arc<Row>], version: &str) -> Markup {
+    let wanted: Vec<_> = rows.iter().filter(|row| filter.wants(row)).collect();
+    let live = format!("/live?version={version}&{}", filter.query());
+    html! {
+        div id="list" data-live=(live) {
+            h1 class="count" aria-live="polite" { span id="count" { (wanted.len()) } " rollouts" }
+            p id="none" class="dim" hidden[!wanted.is_empty()] {
+                @if *filter == Filter::default() {
+                    "There are no rollouts that you may see. The quick start makes one: docs/quick-start.md."
+                } @else { "None is like this." }
+            }
+            div id="rows" class="rows" role="list" { @for row in wanted { (one(row)) } }
+        }
+    }
+}
+
+/// The identity of a row within the page.
+pub fn id(row: &crate::row::Key) -> String {
+    format!("r.{}.{}", row.namespace, row.name)
+}
+
+/// One row.
+pub fn one(row: &Row) -> Markup {
+    let (turn, whose) = match row.turn {
+        Turn::Person => (0, "waits for you"),
+        Turn::Trouble => (1, "needs a look"),
+        Turn::Operator => (2, "under way"),
+        Turn::Nobody => (3, ""),
+    };
+    let order = format!("{turn} {} {}", row.key.namespace, row.key.name);
+    html! {
+        div class={ "row turn" (turn) } role="listitem" id=(id(&row.key)) data-order=(order) {
+            a class="name" href=(path(&row.key)) { (row.key.name) }
+            span class="namespace" { (row.key.namespace) }
+            span class="state" { (phase(row.phase)) @if let Some(since) = row.since { " " span class="dim" { (ago(since)) } } }
+            span class="revision" {
+                @if row.serving > 0 { span class={ "chip " (colour(row.serving)) } { (row.serving) } }
+                @if row.newest > row.serving && row.serving > 0 {
+                    span class="dim" { " → " } span class={ "chip " (colour(row.newest)) } { (row.newest) }
+                }
+                " " span class="image" { (plain(&row.image)) }
+            }
+            span class="ready" title="ready pods" { (row.ready) }
+            span class="message" {
+                @if !whose.is_empty() { span class="whose" { (whose) ": " } }
+                (sentence(&row.message))
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The picture of a rollout: from the hosts by the Services to the pods, one lane for production and one for the preview, and one for
+//! each revision that still runs beside them.
+
+use greenlight_overview::{PodFact, Revision, Role, ServiceFact};
+use maud::{Markup, html};
+
+use super::{ago, colour, left, path, plain};
+use crate::detail::{Detail, Endpoint};
+use crate::row::Key;
+
+/// The picture.
+pub fn picture(key: &Key, detail: &Detail) -> Markup {
+    let facts = &detail.facts;
+    let serving = |service: &&ServiceFact| service.role == "active";
+    let active: Vec<_> = facts.services.iter().filter(serving).collect();
+    let preview: Vec<_> = facts.services.iter().filter(|service| !serving(service)).collect();
+    let of = |services: &[&ServiceFact]| {
+        let hash = services.first().and_then(|service| service.hash.clone());
+        facts.revisions.iter().find(|revision| Some(&revision.hash) == hash.as_ref())
+    };
+    // Workers have no Service, and in an overlap it selects two; production is with the revision that serves all the same.
+    let serves = facts.revisions.iter().find(|revision| revision.role == Role::Active);
+    let (in_production, in_preview) = (of(&active).or(serves), of(&preview));
+    let shown = [in_production, in_preview].map(|revision| revision.map(|revision| revision.hash.as_str()));
+    let others: Vec<_> = facts
+        .revisions
+        .iter()
+        .filter(|revision| !shown.contains(&Some(&revision.hash)))
+        .filter(|revision| revision.desired > 0 || !revision.pods.is_empty() || revision.role == Role::Preview)
+        .collect();
+    let same = in_production.is_some() && shown[0] == shown[1];
+    html! {
+        div class="picture" {
+            (lane("Production", &active, in_production, key, detail))
+            @if !preview.is_empty() && same {
+                (lane("Preview", &preview, None, key, detail))
+            } @else if !preview.is_empty() {
+                (lane("Preview", &preview, in_preview, key, detail))
+            }
+            @for revision in others { (lane(aside(revision), &[], Some(revision), key, detail)) }
+        }
+    }
+}
+
+/// What a revision is that no Service shows.
+fn aside(revision: &Revision) -> &'static str {
+    match revision.role {
+        Role::Retiring => "Kept for a while",
+        Role::Preview => "Starting",
+        Role::Returning => "Coming back",
+        Role::Active | Role::Old => "Still there",
+    }
+}
+
+fn lane(title: &str, services: &[&ServiceFact], revision: Option<&Revision>, key: &Key, detail: &Detail) -> Markup {
+    let hosts: Vec<&String> = services.iter().flat_map(|service| &service.urls).collect();
+    html! {
+        section class={ "lane " (revision.map_or("", |revision| colour(revision.number))) } aria-label=(title) {
+            h3 { (title) }
+            @if !services.is_empty() {
+                div class="stop hosts" {
+                    @for url in &hosts { (host(url)) }
+                    @if hosts.is_empty() { span class="dim" { "inside the cluster" } }
+                }
+                span class="arrow" aria-hidden="true" {}
+                div class="stop" { @for service in services { (service_of(service, detail)) } }
+                span class="arrow" aria-hidden="true" {}
+            }
+            div class="stop pods" {
+                @match revision {
+                    Some(revision) => (replica_set(revision, key)),
+                    None => p class="dim" { (nothing(services, detail)) },
+                }
+            }
+        }
+    }
+}
+
+fn nothing(services: &[&ServiceFact], detail: &Detail) -> String {
+    let hash = services.first().and_then(|service| service.hash.as_ref());
+    match detail.facts.revisions.iter().find(|revision| Some(&revision.hash) == hash) {
+        Some(revision) => format!("the same as production: revision {}", revision.number),
+        None => "no revision yet".to_owned(),
+    }
+}
+
+/// An address. Only what a browser can open is a link: others write it.
+fn host(url: &str) -> Markup {
+    let shown = url.split_once("://").map_or(url, |(_, shown)| shown);
+    let is_web = url.starts_with("http://") || url.starts_with("https://");
+    html! {
+        @if is_web { a class="host" href=(url) rel="noopener noreferrer" target="_blank" { (plain(shown)) } }
+        @else { span class="host" { (plain(shown)) } }
+    }
+}
+
+/// A Service with the proof of its endpoints: each is a dot in the colour of the revision that it leads to.
+fn service_of(service: &ServiceFact, detail: &Detail) -> Markup {
+    let endpoints = detail.endpoints.get(&service.name).map_or(&[][..], Vec::as_slice);
+    let ready = endpoints.iter().filter(|endpoint| endpoint.ready);
+    let of_wanted = |endpoint: &&Endpoint| {
+        revision_of(endpoint, detail).is_some_and(|revision| Some(&revision.hash) == service.hash.as_ref())
+    };
+    let (all, right) = (ready.clone().count(), ready.filter(of_wanted).count());
+    html! {
+        div class="service" {
+            span class="kind" { "Service" } " " strong { (service.name) }
+            @if service.exists {
+                p class="endpoints" {
+                    @for endpoint in endpoints { (dot(endpoint, detail)) }
+                    @if service.hash.is_some() {
+                        span class="dim" { " " (right) " of " (all) " endpoints are proven" }
+                    } @else { span class="dim" { " selects no revision" } }
+                }
+            } @else { p class="bad" { "does not exist" } }
+        }
+    }
+}
+
+fn revision_of<'a>(endpoint: &Endpoint, detail: &'a Detail) -> Option<&'a Revision> {
+    detail.facts.revisions.iter().find(|revision| revision.pods.iter().any(|pod| pod.name == endpoint.pod))
+}
+
+fn dot(endpoint: &Endpoint, detail: &Detail) -> Markup {
+    let revision = revision_of(endpoint, detail);
+    let state = if endpoint.ready { "ready" } else { "not ready" };
+    let title = match revision {
+        Some(revision) => format!("{}: revision {}, {state}", endpoint.pod, revision.number),
+        None => format!("{}: no revision, {state}", endpoint.pod),
+    };
+    let class =
+        format!("dot {} {}", revision.map_or("", |r| colour(r.number)), if endpoint.ready { "" } else { "hollow" });
+    html! { span class=(class) title=(title) role="img" aria-label=(title) {} }
+}
+
+fn replica_set(revision: &Revision, key: &Key) -> Markup {
+    html! {
+        p class="set" {
+            span class={ "chip " (colour(revision.number)) } { (revision.number) }
+            " " strong { (plain(&revision.title)) }
+            " " span class="dim" { (revision.hash) }
+        }
+        p {
+            meter min="0" max=(revision.desired.max(1)) value=(revision.ready) aria-label="ready pods" {}
+            " " (revision.ready) " of " (revision.desired) " ready"
+            @if let Some(at) = revision.scale_down_at { " · goes in " (left(at)) }
+        }
+        ul class="podlist" { @for pod in &revision.pods { (pod_of(pod, key)) } }
+    }
+}
+
+fn pod_of(pod: &PodFact, key: &Key) -> Markup {
+    let is_well = pod.ready && pod.state == "Running";
+    html! {
+        li class=(if pod.ready { "well" } else { "ill" }) {
+            span aria-hidden="true" { (if pod.ready { "✔" } else { "✖" }) } " "
+            a href={ (path(key)) "/logs/" (pod.name) } { (pod.name) }
+            @if !is_well { " " span class="why" { (plain(&pod.state)) } }
+            @if pod.restarts > 0 { " " span class="dim" { (pod.restarts) " restarts" } }
+            @if let Some(created) = pod.created { " " span class="dim" { (ago(created)) } }
+        }
+    }
+}

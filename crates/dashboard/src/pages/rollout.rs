@@ -1,0 +1,332 @@
+//! A rollout. The page is made of sections, and only those that have changed are sent again.
+
+use greenlight_api::Verdict;
+use greenlight_overview::{Revision, role, sentence};
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::layout::{Frame, page};
+use super::picture::picture;
+use super::{ago, analysis, colour, left, path, phase, plain};
+use crate::action::{Action, Offer, can_return, offers};
+use crate::detail::Detail;
+use crate::rights::Rights;
+use crate::row::Key;
+
+/// A part of the page that changes as a whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Section {
+    /// Its identity within the page.
+    pub id: &'static str,
+    /// What is in it.
+    pub html: String,
+}
+
+/// The whole page.
+pub fn rollout(frame: &Frame, key: &Key, sections: &[Section]) -> Markup {
+    page(
+        &key.name,
+        Some(frame),
+        &html! {
+            nav class="crumbs" {
+                a href="/" { "Rollouts" } " › "
+                a href={ "/?namespace=" (key.namespace) } { (key.namespace) } " › " span { (key.name) }
+            }
+            div id="rollout" data-live={ (path(key)) "/live" } {
+                @for section in sections { div id=(section.id) class="section" { (maud::PreEscaped(&section.html)) } }
+            }
+        },
+    )
+}
+
+/// The page of what cannot be shown.
+pub fn failed(frame: &Frame, key: &Key, why: &str) -> Markup {
+    page(
+        &key.name,
+        Some(frame),
+        &html! {
+            nav class="crumbs" { a href="/" { "Rollouts" } " › " span { (key.name) } }
+            section class="card" { h1 { (key.name) } p class="notice bad" { (plain(why)) } }
+        },
+    )
+}
+
+/// The sections of a page, from top to bottom.
+pub fn sections(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Vec<Section> {
+    let sections = [
+        ("head", head(key, detail, rights, read_only)),
+        ("picture", html! { (picture(key, detail)) }),
+        ("steps", steps_of(detail)),
+        ("analyses", analyses(detail)),
+        ("differences", differences(detail)),
+        ("history", history(key, detail, rights, read_only)),
+        ("events", events(detail)),
+        ("yaml", html! { details id="yaml-text" { summary { "YAML" } pre tabindex="0" { (detail.yaml) } } }),
+    ];
+    sections.into_iter().map(|(id, html)| Section { id, html: html.into_string() }).collect()
+}
+
+fn head(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup {
+    let facts = &detail.facts;
+    let blue_green = detail.spec.blue_green();
+    let needed = blue_green.required_approvals();
+    let paused = detail.spec.paused == Some(true);
+    html! {
+        div class="title" {
+            h1 { (facts.name) } (phase(facts.status.phase))
+            @if let Some(since) = facts.since { span class="dim" { "for " (ago(since)) } }
+        }
+        p class="says" aria-live="polite" { (sentence(&facts.status.message)) }
+        @if facts.outdated { p class="notice" { "The spec has changed; the operator has not looked at it yet." } }
+        @if let Some(observed) = facts.status.observed_request.as_ref().filter(|observed| !observed.accepted) {
+            p class="notice bad" { "The last request was refused: " (sentence(&observed.answer)) }
+        }
+        @if !read_only {
+            div class="buttons" { @for offer in offers(facts, paused, needed) { (button(key, &offer, "", rights)) } }
+            (why_not(key, &offers(facts, paused, needed), rights))
+        }
+    }
+}
+
+fn button(key: &Key, offer: &Offer, to: &str, rights: &Rights) -> Markup {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("revision", &offer.revision).append_pair("to", to);
+    let href = format!("{}/ask/{}?{}", path(key), offer.action.word(), query.finish());
+    html! {
+        @match rights.denial(offer.action, key) {
+            Some(why) => button class={ "button " (offer.action.word()) } disabled title=(why) aria-describedby="why-not" { (offer.label) },
+            None => a class={ "button " (offer.action.word()) } role="button" data-dialog href=(href) { (offer.label) },
+        }
+    }
+}
+
+/// Why buttons are grey, each reason once.
+fn why_not(key: &Key, offers: &[Offer], rights: &Rights) -> Markup {
+    let mut reasons: Vec<String> = offers.iter().filter_map(|offer| rights.denial(offer.action, key)).collect();
+    reasons.sort();
+    reasons.dedup();
+    html! {
+        @if !reasons.is_empty() {
+            details id="why-not" class="why-not" {
+                summary { "Why some of this is grey" }
+                ul { @for reason in &reasons { li { (reason) } } }
+            }
+        }
+    }
+}
+
+/// A step of a release.
+struct Step {
+    label: String,
+    at: Option<Timestamp>,
+    note: Option<Markup>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Done,
+    Ahead,
+    Failed,
+}
+
+fn steps_of(detail: &Detail) -> Markup {
+    let steps = steps(detail);
+    let now = steps.iter().position(|step| step.state != State::Done);
+    html! {
+        @if !steps.is_empty() {
+            section class="card" {
+                h2 { "The release" }
+                ol class="steps" {
+                    @for (index, step) in steps.iter().enumerate() {
+                        @let (class, mark) = match step.state {
+                            State::Failed => ("failed", "✖"),
+                            State::Done => ("done", "✔"),
+                            State::Ahead if now == Some(index) => ("now", "●"),
+                            State::Ahead => ("ahead", "○"),
+                        };
+                        li class=(class) aria-current=[(class == "now").then_some("step")] {
+                            span class="mark" aria-hidden="true" { (mark) }
+                            span class="label" { (step.label) }
+                            @if let Some(at) = step.at { span class="dim" { (ago(at)) " ago" } }
+                            @if let Some(note) = &step.note { span class="note" { (note) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The steps of the newest revision's release, with their times.
+fn steps(detail: &Detail) -> Vec<Step> {
+    let status = &detail.facts.status;
+    let hash = &status.updated_revision;
+    let Some(record) = status.decisions.as_ref().and_then(|decisions| decisions.revision(hash)) else {
+        return Vec::new();
+    };
+    let blue_green = detail.spec.blue_green();
+    let release = status.release.as_ref().filter(|release| release.revision == *hash);
+    let switch = status.switch.as_ref().filter(|switch| switch.to == *hash);
+    let switched = switch.is_some();
+    let revision = detail.facts.revisions.iter().find(|revision| revision.hash == *hash);
+    let is_first = switch.is_some_and(|switch| switch.from.is_empty());
+    let step = |label: &str, at: Option<Timestamp>, done: bool, note: Option<Markup>| Step {
+        label: label.to_owned(),
+        at,
+        note,
+        state: if done { State::Done } else { State::Ahead },
+    };
+    let seen = release.map(|release| release.seen_at).or(revision.and_then(|revision| revision.created));
+    let mut steps = vec![step(&format!("Revision {} is asked for", record.number), seen, true, None)];
+    let ready_at = record.preview_ready_at.or(release.and_then(|release| release.preview_ready_at));
+    let pods = revision.map(|revision| html! { (revision.ready) " of " (revision.desired) " ready" });
+    steps.push(step("Its pods are available", ready_at, switched || ready_at.is_some(), pods));
+    if blue_green.pre_promotion_analysis.is_some() && !is_first {
+        let note = record.pre_promotion.map(verdict);
+        steps.push(step("Analysis before the promotion", None, record.pre_promotion.is_some(), note));
+    }
+    let waits = blue_green.auto_promotion_enabled == Some(false) && !is_first;
+    if waits || !record.approvals.is_empty() {
+        let needed = blue_green.required_approvals();
+        let last = record.approvals.last().map(|approval| approval.heard_at.unwrap_or(approval.at));
+        let note = html! {
+            @for approval in &record.approvals {
+                span { "by " (plain(if approval.by.is_empty() { "somebody" } else { &approval.by }))
+                    @if let Some(reason) = &approval.reason { ": “" (plain(reason)) "”" } " " }
+            }
+            @if record.approvals.is_empty() && needed > 1 { "takes " (needed) " people" }
+        };
+        let label = if needed > 1 { "It is approved" } else { "Its promotion is asked for" };
+        steps.push(step(label, last, record.approvals.len() >= needed || switched, Some(note)));
+    }
+    steps.push(step("Traffic is moved", switch.map(|switch| switch.switched_at), switched, None));
+    let proven = switch.and_then(|switch| switch.proven_at);
+    steps.push(step("The move is proven by the endpoints", proven, proven.is_some(), None));
+    if blue_green.post_promotion_analysis.is_some() && !is_first {
+        let note = record.post_promotion.map(verdict);
+        steps.push(step("Analysis after the promotion", None, record.post_promotion.is_some(), note));
+    }
+    if !is_first {
+        let retires = detail.facts.revisions.iter().filter_map(|revision| revision.scale_down_at).max();
+        let note = retires.map(|at| html! { "in " (left(at)) });
+        let gone = proven.is_some() && retires.is_none();
+        steps.push(step("The old pods are gone", None, gone, note));
+    }
+    if let Some(rejection) = &record.rejection {
+        steps.retain(|step| step.state == State::Done);
+        let note = html! { "by " (plain(&rejection.by)) ": " (plain(&rejection.reason)) };
+        steps.push(Step {
+            label: "It is rejected".to_owned(),
+            at: Some(rejection.at),
+            note: Some(note),
+            state: State::Failed,
+        });
+    }
+    steps
+}
+
+fn verdict(verdict: Verdict) -> Markup {
+    let word = match verdict {
+        Verdict::Passed => "passed",
+        Verdict::Accepted => "accepted by a person",
+        Verdict::NotNeeded => "not needed",
+    };
+    html! { (word) }
+}
+
+fn analyses(detail: &Detail) -> Markup {
+    html! {
+        @if !detail.runs.is_empty() {
+            section class="card" { h2 { "Analyses" } @for run in detail.runs.iter().take(4) { (analysis::run(run)) } }
+        }
+    }
+}
+
+fn differences(detail: &Detail) -> Markup {
+    html! {
+        @if !detail.differences.is_empty() {
+            section class="card" {
+                h2 { "What is new" }
+                div class="scroll" tabindex="0" role="region" aria-label="differences" {
+                    table {
+                        thead { tr { th scope="col" { "Field" } th scope="col" { "Serves" } th scope="col" { "Newest" } } }
+                        tbody {
+                            @for difference in &detail.differences {
+                                tr {
+                                    td { code { (plain(&difference.field)) } }
+                                    td { @if let Some(before) = &difference.before { del { (plain(before)) } } }
+                                    td { @if let Some(after) = &difference.after { ins { (plain(after)) } } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn history(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup {
+    let facts = &detail.facts;
+    html! {
+        section class="card" {
+            h2 { "History" }
+            ol class="history" { @for revision in &facts.revisions { li { (entry(key, detail, revision, rights, read_only)) } } }
+        }
+    }
+}
+
+fn entry(key: &Key, detail: &Detail, revision: &Revision, rights: &Rights, read_only: bool) -> Markup {
+    let facts = &detail.facts;
+    let decisions = facts.status.decisions.clone().unwrap_or_default();
+    let record = decisions.revision(&revision.hash).cloned().unwrap_or_default();
+    let serves = decisions.serving == revision.hash;
+    let number = revision.number;
+    html! {
+        span class={ "chip " (colour(number)) } { (number) } " "
+        strong { (plain(&revision.title)) } " " span class="dim" { (revision.hash) } " "
+        @let role = role(facts, revision);
+        @if !role.is_empty() { span class="tag" { (role) } }
+        ul class="did" {
+            @if let Some(created) = revision.created { li { "created " (ago(created)) " ago" } }
+            @for approval in &record.approvals {
+                li { "promotion asked for by " (plain(if approval.by.is_empty() { "somebody" } else { &approval.by }))
+                    @if approval.full { ", without waiting" }
+                    @if let Some(reason) = &approval.reason { ": “" (plain(reason)) "”" } }
+            }
+            @if let Some(served) = record.served_at {
+                li {
+                    @match record.left_at.filter(|left| !serves && *left > served) {
+                        Some(left) => { "served for " time data-span=(left) datetime=(served) { (served) " – " (left) } ", until " (ago(left)) " ago" },
+                        None => { "serves since " (ago(served)) },
+                    }
+                }
+            }
+            @if let Some(rejection) = &revision.rejected {
+                li class="bad" { "rejected by " (plain(&rejection.by)) " " (ago(rejection.at)) " ago: " (plain(&rejection.reason)) }
+            }
+        }
+        @if !read_only && can_return(&revision.hash, facts) {
+            (button(key, &Offer { action: Action::Undo, revision: decisions.serving.clone(), label: format!("Go back to {number}") }, &revision.hash, rights))
+        }
+    }
+}
+
+fn events(detail: &Detail) -> Markup {
+    html! {
+        @if !detail.events.is_empty() {
+            section class="card" {
+                h2 { "Events" }
+                ul class="events" {
+                    @for event in &detail.events {
+                        li class=(if event.kind == "Warning" { "bad" } else { "" }) {
+                            span class="dim when" { @if let Some(at) = event.at { (ago(at)) } }
+                            span { strong { (plain(&event.reason)) } " " (plain(&event.note)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

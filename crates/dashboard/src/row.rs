@@ -1,0 +1,192 @@
+//! A rollout as the list shows it: what is kept of each of thousands.
+
+use std::collections::BTreeMap;
+
+use greenlight_api::{BlueGreenRollout, Phase, conditions};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use serde::Deserialize;
+
+/// Where a rollout is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+/// What the list says of a rollout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Where it is.
+    pub key: Key,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its phase.
+    pub phase: Phase,
+    /// What it is doing, or what it waits for, in the operator's words.
+    pub message: String,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// Number of the revision that serves; 0 while none does.
+    pub serving: i64,
+    /// Number of the newest revision.
+    pub newest: i64,
+    /// The image that the spec asks for.
+    pub image: String,
+    /// Ready pods of those that there should be: `2/2`.
+    pub ready: String,
+    /// Who has to do something next.
+    pub turn: Turn,
+}
+
+/// Whose turn it is. What needs a person comes first in the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Turn {
+    /// It waits for somebody's word.
+    Person,
+    /// It is in trouble, which somebody has to look at.
+    Trouble,
+    /// It is under way.
+    Operator,
+    /// Nobody's.
+    Nobody,
+}
+
+impl Row {
+    /// What is kept of a rollout.
+    pub fn of(rollout: &BlueGreenRollout) -> Row {
+        let status = rollout.status.clone().unwrap_or_default();
+        let decisions = status.decisions.unwrap_or_default();
+        let serving = decisions.revision(&decisions.serving).map_or(0, |revision| revision.number);
+        let explains = [conditions::STALLED, conditions::PAUSED, conditions::RECONCILING, conditions::READY];
+        let is_so = |type_: &str| {
+            status.conditions.iter().find(|condition| condition.type_ == type_ && condition.status == "True")
+        };
+        let condition = explains.into_iter().find_map(is_so);
+        let turn = match status.phase {
+            // A timer and an analysis end by themselves.
+            Phase::Paused if condition.is_some_and(|c| c.reason == conditions::REASON_AWAITING_TIMER) => Turn::Operator,
+            Phase::Paused => Turn::Person,
+            Phase::Degraded => Turn::Trouble,
+            Phase::Progressing | Phase::Pending => Turn::Operator,
+            Phase::Healthy => Turn::Nobody,
+        };
+        let image = match &rollout.spec.workload_ref {
+            Some(workload) => format!("of Deployment {}", workload.name),
+            None => rollout.spec.template().title(),
+        };
+        Row {
+            key: Key { namespace: rollout.namespace().unwrap_or_default(), name: rollout.name_any() },
+            labels: rollout.labels().clone(),
+            phase: status.phase,
+            message: status.message,
+            since: condition.map(|condition| condition.last_transition_time.0),
+            serving,
+            newest: status.current_revision,
+            image,
+            ready: status.ready,
+            turn,
+        }
+    }
+
+    /// Where it stands in the list.
+    pub fn order(&self) -> (Turn, &Key) {
+        (self.turn, &self.key)
+    }
+}
+
+/// What of the list somebody wants to see; it stands in the address.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Filter {
+    /// Words that all have to be in the name, the namespace, the image or the message.
+    pub q: String,
+    /// A namespace.
+    pub namespace: String,
+    /// A phase.
+    pub phase: String,
+    /// Labels: `team=shop,tier`.
+    pub label: String,
+}
+
+impl Filter {
+    /// Whether a row is wanted.
+    pub fn wants(&self, row: &Row) -> bool {
+        let has = |word: &str| {
+            let Row { key: Key { namespace, name }, image, message, .. } = row;
+            [namespace, name, image, message].iter().any(|text| text.to_lowercase().contains(word))
+        };
+        let labelled = |wanted: &str| match wanted.split_once('=') {
+            Some((key, value)) => row.labels.get(key.trim()).is_some_and(|has| has == value.trim()),
+            None => row.labels.contains_key(wanted),
+        };
+        let mut labels = self.label.split(',').map(str::trim).filter(|wanted| !wanted.is_empty());
+        self.q.to_lowercase().split_whitespace().all(has)
+            && (self.namespace.is_empty() || self.namespace == row.key.namespace)
+            && (self.phase.is_empty() || self.phase.eq_ignore_ascii_case(row.phase.as_str()))
+            && labels.all(labelled)
+    }
+
+    /// As it stands in the address.
+    pub fn query(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        let fields = [("q", &self.q), ("namespace", &self.namespace), ("phase", &self.phase), ("label", &self.label)];
+        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+            query.append_pair(name, value);
+        }
+        query.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn row() -> Row {
+        let rollout = json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
+            "metadata": {"name": "cart", "namespace": "shop", "labels": {"team": "blue"}},
+            "spec": {
+                "selector": {}, "strategy": {"blueGreen": {}},
+                "template": {"spec": {"containers": [{"name": "web", "image": "cart:v2"}]}},
+            },
+            "status": {"phase": "Paused", "message": "revision 2 waits for its promotion"},
+        });
+        Row::of(&serde_json::from_value(rollout).expect("a rollout"))
+    }
+
+    fn filter(query: &str) -> Filter {
+        let mut filter = Filter::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "q" => filter.q = value.into_owned(),
+                "namespace" => filter.namespace = value.into_owned(),
+                "phase" => filter.phase = value.into_owned(),
+                _ => filter.label = value.into_owned(),
+            }
+        }
+        filter
+    }
+
+    #[test]
+    fn every_word_of_a_filter_has_to_fit() {
+        for fits in ["", "q=CART+waits", "q=v2", "namespace=shop", "phase=paused", "label=team%3Dblue", "label=team"] {
+            assert!(filter(fits).wants(&row()), "{fits}");
+            assert_eq!(filter(&filter(fits).query()), filter(fits));
+        }
+        for not in ["q=cart+healthy", "namespace=sho", "phase=Healthy", "label=team%3Dred", "label=team,tier"] {
+            assert!(!filter(not).wants(&row()), "{not}");
+        }
+    }
+
+    #[test]
+    fn what_waits_for_a_person_comes_first() {
+        let mut healthy = row();
+        (healthy.turn, healthy.key.name) = (Turn::Nobody, "a".into());
+        assert!(row().order() < healthy.order());
+    }
+}
