@@ -323,9 +323,10 @@ fn names_of(documents: &[&Value]) -> BTreeSet<String> {
 fn the_dashboard_has_no_rights() {
     let (without, with) = (rendered("r", &[]), rendered("r", &["dashboard.enabled=true"]));
     let more: Vec<&Value> = with.iter().filter(|document| !without.contains(document)).collect();
-    let kinds: Vec<_> = more.iter().filter_map(|document| document["kind"].as_str()).collect();
-    assert_eq!(kinds, ["Deployment", "Service"], "no account, no role, no binding");
-    let pod = &more[0]["spec"]["template"]["spec"];
+    let kinds: BTreeSet<_> = more.iter().filter_map(|document| document["kind"].as_str()).collect();
+    assert_eq!(kinds, BTreeSet::from(["Deployment", "Service"]), "no account, no role, no binding");
+    let deployment = more.iter().find(|document| document["kind"] == "Deployment").expect("a Deployment");
+    let pod = &deployment["spec"]["template"]["spec"];
     assert_eq!((&pod["serviceAccountName"], &pod["automountServiceAccountToken"]), (&"default".into(), &false.into()));
     assert_eq!(pod["volumes"], json!([{"name": "cluster", "configMap": {"name": "kube-root-ca.crt"}}]));
     // The operator's Service does not lead to it.
