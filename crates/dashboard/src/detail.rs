@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::{BlueGreenRolloutSpec, names};
-use greenlight_overview::{Facts, Session, facts, observe};
+use greenlight_overview::{Difference, Facts, Session, differences, facts, observe};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -54,17 +54,6 @@ pub struct Happened {
     pub reason: String,
     /// What it says.
     pub note: String,
-}
-
-/// A field that two revisions do not share.
-#[derive(Debug, PartialEq)]
-pub struct Difference {
-    /// Where it is: `spec.containers[web].image`.
-    pub field: String,
-    /// In the revision that serves.
-    pub before: Option<String>,
-    /// In the newest one.
-    pub after: Option<String>,
 }
 
 /// Reads it all, as much of it at once as possible.
@@ -159,69 +148,4 @@ fn happened(events: Vec<Event>) -> Vec<Happened> {
     happened.sort_by_key(|event| std::cmp::Reverse(event.at));
     happened.truncate(EVENTS);
     happened
-}
-
-/// The fields of two templates that are not the same.
-fn differences(before: &Value, after: &Value) -> Vec<Difference> {
-    let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
-    flatten("", before, &mut old);
-    flatten("", after, &mut new);
-    let fields: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
-    let difference = |field: &&String| Difference {
-        field: (*field).clone(),
-        before: old.get(*field).cloned(),
-        after: new.get(*field).cloned(),
-    };
-    fields.iter().map(difference).filter(|difference| difference.before != difference.after).collect()
-}
-
-/// A value as its fields. What has a name in a list is called by it, so that what moved has not changed.
-fn flatten(path: &str, value: &Value, fields: &mut BTreeMap<String, String>) {
-    match value {
-        Value::Object(object) => {
-            for (key, value) in object {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                flatten(&path, value, fields);
-            }
-        }
-        Value::Array(list) => {
-            for (index, value) in list.iter().enumerate() {
-                let name = value["name"].as_str().map_or(index.to_string(), str::to_owned);
-                flatten(&format!("{path}[{name}]"), value, fields);
-            }
-        }
-        Value::String(text) => drop(fields.insert(path.to_owned(), text.clone())),
-        Value::Null => {}
-        other => drop(fields.insert(path.to_owned(), other.to_string())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn what_moved_in_a_list_has_not_changed() {
-        let before = json!({"spec": {"containers": [
-            {"name": "web", "image": "web:v1", "env": [{"name": "A", "value": "1"}]}, {"name": "log", "image": "log:v1"},
-        ]}});
-        let after = json!({"spec": {"containers": [
-            {"name": "log", "image": "log:v1"}, {"name": "web", "image": "web:v2", "env": [{"name": "B", "value": "1"}]},
-        ]}});
-        let fields: Vec<_> = differences(&before, &after).into_iter().map(|d| (d.field, d.before, d.after)).collect();
-        let text = |text: &str| Some(text.to_owned());
-        let env = "spec.containers[web].env";
-        assert_eq!(
-            fields,
-            [
-                (format!("{env}[A].name"), text("A"), None),
-                (format!("{env}[A].value"), text("1"), None),
-                (format!("{env}[B].name"), None, text("B")),
-                (format!("{env}[B].value"), None, text("1")),
-                ("spec.containers[web].image".to_owned(), text("web:v1"), text("web:v2")),
-            ]
-        );
-    }
 }

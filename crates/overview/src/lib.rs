@@ -6,11 +6,13 @@
 //! | what is known of a rollout, its Services, revisions and pods? | [`facts`] |
 //! | what does the core see of it? | [`observe`] |
 //! | what will happen? | [`simulation`] |
+//! | what differs between two revisions? | [`differences`] |
 //! | which revision does a verb speak of? | [`request`] |
 //! | how is that said? | [`words`] |
 //! | which rollouts are there, also those that cannot be read? | [`found`] |
 //! | whose eyes does it see with? | [`session`] |
 
+pub mod differences;
 pub mod facts;
 pub mod found;
 pub mod observe;
@@ -19,6 +21,7 @@ pub mod session;
 pub mod simulation;
 pub mod words;
 
+pub use differences::{Difference, differences};
 pub use facts::{Facts, PodFact, Revision, Role, ServiceFact, facts, gather, gather_of};
 pub use found::{Found, Place};
 pub use observe::{Observed, hash_of, observe, selector};

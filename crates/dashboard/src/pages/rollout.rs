@@ -4,6 +4,7 @@ use greenlight_api::Verdict;
 use greenlight_overview::{Revision, role, sentence};
 use jiff::Timestamp;
 use maud::{Markup, html};
+use serde_json::Value;
 
 use super::layout::{Frame, page};
 use super::picture::picture;
@@ -255,8 +256,8 @@ fn differences(detail: &Detail) -> Markup {
                             @for difference in &detail.differences {
                                 tr {
                                     td { code { (plain(&difference.field)) } }
-                                    td { @if let Some(before) = &difference.before { del { (plain(before)) } } }
-                                    td { @if let Some(after) = &difference.after { ins { (plain(after)) } } }
+                                    td { @if let Some(before) = &difference.before { del { (plain(&text_of(before))) } } }
+                                    td { @if let Some(after) = &difference.after { ins { (plain(&text_of(after))) } } }
                                 }
                             }
                         }
@@ -265,6 +266,11 @@ fn differences(detail: &Detail) -> Markup {
             }
         }
     }
+}
+
+/// A value as it is written in YAML, on one line.
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn history(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup {
