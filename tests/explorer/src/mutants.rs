@@ -57,6 +57,27 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::GateHolds, P::ServesPermitted],
     },
     Mutant {
+        name: "an overlap waits for pods that no Service can lead to",
+        file: "overlap.rs",
+        find: "if is_under_way(situation) { label(situation, home) } else { None }",
+        replace: "if is_under_way(situation) && home.deleting { label(situation, home) } else { None }",
+        expected: &[P::Arrives, P::UndoArrives, P::Rests],
+    },
+    Mutant {
+        name: "a claim that served one move serves the next",
+        file: "switch.rs",
+        find: "if situation.decisions.serving != rs.hash && known.is_some() && known == rs.claimed_at() {",
+        replace: "if situation.decisions.serving != rs.hash && known.is_some() && known > rs.claimed_at() {",
+        expected: &[P::GateHolds, P::LeavesForReason, P::BackToServed, P::Rests],
+    },
+    Mutant {
+        name: "what failed its analysis after production left it is something to go back to",
+        file: "plan/decide.rs",
+        find: "        reject_what_served,\n",
+        replace: "",
+        expected: &[P::HistoryServed, P::UndoArrives, P::GateHolds],
+    },
+    Mutant {
         name: "story 2: what serves stays home although it is rejected",
         file: "roles.rs",
         find: "        && rejection.is_none()\n        && !serving.deleting",
@@ -234,8 +255,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "production goes home before the pods are there",
         file: "switch.rs",
-        find: ".filter(|service| full || rescued || some && has_lost_it(service, home, mixed))",
-        replace: ".filter(|service| full || rescued || some || mixed || home.name != service.name)",
+        find: "        full || rescued || leads_here(service) || some && has_lost_it(service, home, mixed)",
+        replace: "        full || rescued || leads_here(service) || some || mixed || home.name != service.name",
         expected: &[P::ActiveFull, P::NotEmptied],
     },
     Mutant {
