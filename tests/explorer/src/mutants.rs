@@ -255,8 +255,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "production goes home before the pods are there",
         file: "switch.rs",
-        find: "        full || rescued || leads_here(service) || some && has_lost_it(service, home, mixed)",
-        replace: "        full || rescued || leads_here(service) || some || mixed || home.name != service.name",
+        find: "full || rescued || leads_here(service) || some && has_lost_it(service, home, mixed)",
+        replace: "full || rescued || leads_here(service) || some || mixed || home.name != service.name",
         expected: &[P::ActiveFull, P::NotEmptied],
     },
     Mutant {
@@ -339,8 +339,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a restart does not begin",
         file: "restart.rs",
-        find: "    if known.into_iter().flatten().all(|known| known < at) {",
-        replace: "    if known.into_iter().flatten().all(|known| known < at) && rs.name.is_empty() {",
+        find: "    if [Some(rs.created), begun, done].into_iter().flatten().all(|known| known < at) {",
+        replace: "    if [Some(rs.created), begun, done].into_iter().flatten().all(|known| known < at) && rs.name.is_empty() {",
         expected: &[P::Restarted],
     },
     Mutant {
