@@ -32,8 +32,26 @@ pub struct Plan {
     pub watches: Watches,
     /// When to plan again if nothing happens before.
     pub next: Option<Timestamp>,
+    /// How urgent it is to carry this out.
+    pub urgency: Urgency,
     /// What was observed cannot be believed: read everything live ([`crate::World::live`]) and plan again. The rest is empty.
     pub doubt: Option<Doubt>,
+}
+
+/// How urgent a plan is beside those of other rollouts, when there is more to do than can be done at once. In this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// It moves production, or is on the way to: an undo, a promotion, a way back, a hash that was lost.
+    Traffic,
+    /// It finishes what has begun: previews, proofs, what is retired, what is told.
+    Follow,
+    /// It begins something, or tidies up.
+    Begin,
+}
+
+impl Urgency {
+    /// The most urgent first.
+    pub const ALL: [Urgency; 3] = [Urgency::Traffic, Urgency::Follow, Urgency::Begin];
 }
 
 /// Why what was observed cannot be believed.

@@ -62,6 +62,6 @@ pub mod words;
 pub mod workload;
 pub mod world;
 
-pub use actions::{Action, Change, Plan, Watches};
+pub use actions::{Action, Change, Plan, Urgency, Watches};
 pub use plan::{plan, steps};
 pub use world::World;

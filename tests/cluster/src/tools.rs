@@ -85,6 +85,14 @@ pub const TRAEFIK: Module = Module {
     kubernetes: KUBERNETES,
 };
 
+/// Argo Rollouts' controller, for the benchmark.
+pub const ARGO_ROLLOUTS: Module = Module {
+    folder: "argo-rollouts",
+    about: "Argo Rollouts, about 3 minutes on two cores",
+    commands: &[("github.com/argoproj/argo-rollouts/cmd/rollouts-controller", "rollouts-controller", "argo-rollouts")],
+    kubernetes: KUBERNETES,
+};
+
 /// actionlint, which checks the workflows of GitHub Actions.
 pub const ACTIONLINT: Module = Module {
     folder: "actionlint",

@@ -7,7 +7,7 @@ mod wake;
 
 use jiff::Timestamp;
 
-use crate::actions::{Action, Doubt, Plan, Watches};
+use crate::actions::{Action, Doubt, Plan, Urgency, Watches};
 use crate::decisions;
 use crate::events;
 use crate::fence;
@@ -53,7 +53,30 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
     let events = events::between(world.rollout.status.as_ref(), &status);
     let watches = wake::watches(&round);
     let wake = wake::at(&round, publish_at, &refused);
-    Plan { actions, status, replan, events, publish_at, watches, next: wake, doubt: None }
+    let urgency = urgency(&round, &actions);
+    Plan { actions, status, replan, events, publish_at, watches, next: wake, urgency, doubt: None }
+}
+
+/// What moves production, or leads to it, is more urgent than what follows; what begins can wait for both.
+fn urgency(round: &Round, actions: &[Action]) -> Urgency {
+    let Situation { world, roles, .. } = round.situation;
+    let before = world.rollout.status.as_ref().and_then(|before| before.observed_request.as_ref());
+    let asked = round.heard.completed.is_some() || round.heard.answer.as_ref() != before;
+    let promotes = || {
+        let candidate = round.candidate.as_ref().filter(|candidate| candidate.is_ready && candidate.gate.is_open());
+        candidate.is_some() && round.stall.is_none()
+    };
+    let moves = |action: &Action| matches!(action, Action::SelectRevision { production: Some(_), .. });
+    let begins = |action: &Action| {
+        matches!(action, Action::AddFinalizer | Action::CreateReplicaSet { .. } | Action::DeleteReplicaSet { .. })
+    };
+    if asked || roles.going_back() || promotes() || actions.iter().any(moves) {
+        Urgency::Traffic
+    } else if !actions.is_empty() && actions.iter().all(begins) {
+        Urgency::Begin
+    } else {
+        Urgency::Follow
+    }
 }
 
 /// What is refused is answered before anything else is done: by then it could be done.
@@ -93,6 +116,7 @@ fn nothing(world: &World) -> Plan {
         publish_at: None,
         watches: Watches::default(),
         next: None,
+        urgency: Urgency::Follow,
         doubt: None,
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | in which order, how many at a time | `queue` |
+//! | who is next | `schedule` |
+//! | how many at a time, and what when it fails | `queue` |
 //! | what wakes up whom | `triggers` |
 //! | rollouts: observe, plan, carry out, publish | `rollouts/` |
 //! | the end of a scale-down delay | `scale_down` |
@@ -13,5 +14,6 @@ pub mod analysis;
 pub mod queue;
 pub mod rollouts;
 pub mod scale_down;
+pub mod schedule;
 pub mod triggers;
 pub mod unreadable;

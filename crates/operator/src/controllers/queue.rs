@@ -1,19 +1,16 @@
 //! The work queue of a controller: a key is worked on by one task at a time, keys in parallel, and only so many.
 //!
 //! Not kube's `Controller`: that puts every event into a channel without a bound, reads its own watches, and tries a failed key again
-//! as soon as anything wakes it. Its scheduler, which keeps a key once and wakes at the time, is the one used here.
+//! as soon as anything wakes it; and neither it nor its scheduler knows that one key may be more urgent than another.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures::{FutureExt, Stream, StreamExt};
+use futures::FutureExt;
+use greenlight_core::Urgency;
 use jiff::Timestamp;
-use kube::runtime::scheduler::{ScheduleRequest, scheduler};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +19,7 @@ use tracing::Instrument;
 use crate::api_server::backoff::pause;
 use crate::api_server::error::{Error, in_full};
 use crate::cluster::cache::Key;
+use crate::controllers::schedule::{Schedule, Turn};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
@@ -31,83 +29,18 @@ const MANY_CONFLICTS: u32 = 10;
 /// How often a queue shows that it is alive.
 const BEAT: Duration = Duration::from_secs(5);
 
-/// The end of a queue where keys go in. However often a key goes in, it is there once; and nothing goes in while nobody works: who
-/// begins to work looks at everything.
-#[derive(Clone, Debug, Default)]
-pub struct Sender(Arc<Mutex<Inbox>>);
-
-#[derive(Debug, Default)]
-struct Inbox {
-    /// Somebody works.
-    open: bool,
-    /// What the scheduler has not seen yet, and when to look at it.
-    new: HashMap<Key, Instant>,
-    /// What is to be looked at now, until it is.
-    waiting: HashSet<Key>,
-    reader: Option<Waker>,
+/// What became of work on a key.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome {
+    /// There is nothing to do now. When to look again, if nothing wakes it before.
+    Rests(Option<Timestamp>),
+    /// There is something to do that is this urgent, and others come first.
+    Yields(Urgency),
 }
 
-impl Sender {
-    /// Look at this key now.
-    pub fn now(&self, key: Key) {
-        let mut inbox = self.inbox();
-        if inbox.open {
-            inbox.waiting.insert(key.clone());
-            inbox.put(key, Instant::now());
-        }
-    }
-
-    /// Look at this key then, or before.
-    fn at(&self, key: Key, at: Instant) {
-        self.inbox().put(key, at);
-    }
-
-    /// It is looked at. Returns how many still wait.
-    fn begun(&self, key: &Key) -> usize {
-        let mut inbox = self.inbox();
-        inbox.waiting.remove(key);
-        inbox.waiting.len()
-    }
-
-    fn waiting(&self) -> usize {
-        self.inbox().waiting.len()
-    }
-
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.0.lock().expect("no panic while locked")
-    }
-}
-
-impl Inbox {
-    fn put(&mut self, key: Key, at: Instant) {
-        let known = self.new.entry(key).or_insert(at);
-        *known = at.min(*known);
-        self.reader.take().into_iter().for_each(Waker::wake);
-    }
-}
-
-/// What goes in, as the scheduler reads it.
-struct Requests {
-    sender: Sender,
-    taken: Vec<(Key, Instant)>,
-}
-
-impl Stream for Requests {
-    type Item = ScheduleRequest<Key>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.taken.is_empty() {
-            let taken = {
-                let mut inbox = self.sender.inbox();
-                inbox.reader = Some(context.waker().clone());
-                std::mem::take(&mut inbox.new)
-            };
-            self.taken = taken.into_iter().collect();
-        }
-        match self.taken.pop() {
-            Some((message, run_at)) => Poll::Ready(Some(ScheduleRequest { message, run_at })),
-            None => Poll::Pending,
-        }
+impl From<Option<Timestamp>> for Outcome {
+    fn from(again: Option<Timestamp>) -> Outcome {
+        Outcome::Rests(again)
     }
 }
 
@@ -125,19 +58,20 @@ pub struct Limits {
     pub deadline: Duration,
 }
 
-/// The end of a queue where work comes out.
-pub struct Queue(Sender);
-
-/// Makes a queue.
-pub fn queue() -> (Sender, Queue) {
-    let sender = Sender::default();
-    (sender.clone(), Queue(sender))
-}
+/// A queue: who is next, and nothing else. Whoever wakes keys up and whoever works on them share it.
+#[derive(Clone, Debug, Default)]
+pub struct Queue(Schedule);
 
 impl Queue {
+    /// Look at this key now. However often a key goes in, it is there once; and nothing goes in while nobody works: who begins to
+    /// work looks at everything.
+    pub fn now(&self, key: Key) {
+        self.0.now(key);
+    }
+
     /// Works until cancelled, at first on `everything`, then waits for what is under way. `work` says when to look at the key
     /// again; after an error it is tried again, later and later.
-    pub async fn run<W, F>(
+    pub async fn run<W, F, O>(
         self,
         name: &'static str,
         limits: Limits,
@@ -146,16 +80,15 @@ impl Queue {
         everything: impl FnOnce() -> Vec<Key>,
         work: W,
     ) where
-        W: Fn(Key) -> F,
-        F: Future<Output = Result<Option<Timestamp>, Error>> + Send + 'static,
+        W: Fn(Key, Turn) -> F,
+        F: Future<Output = Result<O, Error>> + Send + 'static,
+        O: Into<Outcome> + Send + 'static,
     {
-        let Queue(sender) = self;
+        let Queue(schedule) = self;
         let (metrics, health) = watched;
         // First open, then look: what changes in between is looked at twice.
-        sender.inbox().open = true;
-        everything().into_iter().for_each(|key| sender.now(key));
-        let requests = Requests { sender: sender.clone(), taken: Vec::new() };
-        let mut scheduler = std::pin::pin!(scheduler(requests));
+        schedule.open();
+        everything().into_iter().for_each(|key| schedule.now(key));
         let mut running: HashMap<Key, Instant> = HashMap::new();
         let mut at_rest: HashSet<Key> = HashSet::new();
         let mut failures: HashMap<Key, Failures> = HashMap::new();
@@ -165,7 +98,23 @@ impl Queue {
         let mut resting: JoinSet<Key> = JoinSet::new();
         let mut beat = tokio::time::interval(BEAT);
         loop {
-            let room = tasks.len() < limits.parallel;
+            while tasks.len() < limits.parallel {
+                let may = |key: &Key| limits.share.is_none_or(|share| has_share(&running, &at_rest, key, share));
+                let Some((key, turn)) = schedule.take(may) else { break };
+                running.insert(key.clone(), Instant::now());
+                let future = work(key.clone(), turn).instrument((limits.span)(&key));
+                tasks.spawn(async move {
+                    let started = Instant::now();
+                    // One rollout's bug must not stop the others, and neither must what it waits for.
+                    let work = tokio::time::timeout(limits.deadline, AssertUnwindSafe(future).catch_unwind());
+                    let result = match work.await {
+                        Ok(result) => result.unwrap_or(Err(Error::Panicked)),
+                        Err(_) => Err(Error::TookTooLong(limits.deadline.as_secs())),
+                    };
+                    (key, result, started.elapsed())
+                });
+            }
+            metrics.load(name, tasks.len(), schedule.waiting());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -174,16 +123,17 @@ impl Queue {
                     health.beat(name, oldest.map(|started| (*started + limits.deadline).into_std()));
                 }
                 Some(done) = tasks.join_next() => {
-                    let (key, result, took): (Key, Result<Option<Timestamp>, Error>, Duration) =
+                    let (key, result, took): (Key, Result<O, Error>, Duration) =
                         done.expect("panics are caught in the task");
+                    let result = result.map(O::into);
                     metrics.reconciled(name, &result, took);
-                    metrics.load(name, tasks.len(), sender.waiting());
                     match result {
-                        Ok(again) => {
+                        Ok(outcome) => {
                             running.remove(&key);
                             failures.remove(&key);
-                            if let Some(at) = again {
-                                sender.at(key, Instant::now() + until(at));
+                            match outcome {
+                                Outcome::Rests(again) => schedule.done(key, again.map(|at| Instant::now() + until(at))),
+                                Outcome::Yields(urgency) => schedule.yielded(key, urgency),
                             }
                         }
                         Err(error) => {
@@ -202,23 +152,9 @@ impl Queue {
                 Some(Ok(key)) = resting.join_next() => {
                     at_rest.remove(&key);
                     running.remove(&key);
-                    sender.at(key, Instant::now());
+                    schedule.done(key, Some(Instant::now()));
                 }
-                Some(key) = async { scheduler.as_mut().hold_unless(|key| !running.contains_key(key) && limits.share.is_none_or(|share| has_share(&running, &at_rest, key, share))).next().await }, if room => {
-                    running.insert(key.clone(), Instant::now());
-                    metrics.load(name, tasks.len() + 1, sender.begun(&key));
-                    let future = work(key.clone()).instrument((limits.span)(&key));
-                    tasks.spawn(async move {
-                        let started = Instant::now();
-                        // One rollout's bug must not stop the others, and neither must what it waits for.
-                        let work = tokio::time::timeout(limits.deadline, AssertUnwindSafe(future).catch_unwind());
-                        let result = match work.await {
-                            Ok(result) => result.unwrap_or(Err(Error::Panicked)),
-                            Err(_) => Err(Error::TookTooLong(limits.deadline.as_secs())),
-                        };
-                        (key, result, started.elapsed())
-                    });
-                }
+                () = schedule.changed(), if tasks.len() < limits.parallel => {}
             }
         }
         while tasks.join_next().await.is_some() {}
@@ -267,6 +203,8 @@ fn until(at: Timestamp) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     const LIMITS: Limits =
@@ -276,49 +214,55 @@ mod tests {
         Key { namespace: "shop".to_owned(), name: format!("web-{number}") }
     }
 
-    fn held(sender: &Sender) -> [usize; 2] {
-        let inbox = sender.inbox();
-        [inbox.new.len(), inbox.waiting.len()]
+    /// How many keys are kept, and how many of them wait.
+    fn held(queue: &Queue) -> [usize; 2] {
+        [queue.0.kept(), queue.0.waiting()]
     }
 
     #[test]
     fn a_standby_keeps_nothing_of_what_it_sees() {
-        let (sender, _queue) = queue();
-        (0..100_000).for_each(|number| sender.now(key(number)));
-        assert_eq!(held(&sender), [0, 0]);
+        let queue = Queue::default();
+        (0..100_000).for_each(|number| queue.now(key(number)));
+        assert_eq!(held(&queue), [0, 0]);
     }
 
     #[tokio::test]
     async fn however_many_events_there_are_while_all_are_busy_each_object_waits_once() {
-        let (sender, queue) = queue();
+        let queue = Queue::default();
         let metrics = Metrics::new(Arc::default());
         let (stop, release) = (CancellationToken::new(), CancellationToken::new());
         let worked_on: Arc<Mutex<Vec<Key>>> = Arc::default();
         let work = {
             let (worked_on, release) = (worked_on.clone(), release.clone());
-            move |key: Key| {
+            move |key: Key, _: Turn| {
                 let (worked_on, release) = (worked_on.clone(), release.clone());
                 async move {
                     release.cancelled().await;
                     worked_on.lock().expect("no panic while locked").push(key);
-                    Ok(None)
+                    Ok(Outcome::Rests(None))
                 }
             }
         };
         // Before anybody works: lost, and made up for by looking at everything.
-        (0..5).for_each(|number| sender.now(key(number)));
+        (0..5).for_each(|number| queue.now(key(number)));
         let everything = || (0..10).map(key).collect();
-        let running =
-            tokio::spawn(queue.run("test", LIMITS, (metrics, Health::default()), stop.clone(), everything, work));
-        while held(&sender) != [0, 9] {
+        let running = tokio::spawn(queue.clone().run(
+            "test",
+            LIMITS,
+            (metrics, Health::default()),
+            stop.clone(),
+            everything,
+            work,
+        ));
+        while held(&queue) != [10, 9] {
             tokio::task::yield_now().await;
         }
         for number in 0..100_000 {
-            sender.now(key(number % 10));
+            queue.now(key(number % 10));
         }
-        assert_eq!(held(&sender), [10, 10]);
+        assert_eq!(held(&queue), [10, 9], "nine wait, and one is worked on");
         release.cancel();
-        while held(&sender) != [0, 0] {
+        while held(&queue) != [0, 0] {
             tokio::task::yield_now().await;
         }
         stop.cancel();
@@ -332,21 +276,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_namespace_whose_work_hangs_has_its_share_and_others_go_on() {
-        let (_sender, queue) = queue();
+        let queue = Queue::default();
         let stop = CancellationToken::new();
         let hanging: Arc<Mutex<usize>> = Arc::default();
         let work = {
             let (hanging, stop) = (hanging.clone(), stop.clone());
-            move |key: Key| {
+            move |key: Key, _: Turn| {
                 let (hanging, stop) = (hanging.clone(), stop.clone());
                 async move {
                     if key.namespace == "other" {
                         stop.cancel();
-                        return Ok(None);
+                        return Ok(Outcome::Rests(None));
                     }
                     *hanging.lock().expect("no panic while locked") += 1;
                     stop.cancelled().await;
-                    Ok(None)
+                    Ok(Outcome::Rests(None))
                 }
             }
         };
@@ -359,18 +303,18 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_hangs_is_given_up_and_tried_again() {
-        let (_sender, queue) = queue();
+        let queue = Queue::default();
         let stop = CancellationToken::new();
         let attempts: Arc<Mutex<HashMap<Key, usize>>> = Arc::default();
         let work = {
             let (attempts, stop) = (attempts.clone(), stop.clone());
-            move |key: Key| {
+            move |key: Key, _: Turn| {
                 let mut attempts = attempts.lock().expect("no panic while locked");
                 *attempts.entry(key).or_default() += 1;
                 if attempts.len() == 3 && attempts.values().all(|attempts| *attempts >= 2) {
                     stop.cancel();
                 }
-                std::future::pending()
+                std::future::pending::<Result<Outcome, Error>>()
             }
         };
         let limits = Limits { deadline: Duration::from_millis(20), ..LIMITS };

@@ -22,12 +22,12 @@ use crate::cluster::on_demand::Observer;
 use crate::cluster::scope::Scope;
 use crate::cluster::supervise;
 use crate::cluster::watch::Watch;
-use crate::controllers::queue::Sender;
+use crate::controllers::queue::Queue;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
 /// Wakes up the controllers when something changes that their decisions depend on.
-pub fn connect(caches: &Arc<Caches>, rollouts: &Sender, scale_down: &Sender, analysis: &Sender) {
+pub fn connect(caches: &Arc<Caches>, rollouts: &Queue, scale_down: &Queue, analysis: &Queue) {
     let sender = rollouts.clone();
     let weak = Arc::downgrade(caches);
     caches.rollouts.listen(move |rollout| {
@@ -98,12 +98,12 @@ pub struct Observers {
 }
 
 /// What was asked for wakes up the rollout that has asked.
-pub fn asked(rollouts: &Sender, observers: &Observers) -> Arc<dyn Observer> {
+pub fn asked(rollouts: &Queue, observers: &Observers) -> Arc<dyn Observer> {
     Arc::new(Asked { rollouts: rollouts.clone(), observers: observers.clone() })
 }
 
 struct Asked {
-    rollouts: Sender,
+    rollouts: Queue,
     observers: Observers,
 }
 

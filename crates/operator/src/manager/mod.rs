@@ -18,7 +18,7 @@ use crate::cluster::cache::Key;
 use crate::cluster::caches::Caches;
 use crate::cluster::on_demand::OnDemand;
 use crate::cluster::scope::Scope;
-use crate::controllers::queue::{Limits, queue};
+use crate::controllers::queue::{Limits, Queue};
 use crate::controllers::rollouts::Memories;
 use crate::controllers::triggers::{self, Observers};
 use crate::controllers::{analysis, rollouts, scale_down, unreadable};
@@ -79,10 +79,8 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     ));
 
     let scope = Scope { namespace: options.namespace.clone(), ..Scope::default() };
-    let (rollouts_sender, rollouts_queue) = queue();
-    let (sets_sender, sets_queue) = queue();
-    let (runs_sender, runs_queue) = queue();
-    triggers::connect(&caches, &rollouts_sender, &sets_sender, &runs_sender);
+    let (rollouts_queue, sets_queue, runs_queue) = (Queue::default(), Queue::default(), Queue::default());
+    triggers::connect(&caches, &rollouts_queue, &sets_queue, &runs_queue);
     let failed = CancellationToken::new();
     let observers = Observers { health: health.clone(), metrics: metrics.clone(), failed: failed.clone() };
     for mut listed in triggers::start(&client, &scope, &caches, &observers) {
@@ -125,7 +123,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         client: client.clone(),
         caches: caches.clone(),
         memories: Memories::default(),
-        on_demand: OnDemand::new(&client, &scope, triggers::asked(&rollouts_sender, &observers)),
+        on_demand: OnDemand::new(&client, &scope, triggers::asked(&rollouts_queue, &observers)),
         recorder: recorder(),
         metrics: metrics.clone(),
     });
@@ -138,7 +136,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         watched(),
         stop.clone(),
         everything,
-        move |key| rollouts::reconcile(context.clone(), key),
+        move |key, turn| rollouts::reconcile(context.clone(), key, turn),
     ));
     let context = Arc::new(scale_down::Context { client: client.clone(), caches: caches.clone() });
     let retired = keys(&caches, |caches| caches.sets.keys_where(|owned| owned.set.has_scale_down_finalizer()));
@@ -148,7 +146,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         watched(),
         stop.clone(),
         retired,
-        move |key| scale_down::reconcile(context.clone(), key),
+        move |key, _| scale_down::reconcile(context.clone(), key),
     ));
     let http = WebClient::for_analyses(leadership.clone(), reach(&options, &config).await);
     let context = Arc::new(analysis::Context {
@@ -169,7 +167,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         deadline: MEASUREMENTS,
         ..limits(|key| info_span!("reconcile", analysis_run = %key))
     };
-    work.spawn(runs_queue.run("analysis", measuring, watched(), stop.clone(), everything, move |key| {
+    work.spawn(runs_queue.run("analysis", measuring, watched(), stop.clone(), everything, move |key, _| {
         analysis::reconcile(context.clone(), key)
     }));
 

@@ -19,6 +19,8 @@ use crate::cluster::cache::Key;
 use crate::cluster::caches::Caches;
 use crate::cluster::live::read_live;
 use crate::cluster::on_demand::OnDemand;
+use crate::controllers::queue::Outcome;
+use crate::controllers::schedule::Turn;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::recorder::Recorder;
 use execute::Executor;
@@ -48,9 +50,9 @@ pub struct Context {
     pub metrics: Metrics,
 }
 
-/// Brings one rollout as far as it can go now. Returns when to look again.
-pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
-    let result = work_on(&context, &key).await;
+/// Brings one rollout as far as it can go now, and as others let it.
+pub async fn reconcile(context: Arc<Context>, key: Key, turn: Turn) -> Result<Outcome, Error> {
+    let result = work_on(&context, &key, &turn).await;
     let before = context.memories.of(&key).conflicts;
     let conflicts = match &result {
         Err(error) if error.is_conflict() => before + 1,
@@ -77,7 +79,7 @@ async fn look_again(context: &Context, key: &Key) {
     }
 }
 
-async fn work_on(context: &Context, key: &Key) -> Result<Option<Timestamp>, Error> {
+async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, Error> {
     let Context { client, caches, memories, on_demand, recorder, metrics } = context;
     let mut fresh = Fresh::new();
     let mut live = false;
@@ -85,7 +87,7 @@ async fn work_on(context: &Context, key: &Key) -> Result<Option<Timestamp>, Erro
     for _ in 0..MOST_PLANS {
         // What it asks for is not known: everything stays as it is, and [`crate::controllers::unreadable`] tells why.
         if caches.rollouts.unreadable(key).is_some() {
-            return Ok(None);
+            return Ok(Outcome::Rests(None));
         }
         let Some(Observed { world, unknown }) = observe(caches, memories, on_demand, key, &fresh, live) else {
             if caches.rollouts.knows(key) {
@@ -94,7 +96,7 @@ async fn work_on(context: &Context, key: &Key) -> Result<Option<Timestamp>, Erro
             memories.forget(key);
             metrics.forget(key);
             on_demand.set(key, &Default::default());
-            return Ok(None);
+            return Ok(Outcome::Rests(None));
         };
         if !unknown.is_empty() {
             if live {
@@ -115,9 +117,12 @@ async fn work_on(context: &Context, key: &Key) -> Result<Option<Timestamp>, Erro
             continue;
         }
         on_demand.set(key, &plan.watches);
+        let due = plan.publish_at.is_some_and(|at| at <= now);
+        if (due || !plan.actions.is_empty()) && turn.yields(plan.urgency) {
+            return Ok(Outcome::Yields(plan.urgency));
+        }
         let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &world.rollout };
         if plan.actions.is_empty() {
-            let due = plan.publish_at.is_some_and(|at| at <= now);
             if due {
                 executor.publish(&plan.status).await?;
                 metrics.published(&world.rollout, &plan.status, &plan.events);
@@ -135,7 +140,7 @@ async fn work_on(context: &Context, key: &Key) -> Result<Option<Timestamp>, Erro
                 last.clear();
                 continue;
             }
-            return Ok(plan.next);
+            return Ok(Outcome::Rests(plan.next));
         }
         fresh.clear();
         for (number, action) in plan.actions.iter().enumerate() {

@@ -241,7 +241,7 @@ impl Metrics {
     }
 
     /// Notes a finished reconcile.
-    pub fn reconciled(&self, controller: &str, result: &Result<Option<Timestamp>, Error>, took: Duration) {
+    pub fn reconciled<T>(&self, controller: &str, result: &Result<T, Error>, took: Duration) {
         let word = match result {
             Ok(_) => "ok",
             Err(error) if error.is_conflict() => "conflict",
