@@ -24,6 +24,10 @@ pub trait Cached: Serialize + DeserializeOwned + PartialEq + fmt::Debug {
     fn resource_version(&self) -> &str;
     /// What it can be looked up by, besides its key.
     fn groups(&self) -> Vec<Key>;
+    /// Whether it is one of the few of its group that [`Cache::marked`] is asked for.
+    fn is_marked(&self) -> bool {
+        false
+    }
 }
 
 type Listener<T> = Box<dyn Fn(&T) + Send + Sync>;
@@ -52,6 +56,7 @@ struct Entry {
     packed: Box<[u8]>,
     version: u64,
     put_at: Instant,
+    marked: bool,
     /// It stands for an object that cannot be read as a whole.
     outline: bool,
 }
@@ -65,8 +70,13 @@ impl Sample {
         let json = serde_json::to_vec(object).expect("it came from JSON");
         let sample = self.0.get_or_init(|| json.as_slice().into());
         let packed = compress_prepend_size_with_dict(&json, sample).into_boxed_slice();
-        let entry =
-            Entry { packed, version: version(object.resource_version()), put_at: Instant::now(), outline: false };
+        let entry = Entry {
+            packed,
+            version: version(object.resource_version()),
+            put_at: Instant::now(),
+            marked: object.is_marked(),
+            outline: false,
+        };
         debug_assert_eq!(self.unpack::<T>(&entry), *object);
         entry
     }
@@ -95,7 +105,15 @@ impl<T: Cached> Cache<T> {
 
     /// Keeps this object, as a watch brought it, unless this state or a newer one is known.
     pub fn put(&self, object: T) {
-        self.keep(object, false);
+        // Half of what watches bring are our own writes, whose answers are here before.
+        let is_news = {
+            let state = self.state.read().expect("no panic while locked");
+            let known = state.objects.get(&object.key());
+            known.is_none_or(|known| known.version < version(object.resource_version()))
+        };
+        if is_news {
+            self.keep(object, false);
+        }
     }
 
     /// Keeps this object, as a request of our own was answered, unless a newer state is known. Of two readings of one state it is the
@@ -220,6 +238,19 @@ impl<T: Cached> Cache<T> {
         let state = self.state.read().expect("no panic while locked");
         let keys = state.groups.get(group).into_iter().flatten();
         keys.filter_map(|key| state.objects.get(key)).map(|entry| self.sample.unpack(entry)).collect()
+    }
+
+    /// The keys of this group: that costs nothing to speak of, as nothing is unpacked.
+    pub fn group_keys(&self, group: &Key) -> Vec<Key> {
+        let state = self.state.read().expect("no panic while locked");
+        state.groups.get(group).cloned().unwrap_or_default()
+    }
+
+    /// The keys of those in this group that are marked.
+    pub fn marked(&self, group: &Key) -> Vec<Key> {
+        let state = self.state.read().expect("no panic while locked");
+        let is_marked = |key: &&Key| state.objects.get(*key).is_some_and(|entry| entry.marked);
+        state.groups.get(group).into_iter().flatten().filter(is_marked).cloned().collect()
     }
 
     /// The keys of all objects, in order, of outlines too.

@@ -35,7 +35,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     };
     let named = rollout.iter().flat_map(|rollout| rollout.spec.blue_green().services()).map(str::to_owned);
     // A Service that the spec does not name any more keeps its selection until it can be let go.
-    let marked = caches.services.group(&owned.owner).into_iter().map(|kept| kept.service.name);
+    let marked = caches.services.group_keys(&owned.owner).into_iter().map(|service| service.name);
     let services: BTreeSet<String> = named.chain(marked).collect();
     let mut selected = selected_as_far_as_known(caches, &key, &services, set);
     loop {

@@ -35,7 +35,7 @@ pub fn connect(caches: &Arc<Caches>, rollouts: &Queue, scale_down: &Queue, analy
         // A rollout that leaves a Service frees it for another one that names it.
         let Some(caches) = weak.upgrade() else { return };
         for service in rollout.groups() {
-            caches.rollouts.group(&service).iter().for_each(|other| sender.now(other.key()));
+            caches.rollouts.group_keys(&service).into_iter().for_each(|other| sender.now(other));
         }
     });
     let sender = rollouts.clone();
@@ -53,12 +53,10 @@ pub fn connect(caches: &Arc<Caches>, rollouts: &Queue, scale_down: &Queue, analy
         let Some(caches) = weak.upgrade() else { return };
         let key = service.key();
         let marked_for = service.service.managed_by.iter().map(|name| key.sibling(name));
-        let named_by = caches.rollouts.group(&key).into_iter().map(|rollout| rollout.key());
+        let named_by = caches.rollouts.group_keys(&key);
         let concerned: BTreeSet<Key> = marked_for.chain(named_by).collect();
         for rollout in concerned {
-            for owned in caches.sets.group(&rollout).iter().filter(|owned| owned.set.has_scale_down_finalizer()) {
-                retired.now(owned.key());
-            }
+            caches.sets.marked(&rollout).into_iter().for_each(|set| retired.now(set));
             sender.now(rollout);
         }
     });
@@ -66,7 +64,11 @@ pub fn connect(caches: &Arc<Caches>, rollouts: &Queue, scale_down: &Queue, analy
     let weak = Arc::downgrade(caches);
     caches.workloads.listen(move |workload| {
         let Some(caches) = weak.upgrade() else { return };
-        caches.rollouts.group(&workload_group(&workload.key())).iter().for_each(|rollout| sender.now(rollout.key()));
+        caches
+            .rollouts
+            .group_keys(&workload_group(&workload.key()))
+            .into_iter()
+            .for_each(|rollout| sender.now(rollout));
     });
     let (sender, runs) = (rollouts.clone(), analysis.clone());
     caches.runs.listen(move |run| {
@@ -80,9 +82,7 @@ pub fn connect(caches: &Arc<Caches>, rollouts: &Queue, scale_down: &Queue, analy
     let weak = Arc::downgrade(caches);
     caches.rollouts.listen(move |rollout| {
         let Some(caches) = weak.upgrade() else { return };
-        for owned in caches.sets.group(&rollout.key()).iter().filter(|owned| owned.set.has_scale_down_finalizer()) {
-            retired.now(owned.key());
-        }
+        caches.sets.marked(&rollout.key()).into_iter().for_each(|set| retired.now(set));
     });
 }
 

@@ -40,7 +40,7 @@ const JOB: Kind = "Job";
 impl Caches {
     /// What cannot be read, by kind. Services and Deployments count if a rollout names them: others are nobody's business here.
     pub fn unreadable(&self) -> [(Kind, Vec<Unreadable>); 6] {
-        let named = |group: Key| !self.rollouts.group(&group).is_empty();
+        let named = |group: Key| !self.rollouts.group_keys(&group).is_empty();
         let mut services = self.services.all_unreadable();
         services.retain(|service| named(service.key()));
         let mut deployments = self.workloads.all_unreadable();

@@ -124,4 +124,8 @@ impl Cached for OwnedSet {
     fn groups(&self) -> Vec<Key> {
         vec![self.owner.clone()]
     }
+    /// It waits for the end of its delay.
+    fn is_marked(&self) -> bool {
+        self.set.has_scale_down_finalizer()
+    }
 }

@@ -19,7 +19,7 @@ use crate::cluster::scope::Scope;
 pub use pod::OwnedPod;
 use pod::PodView;
 pub use shared::Observer;
-use shared::Shared;
+use shared::{LONGEST_SELECTOR, Shared};
 use slice::SliceView;
 
 /// Of so many sets that do not start, the pods are looked at at a time: a registry that is down stops thousands.
@@ -37,8 +37,9 @@ impl OnDemand {
     pub fn new(client: &Client, scope: &Scope, observer: Arc<dyn Observer>) -> OnDemand {
         let pods = |places| Shared::start(client.clone(), scope.clone(), observer.clone(), places);
         OnDemand {
-            endpoints: Shared::start(client.clone(), scope.clone(), observer.clone(), usize::MAX),
-            restarted: pods(usize::MAX),
+            // More would be a list of everybody's slices, again and again.
+            endpoints: Shared::start(client.clone(), scope.clone(), observer.clone(), LONGEST_SELECTOR),
+            restarted: pods(LONGEST_SELECTOR),
             stuck: pods(EXPLAINED_AT_ONCE),
         }
     }

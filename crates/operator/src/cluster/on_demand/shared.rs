@@ -8,7 +8,7 @@
 //! |---|---|
 //! | the watch fails, or its history is gone | [`Watch`] tries again, with a list where it has to; what was answered stays answered |
 //! | it hangs, or lags | it lasts for one [`TURN`], and the next one begins with a list |
-//! | there are more questions than places | those that were looked at longest ago have the next turn; what was seen of the others stays |
+//! | there are more questions than places | those that were looked at longest ago have the next turn, as soon as one leaves; what was seen of the others stays |
 //! | somebody asks for what cannot be a label | it is not asked for: the server would refuse the question of all |
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -36,7 +36,9 @@ const BUSY: Duration = Duration::from_secs(4);
 /// How long a watch lasts.
 const TURN: Duration = Duration::from_secs(30);
 /// A selector is part of the URL: one for more values than this asks for all that have the label.
-const LONGEST_SELECTOR: usize = 300;
+pub const LONGEST_SELECTOR: usize = 300;
+/// What all questions have to be looked through for is not looked for more often than this.
+const AT_MOST_EVERY: Duration = Duration::from_millis(20);
 /// The longest value of a label.
 const LONGEST_VALUE: usize = 63;
 
@@ -73,7 +75,7 @@ struct Inner<T> {
 impl<K: Sought> Shared<K> {
     /// Asks for at most so many values at a time.
     pub fn start(client: Client, scope: Scope, observer: Arc<dyn Observer>, places: usize) -> Shared<K> {
-        let state = State { topics: HashMap::new(), by_rollout: HashMap::new(), places };
+        let state = State { topics: HashMap::new(), by_rollout: HashMap::new(), places_of: HashMap::new(), places };
         let inner = Arc::new(Inner { state: Mutex::new(state), changed: Notify::new() });
         let what = format!("the shared watch of {}", K::plural(&()));
         let task = run::<K>(inner.clone(), client, scope, observer.clone());
@@ -156,6 +158,7 @@ impl<T> Inner<T> {
     async fn until(&self, is: impl Fn(&State<T>) -> bool) {
         while !is(&self.state()) {
             self.changed.notified().await;
+            tokio::time::sleep(AT_MOST_EVERY).await;
         }
     }
 }
@@ -181,6 +184,8 @@ struct State<T> {
     topics: HashMap<Key, Topic<T>>,
     /// The values that each rollout asks for.
     by_rollout: HashMap<Key, BTreeSet<String>>,
+    /// The topic that each object is kept in.
+    places_of: HashMap<Key, Key>,
     /// How many topics a watch may have.
     places: usize,
 }
@@ -221,7 +226,10 @@ impl<T: Clone + PartialEq> State<T> {
             let Some(left) = self.topics.get_mut(&topic) else { continue };
             left.askers.remove(rollout);
             if left.askers.is_empty() {
-                self.topics.remove(&topic);
+                let left = self.topics.remove(&topic);
+                left.iter().flat_map(|left| left.objects.keys()).for_each(|object| {
+                    self.places_of.remove(&topic.sibling(object));
+                });
             }
         }
         for value in values.difference(&before) {
@@ -265,8 +273,10 @@ impl<T: Clone + PartialEq> State<T> {
     /// Somebody came after the list of this turn, which is over, and there is a place.
     fn somebody_waits(&self, asked: &BTreeSet<Key>) -> bool {
         let is_listing = |topic: &Topic<T>| topic.askers.values().any(|answer| *answer == Answer::Listing);
+        // Whoever knows enough has left, and made room.
+        let is_room = asked.iter().filter(|key| self.topics.contains_key(key)).count() < self.places;
         let waits = |(key, topic): (&Key, &Topic<T>)| {
-            let has_a_place = asked.contains(key) || asked.len() < self.places;
+            let has_a_place = asked.contains(key) || is_room;
             has_a_place && topic.askers.values().any(|answer| *answer == Answer::Waits)
         };
         !self.topics.values().any(is_listing) && self.topics.iter().any(waits)
@@ -293,12 +303,13 @@ impl<T: Clone + PartialEq> State<T> {
                 let topic = placed.as_ref().map(|(topic, ..)| topic.clone());
                 // It may have had another value before.
                 let mut woken = self.remove(&key, topic.as_ref());
-                if let Some((topic, name, items)) = placed
-                    && let Some(topic) = self.topics.get_mut(&topic)
+                if let Some((at, name, items)) = placed
+                    && let Some(topic) = self.topics.get_mut(&at)
                     && topic.objects.get(&name) != Some(&items)
                 {
                     topic.objects.insert(name, items);
                     woken.extend(topic.answered());
+                    self.places_of.insert(key.clone(), at.clone());
                 }
                 woken
             }
@@ -311,6 +322,10 @@ impl<T: Clone + PartialEq> State<T> {
         for key in asked {
             let Some(topic) = self.topics.get_mut(key) else { continue };
             let objects = list.remove(key).unwrap_or_default();
+            for gone in topic.objects.keys().filter(|name| !objects.contains_key(*name)) {
+                self.places_of.remove(&key.sibling(gone));
+            }
+            self.places_of.extend(objects.keys().map(|name| (key.sibling(name), key.clone())));
             if topic.objects != objects {
                 topic.objects = objects;
                 woken.extend(topic.answered());
@@ -325,14 +340,13 @@ impl<T: Clone + PartialEq> State<T> {
 
     /// Forgets an object, but not in this topic.
     fn remove(&mut self, object: &Key, except: Option<&Key>) -> BTreeSet<Key> {
-        let mut woken = BTreeSet::new();
-        for (key, topic) in &mut self.topics {
-            if key.namespace == object.namespace && Some(key) != except && topic.objects.remove(&object.name).is_some()
-            {
-                woken.extend(topic.answered());
-            }
-        }
-        woken
+        let Some(at) = self.places_of.get(object).filter(|at| Some(*at) != except).cloned() else {
+            return BTreeSet::new();
+        };
+        self.places_of.remove(object);
+        let topic = self.topics.get_mut(&at);
+        let topic = topic.and_then(|topic| topic.objects.remove(&object.name).map(|_| &*topic));
+        topic.into_iter().flat_map(Topic::answered).collect()
     }
 }
 
@@ -382,7 +396,7 @@ mod tests {
     }
 
     fn state(places: usize) -> State<Endpoint> {
-        State { topics: HashMap::new(), by_rollout: HashMap::new(), places }
+        State { topics: HashMap::new(), by_rollout: HashMap::new(), places_of: HashMap::new(), places }
     }
 
     fn turn(state: &mut State<Endpoint>) -> Turn<Endpoint> {
@@ -478,6 +492,27 @@ mod tests {
         assert!((0..5).all(|number| pods(&state, &format!("web-{number}")).is_some()), "what was seen stays");
         state.ask(&key("new"), &values(&["new"]));
         assert!(state.begin().contains(&key("new")), "who is new is first");
+    }
+
+    #[test]
+    fn who_knows_enough_makes_room_within_the_turn() {
+        let mut state = state(2);
+        for name in ["a", "b", "c"] {
+            state.ask(&key(name), &values(&[name]));
+        }
+        let mut first = turn(&mut state);
+        list(&mut state, &mut first, &[slice("a", "v1"), slice("b", "v1")]);
+        assert!(!state.somebody_waits(&first.asked), "both places are taken");
+        state.ask(&key("a"), &values(&[]));
+        assert!(state.somebody_waits(&first.asked), "c has a place");
+        let mut second = turn(&mut state);
+        assert_eq!(second.asked, [key("b"), key("c")].into());
+        list(&mut state, &mut second, &[slice("c", "v1")]);
+        assert_eq!(pods(&state, "c"), Some(vec!["v1".to_owned()]));
+        assert_eq!(pods(&state, "b"), Some(vec![]), "its slice is gone");
+        state.ask(&key("b"), &values(&[]));
+        state.ask(&key("c"), &values(&[]));
+        assert!(state.places_of.is_empty(), "{:?}", state.places_of);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How a world for the core is made of what the operator knows.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use greenlight_core::World;
 use greenlight_core::world::{RefusedWrite, Rival, Rollout};
@@ -65,9 +65,12 @@ pub fn observe(
     for rs in &mut replica_sets {
         rs.fresh = fresh.contains(&(rs.name.clone(), rs.resource_version.clone()));
     }
-    let named = rollout.spec.blue_green().services().filter_map(|name| caches.services.get(&key.sibling(name)));
+    let marked = caches.services.group_keys(key);
+    let named = rollout.spec.blue_green().services().map(|name| key.sibling(name));
+    let named = named.filter(|name| !marked.contains(name)).filter_map(|name| caches.services.get(&name));
+    let marked = marked.iter().filter_map(|name| caches.services.outline(name));
     let mut services: BTreeMap<_, _> =
-        named.chain(caches.services.group(key)).map(|kept| (kept.service.name.clone(), kept.service)).collect();
+        named.chain(marked).map(|kept| (kept.service.name.clone(), kept.service)).collect();
     for service in services.values_mut() {
         service.answered = memory.moved.get(&service.name) == Some(&service.resource_version);
     }
@@ -107,18 +110,14 @@ pub fn observe(
 }
 
 fn rivals(caches: &Caches, rollout: &Rollout) -> Vec<Rival> {
-    let mut rivals: BTreeMap<String, Rollout> = BTreeMap::new();
-    for service in rollout.groups() {
-        for other in caches.rollouts.group(&service) {
-            if other.name != rollout.name && !other.is_deleting() {
-                rivals.insert(other.name.clone(), other);
-            }
-        }
-    }
+    let key = rollout.key();
+    let names_the_same = rollout.groups().into_iter().flat_map(|group| caches.rollouts.group_keys(&group));
+    let others: BTreeSet<Key> = names_the_same.filter(|other| *other != key).collect();
     let rival = |other: Rollout| Rival {
-        name: other.name.clone(),
         created: other.created,
         services: other.spec.blue_green().services().map(str::to_owned).collect(),
+        name: other.name,
     };
-    rivals.into_values().map(rival).collect()
+    let others = others.iter().filter_map(|other| caches.rollouts.outline(other));
+    others.filter(|other| !other.is_deleting()).map(rival).collect()
 }
