@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::adapter::{self, facts};
 use crate::cluster::{Cluster, ROLLOUT, SetTruth};
 use crate::event::{Deletion, Event, Name, Operator, Refused, Verb, Version};
-use crate::ghost::Verdict;
+use crate::ghost::{Told, Verdict};
 use crate::predicate::{Predicate, Report};
 use crate::state::{Made, Progress, State};
 
@@ -341,11 +341,13 @@ fn check_undone(state: &State, report: &mut Report) {
 
 fn check_production(state: &State, report: &mut Report) {
     let (cluster, ghost) = (&state.cluster, &state.ghost);
-    // A preview Service that is called active before anything went live carries nothing of production yet.
-    let untold = ghost.lost && cluster.services.values().all(|service| service.production.is_none());
-    let nothing_yet = untold || ghost.second || !Version::all().any(|version| ghost.of(version).went_live);
-    if nothing_yet && cluster.first_active().is_some_and(|service| service.production.is_none()) {
-        return;
+    // With the status the record is lost, and a rollout that comes second has moved nothing of what it finds.
+    let unmarked = cluster.services.values().all(|service| service.production.is_none());
+    let record_is_silent = ghost.lost && unmarked || ghost.second;
+    match ghost.told_by(cluster) {
+        Told::ByNobody => return,
+        Told::ByRecord if record_is_silent => return,
+        Told::ByRecord | Told::ByService => {}
     }
     let production = cluster.production();
     if let Some(production) = production {
