@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use greenlight_api::{AnalysisPhase, BlueGreenRolloutStatus, Phase, names};
+use greenlight_api::{AnalysisPhase, BlueGreenRolloutSpec, BlueGreenRolloutStatus, Phase, names};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::adapter::{self, RETURN_LIFTS_REJECTION, facts};
@@ -661,10 +661,9 @@ impl Ghost {
             self.slow = None;
         }
         let spec = &cluster.rollout.spec;
-        let blue_green = spec.blue_green();
         let asked = cluster.version;
-        let by_itself = blue_green.auto_promotion_enabled() || blue_green.auto_promotion_seconds.unwrap_or(0) > 0;
-        let needed = u32::try_from(blue_green.required_approvals()).unwrap_or(u32::MAX);
+        let by_itself = promotes_by_itself(spec);
+        let needed = u32::try_from(spec.blue_green().required_approvals()).unwrap_or(u32::MAX);
         for version in Version::all() {
             let revision = self.of_mut(version);
             if revision.rejected != Verdict::Yes {
@@ -835,10 +834,12 @@ impl Ghost {
                 // Where a person has moved production to it in the same breath, nothing speaks against that any more.
                 let hash = Some(facts(version).hash.as_str());
                 let moved = cluster.first_active().is_some_and(|it| it.hash() == hash && it.moved_by.is_some());
+                // What a Deployment asks for by now nobody may have heard yet: then this one goes by itself.
+                let auto = Some(version) == seen.version && promotes_by_itself(&seen.rollout.spec);
                 let revision = self.of_mut(version);
                 let by_hand = revision.by_hand && moved;
                 revision.start_over();
-                (revision.rejected, revision.by_hand) = (Verdict::No, by_hand);
+                (revision.rejected, revision.by_hand, revision.auto) = (Verdict::No, by_hand, auto);
             }
             (Verb::Undo, false) => {
                 let refuge = self.earlier(version).find(|earlier| self.can_return(*earlier, cluster));
@@ -923,6 +924,12 @@ impl Ghost {
             revision.promoted = false;
         }
     }
+}
+
+/// What the spec asks for needs nobody's promotion.
+pub fn promotes_by_itself(spec: &BlueGreenRolloutSpec) -> bool {
+    let blue_green = spec.blue_green();
+    blue_green.auto_promotion_enabled() || blue_green.auto_promotion_seconds.unwrap_or(0) > 0
 }
 
 /// Every ready endpoint of every active Service is a pod of this version, and there are enough pods.

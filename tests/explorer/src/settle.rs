@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::adapter::{self, facts};
 use crate::cluster::{Cluster, ROLLOUT, SetTruth};
 use crate::event::{Deletion, Event, Name, Operator, Refused, Verb, Version};
-use crate::ghost::{Told, Verdict};
+use crate::ghost::{Told, Verdict, promotes_by_itself};
 use crate::predicate::{Predicate, Report};
 use crate::state::{Made, Progress, State};
 
@@ -260,7 +260,7 @@ fn forward(state: &State) -> Forward {
     let version = cluster.version;
     let revision = ghost.of(version);
     let blue_green = cluster.rollout.spec.blue_green();
-    let by_itself = blue_green.auto_promotion_enabled() || blue_green.auto_promotion_seconds.unwrap_or(0) > 0;
+    let by_itself = promotes_by_itself(&cluster.rollout.spec);
     let inconclusive = cluster
         .runs
         .iter()
