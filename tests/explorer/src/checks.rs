@@ -231,7 +231,9 @@ impl Moment<'_> {
         if let Some(home) = home {
             let alive = self.cluster.set(home).is_some_and(|set| set.owned && !set.object.deleting && set.ready() > 0);
             let forward = (asked || recorded) && self.ghost.permits(version, self.cluster, self.seen.version);
-            if alive && !forward {
+            // Where a person has moved it, it was that person who left.
+            let by_person = marked && self.cluster.services.get(service).is_some_and(|it| it.moved_by.is_some());
+            if alive && !forward && !by_person {
                 let cause =
                     self.ghost.has_cause(home, self.cluster) || self.ghost.is_still_on_record(version, self.cluster);
                 report.check(Predicate::LeavesForReason, cause, || format!("production leaves {home} for {version}"));
