@@ -365,6 +365,13 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::HistoryBound],
     },
     Mutant {
+        name: "before the first deployment nothing is pruned",
+        file: "plan/steps.rs",
+        find: "    if is_production_unknown(&round.situation) { Vec::new() } else { history::prune(&round.situation) }",
+        replace: "    if round.situation.roles.home().is_none() { Vec::new() } else { history::prune(&round.situation) }",
+        expected: &[P::HistoryBound],
+    },
+    Mutant {
         name: "an older rollout's Service is ours",
         file: "stall.rs",
         find: "rivals().filter(|rival| unmarked && (",

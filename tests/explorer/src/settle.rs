@@ -205,7 +205,12 @@ fn check_restart(state: &State, report: &mut Report) {
 /// What is kept to go back to: so many as the spec says, and the last that served.
 fn check_history(state: &State, report: &mut Report) {
     let (cluster, ghost) = (&state.cluster, &state.ghost);
-    if ghost.home.is_none_or(|home| cluster.production() != Some(home)) {
+    // Where something served and nobody knows what, everything stays.
+    let is_known = match ghost.home {
+        Some(home) => cluster.production() == Some(home),
+        None => !ghost.begun && !ghost.second && !ghost.was_lost,
+    };
+    if !is_known {
         return;
     }
     let old = cluster.sets.iter().filter(|set| {
