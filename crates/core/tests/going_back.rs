@@ -427,6 +427,28 @@ fn a_lost_status_does_not_prune_what_served() {
     assert!(model.has(1), "what production could be moved back to by hand is deleted");
 }
 
+// A lost status forgets what is rejected and on its way out.
+
+#[test]
+fn a_lost_status_knows_the_rejection_of_what_is_being_deleted() {
+    let mut model = promoted(BlueGreen::default(), &[2]);
+    undo(&mut model);
+    assert_active(&model, 1);
+    for hash in [model.hash(1), model.hash(2)] {
+        model.delete_replica_set(&hash);
+    }
+    assert!(model.truth.replica_sets.iter().any(|rs| rs.deleting), "its delay holds it");
+    model.wipe_status();
+    assert!(model.settle());
+    let digest = Template::from(&model::template(2)).digest.to_string();
+    assert!(
+        model.truth.existing().all(|rs| rs.digest != digest),
+        "what was undone is back: {}",
+        model.status().message
+    );
+    assert!(model.status().message.contains("rejected"), "{}", model.status().message);
+}
+
 #[test]
 fn a_lost_status_does_not_prune_what_served_for_what_never_did() {
     let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);

@@ -327,6 +327,21 @@ fn even_a_history_of_none_keeps_what_there_is_to_go_back_to() {
     assert_serves(&model, 3);
 }
 
+#[test]
+fn what_waits_for_a_first_deployment_is_pruned_too() {
+    let mut model = Model::new(BlueGreen { scale_down_delay_seconds: Some(0), ..BlueGreen::default() });
+    model.change_spec(|spec| spec.revision_history_limit = Some(1));
+    model.have_service("active", false);
+    for number in 1..6 {
+        model.push(number);
+        assert!(model.settle());
+    }
+    assert_eq!(model.truth.replica_sets.len(), 2, "the one that waits, and one of those before");
+    model.have_service("active", true);
+    model.work();
+    assert_serves(&model, 5);
+}
+
 // 7
 
 #[test]

@@ -8,7 +8,7 @@ use greenlight_core::{Action, Change};
 use crate::adapter;
 use crate::cluster::{Cluster, SetTruth};
 use crate::event::{Deletion, Version};
-use crate::ghost::{Ghost, Verdict, is_reached};
+use crate::ghost::{Ghost, Told, Verdict, is_reached};
 use crate::operator::Seen;
 use crate::predicate::{Predicate, Report};
 
@@ -130,7 +130,11 @@ impl Moment<'_> {
             return;
         }
         let ready = |selector| self.cluster.ready_behind(selector);
-        if ready(&before.selector) > 0 && self.needed() > 0 && self.needed_home() > 0 {
+        // How many pods production had by the record, from which it was moved without a trace, nobody knows.
+        let traceless = matches!(selection, Selection::Revision(hash) if adapter::version_of_hash(hash).is_some_and(|version| {
+            self.ghost.home != Some(version) && self.ghost.is_still_on_record(version, self.cluster)
+        }));
+        if ready(&before.selector) > 0 && self.needed() > 0 && self.needed_home() > 0 && !traceless {
             report.check(Predicate::NotEmptied, ready(&after.selector) > 0, || {
                 format!("Service {service} loses all its ready endpoints to {selection:?}")
             });
@@ -227,7 +231,9 @@ impl Moment<'_> {
         if let Some(home) = home {
             let alive = self.cluster.set(home).is_some_and(|set| set.owned && !set.object.deleting && set.ready() > 0);
             let forward = (asked || recorded) && self.ghost.permits(version, self.cluster, self.seen.version);
-            if alive && !forward {
+            // Where a person has moved it, it was that person who left.
+            let by_person = marked && self.cluster.services.get(service).is_some_and(|it| it.moved_by.is_some());
+            if alive && !forward && !by_person {
                 let cause =
                     self.ghost.has_cause(home, self.cluster) || self.ghost.is_still_on_record(version, self.cluster);
                 report.check(Predicate::LeavesForReason, cause, || format!("production leaves {home} for {version}"));
@@ -272,10 +278,8 @@ impl Moment<'_> {
     fn check_analysis(&self, version: Version, report: &mut Report) {
         let wants = |rollout: &Rollout| rollout.spec.blue_green().pre_promotion_analysis.is_some();
         let revision = self.ghost.of(version);
-        // What a Service led to before anything went live was a preview.
-        let live = |home: Version| self.ghost.of(home).went_live || self.ghost.of(home).by_hand;
-        let forward =
-            self.ghost.home.is_some_and(|home| home != version && self.cluster.set(home).is_some() && live(home));
+        let forward = self.ghost.told_by(self.cluster) != Told::ByNobody
+            && self.ghost.home.is_some_and(|home| home != version && self.cluster.set(home).is_some());
         let back = revision.served && self.ghost.home.is_some_and(|home| self.ghost.has_cause(home, self.cluster));
         let by_hand = revision.by_hand || self.ghost.is_moved_to(version);
         let muddled = revision.rejected == Verdict::Either;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use greenlight_api::{AnalysisPhase, BlueGreenRolloutStatus, Phase, names};
+use greenlight_api::{AnalysisPhase, BlueGreenRolloutSpec, BlueGreenRolloutStatus, Phase, names};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::adapter::{self, RETURN_LIFTS_REJECTION, facts};
@@ -24,6 +24,18 @@ pub enum Verdict {
     Either,
     /// Yes.
     Yes,
+}
+
+/// Who can tell with which revision production is. A Service that was only just named active, or made anew, leads somewhere, and that
+/// says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// The first active Service, which has carried production; or the spec names none.
+    ByService,
+    /// The record alone: production was moved before this Service was there.
+    ByRecord,
+    /// Nobody: nothing was ever moved, and what the Service leads to was a preview.
+    ByNobody,
 }
 
 /// What is known of one revision.
@@ -256,13 +268,27 @@ impl Ghost {
         }
     }
 
-    /// Whether this revision carries production by the record, and the Service that is called active now cannot say otherwise: it was
-    /// named in the moment in which production moved, and nothing else may say so.
+    /// What the Service that is called active now can tell of production.
+    pub fn told_by(&self, cluster: &Cluster) -> Told {
+        let worker = cluster.rollout.spec.blue_green().active_service.is_none();
+        if worker || cluster.first_active().is_some_and(|service| service.production.is_some()) {
+            Told::ByService
+        } else if Version::all().any(|version| self.of(version).went_live) {
+            Told::ByRecord
+        } else {
+            Told::ByNobody
+        }
+    }
+
+    /// Whether this revision carries production by the record, and nothing else may say so.
     pub fn is_still_on_record(&self, version: Version, cluster: &Cluster) -> bool {
-        let status = cluster.rollout.status.as_ref();
-        let on_record = status.and_then(|status| adapter::version_of_hash(&status.active_revision));
-        let renamed = cluster.first_active().is_some_and(|service| service.production.is_none());
-        self.of(version).went_live && on_record == Some(version) && renamed
+        // While there is no active Service, the last whose switch was proven.
+        let told = |status: &BlueGreenRolloutStatus| {
+            let active = adapter::version_of_hash(&status.active_revision);
+            active.or_else(|| adapter::version_of_hash(&status.stable_revision))
+        };
+        let on_record = cluster.rollout.status.as_ref().and_then(told);
+        self.of(version).went_live && on_record == Some(version) && self.told_by(cluster) == Told::ByRecord
     }
 
     /// Whether a revision may go live now.
@@ -545,6 +571,8 @@ impl Ghost {
         self.of_mut(version).went_live = true;
         if self.home != Some(version) {
             let revision = self.of_mut(version);
+            // Whoever promotes in full overrules the analysis before the promotion.
+            revision.failed &= revision.served || !revision.full;
             (revision.ended_good, revision.found_good) = (false, false);
         }
         self.home = Some(version);
@@ -633,10 +661,9 @@ impl Ghost {
             self.slow = None;
         }
         let spec = &cluster.rollout.spec;
-        let blue_green = spec.blue_green();
         let asked = cluster.version;
-        let by_itself = blue_green.auto_promotion_enabled() || blue_green.auto_promotion_seconds.unwrap_or(0) > 0;
-        let needed = u32::try_from(blue_green.required_approvals()).unwrap_or(u32::MAX);
+        let by_itself = promotes_by_itself(spec);
+        let needed = u32::try_from(spec.blue_green().required_approvals()).unwrap_or(u32::MAX);
         for version in Version::all() {
             let revision = self.of_mut(version);
             if revision.rejected != Verdict::Yes {
@@ -804,8 +831,15 @@ impl Ghost {
                 self.of_mut(version).reject();
             }
             (Verb::Retry, true) => {
-                self.of_mut(version).start_over();
-                self.of_mut(version).rejected = Verdict::No;
+                // Where a person has moved production to it in the same breath, nothing speaks against that any more.
+                let hash = Some(facts(version).hash.as_str());
+                let moved = cluster.first_active().is_some_and(|it| it.hash() == hash && it.moved_by.is_some());
+                // What a Deployment asks for by now nobody may have heard yet: then this one goes by itself.
+                let auto = Some(version) == seen.version && promotes_by_itself(&seen.rollout.spec);
+                let revision = self.of_mut(version);
+                let by_hand = revision.by_hand && moved;
+                revision.start_over();
+                (revision.rejected, revision.by_hand, revision.auto) = (Verdict::No, by_hand, auto);
             }
             (Verb::Undo, false) => {
                 let refuge = self.earlier(version).find(|earlier| self.can_return(*earlier, cluster));
@@ -827,11 +861,12 @@ impl Ghost {
                     status.rejected_revision == facts(version).hash
                         && status.updated_revision == status.rejected_revision
                 });
-                let leaving = self.home == Some(version) || cluster.production() == Some(version);
-                let same = version == cluster.version && Some(version) == seen.version && seen.fresh;
-                let leaving = leaving || cluster.first_active().is_some_and(|service| cluster.is_foreign(service));
-                let same = same && !leaving && cluster.rollout.spec.blue_green().active_service.is_some();
-                if said && same && seen.rollout.status.is_some() {
+                let asked_for = version == cluster.version && Some(version) == seen.version && seen.fresh;
+                let foreign = cluster.first_active().is_some_and(|service| cluster.is_foreign(service));
+                let serves = self.home == Some(version) || cluster.production() == Some(version);
+                let leaving = foreign || serves || self.is_still_on_record(version, cluster);
+                let is_told = cluster.rollout.spec.blue_green().active_service.is_some();
+                if said && asked_for && !leaving && is_told && seen.rollout.status.is_some() {
                     report.check(Predicate::NotRefused, false, || format!("retry of rejected {version}: {answer}"));
                 }
                 if was == Verdict::Yes {
@@ -891,10 +926,18 @@ impl Ghost {
     }
 }
 
+/// What the spec asks for needs nobody's promotion.
+pub fn promotes_by_itself(spec: &BlueGreenRolloutSpec) -> bool {
+    let blue_green = spec.blue_green();
+    blue_green.auto_promotion_enabled() || blue_green.auto_promotion_seconds.unwrap_or(0) > 0
+}
+
 /// Every ready endpoint of every active Service is a pod of this version, and there are enough pods.
 pub fn is_proven(cluster: &Cluster, version: Version, size: Option<i32>) -> bool {
     let Some(set) = cluster.set(version) else { return false };
-    let size = if version == cluster.version { cluster.rollout.spec.replicas() } else { size.unwrap_or(0) };
+    // Without its Deployment nobody knows whether the spec asks for this one.
+    let is_asked = version == cluster.version && !cluster.has_no_template();
+    let size = if is_asked { cluster.rollout.spec.replicas() } else { size.unwrap_or(0) };
     let enough = usize::try_from(set.object.replicas.min(size)).unwrap_or(0);
     let mut services = cluster.active_services().peekable();
     if services.peek().is_none() {

@@ -14,6 +14,7 @@
 //! | what is checked when faults stop | [`settle`] |
 //! | random walks | [`walk`], [`random`] |
 //! | all histories of a small scope | [`exhaustive`] |
+//! | histories that were found before | [`histories`] |
 //! | the shortest history | [`shrink`] |
 //! | how many writes a release takes | [`budget`] |
 //! | planted faults | [`mutants`] |
@@ -25,6 +26,7 @@ pub mod cluster;
 pub mod event;
 pub mod exhaustive;
 pub mod ghost;
+pub mod histories;
 pub mod mutants;
 pub mod operator;
 pub mod predicate;

@@ -365,6 +365,20 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::HistoryBound],
     },
     Mutant {
+        name: "with the status the rejection of what is being deleted is lost",
+        file: "decisions/replica_sets.rs",
+        find: "|rs: &&ReplicaSet| !rs.deleting || rs.hash == decisions.serving || is_all_that_tells(rs);",
+        replace: "|rs: &&ReplicaSet| !rs.deleting || rs.hash == decisions.serving || rs.name.is_empty() && is_all_that_tells(rs);",
+        expected: &[P::RejectedStays],
+    },
+    Mutant {
+        name: "before the first deployment nothing is pruned",
+        file: "plan/steps.rs",
+        find: "    if is_production_unknown(&round.situation) { Vec::new() } else { history::prune(&round.situation) }",
+        replace: "    if round.situation.roles.home().is_none() { Vec::new() } else { history::prune(&round.situation) }",
+        expected: &[P::HistoryBound],
+    },
+    Mutant {
         name: "an older rollout's Service is ours",
         file: "stall.rs",
         find: "rivals().filter(|rival| unmarked && (",

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::adapter::{self, facts};
 use crate::cluster::{Cluster, ROLLOUT, SetTruth};
 use crate::event::{Deletion, Event, Name, Operator, Refused, Verb, Version};
-use crate::ghost::Verdict;
+use crate::ghost::{Told, Verdict, promotes_by_itself};
 use crate::predicate::{Predicate, Report};
 use crate::state::{Made, Progress, State};
 
@@ -205,7 +205,12 @@ fn check_restart(state: &State, report: &mut Report) {
 /// What is kept to go back to: so many as the spec says, and the last that served.
 fn check_history(state: &State, report: &mut Report) {
     let (cluster, ghost) = (&state.cluster, &state.ghost);
-    if ghost.home.is_none_or(|home| cluster.production() != Some(home)) {
+    // Where something served and nobody knows what, everything stays.
+    let is_known = match ghost.home {
+        Some(home) => cluster.production() == Some(home),
+        None => !ghost.begun && !ghost.second && !ghost.was_lost,
+    };
+    if !is_known {
         return;
     }
     let old = cluster.sets.iter().filter(|set| {
@@ -260,7 +265,7 @@ fn forward(state: &State) -> Forward {
     let version = cluster.version;
     let revision = ghost.of(version);
     let blue_green = cluster.rollout.spec.blue_green();
-    let by_itself = blue_green.auto_promotion_enabled() || blue_green.auto_promotion_seconds.unwrap_or(0) > 0;
+    let by_itself = promotes_by_itself(&cluster.rollout.spec);
     let inconclusive = cluster
         .runs
         .iter()
@@ -341,11 +346,13 @@ fn check_undone(state: &State, report: &mut Report) {
 
 fn check_production(state: &State, report: &mut Report) {
     let (cluster, ghost) = (&state.cluster, &state.ghost);
-    // A preview Service that is called active before anything went live carries nothing of production yet.
-    let untold = ghost.lost && cluster.services.values().all(|service| service.production.is_none());
-    let nothing_yet = untold || ghost.second || !Version::all().any(|version| ghost.of(version).went_live);
-    if nothing_yet && cluster.first_active().is_some_and(|service| service.production.is_none()) {
-        return;
+    // With the status the record is lost, and a rollout that comes second has moved nothing of what it finds.
+    let unmarked = cluster.services.values().all(|service| service.production.is_none());
+    let record_is_silent = ghost.lost && unmarked || ghost.second;
+    match ghost.told_by(cluster) {
+        Told::ByNobody => return,
+        Told::ByRecord if record_is_silent => return,
+        Told::ByRecord | Told::ByService => {}
     }
     let production = cluster.production();
     if let Some(production) = production {

@@ -9,8 +9,13 @@ use crate::world::{ReplicaSet, World};
 /// Each ReplicaSet has an entry, and each template only one. A ReplicaSet that was made anew is another one: nothing that was
 /// decided about the old one counts for it, except that its template is rejected, and except for what production lost.
 pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
-    // What serves is known also while it goes, so that what is made in its place is known for that.
-    let is_known = |rs: &&ReplicaSet| !rs.deleting || rs.hash == decisions.serving;
+    // What serves is known also while it goes, so that what is made in its place is known for that; and where the status is lost, so is
+    // what carries the mirror of a rejection, unless it was made anew since.
+    let is_all_that_tells = |rs: &ReplicaSet| {
+        let of_template = |other: &ReplicaSet| digest_of(world, other) == digest_of(world, rs);
+        source == Source::Nothing && rs.mirrored_rejection().is_some() && !world.existing().any(of_template)
+    };
+    let is_known = |rs: &&ReplicaSet| !rs.deleting || rs.hash == decisions.serving || is_all_that_tells(rs);
     let mut existing: Vec<&ReplicaSet> = world.replica_sets.iter().filter(is_known).collect();
     existing.sort_by_key(|rs| (rs.shown_number(), rs.created));
     for rs in existing {

@@ -438,8 +438,7 @@ fn restart(round: &Round) -> Vec<Action> {
 fn retire(round: &Round) -> Vec<Action> {
     let situation = &round.situation;
     let roles = situation.roles;
-    // Where something served and nobody knows what, everything stays.
-    if roles.home().is_none() && !decisions::is_first_deployment(situation.world, situation.decisions) {
+    if is_production_unknown(situation) {
         return Vec::new();
     }
     // What serves still has to show that it is good; what served before stays up meanwhile, so that no way back starts pods.
@@ -453,7 +452,13 @@ fn retire(round: &Round) -> Vec<Action> {
 }
 
 fn prune(round: &Round) -> Vec<Action> {
-    if round.situation.roles.home().is_none() { Vec::new() } else { history::prune(&round.situation) }
+    if is_production_unknown(&round.situation) { Vec::new() } else { history::prune(&round.situation) }
+}
+
+/// Something served and nobody knows what: then everything stays. Before the first deployment there is nothing to know, however many
+/// revisions have waited for it.
+fn is_production_unknown(situation: &Situation) -> bool {
+    situation.roles.home().is_none() && !decisions::is_first_deployment(situation.world, situation.decisions)
 }
 
 fn scale_workload(round: &Round) -> Vec<Action> {

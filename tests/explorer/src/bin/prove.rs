@@ -10,6 +10,7 @@ use clap::Parser;
 use greenlight_explorer::budget;
 use greenlight_explorer::event::{Event, read_trace, write_trace};
 use greenlight_explorer::exhaustive::{Limits, scopes, search};
+use greenlight_explorer::histories;
 use greenlight_explorer::predicate::{Predicate, Report};
 use greenlight_explorer::shrink::shrink;
 use greenlight_explorer::walk::{Counts, Failure, Walks, replay_and_tell};
@@ -47,7 +48,7 @@ struct Options {
     /// Tell every write of a replay
     #[arg(long)]
     verbose: bool,
-    /// Only this scope, or `walks`
+    /// Only this scope, or `walks`, or `histories` that were found before
     #[arg(long)]
     scope: Option<String>,
     /// List promises and predicates
@@ -122,7 +123,7 @@ impl Searching<'_> {
     }
 
     /// Until something fails: `first:`, the predicate, the steps it took, and the history. Walks come first, because they are
-    /// about everything.
+    /// about everything; what was found before comes last, because it takes no search.
     fn first(&self) -> ExitCode {
         let until = Instant::now() + Duration::from_secs(self.options.brake_seconds);
         let mut report = self.report();
@@ -147,8 +148,19 @@ impl Searching<'_> {
                 return tell(failure, steps);
             }
         }
+        if self.is_wanted("histories") {
+            let broken = self.broken_histories();
+            if let Some(failure) = broken.iter().min_by_key(|failure| failure.events.len()) {
+                return tell(failure, steps);
+            }
+        }
         println!("nothing: {steps}");
         ExitCode::SUCCESS
+    }
+
+    fn broken_histories(&self) -> Vec<Failure> {
+        let broken = histories::broken(self.ignored);
+        broken.into_iter().filter(|failure| (self.counts)(&failure.events)).collect()
     }
 
     /// Everything, and a table of what was checked.
@@ -188,6 +200,10 @@ impl Searching<'_> {
             );
             braked |= found.braked;
             failures.extend(found.failures.into_values());
+        }
+        if self.is_wanted("histories") {
+            println!("{} histories that were found before", histories::known().count());
+            failures.extend(self.broken_histories());
         }
         if self.is_wanted("walks") {
             braked |= self.walk_all(end, &mut report, &mut failures);
