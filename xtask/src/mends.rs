@@ -1,6 +1,7 @@
 //! Takes the mends of the operator out of a copy, one at a time, and sees that the test that stands for each fails. A test that
 //! passes without its mend sees nothing.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -239,9 +240,12 @@ impl Copy {
     fn make(&self) -> Result<()> {
         let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output()?;
         let listed = String::from_utf8(listed.stdout)?;
-        for file in listed.split_terminator('\0').filter(|file| root().join(file).is_file()) {
+        let files: BTreeSet<&Path> =
+            listed.split_terminator('\0').map(Path::new).filter(|file| root().join(file).is_file()).collect();
+        for file in &files {
             write_if_changed(&self.folder.join(file), &fs::read(root().join(file))?)?;
         }
+        remove_others(&self.folder, Path::new(""), &files)?;
         // What passes without a mend must pass with it, too.
         self.build()
     }
@@ -304,6 +308,20 @@ fn within(seconds: u32, command: &Command) -> Command {
     within.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
     within.current_dir(command.get_current_dir().unwrap_or(Path::new(".")));
     within
+}
+
+/// Removes what an earlier copy had and this one has not: a module that has moved would stand there twice.
+fn remove_others(folder: &Path, within: &Path, files: &BTreeSet<&Path>) -> Result<()> {
+    for entry in fs::read_dir(folder.join(within))? {
+        let entry = entry?;
+        let path = within.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            remove_others(folder, &path, files)?;
+        } else if !files.contains(path.as_path()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn write_if_changed(path: &Path, content: &[u8]) -> Result<()> {
