@@ -82,10 +82,18 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "who sleeps beyond its term writes when it wakes up",
         file: "api_server/leadership.rs",
-        find: "        if !self.may_write() {\n            return Err(NotLeading);\n        }\n        tokio::select! {\n            biased;\n            () = self.ended() => Err(NotLeading),",
-        replace: "        tokio::select! {\n            biased;\n            () = std::future::pending() => Err(NotLeading),",
-        suite: Some("promises"),
-        test: "who_wakes_up_after_its_term_writes_nothing",
+        find: "        if !self.may_write() {",
+        replace: "        if false && !self.may_write() {",
+        suite: None,
+        test: "who_sleeps_beyond_its_term_begins_no_write",
+    },
+    Mend {
+        fault: "a write that is under way when the term ends goes on",
+        file: "api_server/leadership.rs",
+        find: "() = self.ended() => Err(NotLeading),",
+        replace: "() = std::future::pending() => Err(NotLeading),",
+        suite: None,
+        test: "a_write_that_is_under_way_when_the_term_ends_is_given_up",
     },
     Mend {
         fault: "a request that is never answered keeps a worker for ever",
