@@ -532,6 +532,8 @@ impl Person {
             if accepted {
                 return Ok(());
             }
+            // It was seen, so it is there: whoever finds it has to take it over before it answers.
+            anyhow::ensure!(!answer.ends_with("has no ReplicaSet yet"), "{} {image}: {answer}", action.as_str());
             self.refusals.push(format!("{} {image}: {answer}", action.as_str()));
             in_fair_weather += usize::from(!self.weather.storms());
             sleep(Duration::from_secs(1)).await;
