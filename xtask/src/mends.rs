@@ -304,8 +304,10 @@ impl Copy {
         if output.status.success() {
             return Ok(None);
         }
-        let panicked = said.lines().skip_while(|line| !line.contains("panicked at")).nth(1);
-        Ok(Some(panicked.unwrap_or("it fails").to_owned()))
+        let mut panicked = said.lines().skip_while(|line| !line.contains("panicked at"));
+        let (place, words) = (panicked.next(), panicked.next());
+        let place = place.and_then(|line| line.split_once("panicked at ")).map_or("it fails", |(_, place)| place);
+        Ok(Some(format!("{place} {}", words.unwrap_or_default())))
     }
 }
 
