@@ -176,10 +176,10 @@ const MENDS: &[Mend] = &[
         test: "it_goes_through_a_proxy_and_checks_the_name_that_it_is_told_to",
     },
     Mend {
-        fault: "Jobs are polled",
-        file: "controllers/analysis/job.rs",
-        find: "pub const POLL: SignedDuration = SignedDuration::from_secs(60);",
-        replace: "pub const POLL: SignedDuration = SignedDuration::from_secs(1);",
+        fault: "a Job is looked at now and then, and its end wakes nobody",
+        file: "controllers/triggers.rs",
+        find: "caches.jobs.listen(move |job| job.groups().into_iter().for_each(|run| runs.now(run)));",
+        replace: "caches.jobs.listen(move |job| job.groups().into_iter().for_each(|_| drop(runs.clone())));",
         suite: Some("promises"),
         test: "a_real_job_gates_the_promotion_and_a_dead_operator_changes_nothing",
     },
@@ -304,10 +304,10 @@ impl Copy {
         if output.status.success() {
             return Ok(None);
         }
-        let mut panicked = said.lines().skip_while(|line| !line.contains("panicked at"));
-        let (place, words) = (panicked.next(), panicked.next());
-        let place = place.and_then(|line| line.split_once("panicked at ")).map_or("it fails", |(_, place)| place);
-        Ok(Some(format!("{place} {}", words.unwrap_or_default())))
+        // The last one: a test may have others panic, and look what comes of it.
+        let panicked = said.rsplit_once("panicked at ").map(|(_, panicked)| panicked);
+        let words = panicked.map(|panicked| panicked.lines().take(2).collect::<Vec<_>>().join(" "));
+        Ok(Some(words.unwrap_or_else(|| "it fails".to_owned())))
     }
 }
 
