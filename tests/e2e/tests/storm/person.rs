@@ -433,9 +433,10 @@ impl Person {
             Step::Undo => {
                 self.ask(Verb::Rollback, &image(before.production)).await?;
                 let waits = self.belief.waits();
+                let told: &[&str] = if asked_for == production { &["Healthy"] } else { &["Degraded", "Paused"] };
                 self.until(&format!("{production} serves again"), |world| {
                     let there = world.carried_by("web-active").is_some_and(|hash| world.image_of(hash) == production);
-                    let told = ["Degraded", "Paused"].contains(&world.status().phase.as_str()) || waits;
+                    let told = told.contains(&world.status().phase.as_str()) || waits;
                     there && (hasty || told)
                 })
                 .await
