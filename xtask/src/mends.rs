@@ -1,6 +1,7 @@
 //! Takes the mends of the operator out of a copy, one at a time, and sees that the test that stands for each fails. A test that
 //! passes without its mend sees nothing.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -81,10 +82,18 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "who sleeps beyond its term writes when it wakes up",
         file: "api_server/leadership.rs",
-        find: "        if !self.may_write() {\n            return Err(NotLeading);\n        }\n        tokio::select! {\n            biased;\n            () = self.ended() => Err(NotLeading),",
-        replace: "        tokio::select! {\n            biased;\n            () = std::future::pending() => Err(NotLeading),",
-        suite: Some("promises"),
-        test: "who_wakes_up_after_its_term_writes_nothing",
+        find: "        if !self.may_write() {",
+        replace: "        if false && !self.may_write() {",
+        suite: None,
+        test: "who_sleeps_beyond_its_term_begins_no_write",
+    },
+    Mend {
+        fault: "a write that is under way when the term ends goes on",
+        file: "api_server/leadership.rs",
+        find: "() = self.ended() => Err(NotLeading),",
+        replace: "() = std::future::pending() => Err(NotLeading),",
+        suite: None,
+        test: "a_write_that_is_under_way_when_the_term_ends_is_given_up",
     },
     Mend {
         fault: "a request that is never answered keeps a worker for ever",
@@ -167,10 +176,10 @@ const MENDS: &[Mend] = &[
         test: "it_goes_through_a_proxy_and_checks_the_name_that_it_is_told_to",
     },
     Mend {
-        fault: "Jobs are polled",
-        file: "controllers/analysis/job.rs",
-        find: "pub const POLL: SignedDuration = SignedDuration::from_secs(60);",
-        replace: "pub const POLL: SignedDuration = SignedDuration::from_secs(1);",
+        fault: "a Job is looked at now and then, and its end wakes nobody",
+        file: "controllers/triggers.rs",
+        find: "caches.jobs.listen(move |job| job.groups().into_iter().for_each(|run| runs.now(run)));",
+        replace: "caches.jobs.listen(move |job| job.groups().into_iter().for_each(|_| drop(runs.clone())));",
         suite: Some("promises"),
         test: "a_real_job_gates_the_promotion_and_a_dead_operator_changes_nothing",
     },
@@ -239,9 +248,12 @@ impl Copy {
     fn make(&self) -> Result<()> {
         let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output()?;
         let listed = String::from_utf8(listed.stdout)?;
-        for file in listed.split_terminator('\0').filter(|file| root().join(file).is_file()) {
+        let files: BTreeSet<&Path> =
+            listed.split_terminator('\0').map(Path::new).filter(|file| root().join(file).is_file()).collect();
+        for file in &files {
             write_if_changed(&self.folder.join(file), &fs::read(root().join(file))?)?;
         }
+        remove_others(&self.folder, Path::new(""), &files)?;
         // What passes without a mend must pass with it, too.
         self.build()
     }
@@ -292,8 +304,10 @@ impl Copy {
         if output.status.success() {
             return Ok(None);
         }
-        let panicked = said.lines().skip_while(|line| !line.contains("panicked at")).nth(1);
-        Ok(Some(panicked.unwrap_or("it fails").to_owned()))
+        // The last one: a test may have others panic, and look what comes of it.
+        let panicked = said.rsplit_once("panicked at ").map(|(_, panicked)| panicked);
+        let words = panicked.map(|panicked| panicked.lines().take(2).collect::<Vec<_>>().join(" "));
+        Ok(Some(words.unwrap_or_else(|| "it fails".to_owned())))
     }
 }
 
@@ -304,6 +318,20 @@ fn within(seconds: u32, command: &Command) -> Command {
     within.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
     within.current_dir(command.get_current_dir().unwrap_or(Path::new(".")));
     within
+}
+
+/// Removes what an earlier copy had and this one has not: a module that has moved would stand there twice.
+fn remove_others(folder: &Path, within: &Path, files: &BTreeSet<&Path>) -> Result<()> {
+    for entry in fs::read_dir(folder.join(within))? {
+        let entry = entry?;
+        let path = within.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            remove_others(folder, &path, files)?;
+        } else if !files.contains(path.as_path()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn write_if_changed(path: &Path, content: &[u8]) -> Result<()> {

@@ -26,6 +26,7 @@ use crate::decisions::{self, Read, Source};
 use crate::hash::{self, Digest};
 use crate::roles;
 use crate::situation::Situation;
+use crate::stall;
 use crate::words::{brief, cut};
 use crate::world::ReplicaSet;
 
@@ -105,6 +106,10 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
         }
         Err(why) => return answered(Err(why)),
     };
+    let of_candidate = [Verb::Promote, Verb::PromoteFull].contains(&request.action);
+    if of_candidate && is_made_next(situation, &request.revision) {
+        return Heard::default();
+    }
     decisions.heard.push(digest);
     let forgotten = decisions.heard.len().saturating_sub(REMEMBERED);
     decisions.heard.drain(..forgotten);
@@ -156,6 +161,15 @@ pub fn updated_hash(situation: &Situation) -> String {
             hash::free(digest, taken).unwrap_or_else(|| digest.hash(0))
         }
     }
+}
+
+/// The revision is the spec's, and its ReplicaSet is made before anything else can be said of it. It may be there already: whoever made
+/// it has died before it was on record, and whoever asks has seen it.
+fn is_made_next(situation: &Situation, revision: &str) -> bool {
+    let Situation { world, decisions, roles, .. } = situation;
+    let rejected = decisions.rejection_of_template(roles::asked_for(world, decisions)).is_some();
+    let cannot_be_made = stall::workload(world).or_else(|| stall::template(world)).is_some();
+    roles.updated.is_none() && !rejected && !cannot_be_made && revision == updated_hash(situation)
 }
 
 /// One request, in its situation.

@@ -221,6 +221,42 @@ fn a_scale_that_comes_with_a_template_waits_for_its_promotion() {
     assert_eq!((model.rs(1).replicas, model.rs(2).replicas), (4, 4));
 }
 
+#[test]
+fn the_next_template_takes_no_scale_back_that_production_has_got() {
+    for writes in 0..6 {
+        let mut model = serves_one(manual());
+        model.scale(4);
+        model.operate(Some(writes));
+        let got = model.rs(1).replicas;
+        model.push(2);
+        model.work();
+        assert!(model.rs(1).replicas >= got, "after {writes} writes: {got}, then {}", model.rs(1).replicas);
+    }
+}
+
+#[test]
+fn a_promotion_waits_for_the_replica_set_that_is_made_next() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    let two = model.truth.rollout.template.digest.hash(0);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert!(answer(&model).0, "{}", answer(&model).1);
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn a_promotion_of_what_cannot_be_made_is_refused() {
+    let mut model = serves_one(manual());
+    model.happen(&Event::Refuse { template: 2, refused: true });
+    model.push(2);
+    let two = model.truth.rollout.template.digest.hash(0);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    let (accepted, why) = answer(&model);
+    assert!(!accepted && why.contains("has no ReplicaSet yet: "), "{why}");
+}
+
 // 5
 
 #[test]

@@ -84,7 +84,9 @@ pub fn precede(world: &World, read: &Read) -> bool {
         after.revision(hash).is_some() && of(before) != of(after)
     };
     let serves_updated = after.revision(&after.serving).is_some_and(|serving| serving.digest == after.template);
-    let scaled = before.replicas != after.replicas && !serves_updated;
+    // A promotion brings its scale with it. Of any other that production is given nothing is left to tell by once the template follows.
+    let promoted = before.serving != after.serving && serves_updated;
+    let scaled = before.replicas != after.replicas && !promoted;
     // A move that the Services do not show as ours: by hand, or of a rollout without any.
     let ours = |service: &Service| service.production.as_deref() == Some(&after.serving);
     let moved_by_others = before.serving != after.serving && !world.active_services().any(ours);

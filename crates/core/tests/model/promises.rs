@@ -122,7 +122,7 @@ impl Ledger {
         self.zero |= seen.spec.replicas() == 0;
         let digest = seen.template.digest.as_str();
         if self.seen.as_deref().is_some_and(|before| before != digest) {
-            self.start_over(digest);
+            self.start_over(digest, seen.request.as_deref());
         }
         self.seen = Some(digest.to_owned());
         if let Some(answer) = &status.observed_request {
@@ -133,7 +133,7 @@ impl Ledger {
                 if new.is_none_or(|before| before.value != answer.value)
                     && let Some(digest) = self.digest_of(&revision, truth)
                 {
-                    self.start_over(&digest);
+                    self.start_over(&digest, None);
                 }
             }
         }
@@ -179,12 +179,14 @@ impl Ledger {
         }
     }
 
-    /// A template is asked for anew, or started over.
-    fn start_over(&mut self, digest: &str) {
+    /// A template is asked for anew, or started over. The request that is seen together with it may have come after it.
+    fn start_over(&mut self, digest: &str, together: Option<&str>) {
         self.rejected.remove(digest);
         for (hash, created) in &self.created {
-            if created == digest {
-                self.promoters.remove(hash);
+            if created == digest
+                && let Some(requests) = self.promoters.get_mut(hash)
+            {
+                requests.retain(|(_, value)| Some(value.as_str()) == together);
             }
         }
     }

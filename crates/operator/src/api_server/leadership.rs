@@ -82,3 +82,42 @@ impl Leadership {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_sleeps_beyond_its_term_begins_no_write() {
+        let (_term, leadership) = leading(Duration::from_millis(20));
+        // Timers do not know yet how late it is.
+        std::thread::sleep(Duration::from_millis(40));
+        let mut begun = false;
+        let answer = leadership.guard(async { begun = true }).await;
+        assert_eq!((answer, begun), (Err(NotLeading), false));
+    }
+
+    #[tokio::test]
+    async fn a_write_that_is_under_way_when_the_term_ends_is_given_up() {
+        let (_term, leadership) = leading(Duration::from_millis(20));
+        let write = leadership.guard(std::future::pending::<()>());
+        let answer = tokio::time::timeout(Duration::from_secs(5), write).await;
+        assert_eq!(answer, Ok(Err(NotLeading)));
+    }
+
+    #[tokio::test]
+    async fn a_term_that_is_renewed_goes_on() {
+        let (term, leadership) = leading(Duration::from_millis(20));
+        term.send_replace(Term::Until(Instant::now() + Duration::from_secs(60)));
+        let write = leadership.guard(tokio::time::sleep(Duration::from_millis(40)));
+        assert_eq!(write.await, Ok(()));
+    }
+
+    fn leading(term: Duration) -> (watch::Sender<Term>, Leadership) {
+        let (sender, leadership) = Leadership::by_terms();
+        sender.send_replace(Term::Until(Instant::now() + term));
+        (sender, leadership)
+    }
+}

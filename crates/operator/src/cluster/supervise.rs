@@ -32,7 +32,7 @@ mod tests {
         aborted.abort();
         drop(aborted.await);
         assert!(!failed.is_cancelled());
-        drop(forever(&failed, "broken".to_owned(), async { panic!("a bug") }));
-        failed.cancelled().await;
+        drop(forever(&failed, "broken".to_owned(), async { panic!("a bug") }).await);
+        assert!(failed.is_cancelled());
     }
 }

@@ -54,7 +54,11 @@ async fn a_real_job_gates_the_promotion_and_a_dead_operator_changes_nothing() {
     let result = &run.status.expect("a status").metric_results[0];
     assert_eq!((result.phase, result.successful, result.measurements.len()), (AnalysisPhase::Successful, 1, 1));
     let jobs: Api<k8s_openapi::api::batch::v1::Job> = lab.api();
-    assert_eq!(jobs.list(&Default::default()).await.expect("jobs").items.len(), 1, "the Job ran once");
+    let jobs = jobs.list(&Default::default()).await.expect("jobs").items;
+    assert_eq!(jobs.len(), 1, "the Job ran once");
+    let completed = jobs[0].status.as_ref().and_then(|status| status.completion_time.as_ref()).expect("it completed").0;
+    let noticed = result.measurements[0].finished_at.expect("it is over").duration_since(completed);
+    assert!(noticed.as_secs() < 20, "its end wakes the analysis up: {noticed:?}");
     let counts = audit.counts(mark, "greenlight/", Some("jobgate")).expect("the audit log");
     let reads = counts.get("get jobs").copied().unwrap_or_default();
     assert!(reads <= 2, "it is watched, and only looked for before it is created: {counts:?}");

@@ -87,8 +87,6 @@ struct Book {
     approved: BTreeSet<String>,
     /// Hashes that were rejected.
     rejected: BTreeSet<String>,
-    /// Hashes that the spec asked for again while they were still up.
-    returned: BTreeSet<String>,
     /// Hashes that production was proven to be with, the last one at the end.
     served: Vec<String>,
     /// Hashes that an active Service ever carried.
@@ -249,11 +247,8 @@ impl Judge<'_> {
         let first = self.book.carried.is_empty();
         let goes_back = from.is_some_and(|from| self.book.rejected.contains(from));
         let was_there = self.book.served.iter().any(|served| served == hash);
-        let allowed = first
-            || self.book.approved.contains(hash)
-            || self.book.auto.contains(&image)
-            || self.book.returned.contains(hash)
-            || goes_back && was_there;
+        let allowed =
+            first || self.book.approved.contains(hash) || self.book.auto.contains(&image) || goes_back && was_there;
         if self.book.rejected.contains(hash) {
             self.broken("gate", format!("Service {service} moves to {image} ({hash}), which was rejected"));
         } else if !allowed {
@@ -430,9 +425,6 @@ impl Judge<'_> {
         // What is asked for again is a new attempt.
         let Some(set) = self.world.sets.values().find(|set| set.image == it.image).cloned() else { return };
         self.book.rejected.remove(&set.hash);
-        if set.replicas >= self.terms.replicas && self.book.served.contains(&set.hash) {
-            self.book.returned.insert(set.hash);
-        }
     }
 
     /// A request has been accepted.
@@ -460,7 +452,6 @@ impl Judge<'_> {
             Verb::Retry => {
                 self.book.rejected.remove(&hash);
                 self.book.approved.remove(&hash);
-                self.book.returned.remove(&hash);
             }
             Verb::Promote | Verb::PromoteFull | Verb::Restart => {}
         }
@@ -469,7 +460,6 @@ impl Judge<'_> {
     fn reject(&mut self, hash: &str) {
         self.book.rejected.insert(hash.to_owned());
         self.book.approved.remove(hash);
-        self.book.returned.remove(hash);
     }
 
     /// The status calls a switch proven.

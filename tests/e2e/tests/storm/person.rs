@@ -46,7 +46,7 @@ enum Step {
     Retry,
     /// Asks for the image that serves.
     BackTo,
-    /// Asks for the image that served before, which is still up, or which needs no promotion.
+    /// Asks for the image that served before. Who may edit the spec moves production by it only where nobody is asked.
     Return,
     /// Asks for a new image whose analysis will fail.
     Fail,
@@ -119,7 +119,7 @@ impl Belief {
     }
 
     /// What comes of a step; false if it makes no sense now.
-    fn take(&mut self, step: Step, auto: bool, stays_up: bool) -> bool {
+    fn take(&mut self, step: Step, auto: bool) -> bool {
         let asks_for_rejected = self.rejected.contains(&self.asked_for);
         let makes_sense = match step {
             Step::Preview => auto || !self.waits(),
@@ -129,7 +129,7 @@ impl Belief {
             Step::Retry => {
                 asks_for_rejected && self.asked_for != self.production && !self.failed.contains(&self.asked_for)
             }
-            Step::Return => !self.waits() && self.served.len() >= 2 && (auto || stays_up),
+            Step::Return => !self.waits() && self.served.len() >= 2,
             Step::Fail => !self.waits(),
             Step::BackTo => asks_for_rejected,
             Step::Restart => !self.waits() && !self.restarted,
@@ -161,7 +161,9 @@ impl Belief {
             Step::BackTo => self.asked_for = self.production,
             Step::Return => {
                 self.asked_for = self.served[self.served.len() - 2];
-                self.served(self.asked_for);
+                if auto {
+                    self.served(self.asked_for);
+                }
             }
             Step::Fail => {
                 self.newest += 1;
@@ -237,7 +239,7 @@ impl Story {
         Story {
             seed,
             spec: json!({"replicas": replicas, "strategy": {"blueGreen": blue_green}}),
-            steps: steps(&mut dice, auto, stays_up),
+            steps: steps(&mut dice, auto),
             auto,
             hasty: dice.chance(0.4),
             late,
@@ -262,7 +264,7 @@ impl Story {
     pub fn end(&self) -> End {
         let mut belief = Belief::new();
         for step in &self.steps {
-            belief.take(*step, self.auto, self.terms.stays_up);
+            belief.take(*step, self.auto);
         }
         belief.end()
     }
@@ -280,16 +282,16 @@ impl Story {
 }
 
 /// Steps that make sense one after the other, an undo among them.
-fn steps(dice: &mut Dice, auto: bool, stays_up: bool) -> Vec<Step> {
+fn steps(dice: &mut Dice, auto: bool) -> Vec<Step> {
     loop {
-        let steps = some_steps(dice, auto, stays_up);
+        let steps = some_steps(dice, auto);
         if steps.contains(&Step::Undo) {
             return steps;
         }
     }
 }
 
-fn some_steps(dice: &mut Dice, auto: bool, stays_up: bool) -> Vec<Step> {
+fn some_steps(dice: &mut Dice, auto: bool) -> Vec<Step> {
     let mut belief = Belief::new();
     let mut steps = Vec::new();
     let wanted = 4 + dice.below(4);
@@ -307,7 +309,7 @@ fn some_steps(dice: &mut Dice, auto: bool, stays_up: bool) -> Vec<Step> {
             (1, Step::Restart),
             (1, Step::Scale),
         ]);
-        if belief.take(step, auto, stays_up) {
+        if belief.take(step, auto) {
             steps.push(step);
         }
     }
@@ -395,10 +397,7 @@ impl Person {
 
     async fn step(&mut self, step: Step, next: Option<Step>) -> Result<()> {
         let before = self.belief.clone();
-        anyhow::ensure!(
-            self.belief.take(step, self.story.auto, self.story.terms.stays_up),
-            "{step:?} makes no sense now"
-        );
+        anyhow::ensure!(self.belief.take(step, self.story.auto), "{step:?} makes no sense now");
         let (production, asked_for) = (image(self.belief.production), image(self.belief.asked_for));
         let hasty = self.story.hasty;
         match step {
@@ -415,7 +414,7 @@ impl Person {
                     let stale = stale.expect("it waited");
                     self.ask_in_vain(Verb::Promote, &stale).await?;
                 }
-                if matches!(step, Step::BackTo | Step::Return) || self.story.auto {
+                if step == Step::BackTo || self.story.auto {
                     return self.serves(&production, next).await;
                 }
                 self.waits_in_preview(&asked_for).await
@@ -434,9 +433,10 @@ impl Person {
             Step::Undo => {
                 self.ask(Verb::Rollback, &image(before.production)).await?;
                 let waits = self.belief.waits();
+                let told: &[&str] = if asked_for == production { &["Healthy"] } else { &["Degraded", "Paused"] };
                 self.until(&format!("{production} serves again"), |world| {
                     let there = world.carried_by("web-active").is_some_and(|hash| world.image_of(hash) == production);
-                    let told = ["Degraded", "Paused"].contains(&world.status().phase.as_str()) || waits;
+                    let told = told.contains(&world.status().phase.as_str()) || waits;
                     there && (hasty || told)
                 })
                 .await
@@ -532,6 +532,8 @@ impl Person {
             if accepted {
                 return Ok(());
             }
+            // It was seen, so it is there: whoever finds it has to take it over before it answers.
+            anyhow::ensure!(!answer.ends_with("has no ReplicaSet yet"), "{} {image}: {answer}", action.as_str());
             self.refusals.push(format!("{} {image}: {answer}", action.as_str()));
             in_fair_weather += usize::from(!self.weather.storms());
             sleep(Duration::from_secs(1)).await;
