@@ -5,9 +5,10 @@ mod round;
 pub mod steps;
 mod wake;
 
+use greenlight_api::{ObservedRequest, names};
 use jiff::Timestamp;
 
-use crate::actions::{Action, Doubt, Plan, Urgency, Watches};
+use crate::actions::{Action, Change, Doubt, Plan, Urgency, Watches};
 use crate::decisions;
 use crate::events;
 use crate::fence;
@@ -16,8 +17,9 @@ use crate::request::Heard;
 use crate::situation::Situation;
 use crate::stall;
 use crate::status;
+use crate::switch;
 use crate::world::World;
-use round::Round;
+use round::{Candidate, Round};
 use steps::Next;
 
 /// Decides what to do next. Pure: the same world at the same time gives the same plan.
@@ -61,16 +63,25 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
 fn urgency(round: &Round, actions: &[Action]) -> Urgency {
     let Situation { world, roles, .. } = round.situation;
     let before = world.rollout.status.as_ref().and_then(|before| before.observed_request.as_ref());
-    let asked = round.heard.completed.is_some() || round.heard.answer.as_ref() != before;
-    let promotes = || {
-        let candidate = round.candidate.as_ref().filter(|candidate| candidate.is_ready && candidate.gate.is_open());
-        candidate.is_some() && round.stall.is_none()
+    let is_new = |answer: &ObservedRequest| before.is_none_or(|before| before.value != answer.value);
+    let asked = round.heard.completed.is_some() || round.heard.answer.as_ref().is_some_and(is_new);
+    let next = round.candidate.as_ref().filter(|candidate| candidate.gate.is_open() && round.stall.is_none());
+    let promotes = |next: &Candidate| next.is_ready && !switch::promote(&round.situation, next.rs).is_empty();
+    let moves = |action: &Action| match action {
+        Action::SelectRevision { production, .. } => production.is_some(),
+        // A claim, which is the write before a move, or the pods that it waits for.
+        Action::ChangeReplicaSet { change, .. } => {
+            let claims = [names::PROMOTED_AT, names::CONFIRMED_AT];
+            claims.iter().any(|claim| change.annotations.contains_key(claim))
+                || change.replicas.is_some() && next.is_some()
+        }
+        _ => false,
     };
-    let moves = |action: &Action| matches!(action, Action::SelectRevision { production: Some(_), .. });
     let begins = |action: &Action| {
         matches!(action, Action::AddFinalizer | Action::CreateReplicaSet { .. } | Action::DeleteReplicaSet { .. })
     };
-    if asked || roles.going_back() || promotes() || actions.iter().any(moves) {
+    let is_asked_for = asked && round.candidate.is_some();
+    if is_asked_for || roles.going_back() || next.is_some_and(promotes) || actions.iter().any(moves) {
         Urgency::Traffic
     } else if !actions.is_empty() && actions.iter().all(begins) {
         Urgency::Begin
