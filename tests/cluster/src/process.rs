@@ -17,12 +17,14 @@ pub struct Process {
 }
 
 /// The guard: start the program, note its pid, wait until the owner closes the pipe or is gone, kill it. A second reader
-/// ends the guard when the program ends by itself.
+/// ends the guard when the program ends by itself. A signal to the whole group (`timeout`, Ctrl-C) ends the program, too: without its
+/// guard nobody would.
 const GUARD: &str = r#"
 pid_file=$1; shift
 exec 3<&0
 "$@" </dev/null 3<&- &
 pid=$!
+trap 'kill -KILL $pid 2>/dev/null' TERM INT HUP
 echo $pid > "$pid_file.new" && mv "$pid_file.new" "$pid_file"
 ( read -r _ <&3; kill -KILL $pid 2>/dev/null ) &
 wait $pid
