@@ -41,7 +41,7 @@ pub struct Plan {
 /// How urgent a plan is beside those of other rollouts, when there is more to do than can be done at once. In this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
-    /// It moves production, or is on the way to: an undo, a promotion, a way back, a hash that was lost.
+    /// It moves production, or is on the way to: an undo, a promotion, a way back, a hash that was lost. Not the first deployment.
     Traffic,
     /// It finishes what has begun: previews, proofs, what is retired, what is told.
     Follow,

@@ -16,7 +16,10 @@ fn urgencies_until(model: &mut Model, is_there: impl Fn(&Model) -> bool) -> Vec<
         if is_there(model) {
             return urgencies;
         }
+        let hashes: Vec<_> = model.truth.replica_sets.iter().map(|rs| rs.hash.clone()).collect();
+        hashes.iter().for_each(|hash| model.run_pods(hash, usize::MAX));
         model.catch_up();
+        model.pass(1);
         urgencies.push(model.plan().urgency);
         // It makes one write, and another operator goes on. A claim that it was to act upon is made anew then, so it makes two.
         model.operate(Some(urgencies.len()));
@@ -76,6 +79,8 @@ fn what_begins_can_wait_and_what_has_begun_comes_first() {
     model.operate(Some(1));
     model.catch_up();
     assert_eq!(model.plan().urgency, Urgency::Begin, "the ReplicaSet");
+    let urgencies = urgencies_until(&mut model, |model| model.serving().is_some());
+    assert!(!urgencies.contains(&Urgency::Traffic), "nothing serves yet: {urgencies:?}");
     model.work();
     assert_serves(&model, 1);
     model.push(2);

@@ -8,7 +8,7 @@ mod wake;
 use greenlight_api::{ObservedRequest, names};
 use jiff::Timestamp;
 
-use crate::actions::{Action, Change, Doubt, Plan, Urgency, Watches};
+use crate::actions::{Action, Doubt, Plan, Urgency, Watches};
 use crate::decisions;
 use crate::events;
 use crate::fence;
@@ -81,7 +81,10 @@ fn urgency(round: &Round, actions: &[Action]) -> Urgency {
         matches!(action, Action::AddFinalizer | Action::CreateReplicaSet { .. } | Action::DeleteReplicaSet { .. })
     };
     let is_asked_for = asked && round.candidate.is_some();
-    if is_asked_for || roles.going_back() || next.is_some_and(promotes) || actions.iter().any(moves) {
+    // Where nothing serves yet, nobody waits for production.
+    let serves = !decisions::is_first_deployment(world, round.situation.decisions);
+    let is_urgent = is_asked_for || roles.going_back() || next.is_some_and(promotes) || actions.iter().any(moves);
+    if serves && is_urgent {
         Urgency::Traffic
     } else if !actions.is_empty() && actions.iter().all(begins) {
         Urgency::Begin

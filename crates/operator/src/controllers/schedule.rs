@@ -2,7 +2,7 @@
 //!
 //! What wakes a key up cannot tell how urgent it is; only a plan can. So each key that is woken is taken for one that moves traffic, and
 //! looked at, which takes no request; and whoever finds that others are more urgent lets them go first ([`Turn::yields`]). What does
-//! move traffic gives way to nobody once it has its turn: between a claim and the move there is no pause.
+//! move traffic gives way to nobody once it has its turn.
 //!
 //! | what can happen | what comes of it |
 //! |---|---|

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use greenlight_api::BlueGreenRollout;
-use greenlight_e2e::{Lab, rollout};
-use greenlight_test_cluster::BEHAVIOUR;
+use greenlight_api::{BlueGreenRollout, Verb};
+use greenlight_e2e::{Lab, eventually, rights, rollout};
+use greenlight_test_cluster::{BEHAVIOUR, Request};
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
 use kube::api::PostParams;
@@ -95,4 +95,38 @@ async fn a_hundred_switches_at_once_are_proven_by_a_handful_of_watches() {
     // machine takes, they may be more, but never as many as there are switches.
     println!("{CROWD} switches in {:?}, {watches} watches of EndpointSlices", started.elapsed());
     assert!((1..=CROWD / 2).contains(&watches), "{watches} watches of EndpointSlices for {CROWD} switches");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undo_waits_for_nothing_that_others_begin() {
+    let mut lab = Lab::without_operator("urgent").await;
+    lab.start_operator_with(&rights::operator_kubeconfig(), &["--parallel", "2"]);
+    lab.deploy(json!({})).await;
+    lab.release("web:v2").await;
+    let second = lab.now().await.status().active_revision.clone();
+    let (audit, mark) = lab.audit();
+    let names: Vec<String> = (0..CROWD).map(|number| format!("shop-{number}")).collect();
+    join_all(names.iter().map(|name| create(&lab, name, Some(name.as_str()), json!({})))).await;
+    assert!(lab.ask(Verb::Rollback, &second, "ann").await.accepted);
+    lab.until("back", |now| now.status().active_revision != second).await;
+    let all_healthy = async || that_say(&lab, "is active").await.len() == CROWD;
+    eventually("all are healthy", all_healthy).await;
+
+    let requests = audit.since(mark).expect("the audit log");
+    let requests: Vec<_> = requests.iter().filter(|request| request.namespace == lab.namespace).collect();
+    let is_ours = |request: &&&Request| request.user_agent.starts_with("greenlight/") && request.verb != "watch";
+    let asked = requests.iter().position(|request| {
+        request.resource == "bluegreenrollouts" && request.name == "web" && request.verb == "patch"
+    });
+    let asked = asked.expect("the request");
+    let moved = requests[asked..].iter().position(|request| {
+        is_ours(&request) && request.resource == "services" && request.name == "active" && request.verb == "patch"
+    });
+    let moved = asked + moved.expect("the move");
+    let others = |request: &&&Request| is_ours(request) && !request.name.starts_with("web") && request.name != "active";
+    let between = requests[asked..moved].iter().filter(others).count();
+    let after = requests[moved..].iter().filter(others).count();
+    println!("{between} requests for others between the undo and its move, {after} after it");
+    assert!(after > CROWD, "there was no crowd to wait for: {after}");
+    assert!(between <= 20, "the undo waited for {between} requests of others");
 }

@@ -118,7 +118,8 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
         }
         on_demand.set(key, &plan.watches);
         let due = plan.publish_at.is_some_and(|at| at <= now);
-        if (due || !plan.actions.is_empty()) && turn.yields(plan.urgency) {
+        // Not between a claim and the move that rests on its answer.
+        if fresh.is_empty() && (due || !plan.actions.is_empty()) && turn.yields(plan.urgency) {
             return Ok(Outcome::Yields(plan.urgency));
         }
         let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &world.rollout };
