@@ -99,7 +99,12 @@ pub fn ends_at(situation: &Situation, home: &ReplicaSet) -> Option<Timestamp> {
     let left = decisions.revisions.iter().filter_map(|revision| revision.left_at);
     let switch = world.rollout.status.as_ref().and_then(|status| status.switch.as_ref());
     let switched = switch.filter(|switch| switch.to == home.hash).map(|switch| switch.switched_at);
-    let begun = left.chain(switched).chain(home.claimed_at()).filter(|at| at <= now).max().unwrap_or(*now);
+    // Of one that was made anew, while the revision before went, nothing tells; and it would begin again at every moment.
+    let told: Vec<Timestamp> = left.chain(switched).chain(home.claimed_at()).collect();
+    if told.is_empty() {
+        return None;
+    }
+    let begun = told.into_iter().filter(|at| at <= now).max().unwrap_or(*now);
     let seconds = world.rollout.spec.blue_green().overlap_seconds()?;
     Some(later(begun, SignedDuration::from_secs(seconds.into())))
 }

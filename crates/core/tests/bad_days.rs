@@ -767,6 +767,26 @@ fn an_overlap_ends_also_when_the_spec_asks_for_a_swap_in_the_middle() {
     assert_serves(&model, 2);
 }
 
+#[test]
+fn an_overlap_ends_also_where_nothing_tells_when_it_began() {
+    let mut model = serves_one(overlapping());
+    model.push(2);
+    model.work();
+    let (one, two) = (model.hash(1), model.hash(2));
+    model.request(Verb::Promote, &two, "ann", None);
+    model.operate(None);
+    assert!(model.truth.services["active"].is_overlapping());
+    // A finalizer of somebody else holds it, so that what takes its place has another hash.
+    model.edit(&two, |rs| rs.finalizers.push("example.com/forever".into()));
+    for hash in [one, two] {
+        model.delete_replica_set(&hash);
+    }
+    for _ in 0..20 {
+        model.work();
+    }
+    assert!(!model.truth.services["active"].is_overlapping(), "{}", model.status().message);
+}
+
 // Writes that are refused for ever.
 
 fn grows(action: &Action) -> bool {
