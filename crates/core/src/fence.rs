@@ -18,7 +18,7 @@ use crate::decisions::{Read, Source};
 use crate::roles::Roles;
 use crate::situation::Situation;
 use crate::stall;
-use crate::world::{ReplicaSet, World};
+use crate::world::{ReplicaSet, Selection, Service, World};
 
 /// Whether what was observed has to be read live before anything is planned.
 pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
@@ -29,8 +29,14 @@ pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
         return Some(Doubt::RolloutIsOld);
     }
     let Read { written, now, source } = read;
-    let exists = world.replica_sets.iter().any(|rs| rs.hash == now.serving);
-    if !now.serving.is_empty() && !exists {
+    let exists = |hash: &str| world.replica_sets.iter().any(|rs| rs.hash == hash);
+    // What production was moved to may be missing, and what it left be all that is known.
+    let leads_to_unknown = |service: &Service| match service.selection() {
+        Selection::Revision(hash) => !exists(&hash),
+        Selection::Both => service.production.as_deref().is_some_and(|hash| !exists(hash)),
+        Selection::Nothing | Selection::Unmanaged => false,
+    };
+    if !now.serving.is_empty() && (!exists(&now.serving) || world.active_services().any(leads_to_unknown)) {
         return Some(Doubt::ProductionIsMissing);
     }
     let whole = |rs: &ReplicaSet| rs.is_available(now.replicas);

@@ -107,7 +107,7 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
         Err(why) => return answered(Err(why)),
     };
     let of_candidate = [Verb::Promote, Verb::PromoteFull].contains(&request.action);
-    if of_candidate && is_made_next(situation, &request.revision) {
+    if of_candidate && world.live && is_made_next(situation, &request.revision) {
         return Heard::default();
     }
     decisions.heard.push(digest);

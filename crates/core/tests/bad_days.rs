@@ -100,6 +100,31 @@ fn an_old_picture_does_not_move_to_what_the_spec_asks_for_no_more() {
 }
 
 #[test]
+fn who_does_not_know_what_production_was_moved_to_does_not_move_it_back() {
+    let mut moved = 0;
+    for writes in 0..8 {
+        let mut model = promoted(automatic(), &[]);
+        let mut other = model.second();
+        model.push(2);
+        model.operate(None);
+        let two = model.hash(2);
+        model.run_pods(&two, usize::MAX);
+        // It has moved the Service, and dies before that is on record.
+        model.operate(Some(writes));
+        let record = status(&model).decisions.expect("a record");
+        if model.serving() != Some(two.clone()) || record.serving == two {
+            continue;
+        }
+        moved += 1;
+        model.as_second(&mut other, &[Kind::ReplicaSets], |model| {
+            model.operate(None);
+        });
+        assert_active(&model, 2);
+    }
+    assert!(moved > 0, "none died in between");
+}
+
+#[test]
 fn an_old_picture_does_not_promote_what_was_superseded() {
     for writes in 0..8 {
         let mut model = serves_one(manual());

@@ -110,7 +110,7 @@ pub async fn run(seeds: &[u64]) -> Result<OfBatch> {
     }
     let longest = Duration::from_secs_f64(Dice::new(&[batch, 30]).between(50.0, 80.0));
     let mut lived = Lived::new();
-    let most = seeds.len() * 7 / 10;
+    let most = (seeds.len() * 7).div_ceil(10);
     drop(timeout(longest, collect(&mut lives, &mut lived, most)).await);
     weather.set(false);
     let storm = stormed.elapsed();

@@ -341,7 +341,8 @@ impl Recorded for BlueGreenRollout {
                 updated: status.updated_revision.clone(),
                 answer: status.observed_request.clone().map(|it| (it.value, it.accepted, it.answer)),
                 switch: status.switch.clone().map(|it| (it.to, it.proven_at.map(|at| at.to_string()))),
-                recorded: revisions().map(|it| it.hash.clone()).collect(),
+                // What was rejected before it was found has an entry, which knows no ReplicaSet.
+                recorded: revisions().filter(|it| !it.uid.is_empty()).map(|it| it.hash.clone()).collect(),
                 rejected: revisions().filter_map(|it| Some((it.hash.clone(), it.rejection.clone()?.by))).collect(),
             }
         });
