@@ -42,7 +42,7 @@ impl Subject {
     pub fn user_agent(self) -> &'static str {
         match self {
             Subject::Greenlight => "greenlight/",
-            Subject::ArgoRollouts => "rollouts-controller/",
+            Subject::ArgoRollouts => "argo-rollouts/",
         }
     }
 

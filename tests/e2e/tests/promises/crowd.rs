@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use greenlight_api::{BlueGreenRollout, Verb};
-use greenlight_e2e::{Lab, eventually, rights, rollout};
+use greenlight_e2e::{Lab, eventually, operator_kubeconfig, rollout};
 use greenlight_test_cluster::{BEHAVIOUR, Request};
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
@@ -100,7 +100,7 @@ async fn a_hundred_switches_at_once_are_proven_by_a_handful_of_watches() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undo_waits_for_nothing_that_others_begin() {
     let mut lab = Lab::without_operator("urgent").await;
-    lab.start_operator_with(&rights::operator_kubeconfig(), &["--parallel", "2"]);
+    lab.start_operator_with(&operator_kubeconfig(), &["--parallel", "2"]);
     lab.deploy(json!({})).await;
     lab.release("web:v2").await;
     let second = lab.now().await.status().active_revision.clone();
