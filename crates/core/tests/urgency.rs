@@ -46,7 +46,6 @@ fn an_undo_and_a_promotion_are_urgent_until_production_has_moved() {
     let third = model.hash(3);
     model.request(Verb::Promote, &third, "ann", None);
     let urgencies = urgencies_until(&mut model, serves(3));
-    let urgencies = urgencies_until(&mut model, serves(3));
     assert!(urgencies.iter().all(|urgency| *urgency == Urgency::Traffic), "{urgencies:?}");
     assert_eq!(model.plan().urgency, Urgency::Follow);
 }
