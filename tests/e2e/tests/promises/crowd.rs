@@ -101,7 +101,7 @@ async fn a_hundred_switches_at_once_are_proven_by_a_handful_of_watches() {
 async fn an_undo_waits_for_nothing_that_others_begin() {
     let mut lab = Lab::without_operator("urgent").await;
     lab.start_operator_with(&operator_kubeconfig(), &["--parallel", "2"]);
-    lab.deploy(json!({})).await;
+    lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 600}}})).await;
     lab.release("web:v2").await;
     let second = lab.now().await.status().active_revision.clone();
     let (audit, mark) = lab.audit();
@@ -120,10 +120,10 @@ async fn an_undo_waits_for_nothing_that_others_begin() {
     });
     let asked = asked.expect("the request");
     let moved = requests[asked..].iter().position(|request| {
-        is_ours(&request) && request.resource == "services" && request.name == "active" && request.verb == "patch"
+        is_ours(&request) && request.resource == "services" && request.name == "web-active" && request.verb == "patch"
     });
     let moved = asked + moved.expect("the move");
-    let others = |request: &&&Request| is_ours(request) && !request.name.starts_with("web") && request.name != "active";
+    let others = |request: &&&Request| is_ours(request) && !request.name.starts_with("web");
     let between = requests[asked..moved].iter().filter(others).count();
     let after = requests[moved..].iter().filter(others).count();
     println!("{between} requests for others between the undo and its move, {after} after it");
