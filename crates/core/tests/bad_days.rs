@@ -14,7 +14,7 @@ use greenlight_core::world::{Endpoint, RefusedWrite, Run, Template, Workload};
 use greenlight_core::{Action, Change, plan};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use model::people::{assert_rejected, assert_serves, manual, promoted, push_and_promote, serves_one, undo};
+use model::people::{assert_rejected, assert_serves, both_serve, manual, promoted, push_and_promote, serves_one, undo};
 use model::{Kind, Model};
 
 fn automatic() -> BlueGreen {
@@ -794,13 +794,7 @@ fn an_overlap_ends_also_when_the_spec_asks_for_a_swap_in_the_middle() {
 
 #[test]
 fn an_overlap_ends_also_where_nothing_tells_when_it_began() {
-    let mut model = serves_one(overlapping());
-    model.push(2);
-    model.work();
-    let (one, two) = (model.hash(1), model.hash(2));
-    model.request(Verb::Promote, &two, "ann", None);
-    model.operate(None);
-    assert!(model.truth.services["active"].is_overlapping());
+    let (mut model, [one, two]) = both_serve(overlapping());
     // A finalizer of somebody else holds it, so that what takes its place has another hash.
     model.edit(&two, |rs| rs.finalizers.push("example.com/forever".into()));
     for hash in [one, two] {
@@ -1675,8 +1669,7 @@ fn two_operators_that_work_by_turns_come_to_rest() {
             model.as_second(&mut other, &[], |model| {
                 model.operate(Some(second));
             });
-            let hashes: Vec<String> = model.truth.replica_sets.iter().map(|rs| rs.hash.clone()).collect();
-            hashes.iter().for_each(|hash| model.run_pods(hash, usize::MAX));
+            model.run_all_pods();
             model.catch_up();
             model.pass(2);
             if round == 4 && model.has(2) {

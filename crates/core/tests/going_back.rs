@@ -8,7 +8,7 @@ use greenlight_core::world::{RefusedWrite, Rival, Template};
 use greenlight_core::{Action, plan};
 use jiff::SignedDuration;
 use model::Model;
-use model::people::{assert_rejected, manual, promoted, push_and_promote, serves_one, undo};
+use model::people::{assert_rejected, both_serve, manual, promoted, push_and_promote, serves_one, undo};
 
 fn with_extra(blue_green: BlueGreen) -> BlueGreen {
     BlueGreen { additional_active_services: Some(vec!["extra".into()]), ..blue_green }
@@ -733,13 +733,7 @@ fn a_move_by_hand_with_the_first_service_missing_counts() {
 fn a_move_by_hand_while_the_first_service_selects_both_counts() {
     use greenlight_api::SwitchMode;
     let settings = BlueGreen { switch_mode: Some(SwitchMode::Overlap), overlap_seconds: Some(60), ..manual() };
-    let mut model = serves_one(settings);
-    model.push(2);
-    model.work();
-    let (one, two) = (model.hash(1), model.hash(2));
-    model.request(Verb::Promote, &two, "ann", None);
-    model.operate(None);
-    assert!(model.truth.services["active"].is_overlapping());
+    let (mut model, [one, _]) = both_serve(settings);
     model.point_by_hand("active", &one);
     assert!(model.settle());
     assert_active(&model, 1);

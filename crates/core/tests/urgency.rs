@@ -16,8 +16,7 @@ fn urgencies_until(model: &mut Model, is_there: impl Fn(&Model) -> bool) -> Vec<
         if is_there(model) {
             return urgencies;
         }
-        let hashes: Vec<_> = model.truth.replica_sets.iter().map(|rs| rs.hash.clone()).collect();
-        hashes.iter().for_each(|hash| model.run_pods(hash, usize::MAX));
+        model.run_all_pods();
         model.catch_up();
         model.pass(1);
         urgencies.push(model.plan().urgency);

@@ -656,8 +656,7 @@ impl Model {
     pub fn work(&mut self) {
         for _ in 0..6 {
             assert!(self.operate(None), "it never rests");
-            let hashes: Vec<_> = self.truth.replica_sets.iter().map(|rs| rs.hash.clone()).collect();
-            hashes.iter().for_each(|hash| self.run_pods(hash, usize::MAX));
+            self.run_all_pods();
             self.catch_up();
             self.pass(2);
         }
@@ -698,8 +697,7 @@ impl Model {
 
     /// All pods are ready, the endpoints are as the Services say, and every measurement is good.
     pub fn everything_runs(&mut self) {
-        let hashes: Vec<_> = self.truth.replica_sets.iter().map(|rs| rs.hash.clone()).collect();
-        hashes.iter().for_each(|hash| self.run_pods(hash, usize::MAX));
+        self.run_all_pods();
         self.pass(30);
         self.catch_up();
         for run in 0..self.truth.runs.len() {

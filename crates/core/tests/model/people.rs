@@ -37,6 +37,18 @@ pub fn push_and_promote(model: &mut Model, number: u8) {
     assert_serves(model, number);
 }
 
+/// Production overlaps: the second revision was promoted, and both serve. Returns the hashes of the two.
+pub fn both_serve(overlapping: BlueGreen) -> (Model, [String; 2]) {
+    let mut model = serves_one(overlapping);
+    model.push(2);
+    model.work();
+    let (one, two) = (model.hash(1), model.hash(2));
+    model.request(Verb::Promote, &two, "ann", None);
+    model.operate(None);
+    assert!(model.truth.services["active"].is_overlapping());
+    (model, [one, two])
+}
+
 /// A person undoes what serves.
 pub fn undo(model: &mut Model) {
     let serving = model.serving().expect("something serves");

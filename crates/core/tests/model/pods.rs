@@ -9,6 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::Model;
 
 impl Model {
+    /// All pods that are wanted run and are ready.
+    pub fn run_all_pods(&mut self) {
+        let hashes: Vec<_> = self.truth.replica_sets.iter().map(|rs| rs.hash.clone()).collect();
+        hashes.iter().for_each(|hash| self.run_pods(hash, usize::MAX));
+    }
+
     /// The ReplicaSet controller makes as many pods as there should be, and the first so many are ready.
     pub fn run_pods(&mut self, hash: &str, ready: usize) {
         let version = self.bump();
