@@ -73,10 +73,10 @@ fn a_lost_hash_is_urgent() {
 #[test]
 fn what_begins_can_wait_and_what_has_begun_comes_first() {
     let mut model = Model::new(manual());
-    assert_eq!(model.plan().urgency, Urgency::Begin, "the finalizer");
+    assert_eq!(model.plan().urgency, Urgency::FirstDeployment, "the finalizer");
     model.operate(Some(1));
     model.catch_up();
-    assert_eq!(model.plan().urgency, Urgency::Begin, "the ReplicaSet");
+    assert_eq!(model.plan().urgency, Urgency::FirstDeployment, "the ReplicaSet");
     let urgencies = urgencies_until(&mut model, |model| model.serving().is_some());
     assert!(!urgencies.contains(&Urgency::Traffic), "nothing serves yet: {urgencies:?}");
     model.work();
@@ -86,4 +86,29 @@ fn what_begins_can_wait_and_what_has_begun_comes_first() {
     model.operate(None);
     model.catch_up();
     assert_eq!(model.plan().urgency, Urgency::Follow, "its preview");
+}
+
+#[test]
+fn what_the_controllers_of_kubernetes_have_to_do_is_in_flight_and_what_pods_and_people_take_is_not() {
+    let mut model = Model::new(manual());
+    assert!(!model.plan().in_flight, "nothing was asked of anybody");
+    model.operate(None);
+    model.catch_up();
+    assert!(model.plan().in_flight, "its pods do not exist");
+    let first = model.hash(1);
+    model.run_pods(&first, 0);
+    assert!(!model.plan().in_flight, "its pods start");
+    model.run_pods(&first, 2);
+    model.operate(None);
+    assert!(model.plan().in_flight, "the endpoints do not show them");
+    model.work();
+    assert_serves(&model, 1);
+    assert!(!model.plan().in_flight);
+    model.push(2);
+    model.work();
+    assert!(!model.plan().in_flight, "it waits for a person");
+    model.edit(&first, |rs| rs.current = 1);
+    assert!(model.plan().in_flight, "a pod has gone");
+    model.edit(&first, |rs| rs.failure = Some("exceeded quota: pods".to_owned()));
+    assert!(!model.plan().in_flight, "nobody makes it");
 }

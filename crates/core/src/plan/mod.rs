@@ -18,7 +18,7 @@ use crate::situation::Situation;
 use crate::stall;
 use crate::status;
 use crate::switch;
-use crate::world::World;
+use crate::world::{ReplicaSet, World};
 use round::{Candidate, Round};
 use steps::Next;
 
@@ -56,7 +56,16 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
     let watches = wake::watches(&round);
     let wake = wake::at(&round, publish_at, &refused);
     let urgency = urgency(&round, &actions);
-    Plan { actions, status, replan, events, publish_at, watches, next: wake, urgency, doubt: None }
+    let in_flight = is_in_flight(&round, &watches);
+    Plan { actions, status, replan, events, publish_at, watches, next: wake, urgency, in_flight, doubt: None }
+}
+
+/// Whether the next word is with the controllers of Kubernetes, and not with pods that take their time to start.
+fn is_in_flight(round: &Round, watches: &Watches) -> bool {
+    let Situation { world, roles, .. } = round.situation;
+    let lacks_pods = |rs: &ReplicaSet| rs.current < rs.replicas && rs.failure.is_none();
+    let is_up = |home: &ReplicaSet| home.available >= home.replicas;
+    world.existing().any(lacks_pods) || !watches.endpoints.is_empty() && roles.at_home().is_some_and(is_up)
 }
 
 /// What moves production, or leads to it, is more urgent than what follows; what begins can wait for both.
@@ -87,7 +96,7 @@ fn urgency(round: &Round, actions: &[Action]) -> Urgency {
     if serves && is_urgent {
         Urgency::Traffic
     } else if !actions.is_empty() && actions.iter().all(begins) {
-        Urgency::Begin
+        if serves { Urgency::Begin } else { Urgency::FirstDeployment }
     } else {
         Urgency::Follow
     }
@@ -131,6 +140,7 @@ fn nothing(world: &World) -> Plan {
         watches: Watches::default(),
         next: None,
         urgency: Urgency::Follow,
+        in_flight: false,
         doubt: None,
     }
 }

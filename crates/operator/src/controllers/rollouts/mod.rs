@@ -96,6 +96,7 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
             memories.forget(key);
             metrics.forget(key);
             on_demand.set(key, &Default::default());
+            turn.is_in_flight(false);
             return Ok(Outcome::Rests(None));
         };
         if !unknown.is_empty() {
@@ -119,9 +120,11 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
         on_demand.set(key, &plan.watches);
         let due = plan.publish_at.is_some_and(|at| at <= now);
         // Not between a claim and the move that rests on its answer.
-        if fresh.is_empty() && (due || !plan.actions.is_empty()) && turn.yields(plan.urgency) {
-            return Ok(Outcome::Yields(plan.urgency));
+        let is_work = fresh.is_empty() && (due || !plan.actions.is_empty());
+        if let Some(urgency) = is_work.then(|| turn.gives_way(plan.urgency)).flatten() {
+            return Ok(Outcome::Yields(urgency));
         }
+        turn.is_in_flight(plan.in_flight || plan.urgency.is_a_beginning());
         let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &world.rollout };
         if plan.actions.is_empty() {
             if due {
