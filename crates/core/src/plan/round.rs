@@ -92,6 +92,8 @@ impl<'a> Round<'a> {
             focus: focus.map(|(rs, _)| rs),
             wanted: focus.map_or(0, |(_, size)| size.needed),
             proof: self.proof.clone(),
+            moves_preview: switch::move_preview(&situation, self.candidate.as_ref().map(|it| it.size.replicas))
+                .is_some(),
             answer: self.heard.answer.clone(),
             stall: self
                 .stall
