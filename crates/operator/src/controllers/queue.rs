@@ -301,6 +301,69 @@ mod tests {
         assert!(*hanging.lock().expect("no panic while locked") <= 3);
     }
 
+    /// A rollout of this test: it begins, is in flight until somebody wakes it, tells that it has landed, and rests.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Stage {
+        New,
+        InFlight,
+        Done,
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whatever_waits_for_whom_in_the_end_all_is_done_and_nothing_kept() {
+        const ALL: usize = 400;
+        let queue = Queue::default();
+        let stop = CancellationToken::new();
+        let stages: Arc<Mutex<HashMap<Key, Stage>>> = Arc::default();
+        let peak: Arc<Mutex<usize>> = Arc::default();
+        let work = {
+            let (queue, stages, peak, stop) = (queue.clone(), stages.clone(), peak.clone(), stop.clone());
+            move |key: Key, turn: Turn| {
+                let (queue, stages, peak, stop) = (queue.clone(), stages.clone(), peak.clone(), stop.clone());
+                async move {
+                    let stage = stages.lock().expect("no panic while locked").get(&key).copied().unwrap_or(Stage::New);
+                    let urgency = if stage == Stage::New { Urgency::FirstDeployment } else { Urgency::Follow };
+                    if let Some(urgency) = turn.gives_way(urgency) {
+                        return Ok(Outcome::Yields(urgency));
+                    }
+                    turn.is_in_flight(stage == Stage::New);
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    let next = if stage == Stage::New { Stage::InFlight } else { Stage::Done };
+                    let mut stages = stages.lock().expect("no panic while locked");
+                    stages.insert(key.clone(), next);
+                    let count = |wanted| stages.values().filter(|stage| **stage == wanted).count();
+                    let mut peak = peak.lock().expect("no panic while locked");
+                    *peak = (*peak).max(count(Stage::InFlight));
+                    if count(Stage::Done) == ALL {
+                        stop.cancel();
+                    }
+                    if next == Stage::InFlight {
+                        tokio::spawn(async move {
+                            tokio::time::sleep(Duration::from_millis(200)).await;
+                            queue.now(key);
+                        });
+                    }
+                    Ok(Outcome::Rests(None))
+                }
+            }
+        };
+        let key = |number: usize| Key { namespace: format!("shop-{}", number % 3), name: format!("web-{number}") };
+        let everything = || (0..ALL).map(key).collect();
+        let limits = Limits { parallel: 4, ..LIMITS };
+        let run = queue.clone().run(
+            "test",
+            limits,
+            (Metrics::new(Arc::default()), Health::default()),
+            stop,
+            everything,
+            work,
+        );
+        tokio::time::timeout(Duration::from_secs(30), run).await.expect("all is done");
+        assert_eq!(held(&queue)[1], 0);
+        let peak = *peak.lock().expect("no panic while locked");
+        assert!((50..=120).contains(&peak), "a hundred are in flight, and a few that trickled: {peak}");
+    }
+
     #[tokio::test]
     async fn work_that_hangs_is_given_up_and_tried_again() {
         let queue = Queue::default();
