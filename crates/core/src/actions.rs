@@ -37,6 +37,8 @@ pub struct Plan {
     /// What was asked of the controllers of Kubernetes is not done: pods do not exist yet, or no EndpointSlice shows those that are
     /// available. What waits for the pods themselves, or for a person, is not in flight.
     pub in_flight: bool,
+    /// Nothing serves yet.
+    pub is_first_deployment: bool,
     /// What was observed cannot be believed: read everything live ([`crate::World::live`]) and plan again. The rest is empty.
     pub doubt: Option<Doubt>,
 }
@@ -50,18 +52,13 @@ pub enum Urgency {
     Follow,
     /// It begins a revision beside what serves, or tidies up.
     Begin,
-    /// It begins where nothing serves yet: nobody depends on it.
+    /// It begins a first deployment: nobody depends on it yet.
     FirstDeployment,
 }
 
 impl Urgency {
     /// The most urgent first.
     pub const ALL: [Urgency; 4] = [Urgency::Traffic, Urgency::Follow, Urgency::Begin, Urgency::FirstDeployment];
-
-    /// Whether it begins something.
-    pub fn is_a_beginning(self) -> bool {
-        self >= Urgency::Begin
-    }
 }
 
 /// Why what was observed cannot be believed.

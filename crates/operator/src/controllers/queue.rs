@@ -3,7 +3,7 @@
 //! Not kube's `Controller`: that puts every event into a channel without a bound, reads its own watches, and tries a failed key again
 //! as soon as anything wakes it; and neither it nor its scheduler knows that one key may be more urgent than another.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -34,8 +34,8 @@ const BEAT: Duration = Duration::from_secs(5);
 pub enum Outcome {
     /// There is nothing to do now. When to look again, if nothing wakes it before.
     Rests(Option<Timestamp>),
-    /// There is something to do that is this urgent, and others come first.
-    Yields(Urgency),
+    /// There is something to do that is this urgent, and others come first. When to look again, if its turn does not come before.
+    Yields(Urgency, Option<Timestamp>),
 }
 
 impl From<Option<Timestamp>> for Outcome {
@@ -49,7 +49,8 @@ impl From<Option<Timestamp>> for Outcome {
 pub struct Limits {
     /// So many keys at the same time.
     pub parallel: usize,
-    /// So many of them in one namespace, if there is a limit to that.
+    /// So many of them in one namespace, if there is a limit to that: a webhook that takes its time, or a server that is measured,
+    /// holds up its own namespace.
     pub share: Option<usize>,
     /// What the log says of work on a key.
     pub span: fn(&Key) -> tracing::Span,
@@ -90,7 +91,8 @@ impl Queue {
         schedule.open();
         everything().into_iter().for_each(|key| schedule.now(key));
         let mut running: HashMap<Key, Instant> = HashMap::new();
-        let mut at_rest: HashSet<Key> = HashSet::new();
+        // How many of them are worked on in each namespace; those that failed and rest are not.
+        let mut busy: HashMap<String, usize> = HashMap::new();
         let mut failures: HashMap<Key, Failures> = HashMap::new();
         let mut tasks = JoinSet::new();
         // Keys that failed rest until their time has come, whatever wakes them: the answer to the write before the refused one
@@ -99,9 +101,12 @@ impl Queue {
         let mut beat = tokio::time::interval(BEAT);
         loop {
             while tasks.len() < limits.parallel {
-                let may = |key: &Key| limits.share.is_none_or(|share| has_share(&running, &at_rest, key, share));
+                let may = |namespace: &str| {
+                    limits.share.is_none_or(|share| busy.get(namespace).is_none_or(|number| *number < share))
+                };
                 let Some((key, turn)) = schedule.take(may) else { break };
                 running.insert(key.clone(), Instant::now());
+                *busy.entry(key.namespace.clone()).or_default() += 1;
                 let future = work(key.clone(), turn).instrument((limits.span)(&key));
                 tasks.spawn(async move {
                     let started = Instant::now();
@@ -126,14 +131,21 @@ impl Queue {
                     let (key, result, took): (Key, Result<O, Error>, Duration) =
                         done.expect("panics are caught in the task");
                     let result = result.map(O::into);
+                    if let Some(number) = busy.get_mut(&key.namespace) {
+                        *number -= 1;
+                        if *number == 0 {
+                            busy.remove(&key.namespace);
+                        }
+                    }
                     metrics.reconciled(name, &result, took);
                     match result {
                         Ok(outcome) => {
                             running.remove(&key);
                             failures.remove(&key);
+                            let instant = |again: Option<Timestamp>| again.map(|at| Instant::now() + until(at));
                             match outcome {
-                                Outcome::Rests(again) => schedule.done(key, again.map(|at| Instant::now() + until(at))),
-                                Outcome::Yields(urgency) => schedule.yielded(key, urgency),
+                                Outcome::Rests(again) => schedule.done(key, instant(again)),
+                                Outcome::Yields(urgency, again) => schedule.yielded(key, urgency, instant(again)),
                             }
                         }
                         Err(error) => {
@@ -141,7 +153,6 @@ impl Queue {
                             failed.count(&error);
                             let delay = pause(failed.in_a_row, FIRST_RETRY, LONGEST_RETRY);
                             (limits.span)(&key).in_scope(|| failed.report(name, &error, delay));
-                            at_rest.insert(key.clone());
                             resting.spawn(async move {
                                 tokio::time::sleep(delay).await;
                                 key
@@ -150,7 +161,6 @@ impl Queue {
                     }
                 }
                 Some(Ok(key)) = resting.join_next() => {
-                    at_rest.remove(&key);
                     running.remove(&key);
                     schedule.done(key, Some(Instant::now()));
                 }
@@ -159,12 +169,6 @@ impl Queue {
         }
         while tasks.join_next().await.is_some() {}
     }
-}
-
-/// Whether there is room for one more key of this namespace. Those that failed and rest take none.
-fn has_share(running: &HashMap<Key, Instant>, at_rest: &HashSet<Key>, key: &Key, share: usize) -> bool {
-    let worked_on = |other: &&Key| other.namespace == key.namespace && !at_rest.contains(*other);
-    running.len() < share || running.keys().filter(worked_on).count() < share
 }
 
 /// How often work on a key has failed in a row.
@@ -324,9 +328,9 @@ mod tests {
                     let stage = stages.lock().expect("no panic while locked").get(&key).copied().unwrap_or(Stage::New);
                     let urgency = if stage == Stage::New { Urgency::FirstDeployment } else { Urgency::Follow };
                     if let Some(urgency) = turn.gives_way(urgency) {
-                        return Ok(Outcome::Yields(urgency));
+                        return Ok(Outcome::Yields(urgency, None));
                     }
-                    turn.is_in_flight(stage == Stage::New);
+                    turn.is_in_flight(stage == Stage::New, stage == Stage::New);
                     tokio::time::sleep(Duration::from_millis(1)).await;
                     let next = if stage == Stage::New { Stage::InFlight } else { Stage::Done };
                     let mut stages = stages.lock().expect("no panic while locked");

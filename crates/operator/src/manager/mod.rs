@@ -38,6 +38,8 @@ pub use options::ControllerOptions;
 const RECONCILE: Duration = Duration::from_secs(300);
 /// How long the measurements of a run that are due at the same time may take: 50 that wait for a minute, 8 at a time.
 const MEASUREMENTS: Duration = Duration::from_secs(600);
+/// One of so many workers is not for a namespace that has all the others.
+const RESERVED: usize = 8;
 /// So many runs are measured at the same time.
 const MEASURING: usize = 64;
 /// So many of them in one namespace.
@@ -128,7 +130,8 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         metrics: metrics.clone(),
     });
     let watched = || (metrics.clone(), health.clone());
-    let limits = |span| Limits { parallel: options.parallel, share: None, span, deadline: RECONCILE };
+    let share = options.parallel - options.parallel / RESERVED;
+    let limits = |span| Limits { parallel: options.parallel, share: Some(share), span, deadline: RECONCILE };
     let everything = keys(&caches, |caches| caches.rollouts.keys_where(|_| true));
     work.spawn(rollouts_queue.run(
         "rollouts",
