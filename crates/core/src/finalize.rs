@@ -48,7 +48,7 @@ pub fn actions(world: &World, now: Timestamp) -> (Vec<Action>, Watches, Option<T
         // What is known stays watched until everything is, or it would be forgotten again.
         looked_at.insert(service.name.clone());
         match world.endpoints.get(&service.name) {
-            None => unclear = true,
+            None => unclear |= now < until,
             Some(endpoints) if endpoints.iter().all(|endpoint| endpoint.pod.is_empty()) => {
                 actions.push(switch::release(service))
             }
@@ -58,7 +58,7 @@ pub fn actions(world: &World, now: Timestamp) -> (Vec<Action>, Watches, Option<T
     if !unclear && !waits {
         actions.push(Action::RemoveFinalizer);
     }
-    (actions, Watches { endpoints: looked_at, ..Watches::default() }, Some(until).filter(|_| waits))
+    (actions, Watches { endpoints: looked_at, ..Watches::default() }, Some(until).filter(|_| waits || unclear))
 }
 
 fn is_ours(world: &World, service: &Service) -> bool {

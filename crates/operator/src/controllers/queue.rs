@@ -20,6 +20,7 @@ use crate::api_server::backoff::pause;
 use crate::api_server::error::{Error, in_full};
 use crate::cluster::cache::Key;
 use crate::controllers::schedule::{Schedule, Turn};
+use crate::controllers::trouble::Trouble;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
@@ -76,7 +77,7 @@ impl Queue {
         self,
         name: &'static str,
         limits: Limits,
-        watched: (Metrics, Health),
+        watched: (Metrics, Health, Option<Trouble>),
         stop: CancellationToken,
         everything: impl FnOnce() -> Vec<Key>,
         work: W,
@@ -86,7 +87,7 @@ impl Queue {
         O: Into<Outcome> + Send + 'static,
     {
         let Queue(schedule) = self;
-        let (metrics, health) = watched;
+        let (metrics, health, trouble) = watched;
         // First open, then look: what changes in between is looked at twice.
         schedule.open();
         everything().into_iter().for_each(|key| schedule.now(key));
@@ -153,6 +154,9 @@ impl Queue {
                             failed.count(&error);
                             let delay = pause(failed.in_a_row, FIRST_RETRY, LONGEST_RETRY);
                             (limits.span)(&key).in_scope(|| failed.report(name, &error, delay));
+                            if let Some(trouble) = &trouble {
+                                trouble.tell(&key, &error, failed.of_this_kind());
+                            }
                             resting.spawn(async move {
                                 tokio::time::sleep(delay).await;
                                 key
@@ -182,6 +186,11 @@ impl Failures {
     fn count(&mut self, error: &Error) {
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.conflicts = if error.is_conflict() { self.conflicts.saturating_add(1) } else { 0 };
+    }
+
+    /// How many in a row were like the last one.
+    fn of_this_kind(&self) -> u32 {
+        if self.conflicts == 0 { self.in_a_row } else { self.conflicts }
     }
 
     /// A conflict is the design at work; many in a row, and anything else, are worth a look.
@@ -253,7 +262,7 @@ mod tests {
         let running = tokio::spawn(queue.clone().run(
             "test",
             LIMITS,
-            (metrics, Health::default()),
+            (metrics, Health::default(), None),
             stop.clone(),
             everything,
             work,
@@ -301,7 +310,9 @@ mod tests {
         let other = Key { namespace: "other".to_owned(), name: "web".to_owned() };
         let everything = || (0..10).map(key).chain([other]).collect();
         let limits = Limits { parallel: 4, share: Some(3), ..LIMITS };
-        queue.run("test", limits, (Metrics::new(Arc::default()), Health::default()), stop, everything, work).await;
+        queue
+            .run("test", limits, (Metrics::new(Arc::default()), Health::default(), None), stop, everything, work)
+            .await;
         assert!(*hanging.lock().expect("no panic while locked") <= 3);
     }
 
@@ -357,7 +368,7 @@ mod tests {
         let run = queue.clone().run(
             "test",
             limits,
-            (Metrics::new(Arc::default()), Health::default()),
+            (Metrics::new(Arc::default()), Health::default(), None),
             stop,
             everything,
             work,
@@ -387,7 +398,7 @@ mod tests {
         let limits = Limits { deadline: Duration::from_millis(20), ..LIMITS };
         let metrics = Metrics::new(Arc::default());
         let everything = || (0..3).map(key).collect();
-        let run = queue.run("test", limits, (metrics.clone(), Health::default()), stop, everything, work);
+        let run = queue.run("test", limits, (metrics.clone(), Health::default(), None), stop, everything, work);
         tokio::time::timeout(Duration::from_secs(10), run).await.expect("each is tried again");
         let text = metrics.text();
         assert!(text.contains(r#"greenlight_reconciles_total{controller="test",result="timeout"}"#), "{text}");
