@@ -1688,3 +1688,23 @@ fn two_operators_that_work_by_turns_come_to_rest() {
         assert_eq!(model.truth.rollout.resource_version, version, "{first} {second}: they undo each other's writes");
     }
 }
+
+#[test]
+fn what_an_orphaning_leaves_in_preview_gets_no_traffic_where_production_was_lost() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let one = model.hash(1);
+    model.delete_replica_set(&one);
+    model.catch_up();
+    // Nobody looks until the garbage collector has let everything go: then no ReplicaSet is ours any more.
+    model.delete_rollout(None);
+    model.truth.replica_sets.clear();
+    assert!(!model.truth.endpoints["preview"].is_empty(), "the preview lives on");
+    for _ in 0..90 {
+        model.operate(None);
+        model.pass(1);
+    }
+    assert!(!model.is_held());
+    assert_eq!(model.truth.services["active"].hash(), Some(one.as_str()), "without its hash it selects the preview");
+}

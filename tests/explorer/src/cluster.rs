@@ -57,7 +57,7 @@ pub struct SetTruth {
 
 impl SetTruth {
     /// It is being deleted in the foreground: its pods go first.
-    fn drains(&self) -> bool {
+    pub fn drains(&self) -> bool {
         self.object.finalizers.iter().any(|finalizer| finalizer == FOREGROUND)
     }
 
@@ -259,6 +259,11 @@ impl Cluster {
     pub fn set(&self, version: Version) -> Option<&Arc<SetTruth>> {
         let living = |set: &&Arc<SetTruth>| set.version == version && set.owned && !set.object.deleting;
         self.sets.iter().find(living).or_else(|| self.sets.iter().find(|set| set.version == version))
+    }
+
+    /// The hash that people see of a version: of one that was made anew while another was going, another one.
+    pub fn hash_of(&self, version: Version) -> &str {
+        self.set(version).map_or(&facts(version).hash, |set| &set.object.hash)
     }
 
     /// What the pods of a version carry, or will.
@@ -510,7 +515,7 @@ impl Cluster {
     /// A person moves it.
     pub fn move_by_hand(&mut self, name: Name, version: Option<Version>) {
         let hash = match version {
-            Some(version) => facts(version).hash.clone(),
+            Some(version) => self.hash_of(version).to_owned(),
             None => "nonsense".to_owned(),
         };
         self.change_service(name.word(), |service| {
