@@ -6,8 +6,8 @@ mod model;
 use std::collections::BTreeMap;
 
 use greenlight_api::{
-    Approval, AutoRollback, BlueGreen, BlueGreenRolloutStatus, Phase, PodMetadata, PreviewServiceIdle, RollbackWindow,
-    RolloutAnalysis, SwitchMode, Verb, WorkloadRef, WorkloadScaleDown, conditions, names,
+    AnalysisPhase, Approval, AutoRollback, BlueGreen, BlueGreenRolloutStatus, Phase, PodMetadata, PreviewServiceIdle,
+    RollbackWindow, RolloutAnalysis, SwitchMode, Verb, WorkloadRef, WorkloadScaleDown, conditions, names,
 };
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::world::{Endpoint, RefusedWrite, Run, Template, Workload};
@@ -976,7 +976,7 @@ fn the_words_of_others_do_not_make_the_record_or_its_mirror_too_large() {
 fn the_message_of_an_analysis_does_not_make_the_record_too_large() {
     let mut model = promoted(BlueGreen { post_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() }, &[2]);
     let run = model.truth.runs.iter().position(|run| run.name.ends_with("-post")).expect("it was started");
-    model.end_run(run, greenlight_api::AnalysisPhase::Failed);
+    model.end_run(run, AnalysisPhase::Failed);
     model.truth.runs[run].message = "bad ".repeat(300_000);
     model.work();
     assert_active(&model, 1);
@@ -1707,4 +1707,80 @@ fn what_an_orphaning_leaves_in_preview_gets_no_traffic_where_production_was_lost
     }
     assert!(!model.is_held());
     assert_eq!(model.truth.services["active"].hash(), Some(one.as_str()), "without its hash it selects the preview");
+}
+
+fn say(model: &Model) -> String {
+    let status = model.status();
+    format!("{:?} {} | {:?}", status.phase, status.message, status.observed_request)
+}
+
+fn two_people() -> BlueGreen {
+    BlueGreen { required_approvals: Some(2), pre_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() }
+}
+
+fn end_runs(model: &mut Model, suffix: &str, phase: AnalysisPhase) {
+    let runs: Vec<usize> =
+        (0..model.truth.runs.len()).filter(|at| model.truth.runs[*at].name.ends_with(suffix)).collect();
+    assert!(!runs.is_empty(), "{:?}", model.truth.runs);
+    runs.into_iter().for_each(|run| model.end_run(run, phase));
+}
+
+#[test]
+fn one_of_two_people_does_not_stop_the_analysis() {
+    let mut model = serves_one(two_people());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::PromoteFull, &two, "ann", None);
+    model.work();
+    let run = model.truth.runs.iter().find(|run| run.name.ends_with("-pre")).expect("it was started").clone();
+    assert!(!run.terminating, "{run:?} {}", say(&model));
+}
+
+#[test]
+fn a_failed_analysis_is_not_overruled_by_one_of_two_people() {
+    let mut model = serves_one(two_people());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "bob", None);
+    model.work();
+    model.request(Verb::PromoteFull, &two, "ann", None);
+    end_runs(&mut model, "-pre", AnalysisPhase::Failed);
+    model.work();
+    assert!(model.serving() != Some(two), "bob asked for a promotion behind the analysis: {}", say(&model));
+}
+
+#[test]
+fn who_does_not_say_who_they_are_is_not_one_of_two_people() {
+    let mut model = serves_one(BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() });
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.truth.rollout.request = Some("promote".into());
+    model.change_spec(|_| ());
+    model.work();
+    // The team decides that it takes two.
+    model.change_spec(|spec| spec.strategy.blue_green.required_approvals = Some(2));
+    model.work();
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    end_runs(&mut model, "-pre", AnalysisPhase::Successful);
+    model.work();
+    assert!(model.serving() != Some(two), "{}", say(&model));
+}
+
+#[test]
+fn the_timer_begins_when_the_preview_can_be_looked_at() {
+    let mut model = serves_one(BlueGreen { auto_promotion_seconds: Some(600), ..BlueGreen::default() });
+    model.have_service("preview", false);
+    model.push(2);
+    model.work();
+    model.pass(3600);
+    model.work();
+    assert_serves(&model, 1);
+    model.have_service("preview", true);
+    model.work();
+    let two = model.hash(2);
+    assert!(model.serving() != Some(two), "nobody could look at it for more than a moment: {}", say(&model));
 }

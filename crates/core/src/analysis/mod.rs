@@ -12,6 +12,7 @@ use greenlight_api::{AnalysisPhase, Rejection, RevisionRecord, Verdict};
 
 use self::name::run_name;
 use crate::actions::Action;
+use crate::approvals;
 use crate::decisions;
 use crate::situation::Situation;
 use crate::world::{ReplicaSet, Run};
@@ -92,7 +93,8 @@ fn is_needed(situation: &Situation, record: &RevisionRecord, kind: Kind) -> bool
         }),
     };
     // What came back without a gate was good, or was production's before anybody knew: then it is still measured after the switch.
-    let exempted = kind == Kind::Pre && record.returned || record.approvals.iter().any(|approval| approval.full);
+    let exempted =
+        kind == Kind::Pre && record.returned || approvals::skip_analyses(world.rollout.spec.blue_green(), record);
     kind.spec(&world.rollout.spec).is_some() && has_point && !exempted
 }
 
