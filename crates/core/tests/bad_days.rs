@@ -1784,3 +1784,67 @@ fn the_timer_begins_when_the_preview_can_be_looked_at() {
     let two = model.hash(2);
     assert!(model.serving() != Some(two), "nobody could look at it for more than a moment: {}", say(&model));
 }
+
+fn auto_rollback() -> BlueGreen {
+    BlueGreen { auto_rollback: Some(AutoRollback { unavailable_seconds: 10 }), ..manual() }
+}
+
+fn seconds(model: &mut Model, number: u8, ready: usize, seconds: usize) {
+    let hash = model.hash(number);
+    for _ in 0..seconds {
+        model.run_pods(&hash, ready);
+        model.catch_up();
+        model.operate(None);
+        model.pass(1);
+    }
+}
+
+#[test]
+fn production_goes_back_from_what_was_ready_once_for_a_moment_and_never_again() {
+    let mut model = Model::new(auto_rollback());
+    model.change_spec(|spec| spec.min_ready_seconds = Some(5));
+    for number in [1, 2] {
+        model.push(number);
+        for _ in 0..6 {
+            model.work();
+        }
+        let hash = model.hash(number);
+        model.request(Verb::Promote, &hash, "ann", None);
+        for _ in 0..6 {
+            model.work();
+        }
+        assert_serves(&model, number);
+    }
+    seconds(&mut model, 2, 0, 4);
+    seconds(&mut model, 2, 1, 2);
+    // Dead for ten minutes.
+    seconds(&mut model, 2, 0, 600);
+    assert!(model.serving() == Some(model.hash(1)), "{}", say(&model));
+}
+
+#[test]
+fn auto_rollback_that_is_switched_on_in_the_middle_of_an_outage_goes_back() {
+    let mut model = promoted(manual(), &[2]);
+    seconds(&mut model, 2, 0, 10);
+    model.change_spec(|spec| spec.strategy.blue_green.auto_rollback = Some(AutoRollback { unavailable_seconds: 10 }));
+    seconds(&mut model, 2, 0, 600);
+    assert!(model.serving() == Some(model.hash(1)), "{}", say(&model));
+}
+
+#[test]
+fn a_move_by_hand_to_no_pods_is_put_back_also_while_the_next_revision_is_to_have_none() {
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
+    assert!(model.settle());
+    assert_eq!((model.rs(1).replicas, model.rs(2).available), (0, 2));
+    // Git asks for template 3, with no pods.
+    model.truth.rollout.spec.replicas = Some(0);
+    model.push(3);
+    model.work();
+    assert_eq!(model.rs(2).available, 2);
+    let one = model.hash(1);
+    model.point_by_hand("active", &one);
+    model.operate(None);
+    model.catch_up();
+    let ready = model.truth.endpoints["active"].iter().filter(|endpoint| endpoint.ready).count();
+    assert!(ready > 0, "production has no endpoints: {}", say(&model));
+}
