@@ -137,8 +137,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "story 7: scaled to 0 is an outage",
         file: "rollback.rs",
-        find: "home.available == 0 && home.ready == 0 && situation.decisions.replicas > 0",
-        replace: "home.available == 0 && home.ready == 0",
+        find: "home.available == 0 && situation.decisions.replicas > 0",
+        replace: "home.available == 0",
         expected: &[P::RejectsForCause, P::GateHolds, P::LeavesForReason],
     },
     Mutant {
