@@ -137,7 +137,7 @@ where
             let answer = async { within(kind.deadline(), client.request(request)).await?.map_err(BoxError::from) };
             let answer = if kind == Kind::Write { leadership.guard(answer).await? } else { answer.await };
             if let Ok(answer) = &answer {
-                respite.read(answer);
+                respite.read(kind, answer);
             }
             if kind != Kind::Watch {
                 let code = answer.as_ref().ok().map(|answer| answer.status().as_u16());
@@ -159,7 +159,8 @@ where
     Ok(Client::new(service, config.default_namespace.clone()))
 }
 
-/// Until when the API server wants to be left alone: it has said so by `Retry-After`. Clones share it.
+/// Until when the API server wants to be left alone: it has said so by `Retry-After`. Clones share it. What only concerns the object of a
+/// write, as that a pod may not be evicted now or a webhook's answer, comes as JSON; that there are too many requests comes as text.
 #[derive(Clone, Debug, Default)]
 struct Respite(Arc<Mutex<Option<Instant>>>);
 
@@ -171,8 +172,11 @@ impl Respite {
         }
     }
 
-    fn read<B>(&self, answer: &Response<B>) {
-        let is_asked_for = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&answer.status());
+    fn read<B>(&self, kind: Kind, answer: &Response<B>) {
+        let is_text =
+            answer.headers().get(header::CONTENT_TYPE).is_some_and(|it| it.as_bytes().starts_with(b"text/plain"));
+        let is_asked_for = (kind != Kind::Write || is_text)
+            && [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&answer.status());
         let header = answer.headers().get(header::RETRY_AFTER).filter(|_| is_asked_for);
         let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
         if let Some(respite) = seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RESPITE)) {
@@ -259,4 +263,31 @@ where
             frame.transpose().map_err(Into::into).map(|frame| frame.map(|frame| (frame, (body, reading))))
         }))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_has_too_much_to_do_is_left_alone_and_an_eviction_that_is_refused_holds_up_nobody() {
+        let answer = |code: u16, content_type: &str| {
+            let answer = Response::builder().status(code).header(header::CONTENT_TYPE, content_type);
+            answer.header(header::RETRY_AFTER, "3600").body(()).expect("an answer")
+        };
+        let until = |kind, answer: Response<()>| {
+            let respite = Respite::default();
+            respite.read(kind, &answer);
+            *respite.0.lock().expect("no panic while locked")
+        };
+        let (json, text) = ("application/json", "text/plain; charset=utf-8");
+        for (kind, code, content_type) in [(Kind::Write, 429, text), (Kind::Read, 429, json), (Kind::List, 503, json)] {
+            let until = until(kind, answer(code, content_type)).expect("it is asked for");
+            assert!(until <= Instant::now() + LONGEST_RESPITE, "whatever it says");
+        }
+        for (kind, code, content_type) in [(Kind::Write, 429, json), (Kind::Write, 403, text), (Kind::Read, 200, text)]
+        {
+            assert_eq!(until(kind, answer(code, content_type)), None);
+        }
+    }
 }
