@@ -36,8 +36,6 @@ pub struct Watch<V> {
     config: Config,
     lists: StreamingLists,
     events: BoxStream<'static, Result<Event<Arrived<V>>, Error>>,
-    /// Every listing goes by pages.
-    always_paged: bool,
     /// This listing goes by pages.
     paged: bool,
     listing: Listing,
@@ -59,21 +57,11 @@ impl<V: Watched> Watch<V> {
             config: config.timeout(u32::try_from(LONGEST.as_secs()).unwrap_or(u32::MAX)),
             lists: lists.clone(),
             events: futures::stream::empty().boxed(),
-            always_paged: false,
             paged: false,
             listing: Listing::NotBegun,
             failures: 0,
         };
         watch.begin(lists.refused.load(Ordering::Relaxed));
-        watch
-    }
-
-    /// The same, and what it begins with is never older than the question. A list that is streamed comes from the API server's cache, which
-    /// may be behind; one by pages does not. For what is small.
-    pub fn consistent(api: Api<Arrived<V>>, config: Config) -> Watch<V> {
-        let mut watch = Watch::new(api, config, &StreamingLists::default());
-        watch.always_paged = true;
-        watch.begin(true);
         watch
     }
 
@@ -95,9 +83,7 @@ impl<V: Watched> Watch<V> {
                 }
                 None => self.begin(self.paged),
                 // Whatever kept it from streaming the last time may be over.
-                Some(Ok(Event::Init)) if self.listing == Listing::Done && self.paged && !self.always_paged => {
-                    self.begin(false)
-                }
+                Some(Ok(Event::Init)) if self.listing == Listing::Done && self.paged => self.begin(false),
                 Some(Err(error)) if !self.paged && is_refusal(&error) => {
                     self.lists.refused.store(true, Ordering::Relaxed);
                     self.go_by_pages(&error.to_string());

@@ -27,7 +27,6 @@ use crate::cluster::arrived::{Arrived, Watched};
 use crate::cluster::cache::Key;
 use crate::cluster::scope::Scope;
 use crate::cluster::supervise;
-use crate::cluster::watch::Watch;
 
 /// How long a watch goes on before newcomers are let in: twice as long each time, as long as there are any.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -126,7 +125,7 @@ async fn run<K: Sought>(
             Some(namespace) => Api::namespaced(client.clone(), namespace),
             None => scope.api(client.clone()),
         };
-        let mut watch = Watch::consistent(api, watcher::Config::default().labels(&selector(K::LABEL, &asked)));
+        let mut watch = scope.watch(api, watcher::Config::default().labels(&selector(K::LABEL, &asked)));
         let mut turn = Turn { asked, list: Some(HashMap::new()) };
         let asked = turn.asked.clone();
         let is_over = async {
