@@ -1830,21 +1830,3 @@ fn auto_rollback_that_is_switched_on_in_the_middle_of_an_outage_goes_back() {
     seconds(&mut model, 2, 0, 600);
     assert!(model.serving() == Some(model.hash(1)), "{}", say(&model));
 }
-
-#[test]
-fn a_move_by_hand_to_no_pods_is_put_back_also_while_the_next_revision_is_to_have_none() {
-    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
-    assert!(model.settle());
-    assert_eq!((model.rs(1).replicas, model.rs(2).available), (0, 2));
-    // Git asks for template 3, with no pods.
-    model.truth.rollout.spec.replicas = Some(0);
-    model.push(3);
-    model.work();
-    assert_eq!(model.rs(2).available, 2);
-    let one = model.hash(1);
-    model.point_by_hand("active", &one);
-    model.operate(None);
-    model.catch_up();
-    let ready = model.truth.endpoints["active"].iter().filter(|endpoint| endpoint.ready).count();
-    assert!(ready > 0, "production has no endpoints: {}", say(&model));
-}

@@ -54,7 +54,7 @@ fn enter_move_by_hand(world: &World, decisions: &mut Decisions, service: &Servic
     let Selection::Revision(hash) = service.selection() else { return };
     let Some(rs) = world.replica_set(&hash).filter(|_| hash != decisions.serving) else { return };
     let Some(by) = service.moved_by.as_ref().filter(|_| carries_production(world, decisions, service)) else { return };
-    let has_pods = rs.available > 0 || decisions.replicas == 0;
+    let has_pods = rs.available > 0 || world.rollout.spec.replicas() == 0;
     let able = has_pods && service.missing_labels(rs).is_empty();
     if !able || decisions.rejection(&hash).is_some() {
         return;
