@@ -64,6 +64,10 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
 
 /// Whether this rollout exists, and is not being deleted.
 async fn exists(client: &Client, rollout: &Key, uid: &str) -> Result<bool, Error> {
+    if rollout.name.is_empty() {
+        // It belongs to nobody: somebody deleted the rollout, and wanted to keep its pods.
+        return Ok(false);
+    }
     let api: Api<PartialObjectMeta<BlueGreenRollout>> = Api::namespaced(client.clone(), &rollout.namespace);
     let found = api.get_metadata_opt(&rollout.name).await.doing(|| format!("read {rollout}"))?;
     let metadata = found.map(|found| found.metadata).filter(|metadata| metadata.uid.as_deref() == Some(uid));
