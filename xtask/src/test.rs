@@ -73,7 +73,7 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
         eprintln!("note: --ci outside of CI");
     }
     if options.from.is_some() {
-        build_programs()?;
+        shell::build_programs()?;
     }
     table.step("formatting", |_| shell::run(cargo().args(["fmt", "--all", "--check"])))?;
     table.step("the core's dependencies", |_| check_core())?;
@@ -135,14 +135,9 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
     Ok(())
 }
 
-/// What the end-to-end tests run.
-fn build_programs() -> Result<()> {
-    shell::run(cargo().args(["build", "--quiet", "--workspace", "--bins"]))
-}
-
 /// The promises, by this command.
 fn promises(row: &mut Row, ci: bool, mut tests: Command) -> Result<()> {
-    build_programs()?;
+    shell::build_programs()?;
     tests.env("RUST_TEST_THREADS", END_TO_END_THREADS);
     if !is_there("prometheus") {
         row.skip(ci, "the tests with a real Prometheus: install Debian's package prometheus (as root) to run them")?;

@@ -197,14 +197,6 @@ pub fn move_preview(situation: &Situation, candidate_size: Option<i32>) -> Optio
     (shown != wanted).then(|| set_selection(service, wanted, None))
 }
 
-/// Whether people can look at the candidate in preview, as far as the spec wants that. With no pods there is nothing to look at.
-pub fn shows_candidate(situation: &Situation, candidate: &ReplicaSet) -> bool {
-    let world = situation.world;
-    let Some(preview) = &world.rollout.spec.blue_green().preview_service else { return true };
-    let shown = world.services.get(preview).map(Service::selection);
-    candidate.replicas == 0 || shown == Some(Selection::Revision(candidate.hash.clone()))
-}
-
 fn is_up(situation: &Situation, shown: &Selection) -> bool {
     let Selection::Revision(hash) = shown else { return false };
     let shown = situation.world.replica_set(hash);

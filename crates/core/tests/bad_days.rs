@@ -1803,18 +1803,8 @@ fn seconds(model: &mut Model, number: u8, ready: usize, seconds: usize) {
 fn production_goes_back_from_what_was_ready_once_for_a_moment_and_never_again() {
     let mut model = Model::new(auto_rollback());
     model.change_spec(|spec| spec.min_ready_seconds = Some(5));
-    for number in [1, 2] {
-        model.push(number);
-        for _ in 0..6 {
-            model.work();
-        }
-        let hash = model.hash(number);
-        model.request(Verb::Promote, &hash, "ann", None);
-        for _ in 0..6 {
-            model.work();
-        }
-        assert_serves(&model, number);
-    }
+    model.work();
+    push_and_promote(&mut model, 2);
     seconds(&mut model, 2, 0, 4);
     seconds(&mut model, 2, 1, 2);
     // Dead for ten minutes.

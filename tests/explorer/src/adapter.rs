@@ -54,13 +54,8 @@ pub fn version_of_hash(hash: &str) -> Option<Version> {
     Version::all().find(|version| facts(*version).hash == hash).or_else(|| Version::all().find(of))
 }
 
-/// The version that an analysis run of this name is of: after the name of the rollout comes the hash.
-pub fn version_of_run(name: &str) -> Option<Version> {
-    version_of_hash(name.split('-').nth(1)?)
-}
-
-/// The version that a ReplicaSet of this name is of.
-pub fn version_of_set(name: &str) -> Option<Version> {
+/// The version that a ReplicaSet or an analysis run of this name is of: after the name of the rollout comes the hash.
+pub fn version_of_named(name: &str) -> Option<Version> {
     version_of_hash(name.split('-').nth(1)?)
 }
 

@@ -289,7 +289,7 @@ impl Moment<'_> {
         if needed && wants(&self.cluster.rollout) && wants(&self.seen.rollout) {
             // With the status it may be forgotten that it was rejected since its analysis was good.
             let is_good = |run: &Run| {
-                let of = adapter::version_of_run(&run.name) == Some(version) && run.name.ends_with("-pre");
+                let of = adapter::version_of_named(&run.name) == Some(version) && run.name.ends_with("-pre");
                 of && run.phase == AnalysisPhase::Successful
             };
             let once = self.ghost.was_lost && self.cluster.runs.iter().any(is_good);

@@ -57,7 +57,7 @@ pub struct SetTruth {
 
 impl SetTruth {
     /// It is being deleted in the foreground: its pods go first.
-    pub fn drains(&self) -> bool {
+    fn drains(&self) -> bool {
         self.object.finalizers.iter().any(|finalizer| finalizer == FOREGROUND)
     }
 

@@ -629,7 +629,7 @@ impl Ghost {
     /// An analysis ended.
     pub fn on_analysis(&mut self, name: &str, phase: AnalysisPhase, cluster: &Cluster) {
         let is_there = |version: &Version| cluster.set(*version).is_some_and(|set| !set.object.deleting);
-        let Some(version) = adapter::version_of_run(name).filter(is_there) else { return };
+        let Some(version) = adapter::version_of_named(name).filter(is_there) else { return };
         let revision = self.of_mut(version);
         match phase {
             // What was promoted in full before nobody waits for.
@@ -766,7 +766,7 @@ impl Ghost {
         let retried = self.request.as_ref().is_some_and(|request| request.verb == Verb::Retry);
         let failed = |run: &greenlight_core::world::Run| {
             let bad = matches!(run.phase, AnalysisPhase::Failed | AnalysisPhase::Error);
-            bad && adapter::version_of_run(&run.name) == Some(version)
+            bad && adapter::version_of_named(&run.name) == Some(version)
         };
         let analysed = cluster.runs.iter().any(failed);
         let caused = asked || retried || analysed || self.has_cause(version, cluster);

@@ -56,9 +56,9 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
     let events = events::between(world.rollout.status.as_ref(), &status);
     let watches = wake::watches(&round);
     let wake = wake::at(&round, publish_at, &refused);
-    let urgency = urgency(&round, &actions);
-    let in_flight = is_in_flight(&round, &watches);
     let is_first_deployment = decisions::is_first_deployment(world, situation.decisions);
+    let urgency = urgency(&round, &actions, is_first_deployment);
+    let in_flight = is_in_flight(&round, &watches);
     Plan {
         actions,
         status,
@@ -85,10 +85,9 @@ fn is_in_flight(round: &Round, watches: &Watches) -> bool {
 }
 
 /// What moves production, or leads to it, is more urgent than what follows; what begins can wait for both.
-fn urgency(round: &Round, actions: &[Action]) -> Urgency {
-    let Situation { world, decisions, .. } = round.situation;
+fn urgency(round: &Round, actions: &[Action], is_first_deployment: bool) -> Urgency {
     // Where nothing serves yet, nobody waits for production.
-    let serves = !decisions::is_first_deployment(world, decisions);
+    let serves = !is_first_deployment;
     let is_a_beginning = |action: &Action| {
         let adds_finalizer = matches!(action, Action::AddFinalizer) && !serves;
         adds_finalizer || matches!(action, Action::CreateReplicaSet { .. } | Action::DeleteReplicaSet { .. })

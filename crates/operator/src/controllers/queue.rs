@@ -20,13 +20,12 @@ use crate::api_server::backoff::pause;
 use crate::api_server::error::{Error, in_full};
 use crate::cluster::cache::Key;
 use crate::controllers::schedule::{Schedule, Turn};
-use crate::controllers::trouble::Trouble;
+use crate::controllers::trouble::{MANY_CONFLICTS, Trouble};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
-const MANY_CONFLICTS: u32 = 10;
 /// How often a queue shows that it is alive.
 const BEAT: Duration = Duration::from_secs(5);
 

@@ -167,12 +167,12 @@ impl Schedule {
         if may_begin {
             state.flights.last_beginning = Some(now);
         }
-        let before = state.places.insert(key.clone(), Place::Running { again: None, kept: Some(rank) });
-        if let Some(Place::Waits { later, kept, .. }) = before {
-            later.map(|later| state.later.remove(&later));
-            let kept = kept.or(Some(rank));
-            state.places.insert(key.clone(), Place::Running { again: None, kept });
-        }
+        let (later, kept) = match state.places.get(&key) {
+            Some(Place::Waits { later, kept, .. }) => (*later, *kept),
+            _ => (None, None),
+        };
+        later.map(|later| state.later.remove(&later));
+        state.places.insert(key.clone(), Place::Running { again: None, kept: kept.or(Some(rank)) });
         state.turns += 1;
         Some((key.clone(), Turn { schedule: self.clone(), key, by_age, may_begin }))
     }

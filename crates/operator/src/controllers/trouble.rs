@@ -14,7 +14,7 @@ use crate::telemetry::recorder::Recorder;
 /// After so many answers in a row that will not change by themselves, somebody has to know.
 const MANY_REFUSALS: u32 = 3;
 /// So many conflicts in a row are more than watches that lag: a webhook may say no in these words.
-const MANY_CONFLICTS: u32 = 10;
+pub const MANY_CONFLICTS: u32 = 10;
 
 /// Who is told, and of what object.
 #[derive(Clone)]

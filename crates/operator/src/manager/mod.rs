@@ -64,16 +64,15 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let instance = options.instance();
     let health = Health::default();
     let connect = |protocol, leadership: &Leadership| client::connect(&config, protocol, &metrics, &health, leadership);
-    let mut went_back = CancellationToken::new();
     let (elector, leadership) = if options.leader_elect {
         // Whoever wants to lead has to write this before it does.
         let client = connect(Protocol::Http1, &Leadership::undisputed())?;
         let (elector, leadership) = Elector::new(client, &options.lease_namespace, &instance);
-        went_back = elector.went_back();
         (Some(elector), leadership)
     } else {
         (None, Leadership::undisputed())
     };
+    let went_back = elector.as_ref().map(Elector::went_back).unwrap_or_default();
     let client = connect(Protocol::Http2, &leadership)?;
     let notifications = options.notifications.as_deref().map(notify::Config::read).transpose()?.unwrap_or_default();
     let mut server = tokio::spawn(server::serve(
