@@ -2,8 +2,9 @@
 
 use greenlight_api::{conditions, names};
 
+use crate::decisions;
 use crate::hash;
-use crate::roles::Production;
+use crate::roles::{self, Production};
 use crate::situation::Situation;
 use crate::world::{RefusedWrite, ReplicaSet, Service, World};
 
@@ -17,30 +18,24 @@ pub struct Stall {
 }
 
 /// What keeps the candidate from being promoted, of the Services: all of them have to be there and to fit its pods. What is wrong
-/// with one does not keep production from going back by the others, see [`keeps_from_moving`].
+/// with one does not keep production from going back by the others, see [`keeps_from_moving`]. Where production is down, nobody waits
+/// for a preview.
 pub fn services(situation: &Situation) -> Option<Stall> {
-    let Situation { world, roles, .. } = situation;
-    let named = || world.rollout.spec.blue_green().services();
+    let Situation { world, decisions, roles, .. } = situation;
+    let blue_green = world.rollout.spec.blue_green();
+    let is_down = roles.home().is_none() && !decisions::is_first_deployment(world, decisions);
+    let preview = blue_green.preview_service.as_deref().filter(|_| !is_down);
+    let named = || blue_green.active_services().chain(preview);
     named()
         .find_map(|name| missing(world, name))
         .or_else(|| named().find_map(|name| claimed(world, name)))
         .or_else(|| named().find_map(|name| mismatched(situation, name)))
-        .or_else(|| roles.candidate.and_then(|_| shows_production(world)))
+        .or_else(|| roles.candidate.filter(|_| !is_down).and_then(|_| shows_production(world)))
 }
 
 /// What is wrong with one Service by itself: it is missing, or another rollout's.
 pub fn service_stall(world: &World, name: &str) -> Option<Stall> {
     missing(world, name).or_else(|| claimed(world, name))
-}
-
-/// It is another rollout's.
-pub fn is_claimed(world: &World, service: &Service) -> bool {
-    claimed(world, &service.name).is_some()
-}
-
-/// Another rollout's is one of the Services that carry production.
-pub fn comes_second(world: &World) -> bool {
-    world.rollout.spec.blue_green().active_services().any(|name| claimed(world, name).is_some())
 }
 
 /// Why a Service must not be moved to this ReplicaSet: it is another rollout's, or would have no endpoints there.
@@ -66,11 +61,16 @@ pub fn keeps_from_moving(world: &World, service: &Service, rs: &ReplicaSet) -> O
     })
 }
 
-/// What keeps production from its way home, if it is away.
+/// What keeps production, or a Service of it that stands aside, from where it should be.
 pub fn home(situation: &Situation) -> Option<Stall> {
     let Situation { world, roles, .. } = situation;
-    let Production::Away { home, .. } = roles.production else { return None };
-    world.production_services().find_map(|service| keeps_from_moving(world, service, home))
+    let (home, is_away) = match roles.production {
+        Production::Nowhere => return None,
+        Production::AtHome(home) => (home, false),
+        Production::Away { home, .. } => (home, true),
+    };
+    let concerned = world.production_services().filter(|service| is_away || roles::stands_aside(world, service, home));
+    concerned.filter(|service| !service.selects(home)).find_map(|service| keeps_from_moving(world, service, home))
 }
 
 /// What is wrong with the workload that the template comes from, if anything is.
@@ -135,16 +135,8 @@ fn missing(world: &World, name: &str) -> Option<Stall> {
     Some(Stall { reason: conditions::REASON_SERVICE_MISSING, message })
 }
 
-/// A Service belongs to the rollout whose mark it carries, as long as that one names it; without a mark, to the oldest.
 fn claimed(world: &World, name: &str) -> Option<Stall> {
-    let service = world.services.get(name)?;
-    let rivals = || world.rivals.iter().filter(|rival| rival.services.iter().any(|named| named == name));
-    let marked = service.managed_by.as_ref();
-    let owner = rivals().find(|rival| marked == Some(&rival.name)).or_else(|| {
-        let unmarked = marked != Some(&world.rollout.name);
-        let us = (world.rollout.created, &world.rollout.name);
-        rivals().filter(|rival| unmarked && (rival.created, &rival.name) < us).min_by_key(|rival| rival.created)
-    })?;
+    let owner = world.owner(world.services.get(name)?)?;
     let message =
         format!("Service {name} is moved by rollout {} already. Give this rollout a Service of its own", owner.name);
     Some(Stall { reason: conditions::REASON_SERVICE_CLAIMED, message })
@@ -157,12 +149,7 @@ fn mismatched(situation: &Situation, name: &str) -> Option<Stall> {
     if service.own_selector().next().is_none() {
         return Some(mismatch(format!("Service {name} has no selector. Give it labels of spec.template")));
     }
-    let labels = &world.rollout.template.labels;
-    let missing: Vec<String> = service
-        .own_selector()
-        .filter(|(key, value)| labels.get(*key).map(String::as_str) != Some(value))
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
+    let missing = service.lacking(&world.rollout.template.labels);
     if missing.is_empty() {
         return None;
     }

@@ -246,7 +246,8 @@ impl Moment<'_> {
     fn check_permission(&self, version: Version, report: &mut Report) {
         let home = self.ghost.home == Some(version);
         let revision = self.ghost.of(version);
-        report.check(Predicate::RejectedStays, home || revision.rejected != Verdict::Yes, || {
+        let back = revision.given_up && self.ghost.home.is_none_or(|home| self.ghost.has_cause(home, self.cluster));
+        report.check(Predicate::RejectedStays, home || back || revision.rejected != Verdict::Yes, || {
             format!("{version} was rejected and goes live")
         });
         if self.ghost.home.is_some() {

@@ -65,6 +65,8 @@ pub struct Revision {
     pub doubtful: bool,
     /// It was rejected.
     pub rejected: Verdict,
+    /// The operator gave it up when it was to serve again: production may only go back to it.
+    pub given_up: bool,
     /// An undo of it was asked for.
     pub undo_asked: bool,
     /// A person moved production away from it.
@@ -95,14 +97,31 @@ impl Revision {
     fn start_over(&mut self) {
         self.close();
         (self.undo_asked, self.left_by_hand, self.failed, self.passed) = (false, false, false, false);
+        self.given_up = false;
         self.went_live = false;
         // What was started over is nothing to go back to until it has served again.
         (self.served, self.known, self.ended_good, self.found_good) = (false, false, false, false);
     }
 
+    /// A new attempt. What was given up is still something to go back to.
+    fn try_again(&mut self) {
+        let served = (self.served, self.known);
+        let given_up = self.given_up;
+        self.start_over();
+        if given_up {
+            (self.served, self.known) = served;
+        }
+    }
+
+    /// It is nothing to go to, until it is started over.
+    pub fn is_barred(&self) -> bool {
+        self.rejected == Verdict::Yes && !self.given_up
+    }
+
     fn reject(&mut self) {
         self.close();
         self.passed = false;
+        self.given_up = false;
         self.rejected = Verdict::Yes;
     }
 }
@@ -324,7 +343,7 @@ impl Ghost {
         let home_lost = self.home.is_none_or(|home| {
             self.has_cause(home, cluster) || cluster.set(home).is_none_or(|set| !set.owned || set.object.deleting)
         });
-        (revision.served || revision.went_live) && revision.rejected != Verdict::Yes && home_lost
+        (revision.served || revision.went_live) && !revision.is_barred() && home_lost
     }
 
     /// The spec changed to another template.
@@ -350,7 +369,7 @@ impl Ghost {
         let was_rejected = revision.rejected == Verdict::Yes || revision.left_by_hand && !serves;
         if RETURN_LIFTS_REJECTION && (was_rejected || revision.failed && !serves) {
             let before = revision.clone();
-            revision.start_over();
+            revision.try_again();
             if !was_rejected {
                 // Or it did not: then it is gated anew, and still something to go back to.
                 (revision.served, revision.known) = (before.served, before.known);
@@ -568,6 +587,10 @@ impl Ghost {
             self.of_mut(version).rejected = Verdict::No;
             self.of_mut(version).known = false;
         }
+        if self.of(version).given_up {
+            let revision = self.of_mut(version);
+            (revision.rejected, revision.given_up, revision.failed) = (Verdict::No, false, false);
+        }
         self.of_mut(version).went_live = true;
         if self.home != Some(version) {
             let revision = self.of_mut(version);
@@ -774,7 +797,9 @@ impl Ghost {
         let caused = caused || self.forged || self.had_its_time(version, cluster);
         let of = self.of(version);
         report.check(Predicate::RejectsForCause, caused, || format!("{version} is called rejected: {of:?}"));
+        let given_up = !asked && of.served && !of.left_by_hand && self.home != Some(version);
         self.of_mut(version).reject();
+        self.of_mut(version).given_up = given_up;
     }
 
     fn on_answer(
@@ -838,7 +863,7 @@ impl Ghost {
                 let auto = Some(version) == seen.version && promotes_by_itself(&seen.rollout.spec);
                 let revision = self.of_mut(version);
                 let by_hand = revision.by_hand && moved;
-                revision.start_over();
+                revision.try_again();
                 (revision.rejected, revision.by_hand, revision.auto) = (Verdict::No, by_hand, auto);
             }
             (Verb::Undo, false) => {

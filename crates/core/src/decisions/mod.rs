@@ -26,7 +26,7 @@ mod spec;
 use greenlight_api::{BlueGreenRolloutStatus, Decisions, Rejection, RevisionRecord};
 use jiff::Timestamp;
 
-pub use self::record::{BY_HAND, Source, by_itself, newest, reject, serve, start_over};
+pub use self::record::{BY_HAND, Source, by_itself, newest, reject, serve, try_again};
 use crate::roles;
 use crate::situation::Situation;
 use crate::world::{ReplicaSet, Service, World};

@@ -67,7 +67,7 @@ pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
 /// provably. Everything else is started over, and stays rejected if it was.
 fn make_anew(revision: &mut RevisionRecord, is_production: bool) {
     if is_production && revision.served_at.is_some() && revision.rejection.is_none() {
-        revision.returned = true;
+        (revision.returned, revision.returned_unasked) = (true, false);
         revision.served_at = None;
         revision.approvals.clear();
         return;
