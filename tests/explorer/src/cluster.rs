@@ -263,7 +263,13 @@ impl Cluster {
 
     /// The hash that people see of a version: of one that was made anew while another was going, another one.
     pub fn hash_of(&self, version: Version) -> &str {
-        self.set(version).map_or(&facts(version).hash, |set| &set.object.hash)
+        if let Some(set) = self.set(version) {
+            return &set.object.hash;
+        }
+        let status = self.rollout.status.as_ref();
+        let told = status.into_iter().flat_map(|status| [&status.updated_revision, &status.active_revision]);
+        let of_version = told.filter(|hash| adapter::version_of_hash(hash) == Some(version));
+        of_version.last().unwrap_or(&facts(version).hash)
     }
 
     /// What the pods of a version carry, or will.

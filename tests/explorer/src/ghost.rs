@@ -468,6 +468,15 @@ impl Ghost {
         }
     }
 
+    /// We give production another size. It can only be that of a scale that was changed alone, and nothing takes it back.
+    pub fn on_resize(&mut self, version: Version, replicas: i32, cluster: &Cluster, seen: &Seen) {
+        let whole = seen.rollout.generation == cluster.rollout.generation && seen.version == Some(cluster.version);
+        let scaled_alone = self.unseen == (false, true) && replicas == cluster.rollout.spec.replicas();
+        if self.home == Some(version) && whole && scaled_alone {
+            (self.size, self.unseen.1) = (Some(replicas), false);
+        }
+    }
+
     /// The spec changed what a promotion takes.
     pub fn on_rules(&mut self) {
         Version::all().for_each(|version| self.of_mut(version).doubtful = true);
@@ -896,8 +905,10 @@ impl Ghost {
         let spec = &seen.rollout.spec;
         let asked = version == cluster.version && Some(version) == seen.version;
         // The very set that was named, and not one that was made anew while that one goes.
-        let named = |set: &Arc<SetTruth>| request.value.contains(&set.object.hash);
-        let set = cluster.set(version).is_some_and(|set| set.owned && !set.object.deleting && named(set));
+        let named = request.value.contains(cluster.hash_of(version));
+        // What is not there yet is made, and then there.
+        let can_be_made = seen.creates && !cluster.has_no_template();
+        let set = named && cluster.set(version).map_or(can_be_made, |set| set.owned && !set.object.deleting);
         let open = spec.paused != Some(true) && cluster.rollout.spec.paused != Some(true);
         let revision = self.of(version);
         let clean = revision.rejected == Verdict::No && !self.has_cause(version, cluster);
