@@ -268,6 +268,11 @@ impl Ghost {
         }
     }
 
+    /// With the status the record was lost, and no Service carries our mark: nobody can know where production was.
+    pub fn is_record_silent(&self, cluster: &Cluster) -> bool {
+        self.was_lost && cluster.services.values().all(|service| service.production.is_none())
+    }
+
     /// What the Service that is called active now can tell of production.
     pub fn told_by(&self, cluster: &Cluster) -> Told {
         let worker = cluster.rollout.spec.blue_green().active_service.is_none();
@@ -340,10 +345,6 @@ impl Ghost {
             // Asking for a template newly starts it over, too.
             request.was_rejected = Verdict::Either;
         }
-        // Where people are asked for a promotion, being up still opens nothing.
-        let asks_people = cluster.rollout.spec.blue_green().awaits_people();
-        let up = !asks_people && cluster.set(version).is_some_and(|set| set.owned && set.object.replicas > 0);
-        let window = cluster.rollout.spec.rollback_window.as_ref().is_some_and(|window| window.revisions > 0);
         let serves = self.home == Some(version);
         let revision = self.of_mut(version);
         // What failed was rejected as soon as the operator saw that; the status tells it only of what the spec asks for.
@@ -358,9 +359,18 @@ impl Ghost {
             revision.rejected = Verdict::Either;
         }
         revision.left_by_hand = false;
-        if revision.served && revision.rejected != Verdict::Yes && (up || window) {
-            revision.returned = true;
-        }
+        self.on_rules_of_return(cluster);
+    }
+
+    /// The spec came back to a template, or changed what that takes before the operator has seen it.
+    pub fn on_rules_of_return(&mut self, cluster: &Cluster) {
+        let version = cluster.version;
+        // Where people are asked for a promotion, being up still opens nothing.
+        let asks_people = cluster.rollout.spec.blue_green().awaits_people();
+        let up = !asks_people && cluster.set(version).is_some_and(|set| set.owned && set.object.replicas > 0);
+        let window = cluster.rollout.spec.rollback_window.as_ref().is_some_and(|window| window.revisions > 0);
+        let revision = self.of_mut(version);
+        revision.returned |= revision.served && revision.rejected != Verdict::Yes && (up || window);
     }
 
     /// The operator sees what a person has done to the first active Service: a decision, if there is something to decide for.
@@ -421,6 +431,7 @@ impl Ghost {
             let worker = cluster.rollout.spec.blue_green().active_service.is_none();
             let unclear =
                 self.lost || self.forged || !self.begun || to.is_some_and(|to| self.of(to).rejected != Verdict::No);
+            let unclear = unclear || self.is_record_silent(cluster);
             let by_hand = to.is_some_and(|to| self.is_moved_to(to));
             let happened = !seen.fresh
                 || worker
@@ -664,8 +675,10 @@ impl Ghost {
                 *sized = size.map(|(uid, replicas)| (uid.clone(), replicas, cluster.now));
             }
         }
-        if let Some((version, _, available, ..)) = &self.slow
-            && cluster.set(*version).is_none_or(|set| set.object.available != *available)
+        if let Some((version, _, available, replicas, _)) = &self.slow
+            && cluster
+                .set(*version)
+                .is_none_or(|set| (set.object.available, set.object.replicas) != (*available, *replicas))
         {
             self.slow = None;
         }
@@ -828,7 +841,7 @@ impl Ghost {
                 report.check(Predicate::NotRefused, true, String::new);
                 // In the middle of an undo, where production goes is not where it is yet.
                 let muddled = self.of(version).rejected == Verdict::Either;
-                let way_back = self.home.is_some_and(|home| self.has_cause(home, cluster));
+                let way_back = self.home.is_some_and(|home| self.has_cause(home, cluster) || !cluster.stays(home));
                 let serves = serves || muddled || way_back && self.of(version).served;
                 report.check(Predicate::AnswerTrue, asked || serves, || {
                     format!("the promotion of {version}, which neither serves nor is asked for, is answered: {answer}")

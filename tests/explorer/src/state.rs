@@ -113,6 +113,9 @@ impl State {
                 if field == Field::Approvals {
                     self.ghost.on_rules();
                 }
+                if self.ghost.unseen.0 {
+                    self.ghost.on_rules_of_return(&self.cluster);
+                }
                 self.ghost.restarted |= field == Field::RestartAt;
             }
             Event::Ask(verb, version, by) => self.ask(verb, version, None, by),
