@@ -422,6 +422,27 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::LettingGo],
     },
     Mutant {
+        name: "what is made in the place of what goes comes first where its number is lower",
+        file: "decisions/replica_sets.rs",
+        find: "(!rs.deleting, rs.shown_number(), rs.created)",
+        replace: "(rs.shown_number(), rs.created)",
+        expected: &[P::RejectsForCause, P::RejectedStays],
+    },
+    Mutant {
+        name: "a restart believes an old picture of the pods",
+        file: "restart.rs",
+        find: "            others >= self.rs.available",
+        replace: "            others >= 0",
+        expected: &[P::RestartFull],
+    },
+    Mutant {
+        name: "a bad analysis is not needed any more once there is nothing to go back to",
+        file: "analysis/mod.rs",
+        find: "Some(AnalysisPhase::Failed | AnalysisPhase::Error) => None",
+        replace: "Some(AnalysisPhase::Failed | AnalysisPhase::Error) if kind == Kind::Pre => None",
+        expected: &[P::UndoArrives],
+    },
+    Mutant {
         name: "an older rollout's Service is ours",
         file: "stall.rs",
         find: "rivals().filter(|rival| unmarked && (",

@@ -68,6 +68,8 @@ pub fn verdict_of(situation: &Situation, rs: &ReplicaSet, kind: Kind) -> Option<
     match situation.world.runs.iter().find(|run| run.name == name).map(|run| run.phase) {
         Some(AnalysisPhase::Successful) => Some(Verdict::Passed),
         Some(AnalysisPhase::Inconclusive) => Some(Verdict::Accepted),
+        // Whatever it was needed for went before anybody had seen how it ended.
+        Some(AnalysisPhase::Failed | AnalysisPhase::Error) => None,
         // Before the promotion it may still be asked for.
         _ => (kind == Kind::Post).then_some(Verdict::NotNeeded),
     }

@@ -17,7 +17,8 @@ pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
     };
     let is_known = |rs: &&ReplicaSet| !rs.deleting || rs.hash == decisions.serving || is_all_that_tells(rs);
     let mut existing: Vec<&ReplicaSet> = world.replica_sets.iter().filter(is_known).collect();
-    existing.sort_by_key(|rs| (rs.shown_number(), rs.created));
+    // What goes comes before what was made in its place, whatever numbers anybody wrote on them.
+    existing.sort_by_key(|rs| (!rs.deleting, rs.shown_number(), rs.created));
     for rs in existing {
         let newest = newest(decisions);
         let serving = decisions.serving.clone();
