@@ -68,7 +68,11 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
             return Some(deadline.max(until));
         }
         let is_surplus = is_surplus(situation, rs);
-        return Some(if is_surplus { deadline.min(*now) } else { deadline.max(promised_until(situation, rs)) });
+        if is_surplus {
+            return Some(deadline.min(*now));
+        }
+        let promised = promised_until(situation, rs);
+        return Some(if promised > later(deadline, RECORDED_WITHIN) { promised } else { deadline });
     }
     if rs.replicas == 0 {
         return None;
@@ -93,6 +97,9 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
     let replaced = situation.roles.updated.is_some() || !unproven;
     (!shown && replaced).then(|| if unproven { after(blue_green.scale_down_delay_seconds()) } else { *now })
 }
+
+/// When production left a revision goes on record some moments after that is marked: a deadline that is this much earlier is not put off.
+const RECORDED_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// What served stays up for the delay that the spec has now, counted from when production left it: one that was made longer meanwhile, too.
 /// Only what is written down counts: until then it has left at another time in every plan.

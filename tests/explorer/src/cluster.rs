@@ -255,10 +255,10 @@ impl Cluster {
         format!("rv{}", self.version_counter)
     }
 
-    /// The owned, not orphaned ReplicaSet of a version.
+    /// The owned, not orphaned ReplicaSet of a version; the newer one, where a template was made anew because nobody knew the old one as its.
     pub fn set(&self, version: Version) -> Option<&Arc<SetTruth>> {
         let living = |set: &&Arc<SetTruth>| set.version == version && set.owned && !set.object.deleting;
-        self.sets.iter().find(living).or_else(|| self.sets.iter().find(|set| set.version == version))
+        self.sets.iter().rev().find(living).or_else(|| self.sets.iter().find(|set| set.version == version))
     }
 
     /// The hash that people see of a version: of one that was made anew while another was going, another one.

@@ -410,9 +410,11 @@ impl Ghost {
         });
         let revision = self.of(version);
         if revision.failed {
-            // It is rejected as soon as the operator sees that.
-            self.muddle(cluster);
-            self.hand = None;
+            // It is rejected as soon as the operator sees that; until it has pods the move waits.
+            if able {
+                self.muddle(cluster);
+                self.hand = None;
+            }
             return;
         }
         if able && revision.rejected != Verdict::Yes && !revision.left_by_hand {
