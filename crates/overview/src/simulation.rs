@@ -331,6 +331,7 @@ mod tests {
             runs: Vec::new(),
             refused: None,
             refused_writes: Vec::new(),
+            troubles: Vec::new(),
             published_at: None,
             live: true,
         };

@@ -258,7 +258,11 @@ impl Cluster {
     /// The owned, not orphaned ReplicaSet of a version; the newer one, where a template was made anew because nobody knew the old one as its.
     pub fn set(&self, version: Version) -> Option<&Arc<SetTruth>> {
         let living = |set: &&Arc<SetTruth>| set.version == version && set.owned && !set.object.deleting;
-        self.sets.iter().rev().find(living).or_else(|| self.sets.iter().find(|set| set.version == version))
+        self.sets
+            .iter()
+            .filter(living)
+            .max_by_key(|set| set.object.created)
+            .or_else(|| self.sets.iter().find(|set| set.version == version))
     }
 
     /// The hash that people see of a version: of one that was made anew while another was going, another one.
@@ -911,6 +915,7 @@ impl Cluster {
             runs: (*self.runs).clone(),
             refused: None,
             refused_writes: Vec::new(),
+            troubles: Vec::new(),
             published_at: None,
             live: false,
         }
