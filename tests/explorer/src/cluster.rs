@@ -272,8 +272,8 @@ impl Cluster {
         }
         let status = self.rollout.status.as_ref();
         let told = status.into_iter().flat_map(|status| [&status.updated_revision, &status.active_revision]);
-        let of_version = told.filter(|hash| adapter::version_of_hash(hash) == Some(version));
-        of_version.last().unwrap_or(&facts(version).hash)
+        let mut of_version = told.filter(|hash| adapter::version_of_hash(hash) == Some(version));
+        of_version.next_back().unwrap_or(&facts(version).hash)
     }
 
     /// What production is with stays: its ReplicaSet is there, and nobody is deleting it.
