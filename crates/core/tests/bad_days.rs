@@ -586,6 +586,50 @@ fn pods_that_were_only_half_labelled_get_no_traffic_in_an_overlap() {
 }
 
 #[test]
+fn an_overlap_selects_by_a_label_that_pods_of_no_other_rollout_carry() {
+    let mut model = serves_one(overlapping());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.operate(None);
+    let uid = Some(&model.truth.rollout.uid);
+    assert_eq!(model.truth.services["active"].selector.get(names::SERVING_LABEL), uid);
+    for number in [1, 2] {
+        assert_eq!(model.rs(number).pod_labels.get(names::SERVING_LABEL), uid, "revision {number}");
+    }
+}
+
+#[test]
+fn an_overlap_that_an_older_version_began_keeps_its_label_until_it_is_over() {
+    let mut model = serves_one(overlapping());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.operate(None);
+    assert!(model.truth.services["active"].is_overlapping());
+    // As version 0.1 had it.
+    let older = "true".to_owned();
+    let label = |labels: &mut BTreeMap<String, String>| drop(labels.insert(names::SERVING_LABEL.into(), older.clone()));
+    label(&mut model.truth.services.get_mut("active").expect("it is there").selector);
+    for hash in [model.hash(1), two.clone()] {
+        model.edit(&hash, |rs| {
+            label(&mut rs.pod_labels);
+            let note = format!(r#"{{"labels":{{"{}":"true"}}}}"#, names::SERVING_LABEL);
+            rs.annotations.insert(names::ROLE_METADATA.into(), note);
+        });
+    }
+    model.operate(None);
+    for number in [1, 2] {
+        assert_eq!(model.rs(number).pod_labels.get(names::SERVING_LABEL), Some(&older), "revision {number} serves");
+    }
+    assert!(model.settle());
+    assert_serves(&model, 2);
+    assert!(!model.rs(1).pod_labels.contains_key(names::SERVING_LABEL));
+}
+
+#[test]
 fn a_replica_set_without_pods_loses_the_label_before_an_overlap() {
     let mut model = serves_one(BlueGreen { scale_down_delay_seconds: Some(0), ..overlapping() });
     model.push(2);

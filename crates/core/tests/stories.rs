@@ -6,7 +6,7 @@ use greenlight_api::{
     AnalysisPhase, AutoRollback, BlueGreen, PreviewServiceIdle, RolloutAnalysis, SwitchMode, Verb, WorkloadRef,
     WorkloadScaleDown, names,
 };
-use greenlight_core::world::{Rival, Selection, Template, Workload};
+use greenlight_core::world::{Rival, Service, Template, Workload};
 use model::people::{assert_rejected, assert_serves, manual, promoted, push_and_promote, serves_one, undo};
 use model::{Event, Kind, Model, SERVICES};
 
@@ -1002,7 +1002,7 @@ fn overlap_goes_by_way_of_both_and_ends() {
     let mut model = serves_one(settings);
     model.push(2);
     model.work();
-    assert_eq!(model.active().map(|service| service.selection()), Some(Selection::Both));
+    assert!(model.active().is_some_and(Service::is_overlapping));
     model.pass(20);
     model.work();
     assert_serves(&model, 2);

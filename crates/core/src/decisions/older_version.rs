@@ -13,7 +13,7 @@ pub(super) fn take_over(world: &World, status: &BlueGreenRolloutStatus) -> Decis
     let by_hash = |hash: &str| world.replica_sets.iter().find(|rs| rs.hash == hash);
     let selected = world.active_services().next().and_then(|service| match service.selection() {
         Selection::Revision(hash) => by_hash(&hash),
-        Selection::Both => world.existing().max_by_key(|rs| rs.claimed_at()),
+        Selection::Both(_) => world.existing().max_by_key(|rs| rs.claimed_at()),
         Selection::Nothing | Selection::Unmanaged => None,
     });
     let remembered = if status.active_revision.is_empty() { &status.stable_revision } else { &status.active_revision };

@@ -416,7 +416,8 @@ fn change_pod_metadata(round: &Round) -> Vec<Action> {
     let situation = &round.situation;
     let pending = |rs: &ReplicaSet| {
         let of_role = metadata::of_role(situation, rs);
-        let wanted = if overlap::keeps_label(situation, rs) { overlap::with_label(of_role) } else { of_role };
+        let wanted =
+            if overlap::keeps_label(situation, rs) { overlap::with_label(situation, of_role) } else { of_role };
         let carried = metadata::carried(rs);
         (wanted != carried && rs.replicas > 0).then(|| metadata::change(situation, rs, carried, wanted))
     };

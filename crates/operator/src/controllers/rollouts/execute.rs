@@ -265,7 +265,7 @@ impl Executor<'_> {
         let view = api.patch(name, &params(), &Patch::Merge(patch)).await;
         let revision = match selection {
             Selection::Revision(hash) => hash.as_str(),
-            Selection::Both => "both",
+            Selection::Both(_) => "both",
             Selection::Nothing | Selection::Unmanaged => "none",
         };
         let view = view.doing(|| format!("point Service {name} at {revision}"))?;

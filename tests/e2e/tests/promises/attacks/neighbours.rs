@@ -1,11 +1,12 @@
 //! Two rollouts with the same template have pods of the same hash in one namespace, and leave each other's alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use greenlight_api::BlueGreenRollout;
+use greenlight_api::{BlueGreenRollout, names};
 use greenlight_e2e::{Lab, eventually, rollout};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
@@ -55,4 +56,42 @@ async fn a_rollout_neither_evicts_nor_labels_the_pods_of_another_with_the_same_t
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(pods_of(&lab, "other").await, theirs, "nor did they get the labels");
+}
+
+/// A rollout of somebody else, whose pods have the labels that our Service selects and who is in an overlap at the same time.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overlap_leads_to_no_pods_of_another_rollout() {
+    let lab = Lab::new("overlaps").await;
+    lab.create_service("their-active").await;
+    let overlapping = |service: &str| {
+        json!({"strategy": {"blueGreen": {
+            "activeService": service, "previewService": null, "autoPromotionEnabled": true, "switchMode": "Overlap", "overlapSeconds": 600,
+        }}})
+    };
+    let mut theirs = rollout(overlapping("their-active"));
+    theirs["metadata"]["name"] = "theirs".into();
+    theirs["spec"]["template"]["spec"]["containers"][0]["image"] = "theirs:v1".into();
+    lab.apply(&theirs).expect("applied");
+    lab.deploy(overlapping("web-active")).await;
+    let overlaps = async |service: &str| {
+        let services: Api<Service> = lab.api();
+        let spec = services.get(service).await.expect("it is there").spec.unwrap_or_default();
+        spec.selector.is_some_and(|selector| selector.contains_key(names::SERVING_LABEL))
+    };
+    let api: Api<BlueGreenRollout> = lab.api();
+    let serves = |rollout: BlueGreenRollout| rollout.status.is_some_and(|status| !status.active_revision.is_empty());
+    eventually("theirs serves", async || serves(api.get("theirs").await.expect("it is there"))).await;
+    theirs["spec"]["template"]["spec"]["containers"][0]["image"] = "theirs:v2".into();
+    lab.apply(&theirs).expect("applied");
+    lab.set_image("web:v2").await;
+    eventually("both overlap", async || overlaps("their-active").await && overlaps("web-active").await).await;
+    let services: Api<Service> = lab.api();
+    let selector = services.get("web-active").await.expect("it is there").spec.and_then(|spec| spec.selector);
+    let selector: Vec<String> =
+        selector.unwrap_or_default().iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let pods: Api<Pod> = lab.api();
+    let pods = pods.list(&ListParams::default().labels(&selector.join(","))).await.expect("pods").items;
+    let images: BTreeSet<String> =
+        pods.into_iter().filter_map(|pod| pod.spec?.containers.into_iter().next()?.image).collect();
+    assert_eq!(images, BTreeSet::from(["web:v1".to_owned(), "web:v2".to_owned()]), "by {selector:?}");
 }

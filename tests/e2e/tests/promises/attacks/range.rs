@@ -24,7 +24,9 @@ const PARALLEL: usize = 8;
 /// How long production is watched after the last attack: the operator acts within milliseconds of what it sees.
 const WATCHED: Duration = Duration::from_secs(6);
 /// How long the rollouts may take to be ready for attacks.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
+/// The namespace in which the policies hold.
+pub(super) const GUARDED: &str = "attacks";
 /// The image that only attackers use.
 pub(super) const EVIL: &str = "evil:v1";
 
@@ -74,16 +76,18 @@ impl Range {
     async fn of(lab: Lab) -> Range {
         let namespace = lab.namespace.clone();
         let elsewhere = format!("{namespace}-tenant");
+        // Both ranges have the roles of the one install.
+        let of_chart = |role: &str| format!("{GUARDED}.guard-{role}");
         cluster().kubectl(&["create", "namespace", &elsewhere]).expect("created");
         for role in Role::ALL {
             let (at, cluster_role) = match role {
-                Role::Viewer => (&namespace, "guard-viewer"),
-                Role::Editor => (&namespace, "guard-editor"),
-                Role::OnCall => (&namespace, "guard-operator"),
-                Role::Promoter => (&namespace, "guard-promoter"),
-                Role::Edit => (&namespace, "edit"),
-                Role::Admin => (&namespace, "admin"),
-                Role::Tenant => (&elsewhere, "admin"),
+                Role::Viewer => (&namespace, of_chart("viewer")),
+                Role::Editor => (&namespace, of_chart("editor")),
+                Role::OnCall => (&namespace, of_chart("operator")),
+                Role::Promoter => (&namespace, of_chart("promoter")),
+                Role::Edit => (&namespace, "edit".to_owned()),
+                Role::Admin => (&namespace, "admin".to_owned()),
+                Role::Tenant => (&elsewhere, "admin".to_owned()),
                 Role::Nobody => continue,
             };
             let (role, user) = (format!("--clusterrole={cluster_role}"), format!("--user={}", role.user()));
@@ -109,8 +113,13 @@ impl Range {
         let mut bare = rollout(json!({}));
         bare["metadata"]["name"] = "probe".into();
         bare["metadata"]["annotations"] = json!({names::REQUEST: "promote"});
-        let create =
-            Step { how: How::Create, path: "bluegreenrollouts?dryRun=All".to_owned(), body: bare, may_fail: false };
+        let create = Step {
+            how: How::Create,
+            path: "bluegreenrollouts?dryRun=All".to_owned(),
+            body: bare,
+            may_fail: false,
+            by: None,
+        };
         let started = Instant::now();
         loop {
             match send(&self.lab, Role::Editor.user(), &create, &Words(Vec::new())).await {
@@ -254,7 +263,7 @@ impl Range {
     /// Makes the requests until one is refused.
     async fn attempt(&self, attack: &Attack, words: &Words) -> Result<(), String> {
         for step in &attack.steps {
-            let answer = send(&self.lab, attack.role.user(), step, words).await;
+            let answer = send(&self.lab, step.by.unwrap_or(attack.role).user(), step, words).await;
             if !step.may_fail {
                 answer?;
             }
