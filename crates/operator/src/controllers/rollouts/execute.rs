@@ -307,6 +307,14 @@ impl Executor<'_> {
             self.caches.rollouts.put_answer(RolloutView::from(rollout).keep());
             return Ok(());
         }
+        if let Some(other) = self.other_template_of(hash, digest) {
+            let message = format!(
+                "another template in rollout {other} has the same hash, so a Service would take its pods for those of this one: \
+                 change the template, an annotation will do"
+            );
+            self.remember_refusal(digest, message);
+            return Ok(());
+        }
         let owner = rollout.controller_owner_ref(&()).expect("an object of the API server has a name and a UID");
         let mut labels = template.labels();
         labels.insert(names::HASH_LABEL.to_owned(), hash.clone());
@@ -419,6 +427,17 @@ impl Executor<'_> {
             self.remember_refusal(digest, message);
         }
         Ok(())
+    }
+
+    /// The rollout of this namespace that has another template of the same hash. Who writes both templates can make that so in seconds, and
+    /// pods of the one would get the traffic of the other.
+    fn other_template_of(&self, hash: &str, digest: &str) -> Option<String> {
+        let collides = |owned: &OwnedSet| {
+            let others = owned.owner.namespace == self.rollout.namespace && owned.owner_uid != self.rollout.uid;
+            others && owned.set.hash == hash && !owned.set.digest.is_empty() && owned.set.digest != digest
+        };
+        let key = self.caches.sets.keys_where(collides).into_iter().next()?;
+        Some(self.caches.sets.get(&key)?.owner.name)
     }
 
     /// It is not on record yet, and known to be ours.
