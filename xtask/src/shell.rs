@@ -44,6 +44,11 @@ pub(crate) fn run_and_read(command: &mut Command, mut read: impl FnMut(&str)) ->
     Ok(())
 }
 
+/// Builds what the end-to-end tests run.
+pub(crate) fn build_programs() -> Result<()> {
+    run(cargo().args(["build", "--quiet", "--workspace", "--bins"]))
+}
+
 /// Builds the operator and the plugin; the folder that they are in.
 pub(crate) fn build_binaries(release: bool) -> Result<PathBuf> {
     let mut command = cargo();

@@ -22,7 +22,7 @@ pub(crate) struct StormOptions {
 
 /// Runs it, and prints what went wrong, what was done, and which promises were broken.
 pub(crate) fn run(options: &StormOptions) -> Result<()> {
-    shell::run(cargo().args(["build", "--quiet", "--workspace", "--bins"]))?;
+    shell::build_programs()?;
     shell::run(&mut command(options))
 }
 

@@ -42,6 +42,9 @@ pub(crate) struct TestOptions {
     /// Also what takes hours: the longer search, the planted faults, 500 storms, and the other versions of Kubernetes
     #[arg(long, conflicts_with = "kubernetes")]
     all: bool,
+    /// Begin at the first step whose name begins with this: for a long run that was broken off. What is before it is not run, and the table says so
+    #[arg(long, value_name = "STEP")]
+    from: Option<String>,
     /// Only the promises and the other servers' suite, on the control plane of this version of Kubernetes: 1.33
     #[arg(long, value_name = "MINOR")]
     kubernetes: Option<String>,
@@ -49,12 +52,18 @@ pub(crate) struct TestOptions {
 
 /// Runs the tests, and ends with a table of what ran. In CI nothing may be skipped.
 pub(crate) fn run(options: &TestOptions) -> Result<()> {
-    let mut table = Table::default();
+    if options.ci && options.from.is_some() {
+        bail!("--ci runs everything: leave out --from");
+    }
+    let mut table = Table { from: options.from.clone(), ..Table::default() };
     let result = match &options.kubernetes {
         Some(minor) => on_kubernetes(&mut table, minor, options.ci),
         None => everything(&mut table, options),
     };
     table.print();
+    if let Some(from) = table.from {
+        bail!("no step begins with \"{from}\": the table has their names");
+    }
     result
 }
 
@@ -62,6 +71,9 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
     let ci = options.ci;
     if ci && std::env::var_os("CI").is_none() {
         eprintln!("note: --ci outside of CI");
+    }
+    if options.from.is_some() {
+        shell::build_programs()?;
     }
     table.step("formatting", |_| shell::run(cargo().args(["fmt", "--all", "--check"])))?;
     table.step("the core's dependencies", |_| check_core())?;
@@ -125,7 +137,7 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
 
 /// The promises, by this command.
 fn promises(row: &mut Row, ci: bool, mut tests: Command) -> Result<()> {
-    shell::run(cargo().args(["build", "--quiet", "--workspace", "--bins"]))?;
+    shell::build_programs()?;
     tests.env("RUST_TEST_THREADS", END_TO_END_THREADS);
     if !is_there("prometheus") {
         row.skip(ci, "the tests with a real Prometheus: install Debian's package prometheus (as root) to run them")?;
@@ -163,6 +175,8 @@ pub(crate) fn tools() -> Result<()> {
 #[derive(Default)]
 struct Table {
     rows: Vec<Row>,
+    /// The step to begin with, until it is found.
+    from: Option<String>,
 }
 
 /// One step.
@@ -174,19 +188,34 @@ struct Row {
     seconds: u64,
     /// What it left out, and why.
     skipped: Option<String>,
-    failed: bool,
+    /// How it ended.
+    outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Outcome {
+    #[default]
+    Passed,
+    Failed,
+    /// It comes before the step that was asked for.
+    NotRun,
 }
 
 impl Table {
     /// Does a step and keeps what came of it.
     fn step(&mut self, name: &str, work: impl FnOnce(&mut Row) -> Result<()>) -> Result<()> {
+        let mut row = Row { name: name.to_owned(), ..Row::default() };
+        self.from.take_if(|from| name.starts_with(from.as_str()));
+        if self.from.is_some() {
+            self.rows.push(Row { outcome: Outcome::NotRun, ..row });
+            return Ok(());
+        }
         eprintln!("== {name}");
         let started = Instant::now();
-        let mut row = Row { name: name.to_owned(), ..Row::default() };
         let result = work(&mut row);
         row.seconds = started.elapsed().as_secs();
-        row.failed = result.is_err();
-        eprintln!("== {name}: {} in {} s", if row.failed { "failed" } else { "done" }, row.seconds);
+        row.outcome = if result.is_err() { Outcome::Failed } else { Outcome::Passed };
+        eprintln!("== {name}: {} in {} s", if result.is_err() { "failed" } else { "done" }, row.seconds);
         self.rows.push(row);
         result
     }
@@ -195,14 +224,22 @@ impl Table {
         eprintln!("\n{:<55} {:>6} {:>8}", "step", "tests", "seconds");
         for row in &self.rows {
             let passed = row.passed.map(|passed| passed.to_string()).unwrap_or_default();
-            let result = if row.failed { "  FAILED" } else { "" };
+            let result = match row.outcome {
+                Outcome::Passed => "",
+                Outcome::Failed => "  FAILED",
+                Outcome::NotRun => "  not run",
+            };
             eprintln!("{:<55} {passed:>6} {:>8}{result}", row.name, row.seconds);
         }
         self.rows.iter().filter_map(|row| row.skipped.as_ref()).for_each(|skipped| eprintln!("SKIPPED: {skipped}"));
         let seconds: u64 = self.rows.iter().map(|row| row.seconds).sum();
         let passed: usize = self.rows.iter().filter_map(|row| row.passed).sum();
-        match self.rows.iter().find(|row| row.failed) {
+        let not_run = self.rows.iter().filter(|row| row.outcome == Outcome::NotRun).count();
+        match self.rows.iter().find(|row| row.outcome == Outcome::Failed) {
             Some(row) => eprintln!("Failed at \"{}\" after {seconds} s.", row.name),
+            None if not_run > 0 => {
+                eprintln!("What was run passed: {passed} tests in {seconds} s. {not_run} steps were not run.")
+            }
             None => eprintln!("Everything passed: {passed} tests in {seconds} s."),
         }
     }

@@ -34,24 +34,31 @@ pub struct Plan {
     pub next: Option<Timestamp>,
     /// How urgent it is to carry this out.
     pub urgency: Urgency,
+    /// What was asked of the controllers of Kubernetes is not done: pods do not exist yet, or no EndpointSlice shows those that are
+    /// available. What waits for the pods themselves, or for a person, is not in flight.
+    pub in_flight: bool,
+    /// Nothing serves yet.
+    pub is_first_deployment: bool,
     /// What was observed cannot be believed: read everything live ([`crate::World::live`]) and plan again. The rest is empty.
     pub doubt: Option<Doubt>,
 }
 
 /// How urgent a plan is beside those of other rollouts, when there is more to do than can be done at once. In this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Urgency {
     /// It moves production, or is on the way to: an undo, a promotion, a way back, a hash that was lost. Not the first deployment.
     Traffic,
     /// It finishes what has begun: previews, proofs, what is retired, what is told.
     Follow,
-    /// It begins something, or tidies up.
+    /// It begins a revision beside what serves, or tidies up.
     Begin,
+    /// It begins a first deployment: nobody depends on it yet.
+    FirstDeployment,
 }
 
 impl Urgency {
     /// The most urgent first.
-    pub const ALL: [Urgency; 3] = [Urgency::Traffic, Urgency::Follow, Urgency::Begin];
+    pub const ALL: [Urgency; 4] = [Urgency::Traffic, Urgency::Follow, Urgency::Begin, Urgency::FirstDeployment];
 }
 
 /// Why what was observed cannot be believed.

@@ -3,7 +3,8 @@
 //!
 //! Unless they stay: `kubectl delete --cascade=orphan` leaves the ReplicaSets, and production with them, and a preview that was
 //! waiting. There the hash stays, too, or production would serve both. Whether pods without a ReplicaSet of ours were left behind like
-//! that, while no operator was there to see it, or are on their way out, is told apart by time: [`LAST_PODS`].
+//! that, while no operator was there to see it, or are on their way out, is told apart by time: [`LAST_PODS`]. Until it is told, and
+//! where they were left behind, every hash stays: a Service that leads nowhere would lead to them without it.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +35,8 @@ pub fn actions(world: &World, now: Timestamp) -> (Vec<Action>, Watches, Option<T
     let until = later(world.rollout.deleting_since.unwrap_or(now), LAST_PODS);
     let mut actions = Vec::new();
     let mut looked_at = BTreeSet::new();
-    let (mut unclear, mut waits) = (false, false);
+    let (mut unclear, mut left_behind) = (false, false);
+    let mut nowhere = Vec::new();
     for service in world.services.values().filter(|service| is_ours(world, service)) {
         let goes = match service.selection() {
             Selection::Revision(hash) => world.replica_sets.iter().any(|rs| rs.hash == hash) || has(FOREGROUND),
@@ -49,11 +51,13 @@ pub fn actions(world: &World, now: Timestamp) -> (Vec<Action>, Watches, Option<T
         looked_at.insert(service.name.clone());
         match world.endpoints.get(&service.name) {
             None => unclear = true,
-            Some(endpoints) if endpoints.iter().all(|endpoint| endpoint.pod.is_empty()) => {
-                actions.push(switch::release(service))
-            }
-            Some(_) => waits |= now < until,
+            Some(endpoints) if endpoints.iter().all(|endpoint| endpoint.pod.is_empty()) => nowhere.push(service),
+            Some(_) => left_behind = true,
         }
+    }
+    let waits = left_behind && now < until;
+    if !unclear && !left_behind {
+        actions.extend(nowhere.into_iter().map(switch::release));
     }
     if !unclear && !waits {
         actions.push(Action::RemoveFinalizer);

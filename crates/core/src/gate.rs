@@ -4,6 +4,7 @@ use greenlight_api::conditions;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::analysis::{self, Kind, Outcome};
+use crate::approvals;
 use crate::decisions;
 use crate::situation::Situation;
 use crate::world::{ReplicaSet, later};
@@ -52,10 +53,9 @@ pub fn check(situation: &Situation, candidate: &ReplicaSet) -> Gate {
     }
     let Some(record) = situation.record(candidate) else { return awaits_people("is to be looked at".into()) };
     let needed = blue_green.required_approvals();
-    let approvals = &record.approvals;
+    let approvals = approvals::counted(blue_green, record);
     let approved = approvals.len() >= needed;
-    let full = approved && approvals.iter().any(|approval| approval.full);
-    if record.returned || full {
+    if record.returned || approvals::skip_analyses(blue_green, record) {
         return Gate::Open;
     }
     match analysis::outcome(situation, candidate, Kind::Pre) {

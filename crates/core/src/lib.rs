@@ -14,6 +14,7 @@
 //! | which name does a template get | [`hash`] |
 //! | how many pods should each revision have | [`scale`] |
 //! | may the candidate be promoted, and if not what is it waiting for | [`gate`] |
+//! | whose approval counts, and for what | [`approvals`] |
 //! | both revisions serving for a while | [`overlap`] |
 //! | measuring a revision before and after the promotion | [`analysis`] |
 //! | moving the Services, and proving that traffic followed | [`switch`] |
@@ -34,6 +35,7 @@
 
 pub mod actions;
 pub mod analysis;
+pub mod approvals;
 pub mod decisions;
 pub mod events;
 pub mod fence;

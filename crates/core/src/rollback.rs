@@ -8,14 +8,14 @@ use crate::decisions;
 use crate::situation::Situation;
 use crate::world::{ReplicaSet, later};
 
-/// Takes note of when production lost its last available pod, or that it has some again. What has had none yet since it was scaled
-/// up from nothing has lost none.
+/// Takes note of when production lost its last available pod, or that it has some again: also where the spec does not ask for a way back
+/// yet, and however often a pod is ready for a moment. What has had none yet since it was scaled up from nothing has lost none.
 pub fn record_outage(situation: &Situation, decisions: &mut Decisions) {
     let had_pods = situation.world.rollout.status.as_ref().is_some_and(|status| status.available_replicas > 0);
     // From the future it is by another operator's clock.
     let before = decisions.unavailable_since.map(|since| since.min(situation.now));
     let since = before.or(had_pods.then_some(situation.now));
-    decisions.unavailable_since = since.filter(|_| seconds(situation).is_some() && is_out(situation).is_some());
+    decisions.unavailable_since = since.filter(|_| lacks_pods(situation).is_some());
 }
 
 /// When production goes back, if it does not recover.
@@ -39,8 +39,13 @@ fn seconds(situation: &Situation) -> Option<i32> {
 }
 
 /// The revision that serves, if it has no available pod although it should have some.
+fn lacks_pods<'a>(situation: &Situation<'a>) -> Option<&'a ReplicaSet> {
+    situation.roles.staying().filter(|home| home.available == 0 && situation.decisions.replicas > 0)
+}
+
+/// The same, if no pod gets traffic either.
 fn is_out<'a>(situation: &Situation<'a>) -> Option<&'a ReplicaSet> {
-    situation.roles.staying().filter(|home| home.available == 0 && home.ready == 0 && situation.decisions.replicas > 0)
+    lacks_pods(situation).filter(|home| home.ready == 0)
 }
 
 /// The revision to go back to, if it is still up: any pod of it is better than none.

@@ -45,6 +45,12 @@ impl<'a> Situation<'a> {
         self.record(rs).is_some_and(|record| record.served_at.is_some())
     }
 
+    /// Whether people can look at it in preview, as far as the spec wants that.
+    pub fn is_shown(&self, rs: &ReplicaSet) -> bool {
+        let Some(preview) = &self.world.rollout.spec.blue_green().preview_service else { return true };
+        self.world.services.get(preview).is_some_and(|service| service.hash() == Some(&rs.hash))
+    }
+
     /// The revision to go back to from the one that serves, if there is one.
     pub fn fallback(&self) -> Option<&'a ReplicaSet> {
         roles::fallback(self.world, self.decisions, &self.decisions.serving, None)

@@ -35,6 +35,8 @@ pub struct Findings<'a> {
     pub wanted: i32,
     /// The proof of the last move.
     pub proof: Proof,
+    /// The preview Service does not show yet what it should.
+    pub moves_preview: bool,
     /// The answer to the request in the register.
     pub answer: Option<ObservedRequest>,
     /// What only somebody outside can mend.
@@ -222,6 +224,10 @@ fn verdict(findings: &Findings) -> Verdict {
         return say(Phase::Progressing, names::REASON_PROGRESSING, message);
     }
     match &findings.gate {
+        // Who is asked to promote it can look at it.
+        Some(Gate::Closed { .. }) if findings.moves_preview => {
+            return say(Phase::Progressing, names::REASON_PROGRESSING, format!("moving the preview to {revision}"));
+        }
         Some(Gate::Closed { reason, waits_for, .. }) => {
             let shown = if world.rollout.spec.blue_green().preview_service.is_some() { " in preview" } else { "" };
             let by_itself = *reason == names::REASON_PRE_PROMOTION_ANALYSIS;
@@ -350,7 +356,7 @@ fn release(before: &BlueGreenRolloutStatus, findings: &Findings, verdict: &Verdi
         Release { revision: updated.to_owned(), seen_at, preview_ready_at: None }
     });
     let waits = matches!(findings.gate, Some(Gate::Closed { .. })) && verdict.phase != Phase::Degraded;
-    if waits && findings.progress.is_none() && release.preview_ready_at.is_none() {
+    if waits && findings.progress.is_none() && !findings.moves_preview && release.preview_ready_at.is_none() {
         release.preview_ready_at = Some(now);
     }
     Some(release)

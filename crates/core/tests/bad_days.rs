@@ -6,8 +6,8 @@ mod model;
 use std::collections::BTreeMap;
 
 use greenlight_api::{
-    Approval, AutoRollback, BlueGreen, BlueGreenRolloutStatus, Phase, PodMetadata, PreviewServiceIdle, RollbackWindow,
-    RolloutAnalysis, SwitchMode, Verb, WorkloadRef, WorkloadScaleDown, conditions, names,
+    AnalysisPhase, Approval, AutoRollback, BlueGreen, BlueGreenRolloutStatus, Phase, PodMetadata, PreviewServiceIdle,
+    RollbackWindow, RolloutAnalysis, SwitchMode, Verb, WorkloadRef, WorkloadScaleDown, conditions, names,
 };
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::world::{Endpoint, RefusedWrite, Run, Template, Workload};
@@ -1020,7 +1020,7 @@ fn the_words_of_others_do_not_make_the_record_or_its_mirror_too_large() {
 fn the_message_of_an_analysis_does_not_make_the_record_too_large() {
     let mut model = promoted(BlueGreen { post_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() }, &[2]);
     let run = model.truth.runs.iter().position(|run| run.name.ends_with("-post")).expect("it was started");
-    model.end_run(run, greenlight_api::AnalysisPhase::Failed);
+    model.end_run(run, AnalysisPhase::Failed);
     model.truth.runs[run].message = "bad ".repeat(300_000);
     model.work();
     assert_active(&model, 1);
@@ -1731,4 +1731,136 @@ fn two_operators_that_work_by_turns_come_to_rest() {
         model.operate(None);
         assert_eq!(model.truth.rollout.resource_version, version, "{first} {second}: they undo each other's writes");
     }
+}
+
+#[test]
+fn what_an_orphaning_leaves_in_preview_gets_no_traffic_where_production_was_lost() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let one = model.hash(1);
+    model.delete_replica_set(&one);
+    model.catch_up();
+    // Nobody looks until the garbage collector has let everything go: then no ReplicaSet is ours any more.
+    model.delete_rollout(None);
+    model.truth.replica_sets.clear();
+    assert!(!model.truth.endpoints["preview"].is_empty(), "the preview lives on");
+    for _ in 0..90 {
+        model.operate(None);
+        model.pass(1);
+    }
+    assert!(!model.is_held());
+    assert_eq!(model.truth.services["active"].hash(), Some(one.as_str()), "without its hash it selects the preview");
+}
+
+fn say(model: &Model) -> String {
+    let status = model.status();
+    format!("{:?} {} | {:?}", status.phase, status.message, status.observed_request)
+}
+
+fn two_people() -> BlueGreen {
+    BlueGreen { required_approvals: Some(2), pre_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() }
+}
+
+fn end_runs(model: &mut Model, suffix: &str, phase: AnalysisPhase) {
+    let runs: Vec<usize> =
+        (0..model.truth.runs.len()).filter(|at| model.truth.runs[*at].name.ends_with(suffix)).collect();
+    assert!(!runs.is_empty(), "{:?}", model.truth.runs);
+    runs.into_iter().for_each(|run| model.end_run(run, phase));
+}
+
+#[test]
+fn one_of_two_people_does_not_stop_the_analysis() {
+    let mut model = serves_one(two_people());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::PromoteFull, &two, "ann", None);
+    model.work();
+    let run = model.truth.runs.iter().find(|run| run.name.ends_with("-pre")).expect("it was started").clone();
+    assert!(!run.terminating, "{run:?} {}", say(&model));
+}
+
+#[test]
+fn a_failed_analysis_is_not_overruled_by_one_of_two_people() {
+    let mut model = serves_one(two_people());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "bob", None);
+    model.work();
+    model.request(Verb::PromoteFull, &two, "ann", None);
+    end_runs(&mut model, "-pre", AnalysisPhase::Failed);
+    model.work();
+    assert!(model.serving() != Some(two), "bob asked for a promotion behind the analysis: {}", say(&model));
+}
+
+#[test]
+fn who_does_not_say_who_they_are_is_not_one_of_two_people() {
+    let mut model = serves_one(BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() });
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.truth.rollout.request = Some("promote".into());
+    model.change_spec(|_| ());
+    model.work();
+    // The team decides that it takes two.
+    model.change_spec(|spec| spec.strategy.blue_green.required_approvals = Some(2));
+    model.work();
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    end_runs(&mut model, "-pre", AnalysisPhase::Successful);
+    model.work();
+    assert!(model.serving() != Some(two), "{}", say(&model));
+}
+
+#[test]
+fn the_timer_begins_when_the_preview_can_be_looked_at() {
+    let mut model = serves_one(BlueGreen { auto_promotion_seconds: Some(600), ..BlueGreen::default() });
+    model.have_service("preview", false);
+    model.push(2);
+    model.work();
+    model.pass(3600);
+    model.work();
+    assert_serves(&model, 1);
+    model.have_service("preview", true);
+    model.work();
+    let two = model.hash(2);
+    assert!(model.serving() != Some(two), "nobody could look at it for more than a moment: {}", say(&model));
+}
+
+fn auto_rollback() -> BlueGreen {
+    BlueGreen { auto_rollback: Some(AutoRollback { unavailable_seconds: 10 }), ..manual() }
+}
+
+fn seconds(model: &mut Model, number: u8, ready: usize, seconds: usize) {
+    let hash = model.hash(number);
+    for _ in 0..seconds {
+        model.run_pods(&hash, ready);
+        model.catch_up();
+        model.operate(None);
+        model.pass(1);
+    }
+}
+
+#[test]
+fn production_goes_back_from_what_was_ready_once_for_a_moment_and_never_again() {
+    let mut model = Model::new(auto_rollback());
+    model.change_spec(|spec| spec.min_ready_seconds = Some(5));
+    model.work();
+    push_and_promote(&mut model, 2);
+    seconds(&mut model, 2, 0, 4);
+    seconds(&mut model, 2, 1, 2);
+    // Dead for ten minutes.
+    seconds(&mut model, 2, 0, 600);
+    assert!(model.serving() == Some(model.hash(1)), "{}", say(&model));
+}
+
+#[test]
+fn auto_rollback_that_is_switched_on_in_the_middle_of_an_outage_goes_back() {
+    let mut model = promoted(manual(), &[2]);
+    seconds(&mut model, 2, 0, 10);
+    model.change_spec(|spec| spec.strategy.blue_green.auto_rollback = Some(AutoRollback { unavailable_seconds: 10 }));
+    seconds(&mut model, 2, 0, 600);
+    assert!(model.serving() == Some(model.hash(1)), "{}", say(&model));
 }

@@ -3,7 +3,7 @@
 mod model;
 
 use greenlight_api::{
-    AnalysisPhase, AutoRollback, BlueGreen, PreviewServiceIdle, RolloutAnalysis, SwitchMode, Verb, WorkloadRef,
+    AnalysisPhase, AutoRollback, BlueGreen, Phase, PreviewServiceIdle, RolloutAnalysis, SwitchMode, Verb, WorkloadRef,
     WorkloadScaleDown, names,
 };
 use greenlight_core::world::{Rival, Service, Template, Workload};
@@ -454,6 +454,25 @@ fn a_retry_needs_its_own_approvals_and_its_own_analyses() {
     model.work();
     assert_serves(&model, 2);
     assert_eq!(model.truth.runs.len(), runs + 2, "and after the promotion, too");
+}
+
+#[test]
+fn what_is_called_ready_in_preview_can_be_looked_at_there() {
+    let mut model = promoted(manual(), &[2]);
+    let two = model.hash(2);
+    undo(&mut model);
+    assert_eq!(model.truth.services["preview"].hash(), Some(model.hash(1).as_str()));
+    model.request(Verb::Retry, &two, "ann", None);
+    for _ in 0..20 {
+        model.operate(Some(1));
+        let shows = model.truth.services["preview"].hash() == Some(two.as_str());
+        let said = model.status();
+        assert!(shows || !said.message.contains("ready in preview"), "{}", said.message);
+        model.run_all_pods();
+        model.catch_up();
+        model.pass(1);
+    }
+    assert_eq!(model.status().phase, Phase::Paused);
 }
 
 #[test]

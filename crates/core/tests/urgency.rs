@@ -3,8 +3,8 @@
 
 mod model;
 
-use greenlight_api::{BlueGreen, Verb};
-use greenlight_core::Urgency;
+use greenlight_api::{AutoRollback, BlueGreen, Verb};
+use greenlight_core::{Urgency, World, plan};
 use model::Model;
 use model::people::{assert_serves, manual, promoted, serves_one};
 
@@ -73,10 +73,10 @@ fn a_lost_hash_is_urgent() {
 #[test]
 fn what_begins_can_wait_and_what_has_begun_comes_first() {
     let mut model = Model::new(manual());
-    assert_eq!(model.plan().urgency, Urgency::Begin, "the finalizer");
+    assert_eq!(model.plan().urgency, Urgency::FirstDeployment, "the finalizer");
     model.operate(Some(1));
     model.catch_up();
-    assert_eq!(model.plan().urgency, Urgency::Begin, "the ReplicaSet");
+    assert_eq!(model.plan().urgency, Urgency::FirstDeployment, "the ReplicaSet");
     let urgencies = urgencies_until(&mut model, |model| model.serving().is_some());
     assert!(!urgencies.contains(&Urgency::Traffic), "nothing serves yet: {urgencies:?}");
     model.work();
@@ -86,4 +86,51 @@ fn what_begins_can_wait_and_what_has_begun_comes_first() {
     model.operate(None);
     model.catch_up();
     assert_eq!(model.plan().urgency, Urgency::Follow, "its preview");
+}
+
+#[test]
+fn what_the_controllers_of_kubernetes_have_to_do_is_in_flight_and_what_pods_and_people_take_is_not() {
+    let mut model = Model::new(manual());
+    assert!(!model.plan().in_flight, "nothing was asked of anybody");
+    model.operate(None);
+    model.catch_up();
+    assert!(model.plan().in_flight, "its pods do not exist");
+    let first = model.hash(1);
+    model.run_pods(&first, 0);
+    assert!(!model.plan().in_flight, "its pods start");
+    model.run_pods(&first, 2);
+    model.operate(None);
+    assert!(model.plan().in_flight, "the endpoints do not show them");
+    model.work();
+    assert_serves(&model, 1);
+    assert!(!model.plan().in_flight);
+    model.push(2);
+    model.work();
+    assert!(!model.plan().in_flight, "it waits for a person");
+    model.edit(&first, |rs| rs.current = 1);
+    assert!(model.plan().in_flight, "a pod has gone");
+    model.edit(&first, |rs| rs.failure = Some("exceeded quota: pods".to_owned()));
+    assert!(!model.plan().in_flight, "nobody makes it");
+}
+
+#[test]
+fn an_undo_that_was_typed_by_hand_is_urgent_before_it_is_written_out() {
+    let mut model = promoted(manual(), &[2]);
+    model.truth.rollout.request = Some("rollback".into());
+    assert_eq!(model.plan().urgency, Urgency::Traffic);
+}
+
+#[test]
+fn production_that_is_down_is_urgent() {
+    let automatic = BlueGreen { auto_rollback: Some(AutoRollback { unavailable_seconds: 20 }), ..manual() };
+    let mut model = promoted(automatic, &[2]);
+    let second = model.hash(2);
+    model.run_pods(&second, 0);
+    assert_eq!(model.plan().urgency, Urgency::Traffic, "the clock begins when it is on record");
+    let mut model = serves_one(manual());
+    let first = model.hash(1);
+    model.delete_replica_set(&first);
+    let looked_at = World { live: true, ..model.seen() };
+    let plan = plan(&looked_at, model.now);
+    assert_eq!(plan.urgency, Urgency::Traffic, "{:?}", plan.actions);
 }

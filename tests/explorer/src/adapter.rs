@@ -3,7 +3,7 @@
 use greenlight_api::PodTemplate;
 use greenlight_core::retire::{self, Owner, ScaleDown, Selected};
 use greenlight_core::world::{ReplicaSet, Template};
-use greenlight_core::{Change, Plan, World, hash};
+use greenlight_core::{Change, Plan, World};
 use jiff::Timestamp;
 use serde_json::json;
 use std::sync::LazyLock;
@@ -21,8 +21,6 @@ pub struct Facts {
     pub template: Template,
     /// The hash of its first ReplicaSet.
     pub hash: String,
-    /// The name of that.
-    pub set_name: String,
 }
 
 static FACTS: LazyLock<Vec<Facts>> = LazyLock::new(|| {
@@ -39,7 +37,7 @@ static FACTS: LazyLock<Vec<Facts>> = LazyLock::new(|| {
         .expect("a template");
         let template = Template::from(&template);
         let hash = template.digest.hash(0);
-        Facts { set_name: hash::replica_set_name("web", &hash), hash, template }
+        Facts { hash, template }
     };
     (1..=VERSIONS).map(facts).collect()
 });
@@ -56,8 +54,8 @@ pub fn version_of_hash(hash: &str) -> Option<Version> {
     Version::all().find(|version| facts(*version).hash == hash).or_else(|| Version::all().find(of))
 }
 
-/// The version that an analysis run of this name is of: after the name of the rollout comes the hash.
-pub fn version_of_run(name: &str) -> Option<Version> {
+/// The version that a ReplicaSet or an analysis run of this name is of: after the name of the rollout comes the hash.
+pub fn version_of_named(name: &str) -> Option<Version> {
     version_of_hash(name.split('-').nth(1)?)
 }
 

@@ -1,5 +1,7 @@
 //! Predicates that are checked at every write, before it happens.
 
+use std::sync::Arc;
+
 use greenlight_api::{AnalysisPhase, WorkloadScaleDown, names};
 use greenlight_core::analysis::Kind;
 use greenlight_core::world::{Rollout, Run, Selection, Service};
@@ -287,7 +289,7 @@ impl Moment<'_> {
         if needed && wants(&self.cluster.rollout) && wants(&self.seen.rollout) {
             // With the status it may be forgotten that it was rejected since its analysis was good.
             let is_good = |run: &Run| {
-                let of = adapter::version_of_run(&run.name) == Some(version) && run.name.ends_with("-pre");
+                let of = adapter::version_of_named(&run.name) == Some(version) && run.name.ends_with("-pre");
                 of && run.phase == AnalysisPhase::Successful
             };
             let once = self.ghost.was_lost && self.cluster.runs.iter().any(is_good);
@@ -302,12 +304,19 @@ impl Moment<'_> {
         if worker || self.cluster.rollout.is_deleting() && self.cluster.deletion != Some(Deletion::Orphan) {
             return;
         }
+        // Of what was left behind, and no Service of ours shows, nothing tells.
+        let shown = |set: &SetTruth| {
+            let shows =
+                |service: &Arc<Service>| service.managed_by.is_some() && service.hash() == Some(&set.object.hash);
+            self.cluster.services.values().any(shows)
+        };
         let opened = self.cluster.sets.iter().find(|set| {
+            let is_known = set.owned || shown(set);
             let permitted = match self.cluster.deletion {
                 None => self.ghost.permits(set.version, self.cluster, self.seen.version),
                 Some(_) => self.ghost.home == Some(set.version),
             };
-            Cluster::selects(selector, set) && set.ready() > 0 && !permitted
+            Cluster::selects(selector, set) && set.ready() > 0 && is_known && !permitted
         });
         report.check(Predicate::LettingGo, opened.is_none(), || {
             format!("the rollout goes, its sets stay, and production serves {:?} too", opened.map(|set| set.version))

@@ -261,6 +261,11 @@ impl Cluster {
         self.sets.iter().find(living).or_else(|| self.sets.iter().find(|set| set.version == version))
     }
 
+    /// The hash that people see of a version: of one that was made anew while another was going, another one.
+    pub fn hash_of(&self, version: Version) -> &str {
+        self.set(version).map_or(&facts(version).hash, |set| &set.object.hash)
+    }
+
     /// What the pods of a version carry, or will.
     pub fn pod_labels(&self, version: Version) -> &BTreeMap<String, String> {
         self.set(version).map_or(&facts(version).template.labels, |set| &set.object.pod_labels)
@@ -510,7 +515,7 @@ impl Cluster {
     /// A person moves it.
     pub fn move_by_hand(&mut self, name: Name, version: Option<Version>) {
         let hash = match version {
-            Some(version) => facts(version).hash.clone(),
+            Some(version) => self.hash_of(version).to_owned(),
             None => "nonsense".to_owned(),
         };
         self.change_service(name.word(), |service| {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use greenlight_api::{AnalysisPhase, BlueGreenRolloutSpec, BlueGreenRolloutStatus, Phase, names};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::adapter::{self, RETURN_LIFTS_REJECTION, facts};
+use crate::adapter::{self, RETURN_LIFTS_REJECTION};
 use crate::cluster::{Cluster, SetTruth};
 use crate::event::{Name, Person, Verb, Version};
 use crate::operator::Seen;
@@ -368,7 +368,7 @@ impl Ghost {
         let Some((name, version)) = self.hand else { return };
         // If the spec names another one by now, it is the one that carried production until then.
         let service = cluster.services.get(name.word()).filter(|service| {
-            let moved = service.hash() == Some(&facts(version).hash) && service.moved_by.is_some();
+            let moved = service.hash() == Some(cluster.hash_of(version)) && service.moved_by.is_some();
             moved && self.tells_production(name, cluster) && !cluster.is_foreign(service)
         });
         let Some(service) = service.filter(|_| self.home != Some(version)) else {
@@ -547,7 +547,7 @@ impl Ghost {
     /// Production is moved by us.
     pub fn on_move(&mut self, version: Version, cluster: &Cluster) {
         // The others may follow when the spec asks for something else.
-        let hash = Some(facts(version).hash.as_str());
+        let hash = Some(cluster.hash_of(version));
         let all = cluster.active_services().all(|service| service.hash() == hash);
         let is_asked = version == cluster.version && all;
         if let Some(left) = self.home.filter(|left| *left != version) {
@@ -629,7 +629,7 @@ impl Ghost {
     /// An analysis ended.
     pub fn on_analysis(&mut self, name: &str, phase: AnalysisPhase, cluster: &Cluster) {
         let is_there = |version: &Version| cluster.set(*version).is_some_and(|set| !set.object.deleting);
-        let Some(version) = adapter::version_of_run(name).filter(is_there) else { return };
+        let Some(version) = adapter::version_of_named(name).filter(is_there) else { return };
         let revision = self.of_mut(version);
         match phase {
             // What was promoted in full before nobody waits for.
@@ -766,7 +766,7 @@ impl Ghost {
         let retried = self.request.as_ref().is_some_and(|request| request.verb == Verb::Retry);
         let failed = |run: &greenlight_core::world::Run| {
             let bad = matches!(run.phase, AnalysisPhase::Failed | AnalysisPhase::Error);
-            bad && adapter::version_of_run(&run.name) == Some(version)
+            bad && adapter::version_of_named(&run.name) == Some(version)
         };
         let analysed = cluster.runs.iter().any(failed);
         let caused = asked || retried || analysed || self.has_cause(version, cluster);
@@ -832,7 +832,7 @@ impl Ghost {
             }
             (Verb::Retry, true) => {
                 // Where a person has moved production to it in the same breath, nothing speaks against that any more.
-                let hash = Some(facts(version).hash.as_str());
+                let hash = Some(cluster.hash_of(version));
                 let moved = cluster.first_active().is_some_and(|it| it.hash() == hash && it.moved_by.is_some());
                 // What a Deployment asks for by now nobody may have heard yet: then this one goes by itself.
                 let auto = Some(version) == seen.version && promotes_by_itself(&seen.rollout.spec);
@@ -843,7 +843,7 @@ impl Ghost {
             }
             (Verb::Undo, false) => {
                 let refuge = self.earlier(version).find(|earlier| self.can_return(*earlier, cluster));
-                let hash = Some(facts(version).hash.as_str());
+                let hash = Some(cluster.hash_of(version));
                 let selected = cluster.first_active().is_some_and(|service| service.hash() == hash);
                 let plain = request.to.is_none() && self.of(version).rejected == Verdict::No;
                 let serves = self.home == Some(version) && self.hand.is_none();
@@ -858,7 +858,7 @@ impl Ghost {
             (Verb::Retry, false) => {
                 let was = request.was_rejected;
                 let said = cluster.rollout.status.as_ref().is_some_and(|status| {
-                    status.rejected_revision == facts(version).hash
+                    status.rejected_revision == cluster.hash_of(version)
                         && status.updated_revision == status.rejected_revision
                 });
                 let asked_for = version == cluster.version && Some(version) == seen.version && seen.fresh;
@@ -896,7 +896,7 @@ impl Ghost {
         let spec = &seen.rollout.spec;
         let asked = version == cluster.version && Some(version) == seen.version;
         // The very set that was named, and not one that was made anew while that one goes.
-        let named = |set: &Arc<SetTruth>| set.object.hash == facts(version).hash;
+        let named = |set: &Arc<SetTruth>| request.value.contains(&set.object.hash);
         let set = cluster.set(version).is_some_and(|set| set.owned && !set.object.deleting && named(set));
         let open = spec.paused != Some(true) && cluster.rollout.spec.paused != Some(true);
         let revision = self.of(version);

@@ -1,7 +1,15 @@
 //! Planted faults: the explorer is as good as what it catches. Each is a text in the core and what takes its place; among them
 //! the root of every story that the issue tells.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::{Context, Result, ensure};
+
 use crate::predicate::Predicate;
+
+/// What says in the environment which fault is planted: its number, from 1.
+pub const PLANTED: &str = "GREENLIGHT_PLANTED_FAULT";
 
 /// A planted fault.
 pub struct Mutant {
@@ -129,8 +137,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "story 7: scaled to 0 is an outage",
         file: "rollback.rs",
-        find: "home.available == 0 && home.ready == 0 && situation.decisions.replicas > 0",
-        replace: "home.available == 0 && home.ready == 0",
+        find: "home.available == 0 && situation.decisions.replicas > 0",
+        replace: "home.available == 0",
         expected: &[P::RejectsForCause, P::GateHolds, P::LeavesForReason],
     },
     Mutant {
@@ -379,6 +387,41 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::HistoryBound],
     },
     Mutant {
+        name: "an overlap that nothing tells the begin of begins again at every moment",
+        file: "overlap.rs",
+        find: "    if told.is_empty() {",
+        replace: "    if told.is_empty() && home.deleting {",
+        expected: &[P::Arrives, P::UndoArrives, P::Rests],
+    },
+    Mutant {
+        name: "who does not know what an active Service leads to does not look",
+        file: "fence.rs",
+        find: "(!exists(&now.serving) || world.active_services().any(leads_to_unknown))",
+        replace: "!exists(&now.serving)",
+        expected: &[P::LeavesForReason, P::GateHolds, P::RejectedStays, P::BackToServed],
+    },
+    Mutant {
+        name: "a promotion does not wait for the ReplicaSet that is made next",
+        file: "request.rs",
+        find: "of_candidate && world.live && is_made_next(",
+        replace: "of_candidate && !of_candidate && is_made_next(",
+        expected: &[P::NotRefused, P::Arrives, P::AnswerTrue],
+    },
+    Mutant {
+        name: "a scale is acted upon before it is on record",
+        file: "decisions/mod.rs",
+        find: "hashes.into_iter().any(changed) || scaled || moved_by_others",
+        replace: "hashes.into_iter().any(changed) || moved_by_others",
+        expected: &[P::HomeSize],
+    },
+    Mutant {
+        name: "a deleted rollout lets production lead to what was left behind in preview",
+        file: "finalize.rs",
+        find: "    if !unclear && !left_behind {",
+        replace: "    if !unclear {",
+        expected: &[P::LettingGo],
+    },
+    Mutant {
         name: "an older rollout's Service is ours",
         file: "stall.rs",
         find: "rivals().filter(|rival| unmarked && (",
@@ -387,16 +430,75 @@ pub const MUTANTS: &[Mutant] = &[
     },
 ];
 
+/// The text of a file of the core with all faults that are planted in it. A function that has some gets a body for each, and its own for
+/// everything else, so that one build has them all. It rests on rustfmt: a function ends at the first brace below it that stands where
+/// its own line begins.
+pub fn plant(file: &str, text: &str) -> Result<String> {
+    let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
+    let mut bodies: BTreeMap<(usize, usize), String> = BTreeMap::new();
+    for (number, mutant) in (1..).zip(MUTANTS).filter(|(_, mutant)| mutant.file == file) {
+        let Mutant { name, find, replace, .. } = mutant;
+        ensure!(
+            text.matches(find).count() == 1,
+            "{name}: {find:?} stands {} times in {file}",
+            text.matches(find).count()
+        );
+        let (first, last) = body(&lines, text, find).with_context(|| format!("{name}: {find:?} is in no function"))?;
+        let planted = lines[first..last].join("\n").replacen(find, replace, 1);
+        write!(bodies.entry((first, last)).or_default(), "{number} => {{\n{planted}\n}}\n")?;
+    }
+    for ((first, last), planted) in &bodies {
+        lines[*first].insert_str(0, &format!("match crate::planted_fault() {{\n{planted}_ => {{\n"));
+        lines[*last].insert_str(0, "}\n}\n");
+    }
+    let mut planted = lines.join("\n");
+    if file == "lib.rs" {
+        write!(planted, "{}", CHOICE.replace("PLANTED", PLANTED))?;
+    }
+    Ok(planted)
+}
+
+/// The lines between the braces of the function that a text stands in.
+fn body(lines: &[String], text: &str, find: &str) -> Option<(usize, usize)> {
+    let at = text.find(find)?;
+    let line_of = |at: usize| text[..at].matches('\n').count();
+    let is_function = |line: &&String| {
+        let words = line.trim_start().split(' ').skip_while(|word| word.starts_with("pub"));
+        words.take(1).eq(["fn"])
+    };
+    let head = lines[..=line_of(at)].iter().rposition(|line| is_function(&line))?;
+    let first = head + lines[head..].iter().position(|line| line.ends_with('{'))? + 1;
+    let indent = lines[head].len() - lines[head].trim_start().len();
+    let brace = format!("{}}}", " ".repeat(indent));
+    let last = first + lines[first..].iter().position(|line| *line == brace)?;
+    (first <= line_of(at) && line_of(at + find.len()) <= last).then_some((first, last))
+}
+
+/// Goes into the copy of the core.
+const CHOICE: &str = r#"
+/// The number of the fault that is planted.
+pub(crate) fn planted_fault() -> usize {
+    static FAULT: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| {
+        std::env::var("PLANTED").ok().and_then(|number| number.parse().ok()).unwrap_or(0)
+    });
+    *FAULT
+}
+"#;
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
+    use super::{MUTANTS, plant};
+
     #[test]
     fn each_fault_can_still_be_planted() {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/core/src");
-        for mutant in super::MUTANTS {
+        for mutant in MUTANTS {
             let text = std::fs::read_to_string(source.join(mutant.file)).unwrap_or_default();
-            assert_eq!(text.matches(mutant.find).count(), 1, "{}: {:?} in {}", mutant.name, mutant.find, mutant.file);
+            let planted = plant(mutant.file, &text).unwrap_or_else(|error| panic!("{error:#}"));
+            assert!(planted.contains(mutant.replace), "{}", mutant.name);
+            assert!(planted.contains(mutant.find), "{}: the function as it is has to be there, too", mutant.name);
         }
     }
 }

@@ -9,7 +9,7 @@ use greenlight_core::Action;
 use greenlight_core::world::Service;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::adapter::{self, facts};
+use crate::adapter;
 use crate::cluster::{Cluster, ROLLOUT, SetTruth};
 use crate::event::{Deletion, Event, Name, Operator, Refused, Verb, Version};
 use crate::ghost::{Told, Verdict, promotes_by_itself};
@@ -269,7 +269,7 @@ fn forward(state: &State) -> Forward {
     let inconclusive = cluster
         .runs
         .iter()
-        .any(|run| run.phase == AnalysisPhase::Inconclusive && adapter::version_of_run(&run.name) == Some(version));
+        .any(|run| run.phase == AnalysisPhase::Inconclusive && adapter::version_of_named(&run.name) == Some(version));
     let home_exists = ghost.home.is_some_and(|home| cluster.set(home).is_some_and(|set| set.owned));
     if revision.rejected == Verdict::Yes || version == Version::REFUSED || !services_fit(cluster, version) {
         return Forward::No;
@@ -324,7 +324,7 @@ fn check_undone(state: &State, report: &mut Report) {
     let (cluster, ghost) = (&state.cluster, &state.ghost);
     for version in Version::all().filter(|version| cluster.set(*version).is_some()) {
         let analysed = cluster.rollout.spec.blue_green().post_promotion_analysis.is_some();
-        let is_of = |name: &str| adapter::version_of_run(name) == Some(version) && name.ends_with("-post");
+        let is_of = |name: &str| adapter::version_of_named(name) == Some(version) && name.ends_with("-post");
         let failed = cluster.runs.iter().rev().find(|run| is_of(&run.name));
         let failed = analysed
             && failed.is_some_and(|run| matches!(run.phase, AnalysisPhase::Failed | AnalysisPhase::Error))
@@ -418,7 +418,7 @@ fn check_status(state: &State, report: &mut Report) {
     let production = cluster.production();
     let agree =
         cluster.active_services().all(|service| service.hash() == cluster.first_active().and_then(|s| s.hash()));
-    let expected = production.map(|version| facts(version).hash.clone()).unwrap_or_default();
+    let expected = production.map(|version| cluster.hash_of(version).to_owned()).unwrap_or_default();
     let agree = agree && !cluster.first_active().is_some_and(Service::is_overlapping);
     if agree && cluster.first_active().is_some() && (production.is_none() || production == state.ghost.home) {
         let selected = cluster.first_active().and_then(|service| service.hash()).unwrap_or_default();
@@ -480,7 +480,7 @@ fn check_economy(state: &State, before: &Before, made: &[Made], report: &mut Rep
     let oversized = blue_green.preview_replica_count.is_some_and(|count| count > state.cluster.rollout.spec.replicas());
     if let Some(home) = home {
         // What served before may have had to grow until it was left.
-        turns.remove(facts(home).set_name.as_str());
+        turns.retain(|name, _| adapter::version_of_named(name) != Some(home));
     }
     // What had its full size when a preview count was set shrinks to that, and grows when it is promoted.
     turns.retain(|name, _| !shrinking.iter().any(|shrinks| shrinks == name));
@@ -489,7 +489,7 @@ fn check_economy(state: &State, before: &Before, made: &[Made], report: &mut Rep
         if let Action::SelectRevision { production: Some(hash), .. } = &made.write
             && let Some(version) = adapter::version_of_hash(hash).filter(|version| Some(*version) != state.ghost.home)
         {
-            turns.remove(facts(version).set_name.as_str());
+            turns.retain(|name, _| adapter::version_of_named(name) != Some(version));
         }
     }
     // What is scaled to nothing while it is on its way to production has pods until it is there.

@@ -7,7 +7,7 @@ use greenlight_core::Action;
 use greenlight_core::world::{Refusal, RefusedWrite};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::adapter::{self, Next, PUBLISH_IS_FENCED, facts};
+use crate::adapter::{self, Next, PUBLISH_IS_FENCED};
 use crate::checks::{self, Moment};
 use crate::cluster::{Cluster, Failure, ROLLOUT, RivalTruth};
 use crate::event::{Event, Field, Forgery, Name, Operator, Outcome, Person, Refused, Rival, VERSIONS, Verb, Version};
@@ -232,8 +232,8 @@ impl State {
         let action = greenlight_api::Verb::parse(verb.word()).expect("the words are the same");
         let value = match version {
             Some(version) => {
-                let revision = facts(version).hash.clone();
-                let to = to.map(|to| facts(to).hash.clone());
+                let revision = self.cluster.hash_of(version).to_owned();
+                let to = to.map(|to| self.cluster.hash_of(to).to_owned());
                 Request { action, revision, to, by: by.word().into(), at: self.cluster.now, reason: None }.to_value()
             }
             None => verb.word().to_owned(),

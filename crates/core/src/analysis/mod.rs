@@ -12,6 +12,7 @@ use greenlight_api::{AnalysisPhase, Rejection, RevisionRecord, Verdict};
 
 use self::name::run_name;
 use crate::actions::Action;
+use crate::approvals;
 use crate::decisions;
 use crate::situation::Situation;
 use crate::world::{ReplicaSet, Run};
@@ -92,7 +93,8 @@ fn is_needed(situation: &Situation, record: &RevisionRecord, kind: Kind) -> bool
         }),
     };
     // What came back without a gate was good, or was production's before anybody knew: then it is still measured after the switch.
-    let exempted = kind == Kind::Pre && record.returned || record.approvals.iter().any(|approval| approval.full);
+    let exempted =
+        kind == Kind::Pre && record.returned || approvals::skip_analyses(world.rollout.spec.blue_green(), record);
     kind.spec(&world.rollout.spec).is_some() && has_point && !exempted
 }
 
@@ -106,13 +108,9 @@ pub fn rejection(situation: &Situation, rs: &ReplicaSet, kind: Kind) -> Option<R
 
 /// The analyses that are due: of what serves, provably, and of the candidate when it is ready and shown.
 fn due<'a>(situation: &Situation<'a>, ready: bool, proven: bool) -> impl Iterator<Item = (&'a ReplicaSet, Kind)> {
-    let blue_green = situation.world.rollout.spec.blue_green();
     let serving = situation.roles.at_home().filter(|_| proven).map(|rs| (rs, Kind::Post));
-    let shown = |candidate: &ReplicaSet| match &blue_green.preview_service {
-        Some(name) => situation.world.services.get(name).is_some_and(|s| s.hash() == Some(&candidate.hash)),
-        None => true,
-    };
-    let candidate = situation.roles.candidate.filter(|candidate| ready && shown(candidate)).map(|rs| (rs, Kind::Pre));
+    let candidate = situation.roles.candidate.filter(|candidate| ready && situation.is_shown(candidate));
+    let candidate = candidate.map(|rs| (rs, Kind::Pre));
     serving.into_iter().chain(candidate)
 }
 

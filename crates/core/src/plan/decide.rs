@@ -133,7 +133,9 @@ fn record_production(situation: &Situation, decisions: &mut Decisions) {
 fn record_candidate(situation: &Situation, decisions: &mut Decisions) {
     let Some(candidate) = situation.roles.candidate else { return };
     let timed = situation.world.rollout.spec.blue_green().auto_promotion_seconds.is_some_and(|seconds| seconds > 0);
-    let ready_at = Some(situation.now).filter(|_| timed && is_ready(situation, candidate));
+    // With no pods there is nothing to look at.
+    let is_shown = || candidate.replicas == 0 || situation.is_shown(candidate);
+    let ready_at = Some(situation.now).filter(|_| timed && is_ready(situation, candidate) && is_shown());
     let verdict = analysis::verdict_of(situation, candidate, Kind::Pre);
     if let Some(record) = decisions.revision_mut(&candidate.hash) {
         // From the future it is by another operator's clock.

@@ -13,12 +13,13 @@ use crate::decisions;
 use crate::events;
 use crate::fence;
 use crate::finalize;
+use crate::overlap;
 use crate::request::Heard;
 use crate::situation::Situation;
 use crate::stall;
 use crate::status;
 use crate::switch;
-use crate::world::World;
+use crate::world::{ReplicaSet, World};
 use round::{Candidate, Round};
 use steps::Next;
 
@@ -55,16 +56,61 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
     let events = events::between(world.rollout.status.as_ref(), &status);
     let watches = wake::watches(&round);
     let wake = wake::at(&round, publish_at, &refused);
-    let urgency = urgency(&round, &actions);
-    Plan { actions, status, replan, events, publish_at, watches, next: wake, urgency, doubt: None }
+    let is_first_deployment = decisions::is_first_deployment(world, situation.decisions);
+    let urgency = urgency(&round, &actions, is_first_deployment);
+    let in_flight = is_in_flight(&round, &watches);
+    Plan {
+        actions,
+        status,
+        replan,
+        events,
+        publish_at,
+        watches,
+        next: wake,
+        urgency,
+        in_flight,
+        is_first_deployment,
+        doubt: None,
+    }
+}
+
+/// Whether the next word is with the controllers of Kubernetes, and not with pods that take their time to start.
+fn is_in_flight(round: &Round, watches: &Watches) -> bool {
+    let Situation { world, roles, .. } = round.situation;
+    let lacks_pods = |rs: &ReplicaSet| rs.current < rs.replicas && rs.failure.is_none();
+    let is_up = |home: &ReplicaSet| home.available >= home.replicas;
+    // An overlap looks at the endpoints for as long as it is to last.
+    let proves = !watches.endpoints.is_empty() && !overlap::is_under_way(&round.situation);
+    world.existing().any(lacks_pods) || proves && roles.at_home().is_some_and(is_up)
 }
 
 /// What moves production, or leads to it, is more urgent than what follows; what begins can wait for both.
-fn urgency(round: &Round, actions: &[Action]) -> Urgency {
-    let Situation { world, roles, .. } = round.situation;
-    let before = world.rollout.status.as_ref().and_then(|before| before.observed_request.as_ref());
-    let is_new = |answer: &ObservedRequest| before.is_none_or(|before| before.value != answer.value);
-    let asked = round.heard.completed.is_some() || round.heard.answer.as_ref().is_some_and(is_new);
+fn urgency(round: &Round, actions: &[Action], is_first_deployment: bool) -> Urgency {
+    // Where nothing serves yet, nobody waits for production.
+    let serves = !is_first_deployment;
+    let is_a_beginning = |action: &Action| {
+        let adds_finalizer = matches!(action, Action::AddFinalizer) && !serves;
+        adds_finalizer || matches!(action, Action::CreateReplicaSet { .. } | Action::DeleteReplicaSet { .. })
+    };
+    let creates = |action: &Action| matches!(action, Action::AddFinalizer | Action::CreateReplicaSet { .. });
+    if serves && is_urgent(round, actions) {
+        Urgency::Traffic
+    } else if actions.is_empty() || !actions.iter().all(is_a_beginning) {
+        Urgency::Follow
+    } else if serves || !actions.iter().any(creates) {
+        Urgency::Begin
+    } else {
+        Urgency::FirstDeployment
+    }
+}
+
+/// Whether production is about to move, or waits for this on its way.
+fn is_urgent(round: &Round, actions: &[Action]) -> bool {
+    let Situation { world, roles, decisions, .. } = round.situation;
+    let before = world.rollout.status.as_ref();
+    let answered = before.and_then(|before| before.observed_request.as_ref());
+    let is_new = |answer: &ObservedRequest| answered.is_none_or(|answered| answered.value != answer.value);
+    let is_asked_for = round.candidate.is_some() && round.heard.answer.as_ref().is_some_and(is_new);
     let next = round.candidate.as_ref().filter(|candidate| candidate.gate.is_open() && round.stall.is_none());
     let promotes = |next: &Candidate| next.is_ready && !switch::promote(&round.situation, next.rs).is_empty();
     let moves = |action: &Action| match action {
@@ -77,20 +123,16 @@ fn urgency(round: &Round, actions: &[Action]) -> Urgency {
         }
         _ => false,
     };
-    let begins = |action: &Action| {
-        matches!(action, Action::AddFinalizer | Action::CreateReplicaSet { .. } | Action::DeleteReplicaSet { .. })
-    };
-    let is_asked_for = asked && round.candidate.is_some();
-    // Where nothing serves yet, nobody waits for production.
-    let serves = !decisions::is_first_deployment(world, round.situation.decisions);
-    let is_urgent = is_asked_for || roles.going_back() || next.is_some_and(promotes) || actions.iter().any(moves);
-    if serves && is_urgent {
-        Urgency::Traffic
-    } else if !actions.is_empty() && actions.iter().all(begins) {
-        Urgency::Begin
-    } else {
-        Urgency::Follow
-    }
+    // The clock of the way back by itself begins when it is on record.
+    let recorded = before.and_then(|before| before.decisions.as_ref()).and_then(|recorded| recorded.unavailable_since);
+    let is_down = roles.home().is_none() || recorded != decisions.unavailable_since;
+    // A bare verb may be an undo.
+    is_down
+        || round.heard.completed.is_some()
+        || is_asked_for
+        || roles.going_back()
+        || next.is_some_and(promotes)
+        || actions.iter().any(moves)
 }
 
 /// What is refused is answered before anything else is done: by then it could be done.
@@ -131,6 +173,8 @@ fn nothing(world: &World) -> Plan {
         watches: Watches::default(),
         next: None,
         urgency: Urgency::Follow,
+        in_flight: false,
+        is_first_deployment: false,
         doubt: None,
     }
 }

@@ -1,5 +1,6 @@
 //! One round of planning: the situation, and what several steps ask of it.
 
+use crate::actions::Action;
 use crate::analysis::{self, Kind};
 use crate::gate::{self, Gate};
 use crate::progress;
@@ -73,6 +74,11 @@ impl<'a> Round<'a> {
         (restarts || rs.replicas != size.replicas || !rs.is_available(size.needed)).then_some((rs, size))
     }
 
+    /// What the preview Service is to show instead of what it shows.
+    pub fn move_preview(&self) -> Option<Action> {
+        switch::move_preview(&self.situation, self.candidate.as_ref().map(|candidate| candidate.size.replicas))
+    }
+
     /// The restarts that are under way.
     pub fn restarts(&self) -> impl Iterator<Item = Restart<'a>> {
         let roles = self.situation.roles;
@@ -92,6 +98,7 @@ impl<'a> Round<'a> {
             focus: focus.map(|(rs, _)| rs),
             wanted: focus.map_or(0, |(_, size)| size.needed),
             proof: self.proof.clone(),
+            moves_preview: self.move_preview().is_some(),
             answer: self.heard.answer.clone(),
             stall: self
                 .stall

@@ -363,9 +363,7 @@ fn wanted(round: &Round, rs: &ReplicaSet, size: Size) -> Change {
 }
 
 fn move_preview(round: &Round) -> Vec<Action> {
-    let size = round.candidate.as_ref().map(|candidate| candidate.size.replicas);
-    let preview = switch::move_preview(&round.situation, size);
-    preview.into_iter().collect()
+    round.move_preview().into_iter().collect()
 }
 
 fn release_unnamed(round: &Round) -> Vec<Action> {

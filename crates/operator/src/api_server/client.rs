@@ -4,12 +4,13 @@
 //! `kube`'s own client speaks HTTP/1.1, where each watch is a TCP and TLS connection of its own. With a thousand switches
 //! being proven at once that was most of the operator's memory.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use axum::body::Bytes;
 use futures::{Stream, stream};
-use http::{HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::rt::{Read, Write};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
@@ -37,6 +38,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST: Duration = Duration::from_secs(35);
 /// A page of a list is large.
 const LIST: Duration = Duration::from_secs(90);
+
+/// Whoever is told to come back later does, but not after more than so long: a proxy may say anything.
+const LONGEST_RESPITE: Duration = Duration::from_secs(10);
 
 /// The cluster that KUBECONFIG or the pod's own ServiceAccount leads to.
 pub async fn config() -> Result<Config> {
@@ -117,15 +121,24 @@ where
         .http2_keep_alive_while_idle(true)
         .build(connector);
     let (metrics, health, leadership) = (metrics.clone(), health.clone(), leadership.clone());
+    let respite = Respite::default();
     let bounded = service_fn(move |request: Request<Body>| {
         let (client, metrics, leadership) = (client.clone(), metrics.clone(), leadership.clone());
+        let respite = respite.clone();
         let hearing = Hearing { resource: resource(&request), health: health.clone(), metrics: metrics.clone() };
         async move {
             let kind = Kind::of(&request);
+            // The lease is one request every two seconds, and has no time.
+            if protocol == Protocol::Http2 {
+                respite.over().await;
+            }
             let verb = request.method().as_str().to_lowercase();
             let started = Instant::now();
             let answer = async { within(kind.deadline(), client.request(request)).await?.map_err(BoxError::from) };
             let answer = if kind == Kind::Write { leadership.guard(answer).await? } else { answer.await };
+            if let Ok(answer) = &answer {
+                respite.read(kind, answer);
+            }
             if kind != Kind::Watch {
                 let code = answer.as_ref().ok().map(|answer| answer.status().as_u16());
                 metrics.answered(&verb, code, started.elapsed());
@@ -144,6 +157,32 @@ where
         .map_err(BoxError::from)
         .service(bounded);
     Ok(Client::new(service, config.default_namespace.clone()))
+}
+
+/// Until when the API server wants to be left alone: it has said so by `Retry-After`. Clones share it. What only concerns the object of a
+/// write, as that a pod may not be evicted now or a webhook's answer, comes as JSON; that there are too many requests comes as text.
+#[derive(Clone, Debug, Default)]
+struct Respite(Arc<Mutex<Option<Instant>>>);
+
+impl Respite {
+    async fn over(&self) {
+        let until = *self.0.lock().expect("no panic while locked");
+        if let Some(until) = until.filter(|until| *until > Instant::now()) {
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    fn read<B>(&self, kind: Kind, answer: &Response<B>) {
+        let is_text =
+            answer.headers().get(header::CONTENT_TYPE).is_some_and(|it| it.as_bytes().starts_with(b"text/plain"));
+        let is_asked_for = (kind != Kind::Write || is_text)
+            && [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&answer.status());
+        let header = answer.headers().get(header::RETRY_AFTER).filter(|_| is_asked_for);
+        let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
+        if let Some(respite) = seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RESPITE)) {
+            *self.0.lock().expect("no panic while locked") = Some(Instant::now() + respite);
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -224,4 +263,31 @@ where
             frame.transpose().map_err(Into::into).map(|frame| frame.map(|frame| (frame, (body, reading))))
         }))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_has_too_much_to_do_is_left_alone_and_an_eviction_that_is_refused_holds_up_nobody() {
+        let answer = |code: u16, content_type: &str| {
+            let answer = Response::builder().status(code).header(header::CONTENT_TYPE, content_type);
+            answer.header(header::RETRY_AFTER, "3600").body(()).expect("an answer")
+        };
+        let until = |kind, answer: Response<()>| {
+            let respite = Respite::default();
+            respite.read(kind, &answer);
+            *respite.0.lock().expect("no panic while locked")
+        };
+        let (json, text) = ("application/json", "text/plain; charset=utf-8");
+        for (kind, code, content_type) in [(Kind::Write, 429, text), (Kind::Read, 429, json), (Kind::List, 503, json)] {
+            let until = until(kind, answer(code, content_type)).expect("it is asked for");
+            assert!(until <= Instant::now() + LONGEST_RESPITE, "whatever it says");
+        }
+        for (kind, code, content_type) in [(Kind::Write, 429, json), (Kind::Write, 403, text), (Kind::Read, 200, text)]
+        {
+            assert_eq!(until(kind, answer(code, content_type)), None);
+        }
+    }
 }

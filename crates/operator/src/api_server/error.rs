@@ -32,10 +32,26 @@ pub enum Error {
 }
 
 impl Error {
+    /// It will be the same the next time, if nobody does anything.
+    pub fn lasts(&self) -> bool {
+        match self {
+            Error::Api { source: kube::Error::Api(status), .. } => is_refusal(status),
+            Error::Api { .. } => false,
+            _ => true,
+        }
+    }
+
     /// Somebody else wrote in between, or the object is gone: the answer is another plan.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Error::Api { source: kube::Error::Api(status), .. } if status.code == 409 || status.code == 404)
     }
+}
+
+/// The API server says no, and will until somebody changes something: the template, a quota, or a webhook that is down (a 500 in
+/// its words). That it has too much to do, or that a namespace is not there yet, is no answer to the question.
+pub fn is_refusal(status: &kube::core::Status) -> bool {
+    let later = [404, 409, 429, 503, 504].contains(&status.code);
+    (400..=599).contains(&status.code) && !later
 }
 
 /// An error with its causes.

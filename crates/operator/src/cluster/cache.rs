@@ -84,7 +84,10 @@ impl Sample {
     fn unpack<T: Cached>(&self, entry: &Entry) -> T {
         let sample = self.0.get().map(Box::as_ref).unwrap_or_default();
         let json = decompress_size_prepended_with_dict(&entry.packed, sample).expect("it was packed by us");
-        serde_json::from_slice(&json).expect("it was packed by us")
+        let mut deserializer = serde_json::Deserializer::from_slice(&json);
+        // Some kinds are kept inside of something: what was just not too deep to arrive would be too deep to be unpacked.
+        deserializer.disable_recursion_limit();
+        T::deserialize(&mut deserializer).expect("it was packed by us")
     }
 }
 
@@ -119,6 +122,20 @@ impl<T: Cached> Cache<T> {
     /// Keeps this object, as a request of our own was answered, unless a newer state is known. Of two readings of one state it is the
     /// better one: a watch may have read it by another schema, while a CRD is being changed.
     pub fn put_answer(&self, object: T) {
+        self.keep(object, true);
+    }
+
+    /// Keeps this object, as it was just read. That a watch has lost sight of it, because somebody has taken its label away, does not mean
+    /// that it is gone.
+    pub fn put_found(&self, object: T) {
+        let key = object.key();
+        {
+            let mut state = self.state.write().expect("no panic while locked");
+            let lost_at = state.gone.get(&key).map(|(gone, _)| *gone);
+            if lost_at == Some(version(object.resource_version())) {
+                state.gone.remove(&key);
+            }
+        }
         self.keep(object, true);
     }
 
@@ -332,11 +349,12 @@ fn version(resource_version: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use greenlight_api::analysis::AnalysisRun;
     use greenlight_core::from_api;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
     use super::*;
-    use crate::cluster::objects::KeptService;
+    use crate::cluster::objects::{KeptRun, KeptService};
 
     fn service(version: u64) -> KeptService {
         let metadata = unreadable(version).metadata;
@@ -363,6 +381,46 @@ mod tests {
         assert_eq!(cache.get(&key), Some(service(1)), "what was known stays");
         cache.put(service(5));
         assert_eq!((cache.unreadable(&key), cache.get(&key)), (None, Some(service(5))));
+    }
+
+    #[test]
+    fn what_is_as_deep_as_can_be_read_can_be_kept() {
+        let run = |depth: usize| {
+            let body = format!(r#"{{"a":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+            let metric = format!(
+                r#"{{"name":"m","provider":{{"web":{{"url":"http://a","jsonPath":"{{$}}","jsonBody":{body}}}}}}}"#
+            );
+            let json = format!(
+                r#"{{"apiVersion":"greenlight.dev/v1alpha1","kind":"AnalysisRun","metadata":{{"namespace":"shop","name":"deep","resourceVersion":"{depth}"}},"spec":{{"metrics":[{metric}]}}}}"#
+            );
+            serde_json::from_str::<AnalysisRun>(&json)
+        };
+        run(1).expect("a run");
+        let deepest = (1..200).rev().find(|depth| run(*depth).is_ok()).expect("some can be read");
+        assert!(deepest > 100, "{deepest}");
+        let cache = Cache::<KeptRun>::default();
+        let kept = KeptRun::from(run(deepest).expect("it can be read"));
+        let key = kept.key();
+        cache.put(kept.clone());
+        assert_eq!(cache.get(&key), Some(kept));
+        cache.remove(&key, "1000");
+        assert!(!cache.knows(&key));
+    }
+
+    #[test]
+    fn what_a_watch_has_lost_sight_of_can_be_found_and_what_is_gone_cannot_come_back() {
+        let cache = Cache::default();
+        let key = service(1).key();
+        cache.put(service(1));
+        // Somebody has taken its label away: a DELETED, with the version that it has now.
+        cache.remove(&key, "2");
+        cache.put_answer(service(2));
+        assert!(!cache.knows(&key), "a late answer to a write");
+        cache.put_found(service(2));
+        assert_eq!(cache.get(&key), Some(service(2)));
+        cache.remove(&key, "3");
+        cache.put_found(service(2));
+        assert!(!cache.knows(&key), "it was read before it went");
     }
 
     #[test]

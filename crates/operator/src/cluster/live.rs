@@ -59,10 +59,22 @@ async fn read_replica_sets(client: &Client, caches: &Caches, world: &World, key:
     let mut exist = Vec::new();
     for owned in list.items.into_iter().filter_map(ReplicaSetView::keep) {
         exist.push(owned.key());
-        caches.sets.put_answer(owned);
+        caches.sets.put_found(owned);
     }
-    for known in world.replica_sets.iter().map(|rs| key.sibling(&rs.name)).filter(|known| !exist.contains(known)) {
-        caches.sets.remove(&known, &version);
+    // The list goes by labels of the ReplicaSets, which anybody may change; that one exists is a question of its name.
+    let serving = world.rollout.record().map(|record| &record.serving).filter(|serving| !serving.is_empty());
+    let serving = serving.map(|hash| format!("{}-{hash}", world.rollout.name));
+    let known = world.replica_sets.iter().map(|rs| rs.name.clone()).chain(serving);
+    for known in known.map(|name| key.sibling(&name)).filter(|known| !exist.contains(known)) {
+        match api
+            .get_opt(&known.name)
+            .await
+            .doing(|| format!("read ReplicaSet {known}"))?
+            .and_then(ReplicaSetView::keep)
+        {
+            Some(owned) => caches.sets.put_found(owned),
+            None => caches.sets.remove(&known, &version),
+        }
     }
     Ok(())
 }

@@ -89,7 +89,10 @@ impl<V: Watched> Watch<V> {
                     self.go_by_pages(&error.to_string());
                 }
                 Some(Ok(event)) => {
-                    self.failures = 0;
+                    // The beginning of a list is said before anything is asked for, and a page is not the list.
+                    if !matches!(event, Event::Init | Event::InitApply(_)) {
+                        self.failures = 0;
+                    }
                     match &event {
                         Event::Init => self.listing = Listing::Begun,
                         Event::InitDone => {

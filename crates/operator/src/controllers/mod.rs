@@ -8,6 +8,7 @@
 //! | rollouts: observe, plan, carry out, publish | `rollouts/` |
 //! | the end of a scale-down delay | `scale_down` |
 //! | measuring | `analysis/` |
+//! | telling of work that fails again and again | `trouble` |
 //! | telling of objects that cannot be read | `unreadable` |
 
 pub mod analysis;
@@ -16,4 +17,5 @@ pub mod rollouts;
 pub mod scale_down;
 pub mod schedule;
 pub mod triggers;
+pub mod trouble;
 pub mod unreadable;

@@ -3,7 +3,7 @@
 //! Not kube's `Controller`: that puts every event into a channel without a bound, reads its own watches, and tries a failed key again
 //! as soon as anything wakes it; and neither it nor its scheduler knows that one key may be more urgent than another.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -20,12 +20,12 @@ use crate::api_server::backoff::pause;
 use crate::api_server::error::{Error, in_full};
 use crate::cluster::cache::Key;
 use crate::controllers::schedule::{Schedule, Turn};
+use crate::controllers::trouble::{MANY_CONFLICTS, Trouble};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
-const MANY_CONFLICTS: u32 = 10;
 /// How often a queue shows that it is alive.
 const BEAT: Duration = Duration::from_secs(5);
 
@@ -34,8 +34,8 @@ const BEAT: Duration = Duration::from_secs(5);
 pub enum Outcome {
     /// There is nothing to do now. When to look again, if nothing wakes it before.
     Rests(Option<Timestamp>),
-    /// There is something to do that is this urgent, and others come first.
-    Yields(Urgency),
+    /// There is something to do that is this urgent, and others come first. When to look again, if its turn does not come before.
+    Yields(Urgency, Option<Timestamp>),
 }
 
 impl From<Option<Timestamp>> for Outcome {
@@ -49,7 +49,8 @@ impl From<Option<Timestamp>> for Outcome {
 pub struct Limits {
     /// So many keys at the same time.
     pub parallel: usize,
-    /// So many of them in one namespace, if there is a limit to that.
+    /// So many of them in one namespace, if there is a limit to that: a webhook that takes its time, or a server that is measured,
+    /// holds up its own namespace.
     pub share: Option<usize>,
     /// What the log says of work on a key.
     pub span: fn(&Key) -> tracing::Span,
@@ -75,7 +76,7 @@ impl Queue {
         self,
         name: &'static str,
         limits: Limits,
-        watched: (Metrics, Health),
+        watched: (Metrics, Health, Option<Trouble>),
         stop: CancellationToken,
         everything: impl FnOnce() -> Vec<Key>,
         work: W,
@@ -85,12 +86,13 @@ impl Queue {
         O: Into<Outcome> + Send + 'static,
     {
         let Queue(schedule) = self;
-        let (metrics, health) = watched;
+        let (metrics, health, trouble) = watched;
         // First open, then look: what changes in between is looked at twice.
         schedule.open();
         everything().into_iter().for_each(|key| schedule.now(key));
         let mut running: HashMap<Key, Instant> = HashMap::new();
-        let mut at_rest: HashSet<Key> = HashSet::new();
+        // How many of them are worked on in each namespace; those that failed and rest are not.
+        let mut busy: HashMap<String, usize> = HashMap::new();
         let mut failures: HashMap<Key, Failures> = HashMap::new();
         let mut tasks = JoinSet::new();
         // Keys that failed rest until their time has come, whatever wakes them: the answer to the write before the refused one
@@ -99,9 +101,12 @@ impl Queue {
         let mut beat = tokio::time::interval(BEAT);
         loop {
             while tasks.len() < limits.parallel {
-                let may = |key: &Key| limits.share.is_none_or(|share| has_share(&running, &at_rest, key, share));
+                let may = |namespace: &str| {
+                    limits.share.is_none_or(|share| busy.get(namespace).is_none_or(|number| *number < share))
+                };
                 let Some((key, turn)) = schedule.take(may) else { break };
                 running.insert(key.clone(), Instant::now());
+                *busy.entry(key.namespace.clone()).or_default() += 1;
                 let future = work(key.clone(), turn).instrument((limits.span)(&key));
                 tasks.spawn(async move {
                     let started = Instant::now();
@@ -126,14 +131,21 @@ impl Queue {
                     let (key, result, took): (Key, Result<O, Error>, Duration) =
                         done.expect("panics are caught in the task");
                     let result = result.map(O::into);
+                    if let Some(number) = busy.get_mut(&key.namespace) {
+                        *number -= 1;
+                        if *number == 0 {
+                            busy.remove(&key.namespace);
+                        }
+                    }
                     metrics.reconciled(name, &result, took);
                     match result {
                         Ok(outcome) => {
                             running.remove(&key);
                             failures.remove(&key);
+                            let instant = |again: Option<Timestamp>| again.map(|at| Instant::now() + until(at));
                             match outcome {
-                                Outcome::Rests(again) => schedule.done(key, again.map(|at| Instant::now() + until(at))),
-                                Outcome::Yields(urgency) => schedule.yielded(key, urgency),
+                                Outcome::Rests(again) => schedule.done(key, instant(again)),
+                                Outcome::Yields(urgency, again) => schedule.yielded(key, urgency, instant(again)),
                             }
                         }
                         Err(error) => {
@@ -141,7 +153,9 @@ impl Queue {
                             failed.count(&error);
                             let delay = pause(failed.in_a_row, FIRST_RETRY, LONGEST_RETRY);
                             (limits.span)(&key).in_scope(|| failed.report(name, &error, delay));
-                            at_rest.insert(key.clone());
+                            if let Some(trouble) = &trouble {
+                                trouble.tell(&key, &error, failed.of_this_kind());
+                            }
                             resting.spawn(async move {
                                 tokio::time::sleep(delay).await;
                                 key
@@ -150,7 +164,6 @@ impl Queue {
                     }
                 }
                 Some(Ok(key)) = resting.join_next() => {
-                    at_rest.remove(&key);
                     running.remove(&key);
                     schedule.done(key, Some(Instant::now()));
                 }
@@ -159,12 +172,6 @@ impl Queue {
         }
         while tasks.join_next().await.is_some() {}
     }
-}
-
-/// Whether there is room for one more key of this namespace. Those that failed and rest take none.
-fn has_share(running: &HashMap<Key, Instant>, at_rest: &HashSet<Key>, key: &Key, share: usize) -> bool {
-    let worked_on = |other: &&Key| other.namespace == key.namespace && !at_rest.contains(*other);
-    running.len() < share || running.keys().filter(worked_on).count() < share
 }
 
 /// How often work on a key has failed in a row.
@@ -178,6 +185,11 @@ impl Failures {
     fn count(&mut self, error: &Error) {
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.conflicts = if error.is_conflict() { self.conflicts.saturating_add(1) } else { 0 };
+    }
+
+    /// How many in a row were like the last one.
+    fn of_this_kind(&self) -> u32 {
+        if self.conflicts == 0 { self.in_a_row } else { self.conflicts }
     }
 
     /// A conflict is the design at work; many in a row, and anything else, are worth a look.
@@ -249,7 +261,7 @@ mod tests {
         let running = tokio::spawn(queue.clone().run(
             "test",
             LIMITS,
-            (metrics, Health::default()),
+            (metrics, Health::default(), None),
             stop.clone(),
             everything,
             work,
@@ -297,8 +309,73 @@ mod tests {
         let other = Key { namespace: "other".to_owned(), name: "web".to_owned() };
         let everything = || (0..10).map(key).chain([other]).collect();
         let limits = Limits { parallel: 4, share: Some(3), ..LIMITS };
-        queue.run("test", limits, (Metrics::new(Arc::default()), Health::default()), stop, everything, work).await;
+        queue
+            .run("test", limits, (Metrics::new(Arc::default()), Health::default(), None), stop, everything, work)
+            .await;
         assert!(*hanging.lock().expect("no panic while locked") <= 3);
+    }
+
+    /// A rollout of this test: it begins, is in flight until somebody wakes it, tells that it has landed, and rests.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Stage {
+        New,
+        InFlight,
+        Done,
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whatever_waits_for_whom_in_the_end_all_is_done_and_nothing_kept() {
+        const ALL: usize = 400;
+        let queue = Queue::default();
+        let stop = CancellationToken::new();
+        let stages: Arc<Mutex<HashMap<Key, Stage>>> = Arc::default();
+        let peak: Arc<Mutex<usize>> = Arc::default();
+        let work = {
+            let (queue, stages, peak, stop) = (queue.clone(), stages.clone(), peak.clone(), stop.clone());
+            move |key: Key, turn: Turn| {
+                let (queue, stages, peak, stop) = (queue.clone(), stages.clone(), peak.clone(), stop.clone());
+                async move {
+                    let stage = stages.lock().expect("no panic while locked").get(&key).copied().unwrap_or(Stage::New);
+                    let urgency = if stage == Stage::New { Urgency::FirstDeployment } else { Urgency::Follow };
+                    if let Some(urgency) = turn.gives_way(urgency) {
+                        return Ok(Outcome::Yields(urgency, None));
+                    }
+                    turn.is_in_flight(stage == Stage::New, stage == Stage::New);
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    let next = if stage == Stage::New { Stage::InFlight } else { Stage::Done };
+                    let mut stages = stages.lock().expect("no panic while locked");
+                    stages.insert(key.clone(), next);
+                    let count = |wanted| stages.values().filter(|stage| **stage == wanted).count();
+                    let mut peak = peak.lock().expect("no panic while locked");
+                    *peak = (*peak).max(count(Stage::InFlight));
+                    if count(Stage::Done) == ALL {
+                        stop.cancel();
+                    }
+                    if next == Stage::InFlight {
+                        tokio::spawn(async move {
+                            tokio::time::sleep(Duration::from_millis(200)).await;
+                            queue.now(key);
+                        });
+                    }
+                    Ok(Outcome::Rests(None))
+                }
+            }
+        };
+        let key = |number: usize| Key { namespace: format!("shop-{}", number % 3), name: format!("web-{number}") };
+        let everything = || (0..ALL).map(key).collect();
+        let limits = Limits { parallel: 4, ..LIMITS };
+        let run = queue.clone().run(
+            "test",
+            limits,
+            (Metrics::new(Arc::default()), Health::default(), None),
+            stop,
+            everything,
+            work,
+        );
+        tokio::time::timeout(Duration::from_secs(30), run).await.expect("all is done");
+        assert_eq!(held(&queue)[1], 0);
+        let peak = *peak.lock().expect("no panic while locked");
+        assert!((50..=120).contains(&peak), "a hundred are in flight, and a few that trickled: {peak}");
     }
 
     #[tokio::test]
@@ -320,7 +397,7 @@ mod tests {
         let limits = Limits { deadline: Duration::from_millis(20), ..LIMITS };
         let metrics = Metrics::new(Arc::default());
         let everything = || (0..3).map(key).collect();
-        let run = queue.run("test", limits, (metrics.clone(), Health::default()), stop, everything, work);
+        let run = queue.run("test", limits, (metrics.clone(), Health::default(), None), stop, everything, work);
         tokio::time::timeout(Duration::from_secs(10), run).await.expect("each is tried again");
         let text = metrics.text();
         assert!(text.contains(r#"greenlight_reconciles_total{controller="test",result="timeout"}"#), "{text}");

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use greenlight_api::BlueGreenRollout;
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::world::ReplicaSet;
 use jiff::Timestamp;
+use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 
 use crate::api_server::error::{Doing, Error};
@@ -31,6 +33,8 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     let rollout = caches.rollouts.outline(&owned.owner).filter(|rollout| rollout.uid == owned.owner_uid);
     let owner = match &rollout {
         Some(rollout) if !rollout.is_deleting() => Owner::Exists,
+        // A list that is behind may lack it.
+        None if exists(client, &owned.owner, &owned.owner_uid).await? => return Ok(None),
         _ => Owner::Deleted,
     };
     let named = rollout.iter().flat_map(|rollout| rollout.spec.blue_green().services()).map(str::to_owned);
@@ -56,6 +60,18 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
             }
         }
     }
+}
+
+/// Whether this rollout exists, and is not being deleted.
+async fn exists(client: &Client, rollout: &Key, uid: &str) -> Result<bool, Error> {
+    if rollout.name.is_empty() {
+        // It belongs to nobody: somebody deleted the rollout, and wanted to keep its pods.
+        return Ok(false);
+    }
+    let api: Api<PartialObjectMeta<BlueGreenRollout>> = Api::namespaced(client.clone(), &rollout.namespace);
+    let found = api.get_metadata_opt(&rollout.name).await.doing(|| format!("read {rollout}"))?;
+    let metadata = found.map(|found| found.metadata).filter(|metadata| metadata.uid.as_deref() == Some(uid));
+    Ok(metadata.is_some_and(|metadata| metadata.deletion_timestamp.is_none()))
 }
 
 async fn read_again(client: &Client, caches: &Caches, key: &Key, known: &str) -> Result<(), Error> {

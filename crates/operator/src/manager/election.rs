@@ -48,6 +48,7 @@ pub struct Elector {
     term: watch::Sender<Term>,
     /// The lease as it was last seen, and when it was seen to change.
     seen: Option<(Lease, Instant)>,
+    went_back: CancellationToken,
 }
 
 impl Elector {
@@ -55,7 +56,14 @@ impl Elector {
     pub fn new(client: Client, namespace: &str, identity: &str) -> (Elector, Leadership) {
         let (term, leadership) = Leadership::by_terms();
         let api = Api::namespaced(client, namespace);
-        (Elector { api, identity: identity.to_owned(), term, seen: None }, leadership)
+        let went_back = CancellationToken::new();
+        (Elector { api, identity: identity.to_owned(), term, seen: None, went_back }, leadership)
+    }
+
+    /// Cancelled when the API server has an older lease than before: a backup was restored. What is cached is from a time that never was,
+    /// and the watches of it wait for versions that come in days.
+    pub fn went_back(&self) -> CancellationToken {
+        self.went_back.clone()
     }
 
     /// Waits until this instance leads.
@@ -170,6 +178,12 @@ impl Elector {
     async fn look(&mut self) -> Result<Option<Lease>> {
         let lease = within(self.api.get_opt(LEASE)).await?;
         let version = |lease: &Lease| lease.metadata.resource_version.clone();
+        let number = |lease: &Lease| version(lease).and_then(|version| version.parse::<u64>().ok());
+        let before = self.seen.as_ref().and_then(|(seen, _)| number(seen));
+        if lease.as_ref().map_or(before.is_some(), |lease| number(lease) < before) {
+            tracing::error!("the lease is older than before, or gone: was a backup restored?");
+            self.went_back.cancel();
+        }
         let since = self.seen.as_ref().filter(|(seen, _)| Some(version(seen)) == lease.as_ref().map(version));
         let since = since.map_or_else(Instant::now, |(_, since)| *since);
         self.seen = lease.clone().map(|lease| (lease, since));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use greenlight_api::BlueGreenRollout;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info_span;
@@ -14,19 +15,20 @@ use tracing::info_span;
 use crate::api_server::client;
 use crate::api_server::client::Protocol;
 use crate::api_server::leadership::Leadership;
-use crate::cluster::cache::Key;
+use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
 use crate::cluster::on_demand::OnDemand;
 use crate::cluster::scope::Scope;
 use crate::controllers::queue::{Limits, Queue};
 use crate::controllers::rollouts::Memories;
 use crate::controllers::triggers::{self, Observers};
+use crate::controllers::trouble::Trouble;
 use crate::controllers::{analysis, rollouts, scale_down, unreadable};
 use crate::shutdown::stop_on_signal;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::notify::{self, Notifier};
-use crate::telemetry::recorder::Recorder;
+use crate::telemetry::recorder::{Recorder, reference};
 use crate::telemetry::server;
 use crate::web::client::WebClient;
 use crate::web::reach::{Network, Reach};
@@ -38,6 +40,8 @@ pub use options::ControllerOptions;
 const RECONCILE: Duration = Duration::from_secs(300);
 /// How long the measurements of a run that are due at the same time may take: 50 that wait for a minute, 8 at a time.
 const MEASUREMENTS: Duration = Duration::from_secs(600);
+/// One of so many workers is not for a namespace that has all the others.
+const RESERVED: usize = 8;
 /// So many runs are measured at the same time.
 const MEASURING: usize = 64;
 /// So many of them in one namespace.
@@ -68,9 +72,10 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     } else {
         (None, Leadership::undisputed())
     };
+    let went_back = elector.as_ref().map(Elector::went_back).unwrap_or_default();
     let client = connect(Protocol::Http2, &leadership)?;
     let notifications = options.notifications.as_deref().map(notify::Config::read).transpose()?.unwrap_or_default();
-    let server = tokio::spawn(server::serve(
+    let mut server = tokio::spawn(server::serve(
         options.listen,
         options.metrics_token_file.clone(),
         metrics.clone(),
@@ -85,8 +90,10 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let observers = Observers { health: health.clone(), metrics: metrics.clone(), failed: failed.clone() };
     for mut listed in triggers::start(&client, &scope, &caches, &observers) {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return Ok(()),
             () = failed.cancelled() => return Err(broken()),
+            ended = &mut server => return Err(not_serving(ended)),
             result = listed.wait_for(|listed| *listed) => drop(result?),
         }
     }
@@ -104,8 +111,11 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         Some(mut elector) => {
             tracing::info!(lease = LEASE, namespace = options.lease_namespace, "waiting to lead");
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return Ok(()),
                 () = failed.cancelled() => return Err(broken()),
+                () = went_back.cancelled() => return Err(anew()),
+                ended = &mut server => return Err(not_serving(ended)),
                 () = elector.acquire() => {}
             }
             tracing::info!("leading");
@@ -127,13 +137,21 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         recorder: recorder(),
         metrics: metrics.clone(),
     });
-    let watched = || (metrics.clone(), health.clone());
-    let limits = |span| Limits { parallel: options.parallel, share: None, span, deadline: RECONCILE };
-    let everything = keys(&caches, |caches| caches.rollouts.keys_where(|_| true));
+    let of_rollout = |key: fn(&Caches, &Key) -> Option<Key>| {
+        let caches = caches.clone();
+        let trouble = Trouble::new(recorder(), move |failing| {
+            let rollout = caches.rollouts.outline(&key(&caches, failing)?)?;
+            Some(reference::<BlueGreenRollout>(&rollout.namespace, &rollout.name, &rollout.uid))
+        });
+        (metrics.clone(), health.clone(), Some(trouble))
+    };
+    let share = options.parallel - options.parallel / RESERVED;
+    let limits = |span| Limits { parallel: options.parallel, share: Some(share), span, deadline: RECONCILE };
+    let everything = keys(&caches, |caches| caches.rollouts.keys());
     work.spawn(rollouts_queue.run(
         "rollouts",
         limits(|key| info_span!("reconcile", rollout = %key)),
-        watched(),
+        of_rollout(|_, key| Some(key.clone())),
         stop.clone(),
         everything,
         move |key, turn| rollouts::reconcile(context.clone(), key, turn),
@@ -143,7 +161,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     work.spawn(sets_queue.run(
         "scale-down",
         limits(|key| info_span!("reconcile", replica_set = %key)),
-        watched(),
+        of_rollout(|caches, key| caches.sets.get(key).map(|owned| owned.owner)),
         stop.clone(),
         retired,
         move |key, _| scale_down::reconcile(context.clone(), key),
@@ -159,7 +177,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
             names: options.analysis_secrets.clone(),
         },
     });
-    let everything = keys(&caches, |caches| caches.runs.keys_where(|_| true));
+    let everything = keys(&caches, |caches| caches.runs.keys());
     // Measurements wait for others' servers. So there are many at a time, and each namespace has its share of them.
     let measuring = Limits {
         parallel: MEASURING,
@@ -167,16 +185,23 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         deadline: MEASUREMENTS,
         ..limits(|key| info_span!("reconcile", analysis_run = %key))
     };
-    work.spawn(runs_queue.run("analysis", measuring, watched(), stop.clone(), everything, move |key, _| {
-        analysis::reconcile(context.clone(), key)
-    }));
+    let analyses = work.spawn(runs_queue.run(
+        "analysis",
+        measuring,
+        of_rollout(|caches, key| caches.runs.get(key)?.groups().pop()),
+        stop.clone(),
+        everything,
+        move |key, _| analysis::reconcile(context.clone(), key),
+    ));
 
     let ended = tokio::select! {
         // First: once this is so, the others end as they should.
         biased;
         () = stop.cancelled() => Ok(()),
         () = failed.cancelled() => Err(broken()),
+        () = went_back.cancelled() => Err(anew()),
         () = leadership.ended() => Err(anyhow!("the lease is lost")),
+        ended = &mut server => Err(not_serving(ended)),
         ended = work.join_next() => Err(anyhow!("a controller has ended: {ended:?}")),
     };
     if let Err(error) = &ended {
@@ -184,6 +209,8 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     }
     // The order matters: no new work; what is under way, for a while; no write any more; and then others may.
     stop.cancel();
+    // A measurement waits for somebody else's server; one that was not written is made again.
+    analyses.abort();
     if ended.is_ok() {
         let all = async { while work.join_next().await.is_some() {} };
         drop(tokio::time::timeout(LAST_WORK, all).await);
@@ -196,7 +223,9 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     }
     drop(work);
     notifier.finish().await;
-    drop(tokio::time::timeout(LAST_SCRAPE, server).await);
+    if !server.is_finished() {
+        drop(tokio::time::timeout(LAST_SCRAPE, server).await);
+    }
     tracing::info!("stopped");
     ended
 }
@@ -217,6 +246,19 @@ async fn reach(options: &ControllerOptions, config: &kube::Config) -> Reach {
         }
     }
     Reach::Within { allow, deny }
+}
+
+fn not_serving(ended: Result<Result<()>, tokio::task::JoinError>) -> anyhow::Error {
+    let why = match ended {
+        Ok(Ok(())) => "its server has ended".to_owned(),
+        Ok(Err(error)) => format!("{error:#}"),
+        Err(error) => error.to_string(),
+    };
+    anyhow!("health and metrics are not served (--listen): {why}")
+}
+
+fn anew() -> anyhow::Error {
+    anyhow!("the API server went back in time, as when a backup of etcd is restored: everything has to be read anew")
 }
 
 fn broken() -> anyhow::Error {

@@ -2,16 +2,25 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
+
+/// So many may wait for the metrics at once.
+const SCRAPERS: usize = 16;
+/// Whoever asks within this time gets what the one before got.
+const SAME_TEXT: Duration = Duration::from_millis(200);
 
 /// Serves until stopped. A standby that waits for its lease is ready too. With a file, the metrics are for who sends the token in it.
 pub async fn serve(
@@ -22,19 +31,23 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let alive = health.clone();
+    let scraped = Scraped::new(metrics);
     let app = Router::new()
         .route("/healthz", get(move || async move { answer(alive.alive()) }))
         .route("/readyz", get(move || async move { answer(health.in_step()) }))
         .route(
             "/metrics",
-            get(move |headers: HeaderMap| async move {
+            get(async move |headers: HeaderMap| {
                 match &token {
                     // Read anew each time: tokens are rotated.
                     Some(file) if !sends_token(&headers, std::fs::read(file).ok().as_deref()) => (
                         StatusCode::UNAUTHORIZED,
-                        "send the token of --metrics-token-file as a bearer token\n".to_owned(),
+                        Bytes::from_static(b"send the token of --metrics-token-file as a bearer token\n"),
                     ),
-                    _ => (StatusCode::OK, metrics.text()),
+                    _ => match scraped.text().await {
+                        Some(text) => (StatusCode::OK, text),
+                        None => (StatusCode::SERVICE_UNAVAILABLE, Bytes::from_static(b"too many ask at once\n")),
+                    },
                 }
             }),
         );
@@ -42,6 +55,33 @@ pub async fn serve(
     tracing::info!(address = %listener.local_addr()?, "serving health and metrics");
     axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await?;
     Ok(())
+}
+
+/// The metrics as text, for whoever asks: made by one at a time, away from the workers, and kept for a moment.
+#[derive(Clone)]
+struct Scraped {
+    metrics: Metrics,
+    last: Arc<Mutex<Option<(Instant, Bytes)>>>,
+    places: Arc<Semaphore>,
+}
+
+impl Scraped {
+    fn new(metrics: Metrics) -> Scraped {
+        Scraped { metrics, last: Arc::default(), places: Arc::new(Semaphore::new(SCRAPERS)) }
+    }
+
+    /// Nothing if too many wait for it.
+    async fn text(&self) -> Option<Bytes> {
+        let _place = self.places.try_acquire().ok()?;
+        let mut last = self.last.lock().await;
+        if let Some((_, text)) = last.as_ref().filter(|(made_at, _)| made_at.elapsed() < SAME_TEXT) {
+            return Some(text.clone());
+        }
+        let metrics = self.metrics.clone();
+        let text = Bytes::from(tokio::task::spawn_blocking(move || metrics.text()).await.ok()?);
+        *last = Some((Instant::now(), text.clone()));
+        Some(text)
+    }
 }
 
 /// Whether a request carries this token. An empty one, or one that cannot be read, lets nobody in.

@@ -119,14 +119,19 @@ async fn an_undo_waits_for_nothing_that_others_begin() {
         request.resource == "bluegreenrollouts" && request.name == "web" && request.verb == "patch"
     });
     let asked = asked.expect("the request");
-    let moved = requests[asked..].iter().position(|request| {
+    // How long the news of it takes is the API server's business.
+    let heard = requests[asked + 1..].iter().position(|request| is_ours(&request) && request.name.starts_with("web"));
+    let heard = asked + 1 + heard.expect("the first write for it");
+    let moved = requests[heard..].iter().position(|request| {
         is_ours(&request) && request.resource == "services" && request.name == "web-active" && request.verb == "patch"
     });
-    let moved = asked + moved.expect("the move");
+    let moved = heard + moved.expect("the move");
     let others = |request: &&&Request| is_ours(request) && !request.name.starts_with("web");
-    let between = requests[asked..moved].iter().filter(others).count();
+    let unheard = requests[asked..heard].iter().filter(others).count();
+    let between = requests[heard..moved].iter().filter(others).count();
     let after = requests[moved..].iter().filter(others).count();
-    println!("{between} requests for others between the undo and its move, {after} after it");
+    println!("{unheard} requests for others until the undo was heard of, {between} until its move, {after} after it");
     assert!(after > CROWD, "there was no crowd to wait for: {after}");
+    assert!(unheard <= after / 2, "it was heard of after {unheard} requests of others, before {after} more");
     assert!(between <= 20, "the undo waited for {between} requests of others");
 }

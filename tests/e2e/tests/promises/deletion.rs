@@ -50,7 +50,7 @@ async fn a_rollout_that_is_replaced_by_force_serves_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retired_set_deleted_by_hand_keeps_its_pods_until_the_deadline() {
     let lab = Lab::new("retireddeleted").await;
-    lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 15}}})).await;
+    lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 30}}})).await;
     let now = lab.release("web:v2").await;
     let pods = now.ready_pods_of_image("web:v1");
     assert_eq!(pods.len(), 2);

@@ -129,11 +129,9 @@ pub async fn run(seeds: &[u64]) -> Result<OfBatch> {
         let end = story.end();
         let gaps = recorder.gaps(&namespace);
         let left_behind = recorder.see(&namespace, |world| world.left_behind());
-        let (violations, deeds) = judge(&history, &story.terms, result.is_ok().then_some(&end));
+        let (violations, deeds) = judge(&history, &story.terms, result.is_ok().then_some(&end), !gaps.is_empty());
         let mut violations: Vec<String> = violations
             .into_iter()
-            // With a gap only the end is known.
-            .filter(|violation| gaps.is_empty() || violation.version == history.last().map_or(0, |last| last.version))
             .map(|violation| format!("{} at {}: {}", violation.promise, violation.version, violation.words))
             .collect();
         violations.extend(result.err().map(|error| format!("converges: {error:#}")));

@@ -150,15 +150,18 @@ impl Tale {
 
     fn broken(&self) -> Vec<&'static str> {
         let mut promises: Vec<_> =
-            judge(&self.changes, &self.terms, None).0.into_iter().map(|violation| violation.promise).collect();
+            judge(&self.changes, &self.terms, None, false).0.into_iter().map(|violation| violation.promise).collect();
         promises.dedup();
         promises
     }
 
     fn broken_in_the_end(&self, production: u32, state: EndState) -> Vec<&'static str> {
         let end = End { production: image(production), asked_for: self.rollout.image.clone(), state };
-        let mut promises: Vec<_> =
-            judge(&self.changes, &self.terms, Some(&end)).0.into_iter().map(|violation| violation.promise).collect();
+        let mut promises: Vec<_> = judge(&self.changes, &self.terms, Some(&end), false)
+            .0
+            .into_iter()
+            .map(|violation| violation.promise)
+            .collect();
         promises.dedup();
         promises
     }
@@ -174,7 +177,7 @@ fn tale(write: impl FnOnce(&mut Tale) -> &mut Tale) -> Tale {
 fn a_release_and_an_undo_break_nothing() {
     let tale = tale(Tale::end);
     assert_eq!(tale.broken_in_the_end(1, EndState::Rejected), Vec::<&str>::new());
-    let (_, deeds) = judge(&tale.changes, &tale.terms, None);
+    let (_, deeds) = judge(&tale.changes, &tale.terms, None, false);
     assert_eq!((deeds.moves, deeds.undos, deeds.answers), (3, 1, 2));
 }
 
@@ -315,6 +318,15 @@ fn an_event_that_is_told_twice() {
     for reason in ["RolledBack", "RevisionRejected", "RequestRefused", "PreviewReady"] {
         assert_eq!(tale(|tale| tale.first().told(reason, "")).broken(), ["told"], "{reason}");
     }
+}
+
+#[test]
+fn what_may_have_been_missed_is_not_judged_and_the_end_is() {
+    let tale = tale(|tale| tale.first().told("PreviewReady", ""));
+    let broken = |end: Option<&End>| judge(&tale.changes, &tale.terms, end, true).0;
+    assert_eq!(broken(None), []);
+    let end = End { production: image(2), asked_for: image(2), state: EndState::Healthy };
+    assert!(!broken(Some(&end)).is_empty());
 }
 
 #[test]

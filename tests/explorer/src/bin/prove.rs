@@ -122,8 +122,8 @@ impl Searching<'_> {
         Limits { states, until, threads: self.options.threads, counts: self.counts }
     }
 
-    /// Until something fails: `first:`, the predicate, the steps it took, and the history. Walks come first, because they are
-    /// about everything; what was found before comes last, because it takes no search.
+    /// Until something fails: `first:`, the predicate, the steps it took, and the history. What was found before comes first, because it
+    /// takes no search; then walks, because they are about everything.
     fn first(&self) -> ExitCode {
         let until = Instant::now() + Duration::from_secs(self.options.brake_seconds);
         let mut report = self.report();
@@ -133,6 +133,12 @@ impl Searching<'_> {
             println!("first: {} {steps} {}", short.violation.predicate, write_trace(&short.events));
             ExitCode::FAILURE
         };
+        if self.is_wanted("histories") {
+            let broken = self.broken_histories();
+            if let Some(failure) = broken.iter().min_by_key(|failure| failure.events.len()) {
+                return tell(failure, steps);
+            }
+        }
         if self.is_wanted("walks") {
             let seeds = self.options.seed..self.options.seed + self.options.walks;
             let walked = self.walks(until).walk(seeds, &mut report);
@@ -145,12 +151,6 @@ impl Searching<'_> {
             let found = search(scope, self.limits(self.options.states, until), &mut report);
             steps += found.steps;
             if let Some(failure) = found.failures.values().min_by_key(|failure| failure.events.len()) {
-                return tell(failure, steps);
-            }
-        }
-        if self.is_wanted("histories") {
-            let broken = self.broken_histories();
-            if let Some(failure) = broken.iter().min_by_key(|failure| failure.events.len()) {
                 return tell(failure, steps);
             }
         }

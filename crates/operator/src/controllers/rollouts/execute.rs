@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::affinity;
 use super::memory::{Memories, Refused};
 use super::observe::Fresh;
-use crate::api_server::error::{Doing, Error};
+use crate::api_server::error::{Doing, Error, is_refusal};
 use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
 use crate::cluster::objects::KeptRun;
@@ -464,13 +464,6 @@ impl Executor<'_> {
             self.caches.sets.remove(&self.rollout.key().sibling(name), resource_version);
         }
     }
-}
-
-/// The API server says no, and will until somebody changes something: the template, a quota, or a webhook that is down (a 500 in
-/// its words). That it has too much to do, or that a namespace is not there yet, is no answer to the question.
-fn is_refusal(status: &kube::core::Status) -> bool {
-    let later = [404, 409, 429, 503, 504].contains(&status.code);
-    (400..=599).contains(&status.code) && !later
 }
 
 /// How long to wait after so many refusals in a row: longer each time, and never so long that somebody who has mended the cause waits.

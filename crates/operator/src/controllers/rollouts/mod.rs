@@ -9,8 +9,8 @@ pub use execute::change_replica_set;
 
 use std::sync::Arc;
 
-use greenlight_core::plan;
 use greenlight_core::world::Rollout;
+use greenlight_core::{Urgency, World};
 use jiff::Timestamp;
 use kube::Client;
 
@@ -87,6 +87,7 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
     for _ in 0..MOST_PLANS {
         // What it asks for is not known: everything stays as it is, and [`crate::controllers::unreadable`] tells why.
         if caches.rollouts.unreadable(key).is_some() {
+            turn.is_in_flight(false, false);
             return Ok(Outcome::Rests(None));
         }
         let Some(Observed { world, unknown }) = observe(caches, memories, on_demand, key, &fresh, live) else {
@@ -96,8 +97,25 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
             memories.forget(key);
             metrics.forget(key);
             on_demand.set(key, &Default::default());
+            turn.is_in_flight(false, false);
             return Ok(Outcome::Rests(None));
         };
+        let now = Timestamp::now();
+        let plan = greenlight_core::plan(&world, now);
+        let is_to_be_read = plan.doubt.is_some() || !unknown.is_empty() && !live;
+        if !is_to_be_read {
+            on_demand.set(key, &plan.watches);
+        }
+        let due = plan.publish_at.is_some_and(|at| at <= now);
+        // Not between a claim and the move that rests on its answer, and not after reading, which would be for nothing.
+        if fresh.is_empty() && !live && (is_to_be_read || due || !plan.actions.is_empty()) {
+            // What is not believed yet is as urgent as if it were.
+            let believed = is_to_be_read.then(|| greenlight_core::plan(&World { live: true, ..world.clone() }, now));
+            let plan = believed.as_ref().unwrap_or(&plan);
+            if let Some(urgency) = turn.gives_way(plan.urgency) {
+                return Ok(Outcome::Yields(urgency, plan.next));
+            }
+        }
         if !unknown.is_empty() {
             if live {
                 tracing::warn!(rollout = %key, ?unknown, "these ReplicaSets say that they are this rollout's, and its record does not");
@@ -108,20 +126,13 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
             }
             continue;
         }
-        let now = Timestamp::now();
-        let plan = plan(&world, now);
         if let Some(doubt) = plan.doubt {
             tracing::info!(rollout = %key, doubt = doubt.as_str(), "reading the rollout and what it works with again");
             read_live(client, caches, &world).await?;
             live = true;
             continue;
         }
-        on_demand.set(key, &plan.watches);
-        let due = plan.publish_at.is_some_and(|at| at <= now);
-        // Not between a claim and the move that rests on its answer.
-        if fresh.is_empty() && (due || !plan.actions.is_empty()) && turn.yields(plan.urgency) {
-            return Ok(Outcome::Yields(plan.urgency));
-        }
+        turn.is_in_flight(plan.in_flight || plan.urgency == Urgency::FirstDeployment, plan.is_first_deployment);
         let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &world.rollout };
         if plan.actions.is_empty() {
             if due {

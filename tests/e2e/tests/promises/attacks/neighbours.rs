@@ -123,7 +123,8 @@ async fn a_template_with_the_hash_of_what_serves_gets_no_pods_in_another_rollout
         let status = api.get("theirs").await.expect("it is there").status;
         status.map(|status| status.message).unwrap_or_default()
     };
-    eventually("it is told", async || message().await.contains("another template in rollout web has the same hash")).await;
+    eventually("it is told", async || message().await.contains("another template in rollout web has the same hash"))
+        .await;
     assert!(pods_of(&lab, "theirs").await.is_empty());
     assert_eq!(lab.endpoints("web-active").await, 2);
     // An annotation is all it takes, if it was bad luck.

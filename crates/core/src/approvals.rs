@@ -1,0 +1,15 @@
+//! Whose approval counts, and for what?
+
+use greenlight_api::{Approval, BlueGreen, RevisionRecord};
+
+/// The approvals that count. Where it takes several people, somebody without a name is not one of them.
+pub fn counted<'a>(blue_green: &BlueGreen, record: &'a RevisionRecord) -> Vec<&'a Approval> {
+    let alone = blue_green.required_approvals() < 2;
+    record.approvals.iter().filter(|approval| alone || !approval.by.is_empty()).collect()
+}
+
+/// Whether as many people as it takes want it promoted past its analyses: one of two does not overrule them.
+pub fn skip_analyses(blue_green: &BlueGreen, record: &RevisionRecord) -> bool {
+    let full = counted(blue_green, record).into_iter().filter(|approval| approval.full).count();
+    full >= blue_green.required_approvals().max(1)
+}

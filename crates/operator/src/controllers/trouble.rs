@@ -1,0 +1,72 @@
+//! Telling of work that fails again and again, on the object that it is about: what the status says comes from plans, and these got no
+//! further.
+
+use std::sync::Arc;
+
+use greenlight_api::events::STALLED;
+use greenlight_core::events::Event;
+use k8s_openapi::api::core::v1::ObjectReference;
+
+use crate::api_server::error::{Error, in_full};
+use crate::cluster::cache::Key;
+use crate::telemetry::recorder::Recorder;
+
+/// After so many answers in a row that will not change by themselves, somebody has to know.
+const MANY_REFUSALS: u32 = 3;
+/// So many conflicts in a row are more than watches that lag: a webhook may say no in these words.
+pub const MANY_CONFLICTS: u32 = 10;
+
+/// Who is told, and of what object.
+#[derive(Clone)]
+pub struct Trouble {
+    recorder: Arc<Recorder>,
+    about: Arc<About>,
+}
+
+type About = dyn Fn(&Key) -> Option<ObjectReference> + Send + Sync;
+
+impl Trouble {
+    /// Events go there, about the object that this finds.
+    pub fn new(recorder: Recorder, about: impl Fn(&Key) -> Option<ObjectReference> + Send + Sync + 'static) -> Trouble {
+        Trouble { recorder: Arc::new(recorder), about: Arc::new(about) }
+    }
+
+    /// Tells of it, once the failures are as many as that. That the API server is out of reach or has too much to do is told by metrics: it
+    /// is nobody's object.
+    pub fn tell(&self, key: &Key, error: &Error, in_a_row: u32) {
+        if !is_time(error, in_a_row) {
+            return;
+        }
+        let Some(about) = (self.about)(key) else { return };
+        let note = format!("the operator cannot go on here, and tries again: {}", in_full(error));
+        let event = Event { warning: true, reason: STALLED, action: "Reconcile", note, by: String::new() };
+        let recorder = self.recorder.clone();
+        // Nobody's work waits for that.
+        tokio::spawn(async move { recorder.warn(about, &event).await });
+    }
+}
+
+fn is_time(error: &Error, in_a_row: u32) -> bool {
+    if error.is_conflict() { in_a_row == MANY_CONFLICTS } else { in_a_row == MANY_REFUSALS && error.lasts() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(code: u16) -> Error {
+        let status = kube::core::Status { code, ..kube::core::Status::default() };
+        Error::Api { what: "change it".to_owned(), source: kube::Error::Api(Box::new(status)) }
+    }
+
+    #[test]
+    fn what_will_not_change_by_itself_is_told_once_and_what_may_is_not() {
+        let times = |error: &Error| (1..100).filter(|in_a_row| is_time(error, *in_a_row)).count();
+        for error in [answered(403), answered(422), answered(500), answered(409), answered(404), Error::Panicked] {
+            assert_eq!(times(&error), 1, "{error:?}");
+        }
+        for code in [429, 503, 504] {
+            assert_eq!(times(&answered(code)), 0, "{code}");
+        }
+    }
+}
