@@ -630,6 +630,25 @@ fn an_overlap_that_an_older_version_began_keeps_its_label_until_it_is_over() {
 }
 
 #[test]
+fn a_replica_set_that_an_older_version_made_is_not_made_anew_when_the_status_is_lost() {
+    let mut model = serves_one(manual());
+    let (hash, older) = (model.hash(1), model.truth.rollout.template.digest.hash_of_older_version(0));
+    model.edit(&hash, |rs| {
+        rs.hash.clone_from(&older);
+        rs.pod_labels.insert(names::HASH_LABEL.into(), older.clone());
+    });
+    for service in model.truth.services.values_mut().filter(|service| service.hash() == Some(&hash)) {
+        service.selector.insert(names::HASH_LABEL.into(), older.clone());
+        service.production = service.production.take().map(|_| older.clone());
+    }
+    model.wipe_status();
+    assert!(model.settle());
+    assert_serves(&model, 1);
+    assert_eq!(model.hash(1), older);
+    assert_eq!(model.truth.replica_sets.len(), 1);
+}
+
+#[test]
 fn a_replica_set_without_pods_loses_the_label_before_an_overlap() {
     let mut model = serves_one(BlueGreen { scale_down_delay_seconds: Some(0), ..overlapping() });
     model.push(2);

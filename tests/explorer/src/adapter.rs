@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use std::sync::LazyLock;
 
+use crate::cluster::ROLLOUT;
 use crate::event::{VERSIONS, Version};
 
 /// The status is written with the resourceVersion that the plan was made from.
@@ -36,7 +37,7 @@ static FACTS: LazyLock<Vec<Facts>> = LazyLock::new(|| {
         }))
         .expect("a template");
         let template = Template::from(&template);
-        let hash = template.digest.hash(0);
+        let hash = template.digest.hash(ROLLOUT, 0);
         Facts { hash, template }
     };
     (1..=VERSIONS).map(facts).collect()
@@ -50,7 +51,7 @@ pub fn facts(version: Version) -> &'static Facts {
 /// The version of this hash.
 pub fn version_of_hash(hash: &str) -> Option<Version> {
     // A hash that is taken is made anew, with a number.
-    let of = |version: &Version| (0..3).any(|number| facts(*version).template.digest.hash(number) == hash);
+    let of = |version: &Version| (0..3).any(|number| facts(*version).template.digest.hash(ROLLOUT, number) == hash);
     Version::all().find(|version| facts(*version).hash == hash).or_else(|| Version::all().find(of))
 }
 

@@ -4,7 +4,6 @@ use greenlight_api::names::{self, before_the_record};
 use greenlight_api::{Approval, BlueGreenRolloutStatus, Decisions, Rejection, Request, RevisionRecord, Verb, Verdict};
 
 use super::record::{LARGEST_NUMBER, digest_of};
-use crate::hash::COLLISIONS;
 use crate::world::{ReplicaSet, Selection, World};
 
 /// What a version without a record decided. Its claims count as service where the Services or its status say that it was not only
@@ -48,7 +47,7 @@ pub(super) fn take_over(world: &World, status: &BlueGreenRolloutStatus) -> Decis
     let mut revisions: Vec<RevisionRecord> = revisions.collect();
     let asked_for = &world.rollout.template.digest;
     let rejected = &status.rejected_revision;
-    if by_hash(rejected).is_none() && (0..COLLISIONS).any(|collision| asked_for.hash(collision) == *rejected) {
+    if by_hash(rejected).is_none() && asked_for.makes(&world.rollout.name, rejected) {
         let reason = "rejected before the upgrade".to_owned();
         let rejection = Rejection { by: "somebody".to_owned(), at: world.rollout.created, reason, to: None };
         let (hash, digest, number) = (rejected.clone(), asked_for.to_string(), status.current_revision);

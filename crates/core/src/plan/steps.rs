@@ -264,10 +264,13 @@ fn create(round: &Round) -> Vec<Action> {
     let leaving = |hash: &str| world.replica_sets.iter().any(|rs| rs.hash == hash);
     let hash = match record.map(|record| &record.hash).filter(|hash| !leaving(hash)) {
         Some(hash) => hash.clone(),
-        None => match hash::free(&template.digest, |taken| decisions.revision(taken).is_some() || leaving(taken)) {
-            Some(free) => free,
-            None => return Vec::new(),
-        },
+        None => {
+            let taken = |hash: &str| decisions.revision(hash).is_some() || leaving(hash);
+            match hash::free(&template.digest, &world.rollout.name, taken) {
+                Some(free) => free,
+                None => return Vec::new(),
+            }
+        }
     };
     let number = record.map_or_else(|| decisions::newest(decisions) + 1, |record| record.number);
     let waits_for_nothing = decisions::is_first_deployment(world, decisions) && world.rollout.spec.paused != Some(true);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, PodTemplate, names};
-use greenlight_core::hash::Digest;
+use greenlight_core::hash::{self, Digest};
 use greenlight_core::simulate::selector_patch;
 use greenlight_core::world::{Refusal, Rollout, Selection};
 use greenlight_core::{Action, Change};
@@ -307,6 +307,8 @@ impl Executor<'_> {
             self.caches.rollouts.put_answer(RolloutView::from(rollout).keep());
             return Ok(());
         }
+        let made_before_an_upgrade = self.made_before_an_upgrade(digest);
+        let (name, hash) = made_before_an_upgrade.as_ref().map_or((name, hash), |(name, hash)| (name, hash));
         if let Some(other) = self.other_template_of(hash, digest) {
             let message = format!(
                 "another template in rollout {other} has the same hash, so a Service would take its pods for those of this one: \
@@ -427,6 +429,16 @@ impl Executor<'_> {
             self.remember_refusal(digest, message);
         }
         Ok(())
+    }
+
+    /// The name and the hash of the ReplicaSet of this template that an older version made, and died before it was on record: its hash is
+    /// of the digest alone, so another one would be made beside it, and nobody would look after its pods.
+    fn made_before_an_upgrade(&self, digest: &str) -> Option<(String, String)> {
+        let hash = Digest::read(digest).hash_of_older_version(0);
+        let name = hash::replica_set_name(&self.rollout.name, &hash);
+        let found = self.caches.sets.get(&self.rollout.key().sibling(&name))?;
+        let is_on_record = self.rollout.record().is_some_and(|record| record.knows(&found.set.uid));
+        (found.owner_uid == self.rollout.uid && !found.set.deleting && !is_on_record).then_some((name, hash))
     }
 
     /// The rollout of this namespace that has another template of the same hash. Who writes both templates can make that so in seconds, and

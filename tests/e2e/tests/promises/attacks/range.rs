@@ -245,13 +245,14 @@ impl Range {
             ListParams::default().labels(&format!("app={name},{}={}", names::HASH_LABEL, status.active_revision));
         let pod = pods.list(&served).await.expect("pods").items.first().map(ResourceExt::name_any).unwrap_or_default();
         let next: PodTemplate = serde_json::from_value(template(&name, "app:v3")).expect("a template");
+        let v3 = Digest::of(&next).hash(&name, 0);
         Words(vec![
             ("{name}", name),
             ("{ns}", self.lab.namespace.clone()),
             ("{uid}", uid),
             ("{v1}", status.active_revision),
             ("{v2}", status.preview_revision),
-            ("{v3}", Digest::of(&next).hash(0)),
+            ("{v3}", v3),
             ("{digest3}", Digest::of(&next).to_string()),
             ("{run}", run),
             ("{pod1}", pod),
