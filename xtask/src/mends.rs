@@ -1,4 +1,4 @@
-//! Takes the mends of the operator out of a copy, one at a time, and sees that the test that stands for each fails. A test that
+//! Takes mends out of a copy, one at a time, and sees that the test that stands for each fails. A test that
 //! passes without its mend sees nothing.
 
 use std::collections::BTreeSet;
@@ -19,201 +19,331 @@ const TIMED_OUT: i32 = 124;
 struct Mend {
     /// What was wrong.
     fault: &'static str,
-    /// In this file of `crates/operator/src`.
+    /// In this file.
     file: &'static str,
     /// What mends it. It stands there once.
     find: &'static str,
     /// What brings the fault back.
     replace: &'static str,
-    /// Which test sees it: the suite (the operator's own, if there is none) and the test's name.
-    suite: Option<&'static str>,
+    /// Which test sees it.
+    of: Tests,
     test: &'static str,
 }
+
+/// Where a test is.
+#[derive(Clone, Copy)]
+enum Tests {
+    /// A suite of the end-to-end tests.
+    Suite(&'static str),
+    /// Those of a package.
+    Package(&'static str),
+}
+use Tests::{Package, Suite};
 
 const MENDS: &[Mend] = &[
     Mend {
         fault: "an API server without streaming lists is never listed",
-        file: "cluster/watch.rs",
+        file: "crates/operator/src/cluster/watch.rs",
         find: "Some(Err(error)) if !self.paged && is_refusal(&error) => {",
         replace: "Some(Err(error)) if false && is_refusal(&error) => {",
-        suite: Some("servers"),
+        of: Suite("servers"),
         test: "releases_go_through_with_streaming_lists_and_without",
     },
     Mend {
         fault: "one object that cannot be read hides the others of its list",
-        file: "cluster/arrived.rs",
+        file: "crates/operator/src/cluster/arrived.rs",
         find: "Ok(Err(error)) => at_its_place::<V>(json).unwrap_or_else(|| error.to_string()),",
         replace: "Ok(Err(error)) => return Err(error),",
-        suite: Some("promises"),
+        of: Suite("promises"),
         test: "an_analysis_run_that_is_nested_too_deep_is_told_so_and_stops_nobody",
     },
     Mend {
         fault: "a write that is denied is made again as soon as anything changes",
-        file: "controllers/rollouts/execute.rs",
+        file: "crates/operator/src/controllers/rollouts/execute.rs",
         find: "let retry_at = Timestamp::now() + refused_for(times);",
         replace: "let retry_at = Timestamp::now();",
-        suite: Some("promises"),
+        of: Suite("promises"),
         test: "a_write_that_is_denied_is_told_and_heals_and_holds_up_nothing_else",
     },
     Mend {
         fault: "a standby keeps every event",
-        file: "controllers/schedule.rs",
+        file: "crates/operator/src/controllers/schedule.rs",
         find: "if state.open {",
         replace: "if true {",
-        suite: None,
+        of: Package("greenlight-operator"),
         test: "a_standby_keeps_nothing_of_what_it_sees",
     },
     Mend {
         fault: "a leader whose queue is full keeps every event",
-        file: "controllers/schedule.rs",
+        file: "crates/operator/src/controllers/schedule.rs",
         find: "state.look_at(key, Instant::now());\n            self.0",
         replace: "let (waiting, arrivals) = (state.waiting, state.arrivals);\n            let name = if waiting < 9 { key.name.clone() } else { arrivals.to_string() };\n            state.look_at(Key { name, ..key }, Instant::now());\n            self.0",
-        suite: None,
+        of: Package("greenlight-operator"),
         test: "however_many_events_there_are_while_all_are_busy_each_object_waits_once",
     },
     Mend {
         fault: "what moves traffic waits for what others begin",
-        file: "controllers/schedule.rs",
+        file: "crates/operator/src/controllers/schedule.rs",
         find: "let others_come_first = !self.by_age",
         replace: "let others_come_first = self.by_age",
-        suite: Some("promises"),
+        of: Suite("promises"),
         test: "an_undo_waits_for_nothing_that_others_begin",
     },
     Mend {
         fault: "a leader that cannot renew goes on",
-        file: "manager/election.rs",
+        file: "crates/operator/src/manager/election.rs",
         find: "const TERM: Duration = Duration::from_secs(10);",
         replace: "const TERM: Duration = Duration::from_secs(1000);",
-        suite: Some("promises"),
+        of: Suite("promises"),
         test: "who_cannot_renew_stops_before_another_begins",
     },
     Mend {
         fault: "who sleeps beyond its term writes when it wakes up",
-        file: "api_server/leadership.rs",
+        file: "crates/operator/src/api_server/leadership.rs",
         find: "        if !self.may_write() {",
         replace: "        if false && !self.may_write() {",
-        suite: None,
+        of: Package("greenlight-operator"),
         test: "who_sleeps_beyond_its_term_begins_no_write",
     },
     Mend {
         fault: "a write that is under way when the term ends goes on",
-        file: "api_server/leadership.rs",
+        file: "crates/operator/src/api_server/leadership.rs",
         find: "() = self.ended() => Err(NotLeading),",
         replace: "() = std::future::pending() => Err(NotLeading),",
-        suite: None,
+        of: Package("greenlight-operator"),
         test: "a_write_that_is_under_way_when_the_term_ends_is_given_up",
     },
     Mend {
         fault: "a request that is never answered keeps a worker for ever",
-        file: "api_server/client.rs",
+        file: "crates/operator/src/api_server/client.rs",
         find: "const REQUEST: Duration = Duration::from_secs(35);",
         replace: "const REQUEST: Duration = Duration::from_secs(3500);",
-        suite: Some("promises"),
+        of: Suite("promises"),
         test: "a_write_that_is_never_answered_is_made_again",
     },
     Mend {
         fault: "work that hangs keeps a worker for ever",
-        file: "controllers/queue.rs",
+        file: "crates/operator/src/controllers/queue.rs",
         find: "tokio::time::timeout(limits.deadline, AssertUnwindSafe(future).catch_unwind());",
         replace: "tokio::time::timeout(limits.deadline * 1000, AssertUnwindSafe(future).catch_unwind());",
-        suite: None,
+        of: Package("greenlight-operator"),
         test: "work_that_hangs_is_given_up_and_tried_again",
     },
     Mend {
         fault: "whoever is asked to end waits for what hangs before it gives the lease away",
-        file: "manager/mod.rs",
+        file: "crates/operator/src/manager/mod.rs",
         find: "const LAST_WORK: Duration = Duration::from_secs(5);",
         replace: "const LAST_WORK: Duration = Duration::from_secs(500);",
-        suite: Some("promises"),
+        of: Suite("promises"),
         test: "who_is_asked_to_end_gives_the_lease_away_even_if_a_write_hangs",
     },
     Mend {
         fault: "a switch waits for its proof until others are done",
-        file: "cluster/on_demand/shared.rs",
+        file: "crates/operator/src/cluster/on_demand/shared.rs",
         find: "inner.until(|state| state.topics.is_empty() || state.somebody_waits(&asked)).await;",
         replace: "inner.until(|state| state.topics.is_empty()).await;",
-        suite: Some("promises"),
+        of: Suite("promises"),
         test: "a_hundred_switches_at_once_are_proven_by_a_handful_of_watches",
     },
     Mend {
         fault: "runs that are over are kept whole",
-        file: "cluster/objects/analysis_run.rs",
+        file: "crates/operator/src/cluster/objects/analysis_run.rs",
         find: "Some(status) if status.phase.is_completed() =>",
         replace: "Some(status) if false && status.phase.is_completed() =>",
-        suite: None,
+        of: Package("greenlight-operator"),
         test: "ten_thousand_rollouts_with_their_analyses_fit_into_a_hundred_megabytes",
     },
     Mend {
         fault: "a watch that has broken leaves a frozen cache",
-        file: "cluster/supervise.rs",
+        file: "crates/operator/src/cluster/supervise.rs",
         find: "        failed.cancel();\n    })",
         replace: "        let _ = failed;\n    })",
-        suite: None,
+        of: Package("greenlight-operator"),
         test: "a_panic_is_everybodys_business_and_an_abort_is_not",
     },
     Mend {
         fault: "who hears nothing of the API server is ready",
-        file: "telemetry/health.rs",
+        file: "crates/operator/src/telemetry/health.rs",
         find: "watching.failing_since.get_or_insert_with(Instant::now);",
         replace: "let _ = watching;",
-        suite: Some("promises"),
+        of: Suite("promises"),
         test: "watches_that_fail_are_told_by_readyz_and_go_on_by_themselves",
     },
     Mend {
         fault: "conflict after conflict is silent",
-        file: "controllers/queue.rs",
+        file: "crates/operator/src/controllers/queue.rs",
         find: "} else if self.conflicts.is_multiple_of(MANY_CONFLICTS) {",
         replace: "} else if self.conflicts.is_multiple_of(MANY_CONFLICTS * 1000) {",
-        suite: Some("promises"),
+        of: Suite("promises"),
         test: "conflict_after_conflict_is_a_warning",
     },
     Mend {
         fault: "proxy-url is not respected",
-        file: "api_server/client.rs",
+        file: "crates/operator/src/api_server/client.rs",
         find: "let Some(proxy) = &config.proxy_url else",
         replace: "let Some(proxy) = &config.proxy_url.clone().filter(|_| false) else",
-        suite: Some("promises"),
+        of: Suite("promises"),
         test: "it_goes_through_a_proxy_and_checks_the_name_that_it_is_told_to",
     },
     Mend {
         fault: "tls-server-name is not respected",
-        file: "api_server/client.rs",
+        file: "crates/operator/src/api_server/client.rs",
         find: "if let Some(name) = &config.tls_server_name {",
         replace: "if let Some(name) = &config.tls_server_name.clone().filter(|_| false) {",
-        suite: Some("promises"),
+        of: Suite("promises"),
         test: "it_goes_through_a_proxy_and_checks_the_name_that_it_is_told_to",
     },
     Mend {
         fault: "a Job is looked at now and then, and its end wakes nobody",
-        file: "controllers/triggers.rs",
+        file: "crates/operator/src/controllers/triggers.rs",
         find: "caches.jobs.listen(move |job| job.groups().into_iter().for_each(|run| runs.now(run)));",
         replace: "caches.jobs.listen(move |job| job.groups().into_iter().for_each(|_| drop(runs.clone())));",
-        suite: Some("promises"),
+        of: Suite("promises"),
         test: "a_real_job_gates_the_promotion_and_a_dead_operator_changes_nothing",
     },
     Mend {
         fault: "a sink's Retry-After is not respected",
-        file: "telemetry/notify/mod.rs",
+        file: "crates/operator/src/telemetry/notify/mod.rs",
         find: "Some(wait) => Again::After(wait),",
         replace: "Some(_) => Again::Later,",
-        suite: Some("promises"),
+        of: Suite("promises"),
         test: "a_sink_that_has_too_much_to_do_loses_nothing",
     },
     Mend {
         fault: "events are cut by characters",
-        file: "telemetry/recorder.rs",
+        file: "crates/operator/src/telemetry/recorder.rs",
         find: "use greenlight_core::words::beginning;",
         replace: "fn beginning(text: &str, most: usize) -> &str {\n    &text[..text.char_indices().nth(most).map_or(text.len(), |(end, _)| end)]\n}",
-        suite: None,
+        of: Package("greenlight-operator"),
         test: "a_note_is_cut_by_bytes_and_between_characters",
     },
     Mend {
         fault: "what is gone is remembered for ever",
-        file: "cluster/cache.rs",
+        file: "crates/operator/src/cluster/cache.rs",
         find: "while self.gone_since.front().is_some_and(is_old) {",
         replace: "while false && self.gone_since.front().is_some_and(is_old) {",
-        suite: None,
+        of: Package("greenlight-operator"),
         test: "what_went_long_ago_is_forgotten_one_by_one",
+    },
+    Mend {
+        fault: "gate: who may edit may open it",
+        file: "charts/greenlight/templates/request-policy.yaml",
+        find: "['previewReplicaCount', 'antiAffinity']",
+        replace: "['previewReplicaCount', 'antiAffinity', 'autoPromotionEnabled']",
+        of: Suite("promises"),
+        test: "every_field_is_open_to_who_may_edit_or_takes_promote_and_a_new_one_takes_promote",
+    },
+    Mend {
+        fault: "gate: a ReplicaSet that says that it is ours is believed",
+        file: "crates/operator/src/controllers/rollouts/execute.rs",
+        find: "if [\"/spec/template\", \"/spec/selector\", \"/metadata/labels\"].into_iter().all(same) {",
+        replace: "if [\"/spec/selector\", \"/metadata/labels\"].into_iter().all(same) {",
+        of: Suite("promises"),
+        test: "nobody_goes_around_the_gate_whatever_the_role_and_the_door",
+    },
+    Mend {
+        fault: "gate: an overlap leads to another rollout's pods",
+        file: "crates/core/src/overlap.rs",
+        find: "selected.unwrap_or_else(|| world.rollout.uid.clone())",
+        replace: "selected.unwrap_or_else(|| \"true\".to_owned())",
+        of: Package("greenlight-core"),
+        test: "an_overlap_selects_by_a_label_that_pods_of_no_other_rollout_carry",
+    },
+    Mend {
+        fault: "gate: two rollouts with the same template have pods of one hash",
+        file: "crates/core/src/hash.rs",
+        find: "short(&format!(\"{}/{rollout}/{collision}\", self.0))",
+        replace: "short(&format!(\"{}/{}/{collision}\", self.0, &rollout[..0]))",
+        of: Suite("promises"),
+        test: "a_service_leads_to_no_pods_of_another_rollout_with_the_same_template",
+    },
+    Mend {
+        fault: "gate: a template with the hash of another rollout's gets pods",
+        file: "crates/operator/src/controllers/rollouts/execute.rs",
+        find: "if let Some(other) = self.other_template_of(hash, digest) {",
+        replace: "if let Some(other) = self.other_template_of(hash, digest).filter(|_| false) {",
+        of: Suite("promises"),
+        test: "a_template_with_the_hash_of_what_serves_gets_no_pods_in_another_rollout",
+    },
+    Mend {
+        fault: "what an older version made last is made once more",
+        file: "crates/operator/src/controllers/rollouts/execute.rs",
+        find: "let made_before_an_upgrade = self.made_before_an_upgrade(digest);",
+        replace: "let made_before_an_upgrade = self.made_before_an_upgrade(digest).filter(|_| false);",
+        of: Suite("promises"),
+        test: "a_replica_set_that_an_older_version_made_last_is_taken_over",
+    },
+    Mend {
+        fault: "gate: a condition that nests is evaluated at once",
+        file: "crates/core/src/analysis/expression.rs",
+        find: "if depth > DEEPEST_PLAIN || nesting > MOST_NESTING {",
+        replace: "if depth > DEEPEST_PLAIN * 100 || nesting > MOST_NESTING * 100 {",
+        of: Package("greenlight-core"),
+        test: "what_nests_loops_or_doubles_is_not_evaluated_at_once",
+    },
+    Mend {
+        fault: "gate: an address within another leads back inside",
+        file: "crates/operator/src/web/reach.rs",
+        find: "if open && !is_closed(address) && !embedded(address).is_some_and(is_closed) {",
+        replace: "if open && !is_closed(address) {",
+        of: Package("greenlight-operator"),
+        test: "an_analysis_does_not_lead_back_into_the_operator_its_node_or_the_cloud_around_it",
+    },
+    Mend {
+        fault: "gate: a Secret that nobody named or labelled is read",
+        file: "crates/operator/src/controllers/analysis/arguments.rs",
+        find: "|| (self.labelled && is_labelled) {",
+        replace: "|| self.labelled {",
+        of: Package("greenlight-operator"),
+        test: "a_secret_is_read_by_its_label_or_its_name_and_no_other",
+    },
+    Mend {
+        fault: "gate: roles that are only safe with the policy are there without it",
+        file: "charts/greenlight/templates/roles.yaml",
+        find: "{{- if .Values.requestPolicy.enabled }}",
+        replace: "{{- if true }}",
+        of: Suite("promises"),
+        test: "roles_that_are_only_safe_with_the_policy_are_not_there_without_it",
+    },
+    Mend {
+        fault: "gate: the operator's token changes what a revision runs",
+        file: "charts/greenlight/templates/operator-policy.yaml",
+        find: "\n        && object.spec.template.spec == oldObject.spec.template.spec)",
+        replace: ")",
+        of: Suite("promises"),
+        test: "whoever_holds_the_operators_token_can_do_no_more_than_the_operator_does",
+    },
+    Mend {
+        fault: "gate: what others wrote moves a terminal's cursor",
+        file: "crates/api/src/text.rs",
+        find: "letter if letter.is_control() || is_invisible(letter) => REPLACEMENT,",
+        replace: "letter if is_invisible(letter) => REPLACEMENT,",
+        of: Package("greenlight-api"),
+        test: "what_a_terminal_would_obey_is_not_shown_and_the_rest_is_as_it_was",
+    },
+    Mend {
+        fault: "gate: one refused write keeps the uninstall hook from all others",
+        file: "crates/operator/src/commands/remove_finalizers.rs",
+        find: "Err(error) => swept.refused.push(format!(\"{} {namespace}/{name}: {error}\", K::kind(&()))),",
+        replace: "Err(error) => return Err(error.into()),",
+        of: Suite("promises"),
+        test: "an_uninstall_hook_that_fails_leaves_nothing_of_itself_and_can_be_run_again",
+    },
+    Mend {
+        fault: "gate: what waits is another image than what was looked at",
+        file: "charts/greenlight/templates/request-policy.yaml",
+        find: "- expression: \"object.spec.template.spec == oldObject.spec.template.spec\"",
+        replace: "- expression: \"true\"",
+        of: Suite("promises"),
+        test: "nobody_goes_around_the_gate_whatever_the_role_and_the_door",
+    },
+    Mend {
+        fault: "gate: two installs of one name share their roles",
+        file: "charts/greenlight/templates/_helpers.tpl",
+        find: "{{- else -}}\n{{ include \"greenlight.policy\" . }}",
+        replace: "{{- else -}}\n{{ include \"greenlight.name\" . }}",
+        of: Suite("promises"),
+        test: "the_policies_and_roles_of_two_installs_do_not_meet",
     },
 ];
 
@@ -283,7 +413,7 @@ impl Copy {
 
     /// What the test says without this mend; nothing if it passes.
     fn without(&self, mend: &Mend) -> Result<Option<String>> {
-        let file = self.folder.join("crates/operator/src").join(mend.file);
+        let file = self.folder.join(mend.file);
         let text = fs::read_to_string(&file)?;
         let count = text.matches(mend.find).count();
         if count != 1 {
@@ -297,16 +427,19 @@ impl Copy {
 
     fn test(&self, mend: &Mend) -> Result<Option<String>> {
         self.build()?;
-        let of_suite = |suite| vec!["test", "--quiet", "--package", "greenlight-e2e", "--test", suite];
-        let mut arguments =
-            mend.suite.map_or_else(|| vec!["test", "--quiet", "--package", "greenlight-operator"], of_suite);
+        let mut arguments = match mend.of {
+            Suite(suite) => vec!["test", "--quiet", "--package", "greenlight-e2e", "--test", suite],
+            Package(package) => vec!["test", "--quiet", "--package", package],
+        };
         arguments.push(mend.test);
         let output = within(LONGEST, &self.cargo(&arguments)).output().context("timeout of coreutils")?;
         if output.status.code() == Some(TIMED_OUT) {
             return Ok(Some("it does not end".to_owned()));
         }
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        if said.contains("0 passed; 0 failed") || !said.contains("test result") {
+        // A package has several programs of tests, and most have none of this name.
+        let of_tests = |line: &&str| line.starts_with("test result") && !line.contains("0 passed; 0 failed");
+        if !said.lines().any(|line| of_tests(&line)) {
             bail!("{} did not run:\n{said}{}", mend.test, String::from_utf8_lossy(&output.stderr));
         }
         if output.status.success() {
@@ -357,7 +490,7 @@ mod tests {
     #[test]
     fn each_mend_can_still_be_taken_out() {
         for mend in MENDS {
-            let text = fs::read_to_string(root().join("crates/operator/src").join(mend.file)).expect("the file");
+            let text = fs::read_to_string(root().join(mend.file)).expect("the file");
             assert_eq!(text.matches(mend.find).count(), 1, "{}: {}", mend.file, mend.find);
         }
     }

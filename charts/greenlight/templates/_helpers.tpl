@@ -7,6 +7,18 @@
 {{- with .Values.watchNamespace }}{{ . }}.{{ end }}{{ include "greenlight.name" . }}
 {{- end -}}
 
+{{- /* Roles for people belong to no namespace either. Those that this release has already keep the names that an earlier version gave them:
+bindings refer to them, and cannot be changed. */ -}}
+{{- define "greenlight.roles" -}}
+{{- $earlier := lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" (printf "%s-editor" (include "greenlight.name" .)) -}}
+{{- $of := dig "metadata" "annotations" dict ($earlier | default dict) -}}
+{{- if and (eq (get $of "meta.helm.sh/release-name") .Release.Name) (eq (get $of "meta.helm.sh/release-namespace") .Release.Namespace) -}}
+{{ include "greenlight.name" . }}
+{{- else -}}
+{{ include "greenlight.policy" . }}
+{{- end -}}
+{{- end -}}
+
 {{- define "greenlight.serviceAccount" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- .Values.serviceAccount.name | default (include "greenlight.name" .) -}}

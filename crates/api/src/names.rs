@@ -13,7 +13,7 @@ pub const REQUEST: &str = "greenlight.dev/request";
 /// On a ReplicaSet: the revision number, counted from 1. A template that comes back gets a new number.
 pub const REVISION: &str = "greenlight.dev/revision";
 
-/// On a ReplicaSet: the full digest of its pod template; [`HASH_LABEL`] is a short form of it that could collide.
+/// On a ReplicaSet: the full digest of its pod template; [`HASH_LABEL`] is a short form of it and of the rollout's name that could collide.
 pub const TEMPLATE_DIGEST: &str = "greenlight.dev/template-digest";
 
 /// On a ReplicaSet: `spec.replicas` of the rollout that this set was last meant to serve. A revision keeps its own number until

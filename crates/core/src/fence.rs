@@ -33,7 +33,7 @@ pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
     // What production was moved to may be missing, and what it left be all that is known.
     let leads_to_unknown = |service: &Service| match service.selection() {
         Selection::Revision(hash) => !exists(&hash),
-        Selection::Both => service.production.as_deref().is_some_and(|hash| !exists(hash)),
+        Selection::Both(_) => service.production.as_deref().is_some_and(|hash| !exists(hash)),
         Selection::Nothing | Selection::Unmanaged => false,
     };
     if !now.serving.is_empty() && (!exists(&now.serving) || world.active_services().any(leads_to_unknown)) {

@@ -40,7 +40,7 @@ pub fn actions(world: &World, now: Timestamp) -> (Vec<Action>, Watches, Option<T
     for service in world.services.values().filter(|service| is_ours(world, service)) {
         let goes = match service.selection() {
             Selection::Revision(hash) => world.replica_sets.iter().any(|rs| rs.hash == hash) || has(FOREGROUND),
-            Selection::Both | Selection::Nothing | Selection::Unmanaged => true,
+            Selection::Both(_) | Selection::Nothing | Selection::Unmanaged => true,
         };
         if goes {
             actions.push(switch::release(service));

@@ -3,7 +3,9 @@
 //! The digest is of the template as the API server stored it, in canonical JSON: keys sorted, without nulls and without empty
 //! maps and lists. So it does not change with the operator's version, with a newer client library, or when a client writes
 //! out an empty field. A selector is the exception: in affinity an empty one selects everything and a missing one nothing,
-//! so these two are different templates. The hash is a short form of it, in the alphabet that Kubernetes uses for its own hashes.
+//! so these two are different templates. The hash is a short form of it and of the rollout's name, in the alphabet that Kubernetes uses
+//! for its own hashes: two rollouts of a namespace with the same template have pods of different hashes, and a Service of one selects
+//! none of the other's. ReplicaSets whose hash is of the digest alone are of an older version, and stay what they are.
 
 use std::fmt;
 
@@ -39,11 +41,6 @@ impl Digest {
         Digest(hex(&Sha256::digest(canonical)))
     }
 
-    /// The digest of any text, where a short name for it is needed.
-    pub fn of_text(text: &str) -> Digest {
-        Digest(hex(&Sha256::digest(text)))
-    }
-
     /// A digest as it stands somewhere; whether it is one shows only when its hash is compared.
     pub fn read(text: &str) -> Digest {
         Digest(text.to_owned())
@@ -54,10 +51,20 @@ impl Digest {
         &self.0
     }
 
-    /// The hash for this digest. `collision` is 0 unless another template already has the hash of a smaller number.
-    pub fn hash(&self, collision: u32) -> String {
-        let digest = Sha256::digest(format!("{}/{collision}", self.0));
-        digest.iter().take(HASH_LENGTH).map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect()
+    /// The hash for this digest in the rollout of this name. `collision` is 0 unless the hash of a smaller number is taken.
+    pub fn hash(&self, rollout: &str, collision: u32) -> String {
+        short(&format!("{}/{rollout}/{collision}", self.0))
+    }
+
+    /// The hash that older versions gave to this digest in every rollout.
+    pub fn hash_of_older_version(&self, collision: u32) -> String {
+        short(&format!("{}/{collision}", self.0))
+    }
+
+    /// Whether the hash is one for this digest in the rollout of this name, in this version or in an older one.
+    pub fn makes(&self, rollout: &str, hash: &str) -> bool {
+        let is_made_by = |number| self.hash(rollout, number) == hash || self.hash_of_older_version(number) == hash;
+        (0..COLLISIONS).any(is_made_by)
     }
 }
 
@@ -69,8 +76,8 @@ impl fmt::Display for Digest {
 
 /// The first hash of this digest that is not taken, by another template or by a ReplicaSet that is still being deleted. None when that
 /// happened too often: then something holds what was deleted, and there are not to be ever more of them.
-pub fn free(digest: &Digest, taken: impl Fn(&str) -> bool) -> Option<String> {
-    (0..COLLISIONS).map(|collision| digest.hash(collision)).find(|hash| !taken(hash))
+pub fn free(digest: &Digest, rollout: &str, taken: impl Fn(&str) -> bool) -> Option<String> {
+    (0..COLLISIONS).map(|collision| digest.hash(rollout, collision)).find(|hash| !taken(hash))
 }
 
 /// The name of the ReplicaSet of this hash.
@@ -83,6 +90,16 @@ pub fn replica_set_name(rollout: &str, hash: &str) -> String {
 /// Whether a pod of this name belongs to the ReplicaSet of this name.
 pub fn is_pod_of(pod: &str, set: &str) -> bool {
     pod.strip_prefix(set).and_then(|rest| rest.strip_prefix('-')).is_some_and(|suffix| !suffix.contains('-'))
+}
+
+/// A short name for any text, the same in every version.
+pub fn short_name(text: &str) -> String {
+    short(&format!("{}/0", hex(&Sha256::digest(text))))
+}
+
+fn short(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    digest.iter().take(HASH_LENGTH).map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -4,12 +4,13 @@
 //! of the old and of the new revision get [`greenlight_api::names::SERVING_LABEL`]. Then the Service moves from the old hash to
 //! that label, and after `overlapSeconds` from the label to the new hash. Nothing is proven, and so nothing retired, before
 //! that. However late the EndpointSlices are, the overlap is not over before they show the pods of the new revision. Going back goes
-//! straight to the hash. Worked example, `overlapSeconds: 30`:
+//! straight to the hash. The label's value is the rollout's UID: pods of another rollout that carry the Service's own labels, and are in
+//! an overlap of their own, are not selected. Worked example, `overlapSeconds: 30`:
 //!
 //! | time | the active Service selects |
 //! |---|---|
 //! | before | `rollouts-pod-template-hash: <1>` |
-//! | 12:00:00, revision 2 is promoted | `greenlight.dev/serving: "true"`, which the pods of 1 and 2 carry |
+//! | 12:00:00, revision 2 is promoted | `greenlight.dev/serving: <the rollout's UID>`, which the pods of 1 and 2 carry |
 //! | 12:00:30 | `rollouts-pod-template-hash: <2>`; the label goes off the pods of 1 |
 
 use greenlight_api::{PodMetadata, names};
@@ -18,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::actions::Action;
 use crate::metadata;
 use crate::situation::Situation;
-use crate::world::{ReplicaSet, Service, later};
+use crate::world::{ReplicaSet, Selection, Service, World, later};
 
 /// The change of the pods that do not carry the label yet, before a switch by way of both.
 pub fn prepare(situation: &Situation, candidate: &ReplicaSet) -> Option<Action> {
@@ -50,17 +51,29 @@ pub fn rejoin(situation: &Situation, home: &ReplicaSet) -> Option<Action> {
 /// The change of the pods that gives them the label, if they lack it.
 fn label(situation: &Situation, rs: &ReplicaSet) -> Option<Action> {
     let (noted, carried) = (metadata::noted(rs), metadata::carried(rs));
-    let labelled = with_label(carried.clone());
+    let labelled = with_label(situation, carried.clone());
     // The note alone may be forged, and the label alone may not have reached all pods.
-    let is_labelled = noted == labelled && rs.pod_labels.contains_key(names::SERVING_LABEL);
+    let is_labelled =
+        noted == labelled && rs.pod_labels.get(names::SERVING_LABEL) == labelled.labels.get(names::SERVING_LABEL);
     (!is_labelled).then(|| metadata::change(situation, rs, carried, labelled))
 }
 
 /// The metadata with the label, on all pods.
-pub fn with_label(mut metadata: PodMetadata) -> PodMetadata {
+pub fn with_label(situation: &Situation, mut metadata: PodMetadata) -> PodMetadata {
     metadata.annotations.remove(names::UNSETTLED);
-    metadata.labels.insert(names::SERVING_LABEL.to_owned(), "true".to_owned());
+    metadata.labels.insert(names::SERVING_LABEL.to_owned(), label_value(situation.world));
     metadata
+}
+
+/// The value of the label: no other rollout's pods carry it. While a Service selects by another one (an older version's `true`), that
+/// stays until the overlap is over: who relabels pods that serve takes them out of production.
+pub fn label_value(world: &World) -> String {
+    let mut selected = world.services.values().filter(|service| service.is_marked_for(&world.rollout.name));
+    let selected = selected.find_map(|service| match service.selection() {
+        Selection::Both(label) => Some(label),
+        Selection::Revision(_) | Selection::Nothing | Selection::Unmanaged => None,
+    });
+    selected.unwrap_or_else(|| world.rollout.uid.clone())
 }
 
 /// Whether the revision keeps the label: it serves, or will, or does while both do.

@@ -23,7 +23,7 @@ use greenlight_api::{Approval, Decisions, ObservedRequest, Rejection, Request, R
 use crate::actions::Action;
 use crate::analysis::{self, Kind, Outcome};
 use crate::decisions::{self, Read, Source};
-use crate::hash::{self, Digest};
+use crate::hash;
 use crate::roles;
 use crate::situation::Situation;
 use crate::stall;
@@ -73,7 +73,7 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
                    carried out now. Ask again if it is still wanted";
         return answered(Err(why.to_owned()));
     }
-    let digest = Digest::of_text(value).hash(0);
+    let digest = hash::short_name(value);
     let request = match parse(value) {
         Ok(Parsed::Full(_)) if decisions.heard.contains(&digest) => {
             let why = "this very request was answered before, and another one since. Ask anew if it is wanted again";
@@ -158,7 +158,7 @@ pub fn updated_hash(situation: &Situation) -> String {
             let taken =
                 |hash: &str| decisions.revision(hash).is_some() || world.replica_sets.iter().any(|rs| rs.hash == hash);
             let digest = &world.rollout.template.digest;
-            hash::free(digest, taken).unwrap_or_else(|| digest.hash(0))
+            hash::free(digest, &world.rollout.name, taken).unwrap_or_else(|| digest.hash(&world.rollout.name, 0))
         }
     }
 }

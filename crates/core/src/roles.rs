@@ -153,7 +153,7 @@ fn production<'a>(world: &'a World, decisions: &Decisions) -> Production<'a> {
     let Some(home) = home(world, decisions, serving) else { return Production::Nowhere };
     let selects_home = |service: &Service| match service.selection() {
         Selection::Revision(hash) => hash == home.hash,
-        Selection::Both => service.production.as_deref() == Some(&home.hash),
+        Selection::Both(_) => service.production.as_deref() == Some(&home.hash),
         Selection::Nothing | Selection::Unmanaged => false,
     };
     let mut names = world.rollout.spec.blue_green().active_services();

@@ -226,7 +226,7 @@ fn on_service(
 pub fn selector_patch(selection: &Selection) -> [(&'static str, Option<String>); 2] {
     let (hash, both) = match selection {
         Selection::Revision(hash) => (Some(hash.clone()), None),
-        Selection::Both => (None, Some("true".to_owned())),
+        Selection::Both(label) => (None, Some(label.clone())),
         Selection::Nothing => (Some(names::NO_HASH.to_owned()), None),
         Selection::Unmanaged => (None, None),
     };

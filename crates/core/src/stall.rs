@@ -108,12 +108,12 @@ pub fn trouble(world: &World) -> Option<Stall> {
 
 /// What keeps the ReplicaSet of the asked-for template from being created, if anything does.
 pub fn template(world: &World) -> Option<Stall> {
-    let digest = &world.rollout.template.digest;
+    let (digest, rollout) = (&world.rollout.template.digest, &world.rollout.name);
     let leaving = |hash: &str| world.replica_sets.iter().any(|rs| rs.hash == hash && rs.deleting);
     let wrong = if world.template_says_it_serves() {
         Some(format!("remove {} from the labels of the template: greenlight sets it", names::SERVING_LABEL))
-    } else if hash::free(digest, leaving).is_none() {
-        let last = hash::replica_set_name(&world.rollout.name, &digest.hash(0));
+    } else if hash::free(digest, rollout, leaving).is_none() {
+        let last = hash::replica_set_name(rollout, &digest.hash(rollout, 0));
         Some(format!(
             "{} ReplicaSets of the template are being deleted and do not go, ReplicaSet {last} among them. See what their finalizers wait for",
             hash::COLLISIONS

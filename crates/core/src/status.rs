@@ -133,7 +133,7 @@ fn active(situation: Situation) -> Option<String> {
     let Situation { world, decisions, .. } = situation;
     let hash = match world.production_services().next().map(|service| (service.selection(), service)) {
         Some((Selection::Revision(hash), _)) => hash,
-        Some((Selection::Both, service)) => service.production.clone()?,
+        Some((Selection::Both(_), service)) => service.production.clone()?,
         Some((Selection::Nothing | Selection::Unmanaged, _)) => return None,
         None if world.rollout.spec.blue_green().active_service.is_some() => return None,
         None => decisions.serving.clone(),

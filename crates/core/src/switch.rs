@@ -73,7 +73,7 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
         return vec![claim];
     }
     if !late.is_empty() {
-        return late.into_iter().map(|service| select_both(service, home)).collect();
+        return late.into_iter().map(|service| select_both(situation, service, home)).collect();
     }
     to_move.into_iter().map(|service| select(service, home)).collect()
 }
@@ -108,7 +108,8 @@ pub fn promote(situation: &Situation, candidate: &ReplicaSet) -> Vec<Action> {
         return vec![label];
     }
     let both = overlap::is_required(situation, candidate);
-    let step = |service: &Service| if both { select_both(service, candidate) } else { select(service, candidate) };
+    let step =
+        |service: &Service| if both { select_both(situation, service, candidate) } else { select(service, candidate) };
     // All of them, or none.
     let refused = refused(situation, &to_move);
     if !refused.is_empty() {
@@ -230,8 +231,8 @@ fn select(service: &Service, rs: &ReplicaSet) -> Action {
 }
 
 /// Points a Service at both revisions, of which this one is to stay.
-fn select_both(service: &Service, rs: &ReplicaSet) -> Action {
-    set_selection(service, Selection::Both, Some(&rs.hash))
+fn select_both(situation: &Situation, service: &Service, rs: &ReplicaSet) -> Action {
+    set_selection(service, Selection::Both(overlap::label_value(situation.world)), Some(&rs.hash))
 }
 
 /// Takes everything of ours out of a Service.

@@ -358,8 +358,8 @@ pub struct Service {
 pub enum Selection {
     /// The pods of the revision with this hash.
     Revision(String),
-    /// The pods of both revisions that serve while one takes over from the other (`switchMode: Overlap`).
-    Both,
+    /// The pods of both revisions that serve while one takes over from the other (`switchMode: Overlap`), by this value of the label.
+    Both(String),
     /// No pod at all.
     Nothing,
     /// All pods that carry its own labels: nothing of the selector is ours.
@@ -372,14 +372,16 @@ impl Service {
         match self.hash() {
             Some(names::NO_HASH) => Selection::Nothing,
             Some(hash) => Selection::Revision(hash.to_owned()),
-            None if self.selector.contains_key(names::SERVING_LABEL) => Selection::Both,
-            None => Selection::Unmanaged,
+            None => match self.selector.get(names::SERVING_LABEL) {
+                Some(label) => Selection::Both(label.clone()),
+                None => Selection::Unmanaged,
+            },
         }
     }
 
     /// It selects two revisions at once.
     pub fn is_overlapping(&self) -> bool {
-        self.selection() == Selection::Both
+        matches!(self.selection(), Selection::Both(_))
     }
 
     /// The value of the hash label in its selector.
@@ -407,9 +409,9 @@ impl Service {
     pub fn selects(&self, rs: &ReplicaSet) -> bool {
         match self.selection() {
             Selection::Revision(hash) => hash == rs.hash,
-            Selection::Both => {
+            Selection::Both(label) => {
                 let noted = rs.annotation(names::ROLE_METADATA).is_some_and(|it| it.contains(names::SERVING_LABEL));
-                noted || rs.pod_labels.contains_key(names::SERVING_LABEL)
+                noted || rs.pod_labels.get(names::SERVING_LABEL) == Some(&label)
             }
             // It lost the hash, or has none yet: until it has one it leads to all that carry its own labels.
             Selection::Unmanaged => self.missing_labels(rs).is_empty(),

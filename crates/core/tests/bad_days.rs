@@ -588,6 +588,69 @@ fn pods_that_were_only_half_labelled_get_no_traffic_in_an_overlap() {
 }
 
 #[test]
+fn an_overlap_selects_by_a_label_that_pods_of_no_other_rollout_carry() {
+    let mut model = serves_one(overlapping());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.operate(None);
+    let uid = Some(&model.truth.rollout.uid);
+    assert_eq!(model.truth.services["active"].selector.get(names::SERVING_LABEL), uid);
+    for number in [1, 2] {
+        assert_eq!(model.rs(number).pod_labels.get(names::SERVING_LABEL), uid, "revision {number}");
+    }
+}
+
+#[test]
+fn an_overlap_that_an_older_version_began_keeps_its_label_until_it_is_over() {
+    let mut model = serves_one(overlapping());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.operate(None);
+    assert!(model.truth.services["active"].is_overlapping());
+    // As version 0.1 had it.
+    let older = "true".to_owned();
+    let label = |labels: &mut BTreeMap<String, String>| drop(labels.insert(names::SERVING_LABEL.into(), older.clone()));
+    label(&mut model.truth.services.get_mut("active").expect("it is there").selector);
+    for hash in [model.hash(1), two.clone()] {
+        model.edit(&hash, |rs| {
+            label(&mut rs.pod_labels);
+            let note = format!(r#"{{"labels":{{"{}":"true"}}}}"#, names::SERVING_LABEL);
+            rs.annotations.insert(names::ROLE_METADATA.into(), note);
+        });
+    }
+    model.operate(None);
+    for number in [1, 2] {
+        assert_eq!(model.rs(number).pod_labels.get(names::SERVING_LABEL), Some(&older), "revision {number} serves");
+    }
+    assert!(model.settle());
+    assert_serves(&model, 2);
+    assert!(!model.rs(1).pod_labels.contains_key(names::SERVING_LABEL));
+}
+
+#[test]
+fn a_replica_set_that_an_older_version_made_is_not_made_anew_when_the_status_is_lost() {
+    let mut model = serves_one(manual());
+    let (hash, older) = (model.hash(1), model.truth.rollout.template.digest.hash_of_older_version(0));
+    model.edit(&hash, |rs| {
+        rs.hash.clone_from(&older);
+        rs.pod_labels.insert(names::HASH_LABEL.into(), older.clone());
+    });
+    for service in model.truth.services.values_mut().filter(|service| service.hash() == Some(&hash)) {
+        service.selector.insert(names::HASH_LABEL.into(), older.clone());
+        service.production = service.production.take().map(|_| older.clone());
+    }
+    model.wipe_status();
+    assert!(model.settle());
+    assert_serves(&model, 1);
+    assert_eq!(model.hash(1), older);
+    assert_eq!(model.truth.replica_sets.len(), 1);
+}
+
+#[test]
 fn a_replica_set_without_pods_loses_the_label_before_an_overlap() {
     let mut model = serves_one(BlueGreen { scale_down_delay_seconds: Some(0), ..overlapping() });
     model.push(2);
@@ -1904,7 +1967,7 @@ fn what_is_made_anew_in_an_overlap_joins_it_again_and_nothing_else_does() {
     match rejoins(&model, &two) {
         Some(Action::ChangePodMetadata { hash, to, .. }) => {
             assert_eq!(hash, two);
-            assert_eq!(to.labels.get(names::SERVING_LABEL).map(String::as_str), Some("true"));
+            assert_eq!(to.labels.get(names::SERVING_LABEL).map(String::as_str), Some(model.truth.rollout.uid.as_str()));
         }
         other => panic!("{other:?}"),
     }

@@ -14,7 +14,18 @@ fn plain() -> Value {
 
 #[test]
 fn it_is_the_same_in_every_version_of_the_operator() {
-    assert_eq!(digest(plain()).hash(0), "5shpm7h2q6", "a changed hash would restart every pod of every user");
+    let why = "a changed hash would restart every pod of every user";
+    assert_eq!(digest(plain()).hash("web", 0), "9rzrtmjlsp", "{why}");
+    assert_eq!(digest(plain()).hash_of_older_version(0), "5shpm7h2q6", "{why}");
+    for hash in ["9rzrtmjlsp", "5shpm7h2q6"] {
+        assert!(digest(plain()).makes("web", hash), "{hash}: {why}");
+    }
+}
+
+#[test]
+fn two_rollouts_with_the_same_template_have_hashes_of_their_own() {
+    assert_ne!(digest(plain()).hash("web", 0), digest(plain()).hash("other", 0));
+    assert!(!digest(plain()).makes("other", &digest(plain()).hash("web", 0)));
 }
 
 #[test]
@@ -42,8 +53,8 @@ fn an_empty_selector_is_not_a_missing_one() {
 fn a_change_or_a_collision_gives_another_hash() {
     let mut changed = plain();
     changed["spec"]["containers"][0]["image"] = "web:v2".into();
-    assert_ne!(digest(changed).hash(0), digest(plain()).hash(0));
-    assert_ne!(digest(plain()).hash(1), digest(plain()).hash(0));
+    assert_ne!(digest(changed).hash("web", 0), digest(plain()).hash("web", 0));
+    assert_ne!(digest(plain()).hash("web", 1), digest(plain()).hash("web", 0));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use greenlight_api::{
     AnalysisPhase, AutoRollback, BlueGreen, Phase, PreviewServiceIdle, RolloutAnalysis, SwitchMode, Verb, WorkloadRef,
     WorkloadScaleDown, names,
 };
-use greenlight_core::world::{Rival, Selection, Template, Workload};
+use greenlight_core::world::{Rival, Service, Template, Workload};
 use model::people::{assert_rejected, assert_serves, manual, promoted, push_and_promote, serves_one, undo};
 use model::{Event, Kind, Model, SERVICES};
 
@@ -238,7 +238,7 @@ fn the_next_template_takes_no_scale_back_that_production_has_got() {
 fn a_promotion_waits_for_the_replica_set_that_is_made_next() {
     let mut model = serves_one(manual());
     model.push(2);
-    let two = model.truth.rollout.template.digest.hash(0);
+    let two = model.truth.rollout.template.digest.hash(&model.truth.rollout.name, 0);
     model.request(Verb::Promote, &two, "ann", None);
     model.work();
     assert!(answer(&model).0, "{}", answer(&model).1);
@@ -250,7 +250,7 @@ fn a_promotion_of_what_cannot_be_made_is_refused() {
     let mut model = serves_one(manual());
     model.happen(&Event::Refuse { template: 2, refused: true });
     model.push(2);
-    let two = model.truth.rollout.template.digest.hash(0);
+    let two = model.truth.rollout.template.digest.hash(&model.truth.rollout.name, 0);
     model.request(Verb::Promote, &two, "ann", None);
     model.work();
     let (accepted, why) = answer(&model);
@@ -1021,7 +1021,7 @@ fn overlap_goes_by_way_of_both_and_ends() {
     let mut model = serves_one(settings);
     model.push(2);
     model.work();
-    assert_eq!(model.active().map(|service| service.selection()), Some(Selection::Both));
+    assert!(model.active().is_some_and(Service::is_overlapping));
     model.pass(20);
     model.work();
     assert_serves(&model, 2);

@@ -135,7 +135,7 @@ impl Simulation {
             Action::DeleteReplicaSet { name, .. } => format!("delete ReplicaSet {name} from the history"),
             Action::SelectRevision { name, selection, .. } => match selection {
                 Selection::Revision(hash) => format!("point Service {name} at {hash}"),
-                Selection::Both => format!("point Service {name} at both revisions"),
+                Selection::Both(_) => format!("point Service {name} at both revisions"),
                 Selection::Nothing => format!("point Service {name} at no revision"),
                 Selection::Unmanaged => format!("give Service {name} its own selector back"),
             },
@@ -222,7 +222,7 @@ impl Simulation {
 fn selects(service: &Service, rs: &ReplicaSet) -> bool {
     let of_ours = match service.selection() {
         Selection::Revision(hash) => hash == rs.hash,
-        Selection::Both => metadata::carried(rs).labels.contains_key(names::SERVING_LABEL),
+        Selection::Both(_) => metadata::carried(rs).labels.contains_key(names::SERVING_LABEL),
         Selection::Nothing => false,
         Selection::Unmanaged => true,
     };

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use std::sync::LazyLock;
 
+use crate::cluster::ROLLOUT;
 use crate::event::{VERSIONS, Version};
 
 /// The status is written with the resourceVersion that the plan was made from.
@@ -38,8 +39,8 @@ static FACTS: LazyLock<Vec<Facts>> = LazyLock::new(|| {
         }))
         .expect("a template");
         let template = Template::from(&template);
-        let hash = template.digest.hash(0);
-        let hashes = (0..hash::COLLISIONS).map(|number| template.digest.hash(number)).collect();
+        let hash = template.digest.hash(ROLLOUT, 0);
+        let hashes = (0..hash::COLLISIONS).map(|number| template.digest.hash(ROLLOUT, number)).collect();
         Facts { hash, hashes, template }
     };
     (1..=VERSIONS).map(facts).collect()

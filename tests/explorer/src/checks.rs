@@ -147,7 +147,7 @@ impl Moment<'_> {
                     before.hash().is_none_or(|hash| !self.cluster.sets.iter().any(|set| set.object.hash == hash));
                 self.check_move(service, hash, lost && !before.is_overlapping(), report);
             }
-            Selection::Both => {
+            Selection::Both(_) => {
                 // The other one is what serves.
                 if let Some(version) = after.production.as_deref().and_then(adapter::version_of_hash) {
                     self.check_permission(version, false, report);
@@ -430,7 +430,7 @@ pub fn check_scale_down(cluster: &Cluster, set: &SetTruth, change: &Change, reac
 pub fn reaches(cluster: &Cluster, set: &SetTruth) -> bool {
     let reached = |service: &Service| match service.selection() {
         Selection::Revision(hash) => hash == set.object.hash,
-        Selection::Both => set.object.pod_labels.contains_key(names::SERVING_LABEL),
+        Selection::Both(_) => set.object.pod_labels.contains_key(names::SERVING_LABEL),
         Selection::Nothing => false,
         Selection::Unmanaged => {
             let selects = Cluster::selects(&service.selector, set);

@@ -4,7 +4,6 @@ use greenlight_api::names::{self, before_the_record};
 use greenlight_api::{Approval, BlueGreenRolloutStatus, Decisions, Rejection, Request, RevisionRecord, Verb, Verdict};
 
 use super::record::{LARGEST_NUMBER, digest_of};
-use crate::hash::COLLISIONS;
 use crate::world::{ReplicaSet, Selection, World};
 
 /// What a version without a record decided. Its claims count as service where the Services or its status say that it was not only
@@ -13,7 +12,7 @@ pub(super) fn take_over(world: &World, status: &BlueGreenRolloutStatus) -> Decis
     let by_hash = |hash: &str| world.replica_sets.iter().find(|rs| rs.hash == hash);
     let selected = world.active_services().next().and_then(|service| match service.selection() {
         Selection::Revision(hash) => by_hash(&hash),
-        Selection::Both => world.existing().max_by_key(|rs| rs.claimed_at()),
+        Selection::Both(_) => world.existing().max_by_key(|rs| rs.claimed_at()),
         Selection::Nothing | Selection::Unmanaged => None,
     });
     let remembered = if status.active_revision.is_empty() { &status.stable_revision } else { &status.active_revision };
@@ -49,7 +48,7 @@ pub(super) fn take_over(world: &World, status: &BlueGreenRolloutStatus) -> Decis
     let mut revisions: Vec<RevisionRecord> = revisions.collect();
     let asked_for = &world.rollout.template.digest;
     let rejected = &status.rejected_revision;
-    if by_hash(rejected).is_none() && (0..COLLISIONS).any(|collision| asked_for.hash(collision) == *rejected) {
+    if by_hash(rejected).is_none() && asked_for.makes(&world.rollout.name, rejected) {
         let reason = "rejected before the upgrade".to_owned();
         let rejection =
             Rejection { by: "somebody".to_owned(), at: world.rollout.created, reason, to: None, of_attempt: false };

@@ -3,7 +3,7 @@
 use greenlight_api::{Decisions, Rejection, RevisionRecord, names};
 use jiff::Timestamp;
 
-use crate::hash::{COLLISIONS, Digest};
+use crate::hash::Digest;
 use crate::words::brief;
 use crate::world::{ReplicaSet, World};
 
@@ -68,7 +68,7 @@ pub fn newest(decisions: &Decisions) -> i64 {
 
 /// The digest of a ReplicaSet's template. Its annotation may be gone, or forged: one that does not make its hash is none.
 pub(super) fn digest_of(world: &World, rs: &ReplicaSet) -> String {
-    let makes_hash = |digest: &&Digest| (0..COLLISIONS).any(|collision| digest.hash(collision) == rs.hash);
+    let makes_hash = |digest: &&Digest| digest.makes(&world.rollout.name, &rs.hash);
     let annotated = Digest::read(&rs.digest);
     let known = [&annotated, &world.rollout.template.digest].into_iter().find(makes_hash);
     known.map(ToString::to_string).unwrap_or_default()

@@ -263,10 +263,13 @@ fn create(round: &Round) -> Vec<Action> {
     let leaving = |hash: &str| world.replica_sets.iter().any(|rs| rs.hash == hash);
     let hash = match record.map(|record| &record.hash).filter(|hash| !leaving(hash)) {
         Some(hash) => hash.clone(),
-        None => match hash::free(&template.digest, |taken| decisions.revision(taken).is_some() || leaving(taken)) {
-            Some(free) => free,
-            None => return Vec::new(),
-        },
+        None => {
+            let taken = |hash: &str| decisions.revision(hash).is_some() || leaving(hash);
+            match hash::free(&template.digest, &world.rollout.name, taken) {
+                Some(free) => free,
+                None => return Vec::new(),
+            }
+        }
     };
     let number = record.map_or_else(|| decisions::newest(decisions) + 1, |record| record.number);
     let waits_for_nothing = decisions::is_first_deployment(world, decisions) && world.rollout.spec.paused != Some(true);
@@ -413,7 +416,8 @@ fn change_pod_metadata(round: &Round) -> Vec<Action> {
     let situation = &round.situation;
     let pending = |rs: &ReplicaSet| {
         let of_role = metadata::of_role(situation, rs);
-        let wanted = if overlap::keeps_label(situation, rs) { overlap::with_label(of_role) } else { of_role };
+        let wanted =
+            if overlap::keeps_label(situation, rs) { overlap::with_label(situation, of_role) } else { of_role };
         let carried = metadata::carried(rs);
         (wanted != carried && rs.replicas > 0).then(|| metadata::change(situation, rs, carried, wanted))
     };

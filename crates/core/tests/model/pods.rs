@@ -103,7 +103,7 @@ impl Model {
 pub fn selects(service: &Service, rs: &ReplicaSet) -> bool {
     let by_hash = match service.selection() {
         Selection::Revision(hash) => hash == rs.hash,
-        Selection::Both => carries_label(rs),
+        Selection::Both(_) => carries_label(rs),
         Selection::Nothing => false,
         Selection::Unmanaged => true,
     };

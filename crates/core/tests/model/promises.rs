@@ -281,7 +281,7 @@ impl Ledger {
                     self.serving = Some(hash.clone());
                 }
             }
-            (Selection::Both, Some(given)) => {
+            (Selection::Both(_), Some(given)) => {
                 if self.asleep {
                     return;
                 }

@@ -10,7 +10,6 @@ use k8s_openapi::api::core::v1::ObjectReference;
 
 use crate::api_server::error::{Error, in_full};
 use crate::cluster::cache::Key;
-use crate::controllers::rollouts::Memories;
 use crate::telemetry::recorder::Recorder;
 
 /// After so many answers in a row that will not change by themselves, somebody has to know.
@@ -28,11 +27,13 @@ pub struct Trouble {
 
 type About = dyn Fn(&Key) -> Option<ObjectReference> + Send + Sync;
 
+type Tells = dyn Fn(&Key, &Key, Option<String>) + Send + Sync;
+
 /// What is told in the status.
 #[derive(Clone)]
 struct InStatus {
-    memories: Arc<Memories>,
-    plan_anew: Arc<dyn Fn(Key) + Send + Sync>,
+    /// Takes the words for a rollout about what was worked on; `None` takes them back.
+    tells: Arc<Tells>,
     /// The rollout whose status tells of what was worked on.
     told: Arc<Mutex<HashMap<Key, Key>>>,
 }
@@ -43,10 +44,9 @@ impl Trouble {
         Trouble { recorder: Arc::new(recorder), about: Arc::new(about), status: None }
     }
 
-    /// It is told in the status, too: what is remembered there comes with the next plan.
-    pub fn in_status(self, memories: Arc<Memories>, plan_anew: impl Fn(Key) + Send + Sync + 'static) -> Trouble {
-        let plan_anew = Arc::new(plan_anew);
-        Trouble { status: Some(InStatus { memories, plan_anew, told: Arc::default() }), ..self }
+    /// It is told in the status of that rollout, too, by whoever takes the words: the rollout, what was worked on, and `None` when that is over.
+    pub fn in_status(self, tells: impl Fn(&Key, &Key, Option<String>) + Send + Sync + 'static) -> Trouble {
+        Trouble { status: Some(InStatus { tells: Arc::new(tells), told: Arc::default() }), ..self }
     }
 
     /// Tells of it, once the failures are as many as that. That the API server is out of reach or has too much to do is told by metrics: it
@@ -77,14 +77,12 @@ impl Trouble {
 impl InStatus {
     fn tell(&self, key: &Key, rollout: Key, note: String) {
         self.told.lock().expect("no panic while locked").insert(key.clone(), rollout.clone());
-        self.memories.update(&rollout, |memory| drop(memory.troubles.insert(key.clone(), note)));
-        (self.plan_anew)(rollout);
+        (self.tells)(&rollout, key, Some(note));
     }
 
     fn is_over(&self, key: &Key) {
         let Some(rollout) = self.told.lock().expect("no panic while locked").remove(key) else { return };
-        self.memories.update(&rollout, |memory| drop(memory.troubles.remove(key)));
-        (self.plan_anew)(rollout);
+        (self.tells)(&rollout, key, None);
     }
 }
 

@@ -148,8 +148,12 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     };
     let told_by_events = |(metrics, health, trouble): (Metrics, Health, Trouble)| (metrics, health, Some(trouble));
     let told_in_status = |(metrics, health, trouble): (Metrics, Health, Trouble)| {
-        let queue = rollouts_queue.clone();
-        (metrics, health, Some(trouble.in_status(memories.clone(), move |rollout| queue.now(rollout))))
+        let (memories, queue) = (memories.clone(), rollouts_queue.clone());
+        let tells = move |rollout: &Key, about: &Key, words: Option<String>| {
+            memories.update(rollout, |memory| memory.tell(about, words));
+            queue.now(rollout.clone());
+        };
+        (metrics, health, Some(trouble.in_status(tells)))
     };
     let share = options.parallel - options.parallel / RESERVED;
     let limits = |span| Limits { parallel: options.parallel, share: Some(share), span, deadline: RECONCILE };

@@ -78,27 +78,49 @@ impl Reach {
             }
             Reach::Within { allow, deny } => (allow, deny),
         };
-        // An address of IPv4 may be written as one of IPv6.
         let address = address.to_canonical();
-        let listed = |networks: &[Network]| networks.iter().any(|network| network.contains(address));
-        let open = if allow.is_empty() { !leads_back(address) } else { listed(allow) };
-        if open && !listed(deny) {
+        let within = |networks: &[Network], address| networks.iter().any(|network| network.contains(address));
+        let is_closed = |address| allow.is_empty() && leads_back(address) || within(deny, address);
+        let open = allow.is_empty() || within(allow, address);
+        if open && !is_closed(address) && !embedded(address).is_some_and(is_closed) {
             return Ok(());
         }
         Err(format!("analyses may not ask {address}: see analysis.web of the operator's chart"))
     }
 }
 
+/// The address of IPv4 that a gateway reads out of one of IPv6: NAT64, 6to4, and the form that nobody should use any more.
+fn embedded(address: IpAddr) -> Option<IpAddr> {
+    let IpAddr::V6(address) = address else { return None };
+    let bits = address.to_bits();
+    let (nat64, local_nat64, compatible, six_to_four) = (bits >> 32, bits >> 80, bits >> 32, bits >> 112);
+    let four = if nat64 == 0x64_ff9b << 64 || local_nat64 == 0x64_ff9b_0001 || compatible == 0 {
+        bits
+    } else if six_to_four == 0x2002 {
+        bits >> 80
+    } else {
+        return None;
+    };
+    let four = u32::try_from(four & u128::from(u32::MAX)).unwrap_or_default();
+    Some(IpAddr::V4(four.into()))
+}
+
 /// Loopback, the node's own and the cloud's services for it, everybody, nobody.
 fn leads_back(address: IpAddr) -> bool {
-    const METADATA_V6: u128 = 0xfd00_0ec2_0000_0000_0000_0000_0000_0254;
+    // What clouds offer their machines under other than link-local addresses: of Azure, Alibaba and Oracle; of AWS and Google.
+    const SERVICES_V4: [[u8; 4]; 3] = [[168, 63, 129, 16], [100, 100, 100, 200], [192, 0, 0, 192]];
+    const SERVICES_V6: [u128; 2] =
+        [0xfd00_0ec2_0000_0000_0000_0000_0000_0254, 0xfd20_00ce_0000_0000_0000_0000_0000_0254];
     address.is_loopback()
         || address.is_unspecified()
         || address.is_multicast()
         || match address {
             // 0.0.0.0/8 is this host, too.
-            IpAddr::V4(address) => address.is_link_local() || address.is_broadcast() || address.octets()[0] == 0,
-            IpAddr::V6(address) => address.is_unicast_link_local() || address.to_bits() == METADATA_V6,
+            IpAddr::V4(address) => {
+                let octets = address.octets();
+                address.is_link_local() || address.is_broadcast() || octets[0] == 0 || SERVICES_V4.contains(&octets)
+            }
+            IpAddr::V6(address) => address.is_unicast_link_local() || SERVICES_V6.contains(&address.to_bits()),
         }
 }
 
@@ -167,11 +189,21 @@ mod tests {
             "ff02::1",
             "10.96.0.1",
             "::ffff:10.96.0.1",
+            "::127.0.0.1",
+            "64:ff9b::169.254.169.254",
+            "64:ff9b::10.96.0.1",
+            "64:ff9b:1::127.0.0.1",
+            "2002:7f00:1::",
+            "2002:a9fe:a9fe::1",
+            "168.63.129.16",
+            "100.100.100.200",
+            "192.0.0.192",
+            "fd20:ce::254",
         ];
         for address in closed {
             assert!(!may(&default, address), "{address}");
         }
-        for address in ["10.96.0.2", "192.0.2.1", "2001:db8::1", "fd00::1"] {
+        for address in ["10.96.0.2", "192.0.2.1", "2001:db8::1", "fd00::1", "64:ff9b::192.0.2.1", "2002:c000:201::1"] {
             assert!(may(&default, address), "{address}");
         }
     }

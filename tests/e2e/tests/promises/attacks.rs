@@ -31,7 +31,7 @@ use range::Range;
 async fn nobody_goes_around_the_gate_whatever_the_role_and_the_door() {
     let attacks = table::attacks();
     assert!(attacks.len() >= 60, "only {} attacks", attacks.len());
-    let guarded = Range::with_policies("attacks").await;
+    let guarded = Range::with_policies(range::GUARDED).await;
     let open = Range::without_policies("attacks-open").await;
     let (with, without) = tokio::join!(guarded.try_all(&attacks), open.try_all(&attacks));
     println!("\n{:<10} {:<72} {:<28} {:<22} without policies", "role", "attack", "door", "with policies");

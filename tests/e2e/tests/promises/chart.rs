@@ -145,7 +145,8 @@ async fn who_may_promote_may_not_edit_and_the_other_way_round() {
     lab.apply(&editor).expect("applied");
     let kubectl =
         |args: &[&str]| cluster().kubectl(&[&["-n", "permissions"], args].concat()).map_err(|e| e.to_string());
-    kubectl(&["create", "rolebinding", "promoters", "--clusterrole=perm-promoter", "--user=paula"]).expect("bound");
+    kubectl(&["create", "rolebinding", "promoters", "--clusterrole=permissions.perm-promoter", "--user=paula"])
+        .expect("bound");
     kubectl(&["create", "rolebinding", "editors", "--role=editor", "--user=ed"]).expect("bound");
     let hash = preview.hash_of_image("web:v2").expect("a set");
     let ask = |user: &str, by: &str| {
@@ -210,7 +211,8 @@ async fn who_may_promote_may_not_edit_and_the_other_way_round() {
         annotate("ed", value).expect_err(value);
     }
     // Who is on call may go back, not forward.
-    kubectl(&["create", "rolebinding", "on-call", "--clusterrole=perm-operator", "--user=olga"]).expect("bound");
+    kubectl(&["create", "rolebinding", "on-call", "--clusterrole=permissions.perm-operator", "--user=olga"])
+        .expect("bound");
     let refused = annotate("olga", "promote").expect_err("not forward");
     assert!(refused.contains("olga may not ask to promote here"), "{refused}");
     edit("olga").expect_err("nor change anything");
@@ -226,7 +228,8 @@ async fn who_may_promote_may_not_edit_and_the_other_way_round() {
     assert!(refused.contains("signed with the name of who makes it"), "{refused}");
     // A name that JSON writes in another way.
     let domain_user = r"SHOP\paula";
-    kubectl(&["create", "rolebinding", "shop", "--clusterrole=perm-promoter", "--user", domain_user]).expect("bound");
+    kubectl(&["create", "rolebinding", "shop", "--clusterrole=permissions.perm-promoter", "--user", domain_user])
+        .expect("bound");
     ask(domain_user, "paula").expect_err("not with another's name");
     ask(domain_user, domain_user).expect("signed");
     ask("paula", "paula").expect("may promote");
@@ -301,9 +304,13 @@ async fn the_plain_manifests_are_valid_and_so_is_everything_optional() {
 
 /// What the chart makes with these values: each document.
 fn rendered(release: &str, set: &[&str]) -> Vec<Value> {
+    rendered_in(release, "system", set)
+}
+
+fn rendered_in(release: &str, namespace: &str, set: &[&str]) -> Vec<Value> {
     let chart = chart().display().to_string();
     let set: Vec<&str> = set.iter().flat_map(|set| ["--set", *set]).collect();
-    let args = ["template", release, &chart, "--namespace", "system", "--set", "crds.install=false"];
+    let args = ["template", release, &chart, "--namespace", namespace, "--set", "crds.install=false"];
     let api = ["--api-versions", "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"];
     let text = helm(&[&args[..], &api, &set].concat()).expect("rendered");
     let documents = text.split("\n---").filter(|document| document.contains("kind:"));
@@ -336,9 +343,9 @@ fn the_dashboard_has_no_rights() {
 }
 
 #[test]
-fn the_policies_of_two_installs_do_not_meet() {
+fn the_policies_and_roles_of_two_installs_do_not_meet() {
     let (a, b) = (rendered("b-c", &["watchNamespace=a"]), rendered("c", &["watchNamespace=a-b"]));
-    for kind in ["AdmissionPolicy", "AdmissionPolicyBinding"] {
+    for kind in ["AdmissionPolicy", "AdmissionPolicyBinding", "ClusterRole"] {
         let (of_a, of_b) = (names_of(&of_kind(&a, kind)), names_of(&of_kind(&b, kind)));
         assert!(of_a.len() >= 4 && of_a.len() == of_b.len(), "{of_a:?}");
         assert!(of_a.is_disjoint(&of_b), "{of_a:?} {of_b:?}");
@@ -371,6 +378,196 @@ fn roles_that_are_only_safe_with_the_policy_are_not_there_without_it() {
     assert!(
         !without.contains("gl-promoter") && !without.contains("gl-operator") && without.contains("gl-editor"),
         "{without:?}"
+    );
+}
+
+/// Two teams with a namespace each, who both call their release `twin`.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_installs_of_one_name_either_works_without_the_other() {
+    let chart = chart().display().to_string();
+    let mut labs = Vec::new();
+    for namespace in ["twin-a", "twin-b"] {
+        let lab = Lab::without_operator(namespace).await;
+        let watched = format!("watchNamespace={namespace}");
+        let args = ["install", "twin", &chart, "--namespace", namespace, "--set", "crds.install=false"];
+        helm(&[&args[..], &["--set", &watched]].concat()).unwrap_or_else(|error| panic!("{namespace}: {error}"));
+        let role = format!("--clusterrole={namespace}.twin-promoter");
+        cluster().kubectl(&["-n", namespace, "create", "rolebinding", "paula", &role, "--user=paula"]).expect("bound");
+        labs.push(lab);
+    }
+    let mut stays = labs.pop().expect("the second");
+    stays.start_operator_with(&kubeconfig_of("twin-b", "twin"), &["--leader-elect", "--lease-namespace", "twin-b"]);
+    stays.deploy(json!({})).await;
+    helm(&["uninstall", "twin", "--namespace", "twin-a"]).expect("uninstalled");
+    let kinds = "clusterrole,validatingadmissionpolicy,validatingadmissionpolicybinding";
+    let left = |namespace: &str| {
+        let named = cluster().kubectl(&["get", kinds, "-l", "app.kubernetes.io/instance=twin", "-o", "name"]);
+        let named = named.expect("listed");
+        named.lines().filter(|name| name.contains(&format!("/{namespace}.twin-"))).count()
+    };
+    assert_eq!((left("twin-a"), left("twin-b")), (0, 4 + 2 * 5), "four roles, five policies and what binds them");
+    // Who promotes still may, and still may do nothing else; and what she asks for is done.
+    let hash = stays.preview("web:v2").await.hash_of_image("web:v2").expect("a revision");
+    let edit = ["-n", "twin-b", "patch", "bgr", "web", "--type=merge", "-p", r#"{"spec":{"replicas":1}}"#];
+    let refused = cluster().kubectl(&[&edit[..], &["--as=paula"]].concat()).expect_err("not hers to change");
+    assert!(refused.to_string().contains("but not change it"), "{refused}");
+    let request = format!("greenlight.dev/request=promote {hash}");
+    cluster().kubectl(&["-n", "twin-b", "annotate", "bgr", "web", &request, "--as=paula"]).expect("she may");
+    stays.until("promoted", |now| now.image_of("web-active") == "web:v2").await;
+    stays.kill_operator();
+    helm(&["uninstall", "twin", "--namespace", "twin-b"]).expect("uninstalled");
+    assert_eq!(left("twin-b"), 0);
+}
+
+/// What an earlier version named without the namespace.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_keeps_the_roles_that_people_are_bound_to() {
+    let _lab = Lab::without_operator("earlier").await;
+    let chart = chart().display().to_string();
+    let common = ["--namespace", "earlier", "--set", "crds.install=false", "--set", "watchNamespace=earlier"];
+    helm(&[&["install", "old", &chart], &common[..]].concat()).expect("installed");
+    let role_of = |role: &str| {
+        let editor = format!("{role}-editor");
+        cluster().kubectl(&["get", "clusterrole", &editor, "-o", "jsonpath={.rules[0].verbs}"])
+    };
+    assert!(role_of("earlier.old").is_ok() && role_of("old").is_err());
+    // As the version before had it: the same release, and its role under the release's name.
+    let owned = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "old-editor", "labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": {
+            "meta.helm.sh/release-name": "old", "meta.helm.sh/release-namespace": "earlier",
+        }},
+        "rules": [{"apiGroups": ["greenlight.dev"], "resources": ["bluegreenrollouts"], "verbs": ["get"]}],
+    });
+    apply_everywhere(&owned);
+    helm(&[&["upgrade", "old", &chart], &common[..]].concat()).expect("upgraded");
+    assert!(role_of("old").expect("it is kept").contains("update"), "with the rules of today");
+    assert!(role_of("earlier.old").is_err());
+    // One of the same name that is another release's is left alone.
+    helm(&["uninstall", "old", "--namespace", "earlier"]).expect("uninstalled");
+    let mut of_others = owned;
+    of_others["metadata"]["annotations"]["meta.helm.sh/release-namespace"] = "default".into();
+    apply_everywhere(&of_others);
+    helm(&[&["install", "old", &chart], &common[..]].concat()).expect("installed beside it");
+    assert!(role_of("earlier.old").is_ok());
+    assert!(!role_of("old").expect("theirs").contains("update"), "it is not ours to change");
+    helm(&["uninstall", "old", "--namespace", "earlier"]).expect("uninstalled");
+    cluster().kubectl(&["delete", "clusterrole", "old-editor"]).expect("deleted");
+}
+
+/// Applies what belongs to no namespace.
+fn apply_everywhere(object: &Value) {
+    let name = format!(
+        "{}-{}.json",
+        object["kind"].as_str().unwrap_or_default(),
+        object["metadata"]["name"].as_str().unwrap_or_default()
+    );
+    let file = cluster().dir().join(name);
+    std::fs::write(&file, object.to_string()).expect("written");
+    let args = ["apply", "--server-side", "--field-manager=helm", "-f", &file.display().to_string()];
+    cluster().kubectl(&args).unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+/// Everything that is labelled as of this release.
+fn of_release(namespace: &str, release: &str) -> String {
+    let kinds =
+        "deployment,job,pod,serviceaccount,role,rolebinding,clusterrole,clusterrolebinding,validatingadmissionpolicy";
+    let selector = format!("app.kubernetes.io/instance={release}");
+    cluster().kubectl(&["-n", namespace, "get", kinds, "-l", &selector, "-o", "name"]).expect("listed")
+}
+
+/// Somebody's policy refuses every change of one rollout; the hook takes the finalizers off all others, says what is left and why, and a
+/// second try is all it takes when the policy is gone. Helm itself leaves nothing of the hook, also when its Job does not come to an end.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_uninstall_hook_that_fails_leaves_nothing_of_itself_and_can_be_run_again() {
+    let mut lab = Lab::without_operator("leaving").await;
+    let chart = chart().display().to_string();
+    let common = ["--namespace", "leaving", "--set", "crds.install=false", "--set", "watchNamespace=leaving"];
+    helm(&[&["install", "gone", &chart], &common[..]].concat()).expect("installed");
+    lab.start_operator_with(&kubeconfig_of("leaving", "gone"), &["--leader-elect", "--lease-namespace", "leaving"]);
+    let mut other = greenlight_e2e::rollout(json!({"strategy": {"blueGreen": {"activeService": "other"}}}));
+    lab.create_service("other").await;
+    other["metadata"]["name"] = "other".into();
+    other["spec"]["strategy"]["blueGreen"].as_object_mut().expect("an object").remove("previewService");
+    // Pods of the same template would be production's of both.
+    other["spec"]["template"]["spec"]["containers"][0]["image"] = "other:v1".into();
+    lab.apply(&other).expect("applied");
+    lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 600}}})).await;
+    lab.release("web:v2").await;
+    let finalizers = |kind: &str| {
+        let path = "jsonpath={range .items[*]}{.metadata.name}={.metadata.finalizers}{\"\\n\"}{end}";
+        cluster().kubectl(&["-n", "leaving", "get", kind, "-o", path]).expect("listed")
+    };
+    let held = |kind: &str| finalizers(kind).matches("greenlight.dev/").count();
+    greenlight_e2e::eventually("both hold their Services", async || held("bgr") == 2 && held("rs") == 1).await;
+    lab.kill_operator();
+
+    // Its Job gets no pod, and so never comes to an end.
+    lab.apply(&json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-more-pods"}, "spec": {"hard": {"pods": "0"}},
+    }))
+    .expect("applied");
+    let failed = helm(&["uninstall", "gone", "--namespace", "leaving", "--timeout", "8s"]).expect_err("no pod runs");
+    println!("helm uninstall, when the hook does not end: {failed:#}");
+    assert_eq!(of_release("leaving", "gone"), "", "of the hook and the release nothing is left");
+    let again = helm(&["uninstall", "gone", "--namespace", "leaving", "--timeout", "8s"]);
+    println!("helm uninstall, once more: {again:?}");
+    lab.kubectl(&["delete", "resourcequota", "no-more-pods"]);
+    assert_eq!((held("bgr"), held("rs")), (2, 1), "nobody took them away");
+
+    // What the hook is allowed, and what it runs.
+    let hook: Vec<Value> = rendered_in("gone", "leaving", &["watchNamespace=leaving"])
+        .into_iter()
+        .filter(|document| document["metadata"]["annotations"]["helm.sh/hook"] == "post-delete")
+        .filter(|document| document["kind"] != "Job")
+        .collect();
+    hook.iter().for_each(|document| drop(lab.apply(document).expect("applied")));
+    let policy = |kind: &str, spec: Value| {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": "leaving-frozen"}, "spec": spec,
+        })
+    };
+    let frozen = json!({"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["leaving"]});
+    let rule = json!({"apiGroups": ["greenlight.dev"], "apiVersions": ["*"], "operations": ["UPDATE"], "resources": ["bluegreenrollouts"]});
+    let of_web = json!({
+        "matchConstraints": {"resourceRules": [rule], "namespaceSelector": {"matchExpressions": [frozen]}},
+        "validations": [{"expression": "object.metadata.name != 'web'", "message": "web is frozen until Monday"}],
+    });
+    apply_everywhere(&policy("ValidatingAdmissionPolicy", of_web));
+    let binding = json!({"policyName": "leaving-frozen", "validationActions": ["Deny"]});
+    apply_everywhere(&policy("ValidatingAdmissionPolicyBinding", binding));
+    greenlight_e2e::eventually("the policy is in force", async || {
+        let touch = ["-n", "leaving", "annotate", "bgr", "web", "--overwrite", "--dry-run=server", "x=y"];
+        cluster().kubectl(&touch).is_err()
+    })
+    .await;
+    let kubeconfig = kubeconfig_of("leaving", "gone-uninstall");
+    let let_go = || {
+        let output = Command::new(greenlight_e2e::binary("greenlight"))
+            .args(["let-go", "--namespace=leaving"])
+            .env("KUBECONFIG", &kubeconfig)
+            .output()
+            .expect("it runs");
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (done, said) = let_go();
+    println!("let-go, with one that is refused: {said}");
+    assert!(
+        !done && said.contains("BlueGreenRollout leaving/web") && said.contains("web is frozen until Monday"),
+        "{said}"
+    );
+    assert!(said.contains("1 objects keep a finalizer"), "{said}");
+    assert_eq!((held("bgr"), held("rs")), (1, 0), "only what was refused: {}", finalizers("bgr"));
+    for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
+        cluster().kubectl(&["delete", kind, "leaving-frozen"]).expect("deleted");
+    }
+    greenlight_e2e::eventually("a second try is all it takes", async || let_go().0).await;
+    assert_eq!((held("bgr"), held("rs")), (0, 0));
+    let now = lab.now().await;
+    assert_eq!(
+        (now.image_of("web-active").as_str(), now.replicas_of_image("web:v1")),
+        ("web:v2", 2),
+        "what serves stays"
     );
 }
 

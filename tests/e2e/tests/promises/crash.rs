@@ -7,11 +7,15 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use greenlight_api::names;
+use greenlight_api::{BlueGreenRollout, names};
+use greenlight_core::hash::Digest;
 use greenlight_e2e::{
     Course, Fate, Lab, Snapshot, Web, Witness, Write, WriteCountingProxy, cluster, operator_kubeconfig, rollout,
 };
 use greenlight_test_cluster::Process;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -311,6 +315,40 @@ async fn all_at_once(number: usize, dies_after: Option<String>) -> BTreeSet<Stri
     drop(operator);
     cluster().kubectl(&["delete", "namespace", &name, "--wait=false"]).expect("deleted");
     proxy.seen().iter().map(Write::kind).collect()
+}
+
+/// An older version made hashes of the template alone. It died before its last ReplicaSet was on record, and this version goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_set_that_an_older_version_made_last_is_taken_over() {
+    let mut lab = Lab::new("older-version").await;
+    lab.deploy(json!({})).await;
+    let status = lab.preview("web:v2").await.status();
+    lab.kill_operator();
+    let sets: Api<ReplicaSet> = lab.api();
+    let hash = &status.preview_revision;
+    let made = sets.get(&format!("web-{hash}")).await.expect("it is there");
+    let older = Digest::read(&made.annotations()[names::TEMPLATE_DIGEST]).hash_of_older_version(0);
+    let mut as_it_was = serde_json::to_value(&made).expect("JSON");
+    let metadata = as_it_was["metadata"].as_object_mut().expect("an object");
+    metadata.retain(|key, _| ["name", "labels", "annotations", "ownerReferences"].contains(&key.as_str()));
+    let as_it_was = as_it_was.to_string().replace(hash, &older);
+    sets.delete(&made.name_any(), &DeleteParams::default()).await.expect("deleted");
+    let as_it_was = serde_json::from_str(&as_it_was).expect("a ReplicaSet");
+    sets.create(&PostParams::default(), &as_it_was).await.expect("created");
+    let mut decisions = status.decisions.expect("there is a record");
+    decisions.revisions.retain(|revision| revision.hash != *hash);
+    let patch = Patch::Merge(json!({"status": {"decisions": {"revisions": decisions.revisions}}}));
+    lab.api::<BlueGreenRollout>().patch_status("web", &PatchParams::default(), &patch).await.expect("patched");
+    lab.start_operator();
+    lab.until("it is shown", |now| now.phase() == "Paused" && now.status().preview_revision == older).await;
+    let hashes: BTreeSet<String> = sets
+        .list(&ListParams::default())
+        .await
+        .expect("ReplicaSets")
+        .into_iter()
+        .filter_map(|set| set.labels().get(names::HASH_LABEL).cloned())
+        .collect();
+    assert_eq!(hashes, BTreeSet::from([status.active_revision, older]), "and no other one is made beside it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use greenlight_api::analysis::{AnalysisRun, AnalysisRunStatus, Measurement};
 use greenlight_api::{AnalysisPhase, names};
-use greenlight_core::hash::Digest;
+use greenlight_core::hash;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{DeleteParams, PostParams};
@@ -29,7 +29,7 @@ pub fn name(run: &AnalysisRun, position: usize, status: &AnalysisRunStatus) -> O
     let run_name = run.name_any();
     let stem = run_name.get(..LONGEST_STEM).unwrap_or(&run_name).trim_end_matches('-');
     // Names of Jobs are short; what was cut off still tells two apart.
-    let mark = Digest::of_text(&format!("{run_name}/{}", metric.name)).hash(0);
+    let mark = hash::short_name(&format!("{run_name}/{}", metric.name));
     Some(format!("{stem}-{}-{taken}", &mark[..6]))
 }
 

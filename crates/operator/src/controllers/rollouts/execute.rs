@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, PodTemplate, names};
-use greenlight_core::hash::Digest;
+use greenlight_core::hash::{self, Digest};
 use greenlight_core::simulate::selector_patch;
 use greenlight_core::world::{Refusal, Rollout, Selection};
 use greenlight_core::{Action, Change};
@@ -265,7 +265,7 @@ impl Executor<'_> {
         let view = api.patch(name, &params(), &Patch::Merge(patch)).await;
         let revision = match selection {
             Selection::Revision(hash) => hash.as_str(),
-            Selection::Both => "both",
+            Selection::Both(_) => "both",
             Selection::Nothing | Selection::Unmanaged => "none",
         };
         let view = view.doing(|| format!("point Service {name} at {revision}"))?;
@@ -305,6 +305,16 @@ impl Executor<'_> {
         if Digest::of(&template).as_str() != digest {
             // The template has changed since the plan was made: what is known now leads to another plan.
             self.caches.rollouts.put_answer(RolloutView::from(rollout).keep());
+            return Ok(());
+        }
+        let made_before_an_upgrade = self.made_before_an_upgrade(digest);
+        let (name, hash) = made_before_an_upgrade.as_ref().map_or((name, hash), |(name, hash)| (name, hash));
+        if let Some(other) = self.other_template_of(hash, digest) {
+            let message = format!(
+                "another template in rollout {other} has the same hash, so a Service would take its pods for those of this one: \
+                 change the template, an annotation will do"
+            );
+            self.remember_refusal(digest, message);
             return Ok(());
         }
         let owner = rollout.controller_owner_ref(&()).expect("an object of the API server has a name and a UID");
@@ -419,6 +429,27 @@ impl Executor<'_> {
             self.remember_refusal(digest, message);
         }
         Ok(())
+    }
+
+    /// The name and the hash of the ReplicaSet of this template that an older version made, and died before it was on record: its hash is
+    /// of the digest alone, so another one would be made beside it, and nobody would look after its pods.
+    fn made_before_an_upgrade(&self, digest: &str) -> Option<(String, String)> {
+        let hash = Digest::read(digest).hash_of_older_version(0);
+        let name = hash::replica_set_name(&self.rollout.name, &hash);
+        let found = self.caches.sets.get(&self.rollout.key().sibling(&name))?;
+        let is_on_record = self.rollout.record().is_some_and(|record| record.knows(&found.set.uid));
+        (found.owner_uid == self.rollout.uid && !found.set.deleting && !is_on_record).then_some((name, hash))
+    }
+
+    /// The rollout of this namespace that has another template of the same hash. Who writes both templates can make that so in seconds, and
+    /// pods of the one would get the traffic of the other.
+    fn other_template_of(&self, hash: &str, digest: &str) -> Option<String> {
+        let collides = |owned: &OwnedSet| {
+            let others = owned.owner.namespace == self.rollout.namespace && owned.owner_uid != self.rollout.uid;
+            others && owned.set.hash == hash && !owned.set.digest.is_empty() && owned.set.digest != digest
+        };
+        let key = self.caches.sets.keys_where(collides).into_iter().next()?;
+        Some(self.caches.sets.get(&key)?.owner.name)
     }
 
     /// It is not on record yet, and known to be ours.

@@ -29,6 +29,16 @@ pub struct Memory {
     pub strangers: BTreeSet<String>,
 }
 
+impl Memory {
+    /// Another controller has, or no longer has, trouble with this object.
+    pub fn tell(&mut self, about: &Key, words: Option<String>) {
+        match words {
+            Some(words) => drop(self.troubles.insert(about.clone(), words)),
+            None => drop(self.troubles.remove(about)),
+        }
+    }
+}
+
 /// A write that was refused, and how often in a row.
 #[derive(Clone, Debug)]
 pub struct Refused {

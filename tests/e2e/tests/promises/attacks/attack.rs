@@ -84,6 +84,8 @@ pub(super) struct Step {
     pub(super) body: Value,
     /// Whatever is answered, go on.
     pub(super) may_fail: bool,
+    /// Who makes it, if not whoever attacks.
+    pub(super) by: Option<Role>,
 }
 
 /// What has to come of an attack.

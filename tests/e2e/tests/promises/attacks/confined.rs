@@ -276,7 +276,7 @@ async fn whoever_holds_the_operators_token_can_do_no_more_than_the_operator_does
     println!("\n{:<50} with the operator's token", "what");
     for (what, how, path, body, refusal) in &attempts {
         let path = format!("{path}{}dryRun=All", if path.contains('?') { '&' } else { '?' });
-        let step = Step { how: *how, path, body: body.clone(), may_fail: false };
+        let step = Step { how: *how, path, body: body.clone(), may_fail: false, by: None };
         let answer = send(&lab, OPERATOR, &step, &words).await;
         println!("{what:<50} {}", if answer.is_ok() { "may" } else { "refused" });
         let as_expected = match (&answer, refusal) {

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
-use greenlight_api::{BlueGreenRollout, PodTemplate, names};
+use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, PodTemplate, names};
 use greenlight_core::hash::Digest;
 use greenlight_e2e::{Lab, cluster, merge, rollout};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::runtime::wait::await_condition;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
@@ -19,12 +20,14 @@ use serde_json::{Value, json};
 use super::attack::{Attack, How, Role, Step, Verdict};
 use crate::chart::{chart, helm, kubeconfig_of};
 
-/// So many at a time.
-const PARALLEL: usize = 8;
+/// So many at a time, from the beginning of a rollout to the attack on it: a slow machine takes longer for all, and not too long for one.
+const PARALLEL: usize = 12;
 /// How long production is watched after the last attack: the operator acts within milliseconds of what it sees.
 const WATCHED: Duration = Duration::from_secs(6);
-/// How long the rollouts may take to be ready for attacks.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a rollout may take to be ready for its attack.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// The namespace in which the policies hold.
+pub(super) const GUARDED: &str = "attacks";
 /// The image that only attackers use.
 pub(super) const EVIL: &str = "evil:v1";
 
@@ -74,16 +77,18 @@ impl Range {
     async fn of(lab: Lab) -> Range {
         let namespace = lab.namespace.clone();
         let elsewhere = format!("{namespace}-tenant");
+        // Both ranges have the roles of the one install.
+        let of_chart = |role: &str| format!("{GUARDED}.guard-{role}");
         cluster().kubectl(&["create", "namespace", &elsewhere]).expect("created");
         for role in Role::ALL {
             let (at, cluster_role) = match role {
-                Role::Viewer => (&namespace, "guard-viewer"),
-                Role::Editor => (&namespace, "guard-editor"),
-                Role::OnCall => (&namespace, "guard-operator"),
-                Role::Promoter => (&namespace, "guard-promoter"),
-                Role::Edit => (&namespace, "edit"),
-                Role::Admin => (&namespace, "admin"),
-                Role::Tenant => (&elsewhere, "admin"),
+                Role::Viewer => (&namespace, of_chart("viewer")),
+                Role::Editor => (&namespace, of_chart("editor")),
+                Role::OnCall => (&namespace, of_chart("operator")),
+                Role::Promoter => (&namespace, of_chart("promoter")),
+                Role::Edit => (&namespace, "edit".to_owned()),
+                Role::Admin => (&namespace, "admin".to_owned()),
+                Role::Tenant => (&elsewhere, "admin".to_owned()),
                 Role::Nobody => continue,
             };
             let (role, user) = (format!("--clusterrole={cluster_role}"), format!("--user={}", role.user()));
@@ -109,8 +114,13 @@ impl Range {
         let mut bare = rollout(json!({}));
         bare["metadata"]["name"] = "probe".into();
         bare["metadata"]["annotations"] = json!({names::REQUEST: "promote"});
-        let create =
-            Step { how: How::Create, path: "bluegreenrollouts?dryRun=All".to_owned(), body: bare, may_fail: false };
+        let create = Step {
+            how: How::Create,
+            path: "bluegreenrollouts?dryRun=All".to_owned(),
+            body: bare,
+            may_fail: false,
+            by: None,
+        };
         let started = Instant::now();
         loop {
             match send(&self.lab, Role::Editor.user(), &create, &Words(Vec::new())).await {
@@ -121,44 +131,46 @@ impl Range {
         }
     }
 
-    /// Tries each on a rollout of its own, and tells what came of it.
+    /// Tries each on a rollout of its own, and tells what came of it. Production is watched until the last one is over.
     pub(super) async fn try_all(&self, attacks: &[Attack]) -> Vec<Verdict> {
-        let numbered = || futures::stream::iter(attacks.iter().enumerate());
-        let create = |(number, _): (usize, &Attack)| self.create(name_of(number));
-        numbered().map(create).buffer_unordered(PARALLEL).collect::<Vec<()>>().await;
-        self.until(attacks.len(), "all serve", |rollout| {
-            rollout
-                .status
-                .as_ref()
-                .is_some_and(|status| !status.active_revision.is_empty() && status.phase.as_str() == "Healthy")
-        })
-        .await;
-        let release = |(number, attack): (usize, &Attack)| self.ask_for_v2(name_of(number), attack.spec.clone());
-        numbered().map(release).buffer_unordered(PARALLEL).collect::<Vec<()>>().await;
-        self.until(attacks.len(), "all wait", |rollout| {
-            let Some(status) = &rollout.status else { return false };
-            let shown = !status.preview_revision.is_empty() && status.preview_revision != status.active_revision;
-            shown && ["Paused", "Progressing"].contains(&status.phase.as_str()) && !status.message.is_empty()
-        })
-        .await;
-        let words = numbered().map(|(number, _)| self.words(number)).buffered(PARALLEL).collect::<Vec<Words>>().await;
-        let words = &words;
-        let attempt = |(number, attack)| async move { (number, self.attempt(attack, &words[number]).await) };
-        let mut answers: Vec<(usize, Result<(), String>)> =
-            numbered().map(attempt).buffer_unordered(PARALLEL).collect().await;
-        answers.sort_by_key(|(number, _)| *number);
+        let attempt = |(number, attack)| self.attempt(number, attack);
+        let attempts = futures::stream::iter(attacks.iter().enumerate()).map(attempt);
+        let attempts: Vec<(Words, Result<(), String>)> = attempts.buffered(PARALLEL).collect().await;
         tokio::time::sleep(WATCHED).await;
-        let mut verdicts = Vec::new();
-        for (number, answer) in answers {
-            let moved = self.moved(&name_of(number), &words[number]).await;
-            verdicts.push(match (moved, answer) {
-                (Some(how), _) => Verdict::Moved(how),
-                (None, Err(why)) => Verdict::Refused(why),
-                (None, Ok(())) => Verdict::WithoutEffect,
-            });
-        }
+        let verdict = async |(number, (words, answer)): (usize, (Words, Result<(), String>))| match (
+            self.moved(&name_of(number), &words).await,
+            answer,
+        ) {
+            (Some(how), _) => Verdict::Moved(how),
+            (None, Err(why)) => Verdict::Refused(why),
+            (None, Ok(())) => Verdict::WithoutEffect,
+        };
+        let verdicts = futures::stream::iter(attempts.into_iter().enumerate()).map(verdict);
+        let verdicts = verdicts.buffered(PARALLEL).collect().await;
         assert!(!self.watch.is_finished(), "nobody looked at production");
         verdicts
+    }
+
+    /// Makes a rollout that serves one revision while another waits, and makes the requests until one is refused.
+    async fn attempt(&self, number: usize, attack: &Attack) -> (Words, Result<(), String>) {
+        let name = name_of(number);
+        self.create(name.clone()).await;
+        self.until(&name, "it serves", |status| !status.active_revision.is_empty() && status.phase == Phase::Healthy)
+            .await;
+        self.ask_for_v2(&name, attack.spec.clone()).await;
+        self.until(&name, "the candidate waits", |status| {
+            let is_shown = !status.preview_revision.is_empty() && status.preview_revision != status.active_revision;
+            is_shown && [Phase::Paused, Phase::Progressing].contains(&status.phase) && !status.message.is_empty()
+        })
+        .await;
+        let words = self.words(number).await;
+        for step in &attack.steps {
+            let answer = send(&self.lab, step.by.unwrap_or(attack.role).user(), step, &words).await;
+            if !step.may_fail && answer.is_err() {
+                return (words, answer);
+            }
+        }
+        (words, Ok(()))
     }
 
     async fn create(&self, name: String) {
@@ -185,25 +197,20 @@ impl Range {
         self.lab.api().create(&PostParams::default(), &object).await.unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 
-    async fn ask_for_v2(&self, name: String, mut spec: Value) {
-        spec["template"] = template(&name, "app:v2");
+    async fn ask_for_v2(&self, name: &str, mut spec: Value) {
+        spec["template"] = template(name, "app:v2");
         let patch = Patch::Merge(json!({"spec": spec}));
         let api: Api<BlueGreenRollout> = self.lab.api();
-        api.patch(&name, &PatchParams::default(), &patch).await.expect("patched");
+        api.patch(name, &PatchParams::default(), &patch).await.expect("patched");
     }
 
-    async fn until(&self, count: usize, what: &str, is: impl Fn(&BlueGreenRollout) -> bool) {
-        let started = Instant::now();
-        loop {
-            let api: Api<BlueGreenRollout> = self.lab.api();
-            let rollouts = api.list(&ListParams::default()).await.expect("rollouts").items;
-            let behind: Vec<&BlueGreenRollout> = rollouts.iter().filter(|rollout| !is(rollout)).collect();
-            if behind.is_empty() && rollouts.len() == count {
-                return;
-            }
-            let first = behind.first().map(|rollout| json!({"name": rollout.name_any(), "status": rollout.status}));
-            assert!(started.elapsed() < PATIENCE, "{what}: {} do not, such as {first:?}", behind.len());
-            tokio::time::sleep(Duration::from_millis(200)).await;
+    async fn until(&self, name: &str, what: &str, is: impl Fn(&BlueGreenRolloutStatus) -> bool) {
+        let api: Api<BlueGreenRollout> = self.lab.api();
+        let it_is = |rollout: Option<&BlueGreenRollout>| rollout.and_then(|it| it.status.as_ref()).is_some_and(&is);
+        let waited = tokio::time::timeout(PATIENCE, await_condition(api.clone(), name, it_is)).await;
+        if !matches!(waited, Ok(Ok(_))) {
+            let status = api.get(name).await.map(|rollout| json!(rollout.status));
+            panic!("{name}: {what}: {waited:?}: {status:?}");
         }
     }
 
@@ -238,28 +245,18 @@ impl Range {
             ListParams::default().labels(&format!("app={name},{}={}", names::HASH_LABEL, status.active_revision));
         let pod = pods.list(&served).await.expect("pods").items.first().map(ResourceExt::name_any).unwrap_or_default();
         let next: PodTemplate = serde_json::from_value(template(&name, "app:v3")).expect("a template");
+        let v3 = Digest::of(&next).hash(&name, 0);
         Words(vec![
             ("{name}", name),
             ("{ns}", self.lab.namespace.clone()),
             ("{uid}", uid),
             ("{v1}", status.active_revision),
             ("{v2}", status.preview_revision),
-            ("{v3}", Digest::of(&next).hash(0)),
+            ("{v3}", v3),
             ("{digest3}", Digest::of(&next).to_string()),
             ("{run}", run),
             ("{pod1}", pod),
         ])
-    }
-
-    /// Makes the requests until one is refused.
-    async fn attempt(&self, attack: &Attack, words: &Words) -> Result<(), String> {
-        for step in &attack.steps {
-            let answer = send(&self.lab, attack.role.user(), step, words).await;
-            if !step.may_fail {
-                answer?;
-            }
-        }
-        Ok(())
     }
 
     /// How production moved, if it did.

@@ -91,7 +91,7 @@ async fn every_field_is_open_to_who_may_edit_or_takes_promote_and_a_new_one_take
     helm(&[&args[..], &["--set", "watchNamespace=fields", "--set", "selectorPolicy.enabled=false"]].concat())
         .expect("installed");
     let kubectl = |args: &[&str]| cluster().kubectl(&[&["-n", "fields"], args].concat()).map_err(|e| e.to_string());
-    kubectl(&["create", "rolebinding", "ed", "--clusterrole=fields-editor", "--user=ed"]).expect("bound");
+    kubectl(&["create", "rolebinding", "ed", "--clusterrole=fields.fields-editor", "--user=ed"]).expect("bound");
     // Who may patch what is named, so that only promote is in question.
     kubectl(&["create", "role", "names", "--verb=patch", "--resource=services,deployments.apps"]).expect("created");
     kubectl(&["create", "rolebinding", "names", "--role=names", "--user=ed"]).expect("bound");

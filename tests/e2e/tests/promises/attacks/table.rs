@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::attack::{Attack, How, Role::*, Step};
+use super::attack::{Attack, How, Role, Role::*, Step};
 use super::range::EVIL;
 
 /// All of them.
@@ -27,6 +27,9 @@ pub(super) fn attacks() -> Vec<Attack> {
         crowds(),
         side_doors(),
         bystanders(),
+        revisions(),
+        second_thoughts(),
+        elsewhere(),
         allowed(),
     ];
     groups.into_iter().flatten().collect()
@@ -998,6 +1001,204 @@ fn bystanders() -> Vec<Attack> {
     ]
 }
 
+/// What a revision is made of, changed after it was looked at.
+fn revisions() -> Vec<Attack> {
+    let image = "/spec/template/spec/containers/0/image";
+    let tampered = |hash: &str| {
+        step(
+            How::Json,
+            &format!("replicasets/{{name}}-{hash}"),
+            json!([{"op": "replace", "path": image, "value": EVIL}]),
+        )
+    };
+    let pods_of = |hash: &str| {
+        let selector = format!("labelSelector=app%3D{{name}},rollouts-pod-template-hash%3D{hash}");
+        step(How::Delete, &format!("pods?{selector}"), Value::Null)
+    };
+    let set = |hash: &str, patch: Value| step(How::Merge, &format!("replicasets/{{name}}-{hash}"), patch);
+    let applied = || {
+        let pod = json!({"containers": [{"name": "web", "image": EVIL}]});
+        let object = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "{name}-{v2}"}, "spec": {"template": {"spec": pod}}});
+        step(How::Apply, "replicasets/{name}-{v2}?fieldManager=greenlight", object)
+    };
+    vec![
+        Attack::refused(Edit, "another image in the ReplicaSet that waits", [tampered("{v2}")]),
+        Attack::refused(
+            Edit,
+            "another image in the ReplicaSet that waits, promoted by somebody who looked at it before",
+            [tampered("{v2}"), pods_of("{v2}"), by(Promoter, request("promote {v2}"))],
+        ),
+        Attack::refused(
+            Edit,
+            "another image in the ReplicaSet that serves, and its pods deleted",
+            [tampered("{v1}"), pods_of("{v1}")],
+        ),
+        Attack::refused(Admin, "another image in the ReplicaSet that serves", [tampered("{v1}")]),
+        Attack::refused(Edit, "another image in the ReplicaSet that waits, in the operator's name", [applied()]),
+        Attack::refused(
+            Edit,
+            "a ReplicaSet without owner, labels and annotations, and then another image in it",
+            [
+                set("{v2}", json!({"metadata": {"ownerReferences": null, "labels": null, "annotations": null}})),
+                tampered("{v2}"),
+            ],
+        ),
+        Attack::refused(
+            Edit,
+            "another command in the ReplicaSet that waits, by a strategic merge",
+            [step(
+                How::Strategic,
+                "replicasets/{name}-{v2}",
+                json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "command": ["evil"]}]}}}}),
+            )],
+        ),
+        Attack::refused(
+            Edit,
+            "a forged status of the ReplicaSet that waits",
+            [step(
+                How::Merge,
+                "replicasets/{name}-{v2}/status",
+                json!({"status": {"availableReplicas": 9, "replicas": 9}}),
+            )],
+        ),
+    ]
+}
+
+/// What may be changed without promote, put together.
+fn second_thoughts() -> Vec<Attack> {
+    let scale = |replicas: i32| spec(json!({"replicas": replicas}));
+    let crowded = |count: usize| {
+        let notes: serde_json::Map<String, Value> =
+            (0..count).map(|number| (format!("n{number}"), "".into())).collect();
+        or(metadata_of(json!({"annotations": notes})))
+    };
+    vec![
+        Attack::holds(
+            Editor,
+            "scaled to none, another template, and scaled up again",
+            [scale(0), spec(json!({"template": {"metadata": {"annotations": {"x": "y"}}}})), scale(1)],
+        ),
+        Attack::holds(
+            Editor,
+            "a request in what the scale sub-resource is sent",
+            [or(step(
+                How::Merge,
+                "bluegreenrollouts/{name}/scale",
+                json!({"metadata": {"annotations": {REQUEST: "promote {v2}"}}, "spec": {"replicas": 1}}),
+            ))],
+        ),
+        Attack::refused(
+            Viewer,
+            "the scale by its sub-resource",
+            [step(How::Merge, "bluegreenrollouts/{name}/scale", json!({"spec": {"replicas": 0}}))],
+        ),
+        Attack::refused(
+            Editor,
+            "a label of the operator's on the rollout",
+            [metadata_of(json!({"labels": {"greenlight.dev/serving": "{uid}"}}))],
+        ),
+        Attack::refused(
+            OnCall,
+            "a restart, and a label in the same breath",
+            [metadata_of(json!({"annotations": {REQUEST: "restart"}, "labels": {"tier": "evil"}}))],
+        ),
+        Attack::refused(
+            OnCall,
+            "a promote by server-side apply",
+            [step(
+                How::Apply,
+                ROLLOUT,
+                json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": {"name": "{name}", "annotations": {REQUEST: "promote"}}}),
+            )],
+        ),
+        Attack::refused(
+            Editor,
+            "a strategic merge, which this kind does not know",
+            [step(
+                How::Strategic,
+                ROLLOUT,
+                json!({"spec": {"strategy": {"blueGreen": {"autoPromotionEnabled": true}}}}),
+            )],
+        ),
+        Attack::holds(
+            Editor,
+            "a template whose pods have finalizers, owners and a name",
+            [or(spec(json!({"template": {"metadata": {
+                "name": "x", "generateName": "x-", "finalizers": ["tenant.example/held"],
+                "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "x"}],
+            }}})))],
+        ),
+        Attack::holds(
+            Editor,
+            "a second rollout without Services, whose pods have the labels of production",
+            [step(
+                How::Create,
+                "bluegreenrollouts",
+                second("{name}-second", EVIL, json!({"activeService": null, "autoPromotionEnabled": true})),
+            )],
+        ),
+        Attack::refused(
+            Editor,
+            "the same, with the hash of production as a label of theirs",
+            [step(How::Create, "bluegreenrollouts", {
+                let mut object = second("{name}-second", EVIL, json!({"activeService": null}));
+                object["spec"]["template"]["metadata"]["labels"]["rollouts-pod-template-hash"] = "{v1}".into();
+                object
+            })],
+        ),
+        Attack::moves(
+            Editor,
+            "many annotations, so that nobody may promote any more: somebody may",
+            [crowded(2_000), crowded(10_000), crowded(20_000), by(Promoter, request("promote {v2}"))],
+        ),
+    ]
+}
+
+/// From a namespace of their own.
+fn elsewhere() -> Vec<Attack> {
+    let in_their_own = |mut step: Step| {
+        step.path = format!("{{ns}}-tenant:{}", step.path);
+        step
+    };
+    let marked = || json!({"metadata": {"name": "{name}-active", "annotations": {"greenlight.dev/managed-by": "{name}", "greenlight.dev/production": "{v2}"}}, "spec": {"selector": {"app": "{name}"}, "ports": [{"port": 80}]}});
+    let retired = || {
+        let mut set = replica_set("{name}-{v1}", "{v1}");
+        set["metadata"]["finalizers"] = json!(["greenlight.dev/scale-down-delay"]);
+        set["metadata"]["annotations"]["greenlight.dev/scale-down-at"] = "2020-01-01T00:00:00Z".into();
+        set
+    };
+    let run = || {
+        let owner = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "{name}", "uid": "{uid}", "controller": true});
+        json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun",
+            "metadata": {"name": "{name}-{v2}-2-0-pre", "ownerReferences": [owner], "annotations": {"greenlight.dev/rollout": "{name}"}},
+            "spec": {"metrics": []},
+        })
+    };
+    vec![
+        Attack::holds(
+            Tenant,
+            "a Service of the same name with the operator's marks",
+            [in_their_own(step(How::Create, "services", marked()))],
+        ),
+        Attack::holds(
+            Tenant,
+            "a ReplicaSet of the same name that is due to be scaled down",
+            [in_their_own(step(How::Create, "replicasets", retired()))],
+        ),
+        Attack::holds(
+            Tenant,
+            "an AnalysisRun that the rollout owns",
+            [in_their_own(step(How::Create, "analysisruns", run()))],
+        ),
+        Attack::refused(
+            Tenant,
+            "a rollout by its path",
+            [step(How::Merge, "bluegreenrollouts/{name}/../{name}", json!({"spec": {"paused": true}}))],
+        ),
+    ]
+}
+
 /// No attacks: what may be done, so that it is seen that this is alive.
 fn allowed() -> Vec<Attack> {
     vec![
@@ -1023,12 +1224,17 @@ const ROLLOUT: &str = "bluegreenrollouts/{name}";
 const REQUEST: &str = "greenlight.dev/request";
 
 fn step(how: How, path: &str, body: Value) -> Step {
-    Step { how, path: path.to_owned(), body, may_fail: false }
+    Step { how, path: path.to_owned(), body, may_fail: false, by: None }
 }
 
 /// Whatever comes of it.
 fn or(step: Step) -> Step {
     Step { may_fail: true, ..step }
+}
+
+/// Made by somebody else than whoever attacks.
+fn by(role: Role, step: Step) -> Step {
+    Step { by: Some(role), ..step }
 }
 
 fn spec(spec: Value) -> Step {
