@@ -36,7 +36,10 @@ pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
         Selection::Both(_) => service.production.as_deref().is_some_and(|hash| !exists(hash)),
         Selection::Nothing | Selection::Unmanaged => false,
     };
-    if !now.serving.is_empty() && (!exists(&now.serving) || world.active_services().any(leads_to_unknown)) {
+    if !now.serving.is_empty()
+        && (!exists(&now.serving)
+            || world.active_services().filter(|it| world.owner(it).is_none()).any(leads_to_unknown))
+    {
         return Some(Doubt::ProductionIsMissing);
     }
     let whole = |rs: &ReplicaSet| rs.is_available(now.replicas);

@@ -5,7 +5,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::analysis::{self, Kind, Outcome};
 use crate::approvals;
-use crate::decisions;
 use crate::situation::Situation;
 use crate::world::{ReplicaSet, later};
 
@@ -48,7 +47,7 @@ pub fn check(situation: &Situation, candidate: &ReplicaSet) -> Gate {
     if spec.replicas() == 0 && !production_is_empty {
         return awaits_people("waits: spec.replicas is 0. Scale it up".into());
     }
-    if decisions::is_first_deployment(world, decisions) {
+    if world.is_first_deployment(decisions) {
         return Gate::Open;
     }
     let Some(record) = situation.record(candidate) else { return awaits_people("is to be looked at".into()) };

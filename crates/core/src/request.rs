@@ -417,9 +417,11 @@ impl<'a> Hearing<'a> {
         String::new()
     }
 
-    /// Why an active Service would have no endpoints at this revision.
+    /// Why production would have no endpoints at this revision.
     fn misfit(&self, rs: &ReplicaSet) -> Option<String> {
-        self.situation.world.active_services().find_map(|service| {
+        let Situation { world, .. } = self.situation;
+        let left = world.replica_sets.iter().find(|left| left.hash == self.request.revision);
+        roles::telling(world, left).next().and_then(|service| {
             let missing = service.missing_labels(rs);
             let (name, what) = (&service.name, missing.join(", "));
             (!missing.is_empty()).then(|| {

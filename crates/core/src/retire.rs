@@ -82,8 +82,7 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
     if unproven {
         return None;
     }
-    let waited = !situation.served(rs);
-    if waited && situation.roles.is_updated(rs) && situation.is_rejected(rs) {
+    if waited(situation, rs) && situation.roles.is_updated(rs) && situation.is_rejected(rs) {
         let delay = blue_green.abort_scale_down_delay_seconds();
         return (delay > 0).then(|| after(delay));
     }
@@ -111,6 +110,13 @@ fn promised_until(situation: &Situation, rs: &ReplicaSet) -> Timestamp {
     // From the future it is by another operator's clock.
     let counts = left_at.filter(|left_at| rs.replicas > 0 && *left_at <= situation.now);
     counts.map_or(Timestamp::MIN, |left_at| later(left_at, delay))
+}
+
+/// It was rejected as what waited, and not as what served: it has not served at all, or left production before it was rejected.
+fn waited(situation: &Situation, rs: &ReplicaSet) -> bool {
+    let Some(record) = situation.record(rs).filter(|record| record.served_at.is_some()) else { return true };
+    let rejected_at = record.rejection.as_ref().map(|rejection| rejection.at);
+    record.left_at.is_some_and(|left_at| rejected_at > Some(left_at))
 }
 
 /// While production has no pods and the time until an automatic rollback runs, what it would go back to stays up, and a delay longer. Only

@@ -171,7 +171,8 @@ fn production<'a>(world: &'a World, decisions: &Decisions) -> Production<'a> {
 /// pods of this rollout's. That is told, and nothing waits for it. The first one does not stand aside: it is what production is.
 pub fn stands_aside(world: &World, service: &Service, home: &ReplicaSet) -> bool {
     let is_first = world.rollout.spec.blue_green().active_service.as_ref() == Some(&service.name);
-    let cannot_follow = world.owner(service).is_some() || !service.missing_labels(home).is_empty();
+    let has_labels = service.own_selector().next().is_some();
+    let cannot_follow = world.owner(service).is_some() || !has_labels || !service.missing_labels(home).is_empty();
     !is_first && cannot_follow && !world.leads_to_others(service, Some(&home.hash))
 }
 
@@ -192,6 +193,12 @@ fn home<'a>(world: &'a World, decisions: &Decisions, serving: Option<&'a Replica
     back_to.filter(|rs| !comes_back || rs.available > 0).or(serving)
 }
 
+/// The active Services that have a say in where production goes from this ReplicaSet: those that are this rollout's, and select its pods.
+pub fn telling<'a>(world: &'a World, left: Option<&'a ReplicaSet>) -> impl Iterator<Item = &'a Service> {
+    let fits = move |service: &&Service| left.is_none_or(|left| service.missing_labels(left).is_empty());
+    world.active_services().filter(|service| world.owner(service).is_none()).filter(fits)
+}
+
 /// What to serve instead of the revision with this hash: the named one, else the one that served last. Only a revision that
 /// served, provably, in the ReplicaSet that still exists, and that is not rejected, is something to go back to. Its pods must be what the
 /// first active Service selects; one that all of them select comes before one that some do not, and both before one of which an attempt
@@ -205,17 +212,16 @@ pub fn fallback<'a>(
 ) -> Option<&'a ReplicaSet> {
     let left = world.replica_sets.iter().find(|rs| rs.hash == instead_of);
     let fits = |service: &Service, rs: &ReplicaSet| service.missing_labels(rs).is_empty();
-    let has_a_say = |service: &&Service| left.is_none_or(|left| fits(service, left));
     let mut served: Vec<_> = decisions
         .revisions
         .iter()
         .filter(|revision| revision.hash != instead_of && revision.may_serve_again())
         .filter_map(|revision| {
             let rs = world.replica_set(&revision.hash).filter(|rs| rs.uid == revision.uid)?;
-            if world.active_services().find(has_a_say).is_some_and(|first| !fits(first, rs)) {
+            if telling(world, left).next().is_some_and(|first| !fits(first, rs)) {
                 return None;
             }
-            let fits_all = world.active_services().filter(has_a_say).all(|service| fits(service, rs));
+            let fits_all = telling(world, left).all(|service| fits(service, rs));
             let is_named = Some(revision.hash.as_str()) == named;
             Some(((is_named, revision.rejection.is_none(), fits_all, revision.served_order()?), rs))
         })

@@ -50,8 +50,16 @@ impl<'a> Situation<'a> {
         self.record(rs).is_some_and(RevisionRecord::may_serve_again)
     }
 
-    /// Whether people can look at it in preview, as far as the spec wants that.
+    /// Something served, and there is nothing left that could: nobody waits for a preview then.
+    pub fn is_down(&self) -> bool {
+        self.roles.home().is_none() && !self.world.is_first_deployment(self.decisions)
+    }
+
+    /// Whether people can look at it in preview, as far as the spec wants that and there is time for it.
     pub fn is_shown(&self, rs: &ReplicaSet) -> bool {
+        if self.is_down() {
+            return true;
+        }
         let Some(preview) = &self.world.rollout.spec.blue_green().preview_service else { return true };
         self.world.services.get(preview).is_some_and(|service| service.hash() == Some(&rs.hash))
     }

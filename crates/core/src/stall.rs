@@ -2,9 +2,8 @@
 
 use greenlight_api::{conditions, names};
 
-use crate::decisions;
 use crate::hash;
-use crate::roles::{self, Production};
+use crate::roles::Production;
 use crate::situation::Situation;
 use crate::world::{RefusedWrite, ReplicaSet, Service, World};
 
@@ -19,13 +18,15 @@ pub struct Stall {
 
 /// What keeps the candidate from being promoted, of the Services: all of them have to be there and to fit its pods. What is wrong
 /// with one does not keep production from going back by the others, see [`keeps_from_moving`]. Where production is down, nobody waits
-/// for a preview.
+/// for a preview, or for more than the first Service.
 pub fn services(situation: &Situation) -> Option<Stall> {
-    let Situation { world, decisions, roles, .. } = situation;
+    let Situation { world, roles, .. } = situation;
     let blue_green = world.rollout.spec.blue_green();
-    let is_down = roles.home().is_none() && !decisions::is_first_deployment(world, decisions);
+    let is_down = situation.is_down();
     let preview = blue_green.preview_service.as_deref().filter(|_| !is_down);
-    let named = || blue_green.active_services().chain(preview);
+    // Then one Service that is right is better than none.
+    let concerned = if is_down { 1 } else { usize::MAX };
+    let named = || blue_green.active_services().take(concerned).chain(preview);
     named()
         .find_map(|name| missing(world, name))
         .or_else(|| named().find_map(|name| claimed(world, name)))
@@ -61,7 +62,7 @@ pub fn keeps_from_moving(world: &World, service: &Service, rs: &ReplicaSet) -> O
     })
 }
 
-/// What keeps production, or a Service of it that stands aside, from where it should be.
+/// What keeps production, or one of its Services, from where it should be.
 pub fn home(situation: &Situation) -> Option<Stall> {
     let Situation { world, roles, .. } = situation;
     let (home, is_away) = match roles.production {
@@ -69,7 +70,7 @@ pub fn home(situation: &Situation) -> Option<Stall> {
         Production::AtHome(home) => (home, false),
         Production::Away { home, .. } => (home, true),
     };
-    let concerned = world.production_services().filter(|service| is_away || roles::stands_aside(world, service, home));
+    let concerned = world.production_services().filter(|service| is_away || world.is_named(service));
     concerned.filter(|service| !service.selects(home)).find_map(|service| keeps_from_moving(world, service, home))
 }
 

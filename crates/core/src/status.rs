@@ -35,6 +35,8 @@ pub struct Findings<'a> {
     pub wanted: i32,
     /// The proof of the last move.
     pub proof: Proof,
+    /// What one of production's Services lacks.
+    pub lacking: Option<String>,
     /// The preview Service does not show yet what it should.
     pub moves_preview: bool,
     /// The answer to the request in the register.
@@ -283,6 +285,10 @@ fn verdict(findings: &Findings) -> Verdict {
 /// What production lacks while the message speaks of a candidate.
 fn trouble(findings: &Findings) -> Option<String> {
     let Situation { world, decisions, roles, .. } = findings.situation;
+    let is_told = |lacking: &&String| findings.stall.as_ref().is_none_or(|stall| stall.message != **lacking);
+    if let Some(lacking) = findings.lacking.as_ref().filter(is_told) {
+        return Some(lacking.clone());
+    }
     let home = roles.home().filter(|_| roles.candidate.is_some() && !roles.going_back())?;
     if home.is_available(decisions.replicas) || !home.settled {
         return None;

@@ -36,7 +36,9 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     let overlapping = overlap::is_under_way(situation);
     let overlap_lasts = overlapping && overlap::ends_at(situation, home).is_some_and(|until| situation.now < until);
     let to_move: Vec<_> = services_to_move(situation, home)
-        .filter(|service| stall::keeps_from_moving(world, service, home).is_none())
+        .filter(|service| {
+            stall::keeps_from_moving(world, service, home).is_none() || lets_others_in(world, service, home)
+        })
         .filter(|service| {
             !service.is_overlapping() || !overlap_lasts && (!overlapping || shows(situation, service, home))
         })
@@ -56,7 +58,7 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     // Where it leads there already, by a person's hand, only its mark moves: nothing else would tell of that without a status.
     let leads_here = |service: &Service| service.selection() == Selection::Revision(home.hash.clone());
     let may_move =
-        |service: &&Service| full || rescued || leads_here(service) || some && has_lost_it(service, home, mixed);
+        |service: &&Service| full || rescued || leads_here(service) || some && has_lost_it(world, service, home, mixed);
     let to_move: Vec<_> = to_move.into_iter().filter(may_move).collect();
     let refused = refused(situation, &to_move);
     if !to_move.is_empty() && refused.len() == to_move.len() {
@@ -88,11 +90,23 @@ fn may_keep(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool
     service.production.as_ref().map_or(leads_on || was_made_anew, |given| *given == home.hash && !moved_away)
 }
 
+/// It carried this revision, and was given labels that these pods do not carry and others do, without the hash. It leads nowhere with the
+/// hash, and that is told; without, it would lead to what nobody promoted.
+fn lets_others_in(world: &World, service: &Service, home: &ReplicaSet) -> bool {
+    let carried = service.production.as_deref() == Some(&home.hash) && world.owner(service).is_none();
+    let has_labels = service.own_selector().next().is_some();
+    carried
+        && has_labels
+        && service.selection() == Selection::Unmanaged
+        && world.leads_to_others(service, Some(&home.hash))
+}
+
 /// The Service lost what it carried; it does not lead to pods of somebody else, who serve as long as home is not whole. One without
 /// our mark may have been made anew; where there are pods of several revisions, any of home's alone are better than all of them.
-fn has_lost_it(service: &Service, home: &ReplicaSet, mixed: bool) -> bool {
+fn has_lost_it(world: &World, service: &Service, home: &ReplicaSet, mixed: bool) -> bool {
     let selection = service.selection();
-    let leads_on = matches!(&selection, Selection::Revision(hash) if *hash != home.hash);
+    let serves = |hash: &str| world.replica_sets.iter().any(|rs| rs.hash == hash && rs.ready > 0);
+    let leads_on = matches!(&selection, Selection::Revision(hash) if *hash != home.hash && serves(hash));
     let carried = service.production.as_deref() == Some(&home.hash);
     !leads_on && (carried || mixed && selection == Selection::Unmanaged)
 }
@@ -100,7 +114,8 @@ fn has_lost_it(service: &Service, home: &ReplicaSet, mixed: bool) -> bool {
 /// The next writes on the way of production to the candidate, whose gate is open and whose pods are all available.
 pub fn promote(situation: &Situation, candidate: &ReplicaSet) -> Vec<Action> {
     let without_service = situation.world.rollout.spec.blue_green().active_service.is_none();
-    let to_move: Vec<_> = services_to_move(situation, candidate).collect();
+    let can_move = |service: &&Service| stall::keeps_from_moving(situation.world, service, candidate).is_none();
+    let to_move: Vec<_> = services_to_move(situation, candidate).filter(can_move).collect();
     if to_move.is_empty() && !without_service {
         return Vec::new();
     }
@@ -162,7 +177,9 @@ fn is_claimed(situation: &Situation, rs: &ReplicaSet) -> bool {
 }
 
 fn services_to_move<'a>(situation: &Situation<'a>, rs: &'a ReplicaSet) -> impl Iterator<Item = &'a Service> {
-    let services = situation.world.production_services().filter(|service| !service.deleting);
+    // One that is being deleted may have traffic for as long as somebody's finalizer holds it: it goes back, and nowhere else.
+    let goes_back = situation.roles.going_back();
+    let services = situation.world.production_services().filter(move |service| !service.deleting || goes_back);
     // One that the spec names no more, and that does not select these pods, stays where it is until it can be let go.
     let follows = services.filter(|service| situation.world.is_named(service) || service.missing_labels(rs).is_empty());
     follows.filter(|service| {
@@ -281,7 +298,8 @@ pub fn noted(world: &World, home: &ReplicaSet) -> Option<Timestamp> {
 pub fn proof(situation: &Situation) -> Proof {
     let Situation { world, now, .. } = situation;
     let Some(home) = situation.roles.at_home() else { return Proof::NotApplicable };
-    let overlapping = world.active_services().any(Service::is_overlapping);
+    let counts = |service: &&Service| !roles::stands_aside(world, service, home);
+    let overlapping = world.active_services().filter(counts).any(Service::is_overlapping);
     if let Some(proven_at) = noted(world, home).filter(|_| !overlapping) {
         return Proof::Proven(proven_at);
     }
@@ -317,25 +335,31 @@ pub fn to_prove(world: &World) -> BTreeSet<&str> {
 /// once, however many addresses it has; an endpoint that leads to no pod was made by somebody else and proves nothing.
 fn missing(situation: &Situation, service: &str, home: &ReplicaSet) -> Option<String> {
     let world = situation.world;
-    if let Some(service) = world.services.get(service) {
-        let stays_behind = !world.is_named(service) && !service.missing_labels(home).is_empty();
-        if stays_behind || roles::stands_aside(world, service, home) {
-            return None;
-        }
-        if service.is_overlapping() {
-            return Some("both revisions serve for a while".to_owned());
-        }
+    let known = world.services.get(service);
+    let is_first = world.rollout.spec.blue_green().active_service.as_deref() == Some(service);
+    if known.is_none() && !is_first {
+        return None;
     }
     let Some(endpoints) = world.endpoints.get(service) else {
         return Some(format!("reading the endpoints of Service {service}"));
     };
-    let (ours, others): (BTreeSet<&str>, BTreeSet<&str>) =
+    let (ours, mut others): (BTreeSet<&str>, BTreeSet<&str>) =
         ready_pods(endpoints).partition(|pod| is_pod_of(pod, &home.name));
+    let cannot_follow = known.is_some_and(|service| {
+        let stays_behind = !world.is_named(service) && !service.missing_labels(home).is_empty();
+        stays_behind || roles::stands_aside(world, service, home)
+    });
+    if cannot_follow {
+        // It may lead to whatever else; but until it is seen to have left the pods of other revisions, these are not for retirement.
+        others.retain(|pod| world.replica_sets.iter().any(|rs| is_pod_of(pod, &rs.name)));
+    } else if known.is_some_and(Service::is_overlapping) {
+        return Some("both revisions serve for a while".to_owned());
+    }
     if !others.is_empty() {
         return Some(format!("Service {service} still has {} ready endpoints of other pods", others.len()));
     }
     let enough = enough(situation);
-    if ours.len() < enough {
+    if !cannot_follow && ours.len() < enough {
         return Some(format!("Service {service} has {} of {enough} ready endpoints of the new pods", ours.len()));
     }
     None

@@ -133,6 +133,13 @@ impl World {
         self.replica_sets.iter().any(of_revision) || self.workload.as_ref().is_some_and(of_workload)
     }
 
+    /// Nothing served before, as far as is known: there is nothing that a gate could protect.
+    pub fn is_first_deployment(&self, decisions: &Decisions) -> bool {
+        let carried = self.production_services().any(|service| service.production.is_some());
+        let served = decisions.revisions.iter().any(|revision| revision.served_at.is_some());
+        decisions.serving.is_empty() && !served && !carried && !decisions.not_the_first
+    }
+
     /// The spec names it to carry production.
     pub fn is_named(&self, service: &Service) -> bool {
         self.rollout.spec.blue_green().active_services().any(|name| name == service.name)
@@ -279,8 +286,9 @@ impl ReplicaSet {
             to: None,
             of_attempt: false,
         };
-        let Rejection { by, at, reason, to, of_attempt } = serde_json::from_str(value).unwrap_or_else(|_| unreadable());
-        Some(Rejection { by: brief(by), at, reason: brief(reason), to, of_attempt })
+        let Rejection { by, at, reason, to, .. } = serde_json::from_str(value).unwrap_or_else(|_| unreadable());
+        // What opens a way back stands in the record alone: anybody may write the mirror.
+        Some(Rejection { by: brief(by), at, reason: brief(reason), to, of_attempt: false })
     }
 
     /// It carries the scale-down finalizer or a deadline, readable or not: it is the scale-down controller's.
@@ -405,8 +413,11 @@ impl Service {
         missing.map(|(key, value)| format!("{key}={value}")).collect()
     }
 
-    /// It leads to the pods of a ReplicaSet by what is ours in its selector, or was.
+    /// It leads to the pods of a ReplicaSet. One without a selector leads to none by itself.
     pub fn selects(&self, rs: &ReplicaSet) -> bool {
+        if self.selector.is_empty() || !self.missing_labels(rs).is_empty() {
+            return false;
+        }
         match self.selection() {
             Selection::Revision(hash) => hash == rs.hash,
             Selection::Both(label) => {

@@ -136,7 +136,11 @@ impl Moment<'_> {
         let traceless = matches!(selection, Selection::Revision(hash) if adapter::version_of_hash(hash).is_some_and(|version| {
             self.ghost.home != Some(version) && self.ghost.is_still_on_record(version, self.cluster)
         }));
-        if ready(&before.selector) > 0 && self.needed() > 0 && self.needed_home() > 0 && !traceless {
+        // It lost its hash, and got labels by which it leads to nothing but what nobody promoted.
+        let led_to = self.cluster.sets.iter().filter(|set| Cluster::selects(&before.selector, set) && set.ready() > 0);
+        let strangers = before.selection() == Selection::Unmanaged && { led_to }
+            .all(|set| !self.ghost.permits(set.version, self.cluster, self.seen.version));
+        if ready(&before.selector) > 0 && self.needed() > 0 && self.needed_home() > 0 && !traceless && !strangers {
             report.check(Predicate::NotEmptied, ready(&after.selector) > 0, || {
                 format!("Service {service} loses all its ready endpoints to {selection:?}")
             });

@@ -438,8 +438,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a bad analysis is not needed any more once there is nothing to go back to",
         file: "analysis/mod.rs",
-        find: "Some(AnalysisPhase::Failed | AnalysisPhase::Error) => None",
-        replace: "Some(AnalysisPhase::Failed | AnalysisPhase::Error) if kind == Kind::Pre => None",
+        find: "run.filter(|run| is_told && is_bad(run))",
+        replace: "run.filter(|run| is_told && is_bad(run) && rs.name.is_empty())",
         expected: &[P::UndoArrives],
     },
     Mutant {

@@ -38,11 +38,17 @@ pub enum Outcome<'a> {
 /// and was good is not measured again because its number changed.
 pub fn outcome<'a>(situation: &Situation<'a>, rs: &ReplicaSet, kind: Kind) -> Outcome<'a> {
     let Some(record) = situation.record(rs) else { return Outcome::NotStarted };
-    if verdict(record, kind).is_some() || !is_needed(situation, record, kind) {
+    if verdict(record, kind).is_some() {
         return Outcome::Good;
     }
     let name = run_name(rs, record, kind);
-    let Some(run) = situation.world.runs.iter().find(|run| run.name == name) else { return Outcome::NotStarted };
+    let run = situation.world.runs.iter().find(|run| run.name == name);
+    if !is_needed(situation, record, kind) {
+        // What it was needed for may have gone before anybody saw how it ended.
+        let is_told = kind == Kind::Post && is_asked_for(situation, record, kind);
+        return run.filter(|run| is_told && is_bad(run)).map_or(Outcome::Good, Outcome::Failed);
+    }
+    let Some(run) = run else { return Outcome::NotStarted };
     let accepted = kind == Kind::Pre && record.approvals.iter().any(|approval| approval.heard_at > run.completed_at);
     match run.phase {
         AnalysisPhase::Pending | AnalysisPhase::Running => Outcome::Running(run),
@@ -68,8 +74,6 @@ pub fn verdict_of(situation: &Situation, rs: &ReplicaSet, kind: Kind) -> Option<
     match situation.world.runs.iter().find(|run| run.name == name).map(|run| run.phase) {
         Some(AnalysisPhase::Successful) => Some(Verdict::Passed),
         Some(AnalysisPhase::Inconclusive) => Some(Verdict::Accepted),
-        // Whatever it was needed for went before anybody had seen how it ended.
-        Some(AnalysisPhase::Failed | AnalysisPhase::Error) => None,
         // Before the promotion it may still be asked for.
         _ => (kind == Kind::Post).then_some(Verdict::NotNeeded),
     }
@@ -87,18 +91,28 @@ fn verdict(record: &RevisionRecord, kind: Kind) -> Option<Verdict> {
 fn is_needed(situation: &Situation, record: &RevisionRecord, kind: Kind) -> bool {
     let Situation { world, decisions, .. } = situation;
     let has_point = match kind {
-        Kind::Pre => !decisions::is_first_deployment(world, decisions),
+        Kind::Pre => !world.is_first_deployment(decisions),
         // Whether it can be gone back to at the moment does not matter: a Service's label may be wrong for a while.
         Kind::Post => decisions.revisions.iter().any(|other| {
             let is_way_back = other.hash != record.hash && other.may_serve_again();
             is_way_back && world.replica_set(&other.hash).is_some()
         }),
     };
+    has_point && is_asked_for(situation, record, kind)
+}
+
+/// The spec asks for it, and nobody exempted this revision.
+fn is_asked_for(situation: &Situation, record: &RevisionRecord, kind: Kind) -> bool {
+    let spec = &situation.world.rollout.spec;
+    let blue_green = spec.blue_green();
     // What came back without a gate was good, or was production's before anybody knew: then it is still measured after the switch.
-    let blue_green = world.rollout.spec.blue_green();
     let exempted =
         kind == Kind::Pre && approvals::needs_none(blue_green, record) || approvals::skip_analyses(blue_green, record);
-    kind.spec(&world.rollout.spec).is_some() && has_point && !exempted
+    kind.spec(spec).is_some() && !exempted
+}
+
+fn is_bad(run: &Run) -> bool {
+    matches!(run.phase, AnalysisPhase::Error | AnalysisPhase::Failed)
 }
 
 /// The rejection of a revision whose analysis was bad: of the one that serves, or of the candidate.

@@ -115,13 +115,6 @@ pub fn pruned(world: &World, mut decisions: Decisions) -> Decisions {
     decisions
 }
 
-/// Nothing served before, as far as is known: there is nothing that a gate could protect.
-pub fn is_first_deployment(world: &World, decisions: &Decisions) -> bool {
-    let carried = world.production_services().any(|service| service.production.is_some());
-    let served = decisions.revisions.iter().any(|revision| revision.served_at.is_some());
-    decisions.serving.is_empty() && !served && !carried && !decisions.not_the_first
-}
-
 /// A version that keeps a record has moved a Service: if there is none now, it was lost.
 fn had_a_record(world: &World) -> bool {
     world.services.values().any(|service| service.is_marked_for(&world.rollout.name) && service.production.is_some())

@@ -28,7 +28,7 @@ pub(super) struct Decided {
 pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
     let mut read = decisions::read(world, now);
     let mut decisions = read.now.clone();
-    if world.comes_second() && decisions::is_first_deployment(world, &decisions) {
+    if world.comes_second() && world.is_first_deployment(&decisions) {
         decisions.not_the_first = true;
     }
     let heard = request::hear(&Situation::new(world, &read.now, now), &read, &mut decisions);

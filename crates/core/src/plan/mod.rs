@@ -56,7 +56,7 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
     let events = events::between(world.rollout.status.as_ref(), &status);
     let watches = wake::watches(&round);
     let wake = wake::at(&round, publish_at, &refused);
-    let is_first_deployment = decisions::is_first_deployment(world, situation.decisions);
+    let is_first_deployment = world.is_first_deployment(situation.decisions);
     let urgency = urgency(&round, &actions, is_first_deployment);
     let in_flight = is_in_flight(&round, &watches);
     Plan {

@@ -52,7 +52,8 @@ impl<'a> Round<'a> {
         let world = situation.world;
         let misfit = || {
             let rs = situation.roles.candidate?;
-            world.active_services().find_map(|service| stall::keeps_from_moving(world, service, rs))
+            let concerned = if situation.is_down() { 1 } else { usize::MAX };
+            world.active_services().take(concerned).find_map(|service| stall::keeps_from_moving(world, service, rs))
         };
         let stall = stall::workload(world).or_else(|| stall::services(&situation)).or_else(misfit);
         Round { situation, heard, candidate, proof, stall }
@@ -91,6 +92,9 @@ impl<'a> Round<'a> {
         let situation = self.situation;
         let world = situation.world;
         let focus = self.focus();
+        let lacking = stall::home(&situation);
+        // While a candidate waits that is told beside what it waits for, which may be what mends it.
+        let waits = self.candidate.is_some() && situation.roles.staying().is_some();
         let template = || stall::template(world).filter(|_| situation.roles.updated.is_none());
         Findings {
             situation,
@@ -98,12 +102,13 @@ impl<'a> Round<'a> {
             focus: focus.map(|(rs, _)| rs),
             wanted: focus.map_or(0, |(_, size)| size.needed),
             proof: self.proof.clone(),
+            lacking: lacking.clone().map(|lacking| lacking.message),
             moves_preview: self.move_preview().is_some(),
             answer: self.heard.answer.clone(),
             stall: self
                 .stall
                 .clone()
-                .or_else(|| stall::home(&situation))
+                .or_else(|| lacking.clone().filter(|_| !waits))
                 .or_else(template)
                 .or_else(|| refused.filter(|refused| !refused.is_eviction()).map(stall::write))
                 .or_else(|| stall::trouble(world)),

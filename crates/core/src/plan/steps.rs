@@ -213,7 +213,8 @@ fn mirror(round: &Round) -> Vec<Action> {
         let mut change = Change::default();
         match wanted_mirror(situation, rs) {
             Some(rejection) if rs.mirrored_rejection().is_none_or(|mirrored| !same(&mirrored, &rejection)) => {
-                let value = serde_json::to_string(&rejection).expect("a rejection has only strings in it");
+                let mirror = Rejection { of_attempt: false, ..rejection };
+                let value = serde_json::to_string(&mirror).expect("a rejection has only strings in it");
                 change.annotate(names::REJECTED, value);
             }
             Some(_) => {}
@@ -272,7 +273,7 @@ fn create(round: &Round) -> Vec<Action> {
         }
     };
     let number = record.map_or_else(|| decisions::newest(decisions) + 1, |record| record.number);
-    let waits_for_nothing = decisions::is_first_deployment(world, decisions) && world.rollout.spec.paused != Some(true);
+    let waits_for_nothing = world.is_first_deployment(decisions) && world.rollout.spec.paused != Some(true);
     let size = scale::initial_size(situation, waits_for_nothing);
     let mut annotations = BTreeMap::from([
         (names::TEMPLATE_DIGEST, template.digest.to_string()),
@@ -459,7 +460,7 @@ fn prune(round: &Round) -> Vec<Action> {
 /// Something served and nobody knows what: then everything stays. Before the first deployment there is nothing to know, however many
 /// revisions have waited for it.
 fn is_production_unknown(situation: &Situation) -> bool {
-    situation.roles.home().is_none() && !decisions::is_first_deployment(situation.world, situation.decisions)
+    situation.roles.home().is_none() && !situation.world.is_first_deployment(situation.decisions)
 }
 
 fn scale_workload(round: &Round) -> Vec<Action> {

@@ -327,7 +327,10 @@ impl Ledger {
         let rs = existing(before, hash);
         assert!(!rs.deleting && !rs.is_retired(), "production is moved to what is about to go: {rs:?}");
         let missing = service.missing_labels(rs);
-        assert!(missing.is_empty(), "production is moved to what has no {missing:?}: {rs:?}");
+        // What it lost it gets back, so that it does not lead to what nobody promoted.
+        let lost = service.production.as_deref() == Some(hash) && service.selection() == Selection::Unmanaged;
+        let lets_in = lost && before.existing().any(|other| other.hash != hash && service.selects(other));
+        assert!(missing.is_empty() || lets_in, "production is moved to what has no {missing:?}: {rs:?}");
         let decided = self.serves(before, hash) || self.by_hand.contains(hash);
         let other = before.existing().find(|other| service.hash() == Some(&other.hash) && other.hash != hash);
         let leaves = other.is_some_and(|other| {
@@ -422,7 +425,9 @@ impl Ledger {
     /// No pods are taken from what a Service selects.
     pub fn check_scale_down(&self, before: &World, name: &str) {
         let rs = before.replica_sets.iter().find(|rs| rs.name == *name).expect("it was changed");
-        let by = production(before).find(|service| service.hash() == Some(&rs.hash));
+        let leads_there =
+            |service: &&Service| service.hash() == Some(&rs.hash) && service.missing_labels(rs).is_empty();
+        let by = production(before).find(leads_there);
         assert!(by.is_none() || before.rollout.is_deleting(), "pods are taken from what {by:?} selects: {rs:?}");
     }
 
@@ -446,13 +451,18 @@ impl Ledger {
 /// of this rollout's pods.
 fn check_proof(truth: &World, seen: &Rollout, rs: &ReplicaSet, endpoints: &Endpoints, wanted: i32) {
     let blue_green = seen.spec.blue_green();
-    for name in blue_green.active_services() {
+    let exists =
+        |name: &&str| truth.services.contains_key(*name) || blue_green.active_service.as_deref() == Some(*name);
+    for name in blue_green.active_services().filter(exists) {
         let endpoints = endpoints.get(name).into_iter().flatten();
         let ready = endpoints.filter(|endpoint| endpoint.ready && !endpoint.pod.is_empty());
         let (ours, others): (BTreeSet<&str>, BTreeSet<&str>) =
             ready.map(|endpoint| endpoint.pod.as_str()).partition(|pod| is_pod_of(pod, &rs.name));
         let is_rivals = truth.rivals.iter().any(|rival| rival.services.iter().any(|service| service == name));
-        let misfits = truth.services.get(name).is_some_and(|service| !service.missing_labels(rs).is_empty());
+        let misfits = truth
+            .services
+            .get(name)
+            .is_some_and(|service| service.own_selector().next().is_none() || !service.missing_labels(rs).is_empty());
         if blue_green.active_service.as_deref() != Some(name) && (is_rivals || misfits) {
             let is_ours = |pod: &&str| truth.replica_sets.iter().any(|rs| is_pod_of(pod, &rs.name));
             assert!(!others.iter().any(is_ours), "it counts as proven, and {name} still leads to {others:?}");
