@@ -5,7 +5,7 @@ use greenlight_api::{conditions, names};
 use crate::hash;
 use crate::roles::Production;
 use crate::situation::Situation;
-use crate::world::{RefusedWrite, ReplicaSet, Service, World};
+use crate::world::{RefusedWrite, ReplicaSet, Rival, Selection, Service, World};
 
 /// A reason to stand still.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,22 +28,37 @@ pub fn services(situation: &Situation) -> Option<Stall> {
         .or_else(|| roles.candidate.and_then(|_| shows_production(world)))
 }
 
-/// What is wrong with one Service by itself: it is missing, or another rollout's.
+/// What is wrong with one Service by itself: it is missing, or moved by somebody else.
 pub fn service_stall(world: &World, name: &str) -> Option<Stall> {
     missing(world, name).or_else(|| claimed(world, name))
 }
 
-/// It is another rollout's.
+/// Somebody else moves it.
 pub fn is_claimed(world: &World, service: &Service) -> bool {
     claimed(world, &service.name).is_some()
 }
 
-/// Another rollout's is one of the Services that carry production.
+/// Another rollout's is one of the Services that carry production. One that an Argo Rollout moves is not meant: who takes the
+/// annotation away hands it over, as who adds a rollout to a Deployment does.
 pub fn comes_second(world: &World) -> bool {
-    world.rollout.spec.blue_green().active_services().any(|name| claimed(world, name).is_some())
+    let mut named = world.rollout.spec.blue_green().active_services().filter_map(|name| world.services.get(name));
+    named.any(|service| rival(world, service).is_some())
 }
 
-/// Why a Service must not be moved to this ReplicaSet: it is another rollout's, or would have no endpoints there.
+/// The Argo Rollout that moves this Service, if one does: its controller left its name there. On a Service that this rollout moves the
+/// name alone takes nothing away, whoever wrote it. Together with a hash that is none of this rollout's it shows that Argo Rollouts'
+/// controller has moved the Service; to move it back would begin a fight that only production loses.
+pub fn argo_rollout<'a>(world: &World, service: &'a Service) -> Option<&'a str> {
+    let is_known = |hash: &str| {
+        let recorded = world.rollout.record().is_some_and(|record| record.revision(hash).is_some());
+        recorded || service.production.as_deref() == Some(hash) || world.replica_sets.iter().any(|rs| rs.hash == hash)
+    };
+    let leads_elsewhere = matches!(service.selection(), Selection::Revision(hash) if !is_known(&hash));
+    let is_ours = service.is_marked_for(&world.rollout.name) && !leads_elsewhere;
+    service.argo_rollout.as_deref().filter(|_| !is_ours)
+}
+
+/// Why a Service must not be moved to this ReplicaSet: somebody else moves it, or it would have no endpoints there.
 pub fn keeps_from_moving(world: &World, service: &Service, rs: &ReplicaSet) -> Option<Stall> {
     claimed(world, &service.name).or_else(|| {
         let missing = service.missing_labels(rs);
@@ -135,19 +150,32 @@ fn missing(world: &World, name: &str) -> Option<Stall> {
     Some(Stall { reason: conditions::REASON_SERVICE_MISSING, message })
 }
 
-/// A Service belongs to the rollout whose mark it carries, as long as that one names it; without a mark, to the oldest.
+/// Somebody else moves it: another rollout, or an Argo Rollout.
 fn claimed(world: &World, name: &str) -> Option<Stall> {
     let service = world.services.get(name)?;
-    let rivals = || world.rivals.iter().filter(|rival| rival.services.iter().any(|named| named == name));
+    let of_rival = |rival: &Rival| {
+        format!("Service {name} is moved by rollout {} already. Give this rollout a Service of its own", rival.name)
+    };
+    let of_argo = |argo: &str| {
+        format!(
+            "Service {name} is moved by the Argo Rollout {argo}. To hand it over, set spec.paused: true in that Rollout, and then remove \
+             the annotation {} from the Service",
+            names::MANAGED_BY_ARGO
+        )
+    };
+    let message = rival(world, service).map(of_rival).or_else(|| argo_rollout(world, service).map(of_argo))?;
+    Some(Stall { reason: conditions::REASON_SERVICE_CLAIMED, message })
+}
+
+/// A Service belongs to the rollout whose mark it carries, as long as that one names it; without a mark, to the oldest.
+fn rival<'a>(world: &'a World, service: &Service) -> Option<&'a Rival> {
+    let rivals = || world.rivals.iter().filter(|rival| rival.services.contains(&service.name));
     let marked = service.managed_by.as_ref();
-    let owner = rivals().find(|rival| marked == Some(&rival.name)).or_else(|| {
+    rivals().find(|rival| marked == Some(&rival.name)).or_else(|| {
         let unmarked = marked != Some(&world.rollout.name);
         let us = (world.rollout.created, &world.rollout.name);
         rivals().filter(|rival| unmarked && (rival.created, &rival.name) < us).min_by_key(|rival| rival.created)
-    })?;
-    let message =
-        format!("Service {name} is moved by rollout {} already. Give this rollout a Service of its own", owner.name);
-    Some(Stall { reason: conditions::REASON_SERVICE_CLAIMED, message })
+    })
 }
 
 /// What the Service selects, and the pods of the spec's template do not carry.

@@ -213,7 +213,9 @@ pub fn release_unnamed(situation: &Situation) -> Vec<Action> {
     let unnamed = world.services.values().filter(|service| {
         service.is_marked_for(&world.rollout.name) && !named.contains(service.name.as_str()) && !service.deleting
     });
-    unnamed.filter(|service| service.production.is_none() || unmixed).map(release).collect()
+    let shows_no_mix =
+        |service: &&Service| service.production.is_none() || unmixed || stall::argo_rollout(world, service).is_some();
+    unnamed.filter(shows_no_mix).map(|service| release(world, service)).collect()
 }
 
 /// Points a Service at a revision, as production.
@@ -226,8 +228,12 @@ fn select_both(service: &Service, rs: &ReplicaSet) -> Action {
     set_selection(service, Selection::Both, Some(&rs.hash))
 }
 
-/// Takes everything of ours out of a Service.
-pub fn release(service: &Service) -> Action {
+/// Takes everything of ours out of a Service. What an Argo Rollout moves by now leads to its pods: there only our marks go.
+pub fn release(world: &World, service: &Service) -> Action {
+    if stall::argo_rollout(world, service).is_some() {
+        let (name, resource_version) = (service.name.clone(), service.resource_version.clone());
+        return Action::RemoveMarks { name, resource_version };
+    }
     set_selection(service, Selection::Unmanaged, None)
 }
 

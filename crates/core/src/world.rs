@@ -313,6 +313,9 @@ pub struct Service {
     pub moved_by: Option<String>,
     /// The claims that nobody follows any more ([`names::WITHDRAWN`]).
     pub withdrawn: Option<String>,
+    /// The Argo Rollout that moves it, as its annotation says ([`names::MANAGED_BY_ARGO`]); `None` if that is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub argo_rollout: Option<String>,
     /// This state is the answer to a write of this very operator process, and not what a watch brought.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub answered: bool,

@@ -283,6 +283,7 @@ fn service(name: &str) -> Service {
         production: None,
         moved_by: None,
         withdrawn: None,
+        argo_rollout: None,
         answered: false,
     }
 }

@@ -229,6 +229,7 @@ impl Ledger {
             }
             Action::AddFinalizer
             | Action::WithdrawClaims { .. }
+            | Action::RemoveMarks { .. }
             | Action::RemoveFinalizer
             | Action::CompleteRequest { .. }
             | Action::ChangePodMetadata { .. }

@@ -10,8 +10,9 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use greenlight_e2e::cluster;
 use tokio::io::AsyncWriteExt;
+
+use crate::cluster;
 
 /// It serves as long as the tests run, so on a thread of its own.
 static SERVER: LazyLock<SocketAddr> = LazyLock::new(|| {
