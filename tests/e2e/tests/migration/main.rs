@@ -7,7 +7,7 @@ mod production;
 use std::time::Duration;
 
 use greenlight_api::names;
-use greenlight_e2e::{Lab, Snapshot, rollout};
+use greenlight_e2e::{Lab, Snapshot, cluster, eventually, rollout};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use production::Production;
@@ -70,4 +70,151 @@ async fn a_service_of_an_argo_rollout_is_left_alone_until_it_is_let_go() {
     assert_eq!(production.course("web-active").await, [theirs, ours]);
     lab.release("web:v2").await;
     assert_eq!(production.course("web-active").await.len(), 3);
+}
+
+/// Argo's controller is stopped, the annotation is left: by hand, the simple way. And it comes back while its Rollout still names the Service.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_argo_rollout_that_is_not_paused_takes_its_service_back_once_and_there_is_no_fight() {
+    let lab = Lab::new("comeback").await;
+    let mut argo = argo_rollouts::start(&lab);
+    let auto = json!({"strategy": {"blueGreen": {"autoPromotionEnabled": true}}});
+    argo_rollouts::deploy(&lab, auto).await;
+    lab.until_endpoints("web-active", 2).await;
+    let production = Production::watch(lab.api::<EndpointSlice>()).await;
+    let theirs = set_behind(&lab.now().await, "web-active");
+    argo.kill();
+    let_go(&lab);
+    lab.deploy(json!({})).await;
+    let ours = set_behind(&lab.now().await, "web-active");
+    assert_ne!(ours, theirs);
+
+    let _argo = argo_rollouts::start(&lab);
+    let taken = lab.until("taken back", |now| argo_on(now, "web-active").is_some()).await;
+    assert_eq!(set_behind(&taken, "web-active"), theirs);
+    lab.until("says so", |now| now.condition("Stalled") == "True/ServiceClaimed").await;
+    lab.throughout(QUIET, "no fight", |now| set_behind(now, "web-active") == theirs).await;
+    let settled = lab.now().await;
+    assert_eq!(settled.ready_pods_of_image("web:v1").len(), 4, "our pods stay");
+
+    // Let go properly, it comes home at once.
+    argo_rollouts::pause(&lab, "web", true);
+    let_go(&lab);
+    lab.until("home again", |now| now.phase() == "Healthy" && set_behind(now, "web-active") == ours).await;
+    lab.throughout(QUIET, "and stays", |now| set_behind(now, "web-active") == ours).await;
+    assert_eq!(production.course("web-active").await, [theirs.clone(), ours.clone(), theirs, ours]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_back_to_an_argo_rollout() {
+    let lab = Lab::new("wayback").await;
+    let _argo = argo_rollouts::start(&lab);
+    argo_rollouts::deploy(&lab, json!({})).await;
+    lab.until_endpoints("web-active", 2).await;
+    let production = Production::watch(lab.api::<EndpointSlice>()).await;
+    let theirs = set_behind(&lab.now().await, "web-active");
+    argo_rollouts::pause(&lab, "web", true);
+    let_go(&lab);
+    lab.deploy(json!({})).await;
+    let ours = set_behind(&lab.now().await, "web-active");
+
+    // As long as the Argo Rollout is there: it is resumed.
+    argo_rollouts::pause(&lab, "web", false);
+    lab.until("taken", |now| argo_on(now, "web-active").is_some() && set_behind(now, "web-active") == theirs).await;
+    lab.until("says so", |now| now.condition("Stalled") == "True/ServiceClaimed").await;
+    // And there again.
+    argo_rollouts::pause(&lab, "web", true);
+    let_go(&lab);
+    lab.until("home again", |now| now.phase() == "Healthy" && set_behind(now, "web-active") == ours).await;
+    lab.kubectl(&["delete", "rollouts.argoproj.io", "web"]);
+    lab.until("its pods go", |now| now.pods.len() == 2).await;
+
+    // Once it is gone, it is added again. It takes the Service when its pods are available.
+    argo_rollouts::deploy(&lab, json!({})).await;
+    let taken = lab.now().await;
+    assert_eq!(argo_on(&taken, "web-active").as_deref(), Some("web"));
+    lab.until("says so", |now| now.condition("Stalled") == "True/ServiceClaimed").await;
+    lab.kubectl(&["delete", "bgr", "web"]);
+    let after = lab.until("its pods go", |now| now.pods.len() == 2).await;
+    assert!(!after.services["web-active"].annotations().contains_key(names::MANAGED_BY), "no mark of ours is left");
+    lab.throughout(QUIET, "it stays", |now| set_behind(now, "web-active") == theirs).await;
+    let course = production.course("web-active").await;
+    assert_eq!(course, [&theirs, &ours, &theirs, &ours, &theirs].map(String::clone));
+}
+
+/// Both in one namespace, under one label of the hash: neither touches what is the other's.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_leaves_alone_what_is_the_others() {
+    let lab = Lab::new("beside").await;
+    let argo = argo_rollouts::start(&lab);
+    for name in ["shop-active", "shop-preview", "cart-stable", "cart-canary"] {
+        let app = name.split_once('-').expect("it has two parts").0;
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+            "spec": {"selector": {"app": app}, "ports": [{"port": 80, "targetPort": 8080}]},
+        });
+        lab.apply(&service).expect("applied");
+    }
+    lab.apply(&theirs(
+        "shop",
+        json!({"blueGreen": {"activeService": "shop-active", "previewService": "shop-preview"}}),
+    ))
+    .expect("applied");
+    let steps = json!([{"setWeight": 50}, {"pause": {}}]);
+    let canary = json!({"canary": {"stableService": "cart-stable", "canaryService": "cart-canary", "steps": steps}});
+    lab.apply(&theirs("cart", canary)).expect("applied");
+    lab.deploy(json!({})).await;
+    argo_rollouts::until_healthy(&lab, "shop").await;
+    argo_rollouts::until_healthy(&lab, "cart").await;
+    let production = Production::watch(lab.api::<EndpointSlice>()).await;
+    let before = lab.now().await;
+    let (_, mark) = lab.audit();
+
+    // Each releases.
+    for name in ["shop", "cart"] {
+        let patch = json!([{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "theirs:v2"}]);
+        lab.kubectl(&["patch", "rollouts.argoproj.io", name, "--type=json", "-p", &patch.to_string()]);
+    }
+    lab.release("web:v2").await;
+    let cart = |now: &Snapshot| now.hash_of("cart-canary") != now.hash_of("cart-stable");
+    lab.until("theirs moved", |now| cart(now) && now.hash_of("shop-active") != before.hash_of("shop-active")).await;
+    lab.greenlight(&["undo", "web"]).expect("undone");
+    // Argo's controller looks at every Service that selects a hash, and cleans those that no Rollout names: of ours it takes away an
+    // annotation that is not there.
+    eventually("it looked at ours", async || {
+        argo.log().contains("cleaned service") && argo.log().contains("service=web-active")
+    })
+    .await;
+    lab.throughout(QUIET, "ours has its hash", |now| now.image_of("web-active") == "web:v1").await;
+
+    let of = |name: &str| name.split('-').next().unwrap_or_default().to_owned();
+    let writes = cluster().audit().since(mark).expect("the audit log");
+    let is_write = |verb: &str| !["get", "list", "watch"].contains(&verb);
+    for write in writes.iter().filter(|write| write.namespace == "beside" && is_write(&write.verb)) {
+        let objects = ["services", "replicasets", "pods"].contains(&write.resource.as_str());
+        let ours = write.user_agent.starts_with("greenlight/");
+        assert!(!objects || !ours || of(&write.name) == "web" || write.name.is_empty(), "ours wrote to {write:?}");
+        let cleaned = write.resource == "services" && write.verb == "patch";
+        let theirs = write.user_agent.starts_with("argo-rollouts/");
+        assert!(!objects || !theirs || of(&write.name) != "web" || cleaned, "Argo Rollouts wrote to {write:?}");
+    }
+    let after = lab.now().await;
+    let versions: Vec<_> = ["web-active", "web-preview"].map(|name| after.hash_of(name)).into();
+    assert!(versions.iter().all(Option::is_some), "the hash was never lost: {versions:?}");
+    assert_eq!(production.course("web-active").await.len(), 3, "there and back");
+    production.course("shop-active").await;
+    drop(argo);
+}
+
+/// An Argo Rollout of another name.
+fn theirs(name: &str, strategy: serde_json::Value) -> serde_json::Value {
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": name},
+        "spec": {
+            "replicas": 2, "selector": {"matchLabels": {"app": name}}, "strategy": strategy,
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "app", "image": "theirs:v1"}]},
+            },
+        },
+    })
 }
