@@ -20,35 +20,13 @@ use greenlight_api::{BlueGreen, names};
 use greenlight_core::from_api;
 use greenlight_core::world::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use model::Model;
 use model::people::{assert_rejected, assert_serves, manual, promoted, push_and_promote, serves_one, undo};
-
-const THEIRS: &str = "57d7c6b8";
-
-/// Argo's controller moves a Service to its own pods.
-fn argo_takes(model: &mut Model, service: &str) {
-    model.edit_service(service, |service| {
-        service.argo_rollout = Some("shop".into());
-        service.selector.insert(names::HASH_LABEL.into(), THEIRS.into());
-        service.moved_by = Some("rollouts-controller".into());
-    });
-}
-
-/// A person takes the name away; the hash stays.
-fn let_go(model: &mut Model, service: &str) {
-    model.edit_service(service, |service| service.argo_rollout = None);
-}
-
-/// Argo's controller takes away its name and its hash.
-fn argo_cleans(model: &mut Model, service: &str) {
-    let_go(model, service);
-    model.lose_hash(service);
-}
+use model::{ARGOS_HASH, Argo, Model};
 
 fn claimed_from_the_beginning() -> Model {
     let mut model = Model::new(manual());
-    argo_takes(&mut model, "active");
-    argo_takes(&mut model, "preview");
+    model.argo("active", Argo::Takes);
+    model.argo("preview", Argo::Takes);
     model.work();
     model
 }
@@ -64,7 +42,7 @@ fn assert_stalled(model: &Model) {
 /// The Service is as Argo's controller left it.
 #[track_caller]
 fn assert_untouched(service: &Service) {
-    assert_eq!(service.hash(), Some(THEIRS));
+    assert_eq!(service.hash(), Some(ARGOS_HASH));
     assert_eq!(service.argo_rollout.as_deref(), Some("shop"));
     assert_eq!((&service.managed_by, &service.production, &service.withdrawn), (&None, &None, &None));
 }
@@ -81,11 +59,11 @@ fn it_is_left_alone_and_the_first_revision_comes_up() {
 #[test]
 fn let_go_it_is_taken_over_without_a_promotion_like_that_of_a_deployment() {
     let mut model = claimed_from_the_beginning();
-    let_go(&mut model, "active");
+    model.argo("active", Argo::LetsGo);
     model.work();
     assert_stalled(&model);
-    assert_eq!(model.truth.services["active"].hash(), Some(THEIRS), "the other Service is still claimed");
-    let_go(&mut model, "preview");
+    assert_eq!(model.truth.services["active"].hash(), Some(ARGOS_HASH), "the other Service is still claimed");
+    model.argo("preview", Argo::LetsGo);
     model.work();
     assert_serves(&model, 1);
     assert!(model.status().conditions.iter().any(|it| it.type_ == "Ready" && it.status == "True"));
@@ -94,8 +72,8 @@ fn let_go_it_is_taken_over_without_a_promotion_like_that_of_a_deployment() {
 #[test]
 fn cleaned_by_argo_it_is_taken_over() {
     let mut model = claimed_from_the_beginning();
-    argo_cleans(&mut model, "active");
-    argo_cleans(&mut model, "preview");
+    model.argo("active", Argo::Cleans);
+    model.argo("preview", Argo::Cleans);
     model.work();
     assert_serves(&model, 1);
 }
@@ -103,11 +81,11 @@ fn cleaned_by_argo_it_is_taken_over() {
 #[test]
 fn let_go_before_the_pods_are_up_it_waits_for_them() {
     let mut model = Model::new(manual());
-    argo_takes(&mut model, "active");
+    model.argo("active", Argo::Takes);
     model.operate(None);
-    let_go(&mut model, "active");
+    model.argo("active", Argo::LetsGo);
     model.operate(None);
-    assert_eq!(model.truth.services["active"].hash(), Some(THEIRS), "it leads to pods, and ours are not there");
+    assert_eq!(model.truth.services["active"].hash(), Some(ARGOS_HASH), "it leads to pods, and ours are not there");
     model.work();
     assert_serves(&model, 1);
 }
@@ -118,8 +96,8 @@ fn the_newest_template_is_taken_when_it_is_let_go_later() {
     model.push(2);
     model.work();
     assert_stalled(&model);
-    let_go(&mut model, "active");
-    let_go(&mut model, "preview");
+    model.argo("active", Argo::LetsGo);
+    model.argo("preview", Argo::LetsGo);
     model.work();
     assert_serves(&model, 2);
 }
@@ -137,7 +115,7 @@ fn a_rollout_that_is_deleted_before_it_got_anything_touches_nothing() {
 fn a_name_on_a_service_of_ours_stops_neither_a_release_nor_an_undo() {
     let mut model = promoted(manual(), &[2]);
     for service in ["active", "preview"] {
-        model.edit_service(service, |service| service.argo_rollout = Some("shop".into()));
+        model.argo(service, Argo::Named);
     }
     model.work();
     undo(&mut model);
@@ -153,15 +131,15 @@ fn a_name_on_a_service_of_ours_stops_neither_a_release_nor_an_undo() {
 #[test]
 fn what_argo_has_moved_to_its_own_pods_is_not_moved_back() {
     let mut model = promoted(manual(), &[2]);
-    argo_takes(&mut model, "active");
+    model.argo("active", Argo::Takes);
     model.work();
     assert_stalled(&model);
-    assert_eq!(model.truth.services["active"].hash(), Some(THEIRS), "that would be a fight");
+    assert_eq!(model.truth.services["active"].hash(), Some(ARGOS_HASH), "that would be a fight");
     model.pass(4000);
     model.scale_down();
     model.work();
     assert!(model.rs(2).is_available(2), "what it comes home to stays up");
-    let_go(&mut model, "active");
+    model.argo("active", Argo::LetsGo);
     model.work();
     assert_serves(&model, 2);
 }
@@ -169,9 +147,9 @@ fn what_argo_has_moved_to_its_own_pods_is_not_moved_back() {
 #[test]
 fn what_argo_has_cleaned_comes_home() {
     let mut model = promoted(manual(), &[2]);
-    argo_takes(&mut model, "active");
+    model.argo("active", Argo::Takes);
     model.work();
-    argo_cleans(&mut model, "active");
+    model.argo("active", Argo::Cleans);
     model.work();
     assert_serves(&model, 2);
 }
@@ -179,13 +157,13 @@ fn what_argo_has_cleaned_comes_home() {
 #[test]
 fn what_was_undone_meanwhile_comes_home_to_the_one_before() {
     let mut model = promoted(manual(), &[2]);
-    argo_takes(&mut model, "active");
+    model.argo("active", Argo::Takes);
     model.work();
     let two = model.hash(2);
     model.request(greenlight_api::Verb::Rollback, &two, "ann", None);
     model.work();
-    assert_eq!(model.truth.services["active"].hash(), Some(THEIRS));
-    let_go(&mut model, "active");
+    assert_eq!(model.truth.services["active"].hash(), Some(ARGOS_HASH));
+    model.argo("active", Argo::LetsGo);
     model.work();
     assert_serves(&model, 1);
     assert_rejected(&model, 2, true);
@@ -194,13 +172,13 @@ fn what_was_undone_meanwhile_comes_home_to_the_one_before() {
 #[test]
 fn a_lost_status_moves_nothing_of_argos_and_it_comes_home_all_the_same() {
     let mut model = promoted(manual(), &[2]);
-    argo_takes(&mut model, "active");
+    model.argo("active", Argo::Takes);
     model.work();
     model.wipe_status();
     model.work();
     assert_stalled(&model);
-    assert_eq!(model.truth.services["active"].hash(), Some(THEIRS));
-    let_go(&mut model, "active");
+    assert_eq!(model.truth.services["active"].hash(), Some(ARGOS_HASH));
+    model.argo("active", Argo::LetsGo);
     model.work();
     assert_serves(&model, 2);
 }
@@ -208,7 +186,7 @@ fn a_lost_status_moves_nothing_of_argos_and_it_comes_home_all_the_same() {
 #[test]
 fn a_deleted_rollout_takes_its_marks_off_what_argo_has_moved_and_leaves_the_hash() {
     let mut model = serves_one(manual());
-    argo_takes(&mut model, "active");
+    model.argo("active", Argo::Takes);
     model.work();
     model.delete_rollout(None);
     model.work();
@@ -220,7 +198,7 @@ fn a_deleted_rollout_takes_its_marks_off_what_argo_has_moved_and_leaves_the_hash
 #[test]
 fn a_rollout_that_names_another_service_takes_its_marks_off_what_argo_has_moved() {
     let mut model = serves_one(manual());
-    argo_takes(&mut model, "active");
+    model.argo("active", Argo::Takes);
     model.work();
     model.change_spec(|spec| spec.strategy.blue_green.active_service = Some("other".into()));
     model.work();
@@ -232,22 +210,22 @@ fn a_rollout_that_names_another_service_takes_its_marks_off_what_argo_has_moved(
 fn undo_moves_the_other_services_while_argo_has_one() {
     let with_extra = BlueGreen { additional_active_services: Some(vec!["extra".into()]), ..manual() };
     let mut model = promoted(with_extra, &[2]);
-    argo_takes(&mut model, "extra");
+    model.argo("extra", Argo::Takes);
     model.work();
     undo(&mut model);
     let one = model.hash(1);
     assert_eq!(model.truth.services["active"].hash(), Some(one.as_str()));
-    assert_eq!(model.truth.services["extra"].hash(), Some(THEIRS));
+    assert_eq!(model.truth.services["extra"].hash(), Some(ARGOS_HASH));
 }
 
 #[test]
 fn undo_works_while_argo_has_the_preview_service() {
     let mut model = promoted(manual(), &[2]);
-    argo_takes(&mut model, "preview");
+    model.argo("preview", Argo::Takes);
     model.work();
     undo(&mut model);
     assert_serves(&model, 1);
-    assert_eq!(model.truth.services["preview"].hash(), Some(THEIRS));
+    assert_eq!(model.truth.services["preview"].hash(), Some(ARGOS_HASH));
 }
 
 #[test]

@@ -103,17 +103,32 @@ impl ArgoCd {
     }
 
     /// Waits until it reports this health, in sync with that commit.
+    ///
+    /// # Errors
+    /// It does not come to that in time.
     pub async fn until(&self, name: &str, commit: &str, health: &str) -> Result<()> {
+        self.until_status(name, commit, health, |status| status["health"]["status"] == health).await
+    }
+
+    /// Waits until it is in sync with that commit, whatever the health of what it is responsible for.
+    ///
+    /// # Errors
+    /// It does not come to that in time.
+    pub async fn until_synced(&self, name: &str, commit: &str) -> Result<()> {
+        self.until_status(name, commit, "Synced", |_| true).await
+    }
+
+    async fn until_status(&self, name: &str, commit: &str, what: &str, is: impl Fn(&Value) -> bool) -> Result<()> {
         let started = Instant::now();
         loop {
             let application = application(name)?;
             let status = &application["status"];
             let synced = status["sync"]["status"] == "Synced" && status["sync"]["revision"] == commit;
-            if synced && status["health"]["status"] == health {
+            if synced && is(status) {
                 return Ok(());
             }
             if started.elapsed() > PATIENCE {
-                bail!("waited in vain for {health} at {commit}: {status:#}\n{}", self.logs());
+                bail!("waited in vain for {what} at {commit}: {status:#}\n{}", self.logs());
             }
             // What a webhook of the Git server does.
             refresh(name)?;

@@ -99,6 +99,14 @@ impl Repository {
         self.head()
     }
 
+    /// Commits the removal of these files; the commit.
+    pub fn remove(&self, message: &str, names: &[String]) -> Result<String> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.git(&[&["rm", "--quiet"], &names[..]].concat())?;
+        self.git(&["commit", "--quiet", "--message", message])?;
+        self.head()
+    }
+
     /// `git revert` of the last commit; the commit that does it.
     pub fn revert(&self) -> Result<String> {
         self.git(&["revert", "--no-edit", "HEAD"])?;

@@ -255,10 +255,13 @@ impl Ledger {
                 || service.managed_by.is_none() && rival.created < before.rollout.created
         });
         assert!(owner.is_none(), "a Service is taken from {owner:?}: {service:?}");
-        let is_ours = service.managed_by.as_ref() == Some(&before.rollout.name)
-            && service.hash().is_none_or(|hash| {
-                before.replica_sets.iter().any(|rs| rs.hash == hash) || self.created.contains_key(hash)
-            });
+        let is_known = |hash: &str| {
+            hash == names::NO_HASH
+                || self.created.contains_key(hash)
+                || before.replica_sets.iter().any(|rs| rs.hash == hash)
+        };
+        let is_marked = service.managed_by.as_ref() == Some(&before.rollout.name);
+        let is_ours = is_marked && service.hash().is_none_or(is_known);
         assert!(service.argo_rollout.is_none() || is_ours, "a Service is taken from an Argo Rollout: {service:?}");
         let named = seen.rollout.spec.blue_green().services().any(|named| named == name);
         match (selection, given) {

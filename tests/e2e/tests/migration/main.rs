@@ -2,6 +2,7 @@
 //! back under a watch of its endpoints, which are always there and always of one version.
 
 mod argo_rollouts;
+mod fifty;
 mod production;
 
 use std::time::Duration;
