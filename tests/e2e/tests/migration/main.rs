@@ -43,14 +43,19 @@ async fn a_service_of_an_argo_rollout_is_left_alone_until_it_is_let_go() {
     let production = Production::watch(lab.api::<EndpointSlice>()).await;
     let (_, mark) = lab.audit();
 
+    let file = cluster().dir().join("handover.json");
+    std::fs::write(&file, rollout(json!({})).to_string()).expect("written");
+    let plan = lab.greenlight(&["plan", "--file", &file.display().to_string()]).expect("planned");
+    assert!(plan.contains("Service web-active is moved by the Argo Rollout web."), "{plan}");
     lab.apply(&rollout(json!({}))).expect("applied");
-    let is_ready = |now: &Snapshot| now.status().available_replicas == 2 || now.sets.len() == 2;
-    let claimed = lab.until("says so", |now| now.condition("Stalled") == "True/ServiceClaimed" && is_ready(now)).await;
+    let claimed = lab.until("says so", |now| now.condition("Stalled") == "True/ServiceClaimed").await;
     assert!(
         claimed.message().contains("Service web-active is moved by the Argo Rollout web."),
         "{}",
         claimed.message()
     );
+    let (code, doctor) = lab.greenlight(&["doctor", "web"]).expect_err("something is to be done");
+    assert!(code == 2 && doctor.contains("remove the annotation"), "{doctor}");
     lab.until("the first revision is ready", |now| now.ready_pods_of_image("web:v1").len() == 4).await;
     lab.throughout(QUIET, "nothing moves", |now| set_behind(now, "web-active") == theirs).await;
     let writes = lab.operator_writes(mark, "services").await;
@@ -73,7 +78,7 @@ async fn a_service_of_an_argo_rollout_is_left_alone_until_it_is_let_go() {
     assert_eq!(production.course("web-active").await.len(), 3);
 }
 
-/// Argo's controller is stopped, the annotation is left: by hand, the simple way. And it comes back while its Rollout still names the Service.
+/// The simple way, by hand: Argo's controller is stopped, and comes back while its Rollout still names the Service.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_argo_rollout_that_is_not_paused_takes_its_service_back_once_and_there_is_no_fight() {
     let lab = Lab::new("comeback").await;
