@@ -157,7 +157,10 @@ pub struct Progress {
     pub revision: String,
     /// Its available pods then.
     pub available_replicas: i32,
-    /// Since when there are so many.
+    /// The most of its pods that have been ready at once since then. With `minReadySeconds` they are ready before they are available.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+    /// Since when there are so many of both.
     #[schemars(with = "String")]
     pub since: Timestamp,
 }
@@ -293,6 +296,9 @@ pub struct RevisionRecord {
     /// It served before and came back within `rollbackWindow`, or while it was still up and nobody was asked: it needs no gate and no analysis.
     #[serde(default, skip_serializing_if = "is_false")]
     pub returned: bool,
+    /// It returned because it was still up, and outside `rollbackWindow`: that counts only as long as the spec asks nobody for promotions.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub returned_unasked: bool,
     /// When its preview became available; `autoPromotionSeconds` counts from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
@@ -306,6 +312,11 @@ pub struct RevisionRecord {
 }
 
 impl RevisionRecord {
+    /// Production may go back to it: it was proven to carry production, and has not been rejected since for more than an attempt.
+    pub fn may_serve_again(&self) -> bool {
+        self.served_at.is_some() && self.rejection.as_ref().is_none_or(|rejection| rejection.of_attempt)
+    }
+
     /// Where it stands among what served; the last one is the highest. `None` if production was never proven to be with it.
     pub fn served_order(&self) -> Option<(u32, Timestamp)> {
         // Versions without turns went by when production was proven to be there, or left.
@@ -359,6 +370,10 @@ pub struct Rejection {
     /// Hash of the revision to serve instead, if one was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// It served before, and Greenlight gave up an attempt to promote it anew (after a revert, say). It is no candidate until it is retried,
+    /// and still something to go back to.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub of_attempt: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -1,4 +1,4 @@
-//! Whose approval counts, and for what?
+//! Whose approval counts, for what, and who needs none?
 
 use greenlight_api::{Approval, BlueGreen, RevisionRecord};
 
@@ -12,4 +12,10 @@ pub fn counted<'a>(blue_green: &BlueGreen, record: &'a RevisionRecord) -> Vec<&'
 pub fn skip_analyses(blue_green: &BlueGreen, record: &RevisionRecord) -> bool {
     let full = counted(blue_green, record).into_iter().filter(|approval| approval.full).count();
     full >= blue_green.required_approvals().max(1)
+}
+
+/// It served before, and goes live again without a gate and without an analysis. What came back while the spec asked nobody is a candidate like
+/// any other as soon as it asks people.
+pub fn needs_none(blue_green: &BlueGreen, record: &RevisionRecord) -> bool {
+    record.returned && !(record.returned_unasked && blue_green.awaits_people())
 }

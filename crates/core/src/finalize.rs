@@ -12,7 +12,6 @@ use greenlight_api::names;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::actions::{Action, Watches};
-use crate::stall;
 use crate::switch;
 use crate::world::{Selection, Service, World, later};
 
@@ -39,7 +38,7 @@ pub fn actions(world: &World, now: Timestamp) -> (Vec<Action>, Watches, Option<T
     let (mut unclear, mut left_behind) = (false, false);
     let mut nowhere = Vec::new();
     for service in world.services.values().filter(|service| is_ours(world, service)) {
-        if stall::argo_rollout(world, service).is_some() {
+        if world.argo_rollout(service).is_some() {
             actions.push(switch::release(world, service));
             continue;
         }

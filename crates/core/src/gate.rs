@@ -55,7 +55,7 @@ pub fn check(situation: &Situation, candidate: &ReplicaSet) -> Gate {
     let needed = blue_green.required_approvals();
     let approvals = approvals::counted(blue_green, record);
     let approved = approvals.len() >= needed;
-    if record.returned || approvals::skip_analyses(blue_green, record) {
+    if approvals::needs_none(blue_green, record) || approvals::skip_analyses(blue_green, record) {
         return Gate::Open;
     }
     match analysis::outcome(situation, candidate, Kind::Pre) {

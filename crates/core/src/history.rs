@@ -14,8 +14,10 @@ use crate::world::ReplicaSet;
 pub fn prune(situation: &Situation) -> Vec<Action> {
     let Situation { world, roles, .. } = situation;
     let limit = usize::try_from(world.rollout.spec.revision_history_limit()).unwrap_or(0);
-    let good =
-        || world.existing().filter(|rs| !roles.is_serving(rs) && !roles.is_home(rs) && !situation.is_rejected(rs));
+    let good = || {
+        let others = world.existing().filter(|rs| !roles.is_serving(rs) && !roles.is_home(rs));
+        others.filter(|rs| !situation.is_rejected(rs) || situation.may_serve_again(rs))
+    };
     let served_order = |rs: &ReplicaSet| situation.record(rs).and_then(RevisionRecord::served_order);
     let last_good = good().filter(|rs| served_order(rs).is_some()).max_by_key(|rs| served_order(rs));
     // After a lost status nobody knows what served; what was claimed last may have been it, for a person to go back to.
@@ -27,7 +29,7 @@ pub fn prune(situation: &Situation) -> Vec<Action> {
         .filter(|rs| !roles.is_serving(rs) && !roles.is_home(rs) && !roles.is_updated(rs))
         .filter(|rs| !rs.is_retired() && !rs.has_pods() && rs.settled)
         .collect();
-    old.sort_by_key(|rs| Reverse((situation.served(rs) && !situation.is_rejected(rs), situation.number(rs))));
+    old.sort_by_key(|rs| Reverse((situation.may_serve_again(rs), situation.number(rs))));
     let surplus = old.into_iter().skip(limit).filter(|rs| !kept(rs));
     surplus
         .map(|rs| Action::DeleteReplicaSet { name: rs.name.clone(), resource_version: rs.resource_version.clone() })

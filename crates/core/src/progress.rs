@@ -1,11 +1,14 @@
 //! When does it give up? A revision that should be available and is not has `progressDeadlineSeconds` from its last progress:
-//! from when it was scaled, or from when its number of available pods last changed. Worked example, a deadline of 60 s:
+//! from when it was scaled, from when its number of available pods last changed, or from when more pods were ready than before. Worked
+//! example, a deadline of 60 s and `minReadySeconds: 20`:
 //!
-//! | time | available | it gives up at |
-//! |---|---|---|
-//! | 12:00:00, scaled to 3 | 0 of 3 | 12:01:00 |
-//! | 12:00:50 | 1 of 3 | 12:01:50 |
-//! | 12:01:50 | 1 of 3 | now |
+//! | time | ready | available | it gives up at |
+//! |---|---|---|---|
+//! | 12:00:00, scaled to 3 | 0 | 0 | 12:01:00 |
+//! | 12:00:50 | 1 | 0 | 12:01:50 |
+//! | 12:00:55, it crashed | 0 | 0 | 12:01:50 |
+//! | 12:01:10, and is ready again: no more than before | 1 | 0 | 12:01:50 |
+//! | 12:01:30 | 1 | 1 | 12:02:30 |
 
 use greenlight_api::{BlueGreenRolloutStatus, Progress};
 use jiff::{SignedDuration, Timestamp};
@@ -17,13 +20,21 @@ pub fn read(status: Option<&BlueGreenRolloutStatus>, rs: &ReplicaSet, now: Times
     let before = status.and_then(|status| status.progress.as_ref()).filter(|before| before.revision == rs.hash);
     // Anybody may have written the annotation.
     let scaled_at = rs.scaled_at().min(now);
-    let since = match before {
-        Some(before) if before.available_replicas == rs.available => before.since.max(scaled_at),
+    let same = before.filter(|before| before.available_replicas == rs.available);
+    // A pod that starts and crashes again and again comes no further. An older version has not counted them.
+    let most_ready = same.map(|before| before.ready_replicas.unwrap_or(rs.ready));
+    let since = match same {
+        Some(before) if most_ready >= Some(rs.ready) => before.since.max(scaled_at),
         // Without a status nobody knows; the time of the last scaling is on the rs.
         None if status.is_none() => scaled_at,
         _ => now,
     };
-    Progress { revision: rs.hash.clone(), available_replicas: rs.available, since }
+    Progress {
+        revision: rs.hash.clone(),
+        available_replicas: rs.available,
+        ready_replicas: most_ready.max(Some(rs.ready)),
+        since,
+    }
 }
 
 /// When this progress is too old.

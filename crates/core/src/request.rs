@@ -290,7 +290,7 @@ impl<'a> Hearing<'a> {
             let Some(rs) = world.replica_set(to).filter(|rs| rs.hash != *hash) else {
                 return Err(format!("there is no revision {to} to go back to: see history"));
             };
-            if let Some(rejection) = decisions.rejection(to) {
+            if let Some(rejection) = decisions.rejection(to).filter(|rejection| !rejection.of_attempt) {
                 return Err(format!("{} was rejected by {}: see history", self.describe(rs), rejection.by));
             }
             if let Some(why) = self.misfit(rs) {
@@ -324,7 +324,7 @@ impl<'a> Hearing<'a> {
         }
         match decisions.revision_mut(hash).filter(|revision| revision.rejection.is_some()) {
             Some(revision) => {
-                decisions::start_over(revision);
+                decisions::try_again(revision);
                 decisions.held_template.clear();
                 Ok(format!("starting {described} over"))
             }
@@ -358,7 +358,11 @@ impl<'a> Hearing<'a> {
             });
         }
         let by = if by.is_empty() { "somebody".to_owned() } else { by.clone() };
-        decisions::reject(decisions, hash, Rejection { by, at: *at, reason: self.with_reason(reason), to });
+        decisions::reject(
+            decisions,
+            hash,
+            Rejection { by, at: *at, reason: self.with_reason(reason), to, of_attempt: false },
+        );
     }
 
     /// Why it is asked, in the asker's words.
@@ -399,13 +403,15 @@ impl<'a> Hearing<'a> {
     /// Why there is nothing to go back to, where more can be said of it.
     fn about_the_past(&self) -> String {
         let hash = &self.request.revision;
-        let others =
-            || self.situation.world.existing().filter(|rs| rs.hash != *hash && !self.situation.is_rejected(rs));
-        let misfits = others().filter(|rs| self.situation.served(rs)).find_map(|rs| self.misfit(rs));
-        if let Some(misfit) = misfits {
+        let others = || self.situation.world.existing().filter(|rs| rs.hash != *hash);
+        let misfit = others().filter(|rs| self.situation.may_serve_again(rs)).find_map(|rs| self.misfit(rs));
+        if let Some(misfit) = misfit {
             return format!(": {misfit}");
         }
-        if others().any(|rs| rs.claimed_at().is_some() && !self.situation.served(rs)) {
+        let was_about_to = |rs: &ReplicaSet| {
+            rs.claimed_at().is_some() && !self.situation.served(rs) && !self.situation.is_rejected(rs)
+        };
+        if others().any(was_about_to) {
             return ". Others were about to serve once, but nobody knows whether they did: promote one of their templates".to_owned();
         }
         String::new()

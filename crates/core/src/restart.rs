@@ -136,11 +136,16 @@ impl<'a> Restart<'a> {
         self.pods.into_iter().flatten().filter(move |pod| !pod.deleting && pod.created < before)
     }
 
-    /// Without this pod there are as many available as before the restart.
+    /// Without this pod there are as many available as before the restart: it is not ready, or all others are. While fewer are known to
+    /// be ready than the ReplicaSet has available, what is known of the pods is older.
     fn may_take(&self, pod: &Pod) -> bool {
-        let others =
-            self.pods.into_iter().flatten().filter(|other| !other.deleting && other.ready && other.name != pod.name);
-        let enough = usize::try_from(self.rs.replicas - 1).unwrap_or(0);
-        !pod.ready || (self.rs.is_available(self.rs.replicas) && others.count() >= enough)
+        let ready = || self.pods.into_iter().flatten().filter(|other| !other.deleting && other.ready);
+        let count = |pods: usize| i32::try_from(pods).unwrap_or(i32::MAX);
+        let others = count(ready().filter(|other| other.name != pod.name).count());
+        if pod.ready {
+            self.rs.is_available(self.rs.replicas) && others >= self.rs.replicas - 1
+        } else {
+            others >= self.rs.available
+        }
     }
 }

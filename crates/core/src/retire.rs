@@ -67,21 +67,28 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
         if let Some(until) = refuge_until(situation, rs) {
             return Some(deadline.max(until));
         }
-        return Some(if is_surplus(situation, rs) { deadline.min(*now) } else { deadline });
+        let is_surplus = is_surplus(situation, rs);
+        if is_surplus {
+            return Some(deadline.min(*now));
+        }
+        let promised = promised_until(situation, rs);
+        return Some(if promised > later(deadline, RECORDED_WITHIN) { promised } else { deadline });
     }
     if rs.replicas == 0 {
         return None;
     }
-    if may_get_traffic(situation, rs) {
-        return proven.then(|| after(blue_green.scale_down_delay_seconds()));
-    }
     // Where production is not known to be at home, any pod may be what it gets.
-    if situation.roles.home().is_some() && !proven {
+    let unproven = (situation.roles.home().is_some() || may_get_traffic(situation, rs)) && !proven;
+    if unproven {
         return None;
     }
-    if situation.roles.is_updated(rs) && situation.is_rejected(rs) {
+    let waited = !situation.served(rs);
+    if waited && situation.roles.is_updated(rs) && situation.is_rejected(rs) {
         let delay = blue_green.abort_scale_down_delay_seconds();
         return (delay > 0).then(|| after(delay));
+    }
+    if may_get_traffic(situation, rs) {
+        return Some(after(blue_green.scale_down_delay_seconds()));
     }
     // A preview that was superseded. It stays as long as a Service shows it.
     let shown = world.services.values().any(|service| service.hash() == Some(&rs.hash));
@@ -89,6 +96,21 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
     let unproven = situation.roles.home().is_none();
     let replaced = situation.roles.updated.is_some() || !unproven;
     (!shown && replaced).then(|| if unproven { after(blue_green.scale_down_delay_seconds()) } else { *now })
+}
+
+/// When production left a revision goes on record some moments after that is marked: a deadline that is this much earlier is not put off.
+const RECORDED_WITHIN: SignedDuration = SignedDuration::from_mins(1);
+
+/// What served stays up for the delay that the spec has now, counted from when production left it: one that was made longer meanwhile, too.
+/// Only what is written down counts: until then it has left at another time in every plan.
+fn promised_until(situation: &Situation, rs: &ReplicaSet) -> Timestamp {
+    let rollout = &situation.world.rollout;
+    let delay = SignedDuration::from_secs(rollout.spec.blue_green().scale_down_delay_seconds().into());
+    let written = rollout.record().and_then(|written| written.revision(&rs.hash));
+    let left_at = written.filter(|written| written.served_at.is_some()).and_then(|written| written.left_at);
+    // From the future it is by another operator's clock.
+    let counts = left_at.filter(|left_at| rs.replicas > 0 && *left_at <= situation.now);
+    counts.map_or(Timestamp::MIN, |left_at| later(left_at, delay))
 }
 
 /// While production has no pods and the time until an automatic rollback runs, what it would go back to stays up, and a delay longer. Only

@@ -159,9 +159,20 @@ fn production<'a>(world: &'a World, decisions: &Decisions) -> Production<'a> {
     let mut names = world.rollout.spec.blue_green().active_services();
     let at_home = match names.next() {
         None => serving.is_some_and(|serving| serving.name == home.name),
-        Some(first) => world.services.contains_key(first) && world.active_services().all(selects_home),
+        Some(first) => {
+            let is_there = |service: &Service| selects_home(service) || stands_aside(world, service, home);
+            world.services.contains_key(first) && world.active_services().all(is_there)
+        }
     };
     if at_home { Production::AtHome(home) } else { Production::Away { home, serving } }
+}
+
+/// This Service cannot follow production, since it is another rollout's or selects what these pods do not carry; and it leads to no other
+/// pods of this rollout's. That is told, and nothing waits for it. The first one does not stand aside: it is what production is.
+pub fn stands_aside(world: &World, service: &Service, home: &ReplicaSet) -> bool {
+    let is_first = world.rollout.spec.blue_green().active_service.as_ref() == Some(&service.name);
+    let cannot_follow = world.is_anothers(service) || !service.missing_labels(home).is_empty();
+    !is_first && cannot_follow && !world.leads_to_others(service, Some(&home.hash))
 }
 
 fn home<'a>(world: &'a World, decisions: &Decisions, serving: Option<&'a ReplicaSet>) -> Option<&'a ReplicaSet> {
@@ -183,7 +194,8 @@ fn home<'a>(world: &'a World, decisions: &Decisions, serving: Option<&'a Replica
 
 /// What to serve instead of the revision with this hash: the named one, else the one that served last. Only a revision that
 /// served, provably, in the ReplicaSet that still exists, and that is not rejected, is something to go back to. Its pods must be what the
-/// first active Service selects; one that all of them select comes before one that some do not. A Service that does not select what it
+/// first active Service selects; one that all of them select comes before one that some do not, and both before one of which an attempt
+/// has failed since. A Service that does not select what it
 /// should go back from either has no say.
 pub fn fallback<'a>(
     world: &'a World,
@@ -197,14 +209,15 @@ pub fn fallback<'a>(
     let mut served: Vec<_> = decisions
         .revisions
         .iter()
-        .filter(|revision| revision.hash != instead_of && revision.rejection.is_none())
+        .filter(|revision| revision.hash != instead_of && revision.may_serve_again())
         .filter_map(|revision| {
             let rs = world.replica_set(&revision.hash).filter(|rs| rs.uid == revision.uid)?;
             if world.active_services().find(has_a_say).is_some_and(|first| !fits(first, rs)) {
                 return None;
             }
             let fits_all = world.active_services().filter(has_a_say).all(|service| fits(service, rs));
-            Some(((Some(revision.hash.as_str()) == named, fits_all, revision.served_order()?), rs))
+            let is_named = Some(revision.hash.as_str()) == named;
+            Some(((is_named, revision.rejection.is_none(), fits_all, revision.served_order()?), rs))
         })
         .collect();
     served.sort_by_key(|(rank, _)| *rank);

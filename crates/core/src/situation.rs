@@ -45,6 +45,11 @@ impl<'a> Situation<'a> {
         self.record(rs).is_some_and(|record| record.served_at.is_some())
     }
 
+    /// Whether production may go back to it.
+    pub fn may_serve_again(&self, rs: &ReplicaSet) -> bool {
+        self.record(rs).is_some_and(RevisionRecord::may_serve_again)
+    }
+
     /// Whether people can look at it in preview, as far as the spec wants that.
     pub fn is_shown(&self, rs: &ReplicaSet) -> bool {
         let Some(preview) = &self.world.rollout.spec.blue_green().preview_service else { return true };

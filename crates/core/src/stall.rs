@@ -2,10 +2,11 @@
 
 use greenlight_api::{conditions, names};
 
+use crate::decisions;
 use crate::hash;
-use crate::roles::Production;
+use crate::roles::{self, Production};
 use crate::situation::Situation;
-use crate::world::{RefusedWrite, ReplicaSet, Rival, Selection, Service, World};
+use crate::world::{RefusedWrite, ReplicaSet, Rival, Service, World};
 
 /// A reason to stand still.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,45 +18,24 @@ pub struct Stall {
 }
 
 /// What keeps the candidate from being promoted, of the Services: all of them have to be there and to fit its pods. What is wrong
-/// with one does not keep production from going back by the others, see [`keeps_from_moving`].
+/// with one does not keep production from going back by the others, see [`keeps_from_moving`]. Where production is down, nobody waits
+/// for a preview.
 pub fn services(situation: &Situation) -> Option<Stall> {
-    let Situation { world, roles, .. } = situation;
-    let named = || world.rollout.spec.blue_green().services();
+    let Situation { world, decisions, roles, .. } = situation;
+    let blue_green = world.rollout.spec.blue_green();
+    let is_down = roles.home().is_none() && !decisions::is_first_deployment(world, decisions);
+    let preview = blue_green.preview_service.as_deref().filter(|_| !is_down);
+    let named = || blue_green.active_services().chain(preview);
     named()
         .find_map(|name| missing(world, name))
         .or_else(|| named().find_map(|name| claimed(world, name)))
         .or_else(|| named().find_map(|name| mismatched(situation, name)))
-        .or_else(|| roles.candidate.and_then(|_| shows_production(world)))
+        .or_else(|| roles.candidate.filter(|_| !is_down).and_then(|_| shows_production(world)))
 }
 
 /// What is wrong with one Service by itself: it is missing, or moved by somebody else.
 pub fn service_stall(world: &World, name: &str) -> Option<Stall> {
     missing(world, name).or_else(|| claimed(world, name))
-}
-
-/// Somebody else moves it.
-pub fn is_claimed(world: &World, service: &Service) -> bool {
-    claimed(world, &service.name).is_some()
-}
-
-/// Another rollout's is one of the Services that carry production. One that an Argo Rollout moves is not meant: who takes the
-/// annotation away hands it over, as who adds a rollout to a Deployment does.
-pub fn comes_second(world: &World) -> bool {
-    let mut named = world.rollout.spec.blue_green().active_services().filter_map(|name| world.services.get(name));
-    named.any(|service| rival(world, service).is_some())
-}
-
-/// The Argo Rollout that moves this Service, if one does: its controller left its name there. On a Service that this rollout moves the
-/// name alone takes nothing away, whoever wrote it. Together with a hash that is none of this rollout's it shows that Argo Rollouts'
-/// controller has moved the Service; to move it back would begin a fight that only production loses.
-pub fn argo_rollout<'a>(world: &World, service: &'a Service) -> Option<&'a str> {
-    let is_known = |hash: &str| {
-        let recorded = world.rollout.record().is_some_and(|record| record.revision(hash).is_some());
-        recorded || service.production.as_deref() == Some(hash) || world.replica_sets.iter().any(|rs| rs.hash == hash)
-    };
-    let leads_elsewhere = matches!(service.selection(), Selection::Revision(hash) if !is_known(&hash));
-    let is_ours = service.is_marked_for(&world.rollout.name) && !leads_elsewhere;
-    service.argo_rollout.as_deref().filter(|_| !is_ours)
 }
 
 /// Why a Service must not be moved to this ReplicaSet: somebody else moves it, or it would have no endpoints there.
@@ -81,11 +61,16 @@ pub fn keeps_from_moving(world: &World, service: &Service, rs: &ReplicaSet) -> O
     })
 }
 
-/// What keeps production from its way home, if it is away.
+/// What keeps production, or a Service of it that stands aside, from where it should be.
 pub fn home(situation: &Situation) -> Option<Stall> {
     let Situation { world, roles, .. } = situation;
-    let Production::Away { home, .. } = roles.production else { return None };
-    world.production_services().find_map(|service| keeps_from_moving(world, service, home))
+    let (home, is_away) = match roles.production {
+        Production::Nowhere => return None,
+        Production::AtHome(home) => (home, false),
+        Production::Away { home, .. } => (home, true),
+    };
+    let concerned = world.production_services().filter(|service| is_away || roles::stands_aside(world, service, home));
+    concerned.filter(|service| !service.selects(home)).find_map(|service| keeps_from_moving(world, service, home))
 }
 
 /// What is wrong with the workload that the template comes from, if anything is.
@@ -163,19 +148,8 @@ fn claimed(world: &World, name: &str) -> Option<Stall> {
             names::MANAGED_BY_ARGO
         )
     };
-    let message = rival(world, service).map(of_rival).or_else(|| argo_rollout(world, service).map(of_argo))?;
+    let message = world.owner(service).map(of_rival).or_else(|| world.argo_rollout(service).map(of_argo))?;
     Some(Stall { reason: conditions::REASON_SERVICE_CLAIMED, message })
-}
-
-/// A Service belongs to the rollout whose mark it carries, as long as that one names it; without a mark, to the oldest.
-fn rival<'a>(world: &'a World, service: &Service) -> Option<&'a Rival> {
-    let rivals = || world.rivals.iter().filter(|rival| rival.services.contains(&service.name));
-    let marked = service.managed_by.as_ref();
-    rivals().find(|rival| marked == Some(&rival.name)).or_else(|| {
-        let unmarked = marked != Some(&world.rollout.name);
-        let us = (world.rollout.created, &world.rollout.name);
-        rivals().filter(|rival| unmarked && (rival.created, &rival.name) < us).min_by_key(|rival| rival.created)
-    })
 }
 
 /// What the Service selects, and the pods of the spec's template do not carry.
@@ -185,12 +159,7 @@ fn mismatched(situation: &Situation, name: &str) -> Option<Stall> {
     if service.own_selector().next().is_none() {
         return Some(mismatch(format!("Service {name} has no selector. Give it labels of spec.template")));
     }
-    let labels = &world.rollout.template.labels;
-    let missing: Vec<String> = service
-        .own_selector()
-        .filter(|(key, value)| labels.get(*key).map(String::as_str) != Some(value))
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
+    let missing = service.lacking(&world.rollout.template.labels);
     if missing.is_empty() {
         return None;
     }

@@ -186,7 +186,8 @@ fn verdict(findings: &Findings) -> Verdict {
         return say(Phase::Degraded, stall.reason, stall.message.clone());
     }
     let updated = request::updated_hash(&findings.situation);
-    let of_updated = decisions.rejection(&updated).filter(|_| !world.template_is_unknown());
+    let comes_back = roles.going_back() && roles.home().is_some_and(|home| home.hash == updated);
+    let of_updated = decisions.rejection(&updated).filter(|_| !world.template_is_unknown() && !comes_back);
     let Some(focus) = findings.focus else {
         return match of_updated {
             Some(rejection) => {
@@ -260,7 +261,15 @@ fn verdict(findings: &Findings) -> Verdict {
             let message = format!("{revision} serves and is being analysed; {}", run.message);
             say(Phase::Progressing, names::REASON_POST_PROMOTION_ANALYSIS, message)
         }
-        Some(Outcome::NotStarted | Outcome::Failed(_)) => {
+        Some(Outcome::Failed(run)) => {
+            let message = format!(
+                "{revision} serves, although its analysis failed ({}): there is no revision that production could go back to. \
+                 Promote another one",
+                run.message
+            );
+            say(Phase::Degraded, names::REASON_POST_PROMOTION_ANALYSIS, message)
+        }
+        Some(Outcome::NotStarted) => {
             let message = format!("{revision} serves and is to be analysed");
             say(Phase::Progressing, names::REASON_POST_PROMOTION_ANALYSIS, message)
         }

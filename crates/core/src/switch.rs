@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use crate::actions::{Action, Change};
 use crate::hash::is_pod_of;
 use crate::overlap;
+use crate::roles;
 use crate::situation::Situation;
 use crate::stall;
 use crate::world::{Endpoint, ReplicaSet, Selection, Service, World};
@@ -39,7 +40,9 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
         .filter(|service| {
             !service.is_overlapping() || !overlap_lasts && (!overlapping || shows(situation, service, home))
         })
-        .filter(|service| !situation.is_rejected(home) || may_keep(situation, service, home))
+        .filter(|service| {
+            !situation.is_rejected(home) || situation.may_serve_again(home) || may_keep(situation, service, home)
+        })
         .collect();
     // The additional pod of a restart is not waited for.
     let full = home.is_available(needed);
@@ -159,7 +162,9 @@ fn is_claimed(situation: &Situation, rs: &ReplicaSet) -> bool {
 
 fn services_to_move<'a>(situation: &Situation<'a>, rs: &'a ReplicaSet) -> impl Iterator<Item = &'a Service> {
     let services = situation.world.production_services().filter(|service| !service.deleting);
-    services.filter(|service| {
+    // One that the spec names no more, and that does not select these pods, stays where it is until it can be let go.
+    let follows = services.filter(|service| situation.world.is_named(service) || service.missing_labels(rs).is_empty());
+    follows.filter(|service| {
         // One that somebody moved here by hand says that it carries another revision; one that was made anew says nothing.
         let says_another = service.production.as_deref().is_some_and(|production| production != rs.hash);
         let known = situation.decisions.active_services.contains(&service.name);
@@ -204,18 +209,21 @@ fn is_up(situation: &Situation, shown: &Selection) -> bool {
 }
 
 /// Services that carry this rollout's mark but are not named by its spec any more: the hash goes out again. One that carried
-/// production keeps it as long as its own selector would show pods of two revisions at once.
+/// production keeps it as long as production is away, or its own selector leads to other pods than those that it shows.
 pub fn release_unnamed(situation: &Situation) -> Vec<Action> {
     let Situation { world, roles, .. } = situation;
     let named: BTreeSet<&str> = world.rollout.spec.blue_green().services().collect();
-    let alone = |home: &ReplicaSet| world.replica_sets.iter().all(|rs| rs.name == home.name || !rs.has_pods());
-    let unmixed = roles.at_home().is_some_and(alone);
     let unnamed = world.services.values().filter(|service| {
         service.is_marked_for(&world.rollout.name) && !named.contains(service.name.as_str()) && !service.deleting
     });
-    let shows_no_mix =
-        |service: &&Service| service.production.is_none() || unmixed || stall::argo_rollout(world, service).is_some();
-    unnamed.filter(shows_no_mix).map(|service| release(world, service)).collect()
+    let is_free = |service: &&Service| {
+        let shown = service.hash();
+        let leads_on = || world.leads_to_others(&service.without_hash(), shown);
+        // What an Argo Rollout moves by now goes on leading to its pods.
+        let stays = world.argo_rollout(service).is_some();
+        service.production.is_none() || stays || roles.at_home().is_some() && !leads_on()
+    };
+    unnamed.filter(is_free).map(|service| release(world, service)).collect()
 }
 
 /// Points a Service at a revision, as production.
@@ -230,7 +238,7 @@ fn select_both(service: &Service, rs: &ReplicaSet) -> Action {
 
 /// Takes everything of ours out of a Service. What an Argo Rollout moves by now leads to its pods: there only our marks go.
 pub fn release(world: &World, service: &Service) -> Action {
-    if stall::argo_rollout(world, service).is_some() {
+    if world.argo_rollout(service).is_some() {
         let (name, resource_version) = (service.name.clone(), service.resource_version.clone());
         return Action::RemoveMarks { name, resource_version };
     }
@@ -314,8 +322,14 @@ pub fn to_prove(world: &World) -> BTreeSet<&str> {
 /// once, however many addresses it has; an endpoint that leads to no pod was made by somebody else and proves nothing.
 fn missing(situation: &Situation, service: &str, home: &ReplicaSet) -> Option<String> {
     let world = situation.world;
-    if world.services.get(service).is_some_and(Service::is_overlapping) {
-        return Some("both revisions serve for a while".to_owned());
+    if let Some(service) = world.services.get(service) {
+        let stays_behind = !world.is_named(service) && !service.missing_labels(home).is_empty();
+        if stays_behind || roles::stands_aside(world, service, home) {
+            return None;
+        }
+        if service.is_overlapping() {
+            return Some("both revisions serve for a while".to_owned());
+        }
     }
     let Some(endpoints) = world.endpoints.get(service) else {
         return Some(format!("reading the endpoints of Service {service}"));

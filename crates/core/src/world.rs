@@ -104,6 +104,58 @@ impl World {
         self.active_services().chain(former)
     }
 
+    /// The other rollout that a Service belongs to: the one whose mark it carries, as long as that one names it; without a mark, the oldest
+    /// that names it, if that is not this one.
+    pub fn owner(&self, service: &Service) -> Option<&Rival> {
+        let rivals = || self.rivals.iter().filter(|rival| rival.services.contains(&service.name));
+        let marked = service.managed_by.as_ref();
+        rivals().find(|rival| marked == Some(&rival.name)).or_else(|| {
+            let unmarked = marked != Some(&self.rollout.name);
+            let us = (self.rollout.created, &self.rollout.name);
+            rivals().filter(|rival| unmarked && (rival.created, &rival.name) < us).min_by_key(|rival| rival.created)
+        })
+    }
+
+    /// The Argo Rollout that moves a Service, if one does: its controller left its name there. On a Service that this rollout moves the name
+    /// alone takes nothing away, whoever wrote it. Together with a hash that is none of this rollout's it shows that Argo Rollouts'
+    /// controller has moved the Service; to move it back would begin a fight that only production loses.
+    pub fn argo_rollout<'a>(&self, service: &'a Service) -> Option<&'a str> {
+        let is_known = |hash: &str| {
+            let recorded = self.rollout.record().is_some_and(|record| record.revision(hash).is_some());
+            let given = service.production.as_deref() == Some(hash);
+            recorded || given || self.replica_sets.iter().any(|rs| rs.hash == hash)
+        };
+        let leads_elsewhere = matches!(service.selection(), Selection::Revision(hash) if !is_known(&hash));
+        let is_ours = service.is_marked_for(&self.rollout.name) && !leads_elsewhere;
+        service.argo_rollout.as_deref().filter(|_| !is_ours)
+    }
+
+    /// Somebody else moves a Service: another rollout, or an Argo Rollout.
+    pub fn is_anothers(&self, service: &Service) -> bool {
+        self.owner(service).is_some() || self.argo_rollout(service).is_some()
+    }
+
+    /// Another rollout's is one of the Services that the spec names to carry production. One that an Argo Rollout moves is not meant: who
+    /// takes the annotation away hands it over, as who adds a rollout to a Deployment does.
+    pub fn comes_second(&self) -> bool {
+        self.active_services().any(|service| self.owner(service).is_some())
+    }
+
+    /// The Service leads to pods of a revision, other than this one, or to those of the Deployment that was taken over from.
+    pub fn leads_to_others(&self, service: &Service, than: Option<&str>) -> bool {
+        let of_revision = |rs: &ReplicaSet| rs.has_pods() && Some(rs.hash.as_str()) != than && service.selects(rs);
+        let by_its_labels = service.selection() == Selection::Unmanaged;
+        let of_workload = |workload: &Workload| {
+            by_its_labels && workload.replicas > 0 && service.lacking(&workload.template.labels).is_empty()
+        };
+        self.replica_sets.iter().any(of_revision) || self.workload.as_ref().is_some_and(of_workload)
+    }
+
+    /// The spec names it to carry production.
+    pub fn is_named(&self, service: &Service) -> bool {
+        self.rollout.spec.blue_green().active_services().any(|name| name == service.name)
+    }
+
     /// The Services that the spec names to carry production, as far as they exist; the first one first.
     pub fn active_services(&self) -> impl Iterator<Item = &Service> {
         self.rollout.spec.blue_green().active_services().filter_map(|name| self.services.get(name))
@@ -243,9 +295,10 @@ impl ReplicaSet {
             at: self.created,
             reason: format!("the annotation {} is not readable", names::REJECTED),
             to: None,
+            of_attempt: false,
         };
-        let Rejection { by, at, reason, to } = serde_json::from_str(value).unwrap_or_else(|_| unreadable());
-        Some(Rejection { by: brief(by), at, reason: brief(reason), to })
+        let Rejection { by, at, reason, to, of_attempt } = serde_json::from_str(value).unwrap_or_else(|_| unreadable());
+        Some(Rejection { by: brief(by), at, reason: brief(reason), to, of_attempt })
     }
 
     /// It carries the scale-down finalizer or a deadline, readable or not: it is the scale-down controller's.
@@ -362,8 +415,12 @@ impl Service {
 
     /// The labels that it selects and the pods of a ReplicaSet do not carry: it would have no endpoints there.
     pub fn missing_labels(&self, rs: &ReplicaSet) -> Vec<String> {
-        let carried = |key: &str| rs.pod_labels.get(key).map(String::as_str);
-        let missing = self.own_selector().filter(|(key, value)| carried(key) != Some(value));
+        self.lacking(&rs.pod_labels)
+    }
+
+    /// What it selects, and these labels are not.
+    pub fn lacking(&self, labels: &BTreeMap<String, String>) -> Vec<String> {
+        let missing = self.own_selector().filter(|(key, value)| labels.get(*key).map(String::as_str) != Some(value));
         missing.map(|(key, value)| format!("{key}={value}")).collect()
     }
 
@@ -379,6 +436,12 @@ impl Service {
             Selection::Unmanaged => self.missing_labels(rs).is_empty(),
             Selection::Nothing => false,
         }
+    }
+
+    /// As it is when everything of ours is out of its selector.
+    pub fn without_hash(&self) -> Service {
+        let selector = self.own_selector().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        Service { selector, ..self.clone() }
     }
 
     /// What its owner wrote into the selector, without what we did.

@@ -9,13 +9,15 @@ use greenlight_api::{
     AnalysisPhase, Approval, AutoRollback, BlueGreen, BlueGreenRolloutStatus, Phase, PodMetadata, PreviewServiceIdle,
     RollbackWindow, RolloutAnalysis, SwitchMode, Verb, WorkloadRef, WorkloadScaleDown, conditions, names,
 };
+use greenlight_core::overlap;
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
+use greenlight_core::situation::Situation;
 use greenlight_core::world::{Endpoint, RefusedWrite, Run, Template, Workload};
 use greenlight_core::{Action, Change, plan};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use model::people::{assert_rejected, assert_serves, both_serve, manual, promoted, push_and_promote, serves_one, undo};
-use model::{Kind, Model};
+use model::{Event, Kind, Model};
 
 fn automatic() -> BlueGreen {
     BlueGreen { scale_down_delay_seconds: Some(3600), ..BlueGreen::default() }
@@ -269,7 +271,7 @@ fn a_lost_answer_changes_no_undo() {
         model.request(Verb::Rollback, &two, "ann", None);
         if behind {
             for kind in [Kind::ReplicaSets, Kind::Services] {
-                model.happen(&model::Event::Behind(kind, true));
+                model.happen(&Event::Behind(kind, true));
             }
         }
         model.operate_and_lose_an_answer(writes);
@@ -1819,4 +1821,97 @@ fn auto_rollback_that_is_switched_on_in_the_middle_of_an_outage_goes_back() {
     model.change_spec(|spec| spec.strategy.blue_green.auto_rollback = Some(AutoRollback { unavailable_seconds: 10 }));
     seconds(&mut model, 2, 0, 600);
     assert!(model.serving() == Some(model.hash(1)), "{}", say(&model));
+}
+
+#[test]
+fn no_number_on_what_goes_rejects_what_is_made_in_its_place() {
+    let mut model = promoted(automatic(), &[]);
+    let one = model.hash(1);
+    model.edit(&one, |rs| {
+        rs.annotations.insert(names::REVISION.into(), "99".into());
+        rs.finalizers.push("foregroundDeletion".into());
+        rs.deleting = true;
+    });
+    model.truth.pods.insert(one.clone(), Vec::new());
+    model.work();
+    assert_eq!(model.status().rejected_revision, "", "{}", model.status().message);
+    let serving = model.serving().expect("something serves");
+    let made = model.truth.replica_sets.iter().find(|rs| rs.hash == serving).expect("it exists");
+    assert!(serving != one && made.is_available(2), "{made:?}");
+}
+
+#[test]
+fn a_restart_takes_no_pod_that_was_not_ready_when_it_was_last_heard_of() {
+    let mut model = serves_one(manual());
+    model.pass(60);
+    let one = model.hash(1);
+    model.run_pods(&one, 0);
+    model.request(Verb::Restart, &one, "ann", None);
+    model.operate(Some(1));
+    model.operate(Some(0));
+    model.happen(&Event::Behind(Kind::Pods, true));
+    model.run_pods(&one, 2);
+    for _ in 0..5 {
+        model.operate(None);
+        assert_eq!(model.rs(1).available, 2, "{}", model.status().message);
+        model.run_pods(&one, 2);
+        model.pass(1);
+    }
+    model.happen(&Event::Behind(Kind::Pods, false));
+    for _ in 0..8 {
+        model.work();
+    }
+    assert_eq!((model.rs(1).replicas, model.rs(1).annotation(names::RESTART_AT)), (2, None), "it goes on");
+}
+
+#[test]
+fn what_failed_while_there_was_nothing_to_go_back_to_is_nothing_to_go_back_to() {
+    let mut model =
+        promoted(BlueGreen { post_promotion_analysis: Some(RolloutAnalysis::default()), ..automatic() }, &[2]);
+    let one = model.hash(1);
+    let run = model.truth.runs.iter().position(|run| run.name.ends_with("-post")).expect("it was started");
+    model.end_run(run, AnalysisPhase::Failed);
+    model.delete_replica_set(&one);
+    model.work();
+    assert_active(&model, 2);
+    model.push(3);
+    model.work();
+    assert_active(&model, 3);
+    let (two, three) = (model.hash(2), model.hash(3));
+    model.request(Verb::Rollback, &three, "ann", Some(two));
+    model.work();
+    assert!(!answer(&model).0, "{}", answer(&model).1);
+    assert_active(&model, 3);
+}
+
+#[test]
+fn what_is_made_anew_in_an_overlap_joins_it_again_and_nothing_else_does() {
+    let (mut model, [one, two]) = both_serve(overlapping());
+    let rejoins = |model: &Model, hash: &str| {
+        let decisions = status(model).decisions.expect("a record");
+        let situation = Situation::new(&model.truth, &decisions, model.now);
+        let home = situation.roles.home().expect("production is somewhere");
+        assert_eq!(home.hash, hash);
+        overlap::rejoin(&situation, home)
+    };
+    model.operate(None);
+    assert_eq!(rejoins(&model, &two), None, "its pods carry the label");
+    // One of this name was made anew, without the label.
+    model.edit(&two, |rs| {
+        rs.pod_labels.remove(names::SERVING_LABEL);
+        rs.annotations.remove(names::ROLE_METADATA);
+    });
+    match rejoins(&model, &two) {
+        Some(Action::ChangePodMetadata { hash, to, .. }) => {
+            assert_eq!(hash, two);
+            assert_eq!(to.labels.get(names::SERVING_LABEL).map(String::as_str), Some("true"));
+        }
+        other => panic!("{other:?}"),
+    }
+    // Outside an overlap the label is nobody's business.
+    model.edit_service("active", |service| {
+        service.selector.remove(names::SERVING_LABEL);
+        service.selector.insert(names::HASH_LABEL.into(), two.clone());
+    });
+    assert_eq!(rejoins(&model, &two), None, "{one} is left");
 }

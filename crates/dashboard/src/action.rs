@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use greenlight_api::{BlueGreenRollout, Request, Verb, names};
+use greenlight_api::{BlueGreenRollout, Request, RevisionRecord, Verb, names};
 use greenlight_overview::observe::add_neighbours;
 use greenlight_overview::{Facts, Session, Simulation, observe, sentence};
 use jiff::Timestamp;
@@ -161,11 +161,11 @@ pub fn offers(facts: &Facts, paused: bool, approvals_needed: usize) -> Vec<Offer
     offers
 }
 
-/// Whether production can go back to this revision: it served, does not now, and was not rejected.
+/// Whether production can go back to this revision: it served, does not now, and is not barred.
 pub fn can_return(hash: &str, facts: &Facts) -> bool {
     let Some(decisions) = &facts.status.decisions else { return false };
     let record = decisions.revision(hash);
-    hash != decisions.serving && record.is_some_and(|record| record.served_at.is_some() && record.rejection.is_none())
+    hash != decisions.serving && record.is_some_and(RevisionRecord::may_serve_again)
 }
 
 /// What would come of an action, by the operator's own core.

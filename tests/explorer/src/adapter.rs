@@ -3,7 +3,7 @@
 use greenlight_api::PodTemplate;
 use greenlight_core::retire::{self, Owner, ScaleDown, Selected};
 use greenlight_core::world::{ReplicaSet, Template};
-use greenlight_core::{Change, Plan, World};
+use greenlight_core::{Change, Plan, World, hash};
 use jiff::Timestamp;
 use serde_json::json;
 use std::sync::LazyLock;
@@ -21,6 +21,8 @@ pub struct Facts {
     pub template: Template,
     /// The hash of its first ReplicaSet.
     pub hash: String,
+    /// And of those that are made anew, each while the ones before are going.
+    hashes: Vec<String>,
 }
 
 static FACTS: LazyLock<Vec<Facts>> = LazyLock::new(|| {
@@ -37,7 +39,8 @@ static FACTS: LazyLock<Vec<Facts>> = LazyLock::new(|| {
         .expect("a template");
         let template = Template::from(&template);
         let hash = template.digest.hash(0);
-        Facts { hash, template }
+        let hashes = (0..hash::COLLISIONS).map(|number| template.digest.hash(number)).collect();
+        Facts { hash, hashes, template }
     };
     (1..=VERSIONS).map(facts).collect()
 });
@@ -49,9 +52,7 @@ pub fn facts(version: Version) -> &'static Facts {
 
 /// The version of this hash.
 pub fn version_of_hash(hash: &str) -> Option<Version> {
-    // A hash that is taken is made anew, with a number.
-    let of = |version: &Version| (0..3).any(|number| facts(*version).template.digest.hash(number) == hash);
-    Version::all().find(|version| facts(*version).hash == hash).or_else(|| Version::all().find(of))
+    Version::all().find(|version| facts(*version).hashes.iter().any(|of_version| of_version == hash))
 }
 
 /// The version that a ReplicaSet or an analysis run of this name is of: after the name of the rollout comes the hash.

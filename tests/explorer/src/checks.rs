@@ -150,7 +150,7 @@ impl Moment<'_> {
             Selection::Both => {
                 // The other one is what serves.
                 if let Some(version) = after.production.as_deref().and_then(adapter::version_of_hash) {
-                    self.check_permission(version, report);
+                    self.check_permission(version, false, report);
                 }
             }
             Selection::Nothing => {
@@ -216,7 +216,9 @@ impl Moment<'_> {
         report.check(Predicate::ActiveLabels, own.all(|(key, value)| labels.get(key) == Some(value)), || {
             format!("Service {service} is moved to {version}, whose labels its own selector does not select")
         });
-        self.check_permission(version, report);
+        // Where a person has moved it, it was that person who left.
+        let by_person = marked && self.cluster.services.get(service).is_some_and(|it| it.moved_by.is_some());
+        self.check_permission(version, by_person, report);
         // What a person has just moved to by hand is not ours to explain.
         let home = self.ghost.home.filter(|home| *home != version && !self.ghost.is_moved_to(version));
         let asked = version == self.cluster.version || Some(version) == self.seen.version;
@@ -233,8 +235,6 @@ impl Moment<'_> {
         if let Some(home) = home {
             let alive = self.cluster.set(home).is_some_and(|set| set.owned && !set.object.deleting && set.ready() > 0);
             let forward = (asked || recorded) && self.ghost.permits(version, self.cluster, self.seen.version);
-            // Where a person has moved it, it was that person who left.
-            let by_person = marked && self.cluster.services.get(service).is_some_and(|it| it.moved_by.is_some());
             if alive && !forward && !by_person {
                 let cause =
                     self.ghost.has_cause(home, self.cluster) || self.ghost.is_still_on_record(version, self.cluster);
@@ -243,10 +243,12 @@ impl Moment<'_> {
         }
     }
 
-    fn check_permission(&self, version: Version, report: &mut Report) {
+    /// `by_person`: a person leads there already, and it only gets its mark.
+    fn check_permission(&self, version: Version, by_person: bool, report: &mut Report) {
         let home = self.ghost.home == Some(version);
         let revision = self.ghost.of(version);
-        report.check(Predicate::RejectedStays, home || revision.rejected != Verdict::Yes, || {
+        let back = revision.given_up && self.ghost.home.is_none_or(|home| self.ghost.has_cause(home, self.cluster));
+        report.check(Predicate::RejectedStays, home || back || revision.rejected != Verdict::Yes, || {
             format!("{version} was rejected and goes live")
         });
         if self.ghost.home.is_some() {
@@ -257,7 +259,7 @@ impl Moment<'_> {
         if self.ghost.begun {
             // What has no pods is with nobody.
             let empty = self.cluster.rollout.spec.replicas() == 0;
-            let permitted = empty || self.ghost.permits(version, self.cluster, self.seen.version);
+            let permitted = empty || by_person || self.ghost.permits(version, self.cluster, self.seen.version);
             let predicate = if self.ghost.lost { Predicate::LossOpensNothing } else { Predicate::GateHolds };
             report.check(predicate, permitted, || format!("{version} goes live: {revision:?}"));
             self.check_analysis(version, report);
@@ -269,7 +271,7 @@ impl Moment<'_> {
     fn check_paused(&self, version: Version, report: &mut Report) {
         let paused = |rollout: &Rollout| rollout.spec.paused == Some(true);
         let forward = self.ghost.home.is_some_and(|home| {
-            home != version && self.cluster.set(home).is_some() && !self.ghost.has_cause(home, self.cluster)
+            home != version && self.cluster.stays(home) && !self.ghost.has_cause(home, self.cluster)
         });
         let asked = version == self.cluster.version && self.ghost.hand.is_none();
         if forward && asked && paused(&self.cluster.rollout) && paused(&self.seen.rollout) && self.seen.fresh {
@@ -281,7 +283,7 @@ impl Moment<'_> {
         let wants = |rollout: &Rollout| rollout.spec.blue_green().pre_promotion_analysis.is_some();
         let revision = self.ghost.of(version);
         let forward = self.ghost.told_by(self.cluster) != Told::ByNobody
-            && self.ghost.home.is_some_and(|home| home != version && self.cluster.set(home).is_some());
+            && self.ghost.home.is_some_and(|home| home != version && self.cluster.stays(home));
         let back = revision.served && self.ghost.home.is_some_and(|home| self.ghost.has_cause(home, self.cluster));
         let by_hand = revision.by_hand || self.ghost.is_moved_to(version);
         let muddled = revision.rejected == Verdict::Either;

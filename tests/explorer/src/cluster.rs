@@ -57,7 +57,7 @@ pub struct SetTruth {
 
 impl SetTruth {
     /// It is being deleted in the foreground: its pods go first.
-    fn drains(&self) -> bool {
+    pub fn drains(&self) -> bool {
         self.object.finalizers.iter().any(|finalizer| finalizer == FOREGROUND)
     }
 
@@ -255,15 +255,26 @@ impl Cluster {
         format!("rv{}", self.version_counter)
     }
 
-    /// The owned, not orphaned ReplicaSet of a version.
+    /// The owned, not orphaned ReplicaSet of a version; the newer one, where a template was made anew because nobody knew the old one as its.
     pub fn set(&self, version: Version) -> Option<&Arc<SetTruth>> {
         let living = |set: &&Arc<SetTruth>| set.version == version && set.owned && !set.object.deleting;
-        self.sets.iter().find(living).or_else(|| self.sets.iter().find(|set| set.version == version))
+        self.sets.iter().rev().find(living).or_else(|| self.sets.iter().find(|set| set.version == version))
     }
 
     /// The hash that people see of a version: of one that was made anew while another was going, another one.
     pub fn hash_of(&self, version: Version) -> &str {
-        self.set(version).map_or(&facts(version).hash, |set| &set.object.hash)
+        if let Some(set) = self.set(version) {
+            return &set.object.hash;
+        }
+        let status = self.rollout.status.as_ref();
+        let told = status.into_iter().flat_map(|status| [&status.updated_revision, &status.active_revision]);
+        let of_version = told.filter(|hash| adapter::version_of_hash(hash) == Some(version));
+        of_version.last().unwrap_or(&facts(version).hash)
+    }
+
+    /// What production is with stays: its ReplicaSet is there, and nobody is deleting it.
+    pub fn stays(&self, version: Version) -> bool {
+        self.set(version).is_some_and(|set| set.owned && !set.object.deleting)
     }
 
     /// What the pods of a version carry, or will.
@@ -541,6 +552,7 @@ impl Cluster {
         let name = set.object.name.clone();
         if set.object.finalizers.is_empty() {
             self.sets.retain(|set| set.object.name != name);
+            self.collect_runs();
         } else {
             self.change_set(&name, |set| set.object.deleting = true);
         }
@@ -815,6 +827,15 @@ impl Cluster {
             }
             self.sets.retain(|set| !(set.object.deleting && set.object.finalizers.is_empty()));
         }
+        self.collect_runs();
+    }
+
+    /// Each set owns the runs that measure it.
+    fn collect_runs(&mut self) {
+        let is_owned = |run: &Run| self.sets.iter().any(|set| run.name.starts_with(&format!("{}-", set.object.name)));
+        if !self.runs.iter().all(is_owned) {
+            self.runs = Arc::new(self.runs.iter().filter(|run| is_owned(run)).cloned().collect());
+        }
     }
 
     /// What is after an action, if the API server carries it out.
@@ -943,7 +964,9 @@ impl Cluster {
         if *self.runs != runs {
             self.runs = Arc::new(runs);
         }
+        self.collect_runs();
     }
+
     /// The operator writes the status.
     pub fn publish(&mut self, status: &BlueGreenRolloutStatus) {
         self.change_rollout(false, |rollout| rollout.status = Some(status.clone()));

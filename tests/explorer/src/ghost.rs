@@ -65,6 +65,8 @@ pub struct Revision {
     pub doubtful: bool,
     /// It was rejected.
     pub rejected: Verdict,
+    /// The operator gave it up when it was to serve again: production may only go back to it.
+    pub given_up: bool,
     /// An undo of it was asked for.
     pub undo_asked: bool,
     /// A person moved production away from it.
@@ -95,14 +97,31 @@ impl Revision {
     fn start_over(&mut self) {
         self.close();
         (self.undo_asked, self.left_by_hand, self.failed, self.passed) = (false, false, false, false);
+        self.given_up = false;
         self.went_live = false;
         // What was started over is nothing to go back to until it has served again.
         (self.served, self.known, self.ended_good, self.found_good) = (false, false, false, false);
     }
 
+    /// A new attempt. What was given up is still something to go back to.
+    fn try_again(&mut self) {
+        let served = (self.served, self.known);
+        let given_up = self.given_up;
+        self.start_over();
+        if given_up {
+            (self.served, self.known) = served;
+        }
+    }
+
+    /// It is nothing to go to, until it is started over.
+    pub fn is_barred(&self) -> bool {
+        self.rejected == Verdict::Yes && !self.given_up
+    }
+
     fn reject(&mut self) {
         self.close();
         self.passed = false;
+        self.given_up = false;
         self.rejected = Verdict::Yes;
     }
 }
@@ -268,6 +287,11 @@ impl Ghost {
         }
     }
 
+    /// With the status the record was lost, and no Service carries our mark: nobody can know where production was.
+    pub fn is_record_silent(&self, cluster: &Cluster) -> bool {
+        self.was_lost && cluster.services.values().all(|service| service.production.is_none())
+    }
+
     /// What the Service that is called active now can tell of production.
     pub fn told_by(&self, cluster: &Cluster) -> Told {
         let worker = cluster.rollout.spec.blue_green().active_service.is_none();
@@ -324,7 +348,7 @@ impl Ghost {
         let home_lost = self.home.is_none_or(|home| {
             self.has_cause(home, cluster) || cluster.set(home).is_none_or(|set| !set.owned || set.object.deleting)
         });
-        (revision.served || revision.went_live) && revision.rejected != Verdict::Yes && home_lost
+        (revision.served || revision.went_live) && !revision.is_barred() && home_lost
     }
 
     /// The spec changed to another template.
@@ -340,17 +364,13 @@ impl Ghost {
             // Asking for a template newly starts it over, too.
             request.was_rejected = Verdict::Either;
         }
-        // Where people are asked for a promotion, being up still opens nothing.
-        let asks_people = cluster.rollout.spec.blue_green().awaits_people();
-        let up = !asks_people && cluster.set(version).is_some_and(|set| set.owned && set.object.replicas > 0);
-        let window = cluster.rollout.spec.rollback_window.as_ref().is_some_and(|window| window.revisions > 0);
         let serves = self.home == Some(version);
         let revision = self.of_mut(version);
         // What failed was rejected as soon as the operator saw that; the status tells it only of what the spec asks for.
         let was_rejected = revision.rejected == Verdict::Yes || revision.left_by_hand && !serves;
         if RETURN_LIFTS_REJECTION && (was_rejected || revision.failed && !serves) {
             let before = revision.clone();
-            revision.start_over();
+            revision.try_again();
             if !was_rejected {
                 // Or it did not: then it is gated anew, and still something to go back to.
                 (revision.served, revision.known) = (before.served, before.known);
@@ -358,9 +378,18 @@ impl Ghost {
             revision.rejected = Verdict::Either;
         }
         revision.left_by_hand = false;
-        if revision.served && revision.rejected != Verdict::Yes && (up || window) {
-            revision.returned = true;
-        }
+        self.on_rules_of_return(cluster);
+    }
+
+    /// The spec came back to a template, or changed what that takes before the operator has seen it.
+    pub fn on_rules_of_return(&mut self, cluster: &Cluster) {
+        let version = cluster.version;
+        // Where people are asked for a promotion, being up still opens nothing.
+        let asks_people = cluster.rollout.spec.blue_green().awaits_people();
+        let up = !asks_people && cluster.set(version).is_some_and(|set| set.owned && set.object.replicas > 0);
+        let window = cluster.rollout.spec.rollback_window.as_ref().is_some_and(|window| window.revisions > 0);
+        let revision = self.of_mut(version);
+        revision.returned |= revision.served && revision.rejected != Verdict::Yes && (up || window);
     }
 
     /// The operator sees what a person has done to the first active Service: a decision, if there is something to decide for.
@@ -381,9 +410,11 @@ impl Ghost {
         });
         let revision = self.of(version);
         if revision.failed {
-            // It is rejected as soon as the operator sees that.
-            self.muddle(cluster);
-            self.hand = None;
+            // It is rejected as soon as the operator sees that; until it has pods the move waits.
+            if able {
+                self.muddle(cluster);
+                self.hand = None;
+            }
             return;
         }
         if able && revision.rejected != Verdict::Yes && !revision.left_by_hand {
@@ -421,6 +452,7 @@ impl Ghost {
             let worker = cluster.rollout.spec.blue_green().active_service.is_none();
             let unclear =
                 self.lost || self.forged || !self.begun || to.is_some_and(|to| self.of(to).rejected != Verdict::No);
+            let unclear = unclear || self.is_record_silent(cluster);
             let by_hand = to.is_some_and(|to| self.is_moved_to(to));
             let happened = !seen.fresh
                 || worker
@@ -465,6 +497,15 @@ impl Ghost {
             self.size = Some(cluster.rollout.spec.replicas());
         } else if !with_template {
             self.size = (!self.unseen.0 && !pending).then(|| cluster.rollout.spec.replicas());
+        }
+    }
+
+    /// We give production another size. It can only be that of a scale that was changed alone, and nothing takes it back.
+    pub fn on_resize(&mut self, version: Version, replicas: i32, cluster: &Cluster, seen: &Seen) {
+        let whole = seen.rollout.generation == cluster.rollout.generation && seen.version == Some(cluster.version);
+        let scaled_alone = self.unseen == (false, true) && replicas == cluster.rollout.spec.replicas();
+        if self.home == Some(version) && whole && scaled_alone {
+            (self.size, self.unseen.1) = (Some(replicas), false);
         }
     }
 
@@ -568,6 +609,10 @@ impl Ghost {
             self.of_mut(version).rejected = Verdict::No;
             self.of_mut(version).known = false;
         }
+        if self.of(version).given_up {
+            let revision = self.of_mut(version);
+            (revision.rejected, revision.given_up, revision.failed) = (Verdict::No, false, false);
+        }
         self.of_mut(version).went_live = true;
         if self.home != Some(version) {
             let revision = self.of_mut(version);
@@ -655,8 +700,10 @@ impl Ghost {
                 *sized = size.map(|(uid, replicas)| (uid.clone(), replicas, cluster.now));
             }
         }
-        if let Some((version, _, available, ..)) = &self.slow
-            && cluster.set(*version).is_none_or(|set| set.object.available != *available)
+        if let Some((version, _, available, replicas, _)) = &self.slow
+            && cluster
+                .set(*version)
+                .is_none_or(|set| (set.object.available, set.object.replicas) != (*available, *replicas))
         {
             self.slow = None;
         }
@@ -774,7 +821,9 @@ impl Ghost {
         let caused = caused || self.forged || self.had_its_time(version, cluster);
         let of = self.of(version);
         report.check(Predicate::RejectsForCause, caused, || format!("{version} is called rejected: {of:?}"));
+        let given_up = !asked && of.served && !of.left_by_hand && self.home != Some(version);
         self.of_mut(version).reject();
+        self.of_mut(version).given_up = given_up;
     }
 
     fn on_answer(
@@ -819,7 +868,7 @@ impl Ghost {
                 report.check(Predicate::NotRefused, true, String::new);
                 // In the middle of an undo, where production goes is not where it is yet.
                 let muddled = self.of(version).rejected == Verdict::Either;
-                let way_back = self.home.is_some_and(|home| self.has_cause(home, cluster));
+                let way_back = self.home.is_some_and(|home| self.has_cause(home, cluster) || !cluster.stays(home));
                 let serves = serves || muddled || way_back && self.of(version).served;
                 report.check(Predicate::AnswerTrue, asked || serves, || {
                     format!("the promotion of {version}, which neither serves nor is asked for, is answered: {answer}")
@@ -838,7 +887,7 @@ impl Ghost {
                 let auto = Some(version) == seen.version && promotes_by_itself(&seen.rollout.spec);
                 let revision = self.of_mut(version);
                 let by_hand = revision.by_hand && moved;
-                revision.start_over();
+                revision.try_again();
                 (revision.rejected, revision.by_hand, revision.auto) = (Verdict::No, by_hand, auto);
             }
             (Verb::Undo, false) => {
@@ -896,8 +945,10 @@ impl Ghost {
         let spec = &seen.rollout.spec;
         let asked = version == cluster.version && Some(version) == seen.version;
         // The very set that was named, and not one that was made anew while that one goes.
-        let named = |set: &Arc<SetTruth>| request.value.contains(&set.object.hash);
-        let set = cluster.set(version).is_some_and(|set| set.owned && !set.object.deleting && named(set));
+        let named = request.value.contains(cluster.hash_of(version));
+        // What is not there yet is made, and then there.
+        let can_be_made = seen.creates && !cluster.has_no_template();
+        let set = named && cluster.set(version).map_or(can_be_made, |set| set.owned && !set.object.deleting);
         let open = spec.paused != Some(true) && cluster.rollout.spec.paused != Some(true);
         let revision = self.of(version);
         let clean = revision.rejected == Verdict::No && !self.has_cause(version, cluster);

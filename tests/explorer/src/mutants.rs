@@ -123,7 +123,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "story 6: history does not know what served",
         file: "history.rs",
-        find: "(situation.served(rs) && !situation.is_rejected(rs), situation.number(rs))",
+        find: "(situation.may_serve_again(rs), situation.number(rs))",
         replace: "situation.number(rs)",
         expected: &[P::HistoryServed],
     },
@@ -144,7 +144,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "story 8: a retry keeps approvals and verdicts",
         file: "request.rs",
-        find: "                decisions::start_over(revision);",
+        find: "                decisions::try_again(revision);",
         replace: "                revision.rejection = None;",
         expected: &[P::GateHolds, P::AnalysisHolds],
     },
@@ -158,8 +158,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "story 10: a move by hand decides nothing",
         file: "decisions/services.rs",
-        find: "    if !able || decisions.rejection(&hash).is_some() {",
-        replace: "    if !able || decisions.rejection(&hash).is_some() || !by.is_empty() {",
+        find: "    if !able || is_barred {",
+        replace: "    if !able || is_barred || !by.is_empty() {",
         expected: &[P::HandIsDecision, P::GateHolds, P::LeavesForReason],
     },
     Mutant {
@@ -193,8 +193,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "story 14: a Service that carried production is let go while it would show a preview",
         file: "switch.rs",
-        find: "service.production.is_none() || unmixed)",
-        replace: "service.production.is_none() || unmixed || service.hash().is_some())",
+        find: "roles.at_home().is_some() && !leads_on()",
+        replace: "(roles.at_home().is_some() && !leads_on() || service.hash().is_some())",
         expected: &[P::LettingGo],
     },
     Mutant {
@@ -213,9 +213,9 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "story 15: another rollout's Service is ours",
-        file: "stall.rs",
-        find: "    let owner = rivals().find(|rival| marked == Some(&rival.name)).or_else(|| {",
-        replace: "    let owner = rivals().find(|rival| marked == Some(&rival.name) && name.is_empty()).or_else(|| {",
+        file: "world.rs",
+        find: "        rivals().find(|rival| marked == Some(&rival.name)).or_else(|| {",
+        replace: "        rivals().find(|rival| marked == Some(&rival.name) && rival.name.is_empty()).or_else(|| {",
         expected: &[P::Foreign],
     },
     Mutant {
@@ -235,8 +235,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "what served is retired without a proof",
         file: "retire.rs",
-        find: "        return proven.then(|| after(blue_green.scale_down_delay_seconds()));",
-        replace: "        return Some(after(blue_green.scale_down_delay_seconds()));",
+        find: "(situation.roles.home().is_some() || may_get_traffic(situation, rs)) && !proven",
+        replace: "situation.roles.home().is_none() && may_get_traffic(situation, rs) && !proven",
         expected: &[P::RetiredUnreached],
     },
     Mutant {
@@ -305,7 +305,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "going back leads to what is rejected",
         file: "roles.rs",
-        find: "revision.hash != instead_of && revision.rejection.is_none()",
+        find: "revision.hash != instead_of && revision.may_serve_again()",
         replace: "revision.hash != instead_of",
         expected: &[P::RejectedStays, P::UndoArrives, P::LeavesForReason, P::GateHolds],
     },
@@ -422,10 +422,31 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::LettingGo],
     },
     Mutant {
+        name: "what is made in the place of what goes comes first where its number is lower",
+        file: "decisions/replica_sets.rs",
+        find: "(!rs.deleting, rs.shown_number(), rs.created)",
+        replace: "(rs.shown_number(), rs.created)",
+        expected: &[P::RejectsForCause, P::RejectedStays],
+    },
+    Mutant {
+        name: "a restart believes an old picture of the pods",
+        file: "restart.rs",
+        find: "            others >= self.rs.available",
+        replace: "            others >= 0",
+        expected: &[P::RestartFull],
+    },
+    Mutant {
+        name: "a bad analysis is not needed any more once there is nothing to go back to",
+        file: "analysis/mod.rs",
+        find: "Some(AnalysisPhase::Failed | AnalysisPhase::Error) => None",
+        replace: "Some(AnalysisPhase::Failed | AnalysisPhase::Error) if kind == Kind::Pre => None",
+        expected: &[P::UndoArrives],
+    },
+    Mutant {
         name: "an older rollout's Service is ours",
-        file: "stall.rs",
+        file: "world.rs",
         find: "rivals().filter(|rival| unmarked && (",
-        replace: "rivals().filter(|rival| unmarked && name.is_empty() && (",
+        replace: "rivals().filter(|rival| unmarked && rival.name.is_empty() && (",
         expected: &[P::Foreign],
     },
 ];

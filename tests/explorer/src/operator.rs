@@ -53,6 +53,8 @@ pub struct Seen {
     pub fresh: bool,
     /// Another rollout named one of its Services.
     pub rival: bool,
+    /// Nothing that the API server said keeps it from making a set of the template.
+    pub creates: bool,
     /// The sets that are deleted by it.
     pub pruned: Vec<String>,
     /// The sets that the operator had just been answered about, and whether all their pods were available then.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use greenlight_api::Request;
-use greenlight_core::Action;
 use greenlight_core::world::{Refusal, RefusedWrite};
+use greenlight_core::{Action, Change};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::adapter::{self, Next, PUBLISH_IS_FENCED};
@@ -56,7 +56,7 @@ pub struct State {
     pub operators: [Process; 2],
     /// A write that the scale-down controller is about to make: set, resourceVersion, change, and whether production
     /// reached the set when the controller looked.
-    pub scaling: Option<(String, String, greenlight_core::Change, bool)>,
+    pub scaling: Option<(String, String, Change, bool)>,
     /// What was decided.
     pub ghost: Ghost,
     /// Writes are noted here while somebody asks for them.
@@ -112,6 +112,9 @@ impl State {
                 self.change_spec(|cluster| cluster.set_field(field, value));
                 if field == Field::Approvals {
                     self.ghost.on_rules();
+                }
+                if self.ghost.unseen.0 {
+                    self.ghost.on_rules_of_return(&self.cluster);
                 }
                 self.ghost.restarted |= field == Field::RestartAt;
             }
@@ -394,6 +397,7 @@ impl State {
                 }),
                 fresh: process.is_fresh(),
                 rival: !world.rivals.is_empty(),
+                creates: world.refused.is_none() && world.refused_writes.is_empty(),
                 pruned: plan.actions.iter().filter_map(pruned).collect(),
                 answers: std::mem::take(&mut process.answers),
             };
@@ -500,6 +504,11 @@ impl State {
                 let version = self.cluster.sets.iter().find(|set| set.object.hash == *hash).map(|set| set.version);
                 if let Some(version) = version.filter(|_| named) {
                     self.ghost.on_move(version, &self.cluster);
+                }
+            }
+            Action::ChangeReplicaSet { name, change: Change { replicas: Some(replicas), .. }, .. } => {
+                if let Some(version) = adapter::version_of_named(name) {
+                    self.ghost.on_resize(version, *replicas, &self.cluster, seen);
                 }
             }
             _ => {}

@@ -277,6 +277,10 @@ fn next(random: &mut Random, state: &State, profile: &Profile) -> Event {
     if state.cluster.runs.iter().any(|run| !run.phase.is_completed()) && random.once_in(5) {
         return analysis(random);
     }
+    // So does what is deleted in the foreground.
+    if state.cluster.sets.iter().any(|set| set.drains()) && random.once_in(8) {
+        return Event::Collect;
+    }
     loop {
         let event = match random.below(100) {
             0..14 => Event::Template(version(random)),
@@ -297,7 +301,8 @@ fn next(random: &mut Random, state: &State, profile: &Profile) -> Event {
             79..81 if profile.stale => staleness(random),
             81..83 if profile.faults => fault(random),
             83..89 if profile.hands => hand(random, state),
-            89..92 => Event::DeleteSet(existing(random, state)),
+            89..91 => Event::DeleteSet(existing(random, state)),
+            91..92 => Event::DrainSet(existing(random, state)),
             92..94 if profile.spec => {
                 let (field, value) = setting(random);
                 Event::Set(field, value)
@@ -312,7 +317,7 @@ fn next(random: &mut Random, state: &State, profile: &Profile) -> Event {
             _ => continue,
         };
         // A clean-up job takes only what is empty, nearly always.
-        if let Event::DeleteSet(version) = event
+        if let Event::DeleteSet(version) | Event::DrainSet(version) = event
             && state.cluster.set(version).is_none_or(|set| set.object.replicas > 0)
             && !random.once_in(8)
         {

@@ -68,6 +68,8 @@ pub fn verdict_of(situation: &Situation, rs: &ReplicaSet, kind: Kind) -> Option<
     match situation.world.runs.iter().find(|run| run.name == name).map(|run| run.phase) {
         Some(AnalysisPhase::Successful) => Some(Verdict::Passed),
         Some(AnalysisPhase::Inconclusive) => Some(Verdict::Accepted),
+        // Whatever it was needed for went before anybody had seen how it ended.
+        Some(AnalysisPhase::Failed | AnalysisPhase::Error) => None,
         // Before the promotion it may still be asked for.
         _ => (kind == Kind::Post).then_some(Verdict::NotNeeded),
     }
@@ -88,13 +90,14 @@ fn is_needed(situation: &Situation, record: &RevisionRecord, kind: Kind) -> bool
         Kind::Pre => !decisions::is_first_deployment(world, decisions),
         // Whether it can be gone back to at the moment does not matter: a Service's label may be wrong for a while.
         Kind::Post => decisions.revisions.iter().any(|other| {
-            let served = other.hash != record.hash && other.served_at.is_some() && other.rejection.is_none();
-            served && world.replica_set(&other.hash).is_some()
+            let is_way_back = other.hash != record.hash && other.may_serve_again();
+            is_way_back && world.replica_set(&other.hash).is_some()
         }),
     };
     // What came back without a gate was good, or was production's before anybody knew: then it is still measured after the switch.
+    let blue_green = world.rollout.spec.blue_green();
     let exempted =
-        kind == Kind::Pre && record.returned || approvals::skip_analyses(world.rollout.spec.blue_green(), record);
+        kind == Kind::Pre && approvals::needs_none(blue_green, record) || approvals::skip_analyses(blue_green, record);
     kind.spec(&world.rollout.spec).is_some() && has_point && !exempted
 }
 

@@ -26,7 +26,7 @@ mod spec;
 use greenlight_api::{BlueGreenRolloutStatus, Decisions, Rejection, RevisionRecord};
 use jiff::Timestamp;
 
-pub use self::record::{BY_HAND, Source, by_itself, newest, reject, serve, start_over};
+pub use self::record::{BY_HAND, Source, by_itself, newest, reject, serve, try_again};
 use crate::roles;
 use crate::situation::Situation;
 use crate::world::{ReplicaSet, Service, World};
@@ -84,8 +84,9 @@ pub fn precede(world: &World, read: &Read) -> bool {
         after.revision(hash).is_some() && of(before) != of(after)
     };
     let serves_updated = after.revision(&after.serving).is_some_and(|serving| serving.digest == after.template);
-    // A promotion brings its scale with it. Of any other that production is given nothing is left to tell by once the template follows.
-    let promoted = before.serving != after.serving && serves_updated;
+    // A promotion brings its scale with it, which is on record. Of any other that production is given nothing is left to tell by once the
+    // template follows.
+    let promoted = before.serving != after.serving && serves_updated && after.replicas == before.spec_replicas;
     let scaled = before.replicas != after.replicas && !promoted;
     // A move that the Services do not show as ours: by hand, or of a rollout without any.
     let ours = |service: &Service| service.production.as_deref() == Some(&after.serving);

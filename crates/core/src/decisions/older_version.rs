@@ -39,6 +39,7 @@ pub(super) fn take_over(world: &World, status: &BlueGreenRolloutStatus) -> Decis
         rejection: rs.mirrored_rejection().filter(|_| rs.hash == status.updated_revision),
         attempt: rs.annotation(before_the_record::ATTEMPT).and_then(|number| number.parse().ok()).unwrap_or(0),
         approvals: approvals(rs).into_iter().chain(accepted(world, status, rs)).collect(),
+        returned_unasked: false,
         returned: rs.annotation(before_the_record::RETURNED).is_some(),
         preview_ready_at: rs.timestamp(names::PREVIEW_READY_AT),
         pre_promotion: served_at(rs).map(|_| Verdict::NotNeeded),
@@ -50,7 +51,8 @@ pub(super) fn take_over(world: &World, status: &BlueGreenRolloutStatus) -> Decis
     let rejected = &status.rejected_revision;
     if by_hash(rejected).is_none() && (0..COLLISIONS).any(|collision| asked_for.hash(collision) == *rejected) {
         let reason = "rejected before the upgrade".to_owned();
-        let rejection = Rejection { by: "somebody".to_owned(), at: world.rollout.created, reason, to: None };
+        let rejection =
+            Rejection { by: "somebody".to_owned(), at: world.rollout.created, reason, to: None, of_attempt: false };
         let (hash, digest, number) = (rejected.clone(), asked_for.to_string(), status.current_revision);
         let rejection = Some(rejection);
         revisions.push(RevisionRecord { hash, digest, number, rejection, ..RevisionRecord::default() });

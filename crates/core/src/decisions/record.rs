@@ -26,14 +26,14 @@ pub enum Source {
 
 /// The rejection by an operator that nobody asked.
 pub fn by_itself(now: Timestamp, reason: String, to: Option<String>) -> Rejection {
-    Rejection { by: names::FIELD_MANAGER.to_owned(), at: now, reason: brief(reason), to }
+    Rejection { by: names::FIELD_MANAGER.to_owned(), at: now, reason: brief(reason), to, of_attempt: false }
 }
 
 /// A rejection that is made now.
 pub fn reject(decisions: &mut Decisions, hash: &str, rejection: Rejection) {
     if let Some(revision) = decisions.revision_mut(hash) {
         revision.rejection = Some(rejection);
-        revision.returned = false;
+        (revision.returned, revision.returned_unasked) = (false, false);
     }
 }
 
@@ -49,6 +49,16 @@ pub fn start_over(revision: &mut RevisionRecord) {
         attempt: attempt.saturating_add(1),
         ..RevisionRecord::default()
     };
+}
+
+/// A new attempt of a revision in the ReplicaSet that it has: it is gated anew, and still something to go back to if it was.
+pub fn try_again(revision: &mut RevisionRecord) {
+    let may_serve_again = revision.may_serve_again();
+    let served = (revision.served_at, revision.left_at, revision.turn);
+    start_over(revision);
+    if may_serve_again {
+        (revision.served_at, revision.left_at, revision.turn) = served;
+    }
 }
 
 /// The highest number of a revision so far.
@@ -73,6 +83,8 @@ pub fn serve(world: &World, decisions: &mut Decisions, hash: &str, now: Timestam
     let turn = decisions.revisions.iter().map(|revision| revision.turn).max().unwrap_or(0).saturating_add(1);
     if let Some(serving) = decisions.revision_mut(hash) {
         serving.left_at = None;
+        // Who gave an attempt up goes back to it all the same.
+        serving.rejection = serving.rejection.take().filter(|rejection| !rejection.of_attempt);
         serving.turn = turn;
         serving.claim = world.replica_sets.iter().find(|rs| rs.hash == hash).and_then(ReplicaSet::claimed_at);
     }

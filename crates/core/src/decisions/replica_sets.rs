@@ -17,7 +17,8 @@ pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
     };
     let is_known = |rs: &&ReplicaSet| !rs.deleting || rs.hash == decisions.serving || is_all_that_tells(rs);
     let mut existing: Vec<&ReplicaSet> = world.replica_sets.iter().filter(is_known).collect();
-    existing.sort_by_key(|rs| (rs.shown_number(), rs.created));
+    // What goes comes before what was made in its place, whatever numbers anybody wrote on them.
+    existing.sort_by_key(|rs| (!rs.deleting, rs.shown_number(), rs.created));
     for rs in existing {
         let newest = newest(decisions);
         let serving = decisions.serving.clone();
@@ -67,7 +68,7 @@ pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
 /// provably. Everything else is started over, and stays rejected if it was.
 fn make_anew(revision: &mut RevisionRecord, is_production: bool) {
     if is_production && revision.served_at.is_some() && revision.rejection.is_none() {
-        revision.returned = true;
+        (revision.returned, revision.returned_unasked) = (true, false);
         revision.served_at = None;
         revision.approvals.clear();
         return;

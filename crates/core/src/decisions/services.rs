@@ -5,7 +5,6 @@ use jiff::Timestamp;
 
 use super::record::{BY_HAND, by_itself, reject, serve};
 use crate::roles;
-use crate::stall;
 use crate::world::{Selection, Service, World};
 
 /// What the first active Service selects serves, if we or a person had it do so. Anything else it merely lost, and gets back.
@@ -56,7 +55,8 @@ fn enter_move_by_hand(world: &World, decisions: &mut Decisions, service: &Servic
     let Some(by) = service.moved_by.as_ref().filter(|_| carries_production(world, decisions, service)) else { return };
     let has_pods = rs.available > 0 || world.rollout.spec.replicas() == 0;
     let able = has_pods && service.missing_labels(rs).is_empty();
-    if !able || decisions.rejection(&hash).is_some() {
+    let is_barred = decisions.rejection(&hash).is_some_and(|rejection| !rejection.of_attempt);
+    if !able || is_barred {
         return;
     }
     // Back to what served, away from what is bad. Forward it is a promotion by hand, and what it left is there to go back to; unless
@@ -73,7 +73,7 @@ fn enter_move_by_hand(world: &World, decisions: &mut Decisions, service: &Servic
 /// A Service that was something else until now, and was edited by hand then, moved nothing. Before the first deployment, one that we have
 /// not touched yet is what it is called.
 fn carries_production(world: &World, decisions: &Decisions, service: &Service) -> bool {
-    if stall::is_claimed(world, service) {
+    if world.is_anothers(service) {
         return false;
     }
     let first = decisions.serving.is_empty() && !service.is_marked_for(&world.rollout.name);
@@ -94,7 +94,11 @@ pub(super) fn enter_active(world: &World, decisions: &mut Decisions) {
 fn leave_by_hand(decisions: &mut Decisions, left: &str, moved_to: &str, by: &str, now: Timestamp) {
     let number = decisions.revision(moved_to).map_or(0, |revision| revision.number);
     let reason = format!("{BY_HAND} to revision {number}");
-    reject(decisions, left, Rejection { by: by.to_owned(), at: now, reason, to: Some(moved_to.to_owned()) });
+    reject(
+        decisions,
+        left,
+        Rejection { by: by.to_owned(), at: now, reason, to: Some(moved_to.to_owned()), of_attempt: false },
+    );
 }
 
 /// The Service that tells what serves: the first active one, or one that the record knows as active before the spec named that.

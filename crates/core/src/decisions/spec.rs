@@ -3,7 +3,7 @@
 use greenlight_api::Decisions;
 use jiff::{SignedDuration, Timestamp};
 
-use super::record::{newest, start_over};
+use super::record::{newest, start_over, try_again};
 use crate::roles;
 use crate::world::{World, later};
 
@@ -49,15 +49,14 @@ pub(super) fn enter_template(world: &World, decisions: &mut Decisions, now: Time
     let in_window = window > 0 && behind <= window;
     if good && same.is_some() && (is_up && !asks_people || in_window) {
         revision.returned = true;
+        revision.returned_unasked = !in_window;
         revision.approvals.clear();
         revision.preview_ready_at = None;
     } else {
-        let served = (revision.served_at, revision.left_at, revision.turn);
-        let was_rejected = revision.rejection.is_some();
-        start_over(revision);
-        if !was_rejected && same.is_some() {
-            // It is gated anew, and still something to go back to.
-            (revision.served_at, revision.left_at, revision.turn) = served;
+        if same.is_some() {
+            try_again(revision);
+        } else {
+            start_over(revision);
         }
     }
     true

@@ -28,7 +28,7 @@ pub(super) struct Decided {
 pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
     let mut read = decisions::read(world, now);
     let mut decisions = read.now.clone();
-    if stall::comes_second(world) && decisions::is_first_deployment(world, &decisions) {
+    if world.comes_second() && decisions::is_first_deployment(world, &decisions) {
         decisions.not_the_first = true;
     }
     let heard = request::hear(&Situation::new(world, &read.now, now), &read, &mut decisions);
@@ -77,16 +77,15 @@ fn reject_what_served(situation: &Situation, decisions: &mut Decisions) {
     }
 }
 
-/// The candidate is rejected when its analysis failed, or when it makes no progress and the spec says so. With nothing to go
-/// back to, it may go on trying.
+/// The candidate is rejected when its analysis failed, or when it makes no progress and the spec says so. With nothing that serves
+/// meanwhile, it may go on trying to start.
 fn reject_candidate(situation: &Situation, decisions: &mut Decisions) {
     let Some(candidate) = situation.roles.candidate else { return };
-    if situation.roles.home().is_none() {
-        return;
-    }
-    let rejection = gave_up(situation, candidate).or_else(|| analysis::rejection(situation, candidate, Kind::Pre));
+    let gave_up = situation.roles.home().and_then(|_| gave_up(situation, candidate));
+    let rejection = gave_up.or_else(|| analysis::rejection(situation, candidate, Kind::Pre));
     if let Some(rejection) = rejection {
-        decisions::reject(decisions, &candidate.hash, as_mirrored(candidate, rejection));
+        let rejection = Rejection { of_attempt: situation.served(candidate), ..as_mirrored(candidate, rejection) };
+        decisions::reject(decisions, &candidate.hash, rejection);
     }
 }
 

@@ -52,7 +52,7 @@ impl<'a> Round<'a> {
         let world = situation.world;
         let misfit = || {
             let rs = situation.roles.candidate?;
-            world.production_services().find_map(|service| stall::keeps_from_moving(world, service, rs))
+            world.active_services().find_map(|service| stall::keeps_from_moving(world, service, rs))
         };
         let stall = stall::workload(world).or_else(|| stall::services(&situation)).or_else(misfit);
         Round { situation, heard, candidate, proof, stall }

@@ -229,8 +229,7 @@ fn size_home(round: &Round) -> Vec<Action> {
     let Some(home) = situation.roles.home().filter(|home| !home.deleting) else { return Vec::new() };
     let size = scale::home_size(situation, home);
     let mut change = wanted(round, home, size);
-    let at_home = situation.roles.at_home().is_some();
-    if at_home {
+    if situation.roles.staying().is_some() {
         restart::record(situation, home, &mut change);
     }
     // One that comes back ready is claimed by the write that brings it back.
@@ -302,7 +301,7 @@ fn size_candidate(round: &Round) -> Vec<Action> {
     let Some(candidate) = &round.candidate else { return Vec::new() };
     let situation = &round.situation;
     let mut change = wanted(round, candidate.rs, candidate.size);
-    if situation.roles.home().is_none() || situation.roles.at_home().is_some() {
+    if situation.roles.home().is_none() || situation.roles.staying().is_some() {
         restart::record(situation, candidate.rs, &mut change);
     }
     // Only what is written down: until then it would be another time in every plan.

@@ -10,6 +10,7 @@ use greenlight_core::world::{Endpoint, ReplicaSet, Rollout, Selection, Service};
 use greenlight_core::{Action, Change, Plan, World};
 use jiff::Timestamp;
 
+use super::ARGOS_HASH;
 use super::pods::{carries_label, selects};
 
 /// The endpoints of Services, by name.
@@ -28,6 +29,8 @@ pub struct Ledger {
     served: Vec<(String, String)>,
     /// Digests that were rejected, and not asked for anew.
     rejected: BTreeSet<String>,
+    /// Digests of what served, and was given up by the operator when it was to do so again: production may only go back to it.
+    given_up: BTreeSet<String>,
     /// Who asked for the promotion of a hash, with the value of the request.
     promoters: BTreeMap<String, Vec<(Request, String)>>,
     /// Names of the runs that were good.
@@ -61,6 +64,7 @@ impl Ledger {
             serving: None,
             served: Vec::new(),
             rejected: BTreeSet::new(),
+            given_up: BTreeSet::new(),
             promoters: BTreeMap::new(),
             good_runs: BTreeSet::new(),
             by_hand: BTreeSet::new(),
@@ -143,8 +147,15 @@ impl Ledger {
             let kept = decisions.revisions.iter().any(|known| known.digest == *digest && known.rejection.is_some());
             assert!(kept || !matters, "a rejection was forgotten: {digest}, {decisions:?}");
         }
-        for revision in decisions.revisions.iter().filter(|revision| revision.rejection.is_some()) {
-            if self.rejected.insert(revision.digest.clone()) {
+        for revision in &decisions.revisions {
+            let Some(rejection) = &revision.rejection else { continue };
+            let has_served = self.served.contains(&(revision.hash.clone(), revision.uid.clone()));
+            let waited = has_served && self.serving.as_deref() != Some(&revision.hash);
+            let known = self.rejected.contains(&revision.digest) || self.given_up.contains(&revision.digest);
+            if !known {
+                let given_up = waited && rejection.by == names::FIELD_MANAGER;
+                let book = if given_up { &mut self.given_up } else { &mut self.rejected };
+                book.insert(revision.digest.clone());
                 self.promoters.remove(&revision.hash);
             }
         }
@@ -154,7 +165,7 @@ impl Ledger {
         {
             let rs = truth.replica_sets.iter().find(|rs| rs.hash == switch.to);
             if let (Some(rs), Some(endpoints)) = (rs, endpoints) {
-                check_proof(seen, rs, endpoints, decisions.replicas);
+                check_proof(truth, seen, rs, endpoints, decisions.replicas);
             }
             if let Some(rs) = rs {
                 let served = (rs.hash.clone(), rs.uid.clone());
@@ -163,6 +174,9 @@ impl Ledger {
             }
         }
         self.serving = Some(decisions.serving.clone()).filter(|serving| !serving.is_empty());
+        if let Some(serving) = decisions.revision(&decisions.serving) {
+            self.given_up.remove(&serving.digest);
+        }
         self.record(plan);
     }
 
@@ -182,6 +196,7 @@ impl Ledger {
     /// A template is asked for anew, or started over. The request that is seen together with it may have come after it.
     fn start_over(&mut self, digest: &str, together: Option<&str>) {
         self.rejected.remove(digest);
+        self.given_up.remove(digest);
         for (hash, created) in &self.created {
             if created == digest
                 && let Some(requests) = self.promoters.get_mut(hash)
@@ -353,6 +368,12 @@ impl Ledger {
         let hash = &rs.hash;
         let digest = &self.created[hash];
         assert!(!self.rejected.contains(digest), "production is moved to what was rejected: {rs:?}");
+        let leaves_bad = || {
+            let decisions = before.rollout.record()?;
+            decisions.rejection(&decisions.serving)
+        };
+        let given_up = self.given_up.contains(digest) && leaves_bad().is_none();
+        assert!(!given_up, "production is moved on to what was given up: {rs:?}");
         let served = self.served.contains(&(hash.clone(), rs.uid.clone()));
         if served || self.by_hand.contains(hash) {
             return;
@@ -431,13 +452,25 @@ impl Ledger {
     }
 }
 
-/// Promise 2: every ready endpoint is a pod of the revision, and there are enough pods.
-fn check_proof(seen: &Rollout, rs: &ReplicaSet, endpoints: &Endpoints, wanted: i32) {
-    for name in seen.spec.blue_green().active_services() {
+/// Promise 2: every ready endpoint is a pod of the revision, and there are enough pods. An additional Service that cannot follow leads to none
+/// of this rollout's pods.
+fn check_proof(truth: &World, seen: &Rollout, rs: &ReplicaSet, endpoints: &Endpoints, wanted: i32) {
+    let blue_green = seen.spec.blue_green();
+    for name in blue_green.active_services() {
         let endpoints = endpoints.get(name).into_iter().flatten();
         let ready = endpoints.filter(|endpoint| endpoint.ready && !endpoint.pod.is_empty());
         let (ours, others): (BTreeSet<&str>, BTreeSet<&str>) =
             ready.map(|endpoint| endpoint.pod.as_str()).partition(|pod| is_pod_of(pod, &rs.name));
+        let is_rivals = truth.rivals.iter().any(|rival| rival.services.iter().any(|service| service == name));
+        let misfits = truth.services.get(name).is_some_and(|service| !service.missing_labels(rs).is_empty());
+        // It may have been let go a moment ago.
+        let is_argos =
+            truth.services.get(name).is_some_and(|it| it.argo_rollout.is_some() || it.hash() == Some(ARGOS_HASH));
+        if blue_green.active_service.as_deref() != Some(name) && (is_rivals || is_argos || misfits) {
+            let is_ours = |pod: &&str| truth.replica_sets.iter().any(|rs| is_pod_of(pod, &rs.name));
+            assert!(!others.iter().any(is_ours), "it counts as proven, and {name} still leads to {others:?}");
+            continue;
+        }
         assert!(others.is_empty(), "it counts as proven, and {name} still leads to {others:?}");
         let enough = usize::try_from(wanted).expect("not negative");
         assert!(ours.len() >= enough, "it counts as proven, and {name} leads to {ours:?} of {wanted}");

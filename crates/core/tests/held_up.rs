@@ -1,0 +1,468 @@
+//! What is wrong with one thing holds up nothing else, and no decision outlives its reason: the findings of an attack on the core by a reader
+//! with fresh eyes.
+
+mod model;
+
+use greenlight_api::{AnalysisPhase, AutoRollback, BlueGreen, RolloutAnalysis, Verb, WorkloadRef, names};
+use greenlight_core::world::{Rival, Template, Workload};
+use jiff::SignedDuration;
+use model::Model;
+use model::people::{assert_rejected, assert_serves, manual, promoted, push_and_promote, serves_one, undo};
+
+fn pre() -> Option<RolloutAnalysis> {
+    Some(RolloutAnalysis::default())
+}
+
+fn say(model: &Model) -> String {
+    let status = model.status();
+    format!("{:?} {} | {:?}", status.phase, status.message, status.observed_request)
+}
+
+fn end_runs(model: &mut Model, suffix: &str, phase: AnalysisPhase) {
+    let runs: Vec<usize> =
+        (0..model.truth.runs.len()).filter(|at| model.truth.runs[*at].name.ends_with(suffix)).collect();
+    assert!(!runs.is_empty(), "{:?}", model.truth.runs);
+    runs.into_iter().for_each(|run| model.end_run(run, phase));
+}
+
+#[test]
+fn a_service_that_is_named_no_more_and_selects_other_pods_holds_no_promotion_up() {
+    let mut model = Model::new(manual());
+    model.ask_for_tier(true);
+    model.work();
+    assert_serves(&model, 1);
+    // One commit: template 6 has no label tier any more, so production gets a Service that does not ask for it.
+    model.change_spec(|spec| spec.strategy.blue_green.active_service = Some("other".into()));
+    model.push(6);
+    model.work();
+    let six = model.hash(6);
+    model.request(Verb::Promote, &six, "ann", None);
+    for _ in 0..20 {
+        model.work();
+    }
+    assert!(model.truth.services["other"].hash() == Some(six.as_str()), "{}", say(&model));
+}
+
+#[test]
+fn a_service_that_is_named_no_more_is_let_go_when_it_selects_one_revision_only() {
+    let mut model = Model::new(manual());
+    model.ask_for_tier(true);
+    model.work();
+    model.change_spec(|spec| spec.strategy.blue_green.active_service = Some("other".into()));
+    model.push(6);
+    for _ in 0..20 {
+        model.work();
+    }
+    let mut after = model.truth.services["active"].clone();
+    after.selector.remove(names::HASH_LABEL);
+    let reached =
+        model.truth.replica_sets.iter().filter(|rs| rs.replicas > 0 && model::pods::selects(&after, rs)).count();
+    assert_eq!(reached, 1);
+    assert!(model.truth.services["active"].production.is_none(), "{}", say(&model));
+}
+
+#[test]
+fn what_was_undone_is_retired_while_a_service_that_is_named_no_more_selects_it() {
+    let mut model = Model::new(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() });
+    model.push(6);
+    model.work();
+    push_and_promote(&mut model, 2);
+    model.ask_for_tier(true);
+    // Production gets a Service that does not ask for the label, in the same moment as somebody undoes.
+    model.change_spec(|spec| spec.strategy.blue_green.active_service = Some("other".into()));
+    let two = model.hash(2);
+    model.request(Verb::Rollback, &two, "ann", None);
+    for _ in 0..20 {
+        model.work();
+        model.scale_down();
+        model.pass(60);
+    }
+    assert!(model.serving() == Some(model.hash(6)), "{}", say(&model));
+    assert_eq!(model.rs(2).replicas, 0, "{}", say(&model));
+}
+
+#[test]
+fn a_service_that_is_let_go_does_not_lead_back_to_the_deployment() {
+    let mut model = Model::new(manual());
+    model.change_spec(|spec| {
+        spec.workload_ref = Some(WorkloadRef {
+            api_version: "apps/v1".into(),
+            kind: "Deployment".into(),
+            name: "app".into(),
+            scale_down: None,
+        });
+    });
+    let template = Template::from(&model::template(1));
+    model.truth.workload = Some(Workload { name: "app".into(), resource_version: "1".into(), replicas: 2, template });
+    model.work();
+    assert_serves(&model, 1);
+    // The Deployment's own pods stay as they are, and run.
+    model.change_spec(|spec| spec.strategy.blue_green.active_service = Some("other".into()));
+    for _ in 0..5 {
+        model.work();
+    }
+    assert_eq!(model.truth.workload.as_ref().map(|workload| workload.replicas), Some(2));
+    assert!(model.truth.services["active"].hash().is_some(), "it leads to both: {}", say(&model));
+}
+
+#[test]
+fn a_restart_is_done_while_one_additional_service_fits_nothing() {
+    let extra = BlueGreen { additional_active_services: Some(vec!["extra".into()]), ..manual() };
+    let mut model = promoted(extra, &[2]);
+    model.edit_service("extra", |service| drop(service.selector.insert("tier".into(), "typo".into())));
+    // Somebody's tool takes the hash out with it.
+    model.lose_hash("extra");
+    model.pass(60);
+    model.work();
+    let two = model.hash(2);
+    let before: Vec<_> = model.truth.pods[&two].iter().map(|pod| pod.name.clone()).collect();
+    model.request(Verb::Restart, &two, "ann", None);
+    for _ in 0..20 {
+        model.work();
+    }
+    assert!(model.status().observed_request.as_ref().is_some_and(|answer| answer.accepted));
+    let old = model.truth.pods[&two].iter().filter(|pod| before.contains(&pod.name)).count();
+    assert_eq!(old, 0, "{}", say(&model));
+}
+
+#[test]
+fn what_production_left_is_retired_while_one_additional_service_is_anothers() {
+    let extra = BlueGreen {
+        additional_active_services: Some(vec!["extra".into()]),
+        scale_down_delay_seconds: Some(0),
+        ..manual()
+    };
+    let mut model = serves_one(extra);
+    push_and_promote(&mut model, 2);
+    assert!(model.settle());
+    let created = model.truth.rollout.created + SignedDuration::from_hours(1);
+    model.truth.rivals = vec![Rival { name: "rival".into(), created, services: vec!["extra".into()] }];
+    model.edit_service("extra", |extra| {
+        extra.managed_by = Some("rival".into());
+        extra.production = Some("theirs".into());
+        extra.selector.insert(names::HASH_LABEL.into(), "theirs".into());
+    });
+    undo(&mut model);
+    for _ in 0..20 {
+        model.work();
+        model.scale_down();
+        model.pass(60);
+    }
+    assert_eq!(model.rs(2).replicas, 0, "{}", say(&model));
+}
+
+#[test]
+fn production_that_is_down_does_not_wait_for_the_preview_service() {
+    let mut model = serves_one(BlueGreen::default());
+    let one = model.hash(1);
+    model.have_service("preview", false);
+    model.push(2);
+    model.delete_replica_set(&one);
+    for _ in 0..20 {
+        model.work();
+    }
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn a_failed_analysis_of_what_serves_is_told_also_where_there_is_no_way_back() {
+    let mut model = Model::new(BlueGreen { post_promotion_analysis: pre(), ..manual() });
+    model.push(6);
+    model.work();
+    push_and_promote(&mut model, 2);
+    model.ask_for_tier(true);
+    end_runs(&mut model, "-post", AnalysisPhase::Failed);
+    model.work();
+    let status = model.status().clone();
+    assert!(status.message.contains("Failed") || status.message.contains("failed"), "{}", say(&model));
+}
+
+fn failed_before_anything_serves() -> Model {
+    let mut model = Model::new(BlueGreen { pre_promotion_analysis: pre(), ..BlueGreen::default() });
+    let created = model.truth.rollout.created - SignedDuration::from_hours(1);
+    model.truth.rivals = vec![Rival { name: "rival".into(), created, services: vec!["active".into()] }];
+    model.work();
+    model.truth.rivals.clear();
+    model.work();
+    end_runs(&mut model, "-pre", AnalysisPhase::Failed);
+    model.work();
+    model
+}
+
+#[test]
+fn a_failed_analysis_of_the_first_revision_is_told() {
+    let model = failed_before_anything_serves();
+    assert!(model.status().message.to_lowercase().contains("failed"), "{}", say(&model));
+}
+
+#[test]
+fn a_failed_analysis_of_the_first_revision_can_be_retried() {
+    let mut model = failed_before_anything_serves();
+    let one = model.hash(1);
+    model.request(Verb::Retry, &one, "ann", None);
+    model.work();
+    end_runs(&mut model, "-pre", AnalysisPhase::Successful);
+    model.work();
+    assert!(model.serving() == Some(one), "{}", say(&model));
+}
+
+#[test]
+fn undo_goes_to_what_served_also_when_a_revert_to_it_made_no_progress() {
+    let mut model = promoted(manual(), &[2]);
+    assert!(model.settle());
+    model.pass(7200);
+    model.scale_down();
+    model.work();
+    model.change_spec(|spec| {
+        spec.progress_deadline_seconds = Some(60);
+        spec.progress_deadline_abort = Some(true);
+    });
+    model.work();
+    assert_eq!(model.rs(1).replicas, 0);
+    // Git goes back, and there is no room for its pods, for a while.
+    model.push(1);
+    for _ in 0..40 {
+        model.operate(None);
+        let one = model.hash(1);
+        model.run_pods(&one, 0);
+        model.catch_up();
+        model.pass(5);
+    }
+    // There is room again, and somebody undoes what serves.
+    undo(&mut model);
+    for _ in 0..10 {
+        model.work();
+    }
+    assert!(model.serving() == Some(model.hash(1)), "{}", say(&model));
+}
+
+#[test]
+fn auto_rollback_goes_to_what_served_also_when_a_revert_to_it_failed_its_analysis() {
+    let auto_rollback = Some(AutoRollback { unavailable_seconds: 10 });
+    let kept = BlueGreen { abort_scale_down_delay_seconds: Some(0), auto_rollback, ..manual() };
+    let mut model = promoted(kept, &[2]);
+    model.change_spec(|spec| spec.strategy.blue_green.pre_promotion_analysis = pre());
+    model.push(1);
+    model.work();
+    end_runs(&mut model, "-pre", AnalysisPhase::Error);
+    model.work();
+    assert_eq!(model.rs(1).available, 2, "{}", say(&model));
+    let two = model.hash(2);
+    for _ in 0..60 {
+        model.run_pods(&two, 0);
+        model.catch_up();
+        model.operate(None);
+        model.pass(1);
+    }
+    assert!(model.serving() == Some(model.hash(1)), "{}", say(&model));
+}
+
+#[test]
+fn pods_that_are_ready_and_only_have_to_stay_so_are_progress() {
+    let mut model = Model::new(BlueGreen::default());
+    model.change_spec(|spec| {
+        spec.min_ready_seconds = Some(50);
+        spec.progress_deadline_seconds = Some(60);
+        spec.progress_deadline_abort = Some(true);
+    });
+    let run = |model: &mut Model, number: u8, starts: usize| {
+        for second in 0..120 {
+            model.operate(None);
+            let hash = model.hash(number);
+            if second == starts {
+                model.run_pods(&hash, usize::MAX);
+            }
+            model.catch_up();
+            model.pass(1);
+        }
+    };
+    run(&mut model, 1, 5);
+    assert_serves(&model, 1);
+    model.push(2);
+    // It takes them 20 s to start, and then they are ready for good.
+    run(&mut model, 2, 20);
+    assert_rejected(&model, 2, false);
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn what_came_back_without_a_gate_waits_for_the_people_that_the_spec_asks_for_now() {
+    let mut model = Model::new(BlueGreen { scale_down_delay_seconds: Some(3600), ..BlueGreen::default() });
+    model.work();
+    model.push(2);
+    model.work();
+    assert_serves(&model, 2);
+    // The freeze begins, and Git goes back to template 1.
+    model.change_spec(|spec| spec.paused = Some(true));
+    model.push(1);
+    model.work();
+    // A week later: two people have to agree from now on, and the freeze is over.
+    model.pass(7 * 86_400);
+    model.work();
+    model.change_spec(|spec| {
+        spec.strategy.blue_green.auto_promotion_enabled = Some(false);
+        spec.strategy.blue_green.required_approvals = Some(2);
+    });
+    model.work();
+    model.change_spec(|spec| spec.paused = None);
+    model.work();
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn what_was_retried_and_aborted_is_kept_as_long_as_the_spec_says() {
+    let mut model = promoted(
+        BlueGreen { abort_scale_down_delay_seconds: Some(0), scale_down_delay_seconds: Some(30), ..manual() },
+        &[2],
+    );
+    let two = model.hash(2);
+    undo(&mut model);
+    model.request(Verb::Retry, &two, "ann", None);
+    model.work();
+    model.request(Verb::Abort, &two, "ann", None);
+    for _ in 0..20 {
+        model.work();
+        model.scale_down();
+        model.pass(10);
+    }
+    assert_eq!(model.rs(2).replicas, 2, "{}", say(&model));
+}
+
+#[test]
+fn a_longer_delay_keeps_what_is_still_up() {
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(60), ..manual() }, &[2]);
+    model.change_spec(|spec| spec.strategy.blue_green.scale_down_delay_seconds = Some(3600));
+    for _ in 0..20 {
+        model.work();
+        model.scale_down();
+    }
+    assert_eq!(model.rs(1).replicas, 2, "{}", say(&model));
+}
+
+/// Template 1 is pushed again while revision 2 serves, its attempt is given up, and revision 2 goes on serving.
+fn gave_up_going_back_by_git() -> Model {
+    let mut model = promoted(BlueGreen { pre_promotion_analysis: pre(), ..manual() }, &[]);
+    model.push(2);
+    model.work();
+    end_runs(&mut model, "-pre", AnalysisPhase::Successful);
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert_serves(&model, 2);
+    model.push(1);
+    model.work();
+    end_runs(&mut model, "-pre", AnalysisPhase::Failed);
+    model.work();
+    assert_rejected(&model, 1, true);
+    assert_serves(&model, 2);
+    model
+}
+
+#[test]
+fn what_was_given_up_waits_for_a_retry_or_a_way_back() {
+    let mut model = gave_up_going_back_by_git();
+    let one = model.hash(1);
+    model.request(Verb::Promote, &one, "ann", None);
+    model.work();
+    assert_serves(&model, 2);
+    assert!(model.status().observed_request.as_ref().is_some_and(|answer| !answer.accepted), "{}", say(&model));
+}
+
+#[test]
+fn what_was_given_up_and_serves_again_is_not_left_for_what_served_before_it() {
+    let mut model = gave_up_going_back_by_git();
+    undo(&mut model);
+    assert_serves(&model, 1);
+    assert_rejected(&model, 1, false);
+    assert_rejected(&model, 2, true);
+    assert!(model.truth.replica_sets.iter().all(|rs| rs.hash != model.hash(1) || rs.mirrored_rejection().is_none()));
+    for _ in 0..5 {
+        model.pass(600);
+        model.scale_down();
+        model.work();
+        assert_serves(&model, 1);
+    }
+}
+
+#[test]
+fn what_was_given_up_can_be_named_for_an_undo_and_moved_to_by_hand() {
+    let mut model = gave_up_going_back_by_git();
+    let (one, two) = (model.hash(1), model.hash(2));
+    let mut by_hand = model.clone();
+    model.request(Verb::Rollback, &two, "ann", Some(one.clone()));
+    model.work();
+    assert_serves(&model, 1);
+    by_hand.point_by_hand("active", &one);
+    by_hand.work();
+    assert_serves(&by_hand, 1);
+    assert_rejected(&by_hand, 2, true);
+}
+
+#[test]
+fn a_retry_of_what_was_given_up_keeps_it_as_a_way_back() {
+    let mut model = gave_up_going_back_by_git();
+    let one = model.hash(1);
+    model.request(Verb::Retry, &one, "ann", None);
+    model.work();
+    assert_serves(&model, 2);
+    undo(&mut model);
+    assert_serves(&model, 1);
+}
+
+#[test]
+fn what_a_person_aborted_is_no_way_back() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(1);
+    model.work();
+    let one = model.hash(1);
+    model.request(Verb::Abort, &one, "ann", None);
+    model.work();
+    undo(&mut model);
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn what_served_without_being_rejected_comes_before_what_was_given_up() {
+    let mut model = promoted(manual(), &[2, 3]);
+    model.change_spec(|spec| spec.strategy.blue_green.pre_promotion_analysis = pre());
+    model.push(2);
+    model.work();
+    end_runs(&mut model, "-pre", AnalysisPhase::Failed);
+    model.work();
+    undo(&mut model);
+    assert_serves(&model, 1);
+}
+
+#[test]
+fn pods_that_crash_again_and_again_are_no_progress() {
+    let mut model = serves_one(BlueGreen::default());
+    model.change_spec(|spec| {
+        spec.min_ready_seconds = Some(50);
+        spec.progress_deadline_seconds = Some(60);
+        spec.progress_deadline_abort = Some(true);
+    });
+    model.push(2);
+    model.operate(None);
+    let two = model.hash(2);
+    for second in 0..200 {
+        model.run_pods(&two, usize::from(second % 10 > 4));
+        model.catch_up();
+        model.operate(None);
+        model.pass(1);
+    }
+    assert_rejected(&model, 2, true);
+}
+
+#[test]
+fn what_came_back_without_a_gate_goes_live_when_nobody_is_asked_after_all() {
+    let mut model = Model::new(BlueGreen { scale_down_delay_seconds: Some(3600), ..BlueGreen::default() });
+    model.work();
+    model.push(2);
+    model.work();
+    model.change_spec(|spec| spec.paused = Some(true));
+    model.push(1);
+    model.work();
+    model.change_spec(|spec| spec.paused = None);
+    model.work();
+    assert_serves(&model, 1);
+}
