@@ -147,6 +147,27 @@ async fn the_way_back_to_an_argo_rollout() {
     assert_eq!(course, [&theirs, &ours, &theirs, &ours, &theirs].map(String::clone));
 }
 
+/// Argo's controller cleans a Service that names an Argo Rollout which is not there: ours loses its hash, and has it back at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_forged_on_a_service_of_ours_holds_nothing_up() {
+    let lab = Lab::new("forged").await;
+    let argo = argo_rollouts::start(&lab);
+    lab.deploy(json!({})).await;
+    lab.until_endpoints("web-active", 2).await;
+    let production = Production::watch(lab.api::<EndpointSlice>()).await;
+    lab.kubectl(&["annotate", "service", "web-active", &format!("{}=ghost", names::MANAGED_BY_ARGO)]);
+    lab.until("Argo's controller has cleaned it", |now| argo_on(now, "web-active").is_none()).await;
+    lab.until("the hash is back", |now| now.image_of("web-active") == "web:v1").await;
+    // With Argo's controller stopped the name stays.
+    drop(argo);
+    lab.kubectl(&["annotate", "service", "web-active", &format!("{}=ghost", names::MANAGED_BY_ARGO)]);
+    lab.release("web:v2").await;
+    lab.greenlight(&["undo", "web"]).expect("undone");
+    lab.until("undone", |now| now.image_of("web-active") == "web:v1").await;
+    assert_eq!(argo_on(&lab.now().await, "web-active").as_deref(), Some("ghost"), "it is not ours to take away");
+    assert_eq!(production.course("web-active").await.len(), 3, "v1, v2, v1");
+}
+
 /// Both in one namespace, under one label of the hash: neither touches what is the other's.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_leaves_alone_what_is_the_others() {
