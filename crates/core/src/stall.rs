@@ -100,6 +100,12 @@ pub fn write(refused: &RefusedWrite) -> Stall {
     Stall { reason: conditions::REASON_WRITE_REFUSED, message }
 }
 
+/// What the operator tries in vain beside all that is planned.
+pub fn trouble(world: &World) -> Option<Stall> {
+    let message = world.troubles.first()?.clone();
+    Some(Stall { reason: conditions::REASON_WRITE_REFUSED, message })
+}
+
 /// What keeps the ReplicaSet of the asked-for template from being created, if anything does.
 pub fn template(world: &World) -> Option<Stall> {
     let digest = &world.rollout.template.digest;

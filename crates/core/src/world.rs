@@ -39,6 +39,8 @@ pub struct World {
     pub refused: Option<Refusal>,
     /// Other writes that the API server refused, and analyses that could not begin, since the operator started.
     pub refused_writes: Vec<RefusedWrite>,
+    /// What the operator tries in vain for this rollout beside the rollouts controller, in words: to scale down what is retired, to measure.
+    pub troubles: Vec<String>,
     /// When the operator last wrote the status, if it did so since it started.
     pub published_at: Option<Timestamp>,
     /// The rollout, its ReplicaSets and its Services were all read from the API server for this very plan, not from a cache.

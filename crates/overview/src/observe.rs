@@ -60,6 +60,7 @@ pub async fn observe(session: &Session, rollout: BlueGreenRollout) -> Result<Obs
         runs: Vec::new(),
         refused: None,
         refused_writes: Vec::new(),
+        troubles: Vec::new(),
         published_at: None,
         live: true,
         rollout,

@@ -333,6 +333,7 @@ mod tests {
             runs: Vec::new(),
             refused: None,
             refused_writes: Vec::new(),
+            troubles: Vec::new(),
             published_at: None,
             live: true,
         };

@@ -258,7 +258,11 @@ impl Cluster {
     /// The owned, not orphaned ReplicaSet of a version; the newer one, where a template was made anew because nobody knew the old one as its.
     pub fn set(&self, version: Version) -> Option<&Arc<SetTruth>> {
         let living = |set: &&Arc<SetTruth>| set.version == version && set.owned && !set.object.deleting;
-        self.sets.iter().rev().find(living).or_else(|| self.sets.iter().find(|set| set.version == version))
+        self.sets
+            .iter()
+            .filter(living)
+            .max_by_key(|set| set.object.created)
+            .or_else(|| self.sets.iter().find(|set| set.version == version))
     }
 
     /// The hash that people see of a version: of one that was made anew while another was going, another one.
@@ -268,8 +272,8 @@ impl Cluster {
         }
         let status = self.rollout.status.as_ref();
         let told = status.into_iter().flat_map(|status| [&status.updated_revision, &status.active_revision]);
-        let of_version = told.filter(|hash| adapter::version_of_hash(hash) == Some(version));
-        of_version.last().unwrap_or(&facts(version).hash)
+        let mut of_version = told.filter(|hash| adapter::version_of_hash(hash) == Some(version));
+        of_version.next_back().unwrap_or(&facts(version).hash)
     }
 
     /// What production is with stays: its ReplicaSet is there, and nobody is deleting it.
@@ -914,6 +918,7 @@ impl Cluster {
             runs: (*self.runs).clone(),
             refused: None,
             refused_writes: Vec::new(),
+            troubles: Vec::new(),
             published_at: None,
             live: false,
         }

@@ -266,6 +266,7 @@ impl Process {
             runs: (**runs).clone(),
             refused: self.memory.refused.clone(),
             refused_writes: self.memory.refused_writes.clone(),
+            troubles: Vec::new(),
             published_at: self.memory.published_at,
             live: self.read_live,
         }

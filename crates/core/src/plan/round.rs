@@ -105,7 +105,8 @@ impl<'a> Round<'a> {
                 .clone()
                 .or_else(|| stall::home(&situation))
                 .or_else(template)
-                .or_else(|| refused.filter(|refused| !refused.is_eviction()).map(stall::write)),
+                .or_else(|| refused.filter(|refused| !refused.is_eviction()).map(stall::write))
+                .or_else(|| stall::trouble(world)),
             progress: self.unfinished().map(|(rs, _)| progress::read(world.rollout.status.as_ref(), rs, situation.now)),
             post: situation.roles.at_home().map(|home| analysis::outcome(&situation, home, Kind::Post)),
             restart: focus.and_then(|(rs, _)| Restart::of(&situation, rs)),

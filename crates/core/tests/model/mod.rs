@@ -375,6 +375,7 @@ impl Model {
             runs: Vec::new(),
             refused: None,
             refused_writes: Vec::new(),
+            troubles: Vec::new(),
             published_at: None,
             live: false,
         };

@@ -141,7 +141,9 @@ impl Queue {
                     match result {
                         Ok(outcome) => {
                             running.remove(&key);
-                            failures.remove(&key);
+                            if failures.remove(&key).is_some() && let Some(trouble) = &trouble {
+                                trouble.is_over(&key);
+                            }
                             let instant = |again: Option<Timestamp>| again.map(|at| Instant::now() + until(at));
                             match outcome {
                                 Outcome::Rests(again) => schedule.done(key, instant(again)),

@@ -1,7 +1,8 @@
-//! Telling of work that fails again and again, on the object that it is about: what the status says comes from plans, and these got no
-//! further.
+//! Telling of work that fails again and again, on the rollout that it is about: by an event, and where another controller than that of rollouts
+//! failed, in its status. What that says comes from plans otherwise, and these got no further.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use greenlight_api::events::STALLED;
 use greenlight_core::events::Event;
@@ -9,6 +10,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 
 use crate::api_server::error::{Error, in_full};
 use crate::cluster::cache::Key;
+use crate::controllers::rollouts::Memories;
 use crate::telemetry::recorder::Recorder;
 
 /// After so many answers in a row that will not change by themselves, somebody has to know.
@@ -16,19 +18,35 @@ const MANY_REFUSALS: u32 = 3;
 /// So many conflicts in a row are more than watches that lag: a webhook may say no in these words.
 pub const MANY_CONFLICTS: u32 = 10;
 
-/// Who is told, and of what object.
+/// Who is told, and of what rollout.
 #[derive(Clone)]
 pub struct Trouble {
     recorder: Arc<Recorder>,
     about: Arc<About>,
+    status: Option<InStatus>,
 }
 
 type About = dyn Fn(&Key) -> Option<ObjectReference> + Send + Sync;
 
+/// What is told in the status.
+#[derive(Clone)]
+struct InStatus {
+    memories: Arc<Memories>,
+    plan_anew: Arc<dyn Fn(Key) + Send + Sync>,
+    /// The rollout whose status tells of what was worked on.
+    told: Arc<Mutex<HashMap<Key, Key>>>,
+}
+
 impl Trouble {
-    /// Events go there, about the object that this finds.
+    /// Events go there, about the rollout that this finds.
     pub fn new(recorder: Recorder, about: impl Fn(&Key) -> Option<ObjectReference> + Send + Sync + 'static) -> Trouble {
-        Trouble { recorder: Arc::new(recorder), about: Arc::new(about) }
+        Trouble { recorder: Arc::new(recorder), about: Arc::new(about), status: None }
+    }
+
+    /// It is told in the status, too: what is remembered there comes with the next plan.
+    pub fn in_status(self, memories: Arc<Memories>, plan_anew: impl Fn(Key) + Send + Sync + 'static) -> Trouble {
+        let plan_anew = Arc::new(plan_anew);
+        Trouble { status: Some(InStatus { memories, plan_anew, told: Arc::default() }), ..self }
     }
 
     /// Tells of it, once the failures are as many as that. That the API server is out of reach or has too much to do is told by metrics: it
@@ -39,10 +57,34 @@ impl Trouble {
         }
         let Some(about) = (self.about)(key) else { return };
         let note = format!("the operator cannot go on here, and tries again: {}", in_full(error));
+        if let (Some(status), Some(name)) = (&self.status, &about.name) {
+            status.tell(key, key.sibling(name), note.clone());
+        }
         let event = Event { warning: true, reason: STALLED, action: "Reconcile", note, by: String::new() };
         let recorder = self.recorder.clone();
         // Nobody's work waits for that.
         tokio::spawn(async move { recorder.warn(about, &event).await });
+    }
+
+    /// The work on this key was done after all, or there is none any more.
+    pub fn is_over(&self, key: &Key) {
+        if let Some(status) = &self.status {
+            status.is_over(key);
+        }
+    }
+}
+
+impl InStatus {
+    fn tell(&self, key: &Key, rollout: Key, note: String) {
+        self.told.lock().expect("no panic while locked").insert(key.clone(), rollout.clone());
+        self.memories.update(&rollout, |memory| drop(memory.troubles.insert(key.clone(), note)));
+        (self.plan_anew)(rollout);
+    }
+
+    fn is_over(&self, key: &Key) {
+        let Some(rollout) = self.told.lock().expect("no panic while locked").remove(key) else { return };
+        self.memories.update(&rollout, |memory| drop(memory.troubles.remove(key)));
+        (self.plan_anew)(rollout);
     }
 }
 

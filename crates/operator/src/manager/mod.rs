@@ -129,10 +129,11 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let recorder = || Recorder::new(client.clone(), instance.clone(), metrics.clone(), notifier.tell());
     let mut work = JoinSet::new();
     work.spawn(unreadable::tell(client.clone(), caches.clone(), recorder(), stop.clone()));
+    let memories = Arc::new(Memories::default());
     let context = Arc::new(rollouts::Context {
         client: client.clone(),
         caches: caches.clone(),
-        memories: Memories::default(),
+        memories: memories.clone(),
         on_demand: OnDemand::new(&client, &scope, triggers::asked(&rollouts_queue, &observers)),
         recorder: recorder(),
         metrics: metrics.clone(),
@@ -143,15 +144,20 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
             let rollout = caches.rollouts.outline(&key(&caches, failing)?)?;
             Some(reference::<BlueGreenRollout>(&rollout.namespace, &rollout.name, &rollout.uid))
         });
-        (metrics.clone(), health.clone(), Some(trouble))
+        (metrics.clone(), health.clone(), trouble)
+    };
+    let told_by_events = |(metrics, health, trouble): (Metrics, Health, Trouble)| (metrics, health, Some(trouble));
+    let told_in_status = |(metrics, health, trouble): (Metrics, Health, Trouble)| {
+        let queue = rollouts_queue.clone();
+        (metrics, health, Some(trouble.in_status(memories.clone(), move |rollout| queue.now(rollout))))
     };
     let share = options.parallel - options.parallel / RESERVED;
     let limits = |span| Limits { parallel: options.parallel, share: Some(share), span, deadline: RECONCILE };
     let everything = keys(&caches, |caches| caches.rollouts.keys());
-    work.spawn(rollouts_queue.run(
+    work.spawn(rollouts_queue.clone().run(
         "rollouts",
         limits(|key| info_span!("reconcile", rollout = %key)),
-        of_rollout(|_, key| Some(key.clone())),
+        told_by_events(of_rollout(|_, key| Some(key.clone()))),
         stop.clone(),
         everything,
         move |key, turn| rollouts::reconcile(context.clone(), key, turn),
@@ -161,7 +167,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     work.spawn(sets_queue.run(
         "scale-down",
         limits(|key| info_span!("reconcile", replica_set = %key)),
-        of_rollout(|caches, key| caches.sets.get(key).map(|owned| owned.owner)),
+        told_in_status(of_rollout(|caches, key| caches.sets.get(key).map(|owned| owned.owner))),
         stop.clone(),
         retired,
         move |key, _| scale_down::reconcile(context.clone(), key),
@@ -188,7 +194,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let analyses = work.spawn(runs_queue.run(
         "analysis",
         measuring,
-        of_rollout(|caches, key| caches.runs.get(key)?.groups().pop()),
+        told_in_status(of_rollout(|caches, key| caches.runs.get(key)?.groups().pop())),
         stop.clone(),
         everything,
         move |key, _| analysis::reconcile(context.clone(), key),

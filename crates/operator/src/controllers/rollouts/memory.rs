@@ -19,6 +19,8 @@ pub struct Memory {
     pub refused: Option<Refusal>,
     /// Other writes that it refused, and analyses that could not begin, by what they were to change.
     pub refused_writes: BTreeMap<String, Refused>,
+    /// What other controllers of the operator cannot do for it, in words, by the object that they work on.
+    pub troubles: BTreeMap<Key, String>,
     /// The Services that it moved itself, as they were then: name and resourceVersion.
     pub moved: BTreeMap<String, String>,
     /// UIDs of ReplicaSets that it created itself, or whose template it has compared with what it would create.

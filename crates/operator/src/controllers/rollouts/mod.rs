@@ -41,7 +41,7 @@ pub struct Context {
     /// What is watched.
     pub caches: Arc<Caches>,
     /// What is remembered.
-    pub memories: Memories,
+    pub memories: Arc<Memories>,
     /// What is watched when asked for.
     pub on_demand: OnDemand,
     /// Where events go.

@@ -108,9 +108,9 @@ async fn every_revision_of_a_workload_is_announced_once() {
     }
 }
 
-/// A policy that denies every change of what this Service selects, in one namespace.
-fn no_moves(namespace: &str, service: &str) -> [Value; 2] {
-    let name = format!("no-moves-{namespace}");
+/// A policy that denies updates in one namespace that are not as this expression says.
+fn deny(namespace: &str, group: &str, resource: &str, expression: &str, message: &str) -> [Value; 2] {
+    let name = format!("denies-{namespace}");
     let policy = json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
         "metadata": {"name": name},
@@ -118,14 +118,10 @@ fn no_moves(namespace: &str, service: &str) -> [Value; 2] {
             "matchConstraints": {
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
                 "resourceRules": [{
-                    "apiGroups": [""], "apiVersions": ["v1"], "resources": ["services"], "operations": ["UPDATE"],
-                    "resourceNames": [service],
+                    "apiGroups": [group], "apiVersions": ["v1"], "resources": [resource], "operations": ["UPDATE"],
                 }],
             },
-            "validations": [{
-                "expression": "object.spec.selector == oldObject.spec.selector",
-                "message": "nobody moves this Service today",
-            }],
+            "validations": [{"expression": expression, "message": message}],
         },
     });
     let binding = json!({
@@ -136,12 +132,19 @@ fn no_moves(namespace: &str, service: &str) -> [Value; 2] {
     [policy, binding]
 }
 
+fn allow_again(namespace: &str) {
+    for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
+        cluster().kubectl(&["delete", kind, &format!("denies-{namespace}")]).expect("deleted");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_is_denied_is_told_and_heals_and_holds_up_nothing_else() {
     let lab = Lab::new("writedenied").await;
     lab.deploy(blue_green(json!({"autoPromotionEnabled": false}))).await;
     lab.preview("web:v2").await;
-    let objects = no_moves("writedenied", "web-active");
+    let same = "object.metadata.name != 'web-active' || object.spec.selector == oldObject.spec.selector";
+    let objects = deny("writedenied", "", "services", same, "nobody moves this Service today");
     objects.iter().for_each(|object| drop(lab.apply(object).expect("applied")));
     let moved = r#"{"spec": {"selector": {"app": "web", "x": "y"}}}"#;
     let denied = || {
@@ -163,7 +166,29 @@ async fn a_write_that_is_denied_is_told_and_heals_and_holds_up_nothing_else() {
     let changes = lab.operator_writes(mark, "replicasets").await.len();
     assert!(changes <= 3 * tried + 4, "{changes} changes of ReplicaSets for {tried} tries");
     assert!(!lab.event_notes("WriteRefused").await.is_empty());
-    cluster().kubectl(&["delete", "validatingadmissionpolicybinding", "no-moves-writedenied"]).expect("deleted");
+    allow_again("writedenied");
     lab.until("v2 serves", |now| now.is_healthy_on("web:v2")).await;
-    cluster().kubectl(&["delete", "validatingadmissionpolicy", "no-moves-writedenied"]).expect("deleted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scale_down_that_is_denied_is_told_and_heals() {
+    let lab = Lab::new("scaledenied").await;
+    let first = lab.deploy(blue_green(json!({"autoPromotionEnabled": true, "scaleDownDelaySeconds": 1}))).await;
+    let old = format!("web-{}", hash_of(&first, "web:v1"));
+    let stays = "object.spec.replicas >= oldObject.spec.replicas";
+    let objects = deny("scaledenied", "apps", "replicasets", stays, "nobody takes pods away today");
+    objects.iter().for_each(|object| drop(lab.apply(object).expect("applied")));
+    let denied = || {
+        let none = r#"{"spec": {"replicas": 0}}"#;
+        let args = ["-n", "scaledenied", "patch", "replicaset", &old, "--dry-run=server", "-p", none];
+        cluster().kubectl(&args).is_err()
+    };
+    eventually("the policy is in force", async || denied()).await;
+    lab.set_image("web:v2").await;
+    let told = lab.until("says so", |now| now.condition("Stalled") == "True/WriteRefused").await;
+    assert!(told.message().contains("nobody takes pods away today"), "{}", told.message());
+    assert_eq!(told.image_of("web-active"), "web:v2");
+    assert_eq!(told.ready_pods_of_image("web:v1").len(), 2);
+    allow_again("scaledenied");
+    lab.until("v1 is gone", |now| now.is_healthy_on("web:v2") && now.ready_pods_of_image("web:v1").is_empty()).await;
 }
