@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use greenlight_test_cluster::{
-    ARGO_CD, CONTROL_PLANE, FLUX, HELM, KREW, KUBERNETES_VARIABLE, NODE, OTHER_KUBERNETES, TRAEFIK,
+    ARGO_CD, ARGO_ROLLOUTS, CONTROL_PLANE, FLUX, HELM, KREW, KUBERNETES_VARIABLE, NODE, OTHER_KUBERNETES, TRAEFIK,
 };
 
 use crate::shell::{self, cargo, root};
@@ -39,7 +39,7 @@ pub(crate) struct TestOptions {
     /// Skip nothing
     #[arg(long)]
     ci: bool,
-    /// Also what takes hours: the longer search, the planted faults, 500 storms, and the other versions of Kubernetes
+    /// Also what takes hours: a real Argo Rollouts, the longer search, the planted faults, 500 storms, and the other versions of Kubernetes
     #[arg(long, conflicts_with = "kubernetes")]
     all: bool,
     /// Begin at the first step whose name begins with this: for a long run that was broken off. What is before it is not run, and the table says so
@@ -125,6 +125,7 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
         row.tests(&mut on_node)
     })?;
     if options.all {
+        table.step("moving from a real Argo Rollouts", |row| migration(row, ci))?;
         table.step("the promises, searched for longer", |_| prove::run("prove", &[]))?;
         table.step("planted faults", |_| prove::run("mutants", &[]))?;
         table.step("releases in 500 storms", |row| row.tests(&mut storm::command(&storm::long())))?;
@@ -133,6 +134,18 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The move from Argo Rollouts, with its controller and Argo CD running. Not every module of theirs can be built everywhere.
+fn migration(row: &mut Row, ci: bool) -> Result<()> {
+    if !is_there("redis-server") {
+        return row.skip(ci, "the move from Argo Rollouts: install Debian's package redis-server (as root) to run it");
+    }
+    if let Err(error) = greenlight_test_cluster::ensure(&ARGO_ROLLOUTS) {
+        return row.skip(ci, &format!("the move from Argo Rollouts, which does not build: {error:#}"));
+    }
+    shell::build_programs()?;
+    row.tests(&mut end_to_end("migration", ci))
 }
 
 /// The promises, by this command.

@@ -45,7 +45,8 @@ pub const REASON_REJECTED: &str = "RevisionRejected";
 pub const REASON_DEADLINE: &str = "ProgressDeadlineExceeded";
 /// A Service that the spec names does not exist. Heals when it is created.
 pub const REASON_SERVICE_MISSING: &str = "ServiceMissing";
-/// A Service that the spec names is moved by another rollout. Give each rollout Services of its own.
+/// A Service that the spec names is moved by another rollout, or by an Argo Rollout. Give each rollout Services of its own; a Service that
+/// moves over from an Argo Rollout has to be let go there: see "Migrating one application".
 pub const REASON_SERVICE_CLAIMED: &str = "ServiceClaimed";
 /// A Service's selector has labels that the pod template does not have, so it would select nothing.
 pub const REASON_SERVICE_MISMATCH: &str = "ServiceSelectorMismatch";

@@ -87,6 +87,10 @@ pub const SERVICES_FINALIZER: &str = "greenlight.dev/services";
 /// On a Service: the rollout that moves its selector.
 pub const MANAGED_BY: &str = "greenlight.dev/managed-by";
 
+/// On a Service: the Argo Rollout that moves its selector. Argo Rollouts' controller writes it with the first move and takes it away
+/// together with its hash.
+pub const MANAGED_BY_ARGO: &str = "argo-rollouts.argoproj.io/managed-by-rollouts";
+
 /// On a Service that carries production: the hash of the revision that the operator gave it last. So a move by somebody else is
 /// told from one of the operator's own that was not recorded before it died, and a Service that carried production is never used
 /// as a preview.

@@ -60,7 +60,7 @@ async fn run(options: Options) -> Result<Exit> {
         Command::Complete { words } => commands::completion::answer(words),
         Command::Man { folder } => commands::man::run(&folder),
         Command::Lint { files, strict } => commands::lint::run(&files, strict),
-        Command::Convert { files, only } => commands::convert::run(&files, &only),
+        Command::Convert { files, only, pause } => commands::convert::run(&files, &only, pause),
         command => with_cluster(&session::open(&cluster).await?, command).await,
     }
 }

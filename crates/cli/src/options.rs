@@ -215,6 +215,9 @@ pub enum Command {
         /// Convert only what has this name, and the analyses; can be repeated
         #[arg(long, value_name = "NAME")]
         only: Vec<String>,
+        /// Write what stays beside the converted until production has moved: the Argo Rollouts, paused
+        #[arg(long)]
+        pause: bool,
     },
     /// Print the version
     Version,

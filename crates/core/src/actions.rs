@@ -168,6 +168,13 @@ pub enum Action {
         /// The claims.
         claims: String,
     },
+    /// Take the marks off a Service that somebody else moves by now. What it selects stays.
+    RemoveMarks {
+        /// Its name.
+        name: String,
+        /// The resourceVersion that the decision was read at.
+        resource_version: String,
+    },
     /// Give the pods of a ReplicaSet, and those still to come, the labels and annotations of another role.
     ChangePodMetadata {
         /// Name of the ReplicaSet.
@@ -234,7 +241,11 @@ impl Action {
             | Action::ChangeReplicaSet { name, .. }
             | Action::DeleteReplicaSet { name, .. }
             | Action::ChangePodMetadata { name, .. } => format!("ReplicaSet {name}"),
-            Action::SelectRevision { name, .. } | Action::WithdrawClaims { name, .. } => format!("Service {name}"),
+            Action::SelectRevision { name, .. }
+            | Action::WithdrawClaims { name, .. }
+            | Action::RemoveMarks { name, .. } => {
+                format!("Service {name}")
+            }
             Action::ScaleWorkload { name, .. } => format!("Deployment {name}"),
             Action::StartAnalysis { name, .. } | Action::StopAnalysis { name } => format!("AnalysisRun {name}"),
             Action::EvictPod { name, .. } => format!("Pod {name}"),

@@ -38,12 +38,16 @@ pub fn actions(world: &World, now: Timestamp) -> (Vec<Action>, Watches, Option<T
     let (mut unclear, mut left_behind) = (false, false);
     let mut nowhere = Vec::new();
     for service in world.services.values().filter(|service| is_ours(world, service)) {
+        if world.argo_rollout(service).is_some() {
+            actions.push(switch::release(world, service));
+            continue;
+        }
         let goes = match service.selection() {
             Selection::Revision(hash) => world.replica_sets.iter().any(|rs| rs.hash == hash) || has(FOREGROUND),
             Selection::Both(_) | Selection::Nothing | Selection::Unmanaged => true,
         };
         if goes {
-            actions.push(switch::release(service));
+            actions.push(switch::release(world, service));
             continue;
         }
         // Its ReplicaSet is not ours any more: deleted long ago, or orphaned a moment ago and still serving.
@@ -57,7 +61,7 @@ pub fn actions(world: &World, now: Timestamp) -> (Vec<Action>, Watches, Option<T
     }
     let waits = left_behind && now < until;
     if !unclear && !left_behind {
-        actions.extend(nowhere.into_iter().map(switch::release));
+        actions.extend(nowhere.into_iter().map(|service| switch::release(world, service)));
     }
     if !unclear && !waits {
         actions.push(Action::RemoveFinalizer);

@@ -9,7 +9,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, ObjectMeta, Time};
 
 use crate::hash::Digest;
+use crate::words::cut;
 use crate::world::{Rollout, Run, Service, Template};
+
+/// No object has a longer name. Anybody who may write to a Service can put any text where a name belongs.
+const LONGEST_NAME: usize = 253;
 
 /// A rollout. Its template is reduced to a digest, and not kept.
 pub fn rollout(object: BlueGreenRollout) -> Rollout {
@@ -40,6 +44,7 @@ pub fn service(mut meta: ObjectMeta, selector: BTreeMap<String, String>) -> Serv
     let mut annotation = |key: &str| meta.annotations.as_mut().and_then(|annotations| annotations.remove(key));
     let (managed_by, production) = (annotation(names::MANAGED_BY), annotation(names::PRODUCTION));
     let withdrawn = annotation(names::WITHDRAWN);
+    let argo_rollout = annotation(names::MANAGED_BY_ARGO).filter(|name| !name.is_empty());
     Service {
         name: meta.name.unwrap_or_default(),
         resource_version: meta.resource_version.unwrap_or_default(),
@@ -49,6 +54,7 @@ pub fn service(mut meta: ObjectMeta, selector: BTreeMap<String, String>) -> Serv
         production,
         moved_by,
         withdrawn,
+        argo_rollout: argo_rollout.map(|name| cut(name, LONGEST_NAME)),
         answered: false,
     }
 }

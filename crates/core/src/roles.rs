@@ -172,7 +172,7 @@ fn production<'a>(world: &'a World, decisions: &Decisions) -> Production<'a> {
 pub fn stands_aside(world: &World, service: &Service, home: &ReplicaSet) -> bool {
     let is_first = world.rollout.spec.blue_green().active_service.as_ref() == Some(&service.name);
     let has_labels = service.own_selector().next().is_some();
-    let cannot_follow = world.owner(service).is_some() || !has_labels || !service.missing_labels(home).is_empty();
+    let cannot_follow = world.is_anothers(service) || !has_labels || !service.missing_labels(home).is_empty();
     !is_first && cannot_follow && !world.leads_to_others(service, Some(&home.hash))
 }
 
@@ -196,7 +196,7 @@ fn home<'a>(world: &'a World, decisions: &Decisions, serving: Option<&'a Replica
 /// The active Services that have a say in where production goes from this ReplicaSet: those that are this rollout's, and select its pods.
 pub fn telling<'a>(world: &'a World, left: Option<&'a ReplicaSet>) -> impl Iterator<Item = &'a Service> {
     let fits = move |service: &&Service| left.is_none_or(|left| service.missing_labels(left).is_empty());
-    world.active_services().filter(|service| world.owner(service).is_none()).filter(fits)
+    world.active_services().filter(|service| !world.is_anothers(service)).filter(fits)
 }
 
 /// What to serve instead of the revision with this hash: the named one, else the one that served last. Only a revision that

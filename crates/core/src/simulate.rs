@@ -60,6 +60,11 @@ pub fn apply(world: &mut World, action: &Action, version: &str, now: Timestamp) 
                 service.withdrawn = Some(claims.clone());
             });
         }
+        Action::RemoveMarks { name, resource_version } => {
+            return on_service(world, name, resource_version, version, |service| {
+                (service.managed_by, service.production, service.withdrawn) = (None, None, None);
+            });
+        }
         Action::ChangePodMetadata { name, resource_version, from, to, .. } => {
             let value = serde_json::to_string(to).expect("it has only strings in it");
             return on_replica_set(world, name, resource_version, version, |rs| {

@@ -5,7 +5,7 @@ use greenlight_api::{conditions, names};
 use crate::hash;
 use crate::roles::Production;
 use crate::situation::Situation;
-use crate::world::{RefusedWrite, ReplicaSet, Service, World};
+use crate::world::{RefusedWrite, ReplicaSet, Rival, Service, World};
 
 /// A reason to stand still.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,12 +34,12 @@ pub fn services(situation: &Situation) -> Option<Stall> {
         .or_else(|| roles.candidate.filter(|_| !is_down).and_then(|_| shows_production(world)))
 }
 
-/// What is wrong with one Service by itself: it is missing, or another rollout's.
+/// What is wrong with one Service by itself: it is missing, or moved by somebody else.
 pub fn service_stall(world: &World, name: &str) -> Option<Stall> {
     missing(world, name).or_else(|| claimed(world, name))
 }
 
-/// Why a Service must not be moved to this ReplicaSet: it is another rollout's, or would have no endpoints there.
+/// Why a Service must not be moved to this ReplicaSet: somebody else moves it, or it would have no endpoints there.
 pub fn keeps_from_moving(world: &World, service: &Service, rs: &ReplicaSet) -> Option<Stall> {
     claimed(world, &service.name).or_else(|| {
         let missing = service.missing_labels(rs);
@@ -142,10 +142,20 @@ fn missing(world: &World, name: &str) -> Option<Stall> {
     Some(Stall { reason: conditions::REASON_SERVICE_MISSING, message })
 }
 
+/// Somebody else moves it: another rollout, or an Argo Rollout.
 fn claimed(world: &World, name: &str) -> Option<Stall> {
-    let owner = world.owner(world.services.get(name)?)?;
-    let message =
-        format!("Service {name} is moved by rollout {} already. Give this rollout a Service of its own", owner.name);
+    let service = world.services.get(name)?;
+    let of_rival = |rival: &Rival| {
+        format!("Service {name} is moved by rollout {} already. Give this rollout a Service of its own", rival.name)
+    };
+    let of_argo = |argo: &str| {
+        format!(
+            "Service {name} is moved by the Argo Rollout {argo}. To hand it over, set spec.paused: true in that Rollout, and then remove \
+             the annotation {} from the Service",
+            names::MANAGED_BY_ARGO
+        )
+    };
+    let message = world.owner(service).map(of_rival).or_else(|| world.argo_rollout(service).map(of_argo))?;
     Some(Stall { reason: conditions::REASON_SERVICE_CLAIMED, message })
 }
 

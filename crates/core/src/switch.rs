@@ -37,7 +37,7 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     let overlap_lasts = overlapping && overlap::ends_at(situation, home).is_some_and(|until| situation.now < until);
     let to_move: Vec<_> = services_to_move(situation, home)
         .filter(|service| {
-            stall::keeps_from_moving(world, service, home).is_none() || lets_others_in(world, service, home)
+            stall::keeps_from_moving(world, service, home).is_none() || lets_others_in(situation, service, home)
         })
         .filter(|service| {
             !service.is_overlapping() || !overlap_lasts && (!overlapping || shows(situation, service, home))
@@ -92,13 +92,11 @@ fn may_keep(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool
 
 /// It carried this revision, and was given labels that these pods do not carry and others do, without the hash. It leads nowhere with the
 /// hash, and that is told; without, it would lead to what nobody promoted.
-fn lets_others_in(world: &World, service: &Service, home: &ReplicaSet) -> bool {
-    let carried = service.production.as_deref() == Some(&home.hash) && world.owner(service).is_none();
-    let has_labels = service.own_selector().next().is_some();
-    carried
-        && has_labels
-        && service.selection() == Selection::Unmanaged
-        && world.leads_to_others(service, Some(&home.hash))
+fn lets_others_in(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool {
+    let world = situation.world;
+    let carried = service.production.as_deref() == Some(&home.hash) && !world.is_anothers(service);
+    let is_let_in = |rs: &ReplicaSet| rs.has_pods() && !situation.served(rs) && service.selects(rs);
+    carried && service.selection() == Selection::Unmanaged && world.replica_sets.iter().any(is_let_in)
 }
 
 /// The Service lost what it carried; it does not lead to pods of somebody else, who serve as long as home is not whole. One without
@@ -237,9 +235,11 @@ pub fn release_unnamed(situation: &Situation) -> Vec<Action> {
     let is_free = |service: &&Service| {
         let shown = service.hash();
         let leads_on = || world.leads_to_others(&service.without_hash(), shown);
-        service.production.is_none() || roles.at_home().is_some() && !leads_on()
+        // What an Argo Rollout moves by now goes on leading to its pods.
+        let stays = world.argo_rollout(service).is_some();
+        service.production.is_none() || stays || roles.at_home().is_some() && !leads_on()
     };
-    unnamed.filter(is_free).map(release).collect()
+    unnamed.filter(is_free).map(|service| release(world, service)).collect()
 }
 
 /// Points a Service at a revision, as production.
@@ -252,8 +252,12 @@ fn select_both(situation: &Situation, service: &Service, rs: &ReplicaSet) -> Act
     set_selection(service, Selection::Both(overlap::label_value(situation.world)), Some(&rs.hash))
 }
 
-/// Takes everything of ours out of a Service.
-pub fn release(service: &Service) -> Action {
+/// Takes everything of ours out of a Service. What an Argo Rollout moves by now leads to its pods: there only our marks go.
+pub fn release(world: &World, service: &Service) -> Action {
+    if world.argo_rollout(service).is_some() {
+        let (name, resource_version) = (service.name.clone(), service.resource_version.clone());
+        return Action::RemoveMarks { name, resource_version };
+    }
     set_selection(service, Selection::Unmanaged, None)
 }
 

@@ -118,7 +118,27 @@ impl World {
         })
     }
 
-    /// Another rollout's is one of the Services that the spec names to carry production.
+    /// The Argo Rollout that moves a Service, if one does: its controller left its name there. On a Service that this rollout moves the name
+    /// alone takes nothing away, whoever wrote it. Together with a hash that is none of this rollout's it shows that Argo Rollouts'
+    /// controller has moved the Service; to move it back would begin a fight that only production loses.
+    pub fn argo_rollout<'a>(&self, service: &'a Service) -> Option<&'a str> {
+        let is_known = |hash: &str| {
+            let recorded = self.rollout.record().is_some_and(|record| record.revision(hash).is_some());
+            let given = service.production.as_deref() == Some(hash);
+            recorded || given || self.replica_sets.iter().any(|rs| rs.hash == hash)
+        };
+        let leads_elsewhere = matches!(service.selection(), Selection::Revision(hash) if !is_known(&hash));
+        let is_ours = service.is_marked_for(&self.rollout.name) && !leads_elsewhere;
+        service.argo_rollout.as_deref().filter(|_| !is_ours)
+    }
+
+    /// Somebody else moves a Service: another rollout, or an Argo Rollout.
+    pub fn is_anothers(&self, service: &Service) -> bool {
+        self.owner(service).is_some() || self.argo_rollout(service).is_some()
+    }
+
+    /// Another rollout's is one of the Services that the spec names to carry production. One that an Argo Rollout moves is not meant: who
+    /// takes the annotation away hands it over, as who adds a rollout to a Deployment does.
     pub fn comes_second(&self) -> bool {
         self.active_services().any(|service| self.owner(service).is_some())
     }
@@ -356,6 +376,9 @@ pub struct Service {
     pub moved_by: Option<String>,
     /// The claims that nobody follows any more ([`names::WITHDRAWN`]).
     pub withdrawn: Option<String>,
+    /// The Argo Rollout that moves it, as its annotation says ([`names::MANAGED_BY_ARGO`]); `None` if that is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub argo_rollout: Option<String>,
     /// This state is the answer to a write of this very operator process, and not what a watch brought.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub answered: bool,

@@ -126,7 +126,8 @@ impl Simulation {
             Action::AddFinalizer
             | Action::RemoveFinalizer
             | Action::CompleteRequest { .. }
-            | Action::WithdrawClaims { .. } => return Vec::new(),
+            | Action::WithdrawClaims { .. }
+            | Action::RemoveMarks { .. } => return Vec::new(),
             Action::CreateReplicaSet { name, replicas, .. } => {
                 let image = &self.world.rollout.template.image;
                 format!("create ReplicaSet {name} ({image}) with {replicas} pods")
@@ -303,6 +304,7 @@ mod tests {
             production: None,
             moved_by: None,
             withdrawn: None,
+            argo_rollout: None,
             answered: false,
         };
         let rollout = Rollout {

@@ -85,7 +85,7 @@ pub const TRAEFIK: Module = Module {
     kubernetes: KUBERNETES,
 };
 
-/// Argo Rollouts' controller, for the benchmark.
+/// Argo Rollouts' controller, for the benchmark and the move from it.
 pub const ARGO_ROLLOUTS: Module = Module {
     folder: "argo-rollouts",
     about: "Argo Rollouts, about 3 minutes on two cores",

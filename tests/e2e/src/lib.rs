@@ -1,10 +1,12 @@
 //! What the end-to-end tests share: one control plane for all, a namespace and an operator of its own for each.
 
+pub mod argo_cd;
 pub mod bombs;
 mod course;
 pub mod docs;
 mod door;
 mod fault_proxy;
+pub mod git;
 mod lab;
 mod prometheus;
 mod proxy;

@@ -136,10 +136,7 @@ impl Moment<'_> {
         let traceless = matches!(selection, Selection::Revision(hash) if adapter::version_of_hash(hash).is_some_and(|version| {
             self.ghost.home != Some(version) && self.ghost.is_still_on_record(version, self.cluster)
         }));
-        // It lost its hash, and got labels by which it leads to nothing but what nobody promoted.
-        let led_to = self.cluster.sets.iter().filter(|set| Cluster::selects(&before.selector, set) && set.ready() > 0);
-        let strangers = before.selection() == Selection::Unmanaged && { led_to }
-            .all(|set| !self.ghost.permits(set.version, self.cluster, self.seen.version));
+        let strangers = self.lets_others_in(before);
         if ready(&before.selector) > 0 && self.needed() > 0 && self.needed_home() > 0 && !traceless && !strangers {
             report.check(Predicate::NotEmptied, ready(&after.selector) > 0, || {
                 format!("Service {service} loses all its ready endpoints to {selection:?}")
@@ -162,6 +159,13 @@ impl Moment<'_> {
             }
             Selection::Unmanaged => self.check_letting_go(&after.selector, report),
         }
+    }
+
+    /// It lost its hash, and has labels by which it leads to what never served.
+    fn lets_others_in(&self, service: &Service) -> bool {
+        let led_to = |set: &&Arc<SetTruth>| Cluster::selects(&service.selector, set) && !set.pods.is_empty();
+        let is_stranger = |set: &Arc<SetTruth>| !self.ghost.of(set.version).served;
+        service.selection() == Selection::Unmanaged && self.cluster.sets.iter().filter(led_to).any(is_stranger)
     }
 
     fn check_move(&self, service: &str, hash: &str, lost: bool, report: &mut Report) {
@@ -217,7 +221,9 @@ impl Moment<'_> {
         let labels = &adapter::facts(version).template.labels;
         let own = self.cluster.services[service].selector.iter();
         let mut own = own.filter(|(key, _)| ![names::HASH_LABEL, names::SERVING_LABEL].contains(&key.as_str()));
-        report.check(Predicate::ActiveLabels, own.all(|(key, value)| labels.get(key) == Some(value)), || {
+        let fits = own.all(|(key, value)| labels.get(key) == Some(value));
+        let closes = self.ghost.home == Some(version) && self.lets_others_in(&self.cluster.services[service]);
+        report.check(Predicate::ActiveLabels, fits || closes, || {
             format!("Service {service} is moved to {version}, whose labels its own selector does not select")
         });
         // Where a person has moved it, it was that person who left.
@@ -433,7 +439,7 @@ pub fn check_scale_down(cluster: &Cluster, set: &SetTruth, change: &Change, reac
 /// all there is. Other endpoints were gone when the set was retired.
 pub fn reaches(cluster: &Cluster, set: &SetTruth) -> bool {
     let reached = |service: &Service| match service.selection() {
-        Selection::Revision(hash) => hash == set.object.hash,
+        Selection::Revision(hash) => hash == set.object.hash && service.missing_labels(&set.object).is_empty(),
         Selection::Both(_) => set.object.pod_labels.contains_key(names::SERVING_LABEL),
         Selection::Nothing => false,
         Selection::Unmanaged => {

@@ -502,6 +502,7 @@ impl Cluster {
             production: None,
             moved_by: None,
             withdrawn: None,
+            argo_rollout: None,
             answered: false,
         };
         self.services.insert(name.word().into(), Arc::new(service));
@@ -870,7 +871,9 @@ impl Cluster {
             Action::ChangeReplicaSet { .. } | Action::DeleteReplicaSet { .. } | Action::ChangePodMetadata { .. } => {
                 of_sets.then_some(Failure::Forbidden)
             }
-            Action::SelectRevision { name, .. } | Action::WithdrawClaims { name, .. } => {
+            Action::SelectRevision { name, .. }
+            | Action::WithdrawClaims { name, .. }
+            | Action::RemoveMarks { name, .. } => {
                 let refused = match self.refused {
                     Refused::Services => true,
                     Refused::ActiveService => name == Name::Active.word(),

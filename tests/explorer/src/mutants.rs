@@ -221,8 +221,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "story 16: half of the pods are enough",
         file: "switch.rs",
-        find: "    if ours.len() < enough {",
-        replace: "    if ours.len() * 2 < enough {",
+        find: "    if !cannot_follow && ours.len() < enough {",
+        replace: "    if !cannot_follow && ours.len() * 2 < enough {",
         expected: &[P::ProofTrue],
     },
     Mutant {
@@ -263,7 +263,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "production goes home before the pods are there",
         file: "switch.rs",
-        find: "full || rescued || leads_here(service) || some && has_lost_it(service, home, mixed)",
+        find: "full || rescued || leads_here(service) || some && has_lost_it(world, service, home, mixed)",
         replace: "full || rescued || leads_here(service) || some || mixed || home.name != service.name",
         expected: &[P::ActiveFull, P::NotEmptied],
     },

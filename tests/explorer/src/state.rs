@@ -526,7 +526,9 @@ impl State {
                 }
             }
             Action::CreateReplicaSet { name, .. } | Action::DeleteReplicaSet { name, .. } => set = Some(name.as_str()),
-            Action::SelectRevision { name, .. } | Action::WithdrawClaims { name, .. } => {
+            Action::SelectRevision { name, .. }
+            | Action::WithdrawClaims { name, .. }
+            | Action::RemoveMarks { name, .. } => {
                 service = Some(name.as_str());
                 if let Some(truth) = self.cluster.services.get(name) {
                     process.memory.moved.insert(name.clone(), truth.resource_version.clone());

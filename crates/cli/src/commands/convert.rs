@@ -23,14 +23,15 @@ pub struct Converted {
     pub notes: Vec<String>,
 }
 
-/// Converts the files and prints the manifests; notes go to standard error.
-pub fn run(files: &[PathBuf], only: &[String]) -> Result<Exit> {
+/// Converts the files and prints the manifests; notes go to standard error. With `pause`, prints what stays beside them until production
+/// has moved.
+pub fn run(files: &[PathBuf], only: &[String], pause: bool) -> Result<Exit> {
     let manifests = manifests::read(files)?;
     let unknown = only.iter().find(|name| !manifests.iter().any(|manifest| manifest.name() == name.as_str()));
     if let Some(name) = unknown {
         bail!("nothing among the files is named {name}");
     }
-    let converted = convert(&manifests, only);
+    let converted = if pause { beside(&manifests, only) } else { convert(&manifests, only) };
     println!("{}", converted.documents.iter().map(|text| text.trim_end()).collect::<Vec<_>>().join("\n---\n"));
     for note in &converted.notes {
         eprintln!("{}", one_line(note));
@@ -56,6 +57,39 @@ pub fn convert(manifests: &[Manifest], only: &[String]) -> Converted {
         }
     }
     converted
+}
+
+/// Argo Rollouts' objects that are converted, as they stay beside what they become: the Rollouts paused, so that their controller moves
+/// no Service any more. Their pods run on.
+pub fn beside(manifests: &[Manifest], only: &[String]) -> Converted {
+    let mut beside = Converted::default();
+    for manifest in manifests {
+        match becomes(manifest, manifests, only) {
+            Becomes::Ours("BlueGreenRollout") if !is_canary(manifest) => beside.documents.push(paused(manifest)),
+            Becomes::Ours(kind) if kind != "BlueGreenRollout" => beside.documents.push(manifest.text.clone()),
+            _ => {}
+        }
+    }
+    beside
+}
+
+fn paused(manifest: &Manifest) -> String {
+    let mut wanted = manifest.value.clone();
+    wanted["spec"]["paused"] = true.into();
+    let mut lines: Vec<&str> = manifest.text.lines().collect();
+    if let Some((start, end)) = find_block(&lines, &["spec", "paused"]) {
+        lines.drain(start..end);
+    }
+    if let Some(at) = lines.iter().position(|line| line.trim_end() == "spec:") {
+        lines.insert(at + 1, "  paused: true");
+    }
+    let text = lines.join("\n") + "\n";
+    let is_right = serde_saphyr::from_str::<Value>(&text).is_ok_and(|value| value == wanted);
+    if is_right { text } else { serde_saphyr::to_string(&wanted).unwrap_or_default() }
+}
+
+fn is_canary(manifest: &Manifest) -> bool {
+    manifest.value["spec"]["strategy"].get("canary").is_some()
 }
 
 /// What a manifest becomes.
@@ -185,7 +219,7 @@ fn is_referred_to(deployment: &Manifest, all: &[Manifest]) -> bool {
 }
 
 fn from_argo(manifest: &Manifest, kind: &str, converted: &mut Converted) {
-    if manifest.value["spec"]["strategy"].get("canary").is_some() {
+    if is_canary(manifest) {
         note(
             converted,
             manifest,

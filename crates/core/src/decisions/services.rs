@@ -73,7 +73,7 @@ fn enter_move_by_hand(world: &World, decisions: &mut Decisions, service: &Servic
 /// A Service that was something else until now, and was edited by hand then, moved nothing. Before the first deployment, one that we have
 /// not touched yet is what it is called.
 fn carries_production(world: &World, decisions: &Decisions, service: &Service) -> bool {
-    if world.owner(service).is_some() {
+    if world.is_anothers(service) {
         return false;
     }
     let first = decisions.serving.is_empty() && !service.is_marked_for(&world.rollout.name);

@@ -163,6 +163,13 @@ pub enum Event {
         /// It is older than ours.
         older: bool,
     },
+    /// Something of an Argo Rollout happens to a Service.
+    Argo {
+        /// Its place in [`SERVICES`].
+        service: usize,
+        /// What.
+        what: Argo,
+    },
     /// The spec names other Services, by the place in [`NAMINGS`].
     Names(usize),
     /// The active Service asks for a label that template 6 does not carry, or does no more.
@@ -177,6 +184,27 @@ pub enum Event {
         refused: bool,
     },
 }
+
+/// What Argo Rollouts' controller does to a Service, or somebody with the name that it writes there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Argo {
+    /// The name of an Argo Rollout is written on it.
+    Named,
+    /// Its controller moves the Service to its own pods.
+    Takes,
+    /// The name is taken away.
+    LetsGo,
+    /// Its controller takes the name and the hash away.
+    Cleans,
+}
+
+impl Argo {
+    /// All of it.
+    pub const ALL: [Argo; 4] = [Argo::Named, Argo::Takes, Argo::LetsGo, Argo::Cleans];
+}
+
+/// The hash of an Argo Rollout's pods.
+pub const ARGOS_HASH: &str = "57d7c6b8";
 
 /// All Services of the namespace.
 pub const SERVICES: [&str; 4] = ["active", "extra", "preview", "other"];
@@ -283,6 +311,7 @@ fn service(name: &str) -> Service {
         production: None,
         moved_by: None,
         withdrawn: None,
+        argo_rollout: None,
         answered: false,
     }
 }
@@ -454,6 +483,7 @@ impl Model {
                 };
                 self.truth.rivals = if *exists { vec![rival] } else { Vec::new() };
             }
+            Event::Argo { service, what } => self.argo(SERVICES[service % SERVICES.len()], *what),
             Event::Names(naming) => self.name_services(NAMINGS[naming % NAMINGS.len()]),
             Event::AsksForTier(asks) => self.ask_for_tier(*asks),
             Event::RefuseAnalyses(refuses) => self.refuses_analyses = *refuses,
@@ -547,6 +577,20 @@ impl Model {
         service.selector.remove(names::SERVING_LABEL);
         service.resource_version = version;
         service.moved_by = Some("argocd".into());
+    }
+
+    /// Something of an Argo Rollout happens to a Service.
+    pub fn argo(&mut self, service: &str, what: Argo) {
+        self.edit_service(service, |service| {
+            service.argo_rollout = matches!(what, Argo::Named | Argo::Takes).then(|| "shop".to_owned());
+            match what {
+                Argo::Takes => drop(service.selector.insert(names::HASH_LABEL.into(), ARGOS_HASH.into())),
+                Argo::Cleans => drop(service.selector.remove(names::HASH_LABEL)),
+                Argo::Named | Argo::LetsGo => return,
+            }
+            service.selector.remove(names::SERVING_LABEL);
+            service.moved_by = Some("rollouts-controller".into());
+        });
     }
 
     /// A person points a Service at a revision.
@@ -675,7 +719,10 @@ impl Model {
         self.refused.clear();
         self.refuses_analyses = false;
         self.truth.rivals.clear();
-        SERVICES.iter().for_each(|name| self.have_service(name, true));
+        for name in SERVICES {
+            self.have_service(name, true);
+            self.argo(name, Argo::LetsGo);
+        }
         self.ask_for_tier(false);
         if self.truth.rollout.spec.paused == Some(true) {
             self.change_spec(|spec| spec.paused = None);

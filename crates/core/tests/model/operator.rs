@@ -335,7 +335,9 @@ impl Model {
                 cache.replica_sets.retain(|rs| rs.name != *name);
                 cache.replica_sets.extend(truth.replica_sets.iter().find(|rs| rs.name == *name).cloned());
             }
-            Action::SelectRevision { name, .. } | Action::WithdrawClaims { name, .. } => {
+            Action::SelectRevision { name, .. }
+            | Action::WithdrawClaims { name, .. }
+            | Action::RemoveMarks { name, .. } => {
                 if let Some(service) = truth.services.get(name) {
                     cache.services.insert(name.clone(), service.clone());
                     self.moved.insert(name.clone(), service.resource_version.clone());

@@ -10,6 +10,7 @@ use greenlight_core::world::{Endpoint, ReplicaSet, Rollout, Selection, Service};
 use greenlight_core::{Action, Change, Plan, World};
 use jiff::Timestamp;
 
+use super::ARGOS_HASH;
 use super::pods::{carries_label, selects};
 
 /// The endpoints of Services, by name.
@@ -243,6 +244,7 @@ impl Ledger {
             }
             Action::AddFinalizer
             | Action::WithdrawClaims { .. }
+            | Action::RemoveMarks { .. }
             | Action::RemoveFinalizer
             | Action::CompleteRequest { .. }
             | Action::ChangePodMetadata { .. }
@@ -268,6 +270,14 @@ impl Ledger {
                 || service.managed_by.is_none() && rival.created < before.rollout.created
         });
         assert!(owner.is_none(), "a Service is taken from {owner:?}: {service:?}");
+        let is_known = |hash: &str| {
+            hash == names::NO_HASH
+                || self.created.contains_key(hash)
+                || before.replica_sets.iter().any(|rs| rs.hash == hash)
+        };
+        let is_marked = service.managed_by.as_ref() == Some(&before.rollout.name);
+        let is_ours = is_marked && service.hash().is_none_or(is_known);
+        assert!(service.argo_rollout.is_none() || is_ours, "a Service is taken from an Argo Rollout: {service:?}");
         let named = seen.rollout.spec.blue_green().services().any(|named| named == name);
         match (selection, given) {
             (Selection::Revision(hash), Some(given)) => {
@@ -459,11 +469,12 @@ fn check_proof(truth: &World, seen: &Rollout, rs: &ReplicaSet, endpoints: &Endpo
         let (ours, others): (BTreeSet<&str>, BTreeSet<&str>) =
             ready.map(|endpoint| endpoint.pod.as_str()).partition(|pod| is_pod_of(pod, &rs.name));
         let is_rivals = truth.rivals.iter().any(|rival| rival.services.iter().any(|service| service == name));
-        let misfits = truth
-            .services
-            .get(name)
+        let service = truth.services.get(name);
+        let misfits = service
             .is_some_and(|service| service.own_selector().next().is_none() || !service.missing_labels(rs).is_empty());
-        if blue_green.active_service.as_deref() != Some(name) && (is_rivals || misfits) {
+        // It may have been let go a moment ago.
+        let is_argos = service.is_some_and(|it| it.argo_rollout.is_some() || it.hash() == Some(ARGOS_HASH));
+        if blue_green.active_service.as_deref() != Some(name) && (is_rivals || is_argos || misfits) {
             let is_ours = |pod: &&str| truth.replica_sets.iter().any(|rs| is_pod_of(pod, &rs.name));
             assert!(!others.iter().any(is_ours), "it counts as proven, and {name} still leads to {others:?}");
             continue;

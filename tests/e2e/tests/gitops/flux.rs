@@ -7,7 +7,8 @@ use greenlight_e2e::cluster;
 use greenlight_test_cluster::{FLUX, Process, free_ports};
 use serde_json::{Value, json};
 
-use crate::{apply, git, install_crds, repository};
+use greenlight_e2e::argo_cd::{apply, install_crds, repository};
+use greenlight_e2e::git;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const NAMESPACE: &str = "flux-system";

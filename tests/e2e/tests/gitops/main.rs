@@ -1,30 +1,25 @@
 //! Fed by Git: a real Argo CD with self-heal on, its own engine for our scripts, and a real Flux.
 
-mod argo;
 mod flux;
-mod git;
 mod scripts;
 
-use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, LazyLock, Mutex, Once};
 use std::time::Duration;
 
-use anyhow::Result;
-use argo::{Argo, overrides};
 use flux::Flux;
 use futures::TryStreamExt;
-use git::Repository;
 use greenlight_api::names;
+use greenlight_e2e::argo_cd::{self, ArgoCd, overrides, repository};
+use greenlight_e2e::git::Repository;
 use greenlight_e2e::{Lab, cluster, rollout};
-use greenlight_test_cluster::Module;
 use k8s_openapi::api::core::v1::Service;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-static ARGO: LazyLock<Argo> =
-    LazyLock::new(|| Argo::start().unwrap_or_else(|error| panic!("Argo CD did not start: {error:#}")));
+static ARGO: LazyLock<ArgoCd> =
+    LazyLock::new(|| ArgoCd::start().unwrap_or_else(|error| panic!("Argo CD did not start: {error:#}")));
 static FLUX: LazyLock<Flux> =
     LazyLock::new(|| Flux::start().unwrap_or_else(|error| panic!("Flux did not start: {error:#}")));
 
@@ -64,11 +59,11 @@ async fn commit_to_production(name: &str, options: &[&str], annotations: &Value)
     argo.until(name, &second, "Degraded").await.expect("what Git asks for was rejected");
     // Self-heal has nothing to heal: nothing differs from Git.
     for _ in 0..12 {
-        argo::refresh(name).expect("refreshed");
+        argo_cd::refresh(name).expect("refreshed");
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(lab.now().await.image_of("web-active"), "web:v1", "undone stays undone");
     }
-    let application = argo::application(name).expect("there");
+    let application = argo_cd::application(name).expect("there");
     assert_eq!(application["status"]["sync"]["status"], "Synced", "{application:#}");
 
     let reverted = repository.revert().expect("reverted");
@@ -162,28 +157,6 @@ fn assert_never_without_hash(hashes: &Mutex<Vec<Option<String>>>) {
     let hashes = hashes.lock().expect("not poisoned").clone();
     assert!(hashes.len() >= 3, "there, the new one, and back: {hashes:?}");
     assert!(hashes.iter().all(Option::is_some), "production never had both versions: {hashes:?}");
-}
-
-/// CRDs that come with the source of a Go module.
-fn install_crds(module: &Module, path: &str, files: &[String]) -> Result<()> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let source = greenlight_test_cluster::source(module, path)?;
-    let crds = files.iter().map(|file| std::fs::read_to_string(source.join(file))).collect::<Result<Vec<_>, _>>()?;
-    let _turn = ONE_AT_A_TIME.lock().expect("not poisoned");
-    cluster().install_crds(&crds.join("\n---\n"))
-}
-
-/// The top of the repository.
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn apply(manifest: &Value) -> Result<()> {
-    let text = |key: &str| manifest["metadata"][key].as_str().unwrap_or_default().to_owned();
-    let kind = manifest["kind"].as_str().unwrap_or_default();
-    let file = cluster().dir().join(format!("{kind}-{}-{}.json", text("namespace"), text("name")));
-    std::fs::write(&file, manifest.to_string())?;
-    cluster().kubectl(&["apply", "-f", &file.display().to_string()]).map(drop)
 }
 
 /// Runs a resource action as Argo CD's server would, with its engine and our script.

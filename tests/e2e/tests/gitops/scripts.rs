@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use greenlight_e2e::{Lab, cluster};
 use serde_json::{Value, json};
 
-use crate::argo::overrides;
-use crate::repository;
+use greenlight_e2e::argo_cd::{overrides, repository};
 
 /// With this set, the test writes the test data anew.
 const WRITE: &str = "GREENLIGHT_WRITE_TESTDATA";

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use greenlight_e2e::{Lab, cluster};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 const AT_ONCE: usize = 4;
@@ -75,6 +75,37 @@ async fn argos_manifests_are_converted_and_released() {
             Some(done) => done.expect("no panic"),
             None => break,
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stays_beside_the_converted_is_the_same_and_paused() {
+    let lab = Lab::without_operator("convertpause").await;
+    let documents = |text: &str| -> Vec<Value> { serde_saphyr::from_multiple(text).expect("YAML") };
+    for file in manifests() {
+        let path = file.display().to_string();
+        let original = std::fs::read_to_string(&file).expect("the manifest");
+        let is_argos = |value: &Value| value["apiVersion"].as_str().is_some_and(|it| it.starts_with("argoproj.io/"));
+        let mut wanted: Vec<Value> = documents(&original).into_iter().filter(is_argos).collect();
+        for rollout in wanted.iter_mut().filter(|value| value["kind"] == "Rollout") {
+            rollout["spec"]["paused"] = true.into();
+        }
+        let beside = lab.greenlight(&["convert", &path, "--pause"]).expect("converted");
+        assert_eq!(documents(&beside), wanted, "{path}");
+        // The original beside what it becomes would be a fight, and the paused one is none.
+        let write = |name: &str, text: &str| {
+            let path = cluster().dir().join(name);
+            std::fs::write(&path, text).expect("written");
+            path.display().to_string()
+        };
+        let converted = lab
+            .greenlight(&["convert", &path])
+            .unwrap_or_else(|(_, text)| text.split(&path).next().expect("a part").into());
+        let (converted, beside) = (write("pause-ours.yaml", &converted), write("pause-theirs.yaml", &beside));
+        let lint = |theirs: &str| match lab.greenlight(&["lint", &converted, theirs]) {
+            Ok(text) | Err((_, text)) => text.contains("Rollout web's, too"),
+        };
+        assert!(lint(&path) && !lint(&beside), "{path}");
     }
 }
 

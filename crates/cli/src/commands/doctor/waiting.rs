@@ -1,6 +1,6 @@
 //! What the operator itself says, where no other check says it better.
 
-use greenlight_api::conditions;
+use greenlight_api::{conditions, names};
 
 use super::evidence::{Evidence, Finding};
 
@@ -12,6 +12,11 @@ impl Evidence {
         let reason = stalled.map(|condition| condition.reason.as_str()).unwrap_or_default();
         let fix = match reason {
             conditions::REASON_REJECTED => format!("change spec.template, or {}", self.command("retry")),
+            conditions::REASON_SERVICE_CLAIMED if status.message.contains(names::MANAGED_BY_ARGO) => format!(
+                "kubectl get services -n {} -o custom-columns='NAME:.metadata.name,ARGO:.metadata.annotations.{}'",
+                self.namespace,
+                names::MANAGED_BY_ARGO.replace('.', "\\.")
+            ),
             conditions::REASON_SERVICE_CLAIMED => {
                 "kubectl get bgr -o custom-columns=NAME:.metadata.name,ACTIVE:.spec.strategy.blueGreen.activeService"
                     .to_owned()

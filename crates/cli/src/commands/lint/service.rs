@@ -9,6 +9,16 @@ use super::findings::Lint;
 impl Lint<'_> {
     pub(super) fn check_service(&mut self, manifest: &Manifest, field: &str, name: &str) {
         let path = ["spec", "strategy", "blueGreen", field];
+        if let Some(argo) =
+            self.manifests.iter().find(|other| other.namespace() == manifest.namespace() && holds(other, name))
+        {
+            let message = format!(
+                "Service {name} is the Argo Rollout {}'s, too, whose controller would move it back: write spec.paused: true there, as \
+                 `convert --pause` does",
+                argo.name()
+            );
+            self.say(false, manifest, &path, message);
+        }
         let there = self.manifests.iter().find(|other| other.kind() == "Service" && other.name() == name);
         let Some(service) = there else {
             return self.say(
@@ -44,6 +54,17 @@ impl Lint<'_> {
             );
         }
     }
+}
+
+/// It is an Argo Rollout that names this Service, and is not paused.
+fn holds(manifest: &Manifest, service: &str) -> bool {
+    let strategy = &manifest.value["spec"]["strategy"];
+    let canary = ["canaryService", "stableService"].map(|field| &strategy["canary"][field]);
+    let blue_green = ["activeService", "previewService"].map(|field| &strategy["blueGreen"][field]);
+    let is_argos = manifest.kind() == "Rollout" && manifest.api_version().starts_with("argoproj.io/");
+    is_argos
+        && manifest.value["spec"]["paused"] != true
+        && [canary, blue_green].concat().iter().any(|it| **it == service)
 }
 
 fn text(value: &Value) -> String {

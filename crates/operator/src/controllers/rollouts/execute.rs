@@ -101,6 +101,7 @@ impl Executor<'_> {
             Action::WithdrawClaims { name, resource_version, claims } => {
                 self.withdraw_claims(name, resource_version, claims).await
             }
+            Action::RemoveMarks { name, resource_version } => self.remove_marks(name, resource_version).await,
             Action::ChangePodMetadata { name, resource_version, hash, from, to } => {
                 fresh.extend(self.change_pod_metadata(name, resource_version, hash, from, to).await?);
                 Ok(())
@@ -275,14 +276,26 @@ impl Executor<'_> {
     }
 
     async fn withdraw_claims(&self, name: &str, resource_version: &str, claims: &str) -> Result<(), Error> {
-        let annotations = json!({names::WITHDRAWN: claims});
-        let patch = json!({"metadata": {"resourceVersion": resource_version, "annotations": annotations}});
-        let api: Api<ServiceView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
-        let view = api.patch(name, &params(), &Patch::Merge(patch)).await;
+        let view = self.annotate_service(name, resource_version, json!({names::WITHDRAWN: claims})).await;
         let view = view.doing(|| format!("withdraw a claim from Service {name}"))?;
         tracing::info!(rollout = %self.rollout.key(), service = name, claims, "withdrew claims");
         self.take_answer_of_service(view);
         Ok(())
+    }
+
+    async fn remove_marks(&self, name: &str, resource_version: &str) -> Result<(), Error> {
+        let none = json!({names::MANAGED_BY: null, names::PRODUCTION: null, names::WITHDRAWN: null});
+        let view = self.annotate_service(name, resource_version, none).await;
+        let view = view.doing(|| format!("take the marks off Service {name}"))?;
+        tracing::info!(rollout = %self.rollout.key(), service = name, "took the marks off a Service that is moved by others");
+        self.take_answer_of_service(view);
+        Ok(())
+    }
+
+    async fn annotate_service(&self, name: &str, version: &str, annotations: Value) -> kube::Result<ServiceView> {
+        let patch = json!({"metadata": {"resourceVersion": version, "annotations": annotations}});
+        let api: Api<ServiceView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        api.patch(name, &params(), &Patch::Merge(patch)).await
     }
 
     fn take_answer_of_service(&self, view: ServiceView) {

@@ -1,28 +1,28 @@
 //! A real Argo CD on the test cluster: application controller, repo server and redis, without its web server.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use greenlight_e2e::cluster;
-use greenlight_test_cluster::{ARGO_CD, Process, free_ports};
+use greenlight_test_cluster::{ARGO_CD, Module, Process, free_ports};
 use serde_json::{Value, json};
 
-use crate::{apply, git, install_crds, repository};
+use crate::{cluster, git};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const REFRESH: &str = "argocd.argoproj.io/refresh=normal";
 
 /// Argo CD.
-pub struct Argo {
+pub struct ArgoCd {
     // In the order in which they end.
     processes: Vec<Process>,
 }
 
-impl Argo {
+impl ArgoCd {
     /// Starts it.
-    pub fn start() -> Result<Argo> {
+    pub fn start() -> Result<ArgoCd> {
         let tools = greenlight_test_cluster::ensure(&ARGO_CD)?;
         let dir = cluster().dir().join("argocd");
         for folder in ["bin", "tls", "ssh", "gpg", "home"] {
@@ -81,7 +81,7 @@ impl Argo {
             start("repo-server", &bin("argocd-repo-server"), &repo_args)?,
             start("application-controller", &bin("argocd-application-controller"), &controller_args)?,
         ];
-        Ok(Argo { processes })
+        Ok(ArgoCd { processes })
     }
 
     /// An Application that keeps a namespace as a repository says, by itself.
@@ -103,17 +103,32 @@ impl Argo {
     }
 
     /// Waits until it reports this health, in sync with that commit.
+    ///
+    /// # Errors
+    /// It does not come to that in time.
     pub async fn until(&self, name: &str, commit: &str, health: &str) -> Result<()> {
+        self.until_status(name, commit, health, |status| status["health"]["status"] == health).await
+    }
+
+    /// Waits until it is in sync with that commit, whatever the health of what it is responsible for.
+    ///
+    /// # Errors
+    /// It does not come to that in time.
+    pub async fn until_synced(&self, name: &str, commit: &str) -> Result<()> {
+        self.until_status(name, commit, "Synced", |_| true).await
+    }
+
+    async fn until_status(&self, name: &str, commit: &str, what: &str, is: impl Fn(&Value) -> bool) -> Result<()> {
         let started = Instant::now();
         loop {
             let application = application(name)?;
             let status = &application["status"];
             let synced = status["sync"]["status"] == "Synced" && status["sync"]["revision"] == commit;
-            if synced && status["health"]["status"] == health {
+            if synced && is(status) {
                 return Ok(());
             }
             if started.elapsed() > PATIENCE {
-                bail!("waited in vain for {health} at {commit}: {status:#}\n{}", self.logs());
+                bail!("waited in vain for {what} at {commit}: {status:#}\n{}", self.logs());
             }
             // What a webhook of the Git server does.
             refresh(name)?;
@@ -199,4 +214,33 @@ fn install() -> Result<()> {
         },
     }))?;
     Ok(())
+}
+
+/// CRDs that come with the source of a Go module.
+///
+/// # Errors
+/// There are none at these paths, or the API server does not take them.
+pub fn install_crds(module: &Module, path: &str, files: &[String]) -> Result<()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let source = greenlight_test_cluster::source(module, path)?;
+    let crds = files.iter().map(|file| std::fs::read_to_string(source.join(file))).collect::<Result<Vec<_>, _>>()?;
+    let _turn = ONE_AT_A_TIME.lock().expect("not poisoned");
+    cluster().install_crds(&crds.join("\n---\n"))
+}
+
+/// The top of the repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Applies a manifest that names its namespace.
+///
+/// # Errors
+/// The API server does not take it.
+pub fn apply(manifest: &Value) -> Result<()> {
+    let text = |key: &str| manifest["metadata"][key].as_str().unwrap_or_default().to_owned();
+    let kind = manifest["kind"].as_str().unwrap_or_default();
+    let file = cluster().dir().join(format!("{kind}-{}-{}.json", text("namespace"), text("name")));
+    std::fs::write(&file, manifest.to_string())?;
+    cluster().kubectl(&["apply", "-f", &file.display().to_string()]).map(drop)
 }

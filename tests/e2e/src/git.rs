@@ -10,8 +10,9 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use greenlight_e2e::cluster;
 use tokio::io::AsyncWriteExt;
+
+use crate::cluster;
 
 /// It serves as long as the tests run, so on a thread of its own.
 static SERVER: LazyLock<SocketAddr> = LazyLock::new(|| {
@@ -94,6 +95,14 @@ impl Repository {
             std::fs::write(self.0.join(name), text)?;
         }
         self.git(&["add", "--all"])?;
+        self.git(&["commit", "--quiet", "--message", message])?;
+        self.head()
+    }
+
+    /// Commits the removal of these files; the commit.
+    pub fn remove(&self, message: &str, names: &[String]) -> Result<String> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.git(&[&["rm", "--quiet"], &names[..]].concat())?;
         self.git(&["commit", "--quiet", "--message", message])?;
         self.head()
     }

@@ -1,0 +1,225 @@
+//! Fifty Argo Rollouts of eight shapes become ours by Git, as docs/migrations.md says: a real Argo CD applies the commits, the real
+//! Argo Rollouts controller runs all the while, and everything that production leads to is seen.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use greenlight_api::{BlueGreenRollout, names};
+use greenlight_e2e::argo_cd::ArgoCd;
+use greenlight_e2e::git::Repository;
+use greenlight_e2e::{Lab, Snapshot, cluster, eventually};
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::ResourceExt;
+use kube::api::ListParams;
+
+use crate::argo_rollouts;
+use crate::production::Production;
+
+const APPLICATIONS: usize = 50;
+/// The manifests in `tests/e2e/argo` that they are made from.
+const SHAPES: [&str; 8] = [
+    "01-minimal",
+    "02-preview",
+    "03-manual",
+    "04-preview-count",
+    AUTOSCALED,
+    "08-anti-affinity-preferred",
+    "16-pre-analysis",
+    "23-workload-ref",
+];
+/// This one gets an autoscaler, too.
+const AUTOSCALED: &str = "06-delays";
+
+/// One application.
+struct Application {
+    name: String,
+    /// As it is with Argo Rollouts.
+    before: String,
+    /// What `convert` makes of it.
+    converted: String,
+    /// What `convert --pause` makes of it.
+    beside: String,
+}
+
+impl Application {
+    fn new(number: usize, lab: &Lab) -> Application {
+        let shape = SHAPES[number % SHAPES.len()];
+        let name = format!("shop-{number:02}");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("argo/{shape}.yaml"));
+        let text = std::fs::read_to_string(path).expect("the manifest of the shape");
+        let text = text.replace("web", &name).replace("smoke", &format!("smoke-{number:02}"));
+        // Who scales is an autoscaler or Argo Rollouts' controller: there Git says nothing of it.
+        let scaled_by_others = |document: &str| shape == AUTOSCALED || document.contains("kind: Deployment");
+        let without_scale = |document: &str| match scaled_by_others(document) {
+            true => document.replace("  replicas: 2\n", ""),
+            false => document.to_owned(),
+        };
+        let mut documents: Vec<String> = text.split("---\n").map(without_scale).collect();
+        if shape == AUTOSCALED {
+            documents.push(autoscaler(&name));
+        }
+        let before = documents.join("---\n");
+        let file = cluster().dir().join(format!("{name}-before.yaml"));
+        std::fs::write(&file, &before).expect("written");
+        let file = file.display().to_string();
+        let converted = lab.greenlight(&["convert", &file]).expect("nothing is left to a person");
+        let beside = lab.greenlight(&["convert", &file, "--pause"]).expect("converted");
+        assert!(!beside.contains("kind: Service") && beside.contains("paused: true"), "{beside}");
+        Application { name, before, converted, beside }
+    }
+
+    fn active(&self) -> String {
+        format!("{}-active", self.name)
+    }
+
+    fn file(&self) -> String {
+        format!("{}.yaml", self.name)
+    }
+
+    fn file_beside(&self) -> String {
+        format!("{}-argo.yaml", self.name)
+    }
+
+    /// The converted, with Argo Rollouts' annotation on its Services, so that Git has it and can take it away.
+    fn annotated(&self) -> String {
+        let annotate = |document: &str| match document.contains("kind: Service\n") {
+            true => {
+                let annotation = format!("metadata:\n  annotations:\n    {}: {}\n", names::MANAGED_BY_ARGO, self.name);
+                document.replacen("metadata:\n", &annotation, 1)
+            }
+            false => document.to_owned(),
+        };
+        self.converted.split("---\n").map(annotate).collect::<Vec<_>>().join("---\n")
+    }
+}
+
+fn autoscaler(name: &str) -> String {
+    format!(
+        "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata:\n  name: {name}\nspec:\n  scaleTargetRef:\n    \
+         apiVersion: argoproj.io/v1alpha1\n    kind: Rollout\n    name: {name}\n  minReplicas: 3\n  maxReplicas: 6\n  metrics:\n  \
+         - type: Resource\n    resource:\n      name: cpu\n      target:\n        type: Utilization\n        averageUtilization: 50\n"
+    )
+}
+
+/// The hash that each Service selects, where it has one.
+fn hashes(now: &Snapshot) -> BTreeMap<String, String> {
+    now.services.keys().filter_map(|name| Some((name.clone(), now.hash_of(name)?))).collect()
+}
+
+/// How many rollouts are in that phase, with this many revisions, as far as their newest spec was seen.
+async fn count(lab: &Lab, is: impl Fn(&BlueGreenRollout) -> bool) -> usize {
+    let rollouts = lab.api::<BlueGreenRollout>().list(&ListParams::default()).await.expect("rollouts").items;
+    let seen = |it: &&BlueGreenRollout| {
+        it.status.as_ref().is_some_and(|status| Some(status.observed_generation) == it.metadata.generation)
+    };
+    rollouts.iter().filter(seen).filter(|rollout| is(rollout)).count()
+}
+
+fn is_claimed(rollout: &BlueGreenRollout) -> bool {
+    let conditions = rollout.status.iter().flat_map(|status| &status.conditions);
+    conditions.into_iter().any(|condition| condition.reason == "ServiceClaimed" && condition.type_ == "Stalled")
+}
+
+fn phase(rollout: &BlueGreenRollout) -> &'static str {
+    rollout.status.as_ref().map_or("", |status| status.phase.as_str())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_argo_rollouts_of_eight_shapes_move_by_git() {
+    let lab = Lab::new("fifty").await;
+    let _argo = argo_rollouts::start(&lab);
+    let argo_cd = ArgoCd::start().expect("Argo CD starts");
+    let applications: Vec<Application> = (0..APPLICATIONS).map(|number| Application::new(number, &lab)).collect();
+    let (by_git, by_hand) = applications.split_at(APPLICATIONS / 2);
+    let repository = Repository::create("fifty").expect("a repository");
+    let commit = |message: &str, files: Vec<(String, String)>| {
+        let files: Vec<(&str, String)> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
+        repository.commit(message, &files).expect("committed")
+    };
+
+    // As they are.
+    let files = applications.iter().map(|it| (it.file(), it.before.clone())).collect();
+    let first = commit("with Argo Rollouts", files);
+    argo_cd.create_application("fifty", &[], &serde_json::json!({})).expect("an Application");
+    argo_cd.until_synced("fifty", &first).await.expect("applied");
+    eventually("Argo Rollouts has all of them", async || {
+        let services = lab.api::<Service>().list(&ListParams::default()).await.expect("Services").items;
+        let has =
+            |it: &&Service| it.annotations().contains_key(names::MANAGED_BY_ARGO) && it.name_any().ends_with("-active");
+        services.iter().filter(has).count() == APPLICATIONS
+    })
+    .await;
+    for application in &applications {
+        eventually("it serves", async || lab.endpoints(&application.active()).await > 0).await;
+    }
+    let theirs = hashes(&lab.now().await);
+    let production = Production::watch(lab.api::<EndpointSlice>()).await;
+
+    // 1: ours beside, theirs paused.
+    let beside = by_git.iter().map(|it| (it.file(), it.annotated()));
+    let beside = beside.chain(by_hand.iter().map(|it| (it.file(), it.converted.clone())));
+    let paused = applications.iter().map(|it| (it.file_beside(), it.beside.clone()));
+    let second = commit("Greenlight beside, Argo Rollouts paused", beside.chain(paused).collect());
+    argo_cd.until_synced("fifty", &second).await.expect("applied");
+    eventually("all say what they wait for", async || count(&lab, is_claimed).await == APPLICATIONS).await;
+    let is_up = |now: &Snapshot| {
+        let ours = now.sets.iter().filter(|set| {
+            let status = set.status.clone().unwrap_or_default();
+            let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or_default();
+            let owned = set.owner_references().iter().any(|owner| owner.kind == "BlueGreenRollout");
+            owned && wanted > 0 && status.available_replicas == Some(wanted)
+        });
+        ours.count() == APPLICATIONS
+    };
+    lab.until("the first revisions are up", is_up).await;
+    assert_eq!(hashes(&lab.now().await), theirs, "nothing has moved");
+
+    // 2: let go, half of them by Git and the others by hand.
+    let files = by_git.iter().map(|it| (it.file(), it.converted.clone())).collect();
+    let third = commit("let go", files);
+    argo_cd.until_synced("fifty", &third).await.expect("applied");
+    eventually("the first half has moved", async || {
+        count(&lab, |rollout| phase(rollout) == "Healthy").await == by_git.len()
+    })
+    .await;
+    let now = hashes(&lab.now().await);
+    assert!(by_hand.iter().all(|it| now[&it.active()] == theirs[&it.active()]), "the others wait");
+    lab.kubectl(&["annotate", "services", "--all", &format!("{}-", names::MANAGED_BY_ARGO)]);
+    eventually("all have moved", async || count(&lab, |rollout| phase(rollout) == "Healthy").await == APPLICATIONS)
+        .await;
+
+    // 3: theirs go.
+    let beside: Vec<String> = applications.iter().map(Application::file_beside).collect();
+    let fourth = repository.remove("without Argo Rollouts", &beside).expect("committed");
+    argo_cd.until_synced("fifty", &fourth).await.expect("pruned");
+    eventually("no Argo Rollout is left", async || {
+        lab.kubectl(&["get", "rollouts.argoproj.io", "-o", "name"]).is_empty()
+    })
+    .await;
+
+    // A release of each.
+    let files = applications.iter().map(|it| (it.file(), it.converted.replace(":v1\n", ":v2\n"))).collect();
+    let fifth = commit("v2", files);
+    argo_cd.until_synced("fifty", &fifth).await.expect("applied");
+    let second_revision =
+        |rollout: &BlueGreenRollout| rollout.status.as_ref().is_some_and(|status| status.current_revision == 2);
+    eventually("v2 waits or serves", async || {
+        count(&lab, |it| second_revision(it) && ["Healthy", "Paused"].contains(&phase(it))).await == APPLICATIONS
+    })
+    .await;
+    let rollouts = lab.api::<BlueGreenRollout>().list(&ListParams::default()).await.expect("rollouts").items;
+    for rollout in rollouts.iter().filter(|rollout| phase(rollout) == "Paused") {
+        lab.greenlight(&["promote", &rollout.name_any()]).expect("promoted");
+    }
+    eventually("all serve v2", async || {
+        count(&lab, |it| second_revision(it) && phase(it) == "Healthy").await == APPLICATIONS
+    })
+    .await;
+
+    for application in &applications {
+        let course = production.course(&application.active()).await;
+        assert_eq!(course.len(), 3, "{}: Argo's pods, ours, the next release: {course:?}", application.name);
+        assert!(course[0].ends_with(&theirs[&application.active()]), "{}: {course:?}", application.name);
+    }
+}
