@@ -37,7 +37,8 @@ pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
         Selection::Nothing | Selection::Unmanaged => false,
     };
     if !now.serving.is_empty()
-        && (!exists(&now.serving) || world.active_services().filter(|it| !world.is_anothers(it)).any(leads_to_unknown))
+        && (!exists(&now.serving)
+            || world.active_services().filter(|it| world.owner(it).is_none()).any(leads_to_unknown))
     {
         return Some(Doubt::ProductionIsMissing);
     }
