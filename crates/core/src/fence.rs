@@ -36,10 +36,8 @@ pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
         Selection::Both(_) => service.production.as_deref().is_some_and(|hash| !exists(hash)),
         Selection::Nothing | Selection::Unmanaged => false,
     };
-    if !now.serving.is_empty()
-        && (!exists(&now.serving)
-            || world.active_services().filter(|it| world.owner(it).is_none()).any(leads_to_unknown))
-    {
+    let mut ours = world.active_services().filter(|service| world.owner(service).is_none());
+    if !now.serving.is_empty() && (!exists(&now.serving) || ours.any(leads_to_unknown)) {
         return Some(Doubt::ProductionIsMissing);
     }
     let whole = |rs: &ReplicaSet| rs.is_available(now.replicas);
@@ -52,8 +50,8 @@ pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
         return Some(Doubt::TemplateHasChanged);
     }
     let moved = *source == Source::Record && written.serving != now.serving;
-    let ours = || world.active_services().all(|service| service.answered);
-    (moved && !ours()).then_some(Doubt::ProductionHasMoved)
+    let answered = || world.active_services().all(|service| service.answered);
+    (moved && !answered()).then_some(Doubt::ProductionHasMoved)
 }
 
 /// Notes in each change of a ReplicaSet which rollout it was planned from.

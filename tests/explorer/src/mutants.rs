@@ -396,7 +396,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "who does not know what an active Service leads to does not look",
         file: "fence.rs",
-        find: "(!exists(&now.serving) || world.active_services().filter(|it| world.owner(it).is_none()).any(leads_to_unknown))",
+        find: "(!exists(&now.serving) || ours.any(leads_to_unknown))",
         replace: "!exists(&now.serving)",
         expected: &[P::LeavesForReason, P::GateHolds, P::RejectedStays, P::BackToServed],
     },
