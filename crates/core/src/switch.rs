@@ -95,8 +95,12 @@ fn may_keep(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool
 fn lets_others_in(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool {
     let world = situation.world;
     let carried = service.production.as_deref() == Some(&home.hash) && !world.is_anothers(service);
-    let is_let_in = |rs: &ReplicaSet| rs.has_pods() && !situation.served(rs) && service.selects(rs);
-    carried && service.selection() == Selection::Unmanaged && world.replica_sets.iter().any(is_let_in)
+    let led_to = || world.replica_sets.iter().filter(|rs| service.selects(rs));
+    // What served before is better than nothing; without a status only its claim tells.
+    let served = |rs: &ReplicaSet| situation.served(rs) || rs.claimed_at().is_some();
+    let strangers = led_to().any(|rs| rs.has_pods() && !served(rs));
+    let serves = led_to().any(|rs| rs.ready > 0 && served(rs));
+    carried && service.selection() == Selection::Unmanaged && strangers && !serves
 }
 
 /// The Service lost what it carried; it does not lead to pods of somebody else, who serve as long as home is not whole. One without

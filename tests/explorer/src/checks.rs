@@ -128,7 +128,7 @@ impl Moment<'_> {
             return;
         }
         if self.cluster.rollout.is_deleting() {
-            self.check_letting_go(&after.selector, report);
+            self.check_letting_go([before, after], report);
             return;
         }
         let ready = |selector| self.cluster.ready_behind(selector);
@@ -157,15 +157,17 @@ impl Moment<'_> {
             Selection::Nothing => {
                 report.check(Predicate::NotEmptied, false, || format!("Service {service} is made to select nothing"));
             }
-            Selection::Unmanaged => self.check_letting_go(&after.selector, report),
+            Selection::Unmanaged => self.check_letting_go([before, after], report),
         }
     }
 
     /// It lost its hash, and has labels by which it leads to what never served.
     fn lets_others_in(&self, service: &Service) -> bool {
-        let led_to = |set: &&Arc<SetTruth>| Cluster::selects(&service.selector, set) && !set.pods.is_empty();
+        let led_to = |set: &&Arc<SetTruth>| Cluster::selects(&service.selector, set) && set.object.has_pods();
         let is_stranger = |set: &Arc<SetTruth>| !self.ghost.of(set.version).served;
-        service.selection() == Selection::Unmanaged && self.cluster.sets.iter().filter(led_to).any(is_stranger)
+        let serves = |set: &Arc<SetTruth>| set.ready() > 0 && self.ghost.of(set.version).known;
+        let led_to = || self.cluster.sets.iter().filter(led_to);
+        service.selection() == Selection::Unmanaged && led_to().any(is_stranger) && !led_to().any(serves)
     }
 
     fn check_move(&self, service: &str, hash: &str, lost: bool, report: &mut Report) {
@@ -238,7 +240,7 @@ impl Moment<'_> {
             // What carried production until a moment ago is better than what is gone.
             let lost = home.is_none_or(|home| self.cluster.set(home).is_none());
             let of = self.ghost.of(version);
-            let served = of.served || of.by_hand || recorded || lost && of.went_live;
+            let served = of.served || of.by_hand || by_person || recorded || lost && of.went_live;
             report
                 .check(Predicate::BackToServed, served, || format!("production goes to {version}, which never served"));
         }
@@ -311,7 +313,7 @@ impl Moment<'_> {
         }
     }
 
-    fn check_letting_go(&self, selector: &std::collections::BTreeMap<String, String>, report: &mut Report) {
+    fn check_letting_go(&self, [before, after]: [&Arc<Service>; 2], report: &mut Report) {
         let worker = self.cluster.rollout.spec.blue_green().active_service.is_none();
         if worker || self.cluster.rollout.is_deleting() && self.cluster.deletion != Some(Deletion::Orphan) {
             return;
@@ -328,7 +330,8 @@ impl Moment<'_> {
                 None => self.ghost.permits(set.version, self.cluster, self.seen.version),
                 Some(_) => self.ghost.home == Some(set.version),
             };
-            Cluster::selects(selector, set) && set.ready() > 0 && is_known && !permitted
+            let opens = Cluster::selects(&after.selector, set) && !Cluster::selects(&before.selector, set);
+            opens && set.ready() > 0 && is_known && !permitted
         });
         report.check(Predicate::LettingGo, opened.is_none(), || {
             format!("the rollout goes, its sets stay, and production serves {:?} too", opened.map(|set| set.version))

@@ -272,7 +272,8 @@ impl Ghost {
             return;
         };
         let (version, object) = (set.version, &set.object);
-        let now = (version, object.uid.clone(), object.available, object.replicas);
+        // Pods that are ready and wait for minReadySeconds are progress, too.
+        let now = (version, object.uid.clone(), object.available + object.ready, object.replicas);
         let same = self.slow.clone().filter(|(a, b, c, d, _)| (*a, b, *c, *d) == (now.0, &now.1, now.2, now.3));
         let since = same.map_or(cluster.now, |(_, _, _, _, since)| since);
         self.slow = Some((now.0, now.1, now.2, now.3, since));
