@@ -83,7 +83,9 @@ fn install_roles(lab: &Lab) {
     cluster().kubectl(&["apply", "--server-side", "-f", &file.display().to_string()]).expect("applied");
     for role in ROLES {
         let name = format!("is-{role}");
-        let [user, role_of] = [format!("--user={role}"), format!("--clusterrole={role}")];
+        // An install for one namespace has roles of its own, beside those of Kubernetes.
+        let of_install = if role.starts_with("greenlight-") { format!("{NAMESPACE}.") } else { String::new() };
+        let [user, role_of] = [format!("--user={role}"), format!("--clusterrole={of_install}{role}")];
         lab.kubectl(&["create", "rolebinding", &name, &role_of, &user]);
         lab.kubectl(&["create", "rolebinding", &format!("{name}-reads"), "--clusterrole=view", &user]);
         std::fs::write(kubeconfig_as(role), kubeconfig(role)).expect("written");
