@@ -33,7 +33,8 @@ pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
     // What production was moved to may be missing, and what it left be all that is known.
     let leads_to_unknown = |service: &Service| match service.selection() {
         Selection::Revision(hash) => !exists(&hash),
-        Selection::Both(_) => service.production.as_deref().is_some_and(|hash| !exists(hash)),
+        // Or what is known of it may be from before it was claimed.
+        Selection::Both(_) => service.production.as_deref().is_some_and(|hash| !exists(hash) || hash != now.serving),
         Selection::Nothing | Selection::Unmanaged => false,
     };
     let mut ours = world.active_services().filter(|service| world.owner(service).is_none());

@@ -1978,3 +1978,19 @@ fn what_is_made_anew_in_an_overlap_joins_it_again_and_nothing_else_does() {
     });
     assert_eq!(rejoins(&model, &two), None, "{one} is left");
 }
+
+#[test]
+fn who_takes_over_in_an_overlap_and_has_not_seen_its_claim_looks_before_production_moves() {
+    let (mut model, [one, two]) = both_serve(overlapping());
+    let mut seen = model.seen();
+    // The rollout and the new ReplicaSet are as they were before the promotion; the Service is as it is now.
+    let record = seen.rollout.status.as_mut().and_then(|status| status.decisions.as_mut()).expect("a record");
+    record.serving.clone_from(&one);
+    record.revision_mut(&two).expect("it is known").claim = None;
+    let new = seen.replica_sets.iter_mut().find(|rs| rs.hash == two).expect("it exists");
+    for key in [names::PROMOTED_AT, names::PLANNED_FROM] {
+        new.annotations.remove(key);
+    }
+    let plan = plan(&seen, model.now);
+    assert!(plan.doubt.is_some(), "{:?}", plan.actions);
+}
