@@ -237,6 +237,11 @@ impl Decisions {
         self.revisions.iter_mut().find(|revision| revision.hash == hash)
     }
 
+    /// Why production may not go to the revision with this hash, if it was rejected for more than an attempt.
+    pub fn bar(&self, hash: &str) -> Option<&Rejection> {
+        self.rejection(hash).filter(|rejection| !rejection.of_attempt)
+    }
+
     /// Why the template of this digest is not to be served, if it was rejected, under whatever hash.
     pub fn rejection_of_template(&self, digest: &str) -> Option<&Rejection> {
         let of_digest = self.revisions.iter().filter(|revision| revision.digest == digest);

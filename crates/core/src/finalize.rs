@@ -38,11 +38,8 @@ pub fn actions(world: &World, now: Timestamp) -> (Vec<Action>, Watches, Option<T
     let (mut unclear, mut left_behind) = (false, false);
     let mut nowhere = Vec::new();
     for service in world.services.values().filter(|service| is_ours(world, service)) {
-        if world.argo_rollout(service).is_some() {
-            actions.push(switch::release(world, service));
-            continue;
-        }
         let goes = match service.selection() {
+            _ if world.argo_rollout(service).is_some() => true,
             Selection::Revision(hash) => world.replica_sets.iter().any(|rs| rs.hash == hash) || has(FOREGROUND),
             Selection::Both(_) | Selection::Nothing | Selection::Unmanaged => true,
         };

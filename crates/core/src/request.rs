@@ -290,7 +290,7 @@ impl<'a> Hearing<'a> {
             let Some(rs) = world.replica_set(to).filter(|rs| rs.hash != *hash) else {
                 return Err(format!("there is no revision {to} to go back to: see history"));
             };
-            if let Some(rejection) = decisions.rejection(to).filter(|rejection| !rejection.of_attempt) {
+            if let Some(rejection) = decisions.bar(to) {
                 return Err(format!("{} was rejected by {}: see history", self.describe(rs), rejection.by));
             }
             if let Some(why) = self.misfit(rs) {

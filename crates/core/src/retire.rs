@@ -67,8 +67,7 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
         if let Some(until) = refuge_until(situation, rs) {
             return Some(deadline.max(until));
         }
-        let is_surplus = is_surplus(situation, rs);
-        if is_surplus {
+        if is_surplus(situation, rs) {
             return Some(deadline.min(*now));
         }
         let promised = promised_until(situation, rs);
@@ -78,8 +77,7 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
         return None;
     }
     // Where production is not known to be at home, any pod may be what it gets.
-    let unproven = (situation.roles.home().is_some() || may_get_traffic(situation, rs)) && !proven;
-    if unproven {
+    if (situation.roles.home().is_some() || may_get_traffic(situation, rs)) && !proven {
         return None;
     }
     if waited(situation, rs) && situation.roles.is_updated(rs) && situation.is_rejected(rs) {

@@ -55,6 +55,12 @@ impl<'a> Situation<'a> {
         self.roles.home().is_none() && !self.world.is_first_deployment(self.decisions)
     }
 
+    /// The active Services that a promotion waits for: all that the spec names. Where production is down, the first one is better than none.
+    pub fn needed_services(&self) -> impl Iterator<Item = &'a str> {
+        let needed = if self.is_down() { 1 } else { usize::MAX };
+        self.world.rollout.spec.blue_green().active_services().take(needed)
+    }
+
     /// Whether people can look at it in preview, as far as the spec wants that and there is time for it.
     pub fn is_shown(&self, rs: &ReplicaSet) -> bool {
         if self.is_down() {

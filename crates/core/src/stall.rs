@@ -24,9 +24,7 @@ pub fn services(situation: &Situation) -> Option<Stall> {
     let blue_green = world.rollout.spec.blue_green();
     let is_down = situation.is_down();
     let preview = blue_green.preview_service.as_deref().filter(|_| !is_down);
-    // Then one Service that is right is better than none.
-    let concerned = if is_down { 1 } else { usize::MAX };
-    let named = || blue_green.active_services().take(concerned).chain(preview);
+    let named = || situation.needed_services().chain(preview);
     named()
         .find_map(|name| missing(world, name))
         .or_else(|| named().find_map(|name| claimed(world, name)))

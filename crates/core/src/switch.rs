@@ -183,7 +183,7 @@ fn services_to_move<'a>(situation: &Situation<'a>, rs: &'a ReplicaSet) -> impl I
     let goes_back = situation.roles.going_back();
     let services = situation.world.production_services().filter(move |service| !service.deleting || goes_back);
     // One that the spec names no more, and that does not select these pods, stays where it is until it can be let go.
-    let follows = services.filter(|service| situation.world.is_named(service) || service.missing_labels(rs).is_empty());
+    let follows = services.filter(|service| !situation.world.stays_behind(service, rs));
     follows.filter(|service| {
         // One that somebody moved here by hand says that it carries another revision; one that was made anew says nothing.
         let says_another = service.production.as_deref().is_some_and(|production| production != rs.hash);
@@ -353,10 +353,8 @@ fn missing(situation: &Situation, service: &str, home: &ReplicaSet) -> Option<St
     };
     let (ours, mut others): (BTreeSet<&str>, BTreeSet<&str>) =
         ready_pods(endpoints).partition(|pod| is_pod_of(pod, &home.name));
-    let cannot_follow = known.is_some_and(|service| {
-        let stays_behind = !world.is_named(service) && !service.missing_labels(home).is_empty();
-        stays_behind || roles::stands_aside(world, service, home)
-    });
+    let cannot_follow =
+        known.is_some_and(|service| world.stays_behind(service, home) || roles::stands_aside(world, service, home));
     if cannot_follow {
         // It may lead to whatever else; but until it is seen to have left the pods of other revisions, these are not for retirement.
         others.retain(|pod| world.replica_sets.iter().any(|rs| is_pod_of(pod, &rs.name)));

@@ -165,6 +165,11 @@ impl World {
         self.rollout.spec.blue_green().active_services().any(|name| name == service.name)
     }
 
+    /// The spec names it no more, and it does not select these pods: it stays where it is until it can be let go.
+    pub fn stays_behind(&self, service: &Service, rs: &ReplicaSet) -> bool {
+        !self.is_named(service) && !service.missing_labels(rs).is_empty()
+    }
+
     /// The Services that the spec names to carry production, as far as they exist; the first one first.
     pub fn active_services(&self) -> impl Iterator<Item = &Service> {
         self.rollout.spec.blue_green().active_services().filter_map(|name| self.services.get(name))
@@ -448,7 +453,7 @@ impl Service {
                 noted || rs.pod_labels.get(names::SERVING_LABEL) == Some(&label)
             }
             // It lost the hash, or has none yet: until it has one it leads to all that carry its own labels.
-            Selection::Unmanaged => self.missing_labels(rs).is_empty(),
+            Selection::Unmanaged => true,
             Selection::Nothing => false,
         }
     }

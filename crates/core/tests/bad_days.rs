@@ -16,7 +16,9 @@ use greenlight_core::world::{Endpoint, RefusedWrite, Run, Template, Workload};
 use greenlight_core::{Action, Change, plan};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use model::people::{assert_rejected, assert_serves, both_serve, manual, promoted, push_and_promote, serves_one, undo};
+use model::people::{
+    assert_rejected, assert_serves, both_serve, end_runs, manual, promoted, push_and_promote, say, serves_one, undo,
+};
 use model::{Event, Kind, Model};
 
 fn automatic() -> BlueGreen {
@@ -1774,20 +1776,8 @@ fn what_an_orphaning_leaves_in_preview_gets_no_traffic_where_production_was_lost
     assert_eq!(model.truth.services["active"].hash(), Some(one.as_str()), "without its hash it selects the preview");
 }
 
-fn say(model: &Model) -> String {
-    let status = model.status();
-    format!("{:?} {} | {:?}", status.phase, status.message, status.observed_request)
-}
-
 fn two_people() -> BlueGreen {
     BlueGreen { required_approvals: Some(2), pre_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() }
-}
-
-fn end_runs(model: &mut Model, suffix: &str, phase: AnalysisPhase) {
-    let runs: Vec<usize> =
-        (0..model.truth.runs.len()).filter(|at| model.truth.runs[*at].name.ends_with(suffix)).collect();
-    assert!(!runs.is_empty(), "{:?}", model.truth.runs);
-    runs.into_iter().for_each(|run| model.end_run(run, phase));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use greenlight_core::Action;
 use greenlight_core::world::{Rival, Selection};
 use jiff::SignedDuration;
 use model::Model;
-use model::people::{assert_rejected, assert_serves, manual, promoted, push_and_promote, serves_one, undo};
+use model::people::{assert_rejected, assert_serves, end_runs, manual, promoted, push_and_promote, serves_one, undo};
 
 fn pre() -> Option<RolloutAnalysis> {
     Some(RolloutAnalysis::default())
@@ -44,13 +44,6 @@ fn days(model: &mut Model) {
         model.scale_down();
         model.pass(60);
     }
-}
-
-fn end_runs(model: &mut Model, suffix: &str, phase: AnalysisPhase) {
-    let runs: Vec<usize> =
-        (0..model.truth.runs.len()).filter(|at| model.truth.runs[*at].name.ends_with(suffix)).collect();
-    assert!(!runs.is_empty(), "{:?}", model.truth.runs);
-    runs.into_iter().for_each(|run| model.end_run(run, phase));
 }
 
 fn rival_takes(model: &mut Model, service: &str) {

@@ -7,22 +7,12 @@ use greenlight_api::{AnalysisPhase, AutoRollback, BlueGreen, RolloutAnalysis, Ve
 use greenlight_core::world::{Rival, Template, Workload};
 use jiff::SignedDuration;
 use model::Model;
-use model::people::{assert_rejected, assert_serves, manual, promoted, push_and_promote, serves_one, undo};
+use model::people::{
+    assert_rejected, assert_serves, end_runs, manual, promoted, push_and_promote, say, serves_one, undo,
+};
 
 fn pre() -> Option<RolloutAnalysis> {
     Some(RolloutAnalysis::default())
-}
-
-fn say(model: &Model) -> String {
-    let status = model.status();
-    format!("{:?} {} | {:?}", status.phase, status.message, status.observed_request)
-}
-
-fn end_runs(model: &mut Model, suffix: &str, phase: AnalysisPhase) {
-    let runs: Vec<usize> =
-        (0..model.truth.runs.len()).filter(|at| model.truth.runs[*at].name.ends_with(suffix)).collect();
-    assert!(!runs.is_empty(), "{:?}", model.truth.runs);
-    runs.into_iter().for_each(|run| model.end_run(run, phase));
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn enter_move_by_hand(world: &World, decisions: &mut Decisions, service: &Servic
     let Some(by) = service.moved_by.as_ref().filter(|_| carries_production(world, decisions, service)) else { return };
     let has_pods = rs.available > 0 || world.rollout.spec.replicas() == 0;
     let able = has_pods && service.missing_labels(rs).is_empty();
-    let is_barred = decisions.rejection(&hash).is_some_and(|rejection| !rejection.of_attempt);
+    let is_barred = decisions.bar(&hash).is_some();
     if !able || is_barred {
         return;
     }

@@ -52,12 +52,10 @@ pub(super) fn enter_template(world: &World, decisions: &mut Decisions, now: Time
         revision.returned_unasked = !in_window;
         revision.approvals.clear();
         revision.preview_ready_at = None;
+    } else if same.is_some() {
+        try_again(revision);
     } else {
-        if same.is_some() {
-            try_again(revision);
-        } else {
-            start_over(revision);
-        }
+        start_over(revision);
     }
     true
 }

@@ -52,8 +52,8 @@ impl<'a> Round<'a> {
         let world = situation.world;
         let misfit = || {
             let rs = situation.roles.candidate?;
-            let concerned = if situation.is_down() { 1 } else { usize::MAX };
-            world.active_services().take(concerned).find_map(|service| stall::keeps_from_moving(world, service, rs))
+            let mut needed = situation.needed_services().filter_map(|name| world.services.get(name));
+            needed.find_map(|service| stall::keeps_from_moving(world, service, rs))
         };
         let stall = stall::workload(world).or_else(|| stall::services(&situation)).or_else(misfit);
         Round { situation, heard, candidate, proof, stall }
@@ -102,13 +102,13 @@ impl<'a> Round<'a> {
             focus: focus.map(|(rs, _)| rs),
             wanted: focus.map_or(0, |(_, size)| size.needed),
             proof: self.proof.clone(),
-            lacking: lacking.clone().map(|lacking| lacking.message),
+            lacking: lacking.as_ref().map(|lacking| lacking.message.clone()),
             moves_preview: self.move_preview().is_some(),
             answer: self.heard.answer.clone(),
             stall: self
                 .stall
                 .clone()
-                .or_else(|| lacking.clone().filter(|_| !waits))
+                .or_else(|| lacking.filter(|_| !waits))
                 .or_else(template)
                 .or_else(|| refused.filter(|refused| !refused.is_eviction()).map(stall::write))
                 .or_else(|| stall::trouble(world)),

@@ -1,6 +1,6 @@
 //! How most stories begin, and how they end: releases by a person, and what is to be true of a revision then.
 
-use greenlight_api::{BlueGreen, Verb};
+use greenlight_api::{AnalysisPhase, BlueGreen, Verb};
 use greenlight_core::world::Template;
 
 use super::Model;
@@ -77,4 +77,18 @@ pub fn assert_rejected(model: &Model, number: u8, rejected: bool) {
     let decisions = model.status().decisions.as_ref().expect("a record");
     let found = decisions.revisions.iter().any(|known| known.digest == digest && known.rejection.is_some());
     assert_eq!(found, rejected, "{decisions:?}");
+}
+
+/// The runs whose names end like this end, as this; there are some.
+pub fn end_runs(model: &mut Model, suffix: &str, phase: AnalysisPhase) {
+    let runs: Vec<usize> =
+        (0..model.truth.runs.len()).filter(|at| model.truth.runs[*at].name.ends_with(suffix)).collect();
+    assert!(!runs.is_empty(), "{:?}", model.truth.runs);
+    runs.into_iter().for_each(|run| model.end_run(run, phase));
+}
+
+/// What the status says, for a failed assertion.
+pub fn say(model: &Model) -> String {
+    let status = model.status();
+    format!("{:?} {} | {:?}", status.phase, status.message, status.observed_request)
 }
