@@ -151,9 +151,11 @@ fn production<'a>(world: &'a World, decisions: &Decisions) -> Production<'a> {
     let by_hash = |rs: &&ReplicaSet| rs.hash == decisions.serving;
     let serving = world.replica_sets.iter().find(by_hash);
     let Some(home) = home(world, decisions, serving) else { return Production::Nowhere };
+    let is_marked = |service: &Service| service.production.as_deref() == Some(&home.hash);
     let selects_home = |service: &Service| match service.selection() {
-        Selection::Revision(hash) => hash == home.hash,
-        Selection::Both(_) => service.production.as_deref() == Some(&home.hash),
+        // One that was brought here by hand, before it counted, is still to be moved by us: or nobody would see that production left.
+        Selection::Revision(hash) => hash == home.hash && (decisions.serving == hash || is_marked(service)),
+        Selection::Both(_) => is_marked(service),
         Selection::Nothing | Selection::Unmanaged => false,
     };
     let mut names = world.rollout.spec.blue_green().active_services();

@@ -1,10 +1,11 @@
 //! What the record learns from the ReplicaSets that there are.
 
-use greenlight_api::{Decisions, RevisionRecord};
+use greenlight_api::{AnalysisPhase, Decisions, RevisionRecord, Verdict};
 
 use super::record::{LARGEST_NUMBER, Source, digest_of, newest, start_over};
-use crate::analysis::name::attempts;
-use crate::world::{ReplicaSet, World};
+use crate::analysis::Kind;
+use crate::analysis::name::{attempts, run_name};
+use crate::world::{ReplicaSet, Run, World};
 
 /// Each ReplicaSet has an entry, and each template only one. A ReplicaSet that was made anew is another one: nothing that was
 /// decided about the old one counts for it, except that its template is rejected, and except for what production lost.
@@ -24,6 +25,9 @@ pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
         let serving = decisions.serving.clone();
         if let Some(known) = decisions.revision_mut(&rs.hash) {
             if known.uid == rs.uid {
+                if rs.deleting && found_good(world, rs, known) {
+                    known.post_promotion = Some(Verdict::Passed);
+                }
                 continue;
             }
             let first = known.uid.is_empty();
@@ -62,6 +66,14 @@ pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
             ..RevisionRecord::default()
         });
     }
+}
+
+/// The analysis after its promotion ended well. While its ReplicaSet goes nobody else looks at that any more, and what is made in its place
+/// is the same revision.
+fn found_good(world: &World, rs: &ReplicaSet, record: &RevisionRecord) -> bool {
+    let name = run_name(rs, record, Kind::Post);
+    let is_good = |run: &Run| run.phase == AnalysisPhase::Successful && !run.terminating;
+    record.post_promotion.is_none() && world.runs.iter().any(|run| run.name == name && is_good(run))
 }
 
 /// The ReplicaSet of this revision is made anew. What production lost comes back without a gate, and counts as having served when it does,
