@@ -100,7 +100,7 @@ const RECORDED_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// What served stays up for the delay that the spec has now, counted from when production left it: one that was made longer meanwhile, too.
 /// Only what is written down counts: until then it has left at another time in every plan.
-fn promised_until(situation: &Situation, rs: &ReplicaSet) -> Timestamp {
+pub fn promised_until(situation: &Situation, rs: &ReplicaSet) -> Timestamp {
     let rollout = &situation.world.rollout;
     let delay = SignedDuration::from_secs(rollout.spec.blue_green().scale_down_delay_seconds().into());
     let written = rollout.record().and_then(|written| written.revision(&rs.hash));

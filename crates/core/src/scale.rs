@@ -46,15 +46,16 @@ pub fn home_size(situation: &Situation, home: &ReplicaSet) -> Size {
 }
 
 /// The size of the candidate. No pods are taken from one that may get traffic: it has just left production, or a Service of
-/// production leads to it by its labels, or it was claimed; until it is proven that others serve.
+/// production leads to it by its labels, or it was claimed; until it is proven that others serve. Nor, for a smaller preview, from one
+/// that is inside its delay: production may still go back to it at once.
 pub fn candidate_size(situation: &Situation, candidate: &ReplicaSet, gate_is_open: bool) -> Size {
     let spec = &situation.world.rollout.spec;
     let preview = spec.blue_green().preview_replica_count.filter(|_| !gate_is_open);
     let wanted = preview.unwrap_or(spec.replicas());
     let size = Size::of(situation, candidate, wanted, spec.replicas());
-    let keeps = candidate.replicas > size.replicas
-        && retire::may_get_traffic(situation, candidate)
-        && !switch::proof(situation).is_there();
+    let unproven = || retire::may_get_traffic(situation, candidate) && !switch::proof(situation).is_there();
+    let in_time = || !gate_is_open && situation.now < retire::promised_until(situation, candidate);
+    let keeps = candidate.replicas > size.replicas && (unproven() || in_time());
     if !keeps {
         return size;
     }

@@ -50,9 +50,11 @@ impl<'a> Situation<'a> {
         self.record(rs).is_some_and(RevisionRecord::may_serve_again)
     }
 
-    /// Something served, and there is nothing left that could: nobody waits for a preview then.
+    /// Something served, and there is nothing left that could: nobody waits for a preview then. A ReplicaSet that is being deleted and has
+    /// no pods left gets none any more, however long a finalizer holds it.
     pub fn is_down(&self) -> bool {
-        self.roles.home().is_none() && !self.world.is_first_deployment(self.decisions)
+        let is_over = |home: &ReplicaSet| home.deleting && home.ready == 0 && home.available == 0;
+        self.roles.home().is_none_or(is_over) && !self.world.is_first_deployment(self.decisions)
     }
 
     /// The active Services that a promotion waits for: all that the spec names. Where production is down, the first one is better than none.

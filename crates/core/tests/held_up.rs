@@ -4,6 +4,7 @@
 mod model;
 
 use greenlight_api::{AnalysisPhase, AutoRollback, BlueGreen, RolloutAnalysis, Verb, WorkloadRef, names};
+use greenlight_core::Action;
 use greenlight_core::world::{Rival, Template, Workload};
 use jiff::SignedDuration;
 use model::Model;
@@ -455,4 +456,60 @@ fn what_came_back_without_a_gate_goes_live_when_nobody_is_asked_after_all() {
     model.change_spec(|spec| spec.paused = None);
     model.work();
     assert_serves(&model, 1);
+}
+
+#[test]
+fn what_git_asks_for_inside_its_delay_keeps_its_pods_until_that_is_over() {
+    let blue_green = BlueGreen { preview_replica_count: Some(1), scale_down_delay_seconds: Some(600), ..manual() };
+    let mut model = promoted(blue_green, &[2]);
+    let pods = model.rs(1).replicas;
+    assert!(pods > 1);
+    model.push(1);
+    model.work();
+    assert_eq!(model.rs(1).replicas, pods, "an undo would have to start pods: {}", say(&model));
+    model.pass(600);
+    model.work();
+    assert_eq!(model.rs(1).replicas, 1, "{}", say(&model));
+}
+
+#[test]
+fn what_came_back_and_was_left_before_the_proof_has_not_served_again() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(1);
+    model.work();
+    let one = model.hash(1);
+    model.request(Verb::Promote, &one, "ann", None);
+    // The endpoints do not follow.
+    for _ in 0..4 {
+        model.operate(None);
+        model.run_all_pods();
+        model.pass(2);
+    }
+    model.push(3);
+    for _ in 0..4 {
+        model.operate(None);
+        model.run_all_pods();
+        model.pass(2);
+    }
+    let three = model.hash(3);
+    model.request(Verb::Promote, &three, "ann", None);
+    model.work();
+    assert_serves(&model, 3);
+    undo(&mut model);
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn a_preview_that_cannot_be_written_holds_nothing_up_while_production_is_down() {
+    let mut model = serves_one(manual());
+    let shows = |action: &Action| matches!(action, Action::SelectRevision { name, .. } if name == "preview");
+    model.refuse(Some(shows));
+    let one = model.hash(1);
+    model.push(2);
+    model.delete_replica_set(&one);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert_serves(&model, 2);
 }

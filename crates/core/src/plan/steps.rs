@@ -174,7 +174,8 @@ pub(super) fn next<'a>(round: &Round<'a>) -> Next<'a> {
         if step.name == "promote" && promotion_waits {
             continue;
         }
-        promotion_waits |= next.add(world, (step.actions)(round), now) && step.promotion_waits;
+        let waits = step.promotion_waits && !(step.name == "move preview" && round.situation.is_down());
+        promotion_waits |= next.add(world, (step.actions)(round), now) && waits;
         if !next.actions.is_empty() {
             break;
         }

@@ -6,7 +6,7 @@ use super::round::Round;
 use crate::actions::Watches;
 use crate::gate::Gate;
 use crate::world::RefusedWrite;
-use crate::{overlap, pods, progress, restart, rollback, switch};
+use crate::{overlap, pods, progress, restart, retire, rollback, switch};
 
 /// What to watch until the next plan: the endpoints that a proof rests on, as long as it does not stand in the status, and the
 /// pods of what does not become available or is being restarted.
@@ -38,7 +38,7 @@ fn reasons(
     round: &Round,
     publish_at: Option<Timestamp>,
     refused_writes: &[&RefusedWrite],
-) -> [(&'static str, Option<Timestamp>); 9] {
+) -> [(&'static str, Option<Timestamp>); 10] {
     let situation = &round.situation;
     let world = situation.world;
     let gate = match round.candidate.as_ref().map(|candidate| &candidate.gate) {
@@ -57,6 +57,10 @@ fn reasons(
         ("try a refused template again", refused.map(|refused| refused.retry_at)),
         ("try a refused write again", refused_writes.iter().map(|refused| refused.retry_at).min()),
         ("the overlap ends", overlap.and_then(|home| overlap::ends_at(situation, home))),
+        (
+            "the candidate may have its preview size",
+            situation.roles.candidate.map(|rs| retire::promised_until(situation, rs)),
+        ),
         ("a restart begins", restart::scheduled_at(situation)),
         ("production goes back by itself", rollback::due_at(situation)),
     ]
