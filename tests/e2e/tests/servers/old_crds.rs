@@ -135,3 +135,36 @@ async fn a_rollout_that_cannot_be_read_is_told_so_and_stops_nobody() {
     assert_eq!(bad.selector().await, serves);
     drop(lab.operator().terminate());
 }
+
+/// Takes what an older CRD does not know out of the status's progress.
+async fn without_ready_pods(lab: &Lab) {
+    let crds: Api<CustomResourceDefinition> = Api::all(lab.client.clone());
+    let progress = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/progress/properties";
+    let patch: Patch<()> = Patch::Json(
+        serde_json::from_value(json!([{"op": "remove", "path": format!("{progress}/readyReplicas")}]))
+            .expect("a patch"),
+    );
+    crds.patch("bluegreenrollouts.greenlight.dev", &PatchParams::default(), &patch).await.expect("patched");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_an_older_crd_cuts_is_not_written_again_and_again() {
+    let _alone = ALONE.lock().await;
+    let lab = Lab::new("older-crd").await;
+    without_ready_pods(&lab).await;
+    // The server takes a moment to forget the field.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    lab.apply(&rollout(json!({"minReadySeconds": 3600, "progressDeadlineSeconds": 7200}))).expect("applied");
+    lab.until("its pods are waited for", |now: &Snapshot| {
+        let status = now.rollout.as_ref().and_then(|rollout| rollout.status.as_ref());
+        status.and_then(|status| status.progress.as_ref()).is_some()
+            && now.sets.iter().any(|set| set.status.as_ref().and_then(|status| status.ready_replicas) == Some(2))
+    })
+    .await;
+    // The ready pods are written once more; then nothing changes.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let (_, mark) = lab.audit();
+    tokio::time::sleep(std::time::Duration::from_secs(8)).await;
+    let written = lab.operator_writes(mark, "bluegreenrollouts/status").await;
+    assert!(written.is_empty(), "{written:?}");
+}

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::affinity;
 use super::memory::{Memories, Refused};
 use super::observe::Fresh;
+use super::older_crd;
 use crate::api_server::error::{Doing, Error, is_refusal};
 use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
@@ -130,7 +131,7 @@ impl Executor<'_> {
     /// Writes the status.
     pub async fn publish(&self, status: &BlueGreenRolloutStatus) -> Result<(), Error> {
         let rollout = self.rollout;
-        let body = json!({
+        let mut body = json!({
             "apiVersion": BlueGreenRollout::api_version(&()),
             "kind": BlueGreenRollout::kind(&()),
             // With the version that it was decided at: an operator that slept must not undo what another one has decided since.
@@ -142,12 +143,31 @@ impl Executor<'_> {
         });
         let api: Api<RolloutView> = Api::namespaced(self.client.clone(), &rollout.namespace);
         let params = PatchParams::apply(names::FIELD_MANAGER).force();
-        let view = api
-            .patch_status(&rollout.name, &params, &Patch::Apply(body))
-            .await
-            .doing(|| "publish the status".to_owned())?;
-        self.caches.rollouts.put_answer(view.keep());
-        self.memories.update(&rollout.key(), |memory| memory.published_at = Some(Timestamp::now()));
+        let written = match api.patch_status(&rollout.name, &params, &Patch::Apply(&body)).await {
+            Err(kube::Error::Api(refused)) if older_crd::take_out(&mut body, &refused.message) => {
+                api.patch_status(&rollout.name, &params, &Patch::Apply(&body)).await
+            }
+            Err(kube::Error::Api(refused)) if older_crd::lacks_the_record(&refused.message) => {
+                return Err(Error::RecordNotKept);
+            }
+            written => written,
+        };
+        let view = written.doing(|| "publish the status".to_owned())?;
+        let kept = view.keep();
+        // A CRD of before an upgrade does not know all of it. To write it again would change nothing.
+        let is_cut = kept.status.as_ref() != Some(status);
+        let cut = is_cut.then(|| (kept.resource_version.clone(), status.clone()));
+        self.memories.update(&rollout.key(), |memory| {
+            if is_cut && memory.cut.is_none() {
+                tracing::warn!(
+                    rollout = %rollout.key(),
+                    "the CRD is older than this operator, and does not keep all of the status. Apply crds.yaml of its chart"
+                );
+            }
+            memory.cut = cut;
+            memory.published_at = Some(Timestamp::now());
+        });
+        self.caches.rollouts.put_answer(kept);
         Ok(())
     }
 

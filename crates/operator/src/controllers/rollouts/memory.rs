@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 
-use greenlight_core::world::Refusal;
+use greenlight_api::BlueGreenRolloutStatus;
+use greenlight_core::world::{Refusal, Rollout};
 use jiff::Timestamp;
 
-use crate::cluster::cache::Key;
+use crate::cluster::cache::{Cached, Key};
 
 /// What the operator remembers of a rollout and may forget: after a restart it does a little more work, and nothing else.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     /// When it last wrote the status.
     pub published_at: Option<Timestamp>,
+    /// The status that it wrote last, and the version of the rollout since, if the API server has cut it: its CRD is older than the operator.
+    pub cut: Option<(String, BlueGreenRolloutStatus)>,
     /// How often in a row somebody else had written in between.
     pub conflicts: u32,
     /// The template that the API server refused.
@@ -58,6 +61,13 @@ impl Memories {
     /// The memory of one rollout.
     pub fn of(&self, key: &Key) -> Memory {
         self.0.lock().expect("no panic while locked").get(key).cloned().unwrap_or_default()
+    }
+
+    /// This status was written already, and is what the API server has by now, as far as its CRD lets it.
+    pub fn is_cut(&self, rollout: &Rollout, status: &BlueGreenRolloutStatus) -> bool {
+        let memories = self.0.lock().expect("no panic while locked");
+        let cut = memories.get(&rollout.key()).and_then(|memory| memory.cut.as_ref());
+        cut.is_some_and(|(version, cut)| *version == rollout.resource_version && cut == status)
     }
 
     /// Changes the memory of one rollout.

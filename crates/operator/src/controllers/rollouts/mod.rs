@@ -4,6 +4,7 @@ mod affinity;
 mod execute;
 mod memory;
 mod observe;
+mod older_crd;
 
 pub use execute::change_replica_set;
 
@@ -106,7 +107,7 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
         if !is_to_be_read {
             on_demand.set(key, &plan.watches);
         }
-        let due = plan.publish_at.is_some_and(|at| at <= now);
+        let due = plan.publish_at.is_some_and(|at| at <= now) && !memories.is_cut(&world.rollout, &plan.status);
         // Not between a claim and the move that rests on its answer, and not after reading, which would be for nothing.
         if fresh.is_empty() && !live && (is_to_be_read || due || !plan.actions.is_empty()) {
             // What is not believed yet is as urgent as if it were.
