@@ -46,16 +46,18 @@ pub fn home_size(situation: &Situation, home: &ReplicaSet) -> Size {
 }
 
 /// The size of the candidate. No pods are taken from one that may get traffic: it has just left production, or a Service of
-/// production leads to it by its labels, or it was claimed; until it is proven that others serve. Nor, for a smaller preview, from one
-/// that is inside its delay: production may still go back to it at once.
+/// production leads to it by its labels, or it was claimed; until it is proven that others serve. One that is inside its delay keeps
+/// as many as production has: that may still go back to it at once.
 pub fn candidate_size(situation: &Situation, candidate: &ReplicaSet, gate_is_open: bool) -> Size {
     let spec = &situation.world.rollout.spec;
     let preview = spec.blue_green().preview_replica_count.filter(|_| !gate_is_open);
-    let wanted = preview.unwrap_or(spec.replicas());
+    let is_promised = || situation.now < retire::promised_until(situation, candidate);
+    let promised = if is_promised() { candidate.replicas.min(situation.decisions.replicas) } else { 0 };
+    let wanted = preview.map_or(spec.replicas(), |preview| preview.max(promised));
     let size = Size::of(situation, candidate, wanted, spec.replicas());
-    let unproven = || retire::may_get_traffic(situation, candidate) && !switch::proof(situation).is_there();
-    let in_time = || !gate_is_open && situation.now < retire::promised_until(situation, candidate);
-    let keeps = candidate.replicas > size.replicas && (unproven() || in_time());
+    let keeps = candidate.replicas > size.replicas
+        && retire::may_get_traffic(situation, candidate)
+        && !switch::proof(situation).is_there();
     if !keeps {
         return size;
     }

@@ -473,33 +473,6 @@ fn what_git_asks_for_inside_its_delay_keeps_its_pods_until_that_is_over() {
 }
 
 #[test]
-fn what_came_back_and_was_left_before_the_proof_has_not_served_again() {
-    let mut model = promoted(manual(), &[2]);
-    model.push(1);
-    model.work();
-    let one = model.hash(1);
-    model.request(Verb::Promote, &one, "ann", None);
-    // The endpoints do not follow.
-    for _ in 0..4 {
-        model.operate(None);
-        model.run_all_pods();
-        model.pass(2);
-    }
-    model.push(3);
-    for _ in 0..4 {
-        model.operate(None);
-        model.run_all_pods();
-        model.pass(2);
-    }
-    let three = model.hash(3);
-    model.request(Verb::Promote, &three, "ann", None);
-    model.work();
-    assert_serves(&model, 3);
-    undo(&mut model);
-    assert_serves(&model, 2);
-}
-
-#[test]
 fn a_preview_that_cannot_be_written_holds_nothing_up_while_production_is_down() {
     let mut model = serves_one(manual());
     let shows = |action: &Action| matches!(action, Action::SelectRevision { name, .. } if name == "preview");

@@ -695,6 +695,11 @@ impl Ghost {
     /// Looks at the truth after anything happened.
     pub fn look(&mut self, cluster: &Cluster) {
         for version in Version::all() {
+            // Its runs went with it: what nobody saw of them is as if it had not been.
+            if !cluster.sets.iter().any(|set| set.version == version) {
+                let revision = self.of_mut(version);
+                revision.ended_good &= revision.found_good;
+            }
             let size = cluster.set(version).map(|set| (&set.object.uid, set.object.replicas));
             let sized = &mut self.of_mut(version).sized;
             if sized.as_ref().map(|(uid, replicas, _)| (uid, *replicas)) != size {

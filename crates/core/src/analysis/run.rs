@@ -5,6 +5,7 @@ use greenlight_api::analysis::{AnalysisRunSpec, AnalysisRunStatus, Measurement, 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::from_api;
 use crate::world::later;
 
 const DEFAULT_RETENTION: usize = 10;
@@ -35,6 +36,15 @@ pub fn step(spec: &AnalysisRunSpec, status: &AnalysisRunStatus, now: Timestamp) 
     if status.phase.is_completed() {
         return step;
     }
+    let decides = !status.spec_digest.is_empty();
+    // What was measured of one spec does not count for another; also not when it is changed back.
+    if decides && status.spec_digest != from_api::spec_digest(spec) {
+        status.phase = AnalysisPhase::Inconclusive;
+        status.message = "its spec was changed while it was under way, so nothing that it measured counts".to_owned();
+        status.completed_at = Some(now);
+        step.status = status;
+        return step;
+    }
     let started_at = *status.started_at.get_or_insert(now);
     status.phase = AnalysisPhase::Running;
     for metric in &spec.metrics {
@@ -44,6 +54,7 @@ pub fn step(spec: &AnalysisRunSpec, status: &AnalysisRunStatus, now: Timestamp) 
         }
     }
     let terminate = spec.terminate == Some(true);
+    let mut cut_short = false;
     for (position, metric) in spec.metrics.iter().enumerate() {
         let Some(result) = status.metric_results.iter_mut().find(|result| result.name == metric.name) else { continue };
         if result.phase.is_completed() {
@@ -55,8 +66,10 @@ pub fn step(spec: &AnalysisRunSpec, status: &AnalysisRunStatus, now: Timestamp) 
         }
         let under_way = result.measurements.last().filter(|last| last.finished_at.is_none());
         if terminate {
-            result.phase = AnalysisPhase::Successful;
+            // Who stops one that a release waits for has not shown that the revision is good, whatever they write afterwards.
+            result.phase = if decides { AnalysisPhase::Inconclusive } else { AnalysisPhase::Successful };
             result.message = "terminated".to_owned();
+            cut_short = decides;
         } else if under_way.is_some() {
             step.under_way.push(position);
         } else {
@@ -74,6 +87,9 @@ pub fn step(spec: &AnalysisRunSpec, status: &AnalysisRunStatus, now: Timestamp) 
     if let Some(bad) = bad {
         status.message = format!("metric {}: {}", bad.name, bad.message);
         status.phase = bad.phase;
+    } else if cut_short {
+        status.message = "terminated".to_owned();
+        status.phase = AnalysisPhase::Inconclusive;
     } else if all_done || counted().count() > 0 && terminate {
         status.phase = AnalysisPhase::Successful;
     }

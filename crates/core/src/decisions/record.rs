@@ -80,10 +80,12 @@ pub fn serve(world: &World, decisions: &mut Decisions, hash: &str, now: Timestam
     if let Some(left) = decisions.revision_mut(&left) {
         left.left_at = Some(now);
     }
+    let turn = decisions.revisions.iter().map(|revision| revision.turn).max().unwrap_or(0).saturating_add(1);
     if let Some(serving) = decisions.revision_mut(hash) {
         serving.left_at = None;
         // Who gave an attempt up goes back to it all the same.
         serving.rejection = serving.rejection.take().filter(|rejection| !rejection.of_attempt);
+        serving.turn = turn;
         serving.claim = world.replica_sets.iter().find(|rs| rs.hash == hash).and_then(ReplicaSet::claimed_at);
     }
     // It was promoted with the size that the spec had for it, whatever the spec has become since.

@@ -120,13 +120,7 @@ fn record_production(situation: &Situation, decisions: &mut Decisions) {
     let Proof::Proven(proven_at) = switch::proof(situation) else { return };
     let noted = switch::noted(situation.world, home).is_some();
     let verdict = analysis::verdict_of(situation, home, Kind::Post);
-    // Its turn comes with the proof: what came back and was left before that has not served again.
-    let others = decisions.revisions.iter().filter(|revision| revision.hash != home.hash);
-    let last_turn = others.map(|revision| revision.turn).max().unwrap_or(0);
     if let Some(record) = decisions.revision_mut(&home.hash) {
-        if record.turn <= last_turn {
-            record.turn = last_turn.saturating_add(1);
-        }
         record.served_at = record.served_at.filter(|_| noted).or(Some(proven_at));
         record.post_promotion = verdict;
         record.confirmed_at = home.timestamp(names::CONFIRMED_AT);

@@ -90,7 +90,7 @@ impl Model {
     pub fn end_run(&mut self, place: usize, phase: AnalysisPhase) {
         let now = self.now;
         let Some(run) = self.truth.runs.get_mut(place).filter(|run| !run.phase.is_completed()) else { return };
-        run.phase = if run.terminating { AnalysisPhase::Successful } else { phase };
+        run.phase = if run.terminating { AnalysisPhase::Inconclusive } else { phase };
         run.completed_at = run.phase.is_completed().then_some(now);
         run.message = format!("{phase:?}");
         if run.phase == AnalysisPhase::Successful && !run.terminating {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::{AnalysisRun, AnalysisRunStatus, Measurement, Metric};
-use greenlight_api::names::FIELD_MANAGER;
+use greenlight_api::names::{self, FIELD_MANAGER};
 use greenlight_core::analysis::run;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
@@ -60,6 +60,11 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         Some(State::UnderWay(run)) => *run,
     };
     let mut before = run.status.clone().unwrap_or_default();
+    // Nothing is measured before the operator has written down what for: by then its spec could be another one.
+    let is_ours = run.annotations().contains_key(names::ROLLOUT);
+    if is_ours && before.spec_digest.is_empty() && before.started_at.is_none() {
+        return Ok(None);
+    }
     let mut step = run::step(&run.spec, &before, Timestamp::now());
     let mut status = step.status.clone();
     // A measurement that may not be taken twice is noted before it begins.

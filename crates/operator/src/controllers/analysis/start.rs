@@ -89,25 +89,36 @@ pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Er
     let api: Api<AnalysisRun> = Api::namespaced(client.clone(), namespace);
     let post = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
     // As the server stores it.
-    let digest = match api.create(&post, &run).await {
-        Ok(created) => from_api::spec_digest(&created.spec),
+    let made = match api.create(&post, &run).await {
+        Ok(created) => created,
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
             // One of ours that was not marked yet, or of somebody who knew the name.
             let found = api.get(start.name).await.doing(|| format!("read AnalysisRun {}", start.name))?;
-            let digest = from_api::spec_digest(&found.spec);
-            if digest != from_api::spec_digest(&run.spec) {
+            if from_api::spec_digest(&found.spec) != from_api::spec_digest(&run.spec) {
                 return Err(Error::Refused(format!(
                     "AnalysisRun {} measures something else than the templates: somebody else made it, or has edited it, or the \
                      templates have changed since. Delete it",
                     start.name
                 )));
             }
-            digest
+            // What it measured before it had this spec would count for this spec.
+            if found.status.as_ref().is_some_and(|status| status.started_at.is_some() && status.spec_digest.is_empty())
+            {
+                return Err(Error::Refused(format!(
+                    "AnalysisRun {} was begun by somebody else, and what it measured decides nothing. Delete it",
+                    start.name
+                )));
+            }
+            found
         }
         Err(error) => return Err(error).doing(|| format!("create AnalysisRun {}", start.name)),
     };
     let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let mark = Patch::Merge(json!({"status": {"specDigest": digest}}));
+    // As it was read: who edits it in between gets no mark for what it has become.
+    let mark = Patch::Merge(json!({
+        "metadata": {"resourceVersion": made.metadata.resource_version},
+        "status": {"specDigest": from_api::spec_digest(&made.spec)},
+    }));
     api.patch_status(start.name, &params, &mark).await.doing(|| format!("mark AnalysisRun {}", start.name))
 }
 

@@ -72,6 +72,8 @@ pub(super) enum How {
     /// The object as it is, with this merged into it.
     Replace,
     Delete,
+    /// No request: time for the operator to take up the one before.
+    Wait,
 }
 
 /// One request. In paths and bodies, `{name}` is the rollout, `{ns}` its namespace, `{uid}` its UID, `{v1}` the hash that serves, `{v2}`
@@ -136,12 +138,13 @@ impl Attack {
     /// The doors that it tries.
     pub(super) fn door(&self) -> String {
         let mut doors = Vec::new();
-        for step in &self.steps {
+        for step in self.steps.iter().filter(|step| step.how != How::Wait) {
             let verb = match step.how {
                 How::Merge | How::Strategic | How::Json | How::Apply => "patch",
                 How::Create => "create",
                 How::Replace => "update",
                 How::Delete => "delete",
+                How::Wait => "wait",
             };
             let path = step.path.split_once(':').map_or(step.path.as_str(), |(_, path)| path);
             let parts: Vec<&str> = path.split('?').next().unwrap_or_default().split('/').collect();

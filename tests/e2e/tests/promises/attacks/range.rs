@@ -23,6 +23,8 @@ use crate::chart::{chart, helm, kubeconfig_of};
 /// So many at a time, from the beginning of a rollout to the attack on it: a slow machine takes longer for all, and not too long for one.
 const PARALLEL: usize = 12;
 /// How long production is watched after the last attack: the operator acts within milliseconds of what it sees.
+/// After this the operator has taken up what was asked, on a busy machine, too.
+const TAKES_UP: Duration = Duration::from_secs(3);
 const WATCHED: Duration = Duration::from_secs(6);
 /// How long a rollout may take to be ready for its attack.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -95,13 +97,9 @@ impl Range {
             let name = cluster_role.replace(':', "-");
             cluster().kubectl(&["-n", at, "create", "rolebinding", &name, &role, &user]).expect("bound");
         }
-        // It never ends: nobody answers there, and that is tolerated.
         lab.apply(&json!({
             "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "endless"},
-            "spec": {"metrics": [{
-                "name": "endless", "interval": "5s", "consecutiveErrorLimit": 1000,
-                "provider": {"web": {"url": "http://127.0.0.1:1/"}},
-            }]},
+            "spec": endless(),
         }))
         .expect("applied");
         let seen = Arc::new(Mutex::new(BTreeMap::new()));
@@ -324,6 +322,10 @@ pub(super) async fn send(lab: &Lab, user: &str, step: &Step, words: &Words) -> R
             ("PUT", "application/json")
         }
         How::Delete => ("DELETE", "application/json"),
+        How::Wait => {
+            tokio::time::sleep(TAKES_UP).await;
+            return Ok(());
+        }
     };
     let request = http::Request::builder()
         .method(method)
@@ -365,4 +367,12 @@ async fn look(client: Client, namespace: String, seen: Arc<Mutex<BTreeMap<String
             of_service.push(hash);
         }
     }
+}
+
+/// What is measured of a candidate. It never ends: nobody answers there, and that is tolerated.
+pub(super) fn endless() -> Value {
+    json!({"metrics": [{
+        "name": "endless", "interval": "5s", "consecutiveErrorLimit": 1000,
+        "provider": {"web": {"url": "http://127.0.0.1:1/"}},
+    }]})
 }

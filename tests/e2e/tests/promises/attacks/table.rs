@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::attack::{Attack, How, Role, Role::*, Step};
-use super::range::EVIL;
+use super::range::{EVIL, endless};
 
 /// All of them.
 pub(super) fn attacks() -> Vec<Attack> {
@@ -575,6 +575,8 @@ fn analyses() -> Vec<Attack> {
             json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "metadata": {"name": name, "annotations": {"greenlight.dev/rollout": "{name}"}}, "spec": spec}),
         )
     };
+    let terminated = |terminate: bool| step(How::Merge, run, json!({"spec": {"terminate": terminate}}));
+    let unowned = |name: &str| json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "metadata": {"name": name}, "spec": {"metrics": []}});
     vec![
         Attack::refused(Editor, "the analysis taken away", [blue_green(json!({"prePromotionAnalysis": null}))])
             .on(measured()),
@@ -586,6 +588,33 @@ fn analyses() -> Vec<Attack> {
         .on(measured()),
         Attack::holds(Editor, "a run terminated", [step(How::Merge, run, json!({"spec": {"terminate": true}}))])
             .on(measured()),
+        Attack::holds(
+            Editor,
+            "a run terminated, and that taken back when it was over",
+            [terminated(true), wait(), terminated(false)],
+        )
+        .on(measured()),
+        Attack::holds(
+            Editor,
+            "a run whose metrics were only reported until it was over",
+            [
+                step(How::Merge, run, json!({"spec": {"dryRun": [{"metricName": ".*"}], "terminate": true}})),
+                wait(),
+                step(How::Merge, run, json!({"spec": {"dryRun": null, "terminate": null}})),
+            ],
+        )
+        .on(measured()),
+        Attack::holds(
+            Editor,
+            "a run made beforehand, which is over when it gets what is to be measured",
+            [
+                step(How::Create, "analysisruns", unowned("{name}-{v3}-3-0-pre")),
+                wait(),
+                step(How::Merge, "analysisruns/{name}-{v3}-3-0-pre", json!({"spec": endless()})),
+                template("app:v3"),
+            ],
+        )
+        .on(measured()),
         Attack::holds(
             Editor,
             "a run with no metrics any more",
@@ -812,6 +841,16 @@ fn owners_and_finalizers() -> Vec<Attack> {
             Editor,
             "an owner that blocks, on the rollout",
             [metadata_of(json!({"ownerReferences": [gone()]}))],
+        ),
+        Attack::refused(
+            Editor,
+            "a rollout that waits, made with an owner whose end is its own",
+            [step(How::Create, "bluegreenrollouts", {
+                let mut object =
+                    second("{name}-second", EVIL, json!({"activeService": null, "autoPromotionEnabled": false}));
+                object["metadata"]["ownerReferences"] = json!([gone()]);
+                object
+            })],
         ),
         Attack::holds(Edit, "a finalizer of theirs on what serves", [of("{v1}", held())]),
         Attack::holds(
@@ -1225,6 +1264,10 @@ const REQUEST: &str = "greenlight.dev/request";
 
 fn step(how: How, path: &str, body: Value) -> Step {
     Step { how, path: path.to_owned(), body, may_fail: false, by: None }
+}
+
+fn wait() -> Step {
+    step(How::Wait, "", Value::Null)
 }
 
 /// Whatever comes of it.

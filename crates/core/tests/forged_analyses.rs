@@ -28,8 +28,8 @@ fn a_run_that_was_stopped_and_is_said_to_go_on_has_measured_nothing() {
     let spec: AnalysisRunSpec = serde_json::from_value(spec).expect("a spec");
     let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
     let stopped = AnalysisRunSpec { terminate: Some(true), ..spec.clone() };
-    let mut status = step(&stopped, &Default::default(), now).status;
-    status.spec_digest = from_api::spec_digest(&spec);
+    let marked = AnalysisRunStatus { spec_digest: from_api::spec_digest(&spec), ..AnalysisRunStatus::default() };
+    let status = step(&stopped, &marked, now).status;
     let mut object = AnalysisRun::new("web-1-0-pre", AnalysisRunSpec { terminate: Some(false), ..spec });
     object.status = Some(status);
     let run = from_api::run(&object).expect("it decides something");
@@ -104,7 +104,8 @@ fn a_run_that_was_edited_measured_and_edited_back_is_no_gate_passed() {
     let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
     let honest = smoke();
     let edited = AnalysisRunSpec { metrics: Vec::new(), ..honest.clone() };
-    let meanwhile = step(&edited, &AnalysisRunStatus::default(), now).status;
+    let marked = AnalysisRunStatus { spec_digest: from_api::spec_digest(&honest), ..AnalysisRunStatus::default() };
+    let meanwhile = step(&edited, &marked, now).status;
     assert!(
         from_api::run(&published(edited, &honest, meanwhile.clone())).is_none(),
         "while it is edited it decides nothing"
@@ -121,7 +122,8 @@ fn a_measurement_by_another_condition_does_not_count_for_the_one_that_was_asked_
     let mut edited = honest.clone();
     edited.metrics[0].success_condition = Some("true".into());
     edited.metrics[0].count = Some(k8s_openapi::apimachinery::pkg::util::intstr::IntOrString::Int(1));
-    let mut status = step(&honest, &AnalysisRunStatus::default(), now).status;
+    let marked = AnalysisRunStatus { spec_digest: from_api::spec_digest(&honest), ..AnalysisRunStatus::default() };
+    let mut status = step(&honest, &marked, now).status;
     let good = Measurement {
         phase: AnalysisPhase::Successful,
         started_at: Some(now),
