@@ -127,8 +127,13 @@ fn anchors(text: &str) -> BTreeSet<String> {
 fn for_site(text: &str) -> String {
     let mut shown = String::new();
     for line in text.lines() {
-        if let Some(why) = line.strip_prefix(NOT_RUN) {
-            shown.push_str(&format!("> No test runs this block: {}.\n\n```sh\n", why.trim()));
+        let code = line.trim_start();
+        if let Some(why) = code.strip_prefix(NOT_RUN) {
+            let indent = &line[..line.len() - code.len()];
+            shown.push_str(&format!(
+                "{indent}> No test runs this block as it stands: {}.\n\n{indent}```sh\n",
+                why.trim()
+            ));
         } else {
             shown.push_str(line);
             shown.push('\n');
@@ -165,8 +170,10 @@ mod tests {
             shown,
             format!(
                 "[x](https://github.com/greenlight-dev/greenlight/blob/v{version}/a/b.md) [y](c.md)\n\
-                 > No test runs this block: why.\n\n```sh\nls\n```\n"
+                 > No test runs this block as it stands: why.\n\n```sh\nls\n```\n"
             )
         );
+        let in_a_list = for_site("1. x\n\n   ```sh not run: why\n   ls\n   ```\n");
+        assert_eq!(in_a_list, "1. x\n\n   > No test runs this block as it stands: why.\n\n   ```sh\n   ls\n   ```\n");
     }
 }

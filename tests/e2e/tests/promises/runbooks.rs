@@ -196,6 +196,7 @@ impl Night {
         let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         println!("{text}");
         assert!(output.status.success(), "runbooks.md:{} as {user}: {}: {text}", block.line, output.status);
+        assert_eq!(block.missing(&text), None, "runbooks.md:{}: {text}", block.line);
     }
 
     /// What the section calls the end comes about, if the block acts.
