@@ -151,6 +151,14 @@ fn the_manifests_of_the_page_on_analysis_are_ones() {
     );
 }
 
+#[test]
+fn the_readme_shows_what_the_quick_start_shows() {
+    let readme = read(&folder().join("../README.md"));
+    let shown = readme.split("\n```\n").nth(1).expect("a block without a language");
+    let outputs: String = commands("quick-start.md").into_iter().map(|block| block.shown).collect();
+    assert!(outputs.contains(shown), "the suite node compares the quick start with the real output: {shown}");
+}
+
 /// Every file of Rust below a folder, with its text.
 fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
     let entries = std::fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
