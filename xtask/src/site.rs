@@ -111,7 +111,8 @@ fn name_of(page: &Path) -> Result<&str> {
 /// The Mermaid blocks of a page, each with the picture of it.
 fn diagrams(name: &str, text: &str) -> Vec<(String, String)> {
     let page = name.trim_end_matches(".md");
-    let blocks = text.split(&format!("{MERMAID}\n")).skip(1).filter_map(|rest| rest.split("```").next());
+    let opens = format!("{MERMAID}\n");
+    let blocks = text.split(&opens).skip(1).filter_map(|rest| rest.split("```").next());
     blocks
         .zip(1..)
         .map(|(block, number): (_, usize)| (format!("{PICTURES}/{page}-{number}.svg"), block.to_owned()))
