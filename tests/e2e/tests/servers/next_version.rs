@@ -67,6 +67,10 @@ async fn a_second_version_of_the_same_shape_takes_no_webhook_and_moves_nothing()
     lab.greenlight(&["undo", "web"]).expect("undone");
     lab.until("production is back", |now: &Snapshot| now.image_of("web-active") == "web:v2").await;
 
+    // A field that one of the versions did not have would be gone by now.
+    let delay = ["get", "bgr", "web", "-o", "jsonpath={.spec.strategy.blueGreen.scaleDownDelaySeconds}"];
+    assert_eq!(lab.kubectl(&delay), "600");
+
     // Owners are named by the first version, and the garbage collector finds them: nobody's pods were deleted.
     let now = lab.now().await;
     assert_eq!(now.pod_uids_of_image("web:v1"), pods);
