@@ -1,8 +1,8 @@
 //! The documents as a site with search: links and the table of contents are checked, and mdBook builds it if it is installed.
 //!
 //! What the site shows differs from the pages in four points: a link out of the folder leads to the repository at this version, a block of
-//! commands that no test runs has its reason above it, fences have the name of their language alone, and a Mermaid block is the picture that
-//! `scripts/draw.mjs` made of it.
+//! commands that no test runs has its reason above it, fences have the name of their language alone, and a Mermaid block is the picture
+//! that `scripts/draw.mjs` made of it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
