@@ -35,7 +35,8 @@ function draw(source) {
     </script>`,
   );
   const options = ["--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--virtual-time-budget=20000"];
-  const dom = execFileSync(chromium, [...options, "--dump-dom", `file://${page}`], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  const quiet = { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] };
+  const dom = execFileSync(chromium, [...options, "--dump-dom", `file://${page}`], quiet);
   const drawn = dom.match(/<textarea>([^]*)<\/textarea>/)?.[1];
   if (!drawn) throw new Error(`Mermaid did not draw:\n${source}`);
   const svg = drawn.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&nbsp;", "\u00a0").replaceAll("&amp;", "&");
