@@ -94,7 +94,9 @@ fn verbs(help: &str) -> Result<String> {
         ensure!(actions.remove(word), "Argo CD has no action {word}");
         let right = if word == "pause" { "`update`" } else { "`update` and `promote`" };
         let meaning = format!("Set `spec.paused` to {}.", word == "pause");
-        let row = ["none", &format!("`{word}`"), right, "`greenlight-editor`", &format!("`{word}`"), &meaning];
+        let who =
+            if word == "pause" { "`greenlight-editor`" } else { "`greenlight-editor` with `greenlight-promoter`" };
+        let row = ["none", &format!("`{word}`"), right, who, &format!("`{word}`"), &meaning];
         rows.push(row.map(str::to_owned));
     }
     ensure!(actions.is_empty(), "actions of Argo CD that are no verbs: {actions:?}");

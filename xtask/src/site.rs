@@ -1,7 +1,8 @@
 //! The documents as a site with search: links and the table of contents are checked, and mdBook builds it if it is installed.
 //!
-//! What the site shows differs from the pages in three points: a link out of the folder leads to the repository at this version, a block of
-//! commands that no test runs has its reason above it, and fences have the name of their language alone.
+//! What the site shows differs from the pages in four points: a link out of the folder leads to the repository at this version, a block of
+//! commands that no test runs has its reason above it, fences have the name of their language alone, and a Mermaid block is the picture
+//! that `scripts/draw.mjs` made of it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ const MDBOOK: &str = "0.4.52";
 const REPOSITORY: &str = "https://github.com/greenlight-dev/greenlight/blob/v";
 const SUMMARY: &str = "SUMMARY.md";
 const NOT_RUN: &str = "```sh not run:";
+const MERMAID: &str = "```mermaid";
+const PICTURES: &str = "pictures";
 /// Pages outside of the folder that have links of their own.
 const AT_THE_TOP: [&str; 5] = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "GOVERNANCE.md", "CHANGELOG.md"];
 
@@ -31,10 +34,13 @@ pub(crate) fn run(check: bool) -> Result<()> {
     }
     let source = root().join("target/site/source");
     let _ = std::fs::remove_dir_all(&source);
-    std::fs::create_dir_all(&source)?;
+    std::fs::create_dir_all(source.join(PICTURES))?;
     for page in pages()? {
-        let name = page.file_name().context("a page has a name")?;
-        std::fs::write(source.join(name), for_site(&std::fs::read_to_string(&page)?))?;
+        let name = name_of(&page)?;
+        std::fs::write(source.join(name), for_site(name, &std::fs::read_to_string(&page)?))?;
+    }
+    for picture in std::fs::read_dir(root().join("docs").join(PICTURES))?.flatten() {
+        std::fs::copy(picture.path(), source.join(PICTURES).join(picture.file_name()))?;
     }
     if Command::new("mdbook").arg("--version").output().is_err() {
         println!(
@@ -64,6 +70,14 @@ fn problems() -> Result<Vec<String>> {
             wrong.extend(broken(&page, &text, link).map(|why| format!("{}: {link} {why}", page.display())));
         }
     }
+    for page in &docs {
+        for (picture, source) in diagrams(name_of(page)?, &std::fs::read_to_string(page)?) {
+            let drawn = std::fs::read_to_string(root().join("docs").join(&picture)).unwrap_or_default();
+            if !drawn.contains(&format!("<![CDATA[\n{source}]]>")) {
+                wrong.push(format!("docs/{picture} is not of the block in {}: run scripts/draw.mjs", page.display()));
+            }
+        }
+    }
     ensure!(links > 100, "only {links} links were found: the search for them is broken");
     for index in [SUMMARY, "README.md"] {
         let text = std::fs::read_to_string(root().join("docs").join(index))?;
@@ -73,7 +87,7 @@ fn problems() -> Result<Vec<String>> {
             wrong.push(format!("docs/{index} lists a page twice"));
         }
         for page in &docs {
-            let name = page.file_name().and_then(|name| name.to_str()).context("a name in UTF-8")?;
+            let name = name_of(page)?;
             if name != SUMMARY && name != index && !once.contains(name) {
                 wrong.push(format!("docs/{index} does not list {name}"));
             }
@@ -88,6 +102,21 @@ fn pages() -> Result<Vec<PathBuf>> {
     let mut pages: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect();
     pages.sort();
     Ok(pages)
+}
+
+fn name_of(page: &Path) -> Result<&str> {
+    page.file_name().and_then(|name| name.to_str()).context("a name in UTF-8")
+}
+
+/// The Mermaid blocks of a page, each with the picture of it.
+fn diagrams(name: &str, text: &str) -> Vec<(String, String)> {
+    let page = name.trim_end_matches(".md");
+    let opens = format!("{MERMAID}\n");
+    let blocks = text.split(&opens).skip(1).filter_map(|rest| rest.split("```").next());
+    blocks
+        .zip(1..)
+        .map(|(block, number): (_, usize)| (format!("{PICTURES}/{page}-{number}.svg"), block.to_owned()))
+        .collect()
 }
 
 fn links_of(text: &str) -> impl Iterator<Item = &str> {
@@ -124,11 +153,20 @@ fn anchors(text: &str) -> BTreeSet<String> {
 }
 
 /// The page, as the site shows it.
-fn for_site(text: &str) -> String {
+fn for_site(name: &str, text: &str) -> String {
     let mut shown = String::new();
+    let mut text = text.to_owned();
+    for (picture, source) in diagrams(name, &text) {
+        text = text.replacen(&format!("{MERMAID}\n{source}```"), &format!("![diagram]({picture})"), 1);
+    }
     for line in text.lines() {
-        if let Some(why) = line.strip_prefix(NOT_RUN) {
-            shown.push_str(&format!("> No test runs this block: {}.\n\n```sh\n", why.trim()));
+        let code = line.trim_start();
+        if let Some(why) = code.strip_prefix(NOT_RUN) {
+            let indent = &line[..line.len() - code.len()];
+            shown.push_str(&format!(
+                "{indent}> No test runs this block as it stands: {}.\n\n{indent}```sh\n",
+                why.trim()
+            ));
         } else {
             shown.push_str(line);
             shown.push('\n');
@@ -159,14 +197,22 @@ mod tests {
 
     #[test]
     fn the_site_says_which_blocks_no_test_runs_and_links_to_its_own_version() {
-        let shown = for_site("[x](../a/b.md) [y](c.md)\n```sh not run: why\nls\n```\n");
+        let shown = for_site("page.md", "[x](../a/b.md) [y](c.md)\n```sh not run: why\nls\n```\n");
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(
             shown,
             format!(
                 "[x](https://github.com/greenlight-dev/greenlight/blob/v{version}/a/b.md) [y](c.md)\n\
-                 > No test runs this block: why.\n\n```sh\nls\n```\n"
+                 > No test runs this block as it stands: why.\n\n```sh\nls\n```\n"
             )
         );
+        let in_a_list = for_site("page.md", "1. x\n\n   ```sh not run: why\n   ls\n   ```\n");
+        assert_eq!(in_a_list, "1. x\n\n   > No test runs this block as it stands: why.\n\n   ```sh\n   ls\n   ```\n");
+    }
+
+    #[test]
+    fn the_site_shows_the_picture_of_a_diagram() {
+        let shown = for_site("page.md", "a\n```mermaid\nx\n```\nb\n```mermaid\ny\n```\n");
+        assert_eq!(shown, "a\n![diagram](pictures/page-1.svg)\nb\n![diagram](pictures/page-2.svg)\n");
     }
 }

@@ -14,6 +14,55 @@ pub struct Commands {
     pub not_run: String,
     /// The commands.
     pub text: String,
+    /// What the page shows of their output, in the block after theirs; empty if it shows nothing.
+    pub shown: String,
+}
+
+impl Commands {
+    /// The first line that the page shows and that the real output does not have, after those before it. Other lines may stand between
+    /// them. What differs at every run (hashes, names of pods, ages, ports, the width of columns) is not compared.
+    pub fn missing(&self, real: &str) -> Option<&str> {
+        let mut real = real.lines().map(without_chance);
+        self.shown.lines().find(|line| !line.trim().is_empty() && !real.any(|real| real == without_chance(line)))
+    }
+}
+
+/// The letters and digits of hashes.
+const HASH: &str = "bcdfghjklmnpqrstvwxz2456789";
+
+/// A line without what differs at every run.
+fn without_chance(line: &str) -> String {
+    let word = |word: &str| if word.starts_with('…') { "POD".to_owned() } else { runs_without_chance(word) };
+    line.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn runs_without_chance(word: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = word;
+    while !rest.is_empty() {
+        let is_alphanumeric = |c: char| c.is_ascii_alphanumeric();
+        let end = rest.find(|c: char| !is_alphanumeric(c)).unwrap_or(rest.len());
+        let (run, after) = rest.split_at(end);
+        kept.push_str(match run {
+            run if run.len() == 10 && run.chars().all(|c| HASH.contains(c)) => "HASH",
+            run if is_age(run) => "AGE",
+            run if run.len() >= 5 && run.chars().all(|c| c.is_ascii_digit()) => "PORT",
+            run => run,
+        });
+        let end = after.find(is_alphanumeric).unwrap_or(after.len());
+        kept.push_str(&after[..end]);
+        rest = &after[end..];
+    }
+    kept
+}
+
+/// `2s`, `6m56s`, `3h`.
+fn is_age(text: &str) -> bool {
+    let is_one = |part: &str| {
+        let number = part.strip_suffix(['d', 'h', 'm', 's']).unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    !text.is_empty() && text.split_inclusive(|c: char| !c.is_ascii_digit()).all(is_one)
 }
 
 /// The sections of the runbooks that need a real node or an installed chart; the suite `node` runs them, and `promises` all others.
@@ -24,24 +73,27 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
 }
 
-/// The blocks of commands of a page.
+/// The blocks of commands of a page, each with the block of its output. Those within lists are among them.
 pub fn commands(page: &str) -> Vec<Commands> {
-    let text = std::fs::read_to_string(folder().join(page)).expect("a page");
-    let mut blocks = Vec::new();
-    let mut open: Option<Commands> = None;
+    blocks(page, &std::fs::read_to_string(folder().join(page)).expect("a page"))
+}
+
+fn blocks(page: &str, text: &str) -> Vec<Commands> {
+    let mut blocks: Vec<Commands> = Vec::new();
+    let mut open = None;
     let mut section = String::new();
     for (number, line) in text.lines().enumerate() {
-        match (&mut open, line.strip_prefix("```")) {
-            (Some(_), Some(_)) => blocks.extend(open.take()),
-            (Some(block), None) => block.text.push_str(&format!("{line}\n")),
-            (None, Some(info)) => {
-                let not_run = match info.strip_prefix("sh") {
-                    Some("") => String::new(),
-                    Some(info) => info.trim_start_matches(" not run:").trim().to_owned(),
-                    None => "not commands".to_owned(),
-                };
-                open = Some(Commands { line: number + 1, section: section.clone(), not_run, text: String::new() });
+        match (open.take(), line.trim_start().strip_prefix("```")) {
+            (Some((Fence::Commands { not_run }, line, text)), Some(_)) => {
+                blocks.push(Commands { line, section: section.clone(), not_run, text, shown: String::new() });
             }
+            (Some((Fence::Output, line, text)), Some(_)) => {
+                let of = blocks.last_mut().filter(|last| last.not_run.is_empty() && last.shown.is_empty());
+                of.unwrap_or_else(|| panic!("{page}:{line}: the output of no commands that are run")).shown = text;
+            }
+            (Some((Fence::Other, ..)), Some(_)) => {}
+            (Some((fence, begin, text)), None) => open = Some((fence, begin, format!("{text}{line}\n"))),
+            (None, Some(language)) => open = Some((Fence::new(language), number + 1, String::new())),
             (None, None) => {
                 if let Some(heading) = line.strip_prefix("## ") {
                     section = anchor(heading);
@@ -50,8 +102,24 @@ pub fn commands(page: &str) -> Vec<Commands> {
         }
     }
     assert!(open.is_none(), "{page}: a block does not end");
-    blocks.retain(|block| block.not_run != "not commands");
     blocks
+}
+
+/// What a block holds, by the words after its first three quotes.
+enum Fence {
+    Commands { not_run: String },
+    Output,
+    Other,
+}
+
+impl Fence {
+    fn new(language: &str) -> Fence {
+        match language.strip_prefix("sh") {
+            Some(rest) => Fence::Commands { not_run: rest.trim_start_matches(" not run:").trim().to_owned() },
+            None if language == "output" => Fence::Output,
+            None => Fence::Other,
+        }
+    }
 }
 
 /// The anchor of a heading, as GitHub makes it.
@@ -67,4 +135,46 @@ pub fn shell(block: &Commands, state: &Path) -> Command {
     let mut command = Command::new("bash");
     command.args(["-euo", "pipefail", "-c", &text]).current_dir(folder().join(".."));
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_output_that_a_page_shows_is_compared_without_what_differs_at_every_run() {
+        let page = "```sh\nrun\n```\n\n```output\nweb  ॥ Paused 6m56s\n2  2grvrwqqdr  1/1\n└─ …-vskbz  4s\n```\n";
+        let [block] = &blocks("page", page)[..] else { panic!("one block") };
+        assert_eq!(block.text, "run\n");
+        let real = "created\nweb ॥ Paused 0s\n2  ltxsctdzcp  1/1\nbetween\n└─ …-b7ccl          13s\n";
+        assert_eq!(block.missing(real), None);
+        assert_eq!(block.missing(&real.replace("1/1", "0/1")), Some("2  2grvrwqqdr  1/1"));
+        let turned: Vec<&str> = real.lines().rev().collect();
+        assert!(block.missing(&turned.join("\n")).is_some(), "the order counts");
+        assert!(block.missing("").is_some());
+    }
+
+    #[test]
+    fn words_that_are_no_ages_stay() {
+        for (word, kept) in
+            [("3s", "AGE"), ("s", "s"), ("v2", "v2"), ("3/3", "3/3"), ("2m3s", "AGE"), ("12", "12"), ("30x", "30x")]
+        {
+            assert_eq!(without_chance(word), kept);
+        }
+        assert_eq!(without_chance("http://127.0.0.1:40289/v (2grvrwqqdr),"), "http://127.0.0.1:PORT/v (HASH),");
+    }
+
+    #[test]
+    fn commands_within_a_list_are_found() {
+        let blocks =
+            blocks("page", "1. First\n\n   ```sh\n   ls\n   ```\n2. Then\n\n   ```sh not run: why\n   rm\n   ```\n");
+        let found: Vec<_> = blocks.iter().map(|block| (block.text.trim(), block.not_run.as_str())).collect();
+        assert_eq!(found, [("ls", ""), ("rm", "why")]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the output of no commands that are run")]
+    fn no_page_shows_the_output_of_what_is_not_run() {
+        blocks("page", "```sh not run: why\nls\n```\n```output\nfile\n```\n");
+    }
 }

@@ -24,13 +24,17 @@ pub fn run(site: &Site, page: &str) -> Result<()> {
     let is_here = |section: &str| page != RUNBOOKS || RUNBOOKS_ON_A_NODE.contains(&section);
     for block in commands(page).into_iter().filter(|block| block.not_run.is_empty() && is_here(&block.section)) {
         println!("-- docs/{page}:{}\n{}", block.line, block.text.trim_end());
-        let status = shell(&block, &state)
+        let output = shell(&block, &state)
             .env("PATH", &path)
             .env("HOME", &home)
             .env("KUBECONFIG", site.cluster().kubeconfig())
             .stdin(Stdio::null())
-            .status()?;
-        ensure!(status.success(), "docs/{page}:{}: {status}", block.line);
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        println!("{text}");
+        ensure!(output.status.success(), "docs/{page}:{}: {}", block.line, output.status);
+        let missing = block.missing(&text);
+        ensure!(missing.is_none(), "docs/{page}:{} shows an output without {missing:?}", block.line);
     }
     Ok(())
 }

@@ -152,6 +152,56 @@ fn the_manifests_of_the_page_on_analysis_are_ones() {
 }
 
 #[test]
+fn the_readme_shows_what_the_quick_start_shows() {
+    let readme = read(&folder().join("../README.md"));
+    let shown = readme.split("\n```\n").nth(1).expect("a block without a language");
+    let outputs: String = commands("quick-start.md").into_iter().map(|block| block.shown).collect();
+    assert!(outputs.contains(shown), "the suite node compares the quick start with the real output: {shown}");
+}
+
+/// Every file of Rust below a folder, with its text.
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
+    entries
+        .flat_map(|path| match path.extension() {
+            _ if path.is_dir() => sources(&path),
+            Some(kind) if kind == "rs" => vec![(path.clone(), read(&path))],
+            _ => Vec::new(),
+        })
+        .collect()
+}
+
+#[test]
+fn the_tests_that_the_documents_name_exist() {
+    let top = folder().join("..");
+    let sources: Vec<_> = ["tests", "crates"].iter().flat_map(|folder| sources(&top.join(folder))).collect();
+    let is_file = |name: &str| sources.iter().any(|(path, _)| path.ends_with(name));
+    // `release::a_newer_commit…`: a function or a file, below a file or a folder of that name.
+    let is_test = |name: &str| {
+        let (module, test) = name.rsplit_once("::").unwrap_or_default();
+        let module = module.rsplit("::").next().unwrap_or_default();
+        let begins = test.split('…').next().unwrap_or_default();
+        sources.iter().any(|(path, text)| {
+            let within = path.with_extension("");
+            within.components().any(|part| part.as_os_str() == module)
+                && (text.contains(&format!("fn {begins}")) || within.ends_with(test))
+        })
+    };
+    let mut named = 0;
+    for page in pages().into_iter().chain([top.join("README.md")]) {
+        let text = read(&page);
+        for word in text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)) {
+            let is_name = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_/:.…".contains(c));
+            if is_name && (word.contains("::") || word.ends_with(".rs")) {
+                named += 1;
+                assert!(is_file(word) || is_test(word), "{} names {word}", page.display());
+            }
+        }
+    }
+    assert!(named > 100, "only {named} names were found");
+}
+
+#[test]
 fn the_supported_versions_are_those_that_are_pinned() {
     let pinned = read(&folder().join("../tests/cluster/src/tools.rs"));
     let is_version = |word: &&str| word.starts_with("v1.") && word.matches('.').count() == 2;

@@ -48,7 +48,7 @@ async fn every_block_of_the_runbooks_ends_the_trouble_it_is_for_by_the_role_it_n
 fn role_for(block: &Commands) -> &'static str {
     let page = std::fs::read_to_string(folder().join("runbooks.md")).expect("the runbooks");
     let after = page.lines().skip(block.line);
-    let named = after.filter_map(|line| line.strip_prefix("**Role:** ")).next().expect("a section names its role");
+    let named = after.filter_map(|line| line.strip_prefix("- **Role:** ")).next().expect("a section names its role");
     // `greenlight-operator` (or …): the narrower one has to do.
     let named = named.split("(or").next().unwrap_or_default();
     let mut roles = named.split('`').filter_map(|word| ROLES.into_iter().find(|role| *role == word));
@@ -196,6 +196,7 @@ impl Night {
         let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         println!("{text}");
         assert!(output.status.success(), "runbooks.md:{} as {user}: {}: {text}", block.line, output.status);
+        assert_eq!(block.missing(&text), None, "runbooks.md:{}: {text}", block.line);
     }
 
     /// What the section calls the end comes about, if the block acts.

@@ -6,6 +6,7 @@ mod all_namespaces;
 mod bombs;
 mod old_crds;
 mod streaming_lists;
+mod versions;
 
 use tokio::sync::Mutex;
 
