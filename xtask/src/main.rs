@@ -6,6 +6,7 @@ mod demo;
 mod generate;
 mod image;
 mod imports;
+mod instructions;
 mod licences;
 mod mends;
 mod prove;
@@ -93,6 +94,8 @@ enum Chore {
     },
     /// Take the mends of the operator out of a copy, one at a time, and see that the test of each fails
     Mends(mends::MendsOptions),
+    /// Count the instructions of plans, of decoding and of encoding
+    Instructions,
     /// Run releases on a real API server while everything between it and the operator goes wrong
     Storm(storm::StormOptions),
     /// Start a control plane with the CRDs, and keep it up until Ctrl-C
@@ -121,6 +124,7 @@ fn main() -> Result<()> {
             Chore::Workflows => workflows::check(),
             Chore::Prove { options } => prove::run("prove", &options),
             Chore::Mutants { options } => prove::run("mutants", &options),
+            Chore::Instructions => instructions::run(),
             Chore::Storm(options) => storm::run(&options),
             Chore::Cluster => keep_cluster().await,
             Chore::Mends(options) => mends::run(&options),

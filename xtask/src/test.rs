@@ -10,14 +10,14 @@ use greenlight_test_cluster::{
 };
 
 use crate::shell::{self, cargo, root};
-use crate::{generate, image, imports, licences, prove, site, storm, workflows};
+use crate::{generate, image, imports, instructions, licences, prove, site, storm, workflows};
 
 /// The end-to-end tests mostly wait for controllers, so more of them run at once than there are cores.
 const END_TO_END_THREADS: &str = "8";
 /// The part of the search for broken promises that takes about three minutes; `cargo xtask prove` takes twice as long.
 const PART_OF_SEARCH: [&str; 4] = ["--walks", "60000", "--states", "9000"];
 /// What the tests use of Debian: a program, and the package that it is in.
-const PACKAGES: [(&str, &str); 10] = [
+const PACKAGES: [(&str, &str); 11] = [
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
     ("prometheus", "prometheus"),
@@ -28,6 +28,7 @@ const PACKAGES: [(&str, &str); 10] = [
     ("conntrack", "conntrack"),
     ("ip", "iproute2"),
     ("redis-server", "redis-server"),
+    ("valgrind", "valgrind"),
 ];
 /// What `greenlight-core` must never depend on.
 const NOT_IN_CORE: [&str; 8] =
@@ -92,6 +93,13 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
     table.step("Debian's packages", |_| {
         install(&PACKAGES);
         Ok(())
+    })?;
+    table.step("instructions", |row| {
+        if is_there("valgrind") {
+            instructions::run()
+        } else {
+            row.skip(ci, "counting instructions: install Debian's package valgrind (as root) to do it")
+        }
     })?;
     table.step("end-to-end tests on a real control plane", |row| promises(row, ci, end_to_end("promises", ci)))?;
     table.step("the dashboard in a real browser", |row| {

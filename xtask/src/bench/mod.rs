@@ -10,8 +10,10 @@
 //! | what one sees from outside | `observer` |
 //! | what a process used | `process` |
 //! | how figures are shown and compared | `report` |
+//! | a picture of how they grow | `plot` |
 
 mod observer;
+mod plot;
 mod process;
 mod report;
 mod subject;
@@ -84,6 +86,12 @@ pub(crate) struct BenchOptions {
     /// Measure nothing, and compare two files that `--json` wrote
     #[arg(long, num_args = 2, value_names = ["A", "B"])]
     compare: Option<Vec<PathBuf>>,
+    /// Write a picture here of how cost grows, as SVG
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    /// Measure nothing, and show what `--json` wrote: several files are taken together
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    read: Vec<PathBuf>,
 }
 
 /// Runs the benchmark.
@@ -93,7 +101,11 @@ pub(crate) async fn run(options: BenchOptions) -> Result<()> {
         return Ok(());
     }
     let mut report = Report { date: jiff::Timestamp::now().to_string(), rounds: Vec::new() };
-    for rollouts in &options.rollouts {
+    for path in &options.read {
+        report.rounds.extend(Report::read(path)?.rounds);
+    }
+    let sizes = if options.read.is_empty() { options.rollouts.as_slice() } else { &[] };
+    for rollouts in sizes {
         for subject in [Subject::Greenlight].into_iter().chain(options.beside) {
             eprintln!("{}, {rollouts} rollouts", subject.name());
             let round = tokio::select! {
@@ -108,7 +120,10 @@ pub(crate) async fn run(options: BenchOptions) -> Result<()> {
         }
     }
     report.print();
-    Ok(())
+    match &options.plot {
+        Some(path) => Ok(std::fs::write(path, plot::svg(&report.rounds))?),
+        None => Ok(()),
+    }
 }
 
 /// Measures one subject with so many rollouts, on a control plane of its own.

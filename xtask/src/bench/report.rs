@@ -207,7 +207,7 @@ fn print_growth(subject: &str, rounds: &[&Round]) {
 }
 
 /// The exponent of the power law that fits best, by least squares of the logarithms.
-fn exponent(points: &[(f64, f64)]) -> Option<f64> {
+pub(super) fn exponent(points: &[(f64, f64)]) -> Option<f64> {
     let logs: Vec<(f64, f64)> = points.iter().filter(|(_, y)| *y > 0.0).map(|(x, y)| (x.ln(), y.ln())).collect();
     if logs.len() < 2 {
         return None;

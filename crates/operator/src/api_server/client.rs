@@ -122,9 +122,11 @@ where
         .build(connector);
     let (metrics, health, leadership) = (metrics.clone(), health.clone(), leadership.clone());
     let respite = Respite::default();
+    let base = config.cluster_url.path().trim_end_matches('/').to_owned();
     let bounded = service_fn(move |request: Request<Body>| {
         let (client, metrics, leadership) = (client.clone(), metrics.clone(), leadership.clone());
         let respite = respite.clone();
+        let namespace = namespace(request.uri().path().strip_prefix(&base).unwrap_or_default()).to_owned();
         let hearing = Hearing { resource: resource(&request), health: health.clone(), metrics: metrics.clone() };
         async move {
             let kind = Kind::of(&request);
@@ -135,7 +137,7 @@ where
             let verb = request.method().as_str().to_lowercase();
             let started = Instant::now();
             let answer = async { within(kind.deadline(), client.request(request)).await?.map_err(BoxError::from) };
-            let answer = if kind == Kind::Write { leadership.guard(answer).await? } else { answer.await };
+            let answer = if kind == Kind::Write { leadership.guard(&namespace, answer).await? } else { answer.await };
             if let Ok(answer) = &answer {
                 respite.read(kind, answer);
             }
@@ -237,6 +239,11 @@ impl Hearing {
     }
 }
 
+/// `shop`, of the path of a request for what is in this namespace.
+fn namespace(path: &str) -> &str {
+    path.split('/').skip_while(|segment| *segment != "namespaces").nth(1).unwrap_or_default()
+}
+
 /// `services`, of the URL of a list or a watch.
 fn resource(request: &Request<Body>) -> String {
     request.uri().path().rsplit('/').next().unwrap_or_default().to_owned()
@@ -268,6 +275,12 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_write_is_known_by_its_namespace_whatever_the_object_is_called() {
+        let rollout = "/apis/greenlight.dev/v1alpha1/namespaces/shop/bluegreenrollouts/namespaces/status";
+        assert_eq!([rollout, "/api/v1/namespaces/bank/services/web", "/version"].map(namespace), ["shop", "bank", ""]);
+    }
 
     #[tokio::test]
     async fn a_server_that_has_too_much_to_do_is_left_alone_and_an_eviction_that_is_refused_holds_up_nobody() {

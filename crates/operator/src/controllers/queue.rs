@@ -18,6 +18,7 @@ use tracing::Instrument;
 
 use crate::api_server::backoff::pause;
 use crate::api_server::error::{Error, in_full};
+use crate::api_server::leadership::Leadership;
 use crate::cluster::cache::Key;
 use crate::controllers::schedule::{Schedule, Turn};
 use crate::controllers::trouble::{MANY_CONFLICTS, Trouble};
@@ -60,12 +61,17 @@ pub struct Limits {
 }
 
 /// A queue: who is next, and nothing else. Whoever wakes keys up and whoever works on them share it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Queue(Schedule);
 
 impl Queue {
-    /// Look at this key now. However often a key goes in, it is there once; and nothing goes in while nobody works: who begins to
-    /// work looks at everything.
+    /// Of keys that this instance may work on.
+    pub fn new(leadership: Leadership) -> Queue {
+        Queue(Schedule::new(leadership))
+    }
+
+    /// Look at this key now. However often a key goes in, it is there once; and nothing goes in while nobody here works on it: who begins
+    /// to looks at everything.
     pub fn now(&self, key: Key) {
         self.0.now(key);
     }
@@ -105,6 +111,12 @@ impl Queue {
                     limits.share.is_none_or(|share| busy.get(namespace).is_none_or(|number| *number < share))
                 };
                 let Some((key, turn)) = schedule.take(may) else { break };
+                let Some(begun) = schedule.leadership().begin(&key.namespace) else {
+                    turn.is_in_flight(false, false);
+                    failures.remove(&key);
+                    schedule.done(key, None);
+                    continue;
+                };
                 running.insert(key.clone(), Instant::now());
                 *busy.entry(key.namespace.clone()).or_default() += 1;
                 let future = work(key.clone(), turn).instrument((limits.span)(&key));
@@ -116,6 +128,7 @@ impl Queue {
                         Ok(result) => result.unwrap_or(Err(Error::Panicked)),
                         Err(_) => Err(Error::TookTooLong(limits.deadline.as_secs())),
                     };
+                    drop(begun);
                     (key, result, started.elapsed())
                 });
             }
@@ -235,15 +248,16 @@ mod tests {
 
     #[test]
     fn a_standby_keeps_nothing_of_what_it_sees() {
-        let queue = Queue::default();
+        let queue = Queue::new(Leadership::by_terms(1).1);
+        queue.0.open();
         (0..100_000).for_each(|number| queue.now(key(number)));
         assert_eq!(held(&queue), [0, 0]);
     }
 
     #[tokio::test]
     async fn however_many_events_there_are_while_all_are_busy_each_object_waits_once() {
-        let queue = Queue::default();
-        let metrics = Metrics::new(Arc::default());
+        let queue = Queue::new(Leadership::undisputed());
+        let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
         let (stop, release) = (CancellationToken::new(), CancellationToken::new());
         let worked_on: Arc<Mutex<Vec<Key>>> = Arc::default();
         let work = {
@@ -290,7 +304,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_namespace_whose_work_hangs_has_its_share_and_others_go_on() {
-        let queue = Queue::default();
+        let queue = Queue::new(Leadership::undisputed());
         let stop = CancellationToken::new();
         let hanging: Arc<Mutex<usize>> = Arc::default();
         let work = {
@@ -312,7 +326,14 @@ mod tests {
         let everything = || (0..10).map(key).chain([other]).collect();
         let limits = Limits { parallel: 4, share: Some(3), ..LIMITS };
         queue
-            .run("test", limits, (Metrics::new(Arc::default()), Health::default(), None), stop, everything, work)
+            .run(
+                "test",
+                limits,
+                (Metrics::new(Arc::default(), Leadership::undisputed()), Health::default(), None),
+                stop,
+                everything,
+                work,
+            )
             .await;
         assert!(*hanging.lock().expect("no panic while locked") <= 3);
     }
@@ -328,7 +349,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn whatever_waits_for_whom_in_the_end_all_is_done_and_nothing_kept() {
         const ALL: usize = 400;
-        let queue = Queue::default();
+        let queue = Queue::new(Leadership::undisputed());
         let stop = CancellationToken::new();
         let stages: Arc<Mutex<HashMap<Key, Stage>>> = Arc::default();
         let peak: Arc<Mutex<usize>> = Arc::default();
@@ -369,7 +390,7 @@ mod tests {
         let run = queue.clone().run(
             "test",
             limits,
-            (Metrics::new(Arc::default()), Health::default(), None),
+            (Metrics::new(Arc::default(), Leadership::undisputed()), Health::default(), None),
             stop,
             everything,
             work,
@@ -382,7 +403,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_hangs_is_given_up_and_tried_again() {
-        let queue = Queue::default();
+        let queue = Queue::new(Leadership::undisputed());
         let stop = CancellationToken::new();
         let attempts: Arc<Mutex<HashMap<Key, usize>>> = Arc::default();
         let work = {
@@ -397,7 +418,7 @@ mod tests {
             }
         };
         let limits = Limits { deadline: Duration::from_millis(20), ..LIMITS };
-        let metrics = Metrics::new(Arc::default());
+        let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
         let everything = || (0..3).map(key).collect();
         let run = queue.run("test", limits, (metrics.clone(), Health::default(), None), stop, everything, work);
         tokio::time::timeout(Duration::from_secs(10), run).await.expect("each is tried again");

@@ -21,6 +21,7 @@
 //! | a hundred never land | others begin all the same, one every [`TRICKLE`] |
 //! | its pods take their time to start | it does not count meanwhile |
 //! | nobody works | nothing is kept: who begins to work looks at everything |
+//! | its namespace is another instance's from now on | it is dropped when its turn comes |
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
@@ -31,6 +32,7 @@ use greenlight_core::Urgency;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::api_server::leadership::Leadership;
 use crate::cluster::cache::Key;
 
 /// One of so many turns goes by age alone.
@@ -44,11 +46,12 @@ const LONGEST_FLIGHT: Duration = Duration::from_secs(60);
 const TRICKLE: Duration = Duration::from_millis(500);
 
 /// The order of keys that wait, or will.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Schedule(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
+    leadership: Leadership,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -113,13 +116,26 @@ struct Flights {
 }
 
 impl Schedule {
+    /// Of keys that this instance may work on.
+    pub fn new(leadership: Leadership) -> Schedule {
+        Schedule(Arc::new(Inner { leadership, state: Mutex::default(), changed: Notify::default() }))
+    }
+
+    /// Whose keys they are.
+    pub fn leadership(&self) -> &Leadership {
+        &self.0.leadership
+    }
+
     /// From now on keys are kept.
     pub fn open(&self) {
         self.state().open = true;
     }
 
-    /// Look at this key now.
+    /// Look at this key now, if this instance works on its namespace.
     pub fn now(&self, key: Key) {
+        if !self.0.leadership.takes_work(&key.namespace) {
+            return;
+        }
         let mut state = self.state();
         if state.open {
             state.look_at(key, Instant::now());
@@ -400,7 +416,7 @@ mod tests {
     }
 
     fn schedule(names: &[&str]) -> Schedule {
-        let schedule = Schedule::default();
+        let schedule = Schedule::new(Leadership::undisputed());
         schedule.open();
         names.iter().for_each(|name| schedule.now(key(name)));
         schedule

@@ -15,6 +15,7 @@ use kube::{Api, Client, Resource};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::api_server::leadership::Leadership;
 use crate::cluster::arrived::{Arrived, Unreadable};
 use crate::cluster::cache::Key;
 use crate::cluster::caches::Caches;
@@ -63,13 +64,19 @@ struct Told {
     again_at: Instant,
 }
 
-/// Tells of everything that cannot be read, once, until cancelled.
-pub async fn tell(client: Client, caches: Arc<Caches>, recorder: Recorder, stop: CancellationToken) {
+/// Tells of everything that cannot be read where this instance works, once, until cancelled.
+pub async fn tell(
+    client: Client,
+    caches: Arc<Caches>,
+    leadership: Leadership,
+    recorder: Recorder,
+    stop: CancellationToken,
+) {
     let mut told: HashMap<(Kind, Key), Told> = HashMap::new();
     loop {
         let mut still = HashMap::new();
         for (kind, objects) in caches.unreadable() {
-            for object in objects {
+            for object in objects.into_iter().filter(|object| leadership.takes_work(&object.key().namespace)) {
                 let place = (kind, object.key());
                 let before = told.remove(&place).filter(|before| before.error == object.error);
                 if before.is_none() {

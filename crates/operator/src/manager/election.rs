@@ -11,8 +11,25 @@
 //! moment it was sent. This is a courtesy to the API server and to people who read logs: what makes two at once safe are the versions
 //! that every write carries.
 //!
+//! With several shards each has a lease, and an instance holds some of them ([`super::division`]):
+//!
+//! | what can happen | what comes of it |
+//! |---|---|
+//! | the holder of a shard dies, hangs, or is cut off | as above: it writes nothing after 10 s, another one has it after 15 s |
+//! | it sleeps, and wakes up | its terms are over: it writes nothing, and ends |
+//! | it is asked to end | it finishes what is under way, writes nothing more, gives its leases back; others look every second |
+//! | another one comes, and asks for a shard | its holder begins nothing more there, finishes what is under way, writes nothing more, and makes the lease the other's |
+//! | who has asked is gone by then | anybody takes the lease after [`HANDOVER`] |
+//! | who has asked for it writes on the lease of one that is dead | only the holder's own renewals count: it is taken no later for that |
+//! | a lease is deleted | its holder and whoever knew it see that within seconds, and begin anew, as after a backup |
+//! | a lease is forged | its holder finds another one's name at its next renewal, and ends |
+//! | the number of shards is changed while others run, or from one to several and back | whoever takes the first lease writes what there will be; whoever counts otherwise gives its shards back, or its leases run out; only then there are as many, and anybody takes one |
+//! | somebody takes a shard of the old number in that moment | it looks at the first lease afterwards, and gives it back: one of the two sees the other |
+//!
 //! Not one of the ready-made managers: they keep leading while renewals hang, over the connection that hangs.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -20,14 +37,15 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
-use kube::{Api, Client};
-use tokio::sync::watch;
+use kube::{Api, Client, ResourceExt};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::division::{Division, SHARDS, SHARDS_TO_BE, WANTED_BY, shards_of};
 use crate::api_server::leadership::{Leadership, Term};
 
-/// Name of the lease of the leader.
+/// Name of the lease of the leader, or of who has the first shard.
 pub const LEASE: &str = "greenlight";
 /// After so long without a renewal others take it.
 const DURATION: Duration = Duration::from_secs(15);
@@ -41,23 +59,68 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long a request about it may take. Several fit into a term.
 const REQUEST: Duration = Duration::from_secs(3);
 
-/// Takes the lease, renews it, and gives it back.
+/// A lease that is given to somebody is anybody's after so long.
+const HANDOVER: Duration = Duration::from_secs(5);
+/// How long what is under way in a shard may take when it is given away. It is less than a term.
+const LAST_WORK: Duration = Duration::from_secs(5);
+
+/// What becomes of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// This instance works on it from now on.
+    Gained(usize),
+    /// It does not any more.
+    Given(usize),
+}
+
+/// How holding a lease ends.
+enum End {
+    Given,
+    Released,
+    Lost,
+}
+
+/// Takes the lease of a shard, renews it, and gives it back.
 pub struct Elector {
     api: Api<Lease>,
     identity: String,
+    shard: usize,
+    name: String,
+    division: Arc<Division>,
+    leadership: Leadership,
     term: watch::Sender<Term>,
-    /// The lease as it was last seen, and when it was seen to change.
+    /// The lease as it was last seen, and when it was last seen to be renewed.
     seen: Option<(Lease, Instant)>,
+    /// The shards that there were: their leases' specs, and since when they are like that.
+    before: BTreeMap<usize, (Option<LeaseSpec>, Instant)>,
     went_back: CancellationToken,
 }
 
 impl Elector {
-    /// Works on the lease of this namespace in the name of `identity`. Nobody else should use the client: its requests are on a deadline.
-    pub fn new(client: Client, namespace: &str, identity: &str) -> (Elector, Leadership) {
-        let (term, leadership) = Leadership::by_terms();
-        let api = Api::namespaced(client, namespace);
+    /// One for each shard, in the name of `identity`; their leases are in this namespace. Nobody else should use the client: its requests are
+    /// on a deadline.
+    pub fn all(
+        client: &Client,
+        namespace: &str,
+        identity: &str,
+        terms: Vec<watch::Sender<Term>>,
+        leadership: &Leadership,
+    ) -> Vec<Elector> {
+        let division = Arc::new(Division::new(identity, terms.len()));
         let went_back = CancellationToken::new();
-        (Elector { api, identity: identity.to_owned(), term, seen: None, went_back }, leadership)
+        let elector = |(shard, term)| Elector {
+            api: Api::namespaced(client.clone(), namespace),
+            identity: identity.to_owned(),
+            shard,
+            name: lease_of(shard),
+            division: division.clone(),
+            leadership: leadership.clone(),
+            term,
+            seen: None,
+            before: BTreeMap::new(),
+            went_back: went_back.clone(),
+        };
+        terms.into_iter().enumerate().map(elector).collect()
     }
 
     /// Cancelled when the API server has an older lease than before: a backup was restored. What is cached is from a time that never was,
@@ -66,8 +129,25 @@ impl Elector {
         self.went_back.clone()
     }
 
+    /// Leads whenever it can, and tells of it, until `release` is cancelled, or a term has ended that was not to end.
+    pub async fn lead(mut self, changes: mpsc::UnboundedSender<Change>, release: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = release.cancelled() => return,
+                () = self.acquire() => {}
+            }
+            tracing::info!(lease = self.name, "leading");
+            // Whoever listens has ended if it does not listen.
+            let _ = changes.send(Change::Gained(self.shard));
+            match self.hold(&release).await {
+                End::Given => drop(changes.send(Change::Given(self.shard))),
+                End::Released | End::Lost => return,
+            }
+        }
+    }
+
     /// Waits until this instance leads.
-    pub async fn acquire(&mut self) {
+    async fn acquire(&mut self) {
         loop {
             let sent = Instant::now();
             match self.try_to_acquire().await {
@@ -76,14 +156,16 @@ impl Elector {
                     return;
                 }
                 Ok(false) => {}
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot use the lease"),
+                Err(error) => tracing::warn!(lease = self.name, error = format!("{error:#}"), "cannot use the lease"),
             }
             sleep(LOOK).await;
         }
     }
 
-    /// Leads until the term ends, or until `release` is cancelled; then the lease is given to whoever waits for it.
-    pub async fn hold(mut self, release: CancellationToken) {
+    /// Leads until the term ends, until `release` is cancelled, or somebody else is to have it; then the lease is given to that one, or to
+    /// whoever waits for it.
+    async fn hold(&mut self, release: &CancellationToken) -> End {
+        let mut to = None;
         loop {
             let Term::Until(deadline) = *self.term.borrow() else { break };
             let sent = Instant::now();
@@ -95,13 +177,18 @@ impl Elector {
             let pause = match renewed {
                 Ok(()) => {
                     self.term.send_replace(Term::Until(sent + TERM));
+                    to = self.wanted_by();
+                    if to.is_some() || self.is_out_of_force() {
+                        self.finish(sent + TERM).await;
+                        break;
+                    }
                     RENEWAL
                 }
                 Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), "the lease is not renewed");
+                    tracing::warn!(lease = self.name, error = format!("{error:#}"), "the lease is not renewed");
                     if Instant::now() >= deadline || self.holder().is_some_and(|holder| holder != self.identity) {
                         self.term.send_replace(Term::None);
-                        return;
+                        return End::Lost;
                     }
                     LOOK / 2
                 }
@@ -113,36 +200,122 @@ impl Elector {
         }
         // First the writes, then the lease.
         self.term.send_replace(Term::None);
-        match self.release().await {
-            Ok(()) => tracing::info!("released the lease"),
+        match self.release(to.as_deref()).await {
+            Ok(()) => tracing::info!(lease = self.name, to, "released the lease"),
             Err(error) => tracing::warn!(
+                lease = self.name,
                 error = format!("{error:#}"),
                 "the lease was not released, it expires in {} s",
                 DURATION.as_secs()
             ),
         }
+        if release.is_cancelled() { End::Released } else { End::Given }
+    }
+
+    /// Who asks for this shard, of which there are others.
+    fn wanted_by(&self) -> Option<String> {
+        let (lease, _) = self.seen.as_ref()?;
+        lease.annotations().get(WANTED_BY).filter(|by| self.division.shards() > 1 && **by != self.identity).cloned()
+    }
+
+    /// Whoever has the first shard counts otherwise.
+    fn is_out_of_force(&self) -> bool {
+        self.shard > 0 && !self.division.is_in_force()
+    }
+
+    /// Nothing is begun any more, and what is under way is waited for.
+    async fn finish(&self, deadline: Instant) {
+        self.term.send_replace(Term::Ending(deadline));
+        drop(timeout(LAST_WORK, self.leadership.idle(self.shard)).await);
     }
 
     async fn try_to_acquire(&mut self) -> Result<bool> {
         let Some(lease) = self.look().await? else {
-            let metadata = ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() };
+            if self.is_out_of_force() {
+                return Ok(false);
+            }
+            let mut metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+            if self.shard == 0 && self.division.shards() > 1 {
+                metadata.annotations = Some([(SHARDS.to_owned(), self.division.shards().to_string())].into());
+            }
             let lease = Lease { metadata, spec: Some(self.record(None)) };
             let created = within(self.api.create(&PostParams::default(), &lease)).await?;
-            self.seen = Some((created, Instant::now()));
-            return Ok(true);
+            self.see(created);
+            return self.may_keep().await;
         };
-        let spec = lease.spec.clone().unwrap_or_default();
-        let since = self.seen.as_ref().map_or_else(Instant::now, |(_, since)| *since);
-        let duration = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
-        let expired = since.elapsed() >= duration.map_or(DURATION, Duration::from_secs);
-        let holder = spec.holder_identity.as_deref().filter(|holder| !holder.is_empty());
-        if holder.is_some_and(|holder| holder != self.identity) && !expired {
+        let others = self.holder().is_some_and(|holder| holder != self.identity);
+        if others && !self.is_expired() {
+            if self.division.asks_for(self.shard) {
+                self.ask(lease).await?;
+            }
             return Ok(false);
         }
-        match self.replace(Lease { spec: Some(self.record(Some(&spec))), ..lease }).await {
+        if self.is_out_of_force() {
+            return Ok(false);
+        }
+        let mut taken = Lease { spec: Some(self.record(lease.spec.as_ref())), ..lease };
+        taken.annotations_mut().remove(WANTED_BY);
+        let mine = self.division.shards();
+        if self.shard == 0 && shards_of(&taken) != mine {
+            taken.annotations_mut().insert(SHARDS_TO_BE.to_owned(), mine.to_string());
+        } else {
+            taken.annotations_mut().remove(SHARDS_TO_BE);
+        }
+        match self.replace(taken).await {
             // Another one was quicker.
             Err(error) if is_conflict(&error) => Ok(false),
-            answer => answer.map(|()| true),
+            Err(error) => Err(error),
+            Ok(()) => self.may_keep().await,
+        }
+    }
+
+    /// The lease is this instance's. Whether the shard is, too: nobody may hold one of another number of shards.
+    async fn may_keep(&mut self) -> Result<bool> {
+        let (lease, _) = self.seen.clone().context("it was acquired")?;
+        if self.shard == 0 {
+            return if self.division.is_settled(&lease) { Ok(true) } else { self.settle(lease).await };
+        }
+        let first = within(self.api.get_opt(LEASE)).await?;
+        if first.is_some_and(|first| self.division.is_settled(&first)) {
+            return Ok(true);
+        }
+        self.let_go(None).await?;
+        Ok(false)
+    }
+
+    /// There will be another number of shards. Whether there is: as soon as nobody holds one of those that there were.
+    async fn settle(&mut self, mut lease: Lease) -> Result<bool> {
+        for shard in 1..shards_of(&lease) {
+            let spec = within(self.api.get_opt(&lease_of(shard))).await?.map(|lease| lease.spec.unwrap_or_default());
+            let since = self.before.get(&shard).filter(|(before, _)| *before == spec).map(|(_, since)| *since);
+            let since = since.unwrap_or_else(Instant::now);
+            let is_held =
+                spec.as_ref().is_some_and(|spec| holder_of(spec).is_some() && since.elapsed() < duration_of(spec));
+            self.before.insert(shard, (spec, since));
+            if is_held {
+                tracing::info!(lease = lease_of(shard), "there is another number of shards: waiting for who holds one");
+                return Ok(false);
+            }
+        }
+        let mine = self.division.shards();
+        lease.annotations_mut().remove(SHARDS_TO_BE);
+        match mine {
+            1 => drop(lease.annotations_mut().remove(SHARDS)),
+            _ => drop(lease.annotations_mut().insert(SHARDS.to_owned(), mine.to_string())),
+        }
+        self.before.clear();
+        self.replace(lease).await?;
+        Ok(true)
+    }
+
+    /// Asks the holder of a lease for it. It finds that at its next renewal.
+    async fn ask(&mut self, mut lease: Lease) -> Result<()> {
+        tracing::info!(lease = self.name, holder = self.holder(), "asking for a shard");
+        lease.annotations_mut().insert(WANTED_BY.to_owned(), self.identity.clone());
+        match self.replace(lease).await {
+            // It was just renewed.
+            Err(error) if is_conflict(&error) => self.look().await.map(drop),
+            answer => answer,
         }
     }
 
@@ -159,42 +332,62 @@ impl Elector {
         self.replace(lease).await
     }
 
-    async fn release(&mut self) -> Result<()> {
-        let Err(error) = self.let_go().await else { return Ok(()) };
+    async fn release(&mut self, to: Option<&str>) -> Result<()> {
+        let Err(error) = self.let_go(to).await else { return Ok(()) };
         // A renewal that was under way may have arrived.
         self.look().await.context(error)?;
-        if self.holder() == Some(&self.identity) { self.let_go().await } else { Ok(()) }
+        if self.holder() == Some(&self.identity) { self.let_go(to).await } else { Ok(()) }
     }
 
-    async fn let_go(&mut self) -> Result<()> {
+    async fn let_go(&mut self, to: Option<&str>) -> Result<()> {
         let (mut lease, _) = self.seen.clone().context("it was acquired")?;
+        lease.annotations_mut().remove(WANTED_BY);
         let spec = lease.spec.get_or_insert_default();
-        spec.holder_identity = None;
-        spec.lease_duration_seconds = Some(1);
+        let duration = if to.is_some() { HANDOVER } else { Duration::from_secs(1) };
+        spec.holder_identity = to.map(str::to_owned);
+        spec.lease_duration_seconds = i32::try_from(duration.as_secs()).ok();
         spec.renew_time = Some(MicroTime(Timestamp::now()));
         self.replace(lease).await
     }
 
     async fn look(&mut self) -> Result<Option<Lease>> {
-        let lease = within(self.api.get_opt(LEASE)).await?;
-        let version = |lease: &Lease| lease.metadata.resource_version.clone();
-        let number = |lease: &Lease| version(lease).and_then(|version| version.parse::<u64>().ok());
+        let lease = within(self.api.get_opt(&self.name)).await?;
+        let number = |lease: &Lease| lease.metadata.resource_version.as_ref()?.parse::<u64>().ok();
         let before = self.seen.as_ref().and_then(|(seen, _)| number(seen));
         if lease.as_ref().map_or(before.is_some(), |lease| number(lease) < before) {
-            tracing::error!("the lease is older than before, or gone: was a backup restored?");
+            tracing::error!(lease = self.name, "the lease is older than before, or gone: was a backup restored?");
             self.went_back.cancel();
         }
-        let since = self.seen.as_ref().filter(|(seen, _)| Some(version(seen)) == lease.as_ref().map(version));
-        let since = since.map_or_else(Instant::now, |(_, since)| *since);
-        self.seen = lease.clone().map(|lease| (lease, since));
+        match lease.clone() {
+            Some(lease) => self.see(lease),
+            None => {
+                self.seen = None;
+                self.division.saw(self.shard, None, false);
+            }
+        }
         Ok(lease)
     }
 
     /// Writes the lease, if it still has the version that it was read at.
     async fn replace(&mut self, lease: Lease) -> Result<()> {
-        let lease = within(self.api.replace(LEASE, &PostParams::default(), &lease)).await?;
-        self.seen = Some((lease, Instant::now()));
+        let lease = within(self.api.replace(&self.name, &PostParams::default(), &lease)).await?;
+        self.see(lease);
         Ok(())
+    }
+
+    /// This is how it is now. What others write on it is no sign of life of its holder.
+    fn see(&mut self, lease: Lease) {
+        let since = self.seen.as_ref().filter(|(seen, _)| seen.spec == lease.spec);
+        let since = since.map_or_else(Instant::now, |(_, since)| *since);
+        self.seen = Some((lease, since));
+        let is_held = self.holder().is_some() && !self.is_expired();
+        let lease = self.seen.as_ref().map(|(lease, _)| lease);
+        self.division.saw(self.shard, lease, is_held);
+    }
+
+    fn is_expired(&self) -> bool {
+        let spec = self.seen.as_ref().and_then(|(lease, since)| Some((lease.spec.as_ref()?, since)));
+        spec.is_none_or(|(spec, since)| since.elapsed() >= duration_of(spec))
     }
 
     fn record(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
@@ -210,7 +403,7 @@ impl Elector {
     }
 
     fn holder(&self) -> Option<&str> {
-        self.seen.as_ref()?.0.spec.as_ref()?.holder_identity.as_deref()
+        holder_of(self.seen.as_ref()?.0.spec.as_ref()?)
     }
 }
 
@@ -219,6 +412,21 @@ impl Drop for Elector {
     fn drop(&mut self) {
         self.term.send_replace(Term::None);
     }
+}
+
+/// Name of the lease of a shard.
+fn lease_of(shard: usize) -> String {
+    if shard == 0 { LEASE.to_owned() } else { format!("{LEASE}-{shard}") }
+}
+
+fn holder_of(spec: &LeaseSpec) -> Option<&str> {
+    spec.holder_identity.as_deref().filter(|holder| !holder.is_empty())
+}
+
+/// How long it is its holder's if nobody renews it.
+fn duration_of(spec: &LeaseSpec) -> Duration {
+    let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    seconds.map_or(DURATION, Duration::from_secs)
 }
 
 fn is_conflict(error: &anyhow::Error) -> bool {

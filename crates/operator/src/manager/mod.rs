@@ -1,13 +1,17 @@
 //! Putting the operator together and taking it apart.
 
+mod division;
 mod election;
 mod options;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use greenlight_api::BlueGreenRollout;
+use greenlight_core::Watches;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info_span;
@@ -32,8 +36,8 @@ use crate::telemetry::recorder::{Recorder, reference};
 use crate::telemetry::server;
 use crate::web::client::WebClient;
 use crate::web::reach::{Network, Reach};
-use election::Elector;
 pub use election::LEASE;
+use election::{Change, Elector};
 pub use options::ControllerOptions;
 
 /// How long work on one object may take. Every request has a deadline that is much shorter.
@@ -56,23 +60,27 @@ const LAST_SCRAPE: Duration = Duration::from_secs(1);
 /// # Errors
 /// It cannot start, or go on: the lease is lost, say. Whoever restarts it starts clean.
 pub async fn run(options: ControllerOptions) -> Result<()> {
+    ensure!(
+        options.leader_elect || options.shards == 1,
+        "--shards takes --leader-elect: a shard is whose lease one holds"
+    );
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone())?;
     let config = client::config().await?;
     let caches = Arc::new(Caches::default());
-    let metrics = Metrics::new(caches.clone());
+    let (terms, leadership) = if options.leader_elect {
+        Leadership::by_terms(options.shards)
+    } else {
+        (Vec::new(), Leadership::undisputed())
+    };
+    let metrics = Metrics::new(caches.clone(), leadership.clone());
     let instance = options.instance();
     let health = Health::default();
     let connect = |protocol, leadership: &Leadership| client::connect(&config, protocol, &metrics, &health, leadership);
-    let (elector, leadership) = if options.leader_elect {
-        // Whoever wants to lead has to write this before it does.
-        let client = connect(Protocol::Http1, &Leadership::undisputed())?;
-        let (elector, leadership) = Elector::new(client, &options.lease_namespace, &instance);
-        (Some(elector), leadership)
-    } else {
-        (None, Leadership::undisputed())
-    };
-    let went_back = elector.as_ref().map(Elector::went_back).unwrap_or_default();
+    // Whoever wants to lead has to write this before it does.
+    let client = connect(Protocol::Http1, &Leadership::undisputed())?;
+    let electors = Elector::all(&client, &options.lease_namespace, &instance, terms, &leadership);
+    let went_back = electors.first().map(Elector::went_back).unwrap_or_default();
     let client = connect(Protocol::Http2, &leadership)?;
     let notifications = options.notifications.as_deref().map(notify::Config::read).transpose()?.unwrap_or_default();
     let mut server = tokio::spawn(server::serve(
@@ -84,7 +92,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     ));
 
     let scope = Scope { namespace: options.namespace.clone(), ..Scope::default() };
-    let (rollouts_queue, sets_queue, runs_queue) = (Queue::default(), Queue::default(), Queue::default());
+    let (rollouts_queue, sets_queue, runs_queue) = [(); 3].map(|()| Queue::new(leadership.clone())).into();
     triggers::connect(&caches, &rollouts_queue, &sets_queue, &runs_queue);
     let failed = CancellationToken::new();
     let observers = Observers { health: health.clone(), metrics: metrics.clone(), failed: failed.clone() };
@@ -107,34 +115,39 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     );
 
     let release = CancellationToken::new();
-    let lease = match elector {
-        Some(mut elector) => {
-            tracing::info!(lease = LEASE, namespace = options.lease_namespace, "waiting to lead");
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(()),
-                () = failed.cancelled() => return Err(broken()),
-                () = went_back.cancelled() => return Err(anew()),
-                ended = &mut server => return Err(not_serving(ended)),
-                () = elector.acquire() => {}
-            }
-            tracing::info!("leading");
-            Some(tokio::spawn(elector.hold(release.clone())))
-        }
-        None => None,
-    };
+    let (changes, mut changed) = mpsc::unbounded_channel();
+    let mut leases = JoinSet::new();
+    let elects = !electors.is_empty();
+    for elector in electors {
+        leases.spawn(elector.lead(changes.clone(), release.clone()));
+    }
+    let mut held = BTreeSet::new();
+    if elects {
+        tracing::info!(lease = LEASE, namespace = options.lease_namespace, shards = options.shards, "waiting to lead");
+        let first = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            () = failed.cancelled() => return Err(broken()),
+            () = went_back.cancelled() => return Err(anew()),
+            ended = &mut server => return Err(not_serving(ended)),
+            first = changed.recv() => first,
+        };
+        let Some(first) = first else { return Ok(()) };
+        first.note(&mut held);
+    }
     metrics.leads(true);
     let web_client = WebClient::default();
     let notifier = Notifier::start(notifications, &web_client, &metrics);
     let recorder = || Recorder::new(client.clone(), instance.clone(), metrics.clone(), notifier.tell());
     let mut work = JoinSet::new();
-    work.spawn(unreadable::tell(client.clone(), caches.clone(), recorder(), stop.clone()));
+    work.spawn(unreadable::tell(client.clone(), caches.clone(), leadership.clone(), recorder(), stop.clone()));
     let memories = Arc::new(Memories::default());
+    let on_demand = Arc::new(OnDemand::new(&client, &scope, triggers::asked(&rollouts_queue, &observers)));
     let context = Arc::new(rollouts::Context {
         client: client.clone(),
         caches: caches.clone(),
         memories: memories.clone(),
-        on_demand: OnDemand::new(&client, &scope, triggers::asked(&rollouts_queue, &observers)),
+        on_demand: on_demand.clone(),
         recorder: recorder(),
         metrics: metrics.clone(),
     });
@@ -157,7 +170,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     };
     let share = options.parallel - options.parallel / RESERVED;
     let limits = |span| Limits { parallel: options.parallel, share: Some(share), span, deadline: RECONCILE };
-    let everything = keys(&caches, |caches| caches.rollouts.keys());
+    let everything = keys(&caches, all_rollouts);
     work.spawn(rollouts_queue.clone().run(
         "rollouts",
         limits(|key| info_span!("reconcile", rollout = %key)),
@@ -167,8 +180,8 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         move |key, turn| rollouts::reconcile(context.clone(), key, turn),
     ));
     let context = Arc::new(scale_down::Context { client: client.clone(), caches: caches.clone() });
-    let retired = keys(&caches, |caches| caches.sets.keys_where(|owned| owned.set.has_scale_down_finalizer()));
-    work.spawn(sets_queue.run(
+    let retired = keys(&caches, all_retired);
+    work.spawn(sets_queue.clone().run(
         "scale-down",
         limits(|key| info_span!("reconcile", replica_set = %key)),
         told_in_status(of_rollout(|caches, key| caches.sets.get(key).map(|owned| owned.owner))),
@@ -187,7 +200,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
             names: options.analysis_secrets.clone(),
         },
     });
-    let everything = keys(&caches, |caches| caches.runs.keys());
+    let everything = keys(&caches, all_runs);
     // Measurements wait for others' servers. So there are many at a time, and each namespace has its share of them.
     let measuring = Limits {
         parallel: MEASURING,
@@ -195,7 +208,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         deadline: MEASUREMENTS,
         ..limits(|key| info_span!("reconcile", analysis_run = %key))
     };
-    let analyses = work.spawn(runs_queue.run(
+    let analyses = work.spawn(runs_queue.clone().run(
         "analysis",
         measuring,
         told_in_status(of_rollout(|caches, key| caches.runs.get(key)?.groups().pop())),
@@ -204,15 +217,38 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         move |key, _| analysis::reconcile(context.clone(), key),
     ));
 
-    let ended = tokio::select! {
-        // First: once this is so, the others end as they should.
-        biased;
-        () = stop.cancelled() => Ok(()),
-        () = failed.cancelled() => Err(broken()),
-        () = went_back.cancelled() => Err(anew()),
-        () = leadership.ended() => Err(anyhow!("the lease is lost")),
-        ended = &mut server => Err(not_serving(ended)),
-        ended = work.join_next() => Err(anyhow!("a controller has ended: {ended:?}")),
+    let ended = loop {
+        let change = tokio::select! {
+            // First: once this is so, the others end as they should.
+            biased;
+            () = stop.cancelled() => break Ok(()),
+            () = failed.cancelled() => break Err(broken()),
+            () = went_back.cancelled() => break Err(anew()),
+            Some(_) = leases.join_next() => break Err(anyhow!("the lease is lost")),
+            ended = &mut server => break Err(not_serving(ended)),
+            ended = work.join_next() => break Err(anyhow!("a controller has ended: {ended:?}")),
+            Some(change) = changed.recv() => change,
+        };
+        change.note(&mut held);
+        metrics.leads(!held.is_empty());
+        let (shard, gained) = match change {
+            Change::Gained(shard) => (shard, true),
+            Change::Given(shard) => (shard, false),
+        };
+        let is_of_shard = |key: &Key| leadership.shard(&key.namespace) == shard;
+        let of_shard = |keys: Vec<Key>| keys.into_iter().filter(is_of_shard);
+        if gained {
+            of_shard(all_rollouts(&caches)).for_each(|key| rollouts_queue.now(key));
+            of_shard(all_retired(&caches)).for_each(|key| sets_queue.now(key));
+            of_shard(all_runs(&caches)).for_each(|key| runs_queue.now(key));
+        } else {
+            // Others decide there from now on: what was remembered would be old by the time that it comes back.
+            for key in of_shard(all_rollouts(&caches)) {
+                memories.forget(&key);
+                metrics.forget(&key);
+                on_demand.set(&key, &Watches::default());
+            }
+        }
     };
     if let Err(error) = &ended {
         tracing::error!(%error, "cannot go on");
@@ -228,9 +264,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     work.abort_all();
     metrics.leads(false);
     release.cancel();
-    if let Some(lease) = lease {
-        drop(lease.await);
-    }
+    while leases.join_next().await.is_some() {}
     drop(work);
     notifier.finish().await;
     if !server.is_finished() {
@@ -273,6 +307,27 @@ fn anew() -> anyhow::Error {
 
 fn broken() -> anyhow::Error {
     anyhow!("a task that everything depends on has broken")
+}
+
+impl Change {
+    fn note(self, held: &mut BTreeSet<usize>) {
+        match self {
+            Change::Gained(shard) => drop(held.insert(shard)),
+            Change::Given(shard) => drop(held.remove(&shard)),
+        }
+    }
+}
+
+fn all_rollouts(caches: &Caches) -> Vec<Key> {
+    caches.rollouts.keys()
+}
+
+fn all_retired(caches: &Caches) -> Vec<Key> {
+    caches.sets.keys_where(|owned| owned.set.has_scale_down_finalizer())
+}
+
+fn all_runs(caches: &Caches) -> Vec<Key> {
+    caches.runs.keys()
 }
 
 fn keys(caches: &Arc<Caches>, of: fn(&Caches) -> Vec<Key>) -> impl FnOnce() -> Vec<Key> + Send + 'static {

@@ -22,6 +22,9 @@ pub struct ControllerOptions {
     /// Namespace of that lease
     #[arg(long, env = "GREENLIGHT_LEASE_NAMESPACE", default_value = "default")]
     pub lease_namespace: String,
+    /// Into how many shards to divide the namespaces, with a lease each, so that several instances work at the same time; the same for all
+    #[arg(long, env = "GREENLIGHT_SHARDS", default_value_t = 1, value_parser = shards)]
+    pub shards: usize,
     /// How many rollouts to work on at the same time
     #[arg(long, env = "GREENLIGHT_PARALLEL", default_value_t = 16)]
     pub parallel: usize,
@@ -49,6 +52,14 @@ pub struct ControllerOptions {
     /// Log filter: a level, or target=level pairs
     #[arg(long, env = "GREENLIGHT_LOG", default_value = "info")]
     pub log: String,
+}
+
+/// Each instance looks after the leases of all shards: more would be many requests and no more work done at a time.
+const MOST_SHARDS: usize = 32;
+
+fn shards(number: &str) -> Result<usize, String> {
+    let number = number.parse().ok().filter(|number| (1..=MOST_SHARDS).contains(number));
+    number.ok_or_else(|| format!("write a number from 1 to {MOST_SHARDS}"))
 }
 
 impl ControllerOptions {

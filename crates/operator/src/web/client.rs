@@ -45,6 +45,8 @@ pub struct Answer {
 pub struct WebClient {
     connections: Arc<Connections>,
     leadership: Leadership,
+    /// Whose analyses ask.
+    namespace: Arc<str>,
     reach: Arc<Reach>,
 }
 
@@ -78,6 +80,7 @@ impl Default for WebClient {
         WebClient {
             connections: Arc::default(),
             leadership: Leadership::undisputed(),
+            namespace: "".into(),
             reach: Arc::new(Reach::Anywhere),
         }
     }
@@ -90,7 +93,12 @@ impl WebClient {
     /// One for analyses: it goes only where it may, and questions that may change something (all but GET) are only asked while this
     /// instance leads.
     pub fn for_analyses(leadership: Leadership, reach: Reach) -> WebClient {
-        WebClient { connections: Arc::default(), leadership, reach: Arc::new(reach) }
+        WebClient { connections: Arc::default(), leadership, namespace: "".into(), reach: Arc::new(reach) }
+    }
+
+    /// The same, for analyses of this namespace.
+    pub fn of_namespace(&self, namespace: &str) -> WebClient {
+        WebClient { namespace: namespace.into(), ..self.clone() }
     }
 
     fn connection(&self, insecure: bool) -> Result<&Connection, String> {
@@ -149,7 +157,7 @@ impl WebClient {
         let answer = match question.method {
             WebMethod::Get => answer.await,
             WebMethod::Post | WebMethod::Put => {
-                self.leadership.guard(answer).await.map_err(|error| error.to_string())?
+                self.leadership.guard(&self.namespace, answer).await.map_err(|error| error.to_string())?
             }
         };
         match answer {

@@ -172,3 +172,21 @@ async fn who_wakes_up_after_its_term_writes_nothing() {
     let others: Vec<&Write> = since.iter().filter(|write| !write.path.contains("/leases/")).collect();
     assert!(others.is_empty(), "{others:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lease_is_renewed_every_two_seconds_and_looked_at_every_second_and_that_is_all() {
+    let lab = Lab::without_operator("frugalelection").await;
+    let _two = two(&lab, &operator_kubeconfig()).await;
+    // Whatever belongs to the beginning is over.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (audit, mark) = lab.audit();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let requests = audit.since(mark).expect("the audit log");
+    let of_leases =
+        requests.iter().filter(|request| request.resource == "leases" && request.namespace == lab.namespace);
+    let mut counts = std::collections::BTreeMap::<&str, usize>::new();
+    of_leases.for_each(|request| *counts.entry(&request.verb).or_default() += 1);
+    println!("leases in ten seconds: {counts:?}");
+    assert!(counts.keys().all(|verb| ["get", "update"].contains(verb)), "{counts:?}");
+    assert!((1..=6).contains(&counts["update"]) && (1..=11).contains(&counts["get"]), "{counts:?}");
+}

@@ -175,15 +175,16 @@ async fn take(context: &Context, run: &AnalysisRun, metric: &Metric) -> Result<(
     let written = &metric.provider;
     let (metric, secrets) =
         arguments::with_secrets(&context.client, &context.secrets, &namespace, &run.spec.args, metric).await?;
+    let http = context.http.of_namespace(&namespace);
     let measured = match (&metric.provider.web, &metric.provider.prometheus) {
         (Some(web), _) => {
             // A message names the address as it is written, in which a secret is a name.
             let shown = written.web.as_ref().map_or(web.url.as_str(), |web| web.url.as_str());
-            web::measure(&context.http, web, shown).await.map(|body| Measured::Answer(body, web.json_path.clone()))
+            web::measure(&http, web, shown).await.map(|body| Measured::Answer(body, web.json_path.clone()))
         }
         (_, Some(prometheus)) => {
             let shown = written.prometheus.as_ref().map_or(prometheus, |written| written);
-            prometheus::measure(&context.http, prometheus, shown, &secrets).await.map(Measured::Result)
+            prometheus::measure(&http, prometheus, shown, &secrets).await.map(Measured::Result)
         }
         _ => Err("the metric has no provider".to_owned()),
     };

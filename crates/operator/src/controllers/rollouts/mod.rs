@@ -44,7 +44,7 @@ pub struct Context {
     /// What is remembered.
     pub memories: Arc<Memories>,
     /// What is watched when asked for.
-    pub on_demand: OnDemand,
+    pub on_demand: Arc<OnDemand>,
     /// Where events go.
     pub recorder: Recorder,
     /// What is counted.

@@ -19,6 +19,7 @@ use prometheus::{
 };
 
 use crate::api_server::error::Error;
+use crate::api_server::leadership::Leadership;
 use crate::cluster::cache::Key;
 use crate::cluster::caches::Caches;
 use rollouts::Rollouts;
@@ -90,7 +91,7 @@ impl Known {
 
 impl Metrics {
     /// Fresh metrics; the state of rollouts is read from these caches.
-    pub fn new(caches: Arc<Caches>) -> Metrics {
+    pub fn new(caches: Arc<Caches>, leadership: Leadership) -> Metrics {
         let registry = Registry::new();
         let of_namespace = ["namespace"];
         let counter = |name: &str, help: &str, labels: &[&str]| {
@@ -106,7 +107,7 @@ impl Metrics {
             &registry,
             IntGauge::new("greenlight_leader", "1 while this instance does the work, 0 while it stands by."),
         );
-        let rollouts = Rollouts::new(caches, leader.clone());
+        let rollouts = Rollouts::new(caches, leadership);
         #[cfg(target_os = "linux")]
         registry
             .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))

@@ -8,12 +8,11 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use greenlight_api::{Phase, conditions};
-use greenlight_core::world::Rollout;
-use prometheus::IntGauge;
-
+use crate::api_server::leadership::Leadership;
 use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
+use greenlight_api::{Phase, conditions};
+use greenlight_core::world::Rollout;
 
 /// A metric, and by what it is told apart.
 #[derive(Clone, Copy)]
@@ -73,13 +72,13 @@ pub struct Rollouts(Arc<Inner>);
 struct Inner {
     caches: Arc<Caches>,
     counts: Mutex<HashMap<Key, Counts>>,
-    leader: IntGauge,
+    leadership: Leadership,
 }
 
 impl Rollouts {
-    /// Reads the state of rollouts from these caches. Who is not the leader counts nothing.
-    pub fn new(caches: Arc<Caches>, leader: IntGauge) -> Rollouts {
-        Rollouts(Arc::new(Inner { caches, counts: Mutex::default(), leader }))
+    /// Reads the state of rollouts from these caches. Who does not lead counts nothing.
+    pub fn new(caches: Arc<Caches>, leadership: Leadership) -> Rollouts {
+        Rollouts(Arc::new(Inner { caches, counts: Mutex::default(), leadership }))
     }
 
     /// Counts an event, if it is one that is counted.
@@ -107,8 +106,7 @@ impl Rollouts {
     /// Appends all of it as the text that Prometheus scrapes. Rollouts are unpacked one by one, and nothing but the text is made of them:
     /// there may be ten thousand.
     pub fn write(&self, text: &mut String) {
-        let Inner { caches, leader, .. } = &*self.0;
-        let leads = leader.get() == 1;
+        let Inner { caches, leadership, .. } = &*self.0;
         let [mut unreadable, mut info, mut ready, mut deployments, mut promotions, mut rollbacks] =
             [UNREADABLE, INFO, PREVIEW_READY, DEPLOYMENTS, PROMOTIONS, ROLLBACKS].map(Text::new);
         for (kind, objects) in caches.unreadable() {
@@ -125,7 +123,7 @@ impl Rollouts {
             if let Some(ready_at) = ready_at.filter(|_| status.phase == Phase::Paused) {
                 ready.add(&labels, ready_at.as_duration().as_secs_f64());
             }
-            if leads {
+            if leadership.may_write(&key.namespace) {
                 let counts = self.counts().get(&key).copied().unwrap_or_default();
                 deployments.add(&labels, counts.deployments);
                 promotions.add(&labels, counts.promotions);

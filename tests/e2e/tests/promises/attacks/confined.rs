@@ -178,7 +178,15 @@ fn attempts() -> Vec<Attempt> {
         ("ending an AnalysisRun", How::Merge, "analysisruns/hand", json!({"spec": {"terminate": true}}), None),
         ("other metrics of an AnalysisRun", How::Merge, "analysisruns/hand", json!({"spec": {"metrics": []}}), runs),
         ("its lease", How::Create, "leases", lease("greenlight"), None),
-        ("the lease of another", How::Create, "leases", lease("others"), Some("only the lease greenlight")),
+        ("the lease of a shard", How::Create, "leases", lease("greenlight-1"), None),
+        ("the lease of another", How::Create, "leases", lease("others"), Some("only its leases")),
+        (
+            "the lease of another that sounds like its own",
+            How::Create,
+            "leases",
+            lease("greenlight-dashboard"),
+            Some("only its leases"),
+        ),
         (
             "a Deployment in kube-system",
             How::Merge,

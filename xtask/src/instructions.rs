@@ -1,0 +1,106 @@
+//! How many instructions the operator takes for what it does most often: a guard against what makes it slow, without a clock. Valgrind counts
+//! them. They are of a build that is not optimised, so they are only to be compared with themselves.
+//!
+//! Each workload is a test that does its work once, or as often as it is told. It runs in a process of its own, twice: the difference is what
+//! once takes, whatever a process and a test take.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::contract::table;
+use crate::shell::cargo;
+
+/// How often to do it: each time that it is done takes as much as any other.
+const TIMES: [u64; 2] = [2, 12];
+/// Limits are so many per cent above what it took when they were written.
+const ROOM: u64 = 15;
+
+/// A workload.
+struct Workload {
+    package: &'static str,
+    /// The target that it is in: `--test instructions`.
+    target: &'static [&'static str],
+    test: &'static str,
+    /// How many thousand instructions it may take.
+    most: u64,
+}
+
+const CORE: (&str, &[&str]) = ("greenlight-core", &["--test", "instructions"]);
+const OPERATOR: (&str, &[&str]) = ("greenlight-operator", &["--bin", "greenlight"]);
+
+const fn of((package, target): (&'static str, &'static [&'static str]), test: &'static str, most: u64) -> Workload {
+    Workload { package, target, test, most }
+}
+
+const WORKLOADS: [Workload; 7] = [
+    of(CORE, "a_plan_at_rest", 905),
+    of(CORE, "a_plan_with_a_preview", 1105),
+    of(CORE, "a_plan_that_moves_production", 1320),
+    of(OPERATOR, "cluster::objects::tests::what_a_watch_brings_of_a_rollout_is_decoded", 7410),
+    of(OPERATOR, "cluster::objects::tests::what_a_watch_brings_of_a_replica_set_is_decoded", 990),
+    of(OPERATOR, "cluster::objects::tests::a_rollout_is_packed_and_unpacked", 4850),
+    of(OPERATOR, "cluster::objects::tests::a_status_is_encoded", 1590),
+];
+
+/// Counts all of them, prints a table, and fails if one takes more than it may.
+pub(crate) fn run() -> Result<()> {
+    let mut rows = Vec::new();
+    let mut too_many = Vec::new();
+    for workload in &WORKLOADS {
+        let thousand = thousand_instructions(workload)?;
+        let Workload { test, most, .. } = *workload;
+        let name = test.rsplit("::").next().unwrap_or(test).replace('_', " ");
+        if thousand > most {
+            too_many.push(format!("{name}: {thousand}, at most {most}"));
+        }
+        rows.push([name, thousand.to_string(), most.to_string()]);
+    }
+    println!("{}", table(["Work", "Thousand instructions", "At most"], rows));
+    ensure!(
+        too_many.is_empty(),
+        "more instructions than there may be. If that is meant, write what it is now and {ROOM} % into xtask/src/instructions.rs:\n{}",
+        too_many.join("\n")
+    );
+    Ok(())
+}
+
+fn thousand_instructions(workload: &Workload) -> Result<u64> {
+    let program = program(workload)?;
+    let [few, many] = TIMES;
+    let difference = counted(&program, workload.test, many)?.checked_sub(counted(&program, workload.test, few)?);
+    let of_one = difference.context("doing it more often takes fewer instructions")? / (many - few) / 1000;
+    ensure!(of_one > 0, "{}: nothing was done", workload.test);
+    Ok(of_one)
+}
+
+/// Builds the target; the program that its tests are in.
+fn program(workload: &Workload) -> Result<String> {
+    let mut command = cargo();
+    command
+        .args(["test", "--quiet", "--no-run", "--message-format=json", "--package", workload.package])
+        .args(workload.target);
+    let output = command.stderr(std::process::Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "{command:?} failed");
+    let messages = String::from_utf8(output.stdout)?;
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let programs: Vec<String> = messages
+        .filter(|message| message["profile"]["test"] == true)
+        .filter_map(|message| message["executable"].as_str().map(str::to_owned))
+        .collect();
+    programs.into_iter().next_back().with_context(|| format!("{} has no tests", workload.package))
+}
+
+/// How many instructions the process took.
+fn counted(program: &str, test: &str, times: u64) -> Result<u64> {
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", program, "--exact", test, "--test-threads=1"]);
+    let output = command.env("GREENLIGHT_TIMES", times.to_string()).output().context("valgrind")?;
+    let (told, said) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    if !output.status.success() || !said.contains("1 passed") {
+        bail!("{command:?}: {told}{said}");
+    }
+    let counted = told.lines().find_map(|line| line.split_once("Collected : ")).context("callgrind tells no count")?;
+    Ok(counted.1.trim().parse()?)
+}
