@@ -22,6 +22,8 @@ use std::borrow::Cow;
 
 use greenlight_api::Phase;
 use greenlight_api::text::one_line;
+use greenlight_overview::doctor::Finding;
+use greenlight_overview::sentence;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -49,6 +51,23 @@ pub fn ago(at: Timestamp) -> Markup {
 /// How long until.
 pub fn left(at: Timestamp) -> Markup {
     html! { time data-left datetime=(at) title=(at) { (at) } }
+}
+
+/// What is wrong with the thing beside which it stands, and the command that mends it.
+pub fn findings(findings: &[&Finding]) -> Markup {
+    html! {
+        @if !findings.is_empty() {
+            ul class="findings" {
+                @for finding in findings {
+                    li class="finding" {
+                        strong { (sentence(&finding.symptom)) }
+                        @if !finding.cause.is_empty() { span class="cause" { (sentence(&finding.cause)) } }
+                        span class="fix" { "To mend it: " code { (plain(&finding.fix)) } }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The path of a rollout's page.

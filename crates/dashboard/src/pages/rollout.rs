@@ -1,6 +1,7 @@
 //! A rollout. The page is made of sections, and only those that have changed are sent again.
 
 use greenlight_api::Verdict;
+use greenlight_overview::doctor::About;
 use greenlight_overview::{Revision, role, sentence};
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 use super::layout::{Frame, page};
 use super::picture::picture;
-use super::{ago, analysis, colour, left, path, phase, plain};
+use super::{ago, analysis, colour, findings, left, path, phase, plain};
 use crate::action::{Action, Offer, can_return, offers};
 use crate::detail::Detail;
 use crate::rights::Rights;
@@ -82,6 +83,7 @@ fn head(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup 
         @if let Some(observed) = facts.status.observed_request.as_ref().filter(|observed| !observed.accepted) {
             p class="notice bad" { "The last request was refused: " (sentence(&observed.answer)) }
         }
+        (findings(&detail.findings_about(&About::Rollout)))
         @if !read_only {
             div class="buttons" { @for offer in offers(facts, paused, needed) { (button(key, &offer, "", rights)) } }
             (why_not(key, &offers(facts, paused, needed), rights))
