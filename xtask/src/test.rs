@@ -17,7 +17,8 @@ const END_TO_END_THREADS: &str = "8";
 /// The part of the search for broken promises that takes about three minutes; `cargo xtask prove` takes twice as long.
 const PART_OF_SEARCH: [&str; 4] = ["--walks", "60000", "--states", "9000"];
 /// What the tests use of Debian: a program, and the package that it is in.
-const PACKAGES: [(&str, &str); 10] = [
+const PACKAGES: [(&str, &str); 11] = [
+    ("npm", "npm"),
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
     ("prometheus", "prometheus"),

@@ -16,6 +16,9 @@ use crate::kept::Kept;
 
 /// For so long the API server need not be asked again who a caller is.
 const VERIFIED_FOR: Duration = Duration::from_secs(10);
+/// So many people can look at the same time.
+const MOST_DESKS: usize = 500;
+const TOO_MANY: &str = "Too many people look at the same time. Try again in a minute.";
 /// The cookie in which the browser keeps the token that somebody pasted.
 pub const TOKEN_COOKIE: &str = "greenlight-token";
 
@@ -115,7 +118,8 @@ impl Door {
                 }
                 let session = Session { client: client.clone(), namespace: namespace.clone() };
                 let user = session.user().await.map_err(|error| format!("The API server: {error:#}"))?;
-                let desk = self.desks.get_or([0; 32], || Desk::open(client.clone(), user, namespace.clone()));
+                let open = || Desk::open(client.clone(), user, namespace);
+                let desk = self.desks.get_or([0; 32], MOST_DESKS, open).ok_or(TOO_MANY)?;
                 Ok(Caller { desk, csrf })
             }
             Access::Tokens { cluster } => {
@@ -145,7 +149,8 @@ impl Door {
                             .to_owned());
                     }
                 };
-                let desk = self.desks.get_or(digest, || Desk::open(client, user, "default".to_owned()));
+                let open = || Desk::open(client, user, "default");
+                let desk = self.desks.get_or(digest, MOST_DESKS, open).ok_or(TOO_MANY)?;
                 *desk.verified.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
                 Ok(Caller { desk, csrf })
             }
@@ -154,7 +159,7 @@ impl Door {
 
     /// Forgets whoever has not looked for a while, and what they looked at.
     pub fn sweep(&self) {
-        self.desks.all().iter().for_each(|desk| desk.rooms.sweep());
+        self.desks.all().iter().for_each(|desk| desk.sweep());
         self.desks.sweep();
     }
 }

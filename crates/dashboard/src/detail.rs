@@ -38,8 +38,6 @@ pub struct Detail {
     pub findings: Vec<Finding>,
     /// The Ingresses that lead to each Service.
     pub doors: BTreeMap<String, BTreeSet<String>>,
-    /// The object as it is.
-    pub yaml: String,
 }
 
 /// An endpoint of a Service.
@@ -67,11 +65,8 @@ pub struct Happened {
 /// # Errors
 /// The rollout is not there, or the caller may not read what belongs to it.
 pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
-    let mut rollout = session.rollout(name).await?;
-    let examined = rollout.clone();
-    rollout.metadata.managed_fields = None;
-    let spec = rollout.spec.clone();
-    let yaml = serde_saphyr::to_string(&serde_json::to_value(&rollout)?)?;
+    let rollout = session.rollout(name).await?;
+    let (examined, spec) = (rollout.clone(), rollout.spec.clone());
     let blue_green = spec.blue_green();
     let services: Vec<&str> = blue_green.services().collect();
     let of_services = format!("kubernetes.io/service-name in ({})", services.join(","));
@@ -122,7 +117,7 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
     });
     let findings = findings.unwrap_or_default();
     let events = happened(events.map(|list| list.items).unwrap_or_default());
-    Ok(Detail { spec, endpoints, runs, events, differences, findings, doors, yaml, facts })
+    Ok(Detail { spec, endpoints, runs, events, differences, findings, doors, facts })
 }
 
 impl Detail {

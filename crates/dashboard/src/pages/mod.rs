@@ -7,6 +7,7 @@
 //! | a rollout | [`rollout`], with its [`picture`] and the charts of its [`analyses`](analysis) |
 //! | what will happen, and what came of it | [`confirm`] |
 //! | the logs of a pod | [`logs`] |
+//! | the object as it is | [`yaml`] |
 //! | the way in | [`login`] |
 
 pub mod analysis;
@@ -17,6 +18,7 @@ pub mod login;
 pub mod logs;
 pub mod picture;
 pub mod rollout;
+pub mod yaml;
 
 use std::borrow::Cow;
 

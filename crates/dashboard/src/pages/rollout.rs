@@ -15,6 +15,9 @@ use crate::detail::Detail;
 use crate::rights::Rights;
 use crate::row::Key;
 
+/// Of a longer value only this much is shown.
+const LONGEST_VALUE: usize = 2000;
+
 /// A part of the page that changes as a whole.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Section {
@@ -41,14 +44,28 @@ pub fn rollout(frame: &Frame, key: &Key, sections: &[Section]) -> Markup {
     )
 }
 
-/// The page of what cannot be shown.
-pub fn failed(frame: &Frame, key: &Key, why: &str) -> Markup {
+/// The page of a rollout that cannot be shown. It waits for it to come.
+pub fn missing(frame: &Frame, key: &Key, why: &str) -> Markup {
     page(
         &key.name,
         Some(frame),
         &html! {
             nav class="crumbs" { a href="/" { "Rollouts" } " › " span { (key.name) } }
-            section class="card" { h1 { (key.name) } p class="notice bad" { (plain(why)) } }
+            section id="rollout" class="card" data-live={ (path(key)) "/live?missing=true" } {
+                h1 { (key.name) } p class="notice bad" { (plain(why)) }
+            }
+        },
+    )
+}
+
+/// The page of what cannot be shown.
+pub fn failed(frame: &Frame, title: &str, why: &str) -> Markup {
+    page(
+        title,
+        Some(frame),
+        &html! {
+            nav class="crumbs" { a href="/" { "Rollouts" } " › " span { (title) } }
+            section class="card" { h1 { (title) } p class="notice bad" { (plain(why)) } }
         },
     )
 }
@@ -63,7 +80,7 @@ pub fn sections(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) ->
         ("differences", differences(detail)),
         ("history", history(key, detail, rights, read_only)),
         ("events", events(detail)),
-        ("yaml", html! { details id="yaml-text" { summary { "YAML" } pre tabindex="0" { (detail.yaml) } } }),
+        ("yaml", html! { p { a href={ (path(key)) "/yaml" } { "YAML" } } }),
     ];
     sections.into_iter().map(|(id, html)| Section { id, html: html.into_string() }).collect()
 }
@@ -80,7 +97,7 @@ fn head(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup 
         }
         p class="says" aria-live="polite" { (sentence(&facts.status.message)) }
         @if facts.outdated { p class="notice" { "The spec has changed; the operator has not looked at it yet." } }
-        @if let Some(observed) = facts.status.observed_request.as_ref().filter(|observed| !observed.accepted) {
+        @if let Some(observed) = facts.status.observed_request.as_ref().filter(|observed| !observed.accepted && !is_told(detail, &observed.answer)) {
             p class="notice bad" { "The last request was refused: " (sentence(&observed.answer)) }
         }
         (findings(&detail.findings_about(&About::Rollout)))
@@ -89,6 +106,11 @@ fn head(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup 
             (why_not(key, &offers(facts, paused, needed), rights))
         }
     }
+}
+
+/// Whether a finding says this.
+fn is_told(detail: &Detail, answer: &str) -> bool {
+    detail.findings.iter().any(|finding| finding.cause == answer)
 }
 
 fn button(key: &Key, offer: &Offer, to: &str, rights: &Rights) -> Markup {
@@ -272,7 +294,11 @@ fn differences(detail: &Detail) -> Markup {
 
 /// A value as it is written in YAML, on one line.
 fn text_of(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match text.char_indices().nth(LONGEST_VALUE) {
+        Some((end, _)) => format!("{} … and {} more bytes", &text[..end], text.len() - end),
+        None => text,
+    }
 }
 
 fn history(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup {
