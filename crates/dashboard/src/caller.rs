@@ -2,9 +2,9 @@
 //! those of whoever looks, by the token that their browser or the proxy before us sends. It is in memory while they look, and nowhere
 //! else.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use greenlight_overview::Session;
@@ -127,12 +127,8 @@ impl Door {
                 let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
                 let csrf = csrf(&token);
                 let known = self.desks.get(&digest);
-                if let Some(desk) = &known {
-                    let verified = desk.verified.lock().unwrap_or_else(PoisonError::into_inner);
-                    if verified.elapsed() < VERIFIED_FOR {
-                        drop(verified);
-                        return Ok(Caller { desk: desk.clone(), csrf });
-                    }
+                if let Some(desk) = known.clone().filter(|desk| desk.is_verified(VERIFIED_FOR)) {
+                    return Ok(Caller { desk, csrf });
                 }
                 let mut config = (**cluster).clone();
                 config.auth_info.token = Some(token.into());
@@ -151,7 +147,7 @@ impl Door {
                 };
                 let open = || Desk::open(client, user, "default");
                 let desk = self.desks.get_or(digest, MOST_DESKS, open).ok_or(TOO_MANY)?;
-                *desk.verified.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                desk.verify(true);
                 Ok(Caller { desk, csrf })
             }
         }

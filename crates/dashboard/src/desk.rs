@@ -39,8 +39,8 @@ pub struct Desk {
     pub client: Client,
     /// The caller's name, as the API server knows it.
     pub user: String,
-    /// When the API server last said so.
-    pub verified: Mutex<Instant>,
+    /// When the API server last said so, unless there is reason to ask again.
+    verified: Mutex<Option<Instant>>,
     /// The list.
     pub rows: Arc<Rows>,
     /// One for each page that is alive.
@@ -106,7 +106,7 @@ impl Desk {
         let desk = Arc::new(Desk {
             client: client.clone(),
             user,
-            verified: Mutex::new(Instant::now()),
+            verified: Mutex::new(Some(Instant::now())),
             rows: rows.clone(),
             streams: Arc::new(Semaphore::new(MOST_STREAMS)),
             rooms: Kept::default(),
@@ -126,6 +126,17 @@ impl Desk {
             }
         });
         desk
+    }
+
+    /// Whether the API server has said of late who the caller is.
+    pub fn is_verified(&self, lately: Duration) -> bool {
+        let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        verified.is_some_and(|at| at.elapsed() < lately)
+    }
+
+    /// Takes note of what the API server has said: that this is the caller, or something that a caller is not told.
+    pub fn verify(&self, is_so: bool) {
+        *self.verified.lock().unwrap_or_else(PoisonError::into_inner) = is_so.then(Instant::now);
     }
 
     /// Watches a namespace, too, if the caller sees only some.

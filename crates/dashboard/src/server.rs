@@ -224,8 +224,8 @@ async fn live_list(State(dashboard): Shared, headers: HeaderMap, Query(query): Q
             None => (None, rows.version()),
         };
         let event = match changed {
-            _ if rows.is_denied(filter.seen()) => Some(Event::default().event("reload").data("")),
-            None => Some(Event::default().event("reload").data("")),
+            _ if rows.is_denied(filter.seen()) => Some(reload()),
+            None => Some(reload()),
             Some(changed) if changed.is_empty() => None,
             Some(changed) => {
                 let put = changed.iter().map(|(key, row)| match row.as_ref().filter(|row| filter.wants(row)) {
@@ -238,6 +238,11 @@ async fn live_list(State(dashboard): Shared, headers: HeaderMap, Query(query): Q
         Some((stream::iter(event.map(Ok::<_, Infallible>)), (desk, changes, version, filter, false)))
     });
     live(events.flatten())
+}
+
+/// Has the page read anew what cannot be told in part. A browser overlooks events without data.
+fn reload() -> Event {
+    Event::default().event("reload").data("now")
 }
 
 fn live(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
@@ -263,7 +268,11 @@ async fn show_rollout(
     let page = pages.wait_for(Option::is_some).await.ok().and_then(|page| page.clone());
     match page.as_deref() {
         Some(Page::Sections(sections)) => html(&rollout::rollout(&frame, &key, sections)),
-        Some(Page::Failed(why)) => (StatusCode::NOT_FOUND, html(&rollout::missing(&frame, &key, why))).into_response(),
+        Some(Page::Failed(why)) => {
+            // It may be the token. Then the stream of this page is not let in, and the page asks for another one.
+            caller.desk.verify(false);
+            (StatusCode::NOT_FOUND, html(&rollout::missing(&frame, &key, why))).into_response()
+        }
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
@@ -330,13 +339,13 @@ async fn live_rollout(
             return Some((stream::iter(None), (held, pages, sent)));
         };
         let (event, sent) = match &*page {
-            Page::Sections(_) if shows.missing => (Event::default().event("reload").data(""), Vec::new()),
+            Page::Sections(_) if shows.missing => (reload(), Vec::new()),
             Page::Sections(sections) => {
                 let changed = sections.iter().filter(|section| !sent.contains(*section));
                 let changed: Vec<_> = changed.map(|section| json!({"id": section.id, "html": section.html})).collect();
                 (Event::default().event("sections").data(json!(changed).to_string()), sections.clone())
             }
-            Page::Failed(_) => (Event::default().event("reload").data(""), Vec::new()),
+            Page::Failed(_) => (reload(), Vec::new()),
         };
         Some((stream::iter(Some(Ok(event))), (held, pages, sent)))
     });

@@ -62,7 +62,7 @@ fn lane(title: &str, services: &[&ServiceFact], revision: Option<&Revision>, key
     let hosts: Vec<&String> = services.iter().flat_map(|service| &service.urls).collect();
     html! {
         section class={ "lane " (revision.map_or("", |revision| colour(revision.number))) } aria-label=(title) {
-            h3 { (title) }
+            h2 { (title) }
             @if !services.is_empty() {
                 div class="stop hosts" {
                     @for url in &hosts { (host(url)) }

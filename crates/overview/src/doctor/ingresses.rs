@@ -40,7 +40,7 @@ impl Evidence {
                         wanted.name.clone().or(wanted.number.map(|number| number.to_string())).unwrap_or_default();
                     let there: Vec<String> = ports.iter().map(|port| port.port.to_string()).collect();
                     findings.push(Finding {
-                        about: About::Ingress(ingress.name_any()),
+                        about: About::Service(backend.name.clone()),
                         symptom: format!("Ingress {} does not reach Service {}", ingress.name_any(), backend.name),
                         cause: format!("it asks for port {port}; the Service has {}", there.join(", ")),
                         fix: format!("kubectl edit ingress {} -n {}", ingress.name_any(), self.namespace),

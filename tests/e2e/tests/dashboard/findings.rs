@@ -54,7 +54,7 @@ async fn what_doctor_finds_stands_beside_what_it_is_about() {
     let beside = [
         ("#head", "the last request was refused"),
         (".lane[aria-label=Production] .service", "service web-active does not answer on port 80"),
-        (".lane[aria-label=Preview] .hosts", "ingress web does not reach service web-preview"),
+        (".lane[aria-label=Preview] .service", "ingress web does not reach service web-preview"),
         (".lane[aria-label=Starting] .podlist", "cannot pull web:v2"),
     ];
     for (part, symptom) in beside {
