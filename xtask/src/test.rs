@@ -95,12 +95,21 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
         Ok(())
     })?;
     table.step("end-to-end tests on a real control plane", |row| promises(row, ci, end_to_end("promises", ci)))?;
+    let has_browser = is_there("chromium") && is_there("chromedriver");
+    let without = "the dashboard: install Debian's packages chromium and chromium-driver (as root) to run them";
     table.step("the dashboard in a real browser", |row| {
-        if is_there("chromium") && is_there("chromedriver") {
-            // Browsers take more of a machine than controllers.
+        // Browsers take more of a machine than controllers.
+        if has_browser {
             row.tests(end_to_end("dashboard", ci).env("RUST_TEST_THREADS", "3"))
         } else {
-            row.skip(ci, "the dashboard: install Debian's packages chromium and chromium-driver (as root) to run them")
+            row.skip(ci, without)
+        }
+    })?;
+    table.step("five thousand rollouts on the dashboard", |row| {
+        if has_browser {
+            row.tests(end_to_end("dashboard", ci).args(["--", "--ignored"]))
+        } else {
+            row.skip(ci, without)
         }
     })?;
     table.step("other API servers", |row| row.tests(&mut end_to_end("servers", ci)))?;

@@ -7,6 +7,7 @@
 //! | nobody else gets in, and nothing that others write does anything | [`attacks`] |
 //! | what is wrong stands beside what it is about | [`findings`] |
 //! | what is open while something changes ends well | [`meanwhile`] |
+//! | the logs of a pod | [`logs`] |
 //! | axe finds nothing | [`axe`] |
 //! | thousands of rollouts | [`crowd`] |
 //! | everybody can use it, and what it looks like | [`pictures`] |
@@ -17,6 +18,7 @@ mod browser;
 mod crowd;
 mod dashboard;
 mod findings;
+mod logs;
 mod meanwhile;
 mod pictures;
 mod release;
