@@ -59,7 +59,8 @@ pub async fn guard(State(hosts): State<Arc<Hosts>>, request: Request, next: Next
     response
 }
 
-/// Whether a path is made of names as Kubernetes has them. They become parts of the API server's paths, where others would mean something else.
+/// Whether a path is made of names as Kubernetes has them. They become parts of the API server's paths, where others would mean something
+/// else.
 fn is_plain(path: &str) -> bool {
     path == "/" || path.trim_start_matches('/').split('/').all(is_name)
 }

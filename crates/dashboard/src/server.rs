@@ -127,11 +127,12 @@ impl Dashboard {
         Frame { user: &caller.desk.user, read_only: self.read_only, can_leave: pasted.then_some(&caller.csrf) }
     }
 
-    fn room(&self, caller: &Caller, key: &Key) -> Result<Arc<Room>, Response> {
+    /// The room of a rollout. `None`: the caller looks at too many.
+    fn room(&self, caller: &Caller, key: &Key) -> Option<Arc<Room>> {
         let desk = &caller.desk;
         let session = caller.session(&key.namespace);
         let open = || Room::open(session, desk.user.clone(), key.clone(), desk.rows.clone(), self.read_only);
-        desk.room(key, open).ok_or_else(too_many)
+        desk.room(key, open)
     }
 }
 
@@ -260,10 +261,7 @@ async fn show_rollout(
         Err(response) => return response,
     };
     let frame = dashboard.frame(&caller, &headers);
-    let room = match dashboard.room(&caller, &key) {
-        Ok(room) => room,
-        Err(response) => return response,
-    };
+    let Some(room) = dashboard.room(&caller, &key) else { return too_many() };
     let mut pages = room.pages();
     let page = pages.wait_for(Option::is_some).await.ok().and_then(|page| page.clone());
     match page.as_deref() {
@@ -322,10 +320,7 @@ async fn live_rollout(
         Ok(caller) => caller,
         Err(response) => return response,
     };
-    let room = match dashboard.room(&caller, &key) {
-        Ok(room) => room,
-        Err(response) => return response,
-    };
+    let Some(room) = dashboard.room(&caller, &key) else { return too_many() };
     let Ok(place) = caller.desk.streams.clone().try_acquire_owned() else { return too_many() };
     let mut pages = room.pages();
     pages.mark_changed();

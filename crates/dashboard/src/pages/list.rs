@@ -53,7 +53,8 @@ pub fn rows_of(filter: &Filter, rows: &[Arc<Row>], version: &str, everything: bo
             }
             div id="rows" class="rows" role="list" { @for row in first { (one(row)) } }
             @if let Some(last) = first.last().filter(|_| first.len() < wanted.len()) {
-                p id="more" data-rest={ "/?" (query) "&after=" (form_urlencoded::byte_serialize(last.place().as_bytes()).collect::<String>()) } {
+                @let after: String = form_urlencoded::byte_serialize(last.place().as_bytes()).collect();
+                p id="more" data-rest={ "/?" (query) "&after=" (after) } {
                     a href={ "/?" (query) "&everything=true" } { "Show all " (wanted.len()) }
                 }
             }

@@ -1,5 +1,5 @@
-//! The troubleshooting guide as a program: what is wrong with a rollout, why, and the command that mends it. `doctor` and the dashboard tell
-//! the same findings.
+//! The troubleshooting guide as a program: what is wrong with a rollout, why, and the command that mends it. `doctor` and the dashboard
+//! tell the same findings.
 //!
 //! | question | file |
 //! |---|---|

@@ -15,7 +15,8 @@ fn finds_nothing(browser: &Browser, axe: &str, page: &str) {
         browser.run(axe);
         let found = browser.run_async(
             "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']}).then( \
-             found => done(found.violations.map(v => v.id + ': ' + v.help + '\\n' + v.nodes.map(n => n.html + '\\n' + n.failureSummary).join('\\n'))), \
+             found => done(found.violations.map(v => v.id + ': ' + v.help + '\\n' + \
+             v.nodes.map(n => n.html + '\\n' + n.failureSummary).join('\\n'))), \
              error => done(['' + error]))",
         );
         assert_eq!(found, json!([]), "{page}, {}", if dark { "in the dark" } else { "in the light" });

@@ -59,7 +59,8 @@ async fn five_thousand_rollouts_are_there_at_once_and_one_change_is_one_change()
     assert_eq!(rows(), ROLLOUTS);
     // By the browser's own clock.
     let times = browser.run(
-        "const [page] = performance.getEntriesByType('navigation'); const rest = performance.getEntriesByType('resource').find(e => e.name.includes('after=')); \
+        "const [page] = performance.getEntriesByType('navigation'); \
+         const rest = performance.getEntriesByType('resource').find(e => e.name.includes('after=')); \
          return {page: page.loadEventEnd, complete: performance.getEntriesByName('complete')[0].startTime, \
                  bytes: page.encodedBodySize, rest: rest.encodedBodySize}",
     );
