@@ -17,7 +17,8 @@ const END_TO_END_THREADS: &str = "8";
 /// The part of the search for broken promises that takes about three minutes; `cargo xtask prove` takes twice as long.
 const PART_OF_SEARCH: [&str; 4] = ["--walks", "60000", "--states", "9000"];
 /// What the tests use of Debian: a program, and the package that it is in.
-const PACKAGES: [(&str, &str); 11] = [
+const PACKAGES: [(&str, &str); 12] = [
+    ("npm", "npm"),
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
     ("prometheus", "prometheus"),
@@ -102,12 +103,21 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
         }
     })?;
     table.step("end-to-end tests on a real control plane", |row| promises(row, ci, end_to_end("promises", ci)))?;
+    let has_browser = is_there("chromium") && is_there("chromedriver");
+    let without = "the dashboard: install Debian's packages chromium and chromium-driver (as root) to run them";
     table.step("the dashboard in a real browser", |row| {
-        if is_there("chromium") && is_there("chromedriver") {
-            // Browsers take more of a machine than controllers.
+        // Browsers take more of a machine than controllers.
+        if has_browser {
             row.tests(end_to_end("dashboard", ci).env("RUST_TEST_THREADS", "3"))
         } else {
-            row.skip(ci, "the dashboard: install Debian's packages chromium and chromium-driver (as root) to run them")
+            row.skip(ci, without)
+        }
+    })?;
+    table.step("five thousand rollouts on the dashboard", |row| {
+        if has_browser {
+            row.tests(end_to_end("dashboard", ci).args(["--", "--ignored"]))
+        } else {
+            row.skip(ci, without)
         }
     })?;
     table.step("other API servers", |row| row.tests(&mut end_to_end("servers", ci)))?;

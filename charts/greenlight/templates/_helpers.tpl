@@ -75,6 +75,9 @@ capabilities: {drop: [ALL]}
 {{- end -}}
 
 {{- define "greenlight.notifications" -}}
+{{- with .Values.dashboard.url }}
+dashboard: {{ . | quote }}
+{{- end }}
 sinks:
   {{- range .Values.notifications.sinks }}
   - name: {{ .name | quote }}

@@ -59,7 +59,8 @@ function listen() {
   if (stream) stream.close();
   stream = null;
   const place = document.querySelector("[data-live]");
-  if (!place || document.hidden) return;
+  // What changes has its place among all rows, so they come first.
+  if (!place || document.hidden || document.getElementById("more")) return;
   const lost = document.getElementById("lost");
   const source = new EventSource(place.dataset.live);
   stream = source;
@@ -87,6 +88,49 @@ function parse(html) {
   const template = document.createElement("template");
   template.innerHTML = html;
   return template.content.firstElementChild;
+}
+
+/** The first rows came with the page. The others come a few at a time, so that nobody has to wait for them. */
+async function complete() {
+  const more = document.getElementById("more");
+  if (!more) return listen();
+  const mine = typed;
+  const rows = document.getElementById("rows");
+  const all = Number(document.getElementById("count").textContent);
+  more.hidden = true;
+  // The scroll bar is as long as it is going to be.
+  rows.style.minHeight = `${rows.offsetHeight / rows.children.length * all}px`;
+  try {
+    const answer = await fetch(more.dataset.rest, { headers: { "x-part": "rest" } });
+    if (!answer.ok) throw answer;
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let text = "", done = false; !done;) {
+      const part = await reader.read();
+      done = part.done;
+      if (mine !== typed) return reader.cancel();
+      text += part.value ?? "";
+      const end = text.lastIndexOf("\n") + 1;
+      append(rows, text.slice(0, end));
+      text = text.slice(end);
+      await new Promise(resolve => setTimeout(resolve));
+    }
+  } catch {
+    document.getElementById("lost").hidden = false;
+    setTimeout(() => { if (mine === typed) filter(); }, 3000);
+    return;
+  }
+  if (mine !== typed) return;
+  rows.style.minHeight = "";
+  more.remove();
+  performance.mark("complete");
+  listen();
+}
+
+function append(rows, html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  for (const row of template.content.querySelectorAll(".row")) if (document.getElementById(row.id)) row.remove();
+  rows.append(template.content);
 }
 
 /** Puts each row where it belongs; the list is in order, so that takes no more than a few comparisons. */
@@ -153,6 +197,8 @@ async function filter() {
   const address = query.size ? `/?${query}` : "/";
   const answer = await fetch(address, { headers: { "x-part": "rows" } }).catch(() => null);
   if (mine !== typed) return;
+  // Who may not see the list any more is told so by the page.
+  if (answer && (answer.status === 401 || answer.status === 403)) return location.reload();
   if (!answer || !answer.ok) {
     document.getElementById("lost").hidden = false;
     setTimeout(() => { if (mine === typed) filter(); }, 3000);
@@ -163,7 +209,7 @@ async function filter() {
   document.getElementById("list").replaceWith(list);
   history.replaceState(null, "", address);
   countVisible();
-  listen();
+  complete();
 }
 
 // --- The dialog ----------------------------------------------------------------------------------------------------------------------
@@ -218,4 +264,4 @@ document.addEventListener("visibilitychange", () => { if (document.hidden) liste
 document.addEventListener("scroll", () => requestAnimationFrame(countVisible), { passive: true });
 setInterval(() => { if (!document.hidden) countVisible(); }, 1000);
 countVisible();
-listen();
+complete();

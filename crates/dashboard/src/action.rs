@@ -208,6 +208,8 @@ pub enum Outcome {
     Accepted(String),
     /// Nothing is done, and why.
     Refused(String),
+    /// Somebody else has asked for something since, before the operator saw it.
+    Overtaken,
     /// It was asked for, and nobody has answered.
     Unanswered,
 }
@@ -235,10 +237,14 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
     api.patch(name, &params, &patch).await.with_context(|| format!("cannot ask rollout {name}"))?;
     let started = Instant::now();
     while started.elapsed() < ANSWER_WITHIN {
-        let status = session.rollout(name).await?.status.unwrap_or_default();
+        let rollout = session.rollout(name).await?;
+        let stands = rollout.annotations().get(names::REQUEST).is_some_and(|stands| *stands == value);
+        let status = rollout.status.unwrap_or_default();
         match status.observed_request.filter(|observed| observed.value == value) {
             Some(observed) if observed.accepted => return Ok(Outcome::Accepted(sentence(&observed.answer))),
             Some(observed) => return Ok(Outcome::Refused(sentence(&observed.answer))),
+            // The annotation holds one request: the last.
+            None if !stands => return Ok(Outcome::Overtaken),
             None => sleep(LOOK_EVERY).await,
         }
     }

@@ -2,9 +2,9 @@
 //! those of whoever looks, by the token that their browser or the proxy before us sends. It is in memory while they look, and nowhere
 //! else.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use greenlight_overview::Session;
@@ -16,6 +16,9 @@ use crate::kept::Kept;
 
 /// For so long the API server need not be asked again who a caller is.
 const VERIFIED_FOR: Duration = Duration::from_secs(10);
+/// So many people can look at the same time.
+const MOST_DESKS: usize = 500;
+const TOO_MANY: &str = "Too many people look at the same time. Try again in a minute.";
 /// The cookie in which the browser keeps the token that somebody pasted.
 pub const TOKEN_COOKIE: &str = "greenlight-token";
 
@@ -115,7 +118,8 @@ impl Door {
                 }
                 let session = Session { client: client.clone(), namespace: namespace.clone() };
                 let user = session.user().await.map_err(|error| format!("The API server: {error:#}"))?;
-                let desk = self.desks.get_or([0; 32], || Desk::open(client.clone(), user, namespace.clone()));
+                let open = || Desk::open(client.clone(), user, namespace);
+                let desk = self.desks.get_or([0; 32], MOST_DESKS, open).ok_or(TOO_MANY)?;
                 Ok(Caller { desk, csrf })
             }
             Access::Tokens { cluster } => {
@@ -123,12 +127,8 @@ impl Door {
                 let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
                 let csrf = csrf(&token);
                 let known = self.desks.get(&digest);
-                if let Some(desk) = &known {
-                    let verified = desk.verified.lock().unwrap_or_else(PoisonError::into_inner);
-                    if verified.elapsed() < VERIFIED_FOR {
-                        drop(verified);
-                        return Ok(Caller { desk: desk.clone(), csrf });
-                    }
+                if let Some(desk) = known.clone().filter(|desk| desk.is_verified(VERIFIED_FOR)) {
+                    return Ok(Caller { desk, csrf });
                 }
                 let mut config = (**cluster).clone();
                 config.auth_info.token = Some(token.into());
@@ -145,8 +145,9 @@ impl Door {
                             .to_owned());
                     }
                 };
-                let desk = self.desks.get_or(digest, || Desk::open(client, user, "default".to_owned()));
-                *desk.verified.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                let open = || Desk::open(client, user, "default");
+                let desk = self.desks.get_or(digest, MOST_DESKS, open).ok_or(TOO_MANY)?;
+                desk.verify(true);
                 Ok(Caller { desk, csrf })
             }
         }
@@ -154,7 +155,7 @@ impl Door {
 
     /// Forgets whoever has not looked for a while, and what they looked at.
     pub fn sweep(&self) {
-        self.desks.all().iter().for_each(|desk| desk.rooms.sweep());
+        self.desks.all().iter().for_each(|desk| desk.sweep());
         self.desks.sweep();
     }
 }

@@ -1,9 +1,9 @@
 //! What one caller sees: one watch of all rollouts, however many pages are open, and a room for each rollout that is looked at.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use greenlight_api::BlueGreenRollout;
@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinSet;
 
 use crate::kept::Kept;
@@ -24,6 +24,14 @@ const CHANGES_KEPT: usize = 4096;
 /// So many namespaces are tried for somebody who may not see all of them.
 const MOST_NAMESPACES: usize = 200;
 const AT_A_TIME: usize = 16;
+/// So many pages of one caller are kept alive.
+const MOST_STREAMS: usize = 256;
+/// So many rollouts one caller can look at in the same half minute.
+const MOST_ROOMS: usize = 128;
+/// The API server looks at a caller's rights and at the age of their token when a watch begins, so none lasts longer.
+const WATCH_SECONDS: u32 = 30;
+/// Who may not see something is told again whether they may by now.
+const DENIED_FOR: Duration = Duration::from_secs(10);
 
 /// What one caller sees.
 pub struct Desk {
@@ -31,12 +39,13 @@ pub struct Desk {
     pub client: Client,
     /// The caller's name, as the API server knows it.
     pub user: String,
-    /// When the API server last said so.
-    pub verified: Mutex<Instant>,
+    /// When the API server last said so, unless there is reason to ask again.
+    verified: Mutex<Option<Instant>>,
     /// The list.
     pub rows: Arc<Rows>,
-    /// The rollouts that are looked at.
-    pub rooms: Kept<Key, Room>,
+    /// One for each page that is alive.
+    pub streams: Arc<Semaphore>,
+    rooms: Kept<Key, Room>,
     watches: Mutex<JoinSet<()>>,
 }
 
@@ -44,30 +53,45 @@ pub struct Desk {
 pub struct Rows {
     known: Mutex<Known>,
     changes: broadcast::Sender<Key>,
-    state: watch::Sender<State>,
+    /// Counts what happens to the scopes.
+    scopes: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct Known {
     rows: BTreeMap<Key, (Arc<Row>, u64)>,
-    /// What was deleted lately, and when in the count of versions.
-    gone: VecDeque<(Key, u64)>,
+    /// The last change of each row that is there, or was lately: by its version.
+    versions: BTreeMap<u64, Key>,
+    /// When what was deleted lately was deleted.
+    gone: BTreeMap<Key, u64>,
     /// Counts the changes.
     version: u64,
     /// What was deleted before this is not known any more.
     since: u64,
-    /// The namespaces that are watched; empty: all.
-    namespaces: BTreeSet<String>,
+    scope: Scope,
+    /// How far each namespace is; all of them are the one without a name.
+    states: BTreeMap<Option<String>, State>,
+}
+
+/// What a caller may see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Scope {
+    /// The API server has not been asked.
+    #[default]
+    Unknown,
+    /// Every namespace.
+    All,
+    /// Those that are in the states.
+    Some,
 }
 
 /// A row that is new or says something new; `None`: it is gone.
 pub type Changed = (Key, Option<Arc<Row>>);
 
-/// How far the list is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum State {
+/// How far the list of a namespace is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
     /// The first answer has not come.
-    #[default]
     Reading,
     /// It is all there.
     Ready,
@@ -77,40 +101,98 @@ pub enum State {
 
 impl Desk {
     /// Begins to watch. Somebody who may not see every namespace sees those that they may, and at least `namespace`.
-    pub fn open(client: Client, user: String, namespace: String) -> Desk {
-        let rows = Arc::new(Rows {
-            known: Mutex::default(),
-            changes: broadcast::channel(CHANGES_KEPT).0,
-            state: watch::channel(State::Reading).0,
+    pub fn open(client: Client, user: String, namespace: &str) -> Arc<Desk> {
+        let rows = Arc::new(Rows::new());
+        let desk = Arc::new(Desk {
+            client: client.clone(),
+            user,
+            verified: Mutex::new(Some(Instant::now())),
+            rows: rows.clone(),
+            streams: Arc::new(Semaphore::new(MOST_STREAMS)),
+            rooms: Kept::default(),
+            watches: Mutex::default(),
         });
-        let mut watches = JoinSet::new();
-        watches.spawn(look(client.clone(), rows.clone(), namespace));
-        let (rooms, watches) = (Kept::default(), Mutex::new(watches));
-        Desk { client, user, verified: Mutex::new(Instant::now()), rows, rooms, watches }
+        desk.include(namespace);
+        let weak = Arc::downgrade(&desk);
+        desk.watches().spawn(async move {
+            if rights::may(&client, "list", None, None).await.unwrap_or(true) {
+                rows.begin(Scope::All, None);
+                return follow(Api::all(client), &rows, None).await;
+            }
+            let namespaces = seen_by(&client).await;
+            let asked_for = rows.begin(Scope::Some, Some(namespaces));
+            if let Some(desk) = weak.upgrade() {
+                asked_for.into_iter().for_each(|namespace| desk.watch(namespace));
+            }
+        });
+        desk
+    }
+
+    /// Whether the API server has said of late who the caller is.
+    pub fn is_verified(&self, lately: Duration) -> bool {
+        let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        verified.is_some_and(|at| at.elapsed() < lately)
+    }
+
+    /// Takes note of what the API server has said: that this is the caller, or something that a caller is not told.
+    pub fn verify(&self, is_so: bool) {
+        *self.verified.lock().unwrap_or_else(PoisonError::into_inner) = is_so.then(Instant::now);
     }
 
     /// Watches a namespace, too, if the caller sees only some.
     pub fn include(&self, namespace: &str) {
-        if self.rows.lock().namespaces.is_empty() || !self.rows.lock().namespaces.insert(namespace.to_owned()) {
-            return;
+        if self.rows.include(namespace) {
+            self.watch(namespace.to_owned());
         }
-        let (client, rows, namespace) = (self.client.clone(), self.rows.clone(), namespace.to_owned());
-        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        watches.spawn(async move {
+    }
+
+    /// The room of a rollout. `None`: the caller looks at too many.
+    pub fn room(&self, key: &Key, open: impl FnOnce() -> Room) -> Option<Arc<Room>> {
+        self.include(&key.namespace);
+        self.rooms.get_or(key.clone(), MOST_ROOMS, || Arc::new(open()))
+    }
+
+    /// Forgets the rollouts that nobody looks at any more.
+    pub fn sweep(&self) {
+        self.rooms.sweep();
+    }
+
+    fn watch(&self, namespace: String) {
+        let (client, rows) = (self.client.clone(), self.rows.clone());
+        self.watches().spawn(async move {
             follow(Api::namespaced(client, &namespace), &rows, Some(&namespace)).await;
         });
+    }
+
+    fn watches(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Rows {
-    /// Waits until there is a list, or it is known that there is none. Says why.
-    pub async fn ready(&self) -> Result<(), String> {
-        let mut state = self.state.subscribe();
-        let state = state.wait_for(|state| *state != State::Reading).await.map(|state| state.clone());
-        match state {
-            Ok(State::Failed(why)) => Err(why),
-            _ => Ok(()),
+    fn new() -> Rows {
+        Rows { known: Mutex::default(), changes: broadcast::channel(CHANGES_KEPT).0, scopes: watch::channel(0).0 }
+    }
+
+    /// Waits until there is a list, of one namespace or of all, or it is known that there is none. Says why.
+    ///
+    /// # Errors
+    /// The caller may not see it.
+    pub async fn ready(&self, namespace: Option<&str>) -> Result<(), String> {
+        let mut scopes = self.scopes.subscribe();
+        loop {
+            if let Some(answer) = self.lock().answer(namespace) {
+                return answer;
+            }
+            if scopes.changed().await.is_err() {
+                return Ok(());
+            }
         }
+    }
+
+    /// Whether the caller may not see the list any more, of one namespace or of all.
+    pub fn is_denied(&self, namespace: Option<&str>) -> bool {
+        matches!(self.lock().answer(namespace), Some(Err(_)))
     }
 
     /// Every row in the order of the list, and the version that this is.
@@ -121,21 +203,20 @@ impl Rows {
         (rows, known.version)
     }
 
+    /// The version of the list.
+    pub fn version(&self) -> u64 {
+        self.lock().version
+    }
+
     /// What has changed since a version: rows, or that they are gone. `None`: too much to say.
     pub fn since(&self, version: u64) -> Option<(Vec<Changed>, u64)> {
         let known = self.lock();
         if version < known.since || version > known.version {
             return None;
         }
-        let gone = known.gone.iter().filter(|(_, at)| *at > version).map(|(key, _)| (key.clone(), None));
-        let there = known.rows.values().filter(|(_, at)| *at > version);
-        let there = there.map(|(row, _)| (row.key.clone(), Some(row.clone())));
-        Some((gone.chain(there).collect(), known.version))
-    }
-
-    /// One row.
-    pub fn get(&self, key: &Key) -> Option<Arc<Row>> {
-        self.lock().rows.get(key).map(|(row, _)| row.clone())
+        let changed = known.versions.range(version + 1..).map(|(_, key)| key);
+        let changed = changed.map(|key| (key.clone(), known.rows.get(key).map(|(row, _)| row.clone())));
+        Some((changed.collect(), known.version))
     }
 
     /// The keys of what changes from now on.
@@ -152,15 +233,12 @@ impl Rows {
         let key = row.key.clone();
         {
             let mut known = self.lock();
-            if known.rows.get(&key).is_some_and(|(now, _)| **now == row) {
-                drop(known);
-                // What the list does not show may be on a page of its own.
-                let _ = self.changes.send(key);
-                return;
+            // What the list does not show may be on a page of its own, which is told below.
+            if known.rows.get(&key).is_none_or(|(now, _)| **now != row) {
+                let version = known.change(&key);
+                known.gone.remove(&key);
+                known.rows.insert(key.clone(), (Arc::new(row), version));
             }
-            known.version += 1;
-            let version = known.version;
-            known.rows.insert(key.clone(), (Arc::new(row), version));
         }
         let _ = self.changes.send(key);
     }
@@ -168,39 +246,104 @@ impl Rows {
     fn remove(&self, key: &Key) {
         {
             let mut known = self.lock();
-            if known.rows.remove(key).is_none() {
+            if !known.rows.contains_key(key) {
                 return;
             }
-            known.version += 1;
-            let version = known.version;
-            known.gone.push_back((key.clone(), version));
-            if known.gone.len() > CHANGES_KEPT {
-                known.since = known.gone.pop_front().map_or(known.since, |(_, at)| at);
-            }
+            let version = known.change(key);
+            known.rows.remove(key);
+            known.gone.insert(key.clone(), version);
+            known.forget_the_oldest();
         }
         let _ = self.changes.send(key.clone());
     }
 
-    fn keys_in(&self, namespace: Option<&str>) -> BTreeSet<Key> {
+    /// Removes what is there of a scope, but for what was listed.
+    fn keep_only(&self, namespace: Option<&str>, listed: &BTreeSet<Key>) {
         let is_in = |key: &&Key| namespace.is_none_or(|namespace| key.namespace == namespace);
-        self.lock().rows.keys().filter(is_in).cloned().collect()
+        let there: BTreeSet<Key> = self.lock().rows.keys().filter(is_in).cloned().collect();
+        there.difference(listed).for_each(|key| self.remove(key));
+    }
+
+    /// Takes note of a namespace that somebody asks for; whether it has to be watched.
+    fn include(&self, namespace: &str) -> bool {
+        let mut known = self.lock();
+        let is_new = || known.states.len() < MOST_NAMESPACES && !known.states.contains_key(&Some(namespace.to_owned()));
+        if known.scope == Scope::All || !is_new() {
+            return false;
+        }
+        known.states.insert(Some(namespace.to_owned()), State::Reading);
+        known.scope == Scope::Some
+    }
+
+    /// Takes note of what the caller may see; the namespaces that have to be watched, with those that were asked for before that was known.
+    fn begin(&self, scope: Scope, namespaces: Option<BTreeSet<String>>) -> Vec<String> {
+        let mut known = self.lock();
+        known.scope = scope;
+        match namespaces {
+            None => known.states = BTreeMap::from([(None, State::Reading)]),
+            Some(seen) => seen.into_iter().for_each(|namespace| {
+                known.states.insert(Some(namespace), State::Reading);
+            }),
+        }
+        let watched = known.states.keys().flatten().cloned().collect();
+        drop(known);
+        self.scopes.send_modify(|count| *count += 1);
+        watched
+    }
+
+    fn set(&self, namespace: Option<&str>, state: State) {
+        self.lock().states.insert(namespace.map(str::to_owned), state);
+        self.scopes.send_modify(|count| *count += 1);
+    }
+
+    fn is_ready(&self, namespace: Option<&str>) -> bool {
+        self.lock().states.get(&namespace.map(str::to_owned)) == Some(&State::Ready)
     }
 }
 
-/// Watches everything; or, for somebody who may not, the namespaces that they may.
-async fn look(client: Client, rows: Arc<Rows>, namespace: String) {
-    if rights::may(&client, "list", None, None).await.unwrap_or(true) {
-        follow(Api::all(client), &rows, None).await;
-        return;
+impl Known {
+    /// Counts a change of a row; its version.
+    fn change(&mut self, key: &Key) -> u64 {
+        let before = self.rows.get(key).map(|(_, version)| version).or(self.gone.get(key)).copied();
+        if let Some(before) = before {
+            self.versions.remove(&before);
+        }
+        self.version += 1;
+        self.versions.insert(self.version, key.clone());
+        self.version
     }
-    let mut namespaces = seen_by(&client).await;
-    namespaces.insert(namespace);
-    rows.lock().namespaces.clone_from(&namespaces);
-    let follow_one = |namespace: String| {
-        let (client, rows) = (client.clone(), rows.clone());
-        async move { follow(Api::namespaced(client, &namespace), &rows, Some(&namespace)).await }
-    };
-    stream::iter(namespaces).for_each_concurrent(None, follow_one).await;
+
+    fn forget_the_oldest(&mut self) {
+        while self.gone.len() > CHANGES_KEPT {
+            let oldest = self.gone.iter().min_by_key(|(_, version)| **version);
+            let Some((key, version)) = oldest.map(|(key, version)| (key.clone(), *version)) else { return };
+            self.gone.remove(&key);
+            self.versions.remove(&version);
+            self.since = version;
+        }
+    }
+
+    /// Whether there is a list; `None`: that is not known yet.
+    fn answer(&self, namespace: Option<&str>) -> Option<Result<(), String>> {
+        let states: Vec<&State> = match (self.scope, namespace) {
+            (Scope::Unknown, _) => return None,
+            (Scope::Some, Some(namespace)) => self.states.get(&Some(namespace.to_owned())).into_iter().collect(),
+            _ => self.states.values().collect(),
+        };
+        if states.contains(&&State::Reading) {
+            return None;
+        }
+        let failed = states.iter().find_map(|state| match state {
+            State::Failed(why) => Some(why.clone()),
+            _ => None,
+        });
+        // Of several namespaces those are shown that may be seen.
+        let is_there = states.contains(&&State::Ready);
+        Some(match failed {
+            Some(why) if !is_there => Err(why),
+            _ => Ok(()),
+        })
+    }
 }
 
 /// The namespaces whose rollouts a caller may list, if they may list namespaces.
@@ -214,10 +357,22 @@ async fn seen_by(client: &Client) -> BTreeSet<String> {
     asked.buffer_unordered(AT_A_TIME).filter_map(std::future::ready).collect().await
 }
 
-/// Keeps the rows of a scope as the API server has them.
+/// Keeps the rows of a scope as the API server has them, for as long as the caller may see them.
 async fn follow(api: Api<BlueGreenRollout>, rows: &Rows, namespace: Option<&str>) {
+    loop {
+        let why = follow_while_allowed(api.clone(), rows, namespace).await;
+        // In this order: who is told of what is gone sees why.
+        rows.set(namespace, State::Failed(why));
+        rows.keep_only(namespace, &BTreeSet::new());
+        tokio::time::sleep(DENIED_FOR).await;
+    }
+}
+
+/// The same, until the API server denies it; why it does.
+async fn follow_while_allowed(api: Api<BlueGreenRollout>, rows: &Rows, namespace: Option<&str>) -> String {
     use kube::runtime::WatchStreamExt;
-    let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let config = watcher::Config::default().timeout(WATCH_SECONDS);
+    let mut events = pin!(watcher(api, config).default_backoff());
     let mut listed = BTreeSet::new();
     while let Some(event) = events.next().await {
         match event {
@@ -228,23 +383,103 @@ async fn follow(api: Api<BlueGreenRollout>, rows: &Rows, namespace: Option<&str>
                 rows.put(row);
             }
             Ok(Event::InitDone) => {
-                rows.keys_in(namespace).difference(&listed).for_each(|key| rows.remove(key));
+                rows.keep_only(namespace, &listed);
                 listed.clear();
-                rows.state.send_replace(State::Ready);
+                rows.set(namespace, State::Ready);
             }
             Ok(Event::Apply(rollout)) => rows.put(Row::of(&rollout)),
             Ok(Event::Delete(rollout)) => rows.remove(&Row::of(&rollout).key),
             Err(error) => {
                 let why = format!("The API server gives no list of rollouts: {error}");
-                let reading = |state: &mut State| {
-                    let first = *state != State::Ready;
-                    if first {
-                        *state = State::Failed(why);
-                    }
-                    first
-                };
-                rows.state.send_if_modified(reading);
+                if is_denied(&error) {
+                    return why;
+                }
+                // It comes back by itself; what is known till then is better than nothing.
+                if !rows.is_ready(namespace) {
+                    rows.set(namespace, State::Failed(why));
+                }
             }
         }
+    }
+    "The watch ended.".to_owned()
+}
+
+fn is_denied(error: &watcher::Error) -> bool {
+    let code = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status.code,
+        _ => return false,
+    };
+    matches!(code, 401 | 403)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn row(name: &str, message: &str) -> Row {
+        let rollout = json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
+            "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"selector": {}, "strategy": {"blueGreen": {}}}, "status": {"message": message},
+        });
+        Row::of(&serde_json::from_value(rollout).expect("a rollout"))
+    }
+
+    fn names(changed: &[Changed]) -> Vec<(&str, bool)> {
+        changed.iter().map(|(key, row)| (key.name.as_str(), row.is_some())).collect()
+    }
+
+    #[test]
+    fn what_changed_since_a_version_is_told_once_and_what_is_gone_too() {
+        let rows = Rows::new();
+        ["a", "b", "c"].into_iter().for_each(|name| rows.put(row(name, "")));
+        let (changed, version) = rows.since(0).expect("known");
+        assert_eq!(names(&changed), [("a", true), ("b", true), ("c", true)]);
+        rows.put(row("a", "new"));
+        rows.put(row("a", "newer"));
+        rows.put(row("b", ""));
+        rows.remove(&row("c", "").key);
+        let (changed, version) = rows.since(version).expect("known");
+        assert_eq!(names(&changed), [("a", true), ("c", false)], "b says nothing new");
+        rows.put(row("c", "again"));
+        assert_eq!(names(&rows.since(version).expect("known").0), [("c", true)]);
+        assert!(rows.since(version + 2).is_none(), "a version that has not been");
+    }
+
+    #[test]
+    fn an_hour_of_changes_leaves_nothing_behind() {
+        let rows = Rows::new();
+        for round in 0..3 * CHANGES_KEPT {
+            let row = row(&format!("r{round}"), "");
+            rows.put(row.clone());
+            rows.remove(&row.key);
+            rows.put(self::row("stays", &round.to_string()));
+        }
+        let known = rows.lock();
+        assert_eq!((known.rows.len(), known.gone.len(), known.versions.len()), (1, CHANGES_KEPT, CHANGES_KEPT + 1));
+        drop(known);
+        assert!(rows.since(1).is_none(), "too long ago");
+    }
+
+    #[test]
+    fn a_namespace_that_is_asked_for_before_it_is_known_what_may_be_seen_is_watched() {
+        let rows = Rows::new();
+        assert!(!rows.include("shop"), "not yet");
+        assert_eq!(rows.lock().answer(Some("shop")), None);
+        assert_eq!(rows.begin(Scope::Some, Some(BTreeSet::new())), ["shop"]);
+        assert!(!rows.include("shop") && rows.include("other"));
+        rows.set(Some("other"), State::Failed("no".to_owned()));
+        rows.set(Some("shop"), State::Ready);
+        assert_eq!(rows.lock().answer(Some("other")), Some(Err("no".to_owned())));
+        assert_eq!(rows.lock().answer(None), Some(Ok(())), "what may be seen is shown");
+        let rows = Rows::new();
+        rows.include("shop");
+        assert_eq!(rows.begin(Scope::All, None), [""; 0], "all of them are one watch");
+        assert!(!rows.include("other"));
     }
 }

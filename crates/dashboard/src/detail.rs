@@ -1,18 +1,20 @@
 //! What is known of the rollout that somebody looks at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::{BlueGreenRolloutSpec, names};
+use greenlight_overview::doctor::{self, About, Evidence, Finding};
 use greenlight_overview::{Difference, Facts, Session, differences, facts, observe};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
-use kube::api::ListParams;
+use kube::api::{ListParams, VersionMatch};
 use serde_json::Value;
 
 /// So many events are shown.
@@ -32,8 +34,10 @@ pub struct Detail {
     pub events: Vec<Happened>,
     /// What the newest revision has that the serving one has not, and the other way round.
     pub differences: Vec<Difference>,
-    /// The object as it is.
-    pub yaml: String,
+    /// What `doctor` finds.
+    pub findings: Vec<Finding>,
+    /// The Ingresses that lead to each Service.
+    pub doors: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// An endpoint of a Service.
@@ -61,36 +65,39 @@ pub struct Happened {
 /// # Errors
 /// The rollout is not there, or the caller may not read what belongs to it.
 pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
-    let mut rollout = session.rollout(name).await?;
-    rollout.metadata.managed_fields = None;
-    let spec = rollout.spec.clone();
-    let yaml = serde_saphyr::to_string(&serde_json::to_value(&rollout)?)?;
+    let rollout = session.rollout(name).await?;
+    let (examined, spec) = (rollout.clone(), rollout.spec.clone());
     let blue_green = spec.blue_green();
     let services: Vec<&str> = blue_green.services().collect();
     let of_services = format!("kubernetes.io/service-name in ({})", services.join(","));
     let of_rollout = format!("regarding.kind=BlueGreenRollout,regarding.name={name}");
     let everything = ListParams::default();
+    // From the server's cache: there may be thousands of others among them.
+    let cached = ListParams::default().at("0").matching(VersionMatch::NotOlderThan);
     let (slices, events) = (ListParams::default().labels(&of_services), ListParams::default().fields(&of_rollout));
-    let (ingress_api, slice_api, event_api, run_api) = (
+    let (ingress_api, service_api, slice_api, event_api, run_api) = (
         session.api::<Ingress>(),
+        session.api::<Service>(),
         session.api::<EndpointSlice>(),
         session.api::<Event>(),
         session.api::<AnalysisRun>(),
     );
-    let (observed, ingresses, slices, events, runs) = tokio::join!(
+    let (observed, ingresses, all_services, slices, events, runs) = tokio::join!(
         observe(session, rollout),
-        ingress_api.list(&everything),
+        ingress_api.list(&cached),
+        service_api.list(&cached),
         slice_api.list(&slices),
         event_api.list(&events),
         run_api.list(&everything),
     );
     // Some people may read only some of these; then that part of the page is empty.
     let ingresses = ingresses.map(|list| list.items).unwrap_or_default();
-    let slices = slices.map(|list| list.items).unwrap_or_default();
+    let slices = slices.map(|list| list.items).ok();
     let mut runs = runs.map(|list| list.items).unwrap_or_default();
     runs.retain(|run| run.annotations().get(names::ROLLOUT).is_some_and(|of| of == name));
     runs.sort_by_key(|run| std::cmp::Reverse(run.creation_timestamp().map(|time| time.0)));
     let observed = observed?;
+    let (replica_sets, pods) = (observed.replica_sets.clone(), observed.pods.clone());
     let templates: BTreeMap<String, Value> = observed.replica_sets.iter().filter_map(template_of).collect();
     let facts = facts(observed, &ingresses);
     let serving = facts.status.decisions.as_ref().map(|decisions| decisions.serving.as_str()).unwrap_or_default();
@@ -99,9 +106,38 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
         (Some(before), Some(after)) if serving != updated => differences(before, after),
         _ => Vec::new(),
     };
-    let endpoints = endpoints(&slices);
+    let endpoints = endpoints(slices.as_deref().unwrap_or_default());
+    let doors = doors(&ingresses);
+    // Who may not list Services cannot be told what is wrong with them.
+    let findings = all_services.map(|services| {
+        let (namespace, now) = (session.namespace.clone(), Timestamp::now());
+        let services = services.items;
+        let evidence = Evidence { rollout: examined, namespace, replica_sets, pods, services, slices, ingresses, now };
+        doctor::findings(&evidence)
+    });
+    let findings = findings.unwrap_or_default();
     let events = happened(events.map(|list| list.items).unwrap_or_default());
-    Ok(Detail { spec, endpoints, runs, events, differences, yaml, facts })
+    Ok(Detail { spec, endpoints, runs, events, differences, findings, doors, facts })
+}
+
+impl Detail {
+    /// What is wrong with this.
+    pub fn findings_about(&self, about: &About) -> Vec<&Finding> {
+        self.findings.iter().filter(|finding| finding.about == *about).collect()
+    }
+}
+
+/// By Service, the names of the Ingresses that lead to it.
+fn doors(ingresses: &[Ingress]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut doors: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for ingress in ingresses {
+        let rules = ingress.spec.iter().flat_map(|spec| spec.rules.iter().flatten());
+        let paths = rules.flat_map(|rule| rule.http.iter().flat_map(|http| &http.paths));
+        for service in paths.filter_map(|path| path.backend.service.as_ref()) {
+            doors.entry(service.name.clone()).or_default().insert(ingress.name_any());
+        }
+    }
+    doors
 }
 
 /// A revision's hash and template, without the hash in it.

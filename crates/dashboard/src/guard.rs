@@ -1,17 +1,22 @@
 //! Who may come in, from where. Each rule stands for an attack, and [`docs/dashboard.md`](../../../docs/dashboard.md) has the table.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::row::is_name;
+
 /// The names under which it may be called, without ports. With any other, a page of somebody else's that had its name point here
 /// (DNS rebinding) would be let in.
 pub struct Hosts(pub Vec<String>);
 
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
+/// A form that never ends, or an API server that never answers, holds nobody longer. What is streamed has begun by then.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 /// Nothing from anywhere else, nothing inline, in nobody's frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -31,8 +36,12 @@ pub async fn guard(State(hosts): State<Arc<Hosts>>, request: Request, next: Next
     // The kubelet asks by address.
     let is_probe = request.uri().path() == "/healthz";
     let mut response = match refusal(&hosts, request.method(), request.headers()) {
+        None if !is_plain(request.uri().path()) => (StatusCode::NOT_FOUND, "Nothing has such a name.").into_response(),
         Some(why) if !is_probe => (StatusCode::FORBIDDEN, why).into_response(),
-        _ => next.run(request).await,
+        _ => match tokio::time::timeout(ANSWERED_WITHIN, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => StatusCode::GATEWAY_TIMEOUT.into_response(),
+        },
     };
     let headers = [
         ("content-security-policy", POLICY),
@@ -48,6 +57,12 @@ pub async fn guard(State(hosts): State<Arc<Hosts>>, request: Request, next: Next
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// Whether a path is made of names as Kubernetes has them. They become parts of the API server's paths, where others would mean something
+/// else.
+fn is_plain(path: &str) -> bool {
+    path == "/" || path.trim_start_matches('/').split('/').all(is_name)
 }
 
 /// Why a request is not let in.
@@ -88,6 +103,15 @@ mod tests {
             map.insert(*name, value.parse().expect("a value"));
         }
         refusal(&Hosts(vec!["releases.example.com".into()]), method, &map).is_none()
+    }
+
+    #[test]
+    fn a_path_is_made_of_names() {
+        let plain = ["/", "/n/shop/web", "/n/shop/web.v1/ask/promote-full", "/assets/app.js", "/healthz"];
+        assert!(plain.into_iter().all(is_plain));
+        let odd =
+            ["/n/shop/..%2f..%2fsecrets", "/n/../x", "/n/shop/web%3fwatch", "/n//web", "/n/shop/%2e%2e", "/n/shop/W"];
+        assert!(!odd.into_iter().any(is_plain));
     }
 
     #[test]

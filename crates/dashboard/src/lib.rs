@@ -3,10 +3,12 @@
 //!
 //! | question | file |
 //! |---|---|
+//! | how many connections, and for how long? | [`connections`] |
 //! | who may come in, from where, and with what in hand? | [`guard`] |
 //! | with whose credentials is the cluster asked? | [`caller`] |
 //! | what is in the list, and what changes in it? | [`row`], [`desk`] |
 //! | what is known of the rollout that somebody looks at? | [`detail`], [`room`] |
+//! | where does a line of a log end? | [`lines`] |
 //! | who may do what, and what comes of it? | [`rights`], [`action`] |
 //! | how does that look? | [`pages`] |
 //! | which address leads where? | [`server`] |
@@ -14,10 +16,12 @@
 
 pub mod action;
 pub mod caller;
+pub mod connections;
 pub mod desk;
 pub mod detail;
 pub mod guard;
 pub mod kept;
+pub mod lines;
 pub mod local;
 pub mod pages;
 pub mod rights;

@@ -31,6 +31,10 @@ use crate::row::Key;
 
 /// Changes that come together are shown together.
 const SETTLE: Duration = Duration::from_millis(200);
+/// A rollout that is not there is looked for so often, unless the list says before that it has come.
+const MISSING_FOR: Duration = Duration::from_secs(10);
+/// An API server that does not answer is asked again.
+const UNREACHED_FOR: Duration = Duration::from_secs(2);
 /// Roles change seldom.
 const RIGHTS_FOR: Duration = Duration::from_secs(60);
 
@@ -81,6 +85,7 @@ async fn keep(
             rights = Rights::read(&session.client, &user, &key).await;
             rights_at = Instant::now();
         }
+        let mut again = RIGHTS_FOR;
         let page = match gather(&session, &key.name).await {
             Ok(detail) => {
                 if around.is_none() {
@@ -88,7 +93,16 @@ async fn keep(
                 }
                 Page::Sections(sections(&key, &detail, &rights, read_only))
             }
-            Err(error) => Page::Failed(format!("{error:#}")),
+            // What was to be seen is better than nothing, until the API server says that it is not so any more.
+            Err(error) if around.is_some() && !is_answer(&error) => {
+                tokio::time::sleep(UNREACHED_FOR).await;
+                continue;
+            }
+            Err(error) => {
+                around = None;
+                again = MISSING_FOR;
+                Page::Failed(format!("{error:#}"))
+            }
         };
         let page = Some(Arc::new(page));
         sender.send_if_modified(|now| {
@@ -109,13 +123,13 @@ async fn keep(
         let of_others = async {
             match &mut around {
                 Some(around) => drop(around.next().await),
-                None => tokio::time::sleep(SETTLE * 10).await,
+                None => std::future::pending().await,
             }
         };
         tokio::select! {
             () = of_rollout => {}
             () = of_others => {}
-            () = tokio::time::sleep(RIGHTS_FOR) => {}
+            () = tokio::time::sleep(again) => {}
         }
         tokio::time::sleep(SETTLE).await;
         // What came meanwhile is in what is read next.
@@ -123,6 +137,16 @@ async fn keep(
             let mut ready = pin!(around.ready_chunks(1024));
             let _ = futures::FutureExt::now_or_never(ready.next());
         }
+    }
+}
+
+/// Whether the API server has answered, as against: it cannot be reached, or has no time.
+fn is_answer(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<kube::Error>() {
+        Some(kube::Error::Api(status)) => status.code < 500 && status.code != 429,
+        Some(_) => false,
+        // There is no such rollout.
+        None => true,
     }
 }
 

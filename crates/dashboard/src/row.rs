@@ -7,6 +7,9 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Deserialize;
 
+/// More of an image than this is told on the page of its rollout, and not kept of each of thousands.
+const LONGEST_IMAGE: usize = 200;
+
 /// Where a rollout is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
@@ -14,6 +17,12 @@ pub struct Key {
     pub namespace: String,
     /// Name.
     pub name: String,
+}
+
+/// Whether Kubernetes would take this for the name of an object. What is none is not asked for: a name is a part of the API server's path.
+pub fn is_name(text: &str) -> bool {
+    let is_plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-.".contains(letter);
+    text.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit()) && text.chars().all(is_plain)
 }
 
 /// What the list says of a rollout.
@@ -75,7 +84,7 @@ impl Row {
         };
         let image = match &rollout.spec.workload_ref {
             Some(workload) => format!("of Deployment {}", workload.name),
-            None => rollout.spec.template().title(),
+            None => rollout.spec.template().title().chars().take(LONGEST_IMAGE).collect(),
         };
         Row {
             key: Key { namespace: rollout.namespace().unwrap_or_default(), name: rollout.name_any() },
@@ -89,6 +98,12 @@ impl Row {
             ready: status.ready,
             turn,
         }
+    }
+
+    /// The same as a text, which pages compare.
+    pub fn place(&self) -> String {
+        let Key { namespace, name } = &self.key;
+        format!("{} {namespace} {name}", self.turn as u8)
     }
 
     /// Where it stands in the list.
@@ -127,6 +142,11 @@ impl Filter {
             && (self.namespace.is_empty() || self.namespace == row.key.namespace)
             && (self.phase.is_empty() || self.phase.eq_ignore_ascii_case(row.phase.as_str()))
             && labels.all(labelled)
+    }
+
+    /// The namespace that it is about, if there can be one of that name.
+    pub fn seen(&self) -> Option<&str> {
+        Some(self.namespace.as_str()).filter(|namespace| is_name(namespace))
     }
 
     /// As it stands in the address.
@@ -184,9 +204,17 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_no_path() {
+        assert!(["web", "web-2", "web.v1", "0"].into_iter().all(is_name));
+        assert!(!["", ".", "..", "../x", "web/log", "web?x", "web%2f", "Web", "-x", "é"].into_iter().any(is_name));
+    }
+
+    #[test]
     fn what_waits_for_a_person_comes_first() {
         let mut healthy = row();
         (healthy.turn, healthy.key.name) = (Turn::Nobody, "a".into());
-        assert!(row().order() < healthy.order());
+        assert!(row().order() < healthy.order() && row().place() < healthy.place());
+        let of = |namespace: &str| Row { key: Key { namespace: namespace.into(), name: "x".into() }, ..row() };
+        assert!(of("a").order() < of("a-b").order() && of("a").place() < of("a-b").place(), "the same order");
     }
 }

@@ -4,14 +4,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{Form, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use axum::{Router, serve as serve_http};
-use futures::{AsyncBufReadExt, Stream, StreamExt, TryStreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::LogParams;
 use maud::Markup;
@@ -22,9 +22,11 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::action::{self, Action, Outcome, Wish};
 use crate::caller::{Access, Caller, Door, TOKEN_COOKIE, same};
+use crate::connections;
 use crate::guard::{Hosts, guard, is_followed_link};
+use crate::lines::lines;
 use crate::pages::layout::{Frame, page};
-use crate::pages::{confirm, list, login, logs, rollout};
+use crate::pages::{confirm, list, login, logs, rollout, yaml};
 use crate::room::{Page, Room};
 use crate::row::{Filter, Key};
 
@@ -71,10 +73,10 @@ pub async fn serve(
             swept.door.sweep();
         }
     };
-    let server = serve_http(listener, router(dashboard, settings.hosts)).into_future();
+    let server = connections::serve(listener, router(dashboard, settings.hosts));
     // What is being streamed has no end of its own, so nobody waits for it.
     tokio::select! {
-        result = server => result?,
+        () = server => {}
         () = sweep => {}
         () = until => {}
     }
@@ -89,6 +91,7 @@ fn router(dashboard: Arc<Dashboard>, hosts: Vec<String>) -> Router {
         .route("/leave", post(leave))
         .route("/n/{namespace}/{name}", get(show_rollout))
         .route("/n/{namespace}/{name}/live", get(live_rollout))
+        .route("/n/{namespace}/{name}/yaml", get(show_yaml))
         .route("/n/{namespace}/{name}/ask/{action}", get(ask).post(carry_out))
         .route("/n/{namespace}/{name}/logs/{pod}", get(show_logs))
         .route("/n/{namespace}/{name}/logs/{pod}/live", get(live_logs))
@@ -124,13 +127,19 @@ impl Dashboard {
         Frame { user: &caller.desk.user, read_only: self.read_only, can_leave: pasted.then_some(&caller.csrf) }
     }
 
-    fn room(&self, caller: &Caller, key: &Key) -> Arc<Room> {
+    /// The room of a rollout. `None`: the caller looks at too many.
+    fn room(&self, caller: &Caller, key: &Key) -> Option<Arc<Room>> {
         let desk = &caller.desk;
-        desk.include(&key.namespace);
         let session = caller.session(&key.namespace);
         let open = || Room::open(session, desk.user.clone(), key.clone(), desk.rows.clone(), self.read_only);
-        desk.rooms.get_or(key.clone(), open)
+        desk.room(key, open)
     }
+}
+
+/// One caller has more open than anybody looks at.
+fn too_many() -> Response {
+    (StatusCode::TOO_MANY_REQUESTS, "You have too many pages open: close some, and load this one again.")
+        .into_response()
 }
 
 fn html(markup: &Markup) -> Response {
@@ -143,6 +152,8 @@ fn html(markup: &Markup) -> Response {
 struct ListQuery {
     key: Option<String>,
     version: String,
+    after: String,
+    everything: bool,
     q: String,
     namespace: String,
     phase: String,
@@ -171,18 +182,19 @@ async fn show_list(State(dashboard): Shared, headers: HeaderMap, Query(query): Q
         Err(response) => return response,
     };
     let frame = dashboard.frame(&caller, &headers);
-    if let Err(why) = caller.desk.rows.ready().await {
-        return html(&rollout::failed(&frame, &Key { namespace: String::new(), name: "Rollouts".to_owned() }, &why));
+    if let Some(namespace) = filter.seen() {
+        caller.desk.include(namespace);
     }
-    if !filter.namespace.is_empty() {
-        caller.desk.include(&filter.namespace);
+    if let Err(why) = caller.desk.rows.ready(filter.seen()).await {
+        return (StatusCode::FORBIDDEN, html(&rollout::failed(&frame, "Rollouts", &why))).into_response();
     }
     let (rows, version) = caller.desk.rows.all();
     let version = format!("{}-{version}", dashboard.epoch);
-    if headers.contains_key("x-part") {
-        return html(&list::rows_of(&filter, &rows, &version));
+    match headers.get("x-part").map(HeaderValue::as_bytes) {
+        Some(b"rest") => list::rest_of(&filter, &rows, &query.after).into_response(),
+        Some(_) => html(&list::rows_of(&filter, &rows, &version, query.everything)),
+        None => html(&list::list(&frame, &filter, &rows, &version, query.everything)),
     }
-    html(&list::list(&frame, &filter, &rows, &version))
 }
 
 /// The changes of the list since the version that a page shows, and from now on.
@@ -193,9 +205,10 @@ async fn live_list(State(dashboard): Shared, headers: HeaderMap, Query(query): Q
     };
     let filter = query.filter();
     let version = query.version.strip_prefix(&format!("{}-", dashboard.epoch)).and_then(|version| version.parse().ok());
+    let Ok(place) = caller.desk.streams.clone().try_acquire_owned() else { return too_many() };
     let changes = caller.desk.rows.changes();
     // Holding the desk keeps its watch.
-    let desk = caller.desk;
+    let desk = (caller.desk, place);
     let state = (desk, changes, version.unwrap_or(u64::MAX), filter, true);
     let events = stream::unfold(state, |(desk, mut changes, version, filter, first)| async move {
         if !first {
@@ -206,12 +219,14 @@ async fn live_list(State(dashboard): Shared, headers: HeaderMap, Query(query): Q
             tokio::time::sleep(TOGETHER).await;
             while changes.try_recv().is_ok() {}
         }
-        let (changed, version) = match desk.rows.since(version) {
+        let rows = &desk.0.rows;
+        let (changed, version) = match rows.since(version) {
             Some((changed, now)) => (Some(changed), now),
-            None => (None, desk.rows.all().1),
+            None => (None, rows.version()),
         };
         let event = match changed {
-            None => Some(Event::default().event("reload").data("")),
+            _ if rows.is_denied(filter.seen()) => Some(reload()),
+            None => Some(reload()),
             Some(changed) if changed.is_empty() => None,
             Some(changed) => {
                 let put = changed.iter().map(|(key, row)| match row.as_ref().filter(|row| filter.wants(row)) {
@@ -224,6 +239,11 @@ async fn live_list(State(dashboard): Shared, headers: HeaderMap, Query(query): Q
         Some((stream::iter(event.map(Ok::<_, Infallible>)), (desk, changes, version, filter, false)))
     });
     live(events.flatten())
+}
+
+/// Has the page read anew what cannot be told in part. A browser overlooks events without data.
+fn reload() -> Event {
+    Event::default().event("reload").data("now")
 }
 
 fn live(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
@@ -241,13 +261,51 @@ async fn show_rollout(
         Err(response) => return response,
     };
     let frame = dashboard.frame(&caller, &headers);
-    let mut pages = dashboard.room(&caller, &key).pages();
+    let Some(room) = dashboard.room(&caller, &key) else { return too_many() };
+    let mut pages = room.pages();
     let page = pages.wait_for(Option::is_some).await.ok().and_then(|page| page.clone());
     match page.as_deref() {
         Some(Page::Sections(sections)) => html(&rollout::rollout(&frame, &key, sections)),
-        Some(Page::Failed(why)) => (StatusCode::NOT_FOUND, html(&rollout::failed(&frame, &key, why))).into_response(),
+        Some(Page::Failed(why)) => {
+            // It may be the token. Then the stream of this page is not let in, and the page asks for another one.
+            caller.desk.verify(false);
+            (StatusCode::NOT_FOUND, html(&rollout::missing(&frame, &key, why))).into_response()
+        }
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
+}
+
+/// The object as it is.
+async fn show_yaml(
+    State(dashboard): Shared,
+    headers: HeaderMap,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Response {
+    let key = Key { namespace, name };
+    let caller = match dashboard.enter(&headers, &crate::pages::path(&key)).await {
+        Ok(caller) => caller,
+        Err(response) => return response,
+    };
+    let frame = dashboard.frame(&caller, &headers);
+    let text = async {
+        let mut rollout = caller.session(&key.namespace).rollout(&key.name).await?;
+        rollout.metadata.managed_fields = None;
+        anyhow::Ok(serde_saphyr::to_string(&serde_json::to_value(&rollout)?)?)
+    };
+    match text.await {
+        Ok(text) => html(&page(&key.name, Some(&frame), &yaml::yaml(&key, &text))),
+        Err(error) => {
+            (StatusCode::NOT_FOUND, html(&rollout::failed(&frame, &key.name, &format!("{error:#}")))).into_response()
+        }
+    }
+}
+
+/// What the page of a rollout shows.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Shows {
+    /// Only that the rollout is not there.
+    missing: bool,
 }
 
 /// The sections of a rollout's page, each when it has changed.
@@ -255,30 +313,36 @@ async fn live_rollout(
     State(dashboard): Shared,
     headers: HeaderMap,
     Path((namespace, name)): Path<(String, String)>,
+    Query(shows): Query<Shows>,
 ) -> Response {
     let key = Key { namespace, name };
     let caller = match dashboard.enter(&headers, "/").await {
         Ok(caller) => caller,
         Err(response) => return response,
     };
-    let room = dashboard.room(&caller, &key);
+    let Some(room) = dashboard.room(&caller, &key) else { return too_many() };
+    let Ok(place) = caller.desk.streams.clone().try_acquire_owned() else { return too_many() };
     let mut pages = room.pages();
     pages.mark_changed();
     // Holding the room and the desk keeps their watches.
-    let state = (room, caller.desk, pages, Vec::new());
-    let events = stream::unfold(state, |(room, desk, mut pages, sent)| async move {
+    let state = ((room, caller.desk, place), pages, Vec::new());
+    let events = stream::unfold(state, move |(held, mut pages, sent)| async move {
         pages.changed().await.ok()?;
         let page = pages.borrow_and_update().clone();
-        let Some(page) = page else { return Some((stream::iter(None), (room, desk, pages, sent))) };
+        let is_missing = matches!(page.as_deref(), None | Some(Page::Failed(_)));
+        let Some(page) = page.filter(|_| !(shows.missing && is_missing)) else {
+            return Some((stream::iter(None), (held, pages, sent)));
+        };
         let (event, sent) = match &*page {
+            Page::Sections(_) if shows.missing => (reload(), Vec::new()),
             Page::Sections(sections) => {
                 let changed = sections.iter().filter(|section| !sent.contains(*section));
                 let changed: Vec<_> = changed.map(|section| json!({"id": section.id, "html": section.html})).collect();
                 (Event::default().event("sections").data(json!(changed).to_string()), sections.clone())
             }
-            Page::Failed(_) => (Event::default().event("reload").data(""), Vec::new()),
+            Page::Failed(_) => (reload(), Vec::new()),
         };
-        Some((stream::iter(Some(Ok(event))), (room, desk, pages, sent)))
+        Some((stream::iter(Some(Ok(event))), (held, pages, sent)))
     });
     live(events.flatten())
 }
@@ -416,7 +480,7 @@ async fn show_logs(
     let frame = dashboard.frame(&caller, &headers);
     let object = match caller.session(&key.namespace).api::<Pod>().get(&pod).await {
         Ok(object) => object,
-        Err(error) => return html(&rollout::failed(&frame, &key, &error.to_string())),
+        Err(error) => return html(&rollout::failed(&frame, &pod, &error.to_string())),
     };
     let containers: Vec<String> =
         object.spec.into_iter().flat_map(|spec| spec.containers).map(|container| container.name).collect();
@@ -442,19 +506,20 @@ async fn live_logs(
         tail_lines: Some(LOG_TAIL),
         ..LogParams::default()
     };
-    let line = |text: &str| Event::default().event("line").data(crate::pages::plain(text).as_ref());
+    let Ok(place) = caller.desk.streams.clone().try_acquire_owned() else { return too_many() };
+    let said = |kind: &str, text: &str| Ok(Event::default().event(kind).data(crate::pages::plain(text).as_ref()));
     match caller.session(&namespace).api::<Pod>().log_stream(&pod, &params).await {
-        Ok(lines) => {
-            let lines = lines.lines().map_ok(move |text| line(&text));
-            let lines = lines.map(move |event| {
-                Ok(event.unwrap_or_else(|error| Event::default().event("end").data(error.to_string())))
+        Ok(log) => {
+            let lines = lines(log).map(move |line| {
+                let _held = &place;
+                match line {
+                    Ok(line) => said("line", &line),
+                    Err(error) => said("end", &error.to_string()),
+                }
             });
-            let end = stream::once(async { Ok(Event::default().event("end").data("The log ends here.")) });
+            let end = stream::once(async move { said("end", "The log ends here.") });
             live(lines.chain(end))
         }
-        Err(error) => {
-            let why = crate::pages::plain(&error.to_string()).into_owned();
-            live(stream::once(async move { Ok(Event::default().event("end").data(why)) }))
-        }
+        Err(error) => live(stream::once(async move { said("end", &error.to_string()) })),
     }
 }

@@ -6,6 +6,7 @@
 //! | what is known of a rollout, its Services, revisions and pods? | [`facts`] |
 //! | what does the core see of it? | [`observe`] |
 //! | what will happen? | [`simulation`] |
+//! | what is wrong, and what mends it? | [`doctor`], one file a check |
 //! | what differs between two revisions? | [`differences`] |
 //! | which revision does a verb speak of? | [`request`] |
 //! | how is that said? | [`words`] |
@@ -13,6 +14,7 @@
 //! | whose eyes does it see with? | [`session`] |
 
 pub mod differences;
+pub mod doctor;
 pub mod facts;
 pub mod found;
 pub mod observe;

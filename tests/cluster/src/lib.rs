@@ -16,8 +16,8 @@ pub use node::{NODE_ADDRESS, RealNode, enter_namespaces, missing as missing_for_
 pub use process::Process;
 pub use tools::{
     ACTIONLINT, ARGO_CD, ARGO_ROLLOUTS, CONTROL_PLANE, FLUX, HELM, KREW, KUBERNETES_VARIABLE, Module, NODE,
-    OTHER_KUBERNETES, TRAEFIK, Tools, cache_dir, can_stream_lists, ensure, ensure_control_plane, has_mutating_policies,
-    source, streams_lists,
+    OTHER_KUBERNETES, TRAEFIK, Tools, axe_core, cache_dir, can_stream_lists, ensure, ensure_control_plane,
+    has_mutating_policies, source, streams_lists,
 };
 
 /// Annotation on a pod template that tells kwok how its pods behave; see `stages.yaml`. Without it they become ready at once.

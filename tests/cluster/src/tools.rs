@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
+/// axe-core, which looks whether everybody can use a page: the npm package's version, and the SHA-256 of its script.
+const AXE: (&str, &str) = ("4.14.1", "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c");
+
 /// The version of Kubernetes that everything runs on if nobody asks for another. The binaries report it, and clients check that.
 const KUBERNETES: &str = "v1.36.3";
 /// The environment variable that asks for another minor version of [`OTHER_KUBERNETES`]: `1.33`.
@@ -239,6 +242,41 @@ pub fn source(of: &Module, path: &str) -> Result<PathBuf> {
         bail!("go list -m {path}: {}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
+}
+
+/// The script of axe-core, fetched with npm if it is not in the cache.
+///
+/// # Errors
+/// There is no npm, it reaches no registry, or what comes is not what is pinned.
+pub fn axe_core() -> Result<PathBuf> {
+    let (version, digest) = AXE;
+    let dir = cache_dir()?.join(format!("axe-core-{version}"));
+    std::fs::create_dir_all(&dir)?;
+    let lock = File::create(dir.join("lock"))?;
+    lock.lock()?;
+    let script = dir.join("package/axe.min.js");
+    let is_pinned = |script: &Path| -> Result<bool> {
+        let hash = Sha256::digest(std::fs::read(script)?);
+        Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>() == digest)
+    };
+    if !script.exists() {
+        run(Command::new("npm").args(["pack", &format!("axe-core@{version}")]).current_dir(&dir))?;
+        let archive = format!("axe-core-{version}.tgz");
+        run(Command::new("tar").args(["-xzf", &archive, "package/axe.min.js"]).current_dir(&dir))?;
+    }
+    if !is_pinned(&script)? {
+        std::fs::remove_file(&script)?;
+        bail!("axe-core {version} is not what was pinned");
+    }
+    Ok(script)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("{command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
 }
 
 /// Where what is built once is kept: `$GREENLIGHT_CACHE`, or `greenlight` in `$XDG_CACHE_HOME` or `~/.cache`.

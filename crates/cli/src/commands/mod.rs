@@ -13,7 +13,7 @@
 //! | `set image` | [`set_image`] |
 //! | `plan`, and what `--dry-run` tells | [`plan`] |
 //! | `dashboard` | [`dashboard`] |
-//! | `doctor` | [`doctor`], one file a check |
+//! | `doctor` | [`doctor`]; the checks are those of the crate `overview` |
 //! | `lint` | [`lint`], one file a check |
 //! | `convert` | [`convert`] |
 //! | `completion`, and the names that are completed | [`completion`] |

@@ -42,6 +42,11 @@ pub fn answer(key: &Key, action: Action, outcome: &Outcome) -> Markup {
     let (class, title, text) = match outcome {
         Outcome::Accepted(text) => ("good", format!("{}: the operator does it", action.label()), text.as_str()),
         Outcome::Refused(text) => ("bad", format!("{}: refused", action.label()), text.as_str()),
+        Outcome::Overtaken => (
+            "bad",
+            format!("{}: nothing was done", action.label()),
+            "Somebody else asked for something before the operator saw this. Look at what came of that, and ask again.",
+        ),
         Outcome::Unanswered => (
             "bad",
             format!("{}: no answer yet", action.label()),

@@ -9,8 +9,11 @@ use super::layout::{Frame, page};
 use super::{ago, colour, path, phase, plain};
 use crate::row::{Filter, Row, Turn};
 
+/// So many rows come with the page; the script asks for the others when these are to be seen.
+const FIRST: usize = 200;
+
 /// The whole page.
-pub fn list(frame: &Frame, filter: &Filter, rows: &[Arc<Row>], version: &str) -> Markup {
+pub fn list(frame: &Frame, filter: &Filter, rows: &[Arc<Row>], version: &str, everything: bool) -> Markup {
     page(
         "Rollouts",
         Some(frame),
@@ -29,15 +32,17 @@ pub fn list(frame: &Frame, filter: &Filter, rows: &[Arc<Row>], version: &str) ->
                 label { span { "Label" } input name="label" value=(filter.label) placeholder="team=shop"; }
                 button { "Filter" }
             }
-            (rows_of(filter, rows, version))
+            (rows_of(filter, rows, version, everything))
         },
     )
 }
 
-/// The part of the page that a filter changes.
-pub fn rows_of(filter: &Filter, rows: &[Arc<Row>], version: &str) -> Markup {
+/// The part of the page that a filter changes. Of thousands of rows only the first, unless everything is asked for.
+pub fn rows_of(filter: &Filter, rows: &[Arc<Row>], version: &str, everything: bool) -> Markup {
     let wanted: Vec<_> = rows.iter().filter(|row| filter.wants(row)).collect();
     let live = format!("/live?version={version}&{}", filter.query());
+    let first = if everything { &wanted[..] } else { &wanted[..wanted.len().min(FIRST)] };
+    let query = filter.query();
     html! {
         div id="list" data-live=(live) {
             h1 class="count" aria-live="polite" { span id="count" { (wanted.len()) } " rollouts" }
@@ -46,9 +51,21 @@ pub fn rows_of(filter: &Filter, rows: &[Arc<Row>], version: &str) -> Markup {
                     "There are no rollouts that you may see. The quick start makes one: docs/quick-start.md."
                 } @else { "None is like this." }
             }
-            div id="rows" class="rows" role="list" { @for row in wanted { (one(row)) } }
+            div id="rows" class="rows" role="list" { @for row in first { (one(row)) } }
+            @if let Some(last) = first.last().filter(|_| first.len() < wanted.len()) {
+                @let after: String = form_urlencoded::byte_serialize(last.place().as_bytes()).collect();
+                p id="more" data-rest={ "/?" (query) "&after=" (after) } {
+                    a href={ "/?" (query) "&everything=true" } { "Show all " (wanted.len()) }
+                }
+            }
         }
     }
+}
+
+/// The rows that come after a place in the list, one a line.
+pub fn rest_of(filter: &Filter, rows: &[Arc<Row>], after: &str) -> String {
+    let rest = rows.iter().filter(|row| filter.wants(row) && *row.place() > *after);
+    rest.flat_map(|row| [one(row).into_string(), "\n".to_owned()]).collect()
 }
 
 /// The identity of a row within the page.
@@ -58,15 +75,14 @@ pub fn id(row: &crate::row::Key) -> String {
 
 /// One row.
 pub fn one(row: &Row) -> Markup {
-    let (turn, whose) = match row.turn {
-        Turn::Person => (0, "waits for you"),
-        Turn::Trouble => (1, "needs a look"),
-        Turn::Operator => (2, "under way"),
-        Turn::Nobody => (3, ""),
+    let whose = match row.turn {
+        Turn::Person => "waits for you",
+        Turn::Trouble => "needs a look",
+        Turn::Operator => "under way",
+        Turn::Nobody => "",
     };
-    let order = format!("{turn} {} {}", row.key.namespace, row.key.name);
     html! {
-        div class={ "row turn" (turn) } role="listitem" id=(id(&row.key)) data-order=(order) {
+        div class={ "row turn" (row.turn as u8) } role="listitem" id=(id(&row.key)) data-order=(row.place()) {
             a class="name" href=(path(&row.key)) { (row.key.name) }
             span class="namespace" { (row.key.namespace) }
             span class="state" { (phase(row.phase)) @if let Some(since) = row.since { " " span class="dim" { (ago(since)) } } }

@@ -7,6 +7,7 @@
 //! | a rollout | [`rollout`], with its [`picture`] and the charts of its [`analyses`](analysis) |
 //! | what will happen, and what came of it | [`confirm`] |
 //! | the logs of a pod | [`logs`] |
+//! | the object as it is | [`yaml`] |
 //! | the way in | [`login`] |
 
 pub mod analysis;
@@ -17,11 +18,14 @@ pub mod login;
 pub mod logs;
 pub mod picture;
 pub mod rollout;
+pub mod yaml;
 
 use std::borrow::Cow;
 
 use greenlight_api::Phase;
 use greenlight_api::text::one_line;
+use greenlight_overview::doctor::Finding;
+use greenlight_overview::sentence;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -49,6 +53,23 @@ pub fn ago(at: Timestamp) -> Markup {
 /// How long until.
 pub fn left(at: Timestamp) -> Markup {
     html! { time data-left datetime=(at) title=(at) { (at) } }
+}
+
+/// What is wrong with the thing beside which it stands, and the command that mends it.
+pub fn findings(findings: &[&Finding]) -> Markup {
+    html! {
+        @if !findings.is_empty() {
+            ul class="findings" {
+                @for finding in findings {
+                    li class="finding" {
+                        strong { (sentence(&finding.symptom)) }
+                        @if !finding.cause.is_empty() { span class="cause" { (sentence(&finding.cause)) } }
+                        span class="fix" { "To mend it: " code { (plain(&finding.fix)) } }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The path of a rollout's page.

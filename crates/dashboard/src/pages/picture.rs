@@ -1,10 +1,13 @@
 //! The picture of a rollout: from the hosts by the Services to the pods, one lane for production and one for the preview, and one for
 //! each revision that still runs beside them.
 
+use std::collections::BTreeSet;
+
+use greenlight_overview::doctor::About;
 use greenlight_overview::{PodFact, Revision, Role, ServiceFact};
 use maud::{Markup, html};
 
-use super::{ago, colour, left, path, plain};
+use super::{ago, colour, findings, left, path, plain};
 use crate::detail::{Detail, Endpoint};
 use crate::row::Key;
 
@@ -26,7 +29,10 @@ pub fn picture(key: &Key, detail: &Detail) -> Markup {
         .revisions
         .iter()
         .filter(|revision| !shown.contains(&Some(&revision.hash)))
-        .filter(|revision| revision.desired > 0 || !revision.pods.is_empty() || revision.role == Role::Preview)
+        .filter(|revision| {
+            let is_wrong = !detail.findings_about(&About::ReplicaSet(revision.replica_set.clone())).is_empty();
+            revision.desired > 0 || !revision.pods.is_empty() || revision.role == Role::Preview || is_wrong
+        })
         .collect();
     let same = in_production.is_some() && shown[0] == shown[1];
     html! {
@@ -56,11 +62,12 @@ fn lane(title: &str, services: &[&ServiceFact], revision: Option<&Revision>, key
     let hosts: Vec<&String> = services.iter().flat_map(|service| &service.urls).collect();
     html! {
         section class={ "lane " (revision.map_or("", |revision| colour(revision.number))) } aria-label=(title) {
-            h3 { (title) }
+            h2 { (title) }
             @if !services.is_empty() {
                 div class="stop hosts" {
                     @for url in &hosts { (host(url)) }
                     @if hosts.is_empty() { span class="dim" { "inside the cluster" } }
+                    @for door in doors_of(services, detail) { (findings(&detail.findings_about(&About::Ingress(door.clone())))) }
                 }
                 span class="arrow" aria-hidden="true" {}
                 div class="stop" { @for service in services { (service_of(service, detail)) } }
@@ -68,12 +75,21 @@ fn lane(title: &str, services: &[&ServiceFact], revision: Option<&Revision>, key
             }
             div class="stop pods" {
                 @match revision {
-                    Some(revision) => (replica_set(revision, key)),
+                    Some(revision) => (replica_set(revision, key, detail)),
                     None => p class="dim" { (nothing(services, detail)) },
                 }
             }
         }
     }
+}
+
+/// The Ingresses that lead to any of these Services; those that also lead to production stand there.
+fn doors_of<'a>(services: &[&ServiceFact], detail: &'a Detail) -> BTreeSet<&'a String> {
+    let of = |role: &str| {
+        let services = detail.facts.services.iter().filter(move |service| service.role == role);
+        services.filter_map(|service| detail.doors.get(&service.name)).flatten().collect::<BTreeSet<_>>()
+    };
+    if services.iter().any(|service| service.role == "active") { of("active") } else { &of("preview") - &of("active") }
 }
 
 fn nothing(services: &[&ServiceFact], detail: &Detail) -> String {
@@ -113,6 +129,7 @@ fn service_of(service: &ServiceFact, detail: &Detail) -> Markup {
                     } @else { span class="dim" { " selects no revision" } }
                 }
             } @else { p class="bad" { "does not exist" } }
+            (findings(&detail.findings_about(&About::Service(service.name.clone()))))
         }
     }
 }
@@ -133,7 +150,7 @@ fn dot(endpoint: &Endpoint, detail: &Detail) -> Markup {
     html! { span class=(class) title=(title) role="img" aria-label=(title) {} }
 }
 
-fn replica_set(revision: &Revision, key: &Key) -> Markup {
+fn replica_set(revision: &Revision, key: &Key, detail: &Detail) -> Markup {
     html! {
         p class="set" {
             span class={ "chip " (colour(revision.number)) } { (revision.number) }
@@ -145,11 +162,12 @@ fn replica_set(revision: &Revision, key: &Key) -> Markup {
             " " (revision.ready) " of " (revision.desired) " ready"
             @if let Some(at) = revision.scale_down_at { " · goes in " (left(at)) }
         }
-        ul class="podlist" { @for pod in &revision.pods { (pod_of(pod, key)) } }
+        (findings(&detail.findings_about(&About::ReplicaSet(revision.replica_set.clone()))))
+        ul class="podlist" { @for pod in &revision.pods { (pod_of(pod, key, detail)) } }
     }
 }
 
-fn pod_of(pod: &PodFact, key: &Key) -> Markup {
+fn pod_of(pod: &PodFact, key: &Key, detail: &Detail) -> Markup {
     let is_well = pod.ready && pod.state == "Running";
     html! {
         li class=(if pod.ready { "well" } else { "ill" }) {
@@ -158,6 +176,7 @@ fn pod_of(pod: &PodFact, key: &Key) -> Markup {
             @if !is_well { " " span class="why" { (plain(&pod.state)) } }
             @if pod.restarts > 0 { " " span class="dim" { (pod.restarts) " restarts" } }
             @if let Some(created) = pod.created { " " span class="dim" { (ago(created)) } }
+            (findings(&detail.findings_about(&About::Pod(pod.name.clone()))))
         }
     }
 }

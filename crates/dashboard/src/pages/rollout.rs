@@ -1,6 +1,7 @@
 //! A rollout. The page is made of sections, and only those that have changed are sent again.
 
 use greenlight_api::Verdict;
+use greenlight_overview::doctor::About;
 use greenlight_overview::{Revision, role, sentence};
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -8,11 +9,14 @@ use serde_json::Value;
 
 use super::layout::{Frame, page};
 use super::picture::picture;
-use super::{ago, analysis, colour, left, path, phase, plain};
+use super::{ago, analysis, colour, findings, left, path, phase, plain};
 use crate::action::{Action, Offer, can_return, offers};
 use crate::detail::Detail;
 use crate::rights::Rights;
 use crate::row::Key;
+
+/// Of a longer value only this much is shown.
+const LONGEST_VALUE: usize = 2000;
 
 /// A part of the page that changes as a whole.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,14 +44,28 @@ pub fn rollout(frame: &Frame, key: &Key, sections: &[Section]) -> Markup {
     )
 }
 
-/// The page of what cannot be shown.
-pub fn failed(frame: &Frame, key: &Key, why: &str) -> Markup {
+/// The page of a rollout that cannot be shown. It waits for it to come.
+pub fn missing(frame: &Frame, key: &Key, why: &str) -> Markup {
     page(
         &key.name,
         Some(frame),
         &html! {
             nav class="crumbs" { a href="/" { "Rollouts" } " › " span { (key.name) } }
-            section class="card" { h1 { (key.name) } p class="notice bad" { (plain(why)) } }
+            section id="rollout" class="card" data-live={ (path(key)) "/live?missing=true" } {
+                h1 { (key.name) } p class="notice bad" { (plain(why)) }
+            }
+        },
+    )
+}
+
+/// The page of what cannot be shown.
+pub fn failed(frame: &Frame, title: &str, why: &str) -> Markup {
+    page(
+        title,
+        Some(frame),
+        &html! {
+            nav class="crumbs" { a href="/" { "Rollouts" } " › " span { (title) } }
+            section class="card" { h1 { (title) } p class="notice bad" { (plain(why)) } }
         },
     )
 }
@@ -62,7 +80,7 @@ pub fn sections(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) ->
         ("differences", differences(detail)),
         ("history", history(key, detail, rights, read_only)),
         ("events", events(detail)),
-        ("yaml", html! { details id="yaml-text" { summary { "YAML" } pre tabindex="0" { (detail.yaml) } } }),
+        ("yaml", html! { p { a href={ (path(key)) "/yaml" } { "YAML" } } }),
     ];
     sections.into_iter().map(|(id, html)| Section { id, html: html.into_string() }).collect()
 }
@@ -79,14 +97,20 @@ fn head(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup 
         }
         p class="says" aria-live="polite" { (sentence(&facts.status.message)) }
         @if facts.outdated { p class="notice" { "The spec has changed; the operator has not looked at it yet." } }
-        @if let Some(observed) = facts.status.observed_request.as_ref().filter(|observed| !observed.accepted) {
+        @if let Some(observed) = facts.status.observed_request.as_ref().filter(|observed| !observed.accepted && !is_told(detail, &observed.answer)) {
             p class="notice bad" { "The last request was refused: " (sentence(&observed.answer)) }
         }
+        (findings(&detail.findings_about(&About::Rollout)))
         @if !read_only {
             div class="buttons" { @for offer in offers(facts, paused, needed) { (button(key, &offer, "", rights)) } }
             (why_not(key, &offers(facts, paused, needed), rights))
         }
     }
+}
+
+/// Whether a finding says this.
+fn is_told(detail: &Detail, answer: &str) -> bool {
+    detail.findings.iter().any(|finding| finding.cause == answer)
 }
 
 fn button(key: &Key, offer: &Offer, to: &str, rights: &Rights) -> Markup {
@@ -270,7 +294,11 @@ fn differences(detail: &Detail) -> Markup {
 
 /// A value as it is written in YAML, on one line.
 fn text_of(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match text.char_indices().nth(LONGEST_VALUE) {
+        Some((end, _)) => format!("{} … and {} more bytes", &text[..end], text.len() - end),
+        None => text,
+    }
 }
 
 fn history(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup {

@@ -128,7 +128,11 @@ async fn what_others_write_is_shown_and_not_run() {
     // Again, by the stream and the script that puts it there.
     lab.set_template("web:v3", &[("note", SCRIPT)]).await;
     browser.until("it follows", || browser.text().contains("web:v3"));
-    browser.click("#yaml summary");
+    browser.open(&dashboard.url("/n/scripted/web/yaml"));
+    browser.reads("web:v3");
+    assert_eq!(browser.run("return window.hacked ?? null"), json!(null));
+    browser.open(&dashboard.url("/n/scripted/web"));
+    browser.reads("rejected by <img src=x onerror=");
     assert_eq!(browser.run("return window.hacked ?? null"), json!(null));
     assert_eq!(browser.run("return document.querySelectorAll('main img, main script').length"), 0);
     assert!(!browser.run("return document.querySelector('#head').innerText").to_string().contains('\u{202e}'));

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use futures::StreamExt;
 use greenlight_api::BlueGreenRollout;
 use greenlight_e2e::{Lab, cluster, rollout};
 use kube::Api;
@@ -9,20 +10,25 @@ use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::browser::{Browser, http};
-use crate::dashboard::Dashboard;
+use crate::dashboard::{Dashboard, account};
 
 const ROLLOUTS: usize = 5000;
 /// The last of them.
 const LAST: &str = "shop-4999";
-/// Issue 18 wants 2000. That is for an optimised build on a machine that is free; this one is neither.
-const MOST_MILLISECONDS: u64 = 10_000;
+/// From the click to the page, and from the click to the last of its rows.
+const MOST_MILLISECONDS: f64 = 2000.0;
+/// Nine of ten pictures, while somebody scrolls by a whole window for each.
+const MOST_FOR_A_PICTURE: f64 = 100.0;
 const PAGES: usize = 20;
-const CHANGES: usize = 1500;
-/// A list of five thousand, twenty pages that show it, and the buffers of their streams.
-const MOST_MEGABYTES: u64 = 250;
+/// An hour in which something changes every second.
+const CHANGES: usize = 3600;
+/// What the chart gives it.
+const MOST_MEGABYTES: u64 = 256;
+/// What an hour may leave behind: nothing, but for what an allocator does.
+const MOST_GROWTH: u64 = 8;
 
 /// No operator: what a dashboard shows is what stands in the status, and five thousand of them can be written by hand.
-#[ignore = "not yet seen to pass: 5,000 rows took 4.4 s on a loaded machine, in a debug build, and what comes after them has not run"]
+#[ignore = "alone: five thousand rollouts are on every other test's pages, too; cargo xtask test runs it by itself"]
 #[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_rollouts_are_there_at_once_and_one_change_is_one_change() {
     let lab = Lab::without_operator("crowd").await;
@@ -38,78 +44,134 @@ async fn five_thousand_rollouts_are_there_at_once_and_one_change_is_one_change()
             api.create(&PostParams::default(), &object).await.expect("created");
         }
     };
-    futures::StreamExt::for_each_concurrent(futures::stream::iter(0..ROLLOUTS), 48, create).await;
+    futures::stream::iter(0..ROLLOUTS).for_each_concurrent(48, create).await;
 
     let dashboard = Dashboard::local("crowd-dashboard", &cluster().kubeconfig(), &[]);
     let browser = Browser::start("crowd-browser");
+    let rows = || browser.run("return document.querySelectorAll('.row').length");
     browser.open(&dashboard.printed);
     browser.open(&dashboard.url("/?namespace=crowd"));
-    browser.until("all of them", || browser.run("return document.querySelectorAll('.row').length") == ROLLOUTS);
+    browser.until("all of them", || rows() == ROLLOUTS);
     let audit = cluster().audit();
     let mark = audit.mark();
-    let started = Instant::now();
     browser.open(&dashboard.url("/?namespace=crowd"));
-    let rows = browser.run("return document.querySelectorAll('.row').length");
-    let loaded = started.elapsed();
-    assert_eq!(rows, ROLLOUTS);
-    // From the click to the first picture, by the browser's own clock.
-    let timing =
-        browser.run("const t = performance.getEntriesByType('navigation')[0]; return Math.round(t.loadEventEnd)");
-    eprintln!("{ROLLOUTS} rollouts: {loaded:?} with the driver, loaded after {timing} ms");
-    assert!(timing.as_u64().expect("a number") < MOST_MILLISECONDS, "loaded after {timing} ms");
+    browser.until("all of them", || browser.run("return performance.getEntriesByName('complete').length") == 1);
+    assert_eq!(rows(), ROLLOUTS);
+    // By the browser's own clock.
+    let times = browser.run(
+        "const [page] = performance.getEntriesByType('navigation'); \
+         const rest = performance.getEntriesByType('resource').find(e => e.name.includes('after=')); \
+         return {page: page.loadEventEnd, complete: performance.getEntriesByName('complete')[0].startTime, \
+                 bytes: page.encodedBodySize, rest: rest.encodedBodySize}",
+    );
+    eprintln!("{ROLLOUTS} rollouts, in milliseconds and bytes: {times}");
+    for what in ["page", "complete"] {
+        let took = times[what].as_f64().expect("a time");
+        assert!(took < MOST_MILLISECONDS, "{what} after {took} ms");
+    }
 
-    // The time that each picture takes while somebody scrolls through all of it.
+    // The time that each picture takes while somebody scrolls, by a whole window for each.
     let scroll = "const done = arguments[0]; const frames = []; let last = performance.now(); let y = 0; \
-                  const step = now => { frames.push(now - last); last = now; y += 4000; scrollTo(0, y); \
+                  const step = now => { frames.push(now - last); last = now; y += 900; scrollTo(0, y); \
                   if (frames.length < 60) requestAnimationFrame(step); else { frames.sort((a, b) => a - b); done(frames[54]); } }; \
                   requestAnimationFrame(step);";
-    let slow = browser.run_async(scroll);
+    let slow = browser.run_async(scroll).as_f64().expect("a number");
     eprintln!("scrolling: nine of ten pictures within {slow} ms");
-    assert!(slow.as_f64().expect("a number") < 1000.0, "{slow} ms for a picture");
+    assert!(slow < MOST_FOR_A_PICTURE, "{slow} ms for a picture");
 
-    // Twenty pages, and one change: it is seen, and nothing is listed again.
-    let cookies = browser_cookie(&browser);
-    let streams: Vec<_> = (0..PAGES).map(|_| open_stream(&dashboard.address, &cookies)).collect();
+    // Twenty pages, and one change: one row is sent and made, and nothing is listed again.
+    let streams: Vec<_> =
+        (0..PAGES).map(|_| open_page(&dashboard.address, &[("Cookie", &cookie_of(&browser))])).collect();
+    browser.run(
+        "window.made = 0; new MutationObserver(all => { for (const one of all) window.made += one.addedNodes.length }) \
+         .observe(document.getElementById('rows'), {childList: true});",
+    );
     let waits = json!({"status": {"phase": "Paused", "message": "revision 2 waits for its promotion"}});
     let started = Instant::now();
     api.patch_status(LAST, &PatchParams::default(), &Patch::Merge(waits)).await.expect("patched");
     browser.until("it comes first", || browser.run("return document.querySelector('.row .name').textContent") == LAST);
     eprintln!("a change is on the page after {:?}", started.elapsed());
+    assert_eq!(browser.run("return window.made"), 1, "one row is made anew");
     let lists = audit.since(mark).expect("the audit log").into_iter().filter(|request| {
-        request.resource == "bluegreenrollouts" && request.verb == "list" && request.user_agent.contains("kube")
+        request.resource == "bluegreenrollouts"
+            && request.verb == "list"
+            && request.user_agent.contains("kubectl-greenlight")
     });
     assert_eq!(lists.count(), 0, "nothing is listed again");
 
-    // Changes at speed, for all the pages.
-    let before = dashboard.memory();
-    let change = |round: usize| {
-        let (api, name) = (api.clone(), format!("shop-{:04}", round % 50));
-        async move {
-            let status = json!({"status": {"message": format!("{round} of {CHANGES} pods are available")}});
-            api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await.expect("patched");
-        }
-    };
-    futures::StreamExt::for_each_concurrent(futures::stream::iter(0..CHANGES), 8, change).await;
-    let after = dashboard.memory();
-    eprintln!("memory with {PAGES} pages: {before} MB, and {after} MB after {CHANGES} changes");
-    assert!(after < MOST_MEGABYTES, "{after} MB");
-    assert!(after <= before + 40, "it grows: {before} MB, then {after} MB");
+    // An hour of changes, for all the pages; the first quarter of it fills what is kept of changes.
+    let mut memory = Vec::new();
+    for quarter in 0..4 {
+        let change = |round: usize| {
+            let (api, name) = (api.clone(), format!("shop-{:04}", round * 7 % ROLLOUTS));
+            async move {
+                let status = json!({"status": {"message": format!("{round} of {CHANGES} pods are available")}});
+                api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await.expect("patched");
+            }
+        };
+        let rounds = quarter * CHANGES / 4..(quarter + 1) * CHANGES / 4;
+        futures::stream::iter(rounds).for_each_concurrent(8, change).await;
+        memory.push(dashboard.memory());
+    }
+    eprintln!("memory with {PAGES} pages after each quarter of {CHANGES} changes: {memory:?} MB");
+    assert!(memory[3] < MOST_MEGABYTES, "{memory:?} MB");
+    assert!(memory[3] <= memory[0] + MOST_GROWTH, "it grows: {memory:?} MB");
 
     browser.write("#filter input[type=search]", "shop-0042");
-    browser.until("the filter", || browser.run("return document.querySelectorAll('.row').length") == 1);
+    browser.until("the filter", || rows() == 1);
     assert!(browser.url().contains("q=shop-0042"), "{}", browser.url());
-    drop(streams);
+    browser.run("document.querySelector('#filter input[type=search]').value = ''; document.getElementById('filter').requestSubmit()");
+    browser.until("all of them again", || rows() == ROLLOUTS);
+    drop((streams, browser, dashboard));
+
+    // Twenty people with tokens of their own, each with a page: nothing is shared that one of them may not see.
+    let dashboard = Dashboard::shared("crowd-shared", &[]);
+    account("crowd", "viewer", &["view"]);
+    cluster()
+        .kubectl(&[
+            "create",
+            "clusterrole",
+            "crowd-looks",
+            "--verb=get,list,watch",
+            "--resource=bluegreenrollouts.greenlight.dev",
+        ])
+        .expect("created");
+    cluster()
+        .kubectl(&[
+            "create",
+            "clusterrolebinding",
+            "crowd-looks",
+            "--clusterrole=crowd-looks",
+            "--serviceaccount=crowd:viewer",
+        ])
+        .expect("created");
+    let people: Vec<_> = (0..PAGES)
+        .map(|_| {
+            let token = cluster().kubectl(&["-n", "crowd", "create", "token", "viewer"]).expect("a token");
+            open_page(&dashboard.address, &[("Authorization", &format!("Bearer {}", token.trim()))])
+        })
+        .collect();
+    let all = dashboard.memory();
+    eprintln!("memory with {PAGES} people: {all} MB");
+    assert!(all < MOST_MEGABYTES, "{all} MB");
+    drop(people);
 }
 
-fn browser_cookie(browser: &Browser) -> String {
+fn cookie_of(browser: &Browser) -> String {
     let cookies = browser.cookies();
     cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
 }
 
 /// A page that is open: its stream, which is read on.
-fn open_stream(address: &str, cookies: &str) -> std::thread::JoinHandle<()> {
-    let page = http(address, "GET", "/", &[("Cookie", cookies), ("x-part", "rows")], "").body;
+fn open_page(address: &str, headers: &[(&str, &str)]) -> std::thread::JoinHandle<()> {
+    let headers: Vec<(String, String)> =
+        headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let get = move |address: &str, path: &str, more: Option<(&str, &str)>| {
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(more);
+        http(address, "GET", path, &headers.collect::<Vec<_>>(), "").body
+    };
+    let page = get(address, "/", Some(("x-part", "rows")));
     let live = page.split("data-live=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a stream");
-    let (address, cookies, live) = (address.to_owned(), cookies.to_owned(), live.replace("&amp;", "&"));
-    std::thread::spawn(move || drop(http(&address, "GET", &live, &[("Cookie", &cookies)], "")))
+    let (address, live) = (address.to_owned(), live.replace("&amp;", "&"));
+    std::thread::spawn(move || drop(get(&address, &live, None)))
 }

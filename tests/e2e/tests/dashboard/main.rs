@@ -5,13 +5,21 @@
 //! | a release is driven by clicks, and every page is live | [`release`] |
 //! | who may not cannot, and is told what would let them | [`rights`] |
 //! | nobody else gets in, and nothing that others write does anything | [`attacks`] |
+//! | what is wrong stands beside what it is about | [`findings`] |
+//! | what is open while something changes ends well | [`meanwhile`] |
+//! | the logs of a pod | [`logs`] |
+//! | axe finds nothing | [`axe`] |
 //! | thousands of rollouts | [`crowd`] |
 //! | everybody can use it, and what it looks like | [`pictures`] |
 
 mod attacks;
+mod axe;
 mod browser;
 mod crowd;
 mod dashboard;
+mod findings;
+mod logs;
+mod meanwhile;
 mod pictures;
 mod release;
 mod rights;

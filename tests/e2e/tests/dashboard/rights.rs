@@ -11,7 +11,7 @@ use crate::browser::{Browser, http};
 use crate::dashboard::{Dashboard, account};
 
 /// Roles as the chart gives them to people, without the policy on requests.
-fn roles() {
+pub fn roles() {
     static MADE: AtomicBool = AtomicBool::new(false);
     if MADE.swap(true, Ordering::SeqCst) {
         return;

@@ -272,7 +272,7 @@ async fn the_plain_manifests_are_valid_and_so_is_everything_optional() {
         "metrics": {"tokenSecret": secret}, "image": {"digest": format!("sha256:{}", "0".repeat(64))},
         "analysis": {"secrets": {"names": ["token"], "labelled": true}},
         "serviceMonitor": {"enabled": true}, "prometheusRule": {"enabled": true}, "grafanaDashboard": {"enabled": true},
-        "dashboard": {"enabled": true, "hosts": ["releases.example.com"], "readOnly": true},
+        "dashboard": {"enabled": true, "hosts": ["releases.example.com"], "url": "https://Web.example.com:8443", "readOnly": true},
         "notifications": {"sinks": [
             {"name": "a", "url": "https://a.example/", "tokenSecret": secret, "events": ["Promoted"]},
             {"name": "b", "urlSecret": secret, "format": "slack", "labels": {"tier": "web"}},
@@ -297,6 +297,16 @@ async fn the_plain_manifests_are_valid_and_so_is_everything_optional() {
     let alerts = std::fs::read_to_string(deploy.join("monitoring/alerts.yaml")).expect("the alerts");
     let alerts: Value = serde_saphyr::from_str(&alerts).expect("YAML");
     assert_eq!(rule["spec"], alerts);
+    assert!(
+        rendered.contains("dashboard: \"https://Web.example.com:8443\""),
+        "the operator knows where the dashboard is"
+    );
+    assert!(rendered.contains("- --host=web.example.com"), "and the dashboard its own name");
+    for url in ["releases.example.com", "javascript:alert(1)", "https://a.example/path", "https://me@a.example"] {
+        let wrong = ["template", "x", &chart, "--set", &format!("dashboard.url={url}")];
+        let wrong = helm(&wrong).expect_err("no web address").to_string();
+        assert!(wrong.contains("dashboard") && wrong.contains("url"), "{wrong}");
+    }
     let wrong = ["template", "x", &chart, "--set", "notifications.sinks[0].name=a"];
     let wrong = helm(&wrong).expect_err("a sink without an address").to_string();
     assert!(wrong.contains("url"), "{wrong}");

@@ -13,7 +13,7 @@ async fn sinks_get_every_event_of_a_release_in_order_and_one_that_is_down_delays
     let mut lab = Lab::without_operator("notifications").await;
     let token = cluster().dir().join("notifications-token");
     std::fs::write(&token, "s3cret\n").expect("written");
-    let config = json!({"sinks": [
+    let config = json!({"dashboard": "https://releases.example.com/", "sinks": [
         {"name": "down", "url": "http://127.0.0.1:9/"},
         {"name": "all", "url": all.url(), "tokenFile": token},
         {"name": "chosen", "url": chosen.url(), "format": "slack", "events": ["Promoted", "RolledBack"],
@@ -46,6 +46,7 @@ async fn sinks_get_every_event_of_a_release_in_order_and_one_that_is_down_delays
     assert_eq!(headers["authorization"], "Bearer s3cret");
     assert_eq!(promoted["specversion"], "1.0");
     assert_eq!(promoted["subject"], "notifications/web");
+    assert_eq!(promoted["data"]["dashboard"], "https://releases.example.com/n/notifications/web");
     let ids: std::collections::BTreeSet<_> = told.iter().map(|(_, event)| event["id"].to_string()).collect();
     assert_eq!(ids.len(), told.len(), "each with an id of its own");
     let by_admin =
@@ -57,14 +58,13 @@ async fn sinks_get_every_event_of_a_release_in_order_and_one_that_is_down_delays
     let texts: Vec<String> = told.iter().map(|(_, message)| message["text"].to_string()).collect();
     assert_eq!(
         texts,
-        [
-            "\"*notifications/web: Promoted*\"",
-            "\"*notifications/web: Promoted*\"",
-            "\"*notifications/web: RolledBack*\""
-        ]
+        ["Promoted", "Promoted", "RolledBack"].map(|reason| {
+            format!("\"*<https://releases.example.com/n/notifications/web|notifications/web: {reason}>*\"")
+        })
     );
     let card = &teams.wait_for(1).await[0].1["attachments"][0];
     assert_eq!(card["contentType"], "application/vnd.microsoft.card.adaptive");
+    assert_eq!(card["content"]["actions"][0]["url"], "https://releases.example.com/n/notifications/web");
     assert!(elsewhere.wait_for(0).await.is_empty());
 }
 

@@ -15,6 +15,8 @@ use super::Notification;
 pub struct Config {
     /// Every sink is told by itself.
     pub sinks: Vec<Sink>,
+    /// Where people find the dashboard; each message leads to the page of its rollout. Default: nowhere.
+    pub dashboard: Option<String>,
 }
 
 /// One that is told.
@@ -68,6 +70,9 @@ impl Config {
 
     fn parse(text: &str) -> Result<Config> {
         let config: Config = serde_saphyr::from_str(text)?;
+        if let Some(url) = config.dashboard.as_ref().filter(|url| !is_origin(url)) {
+            bail!("dashboard: {url:?} is not where a dashboard can be: write https://host, with a port if need be");
+        }
         let mut names = std::collections::BTreeSet::new();
         for sink in &config.sinks {
             let name = &sink.name;
@@ -120,6 +125,14 @@ fn is_web_address(uri: &http::Uri) -> bool {
     matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
 }
 
+/// Whether this is a web address without a path, a name or anything else: the dashboard's pages are where they are from there.
+fn is_origin(url: &str) -> bool {
+    url.parse().is_ok_and(|uri: http::Uri| {
+        let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+        is_web_address(&uri) && !has_user && uri.path() == "/" && uri.query().is_none() && !url.contains('#')
+    })
+}
+
 fn read(file: &Path) -> Result<String, String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     Ok(text.trim().to_owned())
@@ -138,5 +151,14 @@ mod tests {
         assert!(says("sinks: [{name: a, url: http://b/, sceret: x}]").contains("sceret"));
         assert!(says("sinks: [{name: a, url: http://b/}, {name: a, url: http://b/}]").contains("two sinks named a"));
         assert!(says("sinks: [{name: a, url: http://b/, format: irc}]").contains("irc"));
+        for wrong in
+            ["releases", "ftp://b", "javascript:alert(1)", "https://b/path", "https://b?a=b", "https://me:secret@b"]
+        {
+            let config = format!("{{sinks: [], dashboard: {wrong:?}}}");
+            assert!(says(&config).contains("write https://host"), "{wrong}");
+        }
+        for right in ["https://releases.example.com", "http://localhost:8080/"] {
+            assert!(Config::parse(&format!("{{sinks: [], dashboard: {right:?}}}")).is_ok(), "{right}");
+        }
     }
 }

@@ -22,23 +22,31 @@ pub struct Message {
 }
 
 impl Message {
-    /// Writes it.
-    pub fn of(notification: &Notification, format: Format) -> Message {
+    /// Writes it, with the way to the rollout's page if there is a dashboard.
+    pub fn of(notification: &Notification, format: Format, dashboard: Option<&str>) -> Message {
+        let page = dashboard.map(|dashboard| page(notification, dashboard));
+        let page = page.as_deref();
         let (content_type, body) = match format {
-            Format::Cloudevents => ("application/cloudevents+json", cloud_event(notification)),
-            Format::Slack => ("application/json", slack(notification)),
-            Format::Teams => ("application/json", teams(notification)),
+            Format::Cloudevents => ("application/cloudevents+json", cloud_event(notification, page)),
+            Format::Slack => ("application/json", slack(notification, page)),
+            Format::Teams => ("application/json", teams(notification, page)),
         };
         Message { id: notification.id.clone(), content_type, body: body.to_string() }
     }
 }
 
+/// The address of the rollout in the dashboard.
+fn page(notification: &Notification, dashboard: &str) -> String {
+    let Notification { rollout, .. } = notification;
+    format!("{}/n/{}/{}", dashboard.trim_end_matches('/'), rollout.namespace, rollout.name)
+}
+
 /// CloudEvents 1.0, structured content mode.
-fn cloud_event(notification: &Notification) -> Value {
+fn cloud_event(notification: &Notification, page: Option<&str>) -> Value {
     let Notification { id, at, rollout, event } = notification;
     let status = rollout.status.clone().unwrap_or_default();
     let url = BlueGreenRollout::url_path(&(), Some(&rollout.namespace));
-    json!({
+    let mut event = json!({
         "specversion": "1.0",
         "id": id,
         "source": format!("{url}/{}", rollout.name),
@@ -58,7 +66,11 @@ fn cloud_event(notification: &Notification) -> Value {
             "updatedRevision": status.updated_revision,
             "activeRevision": status.active_revision,
         },
-    })
+    });
+    if let Some(page) = page {
+        event["data"]["dashboard"] = json!(page);
+    }
+    event
 }
 
 fn headline(notification: &Notification) -> String {
@@ -66,11 +78,15 @@ fn headline(notification: &Notification) -> String {
     format!("{}/{}: {}", rollout.namespace, rollout.name, event.reason)
 }
 
-fn slack(notification: &Notification) -> Value {
+fn slack(notification: &Notification, page: Option<&str>) -> Value {
     // The three characters that its markup reserves.
     let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let color = if notification.event.warning { RED } else { GREEN };
-    let text = format!("*{}*", escape(&headline(notification)));
+    let headline = escape(&headline(notification));
+    let text = match page {
+        Some(page) => format!("*<{page}|{headline}>*"),
+        None => format!("*{headline}*"),
+    };
     json!({"text": text, "attachments": [{"color": color, "text": escape(&notification.event.note)}]})
 }
 
@@ -79,8 +95,9 @@ fn without_links(text: &str) -> String {
     text.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]")
 }
 
-fn teams(notification: &Notification) -> Value {
+fn teams(notification: &Notification, page: Option<&str>) -> Value {
     let color = if notification.event.warning { "Attention" } else { "Good" };
+    let actions = page.map(|page| json!({"type": "Action.OpenUrl", "title": "Open in Greenlight", "url": page}));
     json!({
         "type": "message",
         "attachments": [{
@@ -93,6 +110,7 @@ fn teams(notification: &Notification) -> Value {
                     {"type": "TextBlock", "weight": "Bolder", "wrap": true, "color": color, "text": headline(notification)},
                     {"type": "TextBlock", "wrap": true, "text": without_links(&notification.event.note)},
                 ],
+                "actions": actions.into_iter().collect::<Vec<_>>(),
             },
         }],
     })
@@ -123,7 +141,7 @@ mod tests {
         #[test]
         fn any_words_of_others_become_json_of_a_bounded_size(note in "\\PC{0,2000}", by in "\\PC{0,60}", image in "\\PC{0,200}") {
             for format in [Format::Cloudevents, Format::Slack, Format::Teams] {
-                let message = Message::of(&notification(&note, &by, &image), format);
+                let message = Message::of(&notification(&note, &by, &image), format, None);
                 let body: Value = serde_json::from_str(&message.body).expect("JSON");
                 prop_assert!(body.is_object());
                 prop_assert!(message.body.len() < 2000 + 20 * (note.len() + by.len() + image.len()));
@@ -134,9 +152,22 @@ mod tests {
     #[test]
     fn others_words_make_no_links_and_call_nobody() {
         let note = "pod x: [log in](https://evil.example) <!channel> <https://evil.example|here>";
-        let slack = Message::of(&notification(note, "", ""), Format::Slack).body;
+        let slack = Message::of(&notification(note, "", ""), Format::Slack, None).body;
         assert!(!slack.contains("<!channel>") && !slack.contains("<https"), "{slack}");
-        let teams = Message::of(&notification(note, "", ""), Format::Teams).body;
+        let teams = Message::of(&notification(note, "", ""), Format::Teams, None).body;
         assert!(!teams.contains("[log in](") && teams.contains(r"\\[log in\\]("), "{teams}");
+    }
+    #[test]
+    fn each_message_leads_to_the_page_of_its_rollout() {
+        let of = |format, dashboard| Message::of(&notification("x", "", ""), format, dashboard).body;
+        for format in [Format::Cloudevents, Format::Slack, Format::Teams] {
+            for dashboard in ["https://releases.example.com", "https://releases.example.com/"] {
+                let body = of(format, Some(dashboard));
+                assert!(body.contains("https://releases.example.com/n/shop/web"), "{body}");
+            }
+            assert!(!of(format, None).contains("/n/shop/web"), "off by default");
+        }
+        let slack: Value = serde_json::from_str(&of(Format::Slack, Some("https://a.example"))).expect("JSON");
+        assert_eq!(slack["text"], "*<https://a.example/n/shop/web|shop/web: Stalled>*");
     }
 }

@@ -4,6 +4,7 @@
 mod config;
 mod message;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use greenlight_api::analysis::{Header, WebMethod};
@@ -49,6 +50,7 @@ pub struct Notification {
 /// The way to all sinks.
 pub struct Notifier {
     queues: Vec<(Sink, mpsc::Sender<Message>)>,
+    dashboard: Option<Arc<str>>,
     workers: JoinSet<()>,
     metrics: Metrics,
     stop: CancellationToken,
@@ -58,6 +60,7 @@ pub struct Notifier {
 #[derive(Clone)]
 pub struct Tell {
     queues: Vec<(Sink, mpsc::Sender<Message>)>,
+    dashboard: Option<Arc<str>>,
     metrics: Metrics,
 }
 
@@ -65,7 +68,9 @@ impl Notifier {
     /// Starts a worker for each sink.
     pub fn start(config: Config, client: &WebClient, metrics: &Metrics) -> Notifier {
         let stop = CancellationToken::new();
-        let mut notifier = Notifier { queues: Vec::new(), workers: JoinSet::new(), metrics: metrics.clone(), stop };
+        let dashboard = config.dashboard.map(Arc::from);
+        let mut notifier =
+            Notifier { queues: Vec::new(), dashboard, workers: JoinSet::new(), metrics: metrics.clone(), stop };
         for sink in config.sinks {
             let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
             notifier.queues.push((sink.clone(), sender));
@@ -77,7 +82,7 @@ impl Notifier {
 
     /// Where notifications go in.
     pub fn tell(&self) -> Tell {
-        Tell { queues: self.queues.clone(), metrics: self.metrics.clone() }
+        Tell { queues: self.queues.clone(), dashboard: self.dashboard.clone(), metrics: self.metrics.clone() }
     }
 
     /// Sends what waits, for a few seconds, and ends. Every [`Tell`] must be gone by then.
@@ -99,7 +104,7 @@ impl Tell {
             if !sink.wants(notification) {
                 continue;
             }
-            let message = Message::of(notification, sink.format);
+            let message = Message::of(notification, sink.format, self.dashboard.as_deref());
             if queue.try_send(message).is_err() {
                 tracing::warn!(sink = sink.name, id = notification.id, "notification dropped: too many wait");
                 self.metrics.notified(&sink.name, "dropped");

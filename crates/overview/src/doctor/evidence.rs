@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use greenlight_api::{BlueGreenRollout, names};
-use greenlight_overview::{Session, selector};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -14,14 +13,35 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use serde::Serialize;
 
+use crate::observe::selector;
+use crate::session::Session;
+
 /// An operator that runs has seen a change by then.
 pub(super) const OPERATOR_ANSWERS_WITHIN: SignedDuration = SignedDuration::from_secs(15);
 /// By this label a slice says whose endpoints are in it.
 const OF_SERVICE: &str = "kubernetes.io/service-name";
 
+/// What a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", content = "name")]
+pub enum About {
+    /// The rollout itself.
+    Rollout,
+    /// The Service of this name.
+    Service(String),
+    /// The ReplicaSet of this name.
+    ReplicaSet(String),
+    /// The pod of this name.
+    Pod(String),
+    /// The Ingress of this name.
+    Ingress(String),
+}
+
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
+    /// What it is about.
+    pub about: About,
     /// What is seen.
     pub symptom: String,
     /// Why.
@@ -31,21 +51,32 @@ pub struct Finding {
 }
 
 /// Everything that was looked at.
-pub(super) struct Evidence {
+pub struct Evidence {
+    /// The rollout.
     pub rollout: BlueGreenRollout,
+    /// Its namespace.
     pub namespace: String,
+    /// Its ReplicaSets.
     pub replica_sets: Vec<ReplicaSet>,
+    /// The pods of these.
     pub pods: Vec<Pod>,
+    /// Every Service of the namespace.
     pub services: Vec<Service>,
+    /// The EndpointSlices of its Services.
     /// `None` for who may not read them: that is not the same as none.
     pub slices: Option<Vec<EndpointSlice>>,
+    /// Every Ingress of the namespace.
     pub ingresses: Vec<Ingress>,
+    /// When all this was so.
     pub now: Timestamp,
 }
 
 impl Evidence {
     /// Reads the rollout, and then at once what belongs to it.
-    pub(super) async fn gather(session: &Session, name: &str) -> Result<Evidence> {
+    ///
+    /// # Errors
+    /// It does not exist, or the caller may not read what belongs to it.
+    pub async fn gather(session: &Session, name: &str) -> Result<Evidence> {
         let rollout = session.rollout(name).await?;
         let all = ListParams::default();
         let labelled = all.clone().labels(&selector(&rollout));

@@ -2,7 +2,7 @@
 
 use greenlight_api::{conditions, names};
 
-use super::evidence::{Evidence, Finding};
+use super::evidence::{About, Evidence, Finding};
 
 impl Evidence {
     /// What the operator itself says, where nothing below says it better.
@@ -36,6 +36,7 @@ impl Evidence {
         };
         if !fix.is_empty() {
             findings.push(Finding {
+                about: About::Rollout,
                 symptom: format!("the rollout is stalled: {reason}"),
                 cause: status.message.clone(),
                 fix,
@@ -56,6 +57,11 @@ impl Evidence {
             }
             _ => return,
         };
-        findings.push(Finding { symptom: "the release is held back".to_owned(), cause: status.message.clone(), fix });
+        findings.push(Finding {
+            about: About::Rollout,
+            symptom: "the release is held back".to_owned(),
+            cause: status.message.clone(),
+            fix,
+        });
     }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
-use super::evidence::{Evidence, Finding, OPERATOR_ANSWERS_WITHIN};
+use super::evidence::{About, Evidence, Finding, OPERATOR_ANSWERS_WITHIN};
 
 impl Evidence {
     pub(super) fn check_services(&self, findings: &mut Vec<Finding>) {
@@ -15,6 +15,7 @@ impl Evidence {
         for name in blue_green.services() {
             let Some(service) = self.services.iter().find(|service| service.name_any() == name) else {
                 findings.push(Finding {
+                    about: About::Service(name.to_owned()),
                     symptom: format!("Service {name} is not there"),
                     cause: format!("the rollout names it, and there is none in namespace {}", self.namespace),
                     fix: format!("kubectl create service clusterip {name} --tcp=80:8080 -n {}, with a selector of the pods' labels", self.namespace),
@@ -37,6 +38,7 @@ impl Evidence {
                     .collect();
                 if !wrong.is_empty() {
                     findings.push(Finding {
+                        about: About::Service(name.to_owned()),
                         symptom: format!("Service {name} can have no endpoints"),
                         cause: format!("its selector asks for {}, which the pods do not carry", wrong.join(", ")),
                         fix: format!("kubectl edit service {name} -n {}", self.namespace),
@@ -46,6 +48,7 @@ impl Evidence {
             }
             if let Some(hash) = hash.as_ref().filter(|hash| *hash != names::NO_HASH && selected.is_none()) {
                 findings.push(Finding {
+                    about: About::Service(name.to_owned()),
                     symptom: format!("Service {name} selects the revision {hash}, which does not exist"),
                     cause:
                         "somebody edited the selector, or deleted the ReplicaSet. The operator points it at another \
@@ -67,6 +70,7 @@ impl Evidence {
                 });
                 if !has_port && !self.pods.is_empty() {
                     findings.push(Finding {
+                        about: About::Service(name.to_owned()),
                         symptom: format!("Service {name} does not answer on port {}", port.port),
                         cause: format!("its targetPort {wanted} is the name of no port of the pods"),
                         fix: format!(
@@ -81,6 +85,7 @@ impl Evidence {
         let since = status.switch.as_ref().map(|switch| self.now.duration_since(switch.switched_at));
         if proving && since.is_some_and(|since| since > OPERATOR_ANSWERS_WITHIN) {
             findings.push(Finding {
+                about: About::Rollout,
                 symptom: "the switch is not proven".to_owned(),
                 cause: status.message.clone(),
                 fix: format!(
@@ -101,6 +106,7 @@ impl Evidence {
         let ready = endpoints.filter(|e| e.conditions.as_ref().and_then(|c| c.ready) != Some(false)).count();
         if ready == 0 && wanted > 0 {
             findings.push(Finding {
+                about: About::Service(service.to_owned()),
                 symptom: format!("Service {service} has no ready endpoint"),
                 cause: format!("none of the {wanted} pods of ReplicaSet {} is ready", rs.name_any()),
                 fix: format!(

@@ -3,7 +3,7 @@
 use greenlight_api::names;
 use kube::ResourceExt;
 
-use super::evidence::{Evidence, Finding, OPERATOR_ANSWERS_WITHIN};
+use super::evidence::{About, Evidence, Finding, OPERATOR_ANSWERS_WITHIN};
 
 impl Evidence {
     pub(super) fn check_operator(&self, findings: &mut Vec<Finding>) {
@@ -24,24 +24,25 @@ impl Evidence {
             {
                 let symptom =
                     format!("the rollout is being deleted, and its finalizer {} holds it", names::SERVICES_FINALIZER);
-                findings.push(Finding { symptom, cause: cause(), fix: fix() });
+                findings.push(Finding { about: About::Rollout, symptom, cause: cause(), fix: fix() });
             }
             return;
         }
         if self.rollout.metadata.generation.unwrap_or_default() > status.observed_generation && long_ago {
             let symptom = "the spec was changed, and the status does not speak of it".to_owned();
-            findings.push(Finding { symptom, cause: cause(), fix: fix() });
+            findings.push(Finding { about: About::Rollout, symptom, cause: cause(), fix: fix() });
         }
         let request = self.rollout.annotations().get(names::REQUEST).filter(|value| !value.is_empty());
         let observed = status.observed_request.as_ref();
         match request {
             Some(request) if observed.is_none_or(|observed| observed.value != *request) && long_ago => {
                 let symptom = "a request was made, and is not answered".to_owned();
-                findings.push(Finding { symptom, cause: cause(), fix: fix() });
+                findings.push(Finding { about: About::Rollout, symptom, cause: cause(), fix: fix() });
             }
             Some(_) => {
                 if let Some(refused) = observed.filter(|observed| !observed.accepted) {
                     findings.push(Finding {
+                        about: About::Rollout,
                         symptom: "the last request was refused".to_owned(),
                         cause: refused.answer.clone(),
                         fix: format!("{}, then ask for what it shows", self.command("get rollout")),

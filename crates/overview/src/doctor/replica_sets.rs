@@ -4,7 +4,7 @@ use greenlight_api::names;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use super::evidence::{Evidence, Finding};
+use super::evidence::{About, Evidence, Finding};
 
 /// The pods of a retired ReplicaSet are gone this long after its deadline.
 const RETIRES_WITHIN: SignedDuration = SignedDuration::from_secs(20);
@@ -17,6 +17,7 @@ impl Evidence {
             for failed in failure.filter(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")
             {
                 findings.push(Finding {
+                    about: About::ReplicaSet(name.clone()),
                     symptom: format!("ReplicaSet {name} cannot create pods"),
                     cause: failed.message.clone().unwrap_or_default(),
                     fix: format!(
@@ -48,7 +49,12 @@ impl Evidence {
                     "kubectl get pods -A -l app.kubernetes.io/name=greenlight".to_owned(),
                 ),
             };
-            findings.push(Finding { symptom: format!("the old pods of ReplicaSet {name} do not go away"), cause, fix });
+            findings.push(Finding {
+                about: About::ReplicaSet(name.clone()),
+                symptom: format!("the old pods of ReplicaSet {name} do not go away"),
+                cause,
+                fix,
+            });
         }
     }
 }

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use super::evidence::{Evidence, Finding, OPERATOR_ANSWERS_WITHIN};
+use super::evidence::{About, Evidence, Finding, OPERATOR_ANSWERS_WITHIN};
 
 impl Evidence {
     pub(super) fn check_pods(&self, findings: &mut Vec<Finding>) {
@@ -18,6 +18,7 @@ impl Evidence {
             }
             if let Some(unscheduled) = condition("PodScheduled").filter(|c| c.status == "False") {
                 findings.push(Finding {
+                    about: About::Pod(name.clone()),
                     symptom: format!("pod {name} finds no node"),
                     cause: unscheduled.message.clone().unwrap_or_default(),
                     fix: format!("add nodes, lower the requests or previewReplicaCount; {describe}"),
@@ -43,7 +44,7 @@ impl Evidence {
                     "CreateContainerConfigError" | "CreateContainerError" => {
                         (format!("pod {name}: container {container} cannot be made"), told, describe.clone())
                     }
-                    "" if state.running.is_some() && !container_ready(pod, &container) => (
+                    "" if state.running.is_some() && self.is_old(pod) && !container_ready(pod, &container) => (
                         format!("pod {name}: container {container} runs, but is not ready"),
                         "its readiness probe fails".to_owned(),
                         format!("kubectl logs {name} -c {container} -n {}; {describe}", self.namespace),
@@ -55,7 +56,7 @@ impl Evidence {
                     ),
                     _ => continue,
                 };
-                findings.push(Finding { symptom, cause, fix });
+                findings.push(Finding { about: About::Pod(name.clone()), symptom, cause, fix });
             }
         }
     }

@@ -3,7 +3,7 @@
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 
-use super::evidence::{Evidence, Finding};
+use super::evidence::{About, Evidence, Finding};
 
 impl Evidence {
     pub(super) fn check_ingresses(&self, findings: &mut Vec<Finding>) {
@@ -18,6 +18,7 @@ impl Evidence {
                     let edit = format!("kubectl edit ingress {} -n {}", ingress.name_any(), self.namespace);
                     if leads_to(ingress, &ours) {
                         findings.push(Finding {
+                            about: About::Ingress(ingress.name_any()),
                             symptom: format!("Ingress {} leads nowhere", ingress.name_any()),
                             cause: format!("its backend Service {} does not exist", backend.name),
                             fix: edit,
@@ -39,6 +40,7 @@ impl Evidence {
                         wanted.name.clone().or(wanted.number.map(|number| number.to_string())).unwrap_or_default();
                     let there: Vec<String> = ports.iter().map(|port| port.port.to_string()).collect();
                     findings.push(Finding {
+                        about: About::Service(backend.name.clone()),
                         symptom: format!("Ingress {} does not reach Service {}", ingress.name_any(), backend.name),
                         cause: format!("it asks for port {port}; the Service has {}", there.join(", ")),
                         fix: format!("kubectl edit ingress {} -n {}", ingress.name_any(), self.namespace),

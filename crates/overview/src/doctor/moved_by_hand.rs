@@ -2,7 +2,7 @@
 
 use greenlight_api::{BlueGreenRolloutStatus, RevisionRecord};
 
-use super::evidence::{Evidence, Finding};
+use super::evidence::{About, Evidence, Finding};
 
 impl Evidence {
     /// A move of an active Service by somebody else is taken for a decision, and may have been a slip.
@@ -18,6 +18,7 @@ impl Evidence {
             format!("to try revision {} again, ask for its template in the spec", left.number)
         };
         findings.push(Finding {
+            about: About::Rollout,
             symptom: format!("production was moved by hand from revision {} to revision {serving}", left.number),
             cause: format!(
                 "{by} changed the selector of the active Service. That counts as a decision: revision {} is rejected",

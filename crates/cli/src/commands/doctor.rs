@@ -1,0 +1,25 @@
+//! `doctor`: what is wrong with a rollout. Each finding has its cause and the command that mends it.
+
+use anyhow::Result;
+use greenlight_api::text::printable;
+use greenlight_overview::Session;
+use greenlight_overview::doctor::{Evidence, findings};
+
+use crate::exit::Exit;
+use crate::options::Format;
+use crate::output::format::print_facts;
+
+/// Looks at everything that a release depends on. Exit code 2 when something is found.
+pub async fn run(session: &Session, name: &str, format: Option<Format>) -> Result<Exit> {
+    let findings = findings(&Evidence::gather(session, name).await?);
+    if let Some(format) = format {
+        print_facts(&findings, format)?;
+    } else if findings.is_empty() {
+        println!("Rollout {name} is in order.");
+    }
+    for (number, finding) in findings.iter().enumerate().filter(|_| format.is_none()) {
+        let [symptom, cause, fix] = [&finding.symptom, &finding.cause, &finding.fix].map(|text| printable(text));
+        println!("{}. {symptom}\n   cause: {cause}\n   fix:   {fix}", number + 1);
+    }
+    Ok(if findings.is_empty() { Exit::Done } else { Exit::Refused })
+}

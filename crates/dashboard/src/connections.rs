@@ -1,0 +1,42 @@
+//! The connections of browsers. Whoever opens them need not have shown anything yet, so there is a bound to how many there are, and to how
+//! long one may keep silent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+/// So many at the same time; a browser has six.
+const MOST: usize = 2000;
+/// A connection on which nobody asks for anything for so long is closed.
+const SILENT_FOR: Duration = Duration::from_secs(20);
+/// After an error such as too many open files.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Serves every connection, until it is dropped.
+pub async fn serve(listener: TcpListener, router: Router) {
+    let places = Arc::new(Semaphore::new(MOST));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(_) => {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(async move {
+            let _place = place;
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(SILENT_FOR);
+            // What breaks off is the browser's business.
+            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
