@@ -187,6 +187,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         caches: caches.clone(),
         http,
         evaluator: Default::default(),
+        large: Default::default(),
         secrets: analysis::Readable {
             labelled: options.analysis_labelled_secrets,
             names: options.analysis_secrets.clone(),
