@@ -282,6 +282,8 @@ mod tests {
                 let now = begin + SLOW * second;
                 time_out(&mut lanes, now);
                 lanes.look(now);
+                let all_places_hang = lanes.len() == lanes.most();
+                prop_assert!(all_places_hang || lanes.may_begin("other", now), "{:?}", lanes);
                 let hang = |number: &usize| starts[*number] <= u64::from(second);
                 let names: Vec<String> = (0..hanging).filter(hang).map(|number| format!("hangs-{number}")).collect();
                 // All have hung once, and what began before that has timed out.
