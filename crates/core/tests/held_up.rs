@@ -486,3 +486,30 @@ fn a_preview_that_cannot_be_written_holds_nothing_up_while_production_is_down() 
     model.work();
     assert_serves(&model, 2);
 }
+
+#[test]
+fn a_deletion_that_may_not_see_where_services_lead_says_so_and_goes_on_when_it_may() {
+    let mut model = Model::new(manual());
+    model.work();
+    model.truth.replica_sets.clear();
+    model.delete_rollout(None);
+    let mut world = model.truth.clone();
+    world.endpoints.clear();
+    let words = "the operator may not see endpointslices: forbidden";
+    world.troubles = vec![words.to_owned()];
+    let plan = greenlight_core::plan(&world, model.now);
+    let is_stalled = |status: &greenlight_api::BlueGreenRolloutStatus| {
+        status.conditions.iter().any(|condition| condition.type_ == "Stalled" && condition.status == "True")
+    };
+    assert!(plan.actions.is_empty() && plan.publish_at.is_some());
+    assert!(is_stalled(&plan.status) && plan.status.message.contains(words), "{}", plan.status.message);
+    assert_eq!(plan.events.iter().filter(|event| event.warning && event.note.contains(words)).count(), 1);
+    world.rollout.status = Some(plan.status);
+    let again = greenlight_core::plan(&world, model.now);
+    assert!(again.publish_at.is_none() && again.events.is_empty(), "once");
+    world.troubles.clear();
+    let mended = greenlight_core::plan(&world, model.now);
+    assert!(!is_stalled(&mended.status), "{}", mended.status.message);
+    world.endpoints = world.services.keys().map(|name| (name.clone(), Vec::new())).collect();
+    assert!(!greenlight_core::plan(&world, model.now).actions.is_empty());
+}

@@ -150,12 +150,16 @@ fn last_plan(world: &World, now: Timestamp) -> Plan {
         // The finalizer stays until no Service is left.
         next.actions.retain(|action| *action != Action::RemoveFinalizer);
     }
-    let status = status::of_deletion(world, next.refused.first().map(|refused| stall::write(refused)), now);
-    let publish_at = Some(now).filter(|_| world.rollout.status.as_ref().is_some_and(|before| *before != status));
+    let held_up = next.refused.first().map(|refused| stall::write(refused)).or_else(|| stall::trouble(world));
+    let status = status::of_deletion(world, held_up, now);
+    let before = world.rollout.status.as_ref();
+    let publish_at = Some(now).filter(|_| before.is_some_and(|before| *before != status));
+    let events = publish_at.map(|_| events::between(before, &status)).unwrap_or_default();
     let retry_at = next.refused.iter().map(|refused| refused.retry_at).min();
     Plan {
         actions: next.actions,
         status,
+        events,
         publish_at,
         watches,
         next: retry_at.into_iter().chain(until).min(),

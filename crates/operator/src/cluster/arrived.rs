@@ -15,15 +15,23 @@ use serde_json::value::RawValue;
 
 use crate::cluster::key::Key;
 
+/// In bytes. Of 50 metrics as they are written this is a third; whoever writes more would have the operator hold it while it measures.
+pub const LARGEST_ANALYSIS_RUN: usize = 512 << 10;
+
 /// What can be watched.
 pub trait Watched: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static {
+    /// Of an object that has more bytes than this nothing is read. It is told, as of one that cannot be read.
+    const LARGEST: usize = usize::MAX;
+
     /// What can be made of the JSON of an object that cannot be read as a whole, if that is of any use.
     fn outline(_json: &str) -> Option<Self> {
         None
     }
 }
 
-impl Watched for greenlight_api::analysis::AnalysisRun {}
+impl Watched for greenlight_api::analysis::AnalysisRun {
+    const LARGEST: usize = LARGEST_ANALYSIS_RUN;
+}
 impl Watched for greenlight_api::analysis::AnalysisTemplate {}
 impl Watched for greenlight_api::analysis::ClusterAnalysisTemplate {}
 
@@ -72,12 +80,20 @@ impl<V: Watched> Arrived<V> {
     }
 
     fn read(json: &str) -> Result<Arrived<V>, serde_json::Error> {
+        if json.len() > V::LARGEST {
+            let error = format!("it has {} bytes, and only {} are read. Make it smaller", json.len(), V::LARGEST);
+            return Arrived::unreadable(json, error);
+        }
         // A bug that only one object brings out is that object's trouble, too.
         let error = match catch_unwind(AssertUnwindSafe(|| serde_json::from_str::<V>(json))) {
             Ok(Ok(object)) => return Ok(Arrived::Readable(object)),
             Ok(Err(error)) => at_its_place::<V>(json).unwrap_or_else(|| error.to_string()),
             Err(_) => "a bug of the operator: its log says more".to_owned(),
         };
+        Arrived::unreadable(json, error)
+    }
+
+    fn unreadable(json: &str, error: String) -> Result<Arrived<V>, serde_json::Error> {
         let Labelled { metadata } = serde_json::from_str(json)?;
         let metadata = ObjectMeta {
             namespace: metadata.namespace,
@@ -220,6 +236,19 @@ mod tests {
         object["status"] = json!({"replicas": "many"});
         let object: Arrived<RolloutView> = serde_json::from_str(&object.to_string()).expect("arrived");
         assert!(matches!(object, Arrived::Unreadable(_, None)), "{object:?}");
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_read_and_said_to_be() {
+        let run = |length: usize| {
+            let text = "x".repeat(length);
+            let run = json!({"metadata": {"name": "large"}, "spec": {"args": [{"name": "a", "value": text}]}});
+            serde_json::from_str::<Arrived<AnalysisRun>>(&run.to_string()).expect("arrived")
+        };
+        assert!(matches!(run(LARGEST_ANALYSIS_RUN / 2), Arrived::Readable(_)));
+        let Arrived::Unreadable(unreadable, _) = run(LARGEST_ANALYSIS_RUN) else { panic!("it is too large") };
+        assert_eq!(unreadable.key().name, "large");
+        assert!(unreadable.error.contains("only 524288 are read"), "{}", unreadable.error);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::{OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +25,12 @@ pub trait Cached: Serialize + DeserializeOwned + PartialEq + fmt::Debug {
     fn resource_version(&self) -> &str;
     /// What it can be looked up by, besides its key.
     fn groups(&self) -> Vec<Key>;
+    /// One that takes more bytes than this, packed, is not kept: it counts as one that cannot be read.
+    const LARGEST: usize = usize::MAX;
+    /// As little of it as is needed while it cannot be read.
+    fn outlined(self) -> Option<Self> {
+        None
+    }
     /// Whether it is one of the few of its group that [`Cache::marked`] is asked for.
     fn is_marked(&self) -> bool {
         false
@@ -141,7 +148,29 @@ impl<T: Cached> Cache<T> {
 
     fn keep(&self, object: T, answered: bool) {
         let entry = self.sample.pack(&object);
-        self.put_entry(&object, entry, None, answered);
+        if entry.packed.len() > T::LARGEST {
+            self.put_too_large(object, entry.packed.len());
+        } else {
+            self.put_entry(&object, entry, None, answered);
+        }
+    }
+
+    fn put_too_large(&self, object: T, length: usize) {
+        let key = object.key();
+        let metadata = ObjectMeta {
+            namespace: Some(key.namespace.clone()),
+            name: Some(key.name.clone()),
+            resource_version: Some(object.resource_version().to_owned()),
+            ..ObjectMeta::default()
+        };
+        let error = format!(
+            "without its template it takes {length} bytes of memory, and {} are allowed. Make its arguments and annotations shorter",
+            T::LARGEST
+        );
+        let outline = object.outlined().filter(|outline| self.sample.pack(outline).packed.len() <= T::LARGEST);
+        if self.put_unreadable(Unreadable { metadata, error: error.clone() }, outline) {
+            tracing::warn!(object = %key, error, "is left alone until it can be read");
+        }
     }
 
     /// Notes that the newest state of an object cannot be read. What was known of it stays, or this outline takes its place. Returns
@@ -351,10 +380,47 @@ fn version(resource_version: &str) -> u64 {
 mod tests {
     use greenlight_api::analysis::AnalysisRun;
     use greenlight_core::from_api;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    use greenlight_core::world::Rollout;
+    use serde_json::json;
 
     use super::*;
-    use crate::cluster::objects::{KeptRun, KeptService};
+    use crate::cluster::objects::{KeptRun, KeptService, RolloutView};
+
+    /// A rollout with so many characters that no compression makes fewer, at this version.
+    fn rollout(length: usize, version: u64) -> Rollout {
+        let mut state = 1_u64;
+        let mut character = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b'0' + u8::try_from((state >> 33) % 43).unwrap_or_default())
+        };
+        let text: String = (0..length).map(|_| character()).collect();
+        let analysis = json!({"templates": [{"templateName": "smoke"}], "args": [{"name": "a", "value": text}]});
+        let rollout = json!({
+            "metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": version.to_string()},
+            "spec": {
+                "selector": {"matchLabels": {"app": "web"}}, "template": {"spec": {"containers": []}},
+                "strategy": {"blueGreen": {"activeService": "web-active", "prePromotionAnalysis": analysis}},
+            },
+            "status": {"activeRevision": "abc"},
+        });
+        serde_json::from_value::<RolloutView>(rollout).expect("a rollout").keep()
+    }
+
+    #[test]
+    fn of_a_rollout_that_is_too_large_its_claims_and_its_decisions_are_kept_until_it_is_smaller() {
+        let cache = Cache::<Rollout>::default();
+        cache.put(rollout(10, 1));
+        let key = rollout(10, 1).key();
+        cache.put(rollout(1_000_000, 2));
+        assert!(cache.get(&key).is_none() && cache.unreadable(&key).is_some());
+        let outline = cache.outline(&key).expect("an outline");
+        assert_eq!(outline.spec.blue_green().services().collect::<Vec<_>>(), ["web-active"]);
+        assert_eq!(outline.status.map(|status| status.active_revision).as_deref(), Some("abc"));
+        let held: usize = cache.state.read().expect("no panic").objects.values().map(|entry| entry.packed.len()).sum();
+        assert!(held < 1000, "{held} bytes");
+        cache.put(rollout(20, 3));
+        assert!(cache.get(&key).is_some() && cache.unreadable(&key).is_none());
+    }
 
     fn service(version: u64) -> KeptService {
         let metadata = unreadable(version).metadata;

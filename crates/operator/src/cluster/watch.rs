@@ -21,6 +21,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A list that is streamed does not pause: one that does will not be finished.
 const LONGEST_SILENCE: Duration = Duration::from_secs(20);
 
+/// A page is in memory as a whole, and an object may have one and a half megabytes.
+const PAGE: u32 = 40;
+
 /// The server ends a watch after so long, and it begins anew where it ended. So one that hangs is found out.
 pub const LONGEST: Duration = Duration::from_secs(60);
 
@@ -54,7 +57,7 @@ impl<V: Watched> Watch<V> {
     pub fn new(api: Api<Arrived<V>>, config: Config, lists: &StreamingLists) -> Watch<V> {
         let mut watch = Watch {
             api,
-            config: config.timeout(u32::try_from(LONGEST.as_secs()).unwrap_or(u32::MAX)),
+            config: config.timeout(u32::try_from(LONGEST.as_secs()).unwrap_or(u32::MAX)).page_size(PAGE),
             lists: lists.clone(),
             events: futures::stream::empty().boxed(),
             paged: false,

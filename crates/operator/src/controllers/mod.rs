@@ -3,7 +3,8 @@
 //! | question | file |
 //! |---|---|
 //! | who is next | `schedule` |
-//! | how many at a time, and what when it fails | `queue` |
+//! | how many at a time, and in which namespace | `lanes` |
+//! | working, and what when it fails | `queue` |
 //! | what wakes up whom | `triggers` |
 //! | rollouts: observe, plan, carry out, publish | `rollouts/` |
 //! | the end of a scale-down delay | `scale_down` |
@@ -12,6 +13,7 @@
 //! | telling of objects that cannot be read | `unreadable` |
 
 pub mod analysis;
+pub mod lanes;
 pub mod queue;
 pub mod rollouts;
 pub mod scale_down;

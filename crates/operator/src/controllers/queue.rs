@@ -20,6 +20,7 @@ use crate::api_server::backoff::pause;
 use crate::api_server::error::{Error, in_full};
 use crate::api_server::leadership::Leadership;
 use crate::cluster::cache::Key;
+use crate::controllers::lanes::{Lanes, Places};
 use crate::controllers::schedule::{Schedule, Turn};
 use crate::controllers::trouble::{MANY_CONFLICTS, Trouble};
 use crate::telemetry::health::Health;
@@ -48,11 +49,8 @@ impl From<Option<Timestamp>> for Outcome {
 /// How much work at a time, and how long it may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// So many keys at the same time.
-    pub parallel: usize,
-    /// So many of them in one namespace, if there is a limit to that: a webhook that takes its time, or a server that is measured,
-    /// holds up its own namespace.
-    pub share: Option<usize>,
+    /// How many keys at the same time: a webhook that takes its time, or a server that is measured, holds up its own namespace.
+    pub places: Places,
     /// What the log says of work on a key.
     pub span: fn(&Key) -> tracing::Span,
     /// After so long, work on a key is given up, and tried again later. Every request has a deadline of its own: what reaches
@@ -96,9 +94,8 @@ impl Queue {
         // First open, then look: what changes in between is looked at twice.
         schedule.open();
         everything().into_iter().for_each(|key| schedule.now(key));
-        let mut running: HashMap<Key, Instant> = HashMap::new();
-        // How many of them are worked on in each namespace; those that failed and rest are not.
-        let mut busy: HashMap<String, usize> = HashMap::new();
+        // What is worked on; keys that failed and rest are not.
+        let mut lanes = Lanes::new(limits.places);
         let mut failures: HashMap<Key, Failures> = HashMap::new();
         let mut tasks = JoinSet::new();
         // Keys that failed rest until their time has come, whatever wakes them: the answer to the write before the refused one
@@ -106,19 +103,17 @@ impl Queue {
         let mut resting: JoinSet<Key> = JoinSet::new();
         let mut beat = tokio::time::interval(BEAT);
         loop {
-            while tasks.len() < limits.parallel {
-                let may = |namespace: &str| {
-                    limits.share.is_none_or(|share| busy.get(namespace).is_none_or(|number| *number < share))
-                };
-                let Some((key, turn)) = schedule.take(may) else { break };
+            let now = Instant::now();
+            lanes.look(now);
+            while !lanes.is_full() {
+                let Some((key, turn)) = schedule.take(|namespace| lanes.may_begin(namespace, now)) else { break };
                 let Some(begun) = schedule.leadership().begin(&key.namespace) else {
                     turn.is_in_flight(false, false);
                     failures.remove(&key);
                     schedule.done(key, None);
                     continue;
                 };
-                running.insert(key.clone(), Instant::now());
-                *busy.entry(key.namespace.clone()).or_default() += 1;
+                lanes.begin(key.clone(), now);
                 let future = work(key.clone(), turn).instrument((limits.span)(&key));
                 tasks.spawn(async move {
                     let started = Instant::now();
@@ -137,23 +132,16 @@ impl Queue {
                 biased;
                 () = stop.cancelled() => break,
                 _ = beat.tick() => {
-                    let oldest = running.values().min();
-                    health.beat(name, oldest.map(|started| (*started + limits.deadline).into_std()));
+                    health.beat(name, lanes.oldest().map(|started| (started + limits.deadline).into_std()));
                 }
                 Some(done) = tasks.join_next() => {
                     let (key, result, took): (Key, Result<O, Error>, Duration) =
                         done.expect("panics are caught in the task");
                     let result = result.map(O::into);
-                    if let Some(number) = busy.get_mut(&key.namespace) {
-                        *number -= 1;
-                        if *number == 0 {
-                            busy.remove(&key.namespace);
-                        }
-                    }
+                    lanes.end(&key, Instant::now());
                     metrics.reconciled(name, &result, took);
                     match result {
                         Ok(outcome) => {
-                            running.remove(&key);
                             if failures.remove(&key).is_some() && let Some(trouble) = &trouble {
                                 trouble.is_over(&key);
                             }
@@ -179,10 +167,11 @@ impl Queue {
                     }
                 }
                 Some(Ok(key)) = resting.join_next() => {
-                    running.remove(&key);
                     schedule.done(key, Some(Instant::now()));
                 }
-                () = schedule.changed(), if tasks.len() < limits.parallel => {}
+                () = schedule.changed(), if !lanes.is_full() => {}
+                // Somebody waits for a place, and what is found to be slow gives its own back.
+                () = until_then(lanes.next_look()), if schedule.waiting() > 0 => {}
             }
         }
         while tasks.join_next().await.is_some() {}
@@ -222,6 +211,14 @@ impl Failures {
     }
 }
 
+/// Sleeps until then; without a time, for ever.
+async fn until_then(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// From now until then; a little more, so that it is really over.
 fn until(at: Timestamp) -> Duration {
     let left = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
@@ -234,8 +231,11 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits =
-        Limits { parallel: 1, share: None, span: |_| tracing::Span::none(), deadline: Duration::from_secs(300) };
+    const LIMITS: Limits = Limits {
+        places: Places { parallel: 1, share: None },
+        span: |_| tracing::Span::none(),
+        deadline: Duration::from_secs(300),
+    };
 
     fn key(number: usize) -> Key {
         Key { namespace: "shop".to_owned(), name: format!("web-{number}") }
@@ -324,7 +324,7 @@ mod tests {
         };
         let other = Key { namespace: "other".to_owned(), name: "web".to_owned() };
         let everything = || (0..10).map(key).chain([other]).collect();
-        let limits = Limits { parallel: 4, share: Some(3), ..LIMITS };
+        let limits = Limits { places: Places { parallel: 4, share: Some(3) }, ..LIMITS };
         queue
             .run(
                 "test",
@@ -336,6 +336,41 @@ mod tests {
             )
             .await;
         assert!(*hanging.lock().expect("no panic while locked") <= 3);
+    }
+
+    #[tokio::test]
+    async fn two_namespaces_whose_work_hangs_hold_up_nobody_for_long() {
+        let queue = Queue::default();
+        let stop = CancellationToken::new();
+        let work = {
+            let stop = stop.clone();
+            move |key: Key, _: Turn| {
+                let stop = stop.clone();
+                async move {
+                    if key.namespace == "other" {
+                        stop.cancel();
+                    }
+                    stop.cancelled().await;
+                    Ok(Outcome::Rests(None))
+                }
+            }
+        };
+        let key = |number: usize| Key { namespace: format!("hangs-{}", number % 2), name: format!("web-{number}") };
+        let other = Key { namespace: "other".to_owned(), name: "web".to_owned() };
+        let everything = || (0..20).map(key).collect();
+        let limits = Limits { places: Places { parallel: 4, share: Some(3) }, ..LIMITS };
+        let metrics = Metrics::new(Arc::default());
+        let run = queue.clone().run("test", limits, (metrics, Health::default(), None), stop, everything, work);
+        let comes_later = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            queue.now(other);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = run => {}
+            () = comes_later => {}
+            () = tokio::time::sleep(Duration::from_secs(10)) => panic!("it waits for what hangs"),
+        }
     }
 
     /// A rollout of this test: it begins, is in flight until somebody wakes it, tells that it has landed, and rests.
@@ -386,7 +421,7 @@ mod tests {
         };
         let key = |number: usize| Key { namespace: format!("shop-{}", number % 3), name: format!("web-{number}") };
         let everything = || (0..ALL).map(key).collect();
-        let limits = Limits { parallel: 4, ..LIMITS };
+        let limits = Limits { places: Places { parallel: 4, share: None }, ..LIMITS };
         let run = queue.clone().run(
             "test",
             limits,

@@ -9,15 +9,15 @@ use kube::{Client, Resource};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::names;
 
 use crate::api_server::error::in_full;
 use crate::cluster::arrived::{Arrived, Watched};
 use crate::cluster::cache::{Cache, Cached, Key};
 use crate::cluster::caches::Caches;
-use crate::cluster::objects::KeptRun;
-use crate::cluster::objects::{DeploymentView, JobView, ReplicaSetView, RolloutView, ServiceView, workload_group};
+use crate::cluster::objects::{
+    DeploymentView, JobView, ReplicaSetView, RolloutView, RunView, ServiceView, workload_group,
+};
 use crate::cluster::on_demand::Observer;
 use crate::cluster::scope::Scope;
 use crate::cluster::supervise;
@@ -144,7 +144,7 @@ pub fn start(
             |caches| &caches.workloads,
             |view: DeploymentView| Some(view.keep()),
         ),
-        feed(all(client, scope), caches, observers, |caches| &caches.runs, |run: AnalysisRun| Some(KeptRun::from(run))),
+        feed(all(client, scope), caches, observers, |caches| &caches.runs, |view: RunView| Some(view.keep())),
         feed(jobs, caches, observers, |caches| &caches.jobs, |view: JobView| Some(view.keep())),
     ]
 }

@@ -1,7 +1,7 @@
 //! Telling of objects that cannot be read, on the objects themselves: an event on each, and the status of a rollout. Without that
 //! its owner would see a rollout that does nothing, and no reason.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Resource};
 use serde_json::json;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api_server::leadership::Leadership;
@@ -27,6 +28,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long to wait until a refused status is tried again.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
+
+/// In so many namespaces at the same time.
+const AT_ONCE: usize = 32;
+/// Of so many objects of a namespace in a turn.
+const IN_A_TURN: usize = 8;
 
 /// Kinds, as [`Caches::unreadable`] names them.
 pub type Kind = &'static str;
@@ -58,13 +64,32 @@ impl Caches {
 }
 
 /// What was told of one object.
+#[derive(Clone)]
 struct Told {
     error: String,
-    /// When to try the status again, if it was refused.
+    /// When to look at the status again.
     again_at: Instant,
 }
 
-/// Tells of everything that cannot be read where this instance works, once, until cancelled.
+impl Told {
+    /// Whether there is nothing to do about this object now.
+    fn is_done(&self, kind: Kind, object: &Unreadable, now: Instant) -> bool {
+        self.error == object.error && (kind != ROLLOUT || now < self.again_at)
+    }
+}
+
+type Place = (Kind, Key);
+
+/// Who tells.
+struct Teller {
+    client: Client,
+    caches: Arc<Caches>,
+    leadership: Leadership,
+    recorder: Recorder,
+}
+
+/// Tells of everything that cannot be read where this instance works, once, until cancelled. Of several namespaces at the same time: what holds up events in one
+/// holds up nothing in others.
 pub async fn tell(
     client: Client,
     caches: Arc<Caches>,
@@ -72,33 +97,80 @@ pub async fn tell(
     recorder: Recorder,
     stop: CancellationToken,
 ) {
-    let mut told: HashMap<(Kind, Key), Told> = HashMap::new();
+    let teller = Arc::new(Teller { client, caches, leadership, recorder });
+    let mut told: HashMap<Place, Told> = HashMap::new();
+    let mut busy: BTreeSet<String> = BTreeSet::new();
+    let mut tasks = JoinSet::new();
+    // After whom the next ones have their turn.
+    let mut last = String::new();
     loop {
-        let mut still = HashMap::new();
-        for (kind, objects) in caches.unreadable() {
-            for object in objects.into_iter().filter(|object| leadership.takes_work(&object.key().namespace)) {
-                let place = (kind, object.key());
-                let before = told.remove(&place).filter(|before| before.error == object.error);
-                if before.is_none() {
-                    recorder.warn(regarding(kind, &object), &event(&object)).await;
-                }
-                let now = Instant::now();
-                let mut again_at = before.map_or(now, |before| before.again_at);
-                if kind == ROLLOUT
-                    && now >= again_at
-                    && let Err(error) = publish(&client, &caches, &object).await
-                {
-                    tracing::warn!(rollout = %object.key(), %error, "cannot publish that it cannot be read");
-                    again_at = now + REFUSAL_PAUSE;
-                }
-                still.insert(place, Told { error: object.error, again_at });
-            }
+        let mut waiting = teller.by_namespace();
+        let exists = |(kind, key): &Place| {
+            let here = waiting.get(&key.namespace);
+            here.is_some_and(|here| here.iter().any(|(of, object)| of == kind && object.key() == *key))
+        };
+        told.retain(|place, _| exists(place));
+        let now = Instant::now();
+        for (namespace, objects) in &mut waiting {
+            let is_done = |told: &Told, kind, object: &Unreadable| told.is_done(kind, object, now);
+            objects.retain(|(kind, object)| {
+                !told.get(&(*kind, object.key())).is_some_and(|told| is_done(told, *kind, object))
+            });
+            objects.truncate(if busy.contains(namespace) { 0 } else { IN_A_TURN });
         }
-        told = still;
+        waiting.retain(|_, objects| !objects.is_empty());
+        let after = waiting.split_off(&format!("{last}\0"));
+        for (namespace, objects) in after.into_iter().chain(waiting).take(AT_ONCE - busy.len()) {
+            busy.insert(namespace.clone());
+            last.clone_from(&namespace);
+            let before = objects.iter().map(|(kind, object)| told.get(&(*kind, object.key())).cloned());
+            let work: Vec<_> = before.collect::<Vec<_>>().into_iter().zip(objects).collect();
+            let teller = teller.clone();
+            tasks.spawn(async move { (namespace, teller.tell_of(work).await) });
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(PAUSE) => {}
+            Some(done) = tasks.join_next() => {
+                let (namespace, of_namespace): (String, Vec<(Place, Told)>) = done.expect("it does not panic");
+                busy.remove(&namespace);
+                told.extend(of_namespace);
+            }
         }
+    }
+}
+
+impl Teller {
+    fn by_namespace(&self) -> BTreeMap<String, Vec<(Kind, Unreadable)>> {
+        let mut found: BTreeMap<String, Vec<(Kind, Unreadable)>> = BTreeMap::new();
+        for (kind, objects) in self.caches.unreadable() {
+            for object in objects.into_iter().filter(|object| self.leadership.takes_work(&object.key().namespace)) {
+                found.entry(object.key().namespace).or_default().push((kind, object));
+            }
+        }
+        found
+    }
+
+    /// Tells of these, one after the other. Of each is known what was told of it before.
+    async fn tell_of(&self, objects: Vec<(Option<Told>, (Kind, Unreadable))>) -> Vec<(Place, Told)> {
+        let mut told = Vec::new();
+        for (before, (kind, object)) in objects {
+            let before = before.filter(|before| before.error == object.error);
+            if before.is_none() {
+                self.recorder.warn(regarding(kind, &object), &event(&object)).await;
+            }
+            let now = Instant::now();
+            let mut again_at = before.map_or(now, |before| before.again_at);
+            if kind == ROLLOUT && now >= again_at {
+                again_at = now + PAUSE;
+                if let Err(error) = publish(&self.client, &self.caches, &object).await {
+                    tracing::warn!(rollout = %object.key(), %error, "cannot publish that it cannot be read");
+                    again_at = now + REFUSAL_PAUSE;
+                }
+            }
+            told.push(((kind, object.key()), Told { error: object.error, again_at }));
+        }
+        told
     }
 }
 
@@ -163,4 +235,74 @@ fn status(mut status: BlueGreenRolloutStatus, message: String, generation: i64) 
         }
     }));
     BlueGreenRolloutStatus { phase: Phase::Degraded, message, observed_generation: generation, ..status }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use http::{Request, Response};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    use kube::client::Body;
+    use tower::{BoxError, service_fn};
+
+    use super::*;
+    use crate::telemetry::metrics::Metrics;
+    use crate::telemetry::notify::{Config, Notifier};
+    use crate::web::client::WebClient;
+
+    fn unreadable(namespace: &str, name: &str) -> Unreadable {
+        let metadata = ObjectMeta {
+            namespace: Some(namespace.to_owned()),
+            name: Some(name.to_owned()),
+            resource_version: Some("7".to_owned()),
+            ..ObjectMeta::default()
+        };
+        Unreadable { metadata, error: "spec: it is nested too deep".to_owned() }
+    }
+
+    #[tokio::test]
+    async fn a_namespace_whose_events_are_held_up_holds_up_no_other_and_each_is_told_once() {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let service = {
+            let asked = asked.clone();
+            service_fn(move |request: Request<Body>| {
+                let path = request.uri().path().to_owned();
+                asked.lock().expect("no panic while locked").push(path.clone());
+                async move {
+                    if path.contains("/hangs") {
+                        std::future::pending::<()>().await;
+                    }
+                    let event = r#"{"apiVersion": "events.k8s.io/v1", "kind": "Event", "eventTime": null}"#;
+                    Ok::<_, BoxError>(Response::new(Body::from(event.as_bytes().to_vec())))
+                }
+            })
+        };
+        let client = Client::new(service, "default");
+        let caches = Arc::new(Caches::default());
+        for namespace in 0..AT_ONCE - 1 {
+            for number in 0..20 {
+                caches.runs.put_unreadable(unreadable(&format!("hangs-{namespace}"), &format!("run-{number}")), None);
+            }
+        }
+        for number in 0..20 {
+            caches.runs.put_unreadable(unreadable("other", &format!("run-{number}")), None);
+        }
+        let metrics = Metrics::new(caches.clone());
+        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
+        let recorder = Recorder::new(client.clone(), "test".to_owned(), metrics, notifier.tell());
+        let stop = CancellationToken::new();
+        let telling = tokio::spawn(tell(client, caches, recorder, stop.clone()));
+        let told =
+            || asked.lock().expect("no panic while locked").iter().filter(|path| path.contains("/other/")).count();
+        let started = Instant::now();
+        while told() < 20 {
+            assert!(started.elapsed() < Duration::from_secs(10), "{} of 20", told());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(PAUSE * 2).await;
+        assert_eq!(told(), 20, "once");
+        stop.cancel();
+        telling.await.expect("it ends");
+    }
 }

@@ -437,3 +437,58 @@ async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T> 
     let answer = timeout(REQUEST, request).await;
     Ok(answer.with_context(|| format!("the API server has not answered within {} s", REQUEST.as_secs()))??)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+    use tower::{BoxError, service_fn};
+
+    use super::*;
+
+    /// An elector of an API server whose lease, held by somebody else, has this version; with none there is no lease.
+    fn elector(version: &Arc<AtomicU64>) -> Elector {
+        let version = version.clone();
+        let service = service_fn(move |_: Request<Body>| {
+            let version = version.load(Ordering::Relaxed);
+            async move {
+                let (code, answer) = match version {
+                    0 => (404, json!({"status": "Failure", "reason": "NotFound", "message": "not found", "code": 404})),
+                    _ => (
+                        200,
+                        json!({
+                            "metadata": {"name": LEASE, "resourceVersion": version.to_string()},
+                            "spec": {"holderIdentity": "another"},
+                        }),
+                    ),
+                };
+                let answer = Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()));
+                Ok::<_, BoxError>(answer.expect("a response"))
+            }
+        });
+        Elector::new(Client::new(service, "default"), "default", "me").0
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_goes_back_tells_that_a_backup_was_restored() {
+        for (versions, went_back) in [
+            (vec![10, 10, 11], false),
+            (vec![9, 10], false),
+            (vec![10, 9], true),
+            (vec![10, 0], true),
+            (vec![0, 10], false),
+        ] {
+            let version = Arc::new(AtomicU64::new(0));
+            let mut elector = elector(&version);
+            for next in &versions {
+                version.store(*next, Ordering::Relaxed);
+                elector.look().await.expect("it answers");
+            }
+            assert_eq!(elector.went_back().is_cancelled(), went_back, "{versions:?}");
+        }
+    }
+}

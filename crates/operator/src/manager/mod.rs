@@ -23,6 +23,7 @@ use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
 use crate::cluster::on_demand::OnDemand;
 use crate::cluster::scope::Scope;
+use crate::controllers::lanes::Places;
 use crate::controllers::queue::{Limits, Queue};
 use crate::controllers::rollouts::Memories;
 use crate::controllers::triggers::{self, Observers};
@@ -44,7 +45,7 @@ pub use options::ControllerOptions;
 const RECONCILE: Duration = Duration::from_secs(300);
 /// How long the measurements of a run that are due at the same time may take: 50 that wait for a minute, 8 at a time.
 const MEASUREMENTS: Duration = Duration::from_secs(600);
-/// One of so many workers is not for a namespace that has all the others.
+/// One of so many workers is not for a namespace that has all the others; more about that in [`crate::controllers::lanes`].
 const RESERVED: usize = 8;
 /// So many runs are measured at the same time.
 const MEASURING: usize = 64;
@@ -81,7 +82,10 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let client = connect(Protocol::Http1, &Leadership::undisputed())?;
     let electors = Elector::all(&client, &options.lease_namespace, &instance, terms, &leadership);
     let went_back = electors.first().map(Elector::went_back).unwrap_or_default();
-    let client = connect(Protocol::Http2, &leadership)?;
+    // An API server gives a hundred streams to a connection, and what hangs keeps its stream: each controller has its own, and so have events.
+    let connection = || connect(Protocol::Http2, &leadership);
+    let (client, sets_client, runs_client, events_client) =
+        (connection()?, connection()?, connection()?, connection()?);
     let notifications = options.notifications.as_deref().map(notify::Config::read).transpose()?.unwrap_or_default();
     let mut server = tokio::spawn(server::serve(
         options.listen,
@@ -138,7 +142,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     metrics.leads(true);
     let web_client = WebClient::default();
     let notifier = Notifier::start(notifications, &web_client, &metrics);
-    let recorder = || Recorder::new(client.clone(), instance.clone(), metrics.clone(), notifier.tell());
+    let recorder = || Recorder::new(events_client.clone(), instance.clone(), metrics.clone(), notifier.tell());
     let mut work = JoinSet::new();
     work.spawn(unreadable::tell(client.clone(), caches.clone(), leadership.clone(), recorder(), stop.clone()));
     let memories = Arc::new(Memories::default());
@@ -169,7 +173,8 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         (metrics, health, Some(trouble.in_status(tells)))
     };
     let share = options.parallel - options.parallel / RESERVED;
-    let limits = |span| Limits { parallel: options.parallel, share: Some(share), span, deadline: RECONCILE };
+    let places = Places { parallel: options.parallel, share: Some(share) };
+    let limits = |span| Limits { places, span, deadline: RECONCILE };
     let everything = keys(&caches, all_rollouts);
     work.spawn(rollouts_queue.clone().run(
         "rollouts",
@@ -179,7 +184,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         everything,
         move |key, turn| rollouts::reconcile(context.clone(), key, turn),
     ));
-    let context = Arc::new(scale_down::Context { client: client.clone(), caches: caches.clone() });
+    let context = Arc::new(scale_down::Context { client: sets_client, caches: caches.clone() });
     let retired = keys(&caches, all_retired);
     work.spawn(sets_queue.clone().run(
         "scale-down",
@@ -191,10 +196,11 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     ));
     let http = WebClient::for_analyses(leadership.clone(), reach(&options, &config).await);
     let context = Arc::new(analysis::Context {
-        client: client.clone(),
+        client: runs_client,
         caches: caches.clone(),
         http,
         evaluator: Default::default(),
+        large: Default::default(),
         secrets: analysis::Readable {
             labelled: options.analysis_labelled_secrets,
             names: options.analysis_secrets.clone(),
@@ -203,8 +209,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let everything = keys(&caches, all_runs);
     // Measurements wait for others' servers. So there are many at a time, and each namespace has its share of them.
     let measuring = Limits {
-        parallel: MEASURING,
-        share: Some(options.parallel.min(SHARE)),
+        places: Places { parallel: MEASURING, share: Some(options.parallel.min(SHARE)) },
         deadline: MEASUREMENTS,
         ..limits(|key| info_span!("reconcile", analysis_run = %key))
     };

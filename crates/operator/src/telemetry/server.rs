@@ -108,6 +108,32 @@ fn answer(well: Result<(), String>) -> (StatusCode, String) {
 mod tests {
     use super::*;
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn scrapes_at_the_same_time_share_their_text_and_too_many_are_sent_away() {
+        let scraped = Scraped::new(Metrics::new(Arc::default()));
+        let (first, second) = tokio::join!(scraped.text(), scraped.text());
+        let (first, second) = (first.expect("a text"), second.expect("a text"));
+        assert_eq!(first.as_ptr(), second.as_ptr(), "made once");
+        tokio::time::sleep(SAME_TEXT * 2).await;
+        assert_ne!(scraped.text().await.expect("a text").as_ptr(), first.as_ptr(), "and not for ever");
+        // Whoever makes it takes long.
+        let making = scraped.last.lock().await;
+        let waiting: Vec<_> = (0..SCRAPERS)
+            .map(|_| {
+                let scraped = scraped.clone();
+                tokio::spawn(async move { scraped.text().await })
+            })
+            .collect();
+        while scraped.places.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(scraped.text().await, None);
+        drop(making);
+        for waiting in waiting {
+            assert!(waiting.await.expect("it ends").is_some());
+        }
+    }
+
     #[test]
     fn metrics_are_for_who_sends_the_token_and_for_nobody_if_there_is_none() {
         let with = |value: &str| HeaderMap::from_iter([(AUTHORIZATION, value.parse().expect("a header"))]);

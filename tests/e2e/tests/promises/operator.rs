@@ -2,8 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use greenlight_e2e::{FaultProxy, Lab, cluster, eventually, http_get, operator_kubeconfig};
+use greenlight_api::analysis::AnalysisRun;
+use greenlight_e2e::bombs::run_of;
+use greenlight_e2e::{FaultProxy, Lab, binary, cluster, eventually, http_get, operator_kubeconfig};
+use greenlight_test_cluster::Process;
+use kube::api::PostParams;
 use serde_json::json;
+use tokio::net::TcpListener;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_serves_health_and_metrics_and_stops_gracefully() {
@@ -146,4 +151,64 @@ async fn it_goes_through_a_proxy_and_checks_the_name_that_it_is_told_to() {
     lab.is_ready().await;
     lab.deploy(json!({})).await;
     lab.release("web:v2").await;
+}
+
+/// How it ended, once it has by itself.
+async fn ended(operator: &mut Process) -> i32 {
+    let started = Instant::now();
+    loop {
+        if let Some(code) = operator.exit_code() {
+            return code;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "it does not end: {}", operator.log_tail());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Nobody would see its health or its metrics: better that somebody sees that it does not run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_ends_it_and_it_says_why() {
+    let lab = Lab::without_operator("port").await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let args = ["controller", "--namespace", &lab.namespace, "--listen", &address].map(str::to_owned);
+    let kubeconfig = operator_kubeconfig();
+    let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
+    let operator = Process::start(cluster().dir(), "port-operator", &binary("greenlight"), &args, &env);
+    let mut operator = operator.expect("it starts");
+    assert_eq!(ended(&mut operator).await, 1);
+    assert!(operator.log().contains("health and metrics are not served (--listen)"), "{}", operator.log_tail());
+}
+
+/// As when a backup of etcd is restored: what it knows is from a time that never was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_gone_or_older_ends_whoever_knew_it() {
+    let lab = Lab::without_operator("wentback").await;
+    let elect = ["--leader-elect", "--lease-namespace", "wentback"];
+    let mut first = lab.operator_process("first", &operator_kubeconfig(), &elect);
+    eventually("it leads", async || first.log().contains("\"message\":\"leading\"")).await;
+    let mut second = lab.operator_process("second", &operator_kubeconfig(), &elect);
+    eventually("it waits", async || second.log().contains("waiting to lead")).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    lab.kubectl(&["delete", "lease", "greenlight"]);
+    // Whoever is quicker makes a new one; the other one has seen that it was gone, or sees a holder that it does not know.
+    let codes = (ended(&mut first).await, ended(&mut second).await);
+    assert_eq!(codes, (1, 1));
+    let said = "went back in time";
+    assert!(first.log().contains(said) || second.log().contains(said), "{}", first.log_tail());
+}
+
+/// What is measured is measured again by whoever comes next, and whoever ends does not wait for somebody else's server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_measurement_that_hangs_does_not_hold_up_a_handover() {
+    let mut lab = Lab::new("measuring").await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    let run = run_of("hole", &json!({"provider": {"web": {"url": url, "timeoutSeconds": 60}}}));
+    lab.api::<AnalysisRun>().create(&PostParams::default(), &run).await.expect("created");
+    let _asked = silent.accept().await.expect("it is asked");
+    let started = Instant::now();
+    assert_eq!(lab.operator().terminate().expect("it ends"), 0, "{}", lab.operator().log_tail());
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_e2e::bombs::{bombs, food, run_of};
-use greenlight_e2e::{Lab, Web, binary, cluster, operator_kubeconfig};
+use greenlight_e2e::{Lab, Web, binary, cluster, eventually, operator_kubeconfig};
 use greenlight_test_cluster::Process;
 use kube::api::PostParams;
 use serde_json::json;
@@ -89,6 +89,68 @@ async fn bombs_in_one_namespace_hold_up_no_release_in_another() {
     assert!(bombed <= usual * 2, "a release takes {usual:?}, with bombs in another namespace {bombed:?}");
     assert!(peak < MEMORY, "{} MiB", peak >> 20);
     assert!(went_off > 0, "none of the bombs went off while releases went on");
+}
+
+/// As many as a tenant without quotas makes in a minute.
+const LARGE_RUNS: usize = 300;
+
+/// A run whose body has so many bytes that no compression makes fewer.
+fn run_of_bytes(name: &str, bytes: usize, url: &str) -> AnalysisRun {
+    let mut state = bytes as u64 | 1;
+    let text: String = (0..bytes)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b'0' + u8::try_from((state >> 33) % 75).unwrap_or_default()).to_string().replace('\\', "/")
+        })
+        .collect();
+    run_of(
+        name,
+        &json!({"provider": {"web": {"url": url, "timeoutSeconds": 60, "method": "POST", "jsonBody": {"a": text}}}}),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_large_runs_fit_into_the_memory_that_the_chart_gives() {
+    let _alone = ALONE.lock().await;
+    let flood = Lab::without_operator("flood").await;
+    let coast = Lab::without_operator("coast").await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    let runs = flood.api::<AnalysisRun>();
+    let create = async |name: String, bytes: usize| {
+        let run = run_of_bytes(&name, bytes, &url);
+        runs.create(&PostParams::default(), &run).await.expect("created");
+    };
+    // Those of a megabyte are too large, and those of half of it are just small enough. Half of each are there before the operator is.
+    for number in 0..LARGE_RUNS / 2 {
+        create(format!("large-{number}"), 1_000_000).await;
+        create(format!("half-{number}"), 500_000).await;
+    }
+    let args =
+        ["controller", "--listen", "127.0.0.1:0", "--log", "greenlight=info,warn", "--analysis-allow", "127.0.0.0/8"];
+    let kubeconfig = operator_kubeconfig();
+    let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
+    let operator =
+        Process::start(cluster().dir(), "flooded-operator", &binary("greenlight"), &args.map(str::to_owned), &env)
+            .expect("it starts");
+    let peak = Peak::watch(operator.pid().expect("it runs"));
+    coast.deploy(json!({"strategy": {"blueGreen": {"autoPromotionEnabled": true, "scaleDownDelaySeconds": 0}}})).await;
+    let _asked = silent.accept().await.expect("one of them is measured");
+    for number in LARGE_RUNS / 2..LARGE_RUNS {
+        create(format!("large-{number}"), 1_000_000).await;
+        create(format!("half-{number}"), 500_000).await;
+    }
+    let took = releases(&coast, "flooded").await;
+    let told = async || {
+        let events: kube::Api<k8s_openapi::api::events::v1::Event> = flood.api();
+        let events = events.list(&Default::default()).await.expect("events").items;
+        events.iter().filter(|event| event.reason.as_deref() == Some("Unreadable")).count()
+    };
+    eventually("each that is too large is told", async || told().await == LARGE_RUNS).await;
+    let peak = peak.end();
+    println!("{LARGE_RUNS} runs of 1 MB and {LARGE_RUNS} of 0.5: at most {} MiB; a release takes {took:?}", peak >> 20);
+    assert!(peak < MEMORY, "{} MiB", peak >> 20);
+    cluster().kubectl(&["delete", "namespace", "flood", "--timeout=120s"]).expect("gone");
 }
 
 /// How many bombs were stopped.

@@ -4,6 +4,7 @@
 
 mod all_namespaces;
 mod bombs;
+mod hanging;
 mod old_crds;
 mod shards;
 mod streaming_lists;

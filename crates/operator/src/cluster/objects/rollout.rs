@@ -1,6 +1,6 @@
 //! A rollout: as it arrives, and what is kept of it.
 
-use greenlight_api::BlueGreenRollout;
+use greenlight_api::{BlueGreen, BlueGreenRollout};
 use greenlight_core::from_api;
 use greenlight_core::world::Rollout;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -92,6 +92,23 @@ impl Cached for Rollout {
     fn resource_version(&self) -> &str {
         &self.resource_version
     }
+    /// A thousand revisions fit into this, and whatever people write.
+    const LARGEST: usize = 128 << 10;
+
+    /// Which Services it names, and what was decided.
+    fn outlined(mut self) -> Option<Rollout> {
+        let named = std::mem::take(&mut self.spec.strategy.blue_green);
+        self.spec.strategy.blue_green = BlueGreen {
+            active_service: named.active_service,
+            additional_active_services: named.additional_active_services,
+            preview_service: named.preview_service,
+            ..BlueGreen::default()
+        };
+        self.request = None;
+        self.labels.clear();
+        Some(self)
+    }
+
     /// The Services that it names, and the workload.
     fn groups(&self) -> Vec<Key> {
         let services = self.spec.blue_green().services().map(|name| self.key().sibling(name));

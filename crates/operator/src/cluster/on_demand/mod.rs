@@ -60,6 +60,15 @@ impl OnDemand {
         (self.endpoints.seen(key), pods)
     }
 
+    /// What keeps this rollout from seeing what it has asked for, if somebody has to do something about it.
+    pub fn troubles(&self, key: &Key) -> Vec<String> {
+        let OnDemand { endpoints, restarted, stuck } = self;
+        let mut troubles: Vec<String> =
+            [endpoints.trouble(key), restarted.trouble(key), stuck.trouble(key)].into_iter().flatten().collect();
+        troubles.dedup();
+        troubles
+    }
+
     /// This pod is on its way out, as the answer to an eviction says; the watch will say so a little later.
     pub fn evicted(&self, key: &Key, hash: &str, pod: &str) {
         self.restarted.amend(&key.sibling(hash), pod, |owned| owned.pod.deleting = true);

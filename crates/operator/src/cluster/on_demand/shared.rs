@@ -7,6 +7,7 @@
 //! | what can happen | what comes of it |
 //! |---|---|
 //! | the watch fails, or its history is gone | [`Watch`] tries again, with a list where it has to; what was answered stays answered |
+//! | it is not allowed | it is said to whoever waits, in the server's words, until it is |
 //! | it hangs, or lags | it lasts for one [`TURN`], and the next one begins with a list |
 //! | there are more questions than places | those that were looked at longest ago have the next turn, as soon as one leaves; what was seen of the others stays |
 //! | somebody asks for what cannot be a label | it is not asked for: the server would refuse the question of all |
@@ -75,8 +76,7 @@ struct Inner<T> {
 impl<K: Sought> Shared<K> {
     /// Asks for at most so many values at a time.
     pub fn start(client: Client, scope: Scope, observer: Arc<dyn Observer>, places: usize) -> Shared<K> {
-        let state = State { topics: HashMap::new(), by_rollout: HashMap::new(), places_of: HashMap::new(), places };
-        let inner = Arc::new(Inner { state: Mutex::new(state), changed: Notify::new() });
+        let inner = Arc::new(Inner { state: Mutex::new(State::new(places)), changed: Notify::new() });
         let what = format!("the shared watch of {}", K::plural(&()));
         let task = run::<K>(inner.clone(), client, scope, observer.clone());
         drop(supervise::forever(observer.broken(), what, task));
@@ -93,6 +93,11 @@ impl<K: Sought> Shared<K> {
     /// What was answered to this rollout so far, by value.
     pub fn seen(&self, rollout: &Key) -> BTreeMap<String, Vec<K::Item>> {
         self.0.state().seen(rollout)
+    }
+
+    /// What keeps this rollout from an answer, if somebody has to do something about it.
+    pub fn trouble(&self, rollout: &Key) -> Option<String> {
+        self.0.state().trouble_of(rollout)
     }
 
     /// Changes what was seen of an object, as a request of our own was answered: the watch will say the same a little later.
@@ -146,6 +151,11 @@ async fn run<K: Sought>(
                     Err(error) => {
                         observer.interrupted(&K::plural(&()));
                         tracing::warn!(kind = %K::kind(&()), error = in_full(&error), "watch interrupted");
+                        if let Some(words) = refusal(&error) {
+                            let trouble = format!("the operator may not see {}: {words}", K::plural(&()));
+                            let waiting = inner.state().note_trouble(trouble);
+                            waiting.into_iter().for_each(|rollout| observer.seen(rollout));
+                        }
                     }
                 },
             }
@@ -160,6 +170,19 @@ impl<T> Inner<T> {
             self.changed.notified().await;
             tokio::time::sleep(AT_MOST_EVERY).await;
         }
+    }
+}
+
+/// The server's words, if it does not let the operator see this.
+fn refusal(error: &watcher::Error) -> Option<&str> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            if [401, 403].contains(&status.code) =>
+        {
+            Some(&status.message)
+        }
+        _ => None,
     }
 }
 
@@ -188,6 +211,8 @@ struct State<T> {
     places_of: HashMap<Key, Key>,
     /// How many topics a watch may have.
     places: usize,
+    /// What keeps the watch from beginning, until it has.
+    trouble: Option<String>,
 }
 
 struct Topic<T> {
@@ -217,6 +242,31 @@ struct Turn<T> {
 }
 
 impl<T: Clone + PartialEq> State<T> {
+    fn new(places: usize) -> State<T> {
+        let (topics, by_rollout, places_of) = (HashMap::new(), HashMap::new(), HashMap::new());
+        State { topics, by_rollout, places_of, places, trouble: None }
+    }
+
+    /// The watch cannot begin. Returns who waits for it, and does not know of that.
+    fn note_trouble(&mut self, trouble: String) -> BTreeSet<Key> {
+        if self.trouble.as_ref() == Some(&trouble) {
+            return BTreeSet::new();
+        }
+        self.trouble = Some(trouble);
+        self.by_rollout.keys().filter(|rollout| self.waits(rollout)).cloned().collect()
+    }
+
+    fn trouble_of(&self, rollout: &Key) -> Option<String> {
+        self.trouble.clone().filter(|_| self.waits(rollout))
+    }
+
+    /// Whether this rollout has asked something that was not answered yet.
+    fn waits(&self, rollout: &Key) -> bool {
+        let mut values = self.by_rollout.get(rollout).into_iter().flatten();
+        let answer = |value: &String| self.topics.get(&rollout.sibling(value))?.askers.get(rollout);
+        values.any(|value| answer(value).is_some_and(|answer| *answer != Answer::Given))
+    }
+
     /// Returns whether anything was changed by that.
     fn ask(&mut self, rollout: &Key, values: &BTreeSet<String>) -> bool {
         let before = self.by_rollout.remove(rollout).unwrap_or_default();
@@ -284,6 +334,10 @@ impl<T: Clone + PartialEq> State<T> {
 
     /// Takes note of what a watch says. Returns who is to know of it.
     fn take<K: Sought<Item = T>>(&mut self, turn: &mut Turn<T>, event: Event<Arrived<K>>) -> BTreeSet<Key> {
+        // The beginning of a list is said before anything is asked for.
+        if !matches!(event, Event::Init) {
+            self.trouble = None;
+        }
         match event {
             Event::Init => {
                 turn.list = Some(HashMap::new());
@@ -396,7 +450,7 @@ mod tests {
     }
 
     fn state(places: usize) -> State<Endpoint> {
-        State { topics: HashMap::new(), by_rollout: HashMap::new(), places_of: HashMap::new(), places }
+        State::new(places)
     }
 
     fn turn(state: &mut State<Endpoint>) -> Turn<Endpoint> {
@@ -513,6 +567,24 @@ mod tests {
         state.ask(&key("b"), &values(&[]));
         state.ask(&key("c"), &values(&[]));
         assert!(state.places_of.is_empty(), "{:?}", state.places_of);
+    }
+
+    #[test]
+    fn what_may_not_be_seen_is_told_to_whoever_waits_until_it_may() {
+        let mut state = state(usize::MAX);
+        state.ask(&key("a"), &values(&["a"]));
+        let mut first = turn(&mut state);
+        list(&mut state, &mut first, &[]);
+        state.ask(&key("b"), &values(&["b"]));
+        let mut second = turn(&mut state);
+        state.take::<SliceView>(&mut second, Event::Init);
+        assert_eq!(state.note_trouble("forbidden".to_owned()), [key("b")].into(), "a knows what it wants to know");
+        assert_eq!(state.note_trouble("forbidden".to_owned()), [].into(), "once");
+        state.take::<SliceView>(&mut second, Event::Init);
+        assert_eq!(state.trouble_of(&key("a")), None);
+        assert_eq!(state.trouble_of(&key("b")).as_deref(), Some("forbidden"));
+        assert_eq!(list(&mut state, &mut second, &[]), [key("b")].into());
+        assert_eq!((state.trouble_of(&key("b")), state.trouble.clone()), (None, None));
     }
 
     #[test]

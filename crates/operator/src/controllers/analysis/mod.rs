@@ -8,18 +8,20 @@ mod prometheus;
 mod start;
 mod web;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::{AnalysisRun, AnalysisRunStatus, Measurement, Metric};
 use greenlight_api::names::{self, FIELD_MANAGER};
 use greenlight_core::analysis::run;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::api_server::error::{Doing, Error};
+use crate::cluster::arrived::Arrived;
 use crate::cluster::cache::Key;
 use crate::cluster::caches::Caches;
 use crate::cluster::objects::{JOB, KeptRun, State, unfinished_jobs};
@@ -41,6 +43,36 @@ pub struct Context {
     pub evaluator: Evaluator,
     /// Which Secrets may be read.
     pub secrets: Readable,
+    /// Who measures what is too large to be kept.
+    pub large: Large,
+}
+
+/// Runs that are too large to be kept are in memory while they are measured: of each namespace one at a time, and so many in all.
+#[derive(Debug, Default)]
+pub struct Large(Mutex<BTreeSet<String>>);
+
+const MOST_LARGE: usize = 16;
+/// Whoever finds no place looks again.
+const NO_PLACE: SignedDuration = SignedDuration::from_secs(1);
+
+impl Large {
+    /// The place of a namespace, if it is free. It is given back when this is dropped.
+    fn place(&self, namespace: &str) -> Option<Place<'_>> {
+        let mut taken = self.0.lock().expect("no panic while locked");
+        let is_free = taken.len() < MOST_LARGE && taken.insert(namespace.to_owned());
+        is_free.then(|| Place { large: self, namespace: namespace.to_owned() })
+    }
+}
+
+struct Place<'a> {
+    large: &'a Large,
+    namespace: String,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.large.0.lock().expect("no panic while locked").remove(&self.namespace);
+    }
 }
 
 /// So many measurements of one run at a time.
@@ -51,13 +83,25 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     if context.caches.runs.unreadable(&key).is_some() {
         return Ok(None);
     }
+    let mut _place = None;
     let mut run = match context.caches.runs.get(&key).map(|kept| kept.state) {
         None => return Ok(None),
         Some(State::Over { jobs }) => {
             job::end_all(&context.client, &key, &jobs).await?;
             return Ok(None);
         }
-        Some(State::UnderWay(run)) => *run,
+        Some(State::UnderWay(Some(run))) => *run,
+        Some(State::UnderWay(None)) => {
+            _place = context.large.place(&key.namespace);
+            if _place.is_none() {
+                return Ok(Some(Timestamp::now() + NO_PLACE));
+            }
+            match read(&context.client, &key).await? {
+                Some(run) if !run.status.as_ref().is_some_and(|status| status.phase.is_completed()) => run,
+                // The watch will tell.
+                _ => return Ok(None),
+            }
+        }
     };
     let mut before = run.status.clone().unwrap_or_default();
     // Nothing is measured before the operator has written down what for: by then its spec could be another one.
@@ -119,6 +163,13 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     let at_once = took_any && !after.begin.is_empty();
     let poll = (!after.under_way.is_empty()).then(|| Timestamp::now() + job::POLL);
     Ok([after.next, poll, at_once.then(Timestamp::now)].into_iter().flatten().min())
+}
+
+/// A run as it is now, if it can be read.
+async fn read(client: &Client, key: &Key) -> Result<Option<AnalysisRun>, Error> {
+    let api: Api<Arrived<AnalysisRun>> = Api::namespaced(client.clone(), &key.namespace);
+    let found = api.get_opt(&key.name).await.doing(|| format!("read AnalysisRun {key}"))?;
+    Ok(found.and_then(|found| found.readable().ok()))
 }
 
 async fn publish(client: &Client, run: &AnalysisRun, status: &AnalysisRunStatus) -> Result<AnalysisRun, Error> {
@@ -216,4 +267,20 @@ async fn patch_run(client: &Client, key: &Key, patch: Value) -> Result<AnalysisR
     let api: Api<AnalysisRun> = Api::namespaced(client.clone(), &key.namespace);
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     api.patch(&key.name, &params, &Patch::Merge(json!(patch))).await.doing(|| format!("change AnalysisRun {key}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_each_namespace_one_large_run_is_measured_at_a_time() {
+        let large = Large::default();
+        let place = large.place("shop").expect("nobody measures");
+        assert!(large.place("shop").is_none());
+        let others: Vec<Place<'_>> = (0..100).filter_map(|number| large.place(&format!("shop-{number}"))).collect();
+        assert_eq!(others.len() + 1, MOST_LARGE);
+        drop(place);
+        assert!(large.place("shop").is_some());
+    }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{arguments, patch_run};
 use crate::api_server::error::{Doing, Error};
-use crate::cluster::arrived::Arrived;
+use crate::cluster::arrived::{Arrived, LARGEST_ANALYSIS_RUN};
 use crate::cluster::cache::Key;
 
 /// What a run is made of.
@@ -86,6 +86,13 @@ pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Er
         Ok(run) => run,
         Err(error) => return Err(Error::Refused(format!("the arguments do not fit the templates: {error}"))),
     };
+    let size = json!(run).to_string().len();
+    if size > LARGEST_ANALYSIS_RUN / 2 {
+        return Err(Error::Refused(format!(
+            "the analysis is too large: its templates and arguments have {size} bytes, and {} are allowed. Make it smaller",
+            LARGEST_ANALYSIS_RUN / 2
+        )));
+    }
     let api: Api<AnalysisRun> = Api::namespaced(client.clone(), namespace);
     let post = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
     // As the server stores it.
@@ -93,7 +100,11 @@ pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Er
         Ok(created) => created,
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
             // One of ours that was not marked yet, or of somebody who knew the name.
-            let found = api.get(start.name).await.doing(|| format!("read AnalysisRun {}", start.name))?;
+            let found: Api<Arrived<AnalysisRun>> = Api::namespaced(client.clone(), namespace);
+            let found = found.get(start.name).await.doing(|| format!("read AnalysisRun {}", start.name))?;
+            let found = found.readable().map_err(|error| {
+                Error::Refused(format!("AnalysisRun {} exists and cannot be read ({error}). Delete it", start.name))
+            })?;
             if from_api::spec_digest(&found.spec) != from_api::spec_digest(&run.spec) {
                 return Err(Error::Refused(format!(
                     "AnalysisRun {} measures something else than the templates: somebody else made it, or has edited it, or the \

@@ -103,7 +103,7 @@ pub fn observe(
         refused: memory.refused,
         runs: caches.runs.group(key).into_iter().filter_map(|run| run.says).collect(),
         refused_writes: refused_writes.collect(),
-        troubles: memory.troubles.into_values().collect(),
+        troubles: memory.troubles.into_values().chain(on_demand.troubles(key)).collect(),
         published_at: memory.published_at,
         live,
     };
