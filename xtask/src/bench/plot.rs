@@ -9,7 +9,7 @@ use super::report::{Figures, Round, exponent};
 const WIDTH: f64 = 250.0;
 const HEIGHT: f64 = 210.0;
 /// From the left of one picture to that of the next.
-const STEP: f64 = WIDTH + 170.0;
+const STEP: f64 = WIDTH + 215.0;
 /// Around the axes of a picture: for numbers and a title.
 const LEFT: f64 = 50.0;
 const TOP: f64 = 40.0;
