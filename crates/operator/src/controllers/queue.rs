@@ -340,7 +340,7 @@ mod tests {
 
     #[tokio::test]
     async fn two_namespaces_whose_work_hangs_hold_up_nobody_for_long() {
-        let queue = Queue::default();
+        let queue = Queue::new(Leadership::undisputed());
         let stop = CancellationToken::new();
         let work = {
             let stop = stop.clone();
@@ -359,7 +359,7 @@ mod tests {
         let other = Key { namespace: "other".to_owned(), name: "web".to_owned() };
         let everything = || (0..20).map(key).collect();
         let limits = Limits { places: Places { parallel: 4, share: Some(3) }, ..LIMITS };
-        let metrics = Metrics::new(Arc::default());
+        let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
         let run = queue.clone().run("test", limits, (metrics, Health::default(), None), stop, everything, work);
         let comes_later = async {
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -288,11 +288,11 @@ mod tests {
         for number in 0..20 {
             caches.runs.put_unreadable(unreadable("other", &format!("run-{number}")), None);
         }
-        let metrics = Metrics::new(caches.clone());
+        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
         let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
         let recorder = Recorder::new(client.clone(), "test".to_owned(), metrics, notifier.tell());
         let stop = CancellationToken::new();
-        let telling = tokio::spawn(tell(client, caches, recorder, stop.clone()));
+        let telling = tokio::spawn(tell(client, caches, Leadership::undisputed(), recorder, stop.clone()));
         let told =
             || asked.lock().expect("no panic while locked").iter().filter(|path| path.contains("/other/")).count();
         let started = Instant::now();

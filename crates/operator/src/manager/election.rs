@@ -470,7 +470,9 @@ mod tests {
                 Ok::<_, BoxError>(answer.expect("a response"))
             }
         });
-        Elector::new(Client::new(service, "default"), "default", "me").0
+        let (terms, leadership) = Leadership::by_terms(1);
+        let electors = Elector::all(&Client::new(service, "default"), "default", "me", terms, &leadership);
+        electors.into_iter().next().expect("one for each shard")
     }
 
     #[tokio::test]

@@ -110,7 +110,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn scrapes_at_the_same_time_share_their_text_and_too_many_are_sent_away() {
-        let scraped = Scraped::new(Metrics::new(Arc::default()));
+        let scraped =
+            Scraped::new(Metrics::new(Arc::default(), crate::api_server::leadership::Leadership::undisputed()));
         let (first, second) = tokio::join!(scraped.text(), scraped.text());
         let (first, second) = (first.expect("a text"), second.expect("a text"));
         assert_eq!(first.as_ptr(), second.as_ptr(), "made once");
