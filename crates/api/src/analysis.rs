@@ -382,6 +382,9 @@ impl AnalysisPhase {
     }
 }
 
+/// In the place of the digest of a run that no release asked for.
+pub const BY_HAND: &str = "by hand";
+
 /// How far a run is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -400,8 +403,8 @@ pub struct AnalysisRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub completed_at: Option<Timestamp>,
-    /// Digest of the spec that the operator gave it. A run of others has none, and one that was edited has another: neither decides
-    /// anything for a rollout.
+    /// Digest of the spec that the operator gave it. A run of others has `by hand` here, and one that was edited has another digest than its
+    /// spec: neither decides anything for a rollout.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub spec_digest: String,
     /// Each metric.

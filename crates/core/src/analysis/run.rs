@@ -1,7 +1,9 @@
 //! How an analysis run goes on: which metric is to be measured when, and what its outcome is.
 
 use greenlight_api::AnalysisPhase;
-use greenlight_api::analysis::{AnalysisRunSpec, AnalysisRunStatus, Measurement, Metric, MetricResult, duration};
+use greenlight_api::analysis::{
+    AnalysisRunSpec, AnalysisRunStatus, BY_HAND, Measurement, Metric, MetricResult, duration,
+};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -36,7 +38,11 @@ pub fn step(spec: &AnalysisRunSpec, status: &AnalysisRunStatus, now: Timestamp) 
     if status.phase.is_completed() {
         return step;
     }
-    let decides = !status.spec_digest.is_empty();
+    // A run that nobody has marked before it begins is no release's, and never becomes one's: what it measured may be something else.
+    if status.spec_digest.is_empty() && status.started_at.is_none() {
+        BY_HAND.clone_into(&mut status.spec_digest);
+    }
+    let decides = !status.spec_digest.is_empty() && status.spec_digest != BY_HAND;
     // What was measured of one spec does not count for another; also not when it is changed back.
     if decides && status.spec_digest != from_api::spec_digest(spec) {
         status.phase = AnalysisPhase::Inconclusive;

@@ -1,8 +1,8 @@
 //! Making an analysis run of templates and arguments.
 
 use greenlight_api::analysis::{
-    AnalysisRun, AnalysisTemplate, AnalysisTemplateSpec, Argument, ClusterAnalysisTemplate, PodTemplateHashValue,
-    TemplateRef, duration,
+    AnalysisRun, AnalysisTemplate, AnalysisTemplateSpec, Argument, BY_HAND, ClusterAnalysisTemplate,
+    PodTemplateHashValue, TemplateRef, duration,
 };
 use greenlight_api::{BlueGreenRollout, RolloutAnalysis, names};
 use greenlight_core::analysis::expression;
@@ -113,8 +113,7 @@ pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Er
                 )));
             }
             // What it measured before it had this spec would count for this spec.
-            if found.status.as_ref().is_some_and(|status| status.started_at.is_some() && status.spec_digest.is_empty())
-            {
+            if found.status.as_ref().is_some_and(|status| status.spec_digest == BY_HAND) {
                 return Err(Error::Refused(format!(
                     "AnalysisRun {} was begun by somebody else, and what it measured decides nothing. Delete it",
                     start.name
