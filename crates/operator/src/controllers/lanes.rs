@@ -1,7 +1,7 @@
 //! Who may have a worker: what takes its time holds up nobody else, whatever namespace it is in.
 //!
-//! Work that lasts longer than [`SLOW`] gives its place among the quick ones back, and goes on. Its namespace is on probation from then on: what
-//! it begins, it begins in the slow lane, which has as many places, and of these nobody may have more than are left for others.
+//! Work that lasts longer than [`SLOW`] gives its place among the quick ones back, and goes on. Its namespace is on probation from then
+//! on: what it begins, it begins in the slow lane, which has as many places, and of these nobody may have more than are left for others.
 //!
 //! | what can happen | what comes of it |
 //! |---|---|

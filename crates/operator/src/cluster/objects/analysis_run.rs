@@ -1,5 +1,5 @@
-//! An analysis run: as it arrives, and what is kept of it. Each revision of the history has its runs, so of one that is over hardly anything
-//! is: how it ended. Of one that is under way everything is, unless it is large: then it is read when it is measured.
+//! An analysis run: as it arrives, and what is kept of it. Each revision of the history has its runs, so of one that is over hardly
+//! anything is: how it ended. Of one that is under way everything is, unless it is large: then it is read when it is measured.
 //!
 //! | what a tenant can do | what comes of it |
 //! |---|---|
