@@ -5,9 +5,9 @@
 //!
 //! | what can happen | what comes of it |
 //! |---|---|
-//! | a webhook hangs in two namespaces that have all workers | after [`SLOW`] all places are free again, and these two share the slow lane |
-//! | it hangs in twenty, one after the other | the same; while more hang than there are workers, each other namespace has one worker at a time |
-//! | it hangs in hundreds at once | no more than [`MOST`] hang at a time; after one timeout all of them are known, and share the slow lane |
+//! | a webhook hangs in two namespaces that have all workers | after [`SLOW`] all places are free, and these two share the slow lane |
+//! | it hangs in twenty, one after the other | the same; while more hang than there are workers, each other has one worker |
+//! | it hangs in hundreds at once | no more than [`MOST`] hang at a time; after one timeout all share the slow lane |
 //! | it answers again | [`PROBATION`] later its namespaces are like all others |
 //! | the API server is slow for everybody | everybody shares the slow lane, which is as wide as the other |
 //! | a server that is measured takes its time by nature | its namespace measures in the slow lane, beside those whose servers are dead |
