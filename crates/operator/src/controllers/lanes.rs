@@ -1,13 +1,13 @@
 //! Who may have a worker: what takes its time holds up nobody else, whatever namespace it is in.
 //!
-//! Work that lasts longer than [`SLOW`] gives its place among the quick ones back, and goes on. Its namespace is on probation from then on: what
-//! it begins, it begins in the slow lane, which has as many places, and of these nobody may have more than are left for others.
+//! Work that lasts longer than [`SLOW`] gives its place among the quick ones back, and goes on. Its namespace is on probation from then
+//! on: what it begins, it begins in the slow lane, which has as many places, and of these nobody may have more than are left for others.
 //!
 //! | what can happen | what comes of it |
 //! |---|---|
-//! | a webhook hangs in two namespaces that have all workers | after [`SLOW`] all places are free again, and these two share the slow lane |
-//! | it hangs in twenty, one after the other | the same; while more hang than there are workers, each other namespace has one worker at a time |
-//! | it hangs in hundreds at once | no more than [`MOST`] hang at a time; after one timeout all of them are known, and share the slow lane |
+//! | a webhook hangs in two namespaces that have all workers | after [`SLOW`] all places are free, and these two share the slow lane |
+//! | it hangs in twenty, one after the other | the same; while more hang than there are workers, each other has one worker |
+//! | it hangs in hundreds at once | no more than [`MOST`] hang at a time; after one timeout all share the slow lane |
 //! | it answers again | [`PROBATION`] later its namespaces are like all others |
 //! | the API server is slow for everybody | everybody shares the slow lane, which is as wide as the other |
 //! | a server that is measured takes its time by nature | its namespace measures in the slow lane, beside those whose servers are dead |

@@ -1,9 +1,9 @@
-//! An analysis run: as it arrives, and what is kept of it. Each revision of the history has its runs, so of one that is over hardly anything
-//! is: how it ended. Of one that is under way everything is, unless it is large: then it is read when it is measured.
+//! An analysis run: as it arrives, and what is kept of it. Each revision of the history has its runs, so of one that is over hardly
+//! anything is: how it ended. Of one that is under way everything is, unless it is large: then it is read when it is measured.
 //!
 //! | what a tenant can do | what comes of it |
 //! |---|---|
-//! | make hundreds of runs of a megabyte each | nothing of them is read ([`crate::cluster::arrived::LARGEST_ANALYSIS_RUN`]), which is told on each |
+//! | make hundreds of runs of a megabyte each | nothing of them is read ([`LARGEST_ANALYSIS_RUN`]), which is told on each |
 //! | make hundreds that are just small enough | nothing but their names is kept, and one of a namespace is measured at a time |
 //! | edit one that is measured until it is too large | it decides nothing any more, and its rollout says so |
 //! | write long names and messages into it | they are cut, or not kept |
