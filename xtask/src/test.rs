@@ -113,13 +113,6 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
             row.skip(ci, without)
         }
     })?;
-    table.step("five thousand rollouts on the dashboard", |row| {
-        if has_browser {
-            row.tests(end_to_end("dashboard", ci).args(["--", "--ignored"]))
-        } else {
-            row.skip(ci, without)
-        }
-    })?;
     table.step("other API servers", |row| row.tests(&mut end_to_end("servers", ci)))?;
     table.step("releases in a storm", |row| row.tests(&mut end_to_end("storm", ci)))?;
     table.step("end-to-end tests with a real Argo CD", |row| {
@@ -143,6 +136,13 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
         row.tests(&mut on_node)
     })?;
     if options.all {
+        table.step("five thousand rollouts on the dashboard", |row| {
+            if has_browser {
+                row.tests(end_to_end("dashboard", ci).args(["--", "--ignored"]))
+            } else {
+                row.skip(ci, without)
+            }
+        })?;
         table.step("moving from a real Argo Rollouts", |row| migration(row, ci))?;
         table.step("the promises, searched for longer", |_| prove::run("prove", &[]))?;
         table.step("planted faults", |_| prove::run("mutants", &[]))?;
