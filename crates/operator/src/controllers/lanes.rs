@@ -1,7 +1,8 @@
 //! Who may have a worker: what takes its time holds up nobody else, whatever namespace it is in.
 //!
 //! Work that lasts longer than [`SLOW`] gives its place among the quick ones back, and goes on. Its namespace is on probation from then
-//! on: what it begins, it begins in the slow lane, which has as many places, and of these nobody may have more than are left for others.
+//! on: what it begins, it begins in the slow lane, which has as many places, and of these nobody may have more than are left for others
+//! that are slow, if there are any.
 //!
 //! | what can happen | what comes of it |
 //! |---|---|
@@ -65,6 +66,8 @@ enum Lane {
 #[derive(Debug, Default)]
 struct InNamespace {
     under_way: usize,
+    /// As many of them in the slow lane.
+    slow: usize,
     on_probation_until: Option<Instant>,
 }
 
@@ -99,7 +102,10 @@ impl Lanes {
         if self.len() >= self.most() {
             false
         } else if known.is_some_and(|known| known.is_on_probation(now)) {
-            under_way < share.min(parallel.saturating_sub(self.slow))
+            // Alone in the lane it has all of its share: then it is perhaps the API server that is slow, and nobody is kept waiting.
+            let left = parallel.saturating_sub(self.slow);
+            let is_alone = known.is_some_and(|known| known.slow == self.slow);
+            left > 0 && under_way < if is_alone { share } else { share.min(left) }
         } else {
             let share = if self.overdue >= parallel { 1 } else { share };
             self.quick < parallel && under_way < share
@@ -111,6 +117,7 @@ impl Lanes {
         let known = self.namespaces.entry(key.namespace.clone()).or_default();
         known.under_way += 1;
         let lane = if known.is_on_probation(now) { Lane::Slow } else { Lane::Quick };
+        known.slow += usize::from(lane == Lane::Slow);
         *self.count(lane) += 1;
         self.under_way.insert(key, UnderWay { since: now, lane });
     }
@@ -142,6 +149,7 @@ impl Lanes {
         *self.count(work.lane) -= 1;
         if let Some(known) = self.namespaces.get_mut(&key.namespace) {
             known.under_way -= 1;
+            known.slow -= usize::from(work.lane == Lane::Slow);
             if work.since + SLOW <= now {
                 known.on_probation_until = Some(now + PROBATION);
             }
@@ -241,14 +249,23 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_alone_that_is_slow_has_half_of_the_lane() {
+    fn a_namespace_alone_that_is_slow_has_its_share_until_another_one_is() {
         let mut lanes = Lanes::new(PLACES);
         let now = Instant::now();
         fill(&mut lanes, &names(1), now);
         let now = now + SLOW;
         lanes.look(now);
         time_out(&mut lanes, now + HANGS);
-        assert_eq!(fill(&mut lanes, &names(1), now + HANGS), 8);
+        let now = now + HANGS;
+        assert_eq!(fill(&mut lanes, &names(1), now), 14);
+        let another = &names(2)[1..];
+        lanes.begin(key(&another[0], 0), now - SLOW);
+        lanes.look(now);
+        assert_eq!(fill(&mut lanes, another, now), 1, "there is room for it");
+        let now = now + HANGS;
+        time_out(&mut lanes, now);
+        fill(&mut lanes, &names(2), now);
+        assert!(names(2).iter().all(|name| (5..=6).contains(&lanes.namespaces[name].under_way)), "{lanes:?}");
     }
 
     #[test]

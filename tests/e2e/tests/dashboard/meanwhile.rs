@@ -37,6 +37,8 @@ async fn who_may_not_look_any_more_sees_no_more() {
     browser.open(&dashboard.url("/"));
     browser.write("#token", &token);
     browser.click(".go");
+    // Only then their token is in the browser.
+    browser.reads("Forget my token");
     // The first page that they open is of a namespace that nobody told the dashboard of.
     browser.open(&dashboard.url("/?namespace=dismissed"));
     browser.until("the list", || browser.has(".row"));
