@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, stream};
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_e2e::bombs::{bombs, food, run_of};
-use greenlight_e2e::{Lab, Web, binary, cluster, eventually, operator_kubeconfig};
-use greenlight_test_cluster::Process;
+use greenlight_e2e::{Lab, Web, cluster, eventually};
 use kube::api::PostParams;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::ALONE;
+use crate::{ALONE, apply_template, deploy_measured, operator};
 
 /// What the chart lets the operator have, in bytes: the process and its children.
 const MEMORY: u64 = 256 << 20;
@@ -27,27 +26,13 @@ async fn bombs_in_one_namespace_hold_up_no_release_in_another() {
     let _alone = ALONE.lock().await;
     let quarry = Lab::without_operator("quarry").await;
     let town = Lab::without_operator("town").await;
-    let args =
-        ["controller", "--listen", "127.0.0.1:0", "--log", "greenlight=info,warn", "--analysis-allow", "127.0.0.0/8"];
-    let kubeconfig = operator_kubeconfig();
-    let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
-    let operator =
-        Process::start(cluster().dir(), "bombed-operator", &binary("greenlight"), &args.map(str::to_owned), &env)
-            .expect("it starts");
+    let operator = operator("bombed-operator");
     let peak = Peak::watch(operator.pid().expect("it runs"));
 
     // The releases have an analysis of their own, with a condition that takes a process: its places are what bombs fight for.
     let web = Web::start(&food()).await;
-    let metric =
-        json!({"name": "ok", "successCondition": "result.exists(x, x == 1)", "provider": {"web": {"url": web.url()}}});
-    town.apply(&json!({
-        "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "ok"}, "spec": {"metrics": [metric]},
-    }))
-    .expect("applied");
-    town.deploy(json!({"strategy": {"blueGreen": {
-        "autoPromotionEnabled": true, "scaleDownDelaySeconds": 0, "prePromotionAnalysis": {"templates": [{"templateName": "ok"}]},
-    }}}))
-    .await;
+    apply_template(&town, &web);
+    deploy_measured(&town).await;
     let usual = releases(&town, "usual").await;
 
     // Black holes have a namespace of their own: what waits for them takes its places.
@@ -138,13 +123,7 @@ async fn hundreds_of_large_runs_fit_into_the_memory_that_the_chart_gives() {
         stream::iter(numbers).map(create_both).buffer_unordered(AT_ONCE).collect::<()>().await;
     };
     create_all(0..LARGE_RUNS / 2).await;
-    let args =
-        ["controller", "--listen", "127.0.0.1:0", "--log", "greenlight=info,warn", "--analysis-allow", "127.0.0.0/8"];
-    let kubeconfig = operator_kubeconfig();
-    let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
-    let operator =
-        Process::start(cluster().dir(), "flooded-operator", &binary("greenlight"), &args.map(str::to_owned), &env)
-            .expect("it starts");
+    let operator = operator("flooded-operator");
     let peak = Peak::watch(operator.pid().expect("it runs"));
     coast.deploy(json!({"strategy": {"blueGreen": {"autoPromotionEnabled": true, "scaleDownDelaySeconds": 0}}})).await;
     let _asked = silent.accept().await.expect("one of them is measured");

@@ -6,13 +6,13 @@ use futures::future::join_all;
 use greenlight_api::BlueGreenRollout;
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_e2e::bombs::{food, run_of};
-use greenlight_e2e::{Lab, Web, binary, cluster, eventually, http_get, operator_kubeconfig, rollout};
+use greenlight_e2e::{Lab, Web, cluster, eventually, http_get, rollout};
 use greenlight_test_cluster::Process;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::ALONE;
+use crate::{ALONE, apply_template, deploy_measured, operator};
 
 /// Each of them could have more workers than there are.
 const ROLLOUTS: usize = 20;
@@ -21,15 +21,6 @@ const SOON: Duration = Duration::from_secs(15);
 /// Together they could measure as much as can be measured at a time.
 const DEAD_SERVERS: usize = 17;
 const RUNS: usize = 5;
-
-fn operator(name: &str) -> Process {
-    let args =
-        ["controller", "--listen", "127.0.0.1:0", "--log", "greenlight=info,warn", "--analysis-allow", "127.0.0.0/8"];
-    let kubeconfig = operator_kubeconfig();
-    let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
-    let operator = Process::start(cluster().dir(), name, &binary("greenlight"), &args.map(str::to_owned), &env);
-    operator.expect("it starts")
-}
 
 /// A webhook that takes connections and says nothing.
 fn hanging_webhook(namespaces: &[&str], port: u16) -> Value {
@@ -120,21 +111,13 @@ async fn dead_servers_in_seventeen_namespaces_hold_up_no_measurement_in_another(
         }
     }
     let web = Web::start(&food()).await;
-    let metric =
-        json!({"name": "ok", "successCondition": "result.exists(x, x == 1)", "provider": {"web": {"url": web.url()}}});
-    town.apply(&json!({
-        "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "ok"}, "spec": {"metrics": [metric]},
-    }))
-    .expect("applied");
+    apply_template(&town, &web);
     let operator = operator("dead-servers");
     eventually("all measurements hang", async || {
         operator.log().contains("\"ready\"") && running(&operator, "analysis") >= 60
     })
     .await;
-    town.deploy(json!({"strategy": {"blueGreen": {
-        "autoPromotionEnabled": true, "scaleDownDelaySeconds": 0, "prePromotionAnalysis": {"templates": [{"templateName": "ok"}]},
-    }}}))
-    .await;
+    deploy_measured(&town).await;
     let started = Instant::now();
     town.set_image("web:v2").await;
     town.until("v2 serves", |now| now.is_healthy_on("web:v2")).await;

@@ -10,7 +10,38 @@ mod shards;
 mod streaming_lists;
 mod versions;
 
+use greenlight_e2e::{Lab, Web, binary, cluster, operator_kubeconfig};
+use greenlight_test_cluster::Process;
+use serde_json::json;
 use tokio::sync::Mutex;
 
 /// Who holds it has the control plane for itself.
 static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// An operator for all namespaces, which may measure what is on this machine.
+fn operator(name: &str) -> Process {
+    let args =
+        ["controller", "--listen", "127.0.0.1:0", "--log", "greenlight=info,warn", "--analysis-allow", "127.0.0.0/8"];
+    let kubeconfig = operator_kubeconfig();
+    let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
+    let operator = Process::start(cluster().dir(), name, &binary("greenlight"), &args.map(str::to_owned), &env);
+    operator.expect("it starts")
+}
+
+/// The template by which releases in this town are measured, with a condition that takes a process.
+fn apply_template(town: &Lab, web: &Web) {
+    let metric =
+        json!({"name": "ok", "successCondition": "result.exists(x, x == 1)", "provider": {"web": {"url": web.url()}}});
+    town.apply(&json!({
+        "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "ok"}, "spec": {"metrics": [metric]},
+    }))
+    .expect("applied");
+}
+
+/// Deploys a rollout whose releases go through by themselves once that is good.
+async fn deploy_measured(town: &Lab) {
+    town.deploy(json!({"strategy": {"blueGreen": {
+        "autoPromotionEnabled": true, "scaleDownDelaySeconds": 0, "prePromotionAnalysis": {"templates": [{"templateName": "ok"}]},
+    }}}))
+    .await;
+}
