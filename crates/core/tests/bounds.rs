@@ -69,6 +69,10 @@ fn condition() -> impl Strategy<Value = String> {
         "matches",
         "\u{e9}",
         "\n",
+        "\"\"\"",
+        "'''",
+        "//",
+        "`",
     ];
     prop::collection::vec(prop::sample::select(words.to_vec()), 0..60).prop_map(|words| words.concat())
 }
@@ -128,6 +132,25 @@ fn what_nests_loops_or_doubles_is_not_evaluated_at_once() {
         is_quick(bomb, || drop(expression::check(bomb)));
     }
     assert!(expression::check(&"x".repeat(5000)).expect_err("too long").contains("at most 4096"));
+}
+
+#[test]
+fn what_is_dressed_as_a_text_or_a_comment_is_not_evaluated_at_once() {
+    let loops = "result.all(a, result.all(b, result.all(c, a + b + c >= 0)))";
+    let nested = format!("{}1{} == 1", "(".repeat(6), ")".repeat(6));
+    for bomb in [
+        format!(r#"""" " """ != "" && {nested} && """ " """ != """#),
+        format!(r#"""" " """ != "" && {loops} && """ " """ != """#),
+        format!("''' ' ''' != '' && {loops} && ''' ' ''' != ''"),
+        format!("true // \"\n && {loops} // \""),
+    ] {
+        let is_one = cel::Program::compile(&bomb);
+        assert!(is_one.is_ok(), "{bomb} is none");
+        assert!(!expression::is_plain(&bomb), "{bomb}");
+        is_quick(&bomb, || drop(expression::check(&bomb)));
+    }
+    assert!(!expression::is_plain("1 in result"));
+    assert!(expression::is_plain("result == \"\" || result.text.contains('in') && [result[0]][0] > -1"));
 }
 
 #[test]
