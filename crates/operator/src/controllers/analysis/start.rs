@@ -17,6 +17,12 @@ use crate::api_server::error::{Doing, Error};
 use crate::cluster::arrived::{Arrived, LARGEST_ANALYSIS_RUN};
 use crate::cluster::cache::Key;
 
+/// What the templates and arguments of a run may have together, in bytes. It is counted as they are put together: whoever writes many large ones
+/// has the operator hold no more than one at a time.
+const LARGEST: usize = LARGEST_ANALYSIS_RUN / 2;
+/// Of so many templates a run is made at most: each is a request.
+const MOST_TEMPLATES: usize = 50;
+
 /// What a run is made of.
 #[derive(Debug)]
 pub struct Start<'a> {
@@ -40,9 +46,15 @@ pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Er
     let mut spec = AnalysisTemplateSpec::default();
     let mut wanted: Vec<TemplateRef> = start.analysis.templates.clone();
     let mut read = Vec::new();
+    let mut size = Size::default();
     while let Some(reference) = wanted.pop() {
         if read.contains(&reference) {
             continue;
+        }
+        if read.len() == MOST_TEMPLATES {
+            return Err(Error::Refused(format!(
+                "the analysis has more than {MOST_TEMPLATES} templates, with those that they refer to. Use fewer"
+            )));
         }
         let kind = if reference.cluster_scope == Some(true) { "ClusterAnalysisTemplate" } else { "AnalysisTemplate" };
         let name = &reference.template_name;
@@ -51,6 +63,7 @@ pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Er
             Some(Err(error)) => return Err(Error::Refused(format!("{kind} {name} cannot be read. Correct {error}"))),
             Some(Ok(template)) => template,
         };
+        size.add(json!(template).to_string().len()).map_err(Error::Refused)?;
         wanted.extend(template.templates.clone());
         read.push(reference);
         spec.metrics.extend(template.metrics);
@@ -86,13 +99,7 @@ pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Er
         Ok(run) => run,
         Err(error) => return Err(Error::Refused(format!("the arguments do not fit the templates: {error}"))),
     };
-    let size = json!(run).to_string().len();
-    if size > LARGEST_ANALYSIS_RUN / 2 {
-        return Err(Error::Refused(format!(
-            "the analysis is too large: its templates and arguments have {size} bytes, and {} are allowed. Make it smaller",
-            LARGEST_ANALYSIS_RUN / 2
-        )));
-    }
+    Size::default().add(json!(run).to_string().len()).map_err(Error::Refused)?;
     let api: Api<AnalysisRun> = Api::namespaced(client.clone(), namespace);
     let post = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
     // As the server stores it.
@@ -132,6 +139,27 @@ pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Er
     api.patch_status(start.name, &params, &mark).await.doing(|| format!("mark AnalysisRun {}", start.name))
 }
 
+/// How much has been put together.
+#[derive(Default)]
+struct Size(usize);
+
+impl Size {
+    /// So much more.
+    ///
+    /// # Errors
+    /// It is too much.
+    fn add(&mut self, more: usize) -> Result<(), String> {
+        self.0 += more;
+        if self.0 <= LARGEST {
+            return Ok(());
+        }
+        Err(format!(
+            "the analysis is too large: its templates and arguments have {} bytes or more, and {LARGEST} are allowed. Make it smaller",
+            self.0
+        ))
+    }
+}
+
 /// Asks a run to stop.
 pub async fn stop(client: &Client, key: &Key) -> Result<AnalysisRun, Error> {
     patch_run(client, key, json!({"spec": {"terminate": true}})).await
@@ -156,8 +184,10 @@ async fn template(
 
 /// Everything that can be known now is put in: values, and what is wrong with the metrics.
 fn compose(start: &Start<'_>, mut spec: AnalysisTemplateSpec, rollout: &Value) -> Result<Value, String> {
+    let mut size = Size::default();
     for given in &start.analysis.args {
         let value = value_of(given, start, rollout)?;
+        size.add(value.value.as_ref().map_or(0, String::len))?;
         match spec.args.iter_mut().find(|known| known.name == given.name) {
             Some(known) => *known = value,
             // Argo Rollouts takes it too: one list of arguments for several templates.
@@ -165,7 +195,10 @@ fn compose(start: &Start<'_>, mut spec: AnalysisTemplateSpec, rollout: &Value) -
         }
     }
     for argument in &mut spec.args {
-        *argument = value_of(argument, start, rollout)?;
+        if argument.value_from.is_some() {
+            *argument = value_of(argument, start, rollout)?;
+            size.add(argument.value.as_ref().map_or(0, String::len))?;
+        }
         let secret = argument.value_from.as_ref().is_some_and(|from| from.secret_key_ref.is_some());
         if argument.value.is_none() && !secret {
             return Err(format!("the argument {} of the analysis has no value. Give it one in args", argument.name));
@@ -234,4 +267,75 @@ fn field_at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
         }
     }
     Some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use greenlight_api::RolloutAnalysis;
+    use http::{Request, Response};
+    use kube::client::Body;
+    use tower::{BoxError, service_fn};
+
+    use super::*;
+
+    fn analysis(args: &Value) -> RolloutAnalysis {
+        serde_json::from_value(json!({"templates": [{"templateName": "t-0"}], "args": args})).expect("an analysis")
+    }
+
+    fn start_of<'a>(rollout: &'a Key, analysis: &'a RolloutAnalysis) -> Start<'a> {
+        Start { rollout, name: "run", analysis, set: "web-a", latest: "a", stable: "b" }
+    }
+
+    #[test]
+    fn arguments_that_each_quote_a_large_rollout_are_refused_before_they_are_all_there() {
+        let rollout = json!({"metadata": {"annotations": {"note": "x".repeat(LARGEST / 2)}}});
+        let field =
+            |number: usize| json!({"name": format!("a{number}"), "valueFrom": {"fieldRef": {"fieldPath": "metadata"}}});
+        let many = json!((0..50).map(field).collect::<Vec<Value>>());
+        let key = Key { namespace: "shop".into(), name: "web".into() };
+        let of_rollout = analysis(&many);
+        let told = compose(&start_of(&key, &of_rollout), AnalysisTemplateSpec::default(), &rollout);
+        assert!(told.expect_err("too large").contains("the analysis is too large"));
+        let of_template = AnalysisTemplateSpec {
+            args: serde_json::from_value(many).expect("arguments"),
+            ..AnalysisTemplateSpec::default()
+        };
+        let nothing = analysis(&json!([]));
+        let told = compose(&start_of(&key, &nothing), of_template, &rollout);
+        assert!(told.expect_err("too large").contains("the analysis is too large"));
+    }
+
+    /// Each template refers to the next one, and has this many bytes of metrics.
+    async fn chained(bytes: usize) -> (String, usize) {
+        let asked: Arc<AtomicUsize> = Arc::default();
+        let counted = asked.clone();
+        let service = service_fn(move |_: Request<Body>| {
+            let number = counted.fetch_add(1, Ordering::Relaxed);
+            async move {
+                let template = json!({
+                    "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "t"},
+                    "spec": {"dryRun": [{"metricName": "x".repeat(bytes)}], "templates": [{"templateName": format!("t-{}", number + 1)}]},
+                });
+                Ok::<_, BoxError>(Response::new(Body::from(template.to_string().into_bytes())))
+            }
+        });
+        let key = Key { namespace: "shop".into(), name: "web".into() };
+        let analysis = analysis(&json!([]));
+        let refused = start(&Client::new(service, "default"), &start_of(&key, &analysis)).await;
+        let Err(Error::Refused(why)) = refused else { panic!("it has an end: {refused:?}") };
+        (why, asked.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn templates_that_refer_to_ever_more_templates_come_to_an_end() {
+        let (why, asked) = chained(1).await;
+        assert!(why.contains("more than 50 templates"), "{why}");
+        assert_eq!(asked, MOST_TEMPLATES);
+        let (why, asked) = chained(LARGEST / 4).await;
+        assert!(why.contains("the analysis is too large"), "{why}");
+        assert_eq!(asked, 4);
+    }
 }
