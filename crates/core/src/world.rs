@@ -217,6 +217,22 @@ impl Rollout {
     pub fn record(&self) -> Option<&Decisions> {
         self.status.as_ref()?.decisions.as_ref()
     }
+
+    /// Whether a Service is this rollout's to look after: the spec names it, or it carries its mark still. The mark is a name, and an earlier
+    /// rollout may have had the same: a Service that leads to a revision of which neither the record nor a ReplicaSet tells was left behind
+    /// by that one (`--cascade=orphan`), and nobody asked whoever made this one whether they may move it. `has` says whether there is a
+    /// ReplicaSet of a hash.
+    pub fn looks_after(&self, service: &Service, has: impl Fn(&str) -> bool) -> bool {
+        if self.spec.blue_green().services().any(|name| name == service.name) {
+            return true;
+        }
+        let is_known = |hash: &str| has(hash) || self.record().is_some_and(|record| record.revision(hash).is_some());
+        let leads_to_ours = match service.selection() {
+            Selection::Revision(hash) => is_known(&hash),
+            Selection::Both(_) | Selection::Nothing | Selection::Unmanaged => service.production.is_none(),
+        };
+        service.is_marked_for(&self.name) && (leads_to_ours || service.production.as_deref().is_some_and(is_known))
+    }
 }
 
 /// A Deployment that a template comes from.

@@ -1,9 +1,11 @@
+//! The operator does nothing for a rollout that whoever made it was not asked about.
+//!
 //! A rollout that names a Deployment scales it only as far as its own pods stand in: never while something is wrong, never for a rollout
-//! that is to have no pods.
+//! that is to have no pods. One that names no Service gets none because another rollout of its name had one.
 
 mod model;
 
-use greenlight_api::{BlueGreen, WorkloadRef, WorkloadScaleDown};
+use greenlight_api::{BlueGreen, WorkloadRef, WorkloadScaleDown, names};
 use greenlight_core::world::{Template, Workload};
 use model::{Event, Model};
 
@@ -61,4 +63,41 @@ fn the_deployment_keeps_its_pods_when_the_rollout_is_to_have_none() {
         }
         assert_eq!(theirs(&model), 3, "{scale_down:?}: {}", model.status().message);
     }
+}
+
+/// A Service that a rollout of this name left behind (`kubectl delete --cascade=orphan`), and a new one that names none.
+fn after_an_orphaned_one() -> Model {
+    let mut model = Model::new(BlueGreen::default());
+    model.change_spec(|spec| {
+        spec.strategy.blue_green.active_service = None;
+        spec.strategy.blue_green.preview_service = None;
+    });
+    model.edit_service("active", |service| {
+        service.managed_by = Some("web".into());
+        service.production = Some("b2c4d6f8g2".into());
+        service.selector.insert(names::HASH_LABEL.into(), "b2c4d6f8g2".into());
+    });
+    model
+}
+
+#[test]
+fn a_service_that_an_earlier_rollout_of_this_name_left_behind_is_not_moved_for_one_that_does_not_name_it() {
+    let mut model = after_an_orphaned_one();
+    let before = model.truth.services["active"].clone();
+    for number in [1, 2, 3] {
+        model.push(number);
+        model.work();
+        assert_eq!(model.truth.services["active"], before, "template {number}: {}", model.status().message);
+    }
+}
+
+#[test]
+fn nor_is_it_let_go_when_that_one_is_deleted() {
+    let mut model = after_an_orphaned_one();
+    model.work();
+    let before = model.truth.services["active"].clone();
+    model.truth.rollout.deleting_since = Some(model.now);
+    model.change_spec(|_| {});
+    model.operate(None);
+    assert_eq!(model.truth.services["active"], before);
 }

@@ -44,11 +44,8 @@ pub async fn observe(session: &Session, rollout: BlueGreenRollout) -> Result<Obs
     replica_sets.retain(|rs| is_owned_by(&rs.metadata, &uid));
     pods.retain(|pod| replica_sets.iter().any(|rs| is_owned_by(&pod.metadata, &rs.uid().unwrap_or_default())));
     let rollout = from_api::rollout(rollout);
-    let is_ours = |service: &Service| {
-        let named = rollout.spec.blue_green().services().any(|name| name == service.name);
-        named || service.is_marked_for(&rollout.name)
-    };
-    let services = services.into_iter().map(service_of).filter(is_ours);
+    let has = |hash: &str| replica_sets.iter().any(|rs| hash_of(rs) == hash);
+    let services = services.into_iter().map(service_of).filter(|service| rollout.looks_after(service, has));
     let services = services.map(|service| (service.name.clone(), service)).collect();
     let world = World {
         replica_sets: replica_sets.iter().map(replica_set_of).collect(),

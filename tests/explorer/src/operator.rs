@@ -8,7 +8,7 @@ use greenlight_core::world::{Refusal, RefusedWrite, Rival, Rollout, Run, Service
 use greenlight_core::{Action, Watches, World};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::cluster::{Cluster, Entry, RIVAL, ROLLOUT, SetTruth};
+use crate::cluster::{Cluster, Entry, RIVAL, SetTruth};
 use crate::event::{Cache, Version};
 
 type Sets = Vec<Arc<SetTruth>>;
@@ -223,8 +223,7 @@ impl Process {
             object.fresh = is_live(set);
             object
         };
-        let is_named = |name: &String| spec.blue_green().services().any(|named| named == name);
-        let is_ours = |service: &Service| service.managed_by.as_deref() == Some(ROLLOUT);
+        let has = |hash: &str| sets.iter().any(|set| set.owned && set.object.hash == hash);
         let endpoints = self.watches.endpoints.iter().map(|service| {
             let entries = match &self.frozen.endpoints {
                 Some(slices) => {
@@ -253,7 +252,7 @@ impl Process {
             replica_sets: sets.iter().filter(|set| set.owned).map(object).collect(),
             services: services
                 .iter()
-                .filter(|(name, service)| is_named(name) || is_ours(service))
+                .filter(|(_, service)| rollout.looks_after(service, has))
                 .map(|(name, service)| {
                     let answered = self.memory.moved.get(name) == Some(&service.resource_version);
                     (name.clone(), Service { answered, ..(**service).clone() })

@@ -63,9 +63,8 @@ impl Model {
         for service in world.services.values_mut() {
             service.answered = self.moved.get(&service.name) == Some(&service.resource_version);
         }
-        let rollout = &self.cache.rollout;
-        let named: BTreeSet<&str> = rollout.spec.blue_green().services().collect();
-        world.services.retain(|name, service| named.contains(name.as_str()) || service.is_marked_for(&rollout.name));
+        let has = |hash: &str| self.cache.replica_sets.iter().any(|rs| rs.hash == hash);
+        world.services.retain(|_, service| self.cache.rollout.looks_after(service, has));
         world
     }
 

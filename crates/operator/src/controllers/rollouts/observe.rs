@@ -68,7 +68,9 @@ pub fn observe(
     let marked = caches.services.group_keys(key);
     let named = rollout.spec.blue_green().services().map(|name| key.sibling(name));
     let named = named.filter(|name| !marked.contains(name)).filter_map(|name| caches.services.get(&name));
+    let has = |hash: &str| replica_sets.iter().any(|rs| rs.hash == hash);
     let marked = marked.iter().filter_map(|name| caches.services.outline(name));
+    let marked = marked.filter(|kept| rollout.looks_after(&kept.service, has));
     let mut services: BTreeMap<_, _> =
         named.chain(marked).map(|kept| (kept.service.name.clone(), kept.service)).collect();
     for service in services.values_mut() {
