@@ -39,8 +39,11 @@ impl Phase {
 }
 
 /// Observed state of a rollout.
+// Written as a whole. Otherwise server-side apply would take away only what managedFields say that the operator wrote, and whoever may patch the
+// rollout can empty those: an old proof would be left standing beside a new switch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct BlueGreenRolloutStatus {
     /// The state in one word.
     #[serde(default)]

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use greenlight_api::BlueGreenRollout;
 use greenlight_e2e::{Lab, Snapshot};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 /// Wipes the status and waits for it to come back; nothing else may move.
@@ -74,4 +76,21 @@ async fn a_status_that_is_lost_during_the_first_deployment_comes_back() {
     lab.wipe_status().await;
     lab.start_operator();
     lab.until("healthy", |now| now.is_healthy_on("web:v1")).await;
+}
+
+/// Server-side apply takes away what its manager does not write any more, by managedFields; whoever may patch a rollout can empty those.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_proof_does_not_stand_beside_a_new_switch_although_nobody_knows_any_more_who_wrote_it() {
+    let lab = Lab::new("ownerless").await;
+    lab.deploy(json!({})).await;
+    let before = lab.until("proven", |now| now.status().switch.is_some_and(|it| it.proven_at.is_some())).await;
+    let patch = Patch::Merge(json!({"metadata": {"managedFields": [{}]}}));
+    let rollout: BlueGreenRollout =
+        lab.api().patch("web", &PatchParams::default(), &patch).await.expect("whoever may patch it may do this");
+    assert!(rollout.metadata.managed_fields.is_none_or(|fields| fields.iter().all(|it| it.subresource.is_none())));
+    lab.release("web:v2").await;
+    let after = lab.now().await;
+    let (old, new) = (before.status().switch, after.status().switch.expect("it moved"));
+    assert_ne!(old.map(|switch| switch.to), Some(new.to.clone()));
+    assert!(new.proven_at >= Some(new.switched_at), "proven before it moved: {new:?}");
 }
