@@ -15,6 +15,8 @@ use tokio::sync::Semaphore;
 const MOST: usize = 2000;
 /// A connection on which nobody asks for anything for so long is closed.
 const SILENT_FOR: Duration = Duration::from_secs(20);
+/// What is read of a request at a time, in bytes: its head has to fit, with the tokens of those whose tokens are long.
+const LARGEST_HEAD: usize = 64 << 10;
 /// After an error such as too many open files.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -34,7 +36,7 @@ pub async fn serve(listener: TcpListener, router: Router) {
         tokio::spawn(async move {
             let _place = place;
             let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(SILENT_FOR);
+            http.timer(TokioTimer::new()).header_read_timeout(SILENT_FOR).max_buf_size(LARGEST_HEAD);
             // What breaks off is the browser's business.
             let _ = http.serve_connection(TokioIo::new(stream), service).await;
         });

@@ -6,8 +6,9 @@
 //! | metrics | `metrics/` |
 //! | messages to people and chats | `notify/` |
 //! | whether the operator is alive and in step | `health` |
-//! | the server of metrics and health | `server` |
+//! | the server of metrics and health, and its connections | `server`, `connections` |
 
+mod connections;
 pub mod health;
 pub mod metrics;
 pub mod notify;

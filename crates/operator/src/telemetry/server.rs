@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::telemetry::connections;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
@@ -53,7 +54,7 @@ pub async fn serve(
         );
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "serving health and metrics");
-    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    connections::serve(listener, app, stop).await;
     Ok(())
 }
 
