@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
 use kube::Config;
 use kube::client::ConfigExt;
@@ -23,8 +23,6 @@ use crate::web::reach::{Reach, Resolver};
 
 /// An answer is not read beyond this.
 const LARGEST_ANSWER: usize = 256 << 10;
-/// A connection that nobody uses is closed after so long.
-const IDLE: Duration = Duration::from_secs(30);
 
 type Connection = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
 
@@ -117,8 +115,9 @@ impl WebClient {
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(http);
+        // Whoever writes analyses names as many servers as they like: none of the connections is kept.
         let mut client = Client::builder(TokioExecutor::new());
-        client.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(1);
+        client.pool_max_idle_per_host(0);
         Ok(made.get_or_init(|| client.build(connector)))
     }
 
@@ -178,7 +177,36 @@ fn seconds(retry_after: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn no_connection_is_kept_after_its_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut asked = [0; 1024];
+            assert!(stream.read(&mut asked).await.expect("a question") > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.expect("answered");
+            tokio::time::timeout(Duration::from_secs(10), stream.read(&mut asked)).await
+        });
+        let question = Question {
+            method: WebMethod::Get,
+            url: &url,
+            shown: &url,
+            headers: &[],
+            body: String::new(),
+            insecure: false,
+            timeout: LONGEST_WAIT,
+        };
+        let client = WebClient::default();
+        assert_eq!(client.ask(&question).await.expect("an answer").body, "ok");
+        let ended = server.await.expect("it ends");
+        assert!(matches!(ended, Ok(Ok(0) | Err(_))), "it is kept: {ended:?}");
+    }
 
     #[test]
     fn a_server_says_how_long_to_wait_in_seconds_or_by_a_date() {
