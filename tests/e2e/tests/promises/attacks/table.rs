@@ -281,6 +281,11 @@ fn escapes() -> Vec<Attack> {
                 r#"{"revision":"{v2}","to":"x\"action\":\"restart","\u0061ction":"promote","by":"olga","at":"2026-01-01T00:00:00Z"}"#,
             ))],
         ),
+        Attack::refused(
+            OnCall,
+            "the verb as a map",
+            [request(r#"{"action":{"promote":null},"revision":"{v2}","by":"olga","at":"2026-01-01T00:00:00Z"}"#)],
+        ),
         Attack::refused(Editor, "a line break before the verb", [request("\npromote")]),
         Attack::refused(Editor, "a space that is not one", [request("\u{a0}promote")]),
         Attack::refused(Editor, "a tab after the verb", [request("promote\t{v2}")]),
@@ -456,6 +461,37 @@ fn deputies() -> Vec<Attack> {
             Tenant,
             "a ReplicaSet in a namespace of their own, with the rollout as its owner",
             [in_their_own(step(How::Create, "replicasets", replica_set("{name}-{v3}", "{v3}")))],
+        ),
+        Attack::holds(
+            Editor,
+            "a rollout of the name of one that left its Service behind, and names none",
+            [
+                by(Admin, step(How::Delete, "bluegreenrollouts/{name}?propagationPolicy=Orphan", Value::Null)),
+                wait(),
+                wait(),
+                step(How::Create, "bluegreenrollouts", without_services("{name}", "app:v2")),
+                wait(),
+                template("app:v3"),
+                wait(),
+            ],
+        ),
+        Attack::refused(
+            Editor,
+            "a request that is made together with a rollout",
+            [step(How::Create, "bluegreenrollouts", {
+                let mut object = without_services("{name}-second", EVIL);
+                object["metadata"]["annotations"] = json!({REQUEST: "promote"});
+                object
+            })],
+        ),
+        Attack::holds(
+            Editor,
+            "a rollout that is made with a forged status",
+            [step(How::Create, "bluegreenrollouts", {
+                let mut object = without_services("{name}-second", EVIL);
+                object["status"] = json!({"decisions": {"serving": "{v1}", "activeServices": ["{name}-active"]}});
+                object
+            })],
         ),
         Attack::refused(Tenant, "the active Service patched", [select("{v2}")]),
         Attack::refused(Editor, "the active Service patched", [select("{v2}")]),
@@ -739,6 +775,23 @@ fn field_managers() -> Vec<Attack> {
             "annotations of a ReplicaSet, applied in the operator's name",
             [mine("replicasets/{name}-{v2}", annotated)],
         ),
+        Attack::holds(
+            OnCall,
+            "who wrote the fields of the rollout and its status, forgotten",
+            [metadata_of(json!({"managedFields": [{}]}))],
+        ),
+        Attack::refused(
+            Editor,
+            "a gate that is null",
+            [json_patch(
+                json!([{"op": "replace", "path": "/spec/strategy/blueGreen/autoPromotionEnabled", "value": null}]),
+            )],
+        ),
+        Attack::refused(
+            Promoter,
+            "a promote by an update of all of it",
+            [step(How::Replace, ROLLOUT, json!({"metadata": {"annotations": {REQUEST: "promote {v2}"}}}))],
+        ),
         Attack::refused(
             Editor,
             "an open gate by a patch that tests first",
@@ -968,6 +1021,15 @@ fn side_doors() -> Vec<Attack> {
         Attack::refused(Editor, "an EndpointSlice of theirs for the active Service", [slice()]),
         Attack::refused(Edit, "an EndpointSlice of theirs for the active Service", [slice()]),
         Attack::refused(Tenant, "an EndpointSlice of theirs for the active Service", [slice()]),
+        Attack::refused(
+            Edit,
+            "Endpoints of theirs for the active Service",
+            [step(
+                How::Merge,
+                "endpoints/{name}-active",
+                json!({"subsets": [{"addresses": [{"ip": "192.0.2.7"}], "ports": [{"port": 8080}]}]}),
+            )],
+        ),
         Attack::refused(Edit, "the operator's lease", [lease("{ns}-system:", How::Create, "leases")]),
         Attack::refused(Admin, "the operator's lease", [lease("{ns}-system:", How::Apply, "leases/greenlight")]),
         Attack::refused(Tenant, "the operator's lease", [lease("{ns}-system:", How::Create, "leases")]),
@@ -1091,6 +1153,14 @@ fn revisions() -> Vec<Attack> {
                 json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "command": ["evil"]}]}}}}),
             )],
         ),
+        Attack::holds(
+            Edit,
+            "other annotations on the pods of the ReplicaSet that waits",
+            [set(
+                "{v2}",
+                json!({"spec": {"template": {"metadata": {"annotations": {"sidecar.example/image": EVIL}}}}}),
+            )],
+        ),
         Attack::refused(
             Edit,
             "a forged status of the ReplicaSet that waits",
@@ -1106,11 +1176,10 @@ fn revisions() -> Vec<Attack> {
 /// What may be changed without promote, put together.
 fn second_thoughts() -> Vec<Attack> {
     let scale = |replicas: i32| spec(json!({"replicas": replicas}));
-    let crowded = |count: usize| {
-        let notes: serde_json::Map<String, Value> =
-            (0..count).map(|number| (format!("n{number}"), "".into())).collect();
-        or(metadata_of(json!({"annotations": notes})))
+    let many = |count: usize| -> serde_json::Map<String, Value> {
+        (0..count).map(|number| (format!("n{number}"), "".into())).collect()
     };
+    let crowded = |count: usize| or(metadata_of(json!({"annotations": many(count)})));
     vec![
         Attack::holds(
             Editor,
@@ -1185,10 +1254,11 @@ fn second_thoughts() -> Vec<Attack> {
                 object
             })],
         ),
+        Attack::refused(Editor, "thousands of labels", [metadata_of(json!({"labels": many(5_000)}))]),
         Attack::moves(
             Editor,
             "many annotations, so that nobody may promote any more: somebody may",
-            [crowded(2_000), crowded(10_000), crowded(20_000), by(Promoter, request("promote {v2}"))],
+            [crowded(900), crowded(2_000), crowded(20_000), crowded(40_000), by(Promoter, request("promote {v2}"))],
         ),
     ]
 }
@@ -1324,6 +1394,11 @@ fn second(name: &str, image: &str, more: Value) -> Value {
             "template": {"metadata": {"labels": {"app": "{name}"}}, "spec": {"containers": [{"name": "web", "image": image}]}},
         },
     })
+}
+
+/// One that names no Service, and asks nobody.
+fn without_services(name: &str, image: &str) -> Value {
+    second(name, image, json!({"activeService": null, "autoPromotionEnabled": true}))
 }
 
 fn generated(image: &str) -> Value {
