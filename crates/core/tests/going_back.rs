@@ -8,7 +8,7 @@ use greenlight_core::world::{RefusedWrite, Rival, Template};
 use greenlight_core::{Action, plan};
 use jiff::SignedDuration;
 use model::Model;
-use model::people::{assert_rejected, both_serve, manual, promoted, push_and_promote, serves_one, undo};
+use model::people::{assert_rejected, both_serve, manual, promoted, push_and_promote, say, serves_one, undo};
 
 fn with_extra(blue_green: BlueGreen) -> BlueGreen {
     BlueGreen { additional_active_services: Some(vec!["extra".into()]), ..blue_green }
@@ -930,4 +930,18 @@ fn a_restart_does_not_keep_production_without_a_service_from_its_way_back() {
         model.pass(2);
     }
     assert_eq!(serving(&model), one, "{}", model.status().message);
+}
+
+#[test]
+fn undo_goes_back_whatever_the_spec_asks_of_pods_by_now() {
+    let mut model = promoted(manual(), &[2]);
+    model.change_spec(|spec| {
+        spec.min_ready_seconds = Some(86_400);
+        spec.progress_deadline_seconds = Some(90_000);
+    });
+    model.work();
+    undo(&mut model);
+    model.work();
+    assert_eq!(model.serving(), Some(model.hash(1)), "{}", say(&model));
+    assert_eq!(model.rs(1).min_ready_seconds, 86_400, "production is what the spec says, once it is there");
 }

@@ -355,8 +355,9 @@ fn wanted(round: &Round, rs: &ReplicaSet, size: Size) -> Change {
     if let Some(record) = situation.record(rs).filter(|record| record.digest != rs.digest) {
         change.annotate(names::TEMPLATE_DIGEST, &record.digest);
     }
+    // What production goes back to is available by what it served with: whoever may edit does not hold that up by the spec.
     let min_ready_seconds = situation.world.rollout.spec.min_ready_seconds();
-    if rs.min_ready_seconds != min_ready_seconds {
+    if rs.min_ready_seconds != min_ready_seconds && !(situation.roles.going_back() && situation.roles.is_home(rs)) {
         change.min_ready_seconds = Some(min_ready_seconds);
     }
     if let Some(restart) = Restart::of(situation, rs).filter(Restart::is_done) {
