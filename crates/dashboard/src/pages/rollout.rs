@@ -100,7 +100,11 @@ fn head(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup 
         @if let Some(observed) = facts.status.observed_request.as_ref().filter(|observed| !observed.accepted && !is_told(detail, &observed.answer)) {
             p class="notice bad" { "The last request was refused: " (sentence(&observed.answer)) }
         }
+        @if let Some(cause) = &facts.change_cause { p class="dim" { "Change cause: " (plain(cause)) } }
         (findings(&detail.findings_about(&About::Rollout)))
+        @if !detail.unseen.is_empty() {
+            p class="notice" { "Not shown, since the API server does not give it to you: " (detail.unseen.join("; ")) "." }
+        }
         @if !read_only {
             div class="buttons" { @for offer in offers(facts, paused, needed) { (button(key, &offer, "", rights)) } }
             (why_not(key, &offers(facts, paused, needed), rights))
@@ -331,9 +335,10 @@ fn entry(key: &Key, detail: &Detail, revision: &Revision, rights: &Rights, read_
             }
             @if let Some(served) = record.served_at {
                 li {
-                    @match record.left_at.filter(|left| !serves && *left > served) {
+                    @match record.left_at.filter(|left| *left > served) {
+                        _ if serves => { "has served for " (ago(served)) },
                         Some(left) => { "served for " time data-span=(left) datetime=(served) { (served) " – " (left) } ", until " (ago(left)) " ago" },
-                        None => { "serves since " (ago(served)) },
+                        None => { "began to serve " (ago(served)) " ago" },
                     }
                 }
             }
