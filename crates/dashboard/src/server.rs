@@ -236,7 +236,7 @@ async fn show_list(
         visitor.caller.desk.include(namespace);
     }
     if let Err(why) = rows.ready(filter.seen()).await {
-        return (StatusCode::FORBIDDEN, html(&rollout::failed(&frame, "Rollouts", &why))).into_response();
+        return (StatusCode::FORBIDDEN, html(&list::denied(&frame, &filter.namespace, &why))).into_response();
     }
     let (all, version) = rows.all();
     let version = format!("{}-{version}", dashboard.epoch);

@@ -49,6 +49,25 @@ pub fn list(frame: &Frame, filter: &Filter, listed: &Listed) -> Markup {
     )
 }
 
+/// The page of somebody whom the API server gives no list. They may still see the rollouts of a namespace that they name.
+pub fn denied(frame: &Frame, namespace: &str, why: &str) -> Markup {
+    page(
+        "Rollouts",
+        Some(frame),
+        &html! {
+            section class="narrow card" {
+                h1 { "Rollouts" }
+                p class="notice bad" { (plain(why)) }
+                form method="get" action="/" {
+                    label for="namespace" { "Name a namespace whose rollouts you may see" }
+                    input id="namespace" name="namespace" value=(namespace) required;
+                    button class="go" { "Show" }
+                }
+            }
+        },
+    )
+}
+
 /// The part of the page that a filter changes. Of thousands of rows only the first, unless everything is asked for.
 pub fn rows_of(filter: &Filter, listed: &Listed) -> Markup {
     let Listed { rows, version, is_partial, everything } = *listed;
