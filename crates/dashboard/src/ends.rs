@@ -17,9 +17,14 @@ impl Ends {
     /// nothing can be kept. Linux tells whose a connection is. Where nobody tells, nobody is kept out by this.
     pub fn is_of_another_user(&self) -> bool {
         let Some(own) = own_user() else { return false };
+        let mut ours = vec![own, 0];
+        // Who became root by sudo has a browser of their own.
+        if own == 0 {
+            ours.extend(std::env::var("SUDO_UID").ok().and_then(|user| user.parse::<u32>().ok()));
+        }
         let users = TABLES.iter().filter_map(|table| std::fs::read_to_string(table).ok());
         let users: Vec<u32> = users.flat_map(|table| self.users(&table)).collect();
-        users.iter().any(|user| ![own, 0].contains(user))
+        users.iter().any(|user| !ours.contains(user))
     }
 
     /// The users of every socket that leads from their port to ours. A browser may use a socket of either version of IP.

@@ -216,7 +216,7 @@ async fn show_list(
 ) -> Response {
     if let (Access::Own { secret, .. }, Some(key)) = (&dashboard.door.access, &query.key) {
         if ends.is_some_and(|ends| ends.is_of_another_user()) {
-            let why = "Another user of this machine started this dashboard.";
+            let why = "Another user of this machine started this dashboard. Start one of your own.";
             return (StatusCode::FORBIDDEN, html(&login::closed(why))).into_response();
         }
         let Some(cookie) = secret.exchange(key) else {

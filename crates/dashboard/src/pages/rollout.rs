@@ -197,7 +197,11 @@ fn steps(detail: &Detail) -> Vec<Step> {
     let blue_green = detail.spec.blue_green();
     let release = status.release.as_ref().filter(|release| release.revision == *hash);
     let switch = status.switch.as_ref().filter(|switch| switch.to == *hash);
-    let switched = switch.is_some();
+    // What was undone has moved traffic, too, though the last switch is the way back.
+    let undone =
+        record.rejection.as_ref().is_some_and(|rejection| record.left_at.is_none_or(|left| left >= rejection.at));
+    let undone = record.served_at.filter(|_| undone);
+    let switched = switch.is_some() || undone.is_some();
     let revision = detail.facts.revisions.iter().find(|revision| revision.hash == *hash);
     let is_first = switch.is_some_and(|switch| switch.from.is_empty());
     let step = |label: &str, at: Option<Timestamp>, done: bool, note: Option<Markup>| Step {
@@ -230,13 +234,13 @@ fn steps(detail: &Detail) -> Vec<Step> {
         steps.push(step(label, last, record.approvals.len() >= needed || switched, Some(note)));
     }
     steps.push(step("Traffic is moved", switch.map(|switch| switch.switched_at), switched, None));
-    let proven = switch.and_then(|switch| switch.proven_at);
+    let proven = switch.and_then(|switch| switch.proven_at).or(undone);
     steps.push(step("The move is proven by the endpoints", proven, proven.is_some(), None));
     if blue_green.post_promotion_analysis.is_some() && !is_first {
         let note = record.post_promotion.map(verdict);
         steps.push(step("Analysis after the promotion", None, record.post_promotion.is_some(), note));
     }
-    if !is_first {
+    if !is_first && undone.is_none() {
         let retires = detail.facts.revisions.iter().filter_map(|revision| revision.scale_down_at).max();
         let note = retires.map(|at| html! { "in " (left(at)) });
         let gone = proven.is_some() && retires.is_none();

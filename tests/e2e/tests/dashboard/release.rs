@@ -67,6 +67,10 @@ async fn a_whole_release_is_driven_by_clicks_from_the_first_deployment_to_the_un
     let now = lab.until("undone", |now| now.image_of("web-active") == "web:v1").await;
     let rejection = now.rejection_of_image("web:v2").expect("rejected");
     assert!(rejection.reason.contains("the basket is empty"), "{}", rejection.reason);
+    let steps = browser
+        .run("return [...document.querySelectorAll('.steps .done .label')].map(step => step.textContent)")
+        .to_string();
+    assert!(steps.contains("Traffic is moved") && steps.contains("The move is proven"), "it did serve: {steps}");
     browser.picture("undone");
 
     browser.click("#head a.button.retry");
