@@ -170,7 +170,8 @@ fn marks() -> Result<String> {
         table(["Name", "Meaning"], rows)
     };
     Ok(format!(
-        "\n## Annotations\n\nThe operator writes all of them but `greenlight.dev/request`. Those on ReplicaSets are for people: they open no gate.\n\n{}\
+        "\n## Annotations\n\nThe operator writes those that begin with `greenlight.dev/`, except `greenlight.dev/request`, which people write. Those on ReplicaSets are for people: \
+         they open no gate.\n\n{}\
          \n## Labels\n\n{}\n## Finalizers\n\n{}\n## Other values\n\n{}",
         of("annotation"),
         of("label"),

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::patterns;
 
-/// What to measure, and what counts as good. The same as a template of the whole cluster and as one of a namespace.
+/// What to measure, and which results are good.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -20,25 +20,25 @@ use crate::patterns;
     kind = "AnalysisTemplate",
     shortname = "bgat",
     namespaced,
-    doc = "What to measure, and what counts as good.",
+    doc = "What to measure, and which results are good.",
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 pub struct AnalysisTemplateSpec {
-    /// What it measures.
+    /// The metrics to measure.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub metrics: Vec<Metric>,
-    /// Values that the metrics use as `{{args.name}}`; those without a value are given by the rollout.
+    /// Arguments. The metrics use them as `{{args.name}}`. If an argument has no value here, the rollout has to give one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub args: Vec<Argument>,
-    /// Metrics whose outcome is only reported.
+    /// Metrics whose result is reported and decides nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dry_run: Vec<DryRun>,
-    /// How many measurements to keep; 10 of each metric by default.
+    /// How many measurements to keep. Default: 10 of each metric.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub measurement_retention: Vec<MeasurementRetention>,
-    /// Other templates whose metrics and arguments it has too.
+    /// Other templates. Their metrics and arguments are added to this one's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<TemplateRef>,
 }
@@ -51,7 +51,7 @@ pub struct AnalysisTemplateSpec {
     version = "v1alpha1",
     kind = "ClusterAnalysisTemplate",
     shortname = "bgcat",
-    doc = "What to measure, and what counts as good, for all namespaces.",
+    doc = "What to measure, and which results are good. For all namespaces.",
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 pub struct ClusterAnalysisTemplateSpec {
@@ -60,7 +60,7 @@ pub struct ClusterAnalysisTemplateSpec {
     pub template: AnalysisTemplateSpec,
 }
 
-/// One analysis under way, or done.
+/// One analysis, running or completed.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -71,32 +71,32 @@ pub struct ClusterAnalysisTemplateSpec {
     shortname = "bgar",
     namespaced,
     status = "AnalysisRunStatus",
-    doc = "One analysis under way, or done.",
+    doc = "One analysis, running or completed.",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "The outcome so far"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message")
 )]
 pub struct AnalysisRunSpec {
-    /// What it measures.
+    /// The metrics to measure.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub metrics: Vec<Metric>,
-    /// The values of its arguments. A secret is read when it is needed, and is not written here.
+    /// The arguments with their values. The value of a Secret is read when it is needed, and is not written here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub args: Vec<Argument>,
-    /// Metrics whose outcome is only reported.
+    /// Metrics whose result is reported and decides nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dry_run: Vec<DryRun>,
     /// How many measurements to keep.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub measurement_retention: Vec<MeasurementRetention>,
-    /// Stop measuring.
+    /// If true, the analysis stops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminate: Option<bool>,
 }
 
-/// A metric: how to measure, how often, and what counts as good.
+/// A metric: how to measure, how often, and which results are good.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -107,10 +107,11 @@ pub struct AnalysisRunSpec {
     validation = Rule::new("!has(self.consecutiveErrorLimit) || type(self.consecutiveErrorLimit) == string || (self.consecutiveErrorLimit >= 0 && self.consecutiveErrorLimit <= 2147483647)").message("consecutiveErrorLimit must be a whole number from 0 to 2147483647")
 )]
 pub struct Metric {
-    /// Its name.
+    /// The metric's name.
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::TEXT))]
     pub name: String,
-    /// Time between the end of a measurement and the next, at least a second: `30s`, `5m`. Without it, one measurement.
+    /// Time between the end of a measurement and the start of the next, for example `30s` or `5m`. At least a second. Without it there is
+    /// one measurement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub interval: Option<String>,
@@ -118,24 +119,24 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub initial_delay: Option<String>,
-    /// How many measurements. Without it: one, or with an interval, as long as the analysis lasts.
+    /// Number of measurements. Default: one. With `interval`, measurements continue as long as the analysis runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<IntOrString>,
-    /// CEL over `result`: when a measurement is good.
+    /// A CEL expression over `result`. If it is true, the measurement is good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub success_condition: Option<String>,
-    /// CEL over `result`: when a measurement is bad.
+    /// A CEL expression over `result`. If it is true, the measurement is bad.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub failure_condition: Option<String>,
-    /// How many bad measurements are tolerated. Default 0.
+    /// If there are more bad measurements than this, the metric fails. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_limit: Option<IntOrString>,
-    /// How many measurements may be neither good nor bad. Default 0.
+    /// If more measurements than this are neither good nor bad, the metric is inconclusive. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inconclusive_limit: Option<IntOrString>,
-    /// How many errors in a row are tolerated. Default 4.
+    /// If there are more errors in a row than this, the metric ends with an error. Default 4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consecutive_error_limit: Option<IntOrString>,
     /// How to measure.
@@ -146,13 +147,13 @@ pub struct Metric {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Provider {
-    /// Run a Job: good when it completes.
+    /// Run a Job. The measurement is good if the Job completes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobProvider>,
-    /// Ask a web server.
+    /// Send a request to a web server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web: Option<WebProvider>,
-    /// Ask Prometheus.
+    /// Send a query to Prometheus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusProvider>,
 }
@@ -165,7 +166,7 @@ pub struct JobProvider {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub metadata: Option<Map<String, Value>>,
-    /// The Job's spec; the API server checks it when the Job is created.
+    /// The Job's spec. The API server checks it when the operator creates the Job.
     #[schemars(schema_with = "any_object")]
     pub spec: Map<String, Value>,
 }
@@ -174,7 +175,7 @@ pub struct JobProvider {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WebProvider {
-    /// Where.
+    /// The address.
     pub url: String,
     /// `GET` (default), `POST` or `PUT`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -189,7 +190,7 @@ pub struct WebProvider {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub json_body: Option<Map<String, Value>>,
-    /// Which part of a JSON answer is `result`: `{$.data.ok}`. Default: all of it. At most 64 KiB.
+    /// The part of a JSON answer that becomes `result`, for example `{$.data.ok}`. At most 64 KiB. Default: the whole answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub json_path: Option<String>,
@@ -206,12 +207,12 @@ pub struct WebProvider {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum WebMethod {
-    /// Read.
+    /// A request that reads.
     #[default]
     Get,
-    /// Send.
+    /// A request that sends a body.
     Post,
-    /// Replace.
+    /// A request that replaces.
     Put,
 }
 
@@ -229,10 +230,10 @@ pub struct Header {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PrometheusProvider {
-    /// Where: `http://prometheus.monitoring:9090`.
+    /// The address, for example `http://prometheus.monitoring:9090`.
     #[serde(default)]
     pub address: String,
-    /// PromQL.
+    /// The query, in PromQL.
     pub query: String,
     /// Seconds to wait for the answer, at most 60. Default 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -246,17 +247,17 @@ pub struct PrometheusProvider {
     pub insecure: Option<bool>,
 }
 
-/// A value that metrics use as `{{args.name}}`.
+/// An argument. Metrics use it as `{{args.name}}`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Argument {
-    /// Its name.
+    /// The argument's name.
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::KEY))]
     pub name: String,
-    /// Its value.
+    /// The argument's value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// Where its value comes from.
+    /// Where the value comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_from: Option<ValueFrom>,
 }
@@ -265,13 +266,13 @@ pub struct Argument {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ValueFrom {
-    /// A key of a Secret of the namespace.
+    /// A key of a Secret in the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<SecretKeyRef>,
-    /// A field of the rollout, as in the downward API: `metadata.labels['team']`, `spec.replicas`.
+    /// A field of the rollout, written as in the downward API, for example `metadata.labels['team']` or `spec.replicas`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field_ref: Option<FieldRef>,
-    /// The hash of the revision being released (`Latest`) or of the one before (`Stable`).
+    /// The hash of the revision that is being released (`Latest`), or of the revision before (`Stable`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template_hash_value: Option<PodTemplateHashValue>,
 }
@@ -279,10 +280,10 @@ pub struct ValueFrom {
 /// A key of a Secret.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretKeyRef {
-    /// The Secret.
+    /// Name of the Secret.
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::NAME))]
     pub name: String,
-    /// The key.
+    /// The key in the Secret.
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::KEY))]
     pub key: String,
 }
@@ -291,24 +292,24 @@ pub struct SecretKeyRef {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FieldRef {
-    /// Its path.
+    /// Path of the field.
     pub field_path: String,
 }
 
-/// Which hash.
+/// The hash to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PodTemplateHashValue {
-    /// Of the revision being released.
+    /// The hash of the revision that is being released.
     Latest,
-    /// Of the one before.
+    /// The hash of the revision before.
     Stable,
 }
 
-/// Metrics whose outcome is only reported.
+/// Metrics whose result is reported and decides nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DryRun {
-    /// A regular expression; it must match the whole name.
+    /// A regular expression. It has to match the whole name of the metric.
     pub metric_name: String,
 }
 
@@ -316,9 +317,9 @@ pub struct DryRun {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MeasurementRetention {
-    /// A regular expression; it must match the whole name.
+    /// A regular expression. It has to match the whole name of the metric.
     pub metric_name: String,
-    /// So many.
+    /// Number of measurements to keep.
     #[schemars(range(min = 1))]
     pub limit: i32,
 }
@@ -327,14 +328,14 @@ pub struct MeasurementRetention {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutAnalysis {
-    /// What to measure.
+    /// The templates to use.
     #[schemars(length(min = 1))]
     pub templates: Vec<TemplateRef>,
-    /// Values of the templates' arguments.
+    /// Values for the templates' arguments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub args: Vec<Argument>,
-    /// Metrics whose outcome is only reported.
+    /// Metrics whose result is reported and decides nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dry_run: Vec<DryRun>,
     /// How many measurements to keep.
@@ -349,29 +350,29 @@ pub struct RolloutAnalysis {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TemplateRef {
-    /// Its name.
+    /// The template's name.
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::NAME))]
     pub template_name: String,
-    /// It is a ClusterAnalysisTemplate. Default false.
+    /// True if it is a ClusterAnalysisTemplate. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_scope: Option<bool>,
 }
 
-/// The outcome of a measurement, a metric or a run.
+/// The result of a measurement, a metric or an analysis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum AnalysisPhase {
-    /// Not begun.
+    /// It has not started.
     #[default]
     Pending,
-    /// Under way.
+    /// It runs.
     Running,
-    /// Good.
+    /// The result is good.
     Successful,
-    /// Neither good nor bad: a person decides.
+    /// The result is neither good nor bad. A person decides.
     Inconclusive,
-    /// It could not be measured.
+    /// The measurement was not possible.
     Error,
-    /// Bad.
+    /// The result is bad.
     Failed,
 }
 
@@ -385,7 +386,7 @@ impl AnalysisPhase {
 /// In the place of the digest of a run that no release asked for.
 pub const BY_HAND: &str = "by hand";
 
-/// How far a run is.
+/// The state of an analysis.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnalysisRunStatus {
@@ -395,28 +396,28 @@ pub struct AnalysisRunStatus {
     /// Why, in a sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// When it began.
+    /// When it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub started_at: Option<Timestamp>,
-    /// When it was over.
+    /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub completed_at: Option<Timestamp>,
-    /// Digest of the spec that the operator gave it. A run of others has `by hand` here, and one that was edited has another digest than its
-    /// spec: neither decides anything for a rollout.
+    /// Digest of the spec that the operator wrote. If somebody else created the AnalysisRun, this is `by hand`. If somebody edited it, the
+    /// digest differs from the spec's. In both cases it decides nothing for a rollout.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub spec_digest: String,
-    /// Each metric.
+    /// The result of each metric.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metric_results: Vec<MetricResult>,
 }
 
-/// How far a metric is.
+/// The result of a metric.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricResult {
-    /// The metric.
+    /// The metric's name.
     pub name: String,
     /// The outcome.
     #[serde(default)]
@@ -427,25 +428,25 @@ pub struct MetricResult {
     /// The last measurements.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub measurements: Vec<Measurement>,
-    /// Measurements that are neither errors nor under way.
+    /// Number of measurements that ended without an error.
     #[serde(default)]
     pub count: i64,
-    /// Good ones.
+    /// Number of good measurements.
     #[serde(default)]
     pub successful: i64,
-    /// Bad ones.
+    /// Number of bad measurements.
     #[serde(default)]
     pub failed: i64,
-    /// Those neither good nor bad.
+    /// Number of measurements that were neither good nor bad.
     #[serde(default)]
     pub inconclusive: i64,
-    /// Errors.
+    /// Number of errors.
     #[serde(default)]
     pub error: i64,
-    /// Errors since the last measurement that was none.
+    /// Number of errors since the last measurement without an error.
     #[serde(default)]
     pub consecutive_error: i64,
-    /// Its outcome is only reported.
+    /// True if the result is reported and decides nothing.
     #[serde(default)]
     pub dry_run: bool,
 }
@@ -463,15 +464,15 @@ pub struct Measurement {
     /// What was measured, as JSON.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub value: String,
-    /// When it began.
+    /// When it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub started_at: Option<Timestamp>,
-    /// When it was over.
+    /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub finished_at: Option<Timestamp>,
-    /// What the provider needs to know: a Job's name.
+    /// Data of the provider, for example the Job's name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
 }

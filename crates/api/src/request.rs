@@ -84,6 +84,9 @@ pub struct Request {
 }
 
 impl Request {
+    /// A value has at most so many bytes; a longer one is refused.
+    pub const LONGEST: usize = 1024;
+
     /// The annotation's value.
     pub fn to_value(&self) -> String {
         serde_json::to_string(self).expect("a request has only strings in it")

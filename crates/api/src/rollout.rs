@@ -77,12 +77,12 @@ use crate::{BlueGreenRolloutStatus, PodTemplate, RolloutAnalysis, patterns};
     ).message("progressDeadlineSeconds must be greater than minReadySeconds, or no revision can ever become available in time")
 )]
 pub struct BlueGreenRolloutSpec {
-    /// Pods of the active revision, and of a new one once it may be promoted. Default 1.
+    /// Number of pods of the active revision. A new revision gets as many before it is promoted. Default 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0), default = "one")]
     pub replicas: Option<i32>,
 
-    /// Which pods are this rollout's. Immutable.
+    /// The labels of this rollout's pods. Immutable.
     #[x_kube(
         validation = Rule::new("self == oldSelf").message("selector is immutable: create a rollout with another name instead"),
         validation = Rule::new("(has(self.matchLabels) && size(self.matchLabels) > 0) || (has(self.matchExpressions) && size(self.matchExpressions) > 0)").message("selector must not be empty: write matchLabels that the template carries"),
@@ -91,57 +91,57 @@ pub struct BlueGreenRolloutSpec {
     #[schemars(schema_with = "selector_schema")]
     pub selector: LabelSelector,
 
-    /// The pods of the next revision. Any change here is a new revision.
+    /// The pod template. Every change of it is a new revision. Write either this or `workloadRef`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<PodTemplate>,
 
-    /// The Deployment whose template to use instead, and to take over from.
+    /// A Deployment. The rollout uses its pod template, and takes its traffic over. Write either this or `template`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload_ref: Option<WorkloadRef>,
 
-    /// Seconds that a pod must be ready before it counts as available. Default 0.
+    /// Seconds for which a pod must be ready before it counts as available. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub min_ready_seconds: Option<i32>,
 
-    /// Seconds without progress after which the rollout reports that it is stuck. Default 600.
+    /// If a revision makes no progress for this many seconds, the rollout is `Degraded` with the reason. Default 600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub progress_deadline_seconds: Option<i32>,
 
-    /// Reject a revision that makes no progress for `progressDeadlineSeconds`. Default false.
+    /// If true, a revision that makes no progress for `progressDeadlineSeconds` is rejected. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress_deadline_abort: Option<bool>,
 
-    /// How many old ReplicaSets to keep, scaled to zero, to roll back to. Default 10.
+    /// Number of old ReplicaSets to keep. They have no pods, and a rollback can use them. Default 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub revision_history_limit: Option<i32>,
 
-    /// Hold back every promotion until this is false again. A rollback is not held back. Default false.
+    /// If true, nothing is promoted. A rollback still works. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
 
-    /// Replace the pods that were created before this time, one by one, without a new revision.
+    /// Replace every pod that was created before this time, one by one. This makes no new revision.
     #[x_kube(
         validation = Rule::new("self < timestamp('9999-01-01T00:00:00Z')").message("restartAt must be before the year 9999: write a time such as 2026-11-25T12:00:00Z")
     )]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_at: Option<Time>,
 
-    /// A template that was promoted before and is at most so many revisions old needs no gate and no analysis to come back.
+    /// If a template returns that was promoted before and is recent enough, it needs no gate and no analysis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_window: Option<RollbackWindow>,
 
-    /// How a new revision takes over.
+    /// How production moves to a new revision.
     pub strategy: Strategy,
 }
 
-/// How a new revision takes over.
+/// How production moves to a new revision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Strategy {
-    /// Blue-green: all traffic moves at once, from one full ReplicaSet to another.
+    /// Blue-green: all traffic moves at once from one ReplicaSet to another.
     pub blue_green: BlueGreen,
 }
 
@@ -159,101 +159,101 @@ pub struct Strategy {
     validation = Rule::new("!has(self.antiAffinity) || has(self.antiAffinity.preferredDuringSchedulingIgnoredDuringExecution) != has(self.antiAffinity.requiredDuringSchedulingIgnoredDuringExecution)").message("antiAffinity takes exactly one of preferredDuringSchedulingIgnoredDuringExecution (with a weight) and requiredDuringSchedulingIgnoredDuringExecution: {}")
 )]
 pub struct BlueGreen {
-    /// Service that carries production. Its selector gets the hash of the active revision. Without one, as for workers that
-    /// nobody calls, a promotion is availability plus the gate.
+    /// The Service that carries production. The operator writes the hash of the active revision into its selector. Workers without
+    /// traffic need none: then a revision is promoted when it is available and its gate is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = patterns::LABEL))]
     pub active_service: Option<String>,
 
-    /// How the active Services move: `Swap` (from the one revision to the other in one step) or `Overlap` (both are selected
-    /// for `overlapSeconds`, while cloud load balancers register the new pods). With more than a hundred pods there are several
-    /// EndpointSlices, which Kubernetes writes one after the other: a swap then has a moment with fewer pods, an overlap has none.
-    /// A rollback always swaps. Default Swap.
+    /// How the active Services move. `Swap` moves them in one step. `Overlap` first selects both revisions for `overlapSeconds`, so
+    /// that cloud load balancers can register the new pods. With more than a hundred pods a Service has several EndpointSlices, and
+    /// Kubernetes writes them one after the other. A swap then has a moment with fewer pods; an overlap has none. A rollback always
+    /// swaps. Default Swap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch_mode: Option<SwitchMode>,
 
-    /// Seconds for which both revisions are selected. Default 30.
+    /// Seconds for which the active Services select both revisions. Default 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub overlap_seconds: Option<i32>,
 
-    /// More Services that carry production, moved in the same step and proven each.
+    /// More Services that carry production. They move in the same step as `activeService`, and each is confirmed by its EndpointSlices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 63), regex(pattern = patterns::LABEL)), extend("x-kubernetes-list-type" = "set"))]
     pub additional_active_services: Option<Vec<String>>,
 
-    /// Service that shows the next revision before it is promoted, and the active one when there is none.
+    /// The Service for tests. It selects the new revision while that waits for its promotion. `previewServiceIdle` decides what it selects otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = patterns::LABEL))]
     pub preview_service: Option<String>,
 
-    /// What the preview Service shows when there is no next revision: `Active` (the active one) or `None` (nothing).
-    /// Default Active.
+    /// What the preview Service selects while no new revision waits: `Active` (the active revision) or `None` (no pods). Default
+    /// Active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview_service_idle: Option<PreviewServiceIdle>,
 
-    /// Pods of the next revision while it waits in preview. Default: as many as `replicas`.
+    /// Number of pods of the new revision while it waits in preview. Default: `replicas`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub preview_replica_count: Option<i32>,
 
-    /// Promote as soon as the next revision is available. If false, wait for `promote`. Default true.
+    /// If true, a new revision is promoted when it is available. If false, it waits for a request `promote`. Default true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_promotion_enabled: Option<bool>,
 
-    /// Promote so many seconds after the preview is available, unless somebody does it before. Default 0: see
-    /// `autoPromotionEnabled`.
+    /// If more than 0, the new revision is promoted this many seconds after the preview is ready. Somebody can promote it earlier.
+    /// Default 0: `autoPromotionEnabled` decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub auto_promotion_seconds: Option<i32>,
 
-    /// How many different people have to ask for `promote` before it counts. They are told apart by `by` in their requests, which
-    /// the chart's admission policy checks. Needs `autoPromotionEnabled: false`. Default 1.
+    /// Number of different people who have to request `promote`. The field `by` of a request names the person, and the chart's
+    /// admission policy checks it. Needs `autoPromotionEnabled: false`. Default 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 20))]
     pub required_approvals: Option<i32>,
 
-    /// Seconds for which the old revision stays up after the switch is proven. Default 30.
+    /// Seconds for which the old revision keeps its pods after the EndpointSlices confirmed the switch. Default 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub scale_down_delay_seconds: Option<i32>,
 
-    /// How many old revisions may stay up inside their delay at the same time; the oldest go first. Default: no limit.
+    /// The most old revisions that may have pods within their delay at the same time. The oldest lose theirs first. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub scale_down_delay_revision_limit: Option<i32>,
 
-    /// Pods of an old revision during its delay. Default: all of them.
+    /// Number of pods that an old revision keeps during its delay. Default: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub retired_replica_count: Option<i32>,
 
-    /// Seconds for which an aborted revision stays up. 0 keeps it up. Default 30.
+    /// Seconds for which an aborted revision keeps its pods. With 0 it keeps them. Default 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub abort_scale_down_delay_seconds: Option<i32>,
 
-    /// Go back by itself when a new revision loses all its pods while the old one still runs. Default: never.
+    /// If set, production returns to the old revision when the new one has no available pod and the old one still has its pods. Default: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_rollback: Option<AutoRollback>,
 
-    /// Measure the next revision before it is promoted. Failure rejects it.
+    /// The analysis before the promotion. If it fails, the revision is rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pre_promotion_analysis: Option<RolloutAnalysis>,
 
-    /// Measure the new revision after the switch. Failure moves production back.
+    /// The analysis after the switch. If it fails, the revision is rejected, and production returns to the revision before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub post_promotion_analysis: Option<RolloutAnalysis>,
 
-    /// Keep the pods of the next revision away from nodes that run pods of another one.
+    /// Keep pods of the new revision off nodes that run pods of another revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anti_affinity: Option<AntiAffinity>,
 
-    /// Labels and annotations for the pods that are active, as long as they are.
+    /// Labels and annotations that pods have while their revision is active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_metadata: Option<PodMetadata>,
 
-    /// Labels and annotations for the pods that are in preview, as long as they are.
+    /// Labels and annotations that pods have while their revision is in preview.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview_metadata: Option<PodMetadata>,
 }
@@ -269,10 +269,10 @@ pub struct WorkloadRef {
     pub api_version: String,
     /// `Deployment`.
     pub kind: String,
-    /// Name.
+    /// The Deployment's name.
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::NAME))]
     pub name: String,
-    /// What becomes of the workload's own pods. Default never.
+    /// When the Deployment is scaled to zero. Default never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_down: Option<WorkloadScaleDown>,
 }
@@ -281,40 +281,40 @@ pub struct WorkloadRef {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WorkloadScaleDown {
-    /// They stay.
+    /// The Deployment keeps its pods.
     #[default]
     Never,
-    /// They go when the rollout serves, provably.
+    /// The Deployment is scaled to zero when the EndpointSlices confirm that the rollout serves.
     Onsuccess,
-    /// They go one by one as the rollout's become available.
+    /// The Deployment loses a pod for each pod of the rollout that becomes available.
     Progressively,
 }
 
 /// How the active Services move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SwitchMode {
-    /// In one step.
+    /// The Services move in one step.
     #[default]
     Swap,
-    /// By way of both.
+    /// The Services select both revisions for a while, then the new one alone.
     Overlap,
 }
 
-/// What the preview Service shows when there is no next revision.
+/// What the preview Service selects while no new revision waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PreviewServiceIdle {
     /// The active revision.
     #[default]
     Active,
-    /// Nothing.
+    /// No pods.
     None,
 }
 
-/// When to go back without being asked.
+/// When production returns by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AutoRollback {
-    /// Seconds without any available pod after which the new revision is rejected, as long as the old one still runs.
+    /// If the active revision has no available pod for this many seconds, it is rejected, as long as the old revision still has its pods.
     #[schemars(range(min = 1))]
     pub unavailable_seconds: i32,
 }
@@ -323,10 +323,10 @@ pub struct AutoRollback {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AntiAffinity {
-    /// Where possible.
+    /// The scheduler tries to keep them apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preferred_during_scheduling_ignored_during_execution: Option<Preference>,
-    /// Always: pods wait for a node of their own.
+    /// The scheduler always keeps them apart: a pod waits until such a node is free.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub required_during_scheduling_ignored_during_execution: Option<Requirement>,
 }
@@ -334,7 +334,7 @@ pub struct AntiAffinity {
 /// A preference of the scheduler.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Preference {
-    /// Its weight against others.
+    /// Its weight among the scheduler's preferences.
     #[schemars(range(min = 1, max = 100))]
     pub weight: i32,
 }
@@ -346,20 +346,20 @@ pub struct Requirement {}
 /// Labels and annotations that pods carry for a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PodMetadata {
-    /// Labels. None that `template` has.
+    /// Labels. In `activeMetadata` and `previewMetadata` they must not be labels of `template`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub labels: BTreeMap<String, String>,
-    /// Annotations. None that `template` has.
+    /// Annotations. In `activeMetadata` and `previewMetadata` they must not be annotations of `template`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub annotations: BTreeMap<String, String>,
 }
 
-/// How far back a template may be to need no gate.
+/// How recent a template has to be to return without a gate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RollbackWindow {
-    /// In revisions.
+    /// The template may be at most this many revisions old.
     #[schemars(range(min = 0))]
     pub revisions: i64,
 }
@@ -454,7 +454,7 @@ fn one() -> Option<i32> {
 fn selector_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "object",
-        "description": "Which pods are this rollout's. Immutable.",
+        "description": "The labels of this rollout's pods. Immutable.",
         "properties": {
             "matchLabels": {
                 "type": "object",

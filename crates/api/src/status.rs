@@ -48,35 +48,35 @@ pub struct BlueGreenRolloutStatus {
     /// The state in one word.
     #[serde(default)]
     pub phase: Phase,
-    /// What it is doing or what it waits for, in a sentence.
+    /// What the rollout does, or what it waits for, in a sentence.
     #[serde(default)]
     pub message: String,
-    /// The generation of the spec that this status speaks of.
+    /// The `metadata.generation` that this status is about.
     #[serde(default)]
     pub observed_generation: i64,
-    /// Pods of the active ReplicaSet.
+    /// Number of pods of the active ReplicaSet.
     #[serde(default)]
     pub replicas: i32,
-    /// Ready pods of the active ReplicaSet.
+    /// Number of ready pods of the active ReplicaSet.
     #[serde(default)]
     pub ready_replicas: i32,
-    /// Pods of the active ReplicaSet that have been ready for `minReadySeconds`.
+    /// Number of pods of the active ReplicaSet that have been ready for `minReadySeconds`.
     #[serde(default)]
     pub available_replicas: i32,
-    /// Ready out of desired pods of the active ReplicaSet, as `kubectl get` shows it.
+    /// Ready pods of the active ReplicaSet, out of those that it should have, for example `2/3`. `kubectl get` shows it.
     #[serde(default)]
     pub ready: String,
     /// Label selector of the active pods, for autoscalers.
     #[serde(default)]
     pub selector: String,
-    /// No active pod is older than the restart that was asked for at this time.
+    /// The restart that was requested at this time is complete: no active pod is older.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub restarted_at: Option<Timestamp>,
-    /// Number of the revision that the spec asks for.
+    /// Number of the revision of the spec's template.
     #[serde(default)]
     pub current_revision: i64,
-    /// Hash of the revision that the spec asks for.
+    /// Hash of the revision of the spec's template.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub updated_revision: String,
     /// Hash of the revision that the active Service selects.
@@ -85,25 +85,25 @@ pub struct BlueGreenRolloutStatus {
     /// Hash of the revision that the preview Service selects.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub preview_revision: String,
-    /// Hash of the last revision whose switch was proven.
+    /// Hash of the last revision whose switch the EndpointSlices confirmed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stable_revision: String,
-    /// Hash of the revision that the spec asks for and that was rejected.
+    /// Hash of the revision of the spec's template, if that revision is rejected.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub rejected_revision: String,
-    /// How far the revision that the spec asks for has come.
+    /// The release of the spec's template so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Release>,
     /// The last move of the active Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<Switch>,
-    /// The last progress of a revision whose pods are starting; `progressDeadlineSeconds` counts from it.
+    /// The last progress of a revision whose pods start. `progressDeadlineSeconds` counts from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
-    /// The last request, and what came of it.
+    /// The last request, and the operator's answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_request: Option<ObservedRequest>,
-    /// What was decided, by people and by the operator. It is written before it is acted upon.
+    /// The record: what people and the operator decided. The operator writes it before it acts on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decisions: Option<Decisions>,
     /// Conditions: Ready, Reconciling, Stalled (kstatus), Available, Paused.
@@ -112,16 +112,16 @@ pub struct BlueGreenRolloutStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// The way of a revision to its promotion.
+/// The release of a revision, up to its promotion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Release {
     /// Hash of the revision.
     pub revision: String,
-    /// When the operator saw that the spec asks for it.
+    /// When the operator first saw its template in the spec.
     #[schemars(with = "String")]
     pub seen_at: Timestamp,
-    /// Since when it is ready for tests, if it had to wait for its promotion.
+    /// Since when it has been ready for tests in preview, if it had to wait for its promotion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub preview_ready_at: Option<Timestamp>,
@@ -131,95 +131,96 @@ pub struct Release {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Switch {
-    /// Hash that it left; empty for the first deployment.
+    /// Hash of the revision that the Service selected before. Empty for the first deployment.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub from: String,
-    /// Hash that it moved to.
+    /// Hash of the revision that the Service selects since then.
     pub to: String,
-    /// When a person asked for it, if one did.
+    /// When a person requested it, if somebody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub requested_at: Option<Timestamp>,
-    /// Who asked for it, if somebody did.
+    /// Who requested it, if somebody did.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub requested_by: String,
-    /// When the selector was moved.
+    /// When the operator changed the selector.
     #[schemars(with = "String")]
     pub switched_at: Timestamp,
-    /// When the EndpointSlices showed only pods of the new revision, and enough of them.
+    /// When the EndpointSlices confirmed the switch: they showed only pods of the new revision, and enough of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub proven_at: Option<Timestamp>,
 }
 
-/// How far a revision has come.
+/// The last progress of a revision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
     /// Hash of the revision.
     pub revision: String,
-    /// Its available pods then.
+    /// Number of its available pods at that time.
     pub available_replicas: i32,
-    /// The most of its pods that have been ready at once since then. With `minReadySeconds` they are ready before they are available.
+    /// The highest number of its pods that were ready at the same time since then. With `minReadySeconds`, pods are ready before they
+    /// are available.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
-    /// Since when there are so many of both.
+    /// When one of the two numbers last rose.
     #[schemars(with = "String")]
     pub since: Timestamp,
 }
 
-/// The last request and what came of it.
+/// The last request, and the operator's answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ObservedRequest {
-    /// The annotation's value, to the letter.
+    /// The value of the annotation `greenlight.dev/request`, unchanged. Of a longer value the first 1024 bytes.
     pub value: String,
-    /// False when it was refused.
+    /// True if the operator accepted the request, false if it refused.
     pub accepted: bool,
-    /// What came of it, or why it was refused and what to ask instead.
+    /// What the operator did, or why it refused, and what to request instead.
     pub answer: String,
 }
 
-/// What was decided, and what later decisions need to remember.
+/// The record of decisions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Decisions {
-    /// Hash of the revision that carries production; empty while none does.
+    /// Hash of the revision that carries production. Empty while none does.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub serving: String,
-    /// Pods that production is to have. It follows `spec.replicas` when that is changed alone; a change that came together with
-    /// a template belongs to that template's revision until it is promoted.
+    /// Number of pods that production should have. It follows `spec.replicas` if that changes alone. If `spec.replicas` and the template
+    /// change together, the number belongs to the new revision until its promotion.
     #[serde(default)]
     pub replicas: i32,
-    /// `spec.replicas` when it was last looked at.
+    /// `spec.replicas` when the operator last read it.
     #[serde(default)]
     pub spec_replicas: i32,
-    /// Digest of the template that the spec asked for when it was last looked at.
+    /// Digest of the spec's template when the operator last read it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub template: String,
-    /// One entry a revision; as many as the history keeps.
+    /// One entry for each revision in the history.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub revisions: Vec<RevisionRecord>,
-    /// Since when production has no available pod although it should have some; `autoRollback` counts from here.
+    /// Since when production has had no available pod, although it should have some. `autoRollback` counts from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub unavailable_since: Option<Timestamp>,
-    /// Pods that were created before this time are to be replaced, because somebody asked for a restart then.
+    /// When somebody last requested a restart. Pods that were created earlier are replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub restart_requested_at: Option<Timestamp>,
-    /// Digest of the template that the spec asked for when the record was lost, if another one served: it may have been
+    /// Digest of the spec's template when the record was lost, if another revision served at that time. The template may have been
     /// rejected, so it waits for a person.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub held_template: String,
-    /// The Services that the spec named as active when it was last looked at.
+    /// The active Services in the spec when the operator last read it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub active_services: Vec<String>,
-    /// The requests that were answered lately, as digests: none is carried out twice.
+    /// Digests of the last requests that the operator answered. It carries none of them out twice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub heard: Vec<String>,
-    /// Something served behind the active Services before this rollout, or before its record was lost, and nobody knows what.
-    /// Then even the first switch passes the gate.
+    /// True if other pods served behind the active Services before this rollout, or before its record was lost. Then the first
+    /// switch has to pass the gate, too.
     #[serde(default, skip_serializing_if = "is_false")]
     pub not_the_first: bool,
 }
@@ -257,64 +258,66 @@ impl Decisions {
     }
 }
 
-/// What was decided about one revision.
+/// The decisions about one revision.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RevisionRecord {
-    /// Its hash.
+    /// The revision's hash.
     pub hash: String,
     /// Digest of its template.
     pub digest: String,
-    /// Its number, counted from 1. A template that comes back gets a new one.
+    /// The revision's number, counted from 1. A template that returns gets a new number.
     pub number: i64,
-    /// UID of its ReplicaSet; empty if it has none (any more).
+    /// UID of its ReplicaSet. Empty if it has none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub uid: String,
-    /// When it was last proven to carry production. Only a revision that has this is something to go back to.
+    /// When the EndpointSlices last confirmed that it carries production. Production can only go back to a revision that has this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub served_at: Option<Timestamp>,
-    /// What its ReplicaSet said of when it was last confirmed (`greenlight.dev/confirmed-at`) when that was proven. A Service that is
-    /// put on it later changes it there, and then the proof is made anew.
+    /// The value of its ReplicaSet's annotation `greenlight.dev/confirmed-at` at that time. If a Service is pointed at the revision later,
+    /// the annotation changes, and the EndpointSlices have to confirm it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub confirmed_at: Option<Timestamp>,
-    /// The claim by which it last came to carry production (`greenlight.dev/promoted-at`, as it was then). A ReplicaSet with another one
-    /// was about to, and did not.
+    /// The claim with which it last came to carry production: the value of its ReplicaSet's annotation `greenlight.dev/promoted-at` at
+    /// that time. If the annotation has another value now, a later promotion of it was begun and did not happen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub claim: Option<Timestamp>,
-    /// When production left it, if it did. Its delay counts from here.
+    /// When production left it. Its delay counts from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub left_at: Option<Timestamp>,
-    /// How often production had moved when it came to this one last. What served is ordered by it, since the clocks of operators may be
-    /// apart.
+    /// The number of moves of production, up to the last one to this revision. It orders the revisions that served, because the clocks
+    /// of two operators may differ.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub turn: u32,
-    /// Why it is not to be served, if it was rejected.
+    /// Its rejection, if it was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejection: Option<Rejection>,
-    /// How often it was started over. Each attempt needs its own analyses and approvals.
+    /// How often it was started again. Each attempt needs its own analyses and approvals.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub attempt: u32,
-    /// Who asked for its promotion in this attempt.
+    /// The requests for its promotion in this attempt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<Approval>,
-    /// It served before and came back within `rollbackWindow`, or while it was still up and nobody was asked: it needs no gate and no analysis.
+    /// True if it needs no gate and no analysis. It served before, and it returned within `rollbackWindow`, or while it still had its pods
+    /// and the spec required no person.
     #[serde(default, skip_serializing_if = "is_false")]
     pub returned: bool,
-    /// It returned because it was still up, and outside `rollbackWindow`: that counts only as long as the spec asks nobody for promotions.
+    /// True if it returned because it still had its pods, and outside `rollbackWindow`. This counts only as long as the spec requires no
+    /// person for a promotion.
     #[serde(default, skip_serializing_if = "is_false")]
     pub returned_unasked: bool,
-    /// When its preview became available; `autoPromotionSeconds` counts from here.
+    /// When its preview became ready. `autoPromotionSeconds` counts from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub preview_ready_at: Option<Timestamp>,
-    /// How its pre-promotion analysis ended, once it needs no (more) looking at.
+    /// The result of its pre-promotion analysis, once it is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pre_promotion: Option<Verdict>,
-    /// How its post-promotion analysis ended, once it needs no (more) looking at.
+    /// The result of its post-promotion analysis, once it is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub post_promotion: Option<Verdict>,
 }
@@ -332,54 +335,54 @@ impl RevisionRecord {
     }
 }
 
-/// How an analysis ended, for a revision that may go on.
+/// The result of an analysis, for a revision that may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Verdict {
-    /// It was good.
+    /// The analysis was successful.
     Passed,
-    /// It came to no conclusion, and a person promoted the revision all the same.
+    /// The analysis was inconclusive, and a person promoted the revision.
     Accepted,
-    /// None was asked for, or there was nothing to compare with.
+    /// The spec has no such analysis, or this is the first deployment.
     NotNeeded,
 }
 
-/// That somebody asked for a revision's promotion.
+/// A request for a revision's promotion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Approval {
-    /// Who; may be empty where one approval is enough.
+    /// Who requested it. May be empty if one approval is enough.
     #[serde(default)]
     pub by: String,
-    /// When, by the clock of whoever asked.
+    /// When it was requested, by that person's clock.
     #[schemars(with = "String")]
     pub at: Timestamp,
-    /// When the operator heard it.
+    /// When the operator accepted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub heard_at: Option<Timestamp>,
-    /// Without waiting for analyses (`promote-full`).
+    /// True for `promote-full`: without waiting for gates and analyses.
     #[serde(default, skip_serializing_if = "is_false")]
     pub full: bool,
-    /// Why, in the words of whoever asked.
+    /// The reason that the person gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// Why a revision is not to be served. Mirrored on its ReplicaSet while it matters, so that it outlives a lost status.
+/// The rejection of a revision. The operator copies it to the ReplicaSet, so that it is not lost with the status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rejection {
     /// Who rejected it: a person, or `greenlight`.
     pub by: String,
-    /// When.
+    /// When it was rejected.
     #[schemars(with = "String")]
     pub at: Timestamp,
-    /// Why, in words.
+    /// Why it was rejected.
     pub reason: String,
-    /// Hash of the revision to serve instead, if one was named.
+    /// Hash of the revision that production should go to, if the person named one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// It served before, and Greenlight gave up an attempt to promote it anew (after a revert, say). It is no candidate until it is retried,
-    /// and still something to go back to.
+    /// True if the operator gave up a new attempt to promote a revision that served before, for example after a revert in Git. The
+    /// revision needs `retry` before it can be promoted. Production can still go back to it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub of_attempt: bool,
 }

@@ -98,10 +98,10 @@ async fn with_cluster(session: &Session, command: Command) -> Result<Exit> {
         Command::Doctor { of, output } => commands::doctor::run(session, &of.name, output.output).await,
         Command::Dashboard(options) => commands::dashboard::run(session, options).await,
         Command::Plan { files } => commands::plan::run(session, &files).await,
-        Command::Pause { of, dry_run } => commands::pause::run(session, &of.name, true, dry_run.dry_run).await,
-        Command::Resume { of, dry_run } => commands::pause::run(session, &of.name, false, dry_run.dry_run).await,
-        Command::Set { what: SetWhat::Image { of, images, dry_run } } => {
-            commands::set_image::run(session, &of.name, &images, dry_run.dry_run).await
+        Command::Pause { of, change } => commands::pause::run(session, &of.name, true, &change).await,
+        Command::Resume { of, change } => commands::pause::run(session, &of.name, false, &change).await,
+        Command::Set { what: SetWhat::Image { of, images, change } } => {
+            commands::set_image::run(session, &of.name, &images, &change).await
         }
         Command::Version
         | Command::Completion { .. }

@@ -184,14 +184,14 @@ pub enum Command {
         #[command(flatten)]
         of: Named,
         #[command(flatten)]
-        dry_run: DryRun,
+        change: Change,
     },
     /// Allow promotions again
     Resume {
         #[command(flatten)]
         of: Named,
         #[command(flatten)]
-        dry_run: DryRun,
+        change: Change,
     },
     /// Change a rollout's spec
     Set {
@@ -319,11 +319,11 @@ pub enum SetWhat {
     Image {
         #[command(flatten)]
         of: Named,
-        /// CONTAINER=IMAGE; `*` names every container
+        /// CONTAINER=IMAGE; `*` names every container, also those that initialise
         #[arg(required = true, value_parser = assignment)]
         images: Vec<(String, String)>,
         #[command(flatten)]
-        dry_run: DryRun,
+        change: Change,
     },
 }
 
@@ -371,18 +371,18 @@ pub enum Until {
 /// How a request is made, and what is done then.
 #[derive(Clone, Debug, Args)]
 pub struct Asking {
-    /// Why; it goes into the record
-    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
-    pub reason: Option<String>,
     #[command(flatten)]
-    pub dry_run: DryRun,
+    pub change: Change,
     #[command(flatten)]
     pub wait: Wait,
 }
 
-/// Whether anything is changed.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct DryRun {
+/// Why something is changed, and whether it is.
+#[derive(Clone, Debug, Args)]
+pub struct Change {
+    /// Why; it is kept with the rollout, and shown to others
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    pub reason: Option<String>,
     /// Change nothing: the API server says whether it would take it, and the plan is told
     #[arg(long = "dry-run", value_name = "HOW", num_args = 0..=1, require_equals = true, default_value = "none",
           default_missing_value = "server", value_parser = dry_run, hide_default_value = true)]

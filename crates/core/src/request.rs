@@ -36,9 +36,6 @@ const REMEMBERED: usize = 8;
 /// So many approvals are remembered; none needs more.
 const MOST_APPROVALS: usize = 20;
 
-/// No request is longer.
-const LONGEST: usize = 1024;
-
 /// What became of the value in the register.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Heard {
@@ -56,7 +53,7 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
     };
     let before = world.rollout.status.as_ref().and_then(|status| status.observed_request.as_ref());
     // Of one that is too long only the beginning is kept.
-    let kept = cut(value.to_owned(), LONGEST);
+    let kept = cut(value.to_owned(), Request::LONGEST);
     if let Some(answered) = before.filter(|answered| answered.value == kept) {
         return Heard { completed: None, answer: Some(answered.clone()) };
     }
@@ -453,9 +450,10 @@ enum Parsed {
 }
 
 fn parse(value: &str) -> Result<Parsed, String> {
-    if value.len() > LONGEST {
+    if value.len() > Request::LONGEST {
         return Err(format!(
-            "a request has at most {LONGEST} characters, and this one {}. Write a verb and a revision",
+            "a request has at most {} characters, and this one {}. Write a verb and a revision",
+            Request::LONGEST,
             value.len()
         ));
     }

@@ -64,9 +64,12 @@ function listen() {
   const lost = document.getElementById("lost");
   const source = new EventSource(place.dataset.live);
   stream = source;
-  source.onopen = () => { lost.hidden = true; };
+  source.onopen = () => {
+    lost.hidden = true;
+    // A log is told from its last lines on, whenever a stream begins.
+    if (place.id === "log") place.replaceChildren();
+  };
   source.onerror = () => {
-    if (source.readyState === EventSource.CLOSED && place.id === "log") return;
     lost.hidden = false;
     // A stream that was refused does not come back by itself.
     if (source.readyState === EventSource.CLOSED) setTimeout(() => { if (stream === source) refresh(); }, 3000);
@@ -81,7 +84,7 @@ function listen() {
 /** Reads what the stream cannot tell. */
 async function refresh() {
   if (document.getElementById("list")) return filter();
-  if (document.getElementById("rollout")) location.reload();
+  if (document.getElementById("rollout") || document.getElementById("log")) location.reload();
 }
 
 function parse(html) {

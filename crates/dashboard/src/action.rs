@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use greenlight_api::{BlueGreenRollout, Request, RevisionRecord, Verb, names};
-use greenlight_overview::observe::add_neighbours;
-use greenlight_overview::{Facts, Session, Simulation, observe, sentence};
+use greenlight_overview::{Facts, Session, Simulation, SpecChange, sentence};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
@@ -16,8 +15,8 @@ use tokio::time::{Instant, sleep};
 /// An operator that runs answers within a second.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(150);
-/// The API server takes a request of 1024 characters; a name and two hashes take some of them.
-const LONGEST_REASON: usize = 400;
+/// A person's form takes a reason of so many characters. A request has to hold more than that; one that is too long is refused.
+pub const LONGEST_REASON: usize = 400;
 const FIELD_MANAGER: &str = "greenlight-dashboard";
 
 /// What can be asked for.
@@ -169,13 +168,18 @@ pub fn can_return(hash: &str, facts: &Facts) -> bool {
 }
 
 /// What would come of an action, by the operator's own core.
-pub struct Forecast {
-    /// The steps.
-    pub steps: Vec<String>,
-    /// How it ends.
-    pub outcome: String,
+pub enum Forecast {
+    /// The operator does it.
+    Steps {
+        /// The steps.
+        steps: Vec<String>,
+        /// How it ends.
+        outcome: String,
+    },
     /// The operator would refuse it, and why.
-    pub refusal: Option<String>,
+    Refused(String),
+    /// It cannot be told, and why.
+    Unknown(String),
 }
 
 /// Finds out what would come of it. Nothing is changed.
@@ -193,13 +197,20 @@ pub async fn forecast(session: &Session, name: &str, user: &str, action: Action,
         }
         None => rollout.spec.paused = Some(action == Action::Pause),
     }
-    let mut world = observe(session, rollout).await?.world;
-    add_neighbours(session, &mut world).await;
-    let mut simulation = Simulation::new(world, Timestamp::now(), (0.0, 0.0));
+    if let Some(workload) = &rollout.spec.workload_ref {
+        let name = &workload.name;
+        return Ok(Forecast::Unknown(format!(
+            "What will happen is not known here: the template is that of Deployment {name}."
+        )));
+    }
+    let mut simulation = Simulation::read(session, rollout).await?;
     let outcome = sentence(&simulation.run());
     let observed = simulation.world.rollout.status.and_then(|status| status.observed_request);
     let refusal = observed.filter(|observed| Some(&observed.value) == asked.as_ref() && !observed.accepted);
-    Ok(Forecast { steps: simulation.steps, outcome, refusal: refusal.map(|observed| sentence(&observed.answer)) })
+    Ok(match refusal {
+        Some(observed) => Forecast::Refused(sentence(&observed.answer)),
+        None => Forecast::Steps { steps: simulation.steps, outcome },
+    })
 }
 
 /// What came of an action.
@@ -225,7 +236,12 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let Some(verb) = action.verb() else {
         let paused = action == Action::Pause;
-        api.patch(name, &params, &Patch::Merge(json!({"spec": {"paused": paused}}))).await?;
+        let change = if paused { SpecChange::Pause } else { SpecChange::Resume };
+        let mut patch = json!({"spec": {"paused": paused}});
+        if let Some(cause) = change.cause(&rollout, user, reason(wish).as_deref()) {
+            patch["metadata"] = json!({"annotations": {names::CHANGE_CAUSE: cause}});
+        }
+        api.patch(name, &params, &Patch::Merge(patch)).await?;
         let what = if paused { "holds back every promotion" } else { "lets promotions go on" };
         return Ok(Outcome::Accepted(format!("Rollout {name} {what}.")));
     };
@@ -233,6 +249,12 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
         return Ok(Outcome::Refused(why));
     }
     let value = request(verb, wish, user).to_value();
+    if value.len() > Request::LONGEST {
+        let over = value.len() - Request::LONGEST;
+        return Ok(Outcome::Refused(format!(
+            "Nothing was done: the request is too long by {over} bytes. Give a shorter reason."
+        )));
+    }
     let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: value}}}));
     api.patch(name, &params, &patch).await.with_context(|| format!("cannot ask rollout {name}"))?;
     let started = Instant::now();
@@ -251,15 +273,20 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
     Ok(Outcome::Unanswered)
 }
 
-fn request(verb: Verb, wish: &Wish, user: &str) -> Request {
+/// Why, if the person said it.
+fn reason(wish: &Wish) -> Option<String> {
     let reason: String = wish.reason.trim().chars().take(LONGEST_REASON).collect();
+    Some(reason).filter(|reason| !reason.is_empty())
+}
+
+fn request(verb: Verb, wish: &Wish, user: &str) -> Request {
     Request {
         action: verb,
         revision: wish.revision.clone(),
         to: Some(wish.to.clone()).filter(|to| !to.is_empty()),
         by: user.to_owned(),
         at: Timestamp::now(),
-        reason: Some(reason).filter(|reason| !reason.is_empty()),
+        reason: reason(wish),
     }
 }
 

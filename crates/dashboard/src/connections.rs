@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+
+use crate::ends::Ends;
 
 /// So many at the same time; a browser has six.
 const MOST: usize = 2000;
@@ -25,14 +28,19 @@ pub async fn serve(listener: TcpListener, router: Router) {
     let places = Arc::new(Semaphore::new(MOST));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, theirs) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(_) => {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
         };
+        let Ok(ours) = stream.local_addr() else { continue };
         let service = TowerToHyperService::new(router.clone());
+        let service = service_fn(move |mut request| {
+            request.extensions_mut().insert(Ends { ours, theirs });
+            service.call(request)
+        });
         tokio::spawn(async move {
             let _place = place;
             let mut http = http1::Builder::new();

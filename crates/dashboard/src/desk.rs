@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
-use greenlight_api::BlueGreenRollout;
+use greenlight_overview::Found;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -23,6 +23,7 @@ use crate::row::{Key, Row};
 const CHANGES_KEPT: usize = 4096;
 /// So many namespaces are tried for somebody who may not see all of them.
 const MOST_NAMESPACES: usize = 200;
+const TOO_MANY_NAMESPACES: &str = "You look at more namespaces than are watched for one person. Try again in a minute.";
 const AT_A_TIME: usize = 16;
 /// So many pages of one caller are kept alive.
 const MOST_STREAMS: usize = 256;
@@ -69,6 +70,8 @@ struct Known {
     /// What was deleted before this is not known any more.
     since: u64,
     scope: Scope,
+    /// The caller may see more than was looked for.
+    is_partial: bool,
     /// How far each namespace is; all of them are the one without a name.
     states: BTreeMap<Option<String>, State>,
 }
@@ -119,7 +122,8 @@ impl Desk {
                 rows.begin(Scope::All, None);
                 return follow(Api::all(client), &rows, None).await;
             }
-            let namespaces = seen_by(&client).await;
+            let (namespaces, is_all) = seen_by(&client).await;
+            rows.lock().is_partial = !is_all;
             let asked_for = rows.begin(Scope::Some, Some(namespaces));
             if let Some(desk) = weak.upgrade() {
                 asked_for.into_iter().for_each(|namespace| desk.watch(namespace));
@@ -201,6 +205,11 @@ impl Rows {
         let mut rows: Vec<_> = known.rows.values().map(|(row, _)| row.clone()).collect();
         rows.sort_by(|a, b| a.order().cmp(&b.order()));
         (rows, known.version)
+    }
+
+    /// Whether the caller may be able to see more than the list shows.
+    pub fn is_partial(&self) -> bool {
+        self.lock().is_partial
     }
 
     /// The version of the list.
@@ -327,7 +336,11 @@ impl Known {
     fn answer(&self, namespace: Option<&str>) -> Option<Result<(), String>> {
         let states: Vec<&State> = match (self.scope, namespace) {
             (Scope::Unknown, _) => return None,
-            (Scope::Some, Some(namespace)) => self.states.get(&Some(namespace.to_owned())).into_iter().collect(),
+            (Scope::Some, Some(namespace)) => match self.states.get(&Some(namespace.to_owned())) {
+                Some(state) => vec![state],
+                // There were too many before it.
+                None => return Some(Err(TOO_MANY_NAMESPACES.to_owned())),
+            },
             _ => self.states.values().collect(),
         };
         if states.contains(&&State::Reading) {
@@ -346,19 +359,20 @@ impl Known {
     }
 }
 
-/// The namespaces whose rollouts a caller may list, if they may list namespaces.
-async fn seen_by(client: &Client) -> BTreeSet<String> {
+/// The namespaces whose rollouts a caller may list, if they may list namespaces; and whether these are all.
+async fn seen_by(client: &Client) -> (BTreeSet<String>, bool) {
     let namespaces = Api::<Namespace>::all(client.clone()).list_metadata(&ListParams::default()).await;
+    let is_all = namespaces.as_ref().is_ok_and(|list| list.items.len() <= MOST_NAMESPACES);
     let names = namespaces.map(|list| list.items).unwrap_or_default().into_iter().map(|namespace| namespace.name_any());
     let asked = stream::iter(names.take(MOST_NAMESPACES)).map(|namespace| async move {
         let may = rights::may(client, "list", Some(&namespace), None).await.unwrap_or(false);
         may.then_some(namespace)
     });
-    asked.buffer_unordered(AT_A_TIME).filter_map(std::future::ready).collect().await
+    (asked.buffer_unordered(AT_A_TIME).filter_map(std::future::ready).collect().await, is_all)
 }
 
 /// Keeps the rows of a scope as the API server has them, for as long as the caller may see them.
-async fn follow(api: Api<BlueGreenRollout>, rows: &Rows, namespace: Option<&str>) {
+async fn follow(api: Api<Found>, rows: &Rows, namespace: Option<&str>) {
     loop {
         let why = follow_while_allowed(api.clone(), rows, namespace).await;
         // In this order: who is told of what is gone sees why.
@@ -369,7 +383,7 @@ async fn follow(api: Api<BlueGreenRollout>, rows: &Rows, namespace: Option<&str>
 }
 
 /// The same, until the API server denies it; why it does.
-async fn follow_while_allowed(api: Api<BlueGreenRollout>, rows: &Rows, namespace: Option<&str>) -> String {
+async fn follow_while_allowed(api: Api<Found>, rows: &Rows, namespace: Option<&str>) -> String {
     use kube::runtime::WatchStreamExt;
     let config = watcher::Config::default().timeout(WATCH_SECONDS);
     let mut events = pin!(watcher(api, config).default_backoff());
@@ -377,8 +391,8 @@ async fn follow_while_allowed(api: Api<BlueGreenRollout>, rows: &Rows, namespace
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => listed.clear(),
-            Ok(Event::InitApply(rollout)) => {
-                let row = Row::of(&rollout);
+            Ok(Event::InitApply(found)) => {
+                let row = Row::of(&found);
                 listed.insert(row.key.clone());
                 rows.put(row);
             }
@@ -387,8 +401,8 @@ async fn follow_while_allowed(api: Api<BlueGreenRollout>, rows: &Rows, namespace
                 listed.clear();
                 rows.set(namespace, State::Ready);
             }
-            Ok(Event::Apply(rollout)) => rows.put(Row::of(&rollout)),
-            Ok(Event::Delete(rollout)) => rows.remove(&Row::of(&rollout).key),
+            Ok(Event::Apply(found)) => rows.put(Row::of(&found)),
+            Ok(Event::Delete(found)) => rows.remove(&Row::of(&found).key),
             Err(error) => {
                 let why = format!("The API server gives no list of rollouts: {error}");
                 if is_denied(&error) {
@@ -477,6 +491,8 @@ mod tests {
         rows.set(Some("shop"), State::Ready);
         assert_eq!(rows.lock().answer(Some("other")), Some(Err("no".to_owned())));
         assert_eq!(rows.lock().answer(None), Some(Ok(())), "what may be seen is shown");
+        let unwatched = rows.lock().answer(Some("one-too-many"));
+        assert_eq!(unwatched, Some(Err(TOO_MANY_NAMESPACES.to_owned())), "nobody is told that there is nothing");
         let rows = Rows::new();
         rows.include("shop");
         assert_eq!(rows.begin(Scope::All, None), [""; 0], "all of them are one watch");

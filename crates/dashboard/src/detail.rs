@@ -26,8 +26,8 @@ pub struct Detail {
     pub facts: Facts,
     /// Its spec.
     pub spec: BlueGreenRolloutSpec,
-    /// The endpoints of each of its Services.
-    pub endpoints: BTreeMap<String, Vec<Endpoint>>,
+    /// The endpoints of each of its Services; `None`: the API server gives no EndpointSlices.
+    pub endpoints: Option<BTreeMap<String, Vec<Endpoint>>>,
     /// Its analyses, the newest first.
     pub runs: Vec<AnalysisRun>,
     /// What happened to it, the newest first.
@@ -36,8 +36,10 @@ pub struct Detail {
     pub differences: Vec<Difference>,
     /// What `doctor` finds.
     pub findings: Vec<Finding>,
-    /// The Ingresses that lead to each Service.
-    pub doors: BTreeMap<String, BTreeSet<String>>,
+    /// The Ingresses that lead to each Service; `None`: the API server gives no Ingresses.
+    pub doors: Option<BTreeMap<String, BTreeSet<String>>>,
+    /// What the API server does not give this caller, in words: that part of the page is empty, which is not the same as nothing.
+    pub unseen: Vec<&'static str>,
 }
 
 /// An endpoint of a Service.
@@ -90,7 +92,16 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
         event_api.list(&events),
         run_api.list(&everything),
     );
-    // Some people may read only some of these; then that part of the page is empty.
+    // Some people may read only some of these; then that part of the page is empty, and the page says so.
+    let unseen = [
+        (slices.is_err(), "EndpointSlices, so the proof of the switch"),
+        (ingresses.is_err(), "Ingresses, so the hosts"),
+        (all_services.is_err(), "all Services, so the findings of doctor"),
+        (runs.is_err(), "AnalysisRuns"),
+        (events.is_err(), "Events"),
+    ];
+    let unseen = unseen.into_iter().filter(|(is_unseen, _)| *is_unseen).map(|(_, what)| what).collect();
+    let doors = ingresses.as_ref().ok().map(|list| doors(&list.items));
     let ingresses = ingresses.map(|list| list.items).unwrap_or_default();
     let slices = slices.map(|list| list.items).ok();
     let mut runs = runs.map(|list| list.items).unwrap_or_default();
@@ -106,8 +117,7 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
         (Some(before), Some(after)) if serving != updated => differences(before, after),
         _ => Vec::new(),
     };
-    let endpoints = endpoints(slices.as_deref().unwrap_or_default());
-    let doors = doors(&ingresses);
+    let endpoints = slices.as_deref().map(endpoints);
     // Who may not list Services cannot be told what is wrong with them.
     let findings = all_services.map(|services| {
         let (namespace, now) = (session.namespace.clone(), Timestamp::now());
@@ -117,7 +127,7 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
     });
     let findings = findings.unwrap_or_default();
     let events = happened(events.map(|list| list.items).unwrap_or_default());
-    Ok(Detail { spec, endpoints, runs, events, differences, findings, doors, facts })
+    Ok(Detail { spec, endpoints, runs, events, differences, findings, doors, unseen, facts })
 }
 
 impl Detail {

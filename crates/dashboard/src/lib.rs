@@ -4,10 +4,12 @@
 //! | question | file |
 //! |---|---|
 //! | how many connections, and for how long? | [`connections`] |
+//! | is it another user of the machine? | [`ends`] |
 //! | who may come in, from where, and with what in hand? | [`guard`] |
 //! | with whose credentials is the cluster asked? | [`caller`] |
 //! | what is in the list, and what changes in it? | [`row`], [`desk`] |
 //! | what is known of the rollout that somebody looks at? | [`detail`], [`room`] |
+//! | what is told of a log, and for how long? | [`log`] |
 //! | where does a line of a log end? | [`lines`] |
 //! | who may do what, and what comes of it? | [`rights`], [`action`] |
 //! | how does that look? | [`pages`] |
@@ -19,10 +21,12 @@ pub mod caller;
 pub mod connections;
 pub mod desk;
 pub mod detail;
+pub mod ends;
 pub mod guard;
 pub mod kept;
 pub mod lines;
 pub mod local;
+pub mod log;
 pub mod pages;
 pub mod rights;
 pub mod room;

@@ -24,6 +24,26 @@ pub async fn may(client: &Client, verb: &str, namespace: Option<&str>, name: Opt
         name: name.map(str::to_owned),
         ..ResourceAttributes::default()
     };
+    is_allowed(client, attributes).await
+}
+
+/// Whether the caller may read the log of a pod.
+///
+/// # Errors
+/// The API server does not answer, or does not know the caller any more.
+pub async fn may_read_log(client: &Client, namespace: &str, pod: &str) -> kube::Result<bool> {
+    let attributes = ResourceAttributes {
+        resource: Some("pods".into()),
+        subresource: Some("log".into()),
+        verb: Some("get".into()),
+        namespace: Some(namespace.into()),
+        name: Some(pod.into()),
+        ..ResourceAttributes::default()
+    };
+    is_allowed(client, attributes).await
+}
+
+async fn is_allowed(client: &Client, attributes: ResourceAttributes) -> kube::Result<bool> {
     let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
     let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());

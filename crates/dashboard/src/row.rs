@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use greenlight_api::{BlueGreenRollout, Phase, conditions};
+use greenlight_overview::Found;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Deserialize;
@@ -11,7 +12,7 @@ use serde::Deserialize;
 const LONGEST_IMAGE: usize = 200;
 
 /// Where a rollout is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub struct Key {
     /// Namespace.
     pub namespace: String,
@@ -64,8 +65,27 @@ pub enum Turn {
 }
 
 impl Row {
-    /// What is kept of a rollout.
-    pub fn of(rollout: &BlueGreenRollout) -> Row {
+    /// What is kept of a rollout. One that cannot be read has a row that says so, and hides no other.
+    pub fn of(found: &Found) -> Row {
+        let error = match &found.rollout {
+            Ok(rollout) => return Row::read(rollout),
+            Err(error) => error,
+        };
+        Row {
+            key: Key { namespace: found.namespace().unwrap_or_default(), name: found.name_any() },
+            labels: found.labels().clone(),
+            phase: Phase::Degraded,
+            message: format!("it cannot be read: {error}"),
+            since: None,
+            serving: 0,
+            newest: 0,
+            image: String::new(),
+            ready: String::new(),
+            turn: Turn::Trouble,
+        }
+    }
+
+    fn read(rollout: &BlueGreenRollout) -> Row {
         let status = rollout.status.clone().unwrap_or_default();
         let decisions = status.decisions.unwrap_or_default();
         let serving = decisions.revision(&decisions.serving).map_or(0, |revision| revision.number);
@@ -122,7 +142,7 @@ pub struct Filter {
     pub namespace: String,
     /// A phase.
     pub phase: String,
-    /// Labels: `team=shop,tier`.
+    /// Labels as kubectl takes them, but for sets: `team=shop,tier,stage!=test,!old`.
     pub label: String,
 }
 
@@ -133,9 +153,17 @@ impl Filter {
             let Row { key: Key { namespace, name }, image, message, .. } = row;
             [namespace, name, image, message].iter().any(|text| text.to_lowercase().contains(word))
         };
-        let labelled = |wanted: &str| match wanted.split_once('=') {
-            Some((key, value)) => row.labels.get(key.trim()).is_some_and(|has| has == value.trim()),
-            None => row.labels.contains_key(wanted),
+        let label = |key: &str, value: &str| row.labels.get(key.trim()).is_some_and(|has| has == value.trim());
+        let labelled = |wanted: &str| {
+            if let Some((key, value)) = wanted.split_once("!=") {
+                !label(key, value)
+            } else if let Some((key, value)) = wanted.split_once('=') {
+                label(key, value.trim_start_matches('='))
+            } else if let Some(key) = wanted.strip_prefix('!') {
+                !row.labels.contains_key(key.trim())
+            } else {
+                row.labels.contains_key(wanted)
+            }
         };
         let mut labels = self.label.split(',').map(str::trim).filter(|wanted| !wanted.is_empty());
         self.q.to_lowercase().split_whitespace().all(has)
@@ -194,13 +222,41 @@ mod tests {
 
     #[test]
     fn every_word_of_a_filter_has_to_fit() {
-        for fits in ["", "q=CART+waits", "q=v2", "namespace=shop", "phase=paused", "label=team%3Dblue", "label=team"] {
+        for fits in [
+            "",
+            "q=CART+waits",
+            "q=v2",
+            "namespace=shop",
+            "phase=paused",
+            "label=team%3Dblue",
+            "label=team",
+            "label=team%3D%3Dblue",
+            "label=tier!%3Dtest,!tier",
+        ] {
             assert!(filter(fits).wants(&row()), "{fits}");
             assert_eq!(filter(&filter(fits).query()), filter(fits));
         }
-        for not in ["q=cart+healthy", "namespace=sho", "phase=Healthy", "label=team%3Dred", "label=team,tier"] {
+        for not in [
+            "q=cart+healthy",
+            "namespace=sho",
+            "phase=Healthy",
+            "label=team%3Dred",
+            "label=team,tier",
+            "label=team!%3Dblue",
+            "label=!team",
+        ] {
             assert!(!filter(not).wants(&row()), "{not}");
         }
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_has_a_row_that_says_so() {
+        let metadata = json!({"name": "late", "namespace": "shop", "labels": {"team": "blue"}});
+        let spec = json!({"selector": {}, "strategy": {"blueGreen": {}}, "restartAt": "9999-12-31T23:59:59Z"});
+        let late = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": metadata, "spec": spec});
+        let row = Row::of(&serde_json::from_value(late).expect("it is found"));
+        assert_eq!((row.key.name.as_str(), row.turn, row.phase), ("late", Turn::Trouble, Phase::Degraded));
+        assert!(row.message.starts_with("it cannot be read: spec.restartAt: "), "{}", row.message);
     }
 
     #[test]

@@ -4,16 +4,17 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{Form, Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Form, FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::LogParams;
 use maud::Markup;
 use serde::Deserialize;
 use serde_json::json;
@@ -23,9 +24,11 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::action::{self, Action, Outcome, Wish};
 use crate::caller::{Access, Caller, Door, TOKEN_COOKIE, same};
 use crate::connections;
+use crate::ends::Ends;
 use crate::guard::{Hosts, guard, is_followed_link};
-use crate::lines::lines;
+use crate::log::{self, Told};
 use crate::pages::layout::{Frame, page};
+use crate::pages::list::Listed;
 use crate::pages::{confirm, list, login, logs, rollout, yaml};
 use crate::room::{Page, Room};
 use crate::row::{Filter, Key};
@@ -33,8 +36,6 @@ use crate::row::{Filter, Key};
 /// Changes of the list that come together are sent together.
 const TOGETHER: Duration = Duration::from_millis(100);
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
-/// So many lines of a log are sent before what is written from now on.
-const LOG_TAIL: i64 = 1000;
 
 /// How the dashboard is run.
 pub struct Settings {
@@ -107,32 +108,71 @@ async fn asset(kind: &'static str, text: &'static str) -> Response {
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
-impl Dashboard {
+/// Somebody who was let in, and how they look.
+struct Visitor {
+    caller: Caller,
+    /// Nothing can be done here.
+    read_only: bool,
+    /// They pasted a token, and can have it forgotten.
+    can_leave: bool,
+    /// A script asks for a part of a page, and shows it in the page that is open.
+    takes_part: bool,
+}
+
+impl FromRequestParts<Arc<Dashboard>> for Visitor {
+    type Rejection = Response;
+
     /// Lets a caller in, or shows the way.
-    async fn enter(&self, headers: &HeaderMap, back: &str) -> Result<Caller, Response> {
-        self.door.enter(headers).await.map_err(|why| {
+    async fn from_request_parts(parts: &mut Parts, dashboard: &Arc<Dashboard>) -> Result<Visitor, Response> {
+        let headers = &parts.headers;
+        let caller = dashboard.door.enter(headers).await.map_err(|why| {
             if is_followed_link(headers) {
                 return html(&login::again());
             }
-            let page = match self.door.access {
+            let page = match dashboard.door.access {
                 Access::Own { .. } => login::closed(&why),
-                Access::Tokens { .. } => login::token(&why, back),
+                Access::Tokens { .. } => login::token(&why, &page_of(&parts.uri)),
             };
             (StatusCode::UNAUTHORIZED, html(&page)).into_response()
-        })
+        })?;
+        let pasted = matches!(dashboard.door.access, Access::Tokens { .. });
+        let can_leave = pasted && !headers.contains_key(header::AUTHORIZATION);
+        let takes_part = headers.contains_key("x-part");
+        Ok(Visitor { caller, read_only: dashboard.read_only, can_leave, takes_part })
+    }
+}
+
+impl Visitor {
+    fn frame(&self) -> Frame<'_> {
+        let can_leave = self.can_leave.then_some(self.caller.csrf.as_str());
+        Frame { user: &self.caller.desk.user, read_only: self.read_only, can_leave }
     }
 
-    fn frame<'a>(&self, caller: &'a Caller, headers: &HeaderMap) -> Frame<'a> {
-        let pasted = matches!(self.door.access, Access::Tokens { .. }) && !headers.contains_key(header::AUTHORIZATION);
-        Frame { user: &caller.desk.user, read_only: self.read_only, can_leave: pasted.then_some(&caller.csrf) }
-    }
-
-    /// The room of a rollout. `None`: the caller looks at too many.
-    fn room(&self, caller: &Caller, key: &Key) -> Option<Arc<Room>> {
-        let desk = &caller.desk;
-        let session = caller.session(&key.namespace);
+    /// The room of a rollout. `None`: they look at too many.
+    fn room(&self, key: &Key) -> Option<Arc<Room>> {
+        let desk = &self.caller.desk;
+        let session = self.caller.session(&key.namespace);
         let open = || Room::open(session, desk.user.clone(), key.clone(), desk.rows.clone(), self.read_only);
         desk.room(key, open)
+    }
+
+    /// A part of a page for the dialog; for a browser without a script, a page.
+    fn in_dialog(&self, title: &str, part: &Markup) -> Response {
+        if self.takes_part {
+            return html(part);
+        }
+        let framed = maud::html! { section class="narrow card" { (part) } };
+        html(&page(title, Some(&self.frame()), &framed))
+    }
+}
+
+/// The page that an address belongs to: the list with its filter, or a rollout.
+fn page_of(uri: &Uri) -> String {
+    let mut parts = uri.path().split('/').skip(1);
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some("n"), Some(namespace), Some(name)) => format!("/n/{namespace}/{name}"),
+        (Some(""), ..) => uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned(),
+        _ => "/".to_owned(),
     }
 }
 
@@ -167,8 +207,18 @@ impl ListQuery {
     }
 }
 
-async fn show_list(State(dashboard): Shared, headers: HeaderMap, Query(query): Query<ListQuery>) -> Response {
+async fn show_list(
+    State(dashboard): Shared,
+    ends: Option<Extension<Ends>>,
+    visitor: Result<Visitor, Response>,
+    headers: HeaderMap,
+    Query(query): Query<ListQuery>,
+) -> Response {
     if let (Access::Own { secret, .. }, Some(key)) = (&dashboard.door.access, &query.key) {
+        if ends.is_some_and(|ends| ends.is_of_another_user()) {
+            let why = "Another user of this machine started this dashboard. Start one of your own.";
+            return (StatusCode::FORBIDDEN, html(&login::closed(why))).into_response();
+        }
         let Some(cookie) = secret.exchange(key) else {
             let why =
                 "This key was used already. If it was not you who used it, end the dashboard; then start it again.";
@@ -176,33 +226,31 @@ async fn show_list(State(dashboard): Shared, headers: HeaderMap, Query(query): Q
         };
         return ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response();
     }
-    let filter = query.filter();
-    let caller = match dashboard.enter(&headers, &format!("/?{}", filter.query())).await {
-        Ok(caller) => caller,
+    let visitor = match visitor {
+        Ok(visitor) => visitor,
         Err(response) => return response,
     };
-    let frame = dashboard.frame(&caller, &headers);
+    let (filter, rows) = (query.filter(), &visitor.caller.desk.rows);
+    let frame = visitor.frame();
     if let Some(namespace) = filter.seen() {
-        caller.desk.include(namespace);
+        visitor.caller.desk.include(namespace);
     }
-    if let Err(why) = caller.desk.rows.ready(filter.seen()).await {
-        return (StatusCode::FORBIDDEN, html(&rollout::failed(&frame, "Rollouts", &why))).into_response();
+    if let Err(why) = rows.ready(filter.seen()).await {
+        return (StatusCode::FORBIDDEN, html(&list::denied(&frame, &filter.namespace, &why))).into_response();
     }
-    let (rows, version) = caller.desk.rows.all();
+    let (all, version) = rows.all();
     let version = format!("{}-{version}", dashboard.epoch);
+    let listed = Listed { rows: &all, version: &version, is_partial: rows.is_partial(), everything: query.everything };
     match headers.get("x-part").map(HeaderValue::as_bytes) {
-        Some(b"rest") => list::rest_of(&filter, &rows, &query.after).into_response(),
-        Some(_) => html(&list::rows_of(&filter, &rows, &version, query.everything)),
-        None => html(&list::list(&frame, &filter, &rows, &version, query.everything)),
+        Some(b"rest") => list::rest_of(&filter, &all, &query.after).into_response(),
+        Some(_) => html(&list::rows_of(&filter, &listed)),
+        None => html(&list::list(&frame, &filter, &listed)),
     }
 }
 
 /// The changes of the list since the version that a page shows, and from now on.
-async fn live_list(State(dashboard): Shared, headers: HeaderMap, Query(query): Query<ListQuery>) -> Response {
-    let caller = match dashboard.enter(&headers, "/").await {
-        Ok(caller) => caller,
-        Err(response) => return response,
-    };
+async fn live_list(State(dashboard): Shared, visitor: Visitor, Query(query): Query<ListQuery>) -> Response {
+    let caller = visitor.caller;
     let filter = query.filter();
     let version = query.version.strip_prefix(&format!("{}-", dashboard.epoch)).and_then(|version| version.parse().ok());
     let Ok(place) = caller.desk.streams.clone().try_acquire_owned() else { return too_many() };
@@ -250,25 +298,16 @@ fn live(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) 
     Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
 }
 
-async fn show_rollout(
-    State(dashboard): Shared,
-    headers: HeaderMap,
-    Path((namespace, name)): Path<(String, String)>,
-) -> Response {
-    let key = Key { namespace, name };
-    let caller = match dashboard.enter(&headers, &crate::pages::path(&key)).await {
-        Ok(caller) => caller,
-        Err(response) => return response,
-    };
-    let frame = dashboard.frame(&caller, &headers);
-    let Some(room) = dashboard.room(&caller, &key) else { return too_many() };
+async fn show_rollout(visitor: Visitor, Path(key): Path<Key>) -> Response {
+    let frame = visitor.frame();
+    let Some(room) = visitor.room(&key) else { return too_many() };
     let mut pages = room.pages();
     let page = pages.wait_for(Option::is_some).await.ok().and_then(|page| page.clone());
     match page.as_deref() {
         Some(Page::Sections(sections)) => html(&rollout::rollout(&frame, &key, sections)),
         Some(Page::Failed(why)) => {
             // It may be the token. Then the stream of this page is not let in, and the page asks for another one.
-            caller.desk.verify(false);
+            visitor.caller.desk.verify(false);
             (StatusCode::NOT_FOUND, html(&rollout::missing(&frame, &key, why))).into_response()
         }
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
@@ -276,19 +315,10 @@ async fn show_rollout(
 }
 
 /// The object as it is.
-async fn show_yaml(
-    State(dashboard): Shared,
-    headers: HeaderMap,
-    Path((namespace, name)): Path<(String, String)>,
-) -> Response {
-    let key = Key { namespace, name };
-    let caller = match dashboard.enter(&headers, &crate::pages::path(&key)).await {
-        Ok(caller) => caller,
-        Err(response) => return response,
-    };
-    let frame = dashboard.frame(&caller, &headers);
+async fn show_yaml(visitor: Visitor, Path(key): Path<Key>) -> Response {
+    let frame = visitor.frame();
     let text = async {
-        let mut rollout = caller.session(&key.namespace).rollout(&key.name).await?;
+        let mut rollout = visitor.caller.session(&key.namespace).rollout(&key.name).await?;
         rollout.metadata.managed_fields = None;
         anyhow::Ok(serde_saphyr::to_string(&serde_json::to_value(&rollout)?)?)
     };
@@ -309,18 +339,9 @@ struct Shows {
 }
 
 /// The sections of a rollout's page, each when it has changed.
-async fn live_rollout(
-    State(dashboard): Shared,
-    headers: HeaderMap,
-    Path((namespace, name)): Path<(String, String)>,
-    Query(shows): Query<Shows>,
-) -> Response {
-    let key = Key { namespace, name };
-    let caller = match dashboard.enter(&headers, "/").await {
-        Ok(caller) => caller,
-        Err(response) => return response,
-    };
-    let Some(room) = dashboard.room(&caller, &key) else { return too_many() };
+async fn live_rollout(visitor: Visitor, Path(key): Path<Key>, Query(shows): Query<Shows>) -> Response {
+    let Some(room) = visitor.room(&key) else { return too_many() };
+    let caller = visitor.caller;
     let Ok(place) = caller.desk.streams.clone().try_acquire_owned() else { return too_many() };
     let mut pages = room.pages();
     pages.mark_changed();
@@ -347,27 +368,15 @@ async fn live_rollout(
     live(events.flatten())
 }
 
-/// A part of a page for the dialog; for a browser without a script, a page.
-fn in_dialog(dashboard: &Dashboard, caller: &Caller, headers: &HeaderMap, title: &str, part: &Markup) -> Response {
-    if headers.contains_key("x-part") {
-        return html(part);
-    }
-    let framed = maud::html! { section class="narrow card" { (part) } };
-    html(&page(title, Some(&dashboard.frame(caller, headers)), &framed))
+/// The action that an address names.
+#[derive(Deserialize)]
+struct Named {
+    action: String,
 }
 
-async fn ask(
-    State(dashboard): Shared,
-    headers: HeaderMap,
-    Path((namespace, name, action)): Path<(String, String, String)>,
-    Query(wish): Query<Wish>,
-) -> Response {
-    let key = Key { namespace, name };
-    let caller = match dashboard.enter(&headers, &crate::pages::path(&key)).await {
-        Ok(caller) => caller,
-        Err(response) => return response,
-    };
-    let Some(action) = Action::parse(&action) else { return StatusCode::NOT_FOUND.into_response() };
+async fn ask(visitor: Visitor, Path(key): Path<Key>, Path(named): Path<Named>, Query(wish): Query<Wish>) -> Response {
+    let Some(action) = Action::parse(&named.action) else { return StatusCode::NOT_FOUND.into_response() };
+    let caller = &visitor.caller;
     let session = caller.session(&key.namespace);
     let part = match action::forecast(&session, &key.name, &caller.desk.user, action, &wish).await {
         Ok(forecast) => {
@@ -376,7 +385,7 @@ async fn ask(
         }
         Err(error) => confirm::denied(&key, &format!("{error:#}")),
     };
-    in_dialog(&dashboard, &caller, &headers, action.label(), &part)
+    visitor.in_dialog(action.label(), &part)
 }
 
 /// The number of a revision.
@@ -386,22 +395,17 @@ async fn number_of(session: &greenlight_overview::Session, key: &Key, hash: &str
 }
 
 async fn carry_out(
-    State(dashboard): Shared,
-    headers: HeaderMap,
-    Path((namespace, name, action)): Path<(String, String, String)>,
+    visitor: Visitor,
+    Path(key): Path<Key>,
+    Path(named): Path<Named>,
     Form(wish): Form<Wish>,
 ) -> Response {
-    let key = Key { namespace, name };
-    let caller = match dashboard.enter(&headers, &crate::pages::path(&key)).await {
-        Ok(caller) => caller,
-        Err(response) => return response,
-    };
-    let Some(action) = Action::parse(&action) else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(action) = Action::parse(&named.action) else { return StatusCode::NOT_FOUND.into_response() };
+    let caller = &visitor.caller;
     let refused = |why: &str| {
-        (StatusCode::FORBIDDEN, in_dialog(&dashboard, &caller, &headers, action.label(), &confirm::denied(&key, why)))
-            .into_response()
+        (StatusCode::FORBIDDEN, visitor.in_dialog(action.label(), &confirm::denied(&key, why))).into_response()
     };
-    if dashboard.read_only {
+    if visitor.read_only {
         return refused(
             "This dashboard is read-only: use kubectl greenlight, or one that was started without --read-only.",
         );
@@ -414,7 +418,7 @@ async fn carry_out(
         Ok(outcome) => {
             let part = confirm::answer(&key, action, &outcome);
             let status = if matches!(outcome, Outcome::Refused(_)) { StatusCode::CONFLICT } else { StatusCode::OK };
-            (status, in_dialog(&dashboard, &caller, &headers, action.label(), &part)).into_response()
+            (status, visitor.in_dialog(action.label(), &part)).into_response()
         }
         Err(error) => refused(&format!("{error:#}")),
     }
@@ -447,12 +451,8 @@ async fn sign_in(State(dashboard): Shared, Form(form): Form<Login>) -> Response 
 }
 
 /// Has the browser forget the token.
-async fn leave(State(dashboard): Shared, headers: HeaderMap, Form(wish): Form<Wish>) -> Response {
-    let caller = match dashboard.enter(&headers, "/").await {
-        Ok(caller) => caller,
-        Err(response) => return response,
-    };
-    if !same(&wish.csrf, &caller.csrf) {
+async fn leave(visitor: Visitor, Form(wish): Form<Wish>) -> Response {
+    if !same(&wish.csrf, &visitor.caller.csrf) {
         return StatusCode::FORBIDDEN.into_response();
     }
     let cookie = format!("{TOKEN_COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=0");
@@ -466,60 +466,89 @@ struct LogQuery {
     previous: bool,
 }
 
+/// The pod that an address names.
+#[derive(Deserialize)]
+struct OfPod {
+    pod: String,
+}
+
 async fn show_logs(
-    State(dashboard): Shared,
-    headers: HeaderMap,
-    Path((namespace, name, pod)): Path<(String, String, String)>,
+    visitor: Visitor,
+    Path(key): Path<Key>,
+    Path(OfPod { pod }): Path<OfPod>,
     Query(query): Query<LogQuery>,
 ) -> Response {
-    let key = Key { namespace, name };
-    let caller = match dashboard.enter(&headers, &crate::pages::path(&key)).await {
-        Ok(caller) => caller,
-        Err(response) => return response,
-    };
-    let frame = dashboard.frame(&caller, &headers);
-    let object = match caller.session(&key.namespace).api::<Pod>().get(&pod).await {
+    let frame = visitor.frame();
+    let object = match visitor.caller.session(&key.namespace).api::<Pod>().get(&pod).await {
         Ok(object) => object,
         Err(error) => return html(&rollout::failed(&frame, &pod, &error.to_string())),
     };
-    let containers: Vec<String> =
-        object.spec.into_iter().flat_map(|spec| spec.containers).map(|container| container.name).collect();
+    let containers = logs::containers(&object);
     let container = containers.iter().find(|name| **name == query.container).or(containers.first());
     let container = container.cloned().unwrap_or_default();
     html(&page(&pod, Some(&frame), &logs::logs(&key, &pod, &containers, &container, query.previous)))
 }
 
 async fn live_logs(
-    State(dashboard): Shared,
-    headers: HeaderMap,
-    Path((namespace, _, pod)): Path<(String, String, String)>,
-    Query(query): Query<LogQuery>,
+    visitor: Visitor,
+    Path(key): Path<Key>,
+    Path(OfPod { pod }): Path<OfPod>,
+    Query(LogQuery { container, previous }): Query<LogQuery>,
 ) -> Response {
-    let caller = match dashboard.enter(&headers, "/").await {
-        Ok(caller) => caller,
-        Err(response) => return response,
-    };
-    let params = LogParams {
-        container: Some(query.container).filter(|container| !container.is_empty()),
-        follow: !query.previous,
-        previous: query.previous,
-        tail_lines: Some(LOG_TAIL),
-        ..LogParams::default()
-    };
+    let caller = visitor.caller;
     let Ok(place) = caller.desk.streams.clone().try_acquire_owned() else { return too_many() };
-    let said = |kind: &str, text: &str| Ok(Event::default().event(kind).data(crate::pages::plain(text).as_ref()));
-    match caller.session(&namespace).api::<Pod>().log_stream(&pod, &params).await {
-        Ok(log) => {
-            let lines = lines(log).map(move |line| {
-                let _held = &place;
-                match line {
-                    Ok(line) => said("line", &line),
-                    Err(error) => said("end", &error.to_string()),
-                }
-            });
-            let end = stream::once(async move { said("end", "The log ends here.") });
-            live(lines.chain(end))
+    let event = |kind: &str, text: &str| Ok(Event::default().event(kind).data(crate::pages::plain(text).as_ref()));
+    match log::told(&caller.session(&key.namespace), &pod, &container, previous).await {
+        Ok(told) => live(told.map(move |told| {
+            let _held = &place;
+            match told {
+                Told::Line(line) => event("line", &line),
+                Told::End(why) => event("end", &why),
+            }
+        })),
+        Err(error) => live(stream::once(async move { event("end", &error.to_string()) })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_to_sign_in_comes_back_to_the_page_and_not_to_a_part_of_it() {
+        let page = |uri: &'static str| page_of(&Uri::from_static(uri));
+        assert_eq!(page("/?namespace=shop&q=a"), "/?namespace=shop&q=a");
+        assert_eq!(page("/n/shop/web/ask/promote?revision=v2"), "/n/shop/web");
+        assert_eq!(page("/n/shop/web/logs/web-1/live"), "/n/shop/web");
+        assert_eq!(page("/live?version=1"), "/");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_key_is_of_no_use_to_another_user_of_the_machine() {
+        use std::os::unix::fs::MetadataExt;
+        if std::fs::metadata("/proc/self").expect("Linux has it").uid() != 0 {
+            eprintln!("skipped: only root can ask as somebody else");
+            return;
         }
-        Err(error) => live(stream::once(async move { said("end", &error.to_string()) })),
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let secret = crate::caller::Secret::new(port).expect("a secret");
+        let path = format!("/?key={}", secret.key());
+        let no_cluster = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+            Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("there is none"))
+        });
+        let access =
+            Access::Own { client: kube::Client::new(no_cluster, "shop"), namespace: "shop".to_owned(), secret };
+        tokio::spawn(serve(listener, Settings { access, read_only: false, hosts: Vec::new() }, std::future::pending()));
+        let ask = async |user: u32| {
+            let script = format!(
+                "exec 3<>/dev/tcp/127.0.0.1/{port}; printf 'GET {path} HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n' >&3; read -r line <&3; echo $line"
+            );
+            let output = tokio::process::Command::new("bash").uid(user).args(["-c", &script]).output().await;
+            String::from_utf8_lossy(&output.expect("it runs").stdout).trim().to_owned()
+        };
+        assert_eq!(ask(65534).await, "HTTP/1.1 403 Forbidden", "they have read the key in the list of processes");
+        assert_eq!(ask(0).await, "HTTP/1.1 303 See Other", "and have not used it up");
     }
 }

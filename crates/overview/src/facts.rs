@@ -34,6 +34,9 @@ pub struct Facts {
     pub reason: String,
     /// Since when the phase is what it is.
     pub since: Option<Timestamp>,
+    /// The reason that was given for the last change of the spec: the annotation `kubernetes.io/change-cause`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change_cause: Option<String>,
     /// The Services, the active one first.
     pub services: Vec<ServiceFact>,
     /// The revisions, newest first.
@@ -144,7 +147,7 @@ pub async fn gather_of(session: &Session, rollout: BlueGreenRollout) -> Result<F
 
 /// The facts of what was read.
 pub fn facts(observed: Observed, ingresses: &[Ingress]) -> Facts {
-    let Observed { world, replica_sets, pods } = observed;
+    let Observed { world, replica_sets, pods, change_cause } = observed;
     let status = world.rollout.status.clone().unwrap_or_default();
     let outdated = world.rollout.generation > status.observed_generation;
     // As it is written, and not as the operator is about to write it: what is shown has happened.
@@ -176,6 +179,7 @@ pub fn facts(observed: Observed, ingresses: &[Ingress]) -> Facts {
         outdated,
         reason: condition.map(|condition| condition.reason.clone()).unwrap_or_default(),
         since: condition.map(|condition| condition.last_transition_time.0),
+        change_cause,
         status,
         services,
         revisions,

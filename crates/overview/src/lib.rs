@@ -9,10 +9,12 @@
 //! | what is wrong, and what mends it? | [`doctor`], one file a check |
 //! | what differs between two revisions? | [`differences`] |
 //! | which revision does a verb speak of? | [`request`] |
+//! | why was the spec changed? | [`cause`] |
 //! | how is that said? | [`words`] |
 //! | which rollouts are there, also those that cannot be read? | [`found`] |
 //! | whose eyes does it see with? | [`session`] |
 
+pub mod cause;
 pub mod differences;
 pub mod doctor;
 pub mod facts;
@@ -23,6 +25,7 @@ pub mod session;
 pub mod simulation;
 pub mod words;
 
+pub use cause::SpecChange;
 pub use differences::{Difference, differences};
 pub use facts::{Facts, PodFact, Revision, Role, ServiceFact, facts, gather, gather_of};
 pub use found::{Found, Place};

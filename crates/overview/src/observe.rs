@@ -29,6 +29,8 @@ pub struct Observed {
     pub replica_sets: Vec<KubeReplicaSet>,
     /// The pods of its ReplicaSets.
     pub pods: Vec<KubePod>,
+    /// The reason that was given for the last change of its spec.
+    pub change_cause: Option<String>,
 }
 
 /// Reads what belongs to a rollout. A template that comes from a Deployment is not looked up: it counts as unknown, and the core
@@ -43,6 +45,7 @@ pub async fn observe(session: &Session, rollout: BlueGreenRollout) -> Result<Obs
     let uid = rollout.metadata.uid.clone().unwrap_or_default();
     replica_sets.retain(|rs| is_owned_by(&rs.metadata, &uid));
     pods.retain(|pod| replica_sets.iter().any(|rs| is_owned_by(&pod.metadata, &rs.uid().unwrap_or_default())));
+    let change_cause = rollout.annotations().get(names::CHANGE_CAUSE).cloned();
     let rollout = from_api::rollout(rollout);
     let has = |hash: &str| replica_sets.iter().any(|rs| hash_of(rs) == hash);
     let services = services.into_iter().map(service_of).filter(|service| rollout.looks_after(service, has));
@@ -62,7 +65,7 @@ pub async fn observe(session: &Session, rollout: BlueGreenRollout) -> Result<Obs
         live: true,
         rollout,
     };
-    Ok(Observed { world, replica_sets, pods })
+    Ok(Observed { world, replica_sets, pods, change_cause })
 }
 
 /// The Services that a rollout names, each by its name: there may be thousands of others. While one of them is new to the rollout,

@@ -75,6 +75,16 @@ pub fn rollout(spec: Value) -> Value {
     rollout
 }
 
+/// An Ingress named `web`, of hosts that lead to a Service and a port each.
+pub fn ingress(hosts: &[(&str, &str, i32)]) -> Value {
+    let rule = |&(host, service, port): &(&str, &str, i32)| {
+        let backend = json!({"service": {"name": service, "port": {"number": port}}});
+        json!({"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}})
+    };
+    let rules: Vec<Value> = hosts.iter().map(rule).collect();
+    json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"}, "spec": {"rules": rules}})
+}
+
 /// Merges a JSON merge patch into a value.
 pub fn merge(target: &mut Value, patch: &Value) {
     match (target, patch) {
@@ -237,8 +247,17 @@ impl Lab {
 
     /// Points a Service at a revision by hand, as the runbook says: by `kubectl patch`.
     pub fn point_by_hand(&self, service: &str, hash: &str) {
-        let patch = json!({"spec": {"selector": {names::HASH_LABEL: hash}}}).to_string();
-        self.kubectl(&["patch", "service", service, "--type=merge", "-p", &patch]);
+        self.patch_service(service, &json!({"selector": {names::HASH_LABEL: hash}}));
+    }
+
+    /// Changes a part of a Service's spec by `kubectl patch`.
+    pub fn patch_service(&self, service: &str, spec: &Value) {
+        self.kubectl(&["patch", "service", service, "--type=merge", "-p", &json!({"spec": spec}).to_string()]);
+    }
+
+    /// Points the only port of a Service at another port of the pods, a name or a number.
+    pub fn set_target_port(&self, service: &str, port: impl Into<Value>) {
+        self.patch_service(service, &json!({"ports": [{"port": 80, "targetPort": port.into()}]}));
     }
 
     /// Creates a rollout from [`rollout`] with these settings, and waits until it is healthy.

@@ -19,7 +19,7 @@ mod witness;
 pub use course::Course;
 pub use door::{Door, Passed};
 pub use fault_proxy::{FaultProxy, Wire};
-pub use lab::{Lab, binary, cluster, eventually, merge, rollout};
+pub use lab::{Lab, binary, cluster, eventually, ingress, merge, rollout};
 pub use prometheus::Prometheus;
 pub use proxy::{Fate, Write, WriteCountingProxy};
 pub use receiver::{Received, Receiver};

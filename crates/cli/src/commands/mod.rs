@@ -36,7 +36,13 @@ pub mod request;
 pub mod set_image;
 pub mod status;
 
+use anyhow::Result;
+use greenlight_api::BlueGreenRollout;
+use greenlight_overview::{Session, SpecChange};
 use kube::api::PatchParams;
+use serde_json::Value;
+
+use crate::options::Change;
 
 /// The name under which the plugin writes.
 const FIELD_MANAGER: &str = "kubectl-greenlight";
@@ -44,4 +50,15 @@ const FIELD_MANAGER: &str = "kubectl-greenlight";
 /// How the plugin writes, or has the API server only look at it.
 fn params(dry_run: bool) -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), dry_run, ..PatchParams::default() }
+}
+
+/// What becomes of the annotation that says why the spec was changed. Who the caller is has to be known only for a reason.
+async fn cause(
+    session: &Session,
+    of_spec: SpecChange,
+    rollout: &BlueGreenRollout,
+    change: &Change,
+) -> Result<Option<Value>> {
+    let by = if change.reason.is_some() { session.user().await? } else { String::new() };
+    Ok(of_spec.cause(rollout, &by, change.reason.as_deref()))
 }

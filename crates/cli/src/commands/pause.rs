@@ -2,22 +2,28 @@
 
 use anyhow::{Context, Result};
 use greenlight_api::BlueGreenRollout;
-use greenlight_overview::Session;
+use greenlight_api::names::CHANGE_CAUSE;
+use greenlight_overview::{Session, SpecChange};
 use kube::Api;
 use kube::api::Patch;
 use serde_json::json;
 
-use crate::commands::{params, plan};
+use crate::commands::{cause, params, plan};
 use crate::exit::Exit;
+use crate::options::Change;
 
 /// Holds promotions back, or lets them go on.
-pub async fn run(session: &Session, name: &str, paused: bool, dry_run: bool) -> Result<Exit> {
-    session.rollout(name).await?;
+pub async fn run(session: &Session, name: &str, paused: bool, change: &Change) -> Result<Exit> {
+    let rollout = session.rollout(name).await?;
     let api: Api<BlueGreenRollout> = session.api();
-    let verb = if paused { "pause" } else { "resume" };
-    let after = api.patch(name, &params(dry_run), &Patch::Merge(json!({"spec": {"paused": paused}}))).await;
+    let (verb, of_spec) = if paused { ("pause", SpecChange::Pause) } else { ("resume", SpecChange::Resume) };
+    let mut patch = json!({"spec": {"paused": paused}});
+    if let Some(cause) = cause(session, of_spec, &rollout, change).await? {
+        patch["metadata"] = json!({"annotations": {CHANGE_CAUSE: cause}});
+    }
+    let after = api.patch(name, &params(change.dry_run), &Patch::Merge(patch)).await;
     let after = after.with_context(|| format!("cannot {verb} rollout {name}"))?;
-    if dry_run {
+    if change.dry_run {
         return plan::tell_what_would_come_of(session, after, &format!("To {verb} rollout {name}")).await;
     }
     println!("Rollout {name} {}.", if paused { "holds back promotions" } else { "promotes again" });

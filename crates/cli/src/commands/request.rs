@@ -21,8 +21,6 @@ use crate::session::of_rollout;
 
 /// An operator that runs answers within a second; one that changes leaders, within half a minute.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-/// The operator, and the policy of its chart, take no longer ones.
-const LONGEST: usize = 1024;
 
 /// What is asked of which revision.
 pub struct Wish {
@@ -53,16 +51,16 @@ pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> R
         Some(revision) => revision,
         None => revision_meant(name, action, &status)?,
     };
-    let request = Request { action, revision, to, by, at: Timestamp::now(), reason: asking.reason };
+    let request = Request { action, revision, to, by, at: Timestamp::now(), reason: asking.change.reason };
     let value = request.to_value();
-    if value.len() > LONGEST {
-        bail!("the request is too long by {} characters: give a shorter --reason", value.len() - LONGEST);
+    if value.len() > Request::LONGEST {
+        bail!("the request is too long by {} bytes: give a shorter --reason", value.len() - Request::LONGEST);
     }
     let api: Api<BlueGreenRollout> = session.api();
     let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: value}}}));
-    let asked = api.patch(name, &params(asking.dry_run.dry_run), &patch).await;
+    let asked = api.patch(name, &params(asking.change.dry_run), &patch).await;
     let asked = asked.with_context(|| format!("cannot ask rollout {name} to {}", action.as_str()))?;
-    if asking.dry_run.dry_run {
+    if asking.change.dry_run {
         return plan::tell_what_would_come_of(session, asked, &format!("Asking rollout {name} to {}", action.as_str()))
             .await;
     }

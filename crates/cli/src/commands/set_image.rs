@@ -1,17 +1,19 @@
 //! `set image`: another image is a new revision.
 
 use anyhow::{Context, Result, bail};
-use greenlight_api::BlueGreenRollout;
-use greenlight_overview::Session;
+use greenlight_api::names::CHANGE_CAUSE;
+use greenlight_api::{BlueGreenRollout, PodTemplate};
+use greenlight_overview::{Session, SpecChange};
 use kube::Api;
 use kube::api::Patch;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::commands::{params, plan};
+use crate::commands::{cause, params, plan};
 use crate::exit::Exit;
+use crate::options::Change;
 
 /// Asks for other images.
-pub async fn run(session: &Session, name: &str, images: &[(String, String)], dry_run: bool) -> Result<Exit> {
+pub async fn run(session: &Session, name: &str, images: &[(String, String)], change: &Change) -> Result<Exit> {
     let rollout = session.rollout(name).await?;
     if let Some(workload) = &rollout.spec.workload_ref {
         bail!(
@@ -19,30 +21,94 @@ pub async fn run(session: &Session, name: &str, images: &[(String, String)], dry
             workload.name
         );
     }
-    let containers: Vec<String> =
-        rollout.spec.template().images().into_iter().map(|(container, _)| container).collect();
-    let mut patch = Vec::new();
-    for (wanted, image) in images {
-        let matching: Vec<usize> =
-            (0..containers.len()).filter(|index| wanted == "*" || containers[*index] == *wanted).collect();
-        if matching.is_empty() {
-            bail!("rollout {name} has no container {wanted}; there are: {}", containers.join(", "));
-        }
-        for index in matching {
-            let path = format!("/spec/template/spec/containers/{index}");
-            // Lists are patched by position: the test makes sure that it is still the same container.
-            patch.push(json!({"op": "test", "path": format!("{path}/name"), "value": containers[index]}));
-            patch.push(json!({"op": "replace", "path": format!("{path}/image"), "value": image}));
-        }
+    let mut patch = of_images(name, &rollout.spec.template(), images)?;
+    if let Some(cause) = cause(session, SpecChange::SetImage, &rollout, change).await? {
+        patch.extend(of_annotation(rollout.metadata.annotations.is_some(), &cause));
     }
     let api: Api<BlueGreenRollout> = session.api();
     let patch: Patch<()> = Patch::Json(serde_json::from_value(patch.into())?);
-    let after = api.patch(name, &params(dry_run), &patch).await;
+    let after = api.patch(name, &params(change.dry_run), &patch).await;
     let after = after.with_context(|| format!("cannot change rollout {name}"))?;
     let asked_for = images.iter().map(|(_, image)| image.as_str()).collect::<Vec<_>>().join(", ");
-    if dry_run {
+    if change.dry_run {
         return plan::tell_what_would_come_of(session, after, &format!("Asking rollout {name} for {asked_for}")).await;
     }
     println!("Rollout {name} asks for {asked_for}.");
     Ok(Exit::Done)
+}
+
+/// The changes of the template, one for each container that is named.
+fn of_images(name: &str, template: &PodTemplate, images: &[(String, String)]) -> Result<Vec<Value>> {
+    let mut there = Vec::new();
+    for list in ["containers", "initContainers"] {
+        let containers = template.0.get("spec").and_then(|spec| spec[list].as_array());
+        for (index, container) in containers.into_iter().flatten().enumerate() {
+            let container = container["name"].as_str().unwrap_or_default();
+            there.push((container, format!("/spec/template/spec/{list}/{index}")));
+        }
+    }
+    let mut patch = Vec::new();
+    for (wanted, image) in images {
+        let mut matching = there.iter().filter(|(container, _)| wanted == "*" || container == wanted).peekable();
+        if matching.peek().is_none() {
+            let names: Vec<&str> = there.iter().map(|(container, _)| *container).collect();
+            bail!("rollout {name} has no container {wanted}; there are: {}", names.join(", "));
+        }
+        for (container, path) in matching {
+            // Lists are patched by position: the test makes sure that it is still the same container.
+            patch.push(json!({"op": "test", "path": format!("{path}/name"), "value": container}));
+            patch.push(json!({"op": "replace", "path": format!("{path}/image"), "value": image}));
+        }
+    }
+    Ok(patch)
+}
+
+/// The change of the annotation that says why. Where there are no annotations, they are made; if somebody else has made them
+/// meanwhile, the test fails, and nothing of theirs is lost.
+fn of_annotation(has_annotations: bool, cause: &Value) -> Vec<Value> {
+    let path = format!("/metadata/annotations/{}", CHANGE_CAUSE.replace('~', "~0").replace('/', "~1"));
+    match cause {
+        Value::Null => vec![json!({"op": "remove", "path": path})],
+        cause if has_annotations => vec![json!({"op": "add", "path": path, "value": cause})],
+        cause => vec![
+            json!({"op": "test", "path": "/metadata/annotations", "value": null}),
+            json!({"op": "add", "path": "/metadata/annotations", "value": {CHANGE_CAUSE: cause}}),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template() -> PodTemplate {
+        let of = |name: &str| json!({"name": name, "image": "v1"});
+        let spec = json!({"containers": [of("web"), of("proxy")], "initContainers": [of("init")]});
+        serde_json::from_value(json!({"spec": spec})).expect("a template")
+    }
+
+    fn patched(container: &str) -> Result<Vec<String>> {
+        let patch = of_images("web", &template(), &[(container.to_owned(), "v2".to_owned())])?;
+        Ok(patch.iter().filter(|op| op["op"] == "replace").map(|op| op["path"].to_string()).collect())
+    }
+
+    #[test]
+    fn a_container_is_found_also_among_those_that_initialise() {
+        assert_eq!(patched("proxy").expect("there is one"), [r#""/spec/template/spec/containers/1/image""#]);
+        assert_eq!(patched("init").expect("there is one"), [r#""/spec/template/spec/initContainers/0/image""#]);
+        assert_eq!(patched("*").expect("there are some").len(), 3);
+        let error = patched("app").expect_err("there is none").to_string();
+        assert!(error.contains("has no container app; there are: web, proxy, init"), "{error}");
+    }
+
+    #[test]
+    fn the_cause_takes_no_annotation_away() {
+        let added = of_annotation(true, &json!("why"));
+        assert_eq!(
+            added,
+            [json!({"op": "add", "path": "/metadata/annotations/kubernetes.io~1change-cause", "value": "why"})]
+        );
+        assert_eq!(of_annotation(true, &Value::Null)[0]["op"], "remove");
+        assert_eq!(of_annotation(false, &json!("why"))[0]["op"], "test");
+    }
 }

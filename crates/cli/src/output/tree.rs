@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use greenlight_api::conditions;
+use greenlight_api::text::one_line;
 use greenlight_overview::{Facts, PodFact, Revision, ServiceFact, age, role, sentence};
 use jiff::Timestamp;
 
@@ -20,6 +21,9 @@ pub fn tree(facts: &Facts, wide: bool, style: Style, now: Timestamp) -> String {
     }
     if !facts.status.message.is_empty() {
         let _ = writeln!(out, "{}", style.wrapped(&sentence(&facts.status.message)));
+    }
+    if let Some(cause) = &facts.change_cause {
+        let _ = writeln!(out, "{}", style.wrapped(&format!("Change cause: {}", one_line(cause))));
     }
     if let Some(hint) = hint(facts) {
         let _ = writeln!(out, "  {}", style.bold(&hint));

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{path, plain};
-use crate::action::{Action, Forecast, Outcome, Wish};
+use crate::action::{Action, Forecast, LONGEST_REASON, Outcome, Wish};
 use crate::row::Key;
 
 /// Asks for a confirmation.
@@ -12,23 +12,23 @@ pub fn ask(key: &Key, action: Action, number: Option<i64>, wish: &Wish, forecast
     html! {
         form class="confirm" method="post" action=(to) data-in-dialog {
             h2 { (action.label()) " " @if let Some(number) = number { "revision " (number) " of " } (key.name) "?" }
-            @if let Some(refusal) = &forecast.refusal {
-                p class="notice bad" { "The operator would refuse it: " (plain(refusal)) }
-            } @else {
-                p class="dim" { "What will happen, by the operator's own rules:" }
-                ol class="forecast" {
-                    @for step in &forecast.steps { li { (plain(step)) } }
-                    @if forecast.steps.is_empty() { li { "nothing is written in the cluster" } }
+            @match forecast {
+                Forecast::Refused(why) => p class="notice bad" { "The operator would refuse it: " (plain(why)) },
+                Forecast::Unknown(why) => p class="notice" { (plain(why)) },
+                Forecast::Steps { steps, outcome } => {
+                    p class="dim" { "What will happen, by the operator's own rules:" }
+                    ol class="forecast" {
+                        @for step in steps { li { (plain(step)) } }
+                        @if steps.is_empty() { li { "nothing is written in the cluster" } }
+                    }
+                    p { "In the end: " (plain(outcome)) }
                 }
-                p { "In the end: " (plain(&forecast.outcome)) }
             }
             input type="hidden" name="csrf" value=(csrf);
             input type="hidden" name="revision" value=(wish.revision);
             input type="hidden" name="to" value=(wish.to);
-            @if !matches!(action, Action::Pause | Action::Resume) {
-                label for="reason" { "Why? " span class="dim" { "It is kept in the record." } }
-                input id="reason" name="reason" maxlength="400" autocomplete="off";
-            }
+            label for="reason" { "Why? " span class="dim" { "It is kept with the rollout." } }
+            input id="reason" name="reason" maxlength=(LONGEST_REASON) autocomplete="off";
             p class="buttons" {
                 button class={ "go " (action.word()) } { (action.label()) }
                 a class="button quiet" data-close href=(path(key)) { "Leave it" }

@@ -12,8 +12,20 @@ use crate::row::{Filter, Row, Turn};
 /// So many rows come with the page; the script asks for the others when these are to be seen.
 const FIRST: usize = 200;
 
+/// The list as it is now, and how much of it is shown.
+pub struct Listed<'a> {
+    /// Every row, in order.
+    pub rows: &'a [Arc<Row>],
+    /// The version of the list.
+    pub version: &'a str,
+    /// There may be namespaces that the caller may see and that were not looked into.
+    pub is_partial: bool,
+    /// All rows are to come with the page.
+    pub everything: bool,
+}
+
 /// The whole page.
-pub fn list(frame: &Frame, filter: &Filter, rows: &[Arc<Row>], version: &str, everything: bool) -> Markup {
+pub fn list(frame: &Frame, filter: &Filter, listed: &Listed) -> Markup {
     page(
         "Rollouts",
         Some(frame),
@@ -32,13 +44,33 @@ pub fn list(frame: &Frame, filter: &Filter, rows: &[Arc<Row>], version: &str, ev
                 label { span { "Label" } input name="label" value=(filter.label) placeholder="team=shop"; }
                 button { "Filter" }
             }
-            (rows_of(filter, rows, version, everything))
+            (rows_of(filter, listed))
+        },
+    )
+}
+
+/// The page of somebody whom the API server gives no list. They may still see the rollouts of a namespace that they name.
+pub fn denied(frame: &Frame, namespace: &str, why: &str) -> Markup {
+    page(
+        "Rollouts",
+        Some(frame),
+        &html! {
+            section class="narrow card" {
+                h1 { "Rollouts" }
+                p class="notice bad" { (plain(why)) }
+                form method="get" action="/" {
+                    label for="namespace" { "Name a namespace whose rollouts you may see" }
+                    input id="namespace" name="namespace" value=(namespace) required;
+                    button class="go" { "Show" }
+                }
+            }
         },
     )
 }
 
 /// The part of the page that a filter changes. Of thousands of rows only the first, unless everything is asked for.
-pub fn rows_of(filter: &Filter, rows: &[Arc<Row>], version: &str, everything: bool) -> Markup {
+pub fn rows_of(filter: &Filter, listed: &Listed) -> Markup {
+    let Listed { rows, version, is_partial, everything } = *listed;
     let wanted: Vec<_> = rows.iter().filter(|row| filter.wants(row)).collect();
     let live = format!("/live?version={version}&{}", filter.query());
     let first = if everything { &wanted[..] } else { &wanted[..wanted.len().min(FIRST)] };
@@ -46,6 +78,10 @@ pub fn rows_of(filter: &Filter, rows: &[Arc<Row>], version: &str, everything: bo
     html! {
         div id="list" data-live=(live) {
             h1 class="count" aria-live="polite" { span id="count" { (wanted.len()) } " rollouts" }
+            @if is_partial && filter.namespace.is_empty() {
+                p class="notice" { "You may not list the rollouts of all namespaces, and there may be namespaces of yours that are not \
+                                    shown here. Name one above to see it." }
+            }
             p id="none" class="dim" hidden[!wanted.is_empty()] {
                 @if *filter == Filter::default() {
                     "There are no rollouts that you may see. The quick start makes one: docs/quick-start.md."

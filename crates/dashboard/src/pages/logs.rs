@@ -1,9 +1,18 @@
 //! The logs of a pod.
 
+use k8s_openapi::api::core::v1::Pod;
 use maud::{Markup, html};
 
 use super::path;
 use crate::row::Key;
+
+/// The containers that have a log: also those that ran before the others, since one of them may be why a pod does not start.
+pub fn containers(pod: &Pod) -> Vec<String> {
+    let spec = pod.spec.as_ref();
+    let initial = spec.into_iter().flat_map(|spec| spec.init_containers.iter().flatten());
+    let containers = spec.into_iter().flat_map(|spec| &spec.containers);
+    containers.chain(initial).map(|container| container.name.clone()).collect()
+}
 
 /// The page, which fills itself.
 pub fn logs(key: &Key, pod: &str, containers: &[String], container: &str, previous: bool) -> Markup {
@@ -26,5 +35,19 @@ pub fn logs(key: &Key, pod: &str, containers: &[String], container: &str, previo
             }
         }
         pre id="log" tabindex="0" aria-label="log lines" data-live={ (at) "/live?" (query(container, previous)) } {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_runs_before_the_others_has_a_log_too() {
+        let spec = json!({"initContainers": [{"name": "migrate"}], "containers": [{"name": "web"}, {"name": "proxy"}]});
+        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "web-1"}, "spec": spec})).expect("a pod");
+        assert_eq!(containers(&pod), ["web", "proxy", "migrate"]);
     }
 }

@@ -66,7 +66,9 @@ fn lane(title: &str, services: &[&ServiceFact], revision: Option<&Revision>, key
             @if !services.is_empty() {
                 div class="stop hosts" {
                     @for url in &hosts { (host(url)) }
-                    @if hosts.is_empty() { span class="dim" { "inside the cluster" } }
+                    @if hosts.is_empty() {
+                        span class="dim" { (if detail.doors.is_some() { "inside the cluster" } else { "hosts unknown" }) }
+                    }
                     @for door in doors_of(services, detail) { (findings(&detail.findings_about(&About::Ingress(door.clone())))) }
                 }
                 span class="arrow" aria-hidden="true" {}
@@ -87,7 +89,7 @@ fn lane(title: &str, services: &[&ServiceFact], revision: Option<&Revision>, key
 fn doors_of<'a>(services: &[&ServiceFact], detail: &'a Detail) -> BTreeSet<&'a String> {
     let of = |role: &str| {
         let services = detail.facts.services.iter().filter(move |service| service.role == role);
-        services.filter_map(|service| detail.doors.get(&service.name)).flatten().collect::<BTreeSet<_>>()
+        services.filter_map(|service| detail.doors.as_ref()?.get(&service.name)).flatten().collect::<BTreeSet<_>>()
     };
     if services.iter().any(|service| service.role == "active") { of("active") } else { &of("preview") - &of("active") }
 }
@@ -112,7 +114,8 @@ fn host(url: &str) -> Markup {
 
 /// A Service with the proof of its endpoints: each is a dot in the colour of the revision that it leads to.
 fn service_of(service: &ServiceFact, detail: &Detail) -> Markup {
-    let endpoints = detail.endpoints.get(&service.name).map_or(&[][..], Vec::as_slice);
+    let of_service = detail.endpoints.as_ref().and_then(|endpoints| endpoints.get(&service.name));
+    let endpoints = of_service.map_or(&[][..], Vec::as_slice);
     let ready = endpoints.iter().filter(|endpoint| endpoint.ready);
     let of_wanted = |endpoint: &&Endpoint| {
         revision_of(endpoint, detail).is_some_and(|revision| Some(&revision.hash) == service.hash.as_ref())
@@ -124,7 +127,9 @@ fn service_of(service: &ServiceFact, detail: &Detail) -> Markup {
             @if service.exists {
                 p class="endpoints" {
                     @for endpoint in endpoints { (dot(endpoint, detail)) }
-                    @if service.hash.is_some() {
+                    @if detail.endpoints.is_none() {
+                        span class="dim" { " endpoints unknown" }
+                    } @else if service.hash.is_some() {
                         span class="dim" { " " (right) " of " (all) " endpoints are proven" }
                     } @else { span class="dim" { " selects no revision" } }
                 }

@@ -100,7 +100,11 @@ fn head(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup 
         @if let Some(observed) = facts.status.observed_request.as_ref().filter(|observed| !observed.accepted && !is_told(detail, &observed.answer)) {
             p class="notice bad" { "The last request was refused: " (sentence(&observed.answer)) }
         }
+        @if let Some(cause) = &facts.change_cause { p class="dim" { "Change cause: " (plain(cause)) } }
         (findings(&detail.findings_about(&About::Rollout)))
+        @if !detail.unseen.is_empty() {
+            p class="notice" { "Not shown, since the API server does not give it to you: " (detail.unseen.join("; ")) "." }
+        }
         @if !read_only {
             div class="buttons" { @for offer in offers(facts, paused, needed) { (button(key, &offer, "", rights)) } }
             (why_not(key, &offers(facts, paused, needed), rights))
@@ -193,7 +197,11 @@ fn steps(detail: &Detail) -> Vec<Step> {
     let blue_green = detail.spec.blue_green();
     let release = status.release.as_ref().filter(|release| release.revision == *hash);
     let switch = status.switch.as_ref().filter(|switch| switch.to == *hash);
-    let switched = switch.is_some();
+    // What was undone has moved traffic, too, though the last switch is the way back.
+    let undone =
+        record.rejection.as_ref().is_some_and(|rejection| record.left_at.is_none_or(|left| left >= rejection.at));
+    let undone = record.served_at.filter(|_| undone);
+    let switched = switch.is_some() || undone.is_some();
     let revision = detail.facts.revisions.iter().find(|revision| revision.hash == *hash);
     let is_first = switch.is_some_and(|switch| switch.from.is_empty());
     let step = |label: &str, at: Option<Timestamp>, done: bool, note: Option<Markup>| Step {
@@ -226,13 +234,13 @@ fn steps(detail: &Detail) -> Vec<Step> {
         steps.push(step(label, last, record.approvals.len() >= needed || switched, Some(note)));
     }
     steps.push(step("Traffic is moved", switch.map(|switch| switch.switched_at), switched, None));
-    let proven = switch.and_then(|switch| switch.proven_at);
+    let proven = switch.and_then(|switch| switch.proven_at).or(undone);
     steps.push(step("The move is proven by the endpoints", proven, proven.is_some(), None));
     if blue_green.post_promotion_analysis.is_some() && !is_first {
         let note = record.post_promotion.map(verdict);
         steps.push(step("Analysis after the promotion", None, record.post_promotion.is_some(), note));
     }
-    if !is_first {
+    if !is_first && undone.is_none() {
         let retires = detail.facts.revisions.iter().filter_map(|revision| revision.scale_down_at).max();
         let note = retires.map(|at| html! { "in " (left(at)) });
         let gone = proven.is_some() && retires.is_none();
@@ -331,9 +339,10 @@ fn entry(key: &Key, detail: &Detail, revision: &Revision, rights: &Rights, read_
             }
             @if let Some(served) = record.served_at {
                 li {
-                    @match record.left_at.filter(|left| !serves && *left > served) {
+                    @match record.left_at.filter(|left| *left > served) {
+                        _ if serves => { "has served for " (ago(served)) },
                         Some(left) => { "served for " time data-span=(left) datetime=(served) { (served) " – " (left) } ", until " (ago(left)) " ago" },
-                        None => { "serves since " (ago(served)) },
+                        None => { "began to serve " (ago(served)) " ago" },
                     }
                 }
             }

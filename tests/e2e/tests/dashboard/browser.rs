@@ -185,14 +185,17 @@ impl Browser {
         self.chromium("Emulation.setEmulatedMedia", &json!({"features": [scheme]}));
     }
 
-    /// Keeps a picture of what is to be seen: in `docs/pictures` if `GREENLIGHT_PICTURES` says so, else with the logs.
+    /// Keeps a picture of what is to be seen: in `docs/pictures` if `GREENLIGHT_PICTURES` says so and a page shows it, else with the logs.
     pub fn picture(&self, name: &str) {
         let picture = self.must("GET", "screenshot", &Value::Null);
         let png =
             base64::engine::general_purpose::STANDARD.decode(picture.as_str().expect("a picture")).expect("base64");
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+        let page = std::fs::read_to_string(docs.join("dashboard.md")).expect("the page");
+        let is_shown = page.contains(&format!("(pictures/{name}.png)"));
         let folder = match std::env::var_os("GREENLIGHT_PICTURES") {
-            Some(_) => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pictures"),
-            None => cluster().dir().to_owned(),
+            Some(_) if is_shown => docs.join("pictures"),
+            _ => cluster().dir().to_owned(),
         };
         std::fs::create_dir_all(&folder).expect("a folder");
         std::fs::write(folder.join(format!("{name}.png")), png).expect("written");

@@ -1,6 +1,9 @@
-//! What `doctor` finds stands beside the thing that it is about, in the same words.
+//! What `doctor` finds stands beside the thing that it is about, in the same words. What it finds of each fault is shown in the suite
+//! promises, `doctor`. A rollout that nobody can read is in the list, too.
 
-use greenlight_e2e::{Lab, cluster};
+use std::time::Duration;
+
+use greenlight_e2e::{Door, Lab, cluster, ingress, rollout};
 use greenlight_test_cluster::BEHAVIOUR;
 use serde_json::{Value, json};
 
@@ -38,17 +41,9 @@ async fn what_doctor_finds_stands_beside_what_it_is_about() {
     assert_eq!(shown(&browser, "#rollout"), [""; 0], "nothing is wrong");
 
     // A pod that does not start, a port that no pod has, an Ingress that leads nowhere, a request that was refused.
-    lab.kubectl(&[
-        "patch",
-        "service",
-        "web-active",
-        "--type=json",
-        "-p",
-        r#"[{"op": "replace", "path": "/spec/ports/0/targetPort", "value": "https"}]"#,
-    ]);
-    let mut lost = crate::release::ingress();
-    lost["spec"]["rules"][1]["http"]["paths"][0]["backend"]["service"]["port"]["number"] = json!(8081);
-    lab.apply(&lost).expect("applied");
+    lab.set_target_port("web-active", "https");
+    lab.apply(&ingress(&[("shop.example.com", "web-active", 80), ("preview.shop.example.com", "web-preview", 8081)]))
+        .expect("applied");
     lab.annotate_request("retry").await;
     lab.set_template("web:v2", &[(BEHAVIOUR, "image")]).await;
     let beside = [
@@ -71,4 +66,27 @@ async fn what_doctor_finds_stands_beside_what_it_is_about() {
         doctor == page
     };
     browser.until("doctor says the same", same);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_that_cannot_be_read_hides_no_other() {
+    let lab = Lab::without_operator("hidden").await;
+    lab.apply(&rollout(json!({}))).expect("applied");
+    // The CRD takes no such object; an older one did.
+    let mut listed: Value = serde_json::from_str(&lab.kubectl(&["get", "bgr", "-o", "json"])).expect("JSON");
+    let mut bad = listed["items"][0].clone();
+    bad["metadata"]["name"] = "bad".into();
+    bad["spec"]["restartAt"] = "9999-12-31T23:59:59Z".into();
+    listed["items"].as_array_mut().expect("a list").push(bad);
+    listed["kind"] = "BlueGreenRolloutList".into();
+    let listed = listed.to_string();
+    let is_list = |uri: &str| uri.split('?').next().is_some_and(|path| path.ends_with("/bluegreenrollouts"));
+    let instead = move |uri: &str| (is_list(uri) && !uri.contains("watch=true")).then(|| (200, listed.clone()));
+    let door = Door::open(Duration::ZERO, instead).await.expect("a door");
+    let dashboard = Dashboard::local("hidden-dashboard", &cluster().kubeconfig(), &["--server", &door.url()]);
+    let browser = Browser::start("hidden-browser");
+    browser.open(&dashboard.printed);
+    browser.open(&dashboard.url("/?namespace=hidden"));
+    browser.reads("It cannot be read: spec.restartAt");
+    assert!(browser.has("a.name[href='/n/hidden/web']"), "{}", browser.text());
 }

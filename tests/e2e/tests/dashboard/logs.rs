@@ -39,6 +39,19 @@ async fn the_logs_of_each_pod_are_shown_those_of_before_its_restart_too() {
     );
     assert_eq!(browser.run("return document.querySelectorAll('#log b').length"), 0);
     assert_eq!(text.matches('x').count() / 50_000, 1, "all of a long line is there");
+    // Somebody looks at another tab, and comes back: the log is told anew, and not once more.
+    let other_tab = "window.away = arguments[0]; Object.defineProperty(document, 'hidden', {configurable: true, get: () => window.away}); \
+                     document.dispatchEvent(new Event('visibilitychange'));";
+    browser.run(&other_tab.replace("arguments[0]", "true"));
+    browser.run(&format!(
+        "document.getElementById('log').append('stale'); {}",
+        other_tab.replace("arguments[0]", "false")
+    ));
+    browser.until("it is told anew", || {
+        let text = browser.text();
+        !text.contains("stale") && text.contains("The log ends here.")
+    });
+    assert_eq!(browser.text().matches("says hello").count(), 1, "{}", browser.text());
     browser.click("a.button.quiet");
     browser.reads("previous=true");
     assert!(!browser.text().contains("follow=true"), "what has ended is not followed");

@@ -8,12 +8,7 @@ use crate::dashboard::Dashboard;
 
 /// The hosts of the guide.
 pub fn ingress() -> Value {
-    let rule = |host: &str, service: &str| {
-        let backend = json!({"service": {"name": service, "port": {"number": 80}}});
-        json!({"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}})
-    };
-    let rules = [rule("shop.example.com", "web-active"), rule("preview.shop.example.com", "web-preview")];
-    json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"}, "spec": {"rules": rules}})
+    greenlight_e2e::ingress(&[("shop.example.com", "web-active", 80), ("preview.shop.example.com", "web-preview", 80)])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,6 +67,10 @@ async fn a_whole_release_is_driven_by_clicks_from_the_first_deployment_to_the_un
     let now = lab.until("undone", |now| now.image_of("web-active") == "web:v1").await;
     let rejection = now.rejection_of_image("web:v2").expect("rejected");
     assert!(rejection.reason.contains("the basket is empty"), "{}", rejection.reason);
+    let steps = browser
+        .run("return [...document.querySelectorAll('.steps .done .label')].map(step => step.textContent)")
+        .to_string();
+    assert!(steps.contains("Traffic is moved") && steps.contains("The move is proven"), "it did serve: {steps}");
     browser.picture("undone");
 
     browser.click("#head a.button.retry");
@@ -80,9 +79,12 @@ async fn a_whole_release_is_driven_by_clicks_from_the_first_deployment_to_the_un
     browser.click("dialog [data-close]");
     browser.until("it waits again", || browser.has("#head a.button.promote"));
     browser.click("#head a.button.pause");
+    browser.until("the forecast", || browser.has("dialog .forecast"));
+    browser.write("#reason", "the sale has begun");
     browser.click("dialog .go");
     browser.reads("holds back every promotion");
     browser.click("dialog [data-close]");
     browser.until("it can be resumed", || browser.has("#head a.button.resume"));
+    browser.reads("paused by admin: the sale has begun");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }

@@ -1,5 +1,5 @@
 //! Who may not cannot, and is told what would let them. The dashboard has no rights of its own, so this is shown in the way in which it
-//! runs in a cluster: behind a proxy that forwards tokens, and with a token that somebody pasted.
+//! runs in a cluster: behind an authenticating proxy that forwards tokens, and with a token that somebody pasted.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::browser::{Browser, http};
 use crate::dashboard::{Dashboard, account};
+use crate::proxy::Proxy;
 
 /// Roles as the chart gives them to people, without the policy on requests.
 pub fn roles() {
@@ -35,19 +36,17 @@ async fn two_people_behind_a_proxy_see_and_do_what_their_own_roles_allow() {
     let (_, viewer) = account(&lab.namespace, "viewer", &["may-look"]);
     let (_, releaser) = account(&lab.namespace, "releaser", &["may-look", "may-release"]);
     let dashboard = Dashboard::shared("two-people-dashboard", &[]);
-    // What an authenticating proxy does: it adds a header to each request, and the browser knows nothing of it.
-    let as_person = |browser: &Browser, token: &str| {
-        browser.chromium("Network.enable", &json!({}));
-        let headers = json!({"headers": {"Authorization": format!("Bearer {token}")}});
-        browser.chromium("Network.setExtraHTTPHeaders", &headers);
-    };
+    let proxy = Proxy::before(&dashboard, &[("vera", &viewer), ("rob", &releaser)]).await;
 
     let browser = Browser::start("two-people-viewer");
     browser.open(&dashboard.url("/n/two-people/web"));
     browser.reads("Sign in with a token");
-    as_person(&browser, &viewer);
-    browser.open(&dashboard.url("/n/two-people/web"));
+    browser.open(&proxy.url("/n/two-people/web"));
+    browser.reads("The proxy does not know you");
+    browser.open(&proxy.url("/sign-in/vera"));
+    browser.open(&proxy.url("/n/two-people/web"));
     browser.reads("system:serviceaccount:two-people:viewer");
+    assert!(!browser.has(".top form"), "the token is the proxy's, and nothing to be forgotten here");
     assert!(browser.has("#head button.promote[disabled]"), "grey: {}", browser.text());
     assert!(!browser.has("#head a.button"), "all of them are grey");
     browser.click("#why-not summary");
@@ -74,15 +73,16 @@ async fn two_people_behind_a_proxy_see_and_do_what_their_own_roles_allow() {
     assert!(shown.contains("cannot patch resource"), "in the API server's words: {shown}");
     assert_eq!(lab.now().await.image_of("web-active"), "web:v1");
 
-    // The other one may. The request is signed with their name.
-    as_person(&browser, &releaser);
-    browser.open(&dashboard.url("/n/two-people/web"));
+    // The other one may. The request is signed with their name, and the page that they look at is alive behind the proxy.
+    browser.open(&proxy.url("/sign-in/rob"));
+    browser.open(&proxy.url("/n/two-people/web"));
     browser.click("#head a.button.promote");
     browser.click("dialog .go");
     browser.reads("the operator does it");
     let now = lab.until("promoted", |now| now.is_healthy_on("web:v2")).await;
     let request: Value = serde_json::from_str(&now.status().observed_request.expect("one").value).expect("JSON");
     assert_eq!(request["by"], "system:serviceaccount:two-people:releaser");
+    browser.until("the page has followed", || browser.has("#head .phase.healthy"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,6 +104,15 @@ async fn a_pasted_token_is_kept_by_the_browser_alone_and_is_in_no_log() {
     assert_eq!(browser.run("return document.cookie"), "", "no script can read it");
     // Somebody who may see one namespace sees that one.
     browser.open(&dashboard.url("/?namespace=pasted"));
+    browser.reads("1 rollouts");
+    // Without a name, they are told that there may be more, and who may see none of it can name another one.
+    browser.open(&dashboard.url("/"));
+    browser.reads("there may be namespaces of yours that are not shown here");
+    browser.open(&dashboard.url("/?namespace=somebody-elses"));
+    browser.reads("is forbidden");
+    browser.run("document.getElementById('namespace').value = ''");
+    browser.write("#namespace", "pasted");
+    browser.click("main .go");
     browser.reads("1 rollouts");
     browser.click(".top form button");
     browser.reads("Sign in with a token");

@@ -1,9 +1,9 @@
 //! `doctor` finds what is planted, names the cause, and is silent on a healthy rollout.
 
 use greenlight_api::names;
-use greenlight_e2e::{Lab, cluster};
+use greenlight_e2e::{Lab, ingress};
 use greenlight_test_cluster::BEHAVIOUR;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// What the doctor says, once it says this.
 async fn finds(lab: &Lab, symptom: &str, cause: &str) {
@@ -31,21 +31,9 @@ async fn silent(lab: &Lab) {
     assert!(text.contains("is in order"), "{text}");
 }
 
-fn kubectl(lab: &Lab, args: &[&str]) {
-    let args: Vec<&str> = ["-n", &lab.namespace].iter().chain(args).copied().collect();
-    cluster().kubectl(&args).expect("kubectl");
-}
-
-fn ingress(service: &str, port: i32) -> Value {
-    let backend = |service: &str, port: i32| json!({"service": {"name": service, "port": {"number": port}}});
-    let path = |backend: Value| json!({"path": "/", "pathType": "Prefix", "backend": backend});
-    json!({
-        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"},
-        "spec": {"rules": [
-            {"host": "web.local", "http": {"paths": [path(backend("web-active", 80))]}},
-            {"host": "other.local", "http": {"paths": [path(backend(service, port))]}},
-        ]},
-    })
+fn with_ingress(lab: &Lab, service: &str, port: i32) {
+    let hosts = [("web.local", "web-active", 80), ("other.local", service, port)];
+    lab.apply(&ingress(&hosts)).expect("applied");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,45 +64,19 @@ async fn it_finds_what_is_wrong_with_pods() {
 async fn it_finds_what_is_wrong_with_services_and_ingresses() {
     let lab = Lab::new("doctorsvc").await;
     lab.deploy(json!({})).await;
-    lab.apply(&ingress("web-preview", 80)).expect("applied");
+    with_ingress(&lab, "web-preview", 80);
     silent(&lab).await;
-    lab.apply(&ingress("web-preview", 8081)).expect("applied");
+    with_ingress(&lab, "web-preview", 8081);
     finds(&lab, "Ingress web does not reach Service web-preview", "it asks for port 8081; the Service has 80").await;
-    lab.apply(&ingress("web-typo", 80)).expect("applied");
+    with_ingress(&lab, "web-typo", 80);
     finds(&lab, "Ingress web leads nowhere", "Service web-typo does not exist").await;
-    kubectl(&lab, &["delete", "ingress", "web"]);
-    kubectl(
-        &lab,
-        &[
-            "patch",
-            "service",
-            "web-active",
-            "--type=json",
-            "-p",
-            r#"[{"op": "replace", "path": "/spec/ports/0/targetPort", "value": "https"}]"#,
-        ],
-    );
+    lab.kubectl(&["delete", "ingress", "web"]);
+    lab.set_target_port("web-active", "https");
     finds(&lab, "Service web-active does not answer on port 80", "targetPort https is the name of no port").await;
-    kubectl(
-        &lab,
-        &[
-            "patch",
-            "service",
-            "web-active",
-            "--type=json",
-            "-p",
-            r#"[{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 8080}]"#,
-        ],
-    );
-    kubectl(
-        &lab,
-        &["patch", "service", "web-active", "--type=merge", "-p", r#"{"spec": {"selector": {"app": "shop"}}}"#],
-    );
+    lab.set_target_port("web-active", 8080);
+    lab.patch_service("web-active", &json!({"selector": {"app": "shop"}}));
     finds(&lab, "Service web-active can have no endpoints", "its selector asks for app=shop").await;
-    kubectl(
-        &lab,
-        &["patch", "service", "web-active", "--type=merge", "-p", r#"{"spec": {"selector": {"app": "web"}}}"#],
-    );
+    lab.patch_service("web-active", &json!({"selector": {"app": "web"}}));
     lab.delete_service("web-preview").await;
     finds(&lab, "Service web-preview is not there", "the rollout names it").await;
     lab.create_service("web-preview").await;
@@ -150,7 +112,7 @@ async fn it_finds_what_is_wrong_with_the_release_and_the_operator() {
     lab.annotate_request("promote").await;
     finds(&lab, "the spec was changed, and the status does not speak of it", "the operator is not running").await;
     finds(&lab, "a request was made, and is not answered", "the operator is not running").await;
-    kubectl(&lab, &["delete", "bgr", "web", "--wait=false"]);
+    lab.kubectl(&["delete", "bgr", "web", "--wait=false"]);
     finds(&lab, "the rollout is being deleted, and its finalizer", "the operator is not running").await;
     lab.start_operator();
     lab.until("gone", |now| now.rollout.is_none()).await;

@@ -2,7 +2,7 @@
 
 use greenlight_e2e::{Lab, rollout};
 use kube::ResourceExt;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{admin, ended};
 
@@ -55,6 +55,35 @@ async fn why_is_kept_where_it_is_looked_for() {
     assert!(long.contains("give a shorter --reason"), "{long}");
     let empty = plugin(&["promote", "web", "--reason", ""]).with(1);
     assert!(empty.contains("a value is required"), "{empty}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_the_spec_was_changed_is_kept_until_it_is_changed_again() {
+    let lab = Lab::without_operator("cause").await;
+    lab.apply(&rollout(json!({}))).expect("applied");
+    let plugin = |args: &[&str]| ended(admin(&[args, &["-n", "cause"]].concat())).well();
+    let cause =
+        || lab.kubectl(&["get", "bgr", "web", "-o", "jsonpath={.metadata.annotations.kubernetes\\.io/change-cause}"]);
+    plugin(&["set", "image", "web", "web=web:v2", "--reason", "only to see", "--dry-run"]);
+    assert_eq!(cause(), "", "nothing was written");
+    // The first time there may be no annotations at all.
+    lab.kubectl(&["annotate", "bgr", "web", "kubectl.kubernetes.io/last-applied-configuration-"]);
+    plugin(&["set", "image", "web", "web=web:v2", "--reason", "CVE-2026-1"]);
+    assert_eq!(cause(), "image set by admin: CVE-2026-1");
+    plugin(&["pause", "web", "--reason", "the sale has begun"]);
+    assert_eq!(cause(), "paused by admin: the sale has begun");
+    let tree = plugin(&["get", "rollout", "web"]);
+    assert!(tree.contains("Change cause: paused by admin: the sale has begun"), "{tree}");
+    let facts: Value = serde_json::from_str(&plugin(&["get", "rollout", "web", "-o", "json"])).expect("JSON");
+    assert_eq!(facts["changeCause"], "paused by admin: the sale has begun");
+    plugin(&["resume", "web"]);
+    assert_eq!(cause(), "", "what was said of the pause says nothing of its end");
+    // What others wrote there is theirs.
+    lab.kubectl(&["annotate", "bgr", "web", "kubernetes.io/change-cause=release 4.2"]);
+    plugin(&["pause", "web"]);
+    assert_eq!(cause(), "release 4.2");
+    plugin(&["set", "image", "web", "web=web:v3", "--reason", "and back"]);
+    assert_eq!(cause(), "image set by admin: and back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
