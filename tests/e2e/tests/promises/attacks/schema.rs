@@ -4,9 +4,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use greenlight_api::BlueGreenRollout;
 use greenlight_e2e::{Lab, cluster, rollout};
+use kube::Api;
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
+use super::attack::{How, Step};
+use super::range::{Words, send};
 use crate::chart::{chart, helm};
 
 /// Whether who may edit may change a field of a rollout that waits for its promotion.
@@ -124,4 +129,63 @@ async fn every_field_is_open_to_who_may_edit_or_takes_promote_and_a_new_one_take
         }
     }
     helm(&["uninstall", "fields", "--namespace", "fields"]).expect("uninstalled");
+}
+
+/// Fields of the CRD may be null. Whoever writes them so has not locked anybody out, and opened nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_is_null_is_as_if_it_were_not_there() {
+    let lab = Lab::without_operator("nulls").await;
+    let chart = chart().display().to_string();
+    let args = ["install", "nulls", &chart, "--namespace", "nulls", "--set", "crds.install=false"];
+    helm(&[&args[..], &["--set", "watchNamespace=nulls", "--set", "selectorPolicy.enabled=false"]].concat())
+        .expect("installed");
+    let kubectl = |args: &[&str]| cluster().kubectl(&[&["-n", "nulls"], args].concat()).map_err(|e| e.to_string());
+    for (user, role) in [("ed", "editor"), ("paula", "promoter")] {
+        let role = format!("--clusterrole=nulls.nulls-{role}");
+        kubectl(&["create", "rolebinding", user, &role, &format!("--user={user}")]).expect("bound");
+    }
+    kubectl(&["create", "role", "names", "--verb=patch", "--resource=services,deployments.apps"]).expect("created");
+    kubectl(&["create", "rolebinding", "names", "--role=names", "--user=ed"]).expect("bound");
+    let ask = async |who: &str, how: How, path: &str, body: Value| {
+        let step = Step { how, path: path.to_owned(), body, may_fail: false, by: None };
+        send(&lab, who, &step, &Words::of(Vec::new())).await
+    };
+    let patch = async |who: &str, body: Value| ask(who, How::Merge, "bluegreenrollouts/web?dryRun=All", body).await;
+    let closed =
+        async || patch("ed", json!({"spec": {"strategy": {"blueGreen": {"scaleDownDelaySeconds": 77}}}})).await;
+    lab.apply(&rollout(json!({}))).expect("applied");
+    // A policy takes a moment until it is in force.
+    for _ in 0..100 {
+        if closed().await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let api: Api<BlueGreenRollout> = lab.api();
+    for (path, ..) in fields().into_iter().filter(|(.., is)| *is != Immutable) {
+        drop(api.delete("web", &DeleteParams::default()).await);
+        let mut object = rollout(json!({}));
+        let pointer = format!("/{}", path.replace('.', "/"));
+        let (parent, field) = pointer.rsplit_once('/').expect("a path");
+        object.pointer_mut(parent).expect("it is there")[field] = Value::Null;
+        if field == "template" {
+            object["spec"]["workloadRef"] = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "others"});
+        }
+        let made = ask("ed", How::Create, "bluegreenrollouts", object).await;
+        // Some the API server does not take itself: a scale, or a time.
+        if let Err(refused) = made {
+            assert!(!refused.contains("ValidatingAdmissionPolicy"), "{path}: {refused}");
+            continue;
+        }
+        let asked = patch("paula", json!({"metadata": {"annotations": {"greenlight.dev/request": "promote"}}})).await;
+        asked.unwrap_or_else(|error| panic!("{path}: nobody may promote: {error}"));
+        let scaled = patch("ed", json!({"spec": {"replicas": 3}})).await;
+        scaled.unwrap_or_else(|error| panic!("{path}: {error}"));
+        match closed().await {
+            // Without it the rollout waits for nobody.
+            Ok(()) => assert_eq!(field, "autoPromotionEnabled", "{path} opens what is closed"),
+            Err(refused) => assert!(refused.contains("not what its promotion depends on"), "{path}: {refused}"),
+        }
+    }
+    helm(&["uninstall", "nulls", "--namespace", "nulls"]).expect("uninstalled");
 }
