@@ -89,8 +89,8 @@ pub fn announce(situation: &Situation, status: &BlueGreenRolloutStatus) -> Vec<A
     promotable.filter_map(|rs| touch(world, rs)).collect()
 }
 
-/// Notes the claims on the active Services that nobody follows: whoever made one may still be about to move them. `followed` is
-/// the ReplicaSet that is being promoted.
+/// Notes the claims that nobody follows on the Services that carry production: whoever made one may still be about to move them, also those
+/// that the spec named until a moment ago. `followed` is the ReplicaSet that is being promoted.
 pub fn withdraw(situation: &Situation, followed: Option<&ReplicaSet>) -> Vec<Action> {
     let Situation { world, roles, .. } = situation;
     let open = |rs: &&ReplicaSet| {
@@ -108,7 +108,7 @@ pub fn withdraw(situation: &Situation, followed: Option<&ReplicaSet>) -> Vec<Act
         return Vec::new();
     }
     let claims = claims.join(" ");
-    let ours = world.active_services().filter(|service| stall::service_stall(world, &service.name).is_none());
+    let ours = world.production_services().filter(|service| stall::service_stall(world, &service.name).is_none());
     ours.filter(|service| service.withdrawn.as_ref() != Some(&claims))
         .map(|service| Action::WithdrawClaims {
             name: service.name.clone(),

@@ -67,6 +67,9 @@ pub fn check(situation: &Situation, candidate: &ReplicaSet) -> Gate {
             let waits_for = format!("is being analysed{}", in_brackets(&run.message));
             return closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, waits_for, None);
         }
+        Outcome::NotStarted if candidate.replicas == 0 && spec.replicas() == 0 => {
+            return awaits_people("waits: there are no pods to analyse, since spec.replicas is 0. Scale it up".into());
+        }
         Outcome::NotStarted | Outcome::Failed(_) => {
             return closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, "is to be analysed".into(), None);
         }

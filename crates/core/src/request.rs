@@ -71,7 +71,7 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
         return answered(Err(why.to_owned()));
     }
     let digest = hash::short_name(value);
-    let request = match parse(value) {
+    let mut request = match parse(value) {
         Ok(Parsed::Full(_)) if decisions.heard.contains(&digest) => {
             let why = "this very request was answered before, and another one since. Ask anew if it is wanted again";
             return answered(Err(why.to_owned()));
@@ -103,6 +103,8 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
         }
         Err(why) => return answered(Err(why)),
     };
+    // By a clock that is ahead it would be later than what comes of it: what was undone would look aborted, and a restart begin later, or never.
+    request.at = request.at.min(situation.now);
     let of_candidate = [Verb::Promote, Verb::PromoteFull].contains(&request.action);
     if of_candidate && world.live && is_made_next(situation, &request.revision) {
         return Heard::default();
@@ -334,10 +336,8 @@ impl<'a> Hearing<'a> {
         if self.situation.roles.home().is_none() {
             return Err("nothing serves yet, so there is nothing to restart".to_owned());
         }
-        // By a clock that is ahead it would begin later, or never.
-        decisions.restart_requested_at = Some(self.request.at.min(self.situation.now));
-        let before = decisions.restart_requested_at.map(|at| at.strftime("%F %H:%M:%S UTC").to_string());
-        Ok(format!("replacing the pods from before {} one by one", before.unwrap_or_default()))
+        decisions.restart_requested_at = Some(self.request.at);
+        Ok(format!("replacing the pods from before {} one by one", self.request.at.strftime("%F %H:%M:%S UTC")))
     }
 
     fn reject(&self, decisions: &mut Decisions, reason: &str, to: Option<String>) {

@@ -54,11 +54,18 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     let lost = !roles.going_back() && !to_move.iter().any(|service| service.is_overlapping());
     let some = lost && (home.ready > 0 || needed == 0);
     let rescued = world.live && roles.rescue().is_some();
+    // In an overlap the other one may go on serving, whole, until home is.
+    let goes_on = |service: &Service| {
+        let others = || world.replica_sets.iter().filter(|rs| rs.name != home.name && rs.ready > 0);
+        service.is_overlapping() && others().any(|rs| service.selects(rs))
+    };
     let mixed = world.existing().any(|rs| rs.name != home.name && rs.has_pods());
     // Where it leads there already, by a person's hand, only its mark moves: nothing else would tell of that without a status.
     let leads_here = |service: &Service| service.selection() == Selection::Revision(home.hash.clone());
-    let may_move =
-        |service: &&Service| full || rescued || leads_here(service) || some && has_lost_it(world, service, home, mixed);
+    let may_move = |service: &&Service| {
+        let rescued = rescued && !goes_on(service);
+        full || rescued || leads_here(service) || some && has_lost_it(world, service, home, mixed)
+    };
     let to_move: Vec<_> = to_move.into_iter().filter(may_move).collect();
     let refused = refused(situation, &to_move);
     if !to_move.is_empty() && refused.len() == to_move.len() {

@@ -1984,3 +1984,80 @@ fn who_takes_over_in_an_overlap_and_has_not_seen_its_claim_looks_before_producti
     let plan = plan(&seen, model.now);
     assert!(plan.doubt.is_some(), "{:?}", plan.actions);
 }
+
+// Clocks and words of others.
+
+/// Somebody asks for something by a clock that is a minute ahead.
+fn request_ahead(model: &mut Model, action: Verb, revision: &str) {
+    let now = model.now;
+    model.now += SignedDuration::from_mins(1);
+    model.request(action, revision, "ann", None);
+    model.now = now;
+}
+
+#[test]
+fn what_was_undone_goes_after_its_delay_also_when_the_clock_of_who_asked_is_ahead() {
+    let delays = BlueGreen { scale_down_delay_seconds: Some(30), abort_scale_down_delay_seconds: Some(0), ..manual() };
+    let mut model = promoted(delays, &[2]);
+    let two = model.hash(2);
+    request_ahead(&mut model, Verb::Rollback, &two);
+    model.work();
+    assert_active(&model, 1);
+    for _ in 0..5 {
+        model.pass(60);
+        model.scale_down();
+        model.work();
+    }
+    // Only what was aborted while it waited is kept up.
+    assert_eq!(model.rs(2).replicas, 0, "{}", say(&model));
+}
+
+#[test]
+fn a_forged_mirror_does_not_say_where_production_goes_back_to() {
+    let mut model = promoted(manual(), &[2]);
+    model.change_spec(|spec| spec.strategy.blue_green.post_promotion_analysis = Some(RolloutAnalysis::default()));
+    push_and_promote(&mut model, 3);
+    let (one, three) = (model.hash(1), model.hash(3));
+    let forged = format!(r#"{{"by":"greenlight","at":"{}","reason":"forged","to":"{one}"}}"#, model.now);
+    model.edit(&three, |rs| drop(rs.annotations.insert(names::REJECTED.to_owned(), forged)));
+    end_runs(&mut model, "-post", AnalysisPhase::Failed);
+    model.work();
+    assert_rejected(&model, 3, true);
+    assert_active(&model, 2);
+}
+
+#[test]
+fn a_template_that_git_asks_for_anew_is_not_held_back_by_a_status_that_was_lost_before() {
+    let mut model = serves_one(automatic());
+    model.change_spec(|spec| spec.paused = Some(true));
+    model.push(2);
+    model.work();
+    model.wipe_status();
+    model.change_spec(|spec| spec.paused = Some(false));
+    model.work();
+    // It may have been rejected: it waits for a person, or for another commit.
+    assert_active(&model, 1);
+    model.push(3);
+    model.work();
+    assert_active(&model, 3);
+    model.push(2);
+    model.work();
+    assert_active(&model, 2);
+}
+
+#[test]
+fn an_analysis_that_has_no_pods_to_look_at_says_what_it_waits_for() {
+    let mut model = serves_one(BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..automatic() });
+    model.scale(0);
+    model.work();
+    model.push(2);
+    model.work();
+    assert!(is_true(&model, conditions::PAUSED), "{}", say(&model));
+    assert!(status(&model).message.contains("Scale it up"), "{}", say(&model));
+    // With pods it goes on by itself.
+    model.scale(2);
+    model.work();
+    end_runs(&mut model, "-pre", AnalysisPhase::Successful);
+    model.work();
+    assert_active(&model, 2);
+}

@@ -18,6 +18,8 @@ pub(super) fn enter_template(world: &World, decisions: &mut Decisions, now: Time
     if before.is_empty() || before == digest {
         return false;
     }
+    // Who asks for it anew asks for it whatever was decided about it, and forgotten.
+    decisions.held_template.clear();
     let newest = newest(decisions);
     let spec = &world.rollout.spec;
     let delay = SignedDuration::from_secs(spec.blue_green().scale_down_delay_seconds().into());

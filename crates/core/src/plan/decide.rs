@@ -90,9 +90,11 @@ fn reject_candidate(situation: &Situation, decisions: &mut Decisions) {
 }
 
 /// The rejection in the words and at the time of its mirror, which is written before the record: what they were made of may not be
-/// looked at any more.
+/// looked at any more. Anybody may write the mirror: it does not say where production goes.
 fn as_mirrored(rs: &ReplicaSet, rejection: Rejection) -> Rejection {
-    rs.mirrored_rejection().filter(|mirrored| mirrored.by == names::FIELD_MANAGER).unwrap_or(rejection)
+    let mirrored = rs.mirrored_rejection().filter(|mirrored| mirrored.by == names::FIELD_MANAGER);
+    let Some(Rejection { at, reason, .. }) = mirrored else { return rejection };
+    Rejection { at: at.min(rejection.at), reason, ..rejection }
 }
 
 /// `progressDeadlineAbort`: the rejection of a candidate that made no progress.
