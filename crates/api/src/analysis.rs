@@ -203,7 +203,7 @@ pub struct WebProvider {
     pub insecure: Option<bool>,
 }
 
-/// A method.
+/// The HTTP method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum WebMethod {
@@ -219,9 +219,9 @@ pub enum WebMethod {
 /// A header.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Header {
-    /// Name.
+    /// Name of the header.
     pub key: String,
-    /// Value.
+    /// Value of the header.
     #[serde(default)]
     pub value: String,
 }

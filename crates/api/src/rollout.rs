@@ -277,7 +277,7 @@ pub struct WorkloadRef {
     pub scale_down: Option<WorkloadScaleDown>,
 }
 
-/// What becomes of the pods of a workload that a rollout takes over from.
+/// When the Deployment that a rollout takes over from loses its pods.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WorkloadScaleDown {
