@@ -12,6 +12,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use kube::Api;
 use kube::runtime::watcher::{Config, Error, Event, InitialListStrategy, watcher};
+use tokio::time::{Instant, sleep_until};
 
 use crate::api_server::backoff::pause;
 use crate::cluster::arrived::{Arrived, Watched};
@@ -42,7 +43,27 @@ pub struct Watch<V> {
     /// This listing goes by pages.
     paged: bool,
     listing: Listing,
-    failures: u32,
+    failures: Failures,
+}
+
+/// How often it has failed in a row: without news in between, and one soon after the other. That a list came to its end is no news; a watch
+/// may fail after every list, as when it takes longer than the server remembers.
+#[derive(Default)]
+struct Failures {
+    in_a_row: u32,
+    last: Option<Instant>,
+    /// Nothing is asked before that.
+    rests_until: Option<Instant>,
+}
+
+impl Failures {
+    fn count(&mut self) {
+        let now = Instant::now();
+        let in_a_row = if self.last.is_some_and(|last| now < last + LONGEST) { self.in_a_row } else { 0 };
+        self.in_a_row = in_a_row.saturating_add(1);
+        self.last = Some(now);
+        self.rests_until = Some(now + pause(self.in_a_row, FIRST_PAUSE, LONGEST_PAUSE));
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,16 +83,17 @@ impl<V: Watched> Watch<V> {
             events: futures::stream::empty().boxed(),
             paged: false,
             listing: Listing::NotBegun,
-            failures: 0,
+            failures: Failures::default(),
         };
         watch.begin(lists.refused.load(Ordering::Relaxed));
         watch
     }
 
-    /// The next event. After an error it waits a little, longer and longer, and goes on.
+    /// The next event. After an error it waits a little once, longer and longer, and goes on.
     pub async fn next(&mut self) -> Result<Event<Arrived<V>>, Error> {
-        if self.failures > 0 {
-            tokio::time::sleep(pause(self.failures, FIRST_PAUSE, LONGEST_PAUSE)).await;
+        if let Some(until) = self.failures.rests_until {
+            sleep_until(until).await;
+            self.failures.rests_until = None;
         }
         loop {
             let event = if self.listing == Listing::Begun && !self.paged {
@@ -92,22 +114,23 @@ impl<V: Watched> Watch<V> {
                     self.go_by_pages(&error.to_string());
                 }
                 Some(Ok(event)) => {
-                    // The beginning of a list is said before anything is asked for, and a page is not the list.
-                    if !matches!(event, Event::Init | Event::InitApply(_)) {
-                        self.failures = 0;
-                    }
                     match &event {
                         Event::Init => self.listing = Listing::Begun,
+                        Event::InitApply(_) => {}
                         Event::InitDone => {
                             self.listing = Listing::Done;
                             self.lists.refused.store(self.paged, Ordering::Relaxed);
                         }
-                        _ => {}
+                        Event::Apply(_) | Event::Delete(_) => self.failures = Failures::default(),
                     }
                     return Ok(event);
                 }
                 Some(Err(error)) => {
-                    self.failures = self.failures.saturating_add(1);
+                    self.failures.count();
+                    // kube lists again if that is an event, and not if it is an answer.
+                    if is_gone(&error) {
+                        self.begin(false);
+                    }
                     return Err(error);
                 }
             }
@@ -135,5 +158,125 @@ fn is_refusal(error: &Error) -> bool {
             matches!(status.code, 400 | 422) || status.message.contains("sendInitialEvents")
         }
         _ => false,
+    }
+}
+
+/// What the watch was to begin after is gone.
+fn is_gone(error: &Error) -> bool {
+    matches!(error, Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use http::{Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+    use tower::{BoxError, service_fn};
+
+    use super::*;
+    use crate::cluster::objects::ServiceView;
+
+    /// A watch of Services of an API server that gives one answer after the other, and the last one again and again.
+    fn watch(answers: Vec<(u16, Vec<Value>)>) -> Watch<ServiceView> {
+        let answers = Arc::new(Mutex::new(answers));
+        let service = service_fn(move |_: Request<Body>| {
+            let mut answers = answers.lock().expect("no panic while locked");
+            let (code, lines) = if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() };
+            async move { Ok::<_, BoxError>(answer(code, &lines)) }
+        });
+        Watch::new(Api::all(Client::new(service, "default")), Config::default(), &StreamingLists::default())
+    }
+
+    fn answer(code: u16, lines: &[Value]) -> Response<Body> {
+        // The type first, as an API server writes it.
+        let line = |line: &Value| match (&line["type"], &line["object"]) {
+            (Value::Null, _) => format!("{line}\n"),
+            (of_type, object) => format!("{{\"type\":{of_type},\"object\":{object}}}\n"),
+        };
+        let body: String = lines.iter().map(line).collect();
+        Response::builder().status(code).body(Body::from(body.into_bytes())).expect("a response")
+    }
+
+    fn busy() -> (u16, Vec<Value>) {
+        (
+            503,
+            vec![
+                json!({"kind": "Status", "status": "Failure", "code": 503, "message": "busy", "reason": "ServiceUnavailable"}),
+            ],
+        )
+    }
+
+    fn event(kind: &str, number: usize) -> Value {
+        let metadata = json!({
+            "name": format!("web-{number}"), "namespace": "shop", "resourceVersion": (number + 1).to_string(),
+        });
+        json!({"type": kind, "object": {"metadata": metadata, "spec": {}}})
+    }
+
+    fn all_listed() -> Value {
+        let metadata = json!({"resourceVersion": "100000", "annotations": {"k8s.io/initial-events-end": "true"}});
+        json!({"type": "BOOKMARK", "object": {"kind": "Service", "apiVersion": "v1", "metadata": metadata}})
+    }
+
+    async fn until_listed(watch: &mut Watch<ServiceView>) -> usize {
+        let mut objects = 0;
+        loop {
+            match watch.next().await {
+                Ok(Event::InitApply(_)) => objects += 1,
+                Ok(Event::InitDone) => return objects,
+                _ => {}
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_after_failures_waits_once_and_not_before_each_object() {
+        let list = (0..10_000).map(|number| event("ADDED", number)).chain([all_listed()]).collect();
+        let mut watch = watch(vec![busy(), busy(), busy(), (200, list)]);
+        let began = Instant::now();
+        assert_eq!(until_listed(&mut watch).await, 10_000);
+        let pauses: Duration = (0..3).map(|number| FIRST_PAUSE * 2_u32.pow(number)).sum();
+        assert!(began.elapsed() <= pauses, "{:?}", began.elapsed());
+    }
+
+    /// What is asked for when lists are always answered, and whatever comes after them so; in a minute.
+    async fn asked_in_a_minute(after: (u16, Vec<Value>)) -> Vec<String> {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let service = {
+            let asked = asked.clone();
+            service_fn(move |request: Request<Body>| {
+                let query = request.uri().query().unwrap_or_default().to_owned();
+                let is_list = query.contains("sendInitialEvents=true");
+                asked.lock().expect("no panic while locked").push(query);
+                let (code, lines) = if is_list { (200, vec![event("ADDED", 0), all_listed()]) } else { after.clone() };
+                async move { Ok::<_, BoxError>(answer(code, &lines)) }
+            })
+        };
+        let lists = StreamingLists::default();
+        let mut watch = Watch::<ServiceView>::new(Api::all(Client::new(service, "default")), Config::default(), &lists);
+        drop(
+            tokio::time::timeout(Duration::from_secs(60), async {
+                loop {
+                    drop(watch.next().await)
+                }
+            })
+            .await,
+        );
+        std::mem::take(&mut *asked.lock().expect("no panic while locked"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whose_history_is_always_gone_lists_again_and_less_and_less_often() {
+        let gone =
+            json!({"kind": "Status", "status": "Failure", "code": 410, "message": "too old", "reason": "Expired"});
+        for after in [(200, vec![json!({"type": "ERROR", "object": gone})]), (410, vec![gone])] {
+            let code = after.0;
+            let asked = asked_in_a_minute(after).await;
+            let lists = asked.iter().filter(|query| query.contains("sendInitialEvents=true")).count();
+            assert!((5..=30).contains(&lists), "{code}: {lists} lists in a minute");
+        }
     }
 }

@@ -170,8 +170,8 @@ impl Queue {
                     schedule.done(key, Some(Instant::now()));
                 }
                 () = schedule.changed(), if !lanes.is_full() => {}
-                // Somebody waits for a place, and what is found to be slow gives its own back.
-                () = until_then(lanes.next_look()), if schedule.waiting() > 0 => {}
+                // Whoever waits for a place, or comes while there is none: what is found to be slow gives its own back.
+                () = until_then(lanes.next_look()) => {}
             }
         }
         while tasks.join_next().await.is_some() {}
@@ -230,6 +230,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::controllers::lanes::SLOW;
 
     const LIMITS: Limits = Limits {
         places: Places { parallel: 1, share: None },
@@ -371,6 +372,43 @@ mod tests {
             () = comes_later => {}
             () = tokio::time::sleep(Duration::from_secs(10)) => panic!("it waits for what hangs"),
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_comes_when_all_places_hang_waits_for_no_longer_than_it_takes_to_find_that_out() {
+        let queue = Queue::new(Leadership::undisputed());
+        let stop = CancellationToken::new();
+        let begun: Arc<Mutex<Option<Instant>>> = Arc::default();
+        let work = {
+            let (stop, begun) = (stop.clone(), begun.clone());
+            move |key: Key, _: Turn| {
+                let (stop, begun) = (stop.clone(), begun.clone());
+                async move {
+                    if key.namespace == "other" {
+                        *begun.lock().expect("no panic while locked") = Some(Instant::now());
+                        stop.cancel();
+                    }
+                    stop.cancelled().await;
+                    Ok(Outcome::Rests(None))
+                }
+            }
+        };
+        let key = |namespace: &str, name: &str| Key { namespace: namespace.to_owned(), name: name.to_owned() };
+        let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
+        let run = queue.clone().run("test", LIMITS, (metrics, Health::default(), None), stop, Vec::new, work);
+        let events = async {
+            // One in the slow lane, and one in the quick one.
+            queue.now(key("hangs", "a"));
+            tokio::time::sleep(SLOW * 11 / 10).await;
+            queue.now(key("hangs", "b"));
+            queue.now(key("hangs-too", "a"));
+            tokio::time::sleep(SLOW / 10).await;
+            queue.now(key("other", "a"));
+            Instant::now()
+        };
+        let ((), came) = tokio::join!(run, events);
+        let begun = begun.lock().expect("no panic while locked").expect("it has begun");
+        assert!(begun - came <= SLOW, "{:?}", begun - came);
     }
 
     /// A rollout of this test: it begins, is in flight until somebody wakes it, tells that it has landed, and rests.

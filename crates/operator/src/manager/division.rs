@@ -18,6 +18,8 @@ use std::sync::{Mutex, MutexGuard};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 
+/// Each instance looks after the leases of all shards: more would be many requests and no more work done at a time.
+pub const MOST_SHARDS: usize = 32;
 /// On the lease of the first shard: how many there are. Without it, one.
 pub const SHARDS: &str = "greenlight.dev/shards";
 /// On the lease of the first shard: how many there will be, once nobody holds one of those that there were.
@@ -101,9 +103,10 @@ impl Division {
     }
 }
 
-/// How many shards there are, as this lease of the first one says.
+/// How many shards there are, as this lease of the first one says. What is no such number was forged: then there may be as many as there can be.
 pub fn shards_of(lease: &Lease) -> usize {
-    lease.annotations().get(SHARDS).and_then(|number| number.parse().ok()).unwrap_or(1)
+    let read = |number: &String| number.parse().ok().filter(|number| (1..=MOST_SHARDS).contains(number));
+    lease.annotations().get(SHARDS).map_or(1, |number| read(number).unwrap_or(MOST_SHARDS))
 }
 
 /// Its holder has two more, and nobody has more than that.

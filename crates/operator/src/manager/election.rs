@@ -22,8 +22,10 @@
 //! | who has asked is gone by then | anybody takes the lease after [`HANDOVER`] |
 //! | who has asked for it writes on the lease of one that is dead | only the holder's own renewals count: it is taken no later for that |
 //! | a lease is deleted | its holder and whoever knew it see that within seconds, and begin anew, as after a backup |
-//! | a lease is forged | its holder finds another one's name at its next renewal, and ends |
+//! | a lease is forged | its holder finds another one's name, or none, at its next renewal, and ends; whatever it says, it lasts for [`LONGEST_DURATION`] |
+//! | what it says about the number of shards is forged, or taken away | its holder gives it back; whoever takes it writes what is so |
 //! | the number of shards is changed while others run, or from one to several and back | whoever takes the first lease writes what there will be; whoever counts otherwise gives its shards back, or its leases run out; only then there are as many, and anybody takes one |
+//! | it is asked to end while it waits for those | it gives back what it has taken |
 //! | somebody takes a shard of the old number in that moment | it looks at the first lease afterwards, and gives it back: one of the two sees the other |
 //!
 //! Not one of the ready-made managers: they keep leading while renewals hang, over the connection that hangs.
@@ -49,6 +51,8 @@ use crate::api_server::leadership::{Leadership, Term};
 pub const LEASE: &str = "greenlight";
 /// After so long without a renewal others take it.
 const DURATION: Duration = Duration::from_secs(15);
+/// However long a lease says that it lasts.
+const LONGEST_DURATION: Duration = Duration::from_secs(60);
 /// After so long without a renewal the holder stops by itself: well before, because clocks do not run at the same speed, and a write
 /// that was just sent takes its time.
 const TERM: Duration = Duration::from_secs(10);
@@ -133,7 +137,7 @@ impl Elector {
     pub async fn lead(mut self, changes: mpsc::UnboundedSender<Change>, release: CancellationToken) {
         loop {
             tokio::select! {
-                () = release.cancelled() => return,
+                () = release.cancelled() => return self.give_back().await,
                 () = self.acquire() => {}
             }
             tracing::info!(lease = self.name, "leading");
@@ -151,11 +155,12 @@ impl Elector {
         loop {
             let sent = Instant::now();
             match self.try_to_acquire().await {
-                Ok(true) => {
+                Ok(true) if sent.elapsed() < TERM => {
                     self.term.send_replace(Term::Until(sent + TERM));
                     return;
                 }
-                Ok(false) => {}
+                // Or it took too long to find out that it has it.
+                Ok(_) => {}
                 Err(error) => tracing::warn!(lease = self.name, error = format!("{error:#}"), "cannot use the lease"),
             }
             sleep(LOOK).await;
@@ -178,7 +183,8 @@ impl Elector {
                 Ok(()) => {
                     self.term.send_replace(Term::Until(sent + TERM));
                     to = self.wanted_by();
-                    if to.is_some() || self.is_out_of_force() {
+                    // Who has the first shard says how many there are: if its lease says something else by now, it has to be taken anew.
+                    if to.is_some() || !self.division.is_in_force() {
                         self.finish(sent + TERM).await;
                         break;
                     }
@@ -186,7 +192,7 @@ impl Elector {
                 }
                 Err(error) => {
                     tracing::warn!(lease = self.name, error = format!("{error:#}"), "the lease is not renewed");
-                    if Instant::now() >= deadline || self.holder().is_some_and(|holder| holder != self.identity) {
+                    if Instant::now() >= deadline || !self.is_mine() {
                         self.term.send_replace(Term::None);
                         return End::Lost;
                     }
@@ -216,6 +222,13 @@ impl Elector {
     fn wanted_by(&self) -> Option<String> {
         let (lease, _) = self.seen.as_ref()?;
         lease.annotations().get(WANTED_BY).filter(|by| self.division.shards() > 1 && **by != self.identity).cloned()
+    }
+
+    /// The lease was being taken, or is held until others have given back theirs: whoever comes next does not wait for it to run out.
+    async fn give_back(&mut self) {
+        if self.seen.is_some() && self.look().await.is_ok() && self.is_mine() {
+            drop(self.release(None).await);
+        }
     }
 
     /// Whoever has the first shard counts otherwise.
@@ -325,7 +338,7 @@ impl Elector {
         let Err(error) = self.replace(lease).await else { return Ok(()) };
         // Perhaps an answer was lost: then the lease has another version, and is still ours.
         self.look().await.context(error)?;
-        let Some((mut lease, _)) = self.seen.clone().filter(|_| self.holder() == Some(&self.identity)) else {
+        let Some((mut lease, _)) = self.seen.clone().filter(|_| self.is_mine()) else {
             bail!("it is held by {}", self.holder().unwrap_or("nobody"));
         };
         lease.spec.get_or_insert_default().renew_time = Some(MicroTime(Timestamp::now()));
@@ -336,7 +349,7 @@ impl Elector {
         let Err(error) = self.let_go(to).await else { return Ok(()) };
         // A renewal that was under way may have arrived.
         self.look().await.context(error)?;
-        if self.holder() == Some(&self.identity) { self.let_go(to).await } else { Ok(()) }
+        if self.is_mine() { self.let_go(to).await } else { Ok(()) }
     }
 
     async fn let_go(&mut self, to: Option<&str>) -> Result<()> {
@@ -402,6 +415,10 @@ impl Elector {
         }
     }
 
+    fn is_mine(&self) -> bool {
+        self.holder() == Some(&self.identity)
+    }
+
     fn holder(&self) -> Option<&str> {
         holder_of(self.seen.as_ref()?.0.spec.as_ref()?)
     }
@@ -423,10 +440,10 @@ fn holder_of(spec: &LeaseSpec) -> Option<&str> {
     spec.holder_identity.as_deref().filter(|holder| !holder.is_empty())
 }
 
-/// How long it is its holder's if nobody renews it.
+/// How long it is its holder's if nobody renews it. What is longer than any version writes was written by somebody else, who renews nothing.
 fn duration_of(spec: &LeaseSpec) -> Duration {
     let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
-    seconds.map_or(DURATION, Duration::from_secs)
+    seconds.map_or(DURATION, Duration::from_secs).min(LONGEST_DURATION)
 }
 
 fn is_conflict(error: &anyhow::Error) -> bool {
@@ -440,12 +457,13 @@ async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T> 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex};
 
     use http::{Request, Response};
+    use http_body_util::BodyExt;
     use kube::client::Body;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use tower::{BoxError, service_fn};
 
     use super::*;
@@ -473,6 +491,206 @@ mod tests {
         let (terms, leadership) = Leadership::by_terms(1);
         let electors = Elector::all(&Client::new(service, "default"), "default", "me", terms, &leadership);
         electors.into_iter().next().expect("one for each shard")
+    }
+
+    /// An API server that has leases and nothing else, and takes its time for each request.
+    #[derive(Clone, Default)]
+    struct Leases {
+        kept: Arc<Mutex<BTreeMap<String, Value>>>,
+        versions: Arc<AtomicU64>,
+        takes: Duration,
+    }
+
+    impl Leases {
+        fn client(&self) -> Client {
+            let leases = self.clone();
+            let service = service_fn(move |request: Request<Body>| {
+                let leases = leases.clone();
+                async move {
+                    sleep(leases.takes).await;
+                    let (method, path) = (request.method().as_str().to_owned(), request.uri().path().to_owned());
+                    let body = request.into_body().collect().await?.to_bytes();
+                    let sent: Value = serde_json::from_slice(&body).unwrap_or_default();
+                    let name =
+                        sent["metadata"]["name"].as_str().unwrap_or_else(|| path.rsplit('/').next().expect("a name"));
+                    let (code, answer) = leases.answer(&method, name, &sent);
+                    let answer = Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()));
+                    Ok::<_, BoxError>(answer.expect("a response"))
+                }
+            });
+            Client::new(service, "default")
+        }
+
+        fn answer(&self, method: &str, name: &str, sent: &Value) -> (u16, Value) {
+            let failure = |code: u16, reason| {
+                (code, json!({"status": "Failure", "reason": reason, "message": reason, "code": code}))
+            };
+            let known = self.kept.lock().expect("no panic while locked").get(name).cloned();
+            match (method, known) {
+                ("GET", Some(known)) => (200, known),
+                ("POST", Some(_)) => failure(409, "AlreadyExists"),
+                ("PUT", Some(known)) if known["metadata"]["resourceVersion"] != sent["metadata"]["resourceVersion"] => {
+                    failure(409, "Conflict")
+                }
+                ("POST", None) | ("PUT", Some(_)) => (200, self.keep(name, sent.clone())),
+                _ => failure(404, "NotFound"),
+            }
+        }
+
+        fn keep(&self, name: &str, mut lease: Value) -> Value {
+            lease["metadata"]["name"] = name.into();
+            let version = self.versions.fetch_add(1, Ordering::Relaxed) + 1;
+            lease["metadata"]["resourceVersion"] = version.to_string().into();
+            self.kept.lock().expect("no panic while locked").insert(name.to_owned(), lease.clone());
+            lease
+        }
+
+        /// Somebody changes a lease by hand.
+        fn edit(&self, name: &str, edit: impl FnOnce(&mut Value)) {
+            let mut lease = self.kept.lock().expect("no panic while locked").get(name).cloned().unwrap_or(json!({}));
+            edit(&mut lease);
+            self.keep(name, lease);
+        }
+
+        fn holder(&self, name: &str) -> String {
+            let kept = self.kept.lock().expect("no panic while locked");
+            let holder = kept.get(name).and_then(|lease| lease["spec"]["holderIdentity"].as_str().map(str::to_owned));
+            holder.unwrap_or_default()
+        }
+
+        fn shards(&self) -> Option<String> {
+            let kept = self.kept.lock().expect("no panic while locked");
+            kept[LEASE]["metadata"]["annotations"][SHARDS].as_str().map(str::to_owned)
+        }
+    }
+
+    /// One that competes for so many shards.
+    struct Instance {
+        leadership: Leadership,
+        release: CancellationToken,
+        electors: tokio::task::JoinSet<()>,
+        changes: mpsc::UnboundedReceiver<Change>,
+    }
+
+    impl Instance {
+        fn start(name: &str, leases: &Leases, shards: usize) -> Instance {
+            let (terms, leadership) = Leadership::by_terms(shards);
+            let (sender, changes) = mpsc::unbounded_channel();
+            let (release, mut electors) = (CancellationToken::new(), tokio::task::JoinSet::new());
+            for elector in Elector::all(&leases.client(), "default", name, terms, &leadership) {
+                electors.spawn(elector.lead(sender.clone(), release.clone()));
+            }
+            Instance { leadership, release, electors, changes }
+        }
+
+        /// Whether it may write in each of these shards.
+        fn leads(&self, shards: usize) -> bool {
+            let namespace = |shard| {
+                let names = (0..).map(|number| format!("team-{number}"));
+                names.into_iter().find(|name| self.leadership.shard(name) == shard).expect("there is one")
+            };
+            (0..shards).all(|shard| self.leadership.may_write(&namespace(shard)))
+        }
+
+        /// None of its electors has given up.
+        fn goes_on(&mut self) -> bool {
+            self.electors.try_join_next().is_none()
+        }
+    }
+
+    async fn within_seconds(seconds: u64, what: &str, is: impl Fn() -> bool) {
+        for _ in 0..seconds * 10 {
+            if is() {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        assert!(is(), "{what}: not within {seconds} s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_somebody_writes_about_the_number_of_shards_none_is_left_without_an_operator() {
+        for (annotation, forged) in [
+            (SHARDS, Value::Null),
+            (SHARDS, "2".into()),
+            (SHARDS, "0".into()),
+            (SHARDS, "many".into()),
+            (SHARDS, "4000000000".into()),
+            (SHARDS_TO_BE, "5".into()),
+        ] {
+            let leases = Leases::default();
+            let mut instances = ["a", "b"].map(|name| Instance::start(name, &leases, 3));
+            let held = |leases: &Leases| (0..3).all(|shard| !leases.holder(&lease_of(shard)).is_empty());
+            within_seconds(10, "at first", || held(&leases)).await;
+            sleep(Duration::from_secs(20)).await;
+            leases.edit(LEASE, |lease| match &forged {
+                Value::Null => drop(lease["metadata"]["annotations"].as_object_mut().expect("some").remove(annotation)),
+                forged => lease["metadata"]["annotations"][annotation] = forged.clone(),
+            });
+            sleep(Duration::from_secs(40)).await;
+            let is_restored = || leases.shards().as_deref() == Some("3") && held(&leases);
+            within_seconds(1, &format!("{annotation}: {forged}"), is_restored).await;
+            let written_by = (0..3).filter(|shard| {
+                let name = (0..)
+                    .map(|number| format!("team-{number}"))
+                    .find(|name| instances[0].leadership.shard(name) == *shard);
+                let name = name.expect("there is one");
+                instances.iter().filter(|instance| instance.leadership.may_write(&name)).count() == 1
+            });
+            assert_eq!(written_by.count(), 3, "{annotation}: {forged}");
+            assert!(instances.iter_mut().all(Instance::goes_on), "{annotation}: {forged}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_is_said_to_last_for_years_is_taken_all_the_same_when_nobody_renews_it() {
+        let leases = Leases::default();
+        let spec = json!({"holderIdentity": "ghost", "leaseDurationSeconds": i32::MAX});
+        leases.edit(LEASE, |lease| lease["spec"] = spec);
+        let me = Instance::start("me", &leases, 1);
+        within_seconds(90, "it is taken", || me.leads(1)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_asked_to_end_while_it_waits_for_another_number_of_shards_leaves_no_lease_behind() {
+        let leases = Leases::default();
+        leases.edit(LEASE, |lease| lease["metadata"]["annotations"][SHARDS] = "2".into());
+        let lives = leases.clone();
+        tokio::spawn(async move {
+            for renewal in 0.. {
+                let spec = json!({"holderIdentity": "ghost", "leaseDurationSeconds": 15, "leaseTransitions": renewal});
+                lives.edit("greenlight-1", |lease| lease["spec"] = spec);
+                sleep(RENEWAL).await;
+            }
+        });
+        let mut me = Instance::start("me", &leases, 1);
+        within_seconds(5, "it has the first lease", || leases.holder(LEASE) == "me").await;
+        sleep(Duration::from_secs(30)).await;
+        assert!(!me.leads(1), "another one has a shard");
+        me.release.cancel();
+        while me.electors.join_next().await.is_some() {}
+        assert_eq!(leases.holder(LEASE), "");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn however_long_it_takes_to_look_for_other_shards_whoever_leads_then_goes_on() {
+        let leases = Leases { takes: Duration::from_millis(400), ..Leases::default() };
+        leases.edit(LEASE, |lease| lease["metadata"]["annotations"][SHARDS] = "32".into());
+        let mut me = Instance::start("me", &leases, 1);
+        assert_eq!(me.changes.recv().await, Some(Change::Gained(0)));
+        assert!(me.leads(1), "its term has begun");
+        sleep(Duration::from_secs(30)).await;
+        assert!(me.leads(1) && me.goes_on());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whose_lease_is_nobodys_writes_no_more() {
+        let leases = Leases::default();
+        let mut me = Instance::start("me", &leases, 1);
+        within_seconds(5, "it leads", || me.leads(1)).await;
+        leases.edit(LEASE, |lease| lease["spec"]["holderIdentity"] = "".into());
+        sleep(RENEWAL + LOOK).await;
+        assert!(!me.leads(1) && !me.goes_on());
     }
 
     #[tokio::test]

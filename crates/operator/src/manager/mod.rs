@@ -136,7 +136,11 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
             ended = &mut server => return Err(not_serving(ended)),
             first = changed.recv() => first,
         };
-        let Some(first) = first else { return Ok(()) };
+        let Some(first) = first else {
+            release.cancel();
+            while leases.join_next().await.is_some() {}
+            return Ok(());
+        };
         first.note(&mut held);
     }
     metrics.leads(true);

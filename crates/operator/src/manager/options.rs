@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::division::MOST_SHARDS;
 use crate::web::reach::Network;
 
 /// How to run the operator.
@@ -53,9 +54,6 @@ pub struct ControllerOptions {
     #[arg(long, env = "GREENLIGHT_LOG", default_value = "info")]
     pub log: String,
 }
-
-/// Each instance looks after the leases of all shards: more would be many requests and no more work done at a time.
-const MOST_SHARDS: usize = 32;
 
 fn shards(number: &str) -> Result<usize, String> {
     let number = number.parse().ok().filter(|number| (1..=MOST_SHARDS).contains(number));

@@ -19,7 +19,7 @@ use kube::client::ConfigExt;
 
 use crate::api_server::error::in_full;
 use crate::api_server::leadership::Leadership;
-use crate::web::reach::{Reach, Resolver};
+use crate::web::reach::{ASKS_FOR, Reach, Resolver};
 
 /// An answer is not read beyond this.
 const LARGEST_ANSWER: usize = 256 << 10;
@@ -108,7 +108,7 @@ impl WebClient {
         let mut config = Config::new(Uri::from_static("https://localhost"));
         config.accept_invalid_certs = insecure;
         let tls = config.rustls_client_config().map_err(|error| in_full(&error))?;
-        let mut http = HttpConnector::new_with_resolver(Resolver(self.reach.clone()));
+        let mut http = HttpConnector::new_with_resolver(Resolver::new(self.reach.clone()));
         http.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
@@ -152,7 +152,7 @@ impl WebClient {
             Ok(Answer { code, body: String::from_utf8_lossy(&body).into_owned(), retry_after })
         };
         let patience = question.timeout.min(LONGEST_WAIT);
-        let answer = tokio::time::timeout(patience, answer);
+        let answer = tokio::time::timeout(patience, ASKS_FOR.scope(self.namespace.clone(), answer));
         let answer = match question.method {
             WebMethod::Get => answer.await,
             WebMethod::Post | WebMethod::Put => {

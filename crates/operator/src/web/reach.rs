@@ -1,15 +1,17 @@
 //! Where analyses may go. Whoever may write one has the operator ask whatever address they like, so the addresses that lead into it, into its
 //! node or to the API server are closed, whatever name stands for them.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use hyper_util::client::legacy::connect::dns::Name;
+use tokio::sync::Semaphore;
 use tower::Service;
 
 /// Addresses with a common beginning: `10.0.0.0/8`, or a single one.
@@ -124,9 +126,46 @@ fn leads_back(address: IpAddr) -> bool {
         }
 }
 
+tokio::task_local! {
+    /// Whose analysis asks.
+    pub static ASKS_FOR: Arc<str>;
+}
+
+/// So many names may be looked up at a time for one namespace. A lookup has a thread for itself until the name server has answered, or has not for
+/// long enough; whoever asks may have given up by then. There are some hundred threads, for all namespaces.
+const LOOKUPS: usize = 8;
+
+type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+
 /// Finds the addresses of a name, without those that may not be asked: whoever owns the name decides what it means.
-#[derive(Clone, Debug)]
-pub struct Resolver(pub Arc<Reach>);
+#[derive(Clone)]
+pub struct Resolver {
+    reach: Arc<Reach>,
+    look_up: Arc<LookUp>,
+    /// By namespace.
+    places: Arc<Mutex<HashMap<Arc<str>, Arc<Semaphore>>>>,
+}
+
+impl Resolver {
+    /// One that finds these.
+    pub fn new(reach: Arc<Reach>) -> Resolver {
+        Resolver::with(reach, |name| Ok((name, 0).to_socket_addrs()?.collect()))
+    }
+
+    fn with(
+        reach: Arc<Reach>,
+        look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> Resolver {
+        Resolver { reach, look_up: Arc::new(look_up), places: Arc::default() }
+    }
+
+    fn places(&self) -> Arc<Semaphore> {
+        let namespace = ASKS_FOR.try_with(Arc::clone).unwrap_or_default();
+        let mut places = self.places.lock().expect("no panic while locked");
+        places.retain(|_, places| Arc::strong_count(places) > 1);
+        places.entry(namespace).or_insert_with(|| Arc::new(Semaphore::new(LOOKUPS))).clone()
+    }
+}
 
 impl Service<Name> for Resolver {
     type Response = std::vec::IntoIter<SocketAddr>;
@@ -138,11 +177,16 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let reach = self.0.clone();
+        let (reach, look_up, places) = (self.reach.clone(), self.look_up.clone(), self.places());
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let place = places.acquire_owned().await.map_err(io::Error::other)?;
+            let found = tokio::task::spawn_blocking(move || {
+                // Not before the thread is free.
+                let _place = place;
+                look_up(name.as_str())
+            });
             let (mut open, mut why) = (Vec::new(), None);
-            for address in found {
+            for address in found.await?? {
                 match reach.check(address.ip()) {
                     Ok(()) => open.push(address),
                     Err(closed) => why = Some(closed),
@@ -158,6 +202,8 @@ impl Service<Name> for Resolver {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn within(allow: &[&str], deny: &[&str]) -> Reach {
@@ -218,5 +264,39 @@ mod tests {
             assert!(wrong.parse::<Network>().expect_err(wrong).contains("10.0.0.0/8"), "{wrong}");
         }
         assert!(within(&["0.0.0.0/0"], &[]).check("192.0.2.1".parse().expect("an address")).is_ok());
+    }
+
+    #[test]
+    fn names_that_nobody_answers_for_keep_the_threads_of_one_namespace_and_no_others() {
+        const THREADS: usize = 2 * LOOKUPS;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(THREADS).build();
+        let runtime = runtime.expect("a runtime");
+        let (hangs, never) = std::sync::mpsc::channel::<()>();
+        let never = Mutex::new(never);
+        let resolver = Resolver::with(Arc::new(Reach::Anywhere), move |name| {
+            if name == "hangs" {
+                // Until the test is over, one after the other.
+                let _ = never.lock().expect("no panic while locked").recv();
+            }
+            Ok(vec![SocketAddr::from(([192, 0, 2, 1], 0))])
+        });
+        let ask = |namespace: &str, name: &str, patience| {
+            let (mut resolver, name) = (resolver.clone(), name.parse::<Name>().expect("a name"));
+            let answer = ASKS_FOR.scope(namespace.into(), async move { resolver.call(name).await });
+            async move { tokio::time::timeout(Duration::from_millis(patience), answer).await.is_ok() }
+        };
+        runtime.block_on(async {
+            for _ in 0..2 * THREADS {
+                assert!(!ask("shop", "hangs", 5).await);
+            }
+            assert!(ask("bank", "answers", 10_000).await, "another namespace has threads");
+            assert!(!ask("shop", "answers", 5).await, "this one has none until one of its own is free");
+            assert_eq!(
+                resolver.places.lock().expect("no panic while locked").len(),
+                1,
+                "nothing is kept of who is done"
+            );
+        });
+        drop(hangs);
     }
 }

@@ -9,7 +9,9 @@
 //! | the watch fails, or its history is gone | [`Watch`] tries again, with a list where it has to; what was answered stays answered |
 //! | it is not allowed | it is said to whoever waits, in the server's words, until it is |
 //! | it hangs, or lags | it lasts for one [`TURN`], and the next one begins with a list |
+//! | its list takes longer than that | the next one may take twice as long |
 //! | there are more questions than places | those that were looked at longest ago have the next turn, as soon as one leaves; what was seen of the others stays |
+//! | one namespace has that many | each namespace has its first place before any has another one, and whose has none begins a turn |
 //! | somebody asks for what cannot be a label | it is not asked for: the server would refuse the question of all |
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -36,6 +38,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const BUSY: Duration = Duration::from_secs(4);
 /// How long a watch lasts.
 const TURN: Duration = Duration::from_secs(30);
+/// How long a watch lasts that is still at its list.
+const LONGEST_TURN: Duration = Duration::from_secs(600);
 /// A selector is part of the URL: one for more values than this asks for all that have the label.
 pub const LONGEST_SELECTOR: usize = 300;
 /// What all questions have to be looked through for is not looked for more often than this.
@@ -120,7 +124,7 @@ async fn run<K: Sought>(
     scope: Scope,
     observer: Arc<dyn Observer>,
 ) -> Infallible {
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut lasts) = (FIRST_PAUSE, TURN);
     loop {
         // From the end of the one before: after a time of rest nobody waits for anybody.
         let (began, at_least) = (Instant::now(), pause);
@@ -137,7 +141,7 @@ async fn run<K: Sought>(
             tokio::time::sleep(at_least).await;
             inner.until(|state| state.topics.is_empty() || state.somebody_waits(&asked)).await;
         };
-        let mut is_over = std::pin::pin!(tokio::time::timeout(TURN, is_over));
+        let mut is_over = std::pin::pin!(tokio::time::timeout(lasts, is_over));
         loop {
             tokio::select! {
                 biased;
@@ -160,6 +164,8 @@ async fn run<K: Sought>(
                 },
             }
         }
+        // Only a list that nobody waits for may be broken off: the next one would come no further.
+        lasts = if turn.list.is_some() { LONGEST_TURN.min(lasts * 2) } else { TURN };
         pause = if began.elapsed() < BUSY { LONGEST_PAUSE.min(pause * 2) } else { FIRST_PAUSE };
     }
 }
@@ -310,6 +316,17 @@ impl<T: Clone + PartialEq> State<T> {
         let mut queue: Vec<(u32, Key)> =
             self.topics.iter().map(|(key, topic)| (u32::MAX - topic.waited, key.clone())).collect();
         queue.sort();
+        let mut of_namespace: HashMap<String, usize> = HashMap::new();
+        let mut queue: Vec<(usize, Key)> = queue
+            .into_iter()
+            .map(|(_, key)| {
+                let number = of_namespace.entry(key.namespace.clone()).or_default();
+                *number += 1;
+                (*number, key)
+            })
+            .collect();
+        // Among those with the same number the order is as it was.
+        queue.sort_by_key(|(number, _)| *number);
         let asked: BTreeSet<Key> = queue.into_iter().take(self.places).map(|(_, key)| key).collect();
         for (key, topic) in &mut self.topics {
             let has_a_place = asked.contains(key);
@@ -325,8 +342,10 @@ impl<T: Clone + PartialEq> State<T> {
         let is_listing = |topic: &Topic<T>| topic.askers.values().any(|answer| *answer == Answer::Listing);
         // Whoever knows enough has left, and made room.
         let is_room = asked.iter().filter(|key| self.topics.contains_key(key)).count() < self.places;
+        let namespaces: BTreeSet<&str> = asked.iter().map(|key| key.namespace.as_str()).collect();
+        let may_have_one = |key: &Key| namespaces.len() < self.places && !namespaces.contains(key.namespace.as_str());
         let waits = |(key, topic): (&Key, &Topic<T>)| {
-            let has_a_place = asked.contains(key) || is_room;
+            let has_a_place = asked.contains(key) || is_room || may_have_one(key);
             has_a_place && topic.askers.values().any(|answer| *answer == Answer::Waits)
         };
         !self.topics.values().any(is_listing) && self.topics.iter().any(waits)
@@ -435,7 +454,10 @@ fn is_value(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::{Request, Response};
+    use kube::client::Body;
     use serde_json::{Value, json};
+    use tower::{BoxError, service_fn};
 
     use super::super::slice::SliceView;
     use super::*;
@@ -549,6 +571,26 @@ mod tests {
     }
 
     #[test]
+    fn a_namespace_that_has_all_places_keeps_no_other_waiting() {
+        let mut state = state(3);
+        for number in 0..10 {
+            state.ask(&key(&format!("web-{number}")), &values(&[&format!("hash-{number}")]));
+        }
+        let mut first = turn(&mut state);
+        list(&mut state, &mut first, &[]);
+        let other = Key { namespace: "bank".to_owned(), name: "web".to_owned() };
+        state.ask(&other, &values(&["hash"]));
+        assert!(state.somebody_waits(&first.asked), "it has the next turn, and at once");
+        for _ in 0..4 {
+            let mut turn = turn(&mut state);
+            assert!(turn.asked.contains(&other.sibling("hash")) && turn.asked.len() == 3, "{:?}", turn.asked);
+            list(&mut state, &mut turn, &[]);
+            assert!(!state.somebody_waits(&turn.asked), "and nobody else interrupts it");
+        }
+        assert!((0..10).all(|number| pods(&state, &format!("web-{number}")).is_some()), "each had its turn");
+    }
+
+    #[test]
     fn who_knows_enough_makes_room_within_the_turn() {
         let mut state = state(2);
         for name in ["a", "b", "c"] {
@@ -620,5 +662,56 @@ mod tests {
         object["endpoints"] = Value::Null;
         state.take(&mut turn, Event::Apply(read(&object)));
         assert_eq!(pods(&state, "a"), Some(vec!["v1".to_owned()]));
+    }
+
+    struct Nobody(CancellationToken);
+
+    impl Observer for Nobody {
+        fn seen(&self, _: Key) {}
+        fn interrupted(&self, _: &str) {}
+        fn broken(&self) -> &CancellationToken {
+            &self.0
+        }
+    }
+
+    /// An API server that is slow, and does not stream lists.
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_takes_longer_than_a_turn_is_finished_all_the_same() {
+        const PAGES: usize = 100;
+        let service = service_fn(|request: Request<Body>| async move {
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let (code, answer) = if query.contains("sendInitialEvents") {
+                (
+                    400,
+                    json!({"kind": "Status", "status": "Failure", "code": 400, "message": "sendInitialEvents is forbidden"}),
+                )
+            } else if query.contains("watch=true") {
+                std::future::pending().await
+            } else {
+                let page = query.split('&').find_map(|part| part.strip_prefix("continue=")?.parse().ok()).unwrap_or(1);
+                let next = if page < PAGES { (page + 1).to_string() } else { String::new() };
+                let metadata = json!({
+                    "name": format!("active-{page}"), "namespace": "shop", "resourceVersion": "1",
+                    "labels": {"kubernetes.io/service-name": "active"},
+                });
+                let items =
+                    json!([{"metadata": metadata, "endpoints": [{"targetRef": {"kind": "Pod", "name": "v1"}}]}]);
+                (200, json!({"metadata": {"resourceVersion": "9", "continue": next}, "items": items}))
+            };
+            let answer = Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()));
+            Ok::<_, BoxError>(answer.expect("a response"))
+        });
+        let observer = Arc::new(Nobody(CancellationToken::new()));
+        let shared = Shared::<SliceView>::start(Client::new(service, "default"), Scope::default(), observer, 10);
+        shared.ask(&key("a"), &values(&["active"]));
+        for _ in 0..600 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if let Some(seen) = shared.seen(&key("a")).get("active") {
+                assert_eq!(seen.len(), PAGES);
+                return;
+            }
+        }
+        panic!("it is never answered");
     }
 }
