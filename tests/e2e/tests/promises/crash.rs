@@ -255,6 +255,7 @@ async fn everything_happens(lab: &Lab, web: &Web) {
     lab.apply(&rollout(everything(web, lab))).expect("applied");
     lab.until("v1 serves", |now| now.is_healthy_on("web:v1")).await;
     lab.until_endpoints("web-active", 2).await;
+    lab.until_endpoints("web-internal", 2).await;
     let courses = [Course::start(lab, "web-active").await, Course::start(lab, "web-internal").await];
     lab.preview("web:v2").await;
     request(lab, "web:v2", "promote").await;
