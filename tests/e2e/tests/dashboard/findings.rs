@@ -73,12 +73,12 @@ async fn a_rollout_that_cannot_be_read_hides_no_other() {
     let lab = Lab::without_operator("hidden").await;
     lab.apply(&rollout(json!({}))).expect("applied");
     // The CRD takes no such object; an older one did.
-    let mut listed: Value = serde_json::from_str(&lab.kubectl(&["get", "bgr", "-o", "json"])).expect("JSON");
+    let path = format!("/apis/greenlight.dev/v1alpha1/namespaces/{}/bluegreenrollouts", lab.namespace);
+    let mut listed: Value = serde_json::from_str(&lab.kubectl(&["get", "--raw", &path])).expect("JSON");
     let mut bad = listed["items"][0].clone();
     bad["metadata"]["name"] = "bad".into();
     bad["spec"]["restartAt"] = "9999-12-31T23:59:59Z".into();
     listed["items"].as_array_mut().expect("a list").push(bad);
-    listed["kind"] = "BlueGreenRolloutList".into();
     let listed = listed.to_string();
     let is_list = |uri: &str| uri.split('?').next().is_some_and(|path| path.ends_with("/bluegreenrollouts"));
     let instead = move |uri: &str| (is_list(uri) && !uri.contains("watch=true")).then(|| (200, listed.clone()));
