@@ -2,10 +2,9 @@
 //! be entered, and is closed until somebody opens it in the policy as well.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use greenlight_api::BlueGreenRollout;
-use greenlight_e2e::{Lab, cluster, rollout};
+use greenlight_e2e::{Lab, cluster, eventually, rollout};
 use kube::Api;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
@@ -82,6 +81,21 @@ fn of_the_crd() -> BTreeSet<String> {
     found
 }
 
+/// The chart for the lab's namespace, and people with its roles there. Its editor may also patch what a rollout may name, so that only `promote`
+/// is in question.
+fn install(lab: &Lab, people: &[(&str, &str)]) {
+    let (namespace, chart) = (lab.namespace.as_str(), chart().display().to_string());
+    let args = ["install", namespace, &chart, "--namespace", namespace, "--set", "crds.install=false"];
+    let watch = format!("watchNamespace={namespace}");
+    helm(&[&args[..], &["--set", &watch, "--set", "selectorPolicy.enabled=false"]].concat()).expect("installed");
+    for (user, role) in people {
+        let role = format!("--clusterrole={namespace}.{namespace}-{role}");
+        lab.kubectl(&["create", "rolebinding", user, &role, &format!("--user={user}")]);
+    }
+    lab.kubectl(&["create", "role", "names", "--verb=patch", "--resource=services,deployments.apps"]);
+    lab.kubectl(&["create", "rolebinding", "names", "--role=names", "--user=ed"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_field_is_open_to_who_may_edit_or_takes_promote_and_a_new_one_takes_promote() {
     let listed: BTreeSet<String> = fields().into_iter().map(|(path, ..)| path.to_owned()).collect();
@@ -91,15 +105,7 @@ async fn every_field_is_open_to_who_may_edit_or_takes_promote_and_a_new_one_take
         "enter new fields in this table, and open them in the policy if they are harmless"
     );
     let lab = Lab::without_operator("fields").await;
-    let chart = chart().display().to_string();
-    let args = ["install", "fields", &chart, "--namespace", "fields", "--set", "crds.install=false"];
-    helm(&[&args[..], &["--set", "watchNamespace=fields", "--set", "selectorPolicy.enabled=false"]].concat())
-        .expect("installed");
-    let kubectl = |args: &[&str]| cluster().kubectl(&[&["-n", "fields"], args].concat()).map_err(|e| e.to_string());
-    kubectl(&["create", "rolebinding", "ed", "--clusterrole=fields.fields-editor", "--user=ed"]).expect("bound");
-    // Who may patch what is named, so that only promote is in question.
-    kubectl(&["create", "role", "names", "--verb=patch", "--resource=services,deployments.apps"]).expect("created");
-    kubectl(&["create", "rolebinding", "names", "--role=names", "--user=ed"]).expect("bound");
+    install(&lab, &[("ed", "editor")]);
     lab.apply(&rollout(json!({"strategy": {"blueGreen": {"switchMode": "Overlap"}}}))).expect("applied");
     let change = |path: &str, value: &Value| {
         let mut patch = path.rsplit('.').fold(value.clone(), |inner, key| json!({ key: inner }));
@@ -107,15 +113,11 @@ async fn every_field_is_open_to_who_may_edit_or_takes_promote_and_a_new_one_take
             patch["spec"]["template"] = Value::Null;
         }
         let patch = patch.to_string();
-        kubectl(&["patch", "bgr", "web", "--dry-run=server", "--type=merge", "-p", &patch, "--as", "ed"])
+        let args = ["patch", "bgr", "web", "--dry-run=server", "--type=merge", "-p", &patch, "--as", "ed"];
+        cluster().kubectl(&[&["-n", "fields"], &args[..]].concat()).map_err(|error| error.to_string())
     };
-    // A policy takes a moment until it is in force.
-    for _ in 0..100 {
-        if change("spec.restartAt", &json!("2026-11-27T00:00:00Z")).is_err() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let is_closed = async || change("spec.restartAt", &json!("2026-11-27T00:00:00Z")).is_err();
+    eventually("the policy is in force", is_closed).await;
     for (path, value, is) in fields() {
         let answer = change(path, &value);
         let field = path.rsplit('.').next().unwrap_or_default();
@@ -135,17 +137,7 @@ async fn every_field_is_open_to_who_may_edit_or_takes_promote_and_a_new_one_take
 #[tokio::test(flavor = "multi_thread")]
 async fn a_field_that_is_null_is_as_if_it_were_not_there() {
     let lab = Lab::without_operator("nulls").await;
-    let chart = chart().display().to_string();
-    let args = ["install", "nulls", &chart, "--namespace", "nulls", "--set", "crds.install=false"];
-    helm(&[&args[..], &["--set", "watchNamespace=nulls", "--set", "selectorPolicy.enabled=false"]].concat())
-        .expect("installed");
-    let kubectl = |args: &[&str]| cluster().kubectl(&[&["-n", "nulls"], args].concat()).map_err(|e| e.to_string());
-    for (user, role) in [("ed", "editor"), ("paula", "promoter")] {
-        let role = format!("--clusterrole=nulls.nulls-{role}");
-        kubectl(&["create", "rolebinding", user, &role, &format!("--user={user}")]).expect("bound");
-    }
-    kubectl(&["create", "role", "names", "--verb=patch", "--resource=services,deployments.apps"]).expect("created");
-    kubectl(&["create", "rolebinding", "names", "--role=names", "--user=ed"]).expect("bound");
+    install(&lab, &[("ed", "editor"), ("paula", "promoter")]);
     let ask = async |who: &str, how: How, path: &str, body: Value| {
         let step = Step { how, path: path.to_owned(), body, may_fail: false, by: None };
         send(&lab, who, &step, &Words::of(Vec::new())).await
@@ -154,13 +146,7 @@ async fn a_field_that_is_null_is_as_if_it_were_not_there() {
     let closed =
         async || patch("ed", json!({"spec": {"strategy": {"blueGreen": {"scaleDownDelaySeconds": 77}}}})).await;
     lab.apply(&rollout(json!({}))).expect("applied");
-    // A policy takes a moment until it is in force.
-    for _ in 0..100 {
-        if closed().await.is_err() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    eventually("the policy is in force", async || closed().await.is_err()).await;
     let api: Api<BlueGreenRollout> = lab.api();
     for (path, ..) in fields().into_iter().filter(|(.., is)| *is != Immutable) {
         drop(api.delete("web", &DeleteParams::default()).await);
