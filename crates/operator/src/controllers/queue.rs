@@ -242,6 +242,11 @@ mod tests {
         Key { namespace: "shop".to_owned(), name: format!("web-{number}") }
     }
 
+    /// Nobody looks at what is measured.
+    fn watched() -> (Metrics, Health, Option<Trouble>) {
+        (Metrics::new(Arc::default(), Leadership::undisputed()), Health::default(), None)
+    }
+
     /// How many keys are kept, and how many of them wait.
     fn held(queue: &Queue) -> [usize; 2] {
         [queue.0.kept(), queue.0.waiting()]
@@ -258,7 +263,6 @@ mod tests {
     #[tokio::test]
     async fn however_many_events_there_are_while_all_are_busy_each_object_waits_once() {
         let queue = Queue::new(Leadership::undisputed());
-        let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
         let (stop, release) = (CancellationToken::new(), CancellationToken::new());
         let worked_on: Arc<Mutex<Vec<Key>>> = Arc::default();
         let work = {
@@ -275,14 +279,7 @@ mod tests {
         // Before anybody works: lost, and made up for by looking at everything.
         (0..5).for_each(|number| queue.now(key(number)));
         let everything = || (0..10).map(key).collect();
-        let running = tokio::spawn(queue.clone().run(
-            "test",
-            LIMITS,
-            (metrics, Health::default(), None),
-            stop.clone(),
-            everything,
-            work,
-        ));
+        let running = tokio::spawn(queue.clone().run("test", LIMITS, watched(), stop.clone(), everything, work));
         while held(&queue) != [10, 9] {
             tokio::task::yield_now().await;
         }
@@ -326,16 +323,7 @@ mod tests {
         let other = Key { namespace: "other".to_owned(), name: "web".to_owned() };
         let everything = || (0..10).map(key).chain([other]).collect();
         let limits = Limits { places: Places { parallel: 4, share: Some(3) }, ..LIMITS };
-        queue
-            .run(
-                "test",
-                limits,
-                (Metrics::new(Arc::default(), Leadership::undisputed()), Health::default(), None),
-                stop,
-                everything,
-                work,
-            )
-            .await;
+        queue.run("test", limits, watched(), stop, everything, work).await;
         assert!(*hanging.lock().expect("no panic while locked") <= 3);
     }
 
@@ -360,8 +348,7 @@ mod tests {
         let other = Key { namespace: "other".to_owned(), name: "web".to_owned() };
         let everything = || (0..20).map(key).collect();
         let limits = Limits { places: Places { parallel: 4, share: Some(3) }, ..LIMITS };
-        let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
-        let run = queue.clone().run("test", limits, (metrics, Health::default(), None), stop, everything, work);
+        let run = queue.clone().run("test", limits, watched(), stop, everything, work);
         let comes_later = async {
             tokio::time::sleep(Duration::from_millis(100)).await;
             queue.now(other);
@@ -394,8 +381,7 @@ mod tests {
             }
         };
         let key = |namespace: &str, name: &str| Key { namespace: namespace.to_owned(), name: name.to_owned() };
-        let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
-        let run = queue.clone().run("test", LIMITS, (metrics, Health::default(), None), stop, Vec::new, work);
+        let run = queue.clone().run("test", LIMITS, watched(), stop, Vec::new, work);
         let events = async {
             // One in the slow lane, and one in the quick one.
             queue.now(key("hangs", "a"));
@@ -460,14 +446,7 @@ mod tests {
         let key = |number: usize| Key { namespace: format!("shop-{}", number % 3), name: format!("web-{number}") };
         let everything = || (0..ALL).map(key).collect();
         let limits = Limits { places: Places { parallel: 4, share: None }, ..LIMITS };
-        let run = queue.clone().run(
-            "test",
-            limits,
-            (Metrics::new(Arc::default(), Leadership::undisputed()), Health::default(), None),
-            stop,
-            everything,
-            work,
-        );
+        let run = queue.clone().run("test", limits, watched(), stop, everything, work);
         tokio::time::timeout(Duration::from_secs(30), run).await.expect("all is done");
         assert_eq!(held(&queue)[1], 0);
         let peak = *peak.lock().expect("no panic while locked");
@@ -491,9 +470,10 @@ mod tests {
             }
         };
         let limits = Limits { deadline: Duration::from_millis(20), ..LIMITS };
-        let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
         let everything = || (0..3).map(key).collect();
-        let run = queue.run("test", limits, (metrics.clone(), Health::default(), None), stop, everything, work);
+        let watched = watched();
+        let metrics = watched.0.clone();
+        let run = queue.run("test", limits, watched, stop, everything, work);
         tokio::time::timeout(Duration::from_secs(10), run).await.expect("each is tried again");
         let text = metrics.text();
         assert!(text.contains(r#"greenlight_reconciles_total{controller="test",result="timeout"}"#), "{text}");
