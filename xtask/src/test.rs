@@ -219,6 +219,8 @@ struct Row {
     seconds: u64,
     /// What it left out, and why.
     skipped: Option<String>,
+    /// What its failing tests panicked with. The table repeats it: of a long log, often only the end is kept.
+    panics: Vec<String>,
     /// How it ended.
     outcome: Outcome,
 }
@@ -262,6 +264,7 @@ impl Table {
             };
             eprintln!("{:<55} {passed:>6} {:>8}{result}", row.name, row.seconds);
         }
+        self.rows.iter().flat_map(|row| &row.panics).for_each(|line| eprintln!("{line}"));
         self.rows.iter().filter_map(|row| row.skipped.as_ref()).for_each(|skipped| eprintln!("SKIPPED: {skipped}"));
         let seconds: u64 = self.rows.iter().map(|row| row.seconds).sum();
         let passed: usize = self.rows.iter().filter_map(|row| row.passed).sum();
@@ -279,9 +282,15 @@ impl Table {
 impl Row {
     /// Runs a test program, shows what it prints, and counts.
     fn tests(&mut self, command: &mut Command) -> Result<()> {
-        let mut passed = 0;
-        let result = shell::run_and_read(command, |line| passed += passed_in(line).unwrap_or(0));
+        let (mut passed, mut panics) = (0, Panics::default());
+        let result = shell::run_and_read(command, |line| {
+            passed += passed_in(line).unwrap_or(0);
+            panics.read(line);
+        });
         self.passed = Some(passed);
+        if result.is_err() {
+            self.panics = panics.lines;
+        }
         result
     }
 
@@ -292,6 +301,33 @@ impl Row {
         eprintln!("SKIPPED: {what}");
         self.skipped = Some(what.to_owned());
         Ok(())
+    }
+}
+
+/// Picks the panics out of what a test program prints.
+#[derive(Default)]
+struct Panics {
+    lines: Vec<String>,
+    /// So many of the next lines belong to the message.
+    more: usize,
+}
+
+impl Panics {
+    /// A message may be a whole page; this much of it says what was expected and what came.
+    const LINES_OF_ONE: usize = 6;
+    /// The first few of many failures have the same cause as the rest.
+    const LINES: usize = 60;
+
+    fn read(&mut self, line: &str) {
+        if line.starts_with("thread '") && line.contains(" panicked at ") {
+            self.more = Panics::LINES_OF_ONE + 1;
+        } else if line.is_empty() || line.starts_with("note: ") || line.starts_with("stack backtrace:") {
+            self.more = 0;
+        }
+        if self.more > 0 && self.lines.len() < Panics::LINES {
+            self.more -= 1;
+            self.lines.push(line.chars().take(400).collect());
+        }
     }
 }
 
@@ -356,4 +392,25 @@ fn check_core() -> Result<()> {
         bail!("greenlight-core reads a clock:\n{}", String::from_utf8_lossy(&clocks.stdout));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Panics;
+
+    #[test]
+    fn the_panics_of_a_log_are_kept_without_what_stands_around_them() {
+        let log = "running 2 tests\ntest a ... ok\ntest b ... FAILED\n\n---- b stdout ----\n\
+                   thread 'b' (7) panicked at tests/b.rs:5:9:\nassertion `left == right` failed: two\n  left: 1\n right: 2\n\
+                   stack backtrace:\n   0: somewhere\n\nfailures:\n    b\n";
+        let mut panics = Panics::default();
+        log.lines().for_each(|line| panics.read(line));
+        let expected = [
+            "thread 'b' (7) panicked at tests/b.rs:5:9:",
+            "assertion `left == right` failed: two",
+            "  left: 1",
+            " right: 2",
+        ];
+        assert_eq!(panics.lines, expected);
+    }
 }
