@@ -377,6 +377,11 @@ fn release(before: &BlueGreenRolloutStatus, findings: &Findings, verdict: &Verdi
     Some(release)
 }
 
+/// As Kubernetes writes the times of conditions: a status with more in it would not be the one that is read back.
+fn whole_seconds(at: Timestamp) -> Time {
+    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
+}
+
 fn conditions(
     before: &BlueGreenRolloutStatus,
     verdict: &Verdict,
@@ -402,7 +407,7 @@ fn conditions(
             status: status.to_owned(),
             reason: reason.to_owned(),
             message: if about_pods { String::new() } else { verdict.message.clone() },
-            last_transition_time: since.map_or(Time(now), |old| old.last_transition_time.clone()),
+            last_transition_time: since.map_or_else(|| whole_seconds(now), |old| old.last_transition_time.clone()),
             observed_generation: Some(generation),
         }
     };

@@ -348,7 +348,7 @@ impl Model {
 
     /// A rollout of this spec that was just created, with all Services.
     pub fn with(spec: BlueGreenRolloutSpec) -> Model {
-        let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let now: Timestamp = "2026-01-01T00:00:00.25Z".parse().expect("a time");
         let rollout = Rollout {
             namespace: "test".into(),
             name: "web".into(),

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+#[cfg(debug_assertions)]
+use greenlight_api::BlueGreenRolloutStatus;
 use greenlight_api::names;
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::simulate::{self, Written};
@@ -243,6 +245,9 @@ impl Model {
         if self.cache.rollout.resource_version != self.truth.rollout.resource_version {
             return Written::Conflict;
         }
+        // One that is another after it was written and read would be written again and again, and taken for one that the CRD does not keep.
+        #[cfg(debug_assertions)]
+        assert_eq!(kept(&plan.status), plan.status, "what is read back is what was written");
         let (seen, version) = (self.cache.rollout.clone(), self.bump());
         let endpoints = (!self.behind.contains(&Kind::Endpoints)).then_some(&self.truth.endpoints);
         self.ledger.published(&seen, &self.truth, plan, endpoints);
@@ -406,4 +411,11 @@ impl Model {
     pub fn is_held(&self) -> bool {
         self.truth.rollout.finalizers.iter().any(|finalizer| finalizer == names::SERVICES_FINALIZER)
     }
+}
+
+/// A status as the API server answers with it.
+#[cfg(debug_assertions)]
+fn kept(status: &BlueGreenRolloutStatus) -> BlueGreenRolloutStatus {
+    let written = serde_json::to_string(status).expect("a status has a text");
+    serde_json::from_str(&written).expect("what was written can be read")
 }
