@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use greenlight_e2e::{Lab, rollout};
+use greenlight_e2e::{Lab, cluster, rollout};
 use greenlight_test_cluster::streams_lists;
 use serde_json::json;
 
@@ -53,4 +53,13 @@ async fn a_release_costs_half_of_argos_requests_and_rest_costs_nothing() {
     let mark = audit.mark();
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(count(mark), BTreeMap::new(), "requests while nothing changed");
+
+    let log = std::fs::read_to_string(cluster().dir().join("budget-operator-1.log")).expect("the operator's log");
+    let of_it = |line: &&str| line.contains("\"rollout\":\"budget/web\"");
+    let alarming = |line: &&str| line.contains("\"level\":\"WARN\"") || line.contains("\"level\":\"ERROR\"");
+    let mut told = log.lines().filter(of_it).peekable();
+    assert!(told.peek().is_some(), "the log tells of the release");
+    // The client library warns of the test's kubeconfig.
+    let alarming: Vec<&str> = told.filter(alarming).filter(|line| !line.contains("cert bypassed")).collect();
+    assert!(alarming.is_empty(), "an ordinary release alarms nobody: {alarming:#?}");
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use greenlight_e2e::{Course, Lab, Snapshot};
+use greenlight_e2e::{Course, Lab, Snapshot, cluster};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -49,9 +49,13 @@ async fn with_an_overlap_there_is_no_moment_with_fewer_pods_however_many_slices_
     let overlap = json!({"switchMode": "Overlap", "overlapSeconds": 1});
     lab.deploy(json!({"replicas": SEVERAL_SLICES, "strategy": {"blueGreen": overlap}})).await;
     let course = Course::start(&lab, "web-active").await;
+    let mark = cluster().audit().mark();
     assert!(is_proven(&lab.release("web:v2").await));
     assert_eq!(course.images().await, ["web:v1", "both revisions", "web:v2"]);
     course.assert_never_below(SEVERAL_SLICES).await;
+    // The pods of both get a label, those of one lose it. What interrupts that, a conflict say, does not make it begin anew.
+    let patched = lab.operator_writes(mark, "pods").await.len();
+    assert!(patched <= 3 * SEVERAL_SLICES, "{patched} changes of pods");
 }
 
 #[tokio::test(flavor = "multi_thread")]

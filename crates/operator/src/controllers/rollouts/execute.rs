@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::TryStreamExt;
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, PodTemplate, names};
 use greenlight_core::hash::{self, Digest};
 use greenlight_core::simulate::selector_patch;
@@ -32,6 +33,10 @@ const REFUSAL_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 
 /// How long to wait at most until another refused write is tried again.
 const LONGEST_REFUSAL_PAUSE: SignedDuration = SignedDuration::from_secs(5);
+
+/// So many pods of a ReplicaSet get other labels or annotations at the same time: enough for a hundred of them within seconds, and few
+/// beside what the API server admits of one client.
+const PODS_AT_ONCE: usize = 8;
 
 /// Everything that writing takes.
 pub struct Executor<'a> {
@@ -216,13 +221,21 @@ impl Executor<'_> {
         // Another rollout with the same template has pods of the same hash.
         let uid = view.uid().unwrap_or_default();
         let own = |pod: &PartialObjectMeta<Pod>| pod.owner_references().iter().any(|owner| owner.uid == uid);
-        for pod in pods.list_metadata(&labelled).await.doing(what)?.items.into_iter().filter(own) {
-            let patch = Patch::Merge(json!({"metadata": metadata}));
-            match pods.patch_metadata(&pod.name_any(), &params(), &patch).await {
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                answer => drop(answer.doing(what)?),
+        // Whoever is interrupted, by a conflict say, does not begin with all of them again.
+        let lacks = |pod: &PartialObjectMeta<Pod>| {
+            !carries(pod.labels(), &from.labels, &to.labels)
+                || !carries(pod.annotations(), &from.annotations, &to.annotations)
+        };
+        let listed = pods.list_metadata(&labelled).await.doing(what)?.items;
+        let to_change = futures::stream::iter(listed.into_iter().filter(own).filter(lacks).map(Ok));
+        let (pods, patch) = (&pods, &Patch::Merge(json!({"metadata": metadata})));
+        let changed = to_change.try_for_each_concurrent(PODS_AT_ONCE, |pod| async move {
+            match pods.patch_metadata(&pod.name_any(), &params(), patch).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                answer => answer.doing(what).map(drop),
             }
-        }
+        });
+        changed.await?;
         let mut change = Change::default();
         change.annotate(names::ROLE_METADATA, serde_json::to_string(to).expect("it has only strings in it"));
         self.patch_replica_set(name, &view.resource_version().unwrap_or_default(), &change).await
@@ -553,6 +566,12 @@ fn unsettled(from: &PodMetadata, to: &PodMetadata) -> PodMetadata {
     both.annotations.extend(to.annotations.clone());
     both.annotations.insert(names::UNSETTLED.to_owned(), "true".to_owned());
     both
+}
+
+/// Whether these are as a change from one map to another leaves them.
+fn carries(these: &BTreeMap<String, String>, from: &BTreeMap<String, String>, to: &BTreeMap<String, String>) -> bool {
+    to.iter().all(|(key, value)| these.get(key) == Some(value))
+        && from.keys().all(|key| to.contains_key(key) || !these.contains_key(key))
 }
 
 /// A merge patch from one map to another: what is not wanted any more is null.
