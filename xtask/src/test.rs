@@ -15,7 +15,7 @@ use crate::{generate, image, imports, instructions, licences, prove, site, storm
 /// The end-to-end tests mostly wait for controllers, so more of them run at once than there are cores.
 const END_TO_END_THREADS: &str = "8";
 /// The part of the search for broken promises that takes about three minutes; `cargo xtask prove` takes twice as long.
-const PART_OF_SEARCH: [&str; 4] = ["--walks", "60000", "--states", "9000"];
+const PART_OF_SEARCH: [&str; 4] = ["--walks", "30000", "--states", "9000"];
 /// What the tests use of Debian: a program, and the package that it is in.
 const PACKAGES: [(&str, &str); 12] = [
     ("npm", "npm"),
