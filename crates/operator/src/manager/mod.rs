@@ -75,7 +75,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         (Vec::new(), Leadership::undisputed())
     };
     let metrics = Metrics::new(caches.clone(), leadership.clone());
-    let instance = options.instance();
+    let instance = options::instance();
     let health = Health::default();
     let connect = |protocol, leadership: &Leadership| client::connect(&config, protocol, &metrics, &health, leadership);
     // Whoever wants to lead has to write this before it does.
