@@ -5,6 +5,7 @@ mod cluster;
 mod commands;
 mod controllers;
 mod manager;
+mod shares;
 mod shutdown;
 mod telemetry;
 mod web;

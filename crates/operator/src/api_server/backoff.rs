@@ -1,4 +1,4 @@
-//! How long to wait before something is tried again.
+//! How long to wait before something is tried again, and chance.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -7,9 +7,14 @@ use std::time::Duration;
 /// come back together.
 pub fn pause(failures: u32, first: Duration, longest: Duration) -> Duration {
     let doubled = first.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1))).min(longest);
-    // Every RandomState has keys of its own: no other source of chance is needed.
-    let chance = u32::try_from(RandomState::new().hash_one(0u8) % 256).unwrap_or(0);
+    let chance = u32::try_from(chance() % 256).unwrap_or(0);
     doubled - doubled / 4 * chance / 256
+}
+
+/// Any number.
+pub fn chance() -> u64 {
+    // Every RandomState has keys of its own, and those of a process come from the system: no other source is needed.
+    RandomState::new().hash_one(0u8)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The connections to the API server: HTTP/2, so that watches share one. An API server gives a hundred streams to a connection: each
-//! controller has its own and is counted (`controllers::lanes`), the watches are a handful, and events and the lease have theirs.
+//! The connections to the API server: HTTP/2, so that watches share one. An API server gives a hundred streams to a connection: who shares one
+//! is in `connections`.
 //!
 //! `kube`'s own client speaks HTTP/1.1, where each watch is a TCP and TLS connection of its own. With a thousand switches
 //! being proven at once that was most of the operator's memory.

@@ -3,11 +3,13 @@
 //! | question | file |
 //! |---|---|
 //! | the connections, their deadlines | `client` |
+//! | who shares one | `connections` |
 //! | whether this instance may write | `leadership` |
 //! | what can go wrong | `error` |
 //! | how long to wait after a failure | `backoff` |
 
 pub mod backoff;
 pub mod client;
+pub mod connections;
 pub mod error;
 pub mod leadership;

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 
 use crate::api_server::error::{Error, in_full};
 use crate::cluster::cache::Key;
+use crate::shares::Shares;
 use crate::telemetry::recorder::Recorder;
 
 /// After so many answers in a row that will not change by themselves, somebody has to know.
@@ -23,7 +24,11 @@ pub struct Trouble {
     recorder: Arc<Recorder>,
     about: Arc<About>,
     status: Option<InStatus>,
+    events: Shares,
 }
+
+/// So many events of a namespace are written at a time: a webhook that hangs there holds up what is told of no other.
+const EVENTS: usize = 4;
 
 type About = dyn Fn(&Key) -> Option<ObjectReference> + Send + Sync;
 
@@ -41,7 +46,7 @@ struct InStatus {
 impl Trouble {
     /// Events go there, about the rollout that this finds.
     pub fn new(recorder: Recorder, about: impl Fn(&Key) -> Option<ObjectReference> + Send + Sync + 'static) -> Trouble {
-        Trouble { recorder: Arc::new(recorder), about: Arc::new(about), status: None }
+        Trouble { recorder: Arc::new(recorder), about: Arc::new(about), status: None, events: Shares::new(EVENTS) }
     }
 
     /// It is told in the status of that rollout, too, by whoever takes the words: the rollout, what was worked on, and `None` when that is over.
@@ -61,9 +66,12 @@ impl Trouble {
             status.tell(key, key.sibling(name), note.clone());
         }
         let event = Event { warning: true, reason: STALLED, action: "Reconcile", note, by: String::new() };
-        let recorder = self.recorder.clone();
+        let (recorder, places) = (self.recorder.clone(), self.events.of(key.namespace.as_str()));
         // Nobody's work waits for that.
-        tokio::spawn(async move { recorder.warn(about, &event).await });
+        tokio::spawn(async move {
+            let _place = places.acquire().await;
+            recorder.warn(about, &event).await;
+        });
     }
 
     /// The work on this key was done after all, or there is none any more.
@@ -92,7 +100,18 @@ fn is_time(error: &Error, in_a_row: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use greenlight_api::BlueGreenRollout;
+    use http::{Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+    use tower::{BoxError, service_fn};
+
     use super::*;
+    use crate::api_server::leadership::Leadership;
+    use crate::telemetry::metrics::Metrics;
+    use crate::telemetry::notify::{Config, Notifier};
+    use crate::telemetry::recorder::reference;
+    use crate::web::client::WebClient;
 
     fn answered(code: u16) -> Error {
         let status = kube::core::Status { code, ..kube::core::Status::default() };
@@ -107,6 +126,34 @@ mod tests {
         }
         for code in [429, 503, 504] {
             assert_eq!(times(&answered(code)), 0, "{code}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn events_that_hang_in_one_namespace_hold_up_what_is_told_of_no_other() {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let service = {
+            let asked = asked.clone();
+            service_fn(move |request: Request<Body>| {
+                asked.lock().expect("no panic while locked").push(request.uri().path().to_owned());
+                std::future::pending::<Result<Response<Body>, BoxError>>()
+            })
+        };
+        let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
+        let tell = Notifier::start(Config::default(), &WebClient::default(), &metrics).tell();
+        let recorder = Recorder::new(Client::new(service, "default"), "test".to_owned(), metrics, tell);
+        let trouble =
+            Trouble::new(recorder, |key| Some(reference::<BlueGreenRollout>(&key.namespace, &key.name, "uid")));
+        for namespace in ["hangs", "other"] {
+            for number in 0..100 {
+                let key = Key { namespace: namespace.to_owned(), name: format!("web-{number}") };
+                trouble.tell(&key, &answered(403), MANY_REFUSALS);
+            }
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        for namespace in ["/hangs/", "/other/"] {
+            let asked = asked.lock().expect("no panic while locked");
+            assert_eq!(asked.iter().filter(|path| path.contains(namespace)).count(), EVENTS, "{namespace}");
         }
     }
 }

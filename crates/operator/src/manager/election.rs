@@ -26,6 +26,7 @@
 //! | what it says about the number of shards is forged, or taken away | its holder gives it back; whoever takes it writes what is so |
 //! | the number of shards is changed while others run, or from one to several and back | whoever takes the first lease writes what there will be; whoever counts otherwise gives its shards back, or its leases run out; only then there are as many, and anybody takes one |
 //! | it is asked to end while it waits for those | it gives back what it has taken |
+//! | another one has its host name and its process number, as in containers | that is another instance all the same ([`super::options::instance`]) |
 //! | somebody takes a shard of the old number in that moment | it looks at the first lease afterwards, and gives it back: one of the two sees the other |
 //!
 //! Not one of the ready-made managers: they keep leading while renewals hang, over the connection that hangs.
@@ -466,6 +467,7 @@ mod tests {
     use serde_json::{Value, json};
     use tower::{BoxError, service_fn};
 
+    use super::super::options::instance;
     use super::*;
 
     /// An elector of an API server whose lease, held by somebody else, has this version; with none there is no lease.
@@ -640,6 +642,16 @@ mod tests {
             assert_eq!(written_by.count(), 3, "{annotation}: {forged}");
             assert!(instances.iter_mut().all(Instance::goes_on), "{annotation}: {forged}");
         }
+    }
+
+    /// As the only processes of two containers, on hosts of one name.
+    #[tokio::test(start_paused = true)]
+    async fn two_processes_of_the_same_host_name_and_number_do_not_lead_together() {
+        let leases = Leases::default();
+        let two = [(); 2].map(|()| Instance::start(&instance(), &leases, 1));
+        within_seconds(10, "one leads", || two.iter().any(|one| one.leads(1))).await;
+        sleep(Duration::from_secs(30)).await;
+        assert_eq!(two.iter().filter(|one| one.leads(1)).count(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use greenlight_api::BlueGreenRollout;
 use greenlight_core::Watches;
+use kube::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use tracing::info_span;
 
 use crate::api_server::client;
 use crate::api_server::client::Protocol;
+use crate::api_server::connections::Connections;
 use crate::api_server::leadership::Leadership;
 use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
@@ -75,17 +77,14 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         (Vec::new(), Leadership::undisputed())
     };
     let metrics = Metrics::new(caches.clone(), leadership.clone());
-    let instance = options.instance();
+    let instance = options::instance();
     let health = Health::default();
     let connect = |protocol, leadership: &Leadership| client::connect(&config, protocol, &metrics, &health, leadership);
     // Whoever wants to lead has to write this before it does.
     let client = connect(Protocol::Http1, &Leadership::undisputed())?;
     let electors = Elector::all(&client, &options.lease_namespace, &instance, terms, &leadership);
     let went_back = electors.first().map(Elector::went_back).unwrap_or_default();
-    // An API server gives a hundred streams to a connection, and what hangs keeps its stream: each controller has its own, and so have events.
-    let connection = || connect(Protocol::Http2, &leadership);
-    let (client, sets_client, runs_client, events_client) =
-        (connection()?, connection()?, connection()?, connection()?);
+    let connections = Connections::new(|| connect(Protocol::Http2, &leadership))?;
     let notifications = options.notifications.as_deref().map(notify::Config::read).transpose()?.unwrap_or_default();
     let mut server = tokio::spawn(server::serve(
         options.listen,
@@ -100,7 +99,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     triggers::connect(&caches, &rollouts_queue, &sets_queue, &runs_queue);
     let failed = CancellationToken::new();
     let observers = Observers { health: health.clone(), metrics: metrics.clone(), failed: failed.clone() };
-    for mut listed in triggers::start(&client, &scope, &caches, &observers) {
+    for mut listed in triggers::start(&connections.watches, &scope, &caches, &observers) {
         tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
@@ -146,22 +145,24 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     metrics.leads(true);
     let web_client = WebClient::default();
     let notifier = Notifier::start(notifications, &web_client, &metrics);
-    let recorder = || Recorder::new(events_client.clone(), instance.clone(), metrics.clone(), notifier.tell());
+    let recorder = |client: &Client| Recorder::new(client.clone(), instance.clone(), metrics.clone(), notifier.tell());
     let mut work = JoinSet::new();
-    work.spawn(unreadable::tell(client.clone(), caches.clone(), leadership.clone(), recorder(), stop.clone()));
+    let Connections { trouble, .. } = &connections;
+    let tells = recorder(trouble);
+    work.spawn(unreadable::tell(trouble.clone(), caches.clone(), leadership.clone(), tells, stop.clone()));
     let memories = Arc::new(Memories::default());
-    let on_demand = Arc::new(OnDemand::new(&client, &scope, triggers::asked(&rollouts_queue, &observers)));
+    let on_demand = Arc::new(OnDemand::new(&connections.watches, &scope, triggers::asked(&rollouts_queue, &observers)));
     let context = Arc::new(rollouts::Context {
-        client: client.clone(),
+        client: connections.rollouts.clone(),
         caches: caches.clone(),
         memories: memories.clone(),
         on_demand: on_demand.clone(),
-        recorder: recorder(),
+        recorder: recorder(&connections.events),
         metrics: metrics.clone(),
     });
     let of_rollout = |key: fn(&Caches, &Key) -> Option<Key>| {
         let caches = caches.clone();
-        let trouble = Trouble::new(recorder(), move |failing| {
+        let trouble = Trouble::new(recorder(trouble), move |failing| {
             let rollout = caches.rollouts.outline(&key(&caches, failing)?)?;
             Some(reference::<BlueGreenRollout>(&rollout.namespace, &rollout.name, &rollout.uid))
         });
@@ -188,7 +189,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         everything,
         move |key, turn| rollouts::reconcile(context.clone(), key, turn),
     ));
-    let context = Arc::new(scale_down::Context { client: sets_client, caches: caches.clone() });
+    let context = Arc::new(scale_down::Context { client: connections.scale_down.clone(), caches: caches.clone() });
     let retired = keys(&caches, all_retired);
     work.spawn(sets_queue.clone().run(
         "scale-down",
@@ -200,7 +201,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     ));
     let http = WebClient::for_analyses(leadership.clone(), reach(&options, &config).await);
     let context = Arc::new(analysis::Context {
-        client: runs_client,
+        client: connections.analyses.clone(),
         caches: caches.clone(),
         http,
         evaluator: Default::default(),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::division::MOST_SHARDS;
+use crate::api_server::backoff::chance;
 use crate::web::reach::Network;
 
 /// How to run the operator.
@@ -60,10 +61,9 @@ fn shards(number: &str) -> Result<usize, String> {
     number.ok_or_else(|| format!("write a number from 1 to {MOST_SHARDS}"))
 }
 
-impl ControllerOptions {
-    /// What tells this instance from others: the pod's name, or the host's.
-    pub fn instance(&self) -> String {
-        let host = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/etc/hostname").ok());
-        format!("{}_{}", host.as_deref().unwrap_or("greenlight").trim(), std::process::id())
-    }
+/// What tells this instance from all others: the pod's name, or the host's, for people; and chance, since in containers two may have the same
+/// name and the same process number, and each would take the other's lease for its own.
+pub fn instance() -> String {
+    let host = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/etc/hostname").ok());
+    format!("{}_{:016x}", host.as_deref().unwrap_or("greenlight").trim(), chance())
 }

@@ -1,18 +1,19 @@
 //! Where analyses may go. Whoever may write one has the operator ask whatever address they like, so the addresses that lead into it, into its
 //! node or to the API server are closed, whatever name stands for them.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper_util::client::legacy::connect::dns::Name;
 use tokio::sync::Semaphore;
 use tower::Service;
+
+use crate::shares::Shares;
 
 /// Addresses with a common beginning: `10.0.0.0/8`, or a single one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,8 +143,7 @@ type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 pub struct Resolver {
     reach: Arc<Reach>,
     look_up: Arc<LookUp>,
-    /// By namespace.
-    places: Arc<Mutex<HashMap<Arc<str>, Arc<Semaphore>>>>,
+    lookups: Shares,
 }
 
 impl Resolver {
@@ -156,14 +156,12 @@ impl Resolver {
         reach: Arc<Reach>,
         look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
     ) -> Resolver {
-        Resolver { reach, look_up: Arc::new(look_up), places: Arc::default() }
+        Resolver { reach, look_up: Arc::new(look_up), lookups: Shares::new(LOOKUPS) }
     }
 
     fn places(&self) -> Arc<Semaphore> {
         let namespace = ASKS_FOR.try_with(Arc::clone).unwrap_or_default();
-        let mut places = self.places.lock().expect("no panic while locked");
-        places.retain(|_, places| Arc::strong_count(places) > 1);
-        places.entry(namespace).or_insert_with(|| Arc::new(Semaphore::new(LOOKUPS))).clone()
+        self.lookups.of(namespace)
     }
 }
 
@@ -205,6 +203,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use std::sync::Mutex;
 
     fn within(allow: &[&str], deny: &[&str]) -> Reach {
         let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("a network")).collect();
@@ -291,11 +290,7 @@ mod tests {
             }
             assert!(ask("bank", "answers", 10_000).await, "another namespace has threads");
             assert!(!ask("shop", "answers", 5).await, "this one has none until one of its own is free");
-            assert_eq!(
-                resolver.places.lock().expect("no panic while locked").len(),
-                1,
-                "nothing is kept of who is done"
-            );
+            assert_eq!(resolver.lookups.kept(), 1, "nothing is kept of who is done");
         });
         drop(hangs);
     }

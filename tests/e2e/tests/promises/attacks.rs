@@ -29,8 +29,12 @@ use range::Range;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_goes_around_the_gate_whatever_the_role_and_the_door() {
-    let attacks = table::attacks();
+    let mut attacks = table::attacks();
     assert!(attacks.len() >= 60, "only {} attacks", attacks.len());
+    // For whoever adds a line: GREENLIGHT_ATTACKS='a rollback' tries those whose words have this in them.
+    if let Ok(words) = std::env::var("GREENLIGHT_ATTACKS") {
+        attacks.retain(|attack| words.split('|').any(|words| attack.what.contains(words)));
+    }
     let guarded = Range::with_policies(range::GUARDED).await;
     let open = Range::without_policies("attacks-open").await;
     let (with, without) = tokio::join!(guarded.try_all(&attacks), open.try_all(&attacks));

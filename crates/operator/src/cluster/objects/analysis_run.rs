@@ -22,6 +22,8 @@ use crate::cluster::cache::{Cached, Key};
 
 /// Key of a measurement's metadata: the name of its Job.
 pub const JOB: &str = "job-name";
+/// Key of a measurement's metadata: the UID of the Job that was made, or was found to be what would be made. No other counts.
+pub const JOB_UID: &str = "job-uid";
 
 /// A run that has more bytes than this is not kept. Few have.
 const MOST_KEPT: usize = 16 << 10;
@@ -89,6 +91,8 @@ fn label(metadata: &ObjectMeta) -> ObjectMeta {
 pub struct KeptRun {
     namespace: String,
     name: String,
+    /// UID.
+    pub uid: String,
     resource_version: String,
     rollout: Option<String>,
     /// What it says to its rollout; nothing if it was made or edited by somebody else.
@@ -105,8 +109,17 @@ pub enum State {
     /// There is not.
     Over {
         /// The Jobs that have to be ended.
-        jobs: Vec<String>,
+        jobs: Vec<UnfinishedJob>,
     },
+}
+
+/// A Job whose measurement is not over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnfinishedJob {
+    /// Its name.
+    pub name: String,
+    /// Its UID, if the measurement has it: between its creation and that note it has none.
+    pub uid: Option<String>,
 }
 
 impl KeptRun {
@@ -115,6 +128,7 @@ impl KeptRun {
         KeptRun {
             namespace: metadata.namespace.clone().unwrap_or_default(),
             name: metadata.name.clone().unwrap_or_default(),
+            uid: metadata.uid.clone().unwrap_or_default(),
             resource_version: metadata.resource_version.clone().unwrap_or_default(),
             rollout: annotation.filter(|name| name.len() <= LONGEST_NAME).cloned(),
             says: says.map(|run| Run { message: beginning(&run.message, LONGEST_MESSAGE).to_owned(), ..run }),
@@ -151,11 +165,15 @@ fn is_kept(run: &AnalysisRun) -> bool {
 }
 
 /// The Jobs whose measurements are not over.
-pub fn unfinished_jobs(status: &AnalysisRunStatus) -> Vec<String> {
+pub fn unfinished_jobs(status: &AnalysisRunStatus) -> Vec<UnfinishedJob> {
     let measurements = status.metric_results.iter().flat_map(|result| &result.measurements);
     let unfinished = measurements.filter(|measurement| measurement.finished_at.is_none());
-    let names = unfinished.filter_map(|measurement| measurement.metadata.get(JOB));
-    names.filter(|name| name.len() <= LONGEST_NAME).take(MOST_JOBS).cloned().collect()
+    let is_kept = |text: &&String| text.len() <= LONGEST_NAME;
+    let jobs = unfinished.filter_map(|measurement| {
+        let name = measurement.metadata.get(JOB).filter(is_kept)?.clone();
+        Some(UnfinishedJob { name, uid: measurement.metadata.get(JOB_UID).filter(is_kept).cloned() })
+    });
+    jobs.take(MOST_JOBS).collect()
 }
 
 impl Cached for KeptRun {

@@ -5,17 +5,16 @@ use greenlight_api::{AnalysisPhase, names};
 use greenlight_core::hash;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::core::PartialObjectMeta;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::{Context, arguments};
 use crate::api_server::error::{Doing, Error};
 use crate::cluster::cache::Key;
-use crate::cluster::objects::{JOB, JobOutcome, JobView};
+use crate::cluster::objects::{JOB, JOB_UID, JobOutcome, JobView, UnfinishedJob};
 
-/// Key of a measurement's metadata: the UID of the Job that was made, or was found to be what would be made. No other counts.
-const UID: &str = "job-uid";
 /// A running Job's end wakes its run up. One that an earlier version made has no label by which it is watched, and is looked at so often.
 pub const POLL: SignedDuration = SignedDuration::from_secs(60);
 const LONGEST_STEM: usize = 40;
@@ -46,7 +45,7 @@ pub async fn go_on(
     let done = |phase, message: String| {
         Some(Measurement { phase, message, finished_at: Some(Timestamp::now()), ..begun.clone() })
     };
-    if let Some(uid) = begun.metadata.get(UID) {
+    if let Some(uid) = begun.metadata.get(JOB_UID) {
         let key = Key { namespace: namespace.clone(), name: name.clone() };
         let known = match context.caches.jobs.get(&key) {
             Some(job) => Some(job),
@@ -99,7 +98,7 @@ pub async fn go_on(
         Err(error) => return Err(error).doing(|| format!("create Job {name}")),
     };
     let mut under_way = begun.clone();
-    under_way.metadata.insert(UID.to_owned(), made.uid().unwrap_or_default());
+    under_way.metadata.insert(JOB_UID.to_owned(), made.uid().unwrap_or_default());
     Ok(Some(under_way))
 }
 
@@ -121,12 +120,25 @@ fn measured_by(job: &Job) -> Value {
     spec
 }
 
-/// Ends these Jobs of a run that is over.
-pub async fn end_all(client: &Client, run: &Key, names: &[String]) -> Result<(), Error> {
+/// Ends these Jobs of a run that is over: those that it made, and not what has their names by now.
+pub async fn end_all(client: &Client, run: &Key, run_uid: &str, unfinished: &[UnfinishedJob]) -> Result<(), Error> {
     let jobs: Api<Job> = Api::namespaced(client.clone(), &run.namespace);
-    for name in names {
-        match jobs.delete(name, &DeleteParams::background()).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
+    for UnfinishedJob { name, uid } in unfinished {
+        let uid = match uid {
+            Some(uid) => Some(uid.clone()),
+            // Noted before it was made, and perhaps made: then it has its run as owner.
+            None => {
+                let found = jobs.get_metadata_opt(name).await.doing(|| format!("read Job {name}"))?;
+                let is_ours = |job: &PartialObjectMeta<Job>| job.owner_references().iter().any(|it| it.uid == run_uid);
+                found.filter(is_ours).and_then(|job| job.uid())
+            }
+        };
+        let Some(uid) = uid else { continue };
+        let preconditions = Preconditions { uid: Some(uid), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+        match jobs.delete(name, &params).await {
+            // It is gone, or another one has its name.
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
             answer => drop(answer.doing(|| format!("end Job {name}"))?),
         }
     }
@@ -145,4 +157,79 @@ fn manifest(run: &AnalysisRun, name: &str, provider: &Value) -> Value {
     }
     metadata["ownerReferences"] = json!([run.controller_owner_ref(&())]);
     json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": provider["spec"]})
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
+
+    use http::{Request, Response};
+    use http_body_util::BodyExt;
+    use kube::client::Body;
+    use tower::{BoxError, service_fn};
+
+    use super::*;
+
+    /// An API server that has Jobs, by name: their UIDs and their owners'.
+    fn server(jobs: &Arc<Mutex<BTreeMap<String, (&'static str, &'static str)>>>) -> Client {
+        let jobs = jobs.clone();
+        let service = service_fn(move |request: Request<Body>| {
+            let jobs = jobs.clone();
+            async move {
+                let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+                let asked = request.into_body().collect().await?.to_bytes();
+                let asked: Value = serde_json::from_slice(&asked).unwrap_or_default();
+                let name = path.rsplit('/').next().expect("a name").to_owned();
+                let mut jobs = jobs.lock().expect("no panic while locked");
+                let failure = |code: u16, reason| {
+                    (code, json!({"status": "Failure", "message": reason, "reason": reason, "code": code}))
+                };
+                let (code, answer) = match jobs.get(&name).copied() {
+                    None => failure(404, "NotFound"),
+                    Some((uid, owner)) => {
+                        let owner = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "name": "smoke", "uid": owner});
+                        let metadata = json!({"name": name, "uid": uid, "ownerReferences": [owner]});
+                        let wanted = &asked["preconditions"]["uid"];
+                        if method == "DELETE" && !wanted.is_null() && wanted != uid {
+                            failure(409, "Conflict")
+                        } else {
+                            if method == "DELETE" {
+                                jobs.remove(&name);
+                            }
+                            (200, json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata}))
+                        }
+                    }
+                };
+                let answer = Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()));
+                Ok::<_, BoxError>(answer.expect("a response"))
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_over_ends_the_jobs_that_it_made_and_no_others_of_their_names() {
+        let jobs = [
+            ("made", ("1", "run")),
+            ("replaced", ("2", "run")),
+            ("just-made", ("3", "run")),
+            ("somebody-elses", ("4", "another run")),
+        ];
+        let jobs = Arc::new(Mutex::new(BTreeMap::from(jobs.map(|(name, job)| (name.to_owned(), job)))));
+        let unfinished = [
+            ("made", Some("1")),
+            ("replaced", Some("1")),
+            ("just-made", None),
+            ("somebody-elses", None),
+            ("gone", Some("5")),
+            ("never-made", None),
+        ];
+        let unfinished =
+            unfinished.map(|(name, uid)| UnfinishedJob { name: name.to_owned(), uid: uid.map(str::to_owned) });
+        let run = Key { namespace: "shop".to_owned(), name: "smoke".to_owned() };
+        end_all(&server(&jobs), &run, "run", &unfinished).await.expect("nothing failed");
+        let left: Vec<String> = jobs.lock().expect("no panic while locked").keys().cloned().collect();
+        assert_eq!(left, ["replaced", "somebody-elses"]);
+    }
 }

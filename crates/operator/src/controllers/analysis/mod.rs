@@ -84,14 +84,14 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         return Ok(None);
     }
     let mut _place = None;
-    let mut run = match context.caches.runs.get(&key).map(|kept| kept.state) {
-        None => return Ok(None),
-        Some(State::Over { jobs }) => {
-            job::end_all(&context.client, &key, &jobs).await?;
+    let Some(kept) = context.caches.runs.get(&key) else { return Ok(None) };
+    let mut run = match kept.state {
+        State::Over { jobs } => {
+            job::end_all(&context.client, &key, &kept.uid, &jobs).await?;
             return Ok(None);
         }
-        Some(State::UnderWay(Some(run))) => *run,
-        Some(State::UnderWay(None)) => {
+        State::UnderWay(Some(run)) => *run,
+        State::UnderWay(None) => {
             _place = context.large.place(&key.namespace);
             if _place.is_none() {
                 return Ok(Some(Timestamp::now() + NO_PLACE));
@@ -157,7 +157,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         context.caches.runs.put_answer(KeptRun::from(view));
     }
     if status.phase.is_completed() {
-        job::end_all(&context.client, &key, &unfinished_jobs(&status)).await?;
+        job::end_all(&context.client, &key, &kept.uid, &unfinished_jobs(&status)).await?;
         return Ok(None);
     }
     let at_once = took_any && !after.begin.is_empty();

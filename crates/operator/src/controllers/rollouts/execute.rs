@@ -1,22 +1,23 @@
 //! Carrying out an action: one request each, and what it answers goes into the caches.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, PodTemplate, names};
 use greenlight_core::hash::{self, Digest};
 use greenlight_core::simulate::selector_patch;
-use greenlight_core::world::{Refusal, Rollout, Selection};
+use greenlight_core::world::{Rollout, Selection};
 use greenlight_core::{Action, Change};
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, EvictParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{PartialObjectMeta, Request};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::affinity;
-use super::memory::{Memories, Refused};
+use super::memory::{Memories, Refused, RefusedTemplate};
 use super::observe::Fresh;
 use super::older_crd;
 use crate::api_server::error::{Doing, Error, is_refusal};
@@ -29,10 +30,10 @@ use crate::controllers::analysis::{self, Start};
 use crate::telemetry::recorder::Recorder;
 
 /// How long to wait until a refused template is tried again; a changed template is tried at once.
-const REFUSAL_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long to wait at most until another refused write is tried again.
-const LONGEST_REFUSAL_PAUSE: SignedDuration = SignedDuration::from_secs(5);
+const LONGEST_REFUSAL_PAUSE: Duration = Duration::from_secs(5);
 
 /// So many pods of a ReplicaSet get other labels or annotations at the same time: enough for a hundred of them within seconds, and few
 /// beside what the API server admits of one client.
@@ -71,8 +72,8 @@ impl Executor<'_> {
         tracing::warn!(rollout = %self.rollout.key(), target, message, "the API server refused a write");
         self.memories.update(&self.rollout.key(), |memory| {
             let times = memory.refused_writes.get(&target).map_or(0, |before| before.times) + 1;
-            let retry_at = Timestamp::now() + refused_for(times);
-            memory.refused_writes.insert(target, Refused { message, retry_at, times });
+            let retry = Instant::now() + refused_for(times);
+            memory.refused_writes.insert(target, Refused { message, retry, times });
         });
         Ok(false)
     }
@@ -170,7 +171,7 @@ impl Executor<'_> {
                 );
             }
             memory.cut = cut;
-            memory.published_at = Some(Timestamp::now());
+            memory.published = Some(Instant::now());
         });
         self.caches.rollouts.put_answer(kept);
         Ok(())
@@ -512,8 +513,8 @@ impl Executor<'_> {
 
     fn remember_refusal(&self, digest: &str, message: String) {
         tracing::warn!(rollout = %self.rollout.key(), message, "the API server refused the ReplicaSet");
-        let retry_at = Timestamp::now() + REFUSAL_PAUSE;
-        let refusal = Refusal { digest: digest.to_owned(), message, retry_at };
+        let retry = Instant::now() + REFUSAL_PAUSE;
+        let refusal = RefusedTemplate { digest: digest.to_owned(), message, retry };
         self.memories.update(&self.rollout.key(), |memory| memory.refused = Some(refusal));
     }
 
@@ -525,8 +526,8 @@ impl Executor<'_> {
 }
 
 /// How long to wait after so many refusals in a row: longer each time, and never so long that somebody who has mended the cause waits.
-fn refused_for(times: u32) -> SignedDuration {
-    SignedDuration::from_secs(1 << times.min(3)).min(LONGEST_REFUSAL_PAUSE)
+fn refused_for(times: u32) -> Duration {
+    Duration::from_secs(1 << times.min(3)).min(LONGEST_REFUSAL_PAUSE)
 }
 
 /// Changes a ReplicaSet, if it still is as it was read.

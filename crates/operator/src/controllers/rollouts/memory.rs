@@ -4,22 +4,24 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 
 use greenlight_api::BlueGreenRolloutStatus;
-use greenlight_core::world::{Refusal, Rollout};
-use jiff::Timestamp;
+use greenlight_core::world::{Refusal, RefusedWrite, Rollout};
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use crate::cluster::cache::{Cached, Key};
 
-/// What the operator remembers of a rollout and may forget: after a restart it does a little more work, and nothing else.
+/// What the operator remembers of a rollout and may forget: after a restart it does a little more work, and nothing else. Its times are of
+/// a clock that nobody sets: with the time of day, a clock that is set back by an hour would hold up for an hour what waits for them.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     /// When it last wrote the status.
-    pub published_at: Option<Timestamp>,
+    pub published: Option<Instant>,
     /// The status that it wrote last, and the version of the rollout since, if the API server has cut it: its CRD is older than the operator.
     pub cut: Option<(String, BlueGreenRolloutStatus)>,
     /// How often in a row somebody else had written in between.
     pub conflicts: u32,
     /// The template that the API server refused.
-    pub refused: Option<Refusal>,
+    pub refused: Option<RefusedTemplate>,
     /// Other writes that it refused, and analyses that could not begin, by what they were to change.
     pub refused_writes: BTreeMap<String, Refused>,
     /// What other controllers of the operator cannot do for it, in words, by the object that they work on.
@@ -40,6 +42,45 @@ impl Memory {
             None => drop(self.troubles.remove(about)),
         }
     }
+
+    /// When it last wrote the status, if it is `now`.
+    pub fn published_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.published.map(|published| time_of_day(published, now))
+    }
+
+    /// The template that was refused, if it is `now`.
+    pub fn refusal(&self, now: Timestamp) -> Option<Refusal> {
+        let RefusedTemplate { digest, message, retry } = self.refused.clone()?;
+        Some(Refusal { digest, message, retry_at: time_of_day(retry, now) })
+    }
+
+    /// The other writes that were refused, if it is `now`.
+    pub fn refused_writes(&self, now: Timestamp) -> Vec<RefusedWrite> {
+        let write = |(target, refused): (&String, &Refused)| RefusedWrite {
+            target: target.clone(),
+            message: refused.message.clone(),
+            retry_at: time_of_day(refused.retry, now),
+        };
+        self.refused_writes.iter().map(write).collect()
+    }
+}
+
+/// A moment by the time of day, if it is `now`. Before the beginning or after the end of times it is as far as that.
+fn time_of_day(moment: Instant, now: Timestamp) -> Timestamp {
+    let since = SignedDuration::try_from(moment.elapsed()).unwrap_or(SignedDuration::MAX);
+    let until = SignedDuration::try_from(moment.saturating_duration_since(Instant::now())).unwrap_or_default();
+    now.saturating_add(until).and_then(|at| at.saturating_sub(since)).unwrap_or(now)
+}
+
+/// A template that was refused.
+#[derive(Clone, Debug)]
+pub struct RefusedTemplate {
+    /// Of the template.
+    pub digest: String,
+    /// The server's words.
+    pub message: String,
+    /// When to try again.
+    pub retry: Instant,
 }
 
 /// A write that was refused, and how often in a row.
@@ -48,7 +89,7 @@ pub struct Refused {
     /// The server's words.
     pub message: String,
     /// When to try again.
-    pub retry_at: Timestamp,
+    pub retry: Instant,
     /// How often in a row.
     pub times: u32,
 }
@@ -78,5 +119,33 @@ impl Memories {
     /// Forgets a rollout.
     pub fn forget(&self, key: &Key) {
         self.0.lock().expect("no panic while locked").remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_back_or_forth_puts_nothing_off_and_nothing_forward() {
+        let soon = Instant::now() + Duration::from_secs(5);
+        let refused = Refused { message: "no".to_owned(), retry: soon, times: 3 };
+        let memory = Memory {
+            published: Some(Instant::now()),
+            refused: Some(RefusedTemplate { digest: "x".to_owned(), message: "no".to_owned(), retry: soon }),
+            refused_writes: [("Service web".to_owned(), refused)].into(),
+            ..Memory::default()
+        };
+        let began = Timestamp::now();
+        tokio::time::advance(Duration::from_secs(2)).await;
+        for set in [SignedDuration::ZERO, SignedDuration::from_hours(-1), SignedDuration::from_hours(1)] {
+            let now = began + set + SignedDuration::from_secs(2);
+            let until = |at: Timestamp| at.duration_since(now).as_secs();
+            assert_eq!(memory.published_at(now).map(until), Some(-2));
+            assert_eq!(memory.refusal(now).map(|refusal| until(refusal.retry_at)), Some(3));
+            assert_eq!(memory.refused_writes(now).iter().map(|write| until(write.retry_at)).collect::<Vec<_>>(), [3]);
+        }
     }
 }

@@ -73,7 +73,11 @@ pub async fn reconcile(context: Arc<Context>, key: Key, turn: Turn) -> Result<Ou
 /// Reads what the watches should have brought: one of them hangs, and without its news each plan would conflict as the last did.
 async fn look_again(context: &Context, key: &Key) {
     let Context { client, caches, memories, on_demand, .. } = context;
-    let Some(Observed { world, .. }) = observe(caches, memories, on_demand, key, &Fresh::new(), false) else { return };
+    let Some(Observed { world, .. }) =
+        observe(caches, memories, on_demand, key, &Fresh::new(), false, Timestamp::now())
+    else {
+        return;
+    };
     tracing::info!(rollout = %key, "several conflicts in a row: reading the rollout and what it works with again");
     if let Err(error) = read_live(client, caches, &world).await {
         tracing::warn!(rollout = %key, error = %in_full(&error), "cannot read it");
@@ -91,7 +95,8 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
             turn.is_in_flight(false, false);
             return Ok(Outcome::Rests(None));
         }
-        let Some(Observed { world, unknown }) = observe(caches, memories, on_demand, key, &fresh, live) else {
+        let now = Timestamp::now();
+        let Some(Observed { world, unknown }) = observe(caches, memories, on_demand, key, &fresh, live, now) else {
             if caches.rollouts.knows(key) {
                 continue;
             }
@@ -101,7 +106,6 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
             turn.is_in_flight(false, false);
             return Ok(Outcome::Rests(None));
         };
-        let now = Timestamp::now();
         let plan = greenlight_core::plan(&world, now);
         let is_to_be_read = plan.doubt.is_some() || !unknown.is_empty() && !live;
         if !is_to_be_read {

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use greenlight_core::World;
-use greenlight_core::world::{RefusedWrite, Rival, Rollout};
+use greenlight_core::world::{Rival, Rollout};
+use jiff::Timestamp;
 
-use super::memory::{Memories, Memory, Refused};
+use super::memory::{Memories, Memory};
 use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
 use crate::cluster::on_demand::{OnDemand, OwnedPod};
@@ -42,7 +43,7 @@ pub struct Observed {
     pub unknown: Vec<String>,
 }
 
-/// What is known of one rollout; `None` if it does not exist (any more). `live`: what is cached of it has just been read.
+/// What is known of one rollout at the time `now`; `None` if it does not exist (any more). `live`: what is cached of it has just been read.
 pub fn observe(
     caches: &Caches,
     memories: &Memories,
@@ -50,6 +51,7 @@ pub fn observe(
     key: &Key,
     fresh: &Fresh,
     live: bool,
+    now: Timestamp,
 ) -> Option<Observed> {
     let mut rollout = caches.rollouts.get(key)?;
     let memory = memories.of(key);
@@ -76,10 +78,6 @@ pub fn observe(
     for service in services.values_mut() {
         service.answered = memory.moved.get(&service.name) == Some(&service.resource_version);
     }
-    let refused_writes = memory
-        .refused_writes
-        .into_iter()
-        .map(|(target, Refused { message, retry_at, .. })| RefusedWrite { target, message, retry_at });
     let (endpoints, pods) = on_demand.seen(key);
     let own = |hash: &String, pods: Vec<OwnedPod>| {
         let of_hash = || replica_sets.iter().filter(|rs| rs.hash == *hash);
@@ -102,11 +100,11 @@ pub fn observe(
         services,
         endpoints,
         pods,
-        refused: memory.refused,
+        refused: memory.refusal(now),
         runs: caches.runs.group(key).into_iter().filter_map(|run| run.says).collect(),
-        refused_writes: refused_writes.collect(),
+        refused_writes: memory.refused_writes(now),
+        published_at: memory.published_at(now),
         troubles: memory.troubles.into_values().chain(on_demand.troubles(key)).collect(),
-        published_at: memory.published_at,
         live,
     };
     Some(Observed { world, unknown })

@@ -1,18 +1,19 @@
-//! Telling others what happens. Each sink has a queue and a worker of its own: events reach it in their order, one that is down
-//! delays neither the others nor a release, and what it misses is bounded and counted.
+//! Telling others what happens. Each sink has lines and a worker of its own: the events of a namespace reach it in their order, one that is
+//! down delays neither the others nor a release, and what it misses is bounded and counted.
 
 mod config;
+mod lines;
 mod message;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use greenlight_api::analysis::{Header, WebMethod};
 use greenlight_core::events::Event;
 use greenlight_core::world::Rollout;
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api_server::backoff::pause;
@@ -20,10 +21,9 @@ use crate::telemetry::metrics::Metrics;
 use crate::web::client::{Answer, Question, WebClient};
 
 pub use config::{Config, Sink};
+use lines::{First, Lines, Lost};
 use message::Message;
 
-/// Beyond so many that wait for one sink, new ones are dropped.
-const QUEUE_LENGTH: usize = 1000;
 /// How long one message is tried: a sink that is down for longer loses it.
 const PATIENCE: Duration = Duration::from_secs(3600);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -49,7 +49,7 @@ pub struct Notification {
 
 /// The way to all sinks.
 pub struct Notifier {
-    queues: Vec<(Sink, mpsc::Sender<Message>)>,
+    lines: Vec<(Sink, Lines)>,
     dashboard: Option<Arc<str>>,
     workers: JoinSet<()>,
     metrics: Metrics,
@@ -59,7 +59,7 @@ pub struct Notifier {
 /// The end where notifications go in.
 #[derive(Clone)]
 pub struct Tell {
-    queues: Vec<(Sink, mpsc::Sender<Message>)>,
+    lines: Vec<(Sink, Lines)>,
     dashboard: Option<Arc<str>>,
     metrics: Metrics,
 }
@@ -70,24 +70,24 @@ impl Notifier {
         let stop = CancellationToken::new();
         let dashboard = config.dashboard.map(Arc::from);
         let mut notifier =
-            Notifier { queues: Vec::new(), dashboard, workers: JoinSet::new(), metrics: metrics.clone(), stop };
+            Notifier { lines: Vec::new(), dashboard, workers: JoinSet::new(), metrics: metrics.clone(), stop };
         for sink in config.sinks {
-            let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
-            notifier.queues.push((sink.clone(), sender));
+            let lines = Lines::default();
+            notifier.lines.push((sink.clone(), lines.clone()));
             let worker = Worker { sink, client: client.clone(), metrics: metrics.clone(), stop: notifier.stop.clone() };
-            notifier.workers.spawn(worker.run(receiver));
+            notifier.workers.spawn(worker.run(lines));
         }
         notifier
     }
 
     /// Where notifications go in.
     pub fn tell(&self) -> Tell {
-        Tell { queues: self.queues.clone(), dashboard: self.dashboard.clone(), metrics: self.metrics.clone() }
+        Tell { lines: self.lines.clone(), dashboard: self.dashboard.clone(), metrics: self.metrics.clone() }
     }
 
-    /// Sends what waits, for a few seconds, and ends. Every [`Tell`] must be gone by then.
+    /// Sends what waits, for a few seconds, and ends. What is told from now on is lost, and counted.
     pub async fn finish(mut self) {
-        self.queues.clear();
+        self.lines.iter().for_each(|(_, lines)| lines.close());
         let all = async { while self.workers.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_WORDS, all).await.is_err() {
             self.stop.cancel();
@@ -100,17 +100,21 @@ impl Notifier {
 impl Tell {
     /// Tells every sink that wants to know. Never waits.
     pub fn tell(&self, notification: &Notification) {
-        for (sink, queue) in &self.queues {
+        for (sink, lines) in &self.lines {
             if !sink.wants(notification) {
                 continue;
             }
             let message = Message::of(notification, sink.format, self.dashboard.as_deref());
-            if queue.try_send(message).is_err() {
-                tracing::warn!(sink = sink.name, id = notification.id, "notification dropped: too many wait");
-                self.metrics.notified(&sink.name, "dropped");
+            if let Err(Lost { message, why }) = lines.push(&notification.rollout.namespace, message) {
+                lose(&self.metrics, &sink.name, &message, why);
             }
         }
     }
+}
+
+fn lose(metrics: &Metrics, sink: &str, message: &Message, cause: &str) {
+    tracing::warn!(sink, id = message.id, cause, "notification dropped");
+    metrics.notified(sink, "dropped");
 }
 
 struct Worker {
@@ -121,46 +125,45 @@ struct Worker {
 }
 
 impl Worker {
-    async fn run(self, mut queue: mpsc::Receiver<Message>) {
-        while let Some(message) = queue.recv().await {
-            tokio::select! {
-                () = self.stop.cancelled() => {
-                    self.drop(&message, "the operator ends");
-                    while let Ok(message) = queue.try_recv() {
-                        self.drop(&message, "the operator ends");
-                    }
-                    return;
-                }
-                () = self.deliver(&message) => {}
+    async fn run(self, lines: Lines) {
+        let all = async {
+            while let Some(first) = lines.next().await {
+                self.deliver(&lines, &first).await;
             }
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = all => {}
+        }
+        for message in lines.take_all() {
+            lose(&self.metrics, &self.sink.name, &message, "the operator ends");
         }
     }
 
-    async fn deliver(&self, message: &Message) {
-        let (sink, id) = (&self.sink.name, &message.id);
-        let started = Instant::now();
-        for attempt in 1.. {
-            let Failure { again, cause } = match self.attempt(message).await {
-                Ok(()) => return self.metrics.notified(sink, "delivered"),
-                Err(failure) => failure,
-            };
-            let wait = match again {
-                Again::Never => return self.drop(message, &cause),
-                Again::Later => pause(attempt, FIRST_PAUSE, LONGEST_PAUSE),
-                Again::After(wait) => wait.min(LONGEST_RETRY_AFTER),
-            };
-            if started.elapsed() + wait > PATIENCE {
-                return self.drop(message, &cause);
+    async fn deliver(&self, lines: &Lines, first: &First) {
+        let (sink, First { namespace, message, failures, since }) = (&self.sink.name, first);
+        let Failure { again, cause } = match self.attempt(message).await {
+            Ok(()) => {
+                self.metrics.notified(sink, "delivered");
+                return lines.done(namespace);
             }
-            tracing::debug!(sink, id, attempt, cause, "notification failed");
+            Err(failure) => failure,
+        };
+        let wait = match again {
+            Again::Never => None,
+            Again::Later => Some(pause(failures + 1, FIRST_PAUSE, LONGEST_PAUSE)),
+            Again::After(wait) => Some(wait.min(LONGEST_RETRY_AFTER)),
+        };
+        let Some(wait) = wait.filter(|wait| since.elapsed() + *wait <= PATIENCE) else {
+            lose(&self.metrics, sink, message, &cause);
+            return lines.done(namespace);
+        };
+        tracing::debug!(sink, id = message.id, failures, cause, "notification failed");
+        lines.failed(first, Instant::now() + wait);
+        // That is said of the sink, and not of a message.
+        if matches!(again, Again::After(_)) {
             tokio::time::sleep(wait).await;
         }
-    }
-
-    fn drop(&self, message: &Message, cause: &str) {
-        let (sink, id) = (&self.sink.name, &message.id);
-        tracing::warn!(sink, id, cause, "notification dropped");
-        self.metrics.notified(sink, "dropped");
     }
 
     async fn attempt(&self, message: &Message) -> Result<(), Failure> {
@@ -209,4 +212,71 @@ enum Again {
     Later,
     /// The sink says when.
     After(Duration),
+}
+
+#[cfg(test)]
+mod tests {
+    use greenlight_core::world::Rollout;
+    use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::api_server::leadership::Leadership;
+
+    fn notification(namespace: &str, id: &str) -> Notification {
+        let rollout = json!({
+            "namespace": namespace, "name": "web", "uid": "u", "labels": {}, "generation": 1, "resource_version": "1",
+            "created": "2026-01-01T00:00:00Z", "deleting": false, "finalizers": [], "request": null,
+            "spec": {"selector": {"matchLabels": {"app": "web"}}, "strategy": {"blueGreen": {}}},
+            "template": {"digest": "x", "labels": {}, "image": "web"}, "status": null,
+        });
+        let rollout: Rollout = serde_json::from_value(rollout).expect("a rollout");
+        let event = Event {
+            warning: false,
+            reason: "Promoted",
+            action: "Promote",
+            note: "it serves".to_owned(),
+            by: String::new(),
+        };
+        Notification { id: id.to_owned(), at: "2026-01-01T00:00:00Z".parse().expect("a time"), rollout, event }
+    }
+
+    fn notifier(url: &str) -> (Notifier, Metrics) {
+        let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
+        let config = serde_json::from_value(json!({"sinks": [{"name": "all", "url": url}]})).expect("a config");
+        (Notifier::start(config, &WebClient::default(), &metrics), metrics)
+    }
+
+    fn counted(metrics: &Metrics, result: &str) -> bool {
+        metrics.text().contains(&format!("greenlight_notifications_total{{result=\"{result}\",sink=\"all\"}} 1"))
+    }
+
+    /// As a write of an event that hangs holds the way to the sinks, or a task that is not gone yet.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_still_holds_the_way_to_the_sinks_does_not_hold_up_the_end_and_what_it_tells_then_is_counted() {
+        let (notifier, metrics) = notifier("http://127.0.0.1:9/");
+        let tell = notifier.tell();
+        let ends = tokio::time::timeout(LAST_WORDS * 100, notifier.finish());
+        ends.await.expect("it ends");
+        tell.tell(&notification("shop", "late"));
+        assert!(counted(&metrics, "dropped"));
+    }
+
+    #[tokio::test]
+    async fn what_waits_when_the_operator_ends_is_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let (notifier, metrics) = notifier(&format!("http://{}/", listener.local_addr().expect("an address")));
+        let tell = notifier.tell();
+        tell.tell(&notification("shop", "last"));
+        let answers = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut request = vec![0; 16 << 10];
+            let _ = stream.read(&mut request).await.expect("a request");
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.expect("sent");
+        });
+        notifier.finish().await;
+        answers.await.expect("it was asked");
+        assert!(counted(&metrics, "delivered"));
+    }
 }

@@ -77,7 +77,7 @@ pub(super) enum How {
 }
 
 /// One request. In paths and bodies, `{name}` is the rollout, `{ns}` its namespace, `{uid}` its UID, `{v1}` the hash that serves, `{v2}`
-/// the hash that waits, `{v3}` the hash that a template with the image `app:v3` would have, `{run}` the candidate's AnalysisRun, `{pod1}` a pod of what serves.
+/// the hash that waits (or that serves, if it was promoted before the attack), `{v3}` the hash that a template with the image `app:v3` would have, `{run}` its AnalysisRun, `{pod1}` a pod of what serves.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) how: How,
@@ -110,13 +110,16 @@ pub(super) struct Attack {
     pub(super) expected: Expected,
     /// Merged into the spec of the rollout that it is tried on.
     pub(super) spec: Value,
+    /// Whether the candidate was promoted before: then production is `{v2}`, and `{v1}` is still up, to be gone back to.
+    pub(super) promoted: bool,
 }
 
 impl Attack {
     /// One that the API server has to refuse.
     pub(super) fn refused(role: Role, what: &'static str, steps: impl IntoIterator<Item = Step>) -> Attack {
         let steps = steps.into_iter().collect();
-        Attack { role, what, steps, expected: Expected::Refused, spec: Value::Object(Default::default()) }
+        let spec = Value::Object(Default::default());
+        Attack { role, what, steps, expected: Expected::Refused, spec, promoted: false }
     }
 
     /// One that may be let through, and must be without effect.
@@ -133,6 +136,16 @@ impl Attack {
     pub(super) fn on(mut self, spec: Value) -> Attack {
         self.spec = spec;
         self
+    }
+
+    /// What serves before it.
+    pub(super) fn serving(&self) -> &'static str {
+        if self.promoted { "{v2}" } else { "{v1}" }
+    }
+
+    /// Right after the candidate was promoted.
+    pub(super) fn promoted(self) -> Attack {
+        Attack { promoted: true, ..self }
     }
 
     /// The doors that it tries.

@@ -136,7 +136,7 @@ impl Range {
         let attempts: Vec<(Words, Result<(), String>)> = attempts.buffered(PARALLEL).collect().await;
         tokio::time::sleep(WATCHED).await;
         let verdict = async |(number, (words, answer)): (usize, (Words, Result<(), String>))| match (
-            self.moved(&name_of(number), &words).await,
+            self.moved(&name_of(number), attacks[number].serving(), &words).await,
             answer,
         ) {
             (Some(how), _) => Verdict::Moved(how),
@@ -161,7 +161,26 @@ impl Range {
             is_shown && [Phase::Paused, Phase::Progressing].contains(&status.phase) && !status.message.is_empty()
         })
         .await;
-        let words = self.words(number).await;
+        let mut words = self.words(number).await;
+        if attack.promoted {
+            let promote = Step {
+                how: How::Merge,
+                path: "bluegreenrollouts/{name}".to_owned(),
+                body: json!({"metadata": {"annotations": {names::REQUEST: "promote {v2}"}}}),
+                may_fail: false,
+                by: None,
+            };
+            send(&self.lab, Role::Promoter.user(), &promote, &words).await.expect("who may promote does");
+            let v2 = words.put_into("{v2}");
+            let is_proven = |status: &BlueGreenRolloutStatus| {
+                status.active_revision == v2 && status.switch.as_ref().is_some_and(|switch| switch.proven_at.is_some())
+            };
+            self.until(&name, "the candidate serves", is_proven).await;
+            if attack.spec["strategy"]["blueGreen"]["postPromotionAnalysis"].is_object() {
+                words.0.retain(|(word, _)| *word != "{run}");
+                words.0.push(("{run}", self.run_of(&name).await));
+            }
+        }
         for step in &attack.steps {
             let answer = send(&self.lab, step.by.unwrap_or(attack.role).user(), step, &words).await;
             if !step.may_fail && answer.is_err() {
@@ -258,17 +277,17 @@ impl Range {
     }
 
     /// How production moved, if it did.
-    async fn moved(&self, name: &str, words: &Words) -> Option<String> {
-        let v1 = words.put_into("{v1}");
+    async fn moved(&self, name: &str, serving: &str, words: &Words) -> Option<String> {
+        let serving = words.put_into(serving);
         let active = format!("{name}-active");
         let seen = self.seen.lock().expect("no panic while locked").get(&active).cloned().unwrap_or_default();
-        let since: Vec<&Option<String>> = seen.iter().skip_while(|hash| hash.as_ref() != Some(&v1)).collect();
+        let since: Vec<&Option<String>> = seen.iter().skip_while(|hash| hash.as_ref() != Some(&serving)).collect();
         assert!(!since.is_empty(), "{name}: nobody saw production");
-        if since.iter().any(|hash| hash.as_ref() != Some(&v1)) {
-            return Some(format!("{active} was seen to select {since:?}, not only {v1}"));
+        if since.iter().any(|hash| hash.as_ref() != Some(&serving)) {
+            return Some(format!("{active} was seen to select {since:?}, not only {serving}"));
         }
         let pods: Api<Pod> = self.lab.api();
-        let served = ListParams::default().labels(&format!("app={name},{}={v1}", names::HASH_LABEL));
+        let served = ListParams::default().labels(&format!("app={name},{}={serving}", names::HASH_LABEL));
         let images = pods.list(&served).await.expect("pods").items.into_iter().filter_map(|pod| pod.spec);
         let images: Vec<String> = images.filter_map(|spec| spec.containers.into_iter().next()?.image).collect();
         if images.iter().any(|image| image == EVIL) {

@@ -30,6 +30,8 @@ pub(super) fn attacks() -> Vec<Attack> {
         revisions(),
         second_thoughts(),
         elsewhere(),
+        promoted(),
+        roundabout(),
         allowed(),
     ];
     groups.into_iter().flatten().collect()
@@ -1304,6 +1306,188 @@ fn elsewhere() -> Vec<Attack> {
             Tenant,
             "a rollout by its path",
             [step(How::Merge, "bluegreenrollouts/{name}/../{name}", json!({"spec": {"paused": true}}))],
+        ),
+    ]
+}
+
+/// Right after a promotion, when there is something to go back to: back to where it was takes `rollback`, and not the template, the scale or an
+/// analysis.
+fn promoted() -> Vec<Attack> {
+    let measured =
+        || json!({"strategy": {"blueGreen": {"postPromotionAnalysis": {"templates": [{"templateName": "endless"}]}}}});
+    let goes_back = || json!({"strategy": {"blueGreen": {"autoRollback": {"unavailableSeconds": 1}}}});
+    let run = "analysisruns/{run}";
+    let of_run = |spec: Value| step(How::Merge, run, json!({"spec": spec}));
+    let bad = || json!({"metrics": [{"name": "endless", "successCondition": "false", "failureLimit": 0, "count": 1, "provider": {"web": {"url": "http://127.0.0.1:1/"}}}]});
+    let forged = || {
+        let metadata = json!({"name": "{run}", "annotations": {"greenlight.dev/rollout": "{name}"}});
+        step(
+            How::Create,
+            "analysisruns",
+            json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "metadata": metadata, "spec": bad()}),
+        )
+    };
+    let attacks = vec![
+        Attack::holds(Editor, "the template that served before", [template("app:v1"), wait()]),
+        Attack::holds(
+            Editor,
+            "the template that served before, and another at once",
+            [template("app:v1"), template("app:v3"), wait()],
+        ),
+        Attack::holds(Editor, "the analysis of what serves ended", [of_run(json!({"terminate": true})), wait()])
+            .on(measured()),
+        Attack::holds(Editor, "the analysis of what serves edited, so that it fails", [of_run(bad()), wait()])
+            .on(measured()),
+        Attack::holds(
+            Editor,
+            "the analysis of what serves made anew, so that it fails",
+            [step(How::Delete, run, Value::Null), or(forged()), wait()],
+        )
+        .on(measured()),
+        Attack::holds(
+            Editor,
+            "a deadline of a second for what serves",
+            [spec(json!({"progressDeadlineSeconds": 1, "progressDeadlineAbort": true})), wait()],
+        )
+        .on(measured()),
+        Attack::holds(
+            Editor,
+            "pods that count as available after a day, with a way back by itself",
+            [spec(json!({"minReadySeconds": 86400, "progressDeadlineSeconds": 90000})), wait()],
+        )
+        .on(goes_back()),
+        Attack::holds(Editor, "scaled to none, with a way back by itself", [spec(json!({"replicas": 0})), wait()])
+            .on(goes_back()),
+        Attack::holds(
+            Edit,
+            "a forged rejection of what serves, which says where to go",
+            [
+                step(
+                    How::Merge,
+                    "replicasets/{name}-{v2}",
+                    json!({"metadata": {"annotations": {"greenlight.dev/rejected": r#"{"by":"greenlight","at":"2026-01-01T00:00:00Z","reason":"x","to":"{v1}"}"#}}}),
+                ),
+                wait(),
+            ],
+        ),
+        Attack::refused(Editor, "a rollback", [request("rollback")]),
+        Attack::refused(
+            Editor,
+            "the request by which it was promoted, taken away and made again",
+            [metadata_of(json!({"annotations": {REQUEST: null}})), template("app:v3"), request("promote {v2}")],
+        ),
+        Attack::refused(Promoter, "the template that served before", [template("app:v1")]),
+        Attack::moves(OnCall, "a rollback", [request("rollback {v2}"), wait()]),
+    ];
+    attacks.into_iter().map(Attack::promoted).collect()
+}
+
+/// Ways around by things that are open to who may edit.
+fn roundabout() -> Vec<Attack> {
+    let applied = |blue_green: Value| {
+        let object = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": {"name": "{name}"}, "spec": {"selector": {"matchLabels": {"app": "{name}"}}, "strategy": {"blueGreen": blue_green}}});
+        step(How::Apply, "bluegreenrollouts/{name}?fieldManager=mine", object)
+    };
+    let measured = || json!({"strategy": {"blueGreen": {"autoPromotionEnabled": true, "prePromotionAnalysis": {"templates": [{"templateName": "endless"}]}}}});
+    let overlap = || json!({"strategy": {"blueGreen": {"switchMode": "Overlap", "overlapSeconds": 3600}}});
+    vec![
+        Attack::holds(
+            Editor,
+            "the gate owned by nobody, taken, and left out",
+            [
+                metadata_of(json!({"managedFields": [{}]})),
+                applied(json!({"autoPromotionEnabled": false})),
+                metadata_of(json!({"managedFields": [{}]})),
+                applied(json!({"autoPromotionEnabled": false})),
+                applied(json!({})),
+            ],
+        ),
+        Attack::refused(
+            Editor,
+            "a rollout of theirs whose pods are in the overlap of another",
+            [step(How::Create, "bluegreenrollouts", {
+                let mut object = second("{name}-second", EVIL, json!({"activeService": null}));
+                object["spec"]["template"]["metadata"]["labels"]["greenlight.dev/serving"] = "{uid}".into();
+                object
+            })],
+        )
+        .on(overlap()),
+        Attack::holds(
+            Editor,
+            "an analysis whose run has a finalizer of theirs, and is deleted",
+            [
+                step(How::Merge, "analysisruns/{run}", json!({"metadata": {"finalizers": ["tenant.example/held"]}})),
+                step(How::Delete, "analysisruns/{run}", Value::Null),
+                wait(),
+            ],
+        )
+        .on(measured()),
+        Attack::holds(
+            Editor,
+            "an analysis whose run gets another rollout, and is given back",
+            [
+                step(
+                    How::Merge,
+                    "analysisruns/{run}",
+                    json!({"metadata": {"annotations": {"greenlight.dev/rollout": "other"}}}),
+                ),
+                wait(),
+                step(
+                    How::Merge,
+                    "analysisruns/{run}",
+                    json!({"metadata": {"annotations": {"greenlight.dev/rollout": "{name}"}}}),
+                ),
+                wait(),
+            ],
+        )
+        .on(measured()),
+        Attack::holds(
+            Editor,
+            "an analysis whose run has no owner any more",
+            [step(How::Merge, "analysisruns/{run}", json!({"metadata": {"ownerReferences": null}})), wait()],
+        )
+        .on(measured()),
+        Attack::refused(
+            Editor,
+            "the gate by a list of rollouts",
+            [step(
+                How::Delete,
+                "bluegreenrollouts?labelSelector=%21nothing&fieldSelector=metadata.name%3D{name}&propagationPolicy=Foreground",
+                Value::Null,
+            )],
+        ),
+        Attack::refused(
+            Editor,
+            "what serves deleted in the background, on a condition that holds",
+            [step(
+                How::Delete,
+                "bluegreenrollouts/{name}?gracePeriodSeconds=0&propagationPolicy=Background",
+                Value::Null,
+            )],
+        ),
+        Attack::refused(
+            Editor,
+            "a pause that is as it was, and the gate in the same breath",
+            [spec(json!({"paused": true, "strategy": {"blueGreen": {"autoPromotionEnabled": true}}}))],
+        ),
+        Attack::holds(
+            Editor,
+            "a pause, another template, and a request of theirs that is none",
+            [
+                spec(json!({"paused": true})),
+                template("app:v3"),
+                or(metadata_of(json!({"annotations": {REQUEST: "  "}}))),
+                wait(),
+            ],
+        ),
+        Attack::refused(
+            Editor,
+            "the scale by an update of the sub-resource, with the gate beside it",
+            [step(
+                How::Replace,
+                "bluegreenrollouts/{name}",
+                json!({"spec": {"replicas": 2, "strategy": {"blueGreen": {"autoPromotionSeconds": 1}}}}),
+            )],
         ),
     ]
 }
