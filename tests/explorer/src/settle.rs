@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use greenlight_api::{AnalysisPhase, Phase, WorkloadScaleDown, conditions, names};
 use greenlight_core::Action;
-use greenlight_core::world::Service;
+use greenlight_core::world::{Run, Selection, Service};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::adapter;
@@ -157,6 +157,83 @@ fn check_end(state: &State, quiet: bool, report: &mut Report) {
     check_workload(cluster, report);
     check_restart(state, report);
     check_history(state, report);
+    check_services(state, report);
+    check_leftovers(state, report);
+}
+
+/// Every Service of production that can follow does, and the preview Service shows what it is there for.
+fn check_services(state: &State, report: &mut Report) {
+    let (cluster, ghost) = (&state.cluster, &state.ghost);
+    let Some(home) = ghost.home.filter(|home| cluster.production() == Some(*home)) else { return };
+    let Some(set) = cluster.set(home).filter(|set| set.owned && !set.object.deleting) else { return };
+    if ghost.told_by(cluster) == Told::ByNobody
+        || ghost.of(home).rejected != Verdict::No
+        || ghost.is_record_silent(cluster)
+        || ghost.second
+        || ghost.forged
+    {
+        return;
+    }
+    let can_follow = |service: &&Service| {
+        let has_labels = service.own_selector().next().is_some();
+        has_labels && !cluster.is_foreign(service) && service.missing_labels(&set.object).is_empty()
+    };
+    for service in cluster.active_services().filter(can_follow) {
+        report.check(Predicate::AllFollow, service.hash() == Some(&set.object.hash), || {
+            format!("{home} serves, and Service {} selects {:?}", service.name, service.selection())
+        });
+    }
+    let Some(preview) = cluster.rollout.spec.blue_green().preview_service.as_ref() else { return };
+    let Some(service) = cluster.services.get(preview).map(Arc::as_ref) else { return };
+    if cluster.is_foreign(service) || service.production.is_some() || cluster.has_no_template() {
+        return;
+    }
+    let shown = service.selection();
+    let candidate = cluster.set(cluster.version).filter(|candidate| {
+        let object = &candidate.object;
+        let waits = candidate.version != home && ghost.of(candidate.version).rejected == Verdict::No;
+        waits && !ghost.of(candidate.version).failed && candidate.owned && !object.deleting && object.replicas > 0
+    });
+    if let Some(candidate) = candidate {
+        let fits = service.missing_labels(&candidate.object).is_empty();
+        if fits {
+            let right = service.hash() == Some(&candidate.object.hash);
+            report.check(Predicate::PreviewShows, right, || {
+                format!("{} waits, and the preview shows {shown:?}", candidate.version)
+            });
+        }
+    } else if cluster.version == home {
+        let none = cluster.rollout.spec.blue_green().preview_service_idle.is_some();
+        let right = if none { shown == Selection::Nothing } else { service.hash() == Some(&set.object.hash) };
+        report.check(Predicate::PreviewShows, right, || format!("nothing waits, and the preview shows {shown:?}"));
+    }
+}
+
+/// Nothing has pods that nobody needs.
+fn check_leftovers(state: &State, report: &mut Report) {
+    let (cluster, ghost) = (&state.cluster, &state.ghost);
+    let Some(home) = ghost.home.filter(|home| cluster.production() == Some(*home)) else { return };
+    let is_told = services_fit(cluster, home) && !ghost.second;
+    if !is_told || ghost.forged || ghost.was_lost || cluster.has_no_template() || ghost.of(home).rejected != Verdict::No
+    {
+        return;
+    }
+    // What serves still has to show that it is good, and nobody has said how it goes on.
+    let is_open = |run: &Run| run.phase == AnalysisPhase::Inconclusive && run.name.ends_with("-post");
+    if cluster.runs.iter().any(|run| is_open(run) && adapter::version_of_named(&run.name) == Some(home)) {
+        return;
+    }
+    let kept = cluster.rollout.spec.blue_green().abort_scale_down_delay_seconds() == 0;
+    for set in &cluster.sets {
+        let waits = set.version == cluster.version && (ghost.of(set.version).rejected != Verdict::Yes || kept);
+        let shown = || cluster.services.values().any(|service| service.hash() == Some(&set.object.hash));
+        if set.version == home || waits || !set.owned || set.object.deleting || shown() {
+            continue;
+        }
+        report.check(Predicate::NoLeftovers, set.object.replicas == 0, || {
+            format!("{} has {} pods, and {home} serves", set.version, set.object.replicas)
+        });
+    }
 }
 
 /// A mark that stays is taken for what it says by whoever retires, deletes or reads the set later.

@@ -113,6 +113,8 @@ impl State {
                 if field == Field::Approvals {
                     self.ghost.on_rules();
                 }
+                let times = [Field::Delay, Field::DelayLimit, Field::Retired, Field::AutoSeconds, Field::AbortDelay];
+                self.ghost.retimed |= times.contains(&field) && self.ghost.begun;
                 if self.ghost.unseen.0 {
                     self.ghost.on_rules_of_return(&self.cluster);
                 }
@@ -139,6 +141,7 @@ impl State {
             }
             Event::Forge(version, forgery) => {
                 cluster.forge(version, forgery);
+                self.ghost.retimed |= forgery == Forgery::ScaleDownAt;
                 if forgery == Forgery::Rejected {
                     self.ghost.on_forged_rejection(version);
                 }
@@ -616,7 +619,7 @@ impl State {
         let action = Action::ChangeReplicaSet { name: name.clone(), resource_version, change: change.clone() };
         let Ok(after) = self.cluster.after(&action) else { return };
         let Some(set) = self.cluster.named(&name).cloned() else { return };
-        checks::check_scale_down(&self.cluster, &set, &change, reached, report);
+        checks::check_scale_down((&self.cluster, &self.ghost), &set, &change, reached, report);
         self.make(&action, after);
         self.ghost.look(&self.cluster);
     }

@@ -186,6 +186,12 @@ impl Profile {
         for _ in 0..random.below(4) {
             fields.push(setting(random));
         }
+        // What is seldom combined is combined on purpose.
+        if random.once_in(4) {
+            for _ in 0..random.below(8) {
+                fields.push(setting(random));
+            }
+        }
         let workload = random.once_in(8);
         if workload {
             fields.push((Field::WorkloadRef, random.one_of(&[1, 2, 2, 3, 3])));
