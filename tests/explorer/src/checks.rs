@@ -291,8 +291,7 @@ impl Moment<'_> {
         });
         let otherwise = revision.promoted || revision.returned || revision.by_hand || revision.approvals > 0;
         let muddled = revision.rejected == Verdict::Either || self.ghost.is_moved_to(version) || self.ghost.was_lost;
-        let empty = self.cluster.rollout.spec.replicas() == 0;
-        if least == 0 || empty || !forward || otherwise || muddled || !self.seen.fresh || self.ghost.retimed {
+        if least == 0 || !forward || otherwise || muddled || !self.seen.fresh || self.ghost.retimed {
             return;
         }
         let due = revision.shown_since.map(|since| since + SignedDuration::from_secs(i64::from(least) - 5));

@@ -605,7 +605,6 @@ impl Ghost {
             None if needed == 1 => revision.approvals |= 1 << 7,
             None => {}
         }
-        revision.left_by_hand = false;
         revision.full |= request.verb == Verb::Full;
     }
 
@@ -635,6 +634,11 @@ impl Ghost {
         let is_asked = version == cluster.version && all;
         self.of_mut(version).left_at = None;
         if let Some(left) = self.home.filter(|left| *left != version) {
+            // Back from what had no pods it is a rejection, which the status tells only of what the spec asks for.
+            let is_out = self.of(left).out_since.is_some() && cluster.rollout.spec.blue_green().auto_rollback.is_some();
+            if is_out && version != cluster.version && self.of(left).rejected == Verdict::No {
+                self.of_mut(left).rejected = Verdict::Either;
+            }
             self.of_mut(left).left_at = Some(cluster.now).filter(|_| self.of(left).served && self.of(left).known);
             if self.of(left).served {
                 self.order.retain(|version| *version != left);
@@ -715,6 +719,20 @@ impl Ghost {
         }
     }
 
+    /// A rollout of the same name is made: it has no status, nobody has asked anything of it, and nothing that it finds has earned anything.
+    pub fn on_recreation(&mut self, cluster: &Cluster) {
+        self.on_loss(cluster);
+        for version in Version::all() {
+            let revision = self.of_mut(version);
+            let rejected = revision.rejected;
+            revision.start_over();
+            revision.rejected = rejected;
+            (revision.left_at, revision.out_since) = (None, None);
+        }
+        (self.request, self.hand, self.restart_at, self.slow) = (None, None, None, None);
+        self.refused.clear();
+    }
+
     /// An analysis ended.
     pub fn on_analysis(&mut self, name: &str, phase: AnalysisPhase, cluster: &Cluster) {
         let is_there = |version: &Version| cluster.set(*version).is_some_and(|set| !set.object.deleting);
@@ -747,8 +765,8 @@ impl Ghost {
             let shown = cluster.set(version).filter(|set| {
                 let is_shown =
                     |name: &String| cluster.services.get(name).is_some_and(|it| it.hash() == Some(&set.object.hash));
-                let empty = set.object.replicas == 0;
-                set.object.available >= set.object.replicas && (empty || preview.is_none_or(is_shown))
+                let has_pods = set.object.replicas > 0;
+                has_pods && set.object.available >= set.object.replicas && preview.is_none_or(is_shown)
             });
             if shown.is_some() && version == cluster.version {
                 self.of_mut(version).shown_since.get_or_insert(cluster.now);
@@ -929,6 +947,7 @@ impl Ghost {
                 let muddled = self.of(version).rejected == Verdict::Either;
                 let way_back = self.home.is_some_and(|home| self.has_cause(home, cluster) || !cluster.stays(home));
                 let serves = serves || muddled || way_back && self.of(version).served;
+                self.of_mut(version).left_by_hand = false;
                 report.check(Predicate::AnswerTrue, asked || serves, || {
                     format!("the promotion of {version}, which neither serves nor is asked for, is answered: {answer}")
                 });

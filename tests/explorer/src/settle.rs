@@ -143,7 +143,8 @@ fn check_end(state: &State, quiet: bool, report: &mut Report) {
     let plan = adapter::plan(&world, cluster.now);
     let at_rest = plan.actions.is_empty() && plan.publish_at.is_none();
     // What is refused is tried again and again.
-    let tries = cluster.version == Version::REFUSED;
+    let taken = cluster.sets.iter().any(|set| set.version == cluster.version && !set.owned);
+    let tries = cluster.version == Version::REFUSED || taken;
     report.check(Predicate::Quiet, quiet && at_rest || tries, || {
         format!("it still plans {:?}, and to publish at {:?}", plan.actions, plan.publish_at)
     });
@@ -501,6 +502,9 @@ fn check_status(state: &State, report: &mut Report) {
         cluster.active_services().all(|service| service.hash() == cluster.first_active().and_then(|s| s.hash()));
     let expected = production.map(|version| cluster.hash_of(version).to_owned()).unwrap_or_default();
     let agree = agree && !cluster.first_active().is_some_and(Service::is_overlapping);
+    // Of what an earlier rollout left behind nothing is known until it is this one's.
+    let is_ours = production.is_none_or(|version| cluster.set(version).is_some_and(|set| set.owned));
+    let agree = agree && is_ours;
     if agree && cluster.first_active().is_some() && (production.is_none() || production == state.ghost.home) {
         let selected = cluster.first_active().and_then(|service| service.hash()).unwrap_or_default();
         let current = status.active_revision == expected || status.active_revision == selected;
@@ -538,7 +542,7 @@ fn check_economy(state: &State, before: &Before, made: &[Made], report: &mut Rep
     let mut turns: BTreeMap<&str, (i32, usize)> = BTreeMap::new();
     for made in made {
         let (name, delta) = match &made.write {
-            Action::CreateReplicaSet { name, replicas, .. } => {
+            Action::CreateReplicaSet { name, replicas, .. } if made.replicas.is_none() => {
                 // One of its name may have gone before.
                 turns.remove(name.as_str());
                 (name, *replicas)

@@ -141,7 +141,6 @@ impl State {
             }
             Event::Forge(version, forgery) => {
                 cluster.forge(version, forgery);
-                self.ghost.retimed |= forgery == Forgery::ScaleDownAt;
                 if forgery == Forgery::Rejected {
                     self.ghost.on_forged_rejection(version);
                 }
@@ -550,7 +549,8 @@ impl State {
     fn make(&mut self, action: &Action, after: Cluster) {
         if let Some(made) = &mut self.made {
             let name = match action {
-                Action::ChangeReplicaSet { name, .. } => Some(name),
+                // The name of what is created may be that of what is taken over.
+                Action::ChangeReplicaSet { name, .. } | Action::CreateReplicaSet { name, .. } => Some(name),
                 _ => None,
             };
             let replicas = name.and_then(|name| self.cluster.named(name)).map(|set| set.object.replicas);
@@ -599,14 +599,15 @@ impl State {
         let cluster = &self.cluster;
         let Some(set) = cluster.sets.iter().find(|set| set.version == version) else { return };
         let leaves = cluster.rollout.is_deleting() || cluster.gone || !set.owned;
+        let rollout = Some(cluster.rollout.as_ref()).filter(|_| !leaves);
         let by = || {
             let named = |name: &str| cluster.rollout.spec.blue_green().services().any(|named| named == name);
             let mut ours = cluster.services.values().filter(|it| named(&it.name) || it.is_marked_for(ROLLOUT));
             ours.find(|service| service.selects(&set.object)).map(|service| service.name.clone())
         };
-        let mut next = adapter::scale_down(&set.object, leaves, by(), false, cluster.now);
+        let mut next = adapter::scale_down(&set.object, rollout, by(), false, cluster.now);
         if matches!(next, Next::CheckServices) {
-            next = adapter::scale_down(&set.object, leaves, by(), true, cluster.now);
+            next = adapter::scale_down(&set.object, rollout, by(), true, cluster.now);
         }
         if let Next::Write(change) = next {
             let reached = checks::reaches(cluster, set);
