@@ -2125,6 +2125,34 @@ fn who_promotes_by_a_clock_that_is_ahead_is_named() {
     assert!(switch.requested_at.is_some_and(|at| at <= switch.switched_at), "{switch:?}");
 }
 
+#[test]
+fn what_a_rollout_of_this_name_left_behind_is_still_rejected_and_has_earned_nothing() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    for is_older in [true, false] {
+        let mut world = model.truth.clone();
+        let rs = world.replica_sets.iter_mut().find(|rs| rs.hash == two).expect("a ReplicaSet");
+        let since = SignedDuration::from_secs(if is_older { 60 } else { -60 });
+        world.rollout.created = rs.created + since;
+        let rejection =
+            Rejection { by: "ann".into(), at: model.now, reason: "bad".into(), to: None, of_attempt: false };
+        rs.annotations.insert(names::REJECTED.into(), serde_json::to_string(&rejection).expect("JSON"));
+        rs.annotations.insert(names::PROMOTED_AT.into(), model.now.to_string());
+        world.runs =
+            vec![Run { name: format!("{}-2-0-pre", rs.name), phase: AnalysisPhase::Successful, ..Run::default() }];
+        let status = world.rollout.status.as_mut().and_then(|status| status.decisions.as_mut());
+        status.expect("a record").revisions.retain(|revision| revision.hash != two);
+        let read = greenlight_core::decisions::read(&world, model.now).now;
+        let record = read.revision(&two).expect("it is known");
+        // A mirror that was not there before the rollout was made by somebody else.
+        assert_eq!(record.rejection.is_some(), is_older);
+        assert!(!is_older || record.attempt > 0, "its analysis is made anew");
+        assert!(record.served_at.is_none() && record.claim.is_none() && record.approvals.is_empty(), "{record:?}");
+    }
+}
+
 /// Production went on from it before its analysis was over, and comes back.
 #[test]
 fn what_production_comes_back_to_is_measured_until_it_is_known_to_be_good() {
@@ -2142,4 +2170,23 @@ fn what_production_comes_back_to_is_measured_until_it_is_known_to_be_good() {
     let record = status(&model).decisions.clone().expect("a record");
     let verdict = record.revision(&two).and_then(|record| record.post_promotion);
     assert_eq!(verdict, Some(Verdict::Passed), "{}", say(&model));
+}
+
+/// A Service that an earlier rollout moved to pods that it left behind is nobody's to take with them who may not name it.
+#[test]
+fn pods_that_were_left_behind_go_only_with_the_services_that_lead_to_them() {
+    let model = serves_one(manual());
+    let (one, services) = (model.hash(1), model.truth.services.clone());
+    let mut rollout = model.truth.rollout.clone();
+    let kept = |rollout: &greenlight_core::world::Rollout| {
+        rollout.may_not_adopt(&one, services.values()).map(|service| service.name.clone())
+    };
+    assert_eq!(kept(&rollout), None);
+    rollout.spec.strategy.blue_green.active_service = None;
+    assert_eq!(kept(&rollout).as_deref(), Some("active"));
+    rollout.spec.strategy.blue_green.active_service = Some("active".into());
+    rollout.spec.strategy.blue_green.preview_service = None;
+    assert_eq!(kept(&rollout).as_deref(), Some("preview"), "it shows them, too");
+    rollout.name = "other".into();
+    assert_eq!(kept(&rollout), None, "these are not of its name");
 }

@@ -184,6 +184,13 @@ impl State {
             Event::Delete(deletion) => cluster.delete_rollout(deletion),
             Event::Rival(rival) => self.rival(rival),
             Event::Collect => cluster.collect_garbage(),
+            Event::Recreate if cluster.gone => {
+                cluster.recreate();
+                self.operators.iter_mut().for_each(Process::die);
+                self.ghost.on_recreation(&self.cluster);
+            }
+            Event::Recreate => {}
+            Event::Plant(version) => cluster.plant(version),
             Event::CreateWorkload => {
                 self.change_spec(Cluster::create_workload);
                 if self.ghost.unseen.0 {
