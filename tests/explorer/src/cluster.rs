@@ -853,7 +853,10 @@ impl Cluster {
     /// The garbage collector does its part: it lets dependents go, or deletes them, and then takes its finalizer away.
     pub fn collect_garbage(&mut self) {
         match self.deletion {
-            Some(Deletion::Foreground) => Version::all().for_each(|version| self.delete_set(version)),
+            Some(Deletion::Foreground) => {
+                let owned: Vec<Version> = self.sets.iter().filter(|set| set.owned).map(|set| set.version).collect();
+                owned.into_iter().for_each(|version| self.delete_set(version));
+            }
             Some(Deletion::Orphan) if !self.gone => {
                 for set in &mut self.sets {
                     Arc::make_mut(set).owned = false;

@@ -723,8 +723,10 @@ impl Ghost {
     pub fn on_recreation(&mut self, cluster: &Cluster) {
         self.on_loss(cluster);
         for version in Version::all() {
+            // With what goes its mirror goes.
+            let stays = cluster.set(version).is_some_and(|set| !set.object.deleting);
             let revision = self.of_mut(version);
-            let rejected = revision.rejected;
+            let rejected = if stays { revision.rejected } else { Verdict::No };
             revision.start_over();
             revision.rejected = rejected;
             (revision.left_at, revision.out_since) = (None, None);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use greenlight_api::{AnalysisPhase, Phase, WorkloadScaleDown, conditions, names};
-use greenlight_core::Action;
 use greenlight_core::world::{Run, Selection, Service};
+use greenlight_core::{Action, retire};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::adapter;
@@ -42,7 +42,8 @@ pub fn settle(state: &State, report: &mut Report) -> State {
     let oversized = |set: &&Arc<SetTruth>| preview.is_some_and(|count| set.object.replicas > count);
     let leaving = state.ghost.home.is_some_and(|home| {
         let revision = state.ghost.of(home);
-        revision.rejected != Verdict::No || revision.failed
+        let goes_back = revision.out_since.is_some() && state.cluster.rollout.spec.blue_green().auto_rollback.is_some();
+        revision.rejected != Verdict::No || revision.failed || goes_back
     });
     let before = Before {
         home: state.ghost.home,
@@ -107,7 +108,10 @@ fn round(state: &mut State, report: &mut Report) -> bool {
     }
     let deadlines = state.cluster.sets.iter().filter_map(|set| set.object.scale_down_at());
     let available = state.cluster.sets.iter().filter_map(|set| set.available_at(state.cluster.now));
-    let deadlines = deadlines.chain(available);
+    let (rollout, now) = (&state.cluster.rollout, state.cluster.now);
+    let marked = state.cluster.sets.iter().filter(|set| set.object.has_scale_down_finalizer());
+    let promised = marked.map(|set| retire::promised_until(rollout, &set.object, now));
+    let deadlines = deadlines.chain(available).chain(promised);
     let next = match end {
         Progress::Rest(next) => next,
         Progress::On | Progress::Failed => Some(state.cluster.now + SignedDuration::from_secs(11)),
@@ -485,7 +489,7 @@ fn check_production(state: &State, report: &mut Report) {
     let size = if asked { Some(cluster.rollout.spec.replicas()) } else { ghost.size }.filter(|_| known);
     let restarts = ghost.restarted;
     if let (Some(size), Some(set)) = (size.filter(|_| !restarts), cluster.set(home)) {
-        report.check(Predicate::HomeSize, set.object.replicas == size, || {
+        report.check(Predicate::HomeSize, set.object.replicas == size || !set.owned, || {
             format!("{home} serves with {} pods, and is to have {size}", set.object.replicas)
         });
     }
