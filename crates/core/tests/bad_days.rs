@@ -2190,3 +2190,17 @@ fn pods_that_were_left_behind_go_only_with_the_services_that_lead_to_them() {
     rollout.name = "other".into();
     assert_eq!(kept(&rollout), None, "these are not of its name");
 }
+
+#[test]
+fn a_way_back_that_nobody_asked_for_is_nobodys_request() {
+    let mut model = promoted(BlueGreen { post_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() }, &[]);
+    for number in [2, 3] {
+        push_and_promote(&mut model, number);
+        let end = if number == 2 { AnalysisPhase::Successful } else { AnalysisPhase::Failed };
+        end_runs(&mut model, "-post", end);
+        model.work();
+    }
+    assert_active(&model, 2);
+    let switch = status(&model).switch.clone().expect("a switch");
+    assert_eq!((switch.requested_by.as_str(), switch.requested_at), ("", None), "{switch:?}");
+}
