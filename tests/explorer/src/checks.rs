@@ -291,6 +291,8 @@ impl Moment<'_> {
         });
         let otherwise = revision.promoted || revision.returned || revision.by_hand || revision.approvals > 0;
         let muddled = revision.rejected == Verdict::Either || self.ghost.is_moved_to(version) || self.ghost.was_lost;
+        // Where nothing serves nobody waits for a preview.
+        let muddled = muddled || self.ghost.second;
         if least == 0 || !forward || otherwise || muddled || !self.seen.fresh || self.ghost.retimed {
             return;
         }

@@ -314,12 +314,13 @@ impl Ghost {
         let Some((version, since)) = self.outage else { return };
         let Some(auto) = &cluster.rollout.spec.blue_green().auto_rollback else { return };
         let due = since + SignedDuration::from_secs(i64::from(auto.unavailable_seconds) + 5);
-        let refuge = self.earlier(version).find(|earlier| {
-            let up = |set: &Arc<SetTruth>| set.object.replicas > 0 && set.object.ready > 0 && set.object.settled;
-            self.can_return(*earlier, cluster) && cluster.set(*earlier).is_some_and(up)
-        });
+        // Where the last that served has no pods either, production does not look for others.
+        let up = |set: &Arc<SetTruth>| set.object.replicas > 0 && set.object.ready > 0 && set.object.settled;
+        let refuge = self.earlier(version).find(|earlier| self.can_return(*earlier, cluster));
+        let refuge = refuge.filter(|refuge| cluster.set(*refuge).is_some_and(up));
         let foreign = cluster.active_services().any(|service| cluster.is_foreign(service));
-        if refuge.is_some() && !foreign && !self.forged && !self.was_lost {
+        let goes = cluster.rollout.is_deleting() || cluster.gone;
+        if refuge.is_some() && !foreign && !goes && !self.forged && !self.was_lost {
             report.check(Predicate::GoesBack, cluster.now < due, || {
                 format!("{version} has had no pod since {since}, and {refuge:?} is up")
             });
@@ -721,6 +722,11 @@ impl Ghost {
 
     /// A rollout of the same name is made: it has no status, nobody has asked anything of it, and nothing that it finds has earned anything.
     pub fn on_recreation(&mut self, cluster: &Cluster) {
+        if cluster.services.values().all(|service| service.production.is_none()) {
+            // Nothing tells of the one before: this is the first deployment.
+            *self = Ghost { forged: self.forged, ..Ghost::default() };
+            return;
+        }
         self.on_loss(cluster);
         for version in Version::all() {
             // With what goes its mirror goes.
