@@ -84,6 +84,10 @@ pub fn check(situation: &Situation, candidate: &ReplicaSet) -> Gate {
     }
     let seconds = blue_green.auto_promotion_seconds.unwrap_or(0);
     if seconds > 0 {
+        if spec.replicas() == 0 {
+            let why = "waits: spec.replicas is 0, and what has no pods is not promoted by a timer. Scale it up";
+            return awaits_people(why.to_owned());
+        }
         let Some(ready_at) = record.preview_ready_at else {
             return closed(conditions::REASON_AWAITING_TIMER, format!("will be promoted {seconds} s later"), None);
         };

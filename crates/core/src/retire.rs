@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::actions::Change;
 use crate::rollback;
 use crate::situation::Situation;
-use crate::world::{ReplicaSet, Selection, later};
+use crate::world::{ReplicaSet, Rollout, Selection, later};
 
 /// The mark that a ReplicaSet should get which has no role (any more).
 pub fn mark(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Change {
@@ -70,7 +70,7 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
         if is_surplus(situation, rs) {
             return Some(deadline.min(*now));
         }
-        let promised = promised_until(situation, rs);
+        let promised = promised_until(&world.rollout, rs, *now);
         return Some(if promised > later(deadline, RECORDED_WITHIN) { promised } else { deadline });
     }
     if rs.replicas == 0 {
@@ -100,13 +100,13 @@ const RECORDED_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// What served stays up for the delay that the spec has now, counted from when production left it: one that was made longer meanwhile, too.
 /// Only what is written down counts: until then it has left at another time in every plan.
-pub fn promised_until(situation: &Situation, rs: &ReplicaSet) -> Timestamp {
-    let rollout = &situation.world.rollout;
+pub fn promised_until(rollout: &Rollout, rs: &ReplicaSet, now: Timestamp) -> Timestamp {
     let delay = SignedDuration::from_secs(rollout.spec.blue_green().scale_down_delay_seconds().into());
-    let written = rollout.record().and_then(|written| written.revision(&rs.hash));
+    let written =
+        rollout.record().and_then(|written| written.revision(&rs.hash)).filter(|written| written.uid == rs.uid);
     let left_at = written.filter(|written| written.served_at.is_some()).and_then(|written| written.left_at);
     // From the future it is by another operator's clock.
-    let counts = left_at.filter(|left_at| rs.replicas > 0 && *left_at <= situation.now);
+    let counts = left_at.filter(|left_at| rs.replicas > 0 && *left_at <= now);
     counts.map_or(Timestamp::MIN, |left_at| later(left_at, delay))
 }
 
@@ -147,10 +147,10 @@ pub fn revive(rs: &ReplicaSet, change: &mut Change) {
 }
 
 /// The rollout that a retired ReplicaSet belongs to, as far as the scale-down controller cares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
+#[derive(Clone, Copy, Debug)]
+pub enum Owner<'a> {
     /// It exists.
-    Exists,
+    Exists(&'a Rollout),
     /// It is being deleted, or is gone.
     Deleted,
 }
@@ -183,21 +183,22 @@ pub enum ScaleDown {
     RemoveFinalizer(Change),
 }
 
-/// Decides for one ReplicaSet.
-pub fn scale_down(rs: &ReplicaSet, owner: Owner, selected: &Selected, now: Timestamp) -> ScaleDown {
+/// Decides for one ReplicaSet. Its deadline may be anybody's: what served keeps its pods as long as the record says, except where newer ones
+/// may end its delay (`scaleDownDelayRevisionLimit`).
+pub fn scale_down(rs: &ReplicaSet, owner: Owner<'_>, selected: &Selected, now: Timestamp) -> ScaleDown {
     if !rs.has_scale_down_finalizer() {
         return ScaleDown::Nothing;
     }
     let mut change = Change { finalizers: Some(without_finalizer(rs)), ..Change::default() };
-    if owner == Owner::Deleted {
-        return ScaleDown::RemoveFinalizer(change);
-    }
+    let Owner::Exists(rollout) = owner else { return ScaleDown::RemoveFinalizer(change) };
     // A deadline that does not parse is rewritten by the rollouts controller, or, when the rs is being deleted, over.
     let deadline = match rs.scale_down_at() {
         Some(deadline) => deadline,
         None if rs.deleting => now,
         None => return ScaleDown::Nothing,
     };
+    let is_cut = rollout.spec.blue_green().scale_down_delay_revision_limit.is_some();
+    let deadline = if is_cut { deadline } else { deadline.max(promised_until(rollout, rs, now)) };
     if now < deadline {
         let kept =
             rs.annotation(names::RETIRED_REPLICAS).and_then(|count| count.parse().ok()).map(|count: i32| count.max(0));

@@ -51,7 +51,7 @@ pub fn home_size(situation: &Situation, home: &ReplicaSet) -> Size {
 pub fn candidate_size(situation: &Situation, candidate: &ReplicaSet, gate_is_open: bool) -> Size {
     let spec = &situation.world.rollout.spec;
     let preview = spec.blue_green().preview_replica_count.filter(|_| !gate_is_open);
-    let is_promised = || situation.now < retire::promised_until(situation, candidate);
+    let is_promised = || situation.now < retire::promised_until(&situation.world.rollout, candidate, situation.now);
     let promised = if is_promised() { candidate.replicas.min(situation.decisions.replicas) } else { 0 };
     let wanted = preview.map_or(spec.replicas(), |preview| preview.max(promised));
     let size = Size::of(situation, candidate, wanted, spec.replicas());

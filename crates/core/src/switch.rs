@@ -15,7 +15,7 @@
 
 use std::collections::BTreeSet;
 
-use greenlight_api::{PreviewServiceIdle, Switch, names};
+use greenlight_api::{Approval, PreviewServiceIdle, Switch, names};
 use jiff::Timestamp;
 
 use crate::actions::{Action, Change};
@@ -407,9 +407,22 @@ pub fn last(situation: &Situation, proof: &Proof) -> Option<Switch> {
     let from = served.filter(|served| **served != home.hash).cloned().unwrap_or_default();
     let switched_at = switched_at(situation, home);
     let rejected = decisions.rejection(&from).filter(|rejection| rejection.by != names::FIELD_MANAGER);
-    let approved = || decisions.revision(&home.hash)?.approvals.last().map(|approval| (approval.at, &approval.by));
-    let asked = rejected.map(|rejection| (rejection.at, &rejection.by)).or_else(approved);
-    let asked = asked.filter(|(at, _)| *at <= switched_at);
+    // By a clock that is ahead somebody asked later than what came of it. Until the switch is reported the request is heard anew in each
+    // plan; what is on record already, and was asked for later, is not what it was made for. Nor is what it was promoted for before.
+    let known = world.rollout.record().and_then(|record| record.revision(&home.hash));
+    let left_at = known.and_then(|known| known.left_at);
+    let is_known = |approval: &Approval| {
+        let same = |other: &Approval| (&other.by, other.heard_at) == (&approval.by, approval.heard_at);
+        known.is_some_and(|known| known.approvals.iter().any(same))
+    };
+    let in_time = |approval: &&Approval| {
+        (approval.at <= switched_at || !is_known(approval))
+            && left_at.is_none_or(|left_at| approval.heard_at.unwrap_or(approval.at) > left_at)
+    };
+    let approved = || decisions.revision(&home.hash)?.approvals.last().filter(in_time);
+    let approved = || approved().map(|approval| (approval.at.min(switched_at), &approval.by));
+    let rejected = rejected.map(|rejection| (rejection.at, &rejection.by)).filter(|(at, _)| *at <= switched_at);
+    let asked = rejected.or_else(approved);
     Some(Switch {
         from,
         to: home.hash.clone(),

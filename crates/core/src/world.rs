@@ -233,6 +233,21 @@ impl Rollout {
         };
         service.is_marked_for(&self.name) && (leads_to_ours || service.production.as_deref().is_some_and(is_known))
     }
+
+    /// What keeps this rollout from taking over the ReplicaSet of a hash that an earlier one of its name left behind, if anything does:
+    /// a Service that the earlier one moved leads to its pods, and this one does not name that. It would be this one's with the
+    /// ReplicaSet, and nobody asked whoever made this one whether they may move it.
+    pub fn may_not_adopt<'a>(
+        &self,
+        hash: &str,
+        services: impl IntoIterator<Item = &'a Service>,
+    ) -> Option<&'a Service> {
+        let is_named = |service: &Service| self.spec.blue_green().services().any(|name| name == service.name);
+        let leads_there =
+            |service: &Service| service.hash() == Some(hash) || service.production.as_deref() == Some(hash);
+        let mut services = services.into_iter();
+        services.find(|service| service.is_marked_for(&self.name) && leads_there(service) && !is_named(service))
+    }
 }
 
 /// A Deployment that a template comes from.

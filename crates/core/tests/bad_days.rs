@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use greenlight_api::{
     AnalysisPhase, Approval, AutoRollback, BlueGreen, BlueGreenRolloutStatus, Phase, PodMetadata, PreviewServiceIdle,
-    RollbackWindow, RolloutAnalysis, SwitchMode, Verb, WorkloadRef, WorkloadScaleDown, conditions, names,
+    Rejection, RollbackWindow, RolloutAnalysis, SwitchMode, Verb, Verdict, WorkloadRef, WorkloadScaleDown, conditions,
+    names,
 };
 use greenlight_core::overlap;
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
@@ -215,7 +216,7 @@ fn an_old_scale_down_takes_no_pods_from_what_comes_back() {
     let (one, two) = (model.rs(1).clone(), model.hash(2));
     model.pass(60);
     // It looks, finds that no Service selects it, and falls asleep.
-    let decided = scale_down(&one, Owner::Exists, &Selected::No, model.now);
+    let decided = scale_down(&one, Owner::Exists(&model.truth.rollout), &Selected::No, model.now);
     let ScaleDown::Finish(change) = decided else { panic!("{decided:?}") };
     model.request(Verb::Rollback, &two, "ann", None);
     model.work();
@@ -2060,4 +2061,146 @@ fn an_analysis_that_has_no_pods_to_look_at_says_what_it_waits_for() {
     end_runs(&mut model, "-pre", AnalysisPhase::Successful);
     model.work();
     assert_active(&model, 2);
+}
+
+#[test]
+fn a_timer_does_not_count_while_there_are_no_pods_to_look_at() {
+    for scaled_later in [false, true] {
+        let mut model = serves_one(BlueGreen { auto_promotion_seconds: Some(600), ..BlueGreen::default() });
+        if scaled_later {
+            model.push(2);
+            model.work();
+            model.pass(10);
+            model.scale(0);
+        } else {
+            model.scale(0);
+            model.work();
+            model.push(2);
+        }
+        model.work();
+        assert!(status(&model).message.contains("Scale it up"), "{}", say(&model));
+        model.pass(3600);
+        model.work();
+        assert_active(&model, 1);
+        model.scale(2);
+        model.work();
+        model.pass(500);
+        model.work();
+        assert_active(&model, 1);
+        model.pass(100);
+        model.work();
+        assert_active(&model, 2);
+    }
+}
+
+#[test]
+fn a_forged_deadline_does_not_end_the_delay_of_what_served() {
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(300), ..manual() }, &[2]);
+    let one = model.hash(1);
+    let now = model.now;
+    model.edit(&one, |rs| {
+        rs.annotations.insert(names::SCALE_DOWN_AT.into(), (now - SignedDuration::from_secs(1)).to_string());
+    });
+    model.pass(100);
+    model.scale_down();
+    assert_eq!(model.rs(1).replicas, 2, "{}", say(&model));
+    model.pass(300);
+    model.scale_down();
+    assert_eq!(model.rs(1).replicas, 0, "{}", say(&model));
+}
+
+#[test]
+fn who_promotes_by_a_clock_that_is_ahead_is_named() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.now += SignedDuration::from_secs(3);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.now -= SignedDuration::from_secs(3);
+    model.work();
+    assert_active(&model, 2);
+    let switch = status(&model).switch.clone().expect("a switch");
+    assert_eq!(switch.requested_by, "ann", "{switch:?}");
+    assert!(switch.requested_at.is_some_and(|at| at <= switch.switched_at), "{switch:?}");
+}
+
+#[test]
+fn what_a_rollout_of_this_name_left_behind_is_still_rejected_and_has_earned_nothing() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    for is_older in [true, false] {
+        let mut world = model.truth.clone();
+        let rs = world.replica_sets.iter_mut().find(|rs| rs.hash == two).expect("a ReplicaSet");
+        let since = SignedDuration::from_secs(if is_older { 60 } else { -60 });
+        world.rollout.created = rs.created + since;
+        let rejection =
+            Rejection { by: "ann".into(), at: model.now, reason: "bad".into(), to: None, of_attempt: false };
+        rs.annotations.insert(names::REJECTED.into(), serde_json::to_string(&rejection).expect("JSON"));
+        rs.annotations.insert(names::PROMOTED_AT.into(), model.now.to_string());
+        world.runs =
+            vec![Run { name: format!("{}-2-0-pre", rs.name), phase: AnalysisPhase::Successful, ..Run::default() }];
+        let status = world.rollout.status.as_mut().and_then(|status| status.decisions.as_mut());
+        status.expect("a record").revisions.retain(|revision| revision.hash != two);
+        let read = greenlight_core::decisions::read(&world, model.now).now;
+        let record = read.revision(&two).expect("it is known");
+        // A mirror that was not there before the rollout was made by somebody else.
+        assert_eq!(record.rejection.is_some(), is_older);
+        assert!(!is_older || record.attempt > 0, "its analysis is made anew");
+        assert!(record.served_at.is_none() && record.claim.is_none() && record.approvals.is_empty(), "{record:?}");
+    }
+}
+
+/// Production went on from it before its analysis was over, and comes back.
+#[test]
+fn what_production_comes_back_to_is_measured_until_it_is_known_to_be_good() {
+    let mut model = serves_one(BlueGreen { post_promotion_analysis: Some(RolloutAnalysis::default()), ..automatic() });
+    for number in [2, 3] {
+        model.push(number);
+        model.work();
+    }
+    let (two, three) = (model.hash(2), model.hash(3));
+    model.request(Verb::Rollback, &three, "ann", Some(two.clone()));
+    model.work();
+    assert_active(&model, 2);
+    end_runs(&mut model, "-post", AnalysisPhase::Successful);
+    model.work();
+    let record = status(&model).decisions.clone().expect("a record");
+    let verdict = record.revision(&two).and_then(|record| record.post_promotion);
+    assert_eq!(verdict, Some(Verdict::Passed), "{}", say(&model));
+}
+
+/// A Service that an earlier rollout moved to pods that it left behind is nobody's to take with them who may not name it.
+#[test]
+fn pods_that_were_left_behind_go_only_with_the_services_that_lead_to_them() {
+    let model = serves_one(manual());
+    let (one, services) = (model.hash(1), model.truth.services.clone());
+    let mut rollout = model.truth.rollout.clone();
+    let kept = |rollout: &greenlight_core::world::Rollout| {
+        rollout.may_not_adopt(&one, services.values()).map(|service| service.name.clone())
+    };
+    assert_eq!(kept(&rollout), None);
+    rollout.spec.strategy.blue_green.active_service = None;
+    assert_eq!(kept(&rollout).as_deref(), Some("active"));
+    rollout.spec.strategy.blue_green.active_service = Some("active".into());
+    rollout.spec.strategy.blue_green.preview_service = None;
+    assert_eq!(kept(&rollout).as_deref(), Some("preview"), "it shows them, too");
+    rollout.name = "other".into();
+    assert_eq!(kept(&rollout), None, "these are not of its name");
+}
+
+#[test]
+fn a_way_back_that_nobody_asked_for_is_nobodys_request() {
+    let mut model = promoted(BlueGreen { post_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() }, &[]);
+    for number in [2, 3] {
+        push_and_promote(&mut model, number);
+        let end = if number == 2 { AnalysisPhase::Successful } else { AnalysisPhase::Failed };
+        end_runs(&mut model, "-post", end);
+        model.work();
+    }
+    assert_active(&model, 2);
+    let switch = status(&model).switch.clone().expect("a switch");
+    assert_eq!((switch.requested_by.as_str(), switch.requested_at), ("", None), "{switch:?}");
 }

@@ -206,7 +206,7 @@ impl Simulation {
         for rs in self.world.replica_sets.clone() {
             let by = self.world.services.values().find(|service| service.hash() == Some(&rs.hash));
             let selected = by.map_or(Selected::No, |service| Selected::By(service.name.clone()));
-            match scale_down(&rs, Owner::Exists, &selected, self.now) {
+            match scale_down(&rs, Owner::Exists(&self.world.rollout), &selected, self.now) {
                 ScaleDown::Finish(change) | ScaleDown::Shrink(change) | ScaleDown::RemoveFinalizer(change) => {
                     let (name, resource_version) = (rs.name, rs.resource_version);
                     self.carry_out(&Action::ChangeReplicaSet { name, resource_version, change });

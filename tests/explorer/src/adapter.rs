@@ -2,7 +2,7 @@
 
 use greenlight_api::PodTemplate;
 use greenlight_core::retire::{self, Owner, ScaleDown, Selected};
-use greenlight_core::world::{ReplicaSet, Template};
+use greenlight_core::world::{ReplicaSet, Rollout, Template};
 use greenlight_core::{Change, Plan, World, hash};
 use jiff::Timestamp;
 use serde_json::json;
@@ -81,15 +81,15 @@ pub enum Next {
     Write(Change),
 }
 
-/// The shipped scale-down controller. `checked`: it has read live that no Service selects the set.
+/// The shipped scale-down controller, with the rollout unless that goes. `checked`: it has read live that no Service selects the set.
 pub fn scale_down(
     set: &ReplicaSet,
-    rollout_leaves: bool,
+    rollout: Option<&Rollout>,
     selected: Option<String>,
     checked: bool,
     now: Timestamp,
 ) -> Next {
-    let owner = if rollout_leaves { Owner::Deleted } else { Owner::Exists };
+    let owner = rollout.map_or(Owner::Deleted, Owner::Exists);
     let selected = match selected {
         Some(service) => Selected::By(service),
         None if checked => Selected::No,

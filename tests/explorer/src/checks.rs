@@ -6,6 +6,7 @@ use greenlight_api::{AnalysisPhase, WorkloadScaleDown, names};
 use greenlight_core::analysis::Kind;
 use greenlight_core::world::{Rollout, Run, Selection, Service};
 use greenlight_core::{Action, Change};
+use jiff::SignedDuration;
 
 use crate::adapter;
 use crate::cluster::{Cluster, SetTruth};
@@ -276,7 +277,29 @@ impl Moment<'_> {
             report.check(predicate, permitted, || format!("{version} goes live: {revision:?}"));
             self.check_analysis(version, report);
             self.check_paused(version, report);
+            self.check_timer(version, report);
         }
+    }
+
+    /// What nobody promoted goes live by a timer when that is over.
+    fn check_timer(&self, version: Version, report: &mut Report) {
+        let seconds = |rollout: &Rollout| rollout.spec.blue_green().auto_promotion_seconds.unwrap_or(0);
+        let least = seconds(&self.cluster.rollout).min(seconds(&self.seen.rollout));
+        let revision = self.ghost.of(version);
+        let forward = self.ghost.home.is_some_and(|home| {
+            home != version && self.cluster.stays(home) && !self.ghost.has_cause(home, self.cluster)
+        });
+        let otherwise = revision.promoted || revision.returned || revision.by_hand || revision.approvals > 0;
+        let muddled = revision.rejected == Verdict::Either || self.ghost.is_moved_to(version) || self.ghost.was_lost;
+        // Where nothing serves nobody waits for a preview.
+        let muddled = muddled || self.ghost.second;
+        if least == 0 || !forward || otherwise || muddled || !self.seen.fresh || self.ghost.retimed {
+            return;
+        }
+        let due = revision.shown_since.map(|since| since + SignedDuration::from_secs(i64::from(least) - 5));
+        report.check(Predicate::TimerHolds, due.is_some_and(|due| due <= self.cluster.now), || {
+            format!("{version}, shown since {:?}, goes live by a timer of {least} s", revision.shown_since)
+        });
     }
 
     /// `paused` holds back every promotion, and no way back.
@@ -427,8 +450,29 @@ impl Moment<'_> {
 }
 
 /// Checks a write of the scale-down controller. `reached`: production reached the set when the controller looked.
-pub fn check_scale_down(cluster: &Cluster, set: &SetTruth, change: &Change, reached: bool, report: &mut Report) {
+pub fn check_scale_down(
+    (cluster, ghost): (&Cluster, &Ghost),
+    set: &SetTruth,
+    change: &Change,
+    reached: bool,
+    report: &mut Report,
+) {
     let shrinks = change.replicas.is_some_and(|replicas| replicas < set.object.replicas);
+    let blue_green = cluster.rollout.spec.blue_green();
+    let revision = ghost.of(set.version);
+    let cut = blue_green.scale_down_delay_revision_limit.is_some() || blue_green.retired_replica_count.is_some();
+    let is_another = revision.uid != set.object.uid;
+    let unclear =
+        cut || is_another || ghost.forged || ghost.was_lost || ghost.retimed || set.object.deleting || !set.owned;
+    let is_gone = cluster.rollout.is_deleting() || cluster.gone;
+    if let Some(left_at) =
+        revision.left_at.filter(|_| shrinks && !unclear && !is_gone && revision.rejected == Verdict::No)
+    {
+        let until = left_at + SignedDuration::from_secs(i64::from(blue_green.scale_down_delay_seconds()));
+        report.check(Predicate::DelayKept, cluster.now >= until, || {
+            format!("{}, which production left at {left_at}, loses its pods at {}", set.version, cluster.now)
+        });
+    }
     let lets_go = change.finalizers.is_some() && set.object.deleting;
     if (shrinks || lets_go) && !cluster.rollout.is_deleting() && !cluster.gone && set.owned {
         let still = reaches(cluster, set);

@@ -12,7 +12,7 @@ use greenlight_api::{
 };
 use greenlight_core::simulate::{self, Written};
 use greenlight_core::world::{Endpoint, Pod, ReplicaSet, Rollout, Run, Service, Template, Workload};
-use greenlight_core::{Action, World};
+use greenlight_core::{Action, World, hash};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
@@ -801,10 +801,62 @@ impl Cluster {
         self.go();
     }
 
+    /// A rollout of the same name, with the same spec, is made: of the one before there is what that left behind.
+    pub fn recreate(&mut self) {
+        if !self.gone {
+            return;
+        }
+        (self.gone, self.deletion) = (false, None);
+        let (resource_version, created) = (self.bump(), self.now);
+        let rollout = Arc::make_mut(&mut self.rollout);
+        rollout.uid = format!("uid-{resource_version}");
+        (rollout.generation, rollout.resource_version, rollout.created) = (1, resource_version, created);
+        (rollout.deleting_since, rollout.request, rollout.status) = (None, None, None);
+        rollout.finalizers.clear();
+        for set in &mut self.sets {
+            Arc::make_mut(set).owned = false;
+        }
+    }
+
+    /// A tenant makes a ReplicaSet with the name and the template that this version would have, for nobody.
+    pub fn plant(&mut self, version: Version) {
+        let facts = facts(version);
+        let name = hash::replica_set_name(ROLLOUT, &facts.hash);
+        if [Version::REFUSED, Version::MISFIT].contains(&version) || self.named(&name).is_some() {
+            return;
+        }
+        let resource_version = self.bump();
+        let object = ReplicaSet {
+            name,
+            uid: format!("uid-{resource_version}"),
+            hash: facts.hash.clone(),
+            digest: facts.template.digest.to_string(),
+            resource_version,
+            created: self.now,
+            deleting: false,
+            finalizers: Vec::new(),
+            annotations: BTreeMap::new(),
+            pod_labels: facts.template.labels.clone(),
+            replicas: 2,
+            min_ready_seconds: 0,
+            settled: false,
+            current: 0,
+            ready: 0,
+            available: 0,
+            failure: None,
+            fresh: false,
+        };
+        self.sets.push(Arc::new(SetTruth { version, object, pods: Vec::new(), owned: false }));
+        self.sets.sort_by(|a, b| a.object.name.cmp(&b.object.name));
+    }
+
     /// The garbage collector does its part: it lets dependents go, or deletes them, and then takes its finalizer away.
     pub fn collect_garbage(&mut self) {
         match self.deletion {
-            Some(Deletion::Foreground) => Version::all().for_each(|version| self.delete_set(version)),
+            Some(Deletion::Foreground) => {
+                let owned: Vec<Version> = self.sets.iter().filter(|set| set.owned).map(|set| set.version).collect();
+                owned.into_iter().for_each(|version| self.delete_set(version));
+            }
             Some(Deletion::Orphan) if !self.gone => {
                 for set in &mut self.sets {
                     Arc::make_mut(set).owned = false;
@@ -847,6 +899,11 @@ impl Cluster {
         if let Some(failure) = self.refuses(action) {
             return Err(failure);
         }
+        if let Action::CreateReplicaSet { name, hash, digest, .. } = action
+            && let Some(set) = self.named(name).filter(|set| !set.owned)
+        {
+            return self.adopt(set, hash, digest);
+        }
         let mut after = self.clone();
         let (version, mut world) = (after.bump(), self.objects(action));
         match simulate::apply(&mut world, action, &version, self.now) {
@@ -854,6 +911,25 @@ impl Cluster {
             Written::Conflict => return Err(self.why_not(action)),
         }
         after.go();
+        Ok(after)
+    }
+
+    /// The name is taken by a set that is nobody's: it becomes ours if it is what would be made.
+    fn adopt(&self, set: &SetTruth, hash: &str, digest: &str) -> Result<Cluster, Failure> {
+        if digest != self.rollout.template.digest.as_str() {
+            return Err(Failure::Overtaken);
+        }
+        let same = set.version == self.version && !set.object.pod_labels.contains_key(names::SERVING_LABEL);
+        let kept = self.rollout.may_not_adopt(hash, self.services.values().map(Arc::as_ref));
+        if !same || set.object.deleting || kept.is_some() {
+            return Err(Failure::Invalid);
+        }
+        let mut after = self.clone();
+        after.change_set(&set.object.name, |set| {
+            set.owned = true;
+            set.object.annotations.insert(names::TEMPLATE_DIGEST.to_owned(), digest.to_owned());
+            digest.clone_into(&mut set.object.digest);
+        });
         Ok(after)
     }
 

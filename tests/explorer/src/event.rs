@@ -391,6 +391,10 @@ pub enum Event {
     Seconds(u8),
     /// The rollout is deleted.
     Delete(Deletion),
+    /// A rollout of the same name is made, after the one before is gone.
+    Recreate,
+    /// A tenant makes a ReplicaSet that looks as if it were this version's, without an owner.
+    Plant(Version),
     /// The garbage collector works.
     Collect,
     /// A second rollout wants our active Service.
@@ -443,6 +447,8 @@ impl fmt::Display for Event {
             Event::Seconds(seconds) => write!(f, "seconds:{seconds}"),
             Event::Delete(deletion) => write!(f, "delete:{deletion}"),
             Event::Rival(rival) => write!(f, "rival:{rival}"),
+            Event::Recreate => f.write_str("recreate"),
+            Event::Plant(version) => write!(f, "plant:{version}"),
             Event::Collect => f.write_str("collect"),
             Event::CreateWorkload => f.write_str("create-workload"),
             Event::DeleteWorkload => f.write_str("delete-workload"),
@@ -495,6 +501,8 @@ impl FromStr for Event {
             ["seconds", seconds] => Event::Seconds(number(seconds)?),
             ["delete", deletion] => Event::Delete(deletion.parse()?),
             ["rival", rival] => Event::Rival(rival.parse()?),
+            ["recreate"] => Event::Recreate,
+            ["plant", version] => Event::Plant(version.parse()?),
             ["collect"] => Event::Collect,
             ["create-workload"] => Event::CreateWorkload,
             ["delete-workload"] => Event::DeleteWorkload,
@@ -570,6 +578,8 @@ impl Event {
             Event::Rival(Rival::Appears) => "a second rollout names our active Service".to_owned(),
             Event::Rival(Rival::Moves) => "the operator of the second rollout moves that Service".to_owned(),
             Event::Rival(Rival::Goes) => "the second rollout is deleted".to_owned(),
+            Event::Recreate => "a rollout of the same name is made, if the one before is gone".to_owned(),
+            Event::Plant(version) => format!("a tenant makes a ReplicaSet of {version} that is nobody's"),
             Event::Collect => "the garbage collector works".to_owned(),
             Event::Calm => {
                 "pods come up, endpoints follow and the operator works, until nothing is left to do".to_owned()

@@ -81,6 +81,10 @@ pub struct Revision {
     pub passed: bool,
     /// Since when it serves without a ready pod.
     pub out_since: Option<Timestamp>,
+    /// When production last left it, provably served.
+    pub left_at: Option<Timestamp>,
+    /// Since when people can look at it in this attempt.
+    pub shown_since: Option<Timestamp>,
     /// When its set was last made or scaled: which, to how many pods, and when.
     pub sized: Option<(String, i32, Timestamp)>,
 }
@@ -99,6 +103,7 @@ impl Revision {
         (self.undo_asked, self.left_by_hand, self.failed, self.passed) = (false, false, false, false);
         self.given_up = false;
         self.went_live = false;
+        self.shown_since = None;
         // What was started over is nothing to go back to until it has served again.
         (self.served, self.known, self.ended_good, self.found_good) = (false, false, false, false);
     }
@@ -181,6 +186,10 @@ pub struct Ghost {
     pub was_lost: bool,
     /// Pods were to be replaced.
     pub restarted: bool,
+    /// The spec changed a time that counts from something that has been.
+    pub retimed: bool,
+    /// Since when an operator that hears everything knows that this one has lost all its pods.
+    pub outage: Option<(Version, Timestamp)>,
     /// A tenant forged the digest of a ReplicaSet.
     pub forged: bool,
     /// Answers that were given, by value.
@@ -259,6 +268,7 @@ impl Ghost {
 
     /// An operator that hears everything has come to rest.
     pub fn on_rest(&mut self, cluster: &Cluster, report: &mut Report) {
+        self.check_outage(cluster, report);
         let told = cluster.rollout.status.as_ref().and_then(|status| status.progress.as_ref());
         let set = cluster.set(cluster.version).filter(|set| set.owned && !set.object.deleting);
         let waits = self.home.is_some_and(|home| home != cluster.version && cluster.production() == Some(home));
@@ -284,6 +294,35 @@ impl Ghost {
         if cluster.now >= since + deadline && !preview && self.of(version).rejected == Verdict::No && !self.restarted {
             report.check(Predicate::DeadlineTold, degraded, || {
                 format!("{version} has had {} of {} pods since {since}, and nobody says so", now.2, now.3)
+            });
+        }
+    }
+
+    /// Production without a ready pod goes back in time, where the spec says so and what served before is up.
+    fn check_outage(&mut self, cluster: &Cluster, report: &mut Report) {
+        let out = self.home.filter(|home| {
+            let revision = self.of(*home);
+            let lost = |set: &Arc<SetTruth>| {
+                set.object.settled && set.object.available == 0 && set.object.ready == 0 && set.ready() == 0
+            };
+            let down = cluster.set(*home).is_some_and(|set| set.object.replicas > 0 && set.owned && lost(set));
+            let clear = revision.rejected == Verdict::No && revision.known && self.hand.is_none();
+            down && clear && cluster.production() == Some(*home)
+        });
+        let same = self.outage.filter(|(version, _)| Some(*version) == out);
+        self.outage = out.map(|version| (version, same.map_or(cluster.now, |(_, since)| since)));
+        let Some((version, since)) = self.outage else { return };
+        let Some(auto) = &cluster.rollout.spec.blue_green().auto_rollback else { return };
+        let due = since + SignedDuration::from_secs(i64::from(auto.unavailable_seconds) + 5);
+        // Where the last that served has no pods either, production does not look for others.
+        let up = |set: &Arc<SetTruth>| set.object.replicas > 0 && set.object.ready > 0 && set.object.settled;
+        let refuge = self.earlier(version).find(|earlier| self.can_return(*earlier, cluster));
+        let refuge = refuge.filter(|refuge| cluster.set(*refuge).is_some_and(up));
+        let foreign = cluster.active_services().any(|service| cluster.is_foreign(service));
+        let goes = cluster.rollout.is_deleting() || cluster.gone;
+        if refuge.is_some() && !foreign && !goes && !self.forged && !self.was_lost {
+            report.check(Predicate::GoesBack, cluster.now < due, || {
+                format!("{version} has had no pod since {since}, and {refuge:?} is up")
             });
         }
     }
@@ -367,6 +406,8 @@ impl Ghost {
         }
         let serves = self.home == Some(version);
         let revision = self.of_mut(version);
+        // Until the operator sees that something else was asked for in between, it is the same attempt.
+        revision.shown_since = revision.shown_since.filter(|_| pending);
         // What failed was rejected as soon as the operator saw that; the status tells it only of what the spec asks for.
         let was_rejected = revision.rejected == Verdict::Yes || revision.left_by_hand && !serves;
         if RETURN_LIFTS_REJECTION && (was_rejected || revision.failed && !serves) {
@@ -466,6 +507,7 @@ impl Ghost {
 
     /// A person moves the first active Service.
     fn on_hand(&mut self, version: Version, asked: Version) {
+        self.of_mut(version).left_at = None;
         let unclear = self.unseen.0 || self.was_lost || self.of(version).rejected == Verdict::Either;
         if let Some(left) = self.home.filter(|left| *left != version) {
             // The spec may have come back to it in the same moment.
@@ -564,7 +606,6 @@ impl Ghost {
             None if needed == 1 => revision.approvals |= 1 << 7,
             None => {}
         }
-        revision.left_by_hand = false;
         revision.full |= request.verb == Verb::Full;
     }
 
@@ -592,7 +633,14 @@ impl Ghost {
         let hash = Some(cluster.hash_of(version));
         let all = cluster.active_services().all(|service| service.hash() == hash);
         let is_asked = version == cluster.version && all;
+        self.of_mut(version).left_at = None;
         if let Some(left) = self.home.filter(|left| *left != version) {
+            // Back from what had no pods it is a rejection, which the status tells only of what the spec asks for.
+            let is_out = self.of(left).out_since.is_some() && cluster.rollout.spec.blue_green().auto_rollback.is_some();
+            if is_out && version != cluster.version && self.of(left).rejected == Verdict::No {
+                self.of_mut(left).rejected = Verdict::Either;
+            }
+            self.of_mut(left).left_at = Some(cluster.now).filter(|_| self.of(left).served && self.of(left).known);
             if self.of(left).served {
                 self.order.retain(|version| *version != left);
                 self.order.push(left);
@@ -672,6 +720,27 @@ impl Ghost {
         }
     }
 
+    /// A rollout of the same name is made: it has no status, nobody has asked anything of it, and nothing that it finds has earned anything.
+    pub fn on_recreation(&mut self, cluster: &Cluster) {
+        if cluster.services.values().all(|service| service.production.is_none()) {
+            // Nothing tells of the one before: this is the first deployment.
+            *self = Ghost { forged: self.forged, ..Ghost::default() };
+            return;
+        }
+        self.on_loss(cluster);
+        for version in Version::all() {
+            // With what goes its mirror goes.
+            let stays = cluster.set(version).is_some_and(|set| !set.object.deleting);
+            let revision = self.of_mut(version);
+            let rejected = if stays { revision.rejected } else { Verdict::No };
+            revision.start_over();
+            revision.rejected = rejected;
+            (revision.left_at, revision.out_since) = (None, None);
+        }
+        (self.request, self.hand, self.restart_at, self.slow) = (None, None, None, None);
+        self.refused.clear();
+    }
+
     /// An analysis ended.
     pub fn on_analysis(&mut self, name: &str, phase: AnalysisPhase, cluster: &Cluster) {
         let is_there = |version: &Version| cluster.set(*version).is_some_and(|set| !set.object.deleting);
@@ -699,6 +768,16 @@ impl Ghost {
             if !cluster.sets.iter().any(|set| set.version == version) {
                 let revision = self.of_mut(version);
                 revision.ended_good &= revision.found_good;
+            }
+            let preview = cluster.rollout.spec.blue_green().preview_service.as_ref();
+            let shown = cluster.set(version).filter(|set| {
+                let is_shown =
+                    |name: &String| cluster.services.get(name).is_some_and(|it| it.hash() == Some(&set.object.hash));
+                let has_pods = set.object.replicas > 0;
+                has_pods && set.object.available >= set.object.replicas && preview.is_none_or(is_shown)
+            });
+            if shown.is_some() && version == cluster.version {
+                self.of_mut(version).shown_since.get_or_insert(cluster.now);
             }
             let size = cluster.set(version).map(|set| (&set.object.uid, set.object.replicas));
             let sized = &mut self.of_mut(version).sized;
@@ -876,6 +955,7 @@ impl Ghost {
                 let muddled = self.of(version).rejected == Verdict::Either;
                 let way_back = self.home.is_some_and(|home| self.has_cause(home, cluster) || !cluster.stays(home));
                 let serves = serves || muddled || way_back && self.of(version).served;
+                self.of_mut(version).left_by_hand = false;
                 report.check(Predicate::AnswerTrue, asked || serves, || {
                     format!("the promotion of {version}, which neither serves nor is asked for, is answered: {answer}")
                 });

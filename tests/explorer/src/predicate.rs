@@ -36,10 +36,13 @@ predicates! {
     ActiveFull = "1", "active-full", "production moves only to a set whose pods are all available";
     ActiveLabels = "1", "active-labels", "production moves only to pods that the Service's own selector selects";
     NotEmptied = "1", "not-emptied", "no write of ours takes the last ready endpoint from production";
+    AllFollow = "1", "all-follow", "at rest every active Service that can leads to what serves";
     RestartFull = "1", "restart-full", "a restart takes no pod that production needs";
     WorkloadStays = "1", "workload-stays", "a Deployment that is taken over from keeps its pods until the switch is proven, or as many of ours stand in for them";
     RetiredUnreached = "2", "retired-unreached", "no set is retired while production may still reach it";
     ScaledUnreached = "2", "scaled-unreached", "no set loses its pods while production may still reach it";
+    DelayKept = "4", "delay-kept", "what served keeps its pods for the delay, so that going back starts none";
+    GoesBack = "4", "goes-back", "production that lost all its pods goes back by itself where the spec says so";
     Unmarked = "2", "unmarked", "at rest what serves carries no mark of what is retired";
     ProofTrue = "2", "proof-true", "a switch is reported proven only when every ready endpoint is a pod of the new set and there are enough pods";
     AnswerTrue = "3", "answer-true", "an answer says what happened, and never that an overtaken promotion was carried out";
@@ -57,11 +60,13 @@ predicates! {
     AnalysedOnce = "4", "analysed-once", "what serves and was found good is not analysed again";
     LossOpensNothing = "5", "loss-opens-nothing", "after the loss of the status nothing goes live that nobody promoted";
     GateHolds = "7", "gate-holds", "what goes live was promoted by enough people, or came back in time, or is the first";
+    TimerHolds = "7", "timer-holds", "what goes live by a timer has been in preview for that long";
     AnalysisHolds = "7", "analysis-holds", "what goes live has passed the analysis that the spec asks for";
     ServesPermitted = "7", "serves-permitted", "what serves at rest is a revision that was allowed to go live";
     Foreign = "7", "foreign", "a Service that another rollout moves is not touched";
     LettingGo = "7", "letting-go", "a rollout that goes does not open production to what nobody promoted";
     StatusCurrent = "9", "status-current", "at rest the status tells the present";
+    PreviewShows = "9", "preview-shows", "at rest the preview Service shows what waits, or what the spec says for when nothing does";
     SaysWhy = "9", "says-why", "what does not move is not called healthy, and a sentence says why";
     DeadlineTold = "9", "deadline-told", "what makes no progress for progressDeadlineSeconds is said to, or rejected where the spec wants that";
     EventOnce = "9", "event-once", "nothing is announced that did not happen";
@@ -76,6 +81,7 @@ predicates! {
     Quiet = "liveness", "quiet", "when nothing is left to do, nothing is planned and nothing is published";
     LetsGo = "liveness", "lets-go", "a deleted rollout goes, and leaves no hash behind that selects nothing";
     NoWaste = "economy", "no-waste", "without faults no pod is started and stopped again, or stopped and started";
+    NoLeftovers = "economy", "no-leftovers", "at rest nothing has pods that neither serves nor waits nor is to be kept";
     NoRepeat = "economy", "no-repeat", "without faults no write is repeated";
     Budget = "economy", "budget", "a release takes at most 10, 7, 5 and 8 writes";
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use greenlight_api::{AnalysisPhase, Phase, WorkloadScaleDown, conditions, names};
-use greenlight_core::Action;
-use greenlight_core::world::Service;
+use greenlight_core::world::{Run, Selection, Service};
+use greenlight_core::{Action, retire};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::adapter;
@@ -42,7 +42,8 @@ pub fn settle(state: &State, report: &mut Report) -> State {
     let oversized = |set: &&Arc<SetTruth>| preview.is_some_and(|count| set.object.replicas > count);
     let leaving = state.ghost.home.is_some_and(|home| {
         let revision = state.ghost.of(home);
-        revision.rejected != Verdict::No || revision.failed
+        let goes_back = revision.out_since.is_some() && state.cluster.rollout.spec.blue_green().auto_rollback.is_some();
+        revision.rejected != Verdict::No || revision.failed || goes_back
     });
     let before = Before {
         home: state.ghost.home,
@@ -107,7 +108,10 @@ fn round(state: &mut State, report: &mut Report) -> bool {
     }
     let deadlines = state.cluster.sets.iter().filter_map(|set| set.object.scale_down_at());
     let available = state.cluster.sets.iter().filter_map(|set| set.available_at(state.cluster.now));
-    let deadlines = deadlines.chain(available);
+    let (rollout, now) = (&state.cluster.rollout, state.cluster.now);
+    let marked = state.cluster.sets.iter().filter(|set| set.object.has_scale_down_finalizer());
+    let promised = marked.map(|set| retire::promised_until(rollout, &set.object, now));
+    let deadlines = deadlines.chain(available).chain(promised);
     let next = match end {
         Progress::Rest(next) => next,
         Progress::On | Progress::Failed => Some(state.cluster.now + SignedDuration::from_secs(11)),
@@ -143,7 +147,8 @@ fn check_end(state: &State, quiet: bool, report: &mut Report) {
     let plan = adapter::plan(&world, cluster.now);
     let at_rest = plan.actions.is_empty() && plan.publish_at.is_none();
     // What is refused is tried again and again.
-    let tries = cluster.version == Version::REFUSED;
+    let taken = cluster.sets.iter().any(|set| set.version == cluster.version && !set.owned);
+    let tries = cluster.version == Version::REFUSED || taken;
     report.check(Predicate::Quiet, quiet && at_rest || tries, || {
         format!("it still plans {:?}, and to publish at {:?}", plan.actions, plan.publish_at)
     });
@@ -157,6 +162,83 @@ fn check_end(state: &State, quiet: bool, report: &mut Report) {
     check_workload(cluster, report);
     check_restart(state, report);
     check_history(state, report);
+    check_services(state, report);
+    check_leftovers(state, report);
+}
+
+/// Every Service of production that can follow does, and the preview Service shows what it is there for.
+fn check_services(state: &State, report: &mut Report) {
+    let (cluster, ghost) = (&state.cluster, &state.ghost);
+    let Some(home) = ghost.home.filter(|home| cluster.production() == Some(*home)) else { return };
+    let Some(set) = cluster.set(home).filter(|set| set.owned && !set.object.deleting) else { return };
+    if ghost.told_by(cluster) == Told::ByNobody
+        || ghost.of(home).rejected != Verdict::No
+        || ghost.is_record_silent(cluster)
+        || ghost.second
+        || ghost.forged
+    {
+        return;
+    }
+    let can_follow = |service: &&Service| {
+        let has_labels = service.own_selector().next().is_some();
+        has_labels && !cluster.is_foreign(service) && service.missing_labels(&set.object).is_empty()
+    };
+    for service in cluster.active_services().filter(can_follow) {
+        report.check(Predicate::AllFollow, service.hash() == Some(&set.object.hash), || {
+            format!("{home} serves, and Service {} selects {:?}", service.name, service.selection())
+        });
+    }
+    let Some(preview) = cluster.rollout.spec.blue_green().preview_service.as_ref() else { return };
+    let Some(service) = cluster.services.get(preview).map(Arc::as_ref) else { return };
+    if cluster.is_foreign(service) || service.production.is_some() || cluster.has_no_template() {
+        return;
+    }
+    let shown = service.selection();
+    let candidate = cluster.set(cluster.version).filter(|candidate| {
+        let object = &candidate.object;
+        let waits = candidate.version != home && ghost.of(candidate.version).rejected == Verdict::No;
+        waits && !ghost.of(candidate.version).failed && candidate.owned && !object.deleting && object.replicas > 0
+    });
+    if let Some(candidate) = candidate {
+        let fits = service.missing_labels(&candidate.object).is_empty();
+        if fits {
+            let right = service.hash() == Some(&candidate.object.hash);
+            report.check(Predicate::PreviewShows, right, || {
+                format!("{} waits, and the preview shows {shown:?}", candidate.version)
+            });
+        }
+    } else if cluster.version == home {
+        let none = cluster.rollout.spec.blue_green().preview_service_idle.is_some();
+        let right = if none { shown == Selection::Nothing } else { service.hash() == Some(&set.object.hash) };
+        report.check(Predicate::PreviewShows, right, || format!("nothing waits, and the preview shows {shown:?}"));
+    }
+}
+
+/// Nothing has pods that nobody needs.
+fn check_leftovers(state: &State, report: &mut Report) {
+    let (cluster, ghost) = (&state.cluster, &state.ghost);
+    let Some(home) = ghost.home.filter(|home| cluster.production() == Some(*home)) else { return };
+    let is_told = services_fit(cluster, home) && !ghost.second;
+    if !is_told || ghost.forged || ghost.was_lost || cluster.has_no_template() || ghost.of(home).rejected != Verdict::No
+    {
+        return;
+    }
+    // What serves still has to show that it is good, and nobody has said how it goes on.
+    let is_open = |run: &Run| run.phase == AnalysisPhase::Inconclusive && run.name.ends_with("-post");
+    if cluster.runs.iter().any(|run| is_open(run) && adapter::version_of_named(&run.name) == Some(home)) {
+        return;
+    }
+    let kept = cluster.rollout.spec.blue_green().abort_scale_down_delay_seconds() == 0;
+    for set in &cluster.sets {
+        let waits = set.version == cluster.version && (ghost.of(set.version).rejected != Verdict::Yes || kept);
+        let shown = || cluster.services.values().any(|service| service.hash() == Some(&set.object.hash));
+        if set.version == home || waits || !set.owned || set.object.deleting || shown() {
+            continue;
+        }
+        report.check(Predicate::NoLeftovers, set.object.replicas == 0, || {
+            format!("{} has {} pods, and {home} serves", set.version, set.object.replicas)
+        });
+    }
 }
 
 /// A mark that stays is taken for what it says by whoever retires, deletes or reads the set later.
@@ -407,7 +489,7 @@ fn check_production(state: &State, report: &mut Report) {
     let size = if asked { Some(cluster.rollout.spec.replicas()) } else { ghost.size }.filter(|_| known);
     let restarts = ghost.restarted;
     if let (Some(size), Some(set)) = (size.filter(|_| !restarts), cluster.set(home)) {
-        report.check(Predicate::HomeSize, set.object.replicas == size, || {
+        report.check(Predicate::HomeSize, set.object.replicas == size || !set.owned, || {
             format!("{home} serves with {} pods, and is to have {size}", set.object.replicas)
         });
     }
@@ -424,6 +506,9 @@ fn check_status(state: &State, report: &mut Report) {
         cluster.active_services().all(|service| service.hash() == cluster.first_active().and_then(|s| s.hash()));
     let expected = production.map(|version| cluster.hash_of(version).to_owned()).unwrap_or_default();
     let agree = agree && !cluster.first_active().is_some_and(Service::is_overlapping);
+    // Of what an earlier rollout left behind nothing is known until it is this one's.
+    let is_ours = production.is_none_or(|version| cluster.set(version).is_some_and(|set| set.owned));
+    let agree = agree && is_ours;
     if agree && cluster.first_active().is_some() && (production.is_none() || production == state.ghost.home) {
         let selected = cluster.first_active().and_then(|service| service.hash()).unwrap_or_default();
         let current = status.active_revision == expected || status.active_revision == selected;
@@ -461,7 +546,7 @@ fn check_economy(state: &State, before: &Before, made: &[Made], report: &mut Rep
     let mut turns: BTreeMap<&str, (i32, usize)> = BTreeMap::new();
     for made in made {
         let (name, delta) = match &made.write {
-            Action::CreateReplicaSet { name, replicas, .. } => {
+            Action::CreateReplicaSet { name, replicas, .. } if made.replicas.is_none() => {
                 // One of its name may have gone before.
                 turns.remove(name.as_str());
                 (name, *replicas)

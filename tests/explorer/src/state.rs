@@ -113,6 +113,8 @@ impl State {
                 if field == Field::Approvals {
                     self.ghost.on_rules();
                 }
+                let times = [Field::Delay, Field::DelayLimit, Field::Retired, Field::AutoSeconds, Field::AbortDelay];
+                self.ghost.retimed |= times.contains(&field) && self.ghost.begun;
                 if self.ghost.unseen.0 {
                     self.ghost.on_rules_of_return(&self.cluster);
                 }
@@ -182,6 +184,13 @@ impl State {
             Event::Delete(deletion) => cluster.delete_rollout(deletion),
             Event::Rival(rival) => self.rival(rival),
             Event::Collect => cluster.collect_garbage(),
+            Event::Recreate if cluster.gone => {
+                cluster.recreate();
+                self.operators.iter_mut().for_each(Process::die);
+                self.ghost.on_recreation(&self.cluster);
+            }
+            Event::Recreate => {}
+            Event::Plant(version) => cluster.plant(version),
             Event::CreateWorkload => {
                 self.change_spec(Cluster::create_workload);
                 if self.ghost.unseen.0 {
@@ -547,7 +556,8 @@ impl State {
     fn make(&mut self, action: &Action, after: Cluster) {
         if let Some(made) = &mut self.made {
             let name = match action {
-                Action::ChangeReplicaSet { name, .. } => Some(name),
+                // The name of what is created may be that of what is taken over.
+                Action::ChangeReplicaSet { name, .. } | Action::CreateReplicaSet { name, .. } => Some(name),
                 _ => None,
             };
             let replicas = name.and_then(|name| self.cluster.named(name)).map(|set| set.object.replicas);
@@ -596,14 +606,15 @@ impl State {
         let cluster = &self.cluster;
         let Some(set) = cluster.sets.iter().find(|set| set.version == version) else { return };
         let leaves = cluster.rollout.is_deleting() || cluster.gone || !set.owned;
+        let rollout = Some(cluster.rollout.as_ref()).filter(|_| !leaves);
         let by = || {
             let named = |name: &str| cluster.rollout.spec.blue_green().services().any(|named| named == name);
             let mut ours = cluster.services.values().filter(|it| named(&it.name) || it.is_marked_for(ROLLOUT));
             ours.find(|service| service.selects(&set.object)).map(|service| service.name.clone())
         };
-        let mut next = adapter::scale_down(&set.object, leaves, by(), false, cluster.now);
+        let mut next = adapter::scale_down(&set.object, rollout, by(), false, cluster.now);
         if matches!(next, Next::CheckServices) {
-            next = adapter::scale_down(&set.object, leaves, by(), true, cluster.now);
+            next = adapter::scale_down(&set.object, rollout, by(), true, cluster.now);
         }
         if let Next::Write(change) = next {
             let reached = checks::reaches(cluster, set);
@@ -616,7 +627,7 @@ impl State {
         let action = Action::ChangeReplicaSet { name: name.clone(), resource_version, change: change.clone() };
         let Ok(after) = self.cluster.after(&action) else { return };
         let Some(set) = self.cluster.named(&name).cloned() else { return };
-        checks::check_scale_down(&self.cluster, &set, &change, reached, report);
+        checks::check_scale_down((&self.cluster, &self.ghost), &set, &change, reached, report);
         self.make(&action, after);
         self.ghost.look(&self.cluster);
     }

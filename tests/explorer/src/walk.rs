@@ -170,6 +170,7 @@ struct Profile {
     hands: bool,
     spec: bool,
     deletion: bool,
+    outages: bool,
     rival: bool,
     workload: bool,
 }
@@ -186,19 +187,30 @@ impl Profile {
         for _ in 0..random.below(4) {
             fields.push(setting(random));
         }
+        // What is seldom combined is combined on purpose.
+        if random.once_in(4) {
+            for _ in 0..random.below(8) {
+                fields.push(setting(random));
+            }
+        }
         let workload = random.once_in(8);
         if workload {
             fields.push((Field::WorkloadRef, random.one_of(&[1, 2, 2, 3, 3])));
         }
+        let outages = random.once_in(16);
+        if outages {
+            fields.push((Field::AutoRollback, 10));
+        }
         Profile {
             workload,
+            outages,
             fields,
             faults: random.once_in(3),
             stale: random.once_in(3),
             tenants: random.once_in(4),
             hands: random.once_in(2),
             spec: random.once_in(3),
-            deletion: random.once_in(20),
+            deletion: random.once_in(12),
             rival: random.once_in(10),
         }
     }
@@ -281,6 +293,25 @@ fn next(random: &mut Random, state: &State, profile: &Profile) -> Event {
     if state.cluster.sets.iter().any(|set| set.drains()) && random.once_in(8) {
         return Event::Collect;
     }
+    // Production loses all its pods, and the operator sees that.
+    if profile.outages
+        && let Some(set) = state.cluster.production().and_then(|serving| state.cluster.set(serving))
+    {
+        if set.ready() == 0 && random.once_in(2) {
+            return random.one_of(&[Event::Run(Operator::A), Event::Run(Operator::A), Event::Seconds(20)]);
+        }
+        if random.once_in(8) {
+            return Event::Pods(set.version, 0);
+        }
+    }
+    // What is deleted is gone sooner or later, and comes back.
+    if state.cluster.rollout.is_deleting() && random.once_in(3) {
+        return if state.cluster.gone {
+            Event::Recreate
+        } else {
+            random.one_of(&[Event::Collect, Event::Run(Operator::A)])
+        };
+    }
     loop {
         let event = match random.below(100) {
             0..14 => Event::Template(version(random)),
@@ -307,6 +338,7 @@ fn next(random: &mut Random, state: &State, profile: &Profile) -> Event {
                 let (field, value) = setting(random);
                 Event::Set(field, value)
             }
+            94..96 if profile.tenants && random.once_in(8) => Event::Plant(some_version(random)),
             94..96 if profile.tenants => Event::Forge(existing(random, state), random.one_of(Forgery::ALL)),
             96..97 => Event::LoseStatus,
             97..98 if profile.faults && !profile.rival => Event::ScaleDownBegins(existing(random, state)),

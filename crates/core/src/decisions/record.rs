@@ -83,6 +83,10 @@ pub fn serve(world: &World, decisions: &mut Decisions, hash: &str, now: Timestam
     let turn = decisions.revisions.iter().map(|revision| revision.turn).max().unwrap_or(0).saturating_add(1);
     if let Some(serving) = decisions.revision_mut(hash) {
         serving.left_at = None;
+        // Its analysis was stopped when production left it before that was over: now there is to be another one.
+        if serving.served_at.is_some() && serving.post_promotion.is_none() {
+            serving.attempt = serving.attempt.saturating_add(1);
+        }
         // Who gave an attempt up goes back to it all the same.
         serving.rejection = serving.rejection.take().filter(|rejection| !rejection.of_attempt);
         serving.turn = turn;

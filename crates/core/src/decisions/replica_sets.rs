@@ -54,15 +54,18 @@ pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
             continue;
         }
         let shown = rs.shown_number();
+        // What it carries is of before the record: the status was lost, or an earlier rollout of this name left it behind.
+        let least = if source == Source::Record { newest + 1 } else { 1 };
+        let is_older = source == Source::Nothing || rs.created < world.rollout.created;
         decisions.revisions.push(RevisionRecord {
             hash: rs.hash.clone(),
             digest,
-            number: if (1..LARGEST_NUMBER).contains(&shown) { shown } else { newest + 1 },
+            number: if (least..LARGEST_NUMBER).contains(&shown) { shown } else { newest + 1 },
             uid: rs.uid.clone(),
-            rejection: rs.mirrored_rejection().filter(|_| source == Source::Nothing),
+            rejection: rs.mirrored_rejection().filter(|_| is_older),
             claim: rs.claimed_at().filter(|_| rs.hash == serving),
             // Nobody knows any more what the runs were for that are there: new ones are made.
-            attempt: if source == Source::Nothing { attempts(world, rs) } else { 0 },
+            attempt: if is_older { attempts(world, rs) } else { 0 },
             ..RevisionRecord::default()
         });
     }

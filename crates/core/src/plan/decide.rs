@@ -135,12 +135,14 @@ fn record_candidate(situation: &Situation, decisions: &mut Decisions) {
     let Some(candidate) = situation.roles.candidate else { return };
     let timed = situation.world.rollout.spec.blue_green().auto_promotion_seconds.is_some_and(|seconds| seconds > 0);
     // With no pods there is nothing to look at.
-    let is_shown = || candidate.replicas == 0 || situation.is_shown(candidate);
+    let has_pods = candidate.replicas > 0;
+    let is_shown = || has_pods && situation.is_shown(candidate);
     let ready_at = Some(situation.now).filter(|_| timed && is_ready(situation, candidate) && is_shown());
     let verdict = analysis::verdict_of(situation, candidate, Kind::Pre);
     if let Some(record) = decisions.revision_mut(&candidate.hash) {
         // From the future it is by another operator's clock.
-        record.preview_ready_at = record.preview_ready_at.map(|at| at.min(situation.now)).or(ready_at);
+        record.preview_ready_at =
+            record.preview_ready_at.filter(|_| has_pods).map(|at| at.min(situation.now)).or(ready_at);
         record.pre_promotion = verdict;
     }
 }

@@ -59,7 +59,7 @@ fn reasons(
         ("the overlap ends", overlap.and_then(|home| overlap::ends_at(situation, home))),
         (
             "the candidate may have its preview size",
-            situation.roles.candidate.map(|rs| retire::promised_until(situation, rs)),
+            situation.roles.candidate.map(|rs| retire::promised_until(&situation.world.rollout, rs, situation.now)),
         ),
         ("a restart begins", restart::scheduled_at(situation)),
         ("production goes back by itself", rollback::due_at(situation)),

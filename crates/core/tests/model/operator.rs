@@ -359,8 +359,8 @@ impl Model {
     pub fn scale_down(&mut self) {
         self.watch();
         for rs in self.cache.replica_sets.clone() {
-            let owner = if self.truth.rollout.is_deleting() { Owner::Deleted } else { Owner::Exists };
             let rollout = &self.truth.rollout;
+            let owner = if rollout.is_deleting() { Owner::Deleted } else { Owner::Exists(rollout) };
             let named: Vec<&str> = rollout.spec.blue_green().services().collect();
             let ours =
                 |service: &&Service| named.contains(&service.name.as_str()) || service.is_marked_for(&rollout.name);

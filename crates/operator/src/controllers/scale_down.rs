@@ -32,7 +32,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     // A rollout that cannot be read is there all the same, and so are its Services.
     let rollout = caches.rollouts.outline(&owned.owner).filter(|rollout| rollout.uid == owned.owner_uid);
     let owner = match &rollout {
-        Some(rollout) if !rollout.is_deleting() => Owner::Exists,
+        Some(rollout) if !rollout.is_deleting() => Owner::Exists(rollout),
         // A list that is behind may lack it.
         None if exists(client, &owned.owner, &owned.owner_uid).await? => return Ok(None),
         _ => Owner::Deleted,

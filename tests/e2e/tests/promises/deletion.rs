@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greenlight_e2e::{Lab, Snapshot, binary, cluster, kubeconfig_of, rollout};
+use greenlight_e2e::{Course, Lab, Snapshot, binary, cluster, kubeconfig_of, merge, rollout};
 use greenlight_test_cluster::Process;
 use kube::Api;
 use kube::api::DeleteParams;
@@ -103,4 +103,101 @@ async fn a_deletion_that_may_not_see_endpoints_says_so_and_heals() {
     binding("blind-sees", "greenlight");
     let end = lab.until("it is gone", |now| now.rollout.is_none()).await;
     assert_eq!((end.hash_of("web-active"), end.hash_of("web-preview")), (None, None));
+}
+
+fn set_named<'a>(now: &'a Snapshot, hash: &str) -> &'a k8s_openapi::api::apps::v1::ReplicaSet {
+    now.set(hash).expect("a ReplicaSet of this hash")
+}
+
+/// The rollout is deleted and its pods stay.
+async fn leave_behind(lab: &Lab) {
+    lab.kubectl(&["delete", "bgr", "web", "--cascade=orphan", "--timeout=30s"]);
+    let owned = |now: &Snapshot| now.sets.iter().any(|set| set.metadata.owner_references.is_some());
+    lab.until("the sets belong to nobody", |now| now.rollout.is_none() && !owned(now)).await;
+}
+
+fn with_image(image: &str, more: Value) -> Value {
+    let mut made = rollout(json!({"template": {"spec": {"containers": [{"name": "web", "image": image}]}}}));
+    merge(&mut made["spec"], &more);
+    made
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_that_is_made_anew_takes_over_what_the_one_before_left_behind() {
+    let lab = Lab::new("leftbehind").await;
+    let roles = json!({"strategy": {"blueGreen": {
+        "scaleDownDelaySeconds": 600,
+        "activeMetadata": {"labels": {"role": "active"}}, "previewMetadata": {"labels": {"role": "preview"}},
+    }}});
+    lab.deploy(roles.clone()).await;
+    let before = lab.release("web:v2").await;
+    lab.preview("web:v3").await;
+    let course = Course::start(&lab, "web-active").await;
+    let pods = before.pod_uids_of_image("web:v2");
+    leave_behind(&lab).await;
+    // The one that served is what is asked for: it goes on serving, with the pods that it has.
+    lab.apply(&with_image("web:v2", roles)).expect("applied");
+    let now = lab.until("v2 serves", |now| now.is_healthy_on("web:v2")).await;
+    assert_eq!(now.pod_uids_of_image("web:v2"), pods);
+    let v2 = now.hash_of_image("web:v2").expect("a set");
+    assert!(set_named(&now, &v2).metadata.owner_references.is_some());
+    assert_eq!(now.status().active_revision, v2);
+    course.assert_only("web:v2", 2).await;
+    // What waited waits again, and is promoted by nobody but people; what served before has to be promoted, too.
+    for image in ["web:v3", "web:v1"] {
+        let now = lab.preview(image).await;
+        let hash = now.hash_of_image(image).expect("a set");
+        assert!(set_named(&now, &hash).metadata.owner_references.is_some());
+        course.assert_only("web:v2", 2).await;
+    }
+    lab.greenlight(&["promote", "web", "--timeout", "90s"]).expect("promoted");
+    lab.until("v1 serves", |now| now.is_healthy_on("web:v1")).await;
+    lab.greenlight(&["undo", "web", "--timeout", "90s"]).expect("undone");
+    course.assert_never_below(2).await;
+    assert_eq!(course.images().await, ["web:v2", "web:v1", "web:v2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_left_behind_for_a_service_that_is_not_named_stays_until_that_is_named() {
+    let lab = Lab::new("leftunnamed").await;
+    lab.deploy(json!({})).await;
+    let course = Course::start(&lab, "web-active").await;
+    leave_behind(&lab).await;
+    // Who may make rollouts gets no hold of the pods of a Service that they may not touch.
+    lab.apply(&with_image("web:v1", json!({"replicas": 0, "strategy": {"blueGreen": {"activeService": null}}})))
+        .expect("applied");
+    let says = |now: &Snapshot| now.message().contains("Service web-active, which leads to its pods");
+    let now = lab.until("it says what to do", says).await;
+    assert!(now.sets.iter().all(|set| set.metadata.owner_references.is_none()));
+    lab.throughout(Duration::from_secs(3), "the pods stay", |now| now.ready_pods_of_image("web:v1").len() == 2).await;
+    lab.patch_spec(json!({"replicas": 2, "strategy": {"blueGreen": {"activeService": "web-active"}}})).await;
+    lab.until("v1 serves", |now| now.is_healthy_on("web:v1")).await;
+    course.assert_only("web:v1", 2).await;
+    assert_eq!(course.images().await, ["web:v1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_put_in_the_place_of_what_is_asked_for_is_not_taken_over() {
+    let lab = Lab::new("leftforged").await;
+    lab.deploy(json!({})).await;
+    let preview = lab.preview("web:v2").await;
+    let v2 = preview.hash_of_image("web:v2").expect("a set");
+    let mut forged = serde_json::to_value(set_named(&preview, &v2)).expect("JSON");
+    lab.set_image("web:v1").await;
+    lab.until("v1 is asked for", |now| now.is_healthy_on("web:v1")).await;
+    lab.kubectl(&["delete", "replicaset", &format!("web-{v2}")]);
+    let metadata = forged["metadata"].as_object_mut().expect("metadata");
+    metadata.retain(|key, _| ["name", "namespace", "labels", "annotations"].contains(&key.as_str()));
+    forged.as_object_mut().expect("an object").remove("status");
+    forged["apiVersion"] = "apps/v1".into();
+    forged["kind"] = "ReplicaSet".into();
+    forged["spec"]["template"]["spec"]["containers"][0]["image"] = "evil:v1".into();
+    lab.apply(&forged).expect("applied");
+    lab.set_image("web:v2").await;
+    let says = |now: &Snapshot| now.message().contains("belongs to nobody, and is not what the rollout asks for");
+    let now = lab.until("it says so", says).await;
+    assert!(set_named(&now, &v2).metadata.owner_references.is_none());
+    assert_eq!(now.image_of("web-active"), "web:v1");
+    lab.kubectl(&["delete", "replicaset", &format!("web-{v2}")]);
+    lab.until("v2 waits", |now| now.waits_in_preview("web:v2")).await;
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, PodTemplate, names};
+use greenlight_api::{BlueGreen, BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, PodTemplate, names};
 use greenlight_core::hash::{self, Digest};
 use greenlight_core::simulate::selector_patch;
 use greenlight_core::world::{Rollout, Selection};
@@ -16,6 +16,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::adopt;
 use super::affinity;
 use super::memory::{Memories, Refused, RefusedTemplate};
 use super::observe::Fresh;
@@ -370,7 +371,8 @@ impl Executor<'_> {
         let pod_labels: BTreeMap<_, _> = labels.iter().chain(&pod_metadata.labels).collect();
         let mut selector = json!(rollout.spec.selector);
         selector["matchLabels"][names::HASH_LABEL] = hash.clone().into();
-        let mut template = Value::Object(template.0);
+        let own = Value::Object(template.0);
+        let mut template = own.clone();
         template["metadata"]["labels"] = json!(pod_labels);
         for (key, value) in &pod_metadata.annotations {
             template["metadata"]["annotations"][key] = value.clone().into();
@@ -403,7 +405,8 @@ impl Executor<'_> {
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
-                self.adopt_existing(name, digest, wanted).await
+                let taken = Taken { name, hash, digest, own: &own, blue_green: rollout.spec.blue_green() };
+                self.adopt_existing(taken, wanted).await
             }
             Err(kube::Error::Api(status)) if is_refusal(&status) => {
                 self.remember_refusal(digest, status.message.clone());
@@ -432,9 +435,11 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// The name is taken. Usually by us: another operator was quicker, or one died right after. But whoever may create ReplicaSets may
-    /// write any owner, too; so it is ours only if it is what would be created, with the server's defaults.
-    async fn adopt_existing(&self, name: &str, digest: &str, mut wanted: Value) -> Result<(), Error> {
+    /// The name is taken. Usually by us: another operator was quicker, or one died right after; or by nobody, since a rollout of this name
+    /// was deleted and left its pods behind (`--cascade=orphan`), which may be all that serves. But whoever may create ReplicaSets may
+    /// write any owner, or none; so it is ours only if it is what would be created, with the server's defaults.
+    async fn adopt_existing(&self, taken: Taken<'_>, mut wanted: Value) -> Result<(), Error> {
+        let Taken { name, hash, digest, own, blue_green } = taken;
         let url = ReplicaSetView::url_path(&(), Some(&self.rollout.namespace));
         let get = Request::new(&url).get(name, &GetParams::default()).expect("the URL is made of valid names");
         let found: Value = self.client.request(get).await.doing(|| format!("read ReplicaSet {name}"))?;
@@ -448,10 +453,18 @@ impl Executor<'_> {
                 return Ok(());
             }
         };
-        let Some(owned) = view.keep().filter(|owned| owned.owner_uid == self.rollout.uid) else {
+        let metadata = &found["metadata"];
+        let left_behind = metadata["ownerReferences"].as_array().is_none_or(Vec::is_empty);
+        let ours = view.keep().filter(|owned| owned.owner_uid == self.rollout.uid);
+        if let Some(why) = self.may_not_adopt(name, hash, metadata).filter(|_| left_behind) {
+            self.remember_refusal(digest, why);
+            return Ok(());
+        }
+        if ours.is_none() && !left_behind {
             self.remember_refusal(digest, format!("ReplicaSet {name} exists and belongs to something else. Delete it"));
             return Ok(());
-        };
+        }
+        let owners = wanted["metadata"]["ownerReferences"].clone();
         // Under another name, because this one is taken.
         wanted["metadata"]["generateName"] = format!("{}-", self.rollout.name).into();
         wanted["metadata"].as_object_mut().expect("it was made as an object").remove("name");
@@ -466,16 +479,51 @@ impl Executor<'_> {
             Ok(wanted) => wanted,
             Err(_) => ask().await.doing(|| format!("compare ReplicaSet {name}"))?,
         };
-        let same = |path: &str| found.pointer(path) == wanted.pointer(path);
-        if ["/spec/template", "/spec/selector", "/metadata/labels"].into_iter().all(same) {
-            self.take_for_ours(owned);
-        } else {
-            let message = format!(
-                "ReplicaSet {name} exists, says that it is this rollout's, and is not what the rollout asks for: somebody else made it. Delete it"
-            );
+        if !adopt::is_same(&found, &wanted, blue_green, own) {
+            let message = if left_behind {
+                format!(
+                    "ReplicaSet {name} exists, belongs to nobody, and is not what the rollout asks for. Change the template, an annotation \
+                     will do, and delete that ReplicaSet once no Service leads to its pods"
+                )
+            } else {
+                format!(
+                    "ReplicaSet {name} exists, says that it is this rollout's, and is not what the rollout asks for: somebody else made it. Delete it"
+                )
+            };
             self.remember_refusal(digest, message);
+            return Ok(());
+        }
+        match ours {
+            Some(owned) => self.take_for_ours(owned),
+            None => {
+                let metadata = json!({
+                    "resourceVersion": metadata["resourceVersion"],
+                    "ownerReferences": owners,
+                    "annotations": {names::TEMPLATE_DIGEST: digest},
+                });
+                let sets: Api<ReplicaSetView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+                let view = sets.patch(name, &params(), &Patch::Merge(json!({"metadata": metadata}))).await;
+                let view = view.doing(|| format!("take over ReplicaSet {name}"))?;
+                tracing::info!(rollout = %self.rollout.key(), replica_set = name, "took over what an earlier rollout left behind");
+                view.keep().into_iter().for_each(|owned| self.take_for_ours(owned));
+            }
         }
         Ok(())
+    }
+
+    /// Why a ReplicaSet that belongs to nobody cannot be this rollout's, whatever it is.
+    fn may_not_adopt(&self, name: &str, hash: &str, metadata: &Value) -> Option<String> {
+        if !metadata["deletionTimestamp"].is_null() {
+            return Some(format!("ReplicaSet {name} is being deleted. See what its finalizers wait for"));
+        }
+        let marked = self.caches.services.group_keys(&self.rollout.key());
+        let marked: Vec<_> = marked.iter().filter_map(|key| self.caches.services.outline(key)).collect();
+        let service = self.rollout.may_not_adopt(hash, marked.iter().map(|kept| &kept.service))?;
+        Some(format!(
+            "an earlier rollout of this name left ReplicaSet {name} behind, and Service {}, which leads to its pods. Name that Service in \
+             strategy.blueGreen, or take rollouts-pod-template-hash out of its selector and the annotations of greenlight.dev off it",
+            service.name
+        ))
     }
 
     /// The name and the hash of the ReplicaSet of this template that an older version made, and died before it was on record: its hash is
@@ -523,6 +571,17 @@ impl Executor<'_> {
             self.caches.sets.remove(&self.rollout.key().sibling(name), resource_version);
         }
     }
+}
+
+/// A ReplicaSet whose name was taken when it was to be created.
+#[derive(Clone, Copy)]
+struct Taken<'a> {
+    name: &'a str,
+    hash: &'a str,
+    digest: &'a str,
+    /// The template as the spec has it.
+    own: &'a Value,
+    blue_green: &'a BlueGreen,
 }
 
 /// How long to wait after so many refusals in a row: longer each time, and never so long that somebody who has mended the cause waits.

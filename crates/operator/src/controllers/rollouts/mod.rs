@@ -1,5 +1,6 @@
 //! The rollouts controller: observe, plan, carry out, until a plan has nothing to do; then publish.
 
+mod adopt;
 mod affinity;
 mod execute;
 mod memory;
