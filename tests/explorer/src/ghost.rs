@@ -189,7 +189,7 @@ pub struct Ghost {
     /// The spec changed a time that counts from something that has been.
     pub retimed: bool,
     /// Since when an operator that hears everything knows that this one has lost all its pods.
-    pub outage: Option<(Version, Timestamp)>,
+    pub outage: Option<(Version, Timestamp, bool)>,
     /// A tenant forged the digest of a ReplicaSet.
     pub forged: bool,
     /// Answers that were given, by value.
@@ -309,9 +309,11 @@ impl Ghost {
             let clear = revision.rejected == Verdict::No && revision.known && self.hand.is_none();
             down && clear && cluster.production() == Some(*home)
         });
-        let same = self.outage.filter(|(version, _)| Some(*version) == out);
-        self.outage = out.map(|version| (version, same.map_or(cluster.now, |(_, since)| since)));
-        let Some((version, since)) = self.outage else { return };
+        let same = self.outage.filter(|(version, ..)| Some(*version) == out);
+        // What is seen first is told some seconds later, and counts from when it is told: from the second rest.
+        let since = same.filter(|(.., told)| *told).map_or(cluster.now, |(_, since, _)| since);
+        self.outage = out.map(|version| (version, since, same.is_some()));
+        let Some((version, since, _)) = self.outage else { return };
         let Some(auto) = &cluster.rollout.spec.blue_green().auto_rollback else { return };
         let due = since + SignedDuration::from_secs(i64::from(auto.unavailable_seconds) + 5);
         // Where the last that served has no pods either, production does not look for others.
@@ -724,7 +726,7 @@ impl Ghost {
     pub fn on_recreation(&mut self, cluster: &Cluster) {
         if cluster.services.values().all(|service| service.production.is_none()) {
             // Nothing tells of the one before: this is the first deployment.
-            *self = Ghost { forged: self.forged, ..Ghost::default() };
+            *self = Ghost { forged: self.forged, restarted: self.restarted, ..Ghost::default() };
             return;
         }
         self.on_loss(cluster);
