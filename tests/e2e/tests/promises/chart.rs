@@ -355,10 +355,13 @@ fn the_dashboard_has_no_rights() {
 #[test]
 fn the_policies_and_roles_of_two_installs_do_not_meet() {
     let (a, b) = (rendered("b-c", &["watchNamespace=a"]), rendered("c", &["watchNamespace=a-b"]));
-    for kind in ["AdmissionPolicy", "AdmissionPolicyBinding", "ClusterRole"] {
-        let (of_a, of_b) = (names_of(&of_kind(&a, kind)), names_of(&of_kind(&b, kind)));
-        assert!(of_a.len() >= 4 && of_a.len() == of_b.len(), "{of_a:?}");
-        assert!(of_a.is_disjoint(&of_b), "{of_a:?} {of_b:?}");
+    let of_the_same_name = rendered("c", &["watchNamespace=a"]);
+    for (a, b) in [(&a, &b), (&of_the_same_name, &b)] {
+        for kind in ["AdmissionPolicy", "AdmissionPolicyBinding", "ClusterRole"] {
+            let (of_a, of_b) = (names_of(&of_kind(a, kind)), names_of(&of_kind(b, kind)));
+            assert!(of_a.len() >= 4 && of_a.len() == of_b.len(), "{of_a:?}");
+            assert!(of_a.is_disjoint(&of_b), "{of_a:?} {of_b:?}");
+        }
     }
     for (documents, namespace, account) in [(&a, "a", "b-c"), (&b, "a-b", "c")] {
         for binding in of_kind(documents, "AdmissionPolicyBinding") {

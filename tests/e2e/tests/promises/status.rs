@@ -1,10 +1,14 @@
 //! The status can be rebuilt.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use greenlight_api::BlueGreenRollout;
-use greenlight_e2e::{Lab, Snapshot};
-use kube::api::{Patch, PatchParams};
+use greenlight_e2e::{Fate, Lab, Snapshot, Write, WriteCountingProxy};
+use kube::api::{Patch, PatchParams, WatchEvent, WatchParams};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
 /// Wipes the status and waits for it to come back; nothing else may move.
@@ -81,16 +85,41 @@ async fn a_status_that_is_lost_during_the_first_deployment_comes_back() {
 /// Server-side apply takes away what its manager does not write any more, by managedFields; whoever may patch a rollout can empty those.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_proof_does_not_stand_beside_a_new_switch_although_nobody_knows_any_more_who_wrote_it() {
-    let lab = Lab::new("ownerless").await;
+    let mut lab = Lab::without_operator("ownerless").await;
+    let armed = Arc::new(AtomicBool::new(false));
+    let is_held = armed.clone();
+    let fate = move |write: &Write| {
+        let is_move = write.path.ends_with("/services/web-active");
+        if is_move && is_held.swap(false, Ordering::Relaxed) { Fate::Held } else { Fate::Passed }
+    };
+    let proxy = WriteCountingProxy::start_with(fate).await.expect("a proxy");
+    lab.start_operator_with(&proxy.kubeconfig("ownerless").expect("a kubeconfig"), &[]);
     lab.deploy(json!({})).await;
     let before = lab.until("proven", |now| now.status().switch.is_some_and(|it| it.proven_at.is_some())).await;
+    let old = before.status().switch.expect("it is proven");
+    lab.preview("web:v2").await;
+    armed.store(true, Ordering::Relaxed);
+    lab.greenlight(&["promote", "web", "--no-wait"]).expect("asked");
+    proxy.withheld().await;
+    // After the last status that has the old proof, and before the first one that has the new switch.
+    let rollouts: Api<BlueGreenRollout> = lab.api();
     let patch = Patch::Merge(json!({"metadata": {"managedFields": [{}]}}));
-    let rollout: BlueGreenRollout =
-        lab.api().patch("web", &PatchParams::default(), &patch).await.expect("whoever may patch it may do this");
-    assert!(rollout.metadata.managed_fields.is_none_or(|fields| fields.iter().all(|it| it.subresource.is_none())));
-    lab.release("web:v2").await;
-    let after = lab.now().await;
-    let (old, new) = (before.status().switch, after.status().switch.expect("it moved"));
-    assert_ne!(old.map(|switch| switch.to), Some(new.to.clone()));
-    assert!(new.proven_at >= Some(new.switched_at), "proven before it moved: {new:?}");
+    let rollout = rollouts.patch("web", &PatchParams::default(), &patch).await.expect("whoever may patch it may");
+    assert!(rollout.managed_fields().iter().all(|fields| fields.subresource.is_none()));
+    let version = rollout.resource_version().expect("a version");
+    let mut changes = std::pin::pin!(rollouts.watch(&WatchParams::default(), &version).await.expect("a watch"));
+    proxy.release();
+    let until_proven = async {
+        while let Some(change) = changes.try_next().await.expect("the watch goes on") {
+            let WatchEvent::Modified(rollout) = change else { continue };
+            let switch = rollout.status.and_then(|status| status.switch).filter(|switch| switch.to != old.to);
+            let Some(switch) = switch else { continue };
+            match switch.proven_at {
+                Some(proven_at) if proven_at >= switch.switched_at => return,
+                proven_at => assert_eq!(proven_at, None, "proven before it moved: {switch:?}"),
+            }
+        }
+        panic!("the watch ended before the switch was proven");
+    };
+    tokio::time::timeout(Duration::from_secs(90), until_proven).await.expect("it is proven");
 }
