@@ -3,20 +3,61 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::shell::{root, run};
 
-/// Builds the image's root file system by the steps of the Dockerfile; the folder that it is in. Optimised dependencies take
-/// minutes to compile and rarely change, so they are kept beside the tools, for every checkout.
-pub(crate) fn rootfs() -> Result<PathBuf> {
-    let rootfs = root().join("target/image/rootfs");
+/// The programs that have images.
+const PROGRAMS: [&str; 2] = ["greenlight", "greenlight-dashboard"];
+/// The version from which the test upgrades: the last commit of 25 November 2026. Once there is a release, it is the last one.
+const EARLIER: &str = "a848fee9952c21cad0cab2153e5fb3a4cee6df3e";
+
+/// Builds the root file system of the operator's image; the folder that it is in.
+fn rootfs() -> Result<PathBuf> {
+    Ok(rootfs_of(&PROGRAMS[..1])?.join(PROGRAMS[0]))
+}
+
+/// Builds the root file systems of all images; the folder in which each is, by the name of its program.
+pub(crate) fn all() -> Result<PathBuf> {
+    rootfs_of(&PROGRAMS)
+}
+
+fn rootfs_of(programs: &[&str]) -> Result<PathBuf> {
+    let folder = root().join("target/image");
+    for program in programs {
+        eprintln!("Building the static binary of {program}, optimised (7 minutes when cold).");
+        build(root(), &folder.join(program), &[program])?;
+    }
+    Ok(folder)
+}
+
+/// Builds the operator's image of an earlier version, by that version's own steps. The folder has `rootfs` and `charts`.
+pub(crate) fn earlier() -> Result<PathBuf> {
+    let folder = greenlight_test_cluster::cache_dir()?.join(format!("earlier-{}", &EARLIER[..12]));
+    if folder.join("rootfs").exists() {
+        return Ok(folder);
+    }
+    std::fs::create_dir_all(&folder)?;
+    let archive = folder.join("source.tar");
+    let mut git = Command::new("git");
+    git.current_dir(root()).args(["archive", "--output"]).arg(&archive).arg(EARLIER);
+    run(&mut git).context("the clone has no history: git fetch --unshallow")?;
+    run(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&folder))?;
+    eprintln!("Building the static binary of an earlier version, optimised (7 minutes when cold).");
+    // Only what is complete has the name.
+    let unfinished = folder.join("rootfs.unfinished");
+    build(&folder, &unfinished, &[])?;
+    std::fs::rename(unfinished, folder.join("rootfs"))?;
+    Ok(folder)
+}
+
+/// Runs the steps of the Dockerfile in a checkout. Optimised dependencies take minutes to compile and rarely change, so they are kept
+/// beside the tools, for every checkout.
+fn build(checkout: &Path, to: &Path, program: &[&str]) -> Result<()> {
     let cache = greenlight_test_cluster::cache_dir()?;
-    eprintln!("Building the image's static binary, optimised (7 minutes when cold).");
-    let mut build = Command::new(root().join("deploy/image/rootfs.sh"));
-    build.arg(&rootfs).env("IMAGE_TOOLS", cache.join("image-tools"));
-    run(build.env("CARGO_TARGET_DIR", cache.join("image-target")))?;
-    Ok(rootfs)
+    let mut build = Command::new(checkout.join("deploy/image/rootfs.sh"));
+    build.arg(to).args(program).env("IMAGE_TOOLS", cache.join("image-tools"));
+    run(build.env("CARGO_TARGET_DIR", cache.join("image-target")))
 }
 
 /// Writes the image as an OCI archive.

@@ -41,7 +41,7 @@ pub(crate) struct TestOptions {
     /// Skip nothing
     #[arg(long)]
     ci: bool,
-    /// Also what takes hours: a real Argo Rollouts, the longer search, the planted faults, 500 storms, and the other versions of Kubernetes
+    /// Also what takes hours: an earlier version, a real Argo Rollouts, the longer search, the planted faults, 500 storms, and the other versions of Kubernetes
     #[arg(long, conflicts_with = "kubernetes")]
     all: bool,
     /// Begin at the first step whose name begins with this: for a long run that was broken off. What is before it is not run, and the table says so
@@ -124,9 +124,10 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
     })?;
     let mut on_node = end_to_end("node", ci);
     let missing = greenlight_test_cluster::missing_for_real_node();
-    if missing.is_none() {
-        table.step("the image", |_| {
-            on_node.env("GREENLIGHT_ROOTFS", image::rootfs()?);
+    let has_node = missing.is_none();
+    if has_node {
+        table.step("the images", |_| {
+            on_node.env("GREENLIGHT_IMAGES", image::all()?);
             Ok(())
         })?;
     }
@@ -142,6 +143,13 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
             } else {
                 row.skip(ci, without)
             }
+        })?;
+        table.step("upgrades of an earlier version under load", |row| {
+            if !has_node {
+                return row.skip(ci, "the upgrades of an earlier version: they take a real node");
+            }
+            on_node.env("GREENLIGHT_EARLIER", image::earlier()?);
+            row.tests(on_node.args(["--", "earlier"]))
         })?;
         table.step("moving from a real Argo Rollouts", |row| migration(row, ci))?;
         table.step("the promises, searched for longer", |_| prove::run("prove", &[]))?;

@@ -55,22 +55,22 @@ pub struct ClusterOptions {
     /// File with the certificate authority of the API server
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub certificate_authority: Option<PathBuf>,
-    /// Trust whatever certificate the API server shows. Not for production
+    /// Trust any certificate of the API server. Not for production
     #[arg(long, global = true, hide_short_help = true, conflicts_with = "certificate_authority")]
     pub insecure_skip_tls_verify: bool,
-    /// Name that the API server's certificate has to have [default: the host of its address]
+    /// Name that has to be in the certificate of the API server [default: the host of its address]
     #[arg(long, global = true, hide_short_help = true, value_name = "NAME")]
     pub tls_server_name: Option<String>,
     /// Act as this user
     #[arg(id = "as", long = "as", global = true, hide_short_help = true, value_name = "USER")]
     pub act_as: Option<String>,
-    /// Act as a member of this group; may be given more than once
+    /// Act as a member of this group; can be repeated
     #[arg(long = "as-group", global = true, hide_short_help = true, value_name = "GROUP", requires = "as")]
     pub act_as_group: Vec<String>,
     /// Act as the user with this UID
     #[arg(long = "as-uid", global = true, hide_short_help = true, value_name = "UID", requires = "as")]
     pub act_as_uid: Option<String>,
-    /// How long one request may take; 0 is for ever. What waits or watches has a --timeout of its own
+    /// How long one request may take; 0 is for ever. A command that waits has a --timeout of its own
     #[arg(long, global = true, hide_short_help = true, value_name = "DURATION", value_parser = duration)]
     pub request_timeout: Option<Duration>,
     /// From 6 on, show every request to the API server; never its headers, tokens or bodies
@@ -92,16 +92,16 @@ pub enum Command {
     Status {
         #[command(flatten)]
         of: Named,
-        /// What to wait for, also while it waits for a person; 0 when it is so
-        #[arg(long, value_enum)]
+        /// Wait for this state instead, also while the rollout waits for a person; exit code 0 when it is reached
+        #[arg(long, value_enum, value_name = "STATE")]
         until: Option<Until>,
-        /// How long to wait; 0s only looks
-        #[arg(long, default_value = "10m", value_parser = duration)]
+        /// How long to wait; with 0s, only look
+        #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
         timeout: Duration,
         #[command(flatten)]
         output: Output,
     },
-    /// List the revisions; those that were promoted can be rolled back to
+    /// List the revisions; an undo can return to those that were promoted
     History {
         #[command(flatten)]
         of: Named,
@@ -112,7 +112,7 @@ pub enum Command {
     Diff {
         #[command(flatten)]
         of: Named,
-        /// Numbers of two revisions [default: the one that serves, and the one that the spec asks for]
+        /// Numbers of two revisions [default: the one that serves, and the newest]
         #[arg(num_args = 2, value_names = ["REVISION", "REVISION"])]
         revisions: Vec<i64>,
         #[command(flatten)]
@@ -128,7 +128,7 @@ pub enum Command {
         #[arg(long)]
         full: bool,
         /// Hash of the revision to promote [default: the one in preview now]
-        #[arg(long)]
+        #[arg(long, value_name = "HASH")]
         revision: Option<String>,
         #[command(flatten)]
         asking: Asking,
@@ -151,8 +151,8 @@ pub enum Command {
     Undo {
         #[command(flatten)]
         of: Named,
-        /// Number of the revision to go back to; one that was promoted [default: the one that served before]
-        #[arg(long)]
+        /// Number of the revision to return to; it was promoted before [default: the one that served before]
+        #[arg(long, value_name = "NUMBER")]
         to_revision: Option<i64>,
         #[command(flatten)]
         asking: Asking,
@@ -164,13 +164,13 @@ pub enum Command {
         #[command(flatten)]
         asking: Asking,
     },
-    /// List step by step what applying a manifest will do, and what it takes; nothing is changed
+    /// List step by step what will happen if a manifest is applied, and what it takes; nothing is changed
     Plan {
         /// The manifest of one rollout, alone or among others
         #[arg(short = 'f', long = "file", required = true, value_hint = ValueHint::FilePath)]
         files: Vec<PathBuf>,
     },
-    /// Show every rollout in a browser, and what can be done with each, until Ctrl-C
+    /// Show every rollout in a browser, with buttons for promote, undo and the others, until Ctrl-C
     Dashboard(greenlight_dashboard::local::LocalOptions),
     /// Find out what is wrong with a rollout, why, and the command that fixes it
     Doctor {
@@ -212,25 +212,25 @@ pub enum Command {
         /// Files, folders, or - for standard input; give all that belong together
         #[arg(required = true, value_hint = ValueHint::AnyPath)]
         files: Vec<PathBuf>,
-        /// Convert only what has this name, and the analyses; can be repeated
+        /// Convert only the objects with this name, and the analyses; can be repeated
         #[arg(long, value_name = "NAME")]
         only: Vec<String>,
-        /// Write what stays beside the converted until production has moved: the Argo Rollouts, paused
+        /// Also write the Argo Rollouts, paused: they stay beside the converted ones until production has moved
         #[arg(long)]
         pause: bool,
     },
     /// Print the version
     Version,
-    /// Print the completion script of a shell, or kubectl's: a file kubectl_complete-greenlight on the PATH
+    /// Print the completion script of a shell, or the one for kubectl: a file kubectl_complete-greenlight on the PATH
     Completion {
-        /// For what
+        /// The shell, or kubectl
         #[arg(value_enum)]
         of: CompletionOf,
     },
     /// Write the manual pages into a folder
     #[command(hide = true)]
     Man {
-        /// The folder; it is made if it is not there
+        /// The folder; it is created if it does not exist
         folder: PathBuf,
     },
     /// Answer kubectl's question for what may come next
@@ -270,13 +270,13 @@ pub struct ListOptions {
     /// Of all namespaces
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
-    /// Only those with these labels, as in app=web,tier!=test
+    /// Only those with these labels, as in app=web,tier!=test,team in (a,b)
     #[arg(short = 'l', long = "selector", value_name = "LABELS")]
     pub labels: Option<String>,
     /// Keep showing: in place on a terminal, line by line otherwise
     #[arg(short, long)]
     pub watch: bool,
-    /// More columns, names only, or all facts instead of text for people
+    /// Print more columns, only names, or all facts instead of text for people
     #[arg(short, long, value_enum)]
     pub output: Option<ListFormat>,
 }
@@ -293,9 +293,9 @@ pub struct LogsOptions {
     #[arg(long)]
     pub preview: bool,
     /// Of the revision with this number
-    #[arg(long, conflicts_with_all = ["active", "preview"])]
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["active", "preview"])]
     pub revision: Option<i64>,
-    /// Go on printing, also those of pods that come
+    /// Print new lines as they come, also those of new pods
     #[arg(short, long)]
     pub follow: bool,
     /// Of the containers before their last restart
@@ -304,10 +304,10 @@ pub struct LogsOptions {
     /// Only of this container
     #[arg(short, long)]
     pub container: Option<String>,
-    /// Only so many lines from the end of each
+    /// Only this many lines from the end of each
     #[arg(long, value_name = "LINES")]
     pub tail: Option<i64>,
-    /// Only what is not older
+    /// Only lines that are not older than this
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub since: Option<Duration>,
 }
@@ -315,11 +315,11 @@ pub struct LogsOptions {
 /// What to set.
 #[derive(Debug, Subcommand)]
 pub enum SetWhat {
-    /// Ask for another image: a new revision
+    /// Set another image, which makes a new revision
     Image {
         #[command(flatten)]
         of: Named,
-        /// CONTAINER=IMAGE; `*` names every container, also those that initialise
+        /// CONTAINER=IMAGE; `*` names every container, also init containers
         #[arg(required = true, value_parser = assignment)]
         images: Vec<(String, String)>,
         #[command(flatten)]
@@ -362,7 +362,7 @@ pub enum ListFormat {
 pub enum Until {
     /// It waits for a person
     Paused,
-    /// What the spec asks for serves, provably
+    /// The revision of the spec serves, confirmed by EndpointSlices
     Promoted,
     /// It is healthy
     Healthy,
@@ -380,10 +380,10 @@ pub struct Asking {
 /// Why something is changed, and whether it is.
 #[derive(Clone, Debug, Args)]
 pub struct Change {
-    /// Why; it is kept with the rollout, and shown to others
+    /// Why; it is kept with the rollout, and others can read it
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub reason: Option<String>,
-    /// Change nothing: the API server says whether it would take it, and the plan is told
+    /// Change nothing; print whether the API server would accept it, and the steps that would follow
     #[arg(long = "dry-run", value_name = "HOW", num_args = 0..=1, require_equals = true, default_value = "none",
           default_missing_value = "server", value_parser = dry_run, hide_default_value = true)]
     pub dry_run: bool,
@@ -392,18 +392,18 @@ pub struct Change {
 /// Whether and how long to wait for what comes of a request.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Wait {
-    /// Only make the request
+    /// Make the request, and do not wait for the outcome
     #[arg(long)]
     pub no_wait: bool,
-    /// How long to wait for what comes of it
-    #[arg(long, default_value = "5m", value_parser = duration)]
+    /// How long to wait for the outcome
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub timeout: Duration,
 }
 
 /// What completion is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CompletionOf {
-    /// kubectl, in whatever shell; it completes names, too
+    /// kubectl, in any shell; it also completes names
     Kubectl,
     /// Bash
     Bash,

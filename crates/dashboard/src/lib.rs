@@ -24,6 +24,7 @@ pub mod detail;
 pub mod ends;
 pub mod guard;
 pub mod kept;
+pub mod labels;
 pub mod lines;
 pub mod local;
 pub mod log;

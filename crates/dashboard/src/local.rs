@@ -13,13 +13,13 @@ use crate::server::{Settings, serve};
 /// How it is started.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct LocalOptions {
-    /// Port on 127.0.0.1 [default: any that is free]
+    /// Port on 127.0.0.1 [default: a free one]
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     pub port: u16,
     /// Only print the address
     #[arg(long)]
     pub no_open: bool,
-    /// Only look
+    /// Leave the buttons out
     #[arg(long)]
     pub read_only: bool,
 }

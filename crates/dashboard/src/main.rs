@@ -11,23 +11,23 @@ use kube::Config;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Greenlight's dashboard in a cluster. It has no rights: it asks with the token of whoever looks.
+/// Greenlight's dashboard in a cluster. It has no rights of its own: it uses the token of the person who looks.
 #[derive(Debug, Parser)]
 #[command(name = "greenlight-dashboard", version, about)]
 struct Options {
-    /// Where to serve
+    /// Address to serve on
     #[arg(long, default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
-    /// The API server
-    #[arg(long, default_value = "https://kubernetes.default.svc")]
-    server: String,
-    /// The authority that signed the API server's certificate, a file
-    #[arg(long)]
+    /// Address of the API server [default: that in the environment of every pod]
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    /// File with the certificate authority of the API server
+    #[arg(long, value_name = "FILE")]
     certificate_authority: Option<PathBuf>,
-    /// A name under which browsers call it; may be given several times. Loopback's names are always among them
-    #[arg(long = "host")]
+    /// A host name that browsers use for it; can be repeated. The names of loopback are always among them
+    #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
-    /// Only look
+    /// Leave the buttons out
     #[arg(long)]
     read_only: bool,
 }
@@ -36,7 +36,9 @@ struct Options {
 async fn main() -> Result<()> {
     let options = Options::parse();
     // No credentials of any kind: not even if there were some to be found.
-    let mut cluster = Config::new(options.server.parse().context("--server: write https://HOST:PORT")?);
+    let server = options.server.or_else(|| api_server(|name| std::env::var(name).ok()));
+    let server = server.context("not in a pod of Kubernetes: write --server https://HOST:PORT")?;
+    let mut cluster = Config::new(server.parse().context("--server: write https://HOST:PORT")?);
     cluster.root_cert_file = options.certificate_authority;
     let listener =
         TcpListener::bind(options.listen).await.with_context(|| format!("cannot serve at {}", options.listen))?;
@@ -50,4 +52,27 @@ async fn main() -> Result<()> {
         }
     };
     serve(listener, Settings { access, read_only: options.read_only, hosts: options.hosts }, end).await
+}
+
+/// The API server by the variables that the kubelet gives each pod. Unlike a name, they need no DNS.
+fn api_server(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let (host, port) = (variable("KUBERNETES_SERVICE_HOST")?, variable("KUBERNETES_SERVICE_PORT")?);
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    Some(format!("https://{host}:{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::api_server;
+
+    #[test]
+    fn the_api_server_is_where_the_kubelet_says() {
+        let at = |host: &str| {
+            let host = host.to_owned();
+            api_server(move |name| Some(if name.ends_with("HOST") { host.clone() } else { "443".to_owned() }))
+        };
+        assert_eq!(at("10.96.0.1").as_deref(), Some("https://10.96.0.1:443"));
+        assert_eq!(at("fd00::1").as_deref(), Some("https://[fd00::1]:443"));
+        assert_eq!(api_server(|_| None), None);
+    }
 }

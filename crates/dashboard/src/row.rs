@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Deserialize;
 
+use crate::labels;
+
 /// More of an image than this is told on the page of its rollout, and not kept of each of thousands.
 const LONGEST_IMAGE: usize = 200;
 
@@ -142,7 +144,7 @@ pub struct Filter {
     pub namespace: String,
     /// A phase.
     pub phase: String,
-    /// Labels as kubectl takes them, but for sets: `team=shop,tier,stage!=test,!old`.
+    /// Labels as kubectl takes them, see [`labels`].
     pub label: String,
 }
 
@@ -153,23 +155,10 @@ impl Filter {
             let Row { key: Key { namespace, name }, image, message, .. } = row;
             [namespace, name, image, message].iter().any(|text| text.to_lowercase().contains(word))
         };
-        let label = |key: &str, value: &str| row.labels.get(key.trim()).is_some_and(|has| has == value.trim());
-        let labelled = |wanted: &str| {
-            if let Some((key, value)) = wanted.split_once("!=") {
-                !label(key, value)
-            } else if let Some((key, value)) = wanted.split_once('=') {
-                label(key, value.trim_start_matches('='))
-            } else if let Some(key) = wanted.strip_prefix('!') {
-                !row.labels.contains_key(key.trim())
-            } else {
-                row.labels.contains_key(wanted)
-            }
-        };
-        let mut labels = self.label.split(',').map(str::trim).filter(|wanted| !wanted.is_empty());
         self.q.to_lowercase().split_whitespace().all(has)
             && (self.namespace.is_empty() || self.namespace == row.key.namespace)
             && (self.phase.is_empty() || self.phase.eq_ignore_ascii_case(row.phase.as_str()))
-            && labels.all(labelled)
+            && labels::fit(&self.label, &row.labels)
     }
 
     /// The namespace that it is about, if there can be one of that name.
@@ -232,6 +221,7 @@ mod tests {
             "label=team",
             "label=team%3D%3Dblue",
             "label=tier!%3Dtest,!tier",
+            "label=team+in+(red,blue)",
         ] {
             assert!(filter(fits).wants(&row()), "{fits}");
             assert_eq!(filter(&filter(fits).query()), filter(fits));

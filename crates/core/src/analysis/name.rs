@@ -7,8 +7,13 @@ use crate::world::{ReplicaSet, Run, World};
 
 /// Each revision and attempt has runs of its own.
 pub fn run_name(rs: &ReplicaSet, record: &RevisionRecord, kind: Kind) -> String {
+    format!("{}{}", rs.name, run_suffix(record, kind))
+}
+
+/// How the name of a run ends; before it is the name of the ReplicaSet.
+pub fn run_suffix(record: &RevisionRecord, kind: Kind) -> String {
     let suffix = if kind == Kind::Pre { "pre" } else { "post" };
-    format!("{}-{}-{}-{suffix}", rs.name, record.number, record.attempt)
+    format!("-{}-{}-{suffix}", record.number, record.attempt)
 }
 
 /// How many attempts of this revision have had runs, by their names.

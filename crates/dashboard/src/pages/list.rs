@@ -7,6 +7,7 @@ use maud::{Markup, html};
 
 use super::layout::{Frame, page};
 use super::{ago, colour, path, phase, plain};
+use crate::labels;
 use crate::row::{Filter, Row, Turn};
 
 /// So many rows come with the page; the script asks for the others when these are to be seen.
@@ -41,7 +42,7 @@ pub fn list(frame: &Frame, filter: &Filter, listed: &Listed) -> Markup {
                         }
                     }
                 }
-                label { span { "Label" } input name="label" value=(filter.label) placeholder="team=shop"; }
+                label { span { "Label" } input name="label" value=(filter.label) placeholder="team in (a,b), !old"; }
                 button { "Filter" }
             }
             (rows_of(filter, listed))
@@ -78,6 +79,10 @@ pub fn rows_of(filter: &Filter, listed: &Listed) -> Markup {
     html! {
         div id="list" data-live=(live) {
             h1 class="count" aria-live="polite" { span id="count" { (wanted.len()) } " rollouts" }
+            @if let Some(part) = labels::unreadable(&filter.label) {
+                p class="notice" { "The label filter " code { (plain(part)) } " cannot be read. Write it as for kubectl: "
+                    code { "team=shop,tier!=test,stage in (canary,beta),!old" } }
+            }
             @if is_partial && filter.namespace.is_empty() {
                 p class="notice" { "You may not list the rollouts of all namespaces, and there may be namespaces of yours that are not \
                                     shown here. Name one above to see it." }

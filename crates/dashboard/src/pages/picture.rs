@@ -165,7 +165,7 @@ fn replica_set(revision: &Revision, key: &Key, detail: &Detail) -> Markup {
         p {
             meter min="0" max=(revision.desired.max(1)) value=(revision.ready) aria-label="ready pods" {}
             " " (revision.ready) " of " (revision.desired) " ready"
-            @if let Some(at) = revision.scale_down_at { " · goes in " (left(at)) }
+            @if let Some(at) = revision.scale_down_at { " · scaled down in " (left(at)) }
         }
         (findings(&detail.findings_about(&About::ReplicaSet(revision.replica_set.clone()))))
         ul class="podlist" { @for pod in &revision.pods { (pod_of(pod, key, detail)) } }

@@ -1,9 +1,12 @@
 //! A rollout. The page is made of sections, and only those that have changed are sent again.
 
-use greenlight_api::Verdict;
+use greenlight_api::{RevisionRecord, Verdict};
+use greenlight_core::analysis::Kind;
+use greenlight_core::analysis::name::run_suffix;
 use greenlight_overview::doctor::About;
 use greenlight_overview::{Revision, role, sentence};
 use jiff::Timestamp;
+use kube::ResourceExt;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -211,13 +214,13 @@ fn steps(detail: &Detail) -> Vec<Step> {
         state: if done { State::Done } else { State::Ahead },
     };
     let seen = release.map(|release| release.seen_at).or(revision.and_then(|revision| revision.created));
-    let mut steps = vec![step(&format!("Revision {} is asked for", record.number), seen, true, None)];
+    let mut steps = vec![step(&format!("Revision {} is requested", record.number), seen, true, None)];
     let ready_at = record.preview_ready_at.or(release.and_then(|release| release.preview_ready_at));
     let pods = revision.map(|revision| html! { (revision.ready) " of " (revision.desired) " ready" });
     steps.push(step("Its pods are available", ready_at, switched || ready_at.is_some(), pods));
     if blue_green.pre_promotion_analysis.is_some() && !is_first {
-        let note = record.pre_promotion.map(verdict);
-        steps.push(step("Analysis before the promotion", None, record.pre_promotion.is_some(), note));
+        let (at, note) = analysed(detail, record, Kind::Pre);
+        steps.push(step("Analysis before the promotion", at, record.pre_promotion.is_some(), note));
     }
     let waits = blue_green.auto_promotion_enabled == Some(false) && !is_first;
     if waits || !record.approvals.is_empty() {
@@ -230,15 +233,15 @@ fn steps(detail: &Detail) -> Vec<Step> {
             }
             @if record.approvals.is_empty() && needed > 1 { "takes " (needed) " people" }
         };
-        let label = if needed > 1 { "It is approved" } else { "Its promotion is asked for" };
+        let label = if needed > 1 { "It is approved" } else { "Its promotion is requested" };
         steps.push(step(label, last, record.approvals.len() >= needed || switched, Some(note)));
     }
     steps.push(step("Traffic is moved", switch.map(|switch| switch.switched_at), switched, None));
     let proven = switch.and_then(|switch| switch.proven_at).or(undone);
     steps.push(step("The move is proven by the endpoints", proven, proven.is_some(), None));
     if blue_green.post_promotion_analysis.is_some() && !is_first {
-        let note = record.post_promotion.map(verdict);
-        steps.push(step("Analysis after the promotion", None, record.post_promotion.is_some(), note));
+        let (at, note) = analysed(detail, record, Kind::Post);
+        steps.push(step("Analysis after the promotion", at, record.post_promotion.is_some(), note));
     }
     if !is_first && undone.is_none() {
         let retires = detail.facts.revisions.iter().filter_map(|revision| revision.scale_down_at).max();
@@ -259,13 +262,23 @@ fn steps(detail: &Detail) -> Vec<Step> {
     steps
 }
 
-fn verdict(verdict: Verdict) -> Markup {
-    let word = match verdict {
-        Verdict::Passed => "passed",
-        Verdict::Accepted => "accepted by a person",
-        Verdict::NotNeeded => "not needed",
+/// When an analysis of a revision was over, or when it began if it is not, and what came of it.
+fn analysed(detail: &Detail, record: &RevisionRecord, kind: Kind) -> (Option<Timestamp>, Option<Markup>) {
+    let suffix = run_suffix(record, kind);
+    let run = detail.runs.iter().find(|run| run.name_any().ends_with(&suffix)).and_then(|run| run.status.as_ref());
+    let at = run.and_then(|run| run.completed_at.or(run.started_at));
+    let verdict = match kind {
+        Kind::Pre => record.pre_promotion,
+        Kind::Post => record.post_promotion,
     };
-    html! { (word) }
+    let word = match verdict {
+        Some(Verdict::Passed) => "passed",
+        Some(Verdict::Accepted) => "accepted by a person",
+        Some(Verdict::NotNeeded) => "not needed",
+        None if run.is_some_and(|run| run.completed_at.is_none()) => "running",
+        None => return (at, None),
+    };
+    (at, Some(html! { (word) }))
 }
 
 fn analyses(detail: &Detail) -> Markup {

@@ -1,9 +1,9 @@
 //! Nobody else gets in, and nothing that others write does anything. docs/dashboard.md has the table.
 
-use greenlight_e2e::{Lab, cluster, rollout};
+use greenlight_e2e::{Lab, cluster, http, rollout};
 use serde_json::json;
 
-use crate::browser::{Browser, http};
+use crate::browser::Browser;
 use crate::dashboard::Dashboard;
 
 #[tokio::test(flavor = "multi_thread")]

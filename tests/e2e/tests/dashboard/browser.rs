@@ -1,12 +1,11 @@
 //! A real browser: Debian's Chromium, spoken to by its driver in the words of the W3C's WebDriver.
 
-use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
-use greenlight_e2e::cluster;
+use greenlight_e2e::{cluster, http};
 use greenlight_test_cluster::{Process, free_ports};
 use serde_json::{Value, json};
 
@@ -22,16 +21,6 @@ pub struct Browser {
     driver: String,
     session: String,
     _process: Process,
-}
-
-/// An answer to a request that no browser made.
-pub struct Answer {
-    /// The status code.
-    pub status: u16,
-    /// The header lines, as they came.
-    pub head: String,
-    /// The body.
-    pub body: String,
 }
 
 impl Browser {
@@ -230,39 +219,4 @@ impl Drop for Browser {
     fn drop(&mut self) {
         http(&self.driver, "DELETE", &format!("/session/{}", self.session), &[], "");
     }
-}
-
-/// A request, byte for byte as given.
-pub fn http(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
-    let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
-    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-        request += &format!("Host: {address}\r\n");
-    }
-    for (name, value) in headers {
-        request += &format!("{name}: {value}\r\n");
-    }
-    stream.write_all(format!("{request}\r\n{body}").as_bytes()).expect("sent");
-    let mut answer = Vec::new();
-    let mut part = [0; 16384];
-    // Not every server closes the connection because it is asked to.
-    while !is_whole(&answer) {
-        match stream.read(&mut part) {
-            Ok(0) | Err(_) => break,
-            Ok(length) => answer.extend_from_slice(&part[..length]),
-        }
-    }
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    Answer { status, head: head.to_owned(), body: body.to_owned() }
-}
-
-/// Whether an answer that says how long it is has come.
-fn is_whole(answer: &[u8]) -> bool {
-    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
-    let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
-    length.is_some_and(|length| answer.len() >= end + 4 + length)
 }

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use greenlight_api::BlueGreenRollout;
-use greenlight_e2e::{Lab, cluster, rollout};
+use greenlight_e2e::{Lab, cluster, http, rollout};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use crate::browser::{Browser, http};
+use crate::browser::Browser;
 use crate::dashboard::{Dashboard, account};
 
 const ROLLOUTS: usize = 5000;

@@ -3,7 +3,7 @@
 //! | promise | file |
 //! |---|---|
 //! | a release is driven by clicks, and every page is live | [`release`] |
-//! | who may not cannot, and is told what would let them, behind a [`proxy`] and without | [`rights`] |
+//! | who may not cannot, and is told what would let them, behind a proxy and without | [`rights`] |
 //! | nobody else gets in, and nothing that others write does anything | [`attacks`] |
 //! | what is wrong stands beside what it is about | [`findings`] |
 //! | what is open while something changes ends well | [`meanwhile`] |
@@ -21,6 +21,5 @@ mod findings;
 mod logs;
 mod meanwhile;
 mod pictures;
-mod proxy;
 mod release;
 mod rights;

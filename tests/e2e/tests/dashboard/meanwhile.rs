@@ -4,10 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use greenlight_e2e::{Lab, cluster};
+use greenlight_e2e::{Lab, cluster, http};
 use serde_json::json;
 
-use crate::browser::{Browser, http};
+use crate::browser::Browser;
 use crate::dashboard::{Dashboard, account};
 use crate::rights::roles;
 

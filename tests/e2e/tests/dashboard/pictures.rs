@@ -43,9 +43,9 @@ async fn the_pictures_of_the_documents_are_of_real_releases() {
     // What cannot start: a quota leaves no room for its pods.
     lab.limit_pods(13).await;
     set_image("search", "search:v13").await;
-    browser.shape(1280, 800, false);
+    browser.shape(1280, 480, false);
     browser.open(&dashboard.url("/?namespace=shop"));
-    browser.until("all states", || browser.has(".turn0") && browser.has(".turn3"));
+    browser.until("all states", || [".turn0", ".turn2", ".turn3"].into_iter().all(|state| browser.has(state)));
     browser.picture("list");
     browser.shape(1280, 860, false);
     browser.open(&dashboard.url("/n/shop/web"));

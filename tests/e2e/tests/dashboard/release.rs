@@ -71,6 +71,7 @@ async fn a_whole_release_is_driven_by_clicks_from_the_first_deployment_to_the_un
         .run("return [...document.querySelectorAll('.steps .done .label')].map(step => step.textContent)")
         .to_string();
     assert!(steps.contains("Traffic is moved") && steps.contains("The move is proven"), "it did serve: {steps}");
+    browser.until("the way back is over", || browser.has("[aria-label='Kept for a while']"));
     browser.picture("undone");
 
     browser.click("#head a.button.retry");

@@ -3,13 +3,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use greenlight_e2e::Lab;
-use greenlight_e2e::cluster;
+use greenlight_e2e::{Lab, SignInProxy, cluster, http};
 use serde_json::{Value, json};
 
-use crate::browser::{Browser, http};
+use crate::browser::Browser;
 use crate::dashboard::{Dashboard, account};
-use crate::proxy::Proxy;
 
 /// Roles as the chart gives them to people, without the policy on requests.
 pub fn roles() {
@@ -36,7 +34,7 @@ async fn two_people_behind_a_proxy_see_and_do_what_their_own_roles_allow() {
     let (_, viewer) = account(&lab.namespace, "viewer", &["may-look"]);
     let (_, releaser) = account(&lab.namespace, "releaser", &["may-look", "may-release"]);
     let dashboard = Dashboard::shared("two-people-dashboard", &[]);
-    let proxy = Proxy::before(&dashboard, &[("vera", &viewer), ("rob", &releaser)]).await;
+    let proxy = SignInProxy::before(&dashboard.url(""), &[("vera", &viewer), ("rob", &releaser)]).await;
 
     let browser = Browser::start("two-people-viewer");
     browser.open(&dashboard.url("/n/two-people/web"));

@@ -1,7 +1,9 @@
 //! Real pods, real traffic: the operator runs in its own pod, installed by the chart, and moves production between versions of the
 //! example while requests come in. Needs root; says so and skips where it cannot run, except in CI.
 
+mod dashboard;
 mod docs;
+mod earlier;
 mod site;
 mod traffic;
 mod upgrade;
@@ -28,6 +30,9 @@ const DOCUMENTS: [&str; 8] = [
     "pipelines.md",
     "migrating.md",
 ];
+/// The folder that each program's image is in, by the program's name.
+const IMAGES: &str = "GREENLIGHT_IMAGES";
+const PROGRAMS: [&str; 2] = ["greenlight", "greenlight-dashboard"];
 const REQUESTS_PER_SECOND: u32 = 200;
 const REQUESTS_PER_SECOND_BY_INGRESS: u32 = 20;
 /// Shorter than the example's, so that the test is.
@@ -36,10 +41,10 @@ const DELAY: Duration = Duration::from_secs(8);
 const LEASE: Duration = Duration::from_secs(15);
 
 fn main() -> Result<()> {
-    let rootfs = std::env::var_os("GREENLIGHT_ROOTFS").map(PathBuf::from);
-    let without_image = || "no image: `cargo xtask test` builds it, and sets GREENLIGHT_ROOTFS".to_owned();
-    let missing = missing_for_real_node().or_else(|| rootfs.is_none().then(without_image));
-    let Some(rootfs) = rootfs.filter(|_| missing.is_none()) else {
+    let images = std::env::var_os(IMAGES).map(PathBuf::from);
+    let without_images = || format!("no images: `cargo xtask test` builds them, and sets {IMAGES}");
+    let missing = missing_for_real_node().or_else(|| images.is_none().then(without_images));
+    let Some(images) = images.filter(|_| missing.is_none()) else {
         let missing = missing.unwrap_or_default();
         if std::env::var_os("GREENLIGHT_SKIP_NOTHING").is_some() {
             bail!("CI skips nothing, but: {missing}");
@@ -54,17 +59,21 @@ fn main() -> Result<()> {
     greenlight_test_cluster::ensure(&greenlight_test_cluster::CONTROL_PLANE)?;
     enter_namespaces()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(run(&rootfs, &traefik))
+    runtime.block_on(run(&images, &traefik))
 }
 
-async fn run(rootfs: &Path, traefik: &Path) -> Result<()> {
+async fn run(images: &Path, traefik: &Path) -> Result<()> {
     let started = Instant::now();
-    let archive = std::env::temp_dir().join("greenlight.tar");
-    greenlight_test_cluster::write_archive(rootfs, "docker.io/library/greenlight:0.1.0", &["/greenlight"], &archive)?;
-    let cluster = Cluster::start_with_real_node(&[archive]).await?;
+    let archives: Vec<PathBuf> = PROGRAMS
+        .map(|program| archive(&images.join(program), &format!("docker.io/library/{program}:0.1.0"), program))
+        .into_iter()
+        .chain(earlier::folder().map(|earlier| archive(&earlier.join("rootfs"), &earlier::image(), PROGRAMS[0])))
+        .collect::<Result<_>>()?;
+    let cluster = Cluster::start_with_real_node(&archives).await?;
     println!("a real node is ready after {} s", started.elapsed().as_secs());
     let site = Site::new(cluster);
-    if let Err(error) = scenes(&site, traefik).await {
+    let only: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if let Err(error) = scenes(&site, traefik, &only).await {
         site.describe();
         return Err(error);
     }
@@ -72,12 +81,32 @@ async fn run(rootfs: &Path, traefik: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn scenes(site: &Site, traefik: &Path) -> Result<()> {
+/// All of them, or those with these names: each stands for itself. The one with an earlier version takes that version.
+async fn scenes(site: &Site, traefik: &Path, only: &[String]) -> Result<()> {
     let ingress = start_traefik(site, traefik)?;
     site.create_restricted_namespace("greenlight")?;
-    say("an older chart, upgraded under a rollout: the CRD learns a field, no pod is restarted, and it all goes");
-    upgrade::run(site, DELAY).await?;
+    let is_wanted = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
+    if let Some(earlier) = earlier::folder().filter(|_| is_wanted("earlier")) {
+        say("an earlier version, upgraded in the middle of a release, under 200 requests a second");
+        earlier::run(site, &earlier, DELAY).await?;
+    }
+    if is_wanted("upgrade") {
+        say("an older chart, upgraded under a rollout: the CRD learns a field, no pod is restarted, and it all goes");
+        upgrade::run(site, DELAY).await?;
+    }
+    if is_wanted("dashboard") {
+        say("the dashboard in its pod, behind a proxy with two people");
+        dashboard::run(site, DELAY).await?;
+    }
+    if is_wanted("releases") {
+        documents_and_releases(site).await?;
+    }
+    drop(ingress);
+    Ok(())
+}
 
+/// One story: what the documents install is what is used afterwards.
+async fn documents_and_releases(site: &Site) -> Result<()> {
     say("the documents, as they are written: quick start, guide, runbooks, and so on");
     for page in DOCUMENTS {
         docs::run(site, page)?;
@@ -86,7 +115,7 @@ async fn scenes(site: &Site, traefik: &Path) -> Result<()> {
     say(
         "the chart, upgraded: two replicas of the operator, each in its pod, with the chart's ServiceAccount and security context",
     );
-    let chart = site::repository().join("charts/greenlight").display().to_string();
+    let chart = site::chart().display().to_string();
     let sink = Receiver::start_at(NODE_ADDRESS, 0).await;
     site.kubectl(&["create", "secret", "generic", "events", "-n", "greenlight", "--from-literal=token=s3cret"])?;
     let values = site.cluster().dir().join("values.json");
@@ -145,9 +174,7 @@ async fn scenes(site: &Site, traefik: &Path) -> Result<()> {
     ensure!(site.version_served().await? == "v8", "production goes on without the operator");
     site.kubectl(&["delete", "bgr", "--all", "-n", site::NAMESPACE, "--timeout=60s"])?;
     site.kubectl(&["delete", "namespace", site::NAMESPACE, "--timeout=60s"])?;
-    site.kubectl(&["delete", "namespace", "greenlight", "--timeout=60s"])?;
-    drop(ingress);
-    Ok(())
+    site.kubectl(&["delete", "namespace", "greenlight", "--timeout=60s"]).map(drop)
 }
 
 /// At least ten switches, of every kind; the time that each took.
@@ -202,6 +229,13 @@ async fn switches(site: &Site, traffic: &Traffic) -> Result<Vec<Duration>> {
     site.preview("v8", "slateblue").await?;
     note("promote v8", site.switch(promote, "v5", "v8", traffic).await?);
     Ok(times)
+}
+
+/// An image of a root file system, with this reference, that runs a program.
+fn archive(rootfs: &Path, reference: &str, program: &str) -> Result<PathBuf> {
+    let archive = std::env::temp_dir().join(format!("{}.tar", reference.replace(['/', ':'], "-")));
+    greenlight_test_cluster::write_archive(rootfs, reference, &[&format!("/{program}")], &archive)?;
+    Ok(archive)
 }
 
 /// An ingress controller on the node.

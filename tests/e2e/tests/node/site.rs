@@ -20,12 +20,18 @@ pub const ACTIVE_HOST: &str = "blue-green.local";
 pub const PREVIEW_HOST: &str = "blue-green-preview.local";
 /// Where the ingress controller listens.
 pub const INGRESS: &str = "127.0.0.1:80";
-const ROLLOUT: &str = "blue-green-app";
+/// Its rollout.
+pub const ROLLOUT: &str = "blue-green-app";
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The top of the repository.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Today's chart.
+pub fn chart() -> PathBuf {
+    repository().join("charts/greenlight")
 }
 
 /// A cluster and what is on it.
@@ -51,6 +57,19 @@ impl Site {
         self.run(command.args(args))
     }
 
+    /// Installs a chart, or upgrades to it, and waits until its pods are ready.
+    pub fn install(&self, chart: &Path, more: &[&str]) -> Result<()> {
+        let chart = chart.display().to_string();
+        let place = ["-n", "greenlight", "--wait", "--timeout", "120s"];
+        self.helm(&[&["upgrade", "--install", "greenlight", &chart], &place[..], more].concat()).map(drop)
+    }
+
+    /// Takes the example and the chart away again; the CRDs stay.
+    pub fn uninstall(&self) -> Result<()> {
+        self.kubectl(&["delete", "namespace", NAMESPACE, "--timeout=60s"])?;
+        self.helm(&["uninstall", "greenlight", "-n", "greenlight", "--wait"]).map(drop)
+    }
+
     fn greenlight(&self, args: &[&str]) -> Result<String> {
         self.run(Command::new(greenlight_e2e::binary("kubectl-greenlight")).args(["-n", NAMESPACE]).args(args))
     }
@@ -62,7 +81,7 @@ impl Site {
         Ok(text)
     }
 
-    fn json(&self, args: &[&str]) -> Result<Value> {
+    pub fn json(&self, args: &[&str]) -> Result<Value> {
         Ok(serde_json::from_str(&self.kubectl(&[args, &["-o", "json"]].concat())?)?)
     }
 
@@ -82,7 +101,14 @@ impl Site {
             pods.len() == 2 && pods.iter().all(|pod| pod["status"]["containerStatuses"][0]["ready"] == true)
         })
         .await?;
-        let pids = self.run(Command::new("pgrep").args(["-f", "^/greenlight controller"]))?;
+        self.check_processes("^/greenlight controller")?;
+        println!("both run as 65532, without capabilities, with seccomp, on a read-only root");
+        Ok(())
+    }
+
+    /// What runs by this command line in pods runs as the chart says: not as root, nothing to write to, no more rights than needed.
+    pub fn check_processes(&self, programs: &str) -> Result<()> {
+        let pids = self.run(Command::new("pgrep").args(["-f", programs]))?;
         for pid in pids.lines() {
             let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
             let line = |name: &str| status.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
@@ -94,7 +120,6 @@ impl Site {
             let root = mounts.lines().find(|line| line.split(' ').nth(1) == Some("/")).context("a root")?;
             ensure!(root.split(' ').nth(3).is_some_and(|options| options.starts_with("ro")), "{root}");
         }
-        println!("both run as 65532, without capabilities, with seccomp, on a read-only root");
         Ok(())
     }
 
@@ -137,7 +162,8 @@ impl Site {
         self.answers(PREVIEW_HOST, version).await
     }
 
-    fn status(&self) -> Value {
+    /// The status of the example's rollout.
+    pub fn status(&self) -> Value {
         self.json(&["get", "bgr", ROLLOUT, "-n", NAMESPACE])
             .map(|rollout| rollout["status"].clone())
             .unwrap_or_default()
@@ -251,7 +277,12 @@ impl Site {
     }
 
     fn address(&self, service: &str) -> Result<String> {
-        let service = self.json(&["get", "service", service, "-n", NAMESPACE])?;
+        self.address_in(NAMESPACE, service)
+    }
+
+    /// The cluster IP of a Service.
+    pub fn address_in(&self, namespace: &str, service: &str) -> Result<String> {
+        let service = self.json(&["get", "service", service, "-n", namespace])?;
         Ok(service["spec"]["clusterIP"].as_str().context("an address")?.to_owned())
     }
 
@@ -302,6 +333,7 @@ impl Site {
             vec!["get", "events", "-A", "--sort-by=.lastTimestamp"],
             vec!["describe", "pods", "-n", "greenlight"],
             vec!["logs", "-n", "greenlight", "-l", "app.kubernetes.io/name=greenlight", "--tail=40"],
+            vec!["logs", "-n", "greenlight", "-l", "app.kubernetes.io/name=greenlight-dashboard", "--tail=40"],
         ] {
             eprintln!(
                 "$ kubectl {}\n{}",

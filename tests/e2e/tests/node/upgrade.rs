@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::site::{NAMESPACE, Site, repository};
+use crate::site::{Site, chart};
 
 /// Where the settings are in the CRD that has them.
 const BLUE_GREEN: &str =
@@ -15,10 +15,7 @@ const NEW_FIELD: &str = "requiredApprovals";
 
 /// Installs it, takes a rollout through the upgrade, and uninstalls: the CRDs stay, and the next installation takes them over.
 pub async fn run(site: &Site, delay: Duration) -> Result<()> {
-    let older = older_chart(site)?.display().to_string();
-    let today = repository().join("charts/greenlight").display().to_string();
-    let place = ["-n", "greenlight", "--wait", "--timeout", "120s"];
-    site.helm(&[&["install", "greenlight", &older], &place[..]].concat())?;
+    site.install(&older_chart(site)?, &[])?;
     site.deploy(delay).await?;
     let knows = || {
         let path = format!("bluegreenrollout.spec.strategy.blueGreen.{NEW_FIELD}");
@@ -26,20 +23,18 @@ pub async fn run(site: &Site, delay: Duration) -> Result<()> {
     };
     ensure!(!knows(), "the older CRD does not know {NEW_FIELD}");
     let before = site.pods()?;
-    site.helm(&[&["upgrade", "greenlight", &today], &place[..]].concat())?;
+    site.install(&chart(), &[])?;
     site.until(&format!("the CRD knows {NEW_FIELD}"), async || knows()).await?;
     site.preview("v2", "seagreen").await?;
     let after = site.pods()?;
     ensure!(before.iter().all(|pod| after.contains(pod)), "a pod was restarted: {before:?} {after:?}");
     println!("upgraded; the three pods of before are still there, and the next revision came up in preview");
-    site.kubectl(&["delete", "namespace", NAMESPACE, "--timeout=60s"])?;
-    site.helm(&["uninstall", "greenlight", "-n", "greenlight", "--wait"])?;
-    Ok(())
+    site.uninstall()
 }
 
 fn older_chart(site: &Site) -> Result<PathBuf> {
     let chart = site.cluster().dir().join("older-chart");
-    let copied = Command::new("cp").arg("-r").arg(repository().join("charts/greenlight")).arg(&chart).status()?;
+    let copied = Command::new("cp").arg("-r").arg(self::chart()).arg(&chart).status()?;
     ensure!(copied.success(), "cp: {copied}");
     let manifest = chart.join("Chart.yaml");
     let text = std::fs::read_to_string(&manifest)?;

@@ -13,13 +13,11 @@ use http::{StatusCode, header};
 use kube::{Client, Config};
 use tokio::net::TcpListener;
 
-use crate::dashboard::Dashboard;
-
-/// Somebody's session is a cookie of this name; a real proxy would not take anybody's word for who they are.
-const SESSION: &str = "proxy-session";
+/// The session of a person is a cookie of this name; a real proxy would not take anybody's word for who they are.
+pub const SESSION: &str = "proxy-session";
 
 /// Passes on what people ask of a dashboard, with their tokens.
-pub struct Proxy {
+pub struct SignInProxy {
     address: SocketAddr,
     task: tokio::task::JoinHandle<()>,
 }
@@ -27,11 +25,14 @@ pub struct Proxy {
 /// The dashboard as each person, by name.
 type People = Arc<BTreeMap<String, Client>>;
 
-impl Proxy {
-    /// One before a dashboard, for people with these names and tokens.
-    pub async fn before(dashboard: &Dashboard, people: &[(&str, &str)]) -> Proxy {
+impl SignInProxy {
+    /// Starts one before the dashboard at this address, for people with these names and tokens.
+    ///
+    /// # Panics
+    /// It cannot listen.
+    pub async fn before(dashboard: &str, people: &[(&str, &str)]) -> SignInProxy {
         let as_person = |token: &str| {
-            let mut config = Config::new(dashboard.url("").parse().expect("an address"));
+            let mut config = Config::new(dashboard.parse().expect("an address"));
             config.auth_info.token = Some(token.to_owned().into());
             Client::try_from(config).expect("a client")
         };
@@ -41,7 +42,12 @@ impl Proxy {
         let address = listener.local_addr().expect("an address");
         let app = Router::new().fallback(pass).with_state(people);
         let task = tokio::spawn(async move { drop(axum::serve(listener, app).await) });
-        Proxy { address, task }
+        SignInProxy { address, task }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> String {
+        self.address.to_string()
     }
 
     /// An address of the dashboard behind it.
@@ -50,7 +56,7 @@ impl Proxy {
     }
 }
 
-impl Drop for Proxy {
+impl Drop for SignInProxy {
     fn drop(&mut self) {
         self.task.abort();
     }
