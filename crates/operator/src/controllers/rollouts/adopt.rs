@@ -27,7 +27,10 @@ fn without_role(template: &Value, blue_green: &BlueGreen, own: &Value) -> Value 
         kind == "labels" && (ours || of_own(kind, key).is_some())
     };
     for kind in ["labels", "annotations"] {
-        let Some(carried) = template["metadata"][kind].as_object_mut() else { continue };
+        // Not by index, which would enter what is missing.
+        let Some(carried) = template.pointer_mut(&format!("/metadata/{kind}")).and_then(Value::as_object_mut) else {
+            continue;
+        };
         carried.retain(|key, value| {
             let of_role = || {
                 roles().any(|role| if kind == "labels" { &role.labels } else { &role.annotations }.contains_key(key))
