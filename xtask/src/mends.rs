@@ -466,14 +466,6 @@ const MENDS: &[Mend] = &[
         test: "a_service_that_an_earlier_rollout_of_this_name_left_behind_is_not_moved_for_one_that_does_not_name_it",
     },
     Mend {
-        fault: "gate: an old proof stands beside a new switch",
-        file: "crates/api/src/status.rs",
-        find: "#[schemars(extend(\"x-kubernetes-map-type\" = \"atomic\"))]",
-        replace: "",
-        of: Suite("promises"),
-        test: "an_old_proof_does_not_stand_beside_a_new_switch_although_nobody_knows_any_more_who_wrote_it",
-    },
-    Mend {
         fault: "gate: an address within another leads back inside",
         file: "crates/operator/src/web/reach.rs",
         find: "if open && !is_closed(address) && !embedded(address).is_some_and(is_closed) {",

@@ -198,7 +198,12 @@ impl Moment<'_> {
         // What leads there already only gets its mark.
         let selection = self.cluster.services.get(service).map(|service| service.selection());
         let marked = selection == Some(Selection::Revision(hash.to_owned()));
-        let full = if rescued || marked {
+        // What the rollout before left behind is nobody's, and not seen: the Service carried this one, and leads elsewhere.
+        let left_behind = self.cluster.services.get(service).is_some_and(|it| {
+            let selected = self.cluster.sets.iter().find(|set| it.hash() == Some(&set.object.hash));
+            it.production.as_deref() == Some(hash) && selected.is_some_and(|set| !set.owned) && set.ready() > 0
+        });
+        let full = if rescued || marked || left_behind {
             true
         } else if (strays || served_here) && lost || strays && object.available > 0 {
             set.ready() > 0 || self.needed_home() == 0

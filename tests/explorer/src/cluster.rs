@@ -869,6 +869,11 @@ impl Cluster {
         }
         if self.deletion.is_some() && !self.sets.iter().any(|set| set.owned) && !self.gone {
             self.change_rollout(false, |rollout| rollout.finalizers.retain(|f| f != FOREGROUND && f != ORPHAN));
+            // In the foreground the pods have gone before, each after it was taken out of the slices.
+            if self.deletion == Some(Deletion::Foreground) {
+                let services: Vec<String> = self.services.keys().cloned().collect();
+                services.iter().for_each(|service| self.catch_up(service, false));
+            }
         }
         self.go();
     }

@@ -190,6 +190,8 @@ pub struct Ghost {
     pub retimed: bool,
     /// Since when an operator that hears everything knows that this one has lost all its pods.
     pub outage: Option<(Version, Timestamp, bool)>,
+    /// The revision that has production, once the status has said that it has pods.
+    pub said_up: Option<Version>,
     /// A tenant forged the digest of a ReplicaSet.
     pub forged: bool,
     /// Answers that were given, by value.
@@ -300,13 +302,22 @@ impl Ghost {
 
     /// Production without a ready pod goes back in time, where the spec says so and what served before is up.
     fn check_outage(&mut self, cluster: &Cluster, report: &mut Report) {
+        self.said_up = self.said_up.filter(|version| self.home == Some(*version));
+        if let Some(status) = cluster.rollout.status.as_ref().filter(|status| status.available_replicas > 0) {
+            let active = |home: &Version| cluster.hash_of(*home) == status.active_revision;
+            self.said_up = self.home.filter(active).or(self.said_up);
+        }
         let out = self.home.filter(|home| {
             let revision = self.of(*home);
             let lost = |set: &Arc<SetTruth>| {
                 set.object.settled && set.object.available == 0 && set.object.ready == 0 && set.ready() == 0
             };
             let down = cluster.set(*home).is_some_and(|set| set.object.replicas > 0 && set.owned && lost(set));
-            let clear = revision.rejected == Verdict::No && revision.known && self.hand.is_none();
+            // What was never said to have pods has lost none.
+            let clear = revision.rejected == Verdict::No
+                && revision.known
+                && self.hand.is_none()
+                && self.said_up == Some(*home);
             down && clear && cluster.production() == Some(*home)
         });
         let same = self.outage.filter(|(version, ..)| Some(*version) == out);
@@ -1007,7 +1018,11 @@ impl Ghost {
                     report.check(Predicate::NotRefused, false, || format!("retry of rejected {version}: {answer}"));
                 }
                 if was == Verdict::Yes {
-                    self.of_mut(version).reject();
+                    // It is as it was.
+                    let revision = self.of_mut(version);
+                    let given_up = revision.given_up;
+                    revision.reject();
+                    revision.given_up = given_up;
                 }
             }
             (Verb::Restart, true) => {

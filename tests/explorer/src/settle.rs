@@ -231,7 +231,11 @@ fn check_leftovers(state: &State, report: &mut Report) {
     let kept = cluster.rollout.spec.blue_green().abort_scale_down_delay_seconds() == 0;
     for set in &cluster.sets {
         let waits = set.version == cluster.version && (ghost.of(set.version).rejected != Verdict::Yes || kept);
-        let shown = || cluster.services.values().any(|service| service.hash() == Some(&set.object.hash));
+        // Also by a Service that lost its hash: nothing is taken from under it.
+        let leads_there = |service: &Service| {
+            service.hash() == Some(&set.object.hash) || Cluster::selects(&service.selector, set) && set.ready() > 0
+        };
+        let shown = || cluster.services.values().any(|service| leads_there(service));
         if set.version == home || waits || !set.owned || set.object.deleting || shown() {
             continue;
         }

@@ -28,7 +28,7 @@ async fn deleting_the_namespace_is_not_held_up_by_a_long_delay() {
     lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 3600}}})).await;
     lab.release("web:v2").await;
     cluster()
-        .kubectl(&["delete", "namespace", "nsdeleted", "--timeout=180s"])
+        .kubectl(&["delete", "namespace", "nsdeleted", "--timeout=900s"])
         .expect("gone long before the delay is over");
 }
 
