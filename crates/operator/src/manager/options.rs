@@ -61,9 +61,10 @@ fn shards(number: &str) -> Result<usize, String> {
     number.ok_or_else(|| format!("write a number from 1 to {MOST_SHARDS}"))
 }
 
-/// What tells this instance from all others: the pod's name, or the host's, for people; and chance, since in containers two may have the same
-/// name and the same process number, and each would take the other's lease for its own.
+/// What tells this instance from all others: the pod's name, or the host's, and the process number, for people; and chance, since in containers
+/// two may have the same of both, and each would take the other's lease for its own.
 pub fn instance() -> String {
     let host = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/etc/hostname").ok());
-    format!("{}_{:016x}", host.as_deref().unwrap_or("greenlight").trim(), chance())
+    let host = host.as_deref().unwrap_or("greenlight").trim();
+    format!("{host}_{}_{:016x}", std::process::id(), chance())
 }

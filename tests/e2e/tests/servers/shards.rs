@@ -76,7 +76,7 @@ impl Operator {
 
     /// Whether this is its name on a lease.
     fn is(&self, holder: &str) -> bool {
-        self.process.pid().is_ok_and(|pid| holder.ends_with(&format!("_{pid}")))
+        self.process.pid().is_ok_and(|pid| holder.contains(&format!("_{pid}_")))
     }
 
     /// The namespaces in which it has written since, leases aside: also those that earlier tests left behind, for it serves the whole cluster.

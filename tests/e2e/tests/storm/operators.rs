@@ -279,7 +279,7 @@ impl Operators {
         let mut leader = 0;
         for (number, running) in self.processes.iter().enumerate() {
             let pid = running.lock().await.process.as_ref().and_then(|process| process.pid().ok());
-            if pid.is_some_and(|pid| holder.ends_with(&format!("_{pid}"))) {
+            if pid.is_some_and(|pid| holder.contains(&format!("_{pid}_"))) {
                 leader = number;
             }
         }
