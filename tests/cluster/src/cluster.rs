@@ -104,6 +104,8 @@ impl Cluster {
             format!("--initial-advertise-peer-urls=http://127.0.0.1:{etcd_peer}"),
             format!("--initial-cluster=default=http://127.0.0.1:{etcd_peer}"),
             "--unsafe-no-fsync".into(),
+            // Ten thousand rollouts between two compactions are more than the two gigabytes that it takes by default.
+            "--quota-backend-bytes=8589934592".into(),
             "--log-level=warn".into(),
         ];
         let mut api_args = vec![

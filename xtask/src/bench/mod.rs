@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
+use greenlight_api::analysis::AnalysisRun;
+use greenlight_api::names;
 use greenlight_test_cluster::{Cluster, Process};
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use kube::api::{Patch, PatchParams, PostParams};
@@ -42,7 +44,7 @@ const NAMESPACE: &str = "bench";
 const AT_ONCE: usize = 20;
 /// For each thousand rollouts begun.
 const PHASE_TIMEOUT: Duration = Duration::from_secs(900);
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(60);
 /// How long a controller takes until it is at rest, after a phase or its start.
 const SETTLES: Duration = Duration::from_secs(5);
 /// Patches for the limit of the API server.
@@ -74,6 +76,9 @@ pub(crate) struct BenchOptions {
     /// Create them and let them rest, without a release: for the memory of more than a small control plane can release
     #[arg(long)]
     create_only: bool,
+    /// Finished AnalysisRuns of 2 KB of each rollout, for what they take at a restart (Greenlight only)
+    #[arg(long, default_value_t = 0)]
+    analyses: usize,
     /// Measure this one too, on a control plane of its own each, in turn
     #[arg(long)]
     beside: Option<Subject>,
@@ -144,6 +149,7 @@ async fn measure(subject: Subject, rollouts: usize, options: &BenchOptions) -> R
         subject,
         rollouts,
         replicas: options.replicas,
+        analyses: options.analyses,
         phases: Vec::new(),
     };
     let patches_per_second = bench.limit().await?;
@@ -178,6 +184,7 @@ struct Bench {
     subject: Subject,
     rollouts: usize,
     replicas: usize,
+    analyses: usize,
     phases: Vec<Figures>,
 }
 
@@ -362,6 +369,9 @@ impl Bench {
     async fn restart(&mut self) -> Result<()> {
         eprintln!("restart");
         self.process.terminate()?;
+        if self.subject == Subject::Greenlight {
+            each(0..self.rollouts * self.analyses, |number| self.create_finished_run(number)).await?;
+        }
         self.subject.update(&self.client, 0, "app:v5").await?;
         let started = Instant::now();
         let audit = self.cluster.audit().mark();
@@ -391,7 +401,7 @@ impl Bench {
             request.verb == "watch" && request.user_agent.starts_with(self.subject.user_agent())
         };
         let each = |total: f64| total / rollouts as f64;
-        self.phases.push(Figures {
+        let figures = Figures {
             phase: phase.to_owned(),
             seconds: since.at.elapsed().as_secs_f64(),
             cpu_ms_each: each(cpu_ms(&self.process)? - since.cpu_ms),
@@ -401,7 +411,13 @@ impl Bench {
             rss_mb: resident_megabytes(&self.process)?,
             peak_rss_mb: peak_megabytes(&self.process)?,
             ..Figures::default()
-        });
+        };
+        // With thousands it takes an hour until the table is printed.
+        eprintln!(
+            "{phase}: {:.0} s, {:.2} ms of CPU and {:.2} requests each, {:.1} MB",
+            figures.seconds, figures.cpu_ms_each, figures.requests_each, figures.peak_rss_mb
+        );
+        self.phases.push(figures);
         Ok(())
     }
 
@@ -418,6 +434,30 @@ impl Bench {
             });
             api.create(&PostParams::default(), &serde_json::from_value(service)?).await?;
         }
+        Ok(())
+    }
+
+    /// An analysis that was over long ago. While it has no status it asks to be measured: no operator may be running.
+    async fn create_finished_run(&self, number: usize) -> Result<()> {
+        let api: Api<AnalysisRun> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let (name, rollout) = (format!("run-{number}"), name(number % self.rollouts));
+        let run = json!({
+            "metadata": {"name": name, "annotations": {names::ROLLOUT: rollout}},
+            "spec": {"metrics": [{
+                "name": "errors", "interval": "10s", "count": 10, "successCondition": "result < 1",
+                "provider": {"prometheus": {"address": "http://prometheus.example", "query": "q".repeat(300)}},
+            }]},
+        });
+        api.create(&PostParams::default(), &serde_json::from_value(run)?).await?;
+        let time = "2026-11-23T23:04:43Z";
+        let measurement = json!({"phase": "Successful", "value": "0", "startedAt": time, "finishedAt": time});
+        let status = json!({"status": {
+            "phase": "Successful", "startedAt": time, "completedAt": time,
+            "metricResults": [{
+                "name": "errors", "phase": "Successful", "successful": 10, "count": 10, "measurements": vec![measurement; 10],
+            }],
+        }});
+        api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await?;
         Ok(())
     }
 }
