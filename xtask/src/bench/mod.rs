@@ -39,7 +39,9 @@ use process::{cpu_ms, peak_megabytes};
 use report::{Figures, Report, Round};
 use subject::{Program, Subject};
 
-const NAMESPACE: &str = "bench";
+/// Rollouts of a namespace. Kubernetes' own controllers look through all pods of one for each of its Services, so thousands in one would measure
+/// them.
+const IN_A_NAMESPACE: usize = 50;
 /// Writes of the benchmark under way at once: enough to keep a controller busy.
 const AT_ONCE: usize = 20;
 /// For each thousand rollouts begun.
@@ -54,6 +56,8 @@ const SINGLE: usize = 5;
 /// Rollouts that are created at most while one is undone.
 const AMID: usize = 600;
 const SCRAPES: usize = 10;
+/// Patches of one Service, one after the other.
+const ONE_BY_ONE: usize = 15;
 
 /// What a release goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,8 +141,10 @@ async fn measure(subject: Subject, rollouts: usize, options: &BenchOptions) -> R
     let given = options.operator.as_deref().filter(|_| subject == Subject::Greenlight);
     let program = subject.prepare(&cluster, given).await?;
     let client = cluster.client().await?;
-    let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": NAMESPACE}}))?;
-    Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await?;
+    for number in (0..rollouts + AMID).step_by(IN_A_NAMESPACE) {
+        let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace(number)}}))?;
+        Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await?;
+    }
     let process = subject.start(&cluster, &program)?;
     let mut bench = Bench {
         process,
@@ -201,10 +207,10 @@ impl Bench {
         eprintln!("creating the Services");
         each(0..self.rollouts.max(1), |number| self.create_services(number)).await?;
         let started = Instant::now();
-        let api: Api<Service> = Api::namespaced(self.client.clone(), NAMESPACE);
         each(0..PATCHES, |number| {
             let patch = Patch::Merge(json!({"metadata": {"annotations": {"bench": number.to_string()}}}));
-            let (api, name) = (api.clone(), active_service(number % self.rollouts.max(1)));
+            let number = number % self.rollouts.max(1);
+            let (api, name) = (self.services(number), active_service(number));
             async move {
                 api.patch(&name, &PatchParams::default(), &patch).await?;
                 Ok(())
@@ -264,7 +270,7 @@ impl Bench {
         match phase {
             Phase::Create => {
                 let rollout = serde_json::from_value(self.subject.rollout(number, self.replicas))?;
-                self.subject.api(&self.client).create(&PostParams::default(), &rollout).await?;
+                self.subject.api(&self.client, number).create(&PostParams::default(), &rollout).await?;
                 Ok(())
             }
             Phase::Update => self.subject.update(&self.client, number, "app:v2").await,
@@ -285,7 +291,10 @@ impl Bench {
             latencies.push(self.single(Phase::Undo, number, "app:v1").await?);
         }
         self.account("one", mark, releases)?;
-        set_latencies(self.phases.last_mut().expect("one was just added"), latencies);
+        let patch = self.patch_one_by_one().await?;
+        let figures = self.phases.last_mut().expect("one was just added");
+        set_latencies(figures, latencies);
+        figures.other.insert("a patch ms".into(), patch.as_secs_f64() * 1e3);
         Ok(())
     }
 
@@ -301,14 +310,31 @@ impl Bench {
         let create = each(numbers, |number| self.carry_out(Phase::Create, number));
         let undo = async {
             tokio::time::sleep(Duration::from_secs(2)).await;
-            self.single(Phase::Undo, 0, "app:v1").await
+            // What one request takes at that moment, from a client that waits for nothing else.
+            let (undone, patches) = tokio::join!(self.single(Phase::Undo, 0, "app:v1"), self.patch_one_by_one());
+            Ok((undone?, patches?))
         };
-        let ((), latency) = tokio::try_join!(create, undo)?;
+        let ((), (latency, patch)) = tokio::try_join!(create, undo)?;
         self.account("amid", mark, others)?;
-        set_latencies(self.phases.last_mut().expect("one was just added"), vec![latency]);
+        let figures = self.phases.last_mut().expect("one was just added");
+        set_latencies(figures, vec![latency]);
+        figures.other.insert("a patch ms".into(), patch.as_secs_f64() * 1e3);
         // They are to be at rest, too.
         tokio::time::sleep(SETTLES + Duration::from_millis(50) * others as u32).await;
         Ok(())
+    }
+
+    /// How long a bare client waits for a patch of a Service, half of the times.
+    async fn patch_one_by_one(&self) -> Result<Duration> {
+        let (other, mut times) = (1 % self.rollouts, Vec::new());
+        for number in 0..ONE_BY_ONE {
+            let patch = Patch::Merge(json!({"metadata": {"annotations": {"bench": format!("again-{number}")}}}));
+            let asked = Instant::now();
+            self.services(other).patch(&active_service(other), &PatchParams::default(), &patch).await?;
+            times.push(asked.elapsed());
+        }
+        times.sort();
+        Ok(times[ONE_BY_ONE / 2])
     }
 
     /// Takes one rollout through a phase. Returns how long it took until its Service moved.
@@ -425,30 +451,34 @@ impl Bench {
         PHASE_TIMEOUT * self.rollouts.div_ceil(1000).max(1) as u32
     }
 
+    fn services(&self, number: usize) -> Api<Service> {
+        Api::namespaced(self.client.clone(), &namespace(number))
+    }
+
     async fn create_services(&self, number: usize) -> Result<()> {
-        let api: Api<Service> = Api::namespaced(self.client.clone(), NAMESPACE);
         for name in [active_service(number), preview_service(number)] {
             let service = json!({
                 "metadata": {"name": name},
-                "spec": {"selector": {"app": format!("app-{number}")}, "ports": [{"port": 80, "targetPort": 8080}]},
+                // The API server takes longer for each address the more there are, and nobody here needs one.
+                "spec": {"clusterIP": "None", "selector": {"app": format!("app-{number}")}, "ports": [{"port": 80, "targetPort": 8080}]},
             });
-            api.create(&PostParams::default(), &serde_json::from_value(service)?).await?;
+            self.services(number).create(&PostParams::default(), &serde_json::from_value(service)?).await?;
         }
         Ok(())
     }
 
     /// An analysis that was over long ago. While it has no status it asks to be measured: no operator may be running.
     async fn create_finished_run(&self, number: usize) -> Result<()> {
-        let api: Api<AnalysisRun> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let (name, rollout) = (format!("run-{number}"), name(number % self.rollouts));
-        let run = json!({
-            "metadata": {"name": name, "annotations": {names::ROLLOUT: rollout}},
+        let (run, number) = (format!("run-{number}"), number % self.rollouts);
+        let api: Api<AnalysisRun> = Api::namespaced(self.client.clone(), &namespace(number));
+        let object = json!({
+            "metadata": {"name": run, "annotations": {names::ROLLOUT: name(number)}},
             "spec": {"metrics": [{
                 "name": "errors", "interval": "10s", "count": 10, "successCondition": "result < 1",
                 "provider": {"prometheus": {"address": "http://prometheus.example", "query": "q".repeat(300)}},
             }]},
         });
-        api.create(&PostParams::default(), &serde_json::from_value(run)?).await?;
+        api.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
         let time = "2026-11-23T23:04:43Z";
         let measurement = json!({"phase": "Successful", "value": "0", "startedAt": time, "finishedAt": time});
         let status = json!({"status": {
@@ -457,7 +487,7 @@ impl Bench {
                 "name": "errors", "phase": "Successful", "successful": 10, "count": 10, "measurements": vec![measurement; 10],
             }],
         }});
-        api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await?;
+        api.patch_status(&run, &PatchParams::default(), &Patch::Merge(status)).await?;
         Ok(())
     }
 }
@@ -489,6 +519,10 @@ fn set_latencies(figures: &mut Figures, mut latencies: Vec<Duration>) {
 
 pub(crate) fn name(number: usize) -> String {
     format!("app-{number}")
+}
+
+fn namespace(number: usize) -> String {
+    format!("bench-{}", number / IN_A_NAMESPACE)
 }
 
 fn active_service(number: usize) -> String {

@@ -15,8 +15,8 @@ use kube::{Api, Client, ResourceExt};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use super::Phase;
 use super::subject::Subject;
-use super::{NAMESPACE, Phase};
 
 /// Sees what happens.
 pub(super) struct Observer {
@@ -102,7 +102,7 @@ fn generation(rollout: &DynamicObject) -> i64 {
 }
 
 async fn watch_services(client: Client, subject: Subject, seen: Arc<Seen>) {
-    let api: Api<Service> = Api::namespaced(client, NAMESPACE);
+    let api: Api<Service> = Api::all(client);
     let mut hashes: HashMap<String, Option<String>> = HashMap::new();
     let mut changes = pin!(watcher(api, watcher::Config::default()).default_backoff().applied_objects());
     while let Some(change) = changes.next().await {
@@ -119,7 +119,7 @@ async fn watch_services(client: Client, subject: Subject, seen: Arc<Seen>) {
 }
 
 async fn watch_rollouts(client: Client, subject: Subject, seen: Arc<Seen>) {
-    let api = subject.api(&client);
+    let api = subject.all(&client);
     let mut changes = pin!(watcher(api, watcher::Config::default()).default_backoff().applied_objects());
     while let Some(change) = changes.next().await {
         let Ok(mut rollout) = change else { continue };

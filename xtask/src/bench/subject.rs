@@ -9,7 +9,7 @@ use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::{Phase, active_service, name, preview_service, template};
+use super::{Phase, active_service, name, namespace, preview_service, template};
 use crate::generate;
 use crate::shell::build_binaries;
 
@@ -106,20 +106,28 @@ impl Subject {
         )
     }
 
-    /// Its rollouts.
-    pub fn api(self, client: &Client) -> Api<DynamicObject> {
+    /// The rollouts of this one's namespace.
+    pub fn api(self, client: &Client, number: usize) -> Api<DynamicObject> {
+        Api::namespaced_with(client.clone(), &namespace(number), &self.resource())
+    }
+
+    /// All of its rollouts.
+    pub fn all(self, client: &Client) -> Api<DynamicObject> {
+        Api::all_with(client.clone(), &self.resource())
+    }
+
+    fn resource(self) -> ApiResource {
         let (group, version, kind, plural) = match self {
             Subject::Greenlight => ("greenlight.dev", "v1alpha1", "BlueGreenRollout", "bluegreenrollouts"),
             Subject::ArgoRollouts => ("argoproj.io", "v1alpha1", "Rollout", "rollouts"),
         };
-        let resource = ApiResource {
+        ApiResource {
             group: group.into(),
             version: version.into(),
             api_version: format!("{group}/{version}"),
             kind: kind.into(),
             plural: plural.into(),
-        };
-        Api::namespaced_with(client.clone(), super::NAMESPACE, &resource)
+        }
     }
 
     /// A rollout whose promotions wait for somebody.
@@ -151,7 +159,7 @@ impl Subject {
             Subject::Greenlight => self.ask(client, number, Verb::Promote).await,
             Subject::ArgoRollouts => {
                 let patch = Patch::Merge(json!({"status": {"pauseConditions": null}}));
-                self.api(client).patch_status(&name(number), &PatchParams::default(), &patch).await?;
+                self.api(client, number).patch_status(&name(number), &PatchParams::default(), &patch).await?;
                 Ok(())
             }
         }
@@ -168,13 +176,13 @@ impl Subject {
     /// Gives it another template.
     pub async fn update(self, client: &Client, number: usize, image: &str) -> Result<()> {
         let patch = Patch::Merge(json!({"spec": {"template": template(number, image)}}));
-        self.api(client).patch(&name(number), &PatchParams::default(), &patch).await?;
+        self.api(client, number).patch(&name(number), &PatchParams::default(), &patch).await?;
         Ok(())
     }
 
     async fn ask(self, client: &Client, number: usize, action: Verb) -> Result<()> {
         // Which revision that is says the status: the hash is not known here.
-        let rollout = self.api(client).get_status(&name(number)).await?;
+        let rollout = self.api(client, number).get_status(&name(number)).await?;
         let request = Request {
             action,
             revision: rollout.data["status"]["updatedRevision"].as_str().unwrap_or_default().to_owned(),
@@ -184,7 +192,7 @@ impl Subject {
             reason: None,
         };
         let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: request.to_value()}}}));
-        self.api(client).patch(&name(number), &PatchParams::default(), &patch).await?;
+        self.api(client, number).patch(&name(number), &PatchParams::default(), &patch).await?;
         Ok(())
     }
 
