@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
-use std::sync::{OnceLock, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -48,9 +48,9 @@ pub struct Cache<T> {
 
 #[derive(Default)]
 struct State {
-    objects: HashMap<Key, Entry>,
-    /// Groups have one or two members, so a list is smaller than any set.
-    groups: HashMap<Key, Vec<Key>>,
+    objects: HashMap<Arc<Key>, Entry>,
+    /// Groups have one or two members, so a list is smaller than any set. They share their members' keys with `objects`.
+    groups: HashMap<Key, Vec<Arc<Key>>>,
     /// Objects whose newest state cannot be read.
     unreadable: HashMap<Key, Unreadable>,
     /// Versions of objects that are gone, so that a late answer to a write does not bring them back.
@@ -214,6 +214,7 @@ impl<T: Cached> Cache<T> {
                 None => drop(state.unreadable.remove(&key)),
             }
             let before = state.take(&key, &self.sample);
+            let key = Arc::new(key);
             for group in object.groups() {
                 let members = state.groups.entry(group).or_default();
                 if !members.contains(&key) {
@@ -249,8 +250,8 @@ impl<T: Cached> Cache<T> {
         let gone: Vec<T> = {
             let mut state = self.state.write().expect("no panic while locked");
             let stale =
-                |(key, entry): (&Key, &Entry)| (entry.put_at < since && !seen.contains(key)).then(|| key.clone());
-            let keys: Vec<Key> = state.objects.iter().filter_map(stale).collect();
+                |(key, entry): (&Arc<Key>, &Entry)| (entry.put_at < since && !seen.contains(key)).then(|| key.clone());
+            let keys: Vec<Arc<Key>> = state.objects.iter().filter_map(stale).collect();
             state.unreadable.retain(|key, _| seen.contains(key));
             keys.iter().filter_map(|key| state.take(key, &self.sample)).collect()
         };
@@ -289,19 +290,26 @@ impl<T: Cached> Cache<T> {
     /// The keys of this group: that costs nothing to speak of, as nothing is unpacked.
     pub fn group_keys(&self, group: &Key) -> Vec<Key> {
         let state = self.state.read().expect("no panic while locked");
-        state.groups.get(group).cloned().unwrap_or_default()
+        state.groups.get(group).into_iter().flatten().map(|key| Key::clone(key)).collect()
     }
 
     /// The keys of those in this group that are marked.
     pub fn marked(&self, group: &Key) -> Vec<Key> {
         let state = self.state.read().expect("no panic while locked");
-        let is_marked = |key: &&Key| state.objects.get(*key).is_some_and(|entry| entry.marked);
-        state.groups.get(group).into_iter().flatten().filter(is_marked).cloned().collect()
+        let is_marked = |key: &&Arc<Key>| state.objects.get(*key).is_some_and(|entry| entry.marked);
+        state.groups.get(group).into_iter().flatten().filter(is_marked).map(|key| Key::clone(key)).collect()
+    }
+
+    /// The keys of all that are marked, of whatever group.
+    pub fn all_marked(&self) -> Vec<Key> {
+        let state = self.state.read().expect("no panic while locked");
+        state.objects.iter().filter(|(_, entry)| entry.marked).map(|(key, _)| Key::clone(key)).collect()
     }
 
     /// The keys of all objects, in order, of outlines too.
     pub fn keys(&self) -> Vec<Key> {
-        let mut keys: Vec<Key> = self.state.read().expect("no panic while locked").objects.keys().cloned().collect();
+        let state = self.state.read().expect("no panic while locked");
+        let mut keys: Vec<Key> = state.objects.keys().map(|key| Key::clone(key)).collect();
         keys.sort_unstable();
         keys
     }
@@ -310,13 +318,6 @@ impl<T: Cached> Cache<T> {
     pub fn knows(&self, key: &Key) -> bool {
         let state = self.state.read().expect("no panic while locked");
         state.objects.contains_key(key) || state.unreadable.contains_key(key)
-    }
-
-    /// The keys of the objects for which this holds.
-    pub fn keys_where(&self, holds: impl Fn(&T) -> bool) -> Vec<Key> {
-        let state = self.state.read().expect("no panic while locked");
-        let entries = state.objects.iter().filter(|(_, entry)| holds(&self.sample.unpack(entry)));
-        entries.map(|(key, _)| key.clone()).collect()
     }
 
     /// How many objects there are.
@@ -361,7 +362,7 @@ impl State {
         let object: T = sample.unpack(&self.objects.remove(key)?);
         for group in object.groups() {
             if let Some(members) = self.groups.get_mut(&group) {
-                members.retain(|member| member != key);
+                members.retain(|member| **member != *key);
                 if members.is_empty() {
                     self.groups.remove(&group);
                 }

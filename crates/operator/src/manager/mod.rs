@@ -333,7 +333,7 @@ fn all_rollouts(caches: &Caches) -> Vec<Key> {
 }
 
 fn all_retired(caches: &Caches) -> Vec<Key> {
-    caches.sets.keys_where(|owned| owned.set.has_scale_down_finalizer())
+    caches.sets.all_marked()
 }
 
 fn all_runs(caches: &Caches) -> Vec<Key> {

@@ -19,7 +19,7 @@ mod service;
 pub use analysis_run::{JOB, JOB_UID, KeptRun, RunView, State, UnfinishedJob, unfinished_jobs};
 pub use deployment::{DeploymentView, KeptWorkload};
 pub use job::{JobOutcome, JobView, KeptJob};
-pub use replica_set::{OwnedSet, ReplicaSetView};
+pub use replica_set::{OwnedSet, ReplicaSetView, hash_group};
 pub use rollout::{RolloutView, workload_group};
 pub use service::{KeptService, ServiceView};
 

@@ -113,6 +113,11 @@ impl ReplicaSetView {
     }
 }
 
+/// The group of the ReplicaSets of a namespace whose pods carry this hash. A rollout of the same name is another group.
+pub fn hash_group(namespace: &str, hash: &str) -> Key {
+    Key { namespace: namespace.to_owned(), name: format!("hash/{hash}") }
+}
+
 impl Cached for OwnedSet {
     fn key(&self) -> Key {
         self.owner.sibling(&self.set.name)
@@ -120,9 +125,9 @@ impl Cached for OwnedSet {
     fn resource_version(&self) -> &str {
         &self.set.resource_version
     }
-    /// Its rollout.
+    /// Its rollout, and its hash.
     fn groups(&self) -> Vec<Key> {
-        vec![self.owner.clone()]
+        vec![self.owner.clone(), hash_group(&self.owner.namespace, &self.set.hash)]
     }
     /// It waits for the end of its delay.
     fn is_marked(&self) -> bool {

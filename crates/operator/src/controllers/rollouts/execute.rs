@@ -24,8 +24,9 @@ use super::older_crd;
 use crate::api_server::error::{Doing, Error, is_refusal};
 use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
-use crate::cluster::objects::KeptRun;
-use crate::cluster::objects::{DeploymentView, OwnedSet, ReplicaSetView, RolloutView, ServiceView};
+use crate::cluster::objects::{
+    DeploymentView, KeptRun, OwnedSet, ReplicaSetView, RolloutView, ServiceView, hash_group,
+};
 use crate::cluster::on_demand::OnDemand;
 use crate::controllers::analysis::{self, Start};
 use crate::telemetry::recorder::Recorder;
@@ -163,7 +164,7 @@ impl Executor<'_> {
         let kept = view.keep();
         // A CRD of before an upgrade does not know all of it. To write it again would change nothing.
         let is_cut = kept.status.as_ref() != Some(status);
-        let cut = is_cut.then(|| (kept.resource_version.clone(), status.clone()));
+        let cut = is_cut.then(|| Box::new((kept.resource_version.clone(), status.clone())));
         self.memories.update(&rollout.key(), |memory| {
             if is_cut && memory.cut.is_none() {
                 tracing::warn!(
@@ -173,6 +174,7 @@ impl Executor<'_> {
             }
             memory.cut = cut;
             memory.published = Some(Instant::now());
+            memory.forget_recorded(|uid| kept.record().is_some_and(|record| record.knows(uid)));
         });
         self.caches.rollouts.put_answer(kept);
         Ok(())
@@ -539,23 +541,16 @@ impl Executor<'_> {
     /// The rollout of this namespace that has another template of the same hash. Who writes both templates can make that so in seconds, and
     /// pods of the one would get the traffic of the other.
     fn other_template_of(&self, hash: &str, digest: &str) -> Option<String> {
+        let same_hash = self.caches.sets.group(&hash_group(&self.rollout.namespace, hash));
         let collides = |owned: &OwnedSet| {
-            let others = owned.owner.namespace == self.rollout.namespace && owned.owner_uid != self.rollout.uid;
-            others && owned.set.hash == hash && !owned.set.digest.is_empty() && owned.set.digest != digest
+            owned.owner_uid != self.rollout.uid && !owned.set.digest.is_empty() && owned.set.digest != digest
         };
-        let key = self.caches.sets.keys_where(collides).into_iter().next()?;
-        Some(self.caches.sets.get(&key)?.owner.name)
+        same_hash.into_iter().find(collides).map(|owned| owned.owner.name)
     }
 
     /// It is not on record yet, and known to be ours.
     fn take_for_ours(&self, owned: OwnedSet) {
-        let uid = owned.set.uid.clone();
-        let recorded = |uid: &String| self.rollout.record().is_some_and(|record| record.knows(uid));
-        self.memories.update(&self.rollout.key(), |memory| {
-            memory.ours.retain(|uid| !recorded(uid));
-            memory.strangers.remove(&uid);
-            memory.ours.insert(uid);
-        });
+        self.memories.update(&self.rollout.key(), |memory| memory.note_ours(owned.set.uid.clone()));
         self.caches.sets.put_answer(owned);
     }
 

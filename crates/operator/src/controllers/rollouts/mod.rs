@@ -125,7 +125,12 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
         if !unknown.is_empty() {
             if live {
                 tracing::warn!(rollout = %key, ?unknown, "these ReplicaSets say that they are this rollout's, and its record does not");
-                memories.update(key, |memory| memory.strangers.extend(unknown));
+                let there: Vec<String> = caches.sets.group(key).into_iter().map(|owned| owned.set.uid).collect();
+                memories.update(key, |memory| {
+                    // Whoever makes one after the other, and deletes it, is not remembered for ever.
+                    memory.strangers.retain(|stranger| there.contains(stranger));
+                    memory.strangers.extend(unknown);
+                });
             } else {
                 read_live(client, caches, &world).await?;
                 live = true;

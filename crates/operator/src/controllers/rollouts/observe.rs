@@ -23,9 +23,10 @@ enum Origin {
 }
 
 fn origin(rollout: &Rollout, memory: &Memory, uid: &str) -> Origin {
-    if rollout.record().is_none_or(|record| record.knows(uid)) || memory.ours.contains(uid) {
+    let is_among = |uids: &[String]| uids.iter().any(|known| known == uid);
+    if rollout.record().is_none_or(|record| record.knows(uid)) || is_among(&memory.ours) {
         Origin::Ours
-    } else if memory.strangers.contains(uid) {
+    } else if is_among(&memory.strangers) {
         Origin::Stranger
     } else {
         Origin::Unknown
