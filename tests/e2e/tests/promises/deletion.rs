@@ -13,7 +13,7 @@ async fn a_deleted_rollout_takes_the_hash_out_of_its_services_and_its_pods_away(
     let lab = Lab::new("deleted").await;
     lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 3600}}})).await;
     lab.release("web:v2").await;
-    cluster().kubectl(&["-n", "deleted", "delete", "bgr", "web", "--timeout=30s"]).expect("deleted");
+    cluster().kubectl(&["-n", "deleted", "delete", "bgr", "web", "--timeout=300s"]).expect("deleted");
     let end = lab
         .until("everything is gone", |now| now.rollout.is_none() && now.sets.is_empty() && now.pods.is_empty())
         .await;
@@ -111,7 +111,7 @@ fn set_named<'a>(now: &'a Snapshot, hash: &str) -> &'a k8s_openapi::api::apps::v
 
 /// The rollout is deleted and its pods stay.
 async fn leave_behind(lab: &Lab) {
-    lab.kubectl(&["delete", "bgr", "web", "--cascade=orphan", "--timeout=30s"]);
+    lab.kubectl(&["delete", "bgr", "web", "--cascade=orphan", "--timeout=300s"]);
     let owned = |now: &Snapshot| now.sets.iter().any(|set| set.metadata.owner_references.is_some());
     lab.until("the sets belong to nobody", |now| now.rollout.is_none() && !owned(now)).await;
 }

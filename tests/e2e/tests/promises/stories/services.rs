@@ -146,7 +146,7 @@ async fn orphaned(name: &str, is_down: bool) -> (Lab, Course) {
         lab.until("the garbage collector is done", orphans).await;
         lab.start_operator();
     } else {
-        lab.kubectl(&[&delete[..], &["--timeout=30s"]].concat());
+        lab.kubectl(&[&delete[..], &["--timeout=300s"]].concat());
     }
     let owned = |now: &Snapshot| now.sets.iter().any(|set| set.metadata.owner_references.is_some());
     lab.until("the sets belong to nobody", |now| now.rollout.is_none() && !owned(now)).await;
@@ -162,7 +162,7 @@ async fn leaves_its_pods_behind(name: &str, is_down: bool) {
     let pods = |image: &str| now.ready_pods_of_image(image).len();
     assert_eq!((pods("web:v1"), pods("web:v2"), pods("web:v3")), (2, 2, 2));
     // Nothing is left that holds them.
-    lab.kubectl(&["delete", "replicaset", "--all", "--timeout=30s"]);
+    lab.kubectl(&["delete", "replicaset", "--all", "--timeout=300s"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
