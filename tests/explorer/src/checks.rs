@@ -51,7 +51,11 @@ impl Moment<'_> {
         let reached = self.cluster.active_services().next().is_some();
         if self.ghost.home == Some(set.version) && was_ready && reached && !self.cluster.has_no_template() {
             let left = set.ready() - 1;
-            let enough = usize::try_from(self.needed_home()).unwrap_or(0);
+            // By a Service that is called active only now it is a preview still, and has its size: nobody has promoted it.
+            let is_preview = self.ghost.told_by(self.cluster) == Told::ByNobody;
+            let preview = self.cluster.rollout.spec.blue_green().preview_replica_count.filter(|_| is_preview);
+            let needed = preview.map_or(self.needed_home(), |preview| preview.min(self.needed_home()));
+            let enough = usize::try_from(needed).unwrap_or(0);
             report.check(Predicate::RestartFull, left >= enough, || {
                 format!("a pod of {} is evicted, and {left} of {enough} are left", set.version)
             });

@@ -443,6 +443,13 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::UndoArrives],
     },
     Mutant {
+        name: "a Service is forgotten with the ReplicaSet that it led to",
+        file: "decisions/mod.rs",
+        find: "|| is_shown(&revision.hash)",
+        replace: "|| is_shown(&revision.hash) && serving.is_empty()",
+        expected: &[P::GateHolds],
+    },
+    Mutant {
         name: "an older rollout's Service is ours",
         file: "world.rs",
         find: "rivals().filter(|rival| unmarked && (",
