@@ -814,6 +814,17 @@ fn a_limit_of_no_old_revisions_takes_no_pods_that_serve() {
 }
 
 #[test]
+#[test]
+fn a_limit_of_old_revisions_ends_the_delay_of_the_oldest_at_once() {
+    let mut model = promoted(BlueGreen { scale_down_delay_revision_limit: Some(1), ..manual() }, &[2, 3]);
+    for _ in 0..3 {
+        model.scale_down();
+        model.work();
+    }
+    assert_serves(&model, 3);
+    assert_eq!((model.rs(1).replicas, model.rs(2).replicas, model.rs(3).replicas), (0, 2, 2));
+}
+
 fn a_preview_larger_than_production_is_promoted_with_what_production_needs() {
     let mut model = serves_one(BlueGreen { preview_replica_count: Some(5), ..manual() });
     model.push(2);
@@ -2095,18 +2106,21 @@ fn a_timer_does_not_count_while_there_are_no_pods_to_look_at() {
 
 #[test]
 fn a_forged_deadline_does_not_end_the_delay_of_what_served() {
-    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(300), ..manual() }, &[2]);
-    let one = model.hash(1);
-    let now = model.now;
-    model.edit(&one, |rs| {
-        rs.annotations.insert(names::SCALE_DOWN_AT.into(), (now - SignedDuration::from_secs(1)).to_string());
-    });
-    model.pass(100);
-    model.scale_down();
-    assert_eq!(model.rs(1).replicas, 2, "{}", say(&model));
-    model.pass(300);
-    model.scale_down();
-    assert_eq!(model.rs(1).replicas, 0, "{}", say(&model));
+    for scale_down_delay_revision_limit in [None, Some(1)] {
+        let delay = BlueGreen { scale_down_delay_seconds: Some(300), ..manual() };
+        let mut model = promoted(BlueGreen { scale_down_delay_revision_limit, ..delay }, &[2]);
+        let one = model.hash(1);
+        let now = model.now;
+        model.edit(&one, |rs| {
+            rs.annotations.insert(names::SCALE_DOWN_AT.into(), (now - SignedDuration::from_secs(1)).to_string());
+        });
+        model.pass(100);
+        model.scale_down();
+        assert_eq!(model.rs(1).replicas, 2, "{}", say(&model));
+        model.pass(300);
+        model.scale_down();
+        assert_eq!(model.rs(1).replicas, 0, "{}", say(&model));
+    }
 }
 
 #[test]

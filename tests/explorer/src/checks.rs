@@ -469,7 +469,11 @@ pub fn check_scale_down(
     let shrinks = change.replicas.is_some_and(|replicas| replicas < set.object.replicas);
     let blue_green = cluster.rollout.spec.blue_green();
     let revision = ghost.of(set.version);
-    let cut = blue_green.scale_down_delay_revision_limit.is_some() || blue_green.retired_replica_count.is_some();
+    // Others that served may have ended its delay.
+    let others = || Version::all().filter(|other| Some(*other) != ghost.home && *other != set.version);
+    let served = || others().filter(|other| ghost.of(*other).served || ghost.of(*other).left_at.is_some()).count();
+    let limit = blue_green.scale_down_delay_revision_limit.and_then(|limit| usize::try_from(limit).ok());
+    let cut = limit.is_some_and(|limit| served() >= limit) || blue_green.retired_replica_count.is_some();
     let is_another = revision.uid != set.object.uid;
     let unclear =
         cut || is_another || ghost.forged || ghost.was_lost || ghost.retimed || set.object.deleting || !set.owned;
