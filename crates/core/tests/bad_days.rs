@@ -10,6 +10,7 @@ use greenlight_api::{
     Rejection, RollbackWindow, RolloutAnalysis, SwitchMode, Verb, Verdict, WorkloadRef, WorkloadScaleDown, conditions,
     names,
 };
+use greenlight_core::actions::Doubt;
 use greenlight_core::overlap;
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::situation::Situation;
@@ -1498,6 +1499,30 @@ fn a_deployment_whose_template_is_the_same_changes_nothing() {
     assert_eq!(model.truth.replica_sets.len(), before);
     assert_serves(&model, 2);
     assert_eq!(model.status().phase, Phase::Healthy);
+}
+
+// It has a watch of its own, which may be behind that of the rollout with the request.
+#[test]
+fn a_revision_of_a_deployment_is_promoted_only_after_a_look_at_what_that_asks_for() {
+    let workload = |number| {
+        let template = Template::from(&model::template(number));
+        Workload { name: "app".into(), resource_version: "1".into(), replicas: 0, template }
+    };
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.truth.workload = Some(workload(2));
+    model.change_spec(|spec| spec.workload_ref = workload_ref(WorkloadScaleDown::Never));
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    let mut world = model.seen();
+    assert_eq!(plan(&world, model.now).doubt, Some(Doubt::TemplateMayHaveChanged));
+    world.live = true;
+    (world.workload, world.rollout.template) = (Some(workload(3)), Template::from(&model::template(3)));
+    let answer = plan(&world, model.now).status.observed_request.expect("an answer");
+    assert!(!answer.accepted && answer.answer.contains("the spec now asks for"), "{answer:?}");
+    model.work();
+    assert_serves(&model, 2);
 }
 
 // Times and numbers at their ends.
