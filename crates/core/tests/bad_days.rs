@@ -815,7 +815,6 @@ fn a_limit_of_no_old_revisions_takes_no_pods_that_serve() {
 }
 
 #[test]
-#[test]
 fn a_limit_of_old_revisions_ends_the_delay_of_the_oldest_at_once() {
     let mut model = promoted(BlueGreen { scale_down_delay_revision_limit: Some(1), ..manual() }, &[2, 3]);
     for _ in 0..3 {
@@ -826,6 +825,7 @@ fn a_limit_of_old_revisions_ends_the_delay_of_the_oldest_at_once() {
     assert_eq!((model.rs(1).replicas, model.rs(2).replicas, model.rs(3).replicas), (0, 2, 2));
 }
 
+#[test]
 fn a_preview_larger_than_production_is_promoted_with_what_production_needs() {
     let mut model = serves_one(BlueGreen { preview_replica_count: Some(5), ..manual() });
     model.push(2);
@@ -1841,6 +1841,24 @@ fn a_failed_analysis_is_not_overruled_by_one_of_two_people() {
     end_runs(&mut model, "-pre", AnalysisPhase::Failed);
     model.work();
     assert!(model.serving() != Some(two), "bob asked for a promotion behind the analysis: {}", say(&model));
+}
+
+#[test]
+fn an_analysis_without_a_conclusion_is_not_accepted_by_one_of_two_people() {
+    let mut model = serves_one(two_people());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "bob", None);
+    model.work();
+    end_runs(&mut model, "-pre", AnalysisPhase::Inconclusive);
+    model.work();
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert!(model.serving() != Some(two.clone()), "bob asked for a promotion behind the analysis: {}", say(&model));
+    model.request(Verb::Promote, &two, "bob", None);
+    model.work();
+    assert_serves(&model, 2);
 }
 
 #[test]
