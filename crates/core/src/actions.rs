@@ -76,6 +76,8 @@ pub enum Doubt {
     ProductionHasMoved,
     /// A request is about to be refused. What it speaks of may be there, and only not seen yet.
     RequestIsRefused,
+    /// A request is about to be carried out, and the Deployment that the template comes from may have another one by now.
+    TemplateMayHaveChanged,
 }
 
 impl Doubt {
@@ -88,6 +90,7 @@ impl Doubt {
             Doubt::ProductionHasNoPods => "production has no ready pods",
             Doubt::ProductionHasMoved => "production has moved",
             Doubt::RequestIsRefused => "a request is about to be refused",
+            Doubt::TemplateMayHaveChanged => "a request is about to be carried out on what a Deployment asks for",
         }
     }
 }

@@ -9,7 +9,7 @@
 //! | has old pictures of both | what closes is [written to the ReplicaSet](announce) *before* it is published, so that the older one's claim is a conflict |
 //! | has claimed, and sleeps before it moves the Services | [withdrawal](withdraw): before anything is published, claims that are not followed are noted on the Services, and the late move is a conflict |
 //! | misses what serves in its cache, or its pods, or finds production moved, or a Deployment's template changed | [doubt]: who serves, and what is asked for, changes only after a look at the API server |
-//! | does not know yet what a request speaks of | the same: a request is refused only after a look at the API server |
+//! | does not know yet what a request speaks of, or what a Deployment asks for since | the same: a request is refused, or carried out on a Deployment's template, only after a look at the API server |
 
 use greenlight_api::{BlueGreenRolloutStatus, names};
 

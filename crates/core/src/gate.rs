@@ -60,7 +60,12 @@ pub fn check(situation: &Situation, candidate: &ReplicaSet) -> Gate {
     match analysis::outcome(situation, candidate, Kind::Pre) {
         Outcome::Good => {}
         Outcome::Inconclusive(run) => {
-            let waits_for = format!("waits: its analysis came to no conclusion ({}). Promote or abort it", run.message);
+            let since = approvals::given_since(blue_green, record, run);
+            let todo = match needed {
+                0..2 => "Promote or abort it".to_owned(),
+                _ => format!("It takes {needed} promotions from now on ({since} given), or an abort"),
+            };
+            let waits_for = format!("waits: its analysis came to no conclusion ({}). {todo}", run.message);
             return closed(conditions::REASON_INCONCLUSIVE, waits_for, None);
         }
         Outcome::Running(run) => {

@@ -22,6 +22,7 @@ use greenlight_api::{Approval, Decisions, ObservedRequest, Rejection, Request, R
 
 use crate::actions::Action;
 use crate::analysis::{self, Kind, Outcome};
+use crate::approvals;
 use crate::decisions::{self, Read, Source};
 use crate::hash;
 use crate::roles;
@@ -214,7 +215,8 @@ impl<'a> Hearing<'a> {
     fn approve(&self, decisions: &mut Decisions) -> Answer {
         let Request { action, revision: hash, by, at, .. } = self.request;
         let described = self.described();
-        let needed = self.situation.world.rollout.spec.blue_green().required_approvals();
+        let blue_green = self.situation.world.rollout.spec.blue_green();
+        let needed = blue_green.required_approvals();
         if needed > 1 && by.is_empty() {
             return Err(format!(
                 "{needed} people have to approve of {described}, and this request does not say who asks. \
@@ -236,6 +238,15 @@ impl<'a> Hearing<'a> {
         let given = revision.approvals.len();
         if given < needed {
             return Ok(format!("{by} approves of {described}, {given} of {needed}"));
+        }
+        let analysed = self.situation.roles.candidate.map(|rs| analysis::outcome(self.situation, rs, Kind::Pre));
+        if let Some(Outcome::Inconclusive(run)) = analysed
+            && !approvals::accept_analysis(blue_green, revision, run)
+        {
+            let since = approvals::given_since(blue_green, revision, run);
+            return Ok(format!(
+                "{by} approves of {described}, {since} of {needed} since its analysis came to no conclusion"
+            ));
         }
         Ok(format!("promoting {described}"))
     }

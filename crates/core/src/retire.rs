@@ -128,13 +128,16 @@ fn refuge_until(situation: &Situation, rs: &ReplicaSet) -> Option<Timestamp> {
     Some(later(due, SignedDuration::from_secs(world.rollout.spec.blue_green().scale_down_delay_seconds().into())))
 }
 
-/// There are `scaleDownDelayRevisionLimit` newer ones that are still up inside their delay.
+/// There are `scaleDownDelayRevisionLimit` newer ones that are still up inside their delay. Of what served that is to be on record, since
+/// the scale-down controller believes nothing else.
 fn is_surplus(situation: &Situation, rs: &ReplicaSet) -> bool {
     let world = situation.world;
     let Some(limit) = world.rollout.spec.blue_green().scale_down_delay_revision_limit else { return false };
     let rank = |rs: &ReplicaSet| (situation.record(rs).and_then(RevisionRecord::served_order), situation.number(rs));
     let newer = world.existing().filter(|other| other.is_retired() && other.replicas > 0 && rank(other) > rank(rs));
+    let is_promised = situation.now < promised_until(&world.rollout, rs, situation.now);
     newer.count() >= usize::try_from(limit).unwrap_or(0)
+        && (!is_promised || may_be_cut(&world.rollout, rs, situation.now))
 }
 
 /// What takes the marks off a ReplicaSet that is wanted again.
@@ -183,8 +186,7 @@ pub enum ScaleDown {
     RemoveFinalizer(Change),
 }
 
-/// Decides for one ReplicaSet. Its deadline may be anybody's: what served keeps its pods as long as the record says, except where newer ones
-/// may end its delay (`scaleDownDelayRevisionLimit`).
+/// Decides for one ReplicaSet. Its deadline may be anybody's: what served keeps its pods as long as the record says.
 pub fn scale_down(rs: &ReplicaSet, owner: Owner<'_>, selected: &Selected, now: Timestamp) -> ScaleDown {
     if !rs.has_scale_down_finalizer() {
         return ScaleDown::Nothing;
@@ -197,8 +199,7 @@ pub fn scale_down(rs: &ReplicaSet, owner: Owner<'_>, selected: &Selected, now: T
         None if rs.deleting => now,
         None => return ScaleDown::Nothing,
     };
-    let is_cut = rollout.spec.blue_green().scale_down_delay_revision_limit.is_some();
-    let deadline = if is_cut { deadline } else { deadline.max(promised_until(rollout, rs, now)) };
+    let deadline = if may_be_cut(rollout, rs, now) { deadline } else { deadline.max(promised_until(rollout, rs, now)) };
     if now < deadline {
         let kept =
             rs.annotation(names::RETIRED_REPLICAS).and_then(|count| count.parse().ok()).map(|count: i32| count.max(0));
@@ -218,6 +219,20 @@ pub fn scale_down(rs: &ReplicaSet, owner: Owner<'_>, selected: &Selected, now: T
             ScaleDown::Finish(change)
         }
     }
+}
+
+/// By the record, `scaleDownDelayRevisionLimit` newer ones are inside their delay: that ends the one of this.
+fn may_be_cut(rollout: &Rollout, rs: &ReplicaSet, now: Timestamp) -> bool {
+    let blue_green = rollout.spec.blue_green();
+    let (Some(limit), Some(record)) = (blue_green.scale_down_delay_revision_limit, rollout.record()) else {
+        return false;
+    };
+    let delay = SignedDuration::from_secs(blue_green.scale_down_delay_seconds().into());
+    let order = record.revision(&rs.hash).and_then(RevisionRecord::served_order);
+    let is_inside = |left_at: Timestamp| now < later(left_at, delay);
+    let newer = record.revisions.iter().filter(|other| other.hash != record.serving && other.served_order() > order);
+    let newer = newer.filter(|other| other.left_at.is_some_and(is_inside)).count();
+    newer >= usize::try_from(limit).unwrap_or(0)
 }
 
 fn without_finalizer(rs: &ReplicaSet) -> Vec<String> {

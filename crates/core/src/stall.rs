@@ -5,7 +5,7 @@ use greenlight_api::{conditions, names};
 use crate::hash;
 use crate::roles::Production;
 use crate::situation::Situation;
-use crate::world::{RefusedWrite, ReplicaSet, Rival, Service, World};
+use crate::world::{RefusedWrite, ReplicaSet, Rival, Rollout, Service, World};
 
 /// A reason to stand still.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,6 +126,21 @@ pub fn template(world: &World) -> Option<Stall> {
     let refused = world.refused.as_ref().filter(|_| world.template_is_refused())?;
     let message = format!("the API server refuses pods of spec.template: {}", refused.message);
     Some(Stall { reason: conditions::REASON_TEMPLATE_REFUSED, message })
+}
+
+/// What keeps a rollout from taking over a ReplicaSet that an earlier one of its name left behind, see [`Rollout::may_not_adopt`].
+pub fn adoption<'a>(
+    rollout: &Rollout,
+    name: &str,
+    hash: &str,
+    services: impl IntoIterator<Item = &'a Service>,
+) -> Option<String> {
+    let service = rollout.may_not_adopt(hash, services)?;
+    Some(format!(
+        "an earlier rollout of this name left ReplicaSet {name} behind, and Service {}, which leads to its pods. Name that Service in \
+         strategy.blueGreen, or take rollouts-pod-template-hash out of its selector and the annotations of greenlight.dev off it",
+        service.name
+    ))
 }
 
 fn missing(world: &World, name: &str) -> Option<Stall> {

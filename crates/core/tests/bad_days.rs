@@ -10,6 +10,7 @@ use greenlight_api::{
     Rejection, RollbackWindow, RolloutAnalysis, SwitchMode, Verb, Verdict, WorkloadRef, WorkloadScaleDown, conditions,
     names,
 };
+use greenlight_core::actions::Doubt;
 use greenlight_core::overlap;
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::situation::Situation;
@@ -814,6 +815,17 @@ fn a_limit_of_no_old_revisions_takes_no_pods_that_serve() {
 }
 
 #[test]
+fn a_limit_of_old_revisions_ends_the_delay_of_the_oldest_at_once() {
+    let mut model = promoted(BlueGreen { scale_down_delay_revision_limit: Some(1), ..manual() }, &[2, 3]);
+    for _ in 0..3 {
+        model.scale_down();
+        model.work();
+    }
+    assert_serves(&model, 3);
+    assert_eq!((model.rs(1).replicas, model.rs(2).replicas, model.rs(3).replicas), (0, 2, 2));
+}
+
+#[test]
 fn a_preview_larger_than_production_is_promoted_with_what_production_needs() {
     let mut model = serves_one(BlueGreen { preview_replica_count: Some(5), ..manual() });
     model.push(2);
@@ -1489,6 +1501,30 @@ fn a_deployment_whose_template_is_the_same_changes_nothing() {
     assert_eq!(model.status().phase, Phase::Healthy);
 }
 
+// It has a watch of its own, which may be behind that of the rollout with the request.
+#[test]
+fn a_revision_of_a_deployment_is_promoted_only_after_a_look_at_what_that_asks_for() {
+    let workload = |number| {
+        let template = Template::from(&model::template(number));
+        Workload { name: "app".into(), resource_version: "1".into(), replicas: 0, template }
+    };
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.truth.workload = Some(workload(2));
+    model.change_spec(|spec| spec.workload_ref = workload_ref(WorkloadScaleDown::Never));
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    let mut world = model.seen();
+    assert_eq!(plan(&world, model.now).doubt, Some(Doubt::TemplateMayHaveChanged));
+    world.live = true;
+    (world.workload, world.rollout.template) = (Some(workload(3)), Template::from(&model::template(3)));
+    let answer = plan(&world, model.now).status.observed_request.expect("an answer");
+    assert!(!answer.accepted && answer.answer.contains("the spec now asks for"), "{answer:?}");
+    model.work();
+    assert_serves(&model, 2);
+}
+
 // Times and numbers at their ends.
 
 #[test]
@@ -1808,6 +1844,24 @@ fn a_failed_analysis_is_not_overruled_by_one_of_two_people() {
 }
 
 #[test]
+fn an_analysis_without_a_conclusion_is_not_accepted_by_one_of_two_people() {
+    let mut model = serves_one(two_people());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "bob", None);
+    model.work();
+    end_runs(&mut model, "-pre", AnalysisPhase::Inconclusive);
+    model.work();
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert!(model.serving() != Some(two.clone()), "bob asked for a promotion behind the analysis: {}", say(&model));
+    model.request(Verb::Promote, &two, "bob", None);
+    model.work();
+    assert_serves(&model, 2);
+}
+
+#[test]
 fn who_does_not_say_who_they_are_is_not_one_of_two_people() {
     let mut model = serves_one(BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() });
     model.push(2);
@@ -2095,18 +2149,21 @@ fn a_timer_does_not_count_while_there_are_no_pods_to_look_at() {
 
 #[test]
 fn a_forged_deadline_does_not_end_the_delay_of_what_served() {
-    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(300), ..manual() }, &[2]);
-    let one = model.hash(1);
-    let now = model.now;
-    model.edit(&one, |rs| {
-        rs.annotations.insert(names::SCALE_DOWN_AT.into(), (now - SignedDuration::from_secs(1)).to_string());
-    });
-    model.pass(100);
-    model.scale_down();
-    assert_eq!(model.rs(1).replicas, 2, "{}", say(&model));
-    model.pass(300);
-    model.scale_down();
-    assert_eq!(model.rs(1).replicas, 0, "{}", say(&model));
+    for scale_down_delay_revision_limit in [None, Some(1)] {
+        let delay = BlueGreen { scale_down_delay_seconds: Some(300), ..manual() };
+        let mut model = promoted(BlueGreen { scale_down_delay_revision_limit, ..delay }, &[2]);
+        let one = model.hash(1);
+        let now = model.now;
+        model.edit(&one, |rs| {
+            rs.annotations.insert(names::SCALE_DOWN_AT.into(), (now - SignedDuration::from_secs(1)).to_string());
+        });
+        model.pass(100);
+        model.scale_down();
+        assert_eq!(model.rs(1).replicas, 2, "{}", say(&model));
+        model.pass(300);
+        model.scale_down();
+        assert_eq!(model.rs(1).replicas, 0, "{}", say(&model));
+    }
 }
 
 #[test]

@@ -719,6 +719,19 @@ fn a_service_that_leads_to_no_pods_goes_to_the_pods_that_there_are() {
     assert!(reached > 0, "{} {:?}", say(&model), model.truth.services["active"].selector);
 }
 
+// With the record of what it led to went all that tells whose it is: it led nowhere, and then to whatever was made of that template again.
+#[test]
+fn a_service_that_is_named_no_more_is_let_go_although_what_it_leads_to_was_deleted() {
+    let mut model = serves_one(at_once(BlueGreen::default()));
+    let one = model.hash(1);
+    model.delete_replica_set(&one);
+    model.push(2);
+    model.change_spec(|spec| spec.strategy.blue_green.active_service = None);
+    days(&mut model);
+    assert_eq!(model.status().active_revision, model.hash(2), "{}", say(&model));
+    assert_eq!(model.truth.services["active"].selection(), Selection::Unmanaged, "{}", say(&model));
+}
+
 // A Service that the spec names no more still shows what production left, for an hour.
 #[test]
 fn a_service_that_stays_behind_is_told() {

@@ -147,7 +147,7 @@ pub async fn gather_of(session: &Session, rollout: BlueGreenRollout) -> Result<F
 
 /// The facts of what was read.
 pub fn facts(observed: Observed, ingresses: &[Ingress]) -> Facts {
-    let Observed { world, replica_sets, pods, change_cause } = observed;
+    let Observed { world, replica_sets, pods, change_cause, .. } = observed;
     let status = world.rollout.status.clone().unwrap_or_default();
     let outdated = world.rollout.generation > status.observed_generation;
     // As it is written, and not as the operator is about to write it: what is shown has happened.

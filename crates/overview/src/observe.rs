@@ -8,7 +8,7 @@ use futures::future::try_join_all;
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::{BlueGreenRollout, names};
 use greenlight_core::world::{Pod, ReplicaSet, Rival, Service};
-use greenlight_core::{World, from_api};
+use greenlight_core::{World, from_api, hash, stall};
 use k8s_openapi::api::apps::v1::ReplicaSet as KubeReplicaSet;
 use k8s_openapi::api::core::v1::{Pod as KubePod, Service as KubeService};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -31,6 +31,18 @@ pub struct Observed {
     pub pods: Vec<KubePod>,
     /// The reason that was given for the last change of its spec.
     pub change_cause: Option<String>,
+    /// The ReplicaSets of its name that belong to nobody.
+    pub left_behind: Vec<LeftBehind>,
+}
+
+/// A ReplicaSet that an earlier rollout of the same name left behind. The operator takes it over when it is to create what that is.
+pub struct LeftBehind {
+    /// The ReplicaSet.
+    pub replica_set: ReplicaSet,
+    /// Its pods.
+    pub pods: Vec<Pod>,
+    /// Why the operator does not take it over, if it does not.
+    pub kept_by: Option<String>,
 }
 
 /// Reads what belongs to a rollout. A template that comes from a Deployment is not looked up: it counts as unknown, and the core
@@ -41,9 +53,11 @@ pub async fn observe(session: &Session, rollout: BlueGreenRollout) -> Result<Obs
     let replica_sets = async { replica_sets.list(&labelled).await.context("cannot list ReplicaSets") };
     let pods = async { pods.list(&labelled).await.context("cannot list pods") };
     let (replica_sets, pods, services) = tokio::try_join!(replica_sets, pods, services(session, &rollout))?;
-    let (mut replica_sets, mut pods) = (replica_sets.items, pods.items);
+    let mut pods = pods.items;
     let uid = rollout.metadata.uid.clone().unwrap_or_default();
-    replica_sets.retain(|rs| is_owned_by(&rs.metadata, &uid));
+    let (replica_sets, others): (Vec<_>, Vec<_>) =
+        replica_sets.items.into_iter().partition(|rs| is_owned_by(&rs.metadata, &uid));
+    let left_behind = left_behind(session, &rollout, &others, &pods).await?;
     pods.retain(|pod| replica_sets.iter().any(|rs| is_owned_by(&pod.metadata, &rs.uid().unwrap_or_default())));
     let change_cause = rollout.annotations().get(names::CHANGE_CAUSE).cloned();
     let rollout = from_api::rollout(rollout);
@@ -65,7 +79,37 @@ pub async fn observe(session: &Session, rollout: BlueGreenRollout) -> Result<Obs
         live: true,
         rollout,
     };
-    Ok(Observed { world, replica_sets, pods, change_cause })
+    Ok(Observed { world, replica_sets, pods, change_cause, left_behind })
+}
+
+/// Those of these ReplicaSets that belong to nobody, and have the name that the rollout would give them.
+async fn left_behind(
+    session: &Session,
+    rollout: &BlueGreenRollout,
+    others: &[KubeReplicaSet],
+    pods: &[KubePod],
+) -> Result<Vec<LeftBehind>> {
+    let is_left_behind = |rs: &&KubeReplicaSet| {
+        let is_nobodys = rs.metadata.owner_references.as_ref().is_none_or(Vec::is_empty);
+        is_nobodys && rs.name_any() == hash::replica_set_name(&rollout.name_any(), &hash_of(rs))
+    };
+    let found: Vec<&KubeReplicaSet> = others.iter().filter(is_left_behind).collect();
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Those that the rollout does not name tell, too.
+    let services = all_services(session).await?.unwrap_or_default();
+    let services: Vec<Service> = services.into_iter().map(service_of).collect();
+    let rollout = from_api::rollout(rollout.clone());
+    let left_behind = found.into_iter().map(|rs| {
+        let replica_set = replica_set_of(rs);
+        let name = &replica_set.name;
+        let goes = || format!("ReplicaSet {name} is being deleted. See what its finalizers wait for");
+        let kept_by = replica_set.deleting.then(goes);
+        let kept_by = kept_by.or_else(|| stall::adoption(&rollout, name, &replica_set.hash, &services));
+        LeftBehind { replica_set, pods: pods_of(rs, pods), kept_by }
+    });
+    Ok(left_behind.collect())
 }
 
 /// The Services that a rollout names, each by its name: there may be thousands of others. While one of them is new to the rollout,
@@ -79,10 +123,15 @@ async fn services(session: &Session, rollout: &BlueGreenRollout) -> Result<Vec<K
     if found.iter().flatten().filter(|service| is_known(service)).count() == named.len() {
         return Ok(found.into_iter().flatten().collect());
     }
-    match api.list(&ListParams::default()).await {
-        Ok(all) => Ok(all.items),
-        // Those that are named can be told about all the same.
-        Err(error) if is_forbidden(&error) => Ok(found.into_iter().flatten().collect()),
+    // Those that are named can be told about all the same.
+    Ok(all_services(session).await?.unwrap_or_else(|| found.into_iter().flatten().collect()))
+}
+
+/// All Services of the namespace, unless the caller may not list them.
+async fn all_services(session: &Session) -> Result<Option<Vec<KubeService>>> {
+    match session.api::<KubeService>().list(&ListParams::default()).await {
+        Ok(all) => Ok(Some(all.items)),
+        Err(error) if is_forbidden(&error) => Ok(None),
         Err(error) => Err(error).context("cannot list Services"),
     }
 }

@@ -9,7 +9,7 @@ use greenlight_core::world::{Endpoint, Pod, ReplicaSet, Selection, Service};
 use greenlight_core::{Action, Change, Plan, World, metadata, plan};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::observe::{add_neighbours, observe};
+use crate::observe::{LeftBehind, Observed, add_neighbours, observe};
 use crate::session::Session;
 
 /// A release that takes more rounds of planning than this never comes to rest. A restart takes a few for each pod.
@@ -27,6 +27,7 @@ pub struct Simulation {
     version: u64,
     /// What one new pod requests: CPU in cores, memory in bytes.
     pub requests: (f64, f64),
+    left_behind: Vec<LeftBehind>,
 }
 
 impl Simulation {
@@ -38,21 +39,28 @@ impl Simulation {
             let request = |what: &str| container["resources"]["requests"][what].as_str().map_or(0.0, quantity);
             requests = (requests.0 + request("cpu"), requests.1 + request("memory"));
         }
-        let mut world = observe(session, object).await?.world;
+        let Observed { mut world, left_behind, .. } = observe(session, object).await?;
         add_neighbours(session, &mut world).await;
-        Ok(Simulation::new(world, Timestamp::now(), requests))
+        Ok(Simulation::new(world, Timestamp::now(), requests).with(left_behind))
     }
 
     /// A world, whose new pods request this.
     pub fn new(world: World, now: Timestamp, requests: (f64, f64)) -> Simulation {
-        let mut simulation = Simulation { world, now, steps: Vec::new(), peak: 0, version: 0, requests };
-        simulation.peak = simulation.pods();
-        simulation
+        let (steps, left_behind) = (Vec::new(), Vec::new());
+        Simulation { world, now, steps, peak: 0, version: 0, requests, left_behind }.with(Vec::new())
     }
 
-    /// The pods that are to run.
+    /// The same world, where an earlier rollout of the name left these behind.
+    fn with(mut self, left_behind: Vec<LeftBehind>) -> Simulation {
+        self.left_behind = left_behind;
+        self.peak = self.pods();
+        self
+    }
+
+    /// The pods that are to run, those included that belong to nobody.
     pub fn pods(&self) -> i32 {
-        self.world.replica_sets.iter().map(|rs| rs.replicas).sum()
+        let left_behind = self.left_behind.iter().map(|left| &left.replica_set);
+        self.world.replica_sets.iter().chain(left_behind).map(|rs| rs.replicas).sum()
     }
 
     /// Until a person, an analysis or nothing is waited for. Says what.
@@ -68,6 +76,9 @@ impl Simulation {
                 continue;
             }
             if !actions.is_empty() {
+                if let Some(why) = actions.iter().find_map(|action| self.keeps_from_creating(action)) {
+                    return why;
+                }
                 self.carry_out_all(&actions);
                 if actions.iter().any(|action| matches!(action, Action::StartAnalysis { .. })) {
                     return "it goes on when the analysis was good".to_owned();
@@ -112,12 +123,38 @@ impl Simulation {
     fn carry_out(&mut self, action: &Action) -> Written {
         let steps = self.describe(action);
         let version = self.next_version();
-        let written = simulate::apply(&mut self.world, action, &version, self.now);
+        let written = match self.left_behind_of(action) {
+            Some(position) => self.take_over(position, action, version),
+            None => simulate::apply(&mut self.world, action, &version, self.now),
+        };
         if written == Written::Done {
             self.steps.extend(steps);
         }
         self.peak = self.peak.max(self.pods());
         written
+    }
+
+    /// The place of the ReplicaSet that belongs to nobody and has the name of the one that is to be created.
+    fn left_behind_of(&self, action: &Action) -> Option<usize> {
+        let Action::CreateReplicaSet { name, .. } = action else { return None };
+        self.left_behind.iter().position(|left| left.replica_set.name == *name)
+    }
+
+    /// Why what is to be created cannot be, because of what was left behind.
+    fn keeps_from_creating(&self, action: &Action) -> Option<String> {
+        self.left_behind_of(action).and_then(|position| self.left_behind[position].kept_by.clone())
+    }
+
+    /// What was left behind is the rollout's now, as it is.
+    fn take_over(&mut self, position: usize, action: &Action, version: String) -> Written {
+        let Action::CreateReplicaSet { digest, .. } = action else { return Written::Conflict };
+        let LeftBehind { mut replica_set, pods, .. } = self.left_behind.remove(position);
+        replica_set.annotations.insert(names::TEMPLATE_DIGEST.to_owned(), digest.clone());
+        replica_set.digest.clone_from(digest);
+        (replica_set.resource_version, replica_set.fresh) = (version, true);
+        self.world.pods.insert(replica_set.hash.clone(), pods);
+        self.world.replica_sets.push(replica_set);
+        Written::Done
     }
 
     /// What an action does, as a person would say it; nothing for what only the operator takes note of.
@@ -130,6 +167,13 @@ impl Simulation {
             | Action::RemoveMarks { .. } => return Vec::new(),
             Action::CreateReplicaSet { name, replicas, .. } => {
                 let image = &self.world.rollout.template.image;
+                if let Some(position) = self.left_behind_of(action) {
+                    let pods = self.left_behind[position].replica_set.replicas;
+                    return vec![format!(
+                        "take over ReplicaSet {name} ({image}) with its {pods} pods, which an earlier rollout left behind, if it is what \
+                         would be created"
+                    )];
+                }
                 format!("create ReplicaSet {name} ({image}) with {replicas} pods")
             }
             Action::ChangeReplicaSet { name, change, .. } => return self.describe_change(name, change),
@@ -386,6 +430,29 @@ mod tests {
         let now = simulation.world.rollout.status.as_ref().expect("published");
         assert_ne!(now.active_revision, status.active_revision);
         assert_eq!(simulation.pods(), 3, "{steps}");
+    }
+
+    #[test]
+    fn what_an_earlier_rollout_left_behind_is_taken_over_and_not_created() {
+        let Simulation { mut world, now, .. } = served();
+        let replica_set = world.replica_sets.remove(0);
+        let pods = world.pods.remove(&replica_set.hash).expect("its pods");
+        (world.rollout.uid, world.rollout.created, world.rollout.status) = ("another".into(), now, None);
+        for kept_by in [None, Some("Service other leads to its pods".to_owned())] {
+            let left_behind =
+                LeftBehind { replica_set: replica_set.clone(), pods: pods.clone(), kept_by: kept_by.clone() };
+            let mut simulation = Simulation::new(world.clone(), now, (0.0, 0.0)).with(vec![left_behind]);
+            let (outcome, steps) = apply(&mut simulation, "web:v1", &json!({}));
+            assert!(!steps.contains("create ReplicaSet"), "{steps}");
+            assert_eq!((simulation.peak, simulation.pods()), (2, 2), "{steps}");
+            match kept_by {
+                None => {
+                    assert!(outcome.ends_with("is active"), "{outcome}\n{steps}");
+                    assert!(steps.contains(&format!("take over ReplicaSet {} (web:v1)", replica_set.name)), "{steps}");
+                }
+                Some(why) => assert_eq!(outcome, why),
+            }
+        }
     }
 
     #[test]

@@ -51,7 +51,11 @@ impl Moment<'_> {
         let reached = self.cluster.active_services().next().is_some();
         if self.ghost.home == Some(set.version) && was_ready && reached && !self.cluster.has_no_template() {
             let left = set.ready() - 1;
-            let enough = usize::try_from(self.needed_home()).unwrap_or(0);
+            // By a Service that is called active only now it is a preview still, and has its size: nobody has promoted it.
+            let is_preview = self.ghost.told_by(self.cluster) == Told::ByNobody;
+            let preview = self.cluster.rollout.spec.blue_green().preview_replica_count.filter(|_| is_preview);
+            let needed = preview.map_or(self.needed_home(), |preview| preview.min(self.needed_home()));
+            let enough = usize::try_from(needed).unwrap_or(0);
             report.check(Predicate::RestartFull, left >= enough, || {
                 format!("a pod of {} is evicted, and {left} of {enough} are left", set.version)
             });
@@ -465,7 +469,11 @@ pub fn check_scale_down(
     let shrinks = change.replicas.is_some_and(|replicas| replicas < set.object.replicas);
     let blue_green = cluster.rollout.spec.blue_green();
     let revision = ghost.of(set.version);
-    let cut = blue_green.scale_down_delay_revision_limit.is_some() || blue_green.retired_replica_count.is_some();
+    // Others that served may have ended its delay.
+    let others = || Version::all().filter(|other| Some(*other) != ghost.home && *other != set.version);
+    let served = || others().filter(|other| ghost.of(*other).served || ghost.of(*other).left_at.is_some()).count();
+    let limit = blue_green.scale_down_delay_revision_limit.and_then(|limit| usize::try_from(limit).ok());
+    let cut = limit.is_some_and(|limit| served() >= limit) || blue_green.retired_replica_count.is_some();
     let is_another = revision.uid != set.object.uid;
     let unclear =
         cut || is_another || ghost.forged || ghost.was_lost || ghost.retimed || set.object.deleting || !set.owned;

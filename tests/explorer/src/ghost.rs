@@ -85,6 +85,8 @@ pub struct Revision {
     pub left_at: Option<Timestamp>,
     /// Since when people can look at it in this attempt.
     pub shown_since: Option<Timestamp>,
+    /// One of its sets was made beside another that was going, under another hash than the first.
+    pub renamed: bool,
     /// When its set was last made or scaled: which, to how many pods, and when.
     pub sized: Option<(String, i32, Timestamp)>,
 }
@@ -792,6 +794,8 @@ impl Ghost {
             if shown.is_some() && version == cluster.version {
                 self.of_mut(version).shown_since.get_or_insert(cluster.now);
             }
+            let first = &adapter::facts(version).hash;
+            self.of_mut(version).renamed |= cluster.set(version).is_some_and(|set| set.object.hash != *first);
             let size = cluster.set(version).map(|set| (&set.object.uid, set.object.replicas));
             let sized = &mut self.of_mut(version).sized;
             if sized.as_ref().map(|(uid, replicas, _)| (uid, *replicas)) != size {
@@ -1049,8 +1053,8 @@ impl Ghost {
         let asked = version == cluster.version && Some(version) == seen.version;
         // The very set that was named, and not one that was made anew while that one goes.
         let named = request.value.contains(cluster.hash_of(version));
-        // What is not there yet is made, and then there.
-        let can_be_made = seen.creates && !cluster.has_no_template();
+        // What is not there yet is made, and then there. Under which hash nobody can know, once there was another than the first.
+        let can_be_made = seen.creates && !cluster.has_no_template() && !self.of(version).renamed;
         let set = named && cluster.set(version).map_or(can_be_made, |set| set.owned && !set.object.deleting);
         let open = spec.paused != Some(true) && cluster.rollout.spec.paused != Some(true);
         let revision = self.of(version);

@@ -443,6 +443,20 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::UndoArrives],
     },
     Mutant {
+        name: "a Service is forgotten with the ReplicaSet that it led to",
+        file: "decisions/mod.rs",
+        find: "|| is_shown(&revision.hash)",
+        replace: "|| is_shown(&revision.hash) && serving.is_empty()",
+        expected: &[P::GateHolds],
+    },
+    Mutant {
+        name: "where there is a limit of old revisions anybody ends a delay",
+        file: "retire.rs",
+        find: "if may_be_cut(rollout, rs, now) { deadline }",
+        replace: "if rollout.spec.blue_green().scale_down_delay_revision_limit.is_some() { deadline }",
+        expected: &[P::DelayKept],
+    },
+    Mutant {
         name: "an older rollout's Service is ours",
         file: "world.rs",
         find: "rivals().filter(|rival| unmarked && (",

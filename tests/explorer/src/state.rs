@@ -509,9 +509,12 @@ impl State {
         match action {
             Action::CompleteRequest { value } => self.ghost.on_completed(value, report),
             Action::SelectRevision { name, production: Some(hash), .. } => {
-                let named = seen.rollout.spec.blue_green().active_services().any(|service| service == name);
+                let blue_green = seen.rollout.spec.blue_green();
+                // Where the spec names none, those that carry production still follow the record.
+                let tells =
+                    blue_green.active_service.is_none() || blue_green.active_services().any(|service| service == name);
                 let version = self.cluster.sets.iter().find(|set| set.object.hash == *hash).map(|set| set.version);
-                if let Some(version) = version.filter(|_| named) {
+                if let Some(version) = version.filter(|_| tells) {
                     self.ghost.on_move(version, &self.cluster);
                 }
             }

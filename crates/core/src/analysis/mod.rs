@@ -49,7 +49,8 @@ pub fn outcome<'a>(situation: &Situation<'a>, rs: &ReplicaSet, kind: Kind) -> Ou
         return run.filter(|run| is_told && is_bad(run)).map_or(Outcome::Good, Outcome::Failed);
     }
     let Some(run) = run else { return Outcome::NotStarted };
-    let accepted = kind == Kind::Pre && record.approvals.iter().any(|approval| approval.heard_at > run.completed_at);
+    let blue_green = situation.world.rollout.spec.blue_green();
+    let accepted = kind == Kind::Pre && approvals::accept_analysis(blue_green, record, run);
     match run.phase {
         AnalysisPhase::Pending | AnalysisPhase::Running => Outcome::Running(run),
         // Who stops a run before it is over does not make it good.

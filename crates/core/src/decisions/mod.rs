@@ -97,7 +97,8 @@ pub fn precede(world: &World, read: &Read) -> bool {
     hashes.into_iter().any(changed) || scaled || moved_by_others
 }
 
-/// The record without what no decision needs any more: entries of revisions that are gone.
+/// The record without what no decision needs any more: entries of revisions that are gone. While a Service leads to one, or last carried it,
+/// nothing else tells that this Service is the rollout's (see [`crate::world::Rollout::looks_after`]).
 pub fn pruned(world: &World, mut decisions: Decisions) -> Decisions {
     let limit = usize::try_from(world.rollout.spec.revision_history_limit()).unwrap_or(0).max(REMEMBERED);
     let asked_for = roles::asked_for(world, &decisions).to_owned();
@@ -106,9 +107,14 @@ pub fn pruned(world: &World, mut decisions: Decisions) -> Decisions {
         decisions.revisions.iter().filter(|r| r.rejection.is_some()).map(|r| r.number).collect();
     rejected.sort_unstable_by_key(|number| std::cmp::Reverse(*number));
     let oldest = rejected.get(limit).copied().unwrap_or(i64::MIN);
+    let is_shown = |hash: &str| {
+        let shows = |service: &Service| service.hash() == Some(hash) || service.production.as_deref() == Some(hash);
+        world.services.values().any(|service| service.is_marked_for(&world.rollout.name) && shows(service))
+    };
     decisions.revisions.retain(|revision| {
         world.replica_sets.iter().any(|rs| rs.hash == revision.hash)
             || revision.hash == serving
+            || is_shown(&revision.hash)
             || revision.digest == asked_for
             || revision.rejection.is_some() && revision.number > oldest
     });

@@ -29,8 +29,7 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
         return last_plan(world, now);
     }
     let decided = decide::decide(world, now);
-    let refuses = !world.live && is_newly_refused(world, &decided.heard);
-    if let Some(doubt) = fence::doubt(world, &decided.read).or(refuses.then_some(Doubt::RequestIsRefused)) {
+    if let Some(doubt) = fence::doubt(world, &decided.read).or_else(|| doubt_of_answer(world, &decided.heard)) {
         return Plan { doubt: Some(doubt), ..nothing(world) };
     }
     let situation = Situation::new(world, &decided.read.now, now);
@@ -133,6 +132,18 @@ fn is_urgent(round: &Round, actions: &[Action]) -> bool {
         || roles.going_back()
         || next.is_some_and(promotes)
         || actions.iter().any(moves)
+}
+
+/// Why what was observed is not enough for an answer that was not given before. A request and the spec's template are of one object, so who
+/// sees the one sees the other; a Deployment has a watch of its own, which may be behind.
+fn doubt_of_answer(world: &World, heard: &Heard) -> Option<Doubt> {
+    let before = world.rollout.status.as_ref()?;
+    let answer = heard.answer.as_ref().filter(|_| !world.live)?;
+    if before.observed_request.as_ref() == Some(answer) {
+        return None;
+    }
+    let by_workload = world.rollout.spec.workload_ref.is_some().then_some(Doubt::TemplateMayHaveChanged);
+    if answer.accepted { by_workload } else { Some(Doubt::RequestIsRefused) }
 }
 
 /// What is refused is answered before anything else is done: by then it could be done.

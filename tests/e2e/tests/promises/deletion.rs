@@ -122,6 +122,13 @@ fn with_image(image: &str, more: Value) -> Value {
     made
 }
 
+/// What `plan` says would come of a manifest.
+fn plan_of(lab: &Lab, manifest: &Value) -> String {
+    let file = cluster().dir().join(format!("{}.json", lab.namespace));
+    std::fs::write(&file, manifest.to_string()).expect("written");
+    lab.greenlight(&["plan", "-f", &file.display().to_string()]).expect("planned")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollout_that_is_made_anew_takes_over_what_the_one_before_left_behind() {
     let lab = Lab::new("leftbehind").await;
@@ -136,7 +143,10 @@ async fn a_rollout_that_is_made_anew_takes_over_what_the_one_before_left_behind(
     let pods = before.pod_uids_of_image("web:v2");
     leave_behind(&lab).await;
     // The one that served is what is asked for: it goes on serving, with the pods that it has.
-    lab.apply(&with_image("web:v2", roles)).expect("applied");
+    let manifest = with_image("web:v2", roles);
+    let plan = plan_of(&lab, &manifest);
+    assert!(plan.contains("take over ReplicaSet") && !plan.contains("create ReplicaSet"), "{plan}");
+    lab.apply(&manifest).expect("applied");
     let now = lab.until("v2 serves", |now| now.is_healthy_on("web:v2")).await;
     assert_eq!(now.pod_uids_of_image("web:v2"), pods);
     let v2 = now.hash_of_image("web:v2").expect("a set");
@@ -164,8 +174,10 @@ async fn what_was_left_behind_for_a_service_that_is_not_named_stays_until_that_i
     let course = Course::start(&lab, "web-active").await;
     leave_behind(&lab).await;
     // Who may make rollouts gets no hold of the pods of a Service that they may not touch.
-    lab.apply(&with_image("web:v1", json!({"replicas": 0, "strategy": {"blueGreen": {"activeService": null}}})))
-        .expect("applied");
+    let manifest = with_image("web:v1", json!({"replicas": 0, "strategy": {"blueGreen": {"activeService": null}}}));
+    let plan = plan_of(&lab, &manifest);
+    assert!(plan.contains("Service web-active, which leads to its pods"), "{plan}");
+    lab.apply(&manifest).expect("applied");
     let says = |now: &Snapshot| now.message().contains("Service web-active, which leads to its pods");
     let now = lab.until("it says what to do", says).await;
     assert!(now.sets.iter().all(|set| set.metadata.owner_references.is_none()));

@@ -8,7 +8,7 @@ use greenlight_api::{BlueGreen, BlueGreenRollout, BlueGreenRolloutStatus, PodMet
 use greenlight_core::hash::{self, Digest};
 use greenlight_core::simulate::selector_patch;
 use greenlight_core::world::{Rollout, Selection};
-use greenlight_core::{Action, Change};
+use greenlight_core::{Action, Change, stall};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, EvictParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{PartialObjectMeta, Request};
@@ -520,12 +520,7 @@ impl Executor<'_> {
         }
         let marked = self.caches.services.group_keys(&self.rollout.key());
         let marked: Vec<_> = marked.iter().filter_map(|key| self.caches.services.outline(key)).collect();
-        let service = self.rollout.may_not_adopt(hash, marked.iter().map(|kept| &kept.service))?;
-        Some(format!(
-            "an earlier rollout of this name left ReplicaSet {name} behind, and Service {}, which leads to its pods. Name that Service in \
-             strategy.blueGreen, or take rollouts-pod-template-hash out of its selector and the annotations of greenlight.dev off it",
-            service.name
-        ))
+        stall::adoption(self.rollout, name, hash, marked.iter().map(|kept| &kept.service))
     }
 
     /// The name and the hash of the ReplicaSet of this template that an older version made, and died before it was on record: its hash is
