@@ -36,15 +36,8 @@ pub struct Observed {
 /// Reads what belongs to a rollout. A template that comes from a Deployment is not looked up: it counts as unknown, and the core
 /// takes the one that the operator recorded.
 pub async fn observe(session: &Session, rollout: BlueGreenRollout) -> Result<Observed> {
-    let labelled = ListParams::default().labels(&selector(&rollout));
-    let (replica_sets, pods) = (session.api::<KubeReplicaSet>(), session.api::<KubePod>());
-    let replica_sets = async { replica_sets.list(&labelled).await.context("cannot list ReplicaSets") };
-    let pods = async { pods.list(&labelled).await.context("cannot list pods") };
-    let (replica_sets, pods, services) = tokio::try_join!(replica_sets, pods, services(session, &rollout))?;
-    let (mut replica_sets, mut pods) = (replica_sets.items, pods.items);
-    let uid = rollout.metadata.uid.clone().unwrap_or_default();
-    replica_sets.retain(|rs| is_owned_by(&rs.metadata, &uid));
-    pods.retain(|pod| replica_sets.iter().any(|rs| is_owned_by(&pod.metadata, &rs.uid().unwrap_or_default())));
+    let ((replica_sets, pods), services) =
+        tokio::try_join!(replica_sets_and_pods(session, &rollout), services(session, &rollout))?;
     let change_cause = rollout.annotations().get(names::CHANGE_CAUSE).cloned();
     let rollout = from_api::rollout(rollout);
     let has = |hash: &str| replica_sets.iter().any(|rs| hash_of(rs) == hash);
@@ -66,6 +59,23 @@ pub async fn observe(session: &Session, rollout: BlueGreenRollout) -> Result<Obs
         rollout,
     };
     Ok(Observed { world, replica_sets, pods, change_cause })
+}
+
+/// The ReplicaSets of a rollout, and the pods of these.
+pub async fn replica_sets_and_pods(
+    session: &Session,
+    rollout: &BlueGreenRollout,
+) -> Result<(Vec<KubeReplicaSet>, Vec<KubePod>)> {
+    let labelled = ListParams::default().labels(&selector(rollout));
+    let (replica_sets, pods) = (session.api::<KubeReplicaSet>(), session.api::<KubePod>());
+    let replica_sets = async { replica_sets.list(&labelled).await.context("cannot list ReplicaSets") };
+    let pods = async { pods.list(&labelled).await.context("cannot list pods") };
+    let (replica_sets, pods) = tokio::try_join!(replica_sets, pods)?;
+    let (mut replica_sets, mut pods) = (replica_sets.items, pods.items);
+    let uid = rollout.metadata.uid.clone().unwrap_or_default();
+    replica_sets.retain(|rs| is_owned_by(&rs.metadata, &uid));
+    pods.retain(|pod| replica_sets.iter().any(|rs| is_owned_by(&pod.metadata, &rs.uid().unwrap_or_default())));
+    Ok((replica_sets, pods))
 }
 
 /// The Services that a rollout names, each by its name: there may be thousands of others. While one of them is new to the rollout,
