@@ -1,6 +1,7 @@
 #!/bin/sh
 # Writes the name of Greenlight's image wherever this checkout names it: the chart's values, deploy/install.yaml, the examples and their
-# Job. It can be run again with another name. Exit code 64: called wrongly.
+# Job. The dashboard's image, in the chart's values, gets the same name with -dashboard. It can be run again with another name. Exit
+# code 64: called wrongly.
 #
 #   scripts/use-image.sh registry.example.com/team/greenlight:0.1.0
 set -eu
@@ -35,5 +36,7 @@ tag=${image##*:}
 # The chart's default is its own version.
 [ "$tag" != "$(sed -n 's/^appVersion: "\(.*\)"/\1/p' charts/greenlight/Chart.yaml)" ] || tag=''
 replace charts/greenlight/values.yaml -e "/^image:/,/pullPolicy:/s|^  repository: .*|  repository: ${image%:*}|" \
-    -e "/^image:/,/pullPolicy:/s|^  tag: .*|  tag: \"$tag\"|"
+    -e "/^image:/,/pullPolicy:/s|^  tag: .*|  tag: \"$tag\"|" \
+    -e "/^dashboard:/,/resources:/s|^    repository: .*|    repository: ${image%:*}-dashboard|" \
+    -e "/^dashboard:/,/resources:/s|^    tag: .*|    tag: \"$tag\"|"
 echo "The checkout names $image."

@@ -150,7 +150,9 @@ pub fn offers(facts: &Facts, paused: bool, approvals_needed: usize) -> Vec<Offer
         }
     }
     if !serving.is_empty() {
-        if decisions.revisions.iter().any(|record| can_return(&record.hash, facts)) {
+        // While production leaves a revision, it is still the one that serves; it was undone already.
+        let is_left = decisions.rejection(&serving).is_some();
+        if !is_left && decisions.revisions.iter().any(|record| can_return(&record.hash, facts)) {
             offers.push(offer(Action::Undo, &serving, format!("Undo revision {}", number(&serving))));
         }
         offers.push(offer(Action::Restart, &serving, Action::Restart.label().to_owned()));
@@ -331,6 +333,31 @@ mod tests {
         assert_eq!(superseded(&rollout, Action::Undo, "v1"), None);
         let why = superseded(&rollout, Action::Promote, "v2").expect("superseded");
         assert!(why.contains("looked at revision 2 (v2), and now revision 3 (v3) is the newest"), "{why}");
+    }
+
+    #[test]
+    fn what_was_undone_is_not_offered_to_be_undone_while_production_leaves_it() {
+        let served = |hash: &str, number: i64| json!({"hash": hash, "digest": hash, "number": number, "servedAt": "2026-11-28T20:00:00Z"});
+        let offered = |rejection: serde_json::Value| {
+            let mut second = served("v2", 2);
+            second["rejection"] = rejection;
+            let status = json!({"updatedRevision": "v2", "decisions": {"serving": "v2", "revisions": [served("v1", 1), second]}});
+            let facts = Facts {
+                name: "web".into(),
+                namespace: "shop".into(),
+                outdated: false,
+                status: serde_json::from_value(status).expect("a status"),
+                reason: String::new(),
+                since: None,
+                change_cause: None,
+                services: Vec::new(),
+                revisions: Vec::new(),
+            };
+            offers(&facts, false, 1).into_iter().map(|offer| offer.action).collect::<Vec<_>>()
+        };
+        assert!(offered(serde_json::Value::Null).contains(&Action::Undo));
+        let undone = json!({"by": "ann", "at": "2026-11-28T20:10:00Z", "reason": "rolled back"});
+        assert!(!offered(undone).contains(&Action::Undo));
     }
 
     #[test]

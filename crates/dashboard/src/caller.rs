@@ -12,6 +12,7 @@ use kube::{Client, Config};
 use sha2::{Digest, Sha256};
 
 use crate::desk::Desk;
+use crate::guard::is_to_loopback;
 use crate::kept::Kept;
 
 /// For so long the API server need not be asked again who a caller is.
@@ -19,8 +20,12 @@ const VERIFIED_FOR: Duration = Duration::from_secs(10);
 /// So many people can look at the same time.
 const MOST_DESKS: usize = 500;
 const TOO_MANY: &str = "Too many people look at the same time. Try again in a minute.";
-/// The cookie in which the browser keeps the token that somebody pasted.
-pub const TOKEN_COOKIE: &str = "greenlight-token";
+
+/// The cookie in which the browser keeps the token that somebody pasted. With this beginning of its name, no other host of the domain can
+/// set one, under which people would act as somebody else without knowing. Browsers keep such a cookie only of what comes by https.
+pub fn token_cookie(headers: &HeaderMap) -> &'static str {
+    if is_to_loopback(headers) { "greenlight-token" } else { "__Host-greenlight-token" }
+}
 
 /// Whose credentials are used.
 pub enum Access {
@@ -164,7 +169,7 @@ impl Door {
 fn token(headers: &HeaderMap) -> Option<String> {
     let forwarded = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let forwarded = forwarded.and_then(|value| value.strip_prefix("Bearer ")).map(|token| token.trim().to_owned());
-    forwarded.or_else(|| cookie(headers, TOKEN_COOKIE)).filter(|token| !token.is_empty())
+    forwarded.or_else(|| cookie(headers, token_cookie(headers))).filter(|token| !token.is_empty())
 }
 
 fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -211,7 +216,13 @@ mod tests {
     fn the_proxys_token_goes_before_the_browsers() {
         let mut headers = HeaderMap::new();
         assert_eq!(token(&headers), None);
+        headers.insert(header::HOST, "localhost:8080".parse().expect("a value"));
         headers.insert(header::COOKIE, "a=b; greenlight-token=pasted".parse().expect("a value"));
+        assert_eq!(token(&headers).as_deref(), Some("pasted"));
+        headers.insert(header::HOST, "releases.example.com".parse().expect("a value"));
+        assert_eq!(token(&headers), None, "another host of the domain may have set it");
+        headers
+            .insert(header::COOKIE, "greenlight-token=set; __Host-greenlight-token=pasted".parse().expect("a value"));
         assert_eq!(token(&headers).as_deref(), Some("pasted"));
         headers.insert(header::AUTHORIZATION, "Bearer forwarded".parse().expect("a value"));
         assert_eq!(token(&headers).as_deref(), Some("forwarded"));

@@ -23,12 +23,24 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 impl Hosts {
     fn know(&self, host: &str) -> bool {
-        let name = match host.rsplit_once(':') {
-            Some((name, port)) if port.chars().all(|c| c.is_ascii_digit()) => name,
-            _ => host,
-        };
+        let name = without_port(host);
         LOOPBACK.contains(&name) || self.0.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.chars().all(|c| c.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// Whether a request is to this machine by one of the names of loopback.
+pub fn is_to_loopback(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .is_some_and(|host| LOOPBACK.contains(&without_port(host)))
 }
 
 /// Lets in what comes from a page of ours or from a person, and adds what keeps the answer from being used otherwise.

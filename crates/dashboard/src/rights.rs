@@ -91,9 +91,13 @@ impl Rights {
             Some(account) => format!("--serviceaccount={account}"),
             None => format!("--user={}", self.user),
         };
+        let of_namespace = match role {
+            "edit" => String::new(),
+            role => format!(" If Greenlight is installed for one namespace, the role is called NAMESPACE.{role}."),
+        };
         Some(format!(
             "Your roles do not have the verb {lacks} on bluegreenrollouts in {0}. ClusterRole {role} lets people {words}: \
-             kubectl create rolebinding NAME -n {0} --clusterrole={role} {subject}",
+             kubectl create rolebinding NAME -n {0} --clusterrole={role} {subject}.{of_namespace}",
             key.namespace
         ))
     }

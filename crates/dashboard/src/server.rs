@@ -14,6 +14,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use futures::{Stream, StreamExt, stream};
+use greenlight_overview::denial;
 use k8s_openapi::api::core::v1::Pod;
 use maud::Markup;
 use serde::Deserialize;
@@ -22,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::action::{self, Action, Outcome, Wish};
-use crate::caller::{Access, Caller, Door, TOKEN_COOKIE, same};
+use crate::caller::{Access, Caller, Door, same, token_cookie};
 use crate::connections;
 use crate::ends::Ends;
 use crate::guard::{Hosts, guard, is_followed_link};
@@ -125,6 +126,10 @@ impl FromRequestParts<Arc<Dashboard>> for Visitor {
     /// Lets a caller in, or shows the way.
     async fn from_request_parts(parts: &mut Parts, dashboard: &Arc<Dashboard>) -> Result<Visitor, Response> {
         let headers = &parts.headers;
+        let is_of_another_user = || parts.extensions.get::<Ends>().is_some_and(Ends::is_of_another_user);
+        if matches!(dashboard.door.access, Access::Own { .. }) && is_of_another_user() {
+            return Err(of_another_user());
+        }
         let caller = dashboard.door.enter(headers).await.map_err(|why| {
             if is_followed_link(headers) {
                 return html(&login::again());
@@ -176,6 +181,12 @@ fn page_of(uri: &Uri) -> String {
     }
 }
 
+/// Whatever they show: a cookie knows no port, so a browser sends it to whoever serves another page on this machine.
+fn of_another_user() -> Response {
+    let why = "Another user of this machine started this dashboard. Start one of your own.";
+    (StatusCode::FORBIDDEN, html(&login::closed(why))).into_response()
+}
+
 /// One caller has more open than anybody looks at.
 fn too_many() -> Response {
     (StatusCode::TOO_MANY_REQUESTS, "You have too many pages open: close some, and load this one again.")
@@ -216,8 +227,7 @@ async fn show_list(
 ) -> Response {
     if let (Access::Own { secret, .. }, Some(key)) = (&dashboard.door.access, &query.key) {
         if ends.is_some_and(|ends| ends.is_of_another_user()) {
-            let why = "Another user of this machine started this dashboard. Start one of your own.";
-            return (StatusCode::FORBIDDEN, html(&login::closed(why))).into_response();
+            return of_another_user();
         }
         let Some(cookie) = secret.exchange(key) else {
             let why =
@@ -420,7 +430,7 @@ async fn carry_out(
             let status = if matches!(outcome, Outcome::Refused(_)) { StatusCode::CONFLICT } else { StatusCode::OK };
             (status, visitor.in_dialog(action.label(), &part)).into_response()
         }
-        Err(error) => refused(&format!("{error:#}")),
+        Err(error) => refused(&denial(&format!("{error:#}"))),
     }
 }
 
@@ -432,30 +442,34 @@ struct Login {
 }
 
 /// Takes a token into the browser's cookie. Whether it is good shows with the next page.
-async fn sign_in(State(dashboard): Shared, Form(form): Form<Login>) -> Response {
+async fn sign_in(State(dashboard): Shared, headers: HeaderMap, Form(form): Form<Login>) -> Response {
     if matches!(dashboard.door.access, Access::Own { .. }) {
         return StatusCode::NOT_FOUND.into_response();
     }
     let token = form.token.trim();
-    let cookie = format!("{TOKEN_COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Secure");
+    let cookie = format!("{}={token}; Path=/; HttpOnly; SameSite=Strict; Secure", token_cookie(&headers));
     let is_token =
         !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ';' | ',' | '"' | '\\'));
     let Some(cookie) = HeaderValue::from_str(&cookie).ok().filter(|_| is_token) else {
         let page = login::token("This is no token: it has characters that none has.", &form.back);
         return (StatusCode::BAD_REQUEST, html(&page)).into_response();
     };
-    // Only to a page of ours: `//elsewhere` is another host.
-    let is_ours = form.back.starts_with('/') && !form.back.starts_with("//") && !form.back.contains('\\');
-    let back = if is_ours { form.back.as_str() } else { "/" };
+    let back = if is_ours(&form.back) { form.back.as_str() } else { "/" };
     ([(header::SET_COOKIE, cookie)], Redirect::to(back)).into_response()
 }
 
+/// Whether an address is that of a page of ours. `//elsewhere` is another host, and so is what a browser reads as that: it takes `\` for
+/// `/`, and tabs for nothing.
+fn is_ours(address: &str) -> bool {
+    address.starts_with('/') && !address.starts_with("//") && address.chars().all(|c| c.is_ascii_graphic() && c != '\\')
+}
+
 /// Has the browser forget the token.
-async fn leave(visitor: Visitor, Form(wish): Form<Wish>) -> Response {
+async fn leave(visitor: Visitor, headers: HeaderMap, Form(wish): Form<Wish>) -> Response {
     if !same(&wish.csrf, &visitor.caller.csrf) {
         return StatusCode::FORBIDDEN.into_response();
     }
-    let cookie = format!("{TOKEN_COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=0");
+    let cookie = format!("{}=; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=0", token_cookie(&headers));
     ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
 }
 
@@ -523,6 +537,13 @@ mod tests {
         assert_eq!(page("/live?version=1"), "/");
     }
 
+    #[test]
+    fn nobody_is_led_elsewhere_after_they_signed_in() {
+        assert!(["/", "/?q=a+b", "/n/shop/web"].into_iter().all(is_ours));
+        let elsewhere = ["", "//evil.example", "/\t/evil.example", "/\\evil.example", "/\r\nx", "https://evil.example"];
+        assert!(!elsewhere.into_iter().any(is_ours));
+    }
+
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn the_key_is_of_no_use_to_another_user_of_the_machine() {
@@ -541,14 +562,25 @@ mod tests {
         let access =
             Access::Own { client: kube::Client::new(no_cluster, "shop"), namespace: "shop".to_owned(), secret };
         tokio::spawn(serve(listener, Settings { access, read_only: false, hosts: Vec::new() }, std::future::pending()));
-        let ask = async |user: u32| {
+        let ask = async |user: u32, path: &str, cookie: &str| {
             let script = format!(
-                "exec 3<>/dev/tcp/127.0.0.1/{port}; printf 'GET {path} HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n' >&3; read -r line <&3; echo $line"
+                "exec 3<>/dev/tcp/127.0.0.1/{port}; printf 'GET {path} HTTP/1.1\\r\\nHost: localhost\\r\\nCookie: {cookie}\\r\\nConnection: close\\r\\n\\r\\n' >&3; cat <&3"
             );
             let output = tokio::process::Command::new("bash").uid(user).args(["-c", &script]).output().await;
-            String::from_utf8_lossy(&output.expect("it runs").stdout).trim().to_owned()
+            String::from_utf8_lossy(&output.expect("it runs").stdout).into_owned()
         };
-        assert_eq!(ask(65534).await, "HTTP/1.1 403 Forbidden", "they have read the key in the list of processes");
-        assert_eq!(ask(0).await, "HTTP/1.1 303 See Other", "and have not used it up");
+        let refused = "HTTP/1.1 403 Forbidden";
+        assert!(ask(65534, &path, "").await.starts_with(refused), "they have read the key in the list of processes");
+        let let_in = ask(0, &path, "").await;
+        assert!(let_in.starts_with("HTTP/1.1 303 See Other"), "and have not used it up: {let_in}");
+        let cookie = let_in.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect("a cookie");
+        let cookie = cookie.split(';').next().expect("a pair");
+        let answer = ask(65534, "/", cookie).await;
+        assert!(
+            answer.starts_with(refused),
+            "the browser has sent them the cookie, on a page at another port: {answer}"
+        );
+        let answer = ask(0, "/", cookie).await;
+        assert!(answer.contains("The API server"), "it is good, and there is no cluster: {answer}");
     }
 }

@@ -33,4 +33,4 @@ pub use observe::{Observed, hash_of, observe, selector};
 pub use request::revision_meant;
 pub use session::{Session, is_forbidden};
 pub use simulation::{Simulation, quantity};
-pub use words::{age, role, sentence};
+pub use words::{age, denial, role, sentence};

@@ -48,17 +48,9 @@ pub struct LeftBehind {
 /// Reads what belongs to a rollout. A template that comes from a Deployment is not looked up: it counts as unknown, and the core
 /// takes the one that the operator recorded.
 pub async fn observe(session: &Session, rollout: BlueGreenRollout) -> Result<Observed> {
-    let labelled = ListParams::default().labels(&selector(&rollout));
-    let (replica_sets, pods) = (session.api::<KubeReplicaSet>(), session.api::<KubePod>());
-    let replica_sets = async { replica_sets.list(&labelled).await.context("cannot list ReplicaSets") };
-    let pods = async { pods.list(&labelled).await.context("cannot list pods") };
-    let (replica_sets, pods, services) = tokio::try_join!(replica_sets, pods, services(session, &rollout))?;
-    let mut pods = pods.items;
-    let uid = rollout.metadata.uid.clone().unwrap_or_default();
-    let (replica_sets, others): (Vec<_>, Vec<_>) =
-        replica_sets.items.into_iter().partition(|rs| is_owned_by(&rs.metadata, &uid));
-    let left_behind = left_behind(session, &rollout, &others, &pods).await?;
-    pods.retain(|pod| replica_sets.iter().any(|rs| is_owned_by(&pod.metadata, &rs.uid().unwrap_or_default())));
+    let (labelled, services) = tokio::try_join!(labelled(session, &rollout), services(session, &rollout))?;
+    let left_behind = left_behind(session, &rollout, &labelled).await?;
+    let (replica_sets, pods) = labelled.own();
     let change_cause = rollout.annotations().get(names::CHANGE_CAUSE).cloned();
     let rollout = from_api::rollout(rollout);
     let has = |hash: &str| replica_sets.iter().any(|rs| hash_of(rs) == hash);
@@ -82,18 +74,13 @@ pub async fn observe(session: &Session, rollout: BlueGreenRollout) -> Result<Obs
     Ok(Observed { world, replica_sets, pods, change_cause, left_behind })
 }
 
-/// Those of these ReplicaSets that belong to nobody, and have the name that the rollout would give them.
-async fn left_behind(
-    session: &Session,
-    rollout: &BlueGreenRollout,
-    others: &[KubeReplicaSet],
-    pods: &[KubePod],
-) -> Result<Vec<LeftBehind>> {
+/// Those ReplicaSets that belong to nobody, and have the name that the rollout would give them.
+async fn left_behind(session: &Session, rollout: &BlueGreenRollout, labelled: &Labelled) -> Result<Vec<LeftBehind>> {
     let is_left_behind = |rs: &&KubeReplicaSet| {
         let is_nobodys = rs.metadata.owner_references.as_ref().is_none_or(Vec::is_empty);
         is_nobodys && rs.name_any() == hash::replica_set_name(&rollout.name_any(), &hash_of(rs))
     };
-    let found: Vec<&KubeReplicaSet> = others.iter().filter(is_left_behind).collect();
+    let found: Vec<&KubeReplicaSet> = labelled.others.iter().filter(is_left_behind).collect();
     if found.is_empty() {
         return Ok(Vec::new());
     }
@@ -107,9 +94,47 @@ async fn left_behind(
         let goes = || format!("ReplicaSet {name} is being deleted. See what its finalizers wait for");
         let kept_by = replica_set.deleting.then(goes);
         let kept_by = kept_by.or_else(|| stall::adoption(&rollout, name, &replica_set.hash, &services));
-        LeftBehind { replica_set, pods: pods_of(rs, pods), kept_by }
+        LeftBehind { replica_set, pods: pods_of(rs, &labelled.pods), kept_by }
     });
     Ok(left_behind.collect())
+}
+
+/// What has the labels of a rollout, whoever owns it.
+struct Labelled {
+    /// The rollout's ReplicaSets.
+    own: Vec<KubeReplicaSet>,
+    /// The ReplicaSets of others.
+    others: Vec<KubeReplicaSet>,
+    /// The pods of all of them.
+    pods: Vec<KubePod>,
+}
+
+impl Labelled {
+    /// The rollout's ReplicaSets, and the pods of these.
+    fn own(self) -> (Vec<KubeReplicaSet>, Vec<KubePod>) {
+        let Labelled { own, mut pods, .. } = self;
+        pods.retain(|pod| own.iter().any(|rs| is_owned_by(&pod.metadata, &rs.uid().unwrap_or_default())));
+        (own, pods)
+    }
+}
+
+async fn labelled(session: &Session, rollout: &BlueGreenRollout) -> Result<Labelled> {
+    let labelled = ListParams::default().labels(&selector(rollout));
+    let (replica_sets, pods) = (session.api::<KubeReplicaSet>(), session.api::<KubePod>());
+    let replica_sets = async { replica_sets.list(&labelled).await.context("cannot list ReplicaSets") };
+    let pods = async { pods.list(&labelled).await.context("cannot list pods") };
+    let (replica_sets, pods) = tokio::try_join!(replica_sets, pods)?;
+    let uid = rollout.metadata.uid.clone().unwrap_or_default();
+    let (own, others) = replica_sets.items.into_iter().partition(|rs| is_owned_by(&rs.metadata, &uid));
+    Ok(Labelled { own, others, pods: pods.items })
+}
+
+/// The ReplicaSets of a rollout, and the pods of these.
+pub async fn replica_sets_and_pods(
+    session: &Session,
+    rollout: &BlueGreenRollout,
+) -> Result<(Vec<KubeReplicaSet>, Vec<KubePod>)> {
+    Ok(labelled(session, rollout).await?.own())
 }
 
 /// The Services that a rollout names, each by its name: there may be thousands of others. While one of them is new to the rollout,

@@ -30,6 +30,20 @@ pub fn age(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// A denial by one of the policies of Greenlight's chart, without the names of that policy and its binding: they depend on how it was
+/// installed, and the policy says itself what to do.
+pub fn denial(message: &str) -> String {
+    const POLICY: &str = "ValidatingAdmissionPolicy '";
+    const DENIED: &str = " denied request: ";
+    let named = message.split_once(POLICY).and_then(|(before, rest)| Some((before, rest.split_once(DENIED)?)));
+    match named {
+        Some((before, (names, why))) if names.split('\'').next().is_some_and(|name| name.contains("greenlight")) => {
+            format!("{before}{why}")
+        }
+        _ => message.to_owned(),
+    }
+}
+
 /// A message as a sentence, and nothing but text: it quotes what others wrote.
 pub fn sentence(message: &str) -> String {
     if message.is_empty() {
@@ -40,4 +54,24 @@ pub fn sentence(message: &str) -> String {
     let first: String = chars.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
     let end = if message.ends_with(['.', '!', '?']) { "" } else { "." };
     format!("{first}{}{end}", chars.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_by_a_policy_of_ours_is_told_without_the_names_of_how_it_was_installed() {
+        let of = |name: &str| {
+            denial(&format!(
+                "bluegreenrollouts \"web\" is forbidden: ValidatingAdmissionPolicy '{name}' with binding '{name}' denied request: ann may \
+                 not promote"
+            ))
+        };
+        for ours in ["greenlight-requests", "shop.greenlight-requests"] {
+            assert_eq!(of(ours), "bluegreenrollouts \"web\" is forbidden: ann may not promote");
+        }
+        assert!(of("no-latest").contains("ValidatingAdmissionPolicy 'no-latest'"), "who wrote it has to be found");
+        assert_eq!(denial("no"), "no");
+    }
 }

@@ -1,6 +1,7 @@
 //! What an error of the API server means to a person, and what to do about it.
 
 use anyhow::Error;
+use greenlight_overview::denial;
 use kube::core::Status;
 use kube::runtime::watcher;
 
@@ -75,14 +76,18 @@ fn of_server(status: &Status) -> String {
 
 /// A denial, and the Role that would be an answer to it. A denial by a policy says that itself.
 fn forbidden(message: &str) -> String {
-    let Some(denied) = Denied::read(message) else { return message.to_owned() };
+    let Some(denied) = Denied::read(message) else { return denial(message) };
     let Denied { verb, resource, group, namespace } = &denied;
     let qualified = if group.is_empty() { (*resource).to_owned() } else { format!("{resource}.{group}") };
     let (kind, flag) =
         if namespace.is_empty() { ("clusterrole", String::new()) } else { ("role", format!(" -n {namespace}")) };
     let ours =
         (*resource == "bluegreenrollouts").then(|| ROLES.iter().find(|(_, verbs)| verbs.contains(verb))).flatten();
-    let ours = ours.map(|(name, _)| format!("the ClusterRole {name}, or of ")).unwrap_or_default();
+    let ours = ours.map(|(name, _)| {
+        let of_namespace = "or NAMESPACE.greenlight-… where Greenlight is installed for one namespace";
+        format!("the ClusterRole {name}, {of_namespace}, or of ")
+    });
+    let ours = ours.unwrap_or_default();
     format!(
         "{message}\nWhat would allow it: a binding of {ours}what this makes: kubectl create {kind} NAME --verb={verb} \
          --resource={qualified}{flag}"

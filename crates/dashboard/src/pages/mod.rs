@@ -55,7 +55,7 @@ pub fn left(at: Timestamp) -> Markup {
     html! { time data-left datetime=(at) title=(at) { (at) } }
 }
 
-/// What is wrong with the thing beside which it stands, and the command that mends it.
+/// What is wrong with the thing beside which it stands, and the command that fixes it.
 pub fn findings(findings: &[&Finding]) -> Markup {
     html! {
         @if !findings.is_empty() {
@@ -64,7 +64,7 @@ pub fn findings(findings: &[&Finding]) -> Markup {
                     li class="finding" {
                         strong { (sentence(&finding.symptom)) }
                         @if !finding.cause.is_empty() { span class="cause" { (sentence(&finding.cause)) } }
-                        span class="fix" { "To mend it: " code { (plain(&finding.fix)) } }
+                        span class="fix" { "To fix it: " code { (plain(&finding.fix)) } }
                     }
                 }
             }

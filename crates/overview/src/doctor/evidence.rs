@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use greenlight_api::{BlueGreenRollout, names};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ReplicaSet;
@@ -13,7 +13,7 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use serde::Serialize;
 
-use crate::observe::selector;
+use crate::observe::replica_sets_and_pods;
 use crate::session::Session;
 
 /// An operator that runs has seen a change by then.
@@ -79,31 +79,15 @@ impl Evidence {
     pub async fn gather(session: &Session, name: &str) -> Result<Evidence> {
         let rollout = session.rollout(name).await?;
         let all = ListParams::default();
-        let labelled = all.clone().labels(&selector(&rollout));
         let ours: BTreeSet<&str> = rollout.spec.blue_green().services().collect();
         let ours = ours.into_iter().collect::<Vec<_>>().join(",");
         let of_ours = all.clone().labels(&format!("{OF_SERVICE} in ({ours})"));
-        let (replica_sets, pods, services, slices, ingresses) = (
-            session.api::<ReplicaSet>(),
-            session.api::<Pod>(),
-            session.api::<Service>(),
-            session.api::<EndpointSlice>(),
-            session.api::<Ingress>(),
-        );
-        let needed =
-            async { tokio::try_join!(replica_sets.list(&labelled), pods.list(&labelled), services.list(&all)) };
+        let (services, slices, ingresses) =
+            (session.api::<Service>(), session.api::<EndpointSlice>(), session.api::<Ingress>());
+        let services = async { services.list(&all).await.context("cannot list Services") };
+        let needed = async { tokio::try_join!(replica_sets_and_pods(session, &rollout), services) };
         let (needed, slices, ingresses) = tokio::join!(needed, slices.list(&of_ours), ingresses.list(&all));
-        let (replica_sets, pods, services) = needed?;
-        let mut replica_sets = replica_sets.items;
-        replica_sets
-            .retain(|rs| rs.owner_references().iter().any(|owner| Some(&owner.uid) == rollout.metadata.uid.as_ref()));
-        let mut pods = pods.items;
-        let is_ours = |pod: &Pod| {
-            pod.owner_references()
-                .iter()
-                .any(|owner| replica_sets.iter().any(|rs| rs.metadata.uid.as_ref() == Some(&owner.uid)))
-        };
-        pods.retain(is_ours);
+        let ((replica_sets, pods), services) = needed?;
         Ok(Evidence {
             rollout,
             namespace: session.namespace.clone(),

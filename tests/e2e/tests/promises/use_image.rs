@@ -44,6 +44,12 @@ async fn everything_follows_the_name_of_the_image() {
         assert!(!images.is_empty(), "{what} names no image");
         assert!(images.iter().all(|image| *image == OTHER), "{what}: {images:?}");
     }
+    let chart = copied("charts/greenlight");
+    let only = ["--set", "dashboard.enabled=true", "--show-only", "templates/dashboard.yaml"];
+    let dashboard = crate::chart::helm(&[&["template", "greenlight", chart.as_str()][..], &only[..]].concat())
+        .expect("helm template");
+    let (repository_of, tag) = OTHER.rsplit_once(':').expect("a tag");
+    assert_eq!(images(&dashboard), [format!("{repository_of}-dashboard:{tag}")]);
     // And back: nothing is left of it.
     run(&copy, "scripts/use-image.sh", &["greenlight:0.1.0"]);
     for folder in FOLDERS {

@@ -53,3 +53,23 @@ pub fn lint(manifests: &[Manifest]) -> Vec<Finding> {
     }
     lint.findings
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_timer_beside_a_person_is_told() {
+        let found = |enabled: bool| {
+            let text = format!(
+                "apiVersion: greenlight.dev/v1alpha1\nkind: BlueGreenRollout\nmetadata: {{name: web}}\nspec:\n  strategy:\n    \
+                 blueGreen:\n      autoPromotionEnabled: {enabled}\n      autoPromotionSeconds: 60\n"
+            );
+            let findings = lint(&manifests::documents(Path::new("f.yaml"), &text).expect("YAML"));
+            findings.iter().any(|finding| finding.message.contains("promotes without a person"))
+        };
+        assert!(found(false) && !found(true));
+    }
+}

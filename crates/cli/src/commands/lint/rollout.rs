@@ -44,6 +44,10 @@ impl Lint<'_> {
             );
             self.say(false, manifest, &["spec", "strategy", "blueGreen", "scaleDownDelaySeconds"], message);
         }
+        if blue_green["autoPromotionEnabled"] == false && blue_green["autoPromotionSeconds"].as_i64() > Some(0) {
+            let message = "promotes without a person, although autoPromotionEnabled is false. Argo Rollouts ignores it then: remove one of the two";
+            self.say(false, manifest, &["spec", "strategy", "blueGreen", "autoPromotionSeconds"], message.to_owned());
+        }
         let replicas = spec["replicas"].as_i64().unwrap_or(1);
         if replicas > ENDPOINTS_OF_A_SLICE && blue_green["switchMode"].as_str() != Some("Overlap") {
             let message = format!(

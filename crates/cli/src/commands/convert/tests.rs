@@ -1,0 +1,217 @@
+use std::path::Path;
+
+use super::*;
+
+/// Every field of Argo Rollouts 1.9's `RolloutSpec` and `BlueGreenStrategy` (`pkg/apis/rollouts/v1alpha1/types.go`) that a Rollout with a
+/// template has.
+const EVERY_FIELD: &str = r#"apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata:
+  name: web
+spec:
+  replicas: 3
+  selector:
+    matchLabels: {app: web}
+  template:
+    metadata:
+      labels: {app: web}
+    spec:
+      containers:
+        - name: web
+          image: web:v1
+  minReadySeconds: 5
+  rollbackWindow:
+    revisions: 3
+  revisionHistoryLimit: 4
+  paused: false
+  progressDeadlineSeconds: 300
+  progressDeadlineAbort: true
+  restartAt: "2026-11-01T00:00:00Z"
+  analysis:
+    successfulRunHistoryLimit: 3
+    unsuccessfulRunHistoryLimit: 3
+  strategy:
+    blueGreen:
+      activeService: web-active
+      previewService: web-preview
+      previewReplicaCount: 1
+      autoPromotionEnabled: true
+      autoPromotionSeconds: 60
+      maxUnavailable: 1 # of a restart
+      scaleDownDelaySeconds: 60
+      scaleDownDelayRevisionLimit: 2
+      prePromotionAnalysis:
+        templates:
+          - templateName: smoke
+          - templateName: all
+            clusterScope: true
+        args:
+          - {name: url, value: http://web-preview}
+          - name: hash
+            valueFrom: {podTemplateHashValue: Latest}
+          - name: place
+            valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+        dryRun:
+          - metricName: slow
+        measurementRetention:
+          - {metricName: slow, limit: 20}
+        analysisRunMetadata:
+          labels: {team: shop}
+          annotations: {note: a}
+      antiAffinity:
+        preferredDuringSchedulingIgnoredDuringExecution: {weight: 10}
+      postPromotionAnalysis:
+        templates:
+          - templateName: smoke
+      previewMetadata:
+        labels: {role: preview}
+      activeMetadata:
+        annotations: {role: active}
+      abortScaleDownDelaySeconds: 45
+"#;
+
+fn of(text: &str) -> Converted {
+    convert(&manifests::documents(Path::new("f.yaml"), text).expect("YAML"), &[])
+}
+
+fn value(text: &str) -> Value {
+    serde_saphyr::from_str(text).expect("YAML")
+}
+
+fn told(converted: &Converted, what: &str) {
+    assert!(converted.notes.iter().any(|note| note.contains(what)), "{what:?} is missing in {:#?}", converted.notes);
+}
+
+#[test]
+fn every_field_of_argos_is_carried_over_or_named() {
+    let converted = of(EVERY_FIELD);
+    assert_eq!(converted.notes.len(), 2, "{:#?}", converted.notes);
+    told(
+        &converted,
+        "f.yaml:24: Rollout web: spec.analysis: is not carried over; it stays as a comment. AnalysisRuns are kept",
+    );
+    told(&converted, "f.yaml:34: Rollout web: spec.strategy.blueGreen.maxUnavailable: is not carried over");
+    told(&converted, "A restart replaces one pod at a time here");
+    let mut wanted = value(EVERY_FIELD);
+    wanted["apiVersion"] = API_VERSION.into();
+    wanted["kind"] = "BlueGreenRollout".into();
+    text::remove(&mut wanted, &["spec", "analysis"]);
+    text::remove(&mut wanted, &["spec", "strategy", "blueGreen", "maxUnavailable"]);
+    let [document] = &converted.documents[..] else { panic!("{converted:?}") };
+    assert_eq!(value(document), wanted);
+    assert!(document.contains("# not carried over:       maxUnavailable: 1 # of a restart\n"), "{document}");
+}
+
+#[test]
+fn a_timer_that_argo_ignores_promotes_nothing_here_either() {
+    let waits = EVERY_FIELD.replace("autoPromotionEnabled: true", "autoPromotionEnabled: false");
+    let converted = of(&waits);
+    told(
+        &converted,
+        "autoPromotionSeconds: is not carried over; it stays as a comment. Argo Rollouts ignores it while",
+    );
+    let blue_green = &value(&converted.documents[0])["spec"]["strategy"]["blueGreen"];
+    assert_eq!(blue_green["autoPromotionEnabled"], false);
+    assert_eq!(blue_green["autoPromotionSeconds"], Value::Null);
+}
+
+#[test]
+fn a_rollout_that_refers_to_a_deployment_has_the_selector_of_that() {
+    let rollout = "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: web}\nspec:\n    # ours\n    workloadRef: {apiVersion: \
+                   apps/v1, kind: Deployment, name: old}\n    strategy: {blueGreen: {activeService: web}}\n";
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: old}\nspec: {selector: {matchLabels: {app: web}}, template: \
+                      {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: web}]}}}\n";
+    let converted = of(&format!("{rollout}---\n{deployment}"));
+    assert_eq!(converted.notes, [""; 0]);
+    let document = &converted.documents[0];
+    assert_eq!(value(document)["spec"]["selector"], json!({"matchLabels": {"app": "web"}}));
+    assert!(document.contains("    # ours\n"), "{document}");
+    told(&of(rollout), "selector is missing: add it");
+}
+
+#[test]
+fn a_field_in_one_line_with_others_takes_nothing_else_with_it() {
+    let template = "apiVersion: argoproj.io/v1alpha1\nkind: AnalysisTemplate\nmetadata: {name: m}\nspec:\n  metrics:\n    - {name: a, \
+                    count: 1, consecutiveSuccessLimit: 3, provider: {web: {url: \"http://a\"}}}\n    - name: b\n      count: 1\n      \
+                    provider:\n        web: {url: \"http://b\"}\n";
+    let converted = of(template);
+    told(&converted, "spec.metrics.0.consecutiveSuccessLimit: is not carried over; it stays as a comment. Write count");
+    let document = value(&converted.documents[0]);
+    let names: Vec<&Value> =
+        document["spec"]["metrics"].as_array().expect("metrics").iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, ["a", "b"], "{}", converted.documents[0]);
+    assert!(converted.documents[0].contains("# not carried over: spec.metrics.0.consecutiveSuccessLimit: 3"));
+}
+
+#[test]
+fn what_names_a_rollout_follows_it_or_is_named() {
+    let around = [
+        "apiVersion: autoscaling.k8s.io/v1\nkind: VerticalPodAutoscaler\nmetadata: {name: web}\nspec:\n  targetRef:\n    apiVersion: \
+         argoproj.io/v1alpha1\n    kind: Rollout\n    name: web\n",
+        "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps}\nspec:\n  healthChecks:\n    - \
+         apiVersion: argoproj.io/v1alpha1\n      kind: Rollout\n      name: web\n      namespace: shop\n  patches:\n    - target: {kind: \
+         Rollout}\n      patch: x\n",
+        "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: shop}\nspec:\n  ignoreDifferences:\n    - group: \
+         argoproj.io\n      kind: Rollout\n      jsonPointers: [/spec/replicas]\n",
+        "apiVersion: argoproj.io/v1alpha1\nkind: Experiment\nmetadata: {name: try}\nspec: {}\n",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: argocd-cm}\ndata:\n  resource.customizations.health.argoproj.io_Rollout: x\n",
+    ];
+    let subscribed = EVERY_FIELD.replace(
+        "  name: web\nspec",
+        "  name: web\n  annotations:\n    notifications.argoproj.io/subscribe.on-rollout-completed.slack: shop\n    \
+         argocd.argoproj.io/sync-wave: \"1\"\n  labels:\n    argo-rollouts.argoproj.io/controller-instance-id: a\nspec",
+    );
+    let converted = of(&[&[&*subscribed][..], &around[..]].concat().join("---\n"));
+    let scaler = &converted.documents[1];
+    assert!(
+        scaler.contains("apiVersion: greenlight.dev/v1alpha1\n    kind: BlueGreenRollout\n    name: web"),
+        "{scaler}"
+    );
+    for what in [
+        "Kustomization apps: spec.healthChecks.0: names an Argo Rollout",
+        "Kustomization apps: spec.patches.0.target: names an Argo Rollout",
+        "Application shop: spec.ignoreDifferences.0: names an Argo Rollout",
+        "Experiment try: : has no counterpart",
+        "ConfigMap argocd-cm: : names Argo Rollouts' metrics or resources",
+        "slack: subscribes to Argo Rollouts' notifications",
+        "controller-instance-id: means something to Argo Rollouts alone",
+    ] {
+        told(&converted, what);
+    }
+    assert!(!converted.notes.iter().any(|note| note.contains("sync-wave")), "{:#?}", converted.notes);
+}
+
+#[test]
+fn an_application_of_argo_cd_keeps_no_deployment_from_becoming_a_rollout() {
+    let application = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: shop}\n";
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: NAME}\nspec:\n  selector: {matchLabels: {app: a}}\n  \
+                      template: {metadata: {labels: {app: a}}, spec: {containers: [{name: a, image: a}]}}\n";
+    let [a, b] = ["a", "b"].map(|name| deployment.replace("NAME", name));
+    let all =
+        manifests::documents(Path::new("f.yaml"), &[application, a.as_str(), b.as_str()].join("---\n")).expect("YAML");
+    let converted = convert(&all, &["a".to_owned()]);
+    assert!(!converted.notes.iter().any(|note| note.contains("beside Argo Rollouts")), "{:#?}", converted.notes);
+}
+
+#[test]
+fn the_preview_of_a_public_service_is_not_public() {
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n    selector: {matchLabels: {app: web}}\n    \
+                      template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: web}]}}\n";
+    let service = "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\n  namespace: shop\n  labels: {team: shop}\n  annotations: \
+                   {external-dns.alpha.kubernetes.io/hostname: shop.example.com}\nspec:\n  type: LoadBalancer\n  loadBalancerIP: \
+                   1.2.3.4\n  externalTrafficPolicy: Local\n  selector: {app: web}\n  ports: [{port: 80, targetPort: 8080, nodePort: \
+                   30080}]\n";
+    let deployment = deployment.replace("{name: web}\nspec", "{name: web, namespace: shop}\nspec");
+    let converted = of(&format!("{deployment}---\n{service}"));
+    let wanted = json!({"apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "web-preview", "namespace": "shop", "labels": {"team": "shop"}},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]}});
+    assert_eq!(value(&converted.documents[0]), wanted);
+    // As deep as the rest of it.
+    assert!(converted.documents[1].contains("spec:\n    strategy:\n"), "{}", converted.documents[1]);
+    // A preview Service that is there is not one more for production.
+    let preview = service.replace("  name: web\n", "  name: web-preview\n");
+    let converted = of(&format!("{deployment}---\n{service}---\n{preview}"));
+    let blue_green = &value(&converted.documents[0])["spec"]["strategy"]["blueGreen"];
+    assert_eq!(blue_green, &json!({"activeService": "web", "previewService": "web-preview"}));
+}

@@ -1,0 +1,70 @@
+//! How the text of a manifest is changed, so that its comments and its order stay.
+
+use serde_json::Value;
+
+use crate::manifests::find_block;
+
+/// Sets a top-level field that is there.
+pub(super) fn set_line(text: &str, key: &str, value: &str) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let prefix = format!("{key}:");
+    if let Some(line) = lines.iter_mut().find(|line| line.starts_with(&prefix)) {
+        let comment = line.find(" #").map(|at| line[at..].to_owned()).unwrap_or_default();
+        *line = format!("{prefix} {value}{comment}");
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Writes fields as the first ones of `spec`, as deep as those that are there.
+pub(super) fn insert_in_spec(text: &str, fields: &Value) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    if let Some(at) = lines.iter().position(|line| line.trim_end() == "spec:") {
+        let mut below = lines.iter().skip(at + 1).map(|line| (line.len() - line.trim_start().len(), line.trim_start()));
+        let first = below.find(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        let depth = first.map(|(depth, _)| depth).filter(|depth| *depth > 0).unwrap_or(2);
+        let fields = serde_saphyr::to_string(fields).unwrap_or_default();
+        lines.splice(at + 1..at + 1, fields.lines().map(|line| format!("{:depth$}{line}", "")));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Turns the lines of a field into a comment.
+pub(super) fn comment_out(text: &str, path: &[&str]) -> Option<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let (start, end) = find_block(&lines, path)?;
+    let commented = lines.iter().enumerate().map(|(number, line)| {
+        if (start..end).contains(&number) && !line.trim().is_empty() {
+            format!("# not carried over: {line}\n")
+        } else {
+            format!("{line}\n")
+        }
+    });
+    Some(commented.collect())
+}
+
+/// Takes a field out of a value; what it was.
+pub(super) fn remove(value: &mut Value, path: &[&str]) -> Value {
+    let Some((last, parents)) = path.split_last() else { return Value::Null };
+    let mut at = value;
+    for part in parents {
+        let next = match part.parse::<usize>() {
+            Ok(index) if at.is_array() => at.get_mut(index),
+            _ => at.get_mut(*part),
+        };
+        let Some(next) = next else { return Value::Null };
+        at = next;
+    }
+    at.as_object_mut().and_then(|map| map.remove(*last)).unwrap_or_default()
+}
+
+/// Whether two values say the same. A field whose last field has become a comment is there and empty.
+pub(super) fn same(a: &Value, b: &Value) -> bool {
+    let is_empty = |value: &Value| value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
+        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        _ => a == b || is_empty(a) && is_empty(b),
+    }
+}
