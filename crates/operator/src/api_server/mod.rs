@@ -7,9 +7,12 @@
 //! | whether this instance may write | `leadership` |
 //! | what can go wrong | `error` |
 //! | how long to wait after a failure | `backoff` |
+//! | one for tests | `fake` |
 
 pub mod backoff;
 pub mod client;
 pub mod connections;
 pub mod error;
+#[cfg(test)]
+pub mod fake;
 pub mod leadership;
