@@ -6,6 +6,7 @@
 //! | who shares one | `connections` |
 //! | whether this instance may write | `leadership` |
 //! | what can go wrong | `error` |
+//! | lists by pages | `pages` |
 //! | how long to wait after a failure | `backoff` |
 //! | one for tests | `fake` |
 
@@ -16,3 +17,4 @@ pub mod error;
 #[cfg(test)]
 pub mod fake;
 pub mod leadership;
+pub mod pages;
