@@ -408,7 +408,7 @@ impl Executor<'_> {
             Ok(view) => {
                 tracing::info!(rollout = %self.rollout.key(), replica_set = name, replicas, "created ReplicaSet");
                 view.keep().into_iter().for_each(|owned| self.take_for_ours(owned));
-                self.recorder.record(self.rollout, event).await;
+                self.recorder.record(self.rollout, event);
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
