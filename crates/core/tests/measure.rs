@@ -121,3 +121,29 @@ fn the_first_measurement_waits_for_its_delay_and_the_next_for_the_interval() {
     record(&spec, &mut second.status, 0, measured);
     assert_eq!(step(&spec, &second.status, later).next, Some(later + SignedDuration::from_secs(5)));
 }
+
+/// As when the clock is set back, or another operator's was ahead.
+#[test]
+fn a_time_in_the_future_holds_up_a_measurement_for_one_interval_and_no_longer() {
+    let delayed = Metric { initial_delay: Some("1m".into()), ..metric("m", 3, 0, 0) };
+    let spec = AnalysisRunSpec { metrics: vec![delayed], ..Default::default() };
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+    let soon = now + SignedDuration::from_secs(60);
+    for ahead in [SignedDuration::from_secs(5), SignedDuration::from_hours(1), SignedDuration::from_hours(24 * 365)] {
+        let begun = step(&spec, &AnalysisRunStatus::default(), now + ahead).status;
+        let first = step(&spec, &begun, now);
+        assert_eq!((first.begin.len(), first.next, first.status.started_at), (0, Some(soon), Some(now)));
+        let mut second = step(&spec, &first.status, soon);
+        assert_eq!(second.begin, [0]);
+        let finished_at = Some(soon + ahead);
+        let measured = Measurement { phase: AnalysisPhase::Successful, finished_at, ..Measurement::default() };
+        record(&spec, &mut second.status, 0, measured);
+        let waits = step(&spec, &second.status, soon);
+        let due = soon + SignedDuration::from_secs(5);
+        assert_eq!((waits.begin.len(), waits.next), (0, Some(due)));
+        // Looked at in between, it does not begin to wait again.
+        let meanwhile = step(&spec, &waits.status, due - SignedDuration::from_secs(1));
+        assert_eq!((meanwhile.begin.len(), meanwhile.next), (0, Some(due)));
+        assert_eq!(step(&spec, &meanwhile.status, due).begin, [0]);
+    }
+}

@@ -72,6 +72,11 @@ impl Process {
         anyhow::bail!("{} did not start", self.name)
     }
 
+    /// Whether this is the identity of the program on a lease.
+    pub fn is_holder(&self, identity: &str) -> bool {
+        self.pid().is_ok_and(|pid| identity.contains(&format!("_{pid}_")))
+    }
+
     /// The exit code, once it has ended by itself; 128 + n if signal n ended it.
     pub fn exit_code(&mut self) -> Option<i32> {
         self.guard.try_wait().ok().flatten().and_then(|status| status.code())

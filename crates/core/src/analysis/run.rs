@@ -1,4 +1,8 @@
 //! How an analysis run goes on: which metric is to be measured when, and what its outcome is.
+//!
+//! Delays and intervals count from times in the run's status, which another operator may have written, by another clock, or this one before
+//! its clock was set back. None of them is in the future: such a time becomes now, and is written down so. What it holds up it holds up for one delay
+//! or interval more, and not until the clock is there.
 
 use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::{
@@ -51,7 +55,8 @@ pub fn step(spec: &AnalysisRunSpec, status: &AnalysisRunStatus, now: Timestamp) 
         step.status = status;
         return step;
     }
-    let started_at = *status.started_at.get_or_insert(now);
+    let started_at = (*status.started_at.get_or_insert(now)).min(now);
+    status.started_at = Some(started_at);
     status.phase = AnalysisPhase::Running;
     for metric in &spec.metrics {
         if !status.metric_results.iter().any(|result| result.name == metric.name) {
@@ -65,6 +70,9 @@ pub fn step(spec: &AnalysisRunSpec, status: &AnalysisRunStatus, now: Timestamp) 
         let Some(result) = status.metric_results.iter_mut().find(|result| result.name == metric.name) else { continue };
         if result.phase.is_completed() {
             continue;
+        }
+        if let Some(finished_at) = result.measurements.last_mut().and_then(|last| last.finished_at.as_mut()) {
+            *finished_at = now.min(*finished_at);
         }
         (result.phase, result.message) = outcome(metric, result);
         if result.phase.is_completed() {

@@ -5,12 +5,14 @@
 //! |---|---|
 //! | watches | one for each kind, and one for each question that is watched on demand |
 //! | each controller | what it works on ([`crate::controllers::lanes`]) |
-//! | events | one for each rollout that is worked on |
-//! | trouble | what tells of objects that cannot be read ([`crate::controllers::unreadable`]), and of work that fails ([`crate::controllers::trouble`]) |
+//! | events | fewer than a hundred ([`crate::telemetry::recorder`]) |
+//! | trouble | the statuses of objects that cannot be read ([`crate::controllers::unreadable`]) |
 //! | the lease | one after the other, of its own kind ([`super::client::Protocol::Http1`]) |
 
 use anyhow::Result;
 use kube::Client;
+
+use crate::api_server::leadership::Leadership;
 
 /// A client for each purpose, with a connection of its own.
 pub struct Connections {
@@ -22,9 +24,9 @@ pub struct Connections {
     pub scale_down: Client,
     /// The controller of analyses.
     pub analyses: Client,
-    /// What happened to rollouts.
+    /// What happened, and what cannot be done. Who led when it was recorded may write it later.
     pub events: Client,
-    /// What cannot be done, or read.
+    /// What cannot be read.
     pub trouble: Client,
 }
 
@@ -33,14 +35,14 @@ impl Connections {
     ///
     /// # Errors
     /// One cannot be made.
-    pub fn new(connect: impl Fn() -> Result<Client>) -> Result<Connections> {
+    pub fn new(leadership: &Leadership, connect: impl Fn(&Leadership) -> Result<Client>) -> Result<Connections> {
         Ok(Connections {
-            watches: connect()?,
-            rollouts: connect()?,
-            scale_down: connect()?,
-            analyses: connect()?,
-            events: connect()?,
-            trouble: connect()?,
+            watches: connect(leadership)?,
+            rollouts: connect(leadership)?,
+            scale_down: connect(leadership)?,
+            analyses: connect(leadership)?,
+            events: connect(&Leadership::undisputed())?,
+            trouble: connect(leadership)?,
         })
     }
 }
@@ -50,13 +52,13 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use http::{Request, Response};
-    use kube::client::Body;
+    use http::Request;
+    use serde_json::json;
     use tokio::sync::Semaphore;
     use tokio::time::timeout;
-    use tower::{BoxError, service_fn};
 
     use super::*;
+    use crate::api_server::fake::{Asked, api_server};
 
     /// So many streams an API server gives to a connection.
     const STREAMS: usize = 100;
@@ -64,17 +66,16 @@ mod tests {
     /// A connection to an API server that answers whatever is read, and never what is written.
     fn connection() -> Client {
         let streams = Arc::new(Semaphore::new(STREAMS));
-        let service = service_fn(move |request: Request<Body>| {
+        api_server(move |Asked { method, .. }| {
             let streams = streams.clone();
             async move {
-                let _stream = streams.acquire_owned().await?;
-                if request.method() != "GET" {
+                let _stream = streams.acquire_owned().await;
+                if method != "GET" {
                     std::future::pending::<()>().await;
                 }
-                Ok::<_, BoxError>(Response::new(Body::from(br#"{"major": "1"}"#.to_vec())))
+                (200, json!({"major": "1"}))
             }
-        });
-        Client::new(service, "default")
+        })
     }
 
     #[tokio::test(start_paused = true)]
@@ -84,7 +85,8 @@ mod tests {
             [watches, rollouts, scale_down, analyses, events, trouble].map(Clone::clone)
         };
         for hangs in 0..6 {
-            let connections = all(&Connections::new(|| Ok(connection())).expect("connections"));
+            let connections = Connections::new(&Leadership::undisputed(), |_| Ok(connection()));
+            let connections = all(&connections.expect("connections"));
             let mut writes = tokio::task::JoinSet::new();
             for _ in 0..2 * STREAMS {
                 let client = connections[hangs].clone();

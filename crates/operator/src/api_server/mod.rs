@@ -6,10 +6,15 @@
 //! | who shares one | `connections` |
 //! | whether this instance may write | `leadership` |
 //! | what can go wrong | `error` |
+//! | lists by pages | `pages` |
 //! | how long to wait after a failure | `backoff` |
+//! | one for tests | `fake` |
 
 pub mod backoff;
 pub mod client;
 pub mod connections;
 pub mod error;
+#[cfg(test)]
+pub mod fake;
 pub mod leadership;
+pub mod pages;

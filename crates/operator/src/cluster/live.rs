@@ -1,10 +1,12 @@
 //! Reading live what is otherwise cached, where a plan is in doubt.
 
 use greenlight_core::World;
+use greenlight_core::hash::replica_set_name;
 use kube::api::ListParams;
 use kube::{Api, Client};
 
 use crate::api_server::error::{Doing, Error};
+use crate::api_server::pages::by_pages;
 use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
 use crate::cluster::objects::{DeploymentView, ReplicaSetView, RolloutView, ServiceView};
@@ -54,16 +56,19 @@ async fn read_workload(client: &Client, caches: &Caches, world: &World, key: &Ke
 async fn read_replica_sets(client: &Client, caches: &Caches, world: &World, key: &Key) -> Result<(), Error> {
     let api: Api<ReplicaSetView> = Api::namespaced(client.clone(), &key.namespace);
     let all = ListParams::default().labels(&world.rollout.spec.selector_of(None));
-    let list = api.list(&all).await.doing(|| "read the ReplicaSets".to_owned())?;
-    let version = list.metadata.resource_version.unwrap_or_default();
     let mut exist = Vec::new();
-    for owned in list.items.into_iter().filter_map(ReplicaSetView::keep) {
-        exist.push(owned.key());
-        caches.sets.put_found(owned);
-    }
+    let take = |view: ReplicaSetView| {
+        if let Some(owned) = view.keep() {
+            exist.push(owned.key());
+            caches.sets.put_found(owned);
+        }
+    };
+    let api = &api;
+    let version = by_pages(all, |page| async move { api.list(&page).await }, take).await;
+    let version = version.doing(|| "read the ReplicaSets".to_owned())?;
     // The list goes by labels of the ReplicaSets, which anybody may change; that one exists is a question of its name.
     let serving = world.rollout.record().map(|record| &record.serving).filter(|serving| !serving.is_empty());
-    let serving = serving.map(|hash| format!("{}-{hash}", world.rollout.name));
+    let serving = serving.map(|hash| replica_set_name(&world.rollout.name, hash));
     let known = world.replica_sets.iter().map(|rs| rs.name.clone()).chain(serving);
     for known in known.map(|name| key.sibling(&name)).filter(|known| !exist.contains(known)) {
         match api
@@ -77,4 +82,82 @@ async fn read_replica_sets(client: &Client, caches: &Caches, world: &World, key:
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use greenlight_core::world::Rollout;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api_server::fake::{Asked, api_server, failure};
+
+    const NAME: &str = "a-rollout-whose-name-is-so-long-that-its-replica-sets-have-a-part-of-it-only";
+
+    fn world() -> World {
+        let rollout = json!({
+            "namespace": "shop", "name": NAME, "uid": "u", "labels": {}, "generation": 1, "resource_version": "1",
+            "created": "2026-01-01T00:00:00Z", "deleting": false, "finalizers": [], "request": null,
+            "spec": {"selector": {"matchLabels": {"app": "web"}}, "strategy": {"blueGreen": {}}},
+            "template": {"digest": "x", "labels": {}, "image": "web"},
+            "status": {"decisions": {"serving": "bcdfghjklm"}},
+        });
+        let rollout: Rollout = serde_json::from_value(rollout).expect("a rollout");
+        World {
+            rollout,
+            workload: None,
+            replica_sets: Vec::new(),
+            services: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            rivals: Vec::new(),
+            refused: None,
+            runs: Vec::new(),
+            refused_writes: Vec::new(),
+            published_at: None,
+            troubles: Vec::new(),
+            live: false,
+        }
+    }
+
+    fn replica_set(name: &str) -> Value {
+        let owner = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": NAME, "uid": "u", "controller": true});
+        json!({
+            "metadata": {"name": name, "namespace": "shop", "uid": name, "resourceVersion": "5", "ownerReferences": [owner]},
+            "spec": {"selector": {}, "template": {}},
+        })
+    }
+
+    /// Each may have a megabyte, and there are as many as somebody likes.
+    #[tokio::test]
+    async fn however_many_replica_sets_somebody_makes_a_page_of_them_is_read_at_a_time() {
+        const MADE: usize = 100;
+        let serving = replica_set_name(NAME, "bcdfghjklm");
+        let unlabelled = serving.clone();
+        let client = api_server(move |Asked { path, query, .. }| {
+            let asked = |what: &str| {
+                let mut parts = form_urlencoded::parse(query.as_bytes());
+                parts.find(|(key, _)| key == what).and_then(|(_, value)| value.parse::<usize>().ok())
+            };
+            std::future::ready(if path.ends_with("/replicasets") {
+                let (from, limit) = (asked("continue").unwrap_or(0), asked("limit").unwrap_or(MADE));
+                assert!(limit < MADE / 4, "all of them at once");
+                let until = MADE.min(from + limit);
+                let items: Vec<Value> = (from..until).map(|number| replica_set(&format!("rs-{number}"))).collect();
+                let next = if until < MADE { until.to_string() } else { String::new() };
+                (200, json!({"metadata": {"resourceVersion": "9", "continue": next}, "items": items}))
+            } else if path.ends_with(&unlabelled) {
+                (200, replica_set(&unlabelled))
+            } else {
+                failure(404, "NotFound")
+            })
+        });
+        let caches = Caches::default();
+        read_live(&client, &caches, &world()).await.expect("read");
+        assert_eq!(caches.sets.len(), MADE + 1);
+        let key = Key { namespace: "shop".to_owned(), name: serving };
+        assert!(caches.sets.get(&key).is_some(), "what serves is asked for by its name");
+    }
 }

@@ -10,7 +10,6 @@ use k8s_openapi::api::core::v1::ObjectReference;
 
 use crate::api_server::error::{Error, in_full};
 use crate::cluster::cache::Key;
-use crate::shares::Shares;
 use crate::telemetry::recorder::Recorder;
 
 /// After so many answers in a row that will not change by themselves, somebody has to know.
@@ -21,14 +20,10 @@ pub const MANY_CONFLICTS: u32 = 10;
 /// Who is told, and of what rollout.
 #[derive(Clone)]
 pub struct Trouble {
-    recorder: Arc<Recorder>,
+    recorder: Recorder,
     about: Arc<About>,
     status: Option<InStatus>,
-    events: Shares,
 }
-
-/// So many events of a namespace are written at a time: a webhook that hangs there holds up what is told of no other.
-const EVENTS: usize = 4;
 
 type About = dyn Fn(&Key) -> Option<ObjectReference> + Send + Sync;
 
@@ -46,7 +41,7 @@ struct InStatus {
 impl Trouble {
     /// Events go there, about the rollout that this finds.
     pub fn new(recorder: Recorder, about: impl Fn(&Key) -> Option<ObjectReference> + Send + Sync + 'static) -> Trouble {
-        Trouble { recorder: Arc::new(recorder), about: Arc::new(about), status: None, events: Shares::new(EVENTS) }
+        Trouble { recorder, about: Arc::new(about), status: None }
     }
 
     /// It is told in the status of that rollout, too, by whoever takes the words: the rollout, what was worked on, and `None` when that is over.
@@ -66,12 +61,7 @@ impl Trouble {
             status.tell(key, key.sibling(name), note.clone());
         }
         let event = Event { warning: true, reason: STALLED, action: "Reconcile", note, by: String::new() };
-        let (recorder, places) = (self.recorder.clone(), self.events.of(key.namespace.as_str()));
-        // Nobody's work waits for that.
-        tokio::spawn(async move {
-            let _place = places.acquire().await;
-            recorder.warn(about, &event).await;
-        });
+        self.recorder.warn(about, &event);
     }
 
     /// The work on this key was done after all, or there is none any more.
@@ -100,18 +90,7 @@ fn is_time(error: &Error, in_a_row: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use greenlight_api::BlueGreenRollout;
-    use http::{Request, Response};
-    use kube::Client;
-    use kube::client::Body;
-    use tower::{BoxError, service_fn};
-
     use super::*;
-    use crate::api_server::leadership::Leadership;
-    use crate::telemetry::metrics::Metrics;
-    use crate::telemetry::notify::{Config, Notifier};
-    use crate::telemetry::recorder::reference;
-    use crate::web::client::WebClient;
 
     fn answered(code: u16) -> Error {
         let status = kube::core::Status { code, ..kube::core::Status::default() };
@@ -126,34 +105,6 @@ mod tests {
         }
         for code in [429, 503, 504] {
             assert_eq!(times(&answered(code)), 0, "{code}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn events_that_hang_in_one_namespace_hold_up_what_is_told_of_no_other() {
-        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let service = {
-            let asked = asked.clone();
-            service_fn(move |request: Request<Body>| {
-                asked.lock().expect("no panic while locked").push(request.uri().path().to_owned());
-                std::future::pending::<Result<Response<Body>, BoxError>>()
-            })
-        };
-        let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
-        let tell = Notifier::start(Config::default(), &WebClient::default(), &metrics).tell();
-        let recorder = Recorder::new(Client::new(service, "default"), "test".to_owned(), metrics, tell);
-        let trouble =
-            Trouble::new(recorder, |key| Some(reference::<BlueGreenRollout>(&key.namespace, &key.name, "uid")));
-        for namespace in ["hangs", "other"] {
-            for number in 0..100 {
-                let key = Key { namespace: namespace.to_owned(), name: format!("web-{number}") };
-                trouble.tell(&key, &answered(403), MANY_REFUSALS);
-            }
-        }
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-        for namespace in ["/hangs/", "/other/"] {
-            let asked = asked.lock().expect("no panic while locked");
-            assert_eq!(asked.iter().filter(|path| path.contains(namespace)).count(), EVENTS, "{namespace}");
         }
     }
 }

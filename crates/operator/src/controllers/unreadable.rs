@@ -116,7 +116,8 @@ pub async fn tell(
             objects.retain(|(kind, object)| {
                 !told.get(&(*kind, object.key())).is_some_and(|told| is_done(told, *kind, object))
             });
-            objects.truncate(if busy.contains(namespace) { 0 } else { IN_A_TURN });
+            let waits = busy.contains(namespace) || teller.recorder.is_behind(namespace);
+            objects.truncate(if waits { 0 } else { IN_A_TURN });
         }
         waiting.retain(|_, objects| !objects.is_empty());
         let after = waiting.split_off(&format!("{last}\0"));
@@ -157,7 +158,7 @@ impl Teller {
         for (before, (kind, object)) in objects {
             let before = before.filter(|before| before.error == object.error);
             if before.is_none() {
-                self.recorder.warn(regarding(kind, &object), &event(&object)).await;
+                self.recorder.warn(regarding(kind, &object), &event(&object));
             }
             let now = Instant::now();
             let mut again_at = before.map_or(now, |before| before.again_at);
@@ -241,14 +242,13 @@ fn status(mut status: BlueGreenRolloutStatus, message: String, generation: i64) 
 mod tests {
     use std::sync::Mutex;
 
-    use http::{Request, Response};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-    use kube::client::Body;
-    use tower::{BoxError, service_fn};
 
     use super::*;
+    use crate::api_server::fake::{Asked, api_server};
     use crate::telemetry::metrics::Metrics;
     use crate::telemetry::notify::{Config, Notifier};
+    use crate::telemetry::recorder::Events;
     use crate::web::client::WebClient;
 
     fn unreadable(namespace: &str, name: &str) -> Unreadable {
@@ -264,21 +264,16 @@ mod tests {
     #[tokio::test]
     async fn a_namespace_whose_events_are_held_up_holds_up_no_other_and_each_is_told_once() {
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let service = {
-            let asked = asked.clone();
-            service_fn(move |request: Request<Body>| {
-                let path = request.uri().path().to_owned();
-                asked.lock().expect("no panic while locked").push(path.clone());
-                async move {
-                    if path.contains("/hangs") {
-                        std::future::pending::<()>().await;
-                    }
-                    let event = r#"{"apiVersion": "events.k8s.io/v1", "kind": "Event", "eventTime": null}"#;
-                    Ok::<_, BoxError>(Response::new(Body::from(event.as_bytes().to_vec())))
+        let seen = asked.clone();
+        let client = api_server(move |Asked { path, .. }| {
+            seen.lock().expect("no panic while locked").push(path.clone());
+            async move {
+                if path.contains("/hangs") {
+                    std::future::pending::<()>().await;
                 }
-            })
-        };
-        let client = Client::new(service, "default");
+                (200, json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "eventTime": null}))
+            }
+        });
         let caches = Arc::new(Caches::default());
         for namespace in 0..AT_ONCE - 1 {
             for number in 0..20 {
@@ -290,7 +285,8 @@ mod tests {
         }
         let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
         let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
-        let recorder = Recorder::new(client.clone(), "test".to_owned(), metrics, notifier.tell());
+        let events = Events::start(&client);
+        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
         let stop = CancellationToken::new();
         let telling = tokio::spawn(tell(client, caches, Leadership::undisputed(), recorder, stop.clone()));
         let told =

@@ -461,37 +461,29 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::{Arc, Mutex};
 
-    use http::{Request, Response};
-    use http_body_util::BodyExt;
-    use kube::client::Body;
     use serde_json::{Value, json};
-    use tower::{BoxError, service_fn};
 
     use super::super::options::instance;
     use super::*;
+    use crate::api_server::fake::{Asked, api_server, failure};
 
     /// An elector of an API server whose lease, held by somebody else, has this version; with none there is no lease.
     fn elector(version: &Arc<AtomicU64>) -> Elector {
         let version = version.clone();
-        let service = service_fn(move |_: Request<Body>| {
-            let version = version.load(Ordering::Relaxed);
-            async move {
-                let (code, answer) = match version {
-                    0 => (404, json!({"status": "Failure", "reason": "NotFound", "message": "not found", "code": 404})),
-                    _ => (
-                        200,
-                        json!({
-                            "metadata": {"name": LEASE, "resourceVersion": version.to_string()},
-                            "spec": {"holderIdentity": "another"},
-                        }),
-                    ),
-                };
-                let answer = Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()));
-                Ok::<_, BoxError>(answer.expect("a response"))
-            }
+        let client = api_server(move |_| {
+            std::future::ready(match version.load(Ordering::Relaxed) {
+                0 => failure(404, "NotFound"),
+                version => (
+                    200,
+                    json!({
+                        "metadata": {"name": LEASE, "resourceVersion": version.to_string()},
+                        "spec": {"holderIdentity": "another"},
+                    }),
+                ),
+            })
         });
         let (terms, leadership) = Leadership::by_terms(1);
-        let electors = Elector::all(&Client::new(service, "default"), "default", "me", terms, &leadership);
+        let electors = Elector::all(&client, "default", "me", terms, &leadership);
         electors.into_iter().next().expect("one for each shard")
     }
 
@@ -506,27 +498,18 @@ mod tests {
     impl Leases {
         fn client(&self) -> Client {
             let leases = self.clone();
-            let service = service_fn(move |request: Request<Body>| {
+            api_server(move |Asked { method, path, body, .. }| {
                 let leases = leases.clone();
                 async move {
                     sleep(leases.takes).await;
-                    let (method, path) = (request.method().as_str().to_owned(), request.uri().path().to_owned());
-                    let body = request.into_body().collect().await?.to_bytes();
-                    let sent: Value = serde_json::from_slice(&body).unwrap_or_default();
-                    let name =
-                        sent["metadata"]["name"].as_str().unwrap_or_else(|| path.rsplit('/').next().expect("a name"));
-                    let (code, answer) = leases.answer(&method, name, &sent);
-                    let answer = Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()));
-                    Ok::<_, BoxError>(answer.expect("a response"))
+                    let named = body["metadata"]["name"].as_str();
+                    let name = named.unwrap_or_else(|| path.rsplit('/').next().expect("a name"));
+                    leases.answer(method.as_str(), name, &body)
                 }
-            });
-            Client::new(service, "default")
+            })
         }
 
         fn answer(&self, method: &str, name: &str, sent: &Value) -> (u16, Value) {
-            let failure = |code: u16, reason| {
-                (code, json!({"status": "Failure", "reason": reason, "message": reason, "code": code}))
-            };
             let known = self.kept.lock().expect("no panic while locked").get(name).cloned();
             match (method, known) {
                 ("GET", Some(known)) => (200, known),

@@ -11,7 +11,6 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use greenlight_api::BlueGreenRollout;
 use greenlight_core::Watches;
-use kube::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +34,7 @@ use crate::shutdown::stop_on_signal;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::notify::{self, Notifier};
-use crate::telemetry::recorder::{Recorder, reference};
+use crate::telemetry::recorder::{Events, reference};
 use crate::telemetry::server;
 use crate::web::client::WebClient;
 use crate::web::reach::{Network, Reach};
@@ -84,7 +83,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let client = connect(Protocol::Http1, &Leadership::undisputed())?;
     let electors = Elector::all(&client, &options.lease_namespace, &instance, terms, &leadership);
     let went_back = electors.first().map(Elector::went_back).unwrap_or_default();
-    let connections = Connections::new(|| connect(Protocol::Http2, &leadership))?;
+    let connections = Connections::new(&leadership, |leadership| connect(Protocol::Http2, leadership))?;
     let notifications = options.notifications.as_deref().map(notify::Config::read).transpose()?.unwrap_or_default();
     let mut server = tokio::spawn(server::serve(
         options.listen,
@@ -145,11 +144,11 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     metrics.leads(true);
     let web_client = WebClient::default();
     let notifier = Notifier::start(notifications, &web_client, &metrics);
-    let recorder = |client: &Client| Recorder::new(client.clone(), instance.clone(), metrics.clone(), notifier.tell());
+    let events = Events::start(&connections.events);
+    let recorder = events.recorder(instance.clone(), metrics.clone(), notifier.tell());
     let mut work = JoinSet::new();
-    let Connections { trouble, .. } = &connections;
-    let tells = recorder(trouble);
-    work.spawn(unreadable::tell(trouble.clone(), caches.clone(), leadership.clone(), tells, stop.clone()));
+    let (trouble, tells) = (connections.trouble.clone(), recorder.clone());
+    work.spawn(unreadable::tell(trouble, caches.clone(), leadership.clone(), tells, stop.clone()));
     let memories = Arc::new(Memories::default());
     let on_demand = Arc::new(OnDemand::new(&connections.watches, &scope, triggers::asked(&rollouts_queue, &observers)));
     let context = Arc::new(rollouts::Context {
@@ -157,12 +156,12 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         caches: caches.clone(),
         memories: memories.clone(),
         on_demand: on_demand.clone(),
-        recorder: recorder(&connections.events),
+        recorder: recorder.clone(),
         metrics: metrics.clone(),
     });
     let of_rollout = |key: fn(&Caches, &Key) -> Option<Key>| {
         let caches = caches.clone();
-        let trouble = Trouble::new(recorder(trouble), move |failing| {
+        let trouble = Trouble::new(recorder.clone(), move |failing| {
             let rollout = caches.rollouts.outline(&key(&caches, failing)?)?;
             Some(reference::<BlueGreenRollout>(&rollout.namespace, &rollout.name, &rollout.uid))
         });
@@ -276,7 +275,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     release.cancel();
     while leases.join_next().await.is_some() {}
     drop(work);
-    notifier.finish().await;
+    tokio::join!(events.finish(), notifier.finish());
     if !server.is_finished() {
         drop(tokio::time::timeout(LAST_SCRAPE, server).await);
     }

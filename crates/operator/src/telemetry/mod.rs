@@ -5,11 +5,13 @@
 //! | events | `recorder` |
 //! | metrics | `metrics/` |
 //! | messages to people and chats | `notify/` |
+//! | how events and messages wait | `lines` |
 //! | whether the operator is alive and in step | `health` |
 //! | the server of metrics and health, and its connections | `server`, `connections` |
 
 mod connections;
 pub mod health;
+mod lines;
 pub mod metrics;
 pub mod notify;
 pub mod recorder;

@@ -1,5 +1,7 @@
 //! Recording events. Each is an object of its own: the client library's recorder folds equal reasons of one object into a
 //! series and drops what later ones say.
+//!
+//! What is recorded waits in a line of its namespace until it is written ([`crate::telemetry::lines`]), and nobody waits for it.
 
 use greenlight_api::text::one_line;
 use greenlight_api::{BlueGreenRollout, names};
@@ -13,29 +15,60 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client, Resource};
 
+use crate::telemetry::lines::{Carrier, First, Lines, Lost, Workers};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::notify::{Notification, Tell};
 
 /// The API refuses longer notes; in bytes.
 const MAX_NOTE: usize = 1024;
 
-/// Writes events.
+/// So many events are written at a time. Each namespace has one of them, and what is left of these is for those that have more.
+const AT_ONCE: usize = 72;
+/// So many of them beside another one of their namespace.
+const BESIDE: usize = 8;
+/// Whoever has more to tell than a namespace has at a time waits while so many of its events do.
+const BEHIND: usize = 100;
+
+/// The way to the API server. What a reconcile records is written after it: an admission webhook that is slow to take an event must not
+/// delay a release. It was recorded by who led, and is true; so it is written also when somebody else leads by then.
+pub struct Events {
+    lines: Lines<KubeEvent>,
+    workers: Workers,
+}
+
+impl Events {
+    /// Starts to write what is recorded.
+    pub fn start(client: &Client) -> Events {
+        let (lines, mut workers) = (Lines::new(BESIDE), Workers::default());
+        (0..AT_ONCE).for_each(|_| workers.spawn(lines.clone(), Writer { client: client.clone() }));
+        Events { lines, workers }
+    }
+
+    /// Who records in the name of this instance of the operator.
+    pub fn recorder(&self, instance: String, metrics: Metrics, tell: Tell) -> Recorder {
+        Recorder { instance, metrics, tell, lines: self.lines.clone() }
+    }
+
+    /// Writes what waits, for a few seconds, and ends.
+    pub async fn finish(self) {
+        self.lines.close();
+        self.workers.finish().await;
+    }
+}
+
+/// Records events.
+#[derive(Clone)]
 pub struct Recorder {
-    client: Client,
     instance: String,
     metrics: Metrics,
     tell: Tell,
+    lines: Lines<KubeEvent>,
 }
 
 impl Recorder {
-    /// Writes in the name of this instance of the operator.
-    pub fn new(client: Client, instance: String, metrics: Metrics, tell: Tell) -> Recorder {
-        Recorder { client, instance, metrics, tell }
-    }
-
-    /// Records an event of a rollout, counts it, and notifies of it. A release does not depend on events: if one cannot be
+    /// Records an event of a rollout, counts it, and notifies of it. Never waits. A release does not depend on events: if one cannot be
     /// written, that is logged.
-    pub async fn record(&self, rollout: &Rollout, event: &Event) {
+    pub fn record(&self, rollout: &Rollout, event: &Event) {
         let now = Timestamp::now();
         let event = &shown(event);
         tracing::info!(rollout = %format!("{}/{}", rollout.namespace, rollout.name), reason = event.reason, "{}", event.note);
@@ -43,20 +76,27 @@ impl Recorder {
         let id = format!("{}.{:x}", rollout.name, now.as_nanosecond());
         self.tell.tell(&Notification { id: id.clone(), at: now, rollout: rollout.clone(), event: event.clone() });
         let regarding = reference::<BlueGreenRollout>(&rollout.namespace, &rollout.name, &rollout.uid);
-        self.write(id, regarding, event).await;
+        self.push(id, now, regarding, event);
     }
 
-    /// Warns of an object that is not a rollout, or not one that can be read.
-    pub async fn warn(&self, regarding: ObjectReference, event: &Event) {
-        let id = format!("{}.{:x}", regarding.name.as_deref().unwrap_or_default(), Timestamp::now().as_nanosecond());
-        self.write(id, regarding, &shown(event)).await;
+    /// Warns of an object that is not a rollout, or not one that can be read. Never waits.
+    pub fn warn(&self, regarding: ObjectReference, event: &Event) {
+        let now = Timestamp::now();
+        let id = format!("{}.{:x}", regarding.name.as_deref().unwrap_or_default(), now.as_nanosecond());
+        self.push(id, now, regarding, &shown(event));
     }
 
-    async fn write(&self, name: String, regarding: ObjectReference, event: &Event) {
+    /// Whether much of this namespace still waits to be written.
+    pub fn is_behind(&self, namespace: &str) -> bool {
+        self.lines.len(namespace) >= BEHIND
+    }
+
+    fn push(&self, name: String, at: Timestamp, regarding: ObjectReference, event: &Event) {
         let namespace = regarding.namespace.clone().unwrap_or_default();
+        let about = regarding.name.clone().unwrap_or_default();
         let object = KubeEvent {
             metadata: ObjectMeta { name: Some(name), namespace: Some(namespace.clone()), ..ObjectMeta::default() },
-            event_time: Some(MicroTime(Timestamp::now())),
+            event_time: Some(MicroTime(at)),
             action: Some(event.action.to_owned()),
             reason: Some(event.reason.to_owned()),
             note: Some(beginning(&event.note, MAX_NOTE).to_owned()),
@@ -66,11 +106,33 @@ impl Recorder {
             regarding: Some(regarding),
             ..KubeEvent::default()
         };
-        let api: Api<KubeEvent> = Api::namespaced(self.client.clone(), &namespace);
-        if let Err(error) = api.create(&PostParams::default(), &object).await {
-            let about = object.regarding.and_then(|about| about.name).unwrap_or_default();
-            tracing::warn!(object = format!("{namespace}/{about}"), reason = event.reason, %error, "cannot record event");
+        if let Err(Lost { message, why }) = self.lines.push(&namespace, &about, object) {
+            lose(&message, why);
         }
+    }
+}
+
+fn lose(event: &KubeEvent, cause: &str) {
+    let about = event.regarding.clone().unwrap_or_default();
+    let object = format!("{}/{}", about.namespace.unwrap_or_default(), about.name.unwrap_or_default());
+    tracing::warn!(object, reason = event.reason.as_deref().unwrap_or_default(), cause, "cannot record event");
+}
+
+struct Writer {
+    client: Client,
+}
+
+impl Carrier<KubeEvent> for Writer {
+    async fn deliver(&self, lines: &Lines<KubeEvent>, first: First<KubeEvent>) {
+        let api: Api<KubeEvent> = Api::namespaced(self.client.clone(), &first.namespace);
+        if let Err(error) = api.create(&PostParams::default(), &first.message).await {
+            lose(&first.message, &error.to_string());
+        }
+        lines.done(&first);
+    }
+
+    fn lose(&self, event: &KubeEvent, why: &str) {
+        lose(event, why);
     }
 }
 
@@ -94,7 +156,16 @@ pub fn reference<K: Resource<DynamicType = ()>>(namespace: &str, name: &str, uid
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use serde_json::json;
+
     use super::*;
+    use crate::api_server::fake::{Asked, api_server};
+    use crate::api_server::leadership::Leadership;
+    use crate::telemetry::notify::{Config, Notifier};
+    use crate::web::client::WebClient;
 
     #[test]
     fn a_note_is_cut_by_bytes_and_between_characters() {
@@ -103,5 +174,46 @@ mod tests {
         let euros = "€".repeat(1000);
         assert_eq!(beginning(&euros, MAX_NOTE).len(), 1023, "three bytes each");
         assert_eq!(beginning("€", 2), "");
+    }
+
+    /// What an API server is asked about namespaces where everything hangs, and others.
+    fn asked(events: &Arc<Mutex<Vec<String>>>, namespace: &str) -> usize {
+        let events = events.lock().expect("no panic while locked");
+        events.iter().filter(|path| path.contains(&format!("/{namespace}/"))).count()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn events_that_hang_in_many_namespaces_hold_up_none_in_another_and_nobody_who_records() {
+        let paths: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = paths.clone();
+        let client = api_server(move |Asked { path, .. }| {
+            seen.lock().expect("no panic while locked").push(path.clone());
+            async move {
+                if path.contains("/hangs") {
+                    std::future::pending::<()>().await;
+                }
+                (200, json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "eventTime": null}))
+            }
+        });
+        let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
+        let tell = Notifier::start(Config::default(), &WebClient::default(), &metrics).tell();
+        let events = Events::start(&client);
+        let recorder = events.recorder("test".to_owned(), metrics, tell);
+        let event = Event { warning: true, reason: "Stalled", action: "x", note: "x".to_owned(), by: String::new() };
+        for namespace in 0..AT_ONCE - BESIDE - 1 {
+            for number in 0..15 {
+                let about =
+                    reference::<BlueGreenRollout>(&format!("hangs-{namespace}"), &format!("web-{number}"), "uid");
+                recorder.warn(about, &event);
+            }
+        }
+        for number in 0..20 {
+            recorder.warn(reference::<BlueGreenRollout>("other", &format!("web-{number}"), "uid"), &event);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(asked(&paths, "other"), 20);
+        assert!((1..=1 + BESIDE).contains(&asked(&paths, "hangs-7")));
+        let ends = tokio::time::timeout(Duration::from_secs(60), events.finish());
+        ends.await.expect("what hangs does not hold up the end");
     }
 }

@@ -1,7 +1,7 @@
 //! Asking web servers (for analyses, and to notify), with a bound on time and size.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -9,13 +9,14 @@ use greenlight_api::analysis::{Header, WebMethod};
 use http::header::RETRY_AFTER;
 use http::{Request, Uri};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::rt::Executor;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
 use kube::Config;
 use kube::client::ConfigExt;
+use tokio::task::JoinSet;
 
 use crate::api_server::error::in_full;
 use crate::api_server::leadership::Leadership;
@@ -24,7 +25,7 @@ use crate::web::reach::{ASKS_FOR, Reach, Resolver};
 /// An answer is not read beyond this.
 const LARGEST_ANSWER: usize = 256 << 10;
 
-type Connection = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
+type Connector = HttpsConnector<HttpConnector<Resolver>>;
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -41,7 +42,7 @@ pub struct Answer {
 /// it is first asked: the authorities alone take a megabyte, and most operators never ask anybody.
 #[derive(Clone)]
 pub struct WebClient {
-    connections: Arc<Connections>,
+    connectors: Arc<Connectors>,
     leadership: Leadership,
     /// Whose analyses ask.
     namespace: Arc<str>,
@@ -49,9 +50,21 @@ pub struct WebClient {
 }
 
 #[derive(Default)]
-struct Connections {
-    secure: OnceLock<Connection>,
-    insecure: OnceLock<Connection>,
+struct Connectors {
+    secure: OnceLock<Connector>,
+    insecure: OnceLock<Connector>,
+}
+
+/// What goes on on a connection beside its question, and ends with it: a server that takes nothing any more would keep it for ever.
+#[derive(Clone)]
+struct Beside(Weak<Mutex<JoinSet<()>>>);
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Beside {
+    fn execute(&self, work: F) {
+        if let Some(tasks) = self.0.upgrade() {
+            tasks.lock().expect("no panic while locked").spawn(async { drop(work.await) });
+        }
+    }
 }
 
 /// A question.
@@ -76,7 +89,7 @@ pub struct Question<'a> {
 impl Default for WebClient {
     fn default() -> Self {
         WebClient {
-            connections: Arc::default(),
+            connectors: Arc::default(),
             leadership: Leadership::undisputed(),
             namespace: "".into(),
             reach: Arc::new(Reach::Anywhere),
@@ -91,7 +104,7 @@ impl WebClient {
     /// One for analyses: it goes only where it may, and questions that may change something (all but GET) are only asked while this
     /// instance leads.
     pub fn for_analyses(leadership: Leadership, reach: Reach) -> WebClient {
-        WebClient { connections: Arc::default(), leadership, namespace: "".into(), reach: Arc::new(reach) }
+        WebClient { connectors: Arc::default(), leadership, namespace: "".into(), reach: Arc::new(reach) }
     }
 
     /// The same, for analyses of this namespace.
@@ -99,10 +112,10 @@ impl WebClient {
         WebClient { namespace: namespace.into(), ..self.clone() }
     }
 
-    fn connection(&self, insecure: bool) -> Result<&Connection, String> {
-        let made = if insecure { &self.connections.insecure } else { &self.connections.secure };
-        if let Some(connection) = made.get() {
-            return Ok(connection);
+    fn connector(&self, insecure: bool) -> Result<&Connector, String> {
+        let made = if insecure { &self.connectors.insecure } else { &self.connectors.secure };
+        if let Some(connector) = made.get() {
+            return Ok(connector);
         }
         // The TLS settings of kube's client: the system's authorities, the same cryptography.
         let mut config = Config::new(Uri::from_static("https://localhost"));
@@ -115,10 +128,7 @@ impl WebClient {
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(http);
-        // Whoever writes analyses names as many servers as they like: none of the connections is kept.
-        let mut client = Client::builder(TokioExecutor::new());
-        client.pool_max_idle_per_host(0);
-        Ok(made.get_or_init(|| client.build(connector)))
+        Ok(made.get_or_init(|| connector))
     }
 
     /// Asks, and returns the answer.
@@ -142,9 +152,12 @@ impl WebClient {
         } else if matches!(*self.reach, Reach::Nowhere) {
             self.reach.check(IpAddr::V4(Ipv4Addr::UNSPECIFIED))?;
         }
-        let connection = self.connection(question.insecure)?;
+        let tasks = Arc::new(Mutex::new(JoinSet::new()));
+        // Whoever writes analyses names as many servers as they like: none of the connections is kept.
+        let mut client = Client::builder(Beside(Arc::downgrade(&tasks)));
+        let client = client.pool_max_idle_per_host(0).build(self.connector(question.insecure)?.clone());
         let answer = async {
-            let response = connection.request(request).await.map_err(|error| in_full(&error))?;
+            let response = client.request(request).await.map_err(|error| in_full(&error))?;
             let code = response.status().as_u16();
             let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| seconds(value.to_str().ok()?));
             let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
@@ -178,7 +191,11 @@ fn seconds(retry_after: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::crypto::ring::default_provider;
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
     use super::*;
 
@@ -206,6 +223,57 @@ mod tests {
         assert_eq!(client.ask(&question).await.expect("an answer").body, "ok");
         let ended = server.await.expect("it ends");
         assert!(matches!(ended, Ok(Ok(0) | Err(_))), "it is kept: {ended:?}");
+    }
+
+    /// A frame of HTTP/2, on the connection as a whole.
+    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(payload.len()).expect("short");
+        [&[0, 0, length, kind, 0, 0, 0, 0, 0], payload].concat()
+    }
+
+    /// Speaks HTTP/2 for as long as it can be heard: settings, and then pings, whose answers it does not read.
+    async fn pings_and_does_not_read(listener: TcpListener) -> std::io::Result<()> {
+        let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let key = PrivateKeyDer::try_from(certificate.signing_key.serialize_der()).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+        let config = config.with_safe_default_protocol_versions().expect("there are some").with_no_client_auth();
+        let mut config = config.with_single_cert(vec![certificate.cert.der().clone()], key).expect("a configuration");
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let (stream, _) = listener.accept().await?;
+        let mut stream = TlsAcceptor::from(Arc::new(config)).accept(stream).await?;
+        stream.write_all(&frame(4, &[])).await?;
+        loop {
+            stream.write_all(&frame(6, &[0; 8]).repeat(100)).await?;
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_of_a_question_to_a_server_that_takes_nothing_any_more() {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("set");
+        socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let listener = socket.listen(1).expect("listening").into_std().expect("a listener");
+        let url = format!("https://{}/", listener.local_addr().expect("an address"));
+        // In a runtime of its own: what is alive in this one is the client's.
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let serve = async { pings_and_does_not_read(TcpListener::from_std(listener)?).await };
+            drop(runtime.block_on(serve));
+        });
+        let question = Question {
+            method: WebMethod::Get,
+            url: &url,
+            shown: &url,
+            headers: &[],
+            body: String::new(),
+            insecure: true,
+            timeout: Duration::from_secs(3),
+        };
+        let refused = WebClient::default().ask(&question).await.expect_err("there is no answer");
+        assert!(refused.contains("has not answered within 3 s"), "{refused}");
+        // What was told to end does so when it has its turn.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
     }
 
     #[test]

@@ -74,11 +74,6 @@ impl Operator {
         Operator { process, proxy }
     }
 
-    /// Whether this is its name on a lease.
-    fn is(&self, holder: &str) -> bool {
-        self.process.pid().is_ok_and(|pid| holder.contains(&format!("_{pid}_")))
-    }
-
     /// The namespaces in which it has written since, leases aside: also those that earlier tests left behind, for it serves the whole cluster.
     fn wrote_in(&self, since: usize) -> BTreeSet<String> {
         let writes = self.proxy.seen().split_off(since);
@@ -120,7 +115,8 @@ async fn holders(leases: &Lab, shards: u64) -> Vec<String> {
 async fn until_held(leases: &Lab, shards: u64, operators: &[(&Operator, usize)]) {
     let is_so = async || {
         let holders = holders(leases, shards).await;
-        let number_of = |operator: &Operator| holders.iter().filter(|holder| operator.is(holder)).count();
+        let number_of =
+            |operator: &Operator| holders.iter().filter(|holder| operator.process.is_holder(holder)).count();
         let total: usize = operators.iter().map(|(_, number)| number).sum();
         operators.iter().all(|(operator, number)| number_of(operator) == *number) && total == holders.len()
     };
@@ -130,7 +126,7 @@ async fn until_held(leases: &Lab, shards: u64, operators: &[(&Operator, usize)])
 /// The shards that it holds.
 async fn shards_of(operator: &Operator, leases: &Lab, shards: u64) -> Vec<usize> {
     let holders = holders(leases, shards).await;
-    (0..holders.len()).filter(|shard| operator.is(&holders[*shard])).collect()
+    (0..holders.len()).filter(|shard| operator.process.is_holder(&holders[*shard])).collect()
 }
 
 /// Asks for the promotion of what is in preview.
@@ -303,7 +299,7 @@ async fn from_one_to_several_and_back_nobody_begins_before_the_others_have_ended
     second.process.put_to_sleep(true).expect("asleep");
     let asleep = Instant::now();
     assert_eq!(first.process.terminate().expect("it ends"), 0, "{}", first.process.log_tail());
-    let waits = async || back.is(&holders(leases, 1).await[0]);
+    let waits = async || back.process.is_holder(&holders(leases, 1).await[0]);
     eventually("the first lease is taken", waits).await;
     labs.iter().for_each(|lab| assert!(!back.wrote_in(0).contains(&lab.namespace)));
     for lab in &labs {

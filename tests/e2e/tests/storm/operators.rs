@@ -278,8 +278,7 @@ impl Operators {
         let holder = lease.and_then(|lease| lease.spec?.holder_identity).unwrap_or_default();
         let mut leader = 0;
         for (number, running) in self.processes.iter().enumerate() {
-            let pid = running.lock().await.process.as_ref().and_then(|process| process.pid().ok());
-            if pid.is_some_and(|pid| holder.contains(&format!("_{pid}_"))) {
+            if running.lock().await.process.as_ref().is_some_and(|process| process.is_holder(&holder)) {
                 leader = number;
             }
         }

@@ -454,13 +454,11 @@ fn is_value(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::{Request, Response};
-    use kube::client::Body;
     use serde_json::{Value, json};
-    use tower::{BoxError, service_fn};
 
     use super::super::slice::SliceView;
     use super::*;
+    use crate::api_server::fake::{Asked, api_server, failure};
     use greenlight_core::world::Endpoint;
 
     fn key(name: &str) -> Key {
@@ -678,32 +676,25 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_list_that_takes_longer_than_a_turn_is_finished_all_the_same() {
         const PAGES: usize = 100;
-        let service = service_fn(|request: Request<Body>| async move {
-            let query = request.uri().query().unwrap_or_default().to_owned();
+        let client = api_server(|Asked { query, .. }| async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            let (code, answer) = if query.contains("sendInitialEvents") {
-                (
-                    400,
-                    json!({"kind": "Status", "status": "Failure", "code": 400, "message": "sendInitialEvents is forbidden"}),
-                )
-            } else if query.contains("watch=true") {
-                std::future::pending().await
-            } else {
-                let page = query.split('&').find_map(|part| part.strip_prefix("continue=")?.parse().ok()).unwrap_or(1);
-                let next = if page < PAGES { (page + 1).to_string() } else { String::new() };
-                let metadata = json!({
-                    "name": format!("active-{page}"), "namespace": "shop", "resourceVersion": "1",
-                    "labels": {"kubernetes.io/service-name": "active"},
-                });
-                let items =
-                    json!([{"metadata": metadata, "endpoints": [{"targetRef": {"kind": "Pod", "name": "v1"}}]}]);
-                (200, json!({"metadata": {"resourceVersion": "9", "continue": next}, "items": items}))
-            };
-            let answer = Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()));
-            Ok::<_, BoxError>(answer.expect("a response"))
+            if query.contains("sendInitialEvents") {
+                return failure(400, "sendInitialEvents is forbidden");
+            }
+            if query.contains("watch=true") {
+                std::future::pending::<()>().await;
+            }
+            let page = query.split('&').find_map(|part| part.strip_prefix("continue=")?.parse().ok()).unwrap_or(1);
+            let next = if page < PAGES { (page + 1).to_string() } else { String::new() };
+            let metadata = json!({
+                "name": format!("active-{page}"), "namespace": "shop", "resourceVersion": "1",
+                "labels": {"kubernetes.io/service-name": "active"},
+            });
+            let items = json!([{"metadata": metadata, "endpoints": [{"targetRef": {"kind": "Pod", "name": "v1"}}]}]);
+            (200, json!({"metadata": {"resourceVersion": "9", "continue": next}, "items": items}))
         });
         let observer = Arc::new(Nobody(CancellationToken::new()));
-        let shared = Shared::<SliceView>::start(Client::new(service, "default"), Scope::default(), observer, 10);
+        let shared = Shared::<SliceView>::start(client, Scope::default(), observer, 10);
         shared.ask(&key("a"), &values(&["active"]));
         for _ in 0..600 {
             tokio::time::sleep(Duration::from_secs(1)).await;

@@ -164,48 +164,33 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::{Arc, Mutex};
 
-    use http::{Request, Response};
-    use http_body_util::BodyExt;
-    use kube::client::Body;
-    use tower::{BoxError, service_fn};
-
     use super::*;
+    use crate::api_server::fake::{Asked, api_server, failure};
 
     /// An API server that has Jobs, by name: their UIDs and their owners'.
     fn server(jobs: &Arc<Mutex<BTreeMap<String, (&'static str, &'static str)>>>) -> Client {
         let jobs = jobs.clone();
-        let service = service_fn(move |request: Request<Body>| {
-            let jobs = jobs.clone();
-            async move {
-                let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-                let asked = request.into_body().collect().await?.to_bytes();
-                let asked: Value = serde_json::from_slice(&asked).unwrap_or_default();
-                let name = path.rsplit('/').next().expect("a name").to_owned();
-                let mut jobs = jobs.lock().expect("no panic while locked");
-                let failure = |code: u16, reason| {
-                    (code, json!({"status": "Failure", "message": reason, "reason": reason, "code": code}))
-                };
-                let (code, answer) = match jobs.get(&name).copied() {
-                    None => failure(404, "NotFound"),
-                    Some((uid, owner)) => {
-                        let owner = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "name": "smoke", "uid": owner});
-                        let metadata = json!({"name": name, "uid": uid, "ownerReferences": [owner]});
-                        let wanted = &asked["preconditions"]["uid"];
-                        if method == "DELETE" && !wanted.is_null() && wanted != uid {
-                            failure(409, "Conflict")
-                        } else {
-                            if method == "DELETE" {
-                                jobs.remove(&name);
-                            }
-                            (200, json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata}))
+        api_server(move |Asked { method, path, body, .. }| {
+            let name = path.rsplit('/').next().expect("a name").to_owned();
+            let mut jobs = jobs.lock().expect("no panic while locked");
+            let answer = match jobs.get(&name).copied() {
+                None => failure(404, "NotFound"),
+                Some((uid, owner)) => {
+                    let owner = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "name": "smoke", "uid": owner});
+                    let metadata = json!({"name": name, "uid": uid, "ownerReferences": [owner]});
+                    let wanted = &body["preconditions"]["uid"];
+                    if method == "DELETE" && !wanted.is_null() && wanted != uid {
+                        failure(409, "Conflict")
+                    } else {
+                        if method == "DELETE" {
+                            jobs.remove(&name);
                         }
+                        (200, json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata}))
                     }
-                };
-                let answer = Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()));
-                Ok::<_, BoxError>(answer.expect("a response"))
-            }
-        });
-        Client::new(service, "default")
+                }
+            };
+            std::future::ready(answer)
+        })
     }
 
     #[tokio::test]

@@ -275,11 +275,9 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use greenlight_api::RolloutAnalysis;
-    use http::{Request, Response};
-    use kube::client::Body;
-    use tower::{BoxError, service_fn};
 
     use super::*;
+    use crate::api_server::fake::api_server;
 
     fn analysis(args: &Value) -> RolloutAnalysis {
         serde_json::from_value(json!({"templates": [{"templateName": "t-0"}], "args": args})).expect("an analysis")
@@ -312,19 +310,17 @@ mod tests {
     async fn chained(bytes: usize) -> (String, usize) {
         let asked: Arc<AtomicUsize> = Arc::default();
         let counted = asked.clone();
-        let service = service_fn(move |_: Request<Body>| {
-            let number = counted.fetch_add(1, Ordering::Relaxed);
-            async move {
-                let template = json!({
-                    "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "t"},
-                    "spec": {"dryRun": [{"metricName": "x".repeat(bytes)}], "templates": [{"templateName": format!("t-{}", number + 1)}]},
-                });
-                Ok::<_, BoxError>(Response::new(Body::from(template.to_string().into_bytes())))
-            }
+        let client = api_server(move |_| {
+            let next = counted.fetch_add(1, Ordering::Relaxed) + 1;
+            let template = json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "t"},
+                "spec": {"dryRun": [{"metricName": "x".repeat(bytes)}], "templates": [{"templateName": format!("t-{next}")}]},
+            });
+            std::future::ready((200, template))
         });
         let key = Key { namespace: "shop".into(), name: "web".into() };
         let analysis = analysis(&json!([]));
-        let refused = start(&Client::new(service, "default"), &start_of(&key, &analysis)).await;
+        let refused = start(&client, &start_of(&key, &analysis)).await;
         let Err(Error::Refused(why)) = refused else { panic!("it has an end: {refused:?}") };
         (why, asked.load(Ordering::Relaxed))
     }

@@ -16,10 +16,11 @@ fn without_role(template: &Value, blue_green: &BlueGreen, own: &Value) -> Value 
     let mut template = template.clone();
     let roles = || [&blue_green.active_metadata, &blue_green.preview_metadata].into_iter().flatten();
     let of_own = |kind: &str, key: &str| own["metadata"][kind].get(key).and_then(Value::as_str).map(str::to_owned);
-    let values = |kind: &str, key: &str| {
+    // What roles give to this key.
+    let given = |kind: &str, key: &str| {
         let of_role =
             |role: &PodMetadata| if kind == "labels" { &role.labels } else { &role.annotations }.get(key).cloned();
-        roles().filter_map(of_role).chain(of_own(kind, key)).collect::<Vec<_>>()
+        roles().filter_map(of_role).collect::<Vec<_>>()
     };
     let is_fixed = |kind: &str, key: &str| {
         let ours = [names::HASH_LABEL, names::SERVING_LABEL].contains(&key);
@@ -32,11 +33,10 @@ fn without_role(template: &Value, blue_green: &BlueGreen, own: &Value) -> Value 
             continue;
         };
         carried.retain(|key, value| {
-            let of_role = || {
-                roles().any(|role| if kind == "labels" { &role.labels } else { &role.annotations }.contains_key(key))
-            };
-            let given = || value.as_str().is_some_and(|value| values(kind, key).iter().any(|given| given == value));
-            is_fixed(kind, key) || !of_role() || !given()
+            let given = given(kind, key);
+            let is_of_role =
+                !given.is_empty() && given.into_iter().chain(of_own(kind, key)).any(|given| *value == given);
+            is_fixed(kind, key) || !is_of_role
         });
         if carried.is_empty() {
             template["metadata"].as_object_mut().expect("it has something in it").remove(kind);

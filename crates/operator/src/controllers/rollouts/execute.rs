@@ -22,6 +22,7 @@ use super::memory::{Memories, Refused, RefusedTemplate};
 use super::observe::Fresh;
 use super::older_crd;
 use crate::api_server::error::{Doing, Error, is_refusal};
+use crate::api_server::pages::by_pages;
 use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
 use crate::cluster::objects::{
@@ -230,11 +231,17 @@ impl Executor<'_> {
             !carries(pod.labels(), &from.labels, &to.labels)
                 || !carries(pod.annotations(), &from.annotations, &to.annotations)
         };
-        let listed = pods.list_metadata(&labelled).await.doing(what)?.items;
-        let to_change = futures::stream::iter(listed.into_iter().filter(own).filter(lacks).map(Ok));
+        let mut to_change = Vec::new();
+        let take = |pod: PartialObjectMeta<Pod>| {
+            if own(&pod) && lacks(&pod) {
+                to_change.push(pod.name_any());
+            }
+        };
         let (pods, patch) = (&pods, &Patch::Merge(json!({"metadata": metadata})));
+        by_pages(labelled, |page| async move { pods.list_metadata(&page).await }, take).await.doing(what)?;
+        let to_change = futures::stream::iter(to_change.into_iter().map(Ok));
         let changed = to_change.try_for_each_concurrent(PODS_AT_ONCE, |pod| async move {
-            match pods.patch_metadata(&pod.name_any(), &params(), patch).await {
+            match pods.patch_metadata(&pod, &params(), patch).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
                 answer => answer.doing(what).map(drop),
             }
@@ -403,7 +410,7 @@ impl Executor<'_> {
             Ok(view) => {
                 tracing::info!(rollout = %self.rollout.key(), replica_set = name, replicas, "created ReplicaSet");
                 view.keep().into_iter().for_each(|owned| self.take_for_ours(owned));
-                self.recorder.record(self.rollout, event).await;
+                self.recorder.record(self.rollout, event);
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {

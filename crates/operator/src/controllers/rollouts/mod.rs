@@ -150,9 +150,7 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
                 executor.publish(&plan.status).await?;
                 metrics.published(&world.rollout, &plan.status, &plan.events);
                 let rollout = Rollout { status: Some(plan.status), ..world.rollout };
-                for event in &plan.events {
-                    recorder.record(&rollout, event).await;
-                }
+                plan.events.iter().for_each(|event| recorder.record(&rollout, event));
             }
             // What was decided stands in the status now, and can be acted upon.
             if due && plan.replan {

@@ -2,7 +2,6 @@
 //! down delays neither the others nor a release, and what it misses is bounded and counted.
 
 mod config;
-mod lines;
 mod message;
 
 use std::sync::Arc;
@@ -12,16 +11,14 @@ use greenlight_api::analysis::{Header, WebMethod};
 use greenlight_core::events::Event;
 use greenlight_core::world::Rollout;
 use jiff::Timestamp;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::api_server::backoff::pause;
+use crate::telemetry::lines::{Carrier, First, Lines, Lost, Workers};
 use crate::telemetry::metrics::Metrics;
 use crate::web::client::{Answer, Question, WebClient};
 
 pub use config::{Config, Sink};
-use lines::{First, Lines, Lost};
 use message::Message;
 
 /// How long one message is tried: a sink that is down for longer loses it.
@@ -31,8 +28,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A sink that asks for more time is asked again all the same.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the operator, when it ends, waits for what is still to be told.
-const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Something that happened to a rollout.
 #[derive(Clone, Debug)]
@@ -49,17 +44,16 @@ pub struct Notification {
 
 /// The way to all sinks.
 pub struct Notifier {
-    lines: Vec<(Sink, Lines)>,
+    lines: Vec<(Sink, Lines<Message>)>,
     dashboard: Option<Arc<str>>,
-    workers: JoinSet<()>,
+    workers: Workers,
     metrics: Metrics,
-    stop: CancellationToken,
 }
 
 /// The end where notifications go in.
 #[derive(Clone)]
 pub struct Tell {
-    lines: Vec<(Sink, Lines)>,
+    lines: Vec<(Sink, Lines<Message>)>,
     dashboard: Option<Arc<str>>,
     metrics: Metrics,
 }
@@ -67,15 +61,14 @@ pub struct Tell {
 impl Notifier {
     /// Starts a worker for each sink.
     pub fn start(config: Config, client: &WebClient, metrics: &Metrics) -> Notifier {
-        let stop = CancellationToken::new();
         let dashboard = config.dashboard.map(Arc::from);
         let mut notifier =
-            Notifier { lines: Vec::new(), dashboard, workers: JoinSet::new(), metrics: metrics.clone(), stop };
+            Notifier { lines: Vec::new(), dashboard, workers: Workers::default(), metrics: metrics.clone() };
         for sink in config.sinks {
-            let lines = Lines::default();
+            let lines = Lines::new(0);
             notifier.lines.push((sink.clone(), lines.clone()));
-            let worker = Worker { sink, client: client.clone(), metrics: metrics.clone(), stop: notifier.stop.clone() };
-            notifier.workers.spawn(worker.run(lines));
+            let worker = Worker { sink, client: client.clone(), metrics: metrics.clone() };
+            notifier.workers.spawn(lines, worker);
         }
         notifier
     }
@@ -86,14 +79,9 @@ impl Notifier {
     }
 
     /// Sends what waits, for a few seconds, and ends. What is told from now on is lost, and counted.
-    pub async fn finish(mut self) {
+    pub async fn finish(self) {
         self.lines.iter().for_each(|(_, lines)| lines.close());
-        let all = async { while self.workers.join_next().await.is_some() {} };
-        if tokio::time::timeout(LAST_WORDS, all).await.is_err() {
-            self.stop.cancel();
-            // They still count what is lost.
-            while self.workers.join_next().await.is_some() {}
-        }
+        self.workers.finish().await;
     }
 }
 
@@ -105,7 +93,8 @@ impl Tell {
                 continue;
             }
             let message = Message::of(notification, sink.format, self.dashboard.as_deref());
-            if let Err(Lost { message, why }) = lines.push(&notification.rollout.namespace, message) {
+            let Rollout { namespace, name, .. } = &notification.rollout;
+            if let Err(Lost { message, why }) = lines.push(namespace, name, message) {
                 lose(&self.metrics, &sink.name, &message, why);
             }
         }
@@ -121,31 +110,15 @@ struct Worker {
     sink: Sink,
     client: WebClient,
     metrics: Metrics,
-    stop: CancellationToken,
 }
 
-impl Worker {
-    async fn run(self, lines: Lines) {
-        let all = async {
-            while let Some(first) = lines.next().await {
-                self.deliver(&lines, &first).await;
-            }
-        };
-        tokio::select! {
-            () = self.stop.cancelled() => {}
-            () = all => {}
-        }
-        for message in lines.take_all() {
-            lose(&self.metrics, &self.sink.name, &message, "the operator ends");
-        }
-    }
-
-    async fn deliver(&self, lines: &Lines, first: &First) {
-        let (sink, First { namespace, message, failures, since }) = (&self.sink.name, first);
+impl Carrier<Message> for Worker {
+    async fn deliver(&self, lines: &Lines<Message>, first: First<Message>) {
+        let (sink, First { message, failures, since, .. }) = (&self.sink.name, &first);
         let Failure { again, cause } = match self.attempt(message).await {
             Ok(()) => {
                 self.metrics.notified(sink, "delivered");
-                return lines.done(namespace);
+                return lines.done(&first);
             }
             Err(failure) => failure,
         };
@@ -155,17 +128,23 @@ impl Worker {
             Again::After(wait) => Some(wait.min(LONGEST_RETRY_AFTER)),
         };
         let Some(wait) = wait.filter(|wait| since.elapsed() + *wait <= PATIENCE) else {
-            lose(&self.metrics, sink, message, &cause);
-            return lines.done(namespace);
+            self.lose(message, &cause);
+            return lines.done(&first);
         };
         tracing::debug!(sink, id = message.id, failures, cause, "notification failed");
-        lines.failed(first, Instant::now() + wait);
+        lines.failed(&first, Instant::now() + wait);
         // That is said of the sink, and not of a message.
         if matches!(again, Again::After(_)) {
             tokio::time::sleep(wait).await;
         }
     }
 
+    fn lose(&self, message: &Message, why: &str) {
+        lose(&self.metrics, &self.sink.name, message, why);
+    }
+}
+
+impl Worker {
     async fn attempt(&self, message: &Message) -> Result<(), Failure> {
         // Read anew each time: a mounted Secret changes when it is rotated.
         let read = |what| move |error| Failure { again: Again::Later, cause: format!("{what}: {error}") };
@@ -223,6 +202,7 @@ mod tests {
 
     use super::*;
     use crate::api_server::leadership::Leadership;
+    use crate::telemetry::lines::LAST_WORDS;
 
     fn notification(namespace: &str, id: &str) -> Notification {
         let rollout = json!({

@@ -9,13 +9,13 @@ use serde_json::Value;
 pub(super) enum Role {
     /// The chart's `viewer`.
     Viewer,
-    /// The chart's `editor`, and nothing else.
+    /// The chart's `editor`; and lists of rollouts, to delete.
     Editor,
     /// The chart's `operator`: who is on call.
     OnCall,
     /// The chart's `promoter`.
     Promoter,
-    /// Kubernetes' `edit`, with the chart's editor in it.
+    /// Kubernetes' `edit`, with the chart's editor in it; and lists of rollouts, to delete.
     Edit,
     /// Kubernetes' `admin` of the namespace, with all of the chart's roles in it.
     Admin,

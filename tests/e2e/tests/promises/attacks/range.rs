@@ -97,6 +97,16 @@ impl Range {
             let name = cluster_role.replace(':', "-");
             cluster().kubectl(&["-n", at, "create", "rolebinding", &name, &role, &user]).expect("bound");
         }
+        // No role has this verb, so it is given here: what is deleted by lists is to be kept by the policies, too.
+        let lists =
+            ["create", "role", "lists", "--verb=deletecollection", "--resource=bluegreenrollouts.greenlight.dev"];
+        cluster().kubectl(&[&["-n", &namespace], &lists[..]].concat()).expect("created");
+        for role in [Role::Editor, Role::Edit] {
+            let (name, user) = (format!("lists-{}", role.user()), format!("--user={}", role.user()));
+            cluster()
+                .kubectl(&["-n", &namespace, "create", "rolebinding", &name, "--role=lists", &user])
+                .expect("bound");
+        }
         lab.apply(&json!({
             "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "endless"},
             "spec": endless(),

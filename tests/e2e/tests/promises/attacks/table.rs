@@ -1449,7 +1449,7 @@ fn roundabout() -> Vec<Attack> {
         .on(measured()),
         Attack::refused(
             Editor,
-            "the gate by a list of rollouts",
+            "what serves in the foreground, by a list of rollouts",
             [step(
                 How::Delete,
                 "bluegreenrollouts?labelSelector=%21nothing&fieldSelector=metadata.name%3D{name}&propagationPolicy=Foreground",
@@ -1480,13 +1480,13 @@ fn roundabout() -> Vec<Attack> {
                 wait(),
             ],
         ),
-        Attack::refused(
+        Attack::holds(
             Editor,
             "the scale by an update of the sub-resource, with the gate beside it",
             [step(
                 How::Replace,
-                "bluegreenrollouts/{name}",
-                json!({"spec": {"replicas": 2, "strategy": {"blueGreen": {"autoPromotionSeconds": 1}}}}),
+                "bluegreenrollouts/{name}/scale",
+                json!({"spec": {"replicas": 2, "strategy": {"blueGreen": {"autoPromotionEnabled": true}}}}),
             )],
         ),
     ]
