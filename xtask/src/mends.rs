@@ -444,8 +444,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "gate: a template with the hash of another rollout's gets pods",
         file: "crates/operator/src/controllers/rollouts/execute.rs",
-        find: "if let Some(other) = self.other_template_of(hash, digest) {",
-        replace: "if let Some(other) = self.other_template_of(hash, digest).filter(|_| false) {",
+        find: "if let Some(other) = self.caches.sets.other_template_of(self.rollout, hash, digest) {",
+        replace: "if let Some(other) = self.caches.sets.other_template_of(self.rollout, hash, digest).filter(|_| false) {",
         of: Suite("promises"),
         test: "a_template_with_the_hash_of_what_serves_gets_no_pods_in_another_rollout",
     },

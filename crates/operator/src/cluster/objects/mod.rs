@@ -19,7 +19,7 @@ mod service;
 pub use analysis_run::{JOB, JOB_UID, KeptRun, RunView, State, UnfinishedJob, unfinished_jobs};
 pub use deployment::{DeploymentView, KeptWorkload};
 pub use job::{JobOutcome, JobView, KeptJob};
-pub use replica_set::{OwnedSet, ReplicaSetView, hash_group};
+pub use replica_set::{OwnedSet, ReplicaSetView};
 pub use rollout::{RolloutView, workload_group};
 pub use service::{KeptService, ServiceView};
 
@@ -144,10 +144,15 @@ mod tests {
         }
     }
 
+    /// Each has a hash of its own.
     fn replica_set(name: &str, revision: usize) -> Value {
+        let hash = format!("{name:q<9}{revision}");
+        let labels = json!({names::HASH_LABEL: hash, "app.kubernetes.io/name": "web"});
+        let mut template = template();
+        template["metadata"]["labels"] = labels.clone();
         let mut metadata = meta(
-            &format!("{name}-5shpm7h2q{revision}"),
-            &json!({names::HASH_LABEL: format!("5shpm7h2q{revision}"), "app.kubernetes.io/name": "web"}),
+            &format!("{name}-{hash}"),
+            &labels,
             json!({
                 names::REVISION: revision.to_string(), names::TEMPLATE_DIGEST: "9f86d081884c7d659a2feaa0c55ad015".repeat(2),
                 names::PROMOTED_AT: "2026-11-23T23:04:43.494356903Z",
@@ -159,7 +164,7 @@ mod tests {
         }]);
         json!({
             "metadata": metadata,
-            "spec": {"replicas": 2, "template": template()},
+            "spec": {"replicas": 2, "template": template},
             "status": {"replicas": 2, "readyReplicas": 2, "availableReplicas": 2, "observedGeneration": 3},
         })
     }
@@ -264,7 +269,7 @@ mod tests {
     const KINDS: [(&str, u64, u64, Keep); 6] = [
         ("rollouts", 1, 870, keep_rollout),
         ("Services", 2, 485, keep_services),
-        ("ReplicaSets", 3, 420, keep_replica_sets),
+        ("ReplicaSets", 3, 585, keep_replica_sets),
         ("analyses", 6, 400, keep_runs),
         ("Jobs", 6, 515, keep_jobs),
         ("Deployments", 1, 285, keep_deployment),
@@ -307,6 +312,21 @@ mod tests {
             caches.rollouts.put_answer(rollout.clone());
             black_box(caches.rollouts.get(&key).expect("it is kept"));
         });
+    }
+
+    #[test]
+    fn a_template_of_the_same_hash_is_looked_for_among_many() {
+        let caches = Caches::default();
+        (0..100).for_each(|number| keep_replica_sets(&caches, number));
+        let taken = serde_json::from_value::<ReplicaSetView>(replica_set("shop", 7)).expect("a ReplicaSet").keep();
+        let OwnedSet { set, .. } = taken.clone().expect("a rollout's");
+        caches.sets.put(taken.expect("a rollout's"));
+        let view: RolloutView = serde_json::from_value(rollout("other")).expect("a rollout");
+        let mut rollout = view.keep();
+        "of another rollout".clone_into(&mut rollout.uid);
+        let other = |digest| caches.sets.other_template_of(&rollout, &set.hash, digest);
+        assert_eq!([other("another"), other(&set.digest)], [Some("shop".to_owned()), None]);
+        again_and_again(|_| drop(black_box(other("another"))));
     }
 
     #[test]

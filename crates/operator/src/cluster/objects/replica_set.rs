@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use greenlight_api::names;
 use greenlight_core::from_api;
-use greenlight_core::world::ReplicaSet;
+use greenlight_core::world::{ReplicaSet, Rollout};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
 use super::narrow::{Condition, narrow_metadata, view_of};
 use crate::cluster::arrived::Watched;
-use crate::cluster::cache::{Cached, Key};
+use crate::cluster::cache::{Cache, Cached, Key};
 
 view_of!(ReplicaSetView, "apps", "v1", "ReplicaSet", "replicasets");
 
@@ -114,8 +114,20 @@ impl ReplicaSetView {
 }
 
 /// The group of the ReplicaSets of a namespace whose pods carry this hash. A rollout of the same name is another group.
-pub fn hash_group(namespace: &str, hash: &str) -> Key {
+fn hash_group(namespace: &str, hash: &str) -> Key {
     Key { namespace: namespace.to_owned(), name: format!("hash/{hash}") }
+}
+
+impl Cache<OwnedSet> {
+    /// The rollout of this one's namespace that has another template of the same hash. Who writes both templates can make that so in
+    /// seconds, and pods of the one would get the traffic of the other.
+    pub fn other_template_of(&self, rollout: &Rollout, hash: &str, digest: &str) -> Option<String> {
+        let collides = |owned: &OwnedSet| {
+            owned.owner_uid != rollout.uid && !owned.set.digest.is_empty() && owned.set.digest != digest
+        };
+        let same_hash = self.group(&hash_group(&rollout.namespace, hash));
+        same_hash.into_iter().find(collides).map(|owned| owned.owner.name)
+    }
 }
 
 impl Cached for OwnedSet {

@@ -25,9 +25,7 @@ use crate::api_server::error::{Doing, Error, is_refusal};
 use crate::api_server::pages::by_pages;
 use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
-use crate::cluster::objects::{
-    DeploymentView, KeptRun, OwnedSet, ReplicaSetView, RolloutView, ServiceView, hash_group,
-};
+use crate::cluster::objects::{DeploymentView, KeptRun, OwnedSet, ReplicaSetView, RolloutView, ServiceView};
 use crate::cluster::on_demand::OnDemand;
 use crate::controllers::analysis::{self, Start};
 use crate::telemetry::recorder::Recorder;
@@ -366,7 +364,7 @@ impl Executor<'_> {
         }
         let made_before_an_upgrade = self.made_before_an_upgrade(digest);
         let (name, hash) = made_before_an_upgrade.as_ref().map_or((name, hash), |(name, hash)| (name, hash));
-        if let Some(other) = self.other_template_of(hash, digest) {
+        if let Some(other) = self.caches.sets.other_template_of(self.rollout, hash, digest) {
             let message = format!(
                 "another template in rollout {other} has the same hash, so a Service would take its pods for those of this one: \
                  change the template, an annotation will do"
@@ -538,16 +536,6 @@ impl Executor<'_> {
         let found = self.caches.sets.get(&self.rollout.key().sibling(&name))?;
         let is_on_record = self.rollout.record().is_some_and(|record| record.knows(&found.set.uid));
         (found.owner_uid == self.rollout.uid && !found.set.deleting && !is_on_record).then_some((name, hash))
-    }
-
-    /// The rollout of this namespace that has another template of the same hash. Who writes both templates can make that so in seconds, and
-    /// pods of the one would get the traffic of the other.
-    fn other_template_of(&self, hash: &str, digest: &str) -> Option<String> {
-        let same_hash = self.caches.sets.group(&hash_group(&self.rollout.namespace, hash));
-        let collides = |owned: &OwnedSet| {
-            owned.owner_uid != self.rollout.uid && !owned.set.digest.is_empty() && owned.set.digest != digest
-        };
-        same_hash.into_iter().find(collides).map(|owned| owned.owner.name)
     }
 
     /// It is not on record yet, and known to be ours.
