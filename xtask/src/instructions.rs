@@ -42,7 +42,7 @@ const WORKLOADS: [Workload; 8] = [
     of(OPERATOR, "cluster::objects::tests::what_a_watch_brings_of_a_replica_set_is_decoded", 990),
     of(OPERATOR, "cluster::objects::tests::a_rollout_is_packed_and_unpacked", 4850),
     of(OPERATOR, "cluster::objects::tests::a_status_is_encoded", 1590),
-    of(OPERATOR, "cluster::objects::tests::a_template_of_the_same_hash_is_looked_for_among_many", 1000),
+    of(OPERATOR, "cluster::objects::tests::a_template_of_the_same_hash_is_looked_for_among_many", 5100),
 ];
 
 /// Counts all of them, prints a table, and fails if one takes more than it may.
