@@ -236,7 +236,8 @@ impl Executor<'_> {
             }
         };
         let (pods, patch) = (&pods, &Patch::Merge(json!({"metadata": metadata})));
-        by_pages(labelled, |page| async move { pods.list_metadata(&page).await }, take).await.doing(what)?;
+        let list = |page: ListParams| async move { pods.list_metadata(&page).await };
+        by_pages(&self.rollout.namespace, labelled, list, take).await.doing(what)?;
         let to_change = futures::stream::iter(to_change.into_iter().map(Ok));
         let changed = to_change.try_for_each_concurrent(PODS_AT_ONCE, |pod| async move {
             match pods.patch_metadata(&pod, &params(), patch).await {
