@@ -12,9 +12,9 @@ use crate::api_server::error::{Error, in_full};
 use crate::cluster::cache::Key;
 use crate::telemetry::recorder::Recorder;
 
-/// After so many answers in a row that will not change by themselves, somebody has to know.
+/// After so many answers that will not change by themselves, somebody has to know.
 const MANY_REFUSALS: u32 = 3;
-/// So many conflicts in a row are more than watches that lag: a webhook may say no in these words.
+/// So many conflicts are more than watches that lag: a webhook may say no in these words.
 pub const MANY_CONFLICTS: u32 = 10;
 
 /// Who is told, and of what rollout.
@@ -49,10 +49,10 @@ impl Trouble {
         Trouble { status: Some(InStatus { tells: Arc::new(tells), told: Arc::default() }), ..self }
     }
 
-    /// Tells of it, once the failures are as many as that. That the API server is out of reach or has too much to do is told by metrics: it
+    /// Tells of it, once the failures of its kind are as many as that. That the API server is out of reach or has too much to do is told by metrics: it
     /// is nobody's object.
-    pub fn tell(&self, key: &Key, error: &Error, in_a_row: u32) {
-        if !is_time(error, in_a_row) {
+    pub fn tell(&self, key: &Key, error: &Error, failures: u32) {
+        if !is_time(error, failures) {
             return;
         }
         let Some(about) = (self.about)(key) else { return };
@@ -84,27 +84,22 @@ impl InStatus {
     }
 }
 
-fn is_time(error: &Error, in_a_row: u32) -> bool {
-    if error.is_conflict() { in_a_row == MANY_CONFLICTS } else { in_a_row == MANY_REFUSALS && error.lasts() }
+fn is_time(error: &Error, failures: u32) -> bool {
+    if error.is_conflict() { failures == MANY_CONFLICTS } else { failures == MANY_REFUSALS && error.lasts() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn answered(code: u16) -> Error {
-        let status = kube::core::Status { code, ..kube::core::Status::default() };
-        Error::Api { what: "change it".to_owned(), source: kube::Error::Api(Box::new(status)) }
-    }
-
     #[test]
     fn what_will_not_change_by_itself_is_told_once_and_what_may_is_not() {
-        let times = |error: &Error| (1..100).filter(|in_a_row| is_time(error, *in_a_row)).count();
-        for error in [answered(403), answered(422), answered(500), answered(409), answered(404), Error::Panicked] {
+        let times = |error: &Error| (1..100).filter(|failures| is_time(error, *failures)).count();
+        for error in [403, 422, 500, 409, 404].map(Error::answered).into_iter().chain([Error::Panicked]) {
             assert_eq!(times(&error), 1, "{error:?}");
         }
         for code in [429, 503, 504] {
-            assert_eq!(times(&answered(code)), 0, "{code}");
+            assert_eq!(times(&Error::answered(code)), 0, "{code}");
         }
     }
 }
