@@ -504,7 +504,7 @@ mod tests {
                 std::future::ready((200, json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "eventTime": null})))
             });
             let (metrics, health, _) = watched();
-            let events = Events::start(&client);
+            let events = Events::start(&client, &metrics);
             let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
             let recorder = events.recorder("test".to_owned(), metrics.clone(), notifier.tell());
             let trouble =

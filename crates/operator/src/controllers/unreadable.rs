@@ -285,7 +285,7 @@ mod tests {
         }
         let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
         let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
-        let events = Events::start(&client);
+        let events = Events::start(&client, &metrics);
         let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
         let stop = CancellationToken::new();
         let telling = tokio::spawn(tell(client, caches, Leadership::undisputed(), recorder, stop.clone()));
