@@ -68,8 +68,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "a write that is denied is made again as soon as anything changes",
         file: "crates/operator/src/controllers/rollouts/execute.rs",
-        find: "let retry = Instant::now() + refused_for(times);",
-        replace: "let retry = Instant::now();",
+        find: "memory.note_refused(target, message, refused_for)",
+        replace: "memory.note_refused(target, message, |_| Duration::ZERO)",
         of: Suite("promises"),
         test: "a_write_that_is_denied_is_told_and_heals_and_holds_up_nothing_else",
     },

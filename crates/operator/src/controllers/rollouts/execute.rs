@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::adopt;
 use super::affinity;
-use super::memory::{Memories, Refused, RefusedTemplate};
+use super::memory::{Memories, RefusedTemplate};
 use super::observe::Fresh;
 use super::older_crd;
 use crate::api_server::error::{Doing, Error, is_refusal};
@@ -71,11 +71,7 @@ impl Executor<'_> {
             }
         };
         tracing::warn!(rollout = %self.rollout.key(), target, message, "the API server refused a write");
-        self.memories.update(&self.rollout.key(), |memory| {
-            let times = memory.refused_writes.get(&target).map_or(0, |before| before.times) + 1;
-            let retry = Instant::now() + refused_for(times);
-            memory.refused_writes.insert(target, Refused { message, retry, times });
-        });
+        self.memories.update(&self.rollout.key(), |memory| memory.note_refused(target, message, refused_for));
         Ok(false)
     }
 
@@ -344,7 +340,12 @@ impl Executor<'_> {
     fn take_answer_of_service(&self, view: ServiceView) {
         let kept = view.keep();
         let (name, version) = (kept.service.name.clone(), kept.service.resource_version.clone());
-        self.memories.update(&self.rollout.key(), |memory| drop(memory.moved.insert(name, version)));
+        let key = self.rollout.key();
+        let is_as_it_was = |name: &str, version: &str| {
+            let known = self.caches.services.outline(&key.sibling(name));
+            known.is_some_and(|known| known.service.resource_version == version)
+        };
+        self.memories.update(&key, |memory| memory.note_moved(name, version, is_as_it_was));
         self.caches.services.put_answer(kept);
     }
 
