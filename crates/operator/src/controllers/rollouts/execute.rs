@@ -7,6 +7,7 @@ use futures::TryStreamExt;
 use greenlight_api::{BlueGreen, BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, PodTemplate, names};
 use greenlight_core::hash::{self, Digest};
 use greenlight_core::simulate::selector_patch;
+use greenlight_core::words::brief;
 use greenlight_core::world::{Rollout, Selection};
 use greenlight_core::{Action, Change, stall};
 use k8s_openapi::api::core::v1::Pod;
@@ -549,7 +550,7 @@ impl Executor<'_> {
     fn remember_refusal(&self, digest: &str, message: String) {
         tracing::warn!(rollout = %self.rollout.key(), message, "the API server refused the ReplicaSet");
         let retry = Instant::now() + REFUSAL_PAUSE;
-        let refusal = RefusedTemplate { digest: digest.to_owned(), message, retry };
+        let refusal = RefusedTemplate { digest: digest.to_owned(), message: brief(message), retry };
         self.memories.update(&self.rollout.key(), |memory| memory.refused = Some(refusal));
     }
 

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use greenlight_api::BlueGreenRolloutStatus;
+use greenlight_core::words::brief;
 use greenlight_core::world::{Refusal, RefusedWrite, Rollout};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -60,7 +61,7 @@ impl Memory {
         let now = Instant::now();
         self.refused_writes.retain(|_, refused| now < refused.retry + LONG_AGO);
         let times = self.refused_writes.get(&target).map_or(0, |before| before.times) + 1;
-        self.refused_writes.insert(target, Refused { message, retry: now + pause(times), times });
+        self.refused_writes.insert(target, Refused { message: brief(message), retry: now + pause(times), times });
     }
 
     /// The record, read live, knows nothing of these ReplicaSets. Whoever makes one after the other, and deletes it, is not remembered for ever:
