@@ -3,6 +3,8 @@
 //!
 //! What is recorded waits in a line of its namespace until it is written ([`crate::telemetry::lines`]), and nobody waits for it.
 
+use std::time::Duration;
+
 use greenlight_api::text::one_line;
 use greenlight_api::{BlueGreenRollout, names};
 use greenlight_core::events::Event;
@@ -14,7 +16,9 @@ use k8s_openapi::api::events::v1::Event as KubeEvent;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client, Resource};
+use tokio::time::Instant;
 
+use crate::api_server::backoff::pause;
 use crate::telemetry::lines::{Carrier, First, Lines, Lost, Workers};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::notify::{Notification, Tell};
@@ -28,6 +32,10 @@ const MAX_NAME: usize = 253;
 const AT_ONCE: usize = 72;
 /// So many of them beside another one of their namespace.
 const BESIDE: usize = 8;
+/// How long one event is tried: an API server that restarts loses none.
+const PATIENCE: Duration = Duration::from_secs(60);
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Whoever has more to tell than a namespace has at a time waits while so many of its events do.
 const BEHIND: usize = 100;
 
@@ -137,14 +145,29 @@ struct Writer {
 impl Carrier<KubeEvent> for Writer {
     async fn deliver(&self, lines: &Lines<KubeEvent>, first: First<KubeEvent>) {
         let api: Api<KubeEvent> = Api::namespaced(self.client.clone(), &first.namespace);
-        if let Err(error) = api.create(&PostParams::default(), &first.message).await {
-            lose(&self.metrics, &first.message, &error.to_string());
+        match api.create(&PostParams::default(), &first.message).await {
+            Ok(_) => {}
+            // It was written before, and the answer was lost.
+            Err(kube::Error::Api(status)) if status.code == 409 && first.failures > 0 => {}
+            Err(error) if may_pass(&error) && first.since.elapsed() < PATIENCE => {
+                let wait = pause(first.failures + 1, FIRST_PAUSE, LONGEST_PAUSE);
+                return lines.failed(&first, Instant::now() + wait);
+            }
+            Err(error) => lose(&self.metrics, &first.message, &error.to_string()),
         }
         lines.done(&first);
     }
 
     fn lose(&self, event: &KubeEvent, why: &str) {
         lose(&self.metrics, event, why);
+    }
+}
+
+/// The API server is out of reach, or has too much to do.
+fn may_pass(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => [429, 503, 504].contains(&status.code),
+        _ => true,
     }
 }
 
@@ -168,8 +191,8 @@ pub fn reference<K: Resource<DynamicType = ()>>(namespace: &str, name: &str, uid
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
-    use std::time::Duration;
 
     use serde_json::json;
 
@@ -216,6 +239,33 @@ mod tests {
             assert_eq!(lost_of(name.trim_end_matches('.')).await, "0", "{name}");
         }
         assert_eq!(lost_of("no..name").await, "1");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn events_wait_for_an_api_server_that_is_away_and_keep_their_order() {
+        let written: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (hears, asked) = (written.clone(), Arc::new(AtomicUsize::new(0)));
+        let client = api_server(move |Asked { body, .. }| {
+            let is_there = asked.fetch_add(1, Ordering::Relaxed) >= 5;
+            if is_there {
+                let note = body["note"].as_str().unwrap_or_default().to_owned();
+                hears.lock().expect("no panic while locked").push(note);
+            }
+            let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "eventTime": null});
+            std::future::ready(if is_there { (200, event) } else { failure(503, "ServiceUnavailable") })
+        });
+        let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
+        let tell = Notifier::start(Config::default(), &WebClient::default(), &metrics).tell();
+        let events = Events::start(&client, &metrics);
+        let recorder = events.recorder("test".to_owned(), metrics.clone(), tell);
+        for note in ["one", "two"] {
+            let event = Event { note: note.to_owned(), ..stalled() };
+            recorder.warn(reference::<BlueGreenRollout>("shop", "web", "uid"), &event);
+        }
+        tokio::time::sleep(PATIENCE).await;
+        assert_eq!(*written.lock().expect("no panic while locked"), ["one", "two"]);
+        assert!(metrics.text().contains("greenlight_events_lost_total 0"));
+        events.finish().await;
     }
 
     /// What an API server is asked about namespaces where everything hangs, and others.
