@@ -1,5 +1,7 @@
 //! The operator: it watches, observes, carries out what `greenlight-core` plans, and publishes. It holds no decision.
 
+#[cfg(test)]
+mod allocated;
 mod api_server;
 mod cluster;
 mod commands;

@@ -294,7 +294,7 @@ impl Bench {
         let patch = self.patch_one_by_one().await?;
         let figures = self.phases.last_mut().expect("one was just added");
         set_latencies(figures, latencies);
-        figures.other.insert("a patch ms".into(), patch.as_secs_f64() * 1e3);
+        set_patch(figures, patch);
         Ok(())
     }
 
@@ -318,7 +318,7 @@ impl Bench {
         self.account("amid", mark, others)?;
         let figures = self.phases.last_mut().expect("one was just added");
         set_latencies(figures, vec![latency]);
-        figures.other.insert("a patch ms".into(), patch.as_secs_f64() * 1e3);
+        set_patch(figures, patch);
         // They are to be at rest, too.
         tokio::time::sleep(SETTLES + Duration::from_millis(50) * others as u32).await;
         Ok(())
@@ -515,6 +515,11 @@ fn set_latencies(figures: &mut Figures, mut latencies: Vec<Duration>) {
         latencies.get(index).map(|latency| latency.as_secs_f64() * 1e3)
     };
     (figures.switch_ms_p50, figures.switch_ms_p99) = (at(0.5), at(0.99));
+}
+
+/// What one request took meanwhile.
+fn set_patch(figures: &mut Figures, patch: Duration) {
+    figures.other.insert("a patch ms".into(), patch.as_secs_f64() * 1e3);
 }
 
 pub(crate) fn name(number: usize) -> String {

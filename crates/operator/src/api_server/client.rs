@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use axum::body::Bytes;
 use futures::{Stream, stream};
+use greenlight_core::words::{self, beginning};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::rt::{Read, Write};
@@ -21,6 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
 use kube::{Client, Config};
 use rustls_pki_types::ServerName;
+use serde_json::json;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower::{BoxError, Service, ServiceBuilder, service_fn};
 
@@ -38,6 +40,14 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST: Duration = Duration::from_secs(35);
 /// A page of a list is large.
 const LIST: Duration = Duration::from_secs(90);
+
+/// In bytes. Of a refusal no more is read: the API server lists all that is wrong with an object, in hundreds of bytes for each field, twice; so one
+/// template of a tenant would have tens of megabytes of it.
+const LARGEST_REFUSAL: usize = 64 << 10;
+/// In bytes. Of one that is larger so much is left.
+const LONGEST_WORDS: usize = 16 << 10;
+/// So many characters JSON may write for one.
+const LONGEST_ESCAPE: usize = 12;
 
 /// Whoever is told to come back later does, but not after more than so long: a proxy may say anything.
 const LONGEST_RESPITE: Duration = Duration::from_secs(10);
@@ -222,6 +232,10 @@ enum Reading {
     Until(Instant),
     /// It has no end: its watcher minds it. Whoever wants to know hears of every piece.
     Watch(Hearing),
+    /// It says why not: as much of it as somebody would read, by then.
+    Refusal(StatusCode, Instant),
+    /// All of it was.
+    Done,
 }
 
 /// Who wants to know of signs of life on a watch.
@@ -256,25 +270,108 @@ fn read<B>(
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
+    let status = answer.status();
+    let reading = match reading {
+        Reading::Until(deadline) if is_refusal(status) => Reading::Refusal(status, deadline),
+        Reading::Watch(_) if is_refusal(status) => Reading::Refusal(status, Instant::now() + REQUEST),
+        reading => reading,
+    };
     if let Reading::Watch(hearing) = &reading
-        && answer.status().is_success()
+        && status.is_success()
     {
         hearing.heard();
     }
     answer.map(|body| {
         StreamBody::new(stream::try_unfold((body, reading), |(mut body, reading)| async {
-            let frame = match &reading {
-                Reading::Until(deadline) => timeout_at(*deadline, body.frame()).await?,
-                Reading::Watch(hearing) => body.frame().await.inspect(|_| hearing.heard()),
+            let (frame, reading) = match reading {
+                Reading::Until(deadline) => (timeout_at(deadline, body.frame()).await?, Reading::Until(deadline)),
+                Reading::Watch(hearing) => {
+                    let frame = body.frame().await.inspect(|_| hearing.heard());
+                    (frame, Reading::Watch(hearing))
+                }
+                Reading::Refusal(status, deadline) => {
+                    let words = timeout_at(deadline, refusal(&mut body, status)).await??;
+                    (Some(Ok(http_body::Frame::data(words))), Reading::Done)
+                }
+                Reading::Done => (None, Reading::Done),
             };
             frame.transpose().map_err(Into::into).map(|frame| frame.map(|frame| (frame, (body, reading))))
         }))
     })
 }
 
+fn is_refusal(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
+/// The body of a refusal, or one that says the beginning of the same.
+async fn refusal<B>(body: &mut B, status: StatusCode) -> Result<Bytes, BoxError>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(Into::<BoxError>::into)?.into_data() else { continue };
+        if read.len() + data.len() > LARGEST_REFUSAL {
+            read.extend_from_slice(&data[..LARGEST_REFUSAL - read.len()]);
+            return Ok(abridged(&read, status));
+        }
+        read.extend_from_slice(&data);
+    }
+    Ok(read.into())
+}
+
+/// A refusal of which this is the beginning, in fewer words.
+fn abridged(begun: &[u8], status: StatusCode) -> Bytes {
+    let text = String::from_utf8_lossy(begun);
+    let message = text.split_once(r#""message":"#).map_or(&*text, |(_, message)| message);
+    // A string of JSON, of which the end may be missing; and then perhaps one of a character, too.
+    let whole = serde_json::Deserializer::from_str(message).into_iter::<String>().next().and_then(Result::ok);
+    let cut = |less| serde_json::from_str::<String>(&format!("{}\"", beginning(message, LONGEST_WORDS - less))).ok();
+    let words = whole.or_else(|| (0..LONGEST_ESCAPE).find_map(cut)).unwrap_or_else(|| message.to_owned());
+    let words = words::cut(words, LONGEST_WORDS);
+    let refusal =
+        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": words, "code": status.as_u16()});
+    refusal.to_string().into()
+}
+
 #[cfg(test)]
 mod tests {
+    use http_body_util::Full;
+
     use super::*;
+
+    #[tokio::test]
+    async fn of_all_that_is_wrong_with_a_template_no_more_is_read_than_somebody_would_read() {
+        let heard = async |said: String, code: u16| {
+            let answer = Response::builder().status(code).body(Full::new(Bytes::from(said))).expect("an answer");
+            let body = read(answer, Reading::Until(Instant::now() + REQUEST)).into_body();
+            body.collect().await.expect("it is read").to_bytes()
+        };
+        // As the API server writes it.
+        let refusal = |words: &str| {
+            let words = json!(words);
+            format!(
+                r#"{{"kind":"Status","apiVersion":"v1","metadata":{{}},"status":"Failure","message":{words},"reason":"Invalid","details":{{"causes":[{{"message":{words}}}]}},"code":422}}"#
+            )
+        };
+        for wrong in ["env[7].name: \"=x\" is no name; ", "é", "\u{1}", "😀\\"] {
+            let words = wrong.repeat(1_000_000);
+            let answer = heard(refusal(&words), 422).await;
+            assert!(answer.len() < 2 * LARGEST_REFUSAL, "{} bytes", answer.len());
+            let status: kube::core::Status = serde_json::from_slice(&answer).expect("it is one still");
+            assert_eq!(status.code, 422);
+            let length = status.message.len();
+            assert!((LONGEST_WORDS / 8..=LONGEST_WORDS).contains(&length), "{length}");
+            assert!(words.starts_with(status.message.trim_end_matches('…')), "its own words");
+        }
+        let status: kube::core::Status =
+            serde_json::from_slice(&heard("<html>".repeat(1_000_000), 502).await).expect("one of a proxy's words");
+        assert!(status.message.starts_with("<html>") && status.code == 502);
+        let usual = refusal("no");
+        assert_eq!(heard(usual.clone(), 422).await, usual);
+        assert_eq!(heard("x".repeat(1_000_000), 200).await.len(), 1_000_000, "what is no refusal");
+    }
 
     #[test]
     fn a_write_is_known_by_its_namespace_whatever_the_object_is_called() {

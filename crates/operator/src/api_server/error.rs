@@ -47,6 +47,15 @@ impl Error {
     }
 }
 
+#[cfg(test)]
+impl Error {
+    /// The API server has answered with this code.
+    pub fn answered(code: u16) -> Error {
+        let status = kube::core::Status { code, ..kube::core::Status::default() };
+        Error::Api { what: "change it".to_owned(), source: kube::Error::Api(Box::new(status)) }
+    }
+}
+
 /// The API server says no, and will until somebody changes something: the template, a quota, or a webhook that is down (a 500 in
 /// its words). That it has too much to do, or that a namespace is not there yet, is no answer to the question.
 pub fn is_refusal(status: &kube::core::Status) -> bool {

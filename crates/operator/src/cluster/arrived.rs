@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use greenlight_core::words::brief;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::de::{DeserializeOwned, Error as _};
@@ -103,7 +104,8 @@ impl<V: Watched> Arrived<V> {
             generation: metadata.generation,
             ..ObjectMeta::default()
         };
-        Ok(Arrived::Unreadable(Box::new(Unreadable { metadata, error }), V::outline(json)))
+        // It quotes what it cannot read, however long that is.
+        Ok(Arrived::Unreadable(Box::new(Unreadable { metadata, error: brief(error) }), V::outline(json)))
     }
 }
 
@@ -216,6 +218,14 @@ mod tests {
         assert!(error_of(&list.items[2]).starts_with("spec.restartAt: "), "{}", error_of(&list.items[2]));
         assert!(error_of(&list.items[3]).starts_with("spec.replicas: "), "{}", error_of(&list.items[3]));
         assert!(list.items.iter().all(|object| object.key().namespace == "shop"));
+    }
+
+    #[test]
+    fn of_what_cannot_be_read_only_the_beginning_is_repeated() {
+        let object = rollout("web", &json!({"replicas": "x".repeat(1_000_000)}));
+        let object: Arrived<RolloutView> = serde_json::from_str(&object.to_string()).expect("arrived");
+        let error = error_of(&object);
+        assert!(error.starts_with("spec.replicas: ") && error.len() < 10_000, "{} bytes", error.len());
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub trait Cached: Serialize + DeserializeOwned + PartialEq + fmt::Debug {
     }
 }
 
-type Listener<T> = Box<dyn Fn(&T) + Send + Sync>;
+type Listener<T> = Box<dyn Fn(Option<&T>, Option<&T>) + Send + Sync>;
 
 /// Objects of one kind.
 pub struct Cache<T> {
@@ -108,8 +108,13 @@ impl<T: Cached> Default for Cache<T> {
 }
 
 impl<T: Cached> Cache<T> {
-    /// Calls `listener` with every object that changes: as it was, if it was there, and as it is.
+    /// Calls `listener` with every object that changes: as it was, if it was there, and as it is, if it is.
     pub fn listen(&self, listener: impl Fn(&T) + Send + Sync + 'static) {
+        self.listen_to_changes(move |before, after| before.into_iter().chain(after).for_each(&listener));
+    }
+
+    /// Calls `listener` with both at a time.
+    pub fn listen_to_changes(&self, listener: impl Fn(Option<&T>, Option<&T>) + Send + Sync + 'static) {
         self.listeners.write().expect("no panic while locked").push(Box::new(listener));
     }
 
@@ -196,7 +201,7 @@ impl<T: Cached> Cache<T> {
             }
             known
         };
-        known.iter().for_each(|known| self.tell(known));
+        known.iter().for_each(|known| self.tell(Some(known), Some(known)));
         true
     }
 
@@ -225,8 +230,7 @@ impl<T: Cached> Cache<T> {
             state.objects.insert(key, entry);
             before
         };
-        before.iter().for_each(|before| self.tell(before));
-        self.tell(object);
+        self.tell(before.as_ref(), Some(object));
         true
     }
 
@@ -242,7 +246,7 @@ impl<T: Cached> Cache<T> {
             state.unreadable.remove(key);
             state.take(key, &self.sample)
         };
-        before.iter().for_each(|before| self.tell(before));
+        before.iter().for_each(|before| self.tell(Some(before), None));
     }
 
     /// Forgets what was last put before `since` and is not in `seen`: a new list did not show it any more.
@@ -255,7 +259,7 @@ impl<T: Cached> Cache<T> {
             state.unreadable.retain(|key, _| seen.contains(key));
             keys.iter().filter_map(|key| state.take(key, &self.sample)).collect()
         };
-        gone.iter().for_each(|object| self.tell(object));
+        gone.iter().for_each(|object| self.tell(Some(object), None));
     }
 
     /// The object of this key; none if only an outline of it is known.
@@ -325,8 +329,8 @@ impl<T: Cached> Cache<T> {
         self.state.read().expect("no panic while locked").objects.len()
     }
 
-    fn tell(&self, object: &T) {
-        self.listeners.read().expect("no panic while locked").iter().for_each(|listener| listener(object));
+    fn tell(&self, before: Option<&T>, after: Option<&T>) {
+        self.listeners.read().expect("no panic while locked").iter().for_each(|listener| listener(before, after));
     }
 }
 

@@ -64,7 +64,7 @@ async fn read_replica_sets(client: &Client, caches: &Caches, world: &World, key:
         }
     };
     let api = &api;
-    let version = by_pages(all, |page| async move { api.list(&page).await }, take).await;
+    let version = by_pages(&key.namespace, all, |page| async move { api.list(&page).await }, take).await;
     let version = version.doing(|| "read the ReplicaSets".to_owned())?;
     // The list goes by labels of the ReplicaSets, which anybody may change; that one exists is a question of its name.
     let serving = world.rollout.record().map(|record| &record.serving).filter(|serving| !serving.is_empty());

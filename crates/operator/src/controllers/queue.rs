@@ -157,7 +157,7 @@ impl Queue {
                             let delay = pause(failed.in_a_row, FIRST_RETRY, LONGEST_RETRY);
                             (limits.span)(&key).in_scope(|| failed.report(name, &error, delay));
                             if let Some(trouble) = &trouble {
-                                trouble.tell(&key, &error, failed.of_this_kind());
+                                trouble.tell(&key, &error, failed.like(&error));
                             }
                             resting.spawn(async move {
                                 tokio::time::sleep(delay).await;
@@ -178,28 +178,34 @@ impl Queue {
     }
 }
 
-/// How often work on a key has failed in a row.
+/// How often work on a key has failed since it was last done.
 #[derive(Default)]
 struct Failures {
     in_a_row: u32,
     conflicts: u32,
+    /// Those that will be the same the next time. What came between them says nothing of these: an API server that is out of reach, say.
+    lasting: u32,
 }
 
 impl Failures {
     fn count(&mut self, error: &Error) {
         self.in_a_row = self.in_a_row.saturating_add(1);
-        self.conflicts = if error.is_conflict() { self.conflicts.saturating_add(1) } else { 0 };
+        if error.is_conflict() {
+            self.conflicts = self.conflicts.saturating_add(1);
+        } else if error.lasts() {
+            (self.conflicts, self.lasting) = (0, self.lasting.saturating_add(1));
+        }
     }
 
-    /// How many in a row were like the last one.
-    fn of_this_kind(&self) -> u32 {
-        if self.conflicts == 0 { self.in_a_row } else { self.conflicts }
+    /// How many were like this one, which is counted.
+    fn like(&self, error: &Error) -> u32 {
+        if error.is_conflict() { self.conflicts } else { self.lasting }
     }
 
     /// A conflict is the design at work; many in a row, and anything else, are worth a look.
     fn report(&self, name: &str, error: &Error, delay: Duration) {
         let retry_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-        if self.conflicts == 0 {
+        if !error.is_conflict() {
             tracing::warn!(controller = name, error = %in_full(error), retry_ms, "reconcile failed");
         } else if self.conflicts.is_multiple_of(MANY_CONFLICTS) {
             let conflicts = self.conflicts;
@@ -227,10 +233,19 @@ fn until(at: Timestamp) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
 
+    use greenlight_api::BlueGreenRollout;
+    use serde_json::json;
+    use tokio::sync::Notify;
+
     use super::*;
+    use crate::api_server::fake::api_server;
     use crate::controllers::lanes::SLOW;
+    use crate::telemetry::notify::{Config, Notifier};
+    use crate::telemetry::recorder::{Events, reference};
+    use crate::web::client::WebClient;
 
     const LIMITS: Limits = Limits {
         places: Places { parallel: 1, share: None },
@@ -477,5 +492,37 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(10), run).await.expect("each is tried again");
         let text = metrics.text();
         assert!(text.contains(r#"greenlight_reconciles_total{controller="test",result="timeout"}"#), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_will_not_change_by_itself_is_told_whatever_went_wrong_before_it() {
+        for before in [[503, 504, 503, 504, 503], [409, 503, 409, 503, 409], [403, 503, 503, 503, 503]] {
+            let told = Arc::new(Notify::new());
+            let hears = told.clone();
+            let client = api_server(move |_| {
+                hears.notify_one();
+                std::future::ready((200, json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "eventTime": null})))
+            });
+            let (metrics, health, _) = watched();
+            let events = Events::start(&client, &metrics);
+            let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
+            let recorder = events.recorder("test".to_owned(), metrics.clone(), notifier.tell());
+            let trouble =
+                Trouble::new(recorder, |key| Some(reference::<BlueGreenRollout>(&key.namespace, &key.name, "uid")));
+            let attempts = Arc::new(AtomicUsize::new(0));
+            let work = move |_: Key, _: Turn| {
+                let attempt = attempts.fetch_add(1, Ordering::Relaxed);
+                let code = before.get(attempt).copied().unwrap_or(403);
+                std::future::ready(Err::<Outcome, Error>(Error::answered(code)))
+            };
+            let stop = CancellationToken::new();
+            let queue = Queue::new(Leadership::undisputed());
+            let watched = (metrics, health, Some(trouble));
+            let running = tokio::spawn(queue.run("test", LIMITS, watched, stop.clone(), || vec![key(0)], work));
+            let is_told = tokio::time::timeout(Duration::from_secs(600), told.notified()).await;
+            assert!(is_told.is_ok(), "nobody knows of it after {before:?}");
+            stop.cancel();
+            running.await.expect("it ends");
+        }
     }
 }

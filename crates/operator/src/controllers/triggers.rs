@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use greenlight_api::names;
+use greenlight_core::world::Rollout;
 
 use crate::api_server::error::in_full;
 use crate::cluster::arrived::{Arrived, Watched};
@@ -30,11 +31,13 @@ use crate::telemetry::metrics::Metrics;
 pub fn connect(caches: &Arc<Caches>, rollouts: &Queue, scale_down: &Queue, analysis: &Queue) {
     let sender = rollouts.clone();
     let weak = Arc::downgrade(caches);
-    caches.rollouts.listen(move |rollout| {
-        sender.now(rollout.key());
-        // A rollout that leaves a Service frees it for another one that names it.
-        let Some(caches) = weak.upgrade() else { return };
-        for service in rollout.groups() {
+    caches.rollouts.listen_to_changes(move |before, after| {
+        let both = || before.into_iter().chain(after);
+        both().for_each(|rollout| sender.now(rollout.key()));
+        // A rollout that leaves a Service frees it for another one that names it. All else that happens to it is nothing to them: of a
+        // thousand that name one Service each would wake all of them with whatever is told of it.
+        let (Some(caches), true) = (weak.upgrade(), before.map(claim) != after.map(claim)) else { return };
+        for service in both().flat_map(|rollout| rollout.groups()) {
             caches.rollouts.group_keys(&service).into_iter().for_each(|other| sender.now(other));
         }
     });
@@ -84,6 +87,11 @@ pub fn connect(caches: &Arc<Caches>, rollouts: &Queue, scale_down: &Queue, analy
         let Some(caches) = weak.upgrade() else { return };
         caches.sets.marked(&rollout.key()).into_iter().for_each(|set| retired.now(set));
     });
+}
+
+/// What a rollout is to others that name its Services.
+fn claim(rollout: &Rollout) -> (&str, bool, Vec<Key>) {
+    (&rollout.uid, rollout.is_deleting(), rollout.groups())
 }
 
 /// What a watch tells of itself, and whom.
@@ -226,5 +234,74 @@ fn take<V: Watched, T: Cached>(cache: &Cache<T>, arrived: Arrived<V>, keep: fn(V
                 tracing::warn!(kind = %V::kind(&()), object = %key, error, "cannot be read, and is left alone until it can");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::api_server::leadership::Leadership;
+    use crate::controllers::lanes::Places;
+    use crate::controllers::queue::{Limits, Outcome};
+    use crate::controllers::schedule::Turn;
+
+    fn rollout(name: &str, version: u64, service: &str, message: &str) -> Rollout {
+        let rollout = json!({
+            "metadata": {"name": name, "namespace": "shop", "uid": name, "resourceVersion": version.to_string()},
+            "spec": {
+                "selector": {"matchLabels": {"app": "web"}}, "template": {"spec": {"containers": []}},
+                "strategy": {"blueGreen": {"activeService": service}},
+            },
+            "status": {"message": message},
+        });
+        serde_json::from_value::<RolloutView>(rollout).expect("a rollout").keep()
+    }
+
+    #[tokio::test]
+    async fn what_is_told_of_a_rollout_wakes_none_that_names_its_service_and_one_that_leaves_it_does() {
+        let caches = Arc::new(Caches::default());
+        let [rollouts, sets, runs] = [(); 3].map(|()| Queue::new(Leadership::undisputed()));
+        connect(&caches, &rollouts, &sets, &runs);
+        let (woken, mut names) = mpsc::unbounded_channel();
+        let work = move |key: Key, _: Turn| {
+            woken.send(key.name).expect("the test listens");
+            std::future::ready(Ok(Outcome::Rests(None)))
+        };
+        let watched = (Metrics::new(caches.clone(), Leadership::undisputed()), Health::default(), None);
+        let limits = Limits {
+            places: Places { parallel: 1, share: None },
+            span: |_| tracing::Span::none(),
+            deadline: Duration::from_secs(300),
+        };
+        let stop = CancellationToken::new();
+        let everything = || vec![Key { namespace: "shop".to_owned(), name: "begins".to_owned() }];
+        let running = tokio::spawn(rollouts.clone().run("test", limits, watched, stop.clone(), everything, work));
+        // Who is woken until this one is.
+        let mut until = async |last: &str| {
+            let mut woken: Vec<String> = Vec::new();
+            while woken.last().is_none_or(|name| name != last) {
+                woken.push(names.recv().await.expect("it works"));
+            }
+            woken
+        };
+        until("begins").await;
+        for name in ["a", "b"] {
+            caches.rollouts.put(rollout(name, 1, "web", ""));
+        }
+        caches.rollouts.put(rollout("last", 1, "other", ""));
+        until("last").await;
+        caches.rollouts.put(rollout("a", 2, "web", "told"));
+        caches.rollouts.put(rollout("last", 2, "other", "told"));
+        assert_eq!(until("last").await, ["a", "last"]);
+        caches.rollouts.put(rollout("a", 3, "another", "told"));
+        caches.rollouts.put(rollout("last", 3, "other", "told"));
+        assert_eq!(until("last").await, ["a", "b", "last"]);
+        stop.cancel();
+        running.await.expect("it ends");
     }
 }

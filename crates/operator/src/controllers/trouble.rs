@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex};
 
 use greenlight_api::events::STALLED;
 use greenlight_core::events::Event;
+use greenlight_core::words::brief;
 use k8s_openapi::api::core::v1::ObjectReference;
 
 use crate::api_server::error::{Error, in_full};
 use crate::cluster::cache::Key;
 use crate::telemetry::recorder::Recorder;
 
-/// After so many answers in a row that will not change by themselves, somebody has to know.
+/// After so many answers that will not change by themselves, somebody has to know.
 const MANY_REFUSALS: u32 = 3;
-/// So many conflicts in a row are more than watches that lag: a webhook may say no in these words.
+/// So many conflicts are more than watches that lag: a webhook may say no in these words.
 pub const MANY_CONFLICTS: u32 = 10;
 
 /// Who is told, and of what rollout.
@@ -34,8 +35,8 @@ type Tells = dyn Fn(&Key, &Key, Option<String>) + Send + Sync;
 struct InStatus {
     /// Takes the words for a rollout about what was worked on; `None` takes them back.
     tells: Arc<Tells>,
-    /// The rollout whose status tells of what was worked on.
-    told: Arc<Mutex<HashMap<Key, Key>>>,
+    /// The rollout whose status tells of what was worked on, and the words.
+    told: Arc<Mutex<HashMap<Key, (Key, String)>>>,
 }
 
 impl Trouble {
@@ -49,19 +50,24 @@ impl Trouble {
         Trouble { status: Some(InStatus { tells: Arc::new(tells), told: Arc::default() }), ..self }
     }
 
-    /// Tells of it, once the failures are as many as that. That the API server is out of reach or has too much to do is told by metrics: it
+    /// Tells of it, once the failures of its kind are as many as that. That the API server is out of reach or has too much to do is told by metrics: it
     /// is nobody's object.
-    pub fn tell(&self, key: &Key, error: &Error, in_a_row: u32) {
-        if !is_time(error, in_a_row) {
+    pub fn tell(&self, key: &Key, error: &Error, failures: u32) {
+        let is_time = is_time(error, failures);
+        let is_told = || self.status.as_ref().is_some_and(|status| status.tells_of(key));
+        // Somebody else may refuse it by now.
+        if !is_time && !(error.lasts() && is_told()) {
             return;
         }
         let Some(about) = (self.about)(key) else { return };
-        let note = format!("the operator cannot go on here, and tries again: {}", in_full(error));
+        let note = brief(format!("the operator cannot go on here, and tries again: {}", in_full(error)));
         if let (Some(status), Some(name)) = (&self.status, &about.name) {
-            status.tell(key, key.sibling(name), note.clone());
+            status.tell(key, key.sibling(name), note.clone(), is_time);
         }
-        let event = Event { warning: true, reason: STALLED, action: "Reconcile", note, by: String::new() };
-        self.recorder.warn(about, &event);
+        if is_time {
+            let event = Event { warning: true, reason: STALLED, action: "Reconcile", note, by: String::new() };
+            self.recorder.warn(about, &event);
+        }
     }
 
     /// The work on this key was done after all, or there is none any more.
@@ -73,38 +79,73 @@ impl Trouble {
 }
 
 impl InStatus {
-    fn tell(&self, key: &Key, rollout: Key, note: String) {
-        self.told.lock().expect("no panic while locked").insert(key.clone(), rollout.clone());
-        (self.tells)(&rollout, key, Some(note));
+    fn tells_of(&self, key: &Key) -> bool {
+        self.told.lock().expect("no panic while locked").contains_key(key)
+    }
+
+    /// Tells it, if it is other than what was told; or anew, since whoever was told may have forgotten it.
+    fn tell(&self, key: &Key, rollout: Key, note: String, anew: bool) {
+        let told = (rollout.clone(), note.clone());
+        let before = self.told.lock().expect("no panic while locked").insert(key.clone(), told.clone());
+        if anew || before != Some(told) {
+            (self.tells)(&rollout, key, Some(note));
+        }
     }
 
     fn is_over(&self, key: &Key) {
-        let Some(rollout) = self.told.lock().expect("no panic while locked").remove(key) else { return };
+        let Some((rollout, _)) = self.told.lock().expect("no panic while locked").remove(key) else { return };
         (self.tells)(&rollout, key, None);
     }
 }
 
-fn is_time(error: &Error, in_a_row: u32) -> bool {
-    if error.is_conflict() { in_a_row == MANY_CONFLICTS } else { in_a_row == MANY_REFUSALS && error.lasts() }
+fn is_time(error: &Error, failures: u32) -> bool {
+    if error.is_conflict() { failures == MANY_CONFLICTS } else { failures == MANY_REFUSALS && error.lasts() }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use greenlight_api::BlueGreenRollout;
+    use serde_json::json;
 
-    fn answered(code: u16) -> Error {
-        let status = kube::core::Status { code, ..kube::core::Status::default() };
-        Error::Api { what: "change it".to_owned(), source: kube::Error::Api(Box::new(status)) }
+    use super::*;
+    use crate::api_server::fake::api_server;
+    use crate::api_server::leadership::Leadership;
+    use crate::telemetry::metrics::Metrics;
+    use crate::telemetry::notify::{Config, Notifier};
+    use crate::telemetry::recorder::{Events, reference};
+    use crate::web::client::WebClient;
+
+    #[tokio::test]
+    async fn the_status_has_the_words_of_whoever_refuses_it_by_now() {
+        let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "eventTime": null});
+        let client = api_server(move |_| std::future::ready((200, event.clone())));
+        let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
+        let tell = Notifier::start(Config::default(), &WebClient::default(), &metrics).tell();
+        let events = Events::start(&client, &metrics);
+        let recorder = events.recorder("test".to_owned(), metrics, tell);
+        let words: Arc<Mutex<Vec<String>>> = Arc::default();
+        let hears = words.clone();
+        let trouble = Trouble::new(recorder, |key| Some(reference::<BlueGreenRollout>(&key.namespace, "web", "uid")))
+            .in_status(move |_, _, told| hears.lock().expect("no panic while locked").push(told.unwrap_or_default()));
+        let key = Key { namespace: "shop".to_owned(), name: "web-abc".to_owned() };
+        for (failures, by) in (1..).zip(["a policy", "a policy", "a policy", "a policy", "a quota", "a quota"]) {
+            trouble.tell(&key, &Error::Refused(by.to_owned()), failures);
+        }
+        trouble.is_over(&key);
+        trouble.is_over(&key);
+        let words = words.lock().expect("no panic while locked");
+        assert_eq!(words.len(), 3, "{words:?}");
+        assert!(words[0].ends_with("a policy") && words[1].ends_with("a quota") && words[2].is_empty(), "{words:?}");
     }
 
     #[test]
     fn what_will_not_change_by_itself_is_told_once_and_what_may_is_not() {
-        let times = |error: &Error| (1..100).filter(|in_a_row| is_time(error, *in_a_row)).count();
-        for error in [answered(403), answered(422), answered(500), answered(409), answered(404), Error::Panicked] {
+        let times = |error: &Error| (1..100).filter(|failures| is_time(error, *failures)).count();
+        for error in [403, 422, 500, 409, 404].map(Error::answered).into_iter().chain([Error::Panicked]) {
             assert_eq!(times(&error), 1, "{error:?}");
         }
         for code in [429, 503, 504] {
-            assert_eq!(times(&answered(code)), 0, "{code}");
+            assert_eq!(times(&Error::answered(code)), 0, "{code}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Telling of objects that cannot be read, on the objects themselves: an event on each, and the status of a rollout. Without that
 //! its owner would see a rollout that does nothing, and no reason.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -105,11 +105,9 @@ pub async fn tell(
     let mut last = String::new();
     loop {
         let mut waiting = teller.by_namespace();
-        let exists = |(kind, key): &Place| {
-            let here = waiting.get(&key.namespace);
-            here.is_some_and(|here| here.iter().any(|(of, object)| of == kind && object.key() == *key))
-        };
-        told.retain(|place, _| exists(place));
+        // A tenant makes as many as they like: each is not looked for among all others.
+        let there: HashSet<Place> = waiting.values().flatten().map(|(kind, object)| (*kind, object.key())).collect();
+        told.retain(|place, _| there.contains(place));
         let now = Instant::now();
         for (namespace, objects) in &mut waiting {
             let is_done = |told: &Told, kind, object: &Unreadable| told.is_done(kind, object, now);
@@ -285,7 +283,7 @@ mod tests {
         }
         let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
         let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
-        let events = Events::start(&client);
+        let events = Events::start(&client, &metrics);
         let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
         let stop = CancellationToken::new();
         let telling = tokio::spawn(tell(client, caches, Leadership::undisputed(), recorder, stop.clone()));

@@ -144,7 +144,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     metrics.leads(true);
     let web_client = WebClient::default();
     let notifier = Notifier::start(notifications, &web_client, &metrics);
-    let events = Events::start(&connections.events);
+    let events = Events::start(&connections.events, &metrics);
     let recorder = events.recorder(instance.clone(), metrics.clone(), notifier.tell());
     let mut work = JoinSet::new();
     let (trouble, tells) = (connections.trouble.clone(), recorder.clone());

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | one namespace tells without end | it has all the room that nobody else needs; when there is none left, the longest line loses its last message |
 //! | a sink does not take a message | its line waits and tries again, and the others go on |
-//! | a sink is down | each line tries by itself, at growing intervals |
+//! | a sink is down, or the API server | each line tries by itself, at growing intervals |
 //! | a webhook holds up the events of one namespace | so many of its messages are under way as have no other use, and each other namespace has one |
 //! | the operator ends | what waits is told, for a few seconds; what comes then is lost, and whoever brings it is told so |
 
@@ -47,16 +47,16 @@ struct State<T> {
 struct Line<T> {
     under_way: Vec<Told<T>>,
     waiting: VecDeque<Told<T>>,
-    /// How often the first one was tried, since when, and when to try it again.
-    failures: u32,
-    since: Option<Instant>,
+    /// When to try the first one again.
     again_at: Option<Instant>,
 }
 
-/// A message, and the rollout that it is about.
+/// A message, the rollout that it is about, and how often it was tried, since when.
 struct Told<T> {
     about: String,
     message: Arc<T>,
+    failures: u32,
+    since: Option<Instant>,
 }
 
 /// A message whose turn it is.
@@ -106,7 +106,7 @@ impl<T> Lines<T> {
         let lost = if state.count < MOST { None } else { state.make_room(namespace, &message) };
         if !lost.as_ref().is_some_and(|lost| Arc::ptr_eq(lost, &message)) {
             let line = state.lines.entry(namespace.to_owned()).or_default();
-            line.waiting.push_back(Told { about: about.to_owned(), message });
+            line.waiting.push_back(Told { about: about.to_owned(), message, failures: 0, since: None });
             state.count += 1;
         }
         drop(state);
@@ -124,14 +124,15 @@ impl<T> Lines<T> {
     pub async fn next(&self) -> Option<First<T>> {
         loop {
             let pause = {
-                let mut state = self.state();
-                let first = state.next(Instant::now());
+                let (mut state, now) = (self.state(), Instant::now());
+                let first = state.next(now);
                 if first.is_some() || state.closed && state.count == 0 {
                     // Perhaps there is something for another one, too.
                     self.0.changed.notify_one();
                     return first;
                 }
-                state.lines.values().filter_map(|line| line.again_at).min()
+                // What is due waits for another one that is under way.
+                state.lines.values().filter_map(|line| line.again_at).filter(|at| *at > now).min()
             };
             let over = async {
                 match pause {
@@ -153,7 +154,6 @@ impl<T> Lines<T> {
         if line.end(first).is_none() {
             return;
         }
-        (line.failures, line.since) = (0, None);
         if line.len() == 0 {
             state.lines.remove(&first.namespace);
         }
@@ -167,8 +167,8 @@ impl<T> Lines<T> {
         let mut state = self.state();
         let Some(line) = state.lines.get_mut(&first.namespace) else { return };
         let Some(told) = line.end(first) else { return };
-        line.waiting.push_front(told);
-        (line.failures, line.since, line.again_at) = (first.failures + 1, Some(first.since), Some(again_at));
+        line.waiting.push_front(Told { failures: first.failures + 1, since: Some(first.since), ..told });
+        line.again_at = Some(again_at);
         drop(state);
         self.0.changed.notify_one();
     }
@@ -209,16 +209,17 @@ impl<T> State<T> {
         let namespace = namespace.clone();
         self.last.clone_from(&namespace);
         let line = self.lines.get_mut(&namespace)?;
-        let Told { about, message } = line.waiting.remove(place)?;
-        line.under_way.push(Told { about, message: message.clone() });
+        let told = line.waiting.remove(place)?;
+        let (message, failures, since) = (told.message.clone(), told.failures, told.since.unwrap_or(now));
+        line.under_way.push(told);
         line.again_at = None;
-        Some(First { message, failures: line.failures, since: line.since.unwrap_or(now), namespace })
+        Some(First { message, failures, since, namespace })
     }
 }
 
 impl<T> Default for Line<T> {
     fn default() -> Line<T> {
-        Line { under_way: Vec::new(), waiting: VecDeque::new(), failures: 0, since: None, again_at: None }
+        Line { under_way: Vec::new(), waiting: VecDeque::new(), again_at: None }
     }
 }
 

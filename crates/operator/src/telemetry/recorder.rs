@@ -3,6 +3,8 @@
 //!
 //! What is recorded waits in a line of its namespace until it is written ([`crate::telemetry::lines`]), and nobody waits for it.
 
+use std::time::Duration;
+
 use greenlight_api::text::one_line;
 use greenlight_api::{BlueGreenRollout, names};
 use greenlight_core::events::Event;
@@ -14,18 +16,26 @@ use k8s_openapi::api::events::v1::Event as KubeEvent;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client, Resource};
+use tokio::time::Instant;
 
+use crate::api_server::backoff::pause;
 use crate::telemetry::lines::{Carrier, First, Lines, Lost, Workers};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::notify::{Notification, Tell};
 
 /// The API refuses longer notes; in bytes.
 const MAX_NOTE: usize = 1024;
+/// The API refuses longer names.
+const MAX_NAME: usize = 253;
 
 /// So many events are written at a time. Each namespace has one of them, and what is left of these is for those that have more.
 const AT_ONCE: usize = 72;
 /// So many of them beside another one of their namespace.
 const BESIDE: usize = 8;
+/// How long one event is tried: an API server that restarts loses none.
+const PATIENCE: Duration = Duration::from_secs(60);
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Whoever has more to tell than a namespace has at a time waits while so many of its events do.
 const BEHIND: usize = 100;
 
@@ -38,9 +48,10 @@ pub struct Events {
 
 impl Events {
     /// Starts to write what is recorded.
-    pub fn start(client: &Client) -> Events {
+    pub fn start(client: &Client, metrics: &Metrics) -> Events {
         let (lines, mut workers) = (Lines::new(BESIDE), Workers::default());
-        (0..AT_ONCE).for_each(|_| workers.spawn(lines.clone(), Writer { client: client.clone() }));
+        let writer = || Writer { client: client.clone(), metrics: metrics.clone() };
+        (0..AT_ONCE).for_each(|_| workers.spawn(lines.clone(), writer()));
         Events { lines, workers }
     }
 
@@ -67,13 +78,13 @@ pub struct Recorder {
 
 impl Recorder {
     /// Records an event of a rollout, counts it, and notifies of it. Never waits. A release does not depend on events: if one cannot be
-    /// written, that is logged.
+    /// written, that is logged and counted.
     pub fn record(&self, rollout: &Rollout, event: &Event) {
         let now = Timestamp::now();
         let event = &shown(event);
         tracing::info!(rollout = %format!("{}/{}", rollout.namespace, rollout.name), reason = event.reason, "{}", event.note);
         self.metrics.happened(rollout, event);
-        let id = format!("{}.{:x}", rollout.name, now.as_nanosecond());
+        let id = name_of(&rollout.name, now);
         self.tell.tell(&Notification { id: id.clone(), at: now, rollout: rollout.clone(), event: event.clone() });
         let regarding = reference::<BlueGreenRollout>(&rollout.namespace, &rollout.name, &rollout.uid);
         self.push(id, now, regarding, event);
@@ -82,7 +93,7 @@ impl Recorder {
     /// Warns of an object that is not a rollout, or not one that can be read. Never waits.
     pub fn warn(&self, regarding: ObjectReference, event: &Event) {
         let now = Timestamp::now();
-        let id = format!("{}.{:x}", regarding.name.as_deref().unwrap_or_default(), now.as_nanosecond());
+        let id = name_of(regarding.name.as_deref().unwrap_or_default(), now);
         self.push(id, now, regarding, &shown(event));
     }
 
@@ -107,32 +118,56 @@ impl Recorder {
             ..KubeEvent::default()
         };
         if let Err(Lost { message, why }) = self.lines.push(&namespace, &about, object) {
-            lose(&message, why);
+            lose(&self.metrics, &message, why);
         }
     }
 }
 
-fn lose(event: &KubeEvent, cause: &str) {
+/// The name of an event about this object. Nothing of the object's name counts in it but that people find it there.
+fn name_of(object: &str, at: Timestamp) -> String {
+    let when = format!(".{:x}", at.as_nanosecond());
+    let stem = beginning(object, MAX_NAME - when.len()).trim_end_matches(['-', '.']);
+    format!("{stem}{when}")
+}
+
+fn lose(metrics: &Metrics, event: &KubeEvent, cause: &str) {
     let about = event.regarding.clone().unwrap_or_default();
     let object = format!("{}/{}", about.namespace.unwrap_or_default(), about.name.unwrap_or_default());
     tracing::warn!(object, reason = event.reason.as_deref().unwrap_or_default(), cause, "cannot record event");
+    metrics.lost_event();
 }
 
 struct Writer {
     client: Client,
+    metrics: Metrics,
 }
 
 impl Carrier<KubeEvent> for Writer {
     async fn deliver(&self, lines: &Lines<KubeEvent>, first: First<KubeEvent>) {
         let api: Api<KubeEvent> = Api::namespaced(self.client.clone(), &first.namespace);
-        if let Err(error) = api.create(&PostParams::default(), &first.message).await {
-            lose(&first.message, &error.to_string());
+        match api.create(&PostParams::default(), &first.message).await {
+            Ok(_) => {}
+            // It was written before, and the answer was lost.
+            Err(kube::Error::Api(status)) if status.code == 409 && first.failures > 0 => {}
+            Err(error) if may_pass(&error) && first.since.elapsed() < PATIENCE => {
+                let wait = pause(first.failures + 1, FIRST_PAUSE, LONGEST_PAUSE);
+                return lines.failed(&first, Instant::now() + wait);
+            }
+            Err(error) => lose(&self.metrics, &first.message, &error.to_string()),
         }
         lines.done(&first);
     }
 
     fn lose(&self, event: &KubeEvent, why: &str) {
-        lose(event, why);
+        lose(&self.metrics, event, why);
+    }
+}
+
+/// The API server is out of reach, or has too much to do.
+fn may_pass(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => [429, 503, 504].contains(&status.code),
+        _ => true,
     }
 }
 
@@ -156,13 +191,13 @@ pub fn reference<K: Resource<DynamicType = ()>>(namespace: &str, name: &str, uid
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
-    use std::time::Duration;
 
     use serde_json::json;
 
     use super::*;
-    use crate::api_server::fake::{Asked, api_server};
+    use crate::api_server::fake::{Asked, api_server, failure};
     use crate::api_server::leadership::Leadership;
     use crate::telemetry::notify::{Config, Notifier};
     use crate::web::client::WebClient;
@@ -174,6 +209,63 @@ mod tests {
         let euros = "€".repeat(1000);
         assert_eq!(beginning(&euros, MAX_NOTE).len(), 1023, "three bytes each");
         assert_eq!(beginning("€", 2), "");
+    }
+
+    fn stalled() -> Event {
+        Event { warning: true, reason: "Stalled", action: "x", note: "x".to_owned(), by: String::new() }
+    }
+
+    #[tokio::test]
+    async fn events_of_an_object_with_the_longest_name_are_written_and_one_that_is_refused_is_counted() {
+        // As an API server does it.
+        let client = api_server(|Asked { body, .. }| {
+            let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            let is_name = name.len() <= 253 && name.split('.').all(|label| !label.is_empty() && !label.ends_with('-'));
+            let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "eventTime": null});
+            std::future::ready(if is_name { (200, event) } else { failure(422, "Invalid") })
+        });
+        let lost_of = async |name: &str| {
+            let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
+            let tell = Notifier::start(Config::default(), &WebClient::default(), &metrics).tell();
+            let events = Events::start(&client, &metrics);
+            let recorder = events.recorder("test".to_owned(), metrics.clone(), tell);
+            recorder.warn(reference::<BlueGreenRollout>("shop", name, "uid"), &stalled());
+            events.finish().await;
+            let text = metrics.text();
+            let line = text.lines().find_map(|line| line.strip_prefix("greenlight_events_lost_total "));
+            line.expect("it is counted").to_owned()
+        };
+        for name in ["web", &"a".repeat(253), &format!("{}-{}", "a".repeat(235), "b".repeat(17)), &"a.".repeat(126)] {
+            assert_eq!(lost_of(name.trim_end_matches('.')).await, "0", "{name}");
+        }
+        assert_eq!(lost_of("no..name").await, "1");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn events_wait_for_an_api_server_that_is_away_and_keep_their_order() {
+        let written: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (hears, asked) = (written.clone(), Arc::new(AtomicUsize::new(0)));
+        let client = api_server(move |Asked { body, .. }| {
+            let is_there = asked.fetch_add(1, Ordering::Relaxed) >= 5;
+            if is_there {
+                let note = body["note"].as_str().unwrap_or_default().to_owned();
+                hears.lock().expect("no panic while locked").push(note);
+            }
+            let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "eventTime": null});
+            std::future::ready(if is_there { (200, event) } else { failure(503, "ServiceUnavailable") })
+        });
+        let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
+        let tell = Notifier::start(Config::default(), &WebClient::default(), &metrics).tell();
+        let events = Events::start(&client, &metrics);
+        let recorder = events.recorder("test".to_owned(), metrics.clone(), tell);
+        for note in ["one", "two"] {
+            let event = Event { note: note.to_owned(), ..stalled() };
+            recorder.warn(reference::<BlueGreenRollout>("shop", "web", "uid"), &event);
+        }
+        tokio::time::sleep(PATIENCE).await;
+        assert_eq!(*written.lock().expect("no panic while locked"), ["one", "two"]);
+        assert!(metrics.text().contains("greenlight_events_lost_total 0"));
+        events.finish().await;
     }
 
     /// What an API server is asked about namespaces where everything hangs, and others.
@@ -197,9 +289,9 @@ mod tests {
         });
         let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
         let tell = Notifier::start(Config::default(), &WebClient::default(), &metrics).tell();
-        let events = Events::start(&client);
+        let events = Events::start(&client, &metrics);
         let recorder = events.recorder("test".to_owned(), metrics, tell);
-        let event = Event { warning: true, reason: "Stalled", action: "x", note: "x".to_owned(), by: String::new() };
+        let event = stalled();
         for namespace in 0..AT_ONCE - BESIDE - 1 {
             for number in 0..15 {
                 let about =

@@ -35,6 +35,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::allocated::held;
     use crate::api_server::leadership::Leadership;
     use crate::cluster::arrived::Arrived;
     use crate::cluster::cache::Cached;
@@ -334,12 +335,6 @@ mod tests {
         let view: RolloutView = serde_json::from_value(rollout("web")).expect("a rollout");
         let status = view.keep().status.expect("a status");
         again_and_again(|_| drop(black_box(serde_json::to_vec(&json!({"status": black_box(&status)})))));
-    }
-
-    /// What this thread holds at this moment.
-    fn held() -> u64 {
-        let allocated = tikv_jemalloc_ctl::thread::allocatedp::read().expect("statistics").get();
-        allocated - tikv_jemalloc_ctl::thread::deallocatedp::read().expect("statistics").get()
     }
 
     #[test]

@@ -10,6 +10,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
+use crate::api_server::backoff::chance;
+
 /// What arguments may add to the texts of a run, altogether.
 const LARGEST_FILLING: usize = 256 << 10;
 
@@ -19,6 +21,26 @@ const LARGEST_FILLING: usize = 256 << 10;
 /// It would become too large.
 pub fn fill(value: &mut Value, values: &[(String, String)]) -> Result<(), String> {
     fill_within(value, values, &mut 0)
+}
+
+/// Whether these secrets, which are put in later, come to stand where the text as it was written has them, and nowhere else: no value that was put in
+/// asks for one, or keeps one from being put in.
+///
+/// # Errors
+/// It would become too large.
+pub fn stay_in_their_places(
+    written: &Value,
+    filled: &Value,
+    values: &[(String, String)],
+    secrets: &[&str],
+) -> Result<bool, String> {
+    // Nobody who wrote a value knows this.
+    let mark = format!("{:x}", chance());
+    let marks: Vec<(String, String)> = secrets.iter().map(|secret| ((*secret).to_owned(), mark.clone())).collect();
+    let (mut at_once, mut later) = (written.clone(), filled.clone());
+    fill(&mut at_once, &[values, marks.as_slice()].concat())?;
+    fill(&mut later, &marks)?;
+    Ok(at_once == later)
 }
 
 fn fill_within(value: &mut Value, values: &[(String, String)], added: &mut usize) -> Result<(), String> {

@@ -10,7 +10,7 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use super::{Context, arguments};
+use super::{Context, arguments, shortened};
 use crate::api_server::error::{Doing, Error};
 use crate::cluster::cache::Key;
 use crate::cluster::objects::{JOB, JOB_UID, JobOutcome, JobView, UnfinishedJob};
@@ -42,7 +42,9 @@ pub async fn go_on(
     let client = &context.client;
     let Some(name) = begun.metadata.get(JOB) else { return Ok(None) };
     let namespace = run.namespace().unwrap_or_default();
+    // Others' words: of the API server, of who wrote the Job's status.
     let done = |phase, message: String| {
+        let message = shortened(&message);
         Some(Measurement { phase, message, finished_at: Some(Timestamp::now()), ..begun.clone() })
     };
     if let Some(uid) = begun.metadata.get(JOB_UID) {
@@ -166,6 +168,8 @@ mod tests {
 
     use super::*;
     use crate::api_server::fake::{Asked, api_server, failure};
+    use crate::controllers::analysis::{Evaluator, Large, Readable};
+    use crate::web::client::WebClient;
 
     /// An API server that has Jobs, by name: their UIDs and their owners'.
     fn server(jobs: &Arc<Mutex<BTreeMap<String, (&'static str, &'static str)>>>) -> Client {
@@ -216,5 +220,30 @@ mod tests {
         end_all(&server(&jobs), &run, "run", &unfinished).await.expect("nothing failed");
         let left: Vec<String> = jobs.lock().expect("no panic while locked").keys().cloned().collect();
         assert_eq!(left, ["replaced", "somebody-elses"]);
+    }
+
+    #[tokio::test]
+    async fn however_much_is_wrong_with_a_job_its_run_can_be_written() {
+        let client = api_server(|_| std::future::ready(failure(422, &"spec.template is wrong; ".repeat(10_000))));
+        let context = Context {
+            client,
+            caches: Arc::default(),
+            http: WebClient::default(),
+            evaluator: Evaluator::default(),
+            secrets: Readable::default(),
+            large: Large::default(),
+        };
+        let job = json!({"spec": {"template": {"spec": {"containers": [], "restartPolicy": "Never"}}}});
+        let run = json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun",
+            "metadata": {"name": "smoke", "namespace": "shop", "uid": "u"},
+            "spec": {"metrics": [{"name": "m", "provider": {"job": job}}]},
+        });
+        let run: AnalysisRun = serde_json::from_value(run).expect("a run");
+        let begun = Measurement { metadata: [(JOB.to_owned(), "smoke-1".to_owned())].into(), ..Measurement::default() };
+        let refused = go_on(&context, &run, 0, &begun).await.expect("it is an answer").expect("a measurement");
+        assert_eq!(refused.phase, AnalysisPhase::Error);
+        assert!(refused.message.starts_with("the API server refuses the Job: spec.template is wrong"));
+        assert!(refused.message.len() < 2000, "{} bytes", refused.message.len());
     }
 }

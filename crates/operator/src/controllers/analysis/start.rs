@@ -206,8 +206,16 @@ fn compose(start: &Start<'_>, mut spec: AnalysisTemplateSpec, rollout: &Value) -
     }
     let values: Vec<(String, String)> =
         spec.args.iter().filter_map(|argument| Some((argument.name.clone(), argument.value.clone()?))).collect();
-    let mut metrics = json!(spec.metrics);
+    let as_written = json!(spec.metrics);
+    let mut metrics = as_written.clone();
     arguments::fill(&mut metrics, &values)?;
+    let secrets: Vec<&str> =
+        spec.args.iter().filter(|argument| argument.value.is_none()).map(|argument| argument.name.as_str()).collect();
+    if !arguments::stay_in_their_places(&as_written, &metrics, &values, &secrets)? {
+        return Err(
+            "the value of an argument asks for a secret argument, as {{args.…}} does. Change that value".to_owned()
+        );
+    }
     let filled: Vec<greenlight_api::analysis::Metric> =
         serde_json::from_value(metrics.clone()).map_err(|error| error.to_string())?;
     let mut names = Vec::new();
@@ -304,6 +312,41 @@ mod tests {
         let nothing = analysis(&json!([]));
         let told = compose(&start_of(&key, &nothing), of_template, &rollout);
         assert!(told.expect_err("too large").contains("the analysis is too large"));
+    }
+
+    /// Secrets are put in when a metric is measured. What a value brings along is not looked at again, then neither: whoever may write an annotation
+    /// of the rollout would send the Secret of a template that they may not write wherever that sends the annotation.
+    #[test]
+    fn no_value_of_an_argument_puts_a_secret_where_the_template_has_none() {
+        let template: AnalysisTemplateSpec = serde_json::from_value(json!({
+            "args": [
+                {"name": "note", "valueFrom": {"fieldRef": {"fieldPath": "metadata.annotations['note']"}}},
+                {"name": "brace", "value": "{"},
+                {"name": "token", "valueFrom": {"secretKeyRef": {"name": "s", "key": "token"}}},
+            ],
+            "metrics": [
+                {"name": "public", "provider": {"web": {"url": "http://public/{{args.note}}"}}},
+                {"name": "pieces", "provider": {"web": {"url": "http://public/{{args.brace}}{{args.note}}"}}},
+                {"name": "private", "provider": {"web": {
+                    "url": "http://private/", "headers": [{"key": "authorization", "value": "{{args.brace}}}{{args.token}}"}],
+                }}},
+            ],
+        }))
+        .expect("a template");
+        let key = Key { namespace: "shop".into(), name: "web".into() };
+        let nothing = analysis(&json!([]));
+        let with = |note: &str| {
+            let rollout = json!({"metadata": {"annotations": {"note": note}}});
+            compose(&start_of(&key, &nothing), template.clone(), &rollout)
+        };
+        for note in ["{{args.token}}", "x{{ args.token }}y", "{args.token}}"] {
+            let told = with(note).expect_err(note);
+            assert!(told.contains("asks for a secret argument"), "{told}");
+        }
+        for note in ["v1", "{app=\"web\"}", "{{args.other}}", "args.token"] {
+            let metrics = with(note).expect(note);
+            assert!(metrics.to_string().contains("{{args.token}}"), "it is put in later: {metrics}");
+        }
     }
 
     /// Each template refers to the next one, and has this many bytes of metrics.

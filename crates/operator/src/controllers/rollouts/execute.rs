@@ -7,6 +7,7 @@ use futures::TryStreamExt;
 use greenlight_api::{BlueGreen, BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, PodTemplate, names};
 use greenlight_core::hash::{self, Digest};
 use greenlight_core::simulate::selector_patch;
+use greenlight_core::words::brief;
 use greenlight_core::world::{Rollout, Selection};
 use greenlight_core::{Action, Change, stall};
 use k8s_openapi::api::core::v1::Pod;
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 
 use super::adopt;
 use super::affinity;
-use super::memory::{Memories, Refused, RefusedTemplate};
+use super::memory::{Memories, RefusedTemplate};
 use super::observe::Fresh;
 use super::older_crd;
 use crate::api_server::error::{Doing, Error, is_refusal};
@@ -71,11 +72,7 @@ impl Executor<'_> {
             }
         };
         tracing::warn!(rollout = %self.rollout.key(), target, message, "the API server refused a write");
-        self.memories.update(&self.rollout.key(), |memory| {
-            let times = memory.refused_writes.get(&target).map_or(0, |before| before.times) + 1;
-            let retry = Instant::now() + refused_for(times);
-            memory.refused_writes.insert(target, Refused { message, retry, times });
-        });
+        self.memories.update(&self.rollout.key(), |memory| memory.note_refused(target, message, refused_for));
         Ok(false)
     }
 
@@ -236,7 +233,8 @@ impl Executor<'_> {
             }
         };
         let (pods, patch) = (&pods, &Patch::Merge(json!({"metadata": metadata})));
-        by_pages(labelled, |page| async move { pods.list_metadata(&page).await }, take).await.doing(what)?;
+        let list = |page: ListParams| async move { pods.list_metadata(&page).await };
+        by_pages(&self.rollout.namespace, labelled, list, take).await.doing(what)?;
         let to_change = futures::stream::iter(to_change.into_iter().map(Ok));
         let changed = to_change.try_for_each_concurrent(PODS_AT_ONCE, |pod| async move {
             match pods.patch_metadata(&pod, &params(), patch).await {
@@ -343,7 +341,12 @@ impl Executor<'_> {
     fn take_answer_of_service(&self, view: ServiceView) {
         let kept = view.keep();
         let (name, version) = (kept.service.name.clone(), kept.service.resource_version.clone());
-        self.memories.update(&self.rollout.key(), |memory| drop(memory.moved.insert(name, version)));
+        let key = self.rollout.key();
+        let is_as_it_was = |name: &str, version: &str| {
+            let known = self.caches.services.outline(&key.sibling(name));
+            known.is_some_and(|known| known.service.resource_version == version)
+        };
+        self.memories.update(&key, |memory| memory.note_moved(name, version, is_as_it_was));
         self.caches.services.put_answer(kept);
     }
 
@@ -547,7 +550,7 @@ impl Executor<'_> {
     fn remember_refusal(&self, digest: &str, message: String) {
         tracing::warn!(rollout = %self.rollout.key(), message, "the API server refused the ReplicaSet");
         let retry = Instant::now() + REFUSAL_PAUSE;
-        let refusal = RefusedTemplate { digest: digest.to_owned(), message, retry };
+        let refusal = RefusedTemplate { digest: digest.to_owned(), message: brief(message), retry };
         self.memories.update(&self.rollout.key(), |memory| memory.refused = Some(refusal));
     }
 

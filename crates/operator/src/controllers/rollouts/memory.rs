@@ -1,14 +1,19 @@
 //! What the operator remembers of rollouts, and may forget.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use greenlight_api::BlueGreenRolloutStatus;
+use greenlight_core::words::brief;
 use greenlight_core::world::{Refusal, RefusedWrite, Rollout};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::cluster::cache::{Cached, Key};
+
+/// A write that was refused so long ago, and is not tried any more, is not planned any more: the pod is gone that was to be evicted, say.
+const LONG_AGO: Duration = Duration::from_secs(600);
 
 /// What the operator remembers of a rollout and may forget: after a restart it does a little more work, and nothing else. Its times are of
 /// a clock that nobody sets: with the time of day, a clock that is set back by an hour would hold up for an hour what waits for them.
@@ -33,7 +38,7 @@ pub struct Memory {
     /// UIDs of ReplicaSets that it created itself, or whose template it has compared with what it would create, until they are on record.
     pub ours: Vec<String>,
     /// UIDs of ReplicaSets that name the rollout as their owner and of which the record, read live, knows nothing.
-    pub strangers: Vec<String>,
+    pub strangers: BTreeSet<String>,
 }
 
 impl Memory {
@@ -45,9 +50,30 @@ impl Memory {
         }
     }
 
+    /// It has moved this Service, which is as `version` by now. Of others only those are remembered that are as it left them.
+    pub fn note_moved(&mut self, name: String, version: String, is_as_it_was: impl Fn(&str, &str) -> bool) {
+        self.moved.retain(|name, version| is_as_it_was(name, version));
+        self.moved.insert(name, version);
+    }
+
+    /// The API server refused to change this, and is asked again after a pause, which depends on how often it did in a row.
+    pub fn note_refused(&mut self, target: String, message: String, pause: impl Fn(u32) -> Duration) {
+        let now = Instant::now();
+        self.refused_writes.retain(|_, refused| now < refused.retry + LONG_AGO);
+        let times = self.refused_writes.get(&target).map_or(0, |before| before.times) + 1;
+        self.refused_writes.insert(target, Refused { message: brief(message), retry: now + pause(times), times });
+    }
+
+    /// The record, read live, knows nothing of these ReplicaSets. Whoever makes one after the other, and deletes it, is not remembered for ever:
+    /// `there` are all that there are.
+    pub fn note_strangers(&mut self, uids: Vec<String>, there: &BTreeSet<String>) {
+        self.strangers.retain(|stranger| there.contains(stranger));
+        self.strangers.extend(uids);
+    }
+
     /// This ReplicaSet is the rollout's own.
     pub fn note_ours(&mut self, uid: String) {
-        self.strangers.retain(|stranger| *stranger != uid);
+        self.strangers.remove(&uid);
         if !self.ours.contains(&uid) {
             self.ours.push(uid);
         }
@@ -140,9 +166,8 @@ impl Memories {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::allocated::held;
 
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_is_set_back_or_forth_puts_nothing_off_and_nothing_forward() {
@@ -168,10 +193,6 @@ mod tests {
     #[test]
     fn what_is_remembered_of_a_rollout_where_nothing_is_wrong_takes_less_than_its_cache() {
         let memories = Memories::default();
-        let held = || {
-            let allocated = tikv_jemalloc_ctl::thread::allocatedp::read().expect("statistics").get();
-            allocated - tikv_jemalloc_ctl::thread::deallocatedp::read().expect("statistics").get()
-        };
         let (rollouts, before) = (2_000, held());
         for number in 0..rollouts {
             let key = Key { namespace: "shop".to_owned(), name: format!("web-{number}") };
@@ -181,12 +202,31 @@ mod tests {
                 memory.note_ours(uid.to_owned());
                 memory.forget_recorded(|recorded| recorded == uid);
                 for service in ["active", "preview"] {
-                    memory.moved.insert(format!("{service}-{number}"), "1234567890".to_owned());
+                    memory.note_moved(format!("{service}-{number}"), "1234567890".to_owned(), |_, _| true);
                 }
             });
         }
         let each = (held() - before) / rollouts;
         println!("{each} bytes each");
         assert!(each < 900, "{each} bytes each");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_tried_or_not_so_any_more_is_not_remembered_for_ever() {
+        let mut memory = Memory::default();
+        let pause = |times: u32| Duration::from_secs(times.into());
+        for number in 0..1000 {
+            memory.note_refused(format!("Pod web-{number}"), "a budget".to_owned(), pause);
+            memory.note_moved(format!("web-{number}"), "7".to_owned(), |name, _| name == "web-3");
+            tokio::time::advance(Duration::from_secs(60)).await;
+        }
+        assert!(memory.refused_writes.len() <= 20, "{}", memory.refused_writes.len());
+        assert_eq!(memory.moved.len(), 2, "one is as it was left, and one was just moved");
+        for times in 1..=3 {
+            memory.note_refused("Service web".to_owned(), "no".to_owned(), pause);
+            let refused = &memory.refused_writes["Service web"];
+            assert_eq!((refused.times, refused.retry), (times, Instant::now() + pause(times)));
+            tokio::time::advance(Duration::from_secs(5)).await;
+        }
     }
 }

@@ -124,13 +124,10 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
         }
         if !unknown.is_empty() {
             if live {
-                tracing::warn!(rollout = %key, ?unknown, "these ReplicaSets say that they are this rollout's, and its record does not");
-                let there: Vec<String> = caches.sets.group(key).into_iter().map(|owned| owned.set.uid).collect();
-                memories.update(key, |memory| {
-                    // Whoever makes one after the other, and deletes it, is not remembered for ever.
-                    memory.strangers.retain(|stranger| there.contains(stranger));
-                    memory.strangers.extend(unknown);
-                });
+                let some: Vec<&String> = unknown.iter().take(5).collect();
+                tracing::warn!(rollout = %key, count = unknown.len(), ?some, "ReplicaSets say that they are this rollout's, and its record does not");
+                let there = caches.sets.group(key).into_iter().map(|owned| owned.set.uid).collect();
+                memories.update(key, |memory| memory.note_strangers(unknown, &there));
             } else {
                 read_live(client, caches, &world).await?;
                 live = true;

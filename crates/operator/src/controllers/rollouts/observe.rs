@@ -23,10 +23,10 @@ enum Origin {
 }
 
 fn origin(rollout: &Rollout, memory: &Memory, uid: &str) -> Origin {
-    let is_among = |uids: &[String]| uids.iter().any(|known| known == uid);
-    if rollout.record().is_none_or(|record| record.knows(uid)) || is_among(&memory.ours) {
+    let is_ours = memory.ours.iter().any(|known| known == uid);
+    if rollout.record().is_none_or(|record| record.knows(uid)) || is_ours {
         Origin::Ours
-    } else if is_among(&memory.strangers) {
+    } else if memory.strangers.contains(uid) {
         Origin::Stranger
     } else {
         Origin::Unknown
@@ -122,4 +122,42 @@ fn rivals(caches: &Caches, rollout: &Rollout) -> Vec<Rival> {
     };
     let others = others.iter().filter_map(|other| caches.rollouts.outline(other));
     others.filter(|other| !other.is_deleting()).map(rival).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A rollout whose record has ReplicaSets of these UIDs.
+    fn rollout(recorded: &[&str]) -> Rollout {
+        let revision = |uid: &&str| json!({"hash": uid, "digest": "x", "number": 1, "uid": uid});
+        let revisions: Vec<_> = recorded.iter().map(revision).collect();
+        let rollout = json!({
+            "namespace": "shop", "name": "web", "uid": "u", "labels": {}, "generation": 1, "resource_version": "1",
+            "created": "2026-01-01T00:00:00Z", "deleting": false, "finalizers": [], "request": null,
+            "spec": {"selector": {"matchLabels": {"app": "web"}}, "strategy": {"blueGreen": {}}},
+            "template": {"digest": "x", "labels": {}, "image": "web"},
+            "status": {"decisions": {"serving": "", "revisions": revisions}},
+        });
+        serde_json::from_value(rollout).expect("a rollout")
+    }
+
+    #[test]
+    fn a_set_that_an_older_status_does_not_know_is_looked_at_anew_although_this_operator_made_it() {
+        let mut memory = Memory::default();
+        memory.note_ours("made".to_owned());
+        assert_eq!(origin(&rollout(&["before"]), &memory, "made"), Origin::Ours, "it is not on record yet");
+        let recorded = rollout(&["before", "made"]);
+        memory.forget_recorded(|uid| recorded.record().is_some_and(|record| record.knows(uid)));
+        assert_eq!(origin(&recorded, &memory, "made"), Origin::Ours);
+        // Somebody restores a backup of the status.
+        assert_eq!(origin(&rollout(&["before"]), &memory, "made"), Origin::Unknown);
+        memory.note_strangers(vec!["made".to_owned()], &BTreeSet::new());
+        assert_eq!(origin(&rollout(&["before"]), &memory, "made"), Origin::Stranger, "it counts for nothing");
+        // Its template was compared, and is what is asked for.
+        memory.note_ours("made".to_owned());
+        assert_eq!(origin(&rollout(&["before"]), &memory, "made"), Origin::Ours);
+    }
 }

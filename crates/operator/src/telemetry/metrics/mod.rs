@@ -15,7 +15,8 @@ use greenlight_core::world::Rollout;
 use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::api_server::error::Error;
@@ -45,6 +46,7 @@ struct Inner {
     promotion_seconds: HistogramVec,
     requests: IntCounterVec,
     notifications: IntCounterVec,
+    events_lost: IntCounter,
     reconciles: IntCounterVec,
     reconcile_seconds: HistogramVec,
     running: IntGaugeVec,
@@ -138,6 +140,10 @@ impl Metrics {
                 &["namespace", "action", "by", "accepted"],
             ),
             notifications: counter("greenlight_notifications_total", "Notifications by sink.", &["sink", "result"]),
+            events_lost: register(
+                &registry,
+                IntCounter::new("greenlight_events_lost_total", "Kubernetes events that could not be written."),
+            ),
             reconciles: counter(
                 "greenlight_reconciles_total",
                 "Reconciles by controller and result.",
@@ -239,6 +245,11 @@ impl Metrics {
     /// Notes what became of a notification: `delivered`, or `dropped`.
     pub fn notified(&self, sink: &str, result: &str) {
         self.0.notifications.with_label_values(&[sink, result]).inc();
+    }
+
+    /// Notes that an event could not be written.
+    pub fn lost_event(&self) {
+        self.0.events_lost.inc();
     }
 
     /// Notes a finished reconcile.
