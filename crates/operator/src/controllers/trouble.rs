@@ -56,7 +56,7 @@ impl Trouble {
         let is_time = is_time(error, failures);
         let is_told = || self.status.as_ref().is_some_and(|status| status.tells_of(key));
         // Somebody else may refuse it by now.
-        if !is_time && !(error.lasts() && is_told()) {
+        if !(is_time || error.lasts() && is_told()) {
             return;
         }
         let Some(about) = (self.about)(key) else { return };

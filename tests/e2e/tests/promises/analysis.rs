@@ -156,10 +156,11 @@ async fn a_newer_commit_stops_the_analysis_of_the_older_and_full_skips_it() {
     lab.apply(&template("errors", json!([]), json!([metric]))).expect("applied");
     lab.deploy(analysis("prePromotionAnalysis", "errors")).await;
     lab.set_image("web:v2").await;
-    lab.until("analysed", |now| now.condition("Reconciling") == "True/PrePromotionAnalysis").await;
+    lab.until("analysed", |now| now.message().contains("is being analysed")).await;
+    let first = only_run(&lab).await.name_any();
     lab.set_image("web:v3").await;
     lab.until("v3 analysed", |now| now.image_of("web-preview") == "web:v3" && now.message().contains("analysed")).await;
-    let first = lab.runs().await.remove(0);
+    let first = lab.api::<AnalysisRun>().get(&first).await.expect("it is kept");
     assert_eq!(first.spec.terminate, Some(true));
     lab.greenlight(&["promote", "web", "--full"]).expect("promoted");
     lab.until("promoted", |now| now.image_of("web-active") == "web:v3" && now.phase() == "Healthy").await;
