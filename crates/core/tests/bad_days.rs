@@ -1861,9 +1861,49 @@ fn an_analysis_without_a_conclusion_is_not_accepted_by_one_of_two_people() {
     assert_serves(&model, 2);
 }
 
+fn analysed() -> BlueGreen {
+    BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() }
+}
+
+#[test]
+fn who_asked_before_an_analysis_ended_does_not_accept_how_by_a_clock_that_is_ahead() {
+    let mut model = serves_one(analysed());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    // The clock of the operator that hears it is ten minutes ahead; another one takes over.
+    model.now += SignedDuration::from_mins(10);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    model.now -= SignedDuration::from_mins(10);
+    model.work();
+    end_runs(&mut model, "-pre", AnalysisPhase::Inconclusive);
+    model.work();
+    assert!(model.serving() != Some(two.clone()), "ann asked for a promotion behind the analysis: {}", say(&model));
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn an_analysis_that_ended_by_a_clock_that_is_ahead_can_be_accepted() {
+    let mut model = serves_one(analysed());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.now += SignedDuration::from_mins(10);
+    end_runs(&mut model, "-pre", AnalysisPhase::Inconclusive);
+    model.now -= SignedDuration::from_mins(10);
+    model.work();
+    assert!(model.serving() != Some(two.clone()), "{}", say(&model));
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert_serves(&model, 2);
+}
+
 #[test]
 fn who_does_not_say_who_they_are_is_not_one_of_two_people() {
-    let mut model = serves_one(BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() });
+    let mut model = serves_one(analysed());
     model.push(2);
     model.work();
     let two = model.hash(2);
@@ -1875,6 +1915,7 @@ fn who_does_not_say_who_they_are_is_not_one_of_two_people() {
     model.work();
     model.request(Verb::Promote, &two, "ann", None);
     model.work();
+    assert!(answer(&model).1.contains("1 of 2"), "the answer counts as the gate does: {}", say(&model));
     end_runs(&mut model, "-pre", AnalysisPhase::Successful);
     model.work();
     assert!(model.serving() != Some(two), "{}", say(&model));
