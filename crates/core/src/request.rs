@@ -354,8 +354,12 @@ impl<'a> Hearing<'a> {
         if self.situation.roles.home().is_none() {
             return Err("nothing serves yet, so there is nothing to restart".to_owned());
         }
-        decisions.restart_requested_at = Some(self.request.at);
-        Ok(format!("replacing the pods from before {} one by one", self.request.at.strftime("%F %H:%M:%S UTC")))
+        // By a clock that is behind it is earlier than what somebody asked for before, which goes on. From the future that was by another
+        // operator's clock.
+        let before = decisions.restart_requested_at.filter(|before| *before <= self.situation.now);
+        let at = before.map_or(self.request.at, |before| before.max(self.request.at));
+        decisions.restart_requested_at = Some(at);
+        Ok(format!("replacing the pods from before {} one by one", at.strftime("%F %H:%M:%S UTC")))
     }
 
     fn reject(&self, decisions: &mut Decisions, reason: &str, to: Option<String>) {

@@ -452,6 +452,25 @@ fn the_answer_to_a_restart_says_which_pods_are_replaced() {
     assert!(answer(&model).1.contains("from before 2025-12-31 23:51"), "{}", answer(&model).1);
 }
 
+#[test]
+fn a_restart_goes_on_when_somebody_asks_for_another_by_a_clock_that_is_behind() {
+    let mut model = serves_one(manual());
+    let one = model.hash(1);
+    model.pass(60);
+    model.request(Verb::Restart, &one, "ann", None);
+    let asked_at = model.now;
+    model.operate(None);
+    model.now -= SignedDuration::from_mins(10);
+    model.request(Verb::Restart, &one, "bob", None);
+    model.now += SignedDuration::from_mins(10);
+    for _ in 0..4 {
+        model.work();
+    }
+    assert!(answer(&model).0, "{}", say(&model));
+    let pods = &model.truth.pods[&one];
+    assert!(pods.iter().all(|pod| pod.created.as_second() >= asked_at.as_second()), "{asked_at}: {pods:?}");
+}
+
 // No request is lost, and what is shown is there.
 
 #[test]
