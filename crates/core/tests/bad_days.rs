@@ -2128,6 +2128,30 @@ fn what_was_undone_goes_after_its_delay_also_when_the_clock_of_who_asked_is_ahea
 }
 
 #[test]
+fn what_was_aborted_is_kept_as_the_spec_says_also_when_the_clock_of_who_asked_is_behind() {
+    let delays = BlueGreen { scale_down_delay_seconds: Some(30), abort_scale_down_delay_seconds: Some(0), ..manual() };
+    let mut model = promoted(delays, &[2]);
+    assert!(model.settle());
+    assert_eq!(model.rs(1).replicas, 0);
+    model.push(1);
+    model.work();
+    let one = model.hash(1);
+    // By this clock revision 1 serves still.
+    model.now -= SignedDuration::from_hours(2);
+    model.request(Verb::Abort, &one, "ann", None);
+    model.now += SignedDuration::from_hours(2);
+    model.work();
+    assert_rejected(&model, 1, true);
+    for _ in 0..5 {
+        model.pass(60);
+        model.scale_down();
+        model.work();
+    }
+    assert_active(&model, 2);
+    assert_eq!(model.rs(1).replicas, 2, "{}", say(&model));
+}
+
+#[test]
 fn a_forged_mirror_does_not_say_where_production_goes_back_to() {
     let mut model = promoted(manual(), &[2]);
     model.change_spec(|spec| spec.strategy.blue_green.post_promotion_analysis = Some(RolloutAnalysis::default()));
