@@ -19,6 +19,7 @@
 //! whether it has been.
 
 use greenlight_api::{Approval, Decisions, ObservedRequest, Rejection, Request, RevisionRecord, Verb, Verdict};
+use jiff::SignedDuration;
 
 use crate::actions::Action;
 use crate::analysis::{self, Kind, Outcome};
@@ -29,7 +30,7 @@ use crate::roles;
 use crate::situation::Situation;
 use crate::stall;
 use crate::words::{brief, cut};
-use crate::world::ReplicaSet;
+use crate::world::{ReplicaSet, later};
 
 /// So many answered requests are remembered, so that one that comes again late is known.
 const REMEMBERED: usize = 8;
@@ -226,7 +227,14 @@ impl<'a> Hearing<'a> {
         let Some(revision) = decisions.revision_mut(hash) else { return Err(self.not_asked_for()) };
         let before = revision.approvals.iter().position(|approval| approval.by == *by);
         let full = *action == Verb::PromoteFull;
-        let heard_at = Some(self.situation.now);
+        let candidate = self.situation.roles.candidate.filter(|rs| rs.hash == *hash);
+        let inconclusive = match candidate.map(|rs| analysis::outcome(self.situation, rs, Kind::Pre)) {
+            Some(Outcome::Inconclusive(run)) => Some(run),
+            _ => None,
+        };
+        // Whoever asks now asks after the end of the analysis, also where that was by a clock that is ahead of this one.
+        let ended_at = inconclusive.and_then(|run| run.completed_at);
+        let heard_at = ended_at.map(|at| later(at, SignedDuration::from_millis(1))).max(Some(self.situation.now));
         let approval = Approval { by: by.clone(), at: *at, heard_at, full, reason: self.reason().map(str::to_owned) };
         match before {
             // Asked again, after an analysis came to no conclusion.
@@ -235,12 +243,11 @@ impl<'a> Hearing<'a> {
         }
         let forgotten = revision.approvals.len().saturating_sub(MOST_APPROVALS);
         revision.approvals.drain(..forgotten);
-        let given = revision.approvals.len();
+        let given = approvals::counted(blue_green, revision).len();
         if given < needed {
             return Ok(format!("{by} approves of {described}, {given} of {needed}"));
         }
-        let analysed = self.situation.roles.candidate.map(|rs| analysis::outcome(self.situation, rs, Kind::Pre));
-        if let Some(Outcome::Inconclusive(run)) = analysed
+        if let Some(run) = inconclusive
             && !approvals::accept_analysis(blue_green, revision, run)
         {
             let since = approvals::given_since(blue_green, revision, run);
@@ -347,8 +354,12 @@ impl<'a> Hearing<'a> {
         if self.situation.roles.home().is_none() {
             return Err("nothing serves yet, so there is nothing to restart".to_owned());
         }
-        decisions.restart_requested_at = Some(self.request.at);
-        Ok(format!("replacing the pods from before {} one by one", self.request.at.strftime("%F %H:%M:%S UTC")))
+        // By a clock that is behind it is earlier than what somebody asked for before, which goes on. From the future that was by another
+        // operator's clock.
+        let before = decisions.restart_requested_at.filter(|before| *before <= self.situation.now);
+        let at = before.map_or(self.request.at, |before| before.max(self.request.at));
+        decisions.restart_requested_at = Some(at);
+        Ok(format!("replacing the pods from before {} one by one", at.strftime("%F %H:%M:%S UTC")))
     }
 
     fn reject(&self, decisions: &mut Decisions, reason: &str, to: Option<String>) {

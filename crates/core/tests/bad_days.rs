@@ -452,6 +452,25 @@ fn the_answer_to_a_restart_says_which_pods_are_replaced() {
     assert!(answer(&model).1.contains("from before 2025-12-31 23:51"), "{}", answer(&model).1);
 }
 
+#[test]
+fn a_restart_goes_on_when_somebody_asks_for_another_by_a_clock_that_is_behind() {
+    let mut model = serves_one(manual());
+    let one = model.hash(1);
+    model.pass(60);
+    model.request(Verb::Restart, &one, "ann", None);
+    let asked_at = model.now;
+    model.operate(None);
+    model.now -= SignedDuration::from_mins(10);
+    model.request(Verb::Restart, &one, "bob", None);
+    model.now += SignedDuration::from_mins(10);
+    for _ in 0..4 {
+        model.work();
+    }
+    assert!(answer(&model).0, "{}", say(&model));
+    let pods = &model.truth.pods[&one];
+    assert!(pods.iter().all(|pod| pod.created.as_second() >= asked_at.as_second()), "{asked_at}: {pods:?}");
+}
+
 // No request is lost, and what is shown is there.
 
 #[test]
@@ -1861,9 +1880,49 @@ fn an_analysis_without_a_conclusion_is_not_accepted_by_one_of_two_people() {
     assert_serves(&model, 2);
 }
 
+fn analysed() -> BlueGreen {
+    BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() }
+}
+
+#[test]
+fn who_asked_before_an_analysis_ended_does_not_accept_how_by_a_clock_that_is_ahead() {
+    let mut model = serves_one(analysed());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    // The clock of the operator that hears it is ten minutes ahead; another one takes over.
+    model.now += SignedDuration::from_mins(10);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    model.now -= SignedDuration::from_mins(10);
+    model.work();
+    end_runs(&mut model, "-pre", AnalysisPhase::Inconclusive);
+    model.work();
+    assert!(model.serving() != Some(two.clone()), "ann asked for a promotion behind the analysis: {}", say(&model));
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn an_analysis_that_ended_by_a_clock_that_is_ahead_can_be_accepted() {
+    let mut model = serves_one(analysed());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.now += SignedDuration::from_mins(10);
+    end_runs(&mut model, "-pre", AnalysisPhase::Inconclusive);
+    model.now -= SignedDuration::from_mins(10);
+    model.work();
+    assert!(model.serving() != Some(two.clone()), "{}", say(&model));
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert_serves(&model, 2);
+}
+
 #[test]
 fn who_does_not_say_who_they_are_is_not_one_of_two_people() {
-    let mut model = serves_one(BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() });
+    let mut model = serves_one(analysed());
     model.push(2);
     model.work();
     let two = model.hash(2);
@@ -1875,6 +1934,7 @@ fn who_does_not_say_who_they_are_is_not_one_of_two_people() {
     model.work();
     model.request(Verb::Promote, &two, "ann", None);
     model.work();
+    assert!(answer(&model).1.contains("1 of 2"), "the answer counts as the gate does: {}", say(&model));
     end_runs(&mut model, "-pre", AnalysisPhase::Successful);
     model.work();
     assert!(model.serving() != Some(two), "{}", say(&model));
@@ -2065,6 +2125,30 @@ fn what_was_undone_goes_after_its_delay_also_when_the_clock_of_who_asked_is_ahea
     }
     // Only what was aborted while it waited is kept up.
     assert_eq!(model.rs(2).replicas, 0, "{}", say(&model));
+}
+
+#[test]
+fn what_was_aborted_is_kept_as_the_spec_says_also_when_the_clock_of_who_asked_is_behind() {
+    let delays = BlueGreen { scale_down_delay_seconds: Some(30), abort_scale_down_delay_seconds: Some(0), ..manual() };
+    let mut model = promoted(delays, &[2]);
+    assert!(model.settle());
+    assert_eq!(model.rs(1).replicas, 0);
+    model.push(1);
+    model.work();
+    let one = model.hash(1);
+    // By this clock revision 1 serves still.
+    model.now -= SignedDuration::from_hours(2);
+    model.request(Verb::Abort, &one, "ann", None);
+    model.now += SignedDuration::from_hours(2);
+    model.work();
+    assert_rejected(&model, 1, true);
+    for _ in 0..5 {
+        model.pass(60);
+        model.scale_down();
+        model.work();
+    }
+    assert_active(&model, 2);
+    assert_eq!(model.rs(1).replicas, 2, "{}", say(&model));
 }
 
 #[test]

@@ -174,7 +174,11 @@ fn finished(request: &Request, status: &BlueGreenRolloutStatus) -> Option<Exit> 
         }
         // The answer takes the rejection away, in one write with it: one that stands after that is a new one.
         Verb::Retry => record.map(|_| if rejected { Exit::Refused } else { Exit::Done }),
-        Verb::Restart => status.restarted_at.is_some_and(|at| at >= request.at).then_some(Exit::Done),
+        // By the operator's clock it was asked for earlier, if this one is ahead.
+        Verb::Restart => {
+            let requested_at = status.decisions.as_ref()?.restart_requested_at?;
+            (status.restarted_at >= Some(requested_at)).then_some(Exit::Done)
+        }
     }
 }
 
@@ -236,6 +240,20 @@ mod tests {
         assert_eq!(finished(&abort, &status("v2", true, &["v2", "v3!"])), Some(Exit::Done));
         assert_eq!(finished(&abort, &status("v2", false, &["v2", "v3!"])), None);
         assert_eq!(finished(&abort, &status("v2", true, &["v2", "v3"])), None);
+    }
+
+    #[test]
+    fn a_restart_is_done_by_the_operators_clock_where_this_one_is_ahead() {
+        let restart = request(Verb::Restart, "v1", None);
+        let restarted = |at_second: Option<i64>| {
+            let mut status = status("v1", true, &["v1"]);
+            status.restarted_at = at_second.map(at);
+            status.decisions.as_mut().expect("a record").restart_requested_at = Some(at(98));
+            status
+        };
+        assert_eq!(finished(&restart, &restarted(None)), None);
+        assert_eq!(finished(&restart, &restarted(Some(90))), None, "that was the one before");
+        assert_eq!(finished(&restart, &restarted(Some(98))), Some(Exit::Done));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! What is done to entries of the record, whoever decides it.
 
 use greenlight_api::{Decisions, Rejection, RevisionRecord, names};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::hash::Digest;
 use crate::words::brief;
-use crate::world::{ReplicaSet, World};
+use crate::world::{ReplicaSet, World, later};
 
 /// No honest revision number is larger; a forged one must not overflow the next.
 pub(super) const LARGEST_NUMBER: i64 = 1 << 40;
@@ -30,8 +30,12 @@ pub fn by_itself(now: Timestamp, reason: String, to: Option<String>) -> Rejectio
 }
 
 /// A rejection that is made now.
-pub fn reject(decisions: &mut Decisions, hash: &str, rejection: Rejection) {
+pub fn reject(decisions: &mut Decisions, hash: &str, mut rejection: Rejection) {
     if let Some(revision) = decisions.revision_mut(hash) {
+        // By a clock that is behind it would be from before production left this revision: an abort would look like an undo.
+        if let Some(left_at) = revision.left_at {
+            rejection.at = rejection.at.max(later(left_at, SignedDuration::from_millis(1)));
+        }
         revision.rejection = Some(rejection);
         (revision.returned, revision.returned_unasked) = (false, false);
     }

@@ -4,7 +4,7 @@
 use greenlight_api::{Decisions, Rejection, names};
 use jiff::Timestamp;
 
-use crate::analysis::{self, Kind};
+use crate::analysis::{self, Kind, Outcome};
 use crate::decisions::{self, Read};
 use crate::gate::{self, Gate};
 use crate::request::{self, Heard};
@@ -139,11 +139,18 @@ fn record_candidate(situation: &Situation, decisions: &mut Decisions) {
     let is_shown = || has_pods && situation.is_shown(candidate);
     let ready_at = Some(situation.now).filter(|_| timed && is_ready(situation, candidate) && is_shown());
     let verdict = analysis::verdict_of(situation, candidate, Kind::Pre);
+    let is_to_end =
+        || matches!(analysis::outcome(situation, candidate, Kind::Pre), Outcome::NotStarted | Outcome::Running(_));
     if let Some(record) = decisions.revision_mut(&candidate.hash) {
         // From the future it is by another operator's clock.
         record.preview_ready_at =
             record.preview_ready_at.filter(|_| has_pods).map(|at| at.min(situation.now)).or(ready_at);
         record.pre_promotion = verdict;
+        // Who asked by such a clock asked before this analysis ends, and does not accept how it does.
+        let now = Some(situation.now);
+        for approval in record.approvals.iter_mut().filter(|approval| approval.heard_at > now && is_to_end()) {
+            approval.heard_at = now;
+        }
     }
 }
 
