@@ -162,6 +162,9 @@ async fn who_may_only_view_sees_what_there_is_to_see() {
     lab.kubectl(&["create", "role", "few", "--verb=get,list,watch", "--resource=bluegreenrollouts.greenlight.dev"]);
     lab.kubectl(&["create", "rolebinding", "few", "--role=few", "--user=finn"]);
     let few = ended(admin(&["get", "rollout", "web", "-n", "viewer", "--as", "finn"])).with(1);
-    assert!(few.contains("What would allow it: a binding of what this makes: kubectl create role NAME --verb="), "{few}");
+    assert!(
+        few.contains("What would allow it: a binding of what this makes: kubectl create role NAME --verb="),
+        "{few}"
+    );
     assert!(ended(admin(&["status", "web", "-n", "viewer", "--as", "finn"])).well().contains("Healthy"));
 }
