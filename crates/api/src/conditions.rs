@@ -27,7 +27,7 @@ pub const REASON_AWAITING_TIMER: &str = "AwaitingAutoPromotion";
 pub const REASON_PAUSED: &str = "PausedBySpec";
 /// The pre-promotion analysis of a revision is under way.
 pub const REASON_PRE_PROMOTION_ANALYSIS: &str = "PrePromotionAnalysis";
-/// The post-promotion analysis of the active revision is under way.
+/// The post-promotion analysis of the active revision is under way; with the phase `Degraded`, it failed, and no earlier revision served.
 pub const REASON_POST_PROMOTION_ANALYSIS: &str = "PostPromotionAnalysis";
 /// An analysis came to no conclusion: a person has to promote, abort or undo.
 pub const REASON_INCONCLUSIVE: &str = "AnalysisInconclusive";

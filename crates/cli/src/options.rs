@@ -215,7 +215,7 @@ pub enum Command {
         /// Convert only the objects with this name, and the analyses; can be repeated
         #[arg(long, value_name = "NAME")]
         only: Vec<String>,
-        /// Also write the Argo Rollouts, paused: they stay beside the converted ones until production has moved
+        /// Instead of the converted manifests write the Argo Rollouts, paused: they stay beside those until production has moved
         #[arg(long)]
         pause: bool,
     },
@@ -426,18 +426,13 @@ fn dry_run(text: &str) -> Result<bool, String> {
     }
 }
 
+/// As kubectl takes it: seconds, or what Go writes.
 fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let number: u64 = number.parse().map_err(|_| "write a number and s, m or h: 30s, 5m".to_owned())?;
-    let seconds = match unit {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return Err("write a number and s, m or h: 30s, 5m".to_owned()),
-    };
-    let seconds = number.checked_mul(seconds).ok_or("write a shorter time")?;
-    Ok(Duration::from_secs(seconds))
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let duration = greenlight_api::analysis::duration(text).ok().and_then(|duration| Duration::try_from(duration).ok());
+    duration.ok_or_else(|| "write a number and s, m or h: 30s, 5m, 1h30m".to_owned())
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
@@ -455,5 +450,20 @@ fn object_name(text: &str) -> Result<String, String> {
         Some('/') => Err("write the name alone, without the kind before it".to_owned()),
         Some(letter) => Err(format!("no rollout can have this name: there is a {letter:?} in it")),
         None => Ok(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_those_that_kubectl_takes() {
+        for (text, milliseconds) in [("0", 0), ("30", 30_000), ("1m30s", 90_000), ("500ms", 500), ("1.5h", 5_400_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "s", "5 minutes", "-1s", "1d", "99999999999999999999h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
     }
 }

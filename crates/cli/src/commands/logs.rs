@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::io::AsyncBufReadExt;
@@ -123,7 +124,7 @@ impl Source {
             follow: options.follow,
             previous: options.previous,
             tail_lines: options.tail,
-            since_seconds: options.since.and_then(|since| i64::try_from(since.as_secs()).ok()),
+            since_seconds: options.since.filter(|since| !since.is_zero()).and_then(whole_seconds),
             ..LogParams::default()
         };
         let what = || format!("cannot read the log of pod {}, container {}", self.pod, self.container);
@@ -184,6 +185,11 @@ fn has_started(pod: &Pod, container: &str) -> bool {
     states.any(|state| state.running.is_some() || state.terminated.is_some())
 }
 
+/// The API server takes whole seconds, and refuses none.
+fn whole_seconds(since: Duration) -> Option<i64> {
+    i64::try_from(since.as_secs().max(1)).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -228,5 +234,11 @@ mod tests {
     #[test]
     fn only_what_has_started_is_followed() {
         assert!(has_started(&pod(), "web") && !has_started(&pod(), "proxy") && !has_started(&pod(), "init"));
+    }
+
+    #[test]
+    fn less_than_a_second_is_a_second() {
+        assert_eq!(whole_seconds(Duration::from_millis(500)), Some(1));
+        assert_eq!(whole_seconds(Duration::from_secs(90)), Some(90));
     }
 }

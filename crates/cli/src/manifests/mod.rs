@@ -91,7 +91,7 @@ fn read_file(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// The documents of a text.
+/// The documents of a text; of a list, its items.
 pub fn documents(file: &Path, text: &str) -> Result<Vec<Manifest>> {
     let mut documents = vec![(1, String::new())];
     for (number, line) in text.lines().enumerate() {
@@ -106,9 +106,31 @@ pub fn documents(file: &Path, text: &str) -> Result<Vec<Manifest>> {
     for (first_line, text) in documents {
         let value: Value = serde_saphyr::from_str(&text)
             .with_context(|| format!("{}:{first_line}: this is not YAML", file.display()))?;
-        if !value.is_null() {
-            manifests.push(Manifest { file: file.to_owned(), first_line, text, value });
+        match value["items"].as_array() {
+            Some(items) if value["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) => {
+                let lines: Vec<&str> = text.lines().collect();
+                manifests.extend(items.iter().enumerate().map(|(n, item)| item_of(file, first_line, &lines, n, item)));
+            }
+            _ if value.is_null() => {}
+            _ => manifests.push(Manifest { file: file.to_owned(), first_line, text, value }),
         }
     }
     Ok(manifests)
+}
+
+/// An item of a list, as `kubectl get -o yaml` prints one, as if it were a document of its own.
+fn item_of(file: &Path, first_line: usize, lines: &[&str], number: usize, item: &Value) -> Manifest {
+    let (start, end) = find_block(lines, &["items", &number.to_string()]).unwrap_or_default();
+    let mut own: Vec<String> =
+        lines.get(start..end).unwrap_or_default().iter().map(|line| (*line).to_owned()).collect();
+    let mut depth = 0;
+    if let Some(first) = own.first_mut() {
+        *first = first.replacen('-', " ", 1);
+        depth = first.len() - first.trim_start().len();
+    }
+    let text: String = own.iter().map(|line| format!("{}\n", line.get(depth..).unwrap_or_default())).collect();
+    let is_right = serde_saphyr::from_str::<Value>(&text).is_ok_and(|value| value == *item);
+    // If it is not in block style, its lines are not those of the file.
+    let text = if is_right { text } else { serde_saphyr::to_string(item).unwrap_or_default() };
+    Manifest { file: file.to_owned(), first_line: first_line + start, text, value: item.clone() }
 }

@@ -1,8 +1,9 @@
 //! What stays as it is, but depends on what is converted.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{API_VERSION, Becomes, Converted, has_argo_rollouts, is_argos, is_referred_to, note};
+use super::becomes::{Becomes, has_argo_rollouts, is_argos, is_referred_to};
+use super::draft::{API_VERSION, Converted, note};
 use crate::manifests::{Manifest, find_block};
 
 /// The field in which an autoscaler names what it scales: HorizontalPodAutoscaler and KEDA's ScaledObject, VerticalPodAutoscaler.
@@ -57,7 +58,20 @@ pub(super) fn retarget(
 }
 
 /// Names what a person has to change.
-pub(super) fn tell(manifest: &Manifest, all: &[Manifest], converted: &mut Converted) {
+pub(super) fn tell(
+    manifest: &Manifest,
+    all: &[Manifest],
+    becomes: impl Fn(&Manifest) -> Becomes,
+    converted: &mut Converted,
+) {
+    // Without a name, it is about every Deployment.
+    let is_converted = |value: &Value| {
+        let is_it = |other: &&Manifest| {
+            other.kind() == "Deployment" && (value["name"].is_null() || value["name"] == other.name())
+        };
+        value["kind"] == "Deployment" && all.iter().filter(is_it).any(|other| becomes(other) == Becomes::Rollout)
+    };
+    let kinds: [(&str, &dyn Fn(&Value) -> bool); 2] = [("Rollout", &is_rollout), ("Deployment", &is_converted)];
     let mut say = |path: &[&str], what: &str| note(converted, manifest, path, what);
     match manifest.kind() {
         "Deployment" if has_argo_rollouts(all) && !is_referred_to(manifest, all) => {
@@ -81,7 +95,7 @@ pub(super) fn tell(manifest: &Manifest, all: &[Manifest], converted: &mut Conver
                 );
             }
         }
-        "Kustomization" if manifest.api_version().starts_with("kustomize.config.k8s.io/") => {
+        _ if is_kustomization(manifest) => {
             for field in ["namePrefix", "nameSuffix", "configMapGenerator", "secretGenerator"] {
                 if manifest.value.get(field).is_some() {
                     say(
@@ -93,21 +107,26 @@ pub(super) fn tell(manifest: &Manifest, all: &[Manifest], converted: &mut Conver
             if manifest.value.get("replicas").is_some() {
                 say(&["replicas"], "does not change a BlueGreenRollout: use a patch");
             }
-            for (number, patch) in manifest.value["patches"].as_array().into_iter().flatten().enumerate() {
-                if patch["target"]["kind"] == "Rollout" {
-                    say(
-                        &["patches", &number.to_string()],
-                        "is for kind Rollout: write kind BlueGreenRollout in its target",
-                    );
+            for field in ["patches", "patchesJson6902", "patchesStrategicMerge", "replacements"] {
+                for (number, part) in manifest.value[field].as_array().into_iter().flatten().enumerate() {
+                    let patched = patched(part);
+                    for (kind, is_named) in kinds {
+                        if names(part, is_named) || names(&patched, is_named) {
+                            let what = format!("is for kind {kind}: write greenlight.dev and BlueGreenRollout there");
+                            say(&[field, &number.to_string()], &what);
+                        }
+                    }
                 }
             }
         }
         _ => {
-            let mut named = Vec::new();
-            find_rollouts(&manifest.value, &mut Vec::new(), &mut named);
-            for path in named.iter().filter(|path| !path.is_empty()) {
+            for path in places(&manifest.value, &is_rollout).iter().filter(|path| !path.is_empty()) {
                 let path: Vec<&str> = path.iter().map(String::as_str).collect();
                 say(&path, "names an Argo Rollout: where that is converted, write greenlight.dev and BlueGreenRollout");
+            }
+            for path in places(&manifest.value, &is_converted).iter().filter(|path| !path.is_empty()) {
+                let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                say(&path, "names a Deployment that is converted: write greenlight.dev and BlueGreenRollout");
             }
         }
     }
@@ -119,17 +138,53 @@ pub(super) fn tell(manifest: &Manifest, all: &[Manifest], converted: &mut Conver
     }
 }
 
-/// Where a value names Argo's kind: Flux's health checks and patches, Argo CD's `ignoreDifferences` and lists of kinds.
-fn find_rollouts(value: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
-    let group = value.get("apiVersion").or(value.get("group")).and_then(Value::as_str).unwrap_or("argoproj.io");
-    if value["kind"] == "Rollout" && (group == "argoproj.io" || group.starts_with("argoproj.io/")) {
+/// Kustomize takes a file of this name for one, without a kind in it too.
+fn is_kustomization(manifest: &Manifest) -> bool {
+    let has_kind = ["Kustomization", "Component"].contains(&manifest.kind())
+        && manifest.api_version().starts_with("kustomize.config.k8s.io/");
+    let file = manifest.file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    has_kind || manifest.kind().is_empty() && ["kustomization.yaml", "kustomization.yml"].contains(&file)
+}
+
+/// What a patch that is written in the kustomization itself is for.
+fn patched(part: &Value) -> Value {
+    let text = part["patch"].as_str().or(part.as_str()).unwrap_or_default();
+    let patch: Value = serde_saphyr::from_str(text).unwrap_or_default();
+    let mut object = json!({"kind": patch["kind"]});
+    for (key, value) in [("apiVersion", &patch["apiVersion"]), ("name", &patch["metadata"]["name"])] {
+        if !value.is_null() {
+            object[key] = value.clone();
+        }
+    }
+    object
+}
+
+/// The object names Argo's kind: in Flux's health checks and patches, in Argo CD's `ignoreDifferences` and lists of kinds.
+fn is_rollout(object: &Value) -> bool {
+    let group = object.get("apiVersion").or(object.get("group")).and_then(Value::as_str).unwrap_or("argoproj.io");
+    object["kind"] == "Rollout" && (group == "argoproj.io" || group.starts_with("argoproj.io/"))
+}
+
+fn names(value: &Value, is_named: &dyn Fn(&Value) -> bool) -> bool {
+    !places(value, is_named).is_empty()
+}
+
+/// The places in a value where such an object is.
+fn places(value: &Value, is_named: &dyn Fn(&Value) -> bool) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    find(value, is_named, &mut Vec::new(), &mut found);
+    found
+}
+
+fn find(value: &Value, is_named: &dyn Fn(&Value) -> bool, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    if value.is_object() && is_named(value) {
         found.push(path.clone());
     }
     let fields = value.as_object().into_iter().flatten().map(|(key, inner)| (key.clone(), inner));
     let items = value.as_array().into_iter().flatten().enumerate().map(|(number, inner)| (number.to_string(), inner));
     for (key, inner) in fields.chain(items) {
         path.push(key);
-        find_rollouts(inner, path, found);
+        find(inner, is_named, path, found);
         path.pop();
     }
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::text::{comment_out, insert_in_spec, remove, set_line};
-use super::{API_VERSION, Converted, Draft, note};
+use super::draft::{API_VERSION, Converted, Draft, note};
+use super::text::{comment_out, insert_in_spec, remove, set_line, without_servers_fields};
 use crate::manifests::Manifest;
 
 /// What a Service has for itself, and a second one like it must not have.
@@ -31,9 +31,14 @@ pub(super) fn convert(manifest: &Manifest, all: &[Manifest], converted: &mut Con
             let more: Vec<&str> = more.iter().map(|service| service.name()).collect();
             blue_green["additionalActiveServices"] = json!(more);
         }
-        if !all.iter().any(|other| other.kind() == "Service" && other.name() == preview) {
-            converted.documents.push(serde_saphyr::to_string(&preview_of(active, &preview)).unwrap_or_default());
+        let is_preview = |other: &Manifest| {
+            other.kind() == "Service" && other.name() == preview && other.namespace() == manifest.namespace()
+        };
+        let document = serde_saphyr::to_string(&preview_of(active, &preview)).unwrap_or_default();
+        if !all.iter().any(is_preview) && !converted.documents.contains(&document) {
+            converted.documents.push(document);
         }
+        tell_of_sharing(manifest, &services, all, converted);
     } else {
         note(
             converted,
@@ -42,7 +47,8 @@ pub(super) fn convert(manifest: &Manifest, all: &[Manifest], converted: &mut Con
             "no Service among the files selects its pods: nothing is switched, a promotion is availability alone",
         );
     }
-    let mut text = set_line(&manifest.text, "apiVersion", API_VERSION);
+    let (text, mut wanted) = without_servers_fields(manifest);
+    let mut text = set_line(&text, "apiVersion", API_VERSION);
     text = set_line(&text, "kind", "BlueGreenRollout");
     if manifest.value["spec"].get("strategy").is_some() {
         text = comment_out(&text, &["spec", "strategy"]).unwrap_or(text);
@@ -50,9 +56,26 @@ pub(super) fn convert(manifest: &Manifest, all: &[Manifest], converted: &mut Con
     }
     let strategy = json!({"blueGreen": blue_green});
     text = insert_in_spec(&text, &json!({"strategy": strategy}));
-    let mut wanted = manifest.value.clone();
     wanted["spec"]["strategy"] = strategy;
     Draft::new(manifest, "BlueGreenRollout", text, wanted).finish("BlueGreenRollout", converted);
+}
+
+/// A Service has one owner: two Deployments behind one, as for a canary by hand, cannot both become rollouts.
+fn tell_of_sharing(manifest: &Manifest, services: &[&Manifest], all: &[Manifest], converted: &mut Converted) {
+    for other in all.iter().filter(|other| other.kind() == "Deployment" && other.name() != manifest.name()) {
+        let theirs = services_of(other, all);
+        let shared = services.iter().find(|service| {
+            theirs.iter().any(|it| it.name() == service.name() && it.namespace() == service.namespace())
+        });
+        if let Some(service) = shared {
+            let what = format!(
+                "Service {} leads to the pods of Deployment {} too: give each its own, because a Service follows one rollout",
+                service.name(),
+                other.name()
+            );
+            note(converted, manifest, &["spec", "template", "metadata", "labels"], &what);
+        }
+    }
 }
 
 /// The Services that lead to its pods, without the preview Service of the first of them.

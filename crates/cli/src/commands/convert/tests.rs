@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use super::draft::API_VERSION;
 use super::*;
 
 /// Every field of Argo Rollouts 1.9's `RolloutSpec` and `BlueGreenStrategy` (`pkg/apis/rollouts/v1alpha1/types.go`) that a Rollout with a
@@ -214,4 +215,88 @@ fn the_preview_of_a_public_service_is_not_public() {
     let converted = of(&format!("{deployment}---\n{service}---\n{preview}"));
     let blue_green = &value(&converted.documents[0])["spec"]["strategy"]["blueGreen"];
     assert_eq!(blue_green, &json!({"activeService": "web", "previewService": "web-preview"}));
+}
+
+#[test]
+fn what_kubectl_prints_is_converted_item_by_item_without_what_the_server_wrote() {
+    let list = "apiVersion: v1\nitems:\n- apiVersion: argoproj.io/v1alpha1\n  kind: Rollout\n  metadata:\n    annotations:\n      \
+                kubectl.kubernetes.io/last-applied-configuration: |\n        {\"kind\":\"Rollout\"}\n    creationTimestamp: \
+                \"2026-11-01T00:00:00Z\"\n    # the shop\n    name: web\n    resourceVersion: \"7\"\n    uid: a-b\n  spec:\n    \
+                selector: {matchLabels: {app: web}}\n    strategy:\n      blueGreen:\n        activeService: web\n        \
+                maxUnavailable: 1\n    template:\n      metadata: {labels: {app: web}}\n      spec: {containers: [{name: web, \
+                image: web}]}\n  status:\n    phase: Healthy\n- apiVersion: v1\n  kind: Service\n  metadata: {name: web}\nkind: \
+                List\nmetadata:\n  resourceVersion: \"\"\n";
+    let converted = of(list);
+    let [rollout, service] = &converted.documents[..] else { panic!("{converted:?}") };
+    assert_eq!(value(service)["kind"], "Service");
+    let rollout_value = value(rollout);
+    assert_eq!(rollout_value["kind"], "BlueGreenRollout");
+    assert_eq!(rollout_value["metadata"], json!({"annotations": null, "name": "web"}));
+    assert_eq!(rollout_value["status"], Value::Null);
+    assert!(rollout.contains("  # the shop\n"), "{rollout}");
+    // The line is that of the file.
+    told(&converted, "f.yaml:19: Rollout web: spec.strategy.blueGreen.maxUnavailable: is not carried over");
+}
+
+#[test]
+fn each_namespace_has_its_preview_and_a_service_of_two_deployments_is_named() {
+    let of_namespace = |namespace: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, namespace: {namespace}}}\nspec: {{selector: {{matchLabels: \
+             {{app: web}}}}, template: {{metadata: {{labels: {{app: web}}}}, spec: {{containers: [{{name: web, image: web}}]}}}}}}\n---\n\
+             apiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: {namespace}}}\nspec: {{selector: {{app: web}}, ports: \
+             [{{port: 80}}]}}\n"
+        )
+    };
+    let preview =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: web-preview, namespace: test}\nspec: {selector: {app: web}}\n";
+    let converted = of(&[of_namespace("shop"), of_namespace("test"), preview.to_owned()].join("---\n"));
+    let previews: Vec<Value> = converted.documents.iter().map(|document| value(document)["metadata"].clone()).collect();
+    for namespace in ["shop", "test"] {
+        let wanted = json!({"name": "web-preview", "namespace": namespace});
+        assert_eq!(previews.iter().filter(|metadata| **metadata == wanted).count(), 1, "{previews:#?}");
+    }
+    let beside = of_namespace("shop").replacen("name: web,", "name: web-canary,", 1);
+    let both = of(&[of_namespace("shop"), beside.split("---").next().unwrap_or_default().to_owned()].join("---\n"));
+    told(
+        &both,
+        "Deployment web: spec.template.metadata.labels: Service web leads to the pods of Deployment web-canary too",
+    );
+    assert_eq!(
+        both.documents
+            .iter()
+            .filter(|document| document.contains("web-preview") && document.contains("kind: Service"))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn what_kustomize_and_flux_do_to_what_is_converted_is_named() {
+    let kustomization = "resources: [web.yaml]\npatches:\n- patch: |\n    apiVersion: argoproj.io/v1alpha1\n    kind: Rollout\n    \
+                         metadata: {name: web}\n    spec: {replicas: 3}\npatchesJson6902:\n- target: {group: argoproj.io, version: \
+                         v1alpha1, kind: Rollout, name: web}\n  path: p.yaml\n";
+    let read = |name: &str, text: &str| manifests::documents(Path::new(name), text).expect("YAML");
+    let converted = convert(&read("base/kustomization.yaml", kustomization), &[]);
+    told(&converted, "patches.0: is for kind Rollout");
+    told(&converted, "patchesJson6902.0: is for kind Rollout");
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {selector: {matchLabels: {app: web}}, \
+                      template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: web}]}}}\n";
+    let component = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\npatches:\n- target: {kind: Deployment, name: \
+                     web}\n  path: p.yaml\n- target: {kind: Deployment, name: cron}\n  path: q.yaml\n";
+    let flux = "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps}\nspec:\n  healthChecks:\n  - \
+                {apiVersion: apps/v1, kind: Deployment, name: web}\n  - {apiVersion: apps/v1, kind: Deployment, name: cron}\n";
+    let converted = of(&[deployment, component, flux].join("---\n"));
+    told(&converted, "patches.0: is for kind Deployment");
+    told(&converted, "Kustomization apps: spec.healthChecks.0: names a Deployment that is converted");
+    assert!(!converted.notes.iter().any(|note| note.contains("patches.1") || note.contains("healthChecks.1")));
+}
+
+#[test]
+fn with_only_the_analyses_of_the_whole_cluster_are_converted_too() {
+    let template = "apiVersion: argoproj.io/v1alpha1\nkind: ClusterAnalysisTemplate\nmetadata: {name: m}\nspec:\n  metrics:\n  - name: \
+                    a\n    count: 1\n    provider: {web: {url: \"http://a\"}}\n";
+    let all = manifests::documents(Path::new("f.yaml"), &[EVERY_FIELD, template].join("---\n")).expect("YAML");
+    let converted = convert(&all, &["web".to_owned()]);
+    assert!(converted.documents[1].starts_with("apiVersion: greenlight.dev/v1alpha1\n"), "{}", converted.documents[1]);
 }

@@ -2,7 +2,49 @@
 
 use serde_json::Value;
 
-use crate::manifests::find_block;
+use crate::manifests::{Manifest, find_block};
+
+/// What the API server writes into an object. `kubectl get -o yaml` prints it, and nobody may create an object with all of it.
+const SERVERS_FIELDS: [&[&str]; 8] = [
+    &["status"],
+    &["metadata", "uid"],
+    &["metadata", "resourceVersion"],
+    &["metadata", "generation"],
+    &["metadata", "creationTimestamp"],
+    &["metadata", "selfLink"],
+    &["metadata", "managedFields"],
+    &["metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration"],
+];
+
+/// Text and value of a manifest as a person would have written it.
+pub(super) fn without_servers_fields(manifest: &Manifest) -> (String, Value) {
+    let (mut text, mut wanted) = (manifest.text.clone(), manifest.value.clone());
+    for path in SERVERS_FIELDS {
+        if path.iter().try_fold(&wanted, |at, key| at.get(*key)).is_none() {
+            continue;
+        }
+        remove(&mut wanted, path);
+        let mut lines: Vec<&str> = text.lines().collect();
+        if let Some((start, mut end)) = find_block(&lines, path) {
+            // A comment below it belongs to what follows.
+            while end > start + 1 && lines.get(end - 1).is_some_and(|line| is_comment(line)) {
+                end -= 1;
+            }
+            lines.drain(start..end);
+        }
+        text = lines.join("\n") + "\n";
+    }
+    match serde_saphyr::from_str::<Value>(&text) {
+        Ok(value) if same(&value, &wanted) => (text, value),
+        // Not in block style, so the lines were not found.
+        _ => (serde_saphyr::to_string(&wanted).unwrap_or_default(), wanted),
+    }
+}
+
+fn is_comment(line: &str) -> bool {
+    let line = line.trim();
+    line.is_empty() || line.starts_with('#')
+}
 
 /// Sets a top-level field that is there.
 pub(super) fn set_line(text: &str, key: &str, value: &str) -> String {
