@@ -57,6 +57,9 @@ pub(super) fn retarget(
     converted.documents.push(if is_right { text } else { serde_saphyr::to_string(&wanted).unwrap_or_default() });
 }
 
+/// Whether this refers to what is converted.
+type IsIt<'a> = &'a dyn Fn(&Value) -> bool;
+
 /// Names what a person has to change.
 pub(super) fn tell(
     manifest: &Manifest,
@@ -71,7 +74,7 @@ pub(super) fn tell(
         };
         value["kind"] == "Deployment" && all.iter().filter(is_it).any(|other| becomes(other) == Becomes::Rollout)
     };
-    let kinds: [(&str, &dyn Fn(&Value) -> bool); 2] = [("Rollout", &is_rollout), ("Deployment", &is_converted)];
+    let kinds: [(&str, IsIt); 2] = [("Rollout", &is_rollout), ("Deployment", &is_converted)];
     let mut say = |path: &[&str], what: &str| note(converted, manifest, path, what);
     match manifest.kind() {
         "Deployment" if has_argo_rollouts(all) && !is_referred_to(manifest, all) => {
