@@ -480,6 +480,7 @@ pub struct Measurement {
 /// A duration as Go writes it: `30s`, `5m`, `1h30m`, `500ms`.
 pub fn duration(text: &str) -> Result<SignedDuration, String> {
     let wrong = || format!("{text:?} is not a duration: write a number and a unit, such as 30s, 5m or 1h30m");
+    let too_long = || format!("{text:?} is too long: write a shorter time");
     let mut rest = text.trim();
     let mut total = SignedDuration::ZERO;
     if rest.is_empty() {
@@ -497,8 +498,8 @@ pub fn duration(text: &str) -> Result<SignedDuration, String> {
             "h" => 3600.0,
             _ => return Err(wrong()),
         };
-        let part = SignedDuration::try_from_secs_f64(number * seconds).map_err(|_| wrong())?;
-        total = total.checked_add(part).ok_or_else(wrong)?;
+        let part = SignedDuration::try_from_secs_f64(number * seconds).map_err(|_| too_long())?;
+        total = total.checked_add(part).ok_or_else(too_long)?;
         rest = &letters[unit..];
     }
     Ok(total)

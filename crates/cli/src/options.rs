@@ -431,8 +431,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }
-    let duration = greenlight_api::analysis::duration(text).ok().and_then(|duration| Duration::try_from(duration).ok());
-    duration.ok_or_else(|| "write a number and s, m or h: 30s, 5m, 1h30m".to_owned())
+    greenlight_api::analysis::duration(text).map(|duration| duration.unsigned_abs())
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

@@ -57,9 +57,10 @@ impl Error {
 }
 
 /// The API server says no, and will until somebody changes something: the template, a quota, or a webhook that is down (a 500 in
-/// its words). That it has too much to do, or that a namespace is not there yet, is no answer to the question.
+/// its words). That it has too much to do, that a namespace is not there yet, or that a list took too long and has to begin anew, is no answer
+/// to the question.
 pub fn is_refusal(status: &kube::core::Status) -> bool {
-    let later = [404, 409, 429, 503, 504].contains(&status.code);
+    let later = [404, 409, 410, 429, 503, 504].contains(&status.code);
     (400..=599).contains(&status.code) && !later
 }
 
