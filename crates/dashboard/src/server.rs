@@ -37,6 +37,8 @@ use crate::row::{Filter, Key};
 /// Changes of the list that come together are sent together.
 const TOGETHER: Duration = Duration::from_millis(100);
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// Browsers keep no cookie whose name and value have more bytes than this, and do not say so.
+const LARGEST_COOKIE: usize = 4096;
 
 /// How the dashboard is run.
 pub struct Settings {
@@ -447,7 +449,15 @@ async fn sign_in(State(dashboard): Shared, headers: HeaderMap, Form(form): Form<
         return StatusCode::NOT_FOUND.into_response();
     }
     let token = form.token.trim();
-    let cookie = format!("{}={token}; Path=/; HttpOnly; SameSite=Strict; Secure", token_cookie(&headers));
+    let name = token_cookie(&headers);
+    if name.len() + token.len() > LARGEST_COOKIE {
+        let why = format!(
+            "No browser keeps a token of {} bytes in a cookie. Take a shorter one, of a ServiceAccount say, or have a proxy send it.",
+            token.len()
+        );
+        return (StatusCode::BAD_REQUEST, html(&login::token(&why, &form.back))).into_response();
+    }
+    let cookie = format!("{name}={token}; Path=/; HttpOnly; SameSite=Strict; Secure");
     let is_token =
         !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ';' | ',' | '"' | '\\'));
     let Some(cookie) = HeaderValue::from_str(&cookie).ok().filter(|_| is_token) else {
@@ -542,6 +552,19 @@ mod tests {
         assert!(["/", "/?q=a+b", "/n/shop/web"].into_iter().all(is_ours));
         let elsewhere = ["", "//evil.example", "/\t/evil.example", "/\\evil.example", "/\r\nx", "https://evil.example"];
         assert!(!elsewhere.into_iter().any(is_ours));
+    }
+
+    #[tokio::test]
+    async fn a_token_that_no_browser_keeps_is_not_taken_without_a_word() {
+        let cluster = Box::new(kube::Config::new(Uri::from_static("https://127.0.0.1:1")));
+        let door = Door::new(Access::Tokens { cluster });
+        let dashboard = Arc::new(Dashboard { door, read_only: false, epoch: String::new() });
+        let answer = async |length: usize| {
+            let form = Login { token: "x".repeat(length), back: String::new() };
+            sign_in(State(dashboard.clone()), HeaderMap::new(), Form(form)).await.status()
+        };
+        assert_eq!(answer(4000).await, StatusCode::SEE_OTHER);
+        assert_eq!(answer(4096).await, StatusCode::BAD_REQUEST);
     }
 
     #[cfg(target_os = "linux")]
