@@ -26,7 +26,7 @@ use crate::action::{self, Action, Outcome, Wish};
 use crate::caller::{Access, Caller, Door, same, token_cookie};
 use crate::connections;
 use crate::ends::Ends;
-use crate::guard::{Hosts, guard, is_followed_link};
+use crate::guard::{Hosts, guard, is_followed_link, is_to_loopback};
 use crate::log::{self, Told};
 use crate::pages::layout::{Frame, page};
 use crate::pages::list::Listed;
@@ -449,15 +449,10 @@ async fn sign_in(State(dashboard): Shared, headers: HeaderMap, Form(form): Form<
         return StatusCode::NOT_FOUND.into_response();
     }
     let token = form.token.trim();
-    let name = token_cookie(&headers);
-    if name.len() + token.len() > LARGEST_COOKIE {
-        let why = format!(
-            "No browser keeps a token of {} bytes in a cookie. Take a shorter one, of a ServiceAccount say, or have a proxy send it.",
-            token.len()
-        );
+    if let Some(why) = not_kept(&headers, token) {
         return (StatusCode::BAD_REQUEST, html(&login::token(&why, &form.back))).into_response();
     }
-    let cookie = format!("{name}={token}; Path=/; HttpOnly; SameSite=Strict; Secure");
+    let cookie = format!("{}={token}; Path=/; HttpOnly; SameSite=Strict; Secure", token_cookie(&headers));
     let is_token =
         !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ';' | ',' | '"' | '\\'));
     let Some(cookie) = HeaderValue::from_str(&cookie).ok().filter(|_| is_token) else {
@@ -466,6 +461,19 @@ async fn sign_in(State(dashboard): Shared, headers: HeaderMap, Form(form): Form<
     };
     let back = if is_ours(&form.back) { form.back.as_str() } else { "/" };
     ([(header::SET_COOKIE, cookie)], Redirect::to(back)).into_response()
+}
+
+/// Why a browser would not keep this token, which it does not say: the person would be asked for it again and again.
+fn not_kept(headers: &HeaderMap, token: &str) -> Option<String> {
+    if token_cookie(headers).len() + token.len() > LARGEST_COOKIE {
+        let length = token.len();
+        return Some(format!(
+            "No browser keeps a token of {length} bytes in a cookie. Take a shorter one, of a ServiceAccount say, or have a proxy send it."
+        ));
+    }
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let is_open = origin.is_some_and(|origin| origin.starts_with("http://")) && !is_to_loopback(headers);
+    is_open.then(|| "No browser keeps a token for a page that came without https. Open this page by https.".to_owned())
 }
 
 /// Whether an address is that of a page of ours. `//elsewhere` is another host, and so is what a browser reads as that: it takes `\` for
@@ -559,12 +567,17 @@ mod tests {
         let cluster = Box::new(kube::Config::new(Uri::from_static("https://127.0.0.1:1")));
         let door = Door::new(Access::Tokens { cluster });
         let dashboard = Arc::new(Dashboard { door, read_only: false, epoch: String::new() });
-        let answer = async |length: usize| {
+        let answer = async |length: usize, scheme: &str, host: &'static str| {
             let form = Login { token: "x".repeat(length), back: String::new() };
-            sign_in(State(dashboard.clone()), HeaderMap::new(), Form(form)).await.status()
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            headers.insert(header::ORIGIN, format!("{scheme}://{host}").parse().expect("a value"));
+            sign_in(State(dashboard.clone()), headers, Form(form)).await.status()
         };
-        assert_eq!(answer(4000).await, StatusCode::SEE_OTHER);
-        assert_eq!(answer(4096).await, StatusCode::BAD_REQUEST);
+        assert_eq!(answer(4000, "https", "releases.example.com").await, StatusCode::SEE_OTHER);
+        assert_eq!(answer(4096, "https", "releases.example.com").await, StatusCode::BAD_REQUEST);
+        assert_eq!(answer(40, "http", "localhost:8080").await, StatusCode::SEE_OTHER);
+        assert_eq!(answer(40, "http", "releases.example.com").await, StatusCode::BAD_REQUEST);
     }
 
     #[cfg(target_os = "linux")]
