@@ -200,8 +200,8 @@ async function filter() {
   const address = query.size ? `/?${query}` : "/";
   const answer = await fetch(address, { headers: { "x-part": "rows" } }).catch(() => null);
   if (mine !== typed) return;
-  // Who may not see the list any more is told so by the page.
-  if (answer && (answer.status === 401 || answer.status === 403)) return location.reload();
+  // Who may not see this list, or not any more, is told so by its page.
+  if (answer && (answer.status === 401 || answer.status === 403)) return location.assign(address);
   if (!answer || !answer.ok) {
     document.getElementById("lost").hidden = false;
     setTimeout(() => { if (mine === typed) filter(); }, 3000);
@@ -261,7 +261,13 @@ document.addEventListener("keydown", event => {
 const form = document.getElementById("filter");
 if (form) {
   let timer = 0;
-  form.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(filter, 150); });
+  // Half the name of a namespace is another namespace, which somebody who may not see all of them may not see.
+  const isWhole = event => event.type === "change" || event.target.name !== "namespace";
+  for (const type of ["input", "change"]) form.addEventListener(type, event => {
+    if (!isWhole(event)) return;
+    clearTimeout(timer);
+    timer = setTimeout(filter, 150);
+  });
 }
 document.addEventListener("visibilitychange", () => { if (document.hidden) listen(); else { listen(); countVisible(); } });
 document.addEventListener("scroll", () => requestAnimationFrame(countVisible), { passive: true });

@@ -231,7 +231,7 @@ pub enum Outcome {
 /// is asked.
 ///
 /// # Errors
-/// The API server refuses: the caller may not.
+/// The API server refuses: the caller may not. Or the rollout is gone before the operator has answered.
 pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action, wish: &Wish) -> Result<Outcome> {
     let rollout = session.rollout(name).await?;
     let api = session.api::<BlueGreenRollout>();
@@ -261,7 +261,15 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
     api.patch(name, &params, &patch).await.with_context(|| format!("cannot ask rollout {name}"))?;
     let started = Instant::now();
     while started.elapsed() < ANSWER_WITHIN {
-        let rollout = session.rollout(name).await?;
+        let rollout = match session.rollout(name).await {
+            Ok(rollout) => rollout,
+            // The request stands, whether or not the API server shows it now: that is no refusal.
+            Err(error) if error.is::<kube::Error>() => {
+                sleep(LOOK_EVERY).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let stands = rollout.annotations().get(names::REQUEST).is_some_and(|stands| *stands == value);
         let status = rollout.status.unwrap_or_default();
         match status.observed_request.filter(|observed| observed.value == value) {
@@ -317,6 +325,11 @@ fn superseded(rollout: &BlueGreenRollout, action: Action, revision: &str) -> Opt
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use kube::Client;
+    use kube::client::Body;
+
     use super::*;
 
     #[test]
@@ -358,6 +371,46 @@ mod tests {
         assert!(offered(serde_json::Value::Null).contains(&Action::Undo));
         let undone = json!({"by": "ann", "at": "2026-11-28T20:10:00Z", "reason": "rolled back"});
         assert!(!offered(undone).contains(&Action::Undo));
+    }
+
+    #[tokio::test]
+    async fn a_look_that_fails_after_the_request_is_no_refusal() {
+        // The value of the request, and how often somebody has looked since.
+        let asked: Arc<Mutex<(Option<String>, usize)>> = Arc::default();
+        let answer = move |call: http::Request<Body>| {
+            let asked = asked.clone();
+            async move {
+                let is_request = call.method() == http::Method::PATCH;
+                let body = call.into_body().collect_bytes().await.expect("a body");
+                let mut told = json!({
+                    "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
+                    "metadata": {"name": "web", "namespace": "shop"},
+                    "spec": {"selector": {}, "strategy": {"blueGreen": {}}}, "status": {"updatedRevision": "v2"},
+                });
+                let mut code = 200_u16;
+                let mut asked = asked.lock().expect("nobody has panicked");
+                let (value, looks) = &mut *asked;
+                if is_request {
+                    let patch: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+                    *value = patch["metadata"]["annotations"][names::REQUEST].as_str().map(str::to_owned);
+                } else if let Some(value) = value {
+                    *looks += 1;
+                    told["metadata"]["annotations"] = json!({names::REQUEST: value});
+                    told["status"]["observedRequest"] =
+                        json!({"value": value, "accepted": true, "answer": "it is done"});
+                    if *looks == 1 {
+                        code = 503;
+                        told = json!({"status": "Failure", "message": "too busy", "reason": "", "code": code});
+                    }
+                }
+                let answer = http::Response::builder().status(code).body(Body::from(told.to_string().into_bytes()));
+                Ok::<_, std::io::Error>(answer.expect("an answer"))
+            }
+        };
+        let session = Session { client: Client::new(tower::service_fn(answer), "shop"), namespace: "shop".to_owned() };
+        let wish = Wish { revision: "v2".to_owned(), ..Wish::default() };
+        let outcome = carry_out(&session, "web", "ann", Action::Promote, &wish).await.expect("it was asked for");
+        assert!(matches!(outcome, Outcome::Accepted(answer) if answer == "It is done."));
     }
 
     #[test]

@@ -168,8 +168,14 @@ impl Door {
 /// The token that a proxy before us, or else the browser, sends.
 fn token(headers: &HeaderMap) -> Option<String> {
     let forwarded = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let forwarded = forwarded.and_then(|value| value.strip_prefix("Bearer ")).map(|token| token.trim().to_owned());
-    forwarded.or_else(|| cookie(headers, token_cookie(headers))).filter(|token| !token.is_empty())
+    forwarded.and_then(bearer).or_else(|| cookie(headers, token_cookie(headers))).filter(|token| !token.is_empty())
+}
+
+/// The token of a header of the scheme `Bearer`, whose name may be written in capitals and small letters. It is empty if a proxy has none of
+/// whoever looks; then nobody is taken for somebody else, whose cookie the browser may still have.
+fn bearer(value: &str) -> Option<String> {
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
 fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -226,5 +232,11 @@ mod tests {
         assert_eq!(token(&headers).as_deref(), Some("pasted"));
         headers.insert(header::AUTHORIZATION, "Bearer forwarded".parse().expect("a value"));
         assert_eq!(token(&headers).as_deref(), Some("forwarded"));
+        headers.insert(header::AUTHORIZATION, "bearer forwarded".parse().expect("a value"));
+        assert_eq!(token(&headers).as_deref(), Some("forwarded"), "the scheme's name has no case");
+        headers.insert(header::AUTHORIZATION, "Bearer".parse().expect("a value"));
+        assert_eq!(token(&headers), None, "the proxy knows no token, and the cookie may be somebody else's");
+        headers.insert(header::AUTHORIZATION, "Basic dmVyYTp4".parse().expect("a value"));
+        assert_eq!(token(&headers).as_deref(), Some("pasted"), "that is between the browser and the proxy");
     }
 }

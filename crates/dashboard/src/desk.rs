@@ -116,13 +116,22 @@ impl Desk {
             watches: Mutex::default(),
         });
         desk.include(namespace);
-        let weak = Arc::downgrade(&desk);
+        let (weak, own) = (Arc::downgrade(&desk), namespace.to_owned());
         desk.watches().spawn(async move {
-            if rights::may(&client, "list", None, None).await.unwrap_or(true) {
-                rows.begin(Scope::All, None);
-                return follow(Api::all(client), &rows, None).await;
+            let mut was_denied = false;
+            // Who may not see every namespace any more sees those that they may.
+            while rights::may(&client, "list", None, None).await.unwrap_or(true) {
+                if was_denied {
+                    tokio::time::sleep(DENIED_FOR).await;
+                } else {
+                    rows.begin(Scope::All, None);
+                }
+                let why = follow_while_allowed(Api::all(client.clone()), &rows, None).await;
+                rows.deny(None, why);
+                was_denied = true;
             }
-            let (namespaces, is_all) = seen_by(&client).await;
+            let (mut namespaces, is_all) = seen_by(&client).await;
+            namespaces.insert(own);
             rows.lock().is_partial = !is_all;
             let asked_for = rows.begin(Scope::Some, Some(namespaces));
             if let Some(desk) = weak.upgrade() {
@@ -164,7 +173,7 @@ impl Desk {
     fn watch(&self, namespace: String) {
         let (client, rows) = (self.client.clone(), self.rows.clone());
         self.watches().spawn(async move {
-            follow(Api::namespaced(client, &namespace), &rows, Some(&namespace)).await;
+            follow(Api::namespaced(client, &namespace), &rows, &namespace).await;
         });
     }
 
@@ -290,9 +299,10 @@ impl Rows {
         known.scope = scope;
         match namespaces {
             None => known.states = BTreeMap::from([(None, State::Reading)]),
-            Some(seen) => seen.into_iter().for_each(|namespace| {
-                known.states.insert(Some(namespace), State::Reading);
-            }),
+            Some(seen) => {
+                known.states.remove(&None::<String>);
+                known.states.extend(seen.into_iter().map(|namespace| (Some(namespace), State::Reading)));
+            }
         }
         let watched = known.states.keys().flatten().cloned().collect();
         drop(known);
@@ -303,6 +313,13 @@ impl Rows {
     fn set(&self, namespace: Option<&str>, state: State) {
         self.lock().states.insert(namespace.map(str::to_owned), state);
         self.scopes.send_modify(|count| *count += 1);
+    }
+
+    /// Takes note that the API server gives no list, and why, and forgets what was there.
+    fn deny(&self, namespace: Option<&str>, why: String) {
+        // In this order: who is told of what is gone sees why.
+        self.set(namespace, State::Failed(why));
+        self.keep_only(namespace, &BTreeSet::new());
     }
 
     fn is_ready(&self, namespace: Option<&str>) -> bool {
@@ -371,18 +388,16 @@ async fn seen_by(client: &Client) -> (BTreeSet<String>, bool) {
     (asked.buffer_unordered(AT_A_TIME).filter_map(std::future::ready).collect().await, is_all)
 }
 
-/// Keeps the rows of a scope as the API server has them, for as long as the caller may see them.
-async fn follow(api: Api<Found>, rows: &Rows, namespace: Option<&str>) {
+/// Keeps the rows of a namespace as the API server has them, for as long as the caller may see them.
+async fn follow(api: Api<Found>, rows: &Rows, namespace: &str) {
     loop {
-        let why = follow_while_allowed(api.clone(), rows, namespace).await;
-        // In this order: who is told of what is gone sees why.
-        rows.set(namespace, State::Failed(why));
-        rows.keep_only(namespace, &BTreeSet::new());
+        let why = follow_while_allowed(api.clone(), rows, Some(namespace)).await;
+        rows.deny(Some(namespace), why);
         tokio::time::sleep(DENIED_FOR).await;
     }
 }
 
-/// The same, until the API server denies it; why it does.
+/// Keeps the rows of a scope until the API server denies it; why it does.
 async fn follow_while_allowed(api: Api<Found>, rows: &Rows, namespace: Option<&str>) -> String {
     use kube::runtime::WatchStreamExt;
     let config = watcher::Config::default().timeout(WATCH_SECONDS);
@@ -431,6 +446,9 @@ fn is_denied(error: &watcher::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use kube::client::Body;
     use serde_json::json;
 
     use super::*;
@@ -446,6 +464,41 @@ mod tests {
 
     fn names(changed: &[Changed]) -> Vec<(&str, bool)> {
         changed.iter().map(|(key, row)| (key.name.as_str(), row.is_some())).collect()
+    }
+
+    #[tokio::test]
+    async fn who_may_not_see_every_namespace_any_more_sees_one_that_they_name() {
+        let asked = AtomicUsize::new(0);
+        let answer = move |call: http::Request<Body>| {
+            let path = call.uri().path();
+            let is_watch = call.uri().query().is_some_and(|query| query.contains("watch="));
+            let (code, body) = if path.ends_with("/selfsubjectaccessreviews") {
+                let may = asked.fetch_add(1, Ordering::SeqCst) == 0;
+                (201_u16, json!({"spec": {}, "status": {"allowed": may}}))
+            } else if path.ends_with("/namespaces/shop/bluegreenrollouts") {
+                (200, json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": []}))
+            } else {
+                (403, json!({"status": "Failure", "message": "no", "reason": "Forbidden", "code": 403}))
+            };
+            let answer = http::Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
+            async move {
+                if is_watch {
+                    std::future::pending::<()>().await;
+                }
+                answer
+            }
+        };
+        let desk = Desk::open(Client::new(tower::service_fn(answer), "shop"), "ann".to_owned(), "default");
+        let seen = async {
+            loop {
+                desk.include("shop");
+                if desk.rows.ready(Some("shop")).await.is_ok() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), seen).await.expect("in time");
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use futures::stream::{SelectAll, select_all};
 use futures::{Stream, StreamExt, stream};
 use greenlight_api::analysis::AnalysisRun;
-use greenlight_api::names;
+use greenlight_api::{BlueGreenRolloutSpec, names};
 use greenlight_overview::Session;
+use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
@@ -22,10 +23,12 @@ use serde::de::DeserializeOwned;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use crate::desk::Rows;
-use crate::detail::{Detail, gather};
-use crate::pages::rollout::{Section, sections};
+use crate::detail::gather;
+use crate::pages::rollout::{Section, sections, silence};
 use crate::rights::Rights;
 use crate::row::Key;
 
@@ -35,6 +38,8 @@ const SETTLE: Duration = Duration::from_millis(200);
 const MISSING_FOR: Duration = Duration::from_secs(10);
 /// An API server that does not answer is asked again.
 const UNREACHED_FOR: Duration = Duration::from_secs(2);
+/// An API server that has not answered by then is not waited for: a connection that has been cut may keep silent for minutes.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 /// Roles change seldom.
 const RIGHTS_FOR: Duration = Duration::from_secs(60);
 
@@ -77,24 +82,33 @@ async fn keep(
     sender: watch::Sender<Option<Arc<Page>>>,
 ) {
     let mut listed = rows.changes();
-    let mut around = None;
+    let mut around: Option<(Around, SelectAll<Change>)> = None;
+    let mut read_at = Timestamp::now();
     let mut rights = Rights::read(&session.client, &user, &key).await;
     let mut rights_at = Instant::now();
     loop {
         if rights_at.elapsed() > RIGHTS_FOR {
-            rights = Rights::read(&session.client, &user, &key).await;
+            if let Ok(read) = timeout(ANSWERED_WITHIN, Rights::read(&session.client, &user, &key)).await {
+                rights = read;
+            }
             rights_at = Instant::now();
         }
         let mut again = RIGHTS_FOR;
-        let page = match gather(&session, &key.name).await {
+        let read = timeout(ANSWERED_WITHIN, gather(&session, &key.name)).await;
+        let silent = |elapsed: Elapsed| Err(anyhow::Error::new(elapsed).context("The API server does not answer"));
+        let page = match read.unwrap_or_else(silent) {
             Ok(detail) => {
-                if around.is_none() {
-                    around = Some(changes_around(&session, &detail));
+                read_at = Timestamp::now();
+                let now = Around::of(&detail.spec);
+                if around.as_ref().is_none_or(|(watched, _)| *watched != now) {
+                    let changes = now.changes(&session);
+                    around = Some((now, changes));
                 }
                 Page::Sections(sections(&key, &detail, &rights, read_only))
             }
-            // What was to be seen is better than nothing, until the API server says that it is not so any more.
+            // What was to be seen is better than nothing, until the API server says that it is not so any more. It may be old, and says so.
             Err(error) if around.is_some() && !is_answer(&error) => {
+                sender.send_if_modified(|page| note_silence(page, read_at));
                 tokio::time::sleep(UNREACHED_FOR).await;
                 continue;
             }
@@ -122,7 +136,7 @@ async fn keep(
         };
         let of_others = async {
             match &mut around {
-                Some(around) => drop(around.next().await),
+                Some((_, changes)) => drop(changes.next().await),
                 None => std::future::pending().await,
             }
         };
@@ -133,8 +147,8 @@ async fn keep(
         }
         tokio::time::sleep(SETTLE).await;
         // What came meanwhile is in what is read next.
-        if let Some(around) = &mut around {
-            let mut ready = pin!(around.ready_chunks(1024));
+        if let Some((_, changes)) = &mut around {
+            let mut ready = pin!(changes.ready_chunks(1024));
             let _ = futures::FutureExt::now_or_never(ready.next());
         }
     }
@@ -146,32 +160,66 @@ fn is_answer(error: &anyhow::Error) -> bool {
         Some(kube::Error::Api(status)) => status.code < 500 && status.code != 429,
         Some(_) => false,
         // There is no such rollout.
-        None => true,
+        None => !error.is::<Elapsed>(),
     }
+}
+
+/// Has a page say since when nothing was heard of the API server. Whether it did not say so before.
+fn note_silence(page: &mut Option<Arc<Page>>, since: Timestamp) -> bool {
+    let Some(Page::Sections(sections)) = page.as_deref() else { return false };
+    let silence = silence(Some(since));
+    if sections.contains(&silence) {
+        return false;
+    }
+    let mut sections = sections.clone();
+    sections.retain(|section| section.id != silence.id);
+    sections.insert(0, silence);
+    *page = Some(Arc::new(Page::Sections(sections)));
+    true
 }
 
 type Change = Pin<Box<dyn Stream<Item = ()> + Send>>;
 
-/// Something that belongs to the rollout has changed: a ReplicaSet, a pod, an endpoint, an analysis.
-fn changes_around(session: &Session, detail: &Detail) -> SelectAll<Change> {
-    let selector = detail.spec.selector.match_labels.iter().flatten();
-    let mut labels: Vec<String> = selector.map(|(key, value)| format!("{key}={value}")).collect();
-    labels.push(names::HASH_LABEL.to_owned());
-    let ours = Config::default().labels(&labels.join(","));
-    let blue_green = detail.spec.blue_green();
-    let services: Vec<&str> = blue_green.services().collect();
-    let slices = Config::default().labels(&format!("kubernetes.io/service-name in ({})", services.join(",")));
-    let mut changes = vec![
-        changes_of::<ReplicaSet>(session, ours.clone()),
-        changes_of::<Pod>(session, ours),
-        changes_of::<EndpointSlice>(session, slices),
-        // Without any other, there would be no end but at once.
-        stream::pending().boxed(),
-    ];
-    if blue_green.pre_promotion_analysis.is_some() || blue_green.post_promotion_analysis.is_some() {
-        changes.push(changes_of::<AnalysisRun>(session, Config::default()));
+/// What is watched beside the rollout itself. Its spec says it, and may say otherwise while somebody looks.
+#[derive(Debug, PartialEq)]
+struct Around {
+    /// The labels of its ReplicaSets and pods.
+    labels: String,
+    /// The labels of the EndpointSlices of its Services.
+    slices: String,
+    /// It has analyses.
+    is_analysed: bool,
+}
+
+impl Around {
+    fn of(spec: &BlueGreenRolloutSpec) -> Around {
+        let selector = spec.selector.match_labels.iter().flatten();
+        let mut labels: Vec<String> = selector.map(|(key, value)| format!("{key}={value}")).collect();
+        labels.push(names::HASH_LABEL.to_owned());
+        let blue_green = spec.blue_green();
+        let services: Vec<&str> = blue_green.services().collect();
+        Around {
+            labels: labels.join(","),
+            slices: format!("kubernetes.io/service-name in ({})", services.join(",")),
+            is_analysed: blue_green.pre_promotion_analysis.is_some() || blue_green.post_promotion_analysis.is_some(),
+        }
     }
-    select_all(changes)
+
+    /// Something that belongs to the rollout has changed: a ReplicaSet, a pod, an endpoint, an analysis.
+    fn changes(&self, session: &Session) -> SelectAll<Change> {
+        let ours = Config::default().labels(&self.labels);
+        let mut changes = vec![
+            changes_of::<ReplicaSet>(session, ours.clone()),
+            changes_of::<Pod>(session, ours),
+            changes_of::<EndpointSlice>(session, Config::default().labels(&self.slices)),
+            // Without any other, there would be no end but at once.
+            stream::pending().boxed(),
+        ];
+        if self.is_analysed {
+            changes.push(changes_of::<AnalysisRun>(session, Config::default()));
+        }
+        select_all(changes)
+    }
 }
 
 /// That objects of a kind change. What is new in them is read once for all, so only their metadata is watched.
@@ -181,4 +229,84 @@ where
 {
     let api: Api<PartialObjectMeta<K>> = Api::namespaced(session.client.clone(), &session.namespace);
     watcher(api, config).default_backoff().map(drop).boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use kube::Client;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::desk::Desk;
+
+    const IN_TIME: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn what_is_watched_is_what_the_spec_says_by_now() {
+        let of = |blue_green: Value| {
+            let spec = json!({"selector": {}, "strategy": {"blueGreen": blue_green}});
+            Around::of(&serde_json::from_value(spec).expect("a spec"))
+        };
+        let before = of(json!({"activeService": "web"}));
+        assert_eq!(before, of(json!({"activeService": "web", "autoPromotionEnabled": false})));
+        let analysis = json!({"templates": [{"templateName": "smoke"}]});
+        for now in [
+            json!({"activeService": "shop"}),
+            json!({"activeService": "web", "previewService": "next"}),
+            json!({"activeService": "web", "prePromotionAnalysis": analysis}),
+        ] {
+            assert_ne!(before, of(now));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_does_not_look_new_while_the_api_server_does_not_answer() {
+        let down = Arc::new(AtomicBool::new(false));
+        let is_down = down.clone();
+        let answer = move |call: http::Request<Body>| {
+            let (path, query) = (call.uri().path(), call.uri().query().unwrap_or_default());
+            let failure = |code: u16| (code, json!({"status": "Failure", "message": "no", "reason": "", "code": code}));
+            let (code, body) = if is_down.load(Ordering::SeqCst) {
+                failure(503)
+            } else if path.ends_with("/selfsubjectaccessreviews") {
+                (201, json!({"spec": {}, "status": {"allowed": true}}))
+            } else if path.ends_with("/bluegreenrollouts/web") {
+                let rollout = json!({
+                    "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
+                    "metadata": {"name": "web", "namespace": "shop", "uid": "1"},
+                    "spec": {"selector": {}, "strategy": {"blueGreen": {}}},
+                });
+                (200, rollout)
+            } else if query.contains("watch=") {
+                // Whoever may not watch looks again after a while, which keeps this test going.
+                failure(403)
+            } else {
+                (200, json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": []}))
+            };
+            let answer = http::Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
+            async { answer }
+        };
+        let client = Client::new(tower::service_fn(answer), "shop");
+        let rows = Desk::open(client.clone(), "ann".to_owned(), "shop").rows.clone();
+        let session = Session { client, namespace: "shop".to_owned() };
+        let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
+        let room = Room::open(session, "ann".to_owned(), key, rows, false);
+        let mut pages = room.pages();
+        let first = timeout(IN_TIME, pages.wait_for(Option::is_some)).await.expect("in time").expect("open").clone();
+        assert!(matches!(first.as_deref(), Some(Page::Sections(_))), "{first:?}");
+        let says_so = |page: &Option<Arc<Page>>| match page.as_deref() {
+            Some(Page::Sections(sections)) => {
+                sections.iter().any(|section| section.html.contains("The API server does not answer"))
+            }
+            _ => false,
+        };
+        assert!(!says_so(&first));
+        down.store(true, Ordering::SeqCst);
+        drop(timeout(IN_TIME, pages.wait_for(says_so)).await.expect("in time").expect("open"));
+        down.store(false, Ordering::SeqCst);
+        drop(timeout(IN_TIME, pages.wait_for(|page| !says_so(page))).await.expect("in time").expect("open"));
+    }
 }

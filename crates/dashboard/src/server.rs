@@ -26,7 +26,7 @@ use crate::action::{self, Action, Outcome, Wish};
 use crate::caller::{Access, Caller, Door, same, token_cookie};
 use crate::connections;
 use crate::ends::Ends;
-use crate::guard::{Hosts, guard, is_followed_link};
+use crate::guard::{Hosts, guard, is_followed_link, is_to_loopback};
 use crate::log::{self, Told};
 use crate::pages::layout::{Frame, page};
 use crate::pages::list::Listed;
@@ -37,6 +37,8 @@ use crate::row::{Filter, Key};
 /// Changes of the list that come together are sent together.
 const TOGETHER: Duration = Duration::from_millis(100);
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// Browsers keep no cookie whose name and value have more bytes than this, and do not say so.
+const LARGEST_COOKIE: usize = 4096;
 
 /// How the dashboard is run.
 pub struct Settings {
@@ -447,6 +449,9 @@ async fn sign_in(State(dashboard): Shared, headers: HeaderMap, Form(form): Form<
         return StatusCode::NOT_FOUND.into_response();
     }
     let token = form.token.trim();
+    if let Some(why) = not_kept(&headers, token) {
+        return (StatusCode::BAD_REQUEST, html(&login::token(&why, &form.back))).into_response();
+    }
     let cookie = format!("{}={token}; Path=/; HttpOnly; SameSite=Strict; Secure", token_cookie(&headers));
     let is_token =
         !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ';' | ',' | '"' | '\\'));
@@ -456,6 +461,19 @@ async fn sign_in(State(dashboard): Shared, headers: HeaderMap, Form(form): Form<
     };
     let back = if is_ours(&form.back) { form.back.as_str() } else { "/" };
     ([(header::SET_COOKIE, cookie)], Redirect::to(back)).into_response()
+}
+
+/// Why a browser would not keep this token, which it does not say: the person would be asked for it again and again.
+fn not_kept(headers: &HeaderMap, token: &str) -> Option<String> {
+    if token_cookie(headers).len() + token.len() > LARGEST_COOKIE {
+        let length = token.len();
+        return Some(format!(
+            "No browser keeps a token of {length} bytes in a cookie. Take a shorter one, of a ServiceAccount say, or have a proxy send it."
+        ));
+    }
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let is_open = origin.is_some_and(|origin| origin.starts_with("http://")) && !is_to_loopback(headers);
+    is_open.then(|| "No browser keeps a token for a page that came without https. Open this page by https.".to_owned())
 }
 
 /// Whether an address is that of a page of ours. `//elsewhere` is another host, and so is what a browser reads as that: it takes `\` for
@@ -542,6 +560,24 @@ mod tests {
         assert!(["/", "/?q=a+b", "/n/shop/web"].into_iter().all(is_ours));
         let elsewhere = ["", "//evil.example", "/\t/evil.example", "/\\evil.example", "/\r\nx", "https://evil.example"];
         assert!(!elsewhere.into_iter().any(is_ours));
+    }
+
+    #[tokio::test]
+    async fn a_token_that_no_browser_keeps_is_not_taken_without_a_word() {
+        let cluster = Box::new(kube::Config::new(Uri::from_static("https://127.0.0.1:1")));
+        let door = Door::new(Access::Tokens { cluster });
+        let dashboard = Arc::new(Dashboard { door, read_only: false, epoch: String::new() });
+        let answer = async |length: usize, scheme: &str, host: &'static str| {
+            let form = Login { token: "x".repeat(length), back: String::new() };
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            headers.insert(header::ORIGIN, format!("{scheme}://{host}").parse().expect("a value"));
+            sign_in(State(dashboard.clone()), headers, Form(form)).await.status()
+        };
+        assert_eq!(answer(4000, "https", "releases.example.com").await, StatusCode::SEE_OTHER);
+        assert_eq!(answer(4096, "https", "releases.example.com").await, StatusCode::BAD_REQUEST);
+        assert_eq!(answer(40, "http", "localhost:8080").await, StatusCode::SEE_OTHER);
+        assert_eq!(answer(40, "http", "releases.example.com").await, StatusCode::BAD_REQUEST);
     }
 
     #[cfg(target_os = "linux")]

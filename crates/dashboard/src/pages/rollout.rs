@@ -85,7 +85,18 @@ pub fn sections(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) ->
         ("events", events(detail)),
         ("yaml", html! { p { a href={ (path(key)) "/yaml" } { "YAML" } } }),
     ];
-    sections.into_iter().map(|(id, html)| Section { id, html: html.into_string() }).collect()
+    let sections = sections.into_iter().map(|(id, html)| Section { id, html: html.into_string() });
+    std::iter::once(silence(None)).chain(sections).collect()
+}
+
+/// That nothing is heard of the API server, and since when; `None`: it answers.
+pub fn silence(since: Option<Timestamp>) -> Section {
+    let html = html! {
+        @if let Some(since) = since {
+            p class="notice bad" role="status" { "The API server does not answer. What you see was read " (ago(since)) " ago." }
+        }
+    };
+    Section { id: "silence", html: html.into_string() }
 }
 
 fn head(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup {

@@ -65,6 +65,11 @@ impl Leadership {
         Leadership([Shard { term: watch::channel(Term::Always).1, work: TaskTracker::new() }].into())
     }
 
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.0.len()
+    }
+
     /// The shard of a namespace.
     pub fn shard(&self, namespace: &str) -> usize {
         shard_of(namespace, self.0.len())

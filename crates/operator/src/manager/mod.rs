@@ -140,8 +140,11 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
             return Ok(());
         };
         first.note(&mut held);
+    } else {
+        // There are no others who could have it.
+        held.insert(0);
     }
-    metrics.leads(true);
+    metrics.leads(held.len());
     let web_client = WebClient::default();
     let notifier = Notifier::start(notifications, &web_client, &metrics);
     let events = Events::start(&connections.events, &metrics);
@@ -239,7 +242,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
             Some(change) = changed.recv() => change,
         };
         change.note(&mut held);
-        metrics.leads(!held.is_empty());
+        metrics.leads(held.len());
         let (shard, gained) = match change {
             Change::Gained(shard) => (shard, true),
             Change::Given(shard) => (shard, false),
@@ -271,7 +274,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         drop(tokio::time::timeout(LAST_WORK, all).await);
     }
     work.abort_all();
-    metrics.leads(false);
+    metrics.leads(0);
     release.cancel();
     while leases.join_next().await.is_some() {}
     drop(work);

@@ -67,6 +67,8 @@ async fn releases_are_measured_and_the_series_of_a_deleted_rollout_go() {
         r#"greenlight_queue_depth{controller="rollouts"} 0"#,
         r#"greenlight_api_request_duration_seconds_count{code="200",verb="patch"}"#,
         "greenlight_leader 1",
+        "greenlight_shards 1",
+        "greenlight_shards_held 1",
         "process_resident_memory_bytes",
     ])
     .await;

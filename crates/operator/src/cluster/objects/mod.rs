@@ -362,7 +362,7 @@ mod tests {
         assert!(each < 8_000, "{each} bytes each");
         // A scrape makes text, and nothing else that counts.
         let metrics = Metrics::new(caches, Leadership::undisputed());
-        metrics.leads(true);
+        metrics.leads(1);
         let allocated = || tikv_jemalloc_ctl::thread::allocatedp::read().expect("statistics").get();
         let (before, allocated_before) = (held(), allocated());
         let text = metrics.text();

@@ -55,6 +55,7 @@ struct Inner {
     watch_errors: IntCounterVec,
     watch_heard: GaugeVec,
     leader: IntGauge,
+    shards_held: IntGauge,
     known: Mutex<Known>,
 }
 
@@ -109,6 +110,13 @@ impl Metrics {
             &registry,
             IntGauge::new("greenlight_leader", "1 while this instance does the work, 0 while it stands by."),
         );
+        let shards = register(
+            &registry,
+            IntGauge::new("greenlight_shards", "Into how many shards the namespaces are divided; usually one."),
+        );
+        shards.set(i64::try_from(leadership.shards()).unwrap_or(i64::MAX));
+        let shards_held =
+            register(&registry, IntGauge::new("greenlight_shards_held", "The shards whose work this instance does."));
         let rollouts = Rollouts::new(caches, leadership);
         #[cfg(target_os = "linux")]
         registry
@@ -179,6 +187,7 @@ impl Metrics {
                 ),
             ),
             leader,
+            shards_held,
             known: Mutex::default(),
             registry,
         }))
@@ -288,9 +297,10 @@ impl Metrics {
         self.0.watch_heard.with_label_values(&[resource]).set(now);
     }
 
-    /// Notes whether this instance does the work.
-    pub fn leads(&self, leads: bool) {
-        self.0.leader.set(i64::from(leads));
+    /// Notes of how many shards this instance does the work.
+    pub fn leads(&self, held: usize) {
+        self.0.leader.set(i64::from(held > 0));
+        self.0.shards_held.set(i64::try_from(held).unwrap_or(i64::MAX));
     }
 
     /// The text that Prometheus scrapes.
