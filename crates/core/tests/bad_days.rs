@@ -489,15 +489,14 @@ fn the_preview_does_not_move_to_no_pods_while_its_replica_set_cannot_be_written(
     assert_eq!(model.truth.services["preview"].hash(), Some(one.as_str()), "it heals");
 }
 
-#[test]
-fn a_restart_that_cannot_go_on_does_not_keep_the_candidate_from_its_promotion() {
+/// Revision 1 serves, revision 2 waits, and a restart of both cannot go on: there is no room for an additional pod. The hash of revision 2.
+fn restarts_without_room() -> (Model, String) {
     let mut model = serves_one(manual());
     model.push(2);
     model.work();
     model.pass(60);
     let two = model.hash(2);
     model.request(Verb::Restart, &two, "ann", None);
-    // There is no room for an additional pod.
     for _ in 0..4 {
         model.operate(None);
         for number in [1, 2] {
@@ -507,6 +506,20 @@ fn a_restart_that_cannot_go_on_does_not_keep_the_candidate_from_its_promotion() 
         model.pass(2);
     }
     assert_eq!((model.rs(2).replicas, model.rs(2).available), (3, 2));
+    (model, two)
+}
+
+#[test]
+fn a_restart_that_cannot_go_on_does_not_keep_the_preview_from_what_waits() {
+    let (mut model, two) = restarts_without_room();
+    model.lose_hash("preview");
+    operate_for(&mut model, 20);
+    assert_eq!(model.truth.services["preview"].hash(), Some(two.as_str()), "{}", say(&model));
+}
+
+#[test]
+fn a_restart_that_cannot_go_on_does_not_keep_the_candidate_from_its_promotion() {
+    let (mut model, two) = restarts_without_room();
     model.request(Verb::Promote, &two, "ann", None);
     operate_for(&mut model, 20);
     assert_active(&model, 2);
