@@ -952,6 +952,18 @@ fn what_serves_loses_its_mark_while_its_size_is_refused() {
 }
 
 #[test]
+fn production_without_pods_is_not_available_while_its_size_is_refused() {
+    let mut model = serves_one(manual());
+    let one = model.hash(1);
+    model.refuse(Some(changes_size));
+    model.edit(&one, |rs| rs.replicas = 0);
+    model.run_pods(&one, 0);
+    operate_for(&mut model, 10);
+    assert_eq!(model.rs(1).replicas, 0);
+    assert!(!is_true(&model, conditions::AVAILABLE), "{}", say(&model));
+}
+
+#[test]
 fn a_refused_size_is_tried_again_and_heals() {
     let mut model = serves_one(manual());
     model.refuse(Some(grows));
