@@ -510,6 +510,33 @@ fn restarts_without_room() -> (Model, String) {
 }
 
 #[test]
+fn a_superseded_preview_does_not_keep_the_next_one_from_its_pods_by_a_quota() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    model.push(3);
+    for _ in 0..20 {
+        assert!(model.operate(None), "it never rests");
+        let three = model.hash(3);
+        // The quota is for four pods: two revisions.
+        if model.rs(2).current > 0 {
+            model.edit(&three, |rs| {
+                rs.settled = true;
+                rs.failure = Some("pods \"web-x\" is forbidden: exceeded quota: pods, limited: pods=4".to_owned());
+            });
+        } else {
+            model.edit(&three, |rs| rs.failure = None);
+            model.run_pods(&three, usize::MAX);
+        }
+        model.catch_up();
+        model.scale_down();
+        model.pass(2);
+    }
+    let three = model.hash(3);
+    assert_eq!(model.truth.services["preview"].hash(), Some(three.as_str()), "{}", say(&model));
+}
+
+#[test]
 fn a_restart_that_cannot_go_on_does_not_keep_the_preview_from_what_waits() {
     let (mut model, two) = restarts_without_room();
     model.lose_hash("preview");
