@@ -1005,6 +1005,22 @@ fn a_refused_size_is_tried_again_and_heals() {
     assert_eq!((model.rs(1).replicas, model.status().phase), (5, Phase::Healthy));
 }
 
+#[test]
+fn pods_that_may_not_be_changed_hold_neither_the_mark_of_what_retires_nor_an_undo_up() {
+    let mut model = serves_one(BlueGreen { active_metadata: labels(&[("role", "active")]), ..manual() });
+    model.refuse(Some(|action| matches!(action, Action::ChangePodMetadata { .. })));
+    push_and_promote(&mut model, 2);
+    operate_for(&mut model, 20);
+    assert!(model.rs(1).is_retired(), "its delay never ends: {}", say(&model));
+    // They were refused a moment ago.
+    model.pass(6);
+    model.operate(None);
+    let two = model.hash(2);
+    model.request(Verb::Rollback, &two, "ann", None);
+    model.operate(None);
+    assert_active(&model, 1);
+}
+
 fn lets_preview_go(action: &Action) -> bool {
     use greenlight_core::world::Selection;
     matches!(action, Action::SelectRevision { name, selection: Selection::Unmanaged, .. } if name == "preview")
