@@ -230,7 +230,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// What it writes to: kind and name of an object, or its size.
+    /// What it writes to: kind and name of an object, or what of it.
     pub fn target(&self, rollout: &str) -> String {
         match self {
             Action::AddFinalizer | Action::RemoveFinalizer | Action::CompleteRequest { .. } => {
@@ -240,10 +240,10 @@ impl Action {
             Action::ChangeReplicaSet { name, change, .. } if change.replicas.is_some() => {
                 format!("the size of ReplicaSet {name}")
             }
+            Action::ChangePodMetadata { name, .. } => format!("the pods of ReplicaSet {name}"),
             Action::CreateReplicaSet { name, .. }
             | Action::ChangeReplicaSet { name, .. }
-            | Action::DeleteReplicaSet { name, .. }
-            | Action::ChangePodMetadata { name, .. } => format!("ReplicaSet {name}"),
+            | Action::DeleteReplicaSet { name, .. } => format!("ReplicaSet {name}"),
             Action::SelectRevision { name, .. }
             | Action::WithdrawClaims { name, .. }
             | Action::RemoveMarks { name, .. } => {

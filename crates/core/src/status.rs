@@ -100,8 +100,9 @@ pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
         conditions: Vec::new(),
         message: String::new(),
     };
-    // The additional pod of a restart is not needed.
-    let available = serving.is_some_and(|rs| rs.is_available(rs.replicas.min(decisions.replicas)));
+    // The additional pod of a restart is not needed; and no pod is not enough, whoever took them all.
+    let needed = |rs: &ReplicaSet| rs.replicas.clamp(decisions.replicas.min(1), decisions.replicas);
+    let available = serving.is_some_and(|rs| rs.is_available(needed(rs)));
     status.conditions = conditions(&before, &verdict, available, world.rollout.generation, now);
     status.message = verdict.message;
     status

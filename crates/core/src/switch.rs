@@ -26,6 +26,9 @@ use crate::situation::Situation;
 use crate::stall;
 use crate::world::{Endpoint, ReplicaSet, Selection, Service, World};
 
+/// How Kubernetes says that a quota refuses a pod.
+const EXCEEDED_QUOTA: &str = "exceeded quota";
+
 /// The next writes on the way of production to where it should be; none if it is there or cannot go yet.
 ///
 /// A hash that somebody took out of a Service is put back while any pod of that revision is available: that is better than a
@@ -202,8 +205,8 @@ fn services_to_move<'a>(situation: &Situation<'a>, rs: &'a ReplicaSet) -> impl I
 
 /// The move of the preview Service, if it has to.
 ///
-/// It shows the candidate once that is available at its preview size. Until then it keeps what it had; when there is no
-/// candidate, it shows what serves, or nothing, as `previewServiceIdle` says.
+/// It shows the candidate once that is available at its preview size. Until then it keeps what it had, unless that takes the room of the
+/// candidate's pods; when there is no candidate, it shows what serves, or nothing, as `previewServiceIdle` says.
 pub fn move_preview(situation: &Situation, candidate_size: Option<i32>) -> Option<Action> {
     let Situation { world, roles, .. } = situation;
     let blue_green = world.rollout.spec.blue_green();
@@ -222,11 +225,17 @@ pub fn move_preview(situation: &Situation, candidate_size: Option<i32>) -> Optio
             Selection::Revision(candidate.hash.clone())
         }
         // Showing a preview that was superseded, or that lost pods, is better than jumping to production and back.
-        (Some(_), _) if is_up(situation, &shown) => return None,
+        (Some(candidate), _) if is_up(situation, &shown) && !gives_way(&shown, candidate) => return None,
         _ if blue_green.preview_service_idle == Some(PreviewServiceIdle::None) => Selection::Nothing,
         _ => Selection::Revision(roles.at_home()?.hash.clone()),
     };
     (shown != wanted).then(|| set_selection(service, wanted, None))
+}
+
+/// What is shown is kept up by that alone, and the candidate gets no pods by a quota that they count for: neither would ever end.
+fn gives_way(shown: &Selection, candidate: &ReplicaSet) -> bool {
+    let is_its_own = *shown == Selection::Revision(candidate.hash.clone());
+    !is_its_own && candidate.failure.as_deref().is_some_and(|failure| failure.contains(EXCEEDED_QUOTA))
 }
 
 fn is_up(situation: &Situation, shown: &Selection) -> bool {

@@ -489,15 +489,14 @@ fn the_preview_does_not_move_to_no_pods_while_its_replica_set_cannot_be_written(
     assert_eq!(model.truth.services["preview"].hash(), Some(one.as_str()), "it heals");
 }
 
-#[test]
-fn a_restart_that_cannot_go_on_does_not_keep_the_candidate_from_its_promotion() {
+/// Revision 1 serves, revision 2 waits, and a restart of both cannot go on: there is no room for an additional pod. The hash of revision 2.
+fn restarts_without_room() -> (Model, String) {
     let mut model = serves_one(manual());
     model.push(2);
     model.work();
     model.pass(60);
     let two = model.hash(2);
     model.request(Verb::Restart, &two, "ann", None);
-    // There is no room for an additional pod.
     for _ in 0..4 {
         model.operate(None);
         for number in [1, 2] {
@@ -507,6 +506,47 @@ fn a_restart_that_cannot_go_on_does_not_keep_the_candidate_from_its_promotion() 
         model.pass(2);
     }
     assert_eq!((model.rs(2).replicas, model.rs(2).available), (3, 2));
+    (model, two)
+}
+
+#[test]
+fn a_superseded_preview_does_not_keep_the_next_one_from_its_pods_by_a_quota() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    model.push(3);
+    for _ in 0..20 {
+        assert!(model.operate(None), "it never rests");
+        let three = model.hash(3);
+        // The quota is for four pods: two revisions.
+        if model.rs(2).current > 0 {
+            model.edit(&three, |rs| {
+                rs.settled = true;
+                rs.failure = Some("pods \"web-x\" is forbidden: exceeded quota: pods, limited: pods=4".to_owned());
+            });
+        } else {
+            model.edit(&three, |rs| rs.failure = None);
+            model.run_pods(&three, usize::MAX);
+        }
+        model.catch_up();
+        model.scale_down();
+        model.pass(2);
+    }
+    let three = model.hash(3);
+    assert_eq!(model.truth.services["preview"].hash(), Some(three.as_str()), "{}", say(&model));
+}
+
+#[test]
+fn a_restart_that_cannot_go_on_does_not_keep_the_preview_from_what_waits() {
+    let (mut model, two) = restarts_without_room();
+    model.lose_hash("preview");
+    operate_for(&mut model, 20);
+    assert_eq!(model.truth.services["preview"].hash(), Some(two.as_str()), "{}", say(&model));
+}
+
+#[test]
+fn a_restart_that_cannot_go_on_does_not_keep_the_candidate_from_its_promotion() {
+    let (mut model, two) = restarts_without_room();
     model.request(Verb::Promote, &two, "ann", None);
     operate_for(&mut model, 20);
     assert_active(&model, 2);
@@ -939,6 +979,18 @@ fn what_serves_loses_its_mark_while_its_size_is_refused() {
 }
 
 #[test]
+fn production_without_pods_is_not_available_while_its_size_is_refused() {
+    let mut model = serves_one(manual());
+    let one = model.hash(1);
+    model.refuse(Some(changes_size));
+    model.edit(&one, |rs| rs.replicas = 0);
+    model.run_pods(&one, 0);
+    operate_for(&mut model, 10);
+    assert_eq!(model.rs(1).replicas, 0);
+    assert!(!is_true(&model, conditions::AVAILABLE), "{}", say(&model));
+}
+
+#[test]
 fn a_refused_size_is_tried_again_and_heals() {
     let mut model = serves_one(manual());
     model.refuse(Some(grows));
@@ -951,6 +1003,22 @@ fn a_refused_size_is_tried_again_and_heals() {
         model.work();
     }
     assert_eq!((model.rs(1).replicas, model.status().phase), (5, Phase::Healthy));
+}
+
+#[test]
+fn pods_that_may_not_be_changed_hold_neither_the_mark_of_what_retires_nor_an_undo_up() {
+    let mut model = serves_one(BlueGreen { active_metadata: labels(&[("role", "active")]), ..manual() });
+    model.refuse(Some(|action| matches!(action, Action::ChangePodMetadata { .. })));
+    push_and_promote(&mut model, 2);
+    operate_for(&mut model, 20);
+    assert!(model.rs(1).is_retired(), "its delay never ends: {}", say(&model));
+    // They were refused a moment ago.
+    model.pass(6);
+    model.operate(None);
+    let two = model.hash(2);
+    model.request(Verb::Rollback, &two, "ann", None);
+    model.operate(None);
+    assert_active(&model, 1);
 }
 
 fn lets_preview_go(action: &Action) -> bool {

@@ -75,9 +75,9 @@ impl<'a> Round<'a> {
         (restarts || rs.replicas != size.replicas || !rs.is_available(size.needed)).then_some((rs, size))
     }
 
-    /// What the preview Service is to show instead of what it shows.
+    /// What the preview Service is to show instead of what it shows. The additional pod of a restart is not waited for.
     pub fn move_preview(&self) -> Option<Action> {
-        switch::move_preview(&self.situation, self.candidate.as_ref().map(|candidate| candidate.size.replicas))
+        switch::move_preview(&self.situation, self.candidate.as_ref().map(|candidate| candidate.size.needed))
     }
 
     /// The restarts that are under way.
