@@ -15,11 +15,12 @@ pub fn initial(situation: &Situation) -> PodMetadata {
     allowed(role, |key| own.contains_key(key))
 }
 
-/// What the spec says of a role, without what is not its to say: our own labels, which lead traffic to pods, and those of the pods' own
-/// template.
+/// What the spec says of a role, without what is not its to say: our own labels, which lead traffic to pods, our note of a change that is
+/// under way, and the labels of the pods' own template.
 fn allowed(metadata: &Option<PodMetadata>, is_own: impl Fn(&str) -> bool) -> PodMetadata {
     let mut metadata = metadata.clone().unwrap_or_default();
     metadata.labels.retain(|key, _| ![names::HASH_LABEL, names::SERVING_LABEL].contains(&key.as_str()) && !is_own(key));
+    metadata.annotations.remove(names::UNSETTLED);
     metadata
 }
 

@@ -795,6 +795,21 @@ fn a_label_of_a_template_is_not_taken_over_by_the_metadata_of_a_role() {
 }
 
 #[test]
+fn a_role_has_no_note_of_a_change_that_is_under_way() {
+    let mut model = serves_one(manual());
+    model.change_spec(|spec| {
+        let mut active = labels(&[("role", "active")]);
+        active
+            .iter_mut()
+            .for_each(|role| drop(role.annotations.insert(names::UNSETTLED.to_owned(), "true".to_owned())));
+        spec.strategy.blue_green.active_metadata = active;
+    });
+    model.work();
+    assert_eq!(model.rs(1).pod_labels.get("role").map(String::as_str), Some("active"));
+    assert!(plan(&model.seen(), model.now).actions.is_empty(), "the pods are not changed again and again");
+}
+
+#[test]
 fn pods_that_were_only_half_labelled_get_the_labels_of_their_role() {
     let settings = BlueGreen { preview_metadata: labels(&[("role", "preview")]), ..manual() };
     let mut model = serves_one(settings);
