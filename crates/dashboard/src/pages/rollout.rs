@@ -1,6 +1,6 @@
 //! A rollout. The page is made of sections, and only those that have changed are sent again.
 
-use greenlight_api::{RevisionRecord, Verdict};
+use greenlight_api::{Approval, RevisionRecord, Verdict};
 use greenlight_core::analysis::Kind;
 use greenlight_core::analysis::name::run_suffix;
 use greenlight_overview::doctor::About;
@@ -236,7 +236,9 @@ fn steps(detail: &Detail) -> Vec<Step> {
     let waits = blue_green.auto_promotion_enabled == Some(false) && !is_first;
     if waits || !record.approvals.is_empty() {
         let needed = blue_green.required_approvals();
-        let last = record.approvals.last().map(|approval| approval.heard_at.unwrap_or(approval.at));
+        // Whoever asks may have a clock that is ahead, and what is on record may have been heard once more after the move.
+        let asked = |approval: &Approval| approval.heard_at.map_or(approval.at, |heard| heard.min(approval.at));
+        let last = record.approvals.last().map(asked);
         let note = html! {
             @for approval in &record.approvals {
                 span { "by " (plain(if approval.by.is_empty() { "somebody" } else { &approval.by }))
