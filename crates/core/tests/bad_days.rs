@@ -1967,12 +1967,18 @@ fn analysed() -> BlueGreen {
     BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() }
 }
 
-#[test]
-fn who_asked_before_an_analysis_ended_does_not_accept_how_by_a_clock_that_is_ahead() {
+/// The first revision serves, and the analysis of the second, whose hash this is, has begun.
+fn being_analysed() -> (Model, String) {
     let mut model = serves_one(analysed());
     model.push(2);
     model.work();
     let two = model.hash(2);
+    (model, two)
+}
+
+#[test]
+fn who_asked_before_an_analysis_ended_does_not_accept_how_by_a_clock_that_is_ahead() {
+    let (mut model, two) = being_analysed();
     // The clock of the operator that hears it is ten minutes ahead; another one takes over.
     model.now += SignedDuration::from_mins(10);
     model.request(Verb::Promote, &two, "ann", None);
@@ -1989,10 +1995,7 @@ fn who_asked_before_an_analysis_ended_does_not_accept_how_by_a_clock_that_is_ahe
 
 #[test]
 fn an_analysis_that_ended_by_a_clock_that_is_ahead_can_be_accepted() {
-    let mut model = serves_one(analysed());
-    model.push(2);
-    model.work();
-    let two = model.hash(2);
+    let (mut model, two) = being_analysed();
     model.now += SignedDuration::from_mins(10);
     end_runs(&mut model, "-pre", AnalysisPhase::Inconclusive);
     model.now -= SignedDuration::from_mins(10);
@@ -2005,10 +2008,7 @@ fn an_analysis_that_ended_by_a_clock_that_is_ahead_can_be_accepted() {
 
 #[test]
 fn who_does_not_say_who_they_are_is_not_one_of_two_people() {
-    let mut model = serves_one(analysed());
-    model.push(2);
-    model.work();
-    let two = model.hash(2);
+    let (mut model, two) = being_analysed();
     model.truth.rollout.request = Some("promote".into());
     model.change_spec(|_| ());
     model.work();
