@@ -1,5 +1,7 @@
 //! An API server for tests: a function that answers.
 
+use std::sync::{Arc, Mutex};
+
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
 use kube::Client;
@@ -41,4 +43,37 @@ pub fn api_server<A: Future<Output = (u16, Value)> + Send + 'static>(
 /// How it says no.
 pub fn failure(code: u16, reason: &str) -> (u16, Value) {
     (code, json!({"kind": "Status", "status": "Failure", "reason": reason, "message": reason, "code": code}))
+}
+
+/// How it takes an event.
+pub fn event_written() -> (u16, Value) {
+    (200, json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "eventTime": null}))
+}
+
+/// The paths that one was asked for.
+#[derive(Clone, Default)]
+pub struct Paths(Arc<Mutex<Vec<String>>>);
+
+impl Paths {
+    /// How many of them are in this namespace.
+    pub fn in_namespace(&self, namespace: &str) -> usize {
+        let paths = self.0.lock().expect("no panic while locked");
+        paths.iter().filter(|path| path.contains(&format!("/{namespace}/"))).count()
+    }
+}
+
+/// A client of one that takes events, but never answers in namespaces whose name begins with `hangs`; and what it is asked for.
+pub fn takes_events_or_hangs() -> (Client, Paths) {
+    let paths = Paths::default();
+    let seen = paths.clone();
+    let client = api_server(move |Asked { path, .. }| {
+        seen.0.lock().expect("no panic while locked").push(path.clone());
+        async move {
+            if path.contains("/hangs") {
+                std::future::pending::<()>().await;
+            }
+            event_written()
+        }
+    });
+    (client, paths)
 }

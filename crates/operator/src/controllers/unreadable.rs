@@ -238,12 +238,10 @@ fn status(mut status: BlueGreenRolloutStatus, message: String, generation: i64) 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
     use super::*;
-    use crate::api_server::fake::{Asked, api_server};
+    use crate::api_server::fake::takes_events_or_hangs;
     use crate::telemetry::metrics::Metrics;
     use crate::telemetry::notify::{Config, Notifier};
     use crate::telemetry::recorder::Events;
@@ -261,17 +259,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_namespace_whose_events_are_held_up_holds_up_no_other_and_each_is_told_once() {
-        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let seen = asked.clone();
-        let client = api_server(move |Asked { path, .. }| {
-            seen.lock().expect("no panic while locked").push(path.clone());
-            async move {
-                if path.contains("/hangs") {
-                    std::future::pending::<()>().await;
-                }
-                (200, json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "eventTime": null}))
-            }
-        });
+        let (client, asked) = takes_events_or_hangs();
         let caches = Arc::new(Caches::default());
         for namespace in 0..AT_ONCE - 1 {
             for number in 0..20 {
@@ -287,8 +275,7 @@ mod tests {
         let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
         let stop = CancellationToken::new();
         let telling = tokio::spawn(tell(client, caches, Leadership::undisputed(), recorder, stop.clone()));
-        let told =
-            || asked.lock().expect("no panic while locked").iter().filter(|path| path.contains("/other/")).count();
+        let told = || asked.in_namespace("other");
         let started = Instant::now();
         while told() < 20 {
             assert!(started.elapsed() < Duration::from_secs(10), "{} of 20", told());

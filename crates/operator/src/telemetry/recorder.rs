@@ -194,10 +194,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
 
-    use serde_json::json;
-
     use super::*;
-    use crate::api_server::fake::{Asked, api_server, failure};
+    use crate::api_server::fake::{Asked, api_server, event_written, failure, takes_events_or_hangs};
     use crate::api_server::leadership::Leadership;
     use crate::telemetry::notify::{Config, Notifier};
     use crate::web::client::WebClient;
@@ -221,8 +219,7 @@ mod tests {
         let client = api_server(|Asked { body, .. }| {
             let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             let is_name = name.len() <= 253 && name.split('.').all(|label| !label.is_empty() && !label.ends_with('-'));
-            let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "eventTime": null});
-            std::future::ready(if is_name { (200, event) } else { failure(422, "Invalid") })
+            std::future::ready(if is_name { event_written() } else { failure(422, "Invalid") })
         });
         let lost_of = async |name: &str| {
             let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
@@ -251,8 +248,7 @@ mod tests {
                 let note = body["note"].as_str().unwrap_or_default().to_owned();
                 hears.lock().expect("no panic while locked").push(note);
             }
-            let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "eventTime": null});
-            std::future::ready(if is_there { (200, event) } else { failure(503, "ServiceUnavailable") })
+            std::future::ready(if is_there { event_written() } else { failure(503, "ServiceUnavailable") })
         });
         let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
         let tell = Notifier::start(Config::default(), &WebClient::default(), &metrics).tell();
@@ -268,25 +264,9 @@ mod tests {
         events.finish().await;
     }
 
-    /// What an API server is asked about namespaces where everything hangs, and others.
-    fn asked(events: &Arc<Mutex<Vec<String>>>, namespace: &str) -> usize {
-        let events = events.lock().expect("no panic while locked");
-        events.iter().filter(|path| path.contains(&format!("/{namespace}/"))).count()
-    }
-
     #[tokio::test(start_paused = true)]
     async fn events_that_hang_in_many_namespaces_hold_up_none_in_another_and_nobody_who_records() {
-        let paths: Arc<Mutex<Vec<String>>> = Arc::default();
-        let seen = paths.clone();
-        let client = api_server(move |Asked { path, .. }| {
-            seen.lock().expect("no panic while locked").push(path.clone());
-            async move {
-                if path.contains("/hangs") {
-                    std::future::pending::<()>().await;
-                }
-                (200, json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "eventTime": null}))
-            }
-        });
+        let (client, paths) = takes_events_or_hangs();
         let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
         let tell = Notifier::start(Config::default(), &WebClient::default(), &metrics).tell();
         let events = Events::start(&client, &metrics);
@@ -303,8 +283,8 @@ mod tests {
             recorder.warn(reference::<BlueGreenRollout>("other", &format!("web-{number}"), "uid"), &event);
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(asked(&paths, "other"), 20);
-        assert!((1..=1 + BESIDE).contains(&asked(&paths, "hangs-7")));
+        assert_eq!(paths.in_namespace("other"), 20);
+        assert!((1..=1 + BESIDE).contains(&paths.in_namespace("hangs-7")));
         let ends = tokio::time::timeout(Duration::from_secs(60), events.finish());
         ends.await.expect("what hangs does not hold up the end");
     }
