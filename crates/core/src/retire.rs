@@ -24,6 +24,11 @@ use crate::world::{ReplicaSet, Rollout, Selection, later};
 /// The mark that a ReplicaSet should get which has no role (any more).
 pub fn mark(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Change {
     let mut change = Change::default();
+    // Also if its delay was running when the spec came to say that it stays.
+    if abort_delay(situation, rs).is_some_and(|delay| delay <= 0) {
+        revive(rs, &mut change);
+        return change;
+    }
     let Some(deadline) = deadline(situation, rs, proven) else { return change };
     if rs.scale_down_at() != Some(deadline) {
         change.annotate(names::SCALE_DOWN_AT, deadline);
@@ -70,7 +75,7 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
         if is_surplus(situation, rs) {
             return Some(deadline.min(*now));
         }
-        let promised = promised_until(&world.rollout, rs, *now);
+        let promised = promised_until(&world.rollout, rs, *now).max(aborted_until(situation, rs));
         return Some(if promised > later(deadline, RECORDED_WITHIN) { promised } else { deadline });
     }
     if rs.replicas == 0 {
@@ -80,9 +85,8 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
     if (situation.roles.home().is_some() || may_get_traffic(situation, rs)) && !proven {
         return None;
     }
-    if waited(situation, rs) && situation.roles.is_updated(rs) && situation.is_rejected(rs) {
-        let delay = blue_green.abort_scale_down_delay_seconds();
-        return (delay > 0).then(|| after(delay));
+    if let Some(delay) = abort_delay(situation, rs) {
+        return Some(after(delay));
     }
     if may_get_traffic(situation, rs) {
         return Some(after(blue_green.scale_down_delay_seconds()));
@@ -108,6 +112,22 @@ pub fn promised_until(rollout: &Rollout, rs: &ReplicaSet, now: Timestamp) -> Tim
     // From the future it is by another operator's clock.
     let counts = left_at.filter(|left_at| rs.replicas > 0 && *left_at <= now);
     counts.map_or(Timestamp::MIN, |left_at| later(left_at, delay))
+}
+
+/// The delay of a preview that was aborted, and that the spec still asks for; 0 if it is to be kept.
+fn abort_delay(situation: &Situation, rs: &ReplicaSet) -> Option<i32> {
+    let is_aborted = waited(situation, rs) && situation.roles.is_updated(rs) && situation.is_rejected(rs);
+    is_aborted.then(|| situation.world.rollout.spec.blue_green().abort_scale_down_delay_seconds())
+}
+
+/// The end of the delay of an aborted preview, as the spec has that now: one that was made longer meanwhile, too. It is marked some moments
+/// after it was rejected.
+fn aborted_until(situation: &Situation, rs: &ReplicaSet) -> Timestamp {
+    let rejection = situation.record(rs).and_then(|record| record.rejection.as_ref());
+    // From the future it is by another operator's clock.
+    let rejected_at = rejection.map(|rejection| rejection.at).filter(|at| *at <= situation.now);
+    let until = rejected_at.zip(abort_delay(situation, rs));
+    until.map_or(Timestamp::MIN, |(at, delay)| later(at, SignedDuration::from_secs(delay.into())))
 }
 
 /// It was rejected as what waited, and not as what served: it has not served at all, or left production before it was rejected.

@@ -537,6 +537,28 @@ fn a_superseded_preview_does_not_keep_the_next_one_from_its_pods_by_a_quota() {
 }
 
 #[test]
+fn a_longer_delay_of_what_was_aborted_counts_while_it_is_up() {
+    // 0 keeps it.
+    for longer in [3600, 0] {
+        let mut model = serves_one(BlueGreen { abort_scale_down_delay_seconds: Some(60), ..manual() });
+        model.push(2);
+        model.work();
+        let two = model.hash(2);
+        model.request(Verb::Abort, &two, "ann", None);
+        model.work();
+        assert!(model.rs(2).is_retired(), "{}", say(&model));
+        model.change_spec(|spec| spec.strategy.blue_green.abort_scale_down_delay_seconds = Some(longer));
+        for _ in 0..10 {
+            model.work();
+            model.scale_down();
+            model.pass(20);
+        }
+        assert_eq!(model.rs(2).replicas, 2, "{longer}: {}", say(&model));
+        assert_eq!(model.rs(2).is_retired(), longer > 0, "{}", say(&model));
+    }
+}
+
+#[test]
 fn a_restart_that_cannot_go_on_does_not_keep_the_preview_from_what_waits() {
     let (mut model, two) = restarts_without_room();
     model.lose_hash("preview");
