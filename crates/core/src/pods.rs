@@ -8,6 +8,15 @@ use crate::world::{ReplicaSet, World, later};
 /// Pods that start normally are not looked at: only after so long a revision's pods are watched.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(5);
 
+/// How the scheduler says that a pod fits on no node.
+const UNSCHEDULABLE: &str = "Unschedulable";
+
+/// No node has room for one of its pods, as far as its pods are looked at.
+pub fn fit_on_no_node(world: &World, rs: &ReplicaSet) -> bool {
+    let mut pods = world.pods.get(&rs.hash).into_iter().flatten();
+    pods.any(|pod| !pod.ready && !pod.deleting && pod.reason == UNSCHEDULABLE)
+}
+
 /// When to start to look at the pods of a revision that is not available.
 pub fn look_at(rs: &ReplicaSet, since: Timestamp, now: Timestamp) -> Timestamp {
     later(since.max(rs.scaled_at().min(now)), PATIENCE)

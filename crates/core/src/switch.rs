@@ -21,6 +21,8 @@ use jiff::Timestamp;
 use crate::actions::{Action, Change};
 use crate::hash::is_pod_of;
 use crate::overlap;
+use crate::pods;
+use crate::progress;
 use crate::roles;
 use crate::situation::Situation;
 use crate::stall;
@@ -225,17 +227,24 @@ pub fn move_preview(situation: &Situation, candidate_size: Option<i32>) -> Optio
             Selection::Revision(candidate.hash.clone())
         }
         // Showing a preview that was superseded, or that lost pods, is better than jumping to production and back.
-        (Some(candidate), _) if is_up(situation, &shown) && !gives_way(&shown, candidate) => return None,
+        (Some(candidate), _) if is_up(situation, &shown) && !gives_way(situation, &shown, candidate) => return None,
         _ if blue_green.preview_service_idle == Some(PreviewServiceIdle::None) => Selection::Nothing,
         _ => Selection::Revision(roles.at_home()?.hash.clone()),
     };
     (shown != wanted).then(|| set_selection(service, wanted, None))
 }
 
-/// What is shown is kept up by that alone, and the candidate gets no pods by a quota that they count for: neither would ever end.
-fn gives_way(shown: &Selection, candidate: &ReplicaSet) -> bool {
+/// What is shown is kept up by that alone, and the candidate gets no pods by a quota that they count for, or since no node has room for them
+/// beside these: neither would ever end. For as long as progress is waited for, a node may be on its way.
+fn gives_way(situation: &Situation, shown: &Selection, candidate: &ReplicaSet) -> bool {
+    let Situation { world, now, .. } = *situation;
     let is_its_own = *shown == Selection::Revision(candidate.hash.clone());
-    !is_its_own && candidate.failure.as_deref().is_some_and(|failure| failure.contains(EXCEEDED_QUOTA))
+    let is_over_quota = || candidate.failure.as_deref().is_some_and(|failure| failure.contains(EXCEEDED_QUOTA));
+    let is_late = || {
+        let progress = progress::read(world.rollout.status.as_ref(), candidate, now);
+        now >= progress::deadline(world, &progress)
+    };
+    !is_its_own && (is_over_quota() || pods::fit_on_no_node(world, candidate) && is_late())
 }
 
 fn is_up(situation: &Situation, shown: &Selection) -> bool {

@@ -536,6 +536,46 @@ fn a_superseded_preview_does_not_keep_the_next_one_from_its_pods_by_a_quota() {
     assert_eq!(model.truth.services["preview"].hash(), Some(three.as_str()), "{}", say(&model));
 }
 
+/// The first so many pods are ready, and no node has room for the others.
+fn run_pods_without_room(model: &mut Model, hash: &str, ready: usize) {
+    model.run_pods(hash, ready);
+    let pending = model.truth.pods.get_mut(hash).into_iter().flatten().filter(|pod| !pod.ready);
+    for pod in pending {
+        pod.reason = "Unschedulable".to_owned();
+        pod.message = "0/3 nodes are available: 3 Insufficient cpu".to_owned();
+    }
+}
+
+#[test]
+fn a_superseded_preview_does_not_keep_the_next_one_from_its_pods_where_nodes_have_no_room() {
+    let mut model = serves_one(manual());
+    model.change_spec(|spec| spec.progress_deadline_seconds = Some(30));
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.push(3);
+    let began = model.now;
+    for _ in 0..40 {
+        assert!(model.operate(None), "it never rests");
+        let three = model.hash(3);
+        // The nodes are full with four pods: two revisions.
+        if model.rs(2).current > 0 {
+            run_pods_without_room(&mut model, &three, 0);
+            // A node may be on its way.
+            let waits = model.now < began + SignedDuration::from_secs(25);
+            assert!(!waits || model.truth.services["preview"].hash() == Some(two.as_str()), "{}", say(&model));
+        } else {
+            model.run_pods(&three, usize::MAX);
+        }
+        model.catch_up();
+        model.scale_down();
+        model.pass(2);
+    }
+    let three = model.hash(3);
+    assert_eq!(model.truth.services["preview"].hash(), Some(three.as_str()), "{}", say(&model));
+    assert_serves(&model, 1);
+}
+
 #[test]
 fn a_longer_delay_of_what_was_aborted_counts_while_it_is_up() {
     // 0 keeps it.
