@@ -289,6 +289,10 @@ pub struct RevisionRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub left_at: Option<Timestamp>,
+    /// Number of pods with which production came to it. When production leaves it, the number of its available pods, if that is larger.
+    /// Production waits for these. It does not wait for more while the additional ones have no room.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub served_with: i32,
     /// The number of moves of production, up to the last one to this revision. It orders the revisions that served, because the clocks
     /// of two operators may differ.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -392,9 +396,8 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(value: &u32) -> bool {
-    *value == 0
+fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn conditions_schema(generator: &mut SchemaGenerator) -> Schema {

@@ -52,7 +52,7 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
         })
         .collect();
     // The additional pod of a restart is not waited for.
-    let full = home.is_available(needed);
+    let full = home.is_available(awaited(situation, home));
     if let Some(label) = overlap::rejoin(situation, home).filter(|_| full) {
         return vec![label];
     }
@@ -100,6 +100,15 @@ fn may_keep(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool
     let was_made_anew = is_known && service.selection() == Selection::Unmanaged;
     let moved_away = matches!(service.selection(), Selection::Revision(hash) if hash != home.hash);
     service.production.as_ref().map_or(leads_on || was_made_anew, |given| *given == home.hash && !moved_away)
+}
+
+/// So many available pods of the revision that production goes to are waited for, and so many in a proof: all that production is to have.
+/// Where it was scaled up since, and there is no room for more, as many as it served with: the room may be taken by what production leaves,
+/// which stays until then.
+pub fn awaited(situation: &Situation, home: &ReplicaSet) -> i32 {
+    let all = situation.decisions.replicas;
+    let served_with = situation.record(home).map_or(0, |record| record.served_with);
+    if served_with > 0 && pods::have_no_room(situation.world, home) { all.min(served_with) } else { all }
 }
 
 /// It carried this revision, and was given labels that these pods do not carry and others do, without the hash. It leads nowhere with the
@@ -344,7 +353,7 @@ pub fn proof(situation: &Situation) -> Proof {
 fn shows(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool {
     let endpoints = situation.world.endpoints.get(&service.name).map_or(&[][..], Vec::as_slice);
     let ours: BTreeSet<&str> = ready_pods(endpoints).filter(|pod| is_pod_of(pod, &home.name)).collect();
-    ours.len() >= enough(situation)
+    ours.len() >= enough(situation, home)
 }
 
 /// The pods that ready endpoints lead to, as often as they do.
@@ -354,8 +363,8 @@ fn ready_pods(endpoints: &[Endpoint]) -> impl Iterator<Item = &str> {
 }
 
 /// So many ready pods production has to have.
-fn enough(situation: &Situation) -> usize {
-    usize::try_from(situation.decisions.replicas).unwrap_or(0)
+fn enough(situation: &Situation, home: &ReplicaSet) -> usize {
+    usize::try_from(awaited(situation, home)).unwrap_or(0)
 }
 
 /// The names of the Services whose endpoints have to follow production: those that the spec names, and those that carry it still.
@@ -389,7 +398,7 @@ fn missing(situation: &Situation, service: &str, home: &ReplicaSet) -> Option<St
     if !others.is_empty() {
         return Some(format!("Service {service} still has {} ready endpoints of other pods", others.len()));
     }
-    let enough = enough(situation);
+    let enough = enough(situation, home);
     if !cannot_follow && ours.len() < enough {
         return Some(format!("Service {service} has {} of {enough} ready endpoints of the new pods", ours.len()));
     }

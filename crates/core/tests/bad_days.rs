@@ -577,6 +577,89 @@ fn a_superseded_preview_does_not_keep_the_next_one_from_its_pods_where_nodes_hav
 }
 
 #[test]
+fn an_overlap_does_not_wait_for_pods_that_have_no_room() {
+    let (mut model, [_, two]) = both_serve(overlapping());
+    // An autoscaler; the nodes are full with what serves.
+    model.scale(3);
+    for _ in 0..90 {
+        assert!(model.operate(None), "it never rests");
+        run_pods_without_room(&mut model, &two, 2);
+        model.catch_up();
+        model.pass(1);
+    }
+    assert_eq!(model.truth.services["active"].hash(), Some(two.as_str()), "{}", say(&model));
+    assert!(model.status().switch.as_ref().is_some_and(|switch| switch.proven_at.is_some()), "{}", say(&model));
+    assert!(model.rs(1).is_retired(), "its pods take the room: {}", say(&model));
+    assert_eq!(model.rs(2).replicas, 3);
+}
+
+#[test]
+fn a_proof_waits_for_as_many_pods_as_were_promoted_also_where_more_have_no_room() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.operate(None);
+    assert_active(&model, 2);
+    model.scale(3);
+    for ready in [1, 2] {
+        for _ in 0..20 {
+            assert!(model.operate(None), "it never rests");
+            run_pods_without_room(&mut model, &two, ready);
+            model.catch_up();
+            model.pass(1);
+        }
+        assert_eq!(model.rs(1).is_retired(), ready == 2, "{}", say(&model));
+    }
+}
+
+/// Revision 2 serves with twice as many pods as 1 had, and is undone inside the delay of 1. For half a minute its pods are as `fill` has them.
+fn undone_after_a_scale(fill: fn(&mut Model, &str)) -> Model {
+    let mut model = promoted(manual(), &[2]);
+    model.scale(4);
+    model.work();
+    assert_serves(&model, 2);
+    let (one, two) = (model.hash(1), model.hash(2));
+    model.request(Verb::Rollback, &two, "ann", None);
+    for _ in 0..30 {
+        assert!(model.operate(None), "it never rests");
+        fill(&mut model, &one);
+        model.catch_up();
+        model.pass(1);
+    }
+    assert_eq!(model.rs(1).replicas, 4, "{}", say(&model));
+    model
+}
+
+#[test]
+fn an_undo_does_not_wait_for_pods_that_have_no_room() {
+    let no_nodes = |model: &mut Model, one: &str| run_pods_without_room(model, one, 2);
+    let no_quota = |model: &mut Model, one: &str| {
+        model.edit(one, |rs| {
+            rs.settled = true;
+            rs.failure = Some("pods \"web-x\" is forbidden: exceeded quota: pods, limited: pods=6".to_owned());
+        });
+    };
+    for fill in [no_nodes as fn(&mut Model, &str), no_quota] {
+        let model = undone_after_a_scale(fill);
+        assert_active(&model, 1);
+        assert!(model.status().switch.as_ref().is_some_and(|switch| switch.proven_at.is_some()), "{}", say(&model));
+        assert!(model.rs(2).is_retired(), "its pods take the room: {}", say(&model));
+    }
+}
+
+#[test]
+fn an_undo_waits_for_pods_that_are_on_their_way_and_for_those_that_it_served_with() {
+    let start = |model: &mut Model, one: &str| model.run_pods(one, 2);
+    let one_is_down = |model: &mut Model, one: &str| run_pods_without_room(model, one, 1);
+    for fill in [start as fn(&mut Model, &str), one_is_down] {
+        let model = undone_after_a_scale(fill);
+        assert_active(&model, 2);
+    }
+}
+
+#[test]
 fn a_longer_delay_of_what_was_aborted_counts_while_it_is_up() {
     // 0 keeps it.
     for longer in [3600, 0] {

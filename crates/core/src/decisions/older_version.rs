@@ -33,6 +33,7 @@ pub(super) fn take_over(world: &World, status: &BlueGreenRolloutStatus) -> Decis
         claim: served_at(rs).or(rs.claimed_at().filter(|_| *serving == rs.hash)),
         confirmed_at: rs.timestamp(names::CONFIRMED_AT),
         left_at: served_at(rs).filter(|_| *serving != rs.hash).and(claimed),
+        served_with: 0,
         // It counted for what the spec asked for, and for nothing else.
         turn: 0,
         rejection: rs.mirrored_rejection().filter(|_| rs.hash == status.updated_revision),

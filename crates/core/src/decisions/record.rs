@@ -58,10 +58,10 @@ pub fn start_over(revision: &mut RevisionRecord) {
 /// A new attempt of a revision in the ReplicaSet that it has: it is gated anew, and still something to go back to if it was.
 pub fn try_again(revision: &mut RevisionRecord) {
     let may_serve_again = revision.may_serve_again();
-    let served = (revision.served_at, revision.left_at, revision.turn);
+    let served = (revision.served_at, revision.left_at, revision.turn, revision.served_with);
     start_over(revision);
     if may_serve_again {
-        (revision.served_at, revision.left_at, revision.turn) = served;
+        (revision.served_at, revision.left_at, revision.turn, revision.served_with) = served;
     }
 }
 
@@ -81,8 +81,13 @@ pub(super) fn digest_of(world: &World, rs: &ReplicaSet) -> String {
 /// Production is with the revision of this hash from now on.
 pub fn serve(world: &World, decisions: &mut Decisions, hash: &str, now: Timestamp) {
     let left = std::mem::replace(&mut decisions.serving, hash.to_owned());
+    let replicas = decisions.replicas;
+    let mut goes_back = false;
     if let Some(left) = decisions.revision_mut(&left) {
         left.left_at = Some(now);
+        let available = world.replica_sets.iter().find(|rs| rs.hash == left.hash).map_or(0, |rs| rs.available);
+        left.served_with = left.served_with.max(available).min(replicas);
+        goes_back = left.rejection.is_some();
     }
     let turn = decisions.revisions.iter().map(|revision| revision.turn).max().unwrap_or(0).saturating_add(1);
     if let Some(serving) = decisions.revision_mut(hash) {
@@ -99,5 +104,11 @@ pub fn serve(world: &World, decisions: &mut Decisions, hash: &str, now: Timestam
     // It was promoted with the size that the spec had for it, whatever the spec has become since.
     if decisions.revision(hash).is_some_and(|serving| serving.digest == decisions.template) {
         decisions.replicas = decisions.spec_replicas;
+    }
+    let replicas = decisions.replicas;
+    if let Some(serving) = decisions.revision_mut(hash) {
+        // It comes to all of them, or goes back to as many as it served with before.
+        let before = Some(serving.served_with).filter(|before| goes_back && *before > 0);
+        serving.served_with = before.map_or(replicas, |before| before.min(replicas));
     }
 }

@@ -157,11 +157,8 @@ fn record_candidate(situation: &Situation, decisions: &mut Decisions) {
 /// Where the spec names no active Service, nobody is moved: production is with whom the record says it is.
 fn switch_without_service(situation: &Situation, decisions: &mut Decisions) {
     let Situation { roles, now, .. } = situation;
-    let back = roles.home().filter(|home| {
-        let size = scale::home_size(situation, home);
-        // The additional pod of a restart is not waited for.
-        roles.going_back() && home.is_available(size.needed)
-    });
+    // The additional pod of a restart is not waited for.
+    let back = roles.home().filter(|home| roles.going_back() && home.is_available(switch::awaited(situation, home)));
     let on = roles.candidate.filter(|candidate| {
         gate::check(situation, candidate) == Gate::Open
             && is_ready(situation, candidate)

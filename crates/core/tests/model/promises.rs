@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use greenlight_api::{AnalysisPhase, BlueGreenRolloutSpec, BlueGreenRolloutStatus, Request, Verb, names};
+use greenlight_api::{AnalysisPhase, BlueGreenRolloutSpec, BlueGreenRolloutStatus, Decisions, Request, Verb, names};
 use greenlight_core::events::Event;
 use greenlight_core::hash::is_pod_of;
-use greenlight_core::world::{Endpoint, ReplicaSet, Rollout, Selection, Service};
+use greenlight_core::world::{Endpoint, Pod, ReplicaSet, Rollout, Selection, Service};
 use greenlight_core::{Action, Change, Plan, World};
 use jiff::Timestamp;
 
@@ -165,7 +165,8 @@ impl Ledger {
         {
             let rs = truth.replica_sets.iter().find(|rs| rs.hash == switch.to);
             if let (Some(rs), Some(endpoints)) = (rs, endpoints) {
-                check_proof(truth, seen, rs, endpoints, decisions.replicas);
+                let wanted = enough_without_room(truth, decisions, rs).unwrap_or(decisions.replicas);
+                check_proof(truth, seen, rs, endpoints, wanted);
             }
             if let Some(rs) = rs {
                 let served = (rs.hash.clone(), rs.uid.clone());
@@ -359,7 +360,9 @@ impl Ledger {
         }
         // The additional pod of a restart is not waited for.
         let additional = i32::from(rs.annotation(names::RESTART_AT).is_some());
-        let ready = rs.replicas == 0 || rs.settled && rs.available + additional >= rs.replicas;
+        let enough = before.rollout.record().and_then(|record| enough_without_room(before, record, rs));
+        let enough = enough.unwrap_or(rs.replicas - additional);
+        let ready = rs.replicas == 0 || rs.settled && rs.available >= enough;
         assert!(ready, "production is moved to an unavailable revision: {rs:?}");
         assert!(rs.replicas >= self.wanted(before, seen, rs), "production is moved to too few pods: {rs:?}");
         if !decided {
@@ -483,6 +486,14 @@ fn check_proof(truth: &World, seen: &Rollout, rs: &ReplicaSet, endpoints: &Endpo
         let enough = usize::try_from(wanted).expect("not negative");
         assert!(ours.len() >= enough, "it counts as proven, and {name} leads to {ours:?} of {wanted}");
     }
+}
+
+/// Where more pods have no room: as many as it served with, and no more than production is to have.
+fn enough_without_room(truth: &World, decisions: &Decisions, rs: &ReplicaSet) -> Option<i32> {
+    let is_pending = |pod: &Pod| !pod.ready && pod.reason == "Unschedulable";
+    let has_no_room = rs.failure.is_some() || truth.pods.get(&rs.hash).into_iter().flatten().any(is_pending);
+    let served_with = decisions.revision(&rs.hash).map_or(0, |record| record.served_with);
+    (has_no_room && served_with > 0).then(|| served_with.min(decisions.replicas))
 }
 
 fn existing<'a>(world: &'a World, hash: &str) -> &'a ReplicaSet {
