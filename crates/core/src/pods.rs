@@ -19,7 +19,7 @@ pub fn fit_on_no_node(world: &World, rs: &ReplicaSet) -> bool {
 
 /// Pods of it that it lacks cannot be made (by a quota, say), or fit on no node, as far as is known.
 pub fn have_no_room(world: &World, rs: &ReplicaSet) -> bool {
-    rs.settled && (rs.failure.is_some() || fit_on_no_node(world, rs))
+    rs.failure.is_some() || fit_on_no_node(world, rs)
 }
 
 /// When to start to look at the pods of a revision that is not available.

@@ -125,6 +125,10 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
     answered(answer.map(|answer| hearing.with_reason(&answer)))
 }
 
+/// Where production goes back to may be what cannot start.
+const INSTEAD_OF_WHAT_IS_LEFT: &str =
+    "To have its template serve before that, change an annotation of it in the spec, and promote that revision";
+
 /// What comes of a request: an answer, or why it is refused and what to ask instead.
 type Answer = Result<String, String>;
 
@@ -184,7 +188,9 @@ impl<'a> Hearing<'a> {
         let Situation { world, roles, .. } = self.situation;
         let hash = &self.request.revision;
         if let Some(rejection) = decisions.rejection(hash) {
-            return Err(format!("{} was rejected by {}. Use retry to start it over", self.described(), rejection.by));
+            let todo =
+                if self.is_being_left(decisions) { INSTEAD_OF_WHAT_IS_LEFT } else { "Use retry to start it over" };
+            return Err(format!("{} was rejected by {}. {todo}", self.described(), rejection.by));
         }
         let of_production = [roles.home(), roles.serving()].into_iter().flatten().find(|rs| rs.hash == *hash);
         if let Some(serving) = of_production {
@@ -335,9 +341,10 @@ impl<'a> Hearing<'a> {
             return Err(self.not_asked_for());
         }
         let described = self.described();
-        let leaving = self.situation.roles.going_back() && decisions.serving == *hash;
-        if leaving {
-            return Err(format!("production is still leaving {described}. Retry it when another revision serves"));
+        if self.is_being_left(decisions) {
+            return Err(format!(
+                "production is still leaving {described}. Retry it when another revision serves. {INSTEAD_OF_WHAT_IS_LEFT}"
+            ));
         }
         match decisions.revision_mut(hash).filter(|revision| revision.rejection.is_some()) {
             Some(revision) => {
@@ -395,6 +402,11 @@ impl<'a> Hearing<'a> {
             Some(reason) => format!("{decided}: {reason}"),
             None => decided.to_owned(),
         }
+    }
+
+    /// Production is on its way back from it.
+    fn is_being_left(&self, decisions: &Decisions) -> bool {
+        self.situation.roles.going_back() && decisions.serving == self.request.revision
     }
 
     fn rejected_already(&self, decisions: &Decisions) -> Answer {

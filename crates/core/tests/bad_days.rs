@@ -536,6 +536,9 @@ fn a_superseded_preview_does_not_keep_the_next_one_from_its_pods_by_a_quota() {
     assert_eq!(model.truth.services["preview"].hash(), Some(three.as_str()), "{}", say(&model));
 }
 
+/// What becomes of the pods of a revision.
+type Fill = fn(&mut Model, &str);
+
 /// The first so many pods are ready, and no node has room for the others.
 fn run_pods_without_room(model: &mut Model, hash: &str, ready: usize) {
     model.run_pods(hash, ready);
@@ -615,7 +618,7 @@ fn a_proof_waits_for_as_many_pods_as_were_promoted_also_where_more_have_no_room(
 }
 
 /// Revision 2 serves with twice as many pods as 1 had, and is undone inside the delay of 1. For half a minute its pods are as `fill` has them.
-fn undone_after_a_scale(fill: fn(&mut Model, &str)) -> Model {
+fn undone_after_a_scale(fill: Fill) -> Model {
     let mut model = promoted(manual(), &[2]);
     model.scale(4);
     model.work();
@@ -634,14 +637,14 @@ fn undone_after_a_scale(fill: fn(&mut Model, &str)) -> Model {
 
 #[test]
 fn an_undo_does_not_wait_for_pods_that_have_no_room() {
-    let no_nodes = |model: &mut Model, one: &str| run_pods_without_room(model, one, 2);
-    let no_quota = |model: &mut Model, one: &str| {
+    let no_nodes: Fill = |model, one| run_pods_without_room(model, one, 2);
+    let no_quota: Fill = |model, one| {
         model.edit(one, |rs| {
             rs.settled = true;
             rs.failure = Some("pods \"web-x\" is forbidden: exceeded quota: pods, limited: pods=6".to_owned());
         });
     };
-    for fill in [no_nodes as fn(&mut Model, &str), no_quota] {
+    for fill in [no_nodes, no_quota] {
         let model = undone_after_a_scale(fill);
         assert_active(&model, 1);
         assert!(model.status().switch.as_ref().is_some_and(|switch| switch.proven_at.is_some()), "{}", say(&model));
@@ -651,11 +654,56 @@ fn an_undo_does_not_wait_for_pods_that_have_no_room() {
 
 #[test]
 fn an_undo_waits_for_pods_that_are_on_their_way_and_for_those_that_it_served_with() {
-    let start = |model: &mut Model, one: &str| model.run_pods(one, 2);
-    let one_is_down = |model: &mut Model, one: &str| run_pods_without_room(model, one, 1);
-    for fill in [start as fn(&mut Model, &str), one_is_down] {
+    let they_start: Fill = |model, one| model.run_pods(one, 2);
+    let one_is_down: Fill = |model, one| run_pods_without_room(model, one, 1);
+    for fill in [they_start, one_is_down] {
         let model = undone_after_a_scale(fill);
         assert_active(&model, 2);
+    }
+}
+
+/// Revision 2 serves and was undone, and 1 has no pods any more and does not get any: for some seconds.
+fn goes_back_to_nothing(model: &mut Model, seconds: usize, fill: Fill) {
+    let one = model.hash(1);
+    for _ in 0..seconds {
+        assert!(model.operate(None), "it never rests");
+        fill(model, &one);
+        if let Some(three) = model.updated().filter(|updated| *updated != model.hash(2)) {
+            model.run_pods(&three, usize::MAX);
+        }
+        model.catch_up();
+        model.pass(1);
+    }
+}
+
+#[test]
+fn what_serves_follows_the_scale_while_an_undo_cannot_arrive_and_a_newer_template_can_be_promoted() {
+    let they_crash: Fill = |model, one| model.run_pods(one, 0);
+    // What cannot start for want of room gets it first.
+    let no_nodes: Fill = |model, one| run_pods_without_room(model, one, 0);
+    for (fill, replicas) in [(they_crash, 4), (no_nodes, 2)] {
+        let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
+        assert!(model.settle());
+        assert_eq!(model.rs(1).replicas, 0);
+        let two = model.hash(2);
+        model.request(Verb::Rollback, &two, "ann", None);
+        goes_back_to_nothing(&mut model, 10, fill);
+        model.scale(4);
+        goes_back_to_nothing(&mut model, 10, fill);
+        assert_active(&model, 2);
+        assert_eq!(model.rs(2).replicas, replicas, "{}", say(&model));
+        for verb in [Verb::Promote, Verb::Retry] {
+            model.request(verb, &two, "ann", None);
+            model.operate(None);
+            let (accepted, said) = answer(&model);
+            assert!(!accepted && said.contains("change an annotation of it in the spec"), "{said}");
+        }
+        model.push(3);
+        goes_back_to_nothing(&mut model, 10, fill);
+        let three = model.hash(3);
+        model.request(Verb::Promote, &three, "ann", None);
+        goes_back_to_nothing(&mut model, 10, fill);
+        assert_active(&model, 3);
     }
 }
 

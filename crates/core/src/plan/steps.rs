@@ -19,7 +19,7 @@ use crate::scale::{self, Size};
 use crate::situation::Situation;
 use crate::stall;
 use crate::world::{RefusedWrite, ReplicaSet, World};
-use crate::{analysis, events, fence, hash, history, metadata, overlap, retire, roles, switch, workload};
+use crate::{analysis, events, fence, hash, history, metadata, overlap, pods, retire, roles, switch, workload};
 
 /// A step.
 pub struct Step {
@@ -239,7 +239,22 @@ fn size_home(round: &Round) -> Vec<Action> {
     if !change.is_empty() && ready && situation.roles.going_back() {
         change.annotate(names::PROMOTED_AT, situation.now);
     }
-    changes(situation, home, change)
+    changes(situation, home, change).into_iter().chain(size_serving(situation, home)).collect()
+}
+
+/// What production leaves serves until it has left, however long that takes: it gets more pods where production is scaled up meanwhile. None
+/// are taken from it. First it has to be seen that the pods of what production goes back to do not wait for room.
+fn size_serving(situation: &Situation, home: &ReplicaSet) -> Option<Action> {
+    let Situation { world, roles, decisions, now } = *situation;
+    let serving = roles.serving().filter(|rs| roles.going_back() && !rs.deleting && rs.ready > 0)?;
+    let has_room = world.pods.contains_key(&home.hash) && !pods::have_no_room(world, home);
+    if serving.replicas >= decisions.replicas || !has_room {
+        return None;
+    }
+    let mut change = Change { replicas: Some(decisions.replicas), ..Change::default() };
+    change.annotate(names::SCALED_AT, now);
+    change.annotate(names::DESIRED_REPLICAS, decisions.replicas);
+    change.into_action(serving)
 }
 
 fn move_home(round: &Round) -> Vec<Action> {
