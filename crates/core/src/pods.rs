@@ -11,15 +11,22 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(5);
 /// How the scheduler says that a pod fits on no node.
 const UNSCHEDULABLE: &str = "Unschedulable";
 
-/// No node has room for one of its pods, as far as its pods are looked at.
-pub fn fit_on_no_node(world: &World, rs: &ReplicaSet) -> bool {
-    let mut pods = world.pods.get(&rs.hash).into_iter().flatten();
-    pods.any(|pod| !pod.ready && !pod.deleting && pod.reason == UNSCHEDULABLE)
+/// So many of its pods wait for a node with room for them, as far as its pods are looked at.
+fn without_node(world: &World, rs: &ReplicaSet) -> usize {
+    let pods = world.pods.get(&rs.hash).into_iter().flatten();
+    pods.filter(|pod| !pod.ready && !pod.deleting && pod.reason == UNSCHEDULABLE).count()
 }
 
-/// Pods of it that it lacks cannot be made (by a quota, say), or fit on no node, as far as is known.
-pub fn have_no_room(world: &World, rs: &ReplicaSet) -> bool {
-    rs.failure.is_some() || fit_on_no_node(world, rs)
+/// No node has room for one of its pods, as far as its pods are looked at.
+pub fn fit_on_no_node(world: &World, rs: &ReplicaSet) -> bool {
+    without_node(world, rs) > 0
+}
+
+/// So many of its pods have room, if it is known that not all have: some cannot be made (by a quota, say), or fit on no node.
+pub fn with_room(world: &World, rs: &ReplicaSet) -> Option<i32> {
+    let without_node = without_node(world, rs);
+    let lacks_room = rs.failure.is_some() || without_node > 0;
+    lacks_room.then(|| rs.current.saturating_sub(i32::try_from(without_node).unwrap_or(i32::MAX)))
 }
 
 /// When to start to look at the pods of a revision that is not available.

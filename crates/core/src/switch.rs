@@ -103,12 +103,13 @@ fn may_keep(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool
 }
 
 /// So many available pods of the revision that production goes to are waited for, and so many in a proof: all that production is to have.
-/// Where it was scaled up since, and there is no room for more, as many as it served with: the room may be taken by what production leaves,
-/// which stays until then.
+/// Where it was scaled up since, and there is no room for all, those that have room, and at least as many as it served with: the rest of the
+/// room may be taken by what production leaves, which stays until then.
 pub fn awaited(situation: &Situation, home: &ReplicaSet) -> i32 {
     let all = situation.decisions.replicas;
     let served_with = situation.record(home).map_or(0, |record| record.served_with);
-    if served_with > 0 && pods::have_no_room(situation.world, home) { all.min(served_with) } else { all }
+    let with_room = pods::with_room(situation.world, home).filter(|_| served_with > 0);
+    with_room.map_or(all, |with_room| with_room.max(served_with).min(all))
 }
 
 /// It carried this revision, and was given labels that these pods do not carry and others do, without the hash. It leads nowhere with the

@@ -247,7 +247,7 @@ fn size_home(round: &Round) -> Vec<Action> {
 fn size_serving(situation: &Situation, home: &ReplicaSet) -> Option<Action> {
     let Situation { world, roles, decisions, now } = *situation;
     let serving = roles.serving().filter(|rs| roles.going_back() && !rs.deleting && rs.ready > 0)?;
-    let has_room = world.pods.contains_key(&home.hash) && !pods::have_no_room(world, home);
+    let has_room = world.pods.contains_key(&home.hash) && pods::with_room(world, home).is_none();
     if serving.replicas >= decisions.replicas || !has_room {
         return None;
     }
