@@ -582,11 +582,15 @@ fn a_superseded_preview_does_not_keep_the_next_one_from_its_pods_where_nodes_hav
 #[test]
 fn an_overlap_does_not_wait_for_pods_that_have_no_room() {
     let (mut model, [_, two]) = both_serve(overlapping());
-    // An autoscaler; the nodes are full with what serves.
+    // An autoscaler; the nodes are full with what serves. A newer commit waits for room, too.
     model.scale(3);
+    model.operate(None);
+    model.push(3);
     for _ in 0..90 {
         assert!(model.operate(None), "it never rests");
         run_pods_without_room(&mut model, &two, 2);
+        let three = model.hash(3);
+        run_pods_without_room(&mut model, &three, 0);
         model.catch_up();
         model.pass(1);
     }

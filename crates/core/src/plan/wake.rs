@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::round::Round;
 use crate::actions::Watches;
 use crate::gate::Gate;
+use crate::situation::Situation;
 use crate::world::RefusedWrite;
 use crate::{overlap, pods, progress, restart, retire, rollback, switch};
 
@@ -15,12 +16,13 @@ pub(super) fn watches(round: &Round) -> Watches {
     let at_home = round.situation.roles.at_home();
     let unproven =
         at_home.is_some_and(|home| switch::noted(world, home).is_none()) || overlap::is_under_way(&round.situation);
-    let explained = look_at_pods(round).filter(|(at, _)| round.situation.now >= *at).map(|(_, hash)| hash);
+    let explained = [look_at_pods(round), look_at_home(round)].into_iter().flatten();
+    let explained = explained.filter(|(at, _)| round.situation.now >= *at).map(|(_, hash)| hash);
     let restarted = round.restarts().map(|restart| restart.hash().to_owned());
     Watches {
         endpoints: switch::to_prove(world).into_iter().filter(|_| unproven).map(str::to_owned).collect(),
         pods: restarted.collect(),
-        stuck: explained.into_iter().collect(),
+        stuck: explained.collect(),
     }
 }
 
@@ -38,7 +40,7 @@ fn reasons(
     round: &Round,
     publish_at: Option<Timestamp>,
     refused_writes: &[&RefusedWrite],
-) -> [(&'static str, Option<Timestamp>); 10] {
+) -> [(&'static str, Option<Timestamp>); 11] {
     let situation = &round.situation;
     let world = situation.world;
     let gate = match round.candidate.as_ref().map(|candidate| &candidate.gate) {
@@ -54,6 +56,7 @@ fn reasons(
         ("the progress deadline", progress.map(|progress| progress::deadline(world, &progress))),
         ("the status may be published", publish_at),
         ("look at pods that do not start", look_at_pods(round).map(|(at, _)| at)),
+        ("look at pods that a proof waits for", look_at_home(round).map(|(at, _)| at)),
         ("try a refused template again", refused.map(|refused| refused.retry_at)),
         ("try a refused write again", refused_writes.iter().map(|refused| refused.retry_at).min()),
         ("the overlap ends", overlap.and_then(|home| overlap::ends_at(situation, home))),
@@ -71,4 +74,13 @@ fn look_at_pods(round: &Round) -> Option<(Timestamp, String)> {
     let now = round.situation.now;
     let since = progress::read(round.situation.world.rollout.status.as_ref(), rs, now).since;
     Some((if rs.failure.is_some() { now } else { pods::look_at(rs, since, now) }, rs.hash.clone()))
+}
+
+/// When to look at the pods of what serves, and of which: a proof, or the end of an overlap, waits for those that it lacks, whatever else
+/// waits in preview.
+fn look_at_home(round: &Round) -> Option<(Timestamp, String)> {
+    let Situation { world, roles, decisions, now } = round.situation;
+    let home = roles.at_home().filter(|home| !home.is_available(decisions.replicas))?;
+    let is_waited_for = switch::noted(world, home).is_none() || overlap::is_under_way(&round.situation);
+    is_waited_for.then(|| (pods::look_at(home, home.scaled_at().min(now), now), home.hash.clone()))
 }
