@@ -127,7 +127,7 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
 
 /// Where production goes back to may be what cannot start.
 const INSTEAD_OF_WHAT_IS_LEFT: &str =
-    "To have its template serve before that, change an annotation of it in the spec, and promote that revision";
+    "To have its template serve all the same, change an annotation of it in the spec, and promote that revision";
 
 /// What comes of a request: an answer, or why it is refused and what to ask instead.
 type Answer = Result<String, String>;
@@ -188,8 +188,11 @@ impl<'a> Hearing<'a> {
         let Situation { world, roles, .. } = self.situation;
         let hash = &self.request.revision;
         if let Some(rejection) = decisions.rejection(hash) {
-            let todo =
-                if self.is_being_left(decisions) { INSTEAD_OF_WHAT_IS_LEFT } else { "Use retry to start it over" };
+            let todo = if self.is_being_left(decisions) {
+                format!("Production is still leaving it. {INSTEAD_OF_WHAT_IS_LEFT}")
+            } else {
+                "Use retry to start it over".to_owned()
+            };
             return Err(format!("{} was rejected by {}. {todo}", self.described(), rejection.by));
         }
         let of_production = [roles.home(), roles.serving()].into_iter().flatten().find(|rs| rs.hash == *hash);
