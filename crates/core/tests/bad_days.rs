@@ -653,6 +653,8 @@ fn an_undo_does_not_wait_for_pods_that_have_no_room() {
         assert_active(&model, 1);
         assert!(model.status().switch.as_ref().is_some_and(|switch| switch.proven_at.is_some()), "{}", say(&model));
         assert!(model.rs(2).is_retired(), "its pods take the room: {}", say(&model));
+        // It has arrived, and says what it lacks.
+        assert!(model.status().message.contains(" serves; 2 of 4 pods"), "{}", say(&model));
     }
 }
 
