@@ -962,11 +962,12 @@ fn crowds() -> Vec<Attack> {
         Attack::holds(
             Editor,
             "a run of fifty metrics with the longest conditions",
-            [step(
-                How::Create,
-                "analysisruns",
-                run((0..50).map(|number| metric(number, "!".repeat(4095) + "x")).collect()),
-            )],
+            [step(How::Create, "analysisruns", {
+                let mut object = run((0..50).map(|number| metric(number, "!".repeat(4095) + "x")).collect());
+                // One that says that it is the rollout's is not begun by anybody.
+                object["metadata"]["annotations"] = Value::Null;
+                object
+            })],
         ),
         Attack::refused(
             Editor,
@@ -1461,8 +1462,11 @@ fn roundabout() -> Vec<Attack> {
             "what serves deleted in the background, on a condition that holds",
             [step(
                 How::Delete,
-                "bluegreenrollouts/{name}?gracePeriodSeconds=0&propagationPolicy=Background",
-                Value::Null,
+                ROLLOUT,
+                json!({
+                    "apiVersion": "v1", "kind": "DeleteOptions",
+                    "gracePeriodSeconds": 0, "propagationPolicy": "Background", "preconditions": {"uid": "{uid}"},
+                }),
             )],
         ),
         Attack::refused(
