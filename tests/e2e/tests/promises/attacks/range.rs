@@ -361,7 +361,7 @@ pub(super) async fn send(lab: &Lab, user: &str, step: &Step, words: &Words) -> R
         .uri(uri)
         .header("content-type", content)
         .header("impersonate-user", user)
-        .body(if step.how == How::Delete { Vec::new() } else { body.into_bytes() })
+        .body(if step.body.is_null() { Vec::new() } else { body.into_bytes() })
         .expect("a request");
     match lab.client.request_text(request).await {
         Ok(_) => Ok(()),

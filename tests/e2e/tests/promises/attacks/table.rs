@@ -97,6 +97,15 @@ fn services() -> Vec<Attack> {
             "an overlap, so that the candidate gets traffic",
             [blue_green(json!({"switchMode": "Overlap", "overlapSeconds": 3600}))],
         ),
+        Attack::holds(
+            Edit,
+            "the active Service leads to pods that are not ready, and each client to the same one",
+            [step(
+                How::Merge,
+                "services/{name}-active",
+                json!({"spec": {"publishNotReadyAddresses": true, "sessionAffinity": "ClientIP"}}),
+            )],
+        ),
     ]
 }
 
@@ -108,6 +117,7 @@ fn gates() -> Vec<Attack> {
     vec![
         Attack::refused(Editor, "autoPromotionEnabled true", [blue_green(json!({"autoPromotionEnabled": true}))]),
         Attack::refused(Edit, "autoPromotionEnabled left out", [blue_green(json!({"autoPromotionEnabled": null}))]),
+        Attack::holds(Editor, "the gate opened in another spelling, which is no field", [blue_green(json!({"AutoPromotionEnabled": true, "autopromotionenabled": true}))]),
         Attack::refused(Editor, "a timer of a second", [blue_green(json!({"autoPromotionSeconds": 1}))]),
         Attack::refused(Editor, "a shorter timer", [blue_green(json!({"autoPromotionSeconds": 1}))]).on(timer),
         Attack::refused(Editor, "un-pausing what promotes by itself", [spec(json!({"paused": false}))]).on(paused.clone()),
@@ -236,6 +246,15 @@ fn requests() -> Vec<Attack> {
                 ROLLOUT,
                 json!({"metadata": {"annotations": {REQUEST: "promote {v2}"}}, "spec": {"template": {"metadata": {"annotations": {"x": "y"}}}}}),
             )],
+        ),
+        Attack::holds(
+            Editor,
+            "a request of theirs taken away and made again",
+            [
+                or(request("promote {v2}")),
+                metadata_of(json!({"annotations": {REQUEST: null}})),
+                or(request("promote {v2}")),
+            ],
         ),
         Attack::refused(Tenant, "promote", [request("promote")]),
         Attack::refused(Nobody, "promote", [request("promote")]),
@@ -595,6 +614,18 @@ fn replica_sets() -> Vec<Attack> {
         ),
         Attack::holds(
             Edit,
+            "a pod of theirs with the labels and the hash of what waits",
+            [step(
+                How::Create,
+                "pods",
+                json!({
+                    "metadata": {"name": "{name}-{v2}-forge", "labels": {"app": "{name}", "rollouts-pod-template-hash": "{v2}"}},
+                    "spec": {"containers": [{"name": "web", "image": EVIL}]},
+                }),
+            )],
+        ),
+        Attack::holds(
+            Edit,
             "a ReplicaSet of another owner under the name of the next",
             [step(How::Create, "replicasets", of_nobody("{name}-{v3}", "{v3}")), template("app:v3")],
         ),
@@ -675,6 +706,12 @@ fn analyses() -> Vec<Attack> {
             Edit,
             "a forged status of a run",
             [step(How::Merge, "analysisruns/{run}/status", json!({"status": {"phase": "Successful"}}))],
+        )
+        .on(measured()),
+        Attack::holds(
+            Editor,
+            "a forged status of a run, by the main resource",
+            [step(How::Merge, run, json!({"status": {"phase": "Successful", "specDigest": "x"}})), wait()],
         )
         .on(measured()),
         Attack::holds(
@@ -807,6 +844,13 @@ fn field_managers() -> Vec<Attack> {
             "one Service moved over the other by a patch",
             [json_patch(
                 json!([{"op": "move", "from": "/spec/strategy/blueGreen/previewService", "path": "/spec/strategy/blueGreen/activeService"}]),
+            )],
+        ),
+        Attack::refused(
+            Editor,
+            "one Service copied over the other by a patch",
+            [json_patch(
+                json!([{"op": "copy", "from": "/spec/strategy/blueGreen/previewService", "path": "/spec/strategy/blueGreen/activeService"}]),
             )],
         ),
         Attack::refused(
@@ -962,11 +1006,12 @@ fn crowds() -> Vec<Attack> {
         Attack::holds(
             Editor,
             "a run of fifty metrics with the longest conditions",
-            [step(
-                How::Create,
-                "analysisruns",
-                run((0..50).map(|number| metric(number, "!".repeat(4095) + "x")).collect()),
-            )],
+            [step(How::Create, "analysisruns", {
+                let mut object = run((0..50).map(|number| metric(number, "!".repeat(4095) + "x")).collect());
+                // One that says that it is the rollout's is not begun by anybody.
+                object["metadata"]["annotations"] = Value::Null;
+                object
+            })],
         ),
         Attack::refused(
             Editor,
@@ -1370,6 +1415,24 @@ fn promoted() -> Vec<Attack> {
                 wait(),
             ],
         ),
+        Attack::holds(
+            Edit,
+            "pods that count as available after a day, by the ReplicaSet, with a way back by itself",
+            [step(How::Merge, "replicasets/{name}-{v2}", json!({"spec": {"minReadySeconds": 86400}})), wait()],
+        )
+        .on(goes_back()),
+        Attack::holds(
+            Edit,
+            "what production left without its finalizer and its deadline",
+            [
+                step(
+                    How::Merge,
+                    "replicasets/{name}-{v1}",
+                    json!({"metadata": {"finalizers": null, "annotations": {"greenlight.dev/scale-down-at": null}}}),
+                ),
+                wait(),
+            ],
+        ),
         Attack::refused(Editor, "a rollback", [request("rollback")]),
         Attack::refused(
             Editor,
@@ -1461,8 +1524,11 @@ fn roundabout() -> Vec<Attack> {
             "what serves deleted in the background, on a condition that holds",
             [step(
                 How::Delete,
-                "bluegreenrollouts/{name}?gracePeriodSeconds=0&propagationPolicy=Background",
-                Value::Null,
+                ROLLOUT,
+                json!({
+                    "apiVersion": "v1", "kind": "DeleteOptions",
+                    "gracePeriodSeconds": 0, "propagationPolicy": "Background", "preconditions": {"uid": "{uid}"},
+                }),
             )],
         ),
         Attack::refused(
