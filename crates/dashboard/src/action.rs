@@ -327,21 +327,14 @@ fn superseded(rollout: &BlueGreenRollout, action: Action, revision: &str) -> Opt
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use kube::Client;
-    use kube::client::Body;
-
     use super::*;
+    use crate::fake::{Asked, api_server, failure, rollout, session};
 
     #[test]
     fn what_is_not_on_the_screen_any_more_is_not_asked_for() {
-        let rollout = json!({
-            "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": {"name": "web"},
-            "spec": {"selector": {}, "strategy": {"blueGreen": {}}},
-            "status": {"updatedRevision": "v3", "decisions": {"serving": "v1", "revisions": [
-                {"hash": "v2", "digest": "2", "number": 2}, {"hash": "v3", "digest": "3", "number": 3},
-            ]}},
-        });
-        let rollout: BlueGreenRollout = serde_json::from_value(rollout).expect("a rollout");
+        let revisions = json!([{"hash": "v2", "digest": "2", "number": 2}, {"hash": "v3", "digest": "3", "number": 3}]);
+        let status = json!({"updatedRevision": "v3", "decisions": {"serving": "v1", "revisions": revisions}});
+        let rollout: BlueGreenRollout = serde_json::from_value(rollout(json!({}), status)).expect("a rollout");
         assert_eq!(superseded(&rollout, Action::Promote, "v3"), None);
         assert_eq!(superseded(&rollout, Action::Undo, "v1"), None);
         let why = superseded(&rollout, Action::Promote, "v2").expect("superseded");
@@ -377,37 +370,27 @@ mod tests {
     async fn a_look_that_fails_after_the_request_is_no_refusal() {
         // The value of the request, and how often somebody has looked since.
         let asked: Arc<Mutex<(Option<String>, usize)>> = Arc::default();
-        let answer = move |call: http::Request<Body>| {
+        let client = api_server(move |call: Asked| {
             let asked = asked.clone();
             async move {
-                let is_request = call.method() == http::Method::PATCH;
-                let body = call.into_body().collect_bytes().await.expect("a body");
-                let mut told = json!({
-                    "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
-                    "metadata": {"name": "web", "namespace": "shop"},
-                    "spec": {"selector": {}, "strategy": {"blueGreen": {}}}, "status": {"updatedRevision": "v2"},
-                });
-                let mut code = 200_u16;
+                let mut told = rollout(json!({}), json!({"updatedRevision": "v2"}));
                 let mut asked = asked.lock().expect("nobody has panicked");
                 let (value, looks) = &mut *asked;
-                if is_request {
-                    let patch: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
-                    *value = patch["metadata"]["annotations"][names::REQUEST].as_str().map(str::to_owned);
+                if call.method == http::Method::PATCH {
+                    *value = call.body["metadata"]["annotations"][names::REQUEST].as_str().map(str::to_owned);
                 } else if let Some(value) = value {
                     *looks += 1;
+                    if *looks == 1 {
+                        return failure(503, "too busy");
+                    }
                     told["metadata"]["annotations"] = json!({names::REQUEST: value});
                     told["status"]["observedRequest"] =
                         json!({"value": value, "accepted": true, "answer": "it is done"});
-                    if *looks == 1 {
-                        code = 503;
-                        told = json!({"status": "Failure", "message": "too busy", "reason": "", "code": code});
-                    }
                 }
-                let answer = http::Response::builder().status(code).body(Body::from(told.to_string().into_bytes()));
-                Ok::<_, std::io::Error>(answer.expect("an answer"))
+                (200, told)
             }
-        };
-        let session = Session { client: Client::new(tower::service_fn(answer), "shop"), namespace: "shop".to_owned() };
+        });
+        let session = session(client);
         let wish = Wish { revision: "v2".to_owned(), ..Wish::default() };
         let outcome = carry_out(&session, "web", "ann", Action::Promote, &wish).await.expect("it was asked for");
         assert!(matches!(outcome, Outcome::Accepted(answer) if answer == "It is done."));

@@ -448,10 +448,10 @@ fn is_denied(error: &watcher::Error) -> bool {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use kube::client::Body;
     use serde_json::json;
 
     use super::*;
+    use crate::fake::{Asked, allowed, api_server, failure, nothing};
 
     fn row(name: &str, message: &str) -> Row {
         let rollout = json!({
@@ -468,27 +468,23 @@ mod tests {
 
     #[tokio::test]
     async fn who_may_not_see_every_namespace_any_more_sees_one_that_they_name() {
-        let asked = AtomicUsize::new(0);
-        let answer = move |call: http::Request<Body>| {
-            let path = call.uri().path();
-            let is_watch = call.uri().query().is_some_and(|query| query.contains("watch="));
-            let (code, body) = if path.ends_with("/selfsubjectaccessreviews") {
-                let may = asked.fetch_add(1, Ordering::SeqCst) == 0;
-                (201_u16, json!({"spec": {}, "status": {"allowed": may}}))
-            } else if path.ends_with("/namespaces/shop/bluegreenrollouts") {
-                (200, json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": []}))
-            } else {
-                (403, json!({"status": "Failure", "message": "no", "reason": "Forbidden", "code": 403}))
-            };
-            let answer = http::Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let client = api_server(move |call: Asked| {
+            let asked = asked.clone();
             async move {
-                if is_watch {
+                if call.is_watch() {
                     std::future::pending::<()>().await;
                 }
-                answer
+                if call.path.ends_with("/selfsubjectaccessreviews") {
+                    allowed(asked.fetch_add(1, Ordering::SeqCst) == 0)
+                } else if call.path.ends_with("/namespaces/shop/bluegreenrollouts") {
+                    nothing()
+                } else {
+                    failure(403, "no")
+                }
             }
-        };
-        let desk = Desk::open(Client::new(tower::service_fn(answer), "shop"), "ann".to_owned(), "default");
+        });
+        let desk = Desk::open(client, "ann".to_owned(), "default");
         let seen = async {
             loop {
                 desk.include("shop");
