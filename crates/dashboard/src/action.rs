@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use greenlight_api::{BlueGreenRollout, Request, RevisionRecord, Verb, names};
-use greenlight_overview::{Facts, Session, Simulation, SpecChange, sentence};
+use greenlight_overview::{Facts, Session, Simulation, SpecChange, is_forbidden, sentence};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
@@ -205,7 +205,14 @@ pub async fn forecast(session: &Session, name: &str, user: &str, action: Action,
             "What will happen is not known here: the template is that of Deployment {name}."
         )));
     }
-    let mut simulation = Simulation::read(session, rollout).await?;
+    let mut simulation = match Simulation::read(session, rollout).await {
+        Ok(simulation) => simulation,
+        // Whoever may ask need not be one who may see the pods.
+        Err(error) if error.downcast_ref::<kube::Error>().is_some_and(is_forbidden) => {
+            return Ok(Forecast::Unknown(format!("What will happen is not known here: {error:#}.")));
+        }
+        Err(error) => return Err(error),
+    };
     let outcome = sentence(&simulation.run());
     let observed = simulation.world.rollout.status.and_then(|status| status.observed_request);
     let refusal = observed.filter(|observed| Some(&observed.value) == asked.as_ref() && !observed.accepted);

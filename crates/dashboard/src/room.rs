@@ -10,6 +10,7 @@ use futures::{Stream, StreamExt, stream};
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::{BlueGreenRolloutSpec, names};
 use greenlight_overview::Session;
+use greenlight_overview::surroundings::slices_of;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
@@ -197,10 +198,9 @@ impl Around {
         let mut labels: Vec<String> = selector.map(|(key, value)| format!("{key}={value}")).collect();
         labels.push(names::HASH_LABEL.to_owned());
         let blue_green = spec.blue_green();
-        let services: Vec<&str> = blue_green.services().collect();
         Around {
             labels: labels.join(","),
-            slices: format!("kubernetes.io/service-name in ({})", services.join(",")),
+            slices: slices_of(spec),
             is_analysed: blue_green.pre_promotion_analysis.is_some() || blue_green.post_promotion_analysis.is_some(),
         }
     }

@@ -14,7 +14,7 @@ use super::layout::{Frame, page};
 use super::picture::picture;
 use super::{ago, analysis, colour, findings, left, path, phase, plain};
 use crate::action::{Action, Offer, can_return, offers};
-use crate::detail::Detail;
+use crate::detail::{Detail, Unseen};
 use crate::rights::Rights;
 use crate::row::Key;
 
@@ -116,12 +116,27 @@ fn head(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup 
         }
         @if let Some(cause) = &facts.change_cause { p class="dim" { "Change cause: " (plain(cause)) } }
         (findings(&detail.findings_about(&About::Rollout)))
-        @if !detail.unseen.is_empty() {
-            p class="notice" { "Not shown, since the API server does not give it to you: " (detail.unseen.join("; ")) "." }
-        }
+        (unseen(key, detail, rights))
         @if !read_only {
             div class="buttons" { @for offer in offers(facts, paused, needed) { (button(key, &offer, "", rights)) } }
             (why_not(key, &offers(facts, paused, needed), rights))
+        }
+    }
+}
+
+/// What the page does not show, why, and what would let the caller see it.
+fn unseen(key: &Key, detail: &Detail, rights: &Rights) -> Markup {
+    let missing: Vec<_> = detail.unseen.iter().map(|unseen| unseen.what).collect();
+    let mut denied = detail.unseen.iter().filter(|unseen| unseen.is_denied);
+    let of_view = denied.clone().any(|unseen| unseen.what != Unseen::EVENTS);
+    let of_events = denied.any(|unseen| unseen.what == Unseen::EVENTS);
+    html! {
+        @if !missing.is_empty() {
+            div class="notice" {
+                "Not shown, since the API server does not give it to you: " (missing.join("; ")) "."
+                @if of_view { " ClusterRole view lets people see " (if of_events { "it, but for the Events" } else { "it" }) ": " code { (rights.to_look(key)) } "." }
+                @if of_events { " The Events take a Role with the verbs get, list and watch on events.events.k8s.io." }
+            }
         }
     }
 }
@@ -256,7 +271,8 @@ fn steps(detail: &Detail) -> Vec<Step> {
         let (at, note) = analysed(detail, record, Kind::Post);
         steps.push(step("Analysis after the promotion", at, record.post_promotion.is_some(), note));
     }
-    if !is_first && undone.is_none() {
+    // Whoever does not see the ReplicaSets is not told that there are none.
+    if !is_first && undone.is_none() && detail.shows(Unseen::REPLICA_SETS) {
         let retires = detail.facts.revisions.iter().filter_map(|revision| revision.scale_down_at).max();
         let note = retires.map(|at| html! { "in " (left(at)) });
         let gone = proven.is_some() && retires.is_none();
@@ -340,6 +356,7 @@ fn history(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Mark
     html! {
         section class="card" {
             h2 { "History" }
+            @if !detail.shows(Unseen::REPLICA_SETS) { p class="dim" { "The ReplicaSets, which are the revisions, are not shown to you." } }
             ol class="history" { @for revision in &facts.revisions { li { (entry(key, detail, revision, rights, read_only)) } } }
         }
     }
