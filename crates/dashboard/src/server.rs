@@ -14,7 +14,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use futures::{Stream, StreamExt, stream};
-use greenlight_overview::denial;
+use greenlight_overview::{denial, is_forbidden};
 use k8s_openapi::api::core::v1::Pod;
 use maud::Markup;
 use serde::Deserialize;
@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::action::{self, Action, Outcome, Wish};
-use crate::caller::{Access, Caller, Door, same, token_cookie};
+use crate::caller::{Access, Caller, Door, is_forwarded, same, token_cookie};
 use crate::connections;
 use crate::ends::Ends;
 use crate::guard::{Hosts, guard, is_followed_link, is_to_loopback};
@@ -143,7 +143,7 @@ impl FromRequestParts<Arc<Dashboard>> for Visitor {
             (StatusCode::UNAUTHORIZED, html(&page)).into_response()
         })?;
         let pasted = matches!(dashboard.door.access, Access::Tokens { .. });
-        let can_leave = pasted && !headers.contains_key(header::AUTHORIZATION);
+        let can_leave = pasted && !is_forwarded(headers);
         let takes_part = headers.contains_key("x-part");
         Ok(Visitor { caller, read_only: dashboard.read_only, can_leave, takes_part })
     }
@@ -395,7 +395,7 @@ async fn ask(visitor: Visitor, Path(key): Path<Key>, Path(named): Path<Named>, Q
             let number = number_of(&session, &key, &wish.revision).await;
             confirm::ask(&key, action, number, &wish, &forecast, &caller.csrf)
         }
-        Err(error) => confirm::denied(&key, &format!("{error:#}")),
+        Err(error) => confirm::failed(&key, failure_of(&error).1, &denial(&format!("{error:#}"))),
     };
     visitor.in_dialog(action.label(), &part)
 }
@@ -414,16 +414,18 @@ async fn carry_out(
 ) -> Response {
     let Some(action) = Action::parse(&named.action) else { return StatusCode::NOT_FOUND.into_response() };
     let caller = &visitor.caller;
-    let refused = |why: &str| {
-        (StatusCode::FORBIDDEN, visitor.in_dialog(action.label(), &confirm::denied(&key, why))).into_response()
+    let failed = |status: StatusCode, title: &str, why: &str| {
+        (status, visitor.in_dialog(action.label(), &confirm::failed(&key, title, why))).into_response()
     };
     if visitor.read_only {
-        return refused(
+        return failed(
+            StatusCode::FORBIDDEN,
+            NOT_ALLOWED,
             "This dashboard is read-only: use kubectl greenlight, or one that was started without --read-only.",
         );
     }
     if !same(&wish.csrf, &caller.csrf) {
-        return refused("This form was not made for you: load the page again.");
+        return failed(StatusCode::FORBIDDEN, NOT_ALLOWED, "This form was not made for you: load the page again.");
     }
     let session = caller.session(&key.namespace);
     match action::carry_out(&session, &key.name, &caller.desk.user, action, &wish).await {
@@ -432,7 +434,26 @@ async fn carry_out(
             let status = if matches!(outcome, Outcome::Refused(_)) { StatusCode::CONFLICT } else { StatusCode::OK };
             (status, visitor.in_dialog(action.label(), &part)).into_response()
         }
-        Err(error) => refused(&denial(&format!("{error:#}"))),
+        Err(error) => {
+            let (status, title) = failure_of(&error);
+            failed(status, title, &denial(&format!("{error:#}")))
+        }
+    }
+}
+
+const NOT_ALLOWED: &str = "Not allowed";
+
+/// What an error is to whoever asked: its status, and what it is called. Only what the API server refuses is not allowed.
+fn failure_of(error: &anyhow::Error) -> (StatusCode, &'static str) {
+    match error.downcast_ref::<kube::Error>() {
+        Some(error) if is_forbidden(error) => (StatusCode::FORBIDDEN, NOT_ALLOWED),
+        Some(kube::Error::Api(status)) if status.code == 401 => (StatusCode::UNAUTHORIZED, "Not signed in any more"),
+        Some(kube::Error::Api(status)) if (400..500).contains(&status.code) && status.code != 429 => {
+            (StatusCode::CONFLICT, "The API server does not take it")
+        }
+        Some(_) => (StatusCode::BAD_GATEWAY, "The API server gives no answer"),
+        // There is no such rollout, or it cannot be read.
+        None => (StatusCode::NOT_FOUND, "There is nothing to do it with"),
     }
 }
 
@@ -545,6 +566,7 @@ async fn live_logs(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::{api_server, failure, session};
 
     #[test]
     fn who_has_to_sign_in_comes_back_to_the_page_and_not_to_a_part_of_it() {
@@ -553,6 +575,18 @@ mod tests {
         assert_eq!(page("/n/shop/web/ask/promote?revision=v2"), "/n/shop/web");
         assert_eq!(page("/n/shop/web/logs/web-1/live"), "/n/shop/web");
         assert_eq!(page("/live?version=1"), "/");
+    }
+
+    #[tokio::test]
+    async fn only_what_the_api_server_refuses_is_called_not_allowed() {
+        for (code, status) in [(403, 403), (401, 401), (409, 409), (422, 409), (429, 502), (500, 502), (504, 502)] {
+            let session = session(api_server(move |_| async move { failure(code, "no") }));
+            let asked = action::carry_out(&session, "web", "ann", Action::Pause, &Wish::default()).await;
+            let (told, title) = failure_of(&asked.err().expect("it fails"));
+            assert_eq!((told.as_u16(), title == NOT_ALLOWED), (status, code == 403), "{code}: {title}");
+        }
+        let gone = failure_of(&anyhow::anyhow!("no rollout web in namespace shop"));
+        assert_eq!(gone.0, StatusCode::NOT_FOUND);
     }
 
     #[test]
