@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep};
 /// An operator that runs answers within a second.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(150);
+/// While a release is under way its status changes all the time.
+const TRIES: usize = 10;
 /// A person's form takes a reason of so many characters. A request has to hold more than that; one that is too long is refused.
 pub const LONGEST_REASON: usize = 400;
 const FIELD_MANAGER: &str = "greenlight-dashboard";
@@ -157,8 +159,12 @@ pub fn offers(facts: &Facts, paused: bool, approvals_needed: usize) -> Vec<Offer
         }
         offers.push(offer(Action::Restart, &serving, Action::Restart.label().to_owned()));
     }
-    let hold = if paused { Action::Resume } else { Action::Pause };
-    offers.push(offer(hold, "", hold.label().to_owned()));
+    // What goes on when the pause ends is what was looked at; holding it back needs no such look.
+    offers.push(if paused {
+        offer(Action::Resume, &updated, Action::Resume.label().to_owned())
+    } else {
+        offer(Action::Pause, "", Action::Pause.label().to_owned())
+    });
     offers
 }
 
@@ -240,20 +246,10 @@ pub enum Outcome {
 /// # Errors
 /// The API server refuses: the caller may not. Or the rollout is gone before the operator has answered.
 pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action, wish: &Wish) -> Result<Outcome> {
+    let Some(verb) = action.verb() else { return hold(session, name, user, action, wish).await };
     let rollout = session.rollout(name).await?;
     let api = session.api::<BlueGreenRollout>();
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let Some(verb) = action.verb() else {
-        let paused = action == Action::Pause;
-        let change = if paused { SpecChange::Pause } else { SpecChange::Resume };
-        let mut patch = json!({"spec": {"paused": paused}});
-        if let Some(cause) = change.cause(&rollout, user, reason(wish).as_deref()) {
-            patch["metadata"] = json!({"annotations": {names::CHANGE_CAUSE: cause}});
-        }
-        api.patch(name, &params, &Patch::Merge(patch)).await?;
-        let what = if paused { "holds back every promotion" } else { "lets promotions go on" };
-        return Ok(Outcome::Accepted(format!("Rollout {name} {what}.")));
-    };
     if let Some(why) = superseded(&rollout, action, &wish.revision) {
         return Ok(Outcome::Refused(why));
     }
@@ -288,6 +284,46 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
         }
     }
     Ok(Outcome::Unanswered)
+}
+
+/// Pauses or resumes, which changes the spec. What a resume lets go on has to be what was on the screen.
+async fn hold(session: &Session, name: &str, user: &str, action: Action, wish: &Wish) -> Result<Outcome> {
+    let api = session.api::<BlueGreenRollout>();
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let paused = action == Action::Pause;
+    let change = if paused { SpecChange::Pause } else { SpecChange::Resume };
+    let mut tries_left = TRIES;
+    loop {
+        tries_left -= 1;
+        let rollout = session.rollout(name).await?;
+        let mut patch = json!({"metadata": {}, "spec": {"paused": paused}});
+        if !paused {
+            if let Some(why) = superseded(&rollout, action, &wish.revision).or_else(|| unseen(&rollout)) {
+                return Ok(Outcome::Refused(why));
+            }
+            // Whatever comes between this look and the change is looked at first.
+            patch["metadata"]["resourceVersion"] = json!(rollout.resource_version());
+        }
+        if let Some(cause) = change.cause(&rollout, user, reason(wish).as_deref()) {
+            patch["metadata"]["annotations"] = json!({names::CHANGE_CAUSE: cause});
+        }
+        match api.patch(name, &params, &Patch::Merge(patch)).await {
+            Ok(_) => break,
+            Err(kube::Error::Api(status)) if !paused && status.code == 409 && tries_left > 0 => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot change rollout {name}")),
+        }
+    }
+    let what = if paused { "holds back every promotion" } else { "lets promotions go on" };
+    Ok(Outcome::Accepted(format!("Rollout {name} {what}.")))
+}
+
+/// Why nobody can have seen on a screen what the spec asks for by now.
+fn unseen(rollout: &BlueGreenRollout) -> Option<String> {
+    let observed = rollout.status.as_ref().map_or(0, |status| status.observed_generation);
+    (rollout.metadata.generation.unwrap_or_default() > observed).then(|| {
+        "Nothing was done: the spec has changed, and the operator has not looked at it yet. Look again, and ask again."
+            .to_owned()
+    })
 }
 
 /// Why, if the person said it.
@@ -344,6 +380,7 @@ mod tests {
         let rollout: BlueGreenRollout = serde_json::from_value(rollout(json!({}), status)).expect("a rollout");
         assert_eq!(superseded(&rollout, Action::Promote, "v3"), None);
         assert_eq!(superseded(&rollout, Action::Undo, "v1"), None);
+        assert_eq!(superseded(&rollout, Action::Resume, "v3"), None);
         let why = superseded(&rollout, Action::Promote, "v2").expect("superseded");
         assert!(why.contains("looked at revision 2 (v2), and now revision 3 (v3) is the newest"), "{why}");
     }
@@ -371,6 +408,49 @@ mod tests {
         assert!(offered(serde_json::Value::Null).contains(&Action::Undo));
         let undone = json!({"by": "ann", "at": "2026-11-28T20:10:00Z", "reason": "rolled back"});
         assert!(!offered(undone).contains(&Action::Undo));
+    }
+
+    #[tokio::test]
+    async fn a_resume_lets_go_on_what_was_on_the_screen_and_nothing_newer() {
+        // What is there by now, its generation, and whether it is newer when the change arrives.
+        for (newest, generation, comes_between) in
+            [("v2", 1, false), ("v3", 1, false), ("v2", 2, false), ("v2", 1, true)]
+        {
+            let changed: Arc<Mutex<(usize, Vec<serde_json::Value>)>> = Arc::default();
+            let seen = changed.clone();
+            let client = api_server(move |call: Asked| {
+                let seen = seen.clone();
+                async move {
+                    let mut seen = seen.lock().expect("nobody has panicked");
+                    let (looks, patches) = &mut *seen;
+                    if call.method == http::Method::PATCH {
+                        let is_late = comes_between && call.body["metadata"]["resourceVersion"] == "1";
+                        if is_late {
+                            return failure(409, "the object has been modified");
+                        }
+                        patches.push(call.body);
+                    } else {
+                        *looks += 1;
+                    }
+                    let newest = if comes_between && *looks > 1 { "v3" } else { newest };
+                    let status = json!({"updatedRevision": newest, "observedGeneration": 1});
+                    let mut told = rollout(json!({}), status);
+                    told["metadata"]["generation"] = json!(generation);
+                    told["metadata"]["resourceVersion"] = json!(looks.to_string());
+                    (200, told)
+                }
+            });
+            let session = session(client);
+            let wish = Wish { revision: "v2".to_owned(), ..Wish::default() };
+            let outcome = carry_out(&session, "web", "ann", Action::Resume, &wish).await.expect("an answer");
+            let is_asked = !changed.lock().expect("nobody has panicked").1.is_empty();
+            let is_as_seen = newest == "v2" && generation == 1 && !comes_between;
+            assert_eq!(
+                (matches!(outcome, Outcome::Accepted(_)), is_asked),
+                (is_as_seen, is_as_seen),
+                "{newest} {generation}"
+            );
+        }
     }
 
     #[tokio::test]
