@@ -5,7 +5,7 @@ use greenlight_core::analysis::Kind;
 use greenlight_core::analysis::name::run_suffix;
 use greenlight_overview::doctor::About;
 use greenlight_overview::{Revision, role, sentence};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use maud::{Markup, html};
 use serde_json::Value;
@@ -288,7 +288,20 @@ fn steps(detail: &Detail) -> Vec<Step> {
             state: State::Failed,
         });
     }
+    level(&mut steps);
     steps
+}
+
+/// Makes no step seem to come after the next one. Some times are those of an annotation, in whole seconds, and others are finer.
+fn level(steps: &mut [Step]) {
+    let mut next: Option<Timestamp> = None;
+    for step in steps.iter_mut().rev() {
+        let Some(at) = step.at else { continue };
+        let is_level = next.is_some_and(|next| at > next && at.duration_since(next) < SignedDuration::from_secs(1));
+        let at = next.filter(|_| is_level).unwrap_or(at);
+        step.at = Some(at);
+        next = Some(at);
+    }
 }
 
 /// When an analysis of a revision was over, or when it began if it is not, and what came of it.
@@ -414,5 +427,33 @@ fn events(detail: &Detail) -> Markup {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_step_seems_younger_than_the_next_for_want_of_a_fraction_of_a_second() {
+        let step = |at: Option<&str>| Step {
+            label: String::new(),
+            at: at.map(|at| format!("2026-11-28T{at}Z").parse().expect("a time")),
+            note: None,
+            state: State::Done,
+        };
+        let told = |times: &[Option<&str>]| {
+            let mut steps: Vec<Step> = times.iter().copied().map(step).collect();
+            level(&mut steps);
+            steps.iter().map(|step| step.at.map(|at| at.to_string())).collect::<Vec<_>>()
+        };
+        let [requested, moved, proven] = ["20:00:09.700", "20:00:09", "20:00:09.900"];
+        assert_eq!(
+            told(&[Some(requested), None, Some(moved), Some(proven)]),
+            told(&[Some(moved), None, Some(moved), Some(proven)])
+        );
+        let long_before = "19:00:00";
+        let returned = told(&[Some(requested), Some(long_before)]);
+        assert!(returned[0] > returned[1], "that it was requested again is no want of a fraction: {returned:?}");
     }
 }
