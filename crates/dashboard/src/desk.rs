@@ -12,7 +12,7 @@ use kube::api::ListParams;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::{Semaphore, broadcast, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::kept::Kept;
 use crate::rights;
@@ -47,7 +47,15 @@ pub struct Desk {
     /// One for each page that is alive.
     pub streams: Arc<Semaphore>,
     rooms: Kept<Key, Room>,
-    watches: Mutex<JoinSet<()>>,
+    watches: Mutex<Watches>,
+}
+
+/// What is at work for a desk.
+#[derive(Default)]
+struct Watches {
+    tasks: JoinSet<()>,
+    /// The watch of each namespace.
+    of: BTreeMap<String, AbortHandle>,
 }
 
 /// The list, and what changes in it.
@@ -88,6 +96,15 @@ enum Scope {
     Some,
 }
 
+/// What becomes of a namespace that somebody asks for.
+#[derive(Debug, Default, PartialEq)]
+struct Included {
+    /// It is new, and what the caller may see is known.
+    is_to_be_watched: bool,
+    /// This one is not looked after any more.
+    instead_of: Option<String>,
+}
+
 /// A row that is new or says something new; `None`: it is gone.
 pub type Changed = (Key, Option<Arc<Row>>);
 
@@ -117,7 +134,7 @@ impl Desk {
         });
         desk.include(namespace);
         let (weak, own) = (Arc::downgrade(&desk), namespace.to_owned());
-        desk.watches().spawn(async move {
+        desk.watches().tasks.spawn(async move {
             let mut was_denied = false;
             // Who may not see every namespace any more sees those that they may.
             while rights::may(&client, "list", None, None).await.unwrap_or(true) {
@@ -154,7 +171,11 @@ impl Desk {
 
     /// Watches a namespace, too, if the caller sees only some.
     pub fn include(&self, namespace: &str) {
-        if self.rows.include(namespace) {
+        let Included { is_to_be_watched, instead_of } = self.rows.include(namespace);
+        if let Some(watch) = instead_of.and_then(|denied| self.watches().of.remove(&denied)) {
+            watch.abort();
+        }
+        if is_to_be_watched {
             self.watch(namespace.to_owned());
         }
     }
@@ -171,13 +192,16 @@ impl Desk {
     }
 
     fn watch(&self, namespace: String) {
-        let (client, rows) = (self.client.clone(), self.rows.clone());
-        self.watches().spawn(async move {
-            follow(Api::namespaced(client, &namespace), &rows, &namespace).await;
+        let (client, rows, watched) = (self.client.clone(), self.rows.clone(), namespace.clone());
+        let mut watches = self.watches();
+        while watches.tasks.try_join_next().is_some() {}
+        let watch = watches.tasks.spawn(async move {
+            follow(Api::namespaced(client, &watched), &rows, &watched).await;
         });
+        watches.of.insert(namespace, watch);
     }
 
-    fn watches(&self) -> MutexGuard<'_, JoinSet<()>> {
+    fn watches(&self) -> MutexGuard<'_, Watches> {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -282,15 +306,21 @@ impl Rows {
         there.difference(listed).for_each(|key| self.remove(key));
     }
 
-    /// Takes note of a namespace that somebody asks for; whether it has to be watched.
-    fn include(&self, namespace: &str) -> bool {
+    /// Takes note of a namespace that somebody asks for. One that the caller may not see makes room for it.
+    fn include(&self, namespace: &str) -> Included {
         let mut known = self.lock();
-        let is_new = || known.states.len() < MOST_NAMESPACES && !known.states.contains_key(&Some(namespace.to_owned()));
-        if known.scope == Scope::All || !is_new() {
-            return false;
+        if known.scope == Scope::All || known.states.contains_key(&Some(namespace.to_owned())) {
+            return Included::default();
+        }
+        let mut instead_of = None;
+        if known.states.len() >= MOST_NAMESPACES {
+            let mut denied = known.states.iter().filter(|(_, state)| matches!(state, State::Failed(_)));
+            let Some(denied) = denied.find_map(|(namespace, _)| namespace.clone()) else { return Included::default() };
+            known.states.remove(&Some(denied.clone()));
+            instead_of = Some(denied);
         }
         known.states.insert(Some(namespace.to_owned()), State::Reading);
-        known.scope == Scope::Some
+        Included { is_to_be_watched: known.scope == Scope::Some, instead_of }
     }
 
     /// Takes note of what the caller may see; the namespaces that have to be watched, with those that were asked for before that was known.
@@ -311,7 +341,10 @@ impl Rows {
     }
 
     fn set(&self, namespace: Option<&str>, state: State) {
-        self.lock().states.insert(namespace.map(str::to_owned), state);
+        // One that has made room for another is not told of any more.
+        if let Some(now) = self.lock().states.get_mut(&namespace.map(str::to_owned)) {
+            *now = state;
+        }
         self.scopes.send_modify(|count| *count += 1);
     }
 
@@ -532,10 +565,10 @@ mod tests {
     #[test]
     fn a_namespace_that_is_asked_for_before_it_is_known_what_may_be_seen_is_watched() {
         let rows = Rows::new();
-        assert!(!rows.include("shop"), "not yet");
+        assert!(!rows.include("shop").is_to_be_watched, "not yet");
         assert_eq!(rows.lock().answer(Some("shop")), None);
         assert_eq!(rows.begin(Scope::Some, Some(BTreeSet::new())), ["shop"]);
-        assert!(!rows.include("shop") && rows.include("other"));
+        assert!(!rows.include("shop").is_to_be_watched && rows.include("other").is_to_be_watched);
         rows.set(Some("other"), State::Failed("no".to_owned()));
         rows.set(Some("shop"), State::Ready);
         assert_eq!(rows.lock().answer(Some("other")), Some(Err("no".to_owned())));
@@ -545,6 +578,23 @@ mod tests {
         let rows = Rows::new();
         rows.include("shop");
         assert_eq!(rows.begin(Scope::All, None), [""; 0], "all of them are one watch");
-        assert!(!rows.include("other"));
+        assert!(!rows.include("other").is_to_be_watched);
+    }
+
+    #[test]
+    fn a_namespace_that_may_not_be_seen_makes_room_for_one_that_may() {
+        let rows = Rows::new();
+        rows.begin(Scope::Some, Some(BTreeSet::new()));
+        let names: Vec<String> = (0..MOST_NAMESPACES).map(|number| format!("n{number:03}")).collect();
+        assert!(names.iter().all(|name| rows.include(name).is_to_be_watched));
+        assert_eq!(rows.include("shop"), Included::default(), "all of them may be seen, as far as is known");
+        rows.deny(Some("n007"), "no".to_owned());
+        let instead_of = Some("n007".to_owned());
+        assert_eq!(rows.include("shop"), Included { is_to_be_watched: true, instead_of });
+        assert_eq!(rows.lock().answer(Some("shop")), None, "it is being read");
+        // What its watch still says does not bring it back.
+        rows.deny(Some("n007"), "no".to_owned());
+        assert_eq!(rows.lock().states.len(), MOST_NAMESPACES);
+        assert_eq!(rows.lock().answer(Some("n007")), Some(Err(TOO_MANY_NAMESPACES.to_owned())));
     }
 }

@@ -292,7 +292,8 @@ fn steps(detail: &Detail) -> Vec<Step> {
     steps
 }
 
-/// Makes no step seem to come after the next one. Some times are those of an annotation, in whole seconds, and others are finer.
+/// Makes no step seem to come after the next one by less than a second: some times are those of whoever asked, and others those at which
+/// the operator began a round of its work. More than that is told as it is.
 fn level(steps: &mut [Step]) {
     let mut next: Option<Timestamp> = None;
     for step in steps.iter_mut().rev() {
@@ -435,7 +436,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_step_seems_younger_than_the_next_for_want_of_a_fraction_of_a_second() {
+    fn no_step_seems_younger_than_the_next_by_a_fraction_of_a_second() {
         let step = |at: Option<&str>| Step {
             label: String::new(),
             at: at.map(|at| format!("2026-11-28T{at}Z").parse().expect("a time")),
@@ -454,6 +455,6 @@ mod tests {
         );
         let long_before = "19:00:00";
         let returned = told(&[Some(requested), Some(long_before)]);
-        assert!(returned[0] > returned[1], "that it was requested again is no want of a fraction: {returned:?}");
+        assert!(returned[0] > returned[1], "it was requested again: {returned:?}");
     }
 }
