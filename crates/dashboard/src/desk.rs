@@ -7,12 +7,16 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use greenlight_overview::Found;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
 
 use crate::kept::Kept;
 use crate::rights;
@@ -33,6 +37,12 @@ const MOST_ROOMS: usize = 128;
 const WATCH_SECONDS: u32 = 30;
 /// Who may not see something is told again whether they may by now.
 const DENIED_FOR: Duration = Duration::from_secs(10);
+/// A watch that has failed is tried again after this,
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
+/// and, if it fails again and again, after this.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
+/// An API server that has not answered by then does not answer.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What one caller sees.
 pub struct Desk {
@@ -82,6 +92,8 @@ struct Known {
     is_partial: bool,
     /// How far each namespace is; all of them are the one without a name.
     states: BTreeMap<Option<String>, State>,
+    /// Since when nothing is heard of the API server, of those of which nothing is.
+    silent: BTreeMap<Option<String>, Timestamp>,
 }
 
 /// What a caller may see.
@@ -245,6 +257,20 @@ impl Rows {
         self.lock().is_partial
     }
 
+    /// Since when the list, of one namespace or of all, may not be that of now, since nothing is heard of the API server.
+    pub fn silent_since(&self, namespace: Option<&str>) -> Option<Timestamp> {
+        let known = self.lock();
+        match (known.scope, namespace) {
+            (Scope::Some, Some(namespace)) => known.silent.get(&Some(namespace.to_owned())).copied(),
+            _ => known.silent.values().min().copied(),
+        }
+    }
+
+    /// Tells that there may be something else to say of the list as a whole.
+    pub fn signals(&self) -> watch::Receiver<u64> {
+        self.scopes.subscribe()
+    }
+
     /// The version of the list.
     pub fn version(&self) -> u64 {
         self.lock().version
@@ -317,6 +343,7 @@ impl Rows {
             let mut denied = known.states.iter().filter(|(_, state)| matches!(state, State::Failed(_)));
             let Some(denied) = denied.find_map(|(namespace, _)| namespace.clone()) else { return Included::default() };
             known.states.remove(&Some(denied.clone()));
+            known.silent.remove(&Some(denied.clone()));
             instead_of = Some(denied);
         }
         known.states.insert(Some(namespace.to_owned()), State::Reading);
@@ -327,6 +354,7 @@ impl Rows {
     fn begin(&self, scope: Scope, namespaces: Option<BTreeSet<String>>) -> Vec<String> {
         let mut known = self.lock();
         known.scope = scope;
+        known.silent.clear();
         match namespaces {
             None => known.states = BTreeMap::from([(None, State::Reading)]),
             Some(seen) => {
@@ -348,8 +376,22 @@ impl Rows {
         self.scopes.send_modify(|count| *count += 1);
     }
 
+    /// Takes note that nothing was heard of the API server since then.
+    fn hush(&self, namespace: Option<&str>, since: Timestamp) {
+        self.lock().silent.entry(namespace.map(str::to_owned)).or_insert(since);
+        self.scopes.send_modify(|count| *count += 1);
+    }
+
+    /// Takes note that the API server is heard.
+    fn hear(&self, namespace: Option<&str>) {
+        if self.lock().silent.remove(&namespace.map(str::to_owned)).is_some() {
+            self.scopes.send_modify(|count| *count += 1);
+        }
+    }
+
     /// Takes note that the API server gives no list, and why, and forgets what was there.
     fn deny(&self, namespace: Option<&str>, why: String) {
+        self.hear(namespace);
         // In this order: who is told of what is gone sees why.
         self.set(namespace, State::Failed(why));
         self.keep_only(namespace, &BTreeSet::new());
@@ -432,11 +474,31 @@ async fn follow(api: Api<Found>, rows: &Rows, namespace: &str) {
 
 /// Keeps the rows of a scope until the API server denies it; why it does.
 async fn follow_while_allowed(api: Api<Found>, rows: &Rows, namespace: Option<&str>) -> String {
-    use kube::runtime::WatchStreamExt;
     let config = watcher::Config::default().timeout(WATCH_SECONDS);
-    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut events = pin!(watcher(api.clone(), config).backoff(Patience(SHORTEST_PATIENCE)));
     let mut listed = BTreeSet::new();
-    while let Some(event) = events.next().await {
+    // When something went wrong of which it is not known yet whether it was more than a hitch.
+    let mut in_doubt: Option<Timestamp> = None;
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            answers = answers(&api), if in_doubt.is_some() => {
+                match in_doubt.filter(|_| !answers) {
+                    Some(since) => rows.hush(namespace, since),
+                    None => {
+                        rows.hear(namespace);
+                        in_doubt = None;
+                    }
+                }
+                continue;
+            }
+        };
+        let Some(event) = event else { break };
+        // That a list begins is said before the API server is asked for it.
+        if in_doubt.is_some() && event.as_ref().is_ok_and(|event| !matches!(event, Event::Init)) {
+            rows.hear(namespace);
+            in_doubt = None;
+        }
         match event {
             Ok(Event::Init) => listed.clear(),
             Ok(Event::InitApply(found)) => {
@@ -456,9 +518,14 @@ async fn follow_while_allowed(api: Api<Found>, rows: &Rows, namespace: Option<&s
                 if is_denied(&error) {
                     return why;
                 }
-                // It comes back by itself; what is known till then is better than nothing.
+                // It comes back by itself; what is known till then is better than nothing. It may be old, and says so.
                 if !rows.is_ready(namespace) {
                     rows.set(namespace, State::Failed(why));
+                } else if code(&error).is_none_or(|code| code >= 500 || code == 429) {
+                    match in_doubt {
+                        Some(since) => rows.hush(namespace, since),
+                        None => in_doubt = Some(Timestamp::now()),
+                    }
                 }
             }
         }
@@ -466,15 +533,45 @@ async fn follow_while_allowed(api: Api<Found>, rows: &Rows, namespace: Option<&s
     "The watch ended.".to_owned()
 }
 
+/// Whether the API server answers, some time after a watch has failed. By then it has been tried again, and would have said so.
+async fn answers(api: &Api<Found>) -> bool {
+    tokio::time::sleep(LONGEST_PATIENCE + SHORTEST_PATIENCE).await;
+    let one = ListParams::default().limit(1);
+    timeout(ANSWERED_WITHIN, api.list_metadata(&one)).await.is_ok_and(|answer| answer.is_ok())
+}
+
+/// How long a watch that has failed waits before it is tried again: each time twice as long, up to a limit.
+struct Patience(Duration);
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let now = self.0;
+        self.0 = (now * 2).min(LONGEST_PATIENCE);
+        Some(now)
+    }
+}
+
+impl Backoff for Patience {
+    fn reset(&mut self) {
+        self.0 = SHORTEST_PATIENCE;
+    }
+}
+
 fn is_denied(error: &watcher::Error) -> bool {
-    let code = match error {
+    matches!(code(error), Some(401 | 403))
+}
+
+/// What the API server has answered, if it has.
+fn code(error: &watcher::Error) -> Option<u16> {
+    match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status.code,
-        _ => return false,
-    };
-    matches!(code, 401 | 403)
+        | watcher::Error::WatchError(status) => Some(status.code),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
