@@ -31,6 +31,8 @@ function count(root = document) {
 function countVisible() {
   const rows = document.getElementById("rows");
   if (!rows) return count();
+  const silence = document.getElementById("silence");
+  if (silence) count(silence);
   const height = innerHeight;
   for (const row of visibleRows(rows, height)) count(row);
 }

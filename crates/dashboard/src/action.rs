@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use greenlight_api::{BlueGreenRollout, Request, RevisionRecord, Verb, names};
-use greenlight_overview::{Facts, Session, Simulation, SpecChange, sentence};
+use greenlight_overview::{Facts, Session, Simulation, SpecChange, is_forbidden, sentence};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep};
 /// An operator that runs answers within a second.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(150);
+/// While a release is under way its status changes all the time.
+const TRIES: usize = 10;
 /// A person's form takes a reason of so many characters. A request has to hold more than that; one that is too long is refused.
 pub const LONGEST_REASON: usize = 400;
 const FIELD_MANAGER: &str = "greenlight-dashboard";
@@ -157,8 +159,12 @@ pub fn offers(facts: &Facts, paused: bool, approvals_needed: usize) -> Vec<Offer
         }
         offers.push(offer(Action::Restart, &serving, Action::Restart.label().to_owned()));
     }
-    let hold = if paused { Action::Resume } else { Action::Pause };
-    offers.push(offer(hold, "", hold.label().to_owned()));
+    // What goes on when the pause ends is what was looked at; holding it back needs no such look.
+    offers.push(if paused {
+        offer(Action::Resume, &updated, Action::Resume.label().to_owned())
+    } else {
+        offer(Action::Pause, "", Action::Pause.label().to_owned())
+    });
     offers
 }
 
@@ -205,7 +211,14 @@ pub async fn forecast(session: &Session, name: &str, user: &str, action: Action,
             "What will happen is not known here: the template is that of Deployment {name}."
         )));
     }
-    let mut simulation = Simulation::read(session, rollout).await?;
+    let mut simulation = match Simulation::read(session, rollout).await {
+        Ok(simulation) => simulation,
+        // Whoever may ask need not be one who may see the pods.
+        Err(error) if error.downcast_ref::<kube::Error>().is_some_and(is_forbidden) => {
+            return Ok(Forecast::Unknown(format!("What will happen is not known here: {error:#}.")));
+        }
+        Err(error) => return Err(error),
+    };
     let outcome = sentence(&simulation.run());
     let observed = simulation.world.rollout.status.and_then(|status| status.observed_request);
     let refusal = observed.filter(|observed| Some(&observed.value) == asked.as_ref() && !observed.accepted);
@@ -233,20 +246,10 @@ pub enum Outcome {
 /// # Errors
 /// The API server refuses: the caller may not. Or the rollout is gone before the operator has answered.
 pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action, wish: &Wish) -> Result<Outcome> {
+    let Some(verb) = action.verb() else { return hold(session, name, user, action, wish).await };
     let rollout = session.rollout(name).await?;
     let api = session.api::<BlueGreenRollout>();
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let Some(verb) = action.verb() else {
-        let paused = action == Action::Pause;
-        let change = if paused { SpecChange::Pause } else { SpecChange::Resume };
-        let mut patch = json!({"spec": {"paused": paused}});
-        if let Some(cause) = change.cause(&rollout, user, reason(wish).as_deref()) {
-            patch["metadata"] = json!({"annotations": {names::CHANGE_CAUSE: cause}});
-        }
-        api.patch(name, &params, &Patch::Merge(patch)).await?;
-        let what = if paused { "holds back every promotion" } else { "lets promotions go on" };
-        return Ok(Outcome::Accepted(format!("Rollout {name} {what}.")));
-    };
     if let Some(why) = superseded(&rollout, action, &wish.revision) {
         return Ok(Outcome::Refused(why));
     }
@@ -281,6 +284,46 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
         }
     }
     Ok(Outcome::Unanswered)
+}
+
+/// Pauses or resumes, which changes the spec. What a resume lets go on has to be what was on the screen.
+async fn hold(session: &Session, name: &str, user: &str, action: Action, wish: &Wish) -> Result<Outcome> {
+    let api = session.api::<BlueGreenRollout>();
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let paused = action == Action::Pause;
+    let change = if paused { SpecChange::Pause } else { SpecChange::Resume };
+    let mut tries_left = TRIES;
+    loop {
+        tries_left -= 1;
+        let rollout = session.rollout(name).await?;
+        let mut patch = json!({"metadata": {}, "spec": {"paused": paused}});
+        if !paused {
+            if let Some(why) = superseded(&rollout, action, &wish.revision).or_else(|| unseen(&rollout)) {
+                return Ok(Outcome::Refused(why));
+            }
+            // Whatever comes between this look and the change is looked at first.
+            patch["metadata"]["resourceVersion"] = json!(rollout.resource_version());
+        }
+        if let Some(cause) = change.cause(&rollout, user, reason(wish).as_deref()) {
+            patch["metadata"]["annotations"] = json!({names::CHANGE_CAUSE: cause});
+        }
+        match api.patch(name, &params, &Patch::Merge(patch)).await {
+            Ok(_) => break,
+            Err(kube::Error::Api(status)) if !paused && status.code == 409 && tries_left > 0 => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot change rollout {name}")),
+        }
+    }
+    let what = if paused { "holds back every promotion" } else { "lets promotions go on" };
+    Ok(Outcome::Accepted(format!("Rollout {name} {what}.")))
+}
+
+/// Why nobody can have seen on a screen what the spec asks for by now.
+fn unseen(rollout: &BlueGreenRollout) -> Option<String> {
+    let observed = rollout.status.as_ref().map_or(0, |status| status.observed_generation);
+    (rollout.metadata.generation.unwrap_or_default() > observed).then(|| {
+        "Nothing was done: the spec has changed, and the operator has not looked at it yet. Look again, and ask again."
+            .to_owned()
+    })
 }
 
 /// Why, if the person said it.
@@ -327,23 +370,17 @@ fn superseded(rollout: &BlueGreenRollout, action: Action, revision: &str) -> Opt
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use kube::Client;
-    use kube::client::Body;
-
     use super::*;
+    use crate::fake::{Asked, api_server, failure, rollout, session};
 
     #[test]
     fn what_is_not_on_the_screen_any_more_is_not_asked_for() {
-        let rollout = json!({
-            "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": {"name": "web"},
-            "spec": {"selector": {}, "strategy": {"blueGreen": {}}},
-            "status": {"updatedRevision": "v3", "decisions": {"serving": "v1", "revisions": [
-                {"hash": "v2", "digest": "2", "number": 2}, {"hash": "v3", "digest": "3", "number": 3},
-            ]}},
-        });
-        let rollout: BlueGreenRollout = serde_json::from_value(rollout).expect("a rollout");
+        let revisions = json!([{"hash": "v2", "digest": "2", "number": 2}, {"hash": "v3", "digest": "3", "number": 3}]);
+        let status = json!({"updatedRevision": "v3", "decisions": {"serving": "v1", "revisions": revisions}});
+        let rollout: BlueGreenRollout = serde_json::from_value(rollout(json!({}), status)).expect("a rollout");
         assert_eq!(superseded(&rollout, Action::Promote, "v3"), None);
         assert_eq!(superseded(&rollout, Action::Undo, "v1"), None);
+        assert_eq!(superseded(&rollout, Action::Resume, "v3"), None);
         let why = superseded(&rollout, Action::Promote, "v2").expect("superseded");
         assert!(why.contains("looked at revision 2 (v2), and now revision 3 (v3) is the newest"), "{why}");
     }
@@ -374,40 +411,73 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_resume_lets_go_on_what_was_on_the_screen_and_nothing_newer() {
+        // What is there by now, its generation, and whether it is newer when the change arrives.
+        for (newest, generation, comes_between) in
+            [("v2", 1, false), ("v3", 1, false), ("v2", 2, false), ("v2", 1, true)]
+        {
+            let changed: Arc<Mutex<(usize, Vec<serde_json::Value>)>> = Arc::default();
+            let seen = changed.clone();
+            let client = api_server(move |call: Asked| {
+                let seen = seen.clone();
+                async move {
+                    let mut seen = seen.lock().expect("nobody has panicked");
+                    let (looks, patches) = &mut *seen;
+                    if call.method == http::Method::PATCH {
+                        let is_late = comes_between && call.body["metadata"]["resourceVersion"] == "1";
+                        if is_late {
+                            return failure(409, "the object has been modified");
+                        }
+                        patches.push(call.body);
+                    } else {
+                        *looks += 1;
+                    }
+                    let newest = if comes_between && *looks > 1 { "v3" } else { newest };
+                    let status = json!({"updatedRevision": newest, "observedGeneration": 1});
+                    let mut told = rollout(json!({}), status);
+                    told["metadata"]["generation"] = json!(generation);
+                    told["metadata"]["resourceVersion"] = json!(looks.to_string());
+                    (200, told)
+                }
+            });
+            let session = session(client);
+            let wish = Wish { revision: "v2".to_owned(), ..Wish::default() };
+            let outcome = carry_out(&session, "web", "ann", Action::Resume, &wish).await.expect("an answer");
+            let is_asked = !changed.lock().expect("nobody has panicked").1.is_empty();
+            let is_as_seen = newest == "v2" && generation == 1 && !comes_between;
+            assert_eq!(
+                (matches!(outcome, Outcome::Accepted(_)), is_asked),
+                (is_as_seen, is_as_seen),
+                "{newest} {generation}"
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn a_look_that_fails_after_the_request_is_no_refusal() {
         // The value of the request, and how often somebody has looked since.
         let asked: Arc<Mutex<(Option<String>, usize)>> = Arc::default();
-        let answer = move |call: http::Request<Body>| {
+        let client = api_server(move |call: Asked| {
             let asked = asked.clone();
             async move {
-                let is_request = call.method() == http::Method::PATCH;
-                let body = call.into_body().collect_bytes().await.expect("a body");
-                let mut told = json!({
-                    "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
-                    "metadata": {"name": "web", "namespace": "shop"},
-                    "spec": {"selector": {}, "strategy": {"blueGreen": {}}}, "status": {"updatedRevision": "v2"},
-                });
-                let mut code = 200_u16;
+                let mut told = rollout(json!({}), json!({"updatedRevision": "v2"}));
                 let mut asked = asked.lock().expect("nobody has panicked");
                 let (value, looks) = &mut *asked;
-                if is_request {
-                    let patch: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
-                    *value = patch["metadata"]["annotations"][names::REQUEST].as_str().map(str::to_owned);
+                if call.method == http::Method::PATCH {
+                    *value = call.body["metadata"]["annotations"][names::REQUEST].as_str().map(str::to_owned);
                 } else if let Some(value) = value {
                     *looks += 1;
+                    if *looks == 1 {
+                        return failure(503, "too busy");
+                    }
                     told["metadata"]["annotations"] = json!({names::REQUEST: value});
                     told["status"]["observedRequest"] =
                         json!({"value": value, "accepted": true, "answer": "it is done"});
-                    if *looks == 1 {
-                        code = 503;
-                        told = json!({"status": "Failure", "message": "too busy", "reason": "", "code": code});
-                    }
                 }
-                let answer = http::Response::builder().status(code).body(Body::from(told.to_string().into_bytes()));
-                Ok::<_, std::io::Error>(answer.expect("an answer"))
+                (200, told)
             }
-        };
-        let session = Session { client: Client::new(tower::service_fn(answer), "shop"), namespace: "shop".to_owned() };
+        });
+        let session = session(client);
         let wish = Wish { revision: "v2".to_owned(), ..Wish::default() };
         let outcome = carry_out(&session, "web", "ann", Action::Promote, &wish).await.expect("it was asked for");
         assert!(matches!(outcome, Outcome::Accepted(answer) if answer == "It is done."));

@@ -167,8 +167,16 @@ impl Door {
 
 /// The token that a proxy before us, or else the browser, sends.
 fn token(headers: &HeaderMap) -> Option<String> {
-    let forwarded = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    forwarded.and_then(bearer).or_else(|| cookie(headers, token_cookie(headers))).filter(|token| !token.is_empty())
+    forwarded(headers).or_else(|| cookie(headers, token_cookie(headers))).filter(|token| !token.is_empty())
+}
+
+/// Whether a proxy before us says whose token is used, so that there is none in the browser to be forgotten.
+pub fn is_forwarded(headers: &HeaderMap) -> bool {
+    forwarded(headers).is_some()
+}
+
+fn forwarded(headers: &HeaderMap) -> Option<String> {
+    headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer)
 }
 
 /// The token of a header of the scheme `Bearer`, whose name may be written in capitals and small letters. It is empty if a proxy has none of
@@ -232,11 +240,13 @@ mod tests {
         assert_eq!(token(&headers).as_deref(), Some("pasted"));
         headers.insert(header::AUTHORIZATION, "Bearer forwarded".parse().expect("a value"));
         assert_eq!(token(&headers).as_deref(), Some("forwarded"));
+        assert!(is_forwarded(&headers), "there is nothing to be forgotten");
         headers.insert(header::AUTHORIZATION, "bearer forwarded".parse().expect("a value"));
         assert_eq!(token(&headers).as_deref(), Some("forwarded"), "the scheme's name has no case");
         headers.insert(header::AUTHORIZATION, "Bearer".parse().expect("a value"));
         assert_eq!(token(&headers), None, "the proxy knows no token, and the cookie may be somebody else's");
         headers.insert(header::AUTHORIZATION, "Basic dmVyYTp4".parse().expect("a value"));
         assert_eq!(token(&headers).as_deref(), Some("pasted"), "that is between the browser and the proxy");
+        assert!(!is_forwarded(&headers), "so there is one to be forgotten");
     }
 }

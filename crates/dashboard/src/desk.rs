@@ -7,12 +7,16 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use greenlight_overview::Found;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::{Semaphore, broadcast, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
 
 use crate::kept::Kept;
 use crate::rights;
@@ -33,6 +37,12 @@ const MOST_ROOMS: usize = 128;
 const WATCH_SECONDS: u32 = 30;
 /// Who may not see something is told again whether they may by now.
 const DENIED_FOR: Duration = Duration::from_secs(10);
+/// A watch that has failed is tried again after this,
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
+/// and, if it fails again and again, after this.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
+/// An API server that has not answered by then does not answer.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What one caller sees.
 pub struct Desk {
@@ -47,7 +57,15 @@ pub struct Desk {
     /// One for each page that is alive.
     pub streams: Arc<Semaphore>,
     rooms: Kept<Key, Room>,
-    watches: Mutex<JoinSet<()>>,
+    watches: Mutex<Watches>,
+}
+
+/// What is at work for a desk.
+#[derive(Default)]
+struct Watches {
+    tasks: JoinSet<()>,
+    /// The watch of each namespace.
+    of: BTreeMap<String, AbortHandle>,
 }
 
 /// The list, and what changes in it.
@@ -74,6 +92,8 @@ struct Known {
     is_partial: bool,
     /// How far each namespace is; all of them are the one without a name.
     states: BTreeMap<Option<String>, State>,
+    /// Since when nothing is heard of the API server, of those of which nothing is.
+    silent: BTreeMap<Option<String>, Timestamp>,
 }
 
 /// What a caller may see.
@@ -86,6 +106,15 @@ enum Scope {
     All,
     /// Those that are in the states.
     Some,
+}
+
+/// What becomes of a namespace that somebody asks for.
+#[derive(Debug, Default, PartialEq)]
+struct Included {
+    /// It is new, and what the caller may see is known.
+    is_to_be_watched: bool,
+    /// This one is not looked after any more.
+    instead_of: Option<String>,
 }
 
 /// A row that is new or says something new; `None`: it is gone.
@@ -117,7 +146,7 @@ impl Desk {
         });
         desk.include(namespace);
         let (weak, own) = (Arc::downgrade(&desk), namespace.to_owned());
-        desk.watches().spawn(async move {
+        desk.watches().tasks.spawn(async move {
             let mut was_denied = false;
             // Who may not see every namespace any more sees those that they may.
             while rights::may(&client, "list", None, None).await.unwrap_or(true) {
@@ -154,7 +183,11 @@ impl Desk {
 
     /// Watches a namespace, too, if the caller sees only some.
     pub fn include(&self, namespace: &str) {
-        if self.rows.include(namespace) {
+        let Included { is_to_be_watched, instead_of } = self.rows.include(namespace);
+        if let Some(watch) = instead_of.and_then(|denied| self.watches().of.remove(&denied)) {
+            watch.abort();
+        }
+        if is_to_be_watched {
             self.watch(namespace.to_owned());
         }
     }
@@ -171,13 +204,16 @@ impl Desk {
     }
 
     fn watch(&self, namespace: String) {
-        let (client, rows) = (self.client.clone(), self.rows.clone());
-        self.watches().spawn(async move {
-            follow(Api::namespaced(client, &namespace), &rows, &namespace).await;
+        let (client, rows, watched) = (self.client.clone(), self.rows.clone(), namespace.clone());
+        let mut watches = self.watches();
+        while watches.tasks.try_join_next().is_some() {}
+        let watch = watches.tasks.spawn(async move {
+            follow(Api::namespaced(client, &watched), &rows, &watched).await;
         });
+        watches.of.insert(namespace, watch);
     }
 
-    fn watches(&self) -> MutexGuard<'_, JoinSet<()>> {
+    fn watches(&self) -> MutexGuard<'_, Watches> {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -219,6 +255,20 @@ impl Rows {
     /// Whether the caller may be able to see more than the list shows.
     pub fn is_partial(&self) -> bool {
         self.lock().is_partial
+    }
+
+    /// Since when the list, of one namespace or of all, may not be that of now, since nothing is heard of the API server.
+    pub fn silent_since(&self, namespace: Option<&str>) -> Option<Timestamp> {
+        let known = self.lock();
+        match (known.scope, namespace) {
+            (Scope::Some, Some(namespace)) => known.silent.get(&Some(namespace.to_owned())).copied(),
+            _ => known.silent.values().min().copied(),
+        }
+    }
+
+    /// Tells that there may be something else to say of the list as a whole.
+    pub fn signals(&self) -> watch::Receiver<u64> {
+        self.scopes.subscribe()
     }
 
     /// The version of the list.
@@ -282,21 +332,29 @@ impl Rows {
         there.difference(listed).for_each(|key| self.remove(key));
     }
 
-    /// Takes note of a namespace that somebody asks for; whether it has to be watched.
-    fn include(&self, namespace: &str) -> bool {
+    /// Takes note of a namespace that somebody asks for. One that the caller may not see makes room for it.
+    fn include(&self, namespace: &str) -> Included {
         let mut known = self.lock();
-        let is_new = || known.states.len() < MOST_NAMESPACES && !known.states.contains_key(&Some(namespace.to_owned()));
-        if known.scope == Scope::All || !is_new() {
-            return false;
+        if known.scope == Scope::All || known.states.contains_key(&Some(namespace.to_owned())) {
+            return Included::default();
+        }
+        let mut instead_of = None;
+        if known.states.len() >= MOST_NAMESPACES {
+            let mut denied = known.states.iter().filter(|(_, state)| matches!(state, State::Failed(_)));
+            let Some(denied) = denied.find_map(|(namespace, _)| namespace.clone()) else { return Included::default() };
+            known.states.remove(&Some(denied.clone()));
+            known.silent.remove(&Some(denied.clone()));
+            instead_of = Some(denied);
         }
         known.states.insert(Some(namespace.to_owned()), State::Reading);
-        known.scope == Scope::Some
+        Included { is_to_be_watched: known.scope == Scope::Some, instead_of }
     }
 
     /// Takes note of what the caller may see; the namespaces that have to be watched, with those that were asked for before that was known.
     fn begin(&self, scope: Scope, namespaces: Option<BTreeSet<String>>) -> Vec<String> {
         let mut known = self.lock();
         known.scope = scope;
+        known.silent.clear();
         match namespaces {
             None => known.states = BTreeMap::from([(None, State::Reading)]),
             Some(seen) => {
@@ -311,12 +369,29 @@ impl Rows {
     }
 
     fn set(&self, namespace: Option<&str>, state: State) {
-        self.lock().states.insert(namespace.map(str::to_owned), state);
+        // One that has made room for another is not told of any more.
+        if let Some(now) = self.lock().states.get_mut(&namespace.map(str::to_owned)) {
+            *now = state;
+        }
         self.scopes.send_modify(|count| *count += 1);
+    }
+
+    /// Takes note that nothing was heard of the API server since then.
+    fn hush(&self, namespace: Option<&str>, since: Timestamp) {
+        self.lock().silent.entry(namespace.map(str::to_owned)).or_insert(since);
+        self.scopes.send_modify(|count| *count += 1);
+    }
+
+    /// Takes note that the API server is heard.
+    fn hear(&self, namespace: Option<&str>) {
+        if self.lock().silent.remove(&namespace.map(str::to_owned)).is_some() {
+            self.scopes.send_modify(|count| *count += 1);
+        }
     }
 
     /// Takes note that the API server gives no list, and why, and forgets what was there.
     fn deny(&self, namespace: Option<&str>, why: String) {
+        self.hear(namespace);
         // In this order: who is told of what is gone sees why.
         self.set(namespace, State::Failed(why));
         self.keep_only(namespace, &BTreeSet::new());
@@ -399,11 +474,31 @@ async fn follow(api: Api<Found>, rows: &Rows, namespace: &str) {
 
 /// Keeps the rows of a scope until the API server denies it; why it does.
 async fn follow_while_allowed(api: Api<Found>, rows: &Rows, namespace: Option<&str>) -> String {
-    use kube::runtime::WatchStreamExt;
     let config = watcher::Config::default().timeout(WATCH_SECONDS);
-    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut events = pin!(watcher(api.clone(), config).backoff(Patience(SHORTEST_PATIENCE)));
     let mut listed = BTreeSet::new();
-    while let Some(event) = events.next().await {
+    // When something went wrong of which it is not known yet whether it was more than a hitch.
+    let mut in_doubt: Option<Timestamp> = None;
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            answers = answers(&api), if in_doubt.is_some() => {
+                match in_doubt.filter(|_| !answers) {
+                    Some(since) => rows.hush(namespace, since),
+                    None => {
+                        rows.hear(namespace);
+                        in_doubt = None;
+                    }
+                }
+                continue;
+            }
+        };
+        let Some(event) = event else { break };
+        // That a list begins is said before the API server is asked for it.
+        if in_doubt.is_some() && event.as_ref().is_ok_and(|event| !matches!(event, Event::Init)) {
+            rows.hear(namespace);
+            in_doubt = None;
+        }
         match event {
             Ok(Event::Init) => listed.clear(),
             Ok(Event::InitApply(found)) => {
@@ -423,9 +518,14 @@ async fn follow_while_allowed(api: Api<Found>, rows: &Rows, namespace: Option<&s
                 if is_denied(&error) {
                     return why;
                 }
-                // It comes back by itself; what is known till then is better than nothing.
+                // It comes back by itself; what is known till then is better than nothing. It may be old, and says so.
                 if !rows.is_ready(namespace) {
                     rows.set(namespace, State::Failed(why));
+                } else if code(&error).is_none_or(|code| code >= 500 || code == 429) {
+                    match in_doubt {
+                        Some(since) => rows.hush(namespace, since),
+                        None => in_doubt = Some(Timestamp::now()),
+                    }
                 }
             }
         }
@@ -433,25 +533,55 @@ async fn follow_while_allowed(api: Api<Found>, rows: &Rows, namespace: Option<&s
     "The watch ended.".to_owned()
 }
 
+/// Whether the API server answers, some time after a watch has failed. By then it has been tried again, and would have said so.
+async fn answers(api: &Api<Found>) -> bool {
+    tokio::time::sleep(LONGEST_PATIENCE + SHORTEST_PATIENCE).await;
+    let one = ListParams::default().limit(1);
+    timeout(ANSWERED_WITHIN, api.list_metadata(&one)).await.is_ok_and(|answer| answer.is_ok())
+}
+
+/// How long a watch that has failed waits before it is tried again: each time twice as long, up to a limit.
+struct Patience(Duration);
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let now = self.0;
+        self.0 = (now * 2).min(LONGEST_PATIENCE);
+        Some(now)
+    }
+}
+
+impl Backoff for Patience {
+    fn reset(&mut self) {
+        self.0 = SHORTEST_PATIENCE;
+    }
+}
+
 fn is_denied(error: &watcher::Error) -> bool {
-    let code = match error {
+    matches!(code(error), Some(401 | 403))
+}
+
+/// What the API server has answered, if it has.
+fn code(error: &watcher::Error) -> Option<u16> {
+    match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status.code,
-        _ => return false,
-    };
-    matches!(code, 401 | 403)
+        | watcher::Error::WatchError(status) => Some(status.code),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use kube::client::Body;
     use serde_json::json;
 
     use super::*;
+    use crate::fake::{Asked, allowed, api_server, failure, nothing};
 
     fn row(name: &str, message: &str) -> Row {
         let rollout = json!({
@@ -468,27 +598,23 @@ mod tests {
 
     #[tokio::test]
     async fn who_may_not_see_every_namespace_any_more_sees_one_that_they_name() {
-        let asked = AtomicUsize::new(0);
-        let answer = move |call: http::Request<Body>| {
-            let path = call.uri().path();
-            let is_watch = call.uri().query().is_some_and(|query| query.contains("watch="));
-            let (code, body) = if path.ends_with("/selfsubjectaccessreviews") {
-                let may = asked.fetch_add(1, Ordering::SeqCst) == 0;
-                (201_u16, json!({"spec": {}, "status": {"allowed": may}}))
-            } else if path.ends_with("/namespaces/shop/bluegreenrollouts") {
-                (200, json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": []}))
-            } else {
-                (403, json!({"status": "Failure", "message": "no", "reason": "Forbidden", "code": 403}))
-            };
-            let answer = http::Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let client = api_server(move |call: Asked| {
+            let asked = asked.clone();
             async move {
-                if is_watch {
+                if call.is_watch() {
                     std::future::pending::<()>().await;
                 }
-                answer
+                if call.path.ends_with("/selfsubjectaccessreviews") {
+                    allowed(asked.fetch_add(1, Ordering::SeqCst) == 0)
+                } else if call.path.ends_with("/namespaces/shop/bluegreenrollouts") {
+                    nothing()
+                } else {
+                    failure(403, "no")
+                }
             }
-        };
-        let desk = Desk::open(Client::new(tower::service_fn(answer), "shop"), "ann".to_owned(), "default");
+        });
+        let desk = Desk::open(client, "ann".to_owned(), "default");
         let seen = async {
             loop {
                 desk.include("shop");
@@ -536,10 +662,10 @@ mod tests {
     #[test]
     fn a_namespace_that_is_asked_for_before_it_is_known_what_may_be_seen_is_watched() {
         let rows = Rows::new();
-        assert!(!rows.include("shop"), "not yet");
+        assert!(!rows.include("shop").is_to_be_watched, "not yet");
         assert_eq!(rows.lock().answer(Some("shop")), None);
         assert_eq!(rows.begin(Scope::Some, Some(BTreeSet::new())), ["shop"]);
-        assert!(!rows.include("shop") && rows.include("other"));
+        assert!(!rows.include("shop").is_to_be_watched && rows.include("other").is_to_be_watched);
         rows.set(Some("other"), State::Failed("no".to_owned()));
         rows.set(Some("shop"), State::Ready);
         assert_eq!(rows.lock().answer(Some("other")), Some(Err("no".to_owned())));
@@ -549,6 +675,23 @@ mod tests {
         let rows = Rows::new();
         rows.include("shop");
         assert_eq!(rows.begin(Scope::All, None), [""; 0], "all of them are one watch");
-        assert!(!rows.include("other"));
+        assert!(!rows.include("other").is_to_be_watched);
+    }
+
+    #[test]
+    fn a_namespace_that_may_not_be_seen_makes_room_for_one_that_may() {
+        let rows = Rows::new();
+        rows.begin(Scope::Some, Some(BTreeSet::new()));
+        let names: Vec<String> = (0..MOST_NAMESPACES).map(|number| format!("n{number:03}")).collect();
+        assert!(names.iter().all(|name| rows.include(name).is_to_be_watched));
+        assert_eq!(rows.include("shop"), Included::default(), "all of them may be seen, as far as is known");
+        rows.deny(Some("n007"), "no".to_owned());
+        let instead_of = Some("n007".to_owned());
+        assert_eq!(rows.include("shop"), Included { is_to_be_watched: true, instead_of });
+        assert_eq!(rows.lock().answer(Some("shop")), None, "it is being read");
+        // What its watch still says does not bring it back.
+        rows.deny(Some("n007"), "no".to_owned());
+        assert_eq!(rows.lock().states.len(), MOST_NAMESPACES);
+        assert_eq!(rows.lock().answer(Some("n007")), Some(Err(TOO_MANY_NAMESPACES.to_owned())));
     }
 }

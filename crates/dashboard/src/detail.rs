@@ -6,10 +6,12 @@ use anyhow::Result;
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::{BlueGreenRolloutSpec, names};
 use greenlight_overview::doctor::{self, About, Evidence, Finding};
-use greenlight_overview::{Difference, Facts, Session, differences, facts, observe};
+use greenlight_overview::surroundings::OF_SERVICE;
+use greenlight_overview::{
+    Difference, Facts, Session, Surroundings, differences, facts, is_forbidden, observe_visible,
+};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::Ingress;
@@ -38,14 +40,41 @@ pub struct Detail {
     pub findings: Vec<Finding>,
     /// The Ingresses that lead to each Service; `None`: the API server gives no Ingresses.
     pub doors: Option<BTreeMap<String, BTreeSet<String>>>,
-    /// What the API server does not give this caller, in words: that part of the page is empty, which is not the same as nothing.
-    pub unseen: Vec<&'static str>,
+    /// What the API server does not give this caller: that part of the page is empty, which is not the same as nothing.
+    pub unseen: Vec<Unseen>,
+}
+
+/// Something that the API server does not give a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// What it is, in words.
+    pub what: &'static str,
+    /// The caller may not see it, as against: it could not be had just now.
+    pub is_denied: bool,
+}
+
+impl Unseen {
+    /// The ReplicaSets of a rollout.
+    pub const REPLICA_SETS: &'static str = "ReplicaSets";
+    /// Their pods.
+    pub const PODS: &'static str = "pods";
+    /// The Services that the rollout names.
+    pub const SERVICES: &'static str = "Services";
+    /// What happened. ClusterRole `view` does not have it.
+    pub const EVENTS: &'static str = "Events";
+
+    /// What of this was not read, if it was not.
+    fn of<T>(what: &'static str, read: &kube::Result<T>) -> Option<Unseen> {
+        read.as_ref().err().map(|error| Unseen { what, is_denied: is_forbidden(error) })
+    }
 }
 
 /// An endpoint of a Service.
 pub struct Endpoint {
-    /// The pod.
-    pub pod: String,
+    /// The pod. Whoever writes slices by hand may leave it out.
+    pub pod: Option<String>,
+    /// Where it answers.
+    pub address: String,
     /// It gets traffic.
     pub ready: bool,
 }
@@ -65,49 +94,43 @@ pub struct Happened {
 /// Reads it all, as much of it at once as possible.
 ///
 /// # Errors
-/// The rollout is not there, or the caller may not read what belongs to it.
+/// The rollout is not there, or the caller may not read it, or the API server does not answer.
 pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
     let rollout = session.rollout(name).await?;
     let (examined, spec) = (rollout.clone(), rollout.spec.clone());
-    let blue_green = spec.blue_green();
-    let services: Vec<&str> = blue_green.services().collect();
-    let of_services = format!("kubernetes.io/service-name in ({})", services.join(","));
     let of_rollout = format!("regarding.kind=BlueGreenRollout,regarding.name={name}");
     let everything = ListParams::default();
     // From the server's cache: there may be thousands of others among them.
     let cached = ListParams::default().at("0").matching(VersionMatch::NotOlderThan);
-    let (slices, events) = (ListParams::default().labels(&of_services), ListParams::default().fields(&of_rollout));
-    let (ingress_api, service_api, slice_api, event_api, run_api) = (
-        session.api::<Ingress>(),
-        session.api::<Service>(),
-        session.api::<EndpointSlice>(),
-        session.api::<Event>(),
-        session.api::<AnalysisRun>(),
-    );
-    let (observed, ingresses, all_services, slices, events, runs) = tokio::join!(
-        observe(session, rollout),
-        ingress_api.list(&cached),
-        service_api.list(&cached),
-        slice_api.list(&slices),
+    let events = ListParams::default().fields(&of_rollout);
+    let (event_api, run_api) = (session.api::<Event>(), session.api::<AnalysisRun>());
+    let (observed, around, events, runs) = tokio::join!(
+        observe_visible(session, rollout),
+        Surroundings::read(session, &spec, &cached),
         event_api.list(&events),
         run_api.list(&everything),
     );
+    let observed = observed?;
+    let Surroundings { services, slices, ingresses } = around;
     // Some people may read only some of these; then that part of the page is empty, and the page says so.
-    let unseen = [
-        (slices.is_err(), "EndpointSlices, so the proof of the switch"),
-        (ingresses.is_err(), "Ingresses, so the hosts"),
-        (all_services.is_err(), "all Services, so the findings of doctor"),
-        (runs.is_err(), "AnalysisRuns"),
-        (events.is_err(), "Events"),
-    ];
-    let unseen = unseen.into_iter().filter(|(is_unseen, _)| *is_unseen).map(|(_, what)| what).collect();
-    let doors = ingresses.as_ref().ok().map(|list| doors(&list.items));
-    let ingresses = ingresses.map(|list| list.items).unwrap_or_default();
-    let slices = slices.map(|list| list.items).ok();
+    let mut unseen: Vec<Unseen> =
+        observed.denied.iter().map(|denied| Unseen { what: denied.what, is_denied: true }).collect();
+    let is_whole = unseen.is_empty();
+    unseen.extend(Unseen::of("EndpointSlices, so the proof of the switch", &slices));
+    unseen.extend(Unseen::of("Ingresses, so the hosts", &ingresses));
+    unseen.extend(Unseen::of("AnalysisRuns", &runs));
+    unseen.extend(Unseen::of(Unseen::EVENTS, &events));
+    if is_whole {
+        unseen.extend(Unseen::of("all Services, so the findings of doctor", &services));
+    } else {
+        unseen.push(Unseen { what: "the findings of doctor", is_denied: true });
+    }
+    let doors = ingresses.as_deref().ok().map(doors);
+    let ingresses = ingresses.unwrap_or_default();
+    let slices = slices.ok();
     let mut runs = runs.map(|list| list.items).unwrap_or_default();
     runs.retain(|run| run.annotations().get(names::ROLLOUT).is_some_and(|of| of == name));
     runs.sort_by_key(|run| std::cmp::Reverse(run.creation_timestamp().map(|time| time.0)));
-    let observed = observed?;
     let (replica_sets, pods) = (observed.replica_sets.clone(), observed.pods.clone());
     let templates: BTreeMap<String, Value> = observed.replica_sets.iter().filter_map(template_of).collect();
     let facts = facts(observed, &ingresses);
@@ -118,10 +141,9 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
         _ => Vec::new(),
     };
     let endpoints = slices.as_deref().map(endpoints);
-    // Who may not list Services cannot be told what is wrong with them.
-    let findings = all_services.map(|services| {
+    // Who may not see them cannot be told what is wrong with them.
+    let findings = services.ok().filter(|_| is_whole).map(|services| {
         let (namespace, now) = (session.namespace.clone(), Timestamp::now());
-        let services = services.items;
         let evidence = Evidence { rollout: examined, namespace, replica_sets, pods, services, slices, ingresses, now };
         doctor::findings(&evidence)
     });
@@ -131,6 +153,11 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
 }
 
 impl Detail {
+    /// Whether the caller may see this, one of the kinds that belong to a rollout.
+    pub fn shows(&self, what: &str) -> bool {
+        self.unseen.iter().all(|unseen| unseen.what != what)
+    }
+
     /// What is wrong with this.
     pub fn findings_about(&self, about: &About) -> Vec<&Finding> {
         self.findings.iter().filter(|finding| finding.about == *about).collect()
@@ -162,17 +189,20 @@ fn template_of(rs: &ReplicaSet) -> Option<(String, Value)> {
 fn endpoints(slices: &[EndpointSlice]) -> BTreeMap<String, Vec<Endpoint>> {
     let mut endpoints: BTreeMap<String, Vec<Endpoint>> = BTreeMap::new();
     for slice in slices {
-        let service = slice.labels().get("kubernetes.io/service-name").cloned().unwrap_or_default();
+        let service = slice.labels().get(OF_SERVICE).cloned().unwrap_or_default();
         let of_service = endpoints.entry(service).or_default();
         for endpoint in slice.endpoints.iter().flatten() {
-            let pod = endpoint.target_ref.as_ref().and_then(|target| target.name.clone()).unwrap_or_default();
+            let pod = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"));
+            let pod = pod.and_then(|pod| pod.name.clone());
+            let address = endpoint.addresses.first().cloned().unwrap_or_default();
             let ready = endpoint.conditions.as_ref().is_none_or(|conditions| conditions.ready != Some(false));
-            // A pod with two addresses is in two slices.
-            if !of_service.iter().any(|known| known.pod == pod) {
-                of_service.push(Endpoint { pod, ready });
+            // A pod with two addresses is in two slices. What names no pod is told from others by where it answers.
+            let is_same = |known: &Endpoint| known.pod == pod && (pod.is_some() || known.address == address);
+            if !of_service.iter().any(is_same) {
+                of_service.push(Endpoint { pod, address, ready });
             }
         }
-        of_service.sort_by(|a, b| a.pod.cmp(&b.pod));
+        of_service.sort_by(|a, b| (&a.pod, &a.address).cmp(&(&b.pod, &b.address)));
     }
     endpoints
 }
@@ -194,4 +224,75 @@ fn happened(events: Vec<Event>) -> Vec<Happened> {
     happened.sort_by_key(|event| std::cmp::Reverse(event.at));
     happened.truncate(EVENTS);
     happened
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fake::{Asked, api_server, failure, rollout, session};
+    use crate::pages::rollout::sections;
+    use crate::rights::Rights;
+    use crate::row::Key;
+
+    #[tokio::test]
+    async fn who_may_read_nothing_but_rollouts_has_a_page_that_says_what_is_missing_and_what_would_show_it() {
+        let client = api_server(|call: Asked| async move {
+            if call.path.ends_with("/bluegreenrollouts/web") {
+                let revision = |hash: &str, number: i64| json!({"hash": hash, "digest": hash, "number": number});
+                let revisions = json!([revision("v1", 1), revision("v2", 2)]);
+                let switch = json!({
+                    "to": "v2", "switchedAt": "2026-11-28T20:00:00Z", "provenAt": "2026-11-28T20:00:01Z", "from": "v1",
+                });
+                let status = json!({
+                    "updatedRevision": "v2", "switch": switch, "decisions": {"serving": "v2", "revisions": revisions},
+                });
+                (200, rollout(json!({"activeService": "shop"}), status))
+            } else {
+                failure(403, &format!("{} is forbidden", call.path))
+            }
+        });
+        let detail = gather(&session(client), "web").await.expect("it is shown");
+        let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
+        let sections = sections(&key, &detail, &Rights::of("ann"), false);
+        let page: String = sections.into_iter().map(|section| section.html).collect();
+        for said in [
+            "ReplicaSets; pods; Services; EndpointSlices",
+            "the findings of doctor",
+            "-n shop --clusterrole=view --user=ann",
+            "events.events.k8s.io",
+        ] {
+            assert!(page.contains(said), "{said:?} is missing in {page}");
+        }
+        for untrue in ["does not exist", "no revision yet", "are proven", "The old pods are gone"] {
+            assert!(!page.contains(untrue), "{untrue:?} is not known: {page}");
+        }
+        assert!(page.contains("ask/restart"), "what they may ask for is offered: {page}");
+    }
+
+    #[tokio::test]
+    async fn a_list_that_fails_is_no_list_that_may_not_be_seen() {
+        let client = api_server(|call: Asked| async move {
+            let is_rollout = call.path.ends_with("/bluegreenrollouts/web");
+            if is_rollout { (200, rollout(json!({}), json!({}))) } else { failure(503, "too busy") }
+        });
+        assert!(gather(&session(client), "web").await.is_err());
+    }
+
+    #[test]
+    fn endpoints_that_name_no_pod_are_as_many_as_they_are() {
+        let slice = |endpoints: serde_json::Value| {
+            let metadata = json!({"name": "web-1", "labels": {OF_SERVICE: "web"}});
+            let slice = json!({"metadata": metadata, "addressType": "IPv4", "endpoints": endpoints});
+            serde_json::from_value::<EndpointSlice>(slice).expect("a slice")
+        };
+        let pod = |address: &str| json!({"addresses": [address], "targetRef": {"kind": "Pod", "name": "web-x"}});
+        let none = |address: &str| json!({"addresses": [address]});
+        let both = json!([pod("10.0.0.1"), none("10.0.0.7"), none("10.0.0.8")]);
+        let endpoints = endpoints(&[slice(both), slice(json!([pod("10.0.0.2"), none("10.0.0.8")]))]);
+        let of_web = endpoints["web"].iter().map(|endpoint| (endpoint.pod.as_deref(), endpoint.address.as_str()));
+        let told = [(None, "10.0.0.7"), (None, "10.0.0.8"), (Some("web-x"), "10.0.0.1")];
+        assert_eq!(of_web.collect::<Vec<_>>(), told);
+    }
 }

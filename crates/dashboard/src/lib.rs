@@ -22,6 +22,8 @@ pub mod connections;
 pub mod desk;
 pub mod detail;
 pub mod ends;
+#[cfg(test)]
+mod fake;
 pub mod guard;
 pub mod kept;
 pub mod labels;

@@ -91,29 +91,23 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use futures::channel::mpsc;
-    use kube::Client;
-    use kube::client::Body;
-    use serde_json::json;
-
     use super::*;
+    use crate::fake::{Asked, allowed, api_server, failure, session};
+    use futures::channel::mpsc;
 
     /// An API server that answers the questions after a right like this, one after the other, and counts them.
     fn answering(answers: &'static [(u16, bool)]) -> (Session, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
         let counted = asked.clone();
-        let answer = move |request: http::Request<Body>| {
-            assert!(request.uri().path().ends_with("/selfsubjectaccessreviews"), "{}", request.uri());
-            let (code, allowed) = answers[counted.fetch_add(1, Ordering::SeqCst)];
-            let body = match code {
-                200 => json!({"spec": {}, "status": {"allowed": allowed}}),
-                code => json!({"status": "Failure", "message": "Unauthorized", "reason": "", "code": code}),
+        let client = api_server(move |call: Asked| {
+            assert!(call.path.ends_with("/selfsubjectaccessreviews"), "{}", call.path);
+            let answer = match answers[counted.fetch_add(1, Ordering::SeqCst)] {
+                (200, may) => allowed(may),
+                (code, _) => failure(code, "Unauthorized"),
             };
-            let answer = http::Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
             async { answer }
-        };
-        let client = Client::new(tower::service_fn(answer), "shop");
-        (Session { client, namespace: "shop".to_owned() }, asked)
+        });
+        (session(client), asked)
     }
 
     #[tokio::test]

@@ -78,6 +78,25 @@ impl Rights {
         Rights { lacking, user: user.to_owned() }
     }
 
+    /// What would let the caller see what belongs to rollouts.
+    pub fn to_look(&self, key: &Key) -> String {
+        format!("kubectl create rolebinding NAME -n {} --clusterrole=view {}", key.namespace, self.subject())
+    }
+
+    /// The caller, as `kubectl create rolebinding` takes them.
+    fn subject(&self) -> String {
+        match self.user.strip_prefix("system:serviceaccount:") {
+            Some(account) => format!("--serviceaccount={account}"),
+            None => format!("--user={}", self.user),
+        }
+    }
+
+    /// Somebody who may do everything.
+    #[cfg(test)]
+    pub fn of(user: &str) -> Rights {
+        Rights { lacking: Vec::new(), user: user.to_owned() }
+    }
+
     /// Why the caller may not do this, and what would let them; `None` if they may.
     pub fn denial(&self, action: Action, key: &Key) -> Option<String> {
         let needed = needed(action);
@@ -87,10 +106,7 @@ impl Rights {
             "update" | "patch" if matches!(action, Action::Pause | Action::Resume) => ("edit", "change rollouts"),
             _ => ("greenlight-promoter", "make requests of rollouts"),
         };
-        let subject = match self.user.strip_prefix("system:serviceaccount:") {
-            Some(account) => format!("--serviceaccount={account}"),
-            None => format!("--user={}", self.user),
-        };
+        let subject = self.subject();
         let of_namespace = match role {
             "edit" => String::new(),
             role => format!(" If Greenlight is installed for one namespace, the role is called NAMESPACE.{role}."),

@@ -10,6 +10,7 @@ use futures::{Stream, StreamExt, stream};
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::{BlueGreenRolloutSpec, names};
 use greenlight_overview::Session;
+use greenlight_overview::surroundings::slices_of;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
@@ -197,10 +198,9 @@ impl Around {
         let mut labels: Vec<String> = selector.map(|(key, value)| format!("{key}={value}")).collect();
         labels.push(names::HASH_LABEL.to_owned());
         let blue_green = spec.blue_green();
-        let services: Vec<&str> = blue_green.services().collect();
         Around {
             labels: labels.join(","),
-            slices: format!("kubernetes.io/service-name in ({})", services.join(",")),
+            slices: slices_of(spec),
             is_analysed: blue_green.pre_promotion_analysis.is_some() || blue_green.post_promotion_analysis.is_some(),
         }
     }
@@ -235,12 +235,11 @@ where
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use kube::Client;
-    use kube::client::Body;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::desk::Desk;
+    use crate::fake::{self, Asked, allowed, api_server, failure, nothing};
 
     const IN_TIME: Duration = Duration::from_secs(60);
 
@@ -266,32 +265,25 @@ mod tests {
     async fn a_page_does_not_look_new_while_the_api_server_does_not_answer() {
         let down = Arc::new(AtomicBool::new(false));
         let is_down = down.clone();
-        let answer = move |call: http::Request<Body>| {
-            let (path, query) = (call.uri().path(), call.uri().query().unwrap_or_default());
-            let failure = |code: u16| (code, json!({"status": "Failure", "message": "no", "reason": "", "code": code}));
-            let (code, body) = if is_down.load(Ordering::SeqCst) {
-                failure(503)
-            } else if path.ends_with("/selfsubjectaccessreviews") {
-                (201, json!({"spec": {}, "status": {"allowed": true}}))
-            } else if path.ends_with("/bluegreenrollouts/web") {
-                let rollout = json!({
-                    "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
-                    "metadata": {"name": "web", "namespace": "shop", "uid": "1"},
-                    "spec": {"selector": {}, "strategy": {"blueGreen": {}}},
-                });
-                (200, rollout)
-            } else if query.contains("watch=") {
-                // Whoever may not watch looks again after a while, which keeps this test going.
-                failure(403)
-            } else {
-                (200, json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": []}))
-            };
-            let answer = http::Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
-            async { answer }
-        };
-        let client = Client::new(tower::service_fn(answer), "shop");
+        let client = api_server(move |call: Asked| {
+            let is_down = is_down.clone();
+            async move {
+                if is_down.load(Ordering::SeqCst) {
+                    failure(503, "no")
+                } else if call.path.ends_with("/selfsubjectaccessreviews") {
+                    allowed(true)
+                } else if call.path.ends_with("/bluegreenrollouts/web") {
+                    (200, fake::rollout(json!({}), json!({})))
+                } else if call.is_watch() {
+                    // Whoever may not watch looks again after a while, which keeps this test going.
+                    failure(403, "no")
+                } else {
+                    nothing()
+                }
+            }
+        });
         let rows = Desk::open(client.clone(), "ann".to_owned(), "shop").rows.clone();
-        let session = Session { client, namespace: "shop".to_owned() };
+        let session = fake::session(client);
         let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
         let room = Room::open(session, "ann".to_owned(), key, rows, false);
         let mut pages = room.pages();

@@ -14,7 +14,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use futures::{Stream, StreamExt, stream};
-use greenlight_overview::denial;
+use greenlight_overview::{denial, is_forbidden};
 use k8s_openapi::api::core::v1::Pod;
 use maud::Markup;
 use serde::Deserialize;
@@ -23,13 +23,14 @@ use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::action::{self, Action, Outcome, Wish};
-use crate::caller::{Access, Caller, Door, same, token_cookie};
+use crate::caller::{Access, Caller, Door, is_forwarded, same, token_cookie};
 use crate::connections;
 use crate::ends::Ends;
 use crate::guard::{Hosts, guard, is_followed_link, is_to_loopback};
 use crate::log::{self, Told};
 use crate::pages::layout::{Frame, page};
 use crate::pages::list::Listed;
+use crate::pages::rollout::Section;
 use crate::pages::{confirm, list, login, logs, rollout, yaml};
 use crate::room::{Page, Room};
 use crate::row::{Filter, Key};
@@ -143,7 +144,7 @@ impl FromRequestParts<Arc<Dashboard>> for Visitor {
             (StatusCode::UNAUTHORIZED, html(&page)).into_response()
         })?;
         let pasted = matches!(dashboard.door.access, Access::Tokens { .. });
-        let can_leave = pasted && !headers.contains_key(header::AUTHORIZATION);
+        let can_leave = pasted && !is_forwarded(headers);
         let takes_part = headers.contains_key("x-part");
         Ok(Visitor { caller, read_only: dashboard.read_only, can_leave, takes_part })
     }
@@ -252,7 +253,8 @@ async fn show_list(
     }
     let (all, version) = rows.all();
     let version = format!("{}-{version}", dashboard.epoch);
-    let listed = Listed { rows: &all, version: &version, is_partial: rows.is_partial(), everything: query.everything };
+    let (is_partial, silent_since) = (rows.is_partial(), rows.silent_since(filter.seen()));
+    let listed = Listed { rows: &all, version: &version, is_partial, silent_since, everything: query.everything };
     match headers.get("x-part").map(HeaderValue::as_bytes) {
         Some(b"rest") => list::rest_of(&filter, &all, &query.after).into_response(),
         Some(_) => html(&list::rows_of(&filter, &listed)),
@@ -266,15 +268,19 @@ async fn live_list(State(dashboard): Shared, visitor: Visitor, Query(query): Que
     let filter = query.filter();
     let version = query.version.strip_prefix(&format!("{}-", dashboard.epoch)).and_then(|version| version.parse().ok());
     let Ok(place) = caller.desk.streams.clone().try_acquire_owned() else { return too_many() };
-    let changes = caller.desk.rows.changes();
+    let (changes, signals) = (caller.desk.rows.changes(), caller.desk.rows.signals());
     // Holding the desk keeps its watch.
     let desk = (caller.desk, place);
-    let state = (desk, changes, version.unwrap_or(u64::MAX), filter, true);
-    let events = stream::unfold(state, |(desk, mut changes, version, filter, first)| async move {
-        if !first {
-            match changes.recv().await {
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return None,
+    let said: Option<Section> = None;
+    let state = (desk, changes, signals, version.unwrap_or(u64::MAX), filter, said);
+    let events = stream::unfold(state, |(desk, mut changes, mut signals, version, filter, said)| async move {
+        if said.is_some() {
+            let goes_on = tokio::select! {
+                changed = changes.recv() => !matches!(changed, Err(RecvError::Closed)),
+                signal = signals.changed() => signal.is_ok(),
+            };
+            if !goes_on {
+                return None;
             }
             tokio::time::sleep(TOGETHER).await;
             while changes.try_recv().is_ok() {}
@@ -296,7 +302,10 @@ async fn live_list(State(dashboard): Shared, visitor: Visitor, Query(query): Que
                 Some(Event::default().event("rows").data(json!(put.collect::<Vec<_>>()).to_string()))
             }
         };
-        Some((stream::iter(event.map(Ok::<_, Infallible>)), (desk, changes, version, filter, false)))
+        let silence = rollout::silence(rows.silent_since(filter.seen()));
+        let age = (said.as_ref() != Some(&silence)).then(|| changed_sections([&silence]));
+        let events = age.into_iter().chain(event).map(Ok::<_, Infallible>);
+        Some((stream::iter(events), (desk, changes, signals, version, filter, Some(silence))))
     });
     live(events.flatten())
 }
@@ -304,6 +313,12 @@ async fn live_list(State(dashboard): Shared, visitor: Visitor, Query(query): Que
 /// Has the page read anew what cannot be told in part. A browser overlooks events without data.
 fn reload() -> Event {
     Event::default().event("reload").data("now")
+}
+
+/// Has the page show these sections as they are now.
+fn changed_sections<'a>(sections: impl IntoIterator<Item = &'a Section>) -> Event {
+    let sections = sections.into_iter().map(|section| json!({"id": section.id, "html": section.html}));
+    Event::default().event("sections").data(json!(sections.collect::<Vec<_>>()).to_string())
 }
 
 fn live(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
@@ -370,8 +385,7 @@ async fn live_rollout(visitor: Visitor, Path(key): Path<Key>, Query(shows): Quer
             Page::Sections(_) if shows.missing => (reload(), Vec::new()),
             Page::Sections(sections) => {
                 let changed = sections.iter().filter(|section| !sent.contains(*section));
-                let changed: Vec<_> = changed.map(|section| json!({"id": section.id, "html": section.html})).collect();
-                (Event::default().event("sections").data(json!(changed).to_string()), sections.clone())
+                (changed_sections(changed), sections.clone())
             }
             Page::Failed(_) => (reload(), Vec::new()),
         };
@@ -395,7 +409,7 @@ async fn ask(visitor: Visitor, Path(key): Path<Key>, Path(named): Path<Named>, Q
             let number = number_of(&session, &key, &wish.revision).await;
             confirm::ask(&key, action, number, &wish, &forecast, &caller.csrf)
         }
-        Err(error) => confirm::denied(&key, &format!("{error:#}")),
+        Err(error) => confirm::failed(&key, failure_of(&error).1, &denial(&format!("{error:#}"))),
     };
     visitor.in_dialog(action.label(), &part)
 }
@@ -414,16 +428,18 @@ async fn carry_out(
 ) -> Response {
     let Some(action) = Action::parse(&named.action) else { return StatusCode::NOT_FOUND.into_response() };
     let caller = &visitor.caller;
-    let refused = |why: &str| {
-        (StatusCode::FORBIDDEN, visitor.in_dialog(action.label(), &confirm::denied(&key, why))).into_response()
+    let failed = |status: StatusCode, title: &str, why: &str| {
+        (status, visitor.in_dialog(action.label(), &confirm::failed(&key, title, why))).into_response()
     };
     if visitor.read_only {
-        return refused(
+        return failed(
+            StatusCode::FORBIDDEN,
+            NOT_ALLOWED,
             "This dashboard is read-only: use kubectl greenlight, or one that was started without --read-only.",
         );
     }
     if !same(&wish.csrf, &caller.csrf) {
-        return refused("This form was not made for you: load the page again.");
+        return failed(StatusCode::FORBIDDEN, NOT_ALLOWED, "This form was not made for you: load the page again.");
     }
     let session = caller.session(&key.namespace);
     match action::carry_out(&session, &key.name, &caller.desk.user, action, &wish).await {
@@ -432,7 +448,26 @@ async fn carry_out(
             let status = if matches!(outcome, Outcome::Refused(_)) { StatusCode::CONFLICT } else { StatusCode::OK };
             (status, visitor.in_dialog(action.label(), &part)).into_response()
         }
-        Err(error) => refused(&denial(&format!("{error:#}"))),
+        Err(error) => {
+            let (status, title) = failure_of(&error);
+            failed(status, title, &denial(&format!("{error:#}")))
+        }
+    }
+}
+
+const NOT_ALLOWED: &str = "Not allowed";
+
+/// What an error is to whoever asked: its status, and what it is called. Only what the API server refuses is not allowed.
+fn failure_of(error: &anyhow::Error) -> (StatusCode, &'static str) {
+    match error.downcast_ref::<kube::Error>() {
+        Some(error) if is_forbidden(error) => (StatusCode::FORBIDDEN, NOT_ALLOWED),
+        Some(kube::Error::Api(status)) if status.code == 401 => (StatusCode::UNAUTHORIZED, "Not signed in any more"),
+        Some(kube::Error::Api(status)) if (400..500).contains(&status.code) && status.code != 429 => {
+            (StatusCode::CONFLICT, "The API server does not take it")
+        }
+        Some(_) => (StatusCode::BAD_GATEWAY, "The API server gives no answer"),
+        // There is no such rollout, or it cannot be read.
+        None => (StatusCode::NOT_FOUND, "There is nothing to do it with"),
     }
 }
 
@@ -544,7 +579,11 @@ async fn live_logs(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
+    use crate::desk::Desk;
+    use crate::fake::{Asked, allowed, api_server, failure, nothing, session};
 
     #[test]
     fn who_has_to_sign_in_comes_back_to_the_page_and_not_to_a_part_of_it() {
@@ -553,6 +592,61 @@ mod tests {
         assert_eq!(page("/n/shop/web/ask/promote?revision=v2"), "/n/shop/web");
         assert_eq!(page("/n/shop/web/logs/web-1/live"), "/n/shop/web");
         assert_eq!(page("/live?version=1"), "/");
+    }
+
+    #[tokio::test]
+    async fn only_what_the_api_server_refuses_is_called_not_allowed() {
+        for (code, status) in [(403, 403), (401, 401), (409, 409), (422, 409), (429, 502), (500, 502), (504, 502)] {
+            let session = session(api_server(move |_| async move { failure(code, "no") }));
+            let asked = action::carry_out(&session, "web", "ann", Action::Pause, &Wish::default()).await;
+            let (told, title) = failure_of(&asked.err().expect("it fails"));
+            assert_eq!((told.as_u16(), title == NOT_ALLOWED), (status, code == 403), "{code}: {title}");
+        }
+        let gone = failure_of(&anyhow::anyhow!("no rollout web in namespace shop"));
+        assert_eq!(gone.0, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn the_list_does_not_look_new_while_the_api_server_does_not_answer() {
+        let down = Arc::new(AtomicBool::new(false));
+        let is_down = down.clone();
+        let client = api_server(move |call: Asked| {
+            let is_down = is_down.clone();
+            async move {
+                while call.is_watch() && !is_down.load(Ordering::SeqCst) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                if is_down.load(Ordering::SeqCst) {
+                    failure(503, "no")
+                } else if call.path.ends_with("/selfsubjectaccessreviews") {
+                    allowed(true)
+                } else {
+                    nothing()
+                }
+            }
+        });
+        let desk = Desk::open(client, "ann".to_owned(), "shop");
+        desk.rows.ready(None).await.expect("a list");
+        let cluster = Box::new(kube::Config::new(Uri::from_static("https://127.0.0.1:1")));
+        let door = Door::new(Access::Tokens { cluster });
+        let dashboard = Arc::new(Dashboard { door, read_only: false, epoch: "1".to_owned() });
+        let query = ListQuery { version: format!("1-{}", desk.rows.version()), ..ListQuery::default() };
+        let caller = Caller { desk, csrf: String::new() };
+        let visitor = Visitor { caller, read_only: false, can_leave: false, takes_part: false };
+        let mut told = live_list(State(dashboard), visitor, Query(query)).await.into_body().into_data_stream();
+        let mut says_so = async || loop {
+            let part = tokio::time::timeout(Duration::from_secs(60), told.next()).await.expect("in time");
+            let part = part.expect("it goes on").expect("it can be read");
+            let part = String::from_utf8_lossy(&part);
+            if part.contains("event: sections") {
+                return part.contains("The API server does not answer");
+            }
+        };
+        assert!(!says_so().await);
+        down.store(true, Ordering::SeqCst);
+        assert!(says_so().await);
+        down.store(false, Ordering::SeqCst);
+        assert!(!says_so().await);
     }
 
     #[test]

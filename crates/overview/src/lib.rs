@@ -5,6 +5,7 @@
 //! |---|---|
 //! | what is known of a rollout, its Services, revisions and pods? | [`facts`] |
 //! | what does the core see of it? | [`observe`] |
+//! | what is around it? | [`surroundings`] |
 //! | what will happen? | [`simulation`] |
 //! | what is wrong, and what mends it? | [`doctor`], one file a check |
 //! | what differs between two revisions? | [`differences`] |
@@ -23,14 +24,16 @@ pub mod observe;
 pub mod request;
 pub mod session;
 pub mod simulation;
+pub mod surroundings;
 pub mod words;
 
 pub use cause::SpecChange;
 pub use differences::{Difference, differences};
 pub use facts::{Facts, PodFact, Revision, Role, ServiceFact, facts, gather, gather_of};
 pub use found::{Found, Place};
-pub use observe::{Observed, hash_of, observe, selector};
+pub use observe::{Denied, Observed, hash_of, observe, observe_visible, selector};
 pub use request::revision_meant;
 pub use session::{Session, is_forbidden};
 pub use simulation::{Simulation, quantity};
+pub use surroundings::Surroundings;
 pub use words::{age, denial, role, sentence};

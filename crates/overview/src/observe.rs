@@ -2,6 +2,7 @@
 //! decides, and not a second opinion.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
@@ -12,9 +13,10 @@ use greenlight_core::{World, from_api, hash, stall};
 use k8s_openapi::api::apps::v1::ReplicaSet as KubeReplicaSet;
 use k8s_openapi::api::core::v1::{Pod as KubePod, Service as KubeService};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::ResourceExt;
 use kube::api::ListParams;
 use kube::core::Selector;
+use kube::{Api, ResourceExt};
+use serde::de::DeserializeOwned;
 
 use crate::found::Place;
 use crate::session::{Session, is_forbidden};
@@ -33,6 +35,16 @@ pub struct Observed {
     pub change_cause: Option<String>,
     /// The ReplicaSets of its name that belong to nobody.
     pub left_behind: Vec<LeftBehind>,
+    /// The kinds of which the caller may see none, see [`observe_visible`]. Here they seem to have no objects.
+    pub denied: Vec<Denied>,
+}
+
+/// A kind that the API server does not give the caller.
+pub struct Denied {
+    /// The kind.
+    pub what: &'static str,
+    /// How the API server says so.
+    pub error: kube::Error,
 }
 
 /// A ReplicaSet that an earlier rollout of the same name left behind. The operator takes it over when it is to create what that is.
@@ -47,8 +59,23 @@ pub struct LeftBehind {
 
 /// Reads what belongs to a rollout. A template that comes from a Deployment is not looked up: it counts as unknown, and the core
 /// takes the one that the operator recorded.
+///
+/// # Errors
+/// The caller may not read what belongs to it.
 pub async fn observe(session: &Session, rollout: BlueGreenRollout) -> Result<Observed> {
-    let (labelled, services) = tokio::try_join!(labelled(session, &rollout), services(session, &rollout))?;
+    let mut observed = observe_visible(session, rollout).await?;
+    none_is(std::mem::take(&mut observed.denied))?;
+    Ok(observed)
+}
+
+/// Reads what the caller may see of it. That is enough to be shown, if it is told what is missing, and not enough to decide by.
+///
+/// # Errors
+/// The API server does not answer.
+pub async fn observe_visible(session: &Session, rollout: BlueGreenRollout) -> Result<Observed> {
+    let (mut labelled, services) = tokio::try_join!(labelled(session, &rollout), services(session, &rollout))?;
+    let (services, denied_services) = services;
+    let denied = std::mem::take(&mut labelled.denied).into_iter().chain(denied_services).collect();
     let left_behind = left_behind(session, &rollout, &labelled).await?;
     let (replica_sets, pods) = labelled.own();
     let change_cause = rollout.annotations().get(names::CHANGE_CAUSE).cloned();
@@ -71,7 +98,15 @@ pub async fn observe(session: &Session, rollout: BlueGreenRollout) -> Result<Obs
         live: true,
         rollout,
     };
-    Ok(Observed { world, replica_sets, pods, change_cause, left_behind })
+    Ok(Observed { world, replica_sets, pods, change_cause, left_behind, denied })
+}
+
+/// Fails with the first of them.
+fn none_is(denied: Vec<Denied>) -> Result<()> {
+    match denied.into_iter().next() {
+        Some(Denied { what, error }) => Err(error).with_context(|| format!("cannot list {what}")),
+        None => Ok(()),
+    }
 }
 
 /// Those ReplicaSets that belong to nobody, and have the name that the rollout would give them.
@@ -107,6 +142,8 @@ struct Labelled {
     others: Vec<KubeReplicaSet>,
     /// The pods of all of them.
     pods: Vec<KubePod>,
+    /// Which of the two kinds the caller may not list.
+    denied: Vec<Denied>,
 }
 
 impl Labelled {
@@ -121,35 +158,57 @@ impl Labelled {
 async fn labelled(session: &Session, rollout: &BlueGreenRollout) -> Result<Labelled> {
     let labelled = ListParams::default().labels(&selector(rollout));
     let (replica_sets, pods) = (session.api::<KubeReplicaSet>(), session.api::<KubePod>());
-    let replica_sets = async { replica_sets.list(&labelled).await.context("cannot list ReplicaSets") };
-    let pods = async { pods.list(&labelled).await.context("cannot list pods") };
-    let (replica_sets, pods) = tokio::try_join!(replica_sets, pods)?;
+    let replica_sets = visible(&replica_sets, &labelled, "ReplicaSets");
+    let pods = visible(&pods, &labelled, "pods");
+    let ((replica_sets, denied_sets), (pods, denied_pods)) = tokio::try_join!(replica_sets, pods)?;
     let uid = rollout.metadata.uid.clone().unwrap_or_default();
-    let (own, others) = replica_sets.items.into_iter().partition(|rs| is_owned_by(&rs.metadata, &uid));
-    Ok(Labelled { own, others, pods: pods.items })
+    let (own, others) = replica_sets.into_iter().partition(|rs| is_owned_by(&rs.metadata, &uid));
+    Ok(Labelled { own, others, pods, denied: denied_sets.into_iter().chain(denied_pods).collect() })
+}
+
+/// The objects of a kind, or that the caller may see none.
+async fn visible<K>(api: &Api<K>, params: &ListParams, what: &'static str) -> Result<(Vec<K>, Option<Denied>)>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    match api.list(params).await {
+        Ok(list) => Ok((list.items, None)),
+        Err(error) if is_forbidden(&error) => Ok((Vec::new(), Some(Denied { what, error }))),
+        Err(error) => Err(error).with_context(|| format!("cannot list {what}")),
+    }
 }
 
 /// The ReplicaSets of a rollout, and the pods of these.
+///
+/// # Errors
+/// The caller may not read them.
 pub async fn replica_sets_and_pods(
     session: &Session,
     rollout: &BlueGreenRollout,
 ) -> Result<(Vec<KubeReplicaSet>, Vec<KubePod>)> {
-    Ok(labelled(session, rollout).await?.own())
+    let mut labelled = labelled(session, rollout).await?;
+    none_is(std::mem::take(&mut labelled.denied))?;
+    Ok(labelled.own())
 }
 
 /// The Services that a rollout names, each by its name: there may be thousands of others. While one of them is new to the rollout,
 /// another may still be marked for it, and all have to be looked through.
-async fn services(session: &Session, rollout: &BlueGreenRollout) -> Result<Vec<KubeService>> {
+async fn services(session: &Session, rollout: &BlueGreenRollout) -> Result<(Vec<KubeService>, Option<Denied>)> {
     let api = session.api::<KubeService>();
     let name = rollout.name_any();
     let named: BTreeSet<&str> = rollout.spec.blue_green().services().collect();
-    let found = try_join_all(named.iter().map(|service| api.get_opt(service))).await.context("cannot read Services")?;
+    let found = match try_join_all(named.iter().map(|service| api.get_opt(service))).await {
+        Ok(found) => found,
+        Err(error) if is_forbidden(&error) => return Ok((Vec::new(), Some(Denied { what: "Services", error }))),
+        Err(error) => return Err(error).context("cannot read Services"),
+    };
     let is_known = |service: &KubeService| service.annotations().get(names::MANAGED_BY) == Some(&name);
     if found.iter().flatten().filter(|service| is_known(service)).count() == named.len() {
-        return Ok(found.into_iter().flatten().collect());
+        return Ok((found.into_iter().flatten().collect(), None));
     }
     // Those that are named can be told about all the same.
-    Ok(all_services(session).await?.unwrap_or_else(|| found.into_iter().flatten().collect()))
+    let all = all_services(session).await?;
+    Ok((all.unwrap_or_else(|| found.into_iter().flatten().collect()), None))
 }
 
 /// All Services of the namespace, unless the caller may not list them.

@@ -63,11 +63,11 @@ pub fn answer(key: &Key, action: Action, outcome: &Outcome) -> Markup {
     }
 }
 
-/// Says that the API server, or this dashboard, does not let the caller.
-pub fn denied(key: &Key, why: &str) -> Markup {
+/// Says that nothing came of it, or that nobody knows what did, and why.
+pub fn failed(key: &Key, title: &str, why: &str) -> Markup {
     html! {
         div class="answer" role="alert" {
-            h2 { "Not allowed" }
+            h2 { (title) }
             p class="notice bad" { (plain(why)) }
             p class="buttons" { a class="button go" data-close href=(path(key)) { "To the rollout" } }
         }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use greenlight_overview::sentence;
-use maud::{Markup, html};
+use jiff::Timestamp;
+use maud::{Markup, PreEscaped, html};
 
 use super::layout::{Frame, page};
+use super::rollout::silence;
 use super::{ago, colour, path, phase, plain};
 use crate::labels;
 use crate::row::{Filter, Row, Turn};
@@ -21,6 +23,8 @@ pub struct Listed<'a> {
     pub version: &'a str,
     /// There may be namespaces that the caller may see and that were not looked into.
     pub is_partial: bool,
+    /// Since when nothing is heard of the API server; `None`: it answers.
+    pub silent_since: Option<Timestamp>,
     /// All rows are to come with the page.
     pub everything: bool,
 }
@@ -71,13 +75,15 @@ pub fn denied(frame: &Frame, namespace: &str, why: &str) -> Markup {
 
 /// The part of the page that a filter changes. Of thousands of rows only the first, unless everything is asked for.
 pub fn rows_of(filter: &Filter, listed: &Listed) -> Markup {
-    let Listed { rows, version, is_partial, everything } = *listed;
+    let Listed { rows, version, is_partial, silent_since, everything } = *listed;
+    let silence = silence(silent_since);
     let wanted: Vec<_> = rows.iter().filter(|row| filter.wants(row)).collect();
     let live = format!("/live?version={version}&{}", filter.query());
     let first = if everything { &wanted[..] } else { &wanted[..wanted.len().min(FIRST)] };
     let query = filter.query();
     html! {
         div id="list" data-live=(live) {
+            div id=(silence.id) { (PreEscaped(&silence.html)) }
             h1 class="count" aria-live="polite" { span id="count" { (wanted.len()) } " rollouts" }
             @if let Some(part) = labels::unreadable(&filter.label) {
                 p class="notice" { "The label filter " code { (plain(part)) } " cannot be read. Write it as for kubectl: "

@@ -8,7 +8,7 @@ use greenlight_overview::{PodFact, Revision, Role, ServiceFact};
 use maud::{Markup, html};
 
 use super::{ago, colour, findings, left, path, plain};
-use crate::detail::{Detail, Endpoint};
+use crate::detail::{Detail, Endpoint, Unseen};
 use crate::row::Key;
 
 /// The picture.
@@ -21,7 +21,8 @@ pub fn picture(key: &Key, detail: &Detail) -> Markup {
         let hash = services.first().and_then(|service| service.hash.clone());
         facts.revisions.iter().find(|revision| Some(&revision.hash) == hash.as_ref())
     };
-    // Workers have no Service, and in an overlap it selects two; production is with the revision that serves all the same.
+    // Workers have no Service, in an overlap it selects two, and not everybody may see it; production is with the revision that serves all
+    // the same.
     let serves = facts.revisions.iter().find(|revision| revision.role == Role::Active);
     let (in_production, in_preview) = (of(&active).or(serves), of(&preview));
     let shown = [in_production, in_preview].map(|revision| revision.map(|revision| revision.hash.as_str()));
@@ -98,6 +99,7 @@ fn nothing(services: &[&ServiceFact], detail: &Detail) -> String {
     let hash = services.first().and_then(|service| service.hash.as_ref());
     match detail.facts.revisions.iter().find(|revision| Some(&revision.hash) == hash) {
         Some(revision) => format!("the same as production: revision {}", revision.number),
+        None if !detail.shows(Unseen::REPLICA_SETS) || !detail.shows(Unseen::SERVICES) => "revision unknown".to_owned(),
         None => "no revision yet".to_owned(),
     }
 }
@@ -121,6 +123,8 @@ fn service_of(service: &ServiceFact, detail: &Detail) -> Markup {
         revision_of(endpoint, detail).is_some_and(|revision| Some(&revision.hash) == service.hash.as_ref())
     };
     let (all, right) = (ready.clone().count(), ready.filter(of_wanted).count());
+    // An endpoint is of a pod, and the pod of a ReplicaSet.
+    let is_known = detail.shows(Unseen::PODS) && detail.shows(Unseen::REPLICA_SETS);
     html! {
         div class="service" {
             span class="kind" { "Service" } " " strong { (service.name) }
@@ -129,10 +133,14 @@ fn service_of(service: &ServiceFact, detail: &Detail) -> Markup {
                     @for endpoint in endpoints { (dot(endpoint, detail)) }
                     @if detail.endpoints.is_none() {
                         span class="dim" { " endpoints unknown" }
+                    } @else if service.hash.is_some() && !is_known {
+                        span class="dim" { " " (all) " endpoints; whose they are is unknown" }
                     } @else if service.hash.is_some() {
                         span class="dim" { " " (right) " of " (all) " endpoints are proven" }
                     } @else { span class="dim" { " selects no revision" } }
                 }
+            } @else if !detail.shows(Unseen::SERVICES) {
+                p class="dim" { "not shown to you" }
             } @else { p class="bad" { "does not exist" } }
             (findings(&detail.findings_about(&About::Service(service.name.clone()))))
         }
@@ -140,15 +148,18 @@ fn service_of(service: &ServiceFact, detail: &Detail) -> Markup {
 }
 
 fn revision_of<'a>(endpoint: &Endpoint, detail: &'a Detail) -> Option<&'a Revision> {
-    detail.facts.revisions.iter().find(|revision| revision.pods.iter().any(|pod| pod.name == endpoint.pod))
+    let pod = endpoint.pod.as_ref()?;
+    detail.facts.revisions.iter().find(|revision| revision.pods.iter().any(|known| known.name == *pod))
 }
 
 fn dot(endpoint: &Endpoint, detail: &Detail) -> Markup {
     let revision = revision_of(endpoint, detail);
     let state = if endpoint.ready { "ready" } else { "not ready" };
+    let name = endpoint.pod.as_ref().unwrap_or(&endpoint.address);
     let title = match revision {
-        Some(revision) => format!("{}: revision {}, {state}", endpoint.pod, revision.number),
-        None => format!("{}: no revision, {state}", endpoint.pod),
+        Some(revision) => format!("{name}: revision {}, {state}", revision.number),
+        None if !detail.shows(Unseen::PODS) || !detail.shows(Unseen::REPLICA_SETS) => format!("{name}: {state}"),
+        None => format!("{name}: no revision, {state}"),
     };
     let class =
         format!("dot {} {}", revision.map_or("", |r| colour(r.number)), if endpoint.ready { "" } else { "hollow" });

@@ -5,7 +5,7 @@ use greenlight_core::analysis::Kind;
 use greenlight_core::analysis::name::run_suffix;
 use greenlight_overview::doctor::About;
 use greenlight_overview::{Revision, role, sentence};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use maud::{Markup, html};
 use serde_json::Value;
@@ -14,7 +14,7 @@ use super::layout::{Frame, page};
 use super::picture::picture;
 use super::{ago, analysis, colour, findings, left, path, phase, plain};
 use crate::action::{Action, Offer, can_return, offers};
-use crate::detail::Detail;
+use crate::detail::{Detail, Unseen};
 use crate::rights::Rights;
 use crate::row::Key;
 
@@ -116,12 +116,27 @@ fn head(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup 
         }
         @if let Some(cause) = &facts.change_cause { p class="dim" { "Change cause: " (plain(cause)) } }
         (findings(&detail.findings_about(&About::Rollout)))
-        @if !detail.unseen.is_empty() {
-            p class="notice" { "Not shown, since the API server does not give it to you: " (detail.unseen.join("; ")) "." }
-        }
+        (unseen(key, detail, rights))
         @if !read_only {
             div class="buttons" { @for offer in offers(facts, paused, needed) { (button(key, &offer, "", rights)) } }
             (why_not(key, &offers(facts, paused, needed), rights))
+        }
+    }
+}
+
+/// What the page does not show, why, and what would let the caller see it.
+fn unseen(key: &Key, detail: &Detail, rights: &Rights) -> Markup {
+    let missing: Vec<_> = detail.unseen.iter().map(|unseen| unseen.what).collect();
+    let mut denied = detail.unseen.iter().filter(|unseen| unseen.is_denied);
+    let of_view = denied.clone().any(|unseen| unseen.what != Unseen::EVENTS);
+    let of_events = denied.any(|unseen| unseen.what == Unseen::EVENTS);
+    html! {
+        @if !missing.is_empty() {
+            div class="notice" {
+                "Not shown, since the API server does not give it to you: " (missing.join("; ")) "."
+                @if of_view { " ClusterRole view lets people see " (if of_events { "it, but for the Events" } else { "it" }) ": " code { (rights.to_look(key)) } "." }
+                @if of_events { " The Events take a Role with the verbs get, list and watch on events.events.k8s.io." }
+            }
         }
     }
 }
@@ -256,7 +271,8 @@ fn steps(detail: &Detail) -> Vec<Step> {
         let (at, note) = analysed(detail, record, Kind::Post);
         steps.push(step("Analysis after the promotion", at, record.post_promotion.is_some(), note));
     }
-    if !is_first && undone.is_none() {
+    // Whoever does not see the ReplicaSets is not told that there are none.
+    if !is_first && undone.is_none() && detail.shows(Unseen::REPLICA_SETS) {
         let retires = detail.facts.revisions.iter().filter_map(|revision| revision.scale_down_at).max();
         let note = retires.map(|at| html! { "in " (left(at)) });
         let gone = proven.is_some() && retires.is_none();
@@ -272,7 +288,21 @@ fn steps(detail: &Detail) -> Vec<Step> {
             state: State::Failed,
         });
     }
+    level(&mut steps);
     steps
+}
+
+/// Makes no step seem to come after the next one by less than a second: some times are those of whoever asked, and others those at which
+/// the operator began a round of its work. More than that is told as it is.
+fn level(steps: &mut [Step]) {
+    let mut next: Option<Timestamp> = None;
+    for step in steps.iter_mut().rev() {
+        let Some(at) = step.at else { continue };
+        let is_level = next.is_some_and(|next| at > next && at.duration_since(next) < SignedDuration::from_secs(1));
+        let at = next.filter(|_| is_level).unwrap_or(at);
+        step.at = Some(at);
+        next = Some(at);
+    }
 }
 
 /// When an analysis of a revision was over, or when it began if it is not, and what came of it.
@@ -340,6 +370,7 @@ fn history(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Mark
     html! {
         section class="card" {
             h2 { "History" }
+            @if !detail.shows(Unseen::REPLICA_SETS) { p class="dim" { "The ReplicaSets, which are the revisions, are not shown to you." } }
             ol class="history" { @for revision in &facts.revisions { li { (entry(key, detail, revision, rights, read_only)) } } }
         }
     }
@@ -397,5 +428,33 @@ fn events(detail: &Detail) -> Markup {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_step_seems_younger_than_the_next_by_a_fraction_of_a_second() {
+        let step = |at: Option<&str>| Step {
+            label: String::new(),
+            at: at.map(|at| format!("2026-11-28T{at}Z").parse().expect("a time")),
+            note: None,
+            state: State::Done,
+        };
+        let told = |times: &[Option<&str>]| {
+            let mut steps: Vec<Step> = times.iter().copied().map(step).collect();
+            level(&mut steps);
+            steps.iter().map(|step| step.at.map(|at| at.to_string())).collect::<Vec<_>>()
+        };
+        let [requested, moved, proven] = ["20:00:09.700", "20:00:09", "20:00:09.900"];
+        assert_eq!(
+            told(&[Some(requested), None, Some(moved), Some(proven)]),
+            told(&[Some(moved), None, Some(moved), Some(proven)])
+        );
+        let long_before = "19:00:00";
+        let returned = told(&[Some(requested), Some(long_before)]);
+        assert!(returned[0] > returned[1], "it was requested again: {returned:?}");
     }
 }

@@ -1,7 +1,5 @@
 //! What the checks look at, and what they find.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context, Result};
 use greenlight_api::{BlueGreenRollout, names};
 use jiff::{SignedDuration, Timestamp};
@@ -15,11 +13,10 @@ use serde::Serialize;
 
 use crate::observe::replica_sets_and_pods;
 use crate::session::Session;
+use crate::surroundings::Surroundings;
 
 /// An operator that runs has seen a change by then.
 pub(super) const OPERATOR_ANSWERS_WITHIN: SignedDuration = SignedDuration::from_secs(15);
-/// By this label a slice says whose endpoints are in it.
-const OF_SERVICE: &str = "kubernetes.io/service-name";
 
 /// What a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -78,26 +75,20 @@ impl Evidence {
     /// It does not exist, or the caller may not read what belongs to it.
     pub async fn gather(session: &Session, name: &str) -> Result<Evidence> {
         let rollout = session.rollout(name).await?;
-        let all = ListParams::default();
-        let ours: BTreeSet<&str> = rollout.spec.blue_green().services().collect();
-        let ours = ours.into_iter().collect::<Vec<_>>().join(",");
-        let of_ours = all.clone().labels(&format!("{OF_SERVICE} in ({ours})"));
-        let (services, slices, ingresses) =
-            (session.api::<Service>(), session.api::<EndpointSlice>(), session.api::<Ingress>());
-        let services = async { services.list(&all).await.context("cannot list Services") };
-        let needed = async { tokio::try_join!(replica_sets_and_pods(session, &rollout), services) };
-        let (needed, slices, ingresses) = tokio::join!(needed, slices.list(&of_ours), ingresses.list(&all));
-        let ((replica_sets, pods), services) = needed?;
+        let newest = ListParams::default();
+        let (own, around) =
+            tokio::join!(replica_sets_and_pods(session, &rollout), Surroundings::read(session, &rollout.spec, &newest));
+        let (replica_sets, pods) = own?;
         Ok(Evidence {
-            rollout,
             namespace: session.namespace.clone(),
             replica_sets,
             pods,
-            services: services.items,
+            services: around.services.context("cannot list Services")?,
             // Some people may not read these; the rest can be told without.
-            slices: slices.ok().map(|list| list.items),
-            ingresses: ingresses.map(|list| list.items).unwrap_or_default(),
+            slices: around.slices.ok(),
+            ingresses: around.ingresses.unwrap_or_default(),
             now: Timestamp::now(),
+            rollout,
         })
     }
 

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
 use super::evidence::{About, Evidence, Finding, OPERATOR_ANSWERS_WITHIN};
+use crate::surroundings::OF_SERVICE;
 
 impl Evidence {
     pub(super) fn check_services(&self, findings: &mut Vec<Finding>) {
@@ -99,9 +100,7 @@ impl Evidence {
     fn endpoints(&self, service: &str, hash: Option<&str>, findings: &mut Vec<Finding>) {
         let (Some(rs), Some(slices)) = (hash.and_then(|hash| self.of_hash(hash)), &self.slices) else { return };
         let wanted = rs.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-        let of_service = |slice: &&EndpointSlice| {
-            slice.labels().get("kubernetes.io/service-name").map(String::as_str) == Some(service)
-        };
+        let of_service = |slice: &&EndpointSlice| slice.labels().get(OF_SERVICE).map(String::as_str) == Some(service);
         let endpoints = slices.iter().filter(of_service).flat_map(|slice| slice.endpoints.iter().flatten());
         let ready = endpoints.filter(|e| e.conditions.as_ref().and_then(|c| c.ready) != Some(false)).count();
         if ready == 0 && wanted > 0 {

@@ -125,6 +125,30 @@ async fn a_pasted_token_is_kept_by_the_browser_alone_and_is_in_no_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_may_release_and_see_nothing_else_has_a_page_and_can_release() {
+    roles();
+    let lab = Lab::new("only-releases").await;
+    lab.deploy(json!({})).await;
+    lab.preview("web:v2").await;
+    let (_, token) = account(&lab.namespace, "releaser", &["may-release"]);
+    let dashboard = Dashboard::shared("only-releases-dashboard", &[]);
+    let browser = Browser::start("only-releases-browser");
+    browser.open(&dashboard.url("/n/only-releases/web"));
+    browser.write("#token", &token);
+    browser.click(".go");
+    browser.reads("waits for promotion");
+    browser.reads("Not shown, since the API server does not give it to you: ReplicaSets; pods; Services");
+    browser.reads("--clusterrole=view --serviceaccount=only-releases:releaser");
+    assert!(!browser.has("#picture .bad"), "what is not shown is not said to be missing: {}", browser.text());
+    browser.click("#head a.button.promote");
+    browser.reads("What will happen is not known here");
+    browser.click("dialog .go");
+    browser.reads("the operator does it");
+    lab.until("promoted", |now| now.is_healthy_on("web:v2")).await;
+    browser.until("the page has followed", || browser.has("#head .phase.healthy"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn promoting_a_revision_that_was_superseded_does_nothing_and_says_so() {
     let lab = Lab::new("superseded").await;
     lab.deploy(json!({})).await;
