@@ -30,6 +30,11 @@ pub(crate) fn readme() -> Result<String> {
 fn values() -> Result<String> {
     let rows = rows(&source::read("charts/greenlight/values.yaml")?);
     ensure!(rows.len() > 40, "values.yaml is not read right");
+    let example = rows.iter().find(|[_, _, meaning]| meaning.starts_with("- "));
+    ensure!(
+        example.is_none(),
+        "an example is taken for what is said of the next value; an empty line ends it: {example:?}"
+    );
     Ok(table(["Value", "Default", "Meaning"], rows))
 }
 
