@@ -24,6 +24,8 @@ cp "$top/LICENSE" "$staging/"
 chmod 755 "$staging/$name" "$staging/kubectl_complete-greenlight"
 "$binary" man "$staging/man"
 mkdir -p "$folder"
+# Without this, macOS' tar adds a file ._NAME beside each.
+export COPYFILE_DISABLE=1
 tar -C "$staging" -czf "$folder/kubectl-greenlight_${version}_$kind.tar.gz" .
 
 "$top/deploy/krew/manifest.sh" "$folder" "$version"

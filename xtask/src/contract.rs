@@ -32,7 +32,7 @@ fn conditions() -> Result<String> {
     Ok(format!(
         "\n## Phases\n\n`status.phase`: the state in one word. `status.message` explains it in a sentence.\n\n{}\
          \n## Conditions\n\n`Ready`, `Reconciling` and `Stalled` follow kstatus.\n\n{}\
-         \n## Reasons of conditions\n\nOf `Ready`, `Reconciling` and `Stalled`. What to do for each is in the [runbooks](runbooks.md#stuck).\n\n{}",
+         \n## Reasons of conditions\n\nOf `Ready`, `Reconciling` and `Stalled`. The [runbooks](runbooks.md#stuck) have what to do for each of those with which a rollout can be `Degraded`.\n\n{}",
         table(["Phase", "Meaning"], phases.iter().map(two)),
         table(["Condition", "Meaning"], types.iter().map(two)),
         table(["Reason", "Meaning"], reasons.iter().map(two)),

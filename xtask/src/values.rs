@@ -20,7 +20,8 @@ pub(crate) fn page() -> Result<String> {
 pub(crate) fn readme() -> Result<String> {
     Ok(format!(
         "{GENERATED}# Greenlight\n\nBlue-green releases for Kubernetes: the operator, its CustomResourceDefinitions, roles for people, and admission \
-         policies.\n\nNo image is published yet: build one, and set `image.repository` and `image.tag`, as the documents' quick start shows.\n\n\
+         policies.\n\nThe chart of a release names the images of that release. The chart of a checkout has the defaults below: build the image, and name \
+         it, as the\ndocuments' quick start shows.\n\n\
          ## Values\n\n{}",
         values()?
     ))
@@ -29,6 +30,11 @@ pub(crate) fn readme() -> Result<String> {
 fn values() -> Result<String> {
     let rows = rows(&source::read("charts/greenlight/values.yaml")?);
     ensure!(rows.len() > 40, "values.yaml is not read right");
+    let example = rows.iter().find(|[_, _, meaning]| meaning.starts_with("- "));
+    ensure!(
+        example.is_none(),
+        "an example is taken for what is said of the next value; an empty line ends it: {example:?}"
+    );
     Ok(table(["Value", "Default", "Meaning"], rows))
 }
 

@@ -34,6 +34,17 @@ fn versions_agree() -> Result<()> {
     for line in [format!("version: {version}"), format!("appVersion: \"{version}\"")] {
         ensure!(chart.lines().any(|found| found == line), "Chart.yaml has no line {line}");
     }
+    // Pages of this version, and its images.
+    for file in ["charts/greenlight/Chart.yaml", "deploy/monitoring/alerts.yaml", "Dockerfile"] {
+        let text = source::read(file)?;
+        let marks = ["/blob/v", "image.version=\""];
+        let after = marks.iter().flat_map(|mark| text.split(*mark).skip(1));
+        let named: Vec<&str> = after.filter_map(|rest| rest.split(['/', '"']).next()).collect();
+        ensure!(
+            !named.is_empty() && named.iter().all(|named| *named == version),
+            "{file} names the versions {named:?}"
+        );
+    }
     let changelog = source::read("CHANGELOG.md")?;
     ensure!(changelog.contains(&format!("\n## {version}")), "the changelog has no section {version}");
     Ok(())

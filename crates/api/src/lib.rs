@@ -34,3 +34,22 @@ pub fn crds() -> Vec<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensi
         analysis::AnalysisRun::crd(),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    fn schema(of: usize) -> Value {
+        let crd = serde_json::to_value(&super::crds()[of]).expect("JSON");
+        crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+    }
+
+    /// The schema of a field that may be left out has the words of its type, where that is an enum.
+    #[test]
+    fn people_who_ask_kubectl_are_told_what_an_overlap_is_for() {
+        let schema = schema(0);
+        let blue_green = &schema["properties"]["spec"]["properties"]["strategy"]["properties"]["blueGreen"];
+        let told = blue_green["properties"]["switchMode"]["description"].as_str().unwrap_or_default();
+        assert!(told.contains("load balancers") && told.ends_with("Default Swap."), "{told}");
+    }
+}

@@ -165,10 +165,7 @@ pub struct BlueGreen {
     #[schemars(length(min = 1, max = 63), regex(pattern = patterns::LABEL))]
     pub active_service: Option<String>,
 
-    /// How the active Services move. `Swap` moves them in one step. `Overlap` first selects both revisions for `overlapSeconds`, so
-    /// that cloud load balancers can register the new pods. With more than a hundred pods a Service has several EndpointSlices, and
-    /// Kubernetes writes them one after the other. A swap then has a moment with fewer pods; an overlap has none. A rollback always
-    /// swaps. Default Swap.
+    /// How the active Services move.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch_mode: Option<SwitchMode>,
 
@@ -290,7 +287,11 @@ pub enum WorkloadScaleDown {
     Progressively,
 }
 
-/// How the active Services move.
+// The schema of a field that may be left out has the words of its enum, and not the field's own.
+/// How the active Services move. `Swap` moves them in one step. `Overlap` first selects both revisions for `overlapSeconds`, so
+/// that cloud load balancers can register the new pods. With more than a hundred pods a Service has several EndpointSlices, and
+/// Kubernetes writes them one after the other. A swap then has a moment with fewer pods; an overlap has none. A rollback always
+/// swaps. Default Swap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SwitchMode {
     /// The Services move in one step.

@@ -598,6 +598,23 @@ fn the_uninstall_hook_leaves_nothing_whether_it_succeeds_or_fails() {
     }
 }
 
+/// Where only some of the nodes are for this, a pod that may go to others only waits for ever, and `helm uninstall` with it.
+#[test]
+fn each_pod_of_the_chart_goes_to_the_nodes_that_are_named() {
+    let documents = rendered("gl", &["dashboard.enabled=true", "nodeSelector.pool=system", "tolerations[0].key=pool"]);
+    let pod = |document: &Value| match document["kind"].as_str() {
+        Some("Pod") => Some(document["spec"].clone()),
+        Some("Deployment" | "Job") => Some(document["spec"]["template"]["spec"].clone()),
+        _ => None,
+    };
+    let pods: Vec<Value> = documents.iter().filter_map(pod).collect();
+    assert_eq!(pods.len(), 4, "the operator's, the dashboard's, the test's, the hook's");
+    for pod in pods {
+        assert_eq!(pod["nodeSelector"], json!({"pool": "system"}), "{pod}");
+        assert_eq!(pod["tolerations"], json!([{"key": "pool"}]), "{pod}");
+    }
+}
+
 #[test]
 fn the_operator_may_read_the_secrets_that_are_named_and_no_other() {
     let secrets = |set: &[&str]| -> Vec<Value> {

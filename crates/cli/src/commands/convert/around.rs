@@ -76,6 +76,13 @@ pub(super) fn tell(
     };
     let kinds: [(&str, IsIt); 2] = [("Rollout", &is_rollout), ("Deployment", &is_converted)];
     let mut say = |path: &[&str], what: &str| note(converted, manifest, path, what);
+    if let Some(place) = applies_server_side(manifest).filter(|_| has_argo_rollouts(all)) {
+        say(
+            place,
+            "applies server-side, and takes Argo's hash out of a Service that way: keep it off the Services until the Argo Rollouts are \
+             gone (docs/migrations.md, 4)",
+        );
+    }
     match manifest.kind() {
         "Deployment" if has_argo_rollouts(all) && !is_referred_to(manifest, all) => {
             say(&[], "stays a Deployment beside Argo Rollouts: name it with --only to convert it");
@@ -123,11 +130,13 @@ pub(super) fn tell(
             }
         }
         _ => {
-            for path in places(&manifest.value, &is_rollout).iter().filter(|path| !path.is_empty()) {
+            let is_or_patches_rollout = |object: &Value| is_or_patches(object, &is_rollout);
+            for path in places(&manifest.value, &is_or_patches_rollout).iter().filter(|path| !path.is_empty()) {
                 let path: Vec<&str> = path.iter().map(String::as_str).collect();
                 say(&path, "names an Argo Rollout: where that is converted, write greenlight.dev and BlueGreenRollout");
             }
-            for path in places(&manifest.value, &is_converted).iter().filter(|path| !path.is_empty()) {
+            let is_or_patches_converted = |object: &Value| is_or_patches(object, &is_converted);
+            for path in places(&manifest.value, &is_or_patches_converted).iter().filter(|path| !path.is_empty()) {
                 let path: Vec<&str> = path.iter().map(String::as_str).collect();
                 say(&path, "names a Deployment that is converted: write greenlight.dev and BlueGreenRollout");
             }
@@ -147,6 +156,24 @@ fn is_kustomization(manifest: &Manifest) -> bool {
         && manifest.api_version().starts_with("kustomize.config.k8s.io/");
     let file = manifest.file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     has_kind || manifest.kind().is_empty() && ["kustomization.yaml", "kustomization.yml"].contains(&file)
+}
+
+/// Where a manifest has a tool apply server-side. The selector of a Service is one value to that, so what Git does not mention is lost.
+fn applies_server_side(manifest: &Manifest) -> Option<&'static [&'static str]> {
+    const OF_FLUX: &[&str] = &["spec"];
+    const OF_ARGO_CD: &[&str] = &["spec", "syncPolicy", "syncOptions"];
+    let is_of = |group: &str, kind: &str| manifest.api_version().starts_with(group) && manifest.kind() == kind;
+    if is_of("kustomize.toolkit.fluxcd.io/", "Kustomization") {
+        return Some(OF_FLUX);
+    }
+    let options = manifest.value["spec"]["syncPolicy"]["syncOptions"].as_array();
+    let is_asked = options.is_some_and(|options| options.iter().any(|option| option == "ServerSideApply=true"));
+    (is_of("argoproj.io/", "Application") && is_asked).then_some(OF_ARGO_CD)
+}
+
+/// The object names what is converted, or has a patch for that. What a patch has as its target is an object by itself.
+fn is_or_patches(object: &Value, is_named: &dyn Fn(&Value) -> bool) -> bool {
+    is_named(object) || object["target"].is_null() && is_named(&patched(object))
 }
 
 /// What a patch that is written in the kustomization itself is for.

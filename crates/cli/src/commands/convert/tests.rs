@@ -293,6 +293,25 @@ fn what_kustomize_and_flux_do_to_what_is_converted_is_named() {
 }
 
 #[test]
+fn what_takes_the_hash_out_of_a_service_while_both_run_is_named_and_so_is_a_patch_that_flux_makes() {
+    let flux = "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps}\nspec:\n  patches:\n  - patch: \
+                |\n      apiVersion: argoproj.io/v1alpha1\n      kind: Rollout\n      metadata: {name: web}\n      spec: {replicas: 3}\n";
+    let application = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: shop}\nspec:\n  syncPolicy:\n    \
+                       syncOptions: [CreateNamespace=true, OPTION]\n";
+    let server_side = application.replace("OPTION", "ServerSideApply=true");
+    let converted = of(&[EVERY_FIELD, flux, server_side.as_str()].join("---\n"));
+    told(&converted, "Kustomization apps: spec: applies server-side");
+    told(&converted, "Kustomization apps: spec.patches.0: names an Argo Rollout");
+    told(&converted, "Application shop: spec.syncPolicy.syncOptions: applies server-side");
+    let client_side = application.replace("OPTION", "PruneLast=true");
+    for quiet in
+        [of(&[EVERY_FIELD, client_side.as_str()].join("---\n")), of(&[flux, server_side.as_str()].join("---\n"))]
+    {
+        assert!(!quiet.notes.iter().any(|note| note.contains("server-side")), "{:#?}", quiet.notes);
+    }
+}
+
+#[test]
 fn with_only_the_analyses_of_the_whole_cluster_are_converted_too() {
     let template = "apiVersion: argoproj.io/v1alpha1\nkind: ClusterAnalysisTemplate\nmetadata: {name: m}\nspec:\n  metrics:\n  - name: \
                     a\n    count: 1\n    provider: {web: {url: \"http://a\"}}\n";
