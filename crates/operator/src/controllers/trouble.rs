@@ -70,7 +70,7 @@ impl Trouble {
         }
     }
 
-    /// The work on this key was done after all, or there is none any more.
+    /// The work on this key was done after all, or there is none here any more.
     pub fn is_over(&self, key: &Key) {
         if let Some(status) = &self.status {
             status.is_over(key);
