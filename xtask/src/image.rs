@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::shell::{root, run};
+use crate::shell::{forget_package, root, run};
 
 /// The programs that have images.
 const PROGRAMS: [&str; 2] = ["greenlight", "greenlight-dashboard"];
@@ -56,6 +56,7 @@ pub(crate) fn earlier() -> Result<PathBuf> {
 fn build(checkout: &Path, to: &Path, program: &[&str]) -> Result<()> {
     let cache = greenlight_test_cluster::cache_dir()?;
     let mut build = Command::new(checkout.join("deploy/image/rootfs.sh"));
+    forget_package(&mut build);
     build.arg(to).args(program).env("IMAGE_TOOLS", cache.join("image-tools"));
     run(build.env("CARGO_TARGET_DIR", cache.join("image-target")))
 }
