@@ -16,7 +16,21 @@ pub(crate) fn root() -> &'static Path {
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    forget_package(&mut command);
     command
+}
+
+/// Leaves out of a command's environment what cargo says there of the package of this program. Cargo takes that for a change of what build scripts read
+/// of their own package (ring's does): everything that speaks TLS would be built anew whenever cargo is called by hand, from here, or from another
+/// checkout, after it was called from elsewhere.
+pub(crate) fn forget_package(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let is_of_a_package =
+            |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|beginning| name.starts_with(beginning));
+        if name.to_str().is_some_and(is_of_a_package) {
+            command.env_remove(name);
+        }
+    }
 }
 
 /// Runs a command and shows what it prints; an error if it fails.
@@ -73,4 +87,19 @@ pub(crate) async fn interrupted() -> Result<()> {
         _ = terminate.recv() => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_is_called_as_from_a_shell() {
+        let command = cargo();
+        let left_out: Vec<_> = command.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+        // Cargo sets these for its tests, too.
+        for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION_MAJOR"] {
+            assert!(left_out.contains(&std::ffi::OsStr::new(name)), "{name}: {left_out:?}");
+        }
+    }
 }

@@ -19,7 +19,6 @@
 //! whether it has been.
 
 use greenlight_api::{Approval, Decisions, ObservedRequest, Rejection, Request, RevisionRecord, Verb, Verdict};
-use jiff::SignedDuration;
 
 use crate::actions::Action;
 use crate::analysis::{self, Kind, Outcome};
@@ -30,7 +29,7 @@ use crate::roles;
 use crate::situation::Situation;
 use crate::stall;
 use crate::words::{brief, cut};
-use crate::world::{ReplicaSet, later};
+use crate::world::{ReplicaSet, just_after};
 
 /// So many answered requests are remembered, so that one that comes again late is known.
 const REMEMBERED: usize = 8;
@@ -243,7 +242,7 @@ impl<'a> Hearing<'a> {
         };
         // Whoever asks now asks after the end of the analysis, also where that was by a clock that is ahead of this one.
         let ended_at = inconclusive.and_then(|run| run.completed_at);
-        let heard_at = ended_at.map(|at| later(at, SignedDuration::from_millis(1))).max(Some(self.situation.now));
+        let heard_at = ended_at.map(just_after).max(Some(self.situation.now));
         let approval = Approval { by: by.clone(), at: *at, heard_at, full, reason: self.reason().map(str::to_owned) };
         match before {
             // Asked again, after an analysis came to no conclusion.

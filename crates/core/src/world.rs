@@ -16,6 +16,11 @@ pub fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
+/// Right after this: of two things that happened by different clocks, that the second came second.
+pub fn just_after(at: Timestamp) -> Timestamp {
+    later(at, SignedDuration::from_millis(1))
+}
+
 /// Everything that a plan is made from.
 #[derive(Clone, Debug)]
 pub struct World {

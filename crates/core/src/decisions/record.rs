@@ -1,11 +1,11 @@
 //! What is done to entries of the record, whoever decides it.
 
 use greenlight_api::{Decisions, Rejection, RevisionRecord, names};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::hash::Digest;
 use crate::words::brief;
-use crate::world::{ReplicaSet, World, later};
+use crate::world::{ReplicaSet, World, just_after};
 
 /// No honest revision number is larger; a forged one must not overflow the next.
 pub(super) const LARGEST_NUMBER: i64 = 1 << 40;
@@ -34,7 +34,7 @@ pub fn reject(decisions: &mut Decisions, hash: &str, mut rejection: Rejection) {
     if let Some(revision) = decisions.revision_mut(hash) {
         // By a clock that is behind it would be from before production left this revision: an abort would look like an undo.
         if let Some(left_at) = revision.left_at {
-            rejection.at = rejection.at.max(later(left_at, SignedDuration::from_millis(1)));
+            rejection.at = rejection.at.max(just_after(left_at));
         }
         revision.rejection = Some(rejection);
         (revision.returned, revision.returned_unasked) = (false, false);

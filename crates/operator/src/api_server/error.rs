@@ -43,7 +43,7 @@ impl Error {
 
     /// Somebody else wrote in between, or the object is gone: the answer is another plan.
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Error::Api { source: kube::Error::Api(status), .. } if status.code == 409 || status.code == 404)
+        matches!(self, Error::Api { source: kube::Error::Api(status), .. } if is_conflict(status))
     }
 }
 
@@ -61,7 +61,18 @@ impl Error {
 /// to the question.
 pub fn is_refusal(status: &kube::core::Status) -> bool {
     let later = [404, 409, 410, 429, 503, 504].contains(&status.code);
-    (400..=599).contains(&status.code) && !later
+    (400..=599).contains(&status.code) && (!later || is_denied(status))
+}
+
+/// Somebody else wrote in between, or the object is gone.
+pub fn is_conflict(status: &kube::core::Status) -> bool {
+    [404, 409].contains(&status.code) && !is_denied(status)
+}
+
+/// A webhook says no, by whatever code it likes: that of a conflict, say, or of a server that has too much to do. What it says begins with the API
+/// server's words.
+fn is_denied(status: &kube::core::Status) -> bool {
+    status.message.starts_with("admission webhook ") && status.message.contains(" denied the request")
 }
 
 /// An error with its causes.
@@ -88,5 +99,23 @@ pub trait Doing<T> {
 impl<T> Doing<T> for Result<T, kube::Error> {
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, Error> {
         self.map_err(|source| Error::Api { what: what(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhook_says_no_by_whatever_code_it_likes() {
+        for code in [400, 403, 404, 409, 410, 429, 500, 503, 504] {
+            let message = r#"admission webhook "freeze.example.com" denied the request: not on a Friday"#.to_owned();
+            let status = kube::core::Status { code, message, ..kube::core::Status::default() };
+            let denied = Error::Api { what: "change it".to_owned(), source: kube::Error::Api(Box::new(status)) };
+            assert!(denied.lasts() && !denied.is_conflict(), "{code}");
+            let answered = Error::answered(code);
+            assert_eq!(answered.lasts(), [400, 403, 500].contains(&code), "{code}");
+            assert_eq!(answered.is_conflict(), [404, 409].contains(&code), "{code}");
+        }
     }
 }

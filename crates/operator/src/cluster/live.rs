@@ -88,25 +88,17 @@ async fn read_replica_sets(client: &Client, caches: &Caches, world: &World, key:
 mod tests {
     use std::collections::BTreeMap;
 
-    use greenlight_core::world::Rollout;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::api_server::fake::{Asked, api_server, failure};
+    use crate::cluster::fake;
 
     const NAME: &str = "a-rollout-whose-name-is-so-long-that-its-replica-sets-have-a-part-of-it-only";
 
     fn world() -> World {
-        let rollout = json!({
-            "namespace": "shop", "name": NAME, "uid": "u", "labels": {}, "generation": 1, "resource_version": "1",
-            "created": "2026-01-01T00:00:00Z", "deleting": false, "finalizers": [], "request": null,
-            "spec": {"selector": {"matchLabels": {"app": "web"}}, "strategy": {"blueGreen": {}}},
-            "template": {"digest": "x", "labels": {}, "image": "web"},
-            "status": {"decisions": {"serving": "bcdfghjklm"}},
-        });
-        let rollout: Rollout = serde_json::from_value(rollout).expect("a rollout");
         World {
-            rollout,
+            rollout: fake::rollout("shop", NAME, "web", &json!({"decisions": {"serving": "bcdfghjklm"}})),
             workload: None,
             replica_sets: Vec::new(),
             services: BTreeMap::new(),

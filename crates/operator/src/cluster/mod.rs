@@ -12,10 +12,13 @@
 //! | what is watched only as long as a plan asks for it | `on_demand/` |
 //! | what is read at once, where a plan is in doubt | `live` |
 //! | tasks that the process must not outlive | `supervise` |
+//! | one for tests | `fake` |
 
 pub mod arrived;
 pub mod cache;
 pub mod caches;
+#[cfg(test)]
+pub mod fake;
 pub mod key;
 pub mod live;
 pub mod objects;

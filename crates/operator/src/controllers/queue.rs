@@ -109,7 +109,7 @@ impl Queue {
                 let Some((key, turn)) = schedule.take(|namespace| lanes.may_begin(namespace, now)) else { break };
                 let Some(begun) = schedule.leadership().begin(&key.namespace) else {
                     turn.is_in_flight(false, false);
-                    failures.remove(&key);
+                    forget(&mut failures, trouble.as_ref(), &key);
                     schedule.done(key, None);
                     continue;
                 };
@@ -142,9 +142,7 @@ impl Queue {
                     metrics.reconciled(name, &result, took);
                     match result {
                         Ok(outcome) => {
-                            if failures.remove(&key).is_some() && let Some(trouble) = &trouble {
-                                trouble.is_over(&key);
-                            }
+                            forget(&mut failures, trouble.as_ref(), &key);
                             let instant = |again: Option<Timestamp>| again.map(|at| Instant::now() + until(at));
                             match outcome {
                                 Outcome::Rests(again) => schedule.done(key, instant(again)),
@@ -217,6 +215,15 @@ impl Failures {
     }
 }
 
+/// Work on this key was done, or is another instance's: nothing that failed before counts any more, nor is it told.
+fn forget(failures: &mut HashMap<Key, Failures>, trouble: Option<&Trouble>, key: &Key) {
+    if failures.remove(key).is_some()
+        && let Some(trouble) = trouble
+    {
+        trouble.is_over(key);
+    }
+}
+
 /// Sleeps until then; without a time, for ever.
 async fn until_then(at: Option<Instant>) {
     match at {
@@ -237,11 +244,12 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use greenlight_api::BlueGreenRollout;
-    use serde_json::json;
+    use kube::Client;
     use tokio::sync::Notify;
 
     use super::*;
-    use crate::api_server::fake::api_server;
+    use crate::api_server::fake::{api_server, event_written};
+    use crate::api_server::leadership::Term;
     use crate::controllers::lanes::SLOW;
     use crate::telemetry::notify::{Config, Notifier};
     use crate::telemetry::recorder::{Events, reference};
@@ -260,6 +268,16 @@ mod tests {
     /// Nobody looks at what is measured.
     fn watched() -> (Metrics, Health, Option<Trouble>) {
         (Metrics::new(Arc::default(), Leadership::undisputed()), Health::default(), None)
+    }
+
+    /// Who tells of trouble by events, as long as the first is there.
+    fn trouble(client: &Client) -> (Events, Trouble) {
+        let (metrics, ..) = watched();
+        let events = Events::start(client, &metrics);
+        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
+        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let about = |key: &Key| Some(reference::<BlueGreenRollout>(&key.namespace, &key.name, "uid"));
+        (events, Trouble::new(recorder, about))
     }
 
     /// How many keys are kept, and how many of them wait.
@@ -501,14 +519,9 @@ mod tests {
             let hears = told.clone();
             let client = api_server(move |_| {
                 hears.notify_one();
-                std::future::ready((200, json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "eventTime": null})))
+                std::future::ready(event_written())
             });
-            let (metrics, health, _) = watched();
-            let events = Events::start(&client, &metrics);
-            let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
-            let recorder = events.recorder("test".to_owned(), metrics.clone(), notifier.tell());
-            let trouble =
-                Trouble::new(recorder, |key| Some(reference::<BlueGreenRollout>(&key.namespace, &key.name, "uid")));
+            let (_events, trouble) = trouble(&client);
             let attempts = Arc::new(AtomicUsize::new(0));
             let work = move |_: Key, _: Turn| {
                 let attempt = attempts.fetch_add(1, Ordering::Relaxed);
@@ -517,6 +530,7 @@ mod tests {
             };
             let stop = CancellationToken::new();
             let queue = Queue::new(Leadership::undisputed());
+            let (metrics, health, _) = watched();
             let watched = (metrics, health, Some(trouble));
             let running = tokio::spawn(queue.run("test", LIMITS, watched, stop.clone(), || vec![key(0)], work));
             let is_told = tokio::time::timeout(Duration::from_secs(600), told.notified()).await;
@@ -524,5 +538,31 @@ mod tests {
             stop.cancel();
             running.await.expect("it ends");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_told_of_work_that_is_anothers_by_now_is_not_kept() {
+        const LONG: Duration = Duration::from_secs(60);
+        let (terms, leadership) = Leadership::by_terms(1);
+        terms[0].send_replace(Term::Until(Instant::now() + LONG * 10));
+        let client = api_server(|_| std::future::ready(event_written()));
+        let (_events, trouble) = trouble(&client);
+        let words: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
+        let hears = words.clone();
+        let trouble = trouble.in_status(move |_, _, told| hears.lock().expect("no panic while locked").push(told));
+        let is_told = || words.lock().expect("no panic while locked").iter().map(Option::is_some).collect::<Vec<_>>();
+        let work = |_: Key, _: Turn| std::future::ready(Err::<Outcome, Error>(Error::answered(403)));
+        let stop = CancellationToken::new();
+        let (metrics, health, _) = watched();
+        let watched = (metrics, health, Some(trouble));
+        let queue = Queue::new(leadership);
+        let running = tokio::spawn(queue.run("test", LIMITS, watched, stop.clone(), || vec![key(0)], work));
+        tokio::time::sleep(LONG).await;
+        assert_eq!(is_told(), [true]);
+        terms[0].send_replace(Term::None);
+        tokio::time::sleep(LONG).await;
+        assert_eq!(is_told(), [true, false]);
+        stop.cancel();
+        running.await.expect("it ends");
     }
 }

@@ -17,13 +17,14 @@
 //! | it is woken while it is worked on | it waits when that is over |
 //! | what is urgent never ends | every [`OLDEST`]th turn goes to the class that has waited longest, and that one gives way to nobody |
 //! | a namespace has thousands of keys | another one's come in between |
+//! | a namespace has its share of what is under way | what else it has waits, and nobody gives way to that |
 //! | what has begun never lands | it counts for [`LONGEST_FLIGHT`] |
 //! | a hundred never land | others begin all the same, one every [`TRICKLE`] |
 //! | its pods take their time to start | it does not count meanwhile |
 //! | nobody works | nothing is kept: who begins to work looks at everything |
 //! | its namespace is another instance's from now on | it is dropped when its turn comes |
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -175,6 +176,12 @@ impl Schedule {
         let next = if by_age { firsts.min_by_key(|rank| rank.arrival) } else { firsts.next() };
         state.held_until = held.map(|_| may_begin_at);
         let rank = next?;
+        let passed_over = if by_age {
+            HashSet::new()
+        } else {
+            let before = state.firsts.range(..rank).map(|(_, namespace)| namespace);
+            before.filter(|namespace| !may(namespace)).cloned().collect()
+        };
         let namespace = state.firsts[&rank].clone();
         let key = state.leave(rank, &namespace);
         let round = state.rounds.entry(rank.urgency).or_default();
@@ -190,7 +197,7 @@ impl Schedule {
         later.map(|later| state.later.remove(&later));
         state.places.insert(key.clone(), Place::Running { again: None, kept: kept.or(Some(rank)) });
         state.turns += 1;
-        Some((key.clone(), Turn { schedule: self.clone(), key, by_age, may_begin }))
+        Some((key.clone(), Turn { schedule: self.clone(), key, by_age, may_begin, passed_over }))
     }
 
     /// Work on a key is over, and it is to be looked at again then, if it was not woken meanwhile.
@@ -361,6 +368,8 @@ pub struct Turn {
     key: Key,
     by_age: bool,
     may_begin: bool,
+    /// Those that would have come first, and have no place: whoever gave way to them would be looked at again and again.
+    passed_over: HashSet<String>,
 }
 
 impl Turn {
@@ -377,7 +386,7 @@ impl Turn {
         let rank = state.rank(urgency, &self.key.namespace, kept);
         let others_come_first = !self.by_age
             && urgency != Urgency::Traffic
-            && state.firsts.first_key_value().is_some_and(|(first, _)| *first < rank);
+            && state.firsts.range(..rank).any(|(_, namespace)| !self.passed_over.contains(namespace));
         if others_come_first || begins && !self.may_begin && state.flights.may_begin_at(now) > now {
             return Some(urgency);
         }
@@ -598,6 +607,22 @@ mod tests {
         let (taken, _) = schedule.take(|namespace| namespace != "shop").expect("other");
         assert_eq!(taken, other);
         assert!(schedule.take(|namespace| namespace != "shop").is_none());
+    }
+
+    #[test]
+    fn nobody_gives_way_to_who_has_no_place() {
+        let schedule = schedule(&["web", "api"]);
+        let other = |name: &str| Key { namespace: "other".to_owned(), name: name.to_owned() };
+        let has_a_place = |namespace: &str| namespace != "shop";
+        schedule.now(other("web"));
+        let (_, turn) = schedule.take(has_a_place).expect("other");
+        assert_eq!(turn.gives_way(Urgency::Follow), None, "all that comes first has to wait");
+        schedule.now(other("api"));
+        assert_eq!(
+            turn.gives_way(Urgency::Follow),
+            Some(Urgency::Follow),
+            "this one may move traffic, and has a place"
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::telemetry::recorder::Recorder;
 
 /// After so many answers that will not change by themselves, somebody has to know.
 const MANY_REFUSALS: u32 = 3;
-/// So many conflicts are more than watches that lag: a webhook may say no in these words.
+/// So many conflicts are more than watches that lag: somebody else writes all the time, or answers for the API server.
 pub const MANY_CONFLICTS: u32 = 10;
 
 /// Who is told, and of what rollout.
@@ -70,7 +70,7 @@ impl Trouble {
         }
     }
 
-    /// The work on this key was done after all, or there is none any more.
+    /// The work on this key was done after all, or there is none here any more.
     pub fn is_over(&self, key: &Key) {
         if let Some(status) = &self.status {
             status.is_over(key);

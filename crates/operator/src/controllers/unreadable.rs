@@ -67,15 +67,19 @@ impl Caches {
 #[derive(Clone)]
 struct Told {
     error: String,
+    /// There is an event of it.
+    by_event: bool,
     /// When to look at the status again.
     again_at: Instant,
 }
 
-impl Told {
-    /// Whether there is nothing to do about this object now.
-    fn is_done(&self, kind: Kind, object: &Unreadable, now: Instant) -> bool {
-        self.error == object.error && (kind != ROLLOUT || now < self.again_at)
-    }
+/// Whether there is something to do about this object now, by what was told of it before. `is_behind`: much of its namespace waits to be written, and
+/// no event is put on top of that. A status waits for no event.
+fn is_due(told: Option<&Told>, kind: Kind, object: &Unreadable, is_behind: bool, now: Instant) -> bool {
+    let told = told.filter(|told| told.error == object.error);
+    let lacks_event = !told.is_some_and(|told| told.by_event);
+    let lacks_status = kind == ROLLOUT && told.is_none_or(|told| told.again_at <= now);
+    lacks_event && !is_behind || lacks_status
 }
 
 type Place = (Kind, Key);
@@ -110,12 +114,9 @@ pub async fn tell(
         told.retain(|place, _| there.contains(place));
         let now = Instant::now();
         for (namespace, objects) in &mut waiting {
-            let is_done = |told: &Told, kind, object: &Unreadable| told.is_done(kind, object, now);
-            objects.retain(|(kind, object)| {
-                !told.get(&(*kind, object.key())).is_some_and(|told| is_done(told, *kind, object))
-            });
-            let waits = busy.contains(namespace) || teller.recorder.is_behind(namespace);
-            objects.truncate(if waits { 0 } else { IN_A_TURN });
+            let is_behind = teller.recorder.is_behind(namespace);
+            objects.retain(|(kind, object)| is_due(told.get(&(*kind, object.key())), *kind, object, is_behind, now));
+            objects.truncate(if busy.contains(namespace) { 0 } else { IN_A_TURN });
         }
         waiting.retain(|_, objects| !objects.is_empty());
         let after = waiting.split_off(&format!("{last}\0"));
@@ -152,24 +153,25 @@ impl Teller {
 
     /// Tells of these, one after the other. Of each is known what was told of it before.
     async fn tell_of(&self, objects: Vec<(Option<Told>, (Kind, Unreadable))>) -> Vec<(Place, Told)> {
-        let mut told = Vec::new();
+        let mut done = Vec::new();
         for (before, (kind, object)) in objects {
-            let before = before.filter(|before| before.error == object.error);
-            if before.is_none() {
-                self.recorder.warn(regarding(kind, &object), &event(&object));
-            }
             let now = Instant::now();
-            let mut again_at = before.map_or(now, |before| before.again_at);
-            if kind == ROLLOUT && now >= again_at {
-                again_at = now + PAUSE;
+            let nothing = || Told { error: object.error.clone(), by_event: false, again_at: now };
+            let mut told = before.filter(|before| before.error == object.error).unwrap_or_else(nothing);
+            if !told.by_event && !self.recorder.is_behind(&object.key().namespace) {
+                self.recorder.warn(regarding(kind, &object), &event(&object));
+                told.by_event = true;
+            }
+            if kind == ROLLOUT && now >= told.again_at {
+                told.again_at = now + PAUSE;
                 if let Err(error) = publish(&self.client, &self.caches, &object).await {
                     tracing::warn!(rollout = %object.key(), %error, "cannot publish that it cannot be read");
-                    again_at = now + REFUSAL_PAUSE;
+                    told.again_at = now + REFUSAL_PAUSE;
                 }
             }
-            told.push(((kind, object.key()), Told { error: object.error, again_at }));
+            done.push(((kind, object.key()), told));
         }
-        told
+        done
     }
 }
 
@@ -241,7 +243,8 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
     use super::*;
-    use crate::api_server::fake::takes_events_or_hangs;
+    use crate::api_server::fake::{Asked, api_server, failure, takes_events_or_hangs};
+    use crate::cluster::fake;
     use crate::telemetry::metrics::Metrics;
     use crate::telemetry::notify::{Config, Notifier};
     use crate::telemetry::recorder::Events;
@@ -283,6 +286,40 @@ mod tests {
         }
         tokio::time::sleep(PAUSE * 2).await;
         assert_eq!(told(), 20, "once");
+        stop.cancel();
+        telling.await.expect("it ends");
+    }
+
+    #[tokio::test]
+    async fn a_status_is_told_although_the_events_of_its_namespace_are_held_up() {
+        let (written, mut says) = tokio::sync::mpsc::unbounded_channel();
+        let client = api_server(move |Asked { path, body, .. }| {
+            let written = written.clone();
+            async move {
+                if path.ends_with("/events") {
+                    std::future::pending::<()>().await;
+                }
+                drop(written.send(body["status"]["message"].as_str().unwrap_or_default().to_owned()));
+                failure(409, "Conflict")
+            }
+        });
+        let caches = Arc::new(Caches::default());
+        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
+        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
+        let events = Events::start(&client, &metrics);
+        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let run = unreadable("shop", "run");
+        while !recorder.is_behind("shop") {
+            recorder.warn(regarding(RUN, &run), &event(&run));
+        }
+        let mut outline = fake::rollout("shop", "web", "web", &serde_json::Value::Null);
+        outline.resource_version = "7".to_owned();
+        caches.rollouts.put_unreadable(unreadable("shop", "web"), Some(outline));
+        let stop = CancellationToken::new();
+        let telling = tokio::spawn(tell(client, caches, Leadership::undisputed(), recorder, stop.clone()));
+        let says = tokio::time::timeout(Duration::from_secs(10), says.recv()).await;
+        let says = says.expect("it waits for no event").expect("it is told");
+        assert!(says.contains("nested too deep"), "{says}");
         stop.cancel();
         telling.await.expect("it ends");
     }

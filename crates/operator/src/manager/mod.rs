@@ -172,10 +172,13 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     };
     let told_by_events = |(metrics, health, trouble): (Metrics, Health, Trouble)| (metrics, health, Some(trouble));
     let told_in_status = |(metrics, health, trouble): (Metrics, Health, Trouble)| {
-        let (memories, queue) = (memories.clone(), rollouts_queue.clone());
+        let (memories, queue, leadership) = (memories.clone(), rollouts_queue.clone(), leadership.clone());
         let tells = move |rollout: &Key, about: &Key, words: Option<String>| {
-            memories.update(rollout, |memory| memory.tell(about, words));
-            queue.now(rollout.clone());
+            // Nothing is remembered of a rollout that is another instance's.
+            if leadership.takes_work(&rollout.namespace) {
+                memories.update(rollout, |memory| memory.tell(about, words));
+                queue.now(rollout.clone());
+            }
         };
         (metrics, health, Some(trouble.in_status(tells)))
     };

@@ -163,9 +163,11 @@ impl Carrier<KubeEvent> for Writer {
     }
 }
 
-/// The API server is out of reach, or has too much to do.
+/// The API server is out of reach, or has too much to do; or its etcd is, of which it repeats the words ("etcdserver: leader changed") and gives no
+/// reason. What it cannot do for another cause, such as a webhook that is down, has one.
 fn may_pass(error: &kube::Error) -> bool {
     match error {
+        kube::Error::Api(status) if status.code == 500 => status.reason.is_empty(),
         kube::Error::Api(status) => [429, 503, 504].contains(&status.code),
         _ => true,
     }
@@ -193,6 +195,8 @@ pub fn reference<K: Resource<DynamicType = ()>>(namespace: &str, name: &str, uid
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
+
+    use serde_json::json;
 
     use super::*;
     use crate::api_server::fake::{Asked, api_server, event_written, failure, takes_events_or_hangs};
@@ -243,12 +247,15 @@ mod tests {
         let written: Arc<Mutex<Vec<String>>> = Arc::default();
         let (hears, asked) = (written.clone(), Arc::new(AtomicUsize::new(0)));
         let client = api_server(move |Asked { body, .. }| {
-            let is_there = asked.fetch_add(1, Ordering::Relaxed) >= 5;
-            if is_there {
-                let note = body["note"].as_str().unwrap_or_default().to_owned();
-                hears.lock().expect("no panic while locked").push(note);
-            }
-            std::future::ready(if is_there { event_written() } else { failure(503, "ServiceUnavailable") })
+            std::future::ready(match asked.fetch_add(1, Ordering::Relaxed) {
+                0..3 => failure(503, "ServiceUnavailable"),
+                3..5 => (500, json!({"kind": "Status", "message": "etcdserver: leader changed", "code": 500})),
+                _ => {
+                    let note = body["note"].as_str().unwrap_or_default().to_owned();
+                    hears.lock().expect("no panic while locked").push(note);
+                    event_written()
+                }
+            })
         });
         let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
         let tell = Notifier::start(Config::default(), &WebClient::default(), &metrics).tell();

@@ -22,7 +22,7 @@ use super::affinity;
 use super::memory::{Memories, RefusedTemplate};
 use super::observe::Fresh;
 use super::older_crd;
-use crate::api_server::error::{Doing, Error, is_refusal};
+use crate::api_server::error::{Doing, Error, is_conflict, is_refusal};
 use crate::api_server::pages::by_pages;
 use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
@@ -256,7 +256,7 @@ impl Executor<'_> {
             // A budget that has nothing left to give.
             Err(kube::Error::Api(status)) if status.code == 429 => return Err(Error::Refused(status.message.clone())),
             // It is gone, or another pod has its name by now.
-            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+            Err(kube::Error::Api(status)) if is_conflict(&status) => {}
             answer => {
                 answer.doing(|| format!("evict pod {name}"))?;
                 tracing::info!(rollout = %self.rollout.key(), pod = name, "evicted");

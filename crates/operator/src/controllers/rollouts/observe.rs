@@ -129,19 +129,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cluster::fake;
 
     /// A rollout whose record has ReplicaSets of these UIDs.
     fn rollout(recorded: &[&str]) -> Rollout {
         let revision = |uid: &&str| json!({"hash": uid, "digest": "x", "number": 1, "uid": uid});
         let revisions: Vec<_> = recorded.iter().map(revision).collect();
-        let rollout = json!({
-            "namespace": "shop", "name": "web", "uid": "u", "labels": {}, "generation": 1, "resource_version": "1",
-            "created": "2026-01-01T00:00:00Z", "deleting": false, "finalizers": [], "request": null,
-            "spec": {"selector": {"matchLabels": {"app": "web"}}, "strategy": {"blueGreen": {}}},
-            "template": {"digest": "x", "labels": {}, "image": "web"},
-            "status": {"decisions": {"serving": "", "revisions": revisions}},
-        });
-        serde_json::from_value(rollout).expect("a rollout")
+        fake::rollout("shop", "web", "web", &json!({"decisions": {"serving": "", "revisions": revisions}}))
     }
 
     #[test]

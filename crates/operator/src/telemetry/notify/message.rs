@@ -122,16 +122,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cluster::fake;
 
-    /// A notification of a rollout, as its JSON would come from the API server, with this note.
+    /// A notification of a rollout, with this note.
     fn notification(note: &str, by: &str, image: &str) -> Notification {
-        let rollout = json!({
-            "namespace": "shop", "name": "web", "uid": "u", "labels": {}, "generation": 1, "resource_version": "1",
-            "created": "2026-01-01T00:00:00Z", "deleting": false, "finalizers": [], "request": null,
-            "spec": {"selector": {"matchLabels": {"app": "web"}}, "strategy": {"blueGreen": {}}},
-            "template": {"digest": "x", "labels": {}, "image": image}, "status": null,
-        });
-        let rollout = serde_json::from_value(rollout).expect("a rollout");
+        let rollout = fake::rollout("shop", "web", image, &Value::Null);
         let event =
             Event { warning: true, reason: "Stalled", action: "Look", note: note.to_owned(), by: by.to_owned() };
         Notification { id: "x".to_owned(), at: "2026-01-01T00:00:00Z".parse().expect("a time"), rollout, event }

@@ -195,23 +195,17 @@ enum Again {
 
 #[cfg(test)]
 mod tests {
-    use greenlight_core::world::Rollout;
     use serde_json::json;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
     use crate::api_server::leadership::Leadership;
+    use crate::cluster::fake;
     use crate::telemetry::lines::LAST_WORDS;
 
     fn notification(namespace: &str, id: &str) -> Notification {
-        let rollout = json!({
-            "namespace": namespace, "name": "web", "uid": "u", "labels": {}, "generation": 1, "resource_version": "1",
-            "created": "2026-01-01T00:00:00Z", "deleting": false, "finalizers": [], "request": null,
-            "spec": {"selector": {"matchLabels": {"app": "web"}}, "strategy": {"blueGreen": {}}},
-            "template": {"digest": "x", "labels": {}, "image": "web"}, "status": null,
-        });
-        let rollout: Rollout = serde_json::from_value(rollout).expect("a rollout");
+        let rollout = fake::rollout(namespace, "web", "web", &json!(null));
         let event = Event {
             warning: false,
             reason: "Promoted",
