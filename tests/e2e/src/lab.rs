@@ -22,8 +22,6 @@ use crate::web::http_get;
 
 /// How long a test waits for anything. Nothing here takes more than a few seconds on a free machine.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How long whoever waits for something does until the next look at it, on a free machine.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// The control plane of this test process, with the CRDs. It ends with the process.
 pub fn cluster() -> &'static Cluster {
@@ -46,18 +44,10 @@ pub fn cluster() -> &'static Cluster {
 /// Waits until something is so, and fails with `what` if it does not become so.
 pub async fn eventually(what: &str, is: impl AsyncFn() -> bool) {
     let started = Instant::now();
-    let mut looked = started;
     while !is().await {
         assert!(started.elapsed() < PATIENCE, "{what}: not after {} s", PATIENCE.as_secs());
-        pause_after(looked).await;
-        looked = Instant::now();
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
-
-/// Waits until the next look, after one that began then: twice as long as that took, so that those who wait leave a busy machine to those that they
-/// wait for.
-async fn pause_after(looked: Instant) {
-    tokio::time::sleep((looked.elapsed() * 2).clamp(PAUSE, 4 * PAUSE)).await;
 }
 
 /// A rollout named `web` with Services `web-active` and `web-preview`, two replicas, and `spec` merged into it.
@@ -398,7 +388,6 @@ impl Lab {
     pub async fn until(&self, what: &str, is: impl Fn(&Snapshot) -> bool) -> Snapshot {
         let started = Instant::now();
         loop {
-            let looked = Instant::now();
             let now = self.now().await;
             if is(&now) {
                 return now;
@@ -409,7 +398,7 @@ impl Lab {
                 self.namespace,
                 self.describe(&now)
             );
-            pause_after(looked).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
