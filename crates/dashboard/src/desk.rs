@@ -624,7 +624,7 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), seen).await.expect("in time");
+        timeout(Duration::from_secs(60), seen).await.expect("in time");
     }
 
     #[test]

@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn endpoints_that_name_no_pod_are_as_many_as_they_are() {
-        let slice = |endpoints: serde_json::Value| {
+        let slice = |endpoints: Value| {
             let metadata = json!({"name": "web-1", "labels": {OF_SERVICE: "web"}});
             let slice = json!({"metadata": metadata, "addressType": "IPv4", "endpoints": endpoints});
             serde_json::from_value::<EndpointSlice>(slice).expect("a slice")
