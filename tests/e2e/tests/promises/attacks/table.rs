@@ -1223,9 +1223,6 @@ fn revisions() -> Vec<Attack> {
 /// What may be changed without promote, put together.
 fn second_thoughts() -> Vec<Attack> {
     let scale = |replicas: i32| spec(json!({"replicas": replicas}));
-    let many = |count: usize| -> serde_json::Map<String, Value> {
-        (0..count).map(|number| (format!("n{number}"), "".into())).collect()
-    };
     let crowded = |count: usize| or(metadata_of(json!({"annotations": many(count)})));
     vec![
         Attack::holds(
@@ -1372,6 +1369,12 @@ fn promoted() -> Vec<Attack> {
             json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "metadata": metadata, "spec": bad()}),
         )
     };
+    let annotations = || json!({"annotations": many(40_000)});
+    let finalizers = || {
+        let names: Vec<String> = (0..3_000).map(|number| format!("example.com/n{number}")).collect();
+        json!({"finalizers": names})
+    };
+    let crowd = |object: &str, metadata: Value| step(How::Merge, object, json!({"metadata": metadata}));
     let attacks = vec![
         Attack::holds(Editor, "the template that served before", [template("app:v1"), wait()]),
         Attack::holds(
@@ -1441,6 +1444,45 @@ fn promoted() -> Vec<Attack> {
         ),
         Attack::refused(Promoter, "the template that served before", [template("app:v1")]),
         Attack::moves(OnCall, "a rollback", [request("rollback {v2}"), wait()]),
+        Attack::moves(
+            Edit,
+            "very many annotations on the ReplicaSets, so that nobody may go back: somebody may",
+            [
+                crowd("replicasets/{name}-{v1}", annotations()),
+                crowd("replicasets/{name}-{v2}", annotations()),
+                by(OnCall, request("rollback {v2}")),
+                // Objects of nearly a megabyte take their time.
+                wait(),
+                wait(),
+                wait(),
+            ],
+        ),
+        Attack::moves(
+            Edit,
+            "very many finalizers on the ReplicaSets, so that nobody may go back: somebody may",
+            [
+                crowd("replicasets/{name}-{v1}", finalizers()),
+                crowd("replicasets/{name}-{v2}", finalizers()),
+                by(OnCall, request("rollback {v2}")),
+                // Objects of nearly a megabyte take their time.
+                wait(),
+                wait(),
+                wait(),
+            ],
+        ),
+        Attack::moves(
+            Edit,
+            "very many annotations and finalizers on the active Service, so that nobody may go back: somebody may",
+            [
+                crowd("services/{name}-active", annotations()),
+                crowd("services/{name}-active", finalizers()),
+                by(OnCall, request("rollback {v2}")),
+                // Objects of nearly a megabyte take their time.
+                wait(),
+                wait(),
+                wait(),
+            ],
+        ),
     ];
     attacks.into_iter().map(Attack::promoted).collect()
 }
@@ -1584,6 +1626,11 @@ const REQUEST: &str = "greenlight.dev/request";
 
 fn step(how: How, path: &str, body: Value) -> Step {
     Step { how, path: path.to_owned(), body, may_fail: false, by: None }
+}
+
+/// So many annotations, or labels.
+fn many(count: usize) -> serde_json::Map<String, Value> {
+    (0..count).map(|number| (format!("n{number}"), "".into())).collect()
 }
 
 fn wait() -> Step {
