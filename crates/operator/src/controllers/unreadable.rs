@@ -115,7 +115,7 @@ pub async fn tell(
         let now = Instant::now();
         for (namespace, objects) in &mut waiting {
             let is_behind = teller.recorder.is_behind(namespace);
-            objects.retain(|(kind, object)| is_due(told.get(&(*kind, object.key())), *kind, object, is_behind, now));
+            objects.retain(|(kind, object)| is_due(told.get(&(*kind, object.key())), kind, object, is_behind, now));
             objects.truncate(if busy.contains(namespace) { 0 } else { IN_A_TURN });
         }
         waiting.retain(|_, objects| !objects.is_empty());
