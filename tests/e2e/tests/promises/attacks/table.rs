@@ -1375,6 +1375,11 @@ fn promoted() -> Vec<Attack> {
         json!({"finalizers": names})
     };
     let crowd = |object: &str, metadata: Value| step(How::Merge, object, json!({"metadata": metadata}));
+    let goes_back_all_the_same = |what, crowds: [Step; 2]| {
+        let goes_back = by(OnCall, request("rollback {v2}"));
+        // Objects of nearly a megabyte take their time.
+        Attack::moves(Edit, what, crowds.into_iter().chain([goes_back, wait(), wait(), wait()]))
+    };
     let attacks = vec![
         Attack::holds(Editor, "the template that served before", [template("app:v1"), wait()]),
         Attack::holds(
@@ -1444,44 +1449,17 @@ fn promoted() -> Vec<Attack> {
         ),
         Attack::refused(Promoter, "the template that served before", [template("app:v1")]),
         Attack::moves(OnCall, "a rollback", [request("rollback {v2}"), wait()]),
-        Attack::moves(
-            Edit,
+        goes_back_all_the_same(
             "very many annotations on the ReplicaSets, so that nobody may go back: somebody may",
-            [
-                crowd("replicasets/{name}-{v1}", annotations()),
-                crowd("replicasets/{name}-{v2}", annotations()),
-                by(OnCall, request("rollback {v2}")),
-                // Objects of nearly a megabyte take their time.
-                wait(),
-                wait(),
-                wait(),
-            ],
+            ["replicasets/{name}-{v1}", "replicasets/{name}-{v2}"].map(|set| crowd(set, annotations())),
         ),
-        Attack::moves(
-            Edit,
+        goes_back_all_the_same(
             "very many finalizers on the ReplicaSets, so that nobody may go back: somebody may",
-            [
-                crowd("replicasets/{name}-{v1}", finalizers()),
-                crowd("replicasets/{name}-{v2}", finalizers()),
-                by(OnCall, request("rollback {v2}")),
-                // Objects of nearly a megabyte take their time.
-                wait(),
-                wait(),
-                wait(),
-            ],
+            ["replicasets/{name}-{v1}", "replicasets/{name}-{v2}"].map(|set| crowd(set, finalizers())),
         ),
-        Attack::moves(
-            Edit,
+        goes_back_all_the_same(
             "very many annotations and finalizers on the active Service, so that nobody may go back: somebody may",
-            [
-                crowd("services/{name}-active", annotations()),
-                crowd("services/{name}-active", finalizers()),
-                by(OnCall, request("rollback {v2}")),
-                // Objects of nearly a megabyte take their time.
-                wait(),
-                wait(),
-                wait(),
-            ],
+            [annotations(), finalizers()].map(|metadata| crowd("services/{name}-active", metadata)),
         ),
     ];
     attacks.into_iter().map(Attack::promoted).collect()
