@@ -352,6 +352,7 @@ pub enum Verdict {
 
 /// A request for a revision's promotion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Approval {
     /// Who requested it. May be empty if one approval is enough.
     #[serde(default)]
@@ -360,7 +361,8 @@ pub struct Approval {
     #[schemars(with = "String")]
     pub at: Timestamp,
     /// When the operator accepted it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    // Earlier builds called it `heard_at`.
+    #[serde(default, alias = "heard_at", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub heard_at: Option<Timestamp>,
     /// True for `promote-full`: without waiting for gates and analyses.
