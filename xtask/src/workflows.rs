@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use greenlight_test_cluster::{ACTIONLINT, OTHER_KUBERNETES};
+use serde_json::{Map, Value};
 
 use crate::shell::{self, root};
 use crate::source;
@@ -24,6 +25,7 @@ pub(crate) fn check() -> Result<()> {
     // Whether a shell linter happens to be installed makes no difference.
     shell::run(Command::new(actionlint).args(["-shellcheck=", "-pyflakes="]).args(&files).current_dir(root()))?;
     versions_agree()?;
+    plugin_comes_first(&source::read(".github/workflows/release.yaml")?)?;
     every_version_of_kubernetes_is_in_the_matrix()
 }
 
@@ -50,6 +52,23 @@ fn versions_agree() -> Result<()> {
     Ok(())
 }
 
+/// No test here compiles the plugin for every platform, so what publishes waits for the job that does.
+fn plugin_comes_first(release: &str) -> Result<()> {
+    let release: Value = serde_saphyr::from_str(release)?;
+    let jobs = release["jobs"].as_object().context("the jobs of a release")?;
+    let publishes = |job: &Value| ["packages", "contents"].iter().any(|what| job["permissions"][*what] == "write");
+    let publishers: Vec<&String> = jobs.iter().filter(|(_, job)| publishes(job)).map(|(name, _)| name).collect();
+    let early: Vec<_> = publishers.iter().filter(|name| !waits_for_plugin(jobs, name)).collect();
+    ensure!(!publishers.is_empty() && early.is_empty(), "publish before the plugin is compiled: {early:?}");
+    Ok(())
+}
+
+fn waits_for_plugin(jobs: &Map<String, Value>, job: &str) -> bool {
+    let needs = &jobs.get(job).unwrap_or(&Value::Null)["needs"];
+    let several = needs.as_array().into_iter().flatten().filter_map(Value::as_str);
+    needs.as_str().into_iter().chain(several).any(|need| need == "plugin" || waits_for_plugin(jobs, need))
+}
+
 fn every_version_of_kubernetes_is_in_the_matrix() -> Result<()> {
     let text = source::read(".github/workflows/test.yaml")?;
     let line = text.lines().find_map(|line| line.trim().strip_prefix("kubernetes: [")).context("the matrix")?;
@@ -57,4 +76,19 @@ fn every_version_of_kubernetes_is_in_the_matrix() -> Result<()> {
     let pinned: Vec<&str> = OTHER_KUBERNETES.iter().map(|(minor, _)| *minor).collect();
     ensure!(listed == pinned, "the matrix has {listed:?}, pinned are {pinned:?}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_published_before_the_plugin_is_compiled_for_every_platform() {
+        let release = source::read(".github/workflows/release.yaml").expect("it is there");
+        plugin_comes_first(&release).expect("the workflow");
+        let early = "jobs:\n  plugin: {}\n  image:\n    needs: version\n    permissions:\n      packages: write\n";
+        assert!(plugin_comes_first(early).expect_err("it is early").to_string().contains("image"));
+        let after = early.replace("needs: version", "needs: [chart]") + "  chart:\n    needs: plugin\n";
+        plugin_comes_first(&after).expect("by way of another one");
+    }
 }
