@@ -171,8 +171,20 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
         .collect()
 }
 
+/// Whether a function, from its name on, has this name; `…` stands for what the page leaves out.
+fn is_named(function: &str, name: &str) -> bool {
+    let function = function.split(['(', '<']).next().unwrap_or_default();
+    let pieces: Vec<&str> = name.split('…').collect();
+    match pieces[..] {
+        [whole] => function == whole,
+        _ => function.starts_with(pieces[0]) && pieces.iter().all(|piece| function.contains(piece)),
+    }
+}
+
 #[test]
 fn the_tests_that_the_documents_name_exist() {
+    assert!(is_named("is_read(now: u8)", "is_read") && is_named("is_read<T>(now: T)", "is_re…"));
+    assert!(!is_named("is_read_twice()", "is_read") && !is_named("is_read_twice()", "…once…"));
     let top = folder().join("..");
     let sources: Vec<_> = ["tests", "crates"].iter().flat_map(|folder| sources(&top.join(folder))).collect();
     let is_file = |name: &str| sources.iter().any(|(path, _)| path.ends_with(name));
@@ -180,15 +192,15 @@ fn the_tests_that_the_documents_name_exist() {
     let is_test = |name: &str| {
         let (module, test) = name.rsplit_once("::").unwrap_or_default();
         let module = module.rsplit("::").next().unwrap_or_default();
-        let begins = test.split('…').next().unwrap_or_default();
         sources.iter().any(|(path, text)| {
             let within = path.with_extension("");
             within.components().any(|part| part.as_os_str() == module)
-                && (text.contains(&format!("fn {begins}")) || within.ends_with(test))
+                && (within.ends_with(test) || text.split("fn ").skip(1).any(|function| is_named(function, test)))
         })
     };
     let mut named = 0;
-    for page in pages().into_iter().chain([top.join("README.md")]) {
+    let others = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].map(|name| top.join(name));
+    for page in pages().into_iter().chain(others) {
         let text = read(&page);
         for word in text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)) {
             let is_name = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_/:.…".contains(c));
@@ -199,6 +211,28 @@ fn the_tests_that_the_documents_name_exist() {
         }
     }
     assert!(named > 100, "only {named} names were found");
+}
+
+#[test]
+fn the_documents_have_the_numbers_that_the_budget_is_checked_against() {
+    let budget = read(&folder().join("../tests/e2e/tests/promises/budget.rs"));
+    let limit =
+        |line: &str| Some(line.trim().strip_prefix("check(\"")?.strip_suffix(");")?.rsplit_once(", ")?.1.to_owned());
+    let limits: Vec<String> = budget.lines().filter_map(limit).collect();
+    let [create, update, promote, undo] = &limits[..] else { panic!("{limits:?}") };
+    for (page, told) in [
+        ("../README.md", format!("at most {create}, {update}, {promote} and {undo} requests")),
+        ("argo-rollouts.md", format!("| {create}, {update}, {promote}, {undo} |")),
+        (
+            "capacity.md",
+            format!(
+                "at most {create} requests to create a rollout, {update} for an update up to the preview, {promote} for the promotion, and {undo} for an undo"
+            ),
+        ),
+    ] {
+        let text = read(&folder().join(page)).replace('\n', " ");
+        assert!(text.contains(&told), "{page} does not say: {told}");
+    }
 }
 
 #[test]
