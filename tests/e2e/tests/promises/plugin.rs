@@ -8,6 +8,7 @@
 //! | Does it wait for what is named, say why, and only try when told so? | [`asking`] |
 //! | Do logs and differences come from the right revision? | [`looking`] |
 //! | Is what it prints fit for a terminal, narrow, dumb or none? | [`terminal`] |
+//! | How does a release look in a terminal? | [`recording`] |
 //! | What does it say when something is wrong around it? | [`trouble`] |
 //! | Does it complete names, has it manual pages, and can krew install it? | [`installed`] |
 
@@ -17,6 +18,7 @@ mod frugal;
 mod installed;
 mod lists;
 mod looking;
+mod recording;
 mod terminal;
 mod trouble;
 

@@ -6,7 +6,7 @@ use greenlight_e2e::{Lab, binary, cluster};
 use serde_json::json;
 
 /// What the plugin prints on a terminal of so many columns.
-fn on_terminal(columns: usize, env: &[(&str, &str)], args: &str) -> String {
+pub(super) fn on_terminal(columns: usize, env: &[(&str, &str)], args: &str) -> String {
     let line = format!("stty cols {columns} rows 40; exec {} {args}", binary("kubectl-greenlight").display());
     let mut command = Command::new("script");
     command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env_clear().stdin(Stdio::null());
@@ -16,7 +16,7 @@ fn on_terminal(columns: usize, env: &[(&str, &str)], args: &str) -> String {
 }
 
 /// Without what colours and links it.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     let mut out = String::new();
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {
