@@ -52,7 +52,7 @@ impl Recording {
             let seconds = at.as_secs_f64();
             let hidden =
                 format!("<set attributeName=\"visibility\" to=\"hidden\" begin=\"0s\" dur=\"{seconds:.1}s\"/>");
-            let hidden = if at.is_zero() { "" } else { &hidden };
+            let hidden = if at.is_zero() { "" } else { hidden.as_str() };
             let (x, y) = (2 * WIDTH, number * HEIGHT);
             let text = drawn(line);
             writeln!(svg, "<text x=\"{x}\" y=\"{y}\" style=\"white-space:pre\">{text}{hidden}</text>").expect("a text");
