@@ -42,7 +42,7 @@ impl Recording {
         let columns = self.lines.iter().map(|(_, line)| visible(line).chars().count()).max().unwrap_or(0);
         let (width, height) = ((columns + 4) * WIDTH, (self.lines.len() + 2) * HEIGHT);
         let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-size=\"14\" fill=\"#e6edf3\" \
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" xml:space=\"preserve\" viewBox=\"0 0 {width} {height}\" font-size=\"14\" fill=\"#e6edf3\" \
              font-family=\"ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace\">\n\
              <title>A release and a rollback with kubectl greenlight</title>\n\
              <rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"#0d1117\"/>\n"
