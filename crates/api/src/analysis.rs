@@ -203,7 +203,7 @@ pub struct WebProvider {
     pub insecure: Option<bool>,
 }
 
-/// The HTTP method.
+/// The HTTP method. Default GET.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum WebMethod {
@@ -296,7 +296,7 @@ pub struct FieldRef {
     pub field_path: String,
 }
 
-/// The hash to use.
+/// The hash of this revision (Latest), or of the revision before (Stable).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PodTemplateHashValue {
     /// The hash of the revision that is being released.

@@ -51,6 +51,8 @@ mod tests {
         let blue_green = &schema["properties"]["spec"]["properties"]["strategy"]["properties"]["blueGreen"];
         let told = blue_green["properties"]["switchMode"]["description"].as_str().unwrap_or_default();
         assert!(told.contains("load balancers") && told.ends_with("Default Swap."), "{told}");
+        let idle = &blue_green["properties"]["previewServiceIdle"]["description"];
+        assert!(idle.as_str().is_some_and(|told| told.ends_with("Default Active.")), "{idle}");
     }
 
     /// The names of all fields below a schema.

@@ -274,7 +274,7 @@ pub struct WorkloadRef {
     pub scale_down: Option<WorkloadScaleDown>,
 }
 
-/// When the Deployment that a rollout takes over from loses its pods.
+/// When the Deployment of `workloadRef` loses its pods. Default never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WorkloadScaleDown {
@@ -301,7 +301,7 @@ pub enum SwitchMode {
     Overlap,
 }
 
-/// What the preview Service selects while no new revision waits.
+/// What the preview Service selects while no new revision waits. Default Active.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PreviewServiceIdle {
     /// The active revision.
