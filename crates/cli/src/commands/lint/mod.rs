@@ -72,4 +72,17 @@ mod tests {
         };
         assert!(found(false) && !found(true));
     }
+
+    #[test]
+    fn an_annotation_of_the_template_that_a_role_takes_away_is_told() {
+        let found = |key: &str| {
+            let text = format!(
+                "apiVersion: greenlight.dev/v1alpha1\nkind: BlueGreenRollout\nmetadata: {{name: web}}\nspec:\n  template:\n    metadata:\n      \
+                 annotations: {{team: shop}}\n  strategy:\n    blueGreen:\n      activeMetadata:\n        annotations: {{{key}: live}}\n"
+            );
+            let findings = lint(&manifests::documents(Path::new("f.yaml"), &text).expect("YAML"));
+            findings.iter().any(|finding| finding.message.contains("the template has the annotation team, too"))
+        };
+        assert!(found("team") && !found("role"));
+    }
 }

@@ -48,6 +48,17 @@ impl Lint<'_> {
             let message = "promotes without a person, although autoPromotionEnabled is false. Argo Rollouts ignores it then: remove one of the two";
             self.say(false, manifest, &["spec", "strategy", "blueGreen", "autoPromotionSeconds"], message.to_owned());
         }
+        // Of labels the API server refuses the same.
+        let own = &spec["template"]["metadata"]["annotations"];
+        for role in ["activeMetadata", "previewMetadata"] {
+            let keys = blue_green[role]["annotations"].as_object().into_iter().flatten().map(|(key, _)| key);
+            for key in keys.filter(|key| own.get(key.as_str()).is_some()) {
+                let message = format!(
+                    "the template has the annotation {key}, too: pods lose it when their revision has another role. Remove it from one of the two"
+                );
+                self.say(false, manifest, &["spec", "strategy", "blueGreen", role], message);
+            }
+        }
         let replicas = spec["replicas"].as_i64().unwrap_or(1);
         if replicas > ENDPOINTS_OF_A_SLICE && blue_green["switchMode"].as_str() != Some("Overlap") {
             let message = format!(
