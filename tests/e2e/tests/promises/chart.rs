@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 use greenlight_api::names;
-use greenlight_e2e::{Lab, cluster};
+use greenlight_e2e::{Lab, cluster, eventually};
 use greenlight_test_cluster::{HELM, has_mutating_policies};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Patch, PatchParams};
@@ -236,6 +236,45 @@ async fn who_may_promote_may_not_edit_and_the_other_way_round() {
     lab.until("promoted", |now| now.image_of("web-active") == "web:v2" && now.phase() == "Healthy").await;
     lab.kill_operator();
     helm(&["uninstall", "perm", "--namespace", "permissions"]).expect("uninstalled");
+}
+
+/// What the quick start has for people without an administrator's rights.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_two_roles_in_one_namespace_somebody_follows_the_quick_start() {
+    let namespace = "canary-blue-green";
+    let mut lab = Lab::without_operator(namespace).await;
+    let path = chart().display().to_string();
+    let args = ["install", "few", &path, "--namespace", namespace, "--set", "crds.install=false"];
+    helm(
+        &[&args[..], &["--set", "watchNamespace=canary-blue-green", "--set", "selectorPolicy.enabled=false"]].concat(),
+    )
+    .expect("installed");
+    lab.start_operator_with(&kubeconfig_of(namespace, "few"), &[]);
+    let example = |of: &str| chart().join("../../deploy/examples").join(of).display().to_string();
+    let kubectl = |args: &[&str]| cluster().kubectl(args).map_err(|error| error.to_string());
+    kubectl(&["apply", "-f", &example("blue-green/namespace.yaml")]).expect("the administrator makes it");
+    for (name, role) in [("edits", "edit"), ("promotes", "canary-blue-green.few-promoter")] {
+        lab.kubectl(&["create", "rolebinding", name, &format!("--clusterrole={role}"), "--user=paula"]);
+    }
+    let as_paula = |verb: &str, of: &str| kubectl(&[verb, "-k", &example(of), "--as", "paula"]);
+    let plugin = |command: &str| {
+        lab.greenlight(&["--as", "paula", command, "blue-green-app", "--timeout", "60s"]).map_err(|(code, text)| {
+            println!("{text}");
+            code
+        })
+    };
+    // A role that is aggregated into another takes a moment.
+    eventually("the example is there", async || as_paula("apply", "blue-green").is_ok()).await;
+    plugin("status").expect("healthy");
+    as_paula("apply", "blue-green-v2").expect("applied");
+    assert_eq!(plugin("status"), Err(3), "it waits for a person");
+    plugin("promote").expect("promoted");
+    plugin("undo").expect("undone");
+    let left = as_paula("delete", "blue-green").expect_err("the namespace is the administrator's");
+    assert!(left.contains("namespaces \"canary-blue-green\" is forbidden"), "{left}");
+    assert_eq!(lab.kubectl(&["get", "bgr,ingresses", "-o", "name"]), "");
+    lab.kill_operator();
+    helm(&["uninstall", "few", "--namespace", namespace]).expect("uninstalled");
 }
 
 #[test]
