@@ -454,7 +454,29 @@ fn object_name(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+
+    /// The flags of a command and of those below it.
+    fn flags(command: &clap::Command) -> Vec<(String, Option<char>)> {
+        let own = command.get_arguments().filter_map(|arg| Some((arg.get_long()?.to_owned(), arg.get_short())));
+        let below = command.get_subcommands().filter(|below| !below.is_hide_set()).flat_map(flags);
+        own.chain(below).collect()
+    }
+
+    #[test]
+    fn the_page_on_the_plugin_has_every_command_and_every_flag() {
+        let page = include_str!("../../../docs/plugin.md");
+        let plugin = Options::command();
+        for command in plugin.get_subcommands().filter(|command| !command.is_hide_set()) {
+            assert!(page.contains(&format!("`{}", command.get_name())), "no command {}", command.get_name());
+        }
+        for (long, short) in flags(&plugin) {
+            let has_short = short.is_some_and(|short| page.contains(&format!("-{short}")));
+            assert!(has_short || page.contains(&format!("--{long}")), "no flag --{long}");
+        }
+    }
 
     #[test]
     fn durations_are_those_that_kubectl_takes() {
