@@ -1521,6 +1521,17 @@ fn promoted() -> Vec<Attack> {
         ),
         goes_back_all_the_same(
             Edit,
+            "what production left marked as rejected and scaled to none, so that nobody may go back: somebody may",
+            vec![
+                crowd(
+                    "replicasets/{name}-{v1}",
+                    json!({"annotations": {"greenlight.dev/rejected": r#"{"by":"bill","at":"2026-01-01T00:00:00Z","reason":"x"}"#}}),
+                ),
+                step(How::Merge, "replicasets/{name}-{v1}/scale", json!({"spec": {"replicas": 0}})),
+            ],
+        ),
+        goes_back_all_the_same(
+            Edit,
             "a budget that lets no pod go, and an autoscaler for what production left, so that nobody may go back",
             vec![budget(), autoscaler()],
         ),
