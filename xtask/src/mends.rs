@@ -602,6 +602,22 @@ const MENDS: &[Mend] = &[
         test: "nobody_goes_around_the_gate_whatever_the_role_and_the_door",
     },
     Mend {
+        fault: "gate: managed fields that are nested too deep make a rollout one that nobody may roll back",
+        file: "crates/operator/src/cluster/objects/rollout.rs",
+        find: "    #[serde(deserialize_with = \"narrow_metadata\")]\n    metadata: ObjectMeta,\n    spec: BlueGreenRolloutSpec,",
+        replace: "    metadata: ObjectMeta,\n    spec: BlueGreenRolloutSpec,",
+        of: Package("greenlight-operator"),
+        test: "what_is_said_of_who_manages_which_field_keeps_no_object_from_being_read",
+    },
+    Mend {
+        fault: "gate: the name of an image makes a rollout one that nobody may roll back",
+        file: "crates/core/src/world.rs",
+        find: "image: brief(template.title())",
+        replace: "image: template.title()",
+        of: Package("greenlight-operator"),
+        test: "no_template_makes_a_rollout_too_large",
+    },
+    Mend {
         fault: "gate: two installs of one name share their roles",
         file: "charts/greenlight/templates/_helpers.tpl",
         find: "{{- else -}}\n{{ include \"greenlight.policy\" . }}",

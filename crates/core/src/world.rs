@@ -275,13 +275,13 @@ pub struct Template {
     pub digest: Digest,
     /// Labels of its pods, without the hash.
     pub labels: BTreeMap<String, String>,
-    /// The first container's image and the version, for messages.
+    /// The first container's image and the version, for messages: the beginning, if they are long. Whoever may edit the template writes it.
     pub image: String,
 }
 
 impl From<&PodTemplate> for Template {
     fn from(template: &PodTemplate) -> Template {
-        Template { digest: Digest::of(template), labels: template.labels(), image: template.title() }
+        Template { digest: Digest::of(template), labels: template.labels(), image: brief(template.title()) }
     }
 }
 

@@ -945,3 +945,16 @@ fn undo_goes_back_whatever_the_spec_asks_of_pods_by_now() {
     assert_eq!(model.serving(), Some(model.hash(1)), "{}", say(&model));
     assert_eq!(model.rs(1).min_ready_seconds, 86_400, "production is what the spec says, once it is there");
 }
+
+#[test]
+fn undo_goes_back_whatever_somebody_asks_of_the_pods_that_production_left() {
+    let mut model = promoted(manual(), &[2]);
+    let one = model.hash(1);
+    model.edit(&one, |rs| rs.min_ready_seconds = 86_400);
+    model.work();
+    assert_eq!(model.rs(1).available, 0, "its pods count as available after a day");
+    undo(&mut model);
+    model.work();
+    assert_eq!(model.serving(), Some(one), "{}", say(&model));
+    assert_eq!(model.rs(1).min_ready_seconds, 0, "as it served");
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use greenlight_api::{BlueGreenRollout, Request, RevisionRecord, Verb, names};
-use greenlight_overview::{Facts, Session, Simulation, SpecChange, is_forbidden, sentence};
+use greenlight_overview::{Facts, Found, Session, Simulation, SpecChange, is_forbidden, sentence};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
@@ -248,7 +248,7 @@ pub enum Outcome {
 pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action, wish: &Wish) -> Result<Outcome> {
     let Some(verb) = action.verb() else { return hold(session, name, user, action, wish).await };
     let rollout = session.rollout(name).await?;
-    let api = session.api::<BlueGreenRollout>();
+    let api = session.api::<Found>();
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     if let Some(why) = superseded(&rollout, action, &wish.revision) {
         return Ok(Outcome::Refused(why));
@@ -288,7 +288,7 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
 
 /// Pauses or resumes, which changes the spec. What a resume lets go on has to be what was on the screen.
 async fn hold(session: &Session, name: &str, user: &str, action: Action, wish: &Wish) -> Result<Outcome> {
-    let api = session.api::<BlueGreenRollout>();
+    let api = session.api::<Found>();
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let paused = action == Action::Pause;
     let change = if paused { SpecChange::Pause } else { SpecChange::Resume };

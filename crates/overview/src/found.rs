@@ -1,6 +1,7 @@
 //! Rollouts as a list or a watch brings them. One that cannot be read must not hide the others.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use greenlight_api::BlueGreenRollout;
@@ -11,7 +12,7 @@ use kube::Resource;
 use kube::api::{Api, ListParams, ObjectList};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::session::{Session, is_forbidden};
 
@@ -48,17 +49,36 @@ impl<'de> Deserialize<'de> for Found {
         }
         // Set apart as text first, which knows no depth.
         let json = Box::<RawValue>::deserialize(deserializer)?;
-        // With the path of the field, where one is in the way.
-        let mut reader = serde_json::Deserializer::from_str(json.get());
-        let (metadata, rollout) = match serde_path_to_error::deserialize::<_, BlueGreenRollout>(&mut reader) {
+        if let Ok(rollout) = read(json.get()) {
+            return Ok(Found { metadata: rollout.metadata.clone(), rollout: Ok(Box::new(rollout)), json });
+        }
+        let narrow = without_managed_fields(json.get()).map_err(D::Error::custom)?;
+        let (metadata, rollout) = match read(&narrow) {
             Ok(rollout) => (rollout.metadata.clone(), Ok(Box::new(rollout))),
             Err(error) => {
-                let labelled: Labelled = serde_json::from_str(json.get()).map_err(D::Error::custom)?;
-                (labelled.metadata, Err(error.to_string()))
+                let labelled: Labelled = serde_json::from_str(&narrow).map_err(D::Error::custom)?;
+                (labelled.metadata, Err(error))
             }
         };
         Ok(Found { metadata, rollout, json })
     }
+}
+
+/// The rollout, or why it cannot be read, with the path of the field where one is in the way.
+fn read(json: &str) -> Result<BlueGreenRollout, String> {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| error.to_string())
+}
+
+/// An object without who manages which field of it: whoever may patch it may write anything there, also what is nested too deep to be read.
+fn without_managed_fields(json: &str) -> serde_json::Result<String> {
+    let mut object: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json)?;
+    if let Some(metadata) = object.get_mut("metadata") {
+        let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(metadata.get())?;
+        fields.remove("managedFields");
+        *metadata = to_raw_value(&fields)?;
+    }
+    serde_json::to_string(&object)
 }
 
 impl Resource for Found {
@@ -200,6 +220,27 @@ mod tests {
         assert_eq!(errors[0], None);
         assert!(errors[1].as_ref().is_some_and(|error| error.starts_with("spec.restartAt: ")), "{errors:?}");
         assert!(errors[2].is_some(), "{errors:?}");
+    }
+
+    /// Whoever may make requests of a rollout may patch it, and so write anything there.
+    #[test]
+    fn what_is_said_of_who_manages_which_field_hides_no_rollout() {
+        let deep = (0..300).fold(json!({}), |inner, _| json!({"f:a": inner}));
+        let of = |name: &str, restart_at: serde_json::Value| {
+            let managed = json!([{"manager": "someone", "operation": "Update", "fieldsV1": deep}]);
+            json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
+                "metadata": {"name": name, "namespace": "shop", "managedFields": managed},
+                "spec": {"selector": {}, "strategy": {"blueGreen": {}}, "restartAt": restart_at},
+            })
+        };
+        let items = [of("good", json!(null)), of("late", json!("9999-12-31T23:59:59Z"))];
+        let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items}).to_string();
+        let list: ObjectList<Found> = serde_json::from_str(&list).expect("a list");
+        let [good, late]: [Found; 2] = list.items.try_into().expect("two");
+        assert_eq!(good.rollout.err(), None);
+        assert_eq!(late.metadata.name.as_deref(), Some("late"));
+        assert!(late.rollout.is_err_and(|error| error.starts_with("spec.restartAt: ")));
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use futures::StreamExt;
-use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, Request, Verb, names};
-use greenlight_overview::{Session, gather, revision_meant, sentence};
+use greenlight_api::{BlueGreenRolloutStatus, Phase, Request, Verb, names};
+use greenlight_overview::{Found, Session, gather, revision_meant, sentence};
 use jiff::Timestamp;
 use kube::api::Patch;
 use kube::{Api, ResourceExt};
@@ -56,11 +56,12 @@ pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> R
     if value.len() > Request::LONGEST {
         bail!("the request is too long by {} bytes: give a shorter --reason", value.len() - Request::LONGEST);
     }
-    let api: Api<BlueGreenRollout> = session.api();
+    let api: Api<Found> = session.api();
     let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: value}}}));
     let asked = api.patch(name, &params(asking.change.dry_run), &patch).await;
     let asked = asked.with_context(|| format!("cannot ask rollout {name} to {}", action.as_str()))?;
     if asking.change.dry_run {
+        let asked = *asked.rollout.map_err(|error| anyhow!("rollout {name} cannot be read: {error}"))?;
         return plan::tell_what_would_come_of(session, asked, &format!("Asking rollout {name} to {}", action.as_str()))
             .await;
     }

@@ -2,10 +2,10 @@
 
 use std::fmt::Debug;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use futures::{Stream, StreamExt, stream};
 use greenlight_api::BlueGreenRollout;
-use greenlight_overview::{Session, selector};
+use greenlight_overview::{Found, Session, selector};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
@@ -16,8 +16,9 @@ use serde::de::DeserializeOwned;
 
 /// A rollout whenever it changes; `None` when it is gone. What passes by itself is waited out; a denial ends the wait.
 pub fn of_rollout(session: &Session, name: &str) -> impl Stream<Item = Result<Option<BlueGreenRollout>>> + use<> {
-    watch_object(session.api::<BlueGreenRollout>(), name).default_backoff().filter_map(async |seen| match seen {
-        Ok(rollout) => Some(Ok(rollout)),
+    watch_object(session.api::<Found>(), name).default_backoff().filter_map(async |seen| match seen {
+        Ok(None) => Some(Ok(None)),
+        Ok(Some(found)) => Some(found.rollout.map(|rollout| Some(*rollout)).map_err(|error| anyhow!(error))),
         Err(error) if is_final(&error) => Some(Err(error.into())),
         Err(_) => None,
     })

@@ -370,9 +370,12 @@ fn wanted(round: &Round, rs: &ReplicaSet, size: Size) -> Change {
     if let Some(record) = situation.record(rs).filter(|record| record.digest != rs.digest) {
         change.annotate(names::TEMPLATE_DIGEST, &record.digest);
     }
-    // What production goes back to is available by what it served with: whoever may edit does not hold that up by the spec.
-    let min_ready_seconds = situation.world.rollout.spec.min_ready_seconds();
-    if rs.min_ready_seconds != min_ready_seconds && !(situation.roles.going_back() && situation.roles.is_home(rs)) {
+    // What production goes back to is available by what it served with: whoever may edit does not hold that up by the spec, nor by the
+    // ReplicaSet.
+    let spec = situation.world.rollout.spec.min_ready_seconds();
+    let goes_back = situation.roles.going_back() && situation.roles.is_home(rs);
+    let min_ready_seconds = if goes_back { spec.min(rs.min_ready_seconds) } else { spec };
+    if rs.min_ready_seconds != min_ready_seconds {
         change.min_ready_seconds = Some(min_ready_seconds);
     }
     if let Some(restart) = Restart::of(situation, rs).filter(Restart::is_done) {

@@ -36,6 +36,8 @@ impl Error {
     pub fn lasts(&self) -> bool {
         match self {
             Error::Api { source: kube::Error::Api(status), .. } => is_refusal(status),
+            // Somebody wrote what cannot be read.
+            Error::Api { source: kube::Error::SerdeError(_), .. } => true,
             Error::Api { .. } => false,
             _ => true,
         }
@@ -105,6 +107,14 @@ impl<T> Doing<T> for Result<T, kube::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_read_will_be_so_the_next_time() {
+        let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+        let source = serde_json::from_str::<serde_json::Value>(&deep).map_err(kube::Error::SerdeError);
+        let error = source.doing(|| "read it".to_owned()).expect_err("it is nested too deep");
+        assert!(error.lasts() && !error.is_conflict(), "{error:?}");
+    }
 
     #[test]
     fn a_webhook_says_no_by_whatever_code_it_likes() {

@@ -180,7 +180,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cluster::objects::RolloutView;
+    use crate::cluster::objects::{RolloutView, ServiceView};
 
     fn rollout(name: &str, spec: &Value) -> Value {
         let mut rollout = json!({
@@ -259,6 +259,29 @@ mod tests {
         let Arrived::Unreadable(unreadable, _) = run(LARGEST_ANALYSIS_RUN) else { panic!("it is too large") };
         assert_eq!(unreadable.key().name, "large");
         assert!(unreadable.error.contains("only 524288 are read"), "{}", unreadable.error);
+    }
+
+    /// Whoever may make requests of a rollout may patch it, and so write anything there: nobody could promote it or roll it back any more.
+    #[test]
+    fn what_is_said_of_who_manages_which_field_keeps_no_object_from_being_read() {
+        let nested = format!("{}{{}}{}", r#"{"f:a":"#.repeat(500), "}".repeat(500));
+        let managed =
+            format!(r#"[{{"manager": "someone", "operation": "Update", "fieldsV1": {{"f:metadata": {nested}}}}}]"#);
+        let with_managed = |object: &Value| {
+            let name = r#""name":"web""#;
+            object.to_string().replacen(name, &format!(r#"{name},"managedFields":{managed}"#), 1)
+        };
+        let json = with_managed(&rollout("web", &json!({"restartAt": "2026-11-25T00:00:00Z"})));
+        assert!(json.contains("f:metadata"), "{json}");
+        let arrived: Arrived<RolloutView> = serde_json::from_str(&json).expect("arrived");
+        assert!(matches!(arrived, Arrived::Readable(_)), "{}", error_of(&arrived));
+        let mut unreadable = rollout("web", &json!({"restartAt": "9999-12-31T23:59:59Z"}));
+        unreadable["status"] = json!({"activeRevision": "abc", "message": "fine"});
+        let arrived: Arrived<RolloutView> = serde_json::from_str(&with_managed(&unreadable)).expect("arrived");
+        assert!(matches!(arrived, Arrived::Unreadable(_, Some(_))), "its decisions are known: {arrived:?}");
+        let service = json!({"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}}});
+        let arrived: Arrived<ServiceView> = serde_json::from_str(&with_managed(&service)).expect("arrived");
+        assert!(matches!(arrived, Arrived::Readable(_)), "{arrived:?}");
     }
 
     #[test]

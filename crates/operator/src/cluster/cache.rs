@@ -391,19 +391,30 @@ mod tests {
     use super::*;
     use crate::cluster::objects::{KeptRun, KeptService, RolloutView};
 
-    /// A rollout with so many characters that no compression makes fewer, at this version.
-    fn rollout(length: usize, version: u64) -> Rollout {
+    /// So many characters that no compression makes fewer.
+    fn noise(length: usize) -> String {
         let mut state = 1_u64;
         let mut character = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             char::from(b'0' + u8::try_from((state >> 33) % 43).unwrap_or_default())
         };
-        let text: String = (0..length).map(|_| character()).collect();
+        (0..length).map(|_| character()).collect()
+    }
+
+    /// A rollout with so much in its spec, at this version.
+    fn rollout(length: usize, version: u64) -> Rollout {
+        of_image("web:v1", length, version)
+    }
+
+    /// The same with this image.
+    fn of_image(image: &str, length: usize, version: u64) -> Rollout {
+        let text = noise(length);
         let analysis = json!({"templates": [{"templateName": "smoke"}], "args": [{"name": "a", "value": text}]});
         let rollout = json!({
             "metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": version.to_string()},
             "spec": {
-                "selector": {"matchLabels": {"app": "web"}}, "template": {"spec": {"containers": []}},
+                "selector": {"matchLabels": {"app": "web"}},
+                "template": {"spec": {"containers": [{"name": "web", "image": image}]}},
                 "strategy": {"blueGreen": {"activeService": "web-active", "prePromotionAnalysis": analysis}},
             },
             "status": {"activeRevision": "abc"},
@@ -425,6 +436,17 @@ mod tests {
         assert!(held < 1000, "{held} bytes");
         cache.put(rollout(20, 3));
         assert!(cache.get(&key).is_some() && cache.unreadable(&key).is_none());
+    }
+
+    /// Who may only edit the template would keep everybody from rolling back otherwise.
+    #[test]
+    fn no_template_makes_a_rollout_too_large() {
+        let cache = Cache::<Rollout>::default();
+        let rollout = of_image(&noise(1_000_000), 10, 1);
+        let key = rollout.key();
+        cache.put(rollout);
+        assert_eq!(cache.unreadable(&key).map(|unreadable| unreadable.error), None);
+        assert!(cache.get(&key).is_some());
     }
 
     fn service(version: u64) -> KeptService {

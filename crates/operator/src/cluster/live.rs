@@ -1,15 +1,17 @@
 //! Reading live what is otherwise cached, where a plan is in doubt.
 
+use greenlight_api::BlueGreenRollout;
 use greenlight_core::World;
 use greenlight_core::hash::replica_set_name;
-use kube::api::ListParams;
-use kube::{Api, Client};
+use kube::api::{GetParams, ListParams};
+use kube::core::Request;
+use kube::{Api, Client, Resource};
 
 use crate::api_server::error::{Doing, Error};
 use crate::api_server::pages::by_pages;
 use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
-use crate::cluster::objects::{DeploymentView, ReplicaSetView, RolloutView, ServiceView};
+use crate::cluster::objects::{DeploymentView, ReplicaSetView, RolloutView, ServiceView, WholeRollout};
 
 /// Reads the rollout, its ReplicaSets, its Services and its Deployment from the API server into the caches.
 pub async fn read_live(client: &Client, caches: &Caches, world: &World) -> Result<(), Error> {
@@ -37,6 +39,14 @@ pub async fn read_live(client: &Client, caches: &Caches, world: &World) -> Resul
         None => caches.rollouts.remove(&key, &rollout.resource_version),
     }
     Ok(())
+}
+
+/// A rollout with its template, as it is now.
+pub async fn read_rollout(client: &Client, key: &Key) -> Result<BlueGreenRollout, Error> {
+    let request = Request::new(RolloutView::url_path(&(), Some(&key.namespace)));
+    let request = request.get(&key.name, &GetParams::default()).expect("the URL is made of valid names");
+    let WholeRollout(rollout) = client.request(request).await.doing(|| format!("read rollout {key}"))?;
+    Ok(rollout)
 }
 
 async fn read_workload(client: &Client, caches: &Caches, world: &World, key: &Key) -> Result<(), Error> {

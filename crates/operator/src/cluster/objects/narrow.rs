@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 /// Implements [`Resource`] for a view of a namespaced kind.
@@ -35,28 +36,24 @@ macro_rules! view_of {
 
 pub(crate) use view_of;
 
-/// Metadata without what takes most of its room and says nothing here: who manages which field.
+/// Metadata without what takes most of its room and says nothing here: who manages which field. Whoever may patch an object may write anything
+/// there, also what is nested too deep to be read.
 pub fn narrow_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
-    let narrow = NarrowMetadata::deserialize(deserializer)?;
-    Ok(ObjectMeta {
-        namespace: narrow.namespace,
-        name: narrow.name,
-        uid: narrow.uid,
-        resource_version: narrow.resource_version,
-        generation: narrow.generation,
-        creation_timestamp: narrow.creation_timestamp,
-        deletion_timestamp: narrow.deletion_timestamp,
-        labels: narrow.labels,
-        annotations: narrow.annotations,
-        owner_references: narrow.owner_references,
-        finalizers: narrow.finalizers,
-        ..ObjectMeta::default()
-    })
+    NarrowMetadata::<IgnoredAny>::deserialize(deserializer).map(|narrow| narrow.into_metadata().0)
 }
 
+/// An object of which only the metadata is asked for.
+#[derive(Clone, Debug, Deserialize)]
+pub struct MetadataView {
+    /// Its metadata.
+    #[serde(deserialize_with = "narrow_metadata")]
+    pub metadata: ObjectMeta,
+}
+
+/// Metadata, and of who manages which field so much as `M` takes.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct NarrowMetadata {
+pub(super) struct NarrowMetadata<M> {
     namespace: Option<String>,
     name: Option<String>,
     uid: Option<String>,
@@ -68,6 +65,28 @@ struct NarrowMetadata {
     annotations: Option<BTreeMap<String, String>>,
     owner_references: Option<Vec<OwnerReference>>,
     finalizers: Option<Vec<String>>,
+    managed_fields: Option<M>,
+}
+
+impl<M> NarrowMetadata<M> {
+    /// The metadata, and who manages which field.
+    pub(super) fn into_metadata(self) -> (ObjectMeta, Option<M>) {
+        let metadata = ObjectMeta {
+            namespace: self.namespace,
+            name: self.name,
+            uid: self.uid,
+            resource_version: self.resource_version,
+            generation: self.generation,
+            creation_timestamp: self.creation_timestamp,
+            deletion_timestamp: self.deletion_timestamp,
+            labels: self.labels,
+            annotations: self.annotations,
+            owner_references: self.owner_references,
+            finalizers: self.finalizers,
+            ..ObjectMeta::default()
+        };
+        (metadata, self.managed_fields)
+    }
 }
 
 /// A condition in the status of an object of Kubernetes.

@@ -1,13 +1,13 @@
 //! A rollout: as it arrives, and what is kept of it.
 
-use greenlight_api::{BlueGreen, BlueGreenRollout};
+use greenlight_api::{BlueGreen, BlueGreenRollout, BlueGreenRolloutSpec, BlueGreenRolloutStatus};
 use greenlight_core::from_api;
 use greenlight_core::world::Rollout;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::narrow::view_of;
+use super::narrow::{narrow_metadata, view_of};
 use crate::cluster::arrived::Watched;
 use crate::cluster::cache::{Cached, Key};
 
@@ -15,10 +15,35 @@ view_of!(RolloutView, "greenlight.dev", "v1alpha1", "BlueGreenRollout", "bluegre
 
 /// A rollout as it arrives. Its template is reduced to a digest before anything is kept.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(from = "BlueGreenRollout")]
+#[serde(from = "WholeRollout")]
 pub struct RolloutView {
     metadata: ObjectMeta,
     rollout: Box<Rollout>,
+}
+
+/// A rollout with its template, and of its metadata what is read of other objects.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "RawRollout")]
+pub struct WholeRollout(pub BlueGreenRollout);
+
+#[derive(Deserialize)]
+struct RawRollout {
+    #[serde(deserialize_with = "narrow_metadata")]
+    metadata: ObjectMeta,
+    spec: BlueGreenRolloutSpec,
+    status: Option<BlueGreenRolloutStatus>,
+}
+
+impl From<RawRollout> for WholeRollout {
+    fn from(RawRollout { metadata, spec, status }: RawRollout) -> WholeRollout {
+        WholeRollout(BlueGreenRollout { metadata, spec, status })
+    }
+}
+
+impl From<WholeRollout> for RolloutView {
+    fn from(WholeRollout(object): WholeRollout) -> RolloutView {
+        RolloutView::from(object)
+    }
 }
 
 impl From<BlueGreenRollout> for RolloutView {
@@ -38,8 +63,7 @@ impl From<BlueGreenRollout> for RolloutView {
 impl Watched for RolloutView {
     /// Which Services it names, so that nobody else takes them, and what was decided, so that it is not written over.
     fn outline(json: &str) -> Option<RolloutView> {
-        let mut outline: Outline = serde_json::from_str(json).ok()?;
-        outline.metadata.remove("managedFields");
+        let outline: Outline = serde_json::from_str(json).ok()?;
         let blue_green = outline.spec.strategy.blue_green;
         let object = json!({
             "metadata": outline.metadata,
@@ -53,7 +77,8 @@ impl Watched for RolloutView {
 /// What is read of a rollout that cannot be read as a whole.
 #[derive(Deserialize)]
 struct Outline {
-    metadata: Map<String, Value>,
+    #[serde(deserialize_with = "narrow_metadata")]
+    metadata: ObjectMeta,
     spec: OutlineSpec,
     status: Option<Value>,
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use greenlight_core::from_api;
 use greenlight_core::world::Service;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::{Deserialize, Serialize};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, ObjectMeta, Time};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
 
-use super::narrow::view_of;
+use super::narrow::{NarrowMetadata, view_of};
 use crate::cluster::arrived::Watched;
 use crate::cluster::cache::{Cached, Key};
 
@@ -18,6 +20,7 @@ impl Watched for ServiceView {}
 /// A Service as it arrives.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ServiceView {
+    #[serde(deserialize_with = "metadata_of_service")]
     metadata: ObjectMeta,
     #[serde(default)]
     spec: ServiceSpec,
@@ -27,6 +30,38 @@ pub struct ServiceView {
 #[serde(default)]
 struct ServiceSpec {
     selector: BTreeMap<String, String>,
+}
+
+/// Narrow, with who manages the selector: that tells by whose hand it was moved.
+fn metadata_of_service<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let (mut metadata, managers) = NarrowMetadata::<Vec<Manager>>::deserialize(deserializer)?.into_metadata();
+    let selector = || FieldsV1(json!({"f:spec": {"f:selector": {}}}));
+    let entry = |Manager { manager, time, fields }: Manager| {
+        let has_selector = fields.and_then(|fields| fields.spec?.selector).is_some();
+        ManagedFieldsEntry { manager, time, fields_v1: has_selector.then(selector), ..ManagedFieldsEntry::default() }
+    };
+    metadata.managed_fields = managers.map(|managers| managers.into_iter().map(entry).collect());
+    Ok(metadata)
+}
+
+#[derive(Deserialize)]
+struct Manager {
+    manager: Option<String>,
+    time: Option<Time>,
+    #[serde(rename = "fieldsV1")]
+    fields: Option<Fields>,
+}
+
+#[derive(Deserialize)]
+struct Fields {
+    #[serde(rename = "f:spec")]
+    spec: Option<FieldsOfSpec>,
+}
+
+#[derive(Deserialize)]
+struct FieldsOfSpec {
+    #[serde(rename = "f:selector")]
+    selector: Option<IgnoredAny>,
 }
 
 /// A Service, as it is kept.
@@ -56,5 +91,45 @@ impl Cached for KeptService {
     /// The rollout whose mark it carries.
     fn groups(&self) -> Vec<Key> {
         self.service.managed_by.iter().map(|name| self.key().sibling(name)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use greenlight_api::names;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn moved_by(managers: &[(&str, &str, Value)]) -> Option<String> {
+        let entry = |(manager, time, fields): &(&str, &str, Value)| {
+            json!({
+                "manager": manager, "operation": "Update", "apiVersion": "v1", "time": time,
+                "fieldsType": "FieldsV1", "fieldsV1": fields,
+            })
+        };
+        let managed: Vec<Value> = managers.iter().map(entry).collect();
+        let service = json!({
+            "metadata": {"name": "web", "namespace": "shop", "managedFields": managed},
+            "spec": {"selector": {"app": "web", names::HASH_LABEL: "abc"}},
+        });
+        serde_json::from_value::<ServiceView>(service).expect("a Service").keep().service.moved_by
+    }
+
+    #[test]
+    fn who_wrote_the_selector_last_is_read_of_all_that_is_managed() {
+        let ports = || json!({"f:spec": {"f:ports": {".": {}}}});
+        let selector = || json!({"f:spec": {"f:ports": {}, "f:selector": {}}});
+        let by_others = [
+            ("helm", "2026-01-01T00:00:00Z", selector()),
+            ("kubectl-patch", "2026-01-02T00:00:00Z", selector()),
+            ("kube-controller-manager", "2026-01-03T00:00:00Z", json!({"f:status": {}})),
+            ("autoscaler", "2026-01-04T00:00:00Z", ports()),
+        ];
+        assert_eq!(moved_by(&by_others).as_deref(), Some("kubectl-patch"));
+        let ours =
+            [("helm", "2026-01-01T00:00:00Z", ports()), (names::FIELD_MANAGER, "2026-01-01T00:00:00Z", selector())];
+        assert_eq!(moved_by(&ours), None);
+        assert_eq!(moved_by(&[]), None);
     }
 }

@@ -4,10 +4,9 @@ use greenlight_api::analysis::{
     AnalysisRun, AnalysisTemplate, AnalysisTemplateSpec, Argument, BY_HAND, ClusterAnalysisTemplate,
     PodTemplateHashValue, TemplateRef, duration,
 };
-use greenlight_api::{BlueGreenRollout, RolloutAnalysis, names};
+use greenlight_api::{RolloutAnalysis, names};
 use greenlight_core::analysis::expression;
 use greenlight_core::from_api;
-use k8s_openapi::api::apps::v1::ReplicaSet;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource};
 use serde_json::{Value, json};
@@ -16,6 +15,8 @@ use super::{arguments, patch_run};
 use crate::api_server::error::{Doing, Error};
 use crate::cluster::arrived::{Arrived, LARGEST_ANALYSIS_RUN};
 use crate::cluster::cache::Key;
+use crate::cluster::live::read_rollout;
+use crate::cluster::objects::ReplicaSetView;
 
 /// What the templates and arguments of a run may have together, in bytes. It is counted as they are put together: whoever writes many large ones
 /// has the operator hold no more than one at a time.
@@ -77,10 +78,9 @@ pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Er
             }
         }
     }
-    let sets: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
+    let sets: Api<ReplicaSetView> = Api::namespaced(client.clone(), namespace);
     let set = sets.get(start.set).await.doing(|| format!("read ReplicaSet {}", start.set))?;
-    let rollouts: Api<BlueGreenRollout> = Api::namespaced(client.clone(), namespace);
-    let rollout = rollouts.get(&start.rollout.name).await.doing(|| "read the rollout".to_owned())?;
+    let rollout = read_rollout(client, start.rollout).await?;
     let run = match compose(start, spec, &json!(rollout)) {
         Ok(spec) => {
             let metadata = start.analysis.analysis_run_metadata.clone().unwrap_or_default();

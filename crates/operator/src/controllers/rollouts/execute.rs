@@ -11,9 +11,13 @@ use greenlight_core::words::brief;
 use greenlight_core::world::{Rollout, Selection};
 use greenlight_core::{Action, Change, stall};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, EvictParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::core::{PartialObjectMeta, Request};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{
+    DeleteParams, EvictParams, GetParams, ListParams, ObjectList, Patch, PatchParams, PostParams, Preconditions,
+};
+use kube::core::Request;
 use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -26,6 +30,8 @@ use crate::api_server::error::{Doing, Error, is_conflict, is_refusal};
 use crate::api_server::pages::by_pages;
 use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
+use crate::cluster::live::read_rollout;
+use crate::cluster::objects::narrow::MetadataView;
 use crate::cluster::objects::{DeploymentView, KeptRun, OwnedSet, ReplicaSetView, RolloutView, ServiceView};
 use crate::cluster::on_demand::OnDemand;
 use crate::controllers::analysis::{self, Start};
@@ -216,28 +222,34 @@ impl Executor<'_> {
         let sets: Api<ReplicaSetView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
         let what = || format!("change the pods' metadata of ReplicaSet {name}");
         let view = sets.patch(name, &params(), &Patch::Merge(patch)).await.doing(what)?;
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let pods = Request::new(Pod::url_path(&(), Some(&self.rollout.namespace)));
         let labelled = ListParams::default().labels(&format!("{}={hash}", names::HASH_LABEL));
         // Another rollout with the same template has pods of the same hash.
         let uid = view.uid().unwrap_or_default();
-        let own = |pod: &PartialObjectMeta<Pod>| pod.owner_references().iter().any(|owner| owner.uid == uid);
+        let own = |pod: &ObjectMeta| pod.owner_references.iter().flatten().any(|owner| owner.uid == uid);
         // Whoever is interrupted, by a conflict say, does not begin with all of them again.
-        let lacks = |pod: &PartialObjectMeta<Pod>| {
-            !carries(pod.labels(), &from.labels, &to.labels)
-                || !carries(pod.annotations(), &from.annotations, &to.annotations)
+        let lacks = |pod: &ObjectMeta| {
+            let none = BTreeMap::new();
+            let (labels, annotations) = (pod.labels.as_ref(), pod.annotations.as_ref());
+            !carries(labels.unwrap_or(&none), &from.labels, &to.labels)
+                || !carries(annotations.unwrap_or(&none), &from.annotations, &to.annotations)
         };
         let mut to_change = Vec::new();
-        let take = |pod: PartialObjectMeta<Pod>| {
+        let take = |MetadataView { metadata: pod }: MetadataView| {
             if own(&pod) && lacks(&pod) {
-                to_change.push(pod.name_any());
+                to_change.extend(pod.name);
             }
         };
-        let (pods, patch) = (&pods, &Patch::Merge(json!({"metadata": metadata})));
-        let list = |page: ListParams| async move { pods.list_metadata(&page).await };
+        let list = |page: ListParams| {
+            let request = pods.list_metadata(&page).expect("it asks for nothing that contradicts itself");
+            self.client.request::<ObjectList<MetadataView>>(request)
+        };
         by_pages(&self.rollout.namespace, labelled, list, take).await.doing(what)?;
+        let (pods, patch) = (&pods, &Patch::Merge(json!({"metadata": metadata})));
         let to_change = futures::stream::iter(to_change.into_iter().map(Ok));
-        let changed = to_change.try_for_each_concurrent(PODS_AT_ONCE, |pod| async move {
-            match pods.patch_metadata(&pod, &params(), patch).await {
+        let changed = to_change.try_for_each_concurrent(PODS_AT_ONCE, |pod: String| async move {
+            let request = pods.patch_metadata(&pod, &params(), patch).expect("the URL is made of valid names");
+            match self.client.request::<IgnoredAny>(request).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
                 answer => answer.doing(what).map(drop),
             }
@@ -354,8 +366,7 @@ impl Executor<'_> {
         let Action::CreateReplicaSet { name, hash, digest, replicas, annotations, pod_metadata, event } = action else {
             return Ok(());
         };
-        let api: Api<BlueGreenRollout> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
-        let rollout = api.get(&self.rollout.name).await.doing(|| "read the template".to_owned())?;
+        let rollout = read_rollout(self.client, &self.rollout.key()).await?;
         let template = match &rollout.spec.workload_ref {
             Some(workload) => self.workload_template(&workload.name).await?,
             None => rollout.spec.template().into_owned(),
@@ -452,14 +463,22 @@ impl Executor<'_> {
         let Taken { name, hash, digest, own, blue_green } = taken;
         let url = ReplicaSetView::url_path(&(), Some(&self.rollout.namespace));
         let get = Request::new(&url).get(name, &GetParams::default()).expect("the URL is made of valid names");
-        let found: Value = self.client.request(get).await.doing(|| format!("read ReplicaSet {name}"))?;
+        let unreadable = |error: &serde_json::Error| {
+            let message = format!("ReplicaSet {name} exists and cannot be read: {error}. Delete it");
+            self.remember_refusal(digest, message);
+        };
+        let found: Value = match self.client.request(get).await {
+            // Whoever made it may have written what is nested too deep.
+            Err(kube::Error::SerdeError(error)) => {
+                unreadable(&error);
+                return Ok(());
+            }
+            answer => answer.doing(|| format!("read ReplicaSet {name}"))?,
+        };
         let view: ReplicaSetView = match serde_json::from_value(found.clone()) {
             Ok(view) => view,
             Err(error) => {
-                self.remember_refusal(
-                    digest,
-                    format!("ReplicaSet {name} exists and cannot be read: {error}. Delete it"),
-                );
+                unreadable(&error);
                 return Ok(());
             }
         };

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::attack::{How, Step};
 use super::range::{EVIL, Words, send};
+use super::table::many;
 
 /// The account that operators of the tests run as.
 const OPERATOR: &str = "system:serviceaccount:greenlight-rights:greenlight";
@@ -176,6 +177,13 @@ fn attempts() -> Vec<Attempt> {
         ),
         ("an AnalysisRun of nobody", How::Create, "analysisruns", run("free"), runs),
         ("ending an AnalysisRun", How::Merge, "analysisruns/hand", json!({"spec": {"terminate": true}}), None),
+        (
+            "ending an AnalysisRun to which somebody gave very many annotations",
+            How::Merge,
+            "analysisruns/many",
+            json!({"spec": {"terminate": true}}),
+            None,
+        ),
         ("other metrics of an AnalysisRun", How::Merge, "analysisruns/hand", json!({"spec": {"metrics": []}}), runs),
         ("its lease", How::Create, "leases", lease("greenlight"), None),
         ("the lease of a shard", How::Create, "leases", lease("greenlight-1"), None),
@@ -258,6 +266,9 @@ async fn whoever_holds_the_operators_token_can_do_no_more_than_the_operator_does
         }
     });
     theirs.iter().for_each(|object| drop(lab.apply(object).unwrap_or_else(|error| panic!("{error:#}"))));
+    let mut crowded = run("many");
+    crowded["metadata"]["annotations"] = many(40_000).into();
+    lab.create_raw("/apis/greenlight.dev/v1alpha1/namespaces/confined/analysisruns", &crowded);
     let system = [deployment("confined"), service("confined", json!({"app": "confined"}))];
     for object in system {
         let file = cluster().dir().join("confined.json");

@@ -329,6 +329,8 @@ pub(super) async fn send(lab: &Lab, user: &str, step: &Step, words: &Words) -> R
         "roles" | "rolebindings" => "apis/rbac.authorization.k8s.io/v1",
         "leases" => "apis/coordination.k8s.io/v1",
         "endpointslices" => "apis/discovery.k8s.io/v1",
+        "poddisruptionbudgets" => "apis/policy/v1",
+        "horizontalpodautoscalers" => "apis/autoscaling/v2",
         _ => "api/v1",
     };
     let mut uri = format!("/{group}/namespaces/{namespace}/{path}");

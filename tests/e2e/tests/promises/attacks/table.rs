@@ -614,6 +614,11 @@ fn replica_sets() -> Vec<Attack> {
         ),
         Attack::holds(
             Edit,
+            "all ReplicaSets at once",
+            [step(How::Delete, "replicasets?labelSelector=app%3D{name}", Value::Null), wait()],
+        ),
+        Attack::holds(
+            Edit,
             "a pod of theirs with the labels and the hash of what waits",
             [step(
                 How::Create,
@@ -818,6 +823,19 @@ fn field_managers() -> Vec<Attack> {
             OnCall,
             "who wrote the fields of the rollout and its status, forgotten",
             [metadata_of(json!({"managedFields": [{}]}))],
+        ),
+        Attack::moves(
+            OnCall,
+            "who wrote the fields, nested so that nobody can read the rollout: it is promoted all the same",
+            [
+                metadata_of(nested()),
+                by(Promoter, request("promote {v2}")),
+                wait(),
+                wait(),
+                // What is not done by now is too late.
+                by(Admin, template("app:v3")),
+                metadata_of(json!({"managedFields": [{}]})),
+            ],
         ),
         Attack::refused(
             Editor,
@@ -1375,10 +1393,21 @@ fn promoted() -> Vec<Attack> {
         json!({"finalizers": names})
     };
     let crowd = |object: &str, metadata: Value| step(How::Merge, object, json!({"metadata": metadata}));
-    let goes_back_all_the_same = |what, crowds: [Step; 2]| {
+    let goes_back_all_the_same = |role, what, before: Vec<Step>| {
         let goes_back = by(OnCall, request("rollback {v2}"));
         // Objects of nearly a megabyte take their time.
-        Attack::moves(Edit, what, crowds.into_iter().chain([goes_back, wait(), wait(), wait()]))
+        Attack::moves(role, what, before.into_iter().chain([goes_back, wait(), wait(), wait()]))
+    };
+    let no_request = || metadata_of(json!({"annotations": {REQUEST: null}}));
+    let budget = || {
+        let selector = json!({"matchLabels": {"app": "{name}"}});
+        let body = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "{name}"}, "spec": {"maxUnavailable": 0, "selector": selector}});
+        step(How::Create, "poddisruptionbudgets", body)
+    };
+    let autoscaler = || {
+        let target = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "{name}-{v1}"});
+        let body = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "{name}"}, "spec": {"maxReplicas": 1, "scaleTargetRef": target}});
+        step(How::Create, "horizontalpodautoscalers", body)
     };
     let attacks = vec![
         Attack::holds(Editor, "the template that served before", [template("app:v1"), wait()]),
@@ -1450,16 +1479,66 @@ fn promoted() -> Vec<Attack> {
         Attack::refused(Promoter, "the template that served before", [template("app:v1")]),
         Attack::moves(OnCall, "a rollback", [request("rollback {v2}"), wait()]),
         goes_back_all_the_same(
+            Edit,
             "very many annotations on the ReplicaSets, so that nobody may go back: somebody may",
-            ["replicasets/{name}-{v1}", "replicasets/{name}-{v2}"].map(|set| crowd(set, annotations())),
+            ["replicasets/{name}-{v1}", "replicasets/{name}-{v2}"].map(|set| crowd(set, annotations())).into(),
         ),
         goes_back_all_the_same(
+            Edit,
             "very many finalizers on the ReplicaSets, so that nobody may go back: somebody may",
-            ["replicasets/{name}-{v1}", "replicasets/{name}-{v2}"].map(|set| crowd(set, finalizers())),
+            ["replicasets/{name}-{v1}", "replicasets/{name}-{v2}"].map(|set| crowd(set, finalizers())).into(),
         ),
         goes_back_all_the_same(
+            Edit,
             "very many annotations and finalizers on the active Service, so that nobody may go back: somebody may",
-            [annotations(), finalizers()].map(|metadata| crowd("services/{name}-active", metadata)),
+            [annotations(), finalizers()].map(|metadata| crowd("services/{name}-active", metadata)).into(),
+        ),
+        goes_back_all_the_same(
+            Editor,
+            "very many annotations on the analysis of what serves, so that nobody may go back: somebody may",
+            vec![crowd(run, annotations())],
+        )
+        .on(measured()),
+        goes_back_all_the_same(
+            Editor,
+            "annotations of as many bytes as there may be, so that nobody may ask for a rollback: somebody may",
+            [no_request()].into_iter().chain(fill()).collect(),
+        ),
+        goes_back_all_the_same(
+            Editor,
+            "an image with a name that is longer than what is kept of a rollout, so that nobody may go back: somebody may",
+            vec![template(&noise(200_000))],
+        ),
+        goes_back_all_the_same(
+            Editor,
+            "very many finalizers on a rollout that waits for nobody, so that nobody may go back: somebody may",
+            vec![by(Admin, blue_green(json!({"autoPromotionEnabled": true}))), or(metadata_of(finalizers()))],
+        ),
+        goes_back_all_the_same(
+            Edit,
+            "pods that count as available after a day, by what production left, so that nobody may go back: somebody may",
+            vec![step(How::Merge, "replicasets/{name}-{v1}", json!({"spec": {"minReadySeconds": 86400}}))],
+        ),
+        goes_back_all_the_same(
+            Edit,
+            "what production left marked as rejected and scaled to none, so that nobody may go back: somebody may",
+            vec![
+                crowd(
+                    "replicasets/{name}-{v1}",
+                    json!({"annotations": {"greenlight.dev/rejected": r#"{"by":"bill","at":"2026-01-01T00:00:00Z","reason":"x"}"#}}),
+                ),
+                step(How::Merge, "replicasets/{name}-{v1}/scale", json!({"spec": {"replicas": 0}})),
+            ],
+        ),
+        goes_back_all_the_same(
+            Edit,
+            "a budget that lets no pod go, and an autoscaler for what production left, so that nobody may go back",
+            vec![budget(), autoscaler()],
+        ),
+        Attack::moves(
+            Editor,
+            "a request to roll back that is taken away before it has an answer: it is carried out",
+            [by(OnCall, request("rollback {v2}")), or(no_request()), wait(), wait()],
         ),
     ];
     attacks.into_iter().map(Attack::promoted).collect()
@@ -1607,8 +1686,36 @@ fn step(how: How, path: &str, body: Value) -> Step {
 }
 
 /// So many annotations, or labels.
-fn many(count: usize) -> serde_json::Map<String, Value> {
+pub(super) fn many(count: usize) -> serde_json::Map<String, Value> {
     (0..count).map(|number| (format!("n{number}"), "".into())).collect()
+}
+
+/// Annotations until the API server takes no more: each half as large as the one before.
+fn fill() -> impl Iterator<Item = Step> {
+    (0..18).rev().map(|power| {
+        let mut annotations = serde_json::Map::new();
+        annotations.insert(format!("f{power}"), "x".repeat(1_usize << power).into());
+        or(metadata_of(json!({"annotations": annotations})))
+    })
+}
+
+/// So many characters that no compression makes fewer.
+fn noise(length: usize) -> String {
+    let mut state = 1_u64;
+    let mut character = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'0' + u8::try_from((state >> 33) % 43).expect("less than 43"))
+    };
+    (0..length).map(|_| character()).collect()
+}
+
+/// Somebody manages a field that is so deep that most parsers do not follow.
+fn nested() -> Value {
+    let fields = (0..200).fold(json!({}), |fields, _| json!({"f:a": fields}));
+    json!({"managedFields": [{
+        "manager": "attacker", "operation": "Update", "apiVersion": "greenlight.dev/v1alpha1", "time": "2026-01-01T00:00:00Z",
+        "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {"f:annotations": fields}},
+    }]})
 }
 
 fn wait() -> Step {
