@@ -165,6 +165,39 @@ impl Lab {
             .expect("it starts")
     }
 
+    /// An operator of this namespace by an account of its own, which has the chart's rights as `change` leaves their rules. Its log has not the
+    /// lab's name: what is denied to it is meant to be.
+    pub fn operator_with_rights(&self, account: &str, change: impl FnOnce(&mut Vec<Value>)) -> Process {
+        let role = cluster().kubectl(&["get", "clusterrole", "greenlight", "-o", "json"]).expect("the chart's role");
+        let role: Value = serde_json::from_str(&role).expect("JSON");
+        let mut rules = role["rules"].as_array().cloned().expect("rules");
+        change(&mut rules);
+        assert_ne!(json!(rules), role["rules"], "nothing was changed");
+        let made = [
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}}),
+            json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+                "metadata": {"name": account}, "rules": rules,
+            }),
+        ];
+        made.iter().for_each(|object| drop(self.apply(object).expect("applied")));
+        self.give_rights(account, account);
+        let kubeconfig = cluster().dir().join(format!("{account}.kubeconfig"));
+        let text = rights::kubeconfig_of(cluster(), &self.namespace, account).expect("a token");
+        std::fs::write(&kubeconfig, text).expect("written");
+        let args = ["controller", "--namespace", &self.namespace, "--listen", "127.0.0.1:0"].map(str::to_owned);
+        let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
+        let name = format!("{account}-operator");
+        Process::start(cluster().dir(), &name, &binary("greenlight"), &args, &env).expect("it starts")
+    }
+
+    /// Gives an account of this namespace what a ClusterRole allows.
+    pub fn give_rights(&self, account: &str, role: &str) {
+        let (name, role) = (format!("{account}-{role}"), format!("--clusterrole={role}"));
+        let account = format!("--serviceaccount={}:{account}", self.namespace);
+        cluster().kubectl(&["create", "clusterrolebinding", &name, &role, &account]).expect("bound");
+    }
+
     /// Kills the operator without a chance to clean up.
     pub fn kill_operator(&mut self) {
         self.operator.take().expect("it runs").kill();
