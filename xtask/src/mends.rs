@@ -134,7 +134,7 @@ const MENDS: &[Mend] = &[
         file: "crates/operator/src/manager/election.rs",
         find: "            if is_held {",
         replace: "            if false && is_held {",
-        of: Suite("servers"),
+        of: Suite("shards"),
         test: "from_one_to_several_and_back_nobody_begins_before_the_others_have_ended",
     },
     Mend {
@@ -142,7 +142,7 @@ const MENDS: &[Mend] = &[
         file: "crates/operator/src/manager/election.rs",
         find: "filter(|(seen, _)| seen.spec == lease.spec)",
         replace: "filter(|(seen, _)| seen.metadata.resource_version == lease.metadata.resource_version)",
-        of: Suite("servers"),
+        of: Suite("shards"),
         test: "a_lease_counts_by_the_clock_of_who_looks_and_one_that_is_forged_or_deleted_ends_its_holder",
     },
     Mend {
