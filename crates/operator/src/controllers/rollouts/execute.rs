@@ -15,6 +15,7 @@ use kube::api::{DeleteParams, EvictParams, GetParams, ListParams, Patch, PatchPa
 use kube::core::{PartialObjectMeta, Request};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::adopt;
@@ -29,6 +30,7 @@ use crate::cluster::caches::Caches;
 use crate::cluster::objects::{DeploymentView, KeptRun, OwnedSet, ReplicaSetView, RolloutView, ServiceView};
 use crate::cluster::on_demand::OnDemand;
 use crate::controllers::analysis::{self, Start};
+use crate::controllers::lanes::MOST;
 use crate::telemetry::recorder::Recorder;
 
 /// How long to wait until a refused template is tried again; a changed template is tried at once.
@@ -37,9 +39,14 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
 /// How long to wait at most until another refused write is tried again.
 const LONGEST_REFUSAL_PAUSE: Duration = Duration::from_secs(5);
 
-/// So many pods of a ReplicaSet get other labels or annotations at the same time: enough for a hundred of them within seconds, and few
-/// beside what the API server admits of one client.
+/// So many pods of a ReplicaSet get other labels or annotations at the same time, while few others do that: enough for a hundred of them within
+/// seconds, and few beside what the API server admits of one client.
 const PODS_AT_ONCE: usize = 8;
+/// So many of these requests may be under way in all, beside the one that each work has. A webhook may hold them up in some namespaces, and others need
+/// streams of the same connection.
+const BESIDE: usize = 14;
+static PLACES_BESIDE: Semaphore = Semaphore::const_new(BESIDE);
+const _: () = assert!(MOST + BESIDE < 100, "an API server gives a hundred streams to a connection");
 
 /// Everything that writing takes.
 pub struct Executor<'a> {
@@ -235,14 +242,18 @@ impl Executor<'_> {
         let (pods, patch) = (&pods, &Patch::Merge(json!({"metadata": metadata})));
         let list = |page: ListParams| async move { pods.list_metadata(&page).await };
         by_pages(&self.rollout.namespace, labelled, list, take).await.doing(what)?;
+        let others = to_change.len().min(PODS_AT_ONCE).saturating_sub(1);
+        let places = std::iter::from_fn(|| PLACES_BESIDE.try_acquire().ok());
+        let beside: Vec<SemaphorePermit> = places.take(others).collect();
         let to_change = futures::stream::iter(to_change.into_iter().map(Ok));
-        let changed = to_change.try_for_each_concurrent(PODS_AT_ONCE, |pod| async move {
+        let changed = to_change.try_for_each_concurrent(1 + beside.len(), |pod| async move {
             match pods.patch_metadata(&pod, &params(), patch).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
                 answer => answer.doing(what).map(drop),
             }
         });
         changed.await?;
+        drop(beside);
         let mut change = Change::default();
         change.annotate(names::ROLE_METADATA, serde_json::to_string(to).expect("it has only strings in it"));
         self.patch_replica_set(name, &view.resource_version().unwrap_or_default(), &change).await

@@ -194,20 +194,23 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::sync::atomic::{AtomicU16, Ordering};
+    use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
     use std::time::Duration;
 
-    use greenlight_api::BlueGreenRollout;
+    use greenlight_api::{BlueGreenRollout, PodMetadata};
+    use greenlight_core::Action;
     use http::Method;
     use serde_json::{Value, json};
+    use tokio::task::JoinSet;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::api_server::fake::{Asked, api_server, event_written, failure};
     use crate::api_server::leadership::Leadership;
+    use crate::cluster::fake;
     use crate::cluster::objects::{ReplicaSetView, RolloutView};
     use crate::cluster::scope::Scope;
-    use crate::controllers::lanes::Places;
+    use crate::controllers::lanes::{MOST, Places};
     use crate::controllers::queue::{Limits, Queue};
     use crate::controllers::triggers::{self, Observers};
     use crate::controllers::trouble::Trouble;
@@ -290,33 +293,37 @@ mod tests {
         panic!("{:#}", object.lock().expect("no panic while locked"));
     }
 
+    /// What a reconcile works with, and what has to live as long.
+    fn context(client: Client, caches: Arc<Caches>, queue: &Queue) -> (Context, Health, Events) {
+        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
+        let tell = Notifier::start(Config::default(), &WebClient::default(), &metrics).tell();
+        let events = Events::start(&client, &metrics);
+        let recorder = events.recorder("test".to_owned(), metrics.clone(), tell);
+        let (health, failed) = (Health::default(), CancellationToken::new());
+        let observers = Observers { health: health.clone(), metrics: metrics.clone(), failed };
+        let on_demand = Arc::new(OnDemand::new(&client, &Scope::default(), triggers::asked(queue, &observers)));
+        (Context { client, caches, memories: Arc::default(), on_demand, recorder, metrics }, health, events)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_read_that_is_refused_or_conflicts_for_ever_is_told_in_the_status_and_heals() {
         for refusal in [403, 409] {
             let (object, code) = (Arc::new(Mutex::new(rollout())), Arc::new(AtomicU16::new(refusal)));
-            let client = server(&object, &code);
             let caches = Arc::new(Caches::default());
             caches.rollouts.put(serde_json::from_value::<RolloutView>(rollout()).expect("a rollout").keep());
             let stranger = serde_json::from_value::<ReplicaSetView>(stranger()).expect("a ReplicaSet").keep();
             caches.sets.put(stranger.expect("it has an owner"));
-            let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
-            let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
-            let events = Events::start(&client, &metrics);
-            let recorder = events.recorder("test".to_owned(), metrics.clone(), notifier.tell());
             let queue = Queue::new(Leadership::undisputed());
-            let (health, failed) = (Health::default(), CancellationToken::new());
-            let observers = Observers { health: health.clone(), metrics: metrics.clone(), failed };
-            let on_demand = Arc::new(OnDemand::new(&client, &Scope::default(), triggers::asked(&queue, &observers)));
-            let memories = Arc::new(Memories::default());
-            let hears = memories.clone();
-            let trouble = Trouble::new(recorder.clone(), |key| {
+            let (context, health, _events) = context(server(&object, &code), caches, &queue);
+            let hears = context.memories.clone();
+            let trouble = Trouble::new(context.recorder.clone(), |key| {
                 Some(reference::<BlueGreenRollout>(&key.namespace, &key.name, "u"))
             });
             let trouble = trouble.in_status(move |rollout, about, words| {
                 hears.update(rollout, |memory| memory.tell_own(about, words));
             });
-            let watched = (metrics.clone(), health, Some(trouble));
-            let context = Arc::new(Context { client, caches, memories, on_demand, recorder, metrics });
+            let watched = (context.metrics.clone(), health, Some(trouble));
+            let context = Arc::new(context);
             let limits = Limits {
                 places: Places { parallel: 1, share: None },
                 span: |_| tracing::Span::none(),
@@ -334,5 +341,58 @@ mod tests {
             stop.cancel();
             running.await.expect("it ends");
         }
+    }
+
+    #[tokio::test]
+    async fn however_many_pods_a_webhook_holds_up_there_are_streams_left_for_other_namespaces() {
+        let held_up = Arc::new(AtomicUsize::new(0));
+        let counted = held_up.clone();
+        let client = api_server(move |Asked { method, path, .. }| {
+            let counted = counted.clone();
+            async move {
+                if method == Method::PATCH && path.contains("/pods/") {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    std::future::pending::<()>().await;
+                }
+                if !path.ends_with("/pods") {
+                    return (200, stranger());
+                }
+                let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-stranger", "uid": "s"});
+                let pod =
+                    |number: usize| json!({"metadata": {"name": format!("web-{number}"), "ownerReferences": [owner]}});
+                let pods: Vec<Value> = (0..16).map(pod).collect();
+                (200, json!({"metadata": {"resourceVersion": "9"}, "items": pods}))
+            }
+        });
+        let (context, _, _events) = context(client, Arc::default(), &Queue::new(Leadership::undisputed()));
+        let context = Arc::new(context);
+        let mut work = JoinSet::new();
+        for number in 0..MOST {
+            let context = context.clone();
+            work.spawn(async move {
+                let Context { client, caches, memories, on_demand, recorder, .. } = &*context;
+                let rollout = &fake::rollout("shop", &format!("web-{number}"), "web", &Value::Null);
+                let executor = Executor { client, caches, memories, on_demand, recorder, rollout };
+                let labels = [("role".to_owned(), "active".to_owned())].into();
+                let action = Action::ChangePodMetadata {
+                    name: "web-stranger".to_owned(),
+                    resource_version: "5".to_owned(),
+                    hash: "abc".to_owned(),
+                    from: PodMetadata::default(),
+                    to: PodMetadata { labels, ..PodMetadata::default() },
+                };
+                executor.execute(&action, &mut Fresh::new()).await
+            });
+        }
+        for _ in 0..1_000 {
+            if held_up.load(Ordering::Relaxed) >= MOST {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Whoever would make more does so right away.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let held_up = held_up.load(Ordering::Relaxed);
+        assert!((MOST..100).contains(&held_up), "{held_up} streams of a hundred");
     }
 }
