@@ -12,7 +12,7 @@ pub use execute::change_replica_set;
 use std::sync::Arc;
 
 use greenlight_core::world::Rollout;
-use greenlight_core::{Urgency, World, status};
+use greenlight_core::{Urgency, World, events, status};
 use jiff::Timestamp;
 use kube::Client;
 
@@ -88,7 +88,7 @@ async fn look_again(context: &Context, key: &Key) {
 
 /// Says in the status what has kept work on it from its end, again and again: no plan got so far that it could. The next one that does takes it back.
 async fn tell_of_trouble(context: &Context, key: &Key) {
-    let Context { client, caches, memories, on_demand, recorder, .. } = context;
+    let Context { client, caches, memories, on_demand, recorder, metrics } = context;
     let Some(words) = memories.own_trouble(key) else { return };
     let Some(rollout) = caches.rollouts.get(key) else { return };
     let told = status::of_trouble(&rollout, words, Timestamp::now());
@@ -96,7 +96,12 @@ async fn tell_of_trouble(context: &Context, key: &Key) {
     let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &rollout };
     if let Err(error) = executor.publish(&told).await {
         tracing::warn!(rollout = %key, error = %in_full(&error), "cannot publish what it cannot go on for");
+        return;
     }
+    let events = events::between(rollout.status.as_ref(), &told);
+    metrics.published(&rollout, &told, &events);
+    let rollout = Rollout { status: Some(told), ..rollout };
+    events.iter().for_each(|event| recorder.record(&rollout, event));
 }
 
 async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, Error> {

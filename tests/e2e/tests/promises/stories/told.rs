@@ -212,6 +212,7 @@ async fn a_read_that_is_refused_is_told_and_heals() {
     let told = lab.until("says so", |now| now.condition("Stalled") == "True/WriteRefused").await;
     assert!(told.message().contains("cannot read Deployment source"), "{}", told.message());
     assert_eq!(told.image_of("web-active"), "web:v1");
+    eventually("an event says so", async || !lab.event_notes("WriteRefused").await.is_empty()).await;
     lab.give_rights("unread", "greenlight");
     lab.until("v2 waits", |now| now.waits_in_preview("web:v2")).await;
 }
