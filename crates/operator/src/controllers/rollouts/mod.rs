@@ -59,9 +59,9 @@ pub async fn reconcile(context: Arc<Context>, key: Key, turn: Turn) -> Result<Ou
     let before = context.memories.of(&key).conflicts;
     let conflicts = match &result {
         Err(error) if error.is_conflict() => before + 1,
-        // Whatever else went wrong says nothing of the watches.
-        Err(_) => before,
-        Ok(_) => 0,
+        // Whatever else went wrong says nothing of the watches; nor does it that others come first.
+        Err(_) | Ok(Outcome::Yields(..)) => before,
+        Ok(Outcome::Rests(_)) => 0,
     };
     if conflicts != before {
         context.memories.update(&key, |memory| memory.conflicts = conflicts % MANY_CONFLICTS);
