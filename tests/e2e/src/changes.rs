@@ -33,7 +33,7 @@ impl Changes {
         let (tell, changed) = watch::channel(());
         let task = tokio::spawn(async move {
             while changes.next().await.is_some() {
-                tell.send_modify(|()| {});
+                tell.send_modify(|_| {});
             }
         });
         Changes { changed, task }
