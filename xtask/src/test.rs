@@ -14,6 +14,9 @@ use crate::{generate, image, imports, instructions, licences, prove, site, storm
 
 /// The end-to-end tests mostly wait for controllers, so more of them run at once than there are cores.
 const END_TO_END_THREADS: &str = "8";
+/// What is written in Go (the control plane, kubectl, helm) collects its garbage when it has this many per cent more than it needs: a suite is bound by
+/// the processor, of which that takes a part, and has memory to spare.
+const GARBAGE: (&str, &str) = ("GOGC", "300");
 /// The part of the search for broken promises that takes about three minutes; `cargo xtask prove` takes twice as long.
 const PART_OF_SEARCH: [&str; 4] = ["--walks", "30000", "--states", "9000"];
 /// What the tests use of Debian: a program, and the package that it is in.
@@ -47,7 +50,7 @@ pub(crate) struct TestOptions {
     /// Begin at the first step whose name begins with this: for a long run that was broken off. What is before it is not run, and the table says so
     #[arg(long, value_name = "STEP")]
     from: Option<String>,
-    /// Only the promises and the other servers' suite, on the control plane of this version of Kubernetes: 1.33
+    /// Only the promises, the other servers' suite and that of several operators, on the control plane of this version of Kubernetes: 1.33
     #[arg(long, value_name = "MINOR")]
     kubernetes: Option<String>,
 }
@@ -57,7 +60,7 @@ pub(crate) fn run(options: &TestOptions) -> Result<()> {
     if options.ci && options.from.is_some() {
         bail!("--ci runs everything: leave out --from");
     }
-    let mut table = Table { from: options.from.clone(), ..Table::default() };
+    let mut table = Table { rows: Vec::new(), from: options.from.clone(), started: Instant::now() };
     let result = match &options.kubernetes {
         Some(minor) => on_kubernetes(&mut table, minor, options.ci),
         None => everything(&mut table, options),
@@ -125,18 +128,24 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
     let mut on_node = end_to_end("node", ci);
     let missing = greenlight_test_cluster::missing_for_real_node();
     let has_node = missing.is_none();
-    if has_node {
-        table.step("the images", |_| {
-            on_node.env("GREENLIGHT_IMAGES", image::all()?);
-            Ok(())
-        })?;
-    }
-    table.step("real pods and traffic on a real node", |row| {
-        // The suite says so itself, too, and fails where nothing may be skipped.
-        row.skipped = missing.map(|missing| format!("the tests on a real node: {missing}"));
-        row.tests(&mut on_node)
-    })?;
+    let images_and_node = |table: &mut Table| {
+        if has_node {
+            table.step("the images", |_| {
+                on_node.env("GREENLIGHT_IMAGES", image::all()?);
+                Ok(())
+            })?;
+        }
+        table.step("real pods and traffic on a real node", |row| {
+            // The suite says so itself, too, and fails where nothing may be skipped.
+            row.skipped = missing.map(|missing| format!("the tests on a real node: {missing}"));
+            row.tests(&mut on_node)
+        })
+    };
+    table.step_beside("several operators", |row| row.tests(&mut end_to_end("shards", ci)), images_and_node)?;
     if options.all {
+        table.step("a crash after any write", |row| {
+            row.tests(end_to_end("promises", ci).args(["--", "--ignored", "a_crash_after_any_write"]))
+        })?;
         table.step("five thousand rollouts on the dashboard", |row| {
             if has_browser {
                 row.tests(end_to_end("dashboard", ci).args(["--", "--ignored"]))
@@ -189,7 +198,7 @@ fn promises(row: &mut Row, ci: bool, mut tests: Command) -> Result<()> {
     result
 }
 
-/// The promises and the suite of other servers on another version of Kubernetes.
+/// The promises, other servers, and several operators on another version of Kubernetes.
 fn on_kubernetes(table: &mut Table, minor: &str, ci: bool) -> Result<()> {
     let build = || greenlight_test_cluster::ensure_control_plane(minor).map(drop);
     let on = |suite| {
@@ -199,7 +208,8 @@ fn on_kubernetes(table: &mut Table, minor: &str, ci: bool) -> Result<()> {
     };
     table.step(&format!("control plane of Kubernetes {minor}"), |_| build())?;
     table.step(&format!("end-to-end tests on Kubernetes {minor}"), |row| promises(row, ci, on("promises")))?;
-    table.step(&format!("other API servers on Kubernetes {minor}"), |row| row.tests(&mut on("servers")))
+    table.step(&format!("other API servers on Kubernetes {minor}"), |row| row.tests(&mut on("servers")))?;
+    table.step(&format!("several operators on Kubernetes {minor}"), |row| row.tests(&mut on("shards")))
 }
 
 /// Builds every pinned tool that the tests use.
@@ -211,11 +221,11 @@ pub(crate) fn tools() -> Result<()> {
 }
 
 /// What ran so far.
-#[derive(Default)]
 struct Table {
     rows: Vec<Row>,
     /// The step to begin with, until it is found.
     from: Option<String>,
+    started: Instant,
 }
 
 /// One step.
@@ -245,20 +255,41 @@ enum Outcome {
 impl Table {
     /// Does a step and keeps what came of it.
     fn step(&mut self, name: &str, work: impl FnOnce(&mut Row) -> Result<()>) -> Result<()> {
-        let mut row = Row { name: name.to_owned(), ..Row::default() };
-        self.from.take_if(|from| name.starts_with(from.as_str()));
-        if self.from.is_some() {
-            self.rows.push(Row { outcome: Outcome::NotRun, ..row });
+        if self.leaves_out(name) {
             return Ok(());
         }
-        eprintln!("== {name}");
-        let started = Instant::now();
-        let result = work(&mut row);
-        row.seconds = started.elapsed().as_secs();
-        row.outcome = if result.is_err() { Outcome::Failed } else { Outcome::Passed };
-        eprintln!("== {name}: {} in {} s", if result.is_err() { "failed" } else { "done" }, row.seconds);
+        let (row, result) = Row::of(name, work);
         self.rows.push(row);
         result
+    }
+
+    /// Does a step that mostly waits, and these others at the same time. Their lines of output come as they are written.
+    fn step_beside(
+        &mut self,
+        name: &str,
+        work: impl FnOnce(&mut Row) -> Result<()> + Send,
+        others: impl FnOnce(&mut Table) -> Result<()>,
+    ) -> Result<()> {
+        if self.leaves_out(name) {
+            return others(self);
+        }
+        std::thread::scope(|scope| {
+            let beside = scope.spawn(|| Row::of(name, work));
+            let of_others = others(self);
+            let (row, result) = beside.join().expect("a step does not panic");
+            self.rows.push(row);
+            of_others.and(result)
+        })
+    }
+
+    /// Whether this step comes before the one that was asked for. If so, that is noted.
+    fn leaves_out(&mut self, name: &str) -> bool {
+        self.from.take_if(|from| name.starts_with(from.as_str()));
+        let leaves_out = self.from.is_some();
+        if leaves_out {
+            self.rows.push(Row { name: name.to_owned(), outcome: Outcome::NotRun, ..Row::default() });
+        }
+        leaves_out
     }
 
     fn print(&self) {
@@ -274,7 +305,7 @@ impl Table {
         }
         self.rows.iter().flat_map(|row| &row.panics).for_each(|line| eprintln!("{line}"));
         self.rows.iter().filter_map(|row| row.skipped.as_ref()).for_each(|skipped| eprintln!("SKIPPED: {skipped}"));
-        let seconds: u64 = self.rows.iter().map(|row| row.seconds).sum();
+        let seconds = self.started.elapsed().as_secs();
         let passed: usize = self.rows.iter().filter_map(|row| row.passed).sum();
         let not_run = self.rows.iter().filter(|row| row.outcome == Outcome::NotRun).count();
         match self.rows.iter().find(|row| row.outcome == Outcome::Failed) {
@@ -288,6 +319,18 @@ impl Table {
 }
 
 impl Row {
+    /// Does a step.
+    fn of(name: &str, work: impl FnOnce(&mut Row) -> Result<()>) -> (Row, Result<()>) {
+        let mut row = Row { name: name.to_owned(), ..Row::default() };
+        eprintln!("== {name}");
+        let started = Instant::now();
+        let result = work(&mut row);
+        row.seconds = started.elapsed().as_secs();
+        row.outcome = if result.is_err() { Outcome::Failed } else { Outcome::Passed };
+        eprintln!("== {name}: {} in {} s", if result.is_err() { "failed" } else { "done" }, row.seconds);
+        (row, result)
+    }
+
     /// Runs a test program, shows what it prints, and counts.
     fn tests(&mut self, command: &mut Command) -> Result<()> {
         let (mut passed, mut panics) = (0, Panics::default());
@@ -348,7 +391,7 @@ fn passed_in(line: &str) -> Option<usize> {
 /// One of the end-to-end suites.
 fn end_to_end(suite: &str, ci: bool) -> Command {
     let mut tests = cargo();
-    tests.args(["test", "--package", "greenlight-e2e", "--test", suite]);
+    tests.args(["test", "--package", "greenlight-e2e", "--test", suite]).env(GARBAGE.0, GARBAGE.1);
     if ci {
         tests.env("GREENLIGHT_SKIP_NOTHING", "1");
     }

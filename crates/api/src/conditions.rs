@@ -54,8 +54,8 @@ pub const REASON_SERVICE_MISMATCH: &str = "ServiceSelectorMismatch";
 pub const REASON_WORKLOAD_MISSING: &str = "WorkloadMissing";
 /// The labels of the Deployment's template do not match `spec.selector`.
 pub const REASON_WORKLOAD_MISMATCH: &str = "WorkloadSelectorMismatch";
-/// The API server refuses a write that something waits for (a policy, a webhook, a missing right); the message is the server's.
-/// The operator retries every few seconds; it heals with the first write that succeeds.
+/// The API server refuses a write that something waits for, or a read (a policy, a webhook, a missing right); the message is the server's.
+/// The operator retries every few seconds; it heals with the first one that succeeds.
 pub const REASON_WRITE_REFUSED: &str = "WriteRefused";
 /// The API server refused the ReplicaSet of this template; the message is the server's. Heals with a corrected template.
 pub const REASON_TEMPLATE_REFUSED: &str = "TemplateRefused";

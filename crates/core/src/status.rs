@@ -15,7 +15,7 @@ use crate::situation::Situation;
 use crate::stall::Stall;
 use crate::switch::{self, Proof};
 use crate::words::brief;
-use crate::world::{ReplicaSet, Selection, World};
+use crate::world::{ReplicaSet, Rollout, Selection, World};
 use crate::{pods, progress};
 
 /// A change of counts and words alone is written at most this often.
@@ -121,7 +121,7 @@ pub fn of_deletion(world: &World, held_up: Option<Stall>, now: Timestamp) -> Blu
         }
         None => return before,
     };
-    let available = before.conditions.iter().any(|old| old.type_ == names::AVAILABLE && old.status == "True");
+    let available = was_available(&before);
     BlueGreenRolloutStatus {
         phase: verdict.phase,
         observed_generation: generation,
@@ -129,6 +129,25 @@ pub fn of_deletion(world: &World, held_up: Option<Stall>, now: Timestamp) -> Blu
         message: verdict.message,
         ..before
     }
+}
+
+/// The status of a rollout on which work fails again and again, so that there is no plan whose status could say so: as it was, with what keeps the
+/// operator from going on. Nothing else of it is new: what was found out since may rest on what could not be read. `None` without a record: a status
+/// that has none is taken for an older version's.
+pub fn of_trouble(rollout: &Rollout, message: String, now: Timestamp) -> Option<BlueGreenRolloutStatus> {
+    let before = rollout.status.clone().filter(|before| before.decisions.is_some())?;
+    let verdict = Verdict { phase: Phase::Degraded, reason: names::REASON_WRITE_REFUSED, message: brief(message) };
+    let available = was_available(&before);
+    Some(BlueGreenRolloutStatus {
+        phase: verdict.phase,
+        conditions: conditions(&before, &verdict, available, before.observed_generation, now),
+        message: verdict.message,
+        ..before
+    })
+}
+
+fn was_available(before: &BlueGreenRolloutStatus) -> bool {
+    before.conditions.iter().any(|old| old.type_ == names::AVAILABLE && old.status == "True")
 }
 
 /// The revision that production really is with: the first active Service leads there, and its ReplicaSet exists.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -15,13 +15,19 @@ use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
+use crate::changes::Changes;
 use crate::rights;
 use crate::snapshot::Snapshot;
 use crate::web::http_get;
 
 /// How long a test waits for anything. Nothing here takes more than a few seconds on a free machine.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Who waits looks again after this at the soonest, if something has changed.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+/// And after this in any case: what else a test looks at changes, too.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The control plane of this test process, with the CRDs. It ends with the process.
 pub fn cluster() -> &'static Cluster {
@@ -39,6 +45,12 @@ pub fn cluster() -> &'static Cluster {
         cluster.unwrap_or_else(|error| panic!("the test cluster did not start: {error:#}"))
     });
     &CLUSTER
+}
+
+/// Until it is time to look again.
+async fn pause(changed: &mut watch::Receiver<()>) {
+    tokio::time::sleep(SHORTEST_PAUSE).await;
+    drop(tokio::time::timeout(LONGEST_PAUSE, changed.changed()).await);
 }
 
 /// Waits until something is so, and fails with `what` if it does not become so.
@@ -111,6 +123,7 @@ pub struct Lab {
     pub restarts_api_server: bool,
     operator: Option<Process>,
     starts: usize,
+    changes: OnceLock<Changes>,
 }
 
 impl Lab {
@@ -124,7 +137,8 @@ impl Lab {
     /// A new lab without an operator.
     pub async fn without_operator(name: &str) -> Lab {
         let client = cluster().client().await.expect("a client");
-        let lab = Lab { client, namespace: name.to_owned(), restarts_api_server: false, operator: None, starts: 0 };
+        let (namespace, changes) = (name.to_owned(), OnceLock::new());
+        let lab = Lab { client, namespace, restarts_api_server: false, operator: None, starts: 0, changes };
         let namespaces: Api<Namespace> = Api::all(lab.client.clone());
         let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).expect("a namespace");
         namespaces.create(&PostParams::default(), &namespace).await.expect("a fresh namespace");
@@ -163,6 +177,39 @@ impl Lab {
         let dir = cluster().dir().to_owned();
         Process::start(&dir, &format!("{}-{name}", self.namespace), &binary("greenlight"), &args, &env)
             .expect("it starts")
+    }
+
+    /// An operator of this namespace by an account of its own, which has the chart's rights as `change` leaves their rules. Its log has not the
+    /// lab's name: what is denied to it is meant to be.
+    pub fn operator_with_rights(&self, account: &str, change: impl FnOnce(&mut Vec<Value>)) -> Process {
+        let role = cluster().kubectl(&["get", "clusterrole", "greenlight", "-o", "json"]).expect("the chart's role");
+        let role: Value = serde_json::from_str(&role).expect("JSON");
+        let mut rules = role["rules"].as_array().cloned().expect("rules");
+        change(&mut rules);
+        assert_ne!(json!(rules), role["rules"], "nothing was changed");
+        let made = [
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}}),
+            json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+                "metadata": {"name": account}, "rules": rules,
+            }),
+        ];
+        made.iter().for_each(|object| drop(self.apply(object).expect("applied")));
+        self.give_rights(account, account);
+        let kubeconfig = cluster().dir().join(format!("{account}.kubeconfig"));
+        let text = rights::kubeconfig_of(cluster(), &self.namespace, account).expect("a token");
+        std::fs::write(&kubeconfig, text).expect("written");
+        let args = ["controller", "--namespace", &self.namespace, "--listen", "127.0.0.1:0"].map(str::to_owned);
+        let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
+        let name = format!("{account}-operator");
+        Process::start(cluster().dir(), &name, &binary("greenlight"), &args, &env).expect("it starts")
+    }
+
+    /// Gives an account of this namespace what a ClusterRole allows.
+    pub fn give_rights(&self, account: &str, role: &str) {
+        let (name, role) = (format!("{account}-{role}"), format!("--clusterrole={role}"));
+        let account = format!("--serviceaccount={}:{account}", self.namespace);
+        cluster().kubectl(&["create", "clusterrolebinding", &name, &role, &account]).expect("bound");
     }
 
     /// Kills the operator without a chance to clean up.
@@ -387,7 +434,9 @@ impl Lab {
     /// Waits until `is` holds.
     pub async fn until(&self, what: &str, is: impl Fn(&Snapshot) -> bool) -> Snapshot {
         let started = Instant::now();
+        let mut changed = self.changed();
         loop {
+            changed.mark_unchanged();
             let now = self.now().await;
             if is(&now) {
                 return now;
@@ -398,17 +447,25 @@ impl Lab {
                 self.namespace,
                 self.describe(&now)
             );
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            pause(&mut changed).await;
         }
+    }
+
+    /// Hears of everything that changes from now on, or did so before.
+    fn changed(&self) -> watch::Receiver<()> {
+        self.changes.get_or_init(|| Changes::of(&self.client, &self.namespace)).changed()
     }
 
     /// Checks that `is` holds all the time, for so long.
     pub async fn throughout(&self, duration: Duration, what: &str, is: impl Fn(&Snapshot) -> bool) {
         let started = Instant::now();
+        let mut changed = self.changed();
         while started.elapsed() < duration {
+            changed.mark_unchanged();
             let now = self.now().await;
             assert!(is(&now), "{}: did not hold: {what}\n{}", self.namespace, self.describe(&now));
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            let left = duration.saturating_sub(started.elapsed());
+            drop(tokio::time::timeout(left, pause(&mut changed)).await);
         }
     }
 
@@ -462,11 +519,10 @@ impl Lab {
         self.api::<ConfigMap>().get_opt(&barrier).await.expect("an answer");
         let started = Instant::now();
         loop {
-            let requests = cluster().audit().since(mark).expect("the audit log");
+            let requests = cluster().audit().of_namespace(mark, &self.namespace).expect("the audit log");
             if requests.iter().any(|request| request.name == barrier) {
                 let is_write = |request: &greenlight_test_cluster::Request| {
                     request.user_agent.starts_with("greenlight/")
-                        && request.namespace == self.namespace
                         && request.resource == resource
                         && !["get", "list", "watch"].contains(&request.verb.as_str())
                 };

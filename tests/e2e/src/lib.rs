@@ -2,6 +2,7 @@
 
 pub mod argo_cd;
 pub mod bombs;
+mod changes;
 mod course;
 pub mod docs;
 mod door;

@@ -26,6 +26,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower::{BoxError, Service, ServiceBuilder, service_fn};
 
+use crate::api_server::error::Unanswered;
 use crate::api_server::leadership::Leadership;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
@@ -222,8 +223,7 @@ impl Kind {
 }
 
 async fn within<T>(deadline: Duration, request: impl Future<Output = T>) -> Result<T, BoxError> {
-    let late = |_| format!("the API server has not answered within {} s", deadline.as_secs());
-    timeout(deadline, request).await.map_err(|elapsed| late(elapsed).into())
+    timeout(deadline, request).await.map_err(|_| Unanswered(deadline.as_secs()).into())
 }
 
 /// How the body of an answer is read.
@@ -340,6 +340,7 @@ mod tests {
     use http_body_util::Full;
 
     use super::*;
+    use crate::api_server::error::Doing;
 
     #[tokio::test]
     async fn of_all_that_is_wrong_with_a_template_no_more_is_read_than_somebody_would_read() {
@@ -371,6 +372,24 @@ mod tests {
         let usual = refusal("no");
         assert_eq!(heard(usual.clone(), 422).await, usual);
         assert_eq!(heard("x".repeat(1_000_000), 200).await.len(), 1_000_000, "what is no refusal");
+    }
+
+    /// Of several webhooks that hang and may be left out, each takes its time, and the API server takes as long as all of them.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_never_answered_is_told_and_an_api_server_that_is_out_of_reach_is_not() {
+        let ask = async |is_out_of_reach: bool| {
+            let service = service_fn(move |_: Request<Body>| async move {
+                if is_out_of_reach {
+                    return Err(BoxError::from("connection refused"));
+                }
+                within(REQUEST, std::future::pending::<Response<Body>>()).await
+            });
+            let request = Request::get("/version").body(Vec::new()).expect("a request");
+            let answer = Client::new(service, "default").request_text(request).await;
+            answer.doing(|| "ask".to_owned()).expect_err("there is no answer")
+        };
+        assert!(ask(false).await.lasts());
+        assert!(!ask(true).await.lasts());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! | connection | streams at a time |
 //! |---|---|
 //! | watches | one for each kind, and one for each question that is watched on demand |
-//! | each controller | what it works on ([`crate::controllers::lanes`]) |
+//! | each controller | what it works on ([`crate::controllers::lanes`]), and a few pods beside that |
 //! | events | fewer than a hundred ([`crate::telemetry::recorder`]) |
 //! | trouble | the statuses of objects that cannot be read ([`crate::controllers::unreadable`]) |
 //! | the lease | one after the other, of its own kind ([`super::client::Protocol::Http1`]) |

@@ -31,6 +31,12 @@ pub enum Error {
     Panicked,
 }
 
+/// The API server has not answered within so many seconds, and its connection is alive: it waits for webhooks that hang, one after the other, say. What
+/// is wrong with the connection shows sooner.
+#[derive(Debug, thiserror::Error)]
+#[error("the API server has not answered within {0} s")]
+pub struct Unanswered(pub u64);
+
 impl Error {
     /// It will be the same the next time, if nobody does anything.
     pub fn lasts(&self) -> bool {
@@ -38,6 +44,7 @@ impl Error {
             Error::Api { source: kube::Error::Api(status), .. } => is_refusal(status),
             // Somebody wrote what cannot be read.
             Error::Api { source: kube::Error::SerdeError(_), .. } => true,
+            Error::Api { source: kube::Error::Service(cause), .. } => cause.is::<Unanswered>(),
             Error::Api { .. } => false,
             _ => true,
         }

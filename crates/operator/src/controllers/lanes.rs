@@ -26,7 +26,7 @@ pub const SLOW: Duration = Duration::from_secs(1);
 /// How long a namespace begins in the slow lane after its last work that was slow.
 const PROBATION: Duration = Duration::from_secs(300);
 /// So much may be under way in all: an API server gives a hundred streams to a connection, and watches take some.
-const MOST: usize = 80;
+pub const MOST: usize = 80;
 
 /// How many may be worked on at a time.
 #[derive(Clone, Copy, Debug)]

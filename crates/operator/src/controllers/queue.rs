@@ -142,10 +142,13 @@ impl Queue {
                     metrics.reconciled(name, &result, took);
                     match result {
                         Ok(outcome) => {
-                            forget(&mut failures, trouble.as_ref(), &key);
                             let instant = |again: Option<Timestamp>| again.map(|at| Instant::now() + until(at));
                             match outcome {
-                                Outcome::Rests(again) => schedule.done(key, instant(again)),
+                                Outcome::Rests(again) => {
+                                    forget(&mut failures, trouble.as_ref(), &key);
+                                    schedule.done(key, instant(again));
+                                }
+                                // Nothing was done: what failed before counts as it did.
                                 Outcome::Yields(urgency, again) => schedule.yielded(key, urgency, instant(again)),
                             }
                         }
@@ -538,6 +541,32 @@ mod tests {
             stop.cancel();
             running.await.expect("it ends");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_lets_others_go_first_has_failed_as_often_as_before() {
+        let told = Arc::new(Notify::new());
+        let hears = told.clone();
+        let client = api_server(move |_| {
+            hears.notify_one();
+            std::future::ready(event_written())
+        });
+        let (_events, trouble) = trouble(&client);
+        let attempts = Arc::new(AtomicUsize::new(0));
+        let work = move |_: Key, _: Turn| {
+            let fails = attempts.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+            let yields = Ok(Outcome::Yields(Urgency::Begin, None));
+            std::future::ready(if fails { Err(Error::answered(403)) } else { yields })
+        };
+        let stop = CancellationToken::new();
+        let queue = Queue::new(Leadership::undisputed());
+        let (metrics, health, _) = watched();
+        let watched = (metrics, health, Some(trouble));
+        let running = tokio::spawn(queue.run("test", LIMITS, watched, stop.clone(), || vec![key(0)], work));
+        let is_told = tokio::time::timeout(Duration::from_secs(60), told.notified()).await;
+        assert!(is_told.is_ok(), "nobody knows of it");
+        stop.cancel();
+        running.await.expect("it ends");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,5 @@
-//! Telling of work that fails again and again, on the rollout that it is about: by an event, and where another controller than that of rollouts
-//! failed, in its status. What that says comes from plans otherwise, and these got no further.
+//! Telling of work that fails again and again, on the rollout that it is about: by an event, and in its status. What that says comes from plans
+//! otherwise, and these got no further.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -26,7 +26,7 @@ use crate::cluster::on_demand::OnDemand;
 use crate::cluster::scope::Scope;
 use crate::controllers::lanes::Places;
 use crate::controllers::queue::{Limits, Queue};
-use crate::controllers::rollouts::Memories;
+use crate::controllers::rollouts::{Memories, Memory};
 use crate::controllers::triggers::{self, Observers};
 use crate::controllers::trouble::Trouble;
 use crate::controllers::{analysis, rollouts, scale_down, unreadable};
@@ -56,6 +56,9 @@ const SHARE: usize = 4;
 const LAST_WORK: Duration = Duration::from_secs(5);
 /// How long whoever still reads metrics then may take.
 const LAST_SCRAPE: Duration = Duration::from_secs(1);
+
+/// Notes the words about what was worked on for a rollout, or that there is nothing to say of it any more.
+type Notes = fn(&mut Memory, &Key, Option<String>);
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -170,13 +173,12 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         });
         (metrics.clone(), health.clone(), trouble)
     };
-    let told_by_events = |(metrics, health, trouble): (Metrics, Health, Trouble)| (metrics, health, Some(trouble));
-    let told_in_status = |(metrics, health, trouble): (Metrics, Health, Trouble)| {
+    let told_in_status = |(metrics, health, trouble): (Metrics, Health, Trouble), note: Notes| {
         let (memories, queue, leadership) = (memories.clone(), rollouts_queue.clone(), leadership.clone());
         let tells = move |rollout: &Key, about: &Key, words: Option<String>| {
             // Nothing is remembered of a rollout that is another instance's.
             if leadership.takes_work(&rollout.namespace) {
-                memories.update(rollout, |memory| memory.tell(about, words));
+                memories.update(rollout, |memory| note(memory, about, words));
                 queue.now(rollout.clone());
             }
         };
@@ -189,7 +191,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     work.spawn(rollouts_queue.clone().run(
         "rollouts",
         limits(|key| info_span!("reconcile", rollout = %key)),
-        told_by_events(of_rollout(|_, key| Some(key.clone()))),
+        told_in_status(of_rollout(|_, key| Some(key.clone())), Memory::tell_own),
         stop.clone(),
         everything,
         move |key, turn| rollouts::reconcile(context.clone(), key, turn),
@@ -199,7 +201,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     work.spawn(sets_queue.clone().run(
         "scale-down",
         limits(|key| info_span!("reconcile", replica_set = %key)),
-        told_in_status(of_rollout(|caches, key| caches.sets.get(key).map(|owned| owned.owner))),
+        told_in_status(of_rollout(|caches, key| caches.sets.get(key).map(|owned| owned.owner)), Memory::tell),
         stop.clone(),
         retired,
         move |key, _| scale_down::reconcile(context.clone(), key),
@@ -226,7 +228,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let analyses = work.spawn(runs_queue.clone().run(
         "analysis",
         measuring,
-        told_in_status(of_rollout(|caches, key| caches.runs.get(key)?.groups().pop())),
+        told_in_status(of_rollout(|caches, key| caches.runs.get(key)?.groups().pop()), Memory::tell),
         stop.clone(),
         everything,
         move |key, _| analysis::reconcile(context.clone(), key),

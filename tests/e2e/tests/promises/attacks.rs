@@ -1,6 +1,7 @@
 //! Promise 7: nobody goes around the gate. Each attack of [`table`] is tried by a person with one of the chart's or of Kubernetes' own
-//! roles, on a rollout of its own whose candidate waits, with production watched throughout. `GREENLIGHT_ATTACKS_IN_FULL=1` tries each
-//! once more without the chart's policies, to see what holds by itself, and prints both (with `-- --nocapture`).
+//! roles, on a rollout whose candidate waits, with production watched throughout. Each has a rollout of its own, but single requests that the
+//! API server has to refuse, and that change nothing then: ten of these have one. `GREENLIGHT_ATTACKS_IN_FULL=1` tries each once more
+//! without the chart's policies, to see what holds by itself, and prints both (with `-- --nocapture`).
 //!
 //! | file | what is in it |
 //! |---|---|

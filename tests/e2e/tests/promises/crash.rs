@@ -1,6 +1,9 @@
 //! The operator dies after every single write of a plain cycle, and after each kind of write of one that has everything. Whatever
 //! the write was, the next operator finishes the work, and production was served all the time. So it is when answers are lost,
 //! and when somebody who fell asleep on a write wakes up.
+//!
+//! Each single write is a cycle of its own, some twenty in all: `cargo xtask test --all` does that. In every run there is a crash after each kind of
+//! write here, after writes that a seed chooses in the storm, and between any two writes of the same plans in the search.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -122,6 +125,7 @@ async fn answers_that_are_lost_change_nothing_about_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "twenty cycles: cargo xtask test --all runs it"]
 async fn a_crash_after_any_write_changes_nothing_about_the_end() {
     let next = Arc::new(AtomicUsize::new(1));
     let longest = Arc::new(AtomicUsize::new(0));

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use greenlight_e2e::{Course, Lab, Snapshot, binary, cluster, kubeconfig_of, merge, rollout};
-use greenlight_test_cluster::Process;
+use greenlight_e2e::{Course, Lab, Snapshot, cluster, merge, rollout};
 use kube::Api;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
@@ -72,35 +71,14 @@ async fn a_deletion_that_may_not_see_endpoints_says_so_and_heals() {
     lab.kubectl(&["delete", "bgr", "web", "--wait=false"]);
     lab.kubectl(&["delete", "replicasets", "--all"]);
     lab.until("its pods are gone", |now| now.sets.is_empty() && now.pods.is_empty()).await;
-    let role = cluster().kubectl(&["get", "clusterrole", "greenlight", "-o", "json"]).expect("the chart's role");
-    let role: Value = serde_json::from_str(&role).expect("JSON");
-    let is_seen = |rule: &&Value| rule["resources"] != json!(["endpointslices"]);
-    let rules: Vec<&Value> = role["rules"].as_array().expect("rules").iter().filter(is_seen).collect();
-    assert_eq!(rules.len() + 1, role["rules"].as_array().map_or(0, Vec::len));
-    lab.apply(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "blind"}})).expect("applied");
-    lab.apply(&json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "blind"}, "rules": rules,
-    }))
-    .expect("applied");
-    let binding = |name: &str, role: &str| {
-        let account = format!("--serviceaccount={}:blind", lab.namespace);
-        let role = format!("--clusterrole={role}");
-        cluster().kubectl(&["create", "clusterrolebinding", name, &role, &account]).expect("bound");
-    };
-    binding("blind", "blind");
-    let kubeconfig = cluster().dir().join("blind.kubeconfig");
-    std::fs::write(&kubeconfig, kubeconfig_of(cluster(), &lab.namespace, "blind").expect("a token")).expect("written");
-    // Not by a name of the lab: nothing else may be denied to an operator.
-    let args = ["controller", "--namespace", &lab.namespace, "--listen", "127.0.0.1:0"].map(str::to_owned);
-    let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
-    let operator = Process::start(cluster().dir(), "blind-operator", &binary("greenlight"), &args, &env);
-    let _operator = operator.expect("it starts");
+    let is_seen = |rule: &Value| rule["resources"] != json!(["endpointslices"]);
+    let _operator = lab.operator_with_rights("blind", |rules| rules.retain(is_seen));
     let says = |now: &Snapshot| now.message().contains("may not see endpointslices");
     let told = lab.until("it says what it waits for", says).await;
     assert_eq!(told.condition("Stalled"), "True/WriteRefused", "{}", told.message());
     let events = lab.kubectl(&["get", "events.events.k8s.io", "-o", "json"]);
     assert!(events.contains("may not see endpointslices"), "{events}");
-    binding("blind-sees", "greenlight");
+    lab.give_rights("blind", "greenlight");
     let end = lab.until("it is gone", |now| now.rollout.is_none()).await;
     assert_eq!((end.hash_of("web-active"), end.hash_of("web-preview")), (None, None));
 }

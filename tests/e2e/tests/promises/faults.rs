@@ -43,7 +43,7 @@ async fn a_write_that_is_never_answered_is_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn conflict_after_conflict_is_a_warning() {
+async fn conflict_after_conflict_is_a_warning_and_stands_in_the_status() {
     let mut lab = Lab::without_operator("conflicts").await;
     let disputed = Arc::new(AtomicBool::new(true));
     let still = disputed.clone();
@@ -61,6 +61,8 @@ async fn conflict_after_conflict_is_a_warning() {
     };
     lab.until("ten conflicts", |_| ten(&http_get(&address, "/metrics").expect("it answers"))).await;
     assert!(lab.operator().log().contains("conflict after conflict"), "{}", lab.operator().log_tail());
+    let told = lab.until("the status says so", |now| now.condition("Stalled") == "True/WriteRefused").await;
+    assert!(told.message().contains("cannot point Service web-active"), "{}", told.message());
     disputed.store(false, Ordering::SeqCst);
     lab.until("it goes on", |now| now.is_healthy_on("web:v1")).await;
 }

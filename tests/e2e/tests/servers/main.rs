@@ -1,12 +1,11 @@
 //! What needs a control plane of its own: API servers as they are out there (without streaming lists, upgraded under a running operator,
-//! with yesterday's CRDs), and operators for all namespaces, one and several.
+//! with yesterday's CRDs), and an operator for all namespaces.
 //! What is done to it would disturb other tests. One after the other.
 
 mod all_namespaces;
 mod bombs;
 mod hanging;
 mod old_crds;
-mod shards;
 mod streaming_lists;
 mod versions;
 

@@ -7,7 +7,7 @@
 //! | what can happen | what comes of it |
 //! |---|---|
 //! | the watch fails, or its history is gone | [`Watch`] tries again, with a list where it has to; what was answered stays answered |
-//! | it is not allowed | it is said to whoever waits, in the server's words, until it is |
+//! | it is not allowed | it is said to whoever has asked, in the server's words, until it is |
 //! | it hangs, or lags | it lasts for one [`TURN`], and the next one begins with a list |
 //! | its list takes longer than that | the next one may take twice as long |
 //! | there are more questions than places | those that were looked at longest ago have the next turn, as soon as one leaves; what was seen of the others stays |
@@ -99,7 +99,7 @@ impl<K: Sought> Shared<K> {
         self.0.state().seen(rollout)
     }
 
-    /// What keeps this rollout from an answer, if somebody has to do something about it.
+    /// What keeps this rollout from seeing what it has asked for, if somebody has to do something about it.
     pub fn trouble(&self, rollout: &Key) -> Option<String> {
         self.0.state().trouble_of(rollout)
     }
@@ -157,8 +157,8 @@ async fn run<K: Sought>(
                         tracing::warn!(kind = %K::kind(&()), error = in_full(&error), "watch interrupted");
                         if let Some(words) = refusal(&error) {
                             let trouble = format!("the operator may not see {}: {words}", K::plural(&()));
-                            let waiting = inner.state().note_trouble(trouble);
-                            waiting.into_iter().for_each(|rollout| observer.seen(rollout));
+                            let asking = inner.state().note_trouble(trouble);
+                            asking.into_iter().for_each(|rollout| observer.seen(rollout));
                         }
                     }
                 },
@@ -253,24 +253,17 @@ impl<T: Clone + PartialEq> State<T> {
         State { topics, by_rollout, places_of, places, trouble: None }
     }
 
-    /// The watch cannot begin. Returns who waits for it, and does not know of that.
+    /// The watch cannot begin. Returns who has asked for anything and does not know of that: of what was answered before no change is seen either.
     fn note_trouble(&mut self, trouble: String) -> BTreeSet<Key> {
         if self.trouble.as_ref() == Some(&trouble) {
             return BTreeSet::new();
         }
         self.trouble = Some(trouble);
-        self.by_rollout.keys().filter(|rollout| self.waits(rollout)).cloned().collect()
+        self.by_rollout.keys().cloned().collect()
     }
 
     fn trouble_of(&self, rollout: &Key) -> Option<String> {
-        self.trouble.clone().filter(|_| self.waits(rollout))
-    }
-
-    /// Whether this rollout has asked something that was not answered yet.
-    fn waits(&self, rollout: &Key) -> bool {
-        let mut values = self.by_rollout.get(rollout).into_iter().flatten();
-        let answer = |value: &String| self.topics.get(&rollout.sibling(value))?.askers.get(rollout);
-        values.any(|value| answer(value).is_some_and(|answer| *answer != Answer::Given))
+        self.trouble.clone().filter(|_| self.by_rollout.contains_key(rollout))
     }
 
     /// Returns whether anything was changed by that.
@@ -354,10 +347,8 @@ impl<T: Clone + PartialEq> State<T> {
     /// Takes note of what a watch says. Returns who is to know of it.
     fn take<K: Sought<Item = T>>(&mut self, turn: &mut Turn<T>, event: Event<Arrived<K>>) -> BTreeSet<Key> {
         // The beginning of a list is said before anything is asked for.
-        if !matches!(event, Event::Init) {
-            self.trouble = None;
-        }
-        match event {
+        let is_seen_again = !matches!(event, Event::Init) && self.trouble.take().is_some();
+        let mut woken = match event {
             Event::Init => {
                 turn.list = Some(HashMap::new());
                 BTreeSet::new()
@@ -387,7 +378,11 @@ impl<T: Clone + PartialEq> State<T> {
                 woken
             }
             Event::Delete(arrived) => self.remove(&arrived.key(), None),
+        };
+        if is_seen_again {
+            woken.extend(self.by_rollout.keys().cloned());
         }
+        woken
     }
 
     fn listed(&mut self, asked: &BTreeSet<Key>, mut list: HashMap<Key, BTreeMap<String, Vec<T>>>) -> BTreeSet<Key> {
@@ -618,12 +613,13 @@ mod tests {
         state.ask(&key("b"), &values(&["b"]));
         let mut second = turn(&mut state);
         state.take::<SliceView>(&mut second, Event::Init);
-        assert_eq!(state.note_trouble("forbidden".to_owned()), [key("b")].into(), "a knows what it wants to know");
+        let both: BTreeSet<Key> = [key("a"), key("b")].into();
+        assert_eq!(state.note_trouble("forbidden".to_owned()), both, "a had an answer, and sees no change of it");
         assert_eq!(state.note_trouble("forbidden".to_owned()), [].into(), "once");
         state.take::<SliceView>(&mut second, Event::Init);
-        assert_eq!(state.trouble_of(&key("a")), None);
-        assert_eq!(state.trouble_of(&key("b")).as_deref(), Some("forbidden"));
-        assert_eq!(list(&mut state, &mut second, &[]), [key("b")].into());
+        let told = ["a", "b", "c"].map(|name| state.trouble_of(&key(name)).is_some());
+        assert_eq!(told, [true, true, false], "c asks for nothing");
+        assert_eq!(list(&mut state, &mut second, &[]), both, "it is over for both");
         assert_eq!((state.trouble_of(&key("b")), state.trouble.clone()), (None, None));
     }
 

@@ -11,7 +11,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::{Context, arguments, shortened};
-use crate::api_server::error::{Doing, Error};
+use crate::api_server::error::{Doing, Error, is_refusal};
 use crate::cluster::cache::Key;
 use crate::cluster::objects::{JOB, JOB_UID, JobOutcome, JobView, UnfinishedJob};
 
@@ -94,7 +94,8 @@ pub async fn go_on(
             }
             found
         }
-        Err(kube::Error::Api(status)) if (400..=422).contains(&status.code) => {
+        // Not what passes: a quota that others change at that moment is a conflict.
+        Err(kube::Error::Api(status)) if (400..=422).contains(&status.code) && is_refusal(&status) => {
             return Ok(done(AnalysisPhase::Error, format!("the API server refuses the Job: {}", status.message)));
         }
         Err(error) => return Err(error).doing(|| format!("create Job {name}")),
@@ -222,9 +223,9 @@ mod tests {
         assert_eq!(left, ["replaced", "somebody-elses"]);
     }
 
-    #[tokio::test]
-    async fn however_much_is_wrong_with_a_job_its_run_can_be_written() {
-        let client = api_server(|_| std::future::ready(failure(422, &"spec.template is wrong; ".repeat(10_000))));
+    /// What becomes of a measurement whose Job the API server does not make, by this code and in these words.
+    async fn not_made(code: u16, words: String) -> Result<Option<Measurement>, Error> {
+        let client = api_server(move |_| std::future::ready(failure(code, &words)));
         let context = Context {
             client,
             caches: Arc::default(),
@@ -241,9 +242,22 @@ mod tests {
         });
         let run: AnalysisRun = serde_json::from_value(run).expect("a run");
         let begun = Measurement { metadata: [(JOB.to_owned(), "smoke-1".to_owned())].into(), ..Measurement::default() };
-        let refused = go_on(&context, &run, 0, &begun).await.expect("it is an answer").expect("a measurement");
+        go_on(&context, &run, 0, &begun).await
+    }
+
+    #[tokio::test]
+    async fn however_much_is_wrong_with_a_job_its_run_can_be_written() {
+        let refused = not_made(422, "spec.template is wrong; ".repeat(10_000)).await;
+        let refused = refused.expect("it is an answer").expect("a measurement");
         assert_eq!(refused.phase, AnalysisPhase::Error);
         assert!(refused.message.starts_with("the API server refuses the Job: spec.template is wrong"));
         assert!(refused.message.len() < 2000, "{} bytes", refused.message.len());
+    }
+
+    #[tokio::test]
+    async fn a_quota_that_others_change_meanwhile_is_no_measurement() {
+        let words = "Operation cannot be fulfilled on resourcequotas \"jobs\": the object has been modified";
+        let tried_again = not_made(409, words.to_owned()).await;
+        assert!(tried_again.as_ref().is_err_and(Error::is_conflict), "{tried_again:?}");
     }
 }

@@ -19,6 +19,7 @@ use kube::core::Request;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::adopt;
@@ -35,6 +36,7 @@ use crate::cluster::objects::narrow::MetadataView;
 use crate::cluster::objects::{DeploymentView, KeptRun, OwnedSet, ReplicaSetView, RolloutView, ServiceView};
 use crate::cluster::on_demand::OnDemand;
 use crate::controllers::analysis::{self, Start};
+use crate::controllers::lanes::MOST;
 use crate::telemetry::recorder::Recorder;
 
 /// How long to wait until a refused template is tried again; a changed template is tried at once.
@@ -43,9 +45,14 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
 /// How long to wait at most until another refused write is tried again.
 const LONGEST_REFUSAL_PAUSE: Duration = Duration::from_secs(5);
 
-/// So many pods of a ReplicaSet get other labels or annotations at the same time: enough for a hundred of them within seconds, and few
-/// beside what the API server admits of one client.
+/// So many pods of a ReplicaSet get other labels or annotations at the same time, while few others do that: enough for a hundred of them within
+/// seconds, and few beside what the API server admits of one client.
 const PODS_AT_ONCE: usize = 8;
+/// So many of these requests may be under way in all, beside the one that each work has. A webhook may hold them up in some namespaces, and others need
+/// streams of the same connection.
+const BESIDE: usize = 14;
+static PLACES_BESIDE: Semaphore = Semaphore::const_new(BESIDE);
+const _: () = assert!(MOST + BESIDE < 100, "an API server gives a hundred streams to a connection");
 
 /// Everything that writing takes.
 pub struct Executor<'a> {
@@ -246,8 +253,11 @@ impl Executor<'_> {
         };
         by_pages(&self.rollout.namespace, labelled, list, take).await.doing(what)?;
         let (pods, patch) = (&pods, &Patch::Merge(json!({"metadata": metadata})));
+        let others = to_change.len().min(PODS_AT_ONCE).saturating_sub(1);
+        let places = std::iter::from_fn(|| PLACES_BESIDE.try_acquire().ok());
+        let beside: Vec<SemaphorePermit> = places.take(others).collect();
         let to_change = futures::stream::iter(to_change.into_iter().map(Ok));
-        let changed = to_change.try_for_each_concurrent(PODS_AT_ONCE, |pod: String| async move {
+        let changed = to_change.try_for_each_concurrent(1 + beside.len(), |pod: String| async move {
             let request = pods.patch_metadata(&pod, &params(), patch).expect("the URL is made of valid names");
             match self.client.request::<IgnoredAny>(request).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
@@ -255,6 +265,7 @@ impl Executor<'_> {
             }
         });
         changed.await?;
+        drop(beside);
         let mut change = Change::default();
         change.annotate(names::ROLE_METADATA, serde_json::to_string(to).expect("it has only strings in it"));
         self.patch_replica_set(name, &view.resource_version().unwrap_or_default(), &change).await

@@ -33,6 +33,8 @@ pub struct Memory {
     pub refused_writes: BTreeMap<String, Refused>,
     /// What other controllers of the operator cannot do for it, in words, by the object that they work on.
     pub troubles: BTreeMap<Key, String>,
+    /// What has kept the rollouts controller itself from the end of a plan, again and again, in words.
+    pub own_trouble: Option<String>,
     /// The Services that it moved itself, as they were then: name and resourceVersion.
     pub moved: HashMap<String, String>,
     /// UIDs of ReplicaSets that it created itself, or whose template it has compared with what it would create, until they are on record.
@@ -48,6 +50,11 @@ impl Memory {
             Some(words) => drop(self.troubles.insert(about.clone(), words)),
             None => drop(self.troubles.remove(about)),
         }
+    }
+
+    /// The rollouts controller has, or no longer has, trouble with the rollout.
+    pub fn tell_own(&mut self, _: &Key, words: Option<String>) {
+        self.own_trouble = words;
     }
 
     /// It has moved this Service, which is as `version` by now. Of others only those are remembered that are as it left them.
@@ -144,6 +151,11 @@ impl Memories {
     /// The memory of one rollout.
     pub fn of(&self, key: &Key) -> Memory {
         self.0.lock().expect("no panic while locked").get(key).cloned().unwrap_or_default()
+    }
+
+    /// What has kept the rollouts controller from the end of a plan for this rollout, again and again.
+    pub fn own_trouble(&self, key: &Key) -> Option<String> {
+        self.0.lock().expect("no panic while locked").get(key)?.own_trouble.clone()
     }
 
     /// This status was written already, and is what the API server has by now, as far as its CRD lets it.

@@ -12,7 +12,7 @@ pub use execute::change_replica_set;
 use std::sync::Arc;
 
 use greenlight_core::world::Rollout;
-use greenlight_core::{Urgency, World};
+use greenlight_core::{Urgency, World, events, status};
 use jiff::Timestamp;
 use kube::Client;
 
@@ -27,7 +27,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::recorder::Recorder;
 use execute::Executor;
 
-pub use memory::Memories;
+pub use memory::{Memories, Memory};
 use observe::{Fresh, Observed, observe};
 
 /// A release needs at most a handful of plans in a row.
@@ -54,13 +54,14 @@ pub struct Context {
 
 /// Brings one rollout as far as it can go now, and as others let it.
 pub async fn reconcile(context: Arc<Context>, key: Key, turn: Turn) -> Result<Outcome, Error> {
+    tell_of_trouble(&context, &key).await;
     let result = work_on(&context, &key, &turn).await;
     let before = context.memories.of(&key).conflicts;
     let conflicts = match &result {
         Err(error) if error.is_conflict() => before + 1,
-        // Whatever else went wrong says nothing of the watches.
-        Err(_) => before,
-        Ok(_) => 0,
+        // Whatever else went wrong says nothing of the watches; nor does it that others come first.
+        Err(_) | Ok(Outcome::Yields(..)) => before,
+        Ok(Outcome::Rests(_)) => 0,
     };
     if conflicts != before {
         context.memories.update(&key, |memory| memory.conflicts = conflicts % MANY_CONFLICTS);
@@ -83,6 +84,24 @@ async fn look_again(context: &Context, key: &Key) {
     if let Err(error) = read_live(client, caches, &world).await {
         tracing::warn!(rollout = %key, error = %in_full(&error), "cannot read it");
     }
+}
+
+/// Says in the status what has kept work on it from its end, again and again: no plan got so far that it could. The next one that does takes it back.
+async fn tell_of_trouble(context: &Context, key: &Key) {
+    let Context { client, caches, memories, on_demand, recorder, metrics } = context;
+    let Some(words) = memories.own_trouble(key) else { return };
+    let Some(rollout) = caches.rollouts.get(key) else { return };
+    let told = status::of_trouble(&rollout, words, Timestamp::now());
+    let Some(told) = told.filter(|told| rollout.status.as_ref() != Some(told)) else { return };
+    let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &rollout };
+    if let Err(error) = executor.publish(&told).await {
+        tracing::warn!(rollout = %key, error = %in_full(&error), "cannot publish what it cannot go on for");
+        return;
+    }
+    let events = events::between(rollout.status.as_ref(), &told);
+    metrics.published(&rollout, &told, &events);
+    let rollout = Rollout { status: Some(told), ..rollout };
+    events.iter().for_each(|event| recorder.record(&rollout, event));
 }
 
 async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, Error> {
@@ -175,4 +194,210 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
         last = format!("{:?}", plan.actions);
     }
     Err(Error::DidNotConverge(MOST_PLANS, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use greenlight_api::{BlueGreenRollout, PodMetadata};
+    use greenlight_core::Action;
+    use http::Method;
+    use serde_json::{Value, json};
+    use tokio::task::JoinSet;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::api_server::fake::{Asked, api_server, event_written, failure};
+    use crate::api_server::leadership::Leadership;
+    use crate::cluster::fake;
+    use crate::cluster::objects::{ReplicaSetView, RolloutView};
+    use crate::cluster::scope::Scope;
+    use crate::controllers::lanes::{MOST, Places};
+    use crate::controllers::queue::{Limits, Queue};
+    use crate::controllers::triggers::{self, Observers};
+    use crate::controllers::trouble::Trouble;
+    use crate::telemetry::health::Health;
+    use crate::telemetry::notify::{Config, Notifier};
+    use crate::telemetry::recorder::{Events, reference};
+    use crate::web::client::WebClient;
+
+    const WORDS: &str = "nobody lists these";
+
+    fn rollout() -> Value {
+        json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
+            "metadata": {
+                "name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "1", "generation": 1,
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+            },
+            "spec": {
+                "selector": {"matchLabels": {"app": "web"}},
+                "strategy": {"blueGreen": {"activeService": "web"}},
+                "template": {
+                    "metadata": {"labels": {"app": "web"}},
+                    "spec": {"containers": [{"name": "web", "image": "web:v1"}]},
+                },
+            },
+            "status": {"message": "revision 1 is active", "decisions": {"serving": "bcdfghjklm", "replicas": 1, "specReplicas": 1}},
+        })
+    }
+
+    /// A ReplicaSet that says that it is the rollout's, and of which its record knows nothing: that is a reason to read everything again.
+    fn stranger() -> Value {
+        let owner = json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "web", "uid": "u", "controller": true,
+        });
+        json!({
+            "metadata": {
+                "name": "web-stranger", "namespace": "shop", "uid": "s", "resourceVersion": "5", "ownerReferences": [owner],
+            },
+            "spec": {"selector": {}, "template": {}},
+        })
+    }
+
+    /// One that has this rollout, takes its status and no other write, and answers the list of ReplicaSets by this code.
+    fn server(object: &Arc<Mutex<Value>>, code: &Arc<AtomicU16>) -> Client {
+        let (object, code) = (object.clone(), code.clone());
+        api_server(move |Asked { method, path, body, .. }| {
+            let mut object = object.lock().expect("no panic while locked");
+            let is_read = method == Method::GET;
+            std::future::ready(if path.ends_with("/events") {
+                event_written()
+            } else if path.ends_with("/bluegreenrollouts/web/status") {
+                let version = object["metadata"]["resourceVersion"].as_str().and_then(|it| it.parse::<u64>().ok());
+                object["metadata"]["resourceVersion"] = (version.unwrap_or(0) + 1).to_string().into();
+                object["status"] = body["status"].clone();
+                (200, object.clone())
+            } else if is_read && path.ends_with("/bluegreenrollouts/web") {
+                (200, object.clone())
+            } else if is_read && path.ends_with("/replicasets") {
+                match code.load(Ordering::Relaxed) {
+                    200 => (200, json!({"metadata": {"resourceVersion": "9"}, "items": []})),
+                    code => failure(code, WORDS),
+                }
+            } else if is_read && path.ends_with("/services/web") {
+                failure(404, "NotFound")
+            } else {
+                failure(403, "nobody writes")
+            })
+        })
+    }
+
+    /// What the status says, once it is so.
+    async fn until(object: &Mutex<Value>, is: impl Fn(&str) -> bool) -> Value {
+        for _ in 0..10_000 {
+            let status = object.lock().expect("no panic while locked")["status"].clone();
+            if is(status["message"].as_str().unwrap_or_default()) {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{:#}", object.lock().expect("no panic while locked"));
+    }
+
+    /// What a reconcile works with, and what has to live as long.
+    fn context(client: Client, caches: Arc<Caches>, queue: &Queue) -> (Context, Health, Events) {
+        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
+        let tell = Notifier::start(Config::default(), &WebClient::default(), &metrics).tell();
+        let events = Events::start(&client, &metrics);
+        let recorder = events.recorder("test".to_owned(), metrics.clone(), tell);
+        let (health, failed) = (Health::default(), CancellationToken::new());
+        let observers = Observers { health: health.clone(), metrics: metrics.clone(), failed };
+        let on_demand = Arc::new(OnDemand::new(&client, &Scope::default(), triggers::asked(queue, &observers)));
+        (Context { client, caches, memories: Arc::default(), on_demand, recorder, metrics }, health, events)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_is_refused_or_conflicts_for_ever_is_told_in_the_status_and_heals() {
+        for refusal in [403, 409] {
+            let (object, code) = (Arc::new(Mutex::new(rollout())), Arc::new(AtomicU16::new(refusal)));
+            let caches = Arc::new(Caches::default());
+            caches.rollouts.put(serde_json::from_value::<RolloutView>(rollout()).expect("a rollout").keep());
+            let stranger = serde_json::from_value::<ReplicaSetView>(stranger()).expect("a ReplicaSet").keep();
+            caches.sets.put(stranger.expect("it has an owner"));
+            let queue = Queue::new(Leadership::undisputed());
+            let (context, health, _events) = context(server(&object, &code), caches, &queue);
+            let hears = context.memories.clone();
+            let trouble = Trouble::new(context.recorder.clone(), |key| {
+                Some(reference::<BlueGreenRollout>(&key.namespace, &key.name, "u"))
+            });
+            let trouble = trouble.in_status(move |rollout, about, words| {
+                hears.update(rollout, |memory| memory.tell_own(about, words));
+            });
+            let watched = (context.metrics.clone(), health, Some(trouble));
+            let context = Arc::new(context);
+            let limits = Limits {
+                places: Places { parallel: 1, share: None },
+                span: |_| tracing::Span::none(),
+                deadline: Duration::from_secs(300),
+            };
+            let web = || vec![Key { namespace: "shop".to_owned(), name: "web".to_owned() }];
+            let work = move |key: Key, turn: Turn| reconcile(context.clone(), key, turn);
+            let stop = CancellationToken::new();
+            let running = tokio::spawn(queue.run("test", limits, watched, stop.clone(), web, work));
+            let told = until(&object, |message| message.contains(WORDS)).await;
+            assert_eq!(told["phase"], "Degraded", "{refusal}: {told:#}");
+            assert_eq!(told["decisions"], rollout()["status"]["decisions"], "{refusal}: nothing was decided");
+            code.store(200, Ordering::Relaxed);
+            until(&object, |message| !message.contains(WORDS)).await;
+            stop.cancel();
+            running.await.expect("it ends");
+        }
+    }
+
+    #[tokio::test]
+    async fn however_many_pods_a_webhook_holds_up_there_are_streams_left_for_other_namespaces() {
+        let held_up = Arc::new(AtomicUsize::new(0));
+        let counted = held_up.clone();
+        let client = api_server(move |Asked { method, path, .. }| {
+            let counted = counted.clone();
+            async move {
+                if method == Method::PATCH && path.contains("/pods/") {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    std::future::pending::<()>().await;
+                }
+                if !path.ends_with("/pods") {
+                    return (200, stranger());
+                }
+                let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-stranger", "uid": "s"});
+                let pod =
+                    |number: usize| json!({"metadata": {"name": format!("web-{number}"), "ownerReferences": [owner]}});
+                let pods: Vec<Value> = (0..16).map(pod).collect();
+                (200, json!({"metadata": {"resourceVersion": "9"}, "items": pods}))
+            }
+        });
+        let (context, _, _events) = context(client, Arc::default(), &Queue::new(Leadership::undisputed()));
+        let context = Arc::new(context);
+        let mut work = JoinSet::new();
+        for number in 0..MOST {
+            let context = context.clone();
+            work.spawn(async move {
+                let Context { client, caches, memories, on_demand, recorder, .. } = &*context;
+                let rollout = &fake::rollout("shop", &format!("web-{number}"), "web", &Value::Null);
+                let executor = Executor { client, caches, memories, on_demand, recorder, rollout };
+                let labels = [("role".to_owned(), "active".to_owned())].into();
+                let action = Action::ChangePodMetadata {
+                    name: "web-stranger".to_owned(),
+                    resource_version: "5".to_owned(),
+                    hash: "abc".to_owned(),
+                    from: PodMetadata::default(),
+                    to: PodMetadata { labels, ..PodMetadata::default() },
+                };
+                executor.execute(&action, &mut Fresh::new()).await
+            });
+        }
+        for _ in 0..1_000 {
+            if held_up.load(Ordering::Relaxed) >= MOST {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Whoever would make more does so right away.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let held_up = held_up.load(Ordering::Relaxed);
+        assert!((MOST..100).contains(&held_up), "{held_up} streams of a hundred");
+    }
 }

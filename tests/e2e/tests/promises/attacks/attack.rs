@@ -138,6 +138,14 @@ impl Attack {
         self
     }
 
+    /// Whether both can be tried on one rollout: each is one request that the API server has to refuse, and what is refused leaves it as it was.
+    pub(super) fn may_share_with(&self, other: &Attack) -> bool {
+        let changes_nothing = |attack: &Attack| {
+            attack.expected == Expected::Refused && attack.steps.len() == 1 && !attack.steps[0].may_fail
+        };
+        changes_nothing(self) && changes_nothing(other) && (&self.spec, self.promoted) == (&other.spec, other.promoted)
+    }
+
     /// What serves before it.
     pub(super) fn serving(&self) -> &'static str {
         if self.promoted { "{v2}" } else { "{v1}" }

@@ -1,4 +1,4 @@
-//! Where attacks are tried: a namespace with an operator, and a rollout of its own for each.
+//! Where attacks are tried: a namespace with an operator, and a rollout of its own for each that may change anything.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -22,6 +22,8 @@ use crate::chart::{chart, helm, kubeconfig_of};
 
 /// So many at a time, from the beginning of a rollout to the attack on it: a slow machine takes longer for all, and not too long for one.
 const PARALLEL: usize = 12;
+/// So many attacks that the API server has to refuse are tried on one rollout.
+const ON_ONE: usize = 10;
 /// How long production is watched after the last attack: the operator acts within milliseconds of what it sees.
 /// After this the operator has taken up what was asked, on a busy machine, too.
 const TAKES_UP: Duration = Duration::from_secs(3);
@@ -36,6 +38,8 @@ pub(super) const EVIL: &str = "evil:v1";
 /// A namespace with an operator.
 pub(super) struct Range {
     lab: Lab,
+    /// The policies hold here, so that some attacks change nothing.
+    guarded: bool,
     /// Every hash that a Service was seen to select.
     seen: Arc<Mutex<BTreeMap<String, Vec<Option<String>>>>>,
     watch: tokio::task::JoinHandle<()>,
@@ -66,17 +70,17 @@ impl Range {
         let set = ["--set", "crds.install=false", "--set", &watched];
         helm(&[&["install", "guard", &chart, "--namespace", &system], &set[..]].concat()).expect("installed");
         lab.start_operator_with(&kubeconfig_of(&system, "guard"), &[]);
-        let range = Range::of(lab).await;
+        let range = Range::of(lab, true).await;
         range.policies_are_in_force().await;
         range
     }
 
     /// Without them; the roles are the same.
     pub(super) async fn without_policies(namespace: &str) -> Range {
-        Range::of(Lab::new(namespace).await).await
+        Range::of(Lab::new(namespace).await, false).await
     }
 
-    async fn of(lab: Lab) -> Range {
+    async fn of(lab: Lab, guarded: bool) -> Range {
         let namespace = lab.namespace.clone();
         let elsewhere = format!("{namespace}-tenant");
         // Both ranges have the roles of the one install.
@@ -114,7 +118,7 @@ impl Range {
         .expect("applied");
         let seen = Arc::new(Mutex::new(BTreeMap::new()));
         let watch = tokio::spawn(look(lab.client.clone(), namespace, seen.clone()));
-        Range { lab, seen, watch }
+        Range { lab, guarded, seen, watch }
     }
 
     /// A policy takes a moment until it is in force.
@@ -139,29 +143,59 @@ impl Range {
         }
     }
 
-    /// Tries each on a rollout of its own, and tells what came of it. Production is watched until the last one is over.
+    /// Tries each, and tells what came of it. Production is watched until the last one is over.
     pub(super) async fn try_all(&self, attacks: &[Attack]) -> Vec<Verdict> {
-        let attempt = |(number, attack)| self.attempt(number, attack);
-        let attempts = futures::stream::iter(attacks.iter().enumerate()).map(attempt);
-        let attempts: Vec<(Words, Result<(), String>)> = attempts.buffered(PARALLEL).collect().await;
+        let groups = self.groups(attacks);
+        let attempts: Vec<(Words, Vec<Result<(), String>>)> = futures::stream::iter(groups.iter().enumerate())
+            .map(|(number, group)| self.attempt(number, attacks, group))
+            .buffered(PARALLEL)
+            .collect()
+            .await;
         tokio::time::sleep(WATCHED).await;
-        let verdict = async |(number, (words, answer)): (usize, (Words, Result<(), String>))| match (
-            self.moved(&name_of(number), attacks[number].serving(), &words).await,
-            answer,
-        ) {
+        let verdicts: Vec<Vec<Verdict>> = futures::stream::iter(attempts.into_iter().enumerate())
+            .map(|(number, attempt)| self.verdicts(number, attacks[groups[number][0]].serving(), attempt))
+            .buffered(PARALLEL)
+            .collect()
+            .await;
+        assert!(!self.watch.is_finished(), "nobody looked at production");
+        let mut verdicts: Vec<(usize, Verdict)> =
+            groups.into_iter().flatten().zip(verdicts.into_iter().flatten()).collect();
+        verdicts.sort_by_key(|(number, _)| *number);
+        verdicts.into_iter().map(|(_, verdict)| verdict).collect()
+    }
+
+    /// The attacks, by number, that are tried on each rollout.
+    fn groups(&self, attacks: &[Attack]) -> Vec<Vec<usize>> {
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for (number, attack) in attacks.iter().enumerate() {
+            let fits = |group: &Vec<usize>| group.len() < ON_ONE && attacks[group[0]].may_share_with(attack);
+            match groups.iter().position(fits).filter(|_| self.guarded) {
+                Some(place) => groups[place].push(number),
+                None => groups.push(vec![number]),
+            }
+        }
+        groups
+    }
+
+    /// What came of the attacks on one rollout. Where production moved that is said of all of them.
+    async fn verdicts(
+        &self,
+        number: usize,
+        serving: &str,
+        (words, answers): (Words, Vec<Result<(), String>>),
+    ) -> Vec<Verdict> {
+        let moved = self.moved(&name_of(number), serving, &words).await;
+        let verdict = |answer: Result<(), String>| match (moved.clone(), answer) {
             (Some(how), _) => Verdict::Moved(how),
             (None, Err(why)) => Verdict::Refused(why),
             (None, Ok(())) => Verdict::WithoutEffect,
         };
-        let verdicts = futures::stream::iter(attempts.into_iter().enumerate()).map(verdict);
-        let verdicts = verdicts.buffered(PARALLEL).collect().await;
-        assert!(!self.watch.is_finished(), "nobody looked at production");
-        verdicts
+        answers.into_iter().map(verdict).collect()
     }
 
-    /// Makes a rollout that serves one revision while another waits, and makes the requests until one is refused.
-    async fn attempt(&self, number: usize, attack: &Attack) -> (Words, Result<(), String>) {
-        let name = name_of(number);
+    /// Makes a rollout that serves one revision while another waits, and tries these attacks on it, one after the other.
+    async fn attempt(&self, number: usize, attacks: &[Attack], group: &[usize]) -> (Words, Vec<Result<(), String>>) {
+        let (name, attack) = (name_of(number), &attacks[group[0]]);
         self.create(name.clone()).await;
         self.until(&name, "it serves", |status| !status.active_revision.is_empty() && status.phase == Phase::Healthy)
             .await;
@@ -191,13 +225,22 @@ impl Range {
                 words.0.push(("{run}", self.run_of(&name).await));
             }
         }
+        let mut answers = Vec::new();
+        for number in group {
+            answers.push(self.make(&attacks[*number], &words).await);
+        }
+        (words, answers)
+    }
+
+    /// Makes the requests until one is refused.
+    async fn make(&self, attack: &Attack, words: &Words) -> Result<(), String> {
         for step in &attack.steps {
-            let answer = send(&self.lab, step.by.unwrap_or(attack.role).user(), step, &words).await;
-            if !step.may_fail && answer.is_err() {
-                return (words, answer);
+            let answer = send(&self.lab, step.by.unwrap_or(attack.role).user(), step, words).await;
+            if !step.may_fail {
+                answer?;
             }
         }
-        (words, Ok(()))
+        Ok(())
     }
 
     async fn create(&self, name: String) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greenlight_e2e::{Lab, Receiver, cluster, eventually, http_get, operator_kubeconfig};
+use greenlight_e2e::{Lab, Receiver, Snapshot, cluster, eventually, http_get, operator_kubeconfig};
 use serde_json::{Value, json};
 
 use super::{blue_green, hash_of};
@@ -83,9 +83,8 @@ async fn a_revision_that_was_refused_is_not_announced_until_it_is_there() {
     assert_eq!(sink.wait_for(2).await.len(), 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_revision_of_a_workload_is_announced_once() {
-    let lab = Lab::new("workloadcreated").await;
+/// A rollout whose template is that of a Deployment named `source`.
+async fn deploy_by_workload(lab: &Lab) -> Snapshot {
     let deployment = json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "source"},
         "spec": {
@@ -97,7 +96,13 @@ async fn every_revision_of_a_workload_is_announced_once() {
     });
     lab.apply(&deployment).expect("applied");
     let workload = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "source"});
-    let first = lab.deploy(json!({"template": null, "workloadRef": workload})).await;
+    lab.deploy(json!({"template": null, "workloadRef": workload})).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_revision_of_a_workload_is_announced_once() {
+    let lab = Lab::new("workloadcreated").await;
+    let first = deploy_by_workload(&lab).await;
     lab.kubectl(&["set", "image", "deployment/source", "web=web:v2"]);
     let second = lab.until("v2 waits", |now| now.waits_in_preview("web:v2")).await;
     lab.settled().await;
@@ -191,4 +196,23 @@ async fn a_scale_down_that_is_denied_is_told_and_heals() {
     assert_eq!(told.ready_pods_of_image("web:v1").len(), 2);
     allow_again("scaledenied");
     lab.until("v1 is gone", |now| now.is_healthy_on("web:v2") && now.ready_pods_of_image("web:v1").is_empty()).await;
+}
+
+/// Before a template of a Deployment is believed to be another one, everything is read again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_is_refused_is_told_and_heals() {
+    let mut lab = Lab::new("readdenied").await;
+    deploy_by_workload(&lab).await;
+    lab.kill_operator();
+    let _operator = lab.operator_with_rights("unread", |rules| {
+        let of_deployments = rules.iter_mut().filter(|rule| rule["resources"] == json!(["deployments"]));
+        of_deployments.for_each(|rule| rule["verbs"] = json!(["list", "watch", "patch"]));
+    });
+    lab.kubectl(&["set", "image", "deployment/source", "web=web:v2"]);
+    let told = lab.until("says so", |now| now.condition("Stalled") == "True/WriteRefused").await;
+    assert!(told.message().contains("cannot read Deployment source"), "{}", told.message());
+    assert_eq!(told.image_of("web-active"), "web:v1");
+    eventually("an event says so", async || !lab.event_notes("WriteRefused").await.is_empty()).await;
+    lab.give_rights("unread", "greenlight");
+    lab.until("v2 waits", |now| now.waits_in_preview("web:v2")).await;
 }

@@ -1,5 +1,5 @@
 //! Several operators at a time, each with shards of its own: no rollout is without one for longer than a lease lasts, and none has two,
-//! whatever becomes of whom.
+//! whatever becomes of whom. They work on all namespaces, so one test runs after the other; and most of the time they wait for a lease to run out.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,9 +15,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
+use tokio::sync::Mutex;
 
-use crate::ALONE;
-
+/// Who holds it has the control plane for itself.
+static ALONE: Mutex<()> = Mutex::const_new(());
 /// A lease that nobody renews is taken after this time, and whoever waits for it looks every second.
 const LEASE: Duration = Duration::from_secs(15);
 /// What a busy machine takes beyond that.
