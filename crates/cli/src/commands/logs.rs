@@ -9,7 +9,7 @@ use futures::io::AsyncBufReadExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use greenlight_api::names;
 use greenlight_api::text::printable;
-use greenlight_overview::{Facts, Revision, Role, Session, gather};
+use greenlight_overview::{Facts, Known, Role, Session, gather};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::LogParams;
 use kube::runtime::WatchStreamExt;
@@ -23,7 +23,7 @@ use crate::session::is_final;
 /// Prints the logs, and goes on with `--follow` until Ctrl-C.
 pub async fn run(session: &Session, options: &LogsOptions) -> Result<Exit> {
     let facts = gather(session, &options.of.name).await?;
-    let revision = revision(&facts, options)?;
+    let revision = &revision(&facts, options)?;
     let pods: Api<Pod> = session.api();
     let labelled = format!("{}={}", names::HASH_LABEL, revision.hash);
     if options.follow {
@@ -59,15 +59,15 @@ pub async fn run(session: &Session, options: &LogsOptions) -> Result<Exit> {
 }
 
 /// The revision that is meant.
-fn revision<'a>(facts: &'a Facts, options: &LogsOptions) -> Result<&'a Revision> {
-    let name = &facts.name;
+fn revision(facts: &Facts, options: &LogsOptions) -> Result<Known> {
+    let (name, known) = (&facts.name, facts.known());
     if let Some(number) = options.revision {
-        let there: Vec<String> = facts.revisions.iter().map(|revision| revision.number.to_string()).collect();
-        let found = facts.revisions.iter().find(|revision| revision.number == number);
+        let there: Vec<String> = known.iter().map(|known| known.number.to_string()).collect();
+        let found = known.into_iter().find(|known| known.number == number);
         return found
             .with_context(|| format!("rollout {name} has no revision {number}; there are: {}", there.join(", ")));
     }
-    let of_role = |role: Role| facts.revisions.iter().find(|revision| revision.role == role);
+    let of_role = |role: Role| known.iter().find(|known| known.role == role).cloned();
     if options.preview {
         return of_role(Role::Preview).with_context(|| {
             format!("no revision of rollout {name} waits in preview: leave --preview out for the one that serves")
@@ -83,7 +83,7 @@ fn revision<'a>(facts: &'a Facts, options: &LogsOptions) -> Result<&'a Revision>
 }
 
 /// Revisions of two rollouts may have the same hash.
-fn is_of(pod: &Pod, revision: &Revision) -> bool {
+fn is_of(pod: &Pod, revision: &Known) -> bool {
     pod.owner_references().iter().any(|owner| owner.name == revision.replica_set)
 }
 
@@ -144,7 +144,7 @@ impl Source {
 }
 
 /// Prints the logs of the pods that are there, and of those that come, until somebody has seen enough.
-async fn follow(pods: Api<Pod>, labelled: &str, revision: &Revision, options: &LogsOptions) -> Result<Exit> {
+async fn follow(pods: Api<Pod>, labelled: &str, revision: &Known, options: &LogsOptions) -> Result<Exit> {
     let mut changes = pin!(watcher(pods.clone(), Config::default().labels(labelled)).default_backoff());
     let mut known = BTreeSet::new();
     let mut printing = FuturesUnordered::new();

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use greenlight_api::BlueGreenRollout;
-use greenlight_api::text::one_line;
-use greenlight_overview::{Session, Simulation, quantity, sentence};
+use greenlight_api::text::{one_line, printable};
+use greenlight_overview::{Session, Simulation, is_forbidden, quantity, sentence};
 use k8s_openapi::api::core::v1::{Node, Pod as KubePod};
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 
 use crate::exit::Exit;
 use crate::manifests;
+use crate::session::explain;
 
 /// Prints the steps, the peak, and whether it fits.
 pub async fn run(session: &Session, files: &[PathBuf]) -> Result<Exit> {
@@ -50,7 +51,16 @@ pub async fn tell_what_would_come_of(session: &Session, after: BlueGreenRollout,
         );
         return Ok(Exit::Done);
     }
-    let mut simulation = Simulation::read(session, after).await?;
+    let mut simulation = match Simulation::read(session, after).await {
+        Ok(simulation) => simulation,
+        // Whoever may ask need not be one who may see the pods.
+        Err(error) if error.downcast_ref::<kube::Error>().is_some_and(is_forbidden) => {
+            println!("{change} is allowed. Nothing was changed. What would come of it is not known here:");
+            println!("{}", printable(&explain(&error)));
+            return Ok(Exit::Done);
+        }
+        Err(error) => return Err(error),
+    };
     let asked = simulation.world.rollout.request.clone();
     tell(&mut simulation, &format!("Nothing was changed. {change} is allowed, and this would come of it"));
     let status = simulation.world.rollout.status.as_ref();

@@ -73,11 +73,11 @@ pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> R
 
 /// The hash of a revision number.
 async fn hash_of(session: &Session, name: &str, number: i64) -> Result<String> {
-    let facts = gather(session, name).await?;
-    match facts.revisions.iter().find(|revision| revision.number == number) {
-        Some(revision) => Ok(revision.hash.clone()),
+    let known = gather(session, name).await?.known();
+    match known.iter().find(|known| known.number == number) {
+        Some(known) => Ok(known.hash.clone()),
         None => {
-            let there: Vec<_> = facts.revisions.iter().map(|revision| revision.number.to_string()).collect();
+            let there: Vec<_> = known.iter().map(|known| known.number.to_string()).collect();
             bail!("rollout {name} has no revision {number}; there are: {}", there.join(", "))
         }
     }

@@ -137,7 +137,7 @@ async fn who_may_release_and_see_nothing_else_has_a_page_and_can_release() {
     browser.write("#token", &token);
     browser.click(".go");
     browser.reads("waits for promotion");
-    browser.reads("Not shown, since the API server does not give it to you: ReplicaSets; pods; Services");
+    browser.reads("Not shown, because you lack the right: ReplicaSets; pods; Services");
     browser.reads("--clusterrole=view --serviceaccount=only-releases:releaser");
     assert!(!browser.has("#picture .bad"), "what is not shown is not said to be missing: {}", browser.text());
     browser.click("#head a.button.promote");
