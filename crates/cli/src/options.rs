@@ -304,8 +304,8 @@ pub struct LogsOptions {
     /// Only of this container
     #[arg(short, long)]
     pub container: Option<String>,
-    /// Only this many lines from the end of each
-    #[arg(long, value_name = "LINES")]
+    /// Only this many lines from the end of each; -1 means all
+    #[arg(long, value_name = "LINES", allow_negative_numbers = true)]
     pub tail: Option<i64>,
     /// Only lines that are not older than this
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -426,12 +426,16 @@ fn dry_run(text: &str) -> Result<bool, String> {
     }
 }
 
+/// Longer than anybody waits, and short enough to be added to the time that it is.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// As kubectl takes it: seconds, or what Go writes.
 fn duration(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(Duration::from_secs(seconds));
-    }
-    greenlight_api::analysis::duration(text).map(|duration| duration.unsigned_abs())
+    let duration = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => greenlight_api::analysis::duration(text)?.unsigned_abs(),
+    };
+    if duration > LONGEST { Err("write a shorter time".to_owned()) } else { Ok(duration) }
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
@@ -461,7 +465,7 @@ mod tests {
         for (text, milliseconds) in [("0", 0), ("30", 30_000), ("1m30s", 90_000), ("500ms", 500), ("1.5h", 5_400_000)] {
             assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
-        for text in ["", "s", "5 minutes", "-1s", "1d", "99999999999999999999h"] {
+        for text in ["", "s", "5 minutes", "-1s", "1d", "99999999999999999999h", "18446744073709551615", "1000000h"] {
             assert!(duration(text).is_err(), "{text}");
         }
     }
