@@ -138,6 +138,12 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
             None if !answered => continue,
             _ => {}
         }
+        if is_superseded(request, &status) {
+            let message = sentence(&status.message);
+            progress
+                .aside(|| eprintln!("Not done: the spec has been changed, and asks for another revision. {message}"));
+            return Ok(Exit::Refused);
+        }
         // One of several approvals: whose turn it is now stands in the message.
         let approved = rollout.spec.blue_green().required_approvals() > 1 && status.phase == Phase::Paused;
         let done = finished(request, &status);
@@ -153,6 +159,16 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
 
 fn promotes(request: &Request) -> bool {
     matches!(request.action, Verb::Promote | Verb::PromoteFull)
+}
+
+/// Whether a promotion cannot happen any more: another revision is the newest by now, and production has not begun to move to this one.
+/// Asked only of a status that accepts the request.
+fn is_superseded(request: &Request, status: &BlueGreenRolloutStatus) -> bool {
+    let (hash, newest) = (&request.revision, &status.updated_revision);
+    let serves = status.decisions.as_ref().is_some_and(|decisions| decisions.serving == *hash);
+    let moves = status.switch.as_ref().is_some_and(|switch| switch.to == *hash);
+    let is_on_its_way = serves || moves || status.active_revision == *hash;
+    promotes(request) && !newest.is_empty() && newest != hash && !is_on_its_way
 }
 
 /// Whether what was asked has happened, or cannot happen any more. Asked only of a status that accepts the request.
@@ -215,6 +231,19 @@ mod tests {
             "updatedRevision": "v3", "switch": switch, "decisions": {"serving": active, "revisions": revisions},
         }))
         .expect("a status")
+    }
+
+    #[test]
+    fn a_promotion_of_what_is_not_the_newest_any_more_is_not_waited_for() {
+        let promote = |revision: &str| request(Verb::Promote, revision, None);
+        let mut status = status("v1", true, &["v1", "v2", "v3"]);
+        assert!(is_superseded(&promote("v2"), &status), "v3 came before production moved");
+        assert!(!is_superseded(&promote("v3"), &status) && !is_superseded(&promote("v1"), &status));
+        assert!(!is_superseded(&request(Verb::Restart, "v2", None), &status));
+        status.switch.as_mut().expect("a switch").to = "v2".to_owned();
+        assert!(!is_superseded(&promote("v2"), &status), "production moves there");
+        status.updated_revision.clear();
+        assert!(!is_superseded(&promote("v4"), &status), "it is not known which one is the newest");
     }
 
     #[test]
