@@ -218,3 +218,22 @@ async fn what_could_not_be_read_is_told_with_the_reason_and_not_as_a_missing_rig
     assert!(tree.contains(told) && !tree.contains("lack the right"), "{tree}");
     assert!(tree.contains("→ revision 1"), "the rest is there: {tree}");
 }
+
+#[test]
+fn a_browser_that_leaves_does_not_end_the_dashboard() {
+    const SIGPIPE: u32 = 13;
+    let mut child = admin(&["dashboard", "--no-open"]).stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let line = lines.next().expect("a line").expect("text");
+    assert!(line.starts_with("The dashboard is at http://127.0.0.1:"), "{line}");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("Linux says so").trim();
+    let ignored = u64::from_str_radix(ignored, 16).expect("a number");
+    child.kill().expect("it ends");
+    child.wait().expect("it ends");
+    assert_ne!(
+        ignored & (1 << (SIGPIPE - 1)),
+        0,
+        "writing to a connection that was closed is an error, and not the end: {status}"
+    );
+}
