@@ -35,8 +35,8 @@ pub use facts::{Facts, Known, PodFact, Revision, Role, ServiceFact, facts, gathe
 pub use found::{Found, Place};
 pub use observe::{Denied, Observed, hash_of, observe, observe_visible, selector};
 pub use request::revision_meant;
-pub use session::{Session, is_forbidden};
+pub use session::{Session, is_answer, is_forbidden};
 pub use simulation::{Simulation, quantity};
 pub use surroundings::Surroundings;
 pub use unseen::Unseen;
-pub use words::{age, denial, role, role_of, sentence};
+pub use words::{age, denial, role, role_of, sentence, state};

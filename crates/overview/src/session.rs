@@ -9,6 +9,11 @@ pub fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
+/// The API server has answered, as against: it cannot be reached, or has no time just now.
+pub fn is_answer(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code < 500 && status.code != 429)
+}
+
 /// A client and a namespace.
 #[derive(Clone)]
 pub struct Session {

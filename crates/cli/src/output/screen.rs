@@ -1,13 +1,20 @@
 //! A picture that is kept up to date in its place.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use anyhow::Result;
+
+use crate::output::style::is_dumb;
 
 /// The terminal's other screen. What was there before comes back when it is dropped.
 pub struct Screen;
 
 impl Screen {
+    /// Whether standard output is a terminal that has one.
+    pub fn is_there() -> bool {
+        std::io::stdout().is_terminal() && !is_dumb()
+    }
+
     /// Changes over to it.
     pub fn open() -> Result<Screen> {
         print!("\x1b[?1049h\x1b[?25l\x1b[?7l");
