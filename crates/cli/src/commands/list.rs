@@ -141,6 +141,10 @@ async fn watch(session: &Session, place: Place, labels: Option<&str>, wide: bool
             Some(Err(error)) if is_final(&error) => {
                 break Err(anyhow::Error::from(error).context("cannot watch rollouts"));
             }
+            // Who has seen nothing yet waits for nothing.
+            Some(Err(error)) if !shown.complete => {
+                break Err(anyhow::Error::from(error).context("cannot list rollouts"));
+            }
             // It comes again.
             Some(Err(_)) => continue,
             None => bail!("the watch ended"),
@@ -152,7 +156,7 @@ async fn watch(session: &Session, place: Place, labels: Option<&str>, wide: bool
     };
     let on_screen = screen.is_some();
     drop(screen);
-    if on_screen {
+    if on_screen && shown.complete {
         print!("{}", shown.picture());
     }
     result

@@ -22,6 +22,9 @@ use crate::session::of_rollout;
 /// An operator that runs answers within a second; one that changes leaders, within half a minute.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
+/// What a shell says of a command that was ended by Ctrl-C.
+const INTERRUPTED: i32 = 130;
+
 /// What is asked of which revision.
 pub struct Wish {
     /// What for.
@@ -86,13 +89,22 @@ async fn hash_of(session: &Session, name: &str, number: i64) -> Result<String> {
 /// Waits for the operator's answer, and then until what was asked has happened.
 async fn outcome(session: &Session, name: &str, request: &Request, value: &str, timeout: Duration) -> Result<Exit> {
     let started = Instant::now();
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut changes = pin!(of_rollout(session, name));
     let progress = Progress::start("waiting for the operator's answer");
     let mut answered = false;
     let mut last = String::new();
     loop {
         let deadline = started + if answered { timeout } else { timeout.min(ANSWER_WITHIN) };
-        let rollout = match timeout_at(deadline, changes.next()).await {
+        let change = tokio::select! {
+            change = timeout_at(deadline, changes.next()) => change,
+            _ = &mut interrupted => {
+                drop(progress);
+                eprintln!("Nobody waits any more. The request stands: kubectl greenlight status {name} -n {}", session.namespace);
+                std::process::exit(INTERRUPTED);
+            }
+        };
+        let rollout = match change {
             Ok(Some(Ok(Some(rollout)))) => rollout,
             Ok(Some(Ok(None))) => bail!("rollout {name} was deleted"),
             Ok(Some(Err(error))) => {

@@ -1,6 +1,9 @@
 //! Waiting for what is named, saying why, and only trying.
 
-use greenlight_e2e::{Lab, rollout};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use greenlight_e2e::{Lab, eventually, rollout};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -116,12 +119,33 @@ async fn a_dry_run_says_what_would_come_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_wait_any_more_is_told_that_the_request_stands() {
+    let mut lab = Lab::new("standing").await;
+    lab.deploy(json!({})).await;
+    lab.preview("web:v2").await;
+    lab.kill_operator();
+    let mut command = admin(&["promote", "web", "-n", "standing"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let request = "jsonpath={.metadata.annotations.greenlight\\.dev/request}";
+    eventually("it is asked for", async || lab.kubectl(&["get", "bgr", "web", "-o", request]).contains("promote"))
+        .await;
+    // By then it waits.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(kill.success());
+    let output = child.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{told}");
+    assert!(told.contains("The request stands: kubectl greenlight status web -n standing"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rollout_that_is_deleted_is_not_waited_for() {
     let lab = Lab::without_operator("goneaway").await;
     lab.apply(&rollout(json!({}))).expect("applied");
     let waiting = std::thread::spawn(|| ended(admin(&["status", "web", "-n", "goneaway", "--timeout", "60s"])));
     let following = std::thread::spawn(|| ended(admin(&["get", "rollout", "web", "-n", "goneaway", "--watch"])));
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     lab.kubectl(&["delete", "bgr", "web"]);
     for ended in [waiting.join().expect("it ends"), following.join().expect("it ends")] {
         assert!(ended.code == 1 && ended.err.contains("rollout web was deleted"), "{ended:?}");

@@ -1,10 +1,10 @@
 //! What is said when something is wrong around the plugin, or with what it is given.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use greenlight_e2e::{Door, Lab, cluster, rollout};
+use greenlight_e2e::{Door, Lab, binary, cluster, rollout};
 use serde_json::{Value, json};
 
 use super::{admin, bare, ended};
@@ -32,6 +32,10 @@ async fn each_kind_of_trouble_says_what_it_is_and_what_to_do() {
     );
     let unreachable = ended(admin(&["list", "--server", "not an address"])).with(1);
     assert!(unreachable.contains("cluster url"), "{unreachable}");
+    let mut watching = Command::new("timeout");
+    watching.arg("60").arg(binary("kubectl-greenlight")).args(["list", "--watch", "--server", "https://127.0.0.1:1"]);
+    let unreachable = ended(watching).with(1);
+    assert!(unreachable.contains("the API server cannot be reached"), "also to whoever watches: {unreachable}");
     let no_namespace = ended(admin(&["get", "rollout", "web", "-n", "nowhere"])).with(1);
     assert!(no_namespace.contains("no rollout web in namespace nowhere: there is no such namespace"), "{no_namespace}");
 }
@@ -139,6 +143,10 @@ async fn who_may_only_view_sees_what_there_is_to_see() {
     {
         plugin(args).well();
     }
+    let doctor = plugin(&["doctor", "web"]);
+    let missing =
+        "Not shown, because you lack the right: EndpointSlices, so what gets traffic; Ingresses, so the hosts.";
+    assert!(doctor.err.contains(missing) && doctor.out.contains("is in order, as far as it is shown."), "{doctor:?}");
     for (args, verb) in [
         (["promote", "web"].as_slice(), "promote"),
         (&["abort", "web"], "abort"),
