@@ -17,7 +17,7 @@ struct Side {
     template: Value,
 }
 
-/// Prints what differs between two revisions; without numbers, between what serves and what the spec asks for.
+/// Prints what differs between two revisions; without numbers, between what serves and the template of the spec.
 pub async fn run(session: &Session, name: &str, revisions: &[i64], format: Option<Format>) -> Result<Exit> {
     let (before, after) = sides(session, name, revisions).await?;
     let differences = differences(&before.template, &after.template);
@@ -82,16 +82,15 @@ async fn sides(session: &Session, name: &str, revisions: &[i64]) -> Result<(Side
         );
     };
     if status.updated_revision == status.active_revision {
-        bail!("rollout {name} serves what its spec asks for: name two revisions of {}", numbers.join(", "));
+        bail!("what serves is already the template of rollout {name}: name two revisions of {}", numbers.join(", "));
     }
     let after = take(&|_, hash| hash == status.updated_revision);
     let after = after.or_else(|| Some(Side { name: "the spec".to_owned(), template: asked_for? }));
     match after {
         Some(after) => Ok((serving, after)),
-        None => bail!(
-            "what the spec of rollout {name} asks for has no ReplicaSet: name two revisions of {}",
-            numbers.join(", ")
-        ),
+        None => {
+            bail!("the template of rollout {name} has no ReplicaSet yet: name two revisions of {}", numbers.join(", "))
+        }
     }
 }
 

@@ -152,8 +152,9 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
         }
         if is_superseded(request, &status) {
             let message = sentence(&status.message);
-            progress
-                .aside(|| eprintln!("Not done: the spec has been changed, and asks for another revision. {message}"));
+            progress.aside(|| {
+                eprintln!("Not done: the spec was changed since, and another revision is the newest. {message}")
+            });
             return Ok(Exit::Refused);
         }
         // One of several approvals: whose turn it is now stands in the message.
