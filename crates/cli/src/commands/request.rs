@@ -44,7 +44,7 @@ impl From<Verb> for Wish {
 /// Makes a request, and waits for what comes of it.
 pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> Result<Exit> {
     let Wish { action, revision, to } = wish;
-    let (rollout, by) = tokio::try_join!(session.rollout(name), session.user())?;
+    let (rollout, (by, theirs)) = tokio::try_join!(session.rollout(name), session.user_and_time())?;
     let to = match to {
         Some(number) => Some(hash_of(session, name, number).await?),
         None => None,
@@ -54,7 +54,8 @@ pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> R
         Some(revision) => revision,
         None => revision_meant(name, action, &status)?,
     };
-    let request = Request { action, revision, to, by, at: Timestamp::now(), reason: asking.change.reason };
+    let at = asked_at(Timestamp::now(), theirs);
+    let request = Request { action, revision, to, by, at, reason: asking.change.reason };
     let value = request.to_value();
     if value.len() > Request::LONGEST {
         bail!("the request is too long by {} bytes: give a shorter --reason", value.len() - Request::LONGEST);
@@ -72,6 +73,12 @@ pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> R
         return Ok(Exit::Done);
     }
     outcome(session, name, &request, &value, asking.wait.timeout).await
+}
+
+/// The time of a request. By a clock that is behind, a restart would replace only what is older than that. One that is ahead the operator
+/// corrects.
+fn asked_at(ours: Timestamp, theirs: Option<Timestamp>) -> Timestamp {
+    theirs.map_or(ours, |theirs| ours.max(theirs))
 }
 
 /// The hash of a revision number.
@@ -244,6 +251,12 @@ mod tests {
             "updatedRevision": "v3", "switch": switch, "decisions": {"serving": active, "revisions": revisions},
         }))
         .expect("a status")
+    }
+
+    #[test]
+    fn a_request_is_not_older_than_the_clock_of_the_api_server_says() {
+        assert_eq!(asked_at(at(40), Some(at(100))), at(100));
+        assert_eq!((asked_at(at(101), Some(at(100))), asked_at(at(101), None)), (at(101), at(101)));
     }
 
     #[test]

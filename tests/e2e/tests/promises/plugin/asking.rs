@@ -3,11 +3,11 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use greenlight_e2e::{Lab, eventually, rollout};
+use greenlight_e2e::{Door, Lab, eventually, rollout};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use super::{admin, ended};
+use super::{admin, bare, ended};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn status_waits_for_what_is_named() {
@@ -116,6 +116,24 @@ async fn a_dry_run_says_what_would_come_and_changes_nothing() {
     let refused = ended(admin(&["promote", "web", "--dry-run=client"])).with(1);
     assert!(refused.contains("write --dry-run or --dry-run=server"), "{refused}");
     assert!(ended(admin(&["promote", "web", "-n", "tried", "--dry-run=none"])).well().contains("is active"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_not_made_in_the_past_where_the_clock_is_behind() {
+    let lab = Lab::without_operator("clockbehind").await;
+    lab.apply(&rollout(json!({}))).expect("applied");
+    // To the API server it is much later than here.
+    let review = json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview",
+        "metadata": {"creationTimestamp": "2099-01-01T00:00:00Z"}, "status": {"userInfo": {"username": "ann"}},
+    });
+    let instead = move |uri: &str| uri.contains("/selfsubjectreviews").then(|| (201, review.to_string()));
+    let door = Door::open(Duration::ZERO, instead).await.expect("a door");
+    let promote = ["promote", "web", "-n", "clockbehind", "--revision", "abc", "--no-wait"];
+    ended(bare(&[promote.as_slice(), &["--server", &door.url()]].concat())).well();
+    let request = "jsonpath={.metadata.annotations.greenlight\\.dev/request}";
+    let request: Value = serde_json::from_str(&lab.kubectl(&["get", "bgr", "web", "-o", request])).expect("JSON");
+    assert_eq!((&request["by"], &request["at"]), (&json!("ann"), &json!("2099-01-01T00:00:00Z")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
