@@ -13,6 +13,7 @@ use crate::options::{Format, ListFormat};
 use crate::output::format::print_facts;
 use crate::output::screen::Screen;
 use crate::output::style::Style;
+use crate::output::table::Long;
 use crate::output::tree::tree;
 use crate::session::{around, state_of};
 
@@ -53,7 +54,8 @@ async fn redraw(session: &Session, mut facts: Facts, wide: bool) -> Result<Exit>
     let mut read_at = Timestamp::now();
     let mut silent = false;
     let result = loop {
-        screen.draw(&drawn(&facts, wide, silent.then_some(read_at)))?;
+        // Cut commands and addresses lead nowhere.
+        screen.draw(&drawn(&facts, wide, silent.then_some(read_at)), Long::Wrapped)?;
         let ticked = tokio::select! {
             _ = changes.next() => false,
             () = tokio::time::sleep(TICK) => true,

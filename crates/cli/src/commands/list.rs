@@ -131,7 +131,7 @@ async fn watch(session: &Session, place: Place, labels: Option<&str>, wide: bool
             change = changes.next() => change,
             // Ages grow.
             () = tokio::time::sleep(Duration::from_secs(1)), if screen.is_some() && shown.complete => {
-                screen.iter().try_for_each(|screen| screen.draw(&shown.picture()))?;
+                screen.iter().try_for_each(|screen| screen.draw(&shown.picture(), Long::Cut))?;
                 continue;
             }
             _ = &mut interrupted => break Ok(Exit::Done),
@@ -151,7 +151,7 @@ async fn watch(session: &Session, place: Place, labels: Option<&str>, wide: bool
         }
         if let Some(screen) = screen.as_ref().filter(|_| shown.complete) {
             shown.take_more(&mut changes).await;
-            screen.draw(&shown.picture())?;
+            screen.draw(&shown.picture(), Long::Cut)?;
         }
     };
     let on_screen = screen.is_some();
