@@ -30,8 +30,6 @@ use options::{Command, GetWhat, Options, SetWhat};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    // Who reads may stop reading: `list | head` ends quietly, as kubectl does.
-    sigpipe::reset();
     let options = match Options::try_parse() {
         Ok(options) => options,
         Err(told) => {
@@ -40,6 +38,10 @@ async fn main() -> ExitCode {
             return if told.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
+    // Who reads may stop reading: `list | head` ends quietly, as kubectl does. But no browser ends the dashboard by leaving.
+    if !matches!(options.command, Command::Dashboard(_)) {
+        sigpipe::reset();
+    }
     match run(options).await {
         Ok(exit) => exit.into(),
         Err(error) => {

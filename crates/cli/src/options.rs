@@ -14,8 +14,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
     bin_name = "kubectl greenlight",
     version,
     about,
-    after_help = "Exit codes: 0 done; 1 failed; 2 refused by the operator, or the rollout is degraded; 3 it waits for a \
-                  person; 4 no answer in time.\n\n\
+    after_help = "Exit codes: 0 done; 1 failed; 2 refused by the operator, or the rollout is degraded; 3 the rollout \
+                  waits for a person; 4 no answer in time.\n\n\
                   Examples:\n  kubectl greenlight get rollouts -A\n  kubectl greenlight get rollout web --watch\n  \
                   kubectl greenlight promote web --reason 'the smoke test was good'\n  \
                   kubectl greenlight undo web --to-revision 3 --dry-run"
@@ -215,7 +215,7 @@ pub enum Command {
         /// Convert only the objects with this name, and the analyses; can be repeated
         #[arg(long, value_name = "NAME")]
         only: Vec<String>,
-        /// Instead of the converted manifests write the Argo Rollouts, paused: they stay beside those until production has moved
+        /// Write the Argo Rollouts, paused, instead of the converted manifests: they stay beside these until production has moved
         #[arg(long)]
         pause: bool,
     },
@@ -267,10 +267,10 @@ pub enum GetWhat {
 /// Which rollouts to list, and how.
 #[derive(Clone, Debug, Args)]
 pub struct ListOptions {
-    /// Of all namespaces
+    /// List those of all namespaces
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
-    /// Only those with these labels, as in app=web,tier!=test,team in (a,b)
+    /// List only those with these labels, as in app=web,tier!=test,team in (a,b)
     #[arg(short = 'l', long = "selector", value_name = "LABELS")]
     pub labels: Option<String>,
     /// Keep showing: in place on a terminal, line by line otherwise
@@ -286,28 +286,28 @@ pub struct ListOptions {
 pub struct LogsOptions {
     #[command(flatten)]
     pub of: Named,
-    /// Of the revision that serves, which is the default
+    /// Print the logs of the revision that serves; this is the default
     #[arg(long, conflicts_with = "preview")]
     pub active: bool,
-    /// Of the revision in preview
+    /// Print the logs of the revision in preview
     #[arg(long)]
     pub preview: bool,
-    /// Of the revision with this number
+    /// Print the logs of the revision with this number
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["active", "preview"])]
     pub revision: Option<i64>,
-    /// Print new lines as they come, also those of new pods
+    /// Print new lines as they come, also those of new pods and of containers that begin anew
     #[arg(short, long)]
     pub follow: bool,
-    /// Of the containers before their last restart
+    /// Print the logs of the containers before their last restart
     #[arg(short, long, conflicts_with = "follow")]
     pub previous: bool,
-    /// Only of this container
+    /// Print only the logs of this container
     #[arg(short, long)]
     pub container: Option<String>,
-    /// Only this many lines from the end of each
-    #[arg(long, value_name = "LINES")]
+    /// Print only this many lines from the end of each; -1 means all
+    #[arg(long, value_name = "LINES", allow_negative_numbers = true)]
     pub tail: Option<i64>,
-    /// Only lines that are not older than this
+    /// Print only lines that are not older than this
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub since: Option<Duration>,
 }
@@ -360,11 +360,11 @@ pub enum ListFormat {
 /// What `status` waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Until {
-    /// It waits for a person
+    /// The rollout waits for a person
     Paused,
     /// The revision of the spec serves, confirmed by EndpointSlices
     Promoted,
-    /// It is healthy
+    /// The rollout is healthy
     Healthy,
 }
 
@@ -380,7 +380,7 @@ pub struct Asking {
 /// Why something is changed, and whether it is.
 #[derive(Clone, Debug, Args)]
 pub struct Change {
-    /// Why; it is kept with the rollout, and others can read it
+    /// The reason; the rollout keeps it, and others can read it
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub reason: Option<String>,
     /// Change nothing; print whether the API server would accept it, and the steps that would follow
@@ -426,12 +426,16 @@ fn dry_run(text: &str) -> Result<bool, String> {
     }
 }
 
+/// Longer than anybody waits, and short enough to be added to the time that it is.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// As kubectl takes it: seconds, or what Go writes.
 fn duration(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(Duration::from_secs(seconds));
-    }
-    greenlight_api::analysis::duration(text).map(|duration| duration.unsigned_abs())
+    let duration = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => greenlight_api::analysis::duration(text)?.unsigned_abs(),
+    };
+    if duration > LONGEST { Err("write a shorter time".to_owned()) } else { Ok(duration) }
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
@@ -483,7 +487,7 @@ mod tests {
         for (text, milliseconds) in [("0", 0), ("30", 30_000), ("1m30s", 90_000), ("500ms", 500), ("1.5h", 5_400_000)] {
             assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
-        for text in ["", "s", "5 minutes", "-1s", "1d", "99999999999999999999h"] {
+        for text in ["", "s", "5 minutes", "-1s", "1d", "99999999999999999999h", "18446744073709551615", "1000000h"] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

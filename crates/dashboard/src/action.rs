@@ -402,6 +402,7 @@ mod tests {
                 change_cause: None,
                 services: Vec::new(),
                 revisions: Vec::new(),
+                unseen: Vec::new(),
             };
             offers(&facts, false, 1).into_iter().map(|offer| offer.action).collect::<Vec<_>>()
         };

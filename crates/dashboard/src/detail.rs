@@ -6,21 +6,19 @@ use anyhow::Result;
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::{BlueGreenRolloutSpec, names};
 use greenlight_overview::doctor::{self, About, Evidence, Finding};
-use greenlight_overview::surroundings::OF_SERVICE;
-use greenlight_overview::{
-    Difference, Facts, Session, Surroundings, differences, facts, is_forbidden, observe_visible,
-};
+use greenlight_overview::surroundings::{OF_SERVICE, cached};
+use greenlight_overview::{Difference, Facts, Session, Surroundings, Unseen, differences, facts, observe_visible};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
-use kube::api::{ListParams, VersionMatch};
+use kube::api::ListParams;
 use serde_json::Value;
 
 /// So many events are shown.
-const EVENTS: usize = 30;
+const MOST_EVENTS: usize = 30;
 
 /// A rollout with everything that its page shows.
 pub struct Detail {
@@ -28,7 +26,7 @@ pub struct Detail {
     pub facts: Facts,
     /// Its spec.
     pub spec: BlueGreenRolloutSpec,
-    /// The endpoints of each of its Services; `None`: the API server gives no EndpointSlices.
+    /// The endpoints of each of its Services; `None`: EndpointSlices are not seen.
     pub endpoints: Option<BTreeMap<String, Vec<Endpoint>>>,
     /// Its analyses, the newest first.
     pub runs: Vec<AnalysisRun>,
@@ -38,36 +36,14 @@ pub struct Detail {
     pub differences: Vec<Difference>,
     /// What `doctor` finds.
     pub findings: Vec<Finding>,
-    /// The Ingresses that lead to each Service; `None`: the API server gives no Ingresses.
+    /// The Ingresses that lead to each Service; `None`: Ingresses are not seen.
     pub doors: Option<BTreeMap<String, BTreeSet<String>>>,
-    /// What the API server does not give this caller: that part of the page is empty, which is not the same as nothing.
+    /// What this caller does not see: that part of the page is empty, which is not the same as nothing.
     pub unseen: Vec<Unseen>,
 }
 
-/// Something that the API server does not give a caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unseen {
-    /// What it is, in words.
-    pub what: &'static str,
-    /// The caller may not see it, as against: it could not be had just now.
-    pub is_denied: bool,
-}
-
-impl Unseen {
-    /// The ReplicaSets of a rollout.
-    pub const REPLICA_SETS: &'static str = "ReplicaSets";
-    /// Their pods.
-    pub const PODS: &'static str = "pods";
-    /// The Services that the rollout names.
-    pub const SERVICES: &'static str = "Services";
-    /// What happened. ClusterRole `view` does not have it.
-    pub const EVENTS: &'static str = "Events";
-
-    /// What of this was not read, if it was not.
-    fn of<T>(what: &'static str, read: &kube::Result<T>) -> Option<Unseen> {
-        read.as_ref().err().map(|error| Unseen { what, is_denied: is_forbidden(error) })
-    }
-}
+/// What happened to a rollout. ClusterRole `view` does not have it.
+pub const EVENTS: &str = "Events";
 
 /// An endpoint of a Service.
 pub struct Endpoint {
@@ -100,8 +76,7 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
     let (examined, spec) = (rollout.clone(), rollout.spec.clone());
     let of_rollout = format!("regarding.kind=BlueGreenRollout,regarding.name={name}");
     let everything = ListParams::default();
-    // From the server's cache: there may be thousands of others among them.
-    let cached = ListParams::default().at("0").matching(VersionMatch::NotOlderThan);
+    let cached = cached();
     let events = ListParams::default().fields(&of_rollout);
     let (event_api, run_api) = (session.api::<Event>(), session.api::<AnalysisRun>());
     let (observed, around, events, runs) = tokio::join!(
@@ -111,19 +86,19 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
         run_api.list(&everything),
     );
     let observed = observed?;
+    let (replica_sets, pods) = (observed.replica_sets.clone(), observed.pods.clone());
     let Surroundings { services, slices, ingresses } = around;
+    let facts = facts(observed, &ingresses);
     // Some people may read only some of these; then that part of the page is empty, and the page says so.
-    let mut unseen: Vec<Unseen> =
-        observed.denied.iter().map(|denied| Unseen { what: denied.what, is_denied: true }).collect();
-    let is_whole = unseen.is_empty();
+    let mut unseen = facts.unseen.clone();
+    let is_whole = [Unseen::REPLICA_SETS, Unseen::PODS, Unseen::SERVICES].into_iter().all(|what| facts.shows(what));
     unseen.extend(Unseen::of("EndpointSlices, so the proof of the switch", &slices));
-    unseen.extend(Unseen::of("Ingresses, so the hosts", &ingresses));
     unseen.extend(Unseen::of("AnalysisRuns", &runs));
-    unseen.extend(Unseen::of(Unseen::EVENTS, &events));
+    unseen.extend(Unseen::of(EVENTS, &events));
     if is_whole {
         unseen.extend(Unseen::of("all Services, so the findings of doctor", &services));
     } else {
-        unseen.push(Unseen { what: "the findings of doctor", is_denied: true });
+        unseen.push(Unseen { what: "the findings of doctor", denied: true, why: String::new() });
     }
     let doors = ingresses.as_deref().ok().map(doors);
     let ingresses = ingresses.unwrap_or_default();
@@ -131,9 +106,7 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
     let mut runs = runs.map(|list| list.items).unwrap_or_default();
     runs.retain(|run| run.annotations().get(names::ROLLOUT).is_some_and(|of| of == name));
     runs.sort_by_key(|run| std::cmp::Reverse(run.creation_timestamp().map(|time| time.0)));
-    let (replica_sets, pods) = (observed.replica_sets.clone(), observed.pods.clone());
-    let templates: BTreeMap<String, Value> = observed.replica_sets.iter().filter_map(template_of).collect();
-    let facts = facts(observed, &ingresses);
+    let templates: BTreeMap<String, Value> = replica_sets.iter().filter_map(template_of).collect();
     let serving = facts.status.decisions.as_ref().map(|decisions| decisions.serving.as_str()).unwrap_or_default();
     let updated = facts.status.updated_revision.as_str();
     let differences = match (templates.get(serving), templates.get(updated)) {
@@ -222,7 +195,7 @@ fn happened(events: Vec<Event>) -> Vec<Happened> {
         })
         .collect();
     happened.sort_by_key(|event| std::cmp::Reverse(event.at));
-    happened.truncate(EVENTS);
+    happened.truncate(MOST_EVENTS);
     happened
 }
 
@@ -231,7 +204,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fake::{Asked, api_server, failure, rollout, session};
+    use crate::fake::{Asked, api_server, failure, nothing, rollout, session};
     use crate::pages::rollout::sections;
     use crate::rights::Rights;
     use crate::row::Key;
@@ -258,7 +231,7 @@ mod tests {
         let sections = sections(&key, &detail, &Rights::of("ann"), false);
         let page: String = sections.into_iter().map(|section| section.html).collect();
         for said in [
-            "ReplicaSets; pods; Services; EndpointSlices",
+            "because you lack the right: ReplicaSets; pods; Services; Ingresses",
             "the findings of doctor",
             "-n shop --clusterrole=view --user=ann",
             "events.events.k8s.io",
@@ -269,6 +242,23 @@ mod tests {
             assert!(!page.contains(untrue), "{untrue:?} is not known: {page}");
         }
         assert!(page.contains("ask/restart"), "what they may ask for is offered: {page}");
+    }
+
+    #[tokio::test]
+    async fn what_fails_is_not_told_as_a_right_that_is_missing() {
+        let client = api_server(|call: Asked| async move {
+            match call.path.rsplit('/').next() {
+                Some("web") => (200, rollout(json!({}), json!({}))),
+                Some("analysisruns" | "endpointslices") => failure(500, "etcd <timed out>"),
+                _ => nothing(),
+            }
+        });
+        let detail = gather(&session(client), "web").await.expect("it is shown");
+        let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
+        let page: String = sections(&key, &detail, &Rights::of("ann"), false).into_iter().map(|s| s.html).collect();
+        let told = "could not be read just now: EndpointSlices, so the proof of the switch (etcd &lt;timed out&gt;); AnalysisRuns (etcd";
+        assert!(page.contains(told), "{page}");
+        assert!(!page.contains("lack the right") && !page.contains("--clusterrole=view"), "{page}");
     }
 
     #[tokio::test]

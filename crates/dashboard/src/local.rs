@@ -1,5 +1,6 @@
 //! `kubectl greenlight dashboard`: on a person's machine, with their kubeconfig.
 
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 
@@ -35,8 +36,10 @@ pub async fn run(session: &Session, options: LocalOptions) -> Result<()> {
     let port = listener.local_addr()?.port();
     let secret = Secret::new(port)?;
     let address = format!("http://127.0.0.1:{port}/?key={}", secret.key());
-    println!("The dashboard is at {address}");
-    println!("The key in it is good for one browser. Ctrl-C ends the dashboard.");
+    // Whoever does not read it has their browser opened all the same.
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "The dashboard is at {address}");
+    let _ = writeln!(out, "The key in it is good for one browser. Ctrl-C ends the dashboard.");
     let opened = if options.no_open { None } else { open(&address) };
     let (client, namespace) = (session.client.clone(), session.namespace.clone());
     let access = Access::Own { client, namespace, secret };

@@ -2,6 +2,7 @@
 
 use futures::future::join_all;
 use greenlight_api::{BlueGreenRollout, Request, Verb, names};
+use greenlight_overview::unseen::{subject, to_look};
 use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::api::{Patch, PatchParams, PostParams};
@@ -80,15 +81,7 @@ impl Rights {
 
     /// What would let the caller see what belongs to rollouts.
     pub fn to_look(&self, key: &Key) -> String {
-        format!("kubectl create rolebinding NAME -n {} --clusterrole=view {}", key.namespace, self.subject())
-    }
-
-    /// The caller, as `kubectl create rolebinding` takes them.
-    fn subject(&self) -> String {
-        match self.user.strip_prefix("system:serviceaccount:") {
-            Some(account) => format!("--serviceaccount={account}"),
-            None => format!("--user={}", self.user),
-        }
+        to_look(&key.namespace, &self.user)
     }
 
     /// Somebody who may do everything.
@@ -106,14 +99,20 @@ impl Rights {
             "update" | "patch" if matches!(action, Action::Pause | Action::Resume) => ("edit", "change rollouts"),
             _ => ("greenlight-promoter", "make requests of rollouts"),
         };
-        let subject = self.subject();
+        let subject = subject(&self.user);
         let of_namespace = match role {
             "edit" => String::new(),
             role => format!(" If Greenlight is installed for one namespace, the role is called NAMESPACE.{role}."),
         };
+        // Whether the policy is there shows only to those who may patch.
+        let without_policy = if role != "edit" && *lacks == "patch" {
+            " Where the chart's requestPolicy is off, this role does not exist: there, take --clusterrole=edit."
+        } else {
+            ""
+        };
         Some(format!(
             "Your roles do not have the verb {lacks} on bluegreenrollouts in {0}. ClusterRole {role} lets people {words}: \
-             kubectl create rolebinding NAME -n {0} --clusterrole={role} {subject}.{of_namespace}",
+             kubectl create rolebinding NAME -n {0} --clusterrole={role} {subject}.{of_namespace}{without_policy}",
             key.namespace
         ))
     }
@@ -156,5 +155,19 @@ mod tests {
         }
         assert_eq!(rights.denial(Action::Undo, &key), None);
         assert!(rights.denial(Action::Pause, &key).expect("denied").contains("--clusterrole=edit"));
+    }
+
+    #[test]
+    fn who_may_not_patch_is_also_told_what_would_allow_it_without_the_policy() {
+        let key = Key { namespace: "shop".into(), name: "web".into() };
+        let lacking = |verbs: &[&'static str]| Rights { lacking: verbs.to_vec(), user: "ann".to_owned() };
+        let of_nobody = lacking(&["patch", "update", "promote", "abort", "rollback", "restart"]);
+        for action in [Action::Promote, Action::Undo, Action::Abort] {
+            let why = of_nobody.denial(action, &key).expect("denied");
+            assert!(why.contains("requestPolicy is off") && why.contains("take --clusterrole=edit"), "{why}");
+        }
+        let of_editor = lacking(&["promote", "abort", "rollback", "restart"]).denial(Action::Promote, &key);
+        let why = of_editor.expect("denied");
+        assert!(!why.contains("requestPolicy"), "the policy is there, or nothing would be denied: {why}");
     }
 }

@@ -158,8 +158,7 @@ async fn keep(
 /// Whether the API server has answered, as against: it cannot be reached, or has no time.
 fn is_answer(error: &anyhow::Error) -> bool {
     match error.downcast_ref::<kube::Error>() {
-        Some(kube::Error::Api(status)) => status.code < 500 && status.code != 429,
-        Some(_) => false,
+        Some(error) => greenlight_overview::is_answer(error),
         // There is no such rollout.
         None => !error.is::<Elapsed>(),
     }

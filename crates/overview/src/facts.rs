@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodTemplate, Rejection, conditions};
-use greenlight_core::decisions;
+use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodTemplate, Rejection, RevisionRecord, conditions};
 use greenlight_core::roles::Roles;
 use greenlight_core::world::{ReplicaSet, Selection};
+use greenlight_core::{decisions, hash};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet as KubeReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
-use kube::api::{ListParams, VersionMatch};
 use serde::Serialize;
 
-use crate::observe::{Observed, observe, replica_set_of};
+use crate::observe::{Observed, observe_visible, replica_set_of};
 use crate::session::Session;
+use crate::surroundings::{cached, ingresses};
+use crate::unseen::Unseen;
 
 /// A rollout and everything that belongs to it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -41,6 +42,8 @@ pub struct Facts {
     pub services: Vec<ServiceFact>,
     /// The revisions, newest first.
     pub revisions: Vec<Revision>,
+    /// What of this the caller does not see.
+    pub unseen: Vec<Unseen>,
 }
 
 /// A Service of a rollout.
@@ -51,7 +54,7 @@ pub struct ServiceFact {
     pub role: &'static str,
     /// Name.
     pub name: String,
-    /// It exists.
+    /// It exists, as far as the caller sees Services.
     pub exists: bool,
     /// The hash that it selects.
     pub hash: Option<String>,
@@ -107,6 +110,24 @@ pub struct Revision {
     pub pods: Vec<PodFact>,
 }
 
+/// What is known of a revision also without its ReplicaSet.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Known {
+    /// Revision number.
+    pub number: i64,
+    /// Hash.
+    pub hash: String,
+    /// Name of the ReplicaSet.
+    pub replica_set: String,
+    /// What it is.
+    pub role: Role,
+    /// When it was last proven to carry production.
+    pub promoted_at: Option<Timestamp>,
+    /// Why it was rejected.
+    pub rejected: Option<Rejection>,
+}
+
 /// A pod.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -123,10 +144,10 @@ pub struct PodFact {
     pub created: Option<Timestamp>,
 }
 
-/// Gathers the facts of one rollout.
+/// Gathers the facts of one rollout, as far as the caller may see them.
 ///
 /// # Errors
-/// It does not exist, or the caller may not read what belongs to it.
+/// It does not exist, the caller may not read it, or the API server does not answer.
 pub async fn gather(session: &Session, name: &str) -> Result<Facts> {
     gather_of(session, session.rollout(name).await?).await
 }
@@ -134,20 +155,19 @@ pub async fn gather(session: &Session, name: &str) -> Result<Facts> {
 /// Gathers the facts of a rollout that was already read.
 ///
 /// # Errors
-/// The caller may not read what belongs to it.
+/// The API server does not answer.
 pub async fn gather_of(session: &Session, rollout: BlueGreenRollout) -> Result<Facts> {
-    let ingresses = session.api::<Ingress>();
-    // From the server's cache: there may be thousands, and an address need not be the newest.
-    let params = ListParams::default().at("0").matching(VersionMatch::NotOlderThan);
-    let (ingresses, observed) = tokio::join!(ingresses.list(&params), observe(session, rollout));
-    // Some people may not read Ingresses; then there are no addresses to show.
-    let ingresses = ingresses.map(|list| list.items).unwrap_or_default();
+    let all = cached();
+    let (ingresses, observed) = tokio::join!(ingresses(session, &all), observe_visible(session, rollout));
     Ok(facts(observed?, &ingresses))
 }
 
 /// The facts of what was read.
-pub fn facts(observed: Observed, ingresses: &[Ingress]) -> Facts {
-    let Observed { world, replica_sets, pods, change_cause, .. } = observed;
+pub fn facts(observed: Observed, ingresses: &kube::Result<Vec<Ingress>>) -> Facts {
+    let Observed { world, replica_sets, pods, change_cause, denied, .. } = observed;
+    let mut unseen: Vec<Unseen> = denied.iter().map(|denied| Unseen::new(denied.what, &denied.error)).collect();
+    unseen.extend(Unseen::of(Unseen::INGRESSES, ingresses));
+    let ingresses = ingresses.as_deref().unwrap_or_default();
     let status = world.rollout.status.clone().unwrap_or_default();
     let outdated = world.rollout.generation > status.observed_generation;
     // As it is written, and not as the operator is about to write it: what is shown has happened.
@@ -183,6 +203,54 @@ pub fn facts(observed: Observed, ingresses: &[Ingress]) -> Facts {
         status,
         services,
         revisions,
+        unseen,
+    }
+}
+
+impl Facts {
+    /// Whether the caller sees this, one of the kinds that belong to a rollout.
+    pub fn shows(&self, what: &str) -> bool {
+        self.unseen.iter().all(|unseen| unseen.what != what)
+    }
+
+    /// The revisions, newest first. To whoever does not see the ReplicaSets the operator's record tells of them.
+    pub fn known(&self) -> Vec<Known> {
+        if self.shows(Unseen::REPLICA_SETS) {
+            return self.revisions.iter().map(Known::of).collect();
+        }
+        let Some(decisions) = &self.status.decisions else { return Vec::new() };
+        let role = |record: &RevisionRecord| match record.hash.as_str() {
+            hash if hash == decisions.serving => Role::Active,
+            hash if hash == self.status.updated_revision && record.rejection.is_none() => Role::Preview,
+            _ => Role::Old,
+        };
+        let mut known: Vec<Known> = decisions
+            .revisions
+            .iter()
+            .map(|record| Known {
+                number: record.number,
+                hash: record.hash.clone(),
+                replica_set: hash::replica_set_name(&self.name, &record.hash),
+                role: role(record),
+                promoted_at: record.served_at,
+                rejected: record.rejection.clone(),
+            })
+            .collect();
+        known.sort_by_key(|known| std::cmp::Reverse(known.number));
+        known
+    }
+}
+
+impl Known {
+    fn of(revision: &Revision) -> Known {
+        Known {
+            number: revision.number,
+            hash: revision.hash.clone(),
+            replica_set: revision.replica_set.clone(),
+            role: revision.role,
+            promoted_at: revision.promoted_at,
+            rejected: revision.rejected.clone(),
+        }
     }
 }
 
@@ -340,5 +408,30 @@ mod tests {
         let status = json!({"decisions": {"revisions": revisions}});
         let with = read(&serde_json::from_value(status).expect("a status"));
         assert_eq!((with.number, with.promoted_at.is_some(), with.rejected.is_some()), (2, false, false));
+    }
+
+    #[test]
+    fn the_record_tells_of_revisions_whose_replica_sets_are_not_seen() {
+        let revision = |hash: &str, number: i64| json!({"hash": hash, "digest": hash, "number": number});
+        let revisions = json!([revision("v1", 1), revision("v2", 2), revision("v3", 3)]);
+        let status = json!({"updatedRevision": "v3", "decisions": {"serving": "v2", "revisions": revisions}});
+        let facts = Facts {
+            name: "web".to_owned(),
+            namespace: "shop".to_owned(),
+            outdated: false,
+            status: serde_json::from_value(status).expect("a status"),
+            reason: String::new(),
+            since: None,
+            change_cause: None,
+            services: Vec::new(),
+            revisions: Vec::new(),
+            unseen: vec![Unseen { what: Unseen::REPLICA_SETS, denied: true, why: String::new() }],
+        };
+        let known: Vec<_> =
+            facts.known().into_iter().map(|known| (known.number, known.replica_set, known.role)).collect();
+        let of = |number: i64, role: Role| (number, format!("web-v{number}"), role);
+        assert_eq!(known, [of(3, Role::Preview), of(2, Role::Active), of(1, Role::Old)]);
+        let seen = Facts { unseen: Vec::new(), ..facts };
+        assert!(seen.known().is_empty(), "whoever sees that there are none is told so");
     }
 }

@@ -133,10 +133,7 @@ impl Session {
         match self.api::<Found>().get_opt(name).await {
             Ok(Some(Found { rollout: Ok(rollout), .. })) => Ok(*rollout),
             Ok(Some(Found { rollout: Err(error), .. })) => {
-                bail!(
-                    "rollout {name} cannot be read: {error}. Correct it: kubectl edit bgr {name} -n {}",
-                    self.namespace
-                )
+                bail!("rollout {name} cannot be read: {error}. {}", what_to_do(name, &self.namespace, &error))
             }
             Ok(None) => bail!("no rollout {name} in namespace {}: {}", self.namespace, self.instead_of(name).await?),
             Err(error) => Err(error).with_context(|| format!("cannot read rollout {name}")),
@@ -182,6 +179,14 @@ impl Session {
         let name = |row: Row| row.cells.into_iter().next()?.as_str().map(str::to_owned);
         Ok(table.rows.into_iter().filter_map(name).collect())
     }
+}
+
+/// What to do about a rollout that cannot be read. Only the operator writes the status.
+fn what_to_do(name: &str, namespace: &str, error: &str) -> String {
+    if error.starts_with("status") {
+        return "Is the operator newer than this program? Then install the version of the operator".to_owned();
+    }
+    format!("Correct it: kubectl edit bgr {name} -n {namespace}")
 }
 
 /// What there is instead of a name: all, or of many those that are the most alike.
@@ -241,6 +246,19 @@ mod tests {
         assert_eq!(good.rollout.err(), None);
         assert_eq!(late.metadata.name.as_deref(), Some("late"));
         assert!(late.rollout.is_err_and(|error| error.starts_with("spec.restartAt: ")));
+    }
+
+    #[test]
+    fn what_only_a_newer_operator_writes_is_not_for_people_to_correct() {
+        let object = json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": {"name": "web"},
+            "spec": {"selector": {}, "strategy": {"blueGreen": {}}}, "status": {"phase": "Hovering"},
+        });
+        let found: Found = serde_json::from_str(&object.to_string()).expect("found");
+        let error = found.rollout.err().expect("there is no such phase");
+        let told = what_to_do("web", "shop", &error);
+        assert!(told.contains("Is the operator newer") && !told.contains("kubectl edit"), "{error}: {told}");
+        assert!(what_to_do("web", "shop", "spec.restartAt: no").contains("kubectl edit bgr web -n shop"));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! | what is around it? | [`surroundings`] |
 //! | what will happen? | [`simulation`] |
 //! | what is wrong, and what mends it? | [`doctor`], one file a check |
+//! | what of it does the caller not see? | [`unseen`] |
 //! | what differs between two revisions? | [`differences`] |
 //! | which revision does a verb speak of? | [`request`] |
 //! | why was the spec changed? | [`cause`] |
@@ -25,15 +26,17 @@ pub mod request;
 pub mod session;
 pub mod simulation;
 pub mod surroundings;
+pub mod unseen;
 pub mod words;
 
 pub use cause::SpecChange;
 pub use differences::{Difference, differences};
-pub use facts::{Facts, PodFact, Revision, Role, ServiceFact, facts, gather, gather_of};
+pub use facts::{Facts, Known, PodFact, Revision, Role, ServiceFact, facts, gather, gather_of};
 pub use found::{Found, Place};
 pub use observe::{Denied, Observed, hash_of, observe, observe_visible, selector};
 pub use request::revision_meant;
-pub use session::{Session, is_forbidden};
+pub use session::{Session, is_answer, is_forbidden};
 pub use simulation::{Simulation, quantity};
 pub use surroundings::Surroundings;
-pub use words::{age, denial, role, sentence};
+pub use unseen::Unseen;
+pub use words::{age, denial, role, role_of, sentence, state};

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 
 use crate::found::Place;
 use crate::session::{Session, is_forbidden};
+use crate::unseen::Unseen;
 
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
@@ -101,6 +102,18 @@ pub async fn observe_visible(session: &Session, rollout: BlueGreenRollout) -> Re
     Ok(Observed { world, replica_sets, pods, change_cause, left_behind, denied })
 }
 
+impl Observed {
+    /// The whole ReplicaSets.
+    ///
+    /// # Errors
+    /// The caller may not see them.
+    pub fn into_replica_sets(mut self) -> Result<Vec<KubeReplicaSet>> {
+        self.denied.retain(|denied| denied.what == Unseen::REPLICA_SETS);
+        none_is(self.denied)?;
+        Ok(self.replica_sets)
+    }
+}
+
 /// Fails with the first of them.
 fn none_is(denied: Vec<Denied>) -> Result<()> {
     match denied.into_iter().next() {
@@ -158,8 +171,8 @@ impl Labelled {
 async fn labelled(session: &Session, rollout: &BlueGreenRollout) -> Result<Labelled> {
     let labelled = ListParams::default().labels(&selector(rollout));
     let (replica_sets, pods) = (session.api::<KubeReplicaSet>(), session.api::<KubePod>());
-    let replica_sets = visible(&replica_sets, &labelled, "ReplicaSets");
-    let pods = visible(&pods, &labelled, "pods");
+    let replica_sets = visible(&replica_sets, &labelled, Unseen::REPLICA_SETS);
+    let pods = visible(&pods, &labelled, Unseen::PODS);
     let ((replica_sets, denied_sets), (pods, denied_pods)) = tokio::try_join!(replica_sets, pods)?;
     let uid = rollout.metadata.uid.clone().unwrap_or_default();
     let (own, others) = replica_sets.into_iter().partition(|rs| is_owned_by(&rs.metadata, &uid));
@@ -199,7 +212,7 @@ async fn services(session: &Session, rollout: &BlueGreenRollout) -> Result<(Vec<
     let named: BTreeSet<&str> = rollout.spec.blue_green().services().collect();
     let found = match try_join_all(named.iter().map(|service| api.get_opt(service))).await {
         Ok(found) => found,
-        Err(error) if is_forbidden(&error) => return Ok((Vec::new(), Some(Denied { what: "Services", error }))),
+        Err(error) if is_forbidden(&error) => return Ok((Vec::new(), Some(Denied { what: Unseen::SERVICES, error }))),
         Err(error) => return Err(error).context("cannot read Services"),
     };
     let is_known = |service: &KubeService| service.annotations().get(names::MANAGED_BY) == Some(&name);

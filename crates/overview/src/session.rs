@@ -1,12 +1,18 @@
 //! The cluster, as one caller sees it.
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::{Api, Client};
 
 /// The API server refuses to say or to do something, as against: it cannot be reached.
 pub fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
+}
+
+/// The API server has answered, as against: it cannot be reached, or has no time just now.
+pub fn is_answer(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code < 500 && status.code != 429)
 }
 
 /// A client and a namespace.
@@ -32,10 +38,18 @@ impl Session {
     /// # Errors
     /// The API server does not know the caller.
     pub async fn user(&self) -> Result<String> {
+        Ok(self.user_and_time().await?.0)
+    }
+
+    /// The caller's user name, and what time it is by the clock of the API server, in whole seconds.
+    ///
+    /// # Errors
+    /// The API server does not know the caller.
+    pub async fn user_and_time(&self) -> Result<(String, Option<Timestamp>)> {
         let api: Api<SelfSubjectReview> = Api::all(self.client.clone());
         let review = api.create(&Default::default(), &SelfSubjectReview::default()).await;
         let review = review.context("cannot ask the API server who you are")?;
         let user = review.status.and_then(|status| status.user_info).and_then(|user| user.username);
-        Ok(user.unwrap_or_default())
+        Ok((user.unwrap_or_default(), review.metadata.creation_timestamp.map(|time| time.0)))
     }
 }

@@ -6,7 +6,7 @@ use greenlight_api::BlueGreenRolloutSpec;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
-use kube::api::ListParams;
+use kube::api::{ListParams, VersionMatch};
 
 use crate::session::Session;
 
@@ -27,16 +27,21 @@ impl Surroundings {
     /// Reads it all at once. `all` says how new the lists of all Services and of all Ingresses have to be: they may be long.
     pub async fn read(session: &Session, spec: &BlueGreenRolloutSpec, all: &ListParams) -> Surroundings {
         let of_ours = ListParams::default().labels(&slices_of(spec));
+        let (services, slices) = (session.api::<Service>(), session.api::<EndpointSlice>());
         let (services, slices, ingresses) =
-            (session.api::<Service>(), session.api::<EndpointSlice>(), session.api::<Ingress>());
-        let (services, slices, ingresses) =
-            tokio::join!(services.list(all), slices.list(&of_ours), ingresses.list(all));
-        Surroundings {
-            services: services.map(|list| list.items),
-            slices: slices.map(|list| list.items),
-            ingresses: ingresses.map(|list| list.items),
-        }
+            tokio::join!(services.list(all), slices.list(&of_ours), ingresses(session, all));
+        Surroundings { services: services.map(|list| list.items), slices: slices.map(|list| list.items), ingresses }
     }
+}
+
+/// Every Ingress of the namespace. `all` says how new the list has to be.
+pub async fn ingresses(session: &Session, all: &ListParams) -> kube::Result<Vec<Ingress>> {
+    Ok(session.api::<Ingress>().list(all).await?.items)
+}
+
+/// From the server's cache: there may be thousands, and what is shown of them need not be the newest.
+pub fn cached() -> ListParams {
+    ListParams::default().at("0").matching(VersionMatch::NotOlderThan)
 }
 
 /// The labels of the EndpointSlices of a rollout's Services.

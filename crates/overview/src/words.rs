@@ -1,22 +1,35 @@
 //! How facts are said, wherever they are shown.
 
 use greenlight_api::text::one_line;
+use greenlight_api::{BlueGreenRolloutStatus, Phase};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::facts::{Facts, Revision, Role};
 
+/// The phase and the message. Those of an older spec say nothing of the one that is there (`outdated`).
+pub fn state(status: &BlueGreenRolloutStatus, outdated: bool) -> (Phase, String) {
+    if outdated && status.observed_generation > 0 {
+        return (Phase::Pending, "The spec has changed; the operator has not looked at it yet.".to_owned());
+    }
+    (status.phase, sentence(&status.message))
+}
+
 /// The role in a word or two.
 pub fn role(facts: &Facts, revision: &Revision) -> String {
-    let word = match revision.role {
+    role_of(facts, revision.role, &revision.hash)
+}
+
+/// The role of the revision with this hash, in a word or two.
+pub fn role_of(facts: &Facts, role: Role, hash: &str) -> String {
+    let word = match role {
         Role::Active => "active",
         Role::Preview => "next",
         Role::Returning => "returning",
         Role::Retiring => "retiring",
         Role::Old => "",
     };
-    let shown =
-        facts.services.iter().any(|service| service.role == "preview" && service.hash.as_ref() == Some(&revision.hash));
-    if shown && revision.role != Role::Active { "preview".to_owned() } else { word.to_owned() }
+    let shown = facts.services.iter().any(|service| service.role == "preview" && service.hash.as_deref() == Some(hash));
+    if shown && role != Role::Active { "preview".to_owned() } else { word.to_owned() }
 }
 
 /// `42s`, `3m10s`, `5h2m`, `4d`.

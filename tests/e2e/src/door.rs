@@ -40,6 +40,9 @@ struct Shared {
 }
 
 impl Door {
+    /// As a status: there is no answer, ever.
+    pub const SILENCE: u16 = 0;
+
     /// Opens one on a free port. Every answer takes so much longer, and some are these.
     ///
     /// # Errors
@@ -80,6 +83,9 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     tokio::time::sleep(shared.delay).await;
     let count = |bytes| shared.passed.lock().expect("no panic while locked").push(Passed { what: what.clone(), bytes });
     if let Some((status, body)) = (shared.instead)(&uri) {
+        if status == Door::SILENCE {
+            std::future::pending::<()>().await;
+        }
         count(body.len());
         return (StatusCode::from_u16(status).expect("a status"), body).into_response();
     }

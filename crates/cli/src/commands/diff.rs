@@ -2,7 +2,8 @@
 
 use anyhow::{Result, bail};
 use greenlight_api::text::one_line;
-use greenlight_overview::{Difference, Session, differences, hash_of, observe};
+use greenlight_overview::observe::replica_set_of;
+use greenlight_overview::{Difference, Session, differences, observe_visible};
 use serde_json::Value;
 
 use crate::exit::Exit;
@@ -16,7 +17,7 @@ struct Side {
     template: Value,
 }
 
-/// Prints what differs between two revisions; without numbers, between what serves and what the spec asks for.
+/// Prints what differs between two revisions; without numbers, between what serves and the template of the spec.
 pub async fn run(session: &Session, name: &str, revisions: &[i64], format: Option<Format>) -> Result<Exit> {
     let (before, after) = sides(session, name, revisions).await?;
     let differences = differences(&before.template, &after.template);
@@ -47,15 +48,16 @@ async fn sides(session: &Session, name: &str, revisions: &[i64]) -> Result<(Side
     let status = rollout.status.clone().unwrap_or_default();
     let asked_for =
         rollout.spec.workload_ref.is_none().then(|| serde_json::to_value(rollout.spec.template())).transpose()?;
-    let observed = observe(session, rollout).await?;
+    let replica_sets = observe_visible(session, rollout).await?.into_replica_sets()?;
     let records = status.decisions.as_ref().map(|decisions| decisions.revisions.as_slice()).unwrap_or_default();
     let mut there = Vec::new();
-    for (object, rs) in observed.replica_sets.iter().zip(&observed.world.replica_sets) {
+    for object in &replica_sets {
+        let rs = replica_set_of(object);
         let recorded = records.iter().find(|record| record.hash == rs.hash).map(|record| record.number);
         let number = recorded.unwrap_or_else(|| rs.shown_number());
         let template = serde_json::to_value(object.spec.as_ref().and_then(|spec| spec.template.as_ref()))?;
-        let side = Side { name: format!("revision {number} ({})", hash_of(object)), template };
-        there.push((number, rs.hash.clone(), side));
+        let side = Side { name: format!("revision {number} ({})", rs.hash), template };
+        there.push((number, rs.hash, side));
     }
     there.sort_by_key(|(number, ..)| *number);
     let numbers: Vec<String> = there.iter().map(|(number, ..)| number.to_string()).collect();
@@ -80,16 +82,15 @@ async fn sides(session: &Session, name: &str, revisions: &[i64]) -> Result<(Side
         );
     };
     if status.updated_revision == status.active_revision {
-        bail!("rollout {name} serves what its spec asks for: name two revisions of {}", numbers.join(", "));
+        bail!("what serves is already the template of rollout {name}: name two revisions of {}", numbers.join(", "));
     }
     let after = take(&|_, hash| hash == status.updated_revision);
     let after = after.or_else(|| Some(Side { name: "the spec".to_owned(), template: asked_for? }));
     match after {
         Some(after) => Ok((serving, after)),
-        None => bail!(
-            "what the spec of rollout {name} asks for has no ReplicaSet: name two revisions of {}",
-            numbers.join(", ")
-        ),
+        None => {
+            bail!("the template of rollout {name} has no ReplicaSet yet: name two revisions of {}", numbers.join(", "))
+        }
     }
 }
 

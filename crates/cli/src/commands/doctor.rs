@@ -4,6 +4,7 @@ use anyhow::Result;
 use greenlight_api::text::printable;
 use greenlight_overview::Session;
 use greenlight_overview::doctor::{Evidence, findings};
+use greenlight_overview::unseen::missing;
 
 use crate::exit::Exit;
 use crate::options::Format;
@@ -11,11 +12,15 @@ use crate::output::format::print_facts;
 
 /// Looks at everything that a release depends on. Exit code 2 when something is found.
 pub async fn run(session: &Session, name: &str, format: Option<Format>) -> Result<Exit> {
-    let findings = findings(&Evidence::gather(session, name).await?);
+    let (evidence, unseen) = Evidence::gather(session, name).await?;
+    for missing in missing(&unseen, &session.namespace) {
+        eprintln!("{}", printable(&missing));
+    }
+    let findings = findings(&evidence);
     if let Some(format) = format {
         print_facts(&findings, format)?;
     } else if findings.is_empty() {
-        println!("Rollout {name} is in order.");
+        println!("Rollout {name} is in order{}.", if unseen.is_empty() { "" } else { ", as far as it is shown" });
     }
     for (number, finding) in findings.iter().enumerate().filter(|_| format.is_none()) {
         let [symptom, cause, fix] = [&finding.symptom, &finding.cause, &finding.fix].map(|text| printable(text));

@@ -1,12 +1,11 @@
 //! `get rollout NAME`: what it is doing, what it wants from somebody, and with what.
 
-use std::io::IsTerminal;
 use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use futures::StreamExt;
-use greenlight_overview::{Facts, Session, gather, sentence};
+use greenlight_overview::{Facts, Session, age, gather, is_answer, state};
 use jiff::Timestamp;
 
 use crate::exit::Exit;
@@ -14,8 +13,9 @@ use crate::options::{Format, ListFormat};
 use crate::output::format::print_facts;
 use crate::output::screen::Screen;
 use crate::output::style::Style;
+use crate::output::table::Long;
 use crate::output::tree::tree;
-use crate::session::around;
+use crate::session::{around, state_of};
 
 /// Changes that come together are shown together.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -41,51 +41,76 @@ pub async fn run(session: &Session, name: &str, watch: bool, format: Option<List
         print!("{}", tree(&facts, wide, Style::detect(), Timestamp::now()));
         return Ok(Exit::Done);
     }
-    if std::io::stdout().is_terminal() { redraw(session, facts, wide).await } else { follow(session, facts).await }
+    if Screen::is_there() { redraw(session, facts, wide).await } else { follow(session, facts).await }
 }
 
 /// Draws the tree on a screen of its own, again at every change and every second. What was last drawn stays when it ends.
 async fn redraw(session: &Session, mut facts: Facts, wide: bool) -> Result<Exit> {
-    let mut changes = pin!(around(session, &session.rollout(&facts.name).await?));
+    let name = facts.name.clone();
+    // One from the beginning to the end: also while something is read, which may take long.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
+    let mut changes = pin!(around(session, &session.rollout(&name).await?));
     let screen = Screen::open()?;
+    let mut read_at = Timestamp::now();
+    let mut silent = false;
     let result = loop {
-        screen.draw(&tree(&facts, wide, Style::detect(), Timestamp::now()))?;
+        // Cut commands and addresses lead nowhere.
+        screen.draw(&drawn(&facts, wide, silent.then_some(read_at)), Long::Wrapped)?;
+        let ticked = tokio::select! {
+            _ = changes.next() => false,
+            () = tokio::time::sleep(TICK) => true,
+            _ = &mut interrupted => break Ok(Exit::Done),
+        };
+        if ticked && !silent {
+            continue;
+        }
+        let read = async {
+            tokio::time::sleep(SETTLE).await;
+            gather(session, &name).await
+        };
         tokio::select! {
-            _ = changes.next() => {
-                tokio::time::sleep(SETTLE).await;
-                match gather(session, &facts.name).await {
-                    Ok(now) => facts = now,
-                    Err(error) => break Err(error),
-                }
-            }
-            () = tokio::time::sleep(TICK) => {}
-            _ = tokio::signal::ctrl_c() => break Ok(Exit::Done),
+            read = read => match read {
+                Ok(now) => (facts, read_at, silent) = (now, Timestamp::now(), false),
+                // It passes by itself, and until then the picture says how old it is.
+                Err(error) if error.downcast_ref::<kube::Error>().is_some_and(|error| !is_answer(error)) => silent = true,
+                Err(error) => break Err(error),
+            },
+            _ = &mut interrupted => break Ok(Exit::Done),
         }
     };
     drop(screen);
-    print!("{}", tree(&facts, wide, Style::detect(), Timestamp::now()));
+    print!("{}", drawn(&facts, wide, silent.then_some(read_at)));
     result
+}
+
+/// The tree, and before it that nothing was heard of the API server since, if that is so.
+fn drawn(facts: &Facts, wide: bool, silent_since: Option<Timestamp>) -> String {
+    let now = Timestamp::now();
+    let silence = silent_since
+        .map(|since| format!("The API server does not answer. What you see was read {} ago.\n", age(since, now)));
+    silence.unwrap_or_default() + &tree(facts, wide, Style::detect(), now)
 }
 
 /// Prints a line at every change of phase or message.
 async fn follow(session: &Session, facts: Facts) -> Result<Exit> {
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut changes = pin!(crate::session::of_rollout(session, &facts.name));
     let mut last = String::new();
-    let mut status = facts.status;
+    let (mut phase, mut message) = state(&facts.status, facts.outdated);
     loop {
-        let line = format!("{}  {}", status.phase.as_str(), sentence(&status.message));
+        let line = format!("{}  {message}", phase.as_str());
         if line != last {
             println!("{}  {line}", Timestamp::now().strftime("%H:%M:%S"));
             last = line;
         }
         tokio::select! {
             seen = changes.next() => match seen {
-                Some(Ok(Some(rollout))) => status = rollout.status.unwrap_or_default(),
+                Some(Ok(Some(rollout))) => (phase, message) = state_of(&rollout),
                 Some(Ok(None)) => bail!("rollout {} was deleted", facts.name),
                 Some(Err(error)) => return Err(error),
                 None => bail!("the watch ended"),
             },
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
+            _ = &mut interrupted => return Ok(Exit::Done),
         }
     }
 }

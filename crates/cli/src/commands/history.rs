@@ -1,7 +1,10 @@
-//! `history`: the revisions of a rollout, and what was decided about each.
+//! `history`: the revisions of a rollout, and what was decided about each. To whoever does not see the ReplicaSets, the operator's record
+//! tells of them.
 
 use anyhow::Result;
-use greenlight_overview::{Session, age, gather, role};
+use greenlight_api::text::printable;
+use greenlight_overview::unseen::missing;
+use greenlight_overview::{Facts, Known, Revision, Session, Unseen, age, gather, role_of};
 use jiff::Timestamp;
 
 use crate::exit::Exit;
@@ -13,28 +16,43 @@ use crate::output::table::{Long, table};
 /// Lists the revisions, the newest first.
 pub async fn run(session: &Session, name: &str, format: Option<Format>) -> Result<Exit> {
     let facts = gather(session, name).await?;
-    if let Some(format) = format {
-        print_facts(&facts.revisions, format)?;
-        return Ok(Exit::Done);
+    let mut unseen = facts.unseen.clone();
+    // No revision has any.
+    unseen.retain(|unseen| unseen.what != Unseen::INGRESSES);
+    for missing in missing(&unseen, &facts.namespace) {
+        eprintln!("{}", printable(&missing));
     }
-    let now = Timestamp::now();
+    let shows = facts.shows(Unseen::REPLICA_SETS);
+    match format {
+        Some(format) if shows => print_facts(&facts.revisions, format)?,
+        Some(format) => print_facts(&facts.known(), format)?,
+        None => print!("{}", table(&rows(&facts, Timestamp::now()), Style::detect().width, Long::Wrapped)),
+    }
+    Ok(Exit::Done)
+}
+
+fn rows(facts: &Facts, now: Timestamp) -> Vec<Vec<String>> {
     let mut rows = vec![
         ["REVISION", "HASH", "ROLE", "IMAGE", "PODS", "CREATED", "PROMOTED", "REJECTED"].map(str::to_owned).to_vec(),
     ];
-    let ago = |time: Option<Timestamp>| time.map_or("never".to_owned(), |time| format!("{} ago", age(time, now)));
-    rows.extend(facts.revisions.iter().map(|revision| {
-        let rejected = revision.rejected.as_ref();
-        vec![
-            revision.number.to_string(),
-            revision.hash.clone(),
-            role(&facts, revision),
-            revision.title.clone(),
-            format!("{}/{}", revision.ready, revision.desired),
-            ago(revision.created),
-            ago(revision.promoted_at),
-            rejected.map(|r| format!("by {}: {}", r.by, r.reason)).unwrap_or_default(),
-        ]
+    rows.extend(facts.known().iter().map(|known| {
+        let revision = facts.revisions.iter().find(|revision| revision.hash == known.hash);
+        row(facts, known, revision, now)
     }));
-    print!("{}", table(&rows, Style::detect().width, Long::Wrapped));
-    Ok(Exit::Done)
+    rows
+}
+
+fn row(facts: &Facts, known: &Known, revision: Option<&Revision>, now: Timestamp) -> Vec<String> {
+    let ago = |time: Timestamp| format!("{} ago", age(time, now));
+    let rejected = known.rejected.as_ref();
+    vec![
+        known.number.to_string(),
+        known.hash.clone(),
+        role_of(facts, known.role, &known.hash),
+        revision.map(|revision| revision.title.clone()).unwrap_or_default(),
+        revision.map(|revision| format!("{}/{}", revision.ready, revision.desired)).unwrap_or_default(),
+        revision.and_then(|revision| revision.created).map(ago).unwrap_or_default(),
+        known.promoted_at.map_or("never".to_owned(), ago),
+        rejected.map(|r| format!("by {}: {}", r.by, r.reason)).unwrap_or_default(),
+    ]
 }

@@ -1,19 +1,19 @@
 //! `get rollouts` and `list`: a line for each. One that cannot be read has a line that says so, and hides no other.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use greenlight_api::text::one_line;
 use greenlight_overview::{Found, Place, Session, age};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{Config, Event, watcher};
+use kube::runtime::watcher::{self, Config, Event, watcher};
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
 use crate::exit::Exit;
 use crate::options::{Format, ListFormat, ListOptions};
@@ -120,102 +120,182 @@ impl Columns {
 
 /// Shows the list in its place on a terminal, and elsewhere a line for every change.
 async fn watch(session: &Session, place: Place, labels: Option<&str>, wide: bool) -> Result<Exit> {
-    let columns = Columns { place, wide };
     let config = Config { label_selector: labels.map(str::to_owned), ..Config::default() };
+    // One from the beginning to the end: none comes between two.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut changes = pin!(watcher(place.api(session), config).default_backoff());
-    let screen = if std::io::stdout().is_terminal() { Some(Screen::open()?) } else { None };
-    let mut shown = Shown { columns, found: BTreeMap::new(), printed: BTreeMap::new(), complete: false };
+    let screen = if Screen::is_there() { Some(Screen::open()?) } else { None };
+    let mut shown = Shown::new(Columns { place, wide });
     let result = loop {
         let change = tokio::select! {
             change = changes.next() => change,
             // Ages grow.
             () = tokio::time::sleep(Duration::from_secs(1)), if screen.is_some() && shown.complete => {
-                screen.iter().try_for_each(|screen| screen.draw(&shown.picture()))?;
+                screen.iter().try_for_each(|screen| screen.draw(&shown.picture(), Long::Cut))?;
                 continue;
             }
-            _ = tokio::signal::ctrl_c() => break Ok(Exit::Done),
+            _ = &mut interrupted => break Ok(Exit::Done),
         };
         match change {
-            Some(Ok(event)) => shown.take(event, screen.is_none()),
+            Some(Ok(event)) => print!("{}", shown.take(event, screen.is_none())),
             Some(Err(error)) if is_final(&error) => {
                 break Err(anyhow::Error::from(error).context("cannot watch rollouts"));
+            }
+            // Who has seen nothing yet waits for nothing.
+            Some(Err(error)) if !shown.complete => {
+                break Err(anyhow::Error::from(error).context("cannot list rollouts"));
             }
             // It comes again.
             Some(Err(_)) => continue,
             None => bail!("the watch ended"),
         }
         if let Some(screen) = screen.as_ref().filter(|_| shown.complete) {
-            // What comes at the same moment is drawn together with it.
-            while let Ok(Some(Ok(event))) = tokio::time::timeout(SETTLE, changes.next()).await {
-                shown.take(event, false);
-            }
-            screen.draw(&shown.picture())?;
+            shown.take_more(&mut changes).await;
+            screen.draw(&shown.picture(), Long::Cut)?;
         }
     };
     let on_screen = screen.is_some();
     drop(screen);
-    if on_screen {
+    if on_screen && shown.complete {
         print!("{}", shown.picture());
     }
     result
 }
 
+/// Namespace and name.
+type Key = (String, String);
+
 /// What is shown of a list that is watched.
 struct Shown {
     columns: Columns,
-    found: BTreeMap<(String, String), Found>,
+    found: BTreeMap<Key, Found>,
+    /// What has arrived of a list that is read anew: until that is whole, what was there before is shown.
+    arriving: BTreeMap<Key, Found>,
     /// The last line that was printed of each, without its age.
-    printed: BTreeMap<(String, String), Vec<String>>,
+    printed: BTreeMap<Key, Vec<String>>,
     /// All that was there in the beginning has arrived.
     complete: bool,
 }
 
 impl Shown {
-    fn take(&mut self, event: Event<Found>, print: bool) {
+    fn new(columns: Columns) -> Shown {
+        let (found, arriving, printed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Shown { columns, found, arriving, printed, complete: false }
+    }
+
+    /// Takes what comes at the same moment, so that it is drawn together. A moment has an end, also where changes have none.
+    async fn take_more(&mut self, changes: &mut (impl Stream<Item = watcher::Result<Event<Found>>> + Unpin)) {
+        let moment = Instant::now() + SETTLE;
+        while Instant::now() < moment
+            && let Ok(Some(Ok(event))) = timeout_at(moment, changes.next()).await
+        {
+            self.take(event, false);
+        }
+    }
+
+    /// Takes a change. The lines that tell of it, if it is to be printed.
+    fn take(&mut self, event: Event<Found>, print: bool) -> String {
         let key = |found: &Found| (namespace(found), found.name_any());
         match event {
-            Event::Init => self.found.clear(),
-            Event::InitApply(found) => drop(self.found.insert(key(&found), found)),
+            Event::Init => self.arriving.clear(),
+            Event::InitApply(found) => drop(self.arriving.insert(key(&found), found)),
             Event::InitDone => {
                 self.complete = true;
-                let all: Vec<Found> = self.found.values().cloned().collect();
+                self.found = std::mem::take(&mut self.arriving);
                 if print {
-                    self.print(&all);
+                    let all: Vec<Found> = self.found.values().cloned().collect();
+                    return self.gone() + &self.news(&all);
                 }
             }
             Event::Apply(found) => {
                 self.found.insert(key(&found), found.clone());
                 if print {
-                    self.print(&[found]);
+                    return self.news(&[found]);
                 }
             }
             Event::Delete(found) => {
                 self.found.remove(&key(&found));
-                self.printed.remove(&key(&found));
                 if print {
-                    println!("{}  deleted", found.name_any());
+                    return self.gone();
                 }
             }
         }
+        String::new()
     }
 
     fn picture(&self) -> String {
         table(&self.columns.rows(self.found.values(), Timestamp::now()), Style::detect().width, Long::Cut)
     }
 
-    /// Prints those that look otherwise than before, and in the beginning the names of the columns.
-    fn print(&mut self, found: &[Found]) {
+    /// The lines of those that were printed and are there no more.
+    fn gone(&mut self) -> String {
+        let gone: Vec<Key> = self.printed.keys().filter(|key| !self.found.contains_key(*key)).cloned().collect();
+        let line = |(namespace, name): &Key| match self.columns.place {
+            Place::Everywhere => format!("{namespace}  {name}  deleted\n"),
+            Place::Namespace => format!("{name}  deleted\n"),
+        };
+        let lines = gone.iter().map(line).collect();
+        gone.iter().for_each(|key| drop(self.printed.remove(key)));
+        lines
+    }
+
+    /// The lines of those that look otherwise than before, and in the beginning the names of the columns.
+    fn news(&mut self, found: &[Found]) -> String {
         let looks = |found: &Found| {
             self.columns.row(found, found.creation_timestamp().map_or(Timestamp::MIN, |created| created.0))
         };
         let is_new = |found: &&Found| self.printed.get(&(namespace(found), found.name_any())) != Some(&looks(found));
         let news: Vec<&Found> = found.iter().filter(is_new).collect();
+        if news.is_empty() {
+            return String::new();
+        }
         let skipped = usize::from(!self.printed.is_empty());
         let text = table(&self.columns.rows(news.iter().copied(), Timestamp::now()), None, Long::Cut);
-        if !news.is_empty() {
-            print!("{}", text.lines().skip(skipped).map(|line| format!("{line}\n")).collect::<String>());
-        }
         let looks: Vec<_> = news.iter().map(|found| ((namespace(found), found.name_any()), looks(found))).collect();
         self.printed.extend(looks);
+        text.lines().skip(skipped).map(|line| format!("{line}\n")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn found(namespace: &str, name: &str) -> Found {
+        let object = json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
+            "metadata": {"name": name, "namespace": namespace}, "spec": {"selector": {}, "strategy": {"blueGreen": {}}},
+        });
+        serde_json::from_str(&object.to_string()).expect("a rollout")
+    }
+
+    fn shown(place: Place) -> Shown {
+        Shown::new(Columns { place, wide: false })
+    }
+
+    #[test]
+    fn what_went_while_nothing_was_heard_is_told_and_the_picture_is_whole_meanwhile() {
+        let mut shown = shown(Place::Everywhere);
+        shown.take(Event::Init, true);
+        shown.take(Event::InitApply(found("pay", "web")), true);
+        shown.take(Event::InitApply(found("shop", "web")), true);
+        assert_eq!(shown.take(Event::InitDone, true).lines().count(), 3, "the names of the columns, and two");
+        // The watch has to begin anew, as after a long sleep.
+        shown.take(Event::Init, true);
+        assert!(shown.picture().contains("shop"), "what is on the screen stays until the list is whole");
+        shown.take(Event::InitApply(found("pay", "web")), true);
+        assert_eq!(shown.take(Event::InitDone, true), "shop  web  deleted\n");
+        assert!(!shown.picture().contains("shop"));
+        assert_eq!(shown.take(Event::Delete(found("pay", "web")), true), "pay  web  deleted\n");
+    }
+
+    #[tokio::test]
+    async fn changes_without_an_end_do_not_keep_the_picture_from_being_drawn() {
+        let mut shown = shown(Place::Namespace);
+        let mut changes = futures::stream::repeat_with(|| Ok(Event::Apply(found("shop", "web"))));
+        shown.take_more(&mut changes).await;
+        assert!(shown.picture().contains("web"));
     }
 }

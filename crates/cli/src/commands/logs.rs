@@ -1,15 +1,16 @@
 //! `logs`: what the pods of a revision print. With more than one container, each line begins with where it comes from.
 
 use std::collections::BTreeSet;
+use std::io::{IsTerminal, Write};
 use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use futures::io::AsyncBufReadExt;
+use futures::io::{AsyncBufRead, AsyncBufReadExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use greenlight_api::names;
 use greenlight_api::text::printable;
-use greenlight_overview::{Facts, Revision, Role, Session, gather};
+use greenlight_overview::{Facts, Known, Role, Session, gather};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::LogParams;
 use kube::runtime::WatchStreamExt;
@@ -23,7 +24,7 @@ use crate::session::is_final;
 /// Prints the logs, and goes on with `--follow` until Ctrl-C.
 pub async fn run(session: &Session, options: &LogsOptions) -> Result<Exit> {
     let facts = gather(session, &options.of.name).await?;
-    let revision = revision(&facts, options)?;
+    let revision = &revision(&facts, options)?;
     let pods: Api<Pod> = session.api();
     let labelled = format!("{}={}", names::HASH_LABEL, revision.hash);
     if options.follow {
@@ -59,15 +60,15 @@ pub async fn run(session: &Session, options: &LogsOptions) -> Result<Exit> {
 }
 
 /// The revision that is meant.
-fn revision<'a>(facts: &'a Facts, options: &LogsOptions) -> Result<&'a Revision> {
-    let name = &facts.name;
+fn revision(facts: &Facts, options: &LogsOptions) -> Result<Known> {
+    let (name, known) = (&facts.name, facts.known());
     if let Some(number) = options.revision {
-        let there: Vec<String> = facts.revisions.iter().map(|revision| revision.number.to_string()).collect();
-        let found = facts.revisions.iter().find(|revision| revision.number == number);
+        let there: Vec<String> = known.iter().map(|known| known.number.to_string()).collect();
+        let found = known.into_iter().find(|known| known.number == number);
         return found
             .with_context(|| format!("rollout {name} has no revision {number}; there are: {}", there.join(", ")));
     }
-    let of_role = |role: Role| facts.revisions.iter().find(|revision| revision.role == role);
+    let of_role = |role: Role| known.iter().find(|known| known.role == role).cloned();
     if options.preview {
         return of_role(Role::Preview).with_context(|| {
             format!("no revision of rollout {name} waits in preview: leave --preview out for the one that serves")
@@ -83,7 +84,7 @@ fn revision<'a>(facts: &'a Facts, options: &LogsOptions) -> Result<&'a Revision>
 }
 
 /// Revisions of two rollouts may have the same hash.
-fn is_of(pod: &Pod, revision: &Revision) -> bool {
+fn is_of(pod: &Pod, revision: &Known) -> bool {
     pod.owner_references().iter().any(|owner| owner.name == revision.replica_set)
 }
 
@@ -123,37 +124,59 @@ impl Source {
             container: Some(self.container.clone()),
             follow: options.follow,
             previous: options.previous,
-            tail_lines: options.tail,
+            // All of them, as for kubectl.
+            tail_lines: options.tail.filter(|lines| *lines >= 0),
             since_seconds: options.since.filter(|since| !since.is_zero()).and_then(whole_seconds),
             ..LogParams::default()
         };
         let what = || format!("cannot read the log of pod {}, container {}", self.pod, self.container);
-        let mut lines = pods.log_stream(&self.pod, &params).await.with_context(what)?.lines();
-        while let Some(line) = lines.next().await {
-            let line = line.with_context(what)?;
-            let line =
-                if std::io::IsTerminal::is_terminal(&std::io::stdout()) { printable(&line).into_owned() } else { line };
-            if prefixed {
-                println!("[{}/{}] {line}", self.pod, self.container);
-            } else {
-                println!("{line}");
-            }
-        }
-        Ok(())
+        let log = pods.log_stream(&self.pod, &params).await.with_context(what)?;
+        let prefix = if prefixed { format!("[{}/{}] ", self.pod, self.container) } else { String::new() };
+        let mut out = std::io::stdout();
+        let to_terminal = out.is_terminal();
+        copy(log, &prefix, to_terminal, &mut out).await.with_context(what)
     }
 }
 
+/// Writes each line as it comes. A container may print what is no text: where something is shown (`to_terminal`), as far as that can be; a
+/// pipe gets every byte.
+async fn copy(
+    mut log: impl AsyncBufRead + Unpin,
+    prefix: &str,
+    to_terminal: bool,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
+    let mut line = Vec::new();
+    while log.read_until(b'\n', &mut line).await? > 0 {
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        let mut told = prefix.as_bytes().to_vec();
+        if to_terminal {
+            told.extend_from_slice(printable(&String::from_utf8_lossy(text)).as_bytes());
+        } else {
+            told.extend_from_slice(text);
+        }
+        told.push(b'\n');
+        out.write_all(&told)?;
+        line.clear();
+    }
+    Ok(())
+}
+
 /// Prints the logs of the pods that are there, and of those that come, until somebody has seen enough.
-async fn follow(pods: Api<Pod>, labelled: &str, revision: &Revision, options: &LogsOptions) -> Result<Exit> {
+async fn follow(pods: Api<Pod>, labelled: &str, revision: &Known, options: &LogsOptions) -> Result<Exit> {
     let mut changes = pin!(watcher(pods.clone(), Config::default().labels(labelled)).default_backoff());
     let mut known = BTreeSet::new();
     let mut printing = FuturesUnordered::new();
+    // One from the beginning to the end: none comes between two.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
             change = changes.next() => match change {
                 Some(Ok(Event::InitApply(pod) | Event::Apply(pod))) if is_of(&pod, revision) => {
-                    for source in containers(&pod, options)?.into_iter().filter(|source| has_started(&pod, &source.container)) {
-                        if known.insert(source.clone()) {
+                    for source in containers(&pod, options)? {
+                        // One that has begun anew has another log.
+                        let Some(restarts) = started(&pod, &source.container) else { continue };
+                        if known.insert((source.clone(), restarts)) {
                             let pods = pods.clone();
                             printing.push(async move { (source.print(&pods, options, true).await, source) });
                         }
@@ -171,18 +194,20 @@ async fn follow(pods: Api<Pod>, labelled: &str, revision: &Revision, options: &L
                     eprintln!("[{}/{}] ends here.", source.pod, source.container);
                 }
             }
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
+            _ = &mut interrupted => return Ok(Exit::Done),
         }
     }
 }
 
-fn has_started(pod: &Pod, container: &str) -> bool {
+/// How often a container has begun anew; `None` if it has not begun, and has no log.
+fn started(pod: &Pod, container: &str) -> Option<i32> {
     let statuses = pod
         .status
         .iter()
         .flat_map(|status| status.container_statuses.iter().chain(&status.init_container_statuses).flatten());
-    let mut states = statuses.filter(|status| status.name == container).filter_map(|status| status.state.as_ref());
-    states.any(|state| state.running.is_some() || state.terminated.is_some())
+    let status = statuses.into_iter().find(|status| status.name == container)?;
+    let state = status.state.as_ref()?;
+    (state.running.is_some() || state.terminated.is_some()).then_some(status.restart_count)
 }
 
 /// The API server takes whole seconds, and refuses none.
@@ -193,6 +218,7 @@ fn whole_seconds(since: Duration) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use futures::io::Cursor;
     use serde_json::json;
 
     use super::*;
@@ -232,8 +258,28 @@ mod tests {
     }
 
     #[test]
-    fn only_what_has_started_is_followed() {
-        assert!(has_started(&pod(), "web") && !has_started(&pod(), "proxy") && !has_started(&pod(), "init"));
+    fn what_has_started_is_followed_and_again_when_it_begins_anew() {
+        let mut pod = pod();
+        assert_eq!(["web", "proxy", "init"].map(|container| started(&pod, container)), [Some(0), None, None]);
+        let status = pod.status.as_mut().and_then(|status| status.container_statuses.as_mut()).expect("a status");
+        status[0].restart_count = 1;
+        assert_eq!(started(&pod, "web"), Some(1), "it prints into another log");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_text_ends_no_log() {
+        let log = b"one\xff\x1b[2J\r\n\ntwo".as_slice();
+        let (mut shown, mut piped) = (Vec::new(), Vec::new());
+        copy(Cursor::new(log), "[web-1/web] ", true, &mut shown).await.expect("read");
+        copy(Cursor::new(log), "", false, &mut piped).await.expect("read");
+        let shown = String::from_utf8(shown).expect("text");
+        assert_eq!(shown, "[web-1/web] one\u{fffd}\u{fffd}[2J \n[web-1/web] \n[web-1/web] two\n");
+        assert_eq!(piped, b"one\xff\x1b[2J\r\n\ntwo\n", "as it was printed");
+    }
+
+    #[test]
+    fn fewer_lines_than_none_are_all() {
+        assert_eq!(options(&["--tail", "-1"]).tail, Some(-1));
     }
 
     #[test]

@@ -4,14 +4,21 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use greenlight_api::BlueGreenRollout;
-use greenlight_api::text::one_line;
-use greenlight_overview::{Session, Simulation, quantity, sentence};
+use greenlight_api::text::{one_line, printable};
+use greenlight_overview::{Session, Simulation, is_forbidden, quantity, sentence};
 use k8s_openapi::api::core::v1::{Node, Pod as KubePod};
-use kube::Api;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::Value;
 
+use crate::commands::params;
 use crate::exit::Exit;
 use crate::manifests;
+use crate::session::explain;
+
+/// Where kubectl keeps what it applied.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Prints the steps, the peak, and whether it fits.
 pub async fn run(session: &Session, files: &[PathBuf]) -> Result<Exit> {
@@ -22,11 +29,9 @@ pub async fn run(session: &Session, files: &[PathBuf]) -> Result<Exit> {
     if !manifest.namespace().is_empty() {
         session.namespace = manifest.namespace().to_owned();
     }
-    // The server says what the object would be, defaults and all, or why it refuses.
     let api: Api<BlueGreenRollout> = session.api();
     let name = manifest.name();
-    let params = PatchParams { dry_run: true, ..PatchParams::apply("kubectl-greenlight-plan").force() };
-    let after = api.patch(name, &params, &Patch::Apply(&manifest.value)).await;
+    let after = applied(&api, name, &manifest.value).await;
     let after = after.with_context(|| format!("the API server would refuse rollout {name}"))?;
     if after.spec.workload_ref.is_some() {
         bail!("rollout {name} takes its template from a Deployment: plan knows only templates of its own");
@@ -41,6 +46,47 @@ pub async fn run(session: &Session, files: &[PathBuf]) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// What the rollout would be, defaults and all, or why the API server refuses it. A field that is not in the manifest any more is gone, as it
+/// is when whoever applied the manifest before does so again.
+async fn applied(api: &Api<BlueGreenRollout>, name: &str, manifest: &Value) -> kube::Result<BlueGreenRollout> {
+    let live = api.get_opt(name).await?;
+    let owner = live.as_ref().and_then(applied_by);
+    let last = live.as_ref().and_then(|live| live.annotations().get(LAST_APPLIED));
+    let last = last.and_then(|last| serde_json::from_str::<Value>(last).ok());
+    if let (None, Some(last)) = (&owner, &last) {
+        let mut patch = manifest.clone();
+        if let Some(spec) = patch.get_mut("spec") {
+            remove_what_is_gone(&last["spec"], spec);
+        }
+        return api.patch(name, &params(true), &Patch::Merge(patch)).await;
+    }
+    // Fields are removed only for the manager that they belong to.
+    let manager = owner.unwrap_or_else(|| "kubectl-greenlight-plan".to_owned());
+    let params = PatchParams { dry_run: true, ..PatchParams::apply(&manager).force() };
+    api.patch(name, &params, &Patch::Apply(manifest)).await
+}
+
+/// The manager that applied the spec on the server's side, if one did.
+fn applied_by(live: &BlueGreenRollout) -> Option<String> {
+    let mut entries = live.metadata.managed_fields.iter().flatten();
+    let applies = |entry: &&ManagedFieldsEntry| {
+        let has_spec = entry.fields_v1.as_ref().is_some_and(|fields| fields.0.get("f:spec").is_some());
+        has_spec && entry.operation.as_deref() == Some("Apply") && entry.subresource.is_none()
+    };
+    entries.find(applies)?.manager.clone()
+}
+
+/// Has a merge patch remove what the manifest had when it was last applied, and has no more.
+fn remove_what_is_gone(last: &Value, patch: &mut Value) {
+    let (Some(last), Some(patch)) = (last.as_object(), patch.as_object_mut()) else { return };
+    for (field, before) in last {
+        match patch.get_mut(field) {
+            Some(now) => remove_what_is_gone(before, now),
+            None => drop(patch.insert(field.clone(), Value::Null)),
+        }
+    }
+}
+
 /// Tells what would come of a change that the API server has looked at and not made. It may be a request that the operator would
 /// refuse.
 pub async fn tell_what_would_come_of(session: &Session, after: BlueGreenRollout, change: &str) -> Result<Exit> {
@@ -50,7 +96,16 @@ pub async fn tell_what_would_come_of(session: &Session, after: BlueGreenRollout,
         );
         return Ok(Exit::Done);
     }
-    let mut simulation = Simulation::read(session, after).await?;
+    let mut simulation = match Simulation::read(session, after).await {
+        Ok(simulation) => simulation,
+        // Whoever may ask need not be one who may see the pods.
+        Err(error) if error.downcast_ref::<kube::Error>().is_some_and(is_forbidden) => {
+            println!("{change} is allowed. Nothing was changed. What would come of it is not known here:");
+            println!("{}", printable(&explain(&error)));
+            return Ok(Exit::Done);
+        }
+        Err(error) => return Err(error),
+    };
     let asked = simulation.world.rollout.request.clone();
     tell(&mut simulation, &format!("Nothing was changed. {change} is allowed, and this would come of it"));
     let status = simulation.world.rollout.status.as_ref();
@@ -121,4 +176,21 @@ fn free(nodes: &[Node], pods: &[KubePod]) -> (f64, f64) {
         free.1 -= requests.get("memory").map_or(0.0, |amount| quantity(&amount.0));
     }
     free
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_manifest_has_no_more_goes_and_what_others_wrote_stays() {
+        let last =
+            json!({"paused": true, "strategy": {"blueGreen": {"activeService": "web", "autoPromotionEnabled": false}}});
+        let mut patch = json!({"strategy": {"blueGreen": {"activeService": "shop"}}, "template": {"a": 1}});
+        remove_what_is_gone(&last, &mut patch);
+        let blue_green = json!({"activeService": "shop", "autoPromotionEnabled": null});
+        assert_eq!(patch, json!({"paused": null, "strategy": {"blueGreen": blue_green}, "template": {"a": 1}}));
+    }
 }

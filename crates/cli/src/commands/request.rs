@@ -22,6 +22,9 @@ use crate::session::of_rollout;
 /// An operator that runs answers within a second; one that changes leaders, within half a minute.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
+/// What a shell says of a command that was ended by Ctrl-C.
+const INTERRUPTED: i32 = 130;
+
 /// What is asked of which revision.
 pub struct Wish {
     /// What for.
@@ -41,7 +44,7 @@ impl From<Verb> for Wish {
 /// Makes a request, and waits for what comes of it.
 pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> Result<Exit> {
     let Wish { action, revision, to } = wish;
-    let (rollout, by) = tokio::try_join!(session.rollout(name), session.user())?;
+    let (rollout, (by, theirs)) = tokio::try_join!(session.rollout(name), session.user_and_time())?;
     let to = match to {
         Some(number) => Some(hash_of(session, name, number).await?),
         None => None,
@@ -51,7 +54,8 @@ pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> R
         Some(revision) => revision,
         None => revision_meant(name, action, &status)?,
     };
-    let request = Request { action, revision, to, by, at: Timestamp::now(), reason: asking.change.reason };
+    let at = asked_at(Timestamp::now(), theirs);
+    let request = Request { action, revision, to, by, at, reason: asking.change.reason };
     let value = request.to_value();
     if value.len() > Request::LONGEST {
         bail!("the request is too long by {} bytes: give a shorter --reason", value.len() - Request::LONGEST);
@@ -72,13 +76,19 @@ pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> R
     outcome(session, name, &request, &value, asking.wait.timeout).await
 }
 
+/// The time of a request. By a clock that is behind, a restart would replace only what is older than that. One that is ahead the operator
+/// corrects.
+fn asked_at(ours: Timestamp, theirs: Option<Timestamp>) -> Timestamp {
+    theirs.map_or(ours, |theirs| ours.max(theirs))
+}
+
 /// The hash of a revision number.
 async fn hash_of(session: &Session, name: &str, number: i64) -> Result<String> {
-    let facts = gather(session, name).await?;
-    match facts.revisions.iter().find(|revision| revision.number == number) {
-        Some(revision) => Ok(revision.hash.clone()),
+    let known = gather(session, name).await?.known();
+    match known.iter().find(|known| known.number == number) {
+        Some(known) => Ok(known.hash.clone()),
         None => {
-            let there: Vec<_> = facts.revisions.iter().map(|revision| revision.number.to_string()).collect();
+            let there: Vec<_> = known.iter().map(|known| known.number.to_string()).collect();
             bail!("rollout {name} has no revision {number}; there are: {}", there.join(", "))
         }
     }
@@ -87,13 +97,22 @@ async fn hash_of(session: &Session, name: &str, number: i64) -> Result<String> {
 /// Waits for the operator's answer, and then until what was asked has happened.
 async fn outcome(session: &Session, name: &str, request: &Request, value: &str, timeout: Duration) -> Result<Exit> {
     let started = Instant::now();
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut changes = pin!(of_rollout(session, name));
     let progress = Progress::start("waiting for the operator's answer");
     let mut answered = false;
     let mut last = String::new();
     loop {
         let deadline = started + if answered { timeout } else { timeout.min(ANSWER_WITHIN) };
-        let rollout = match timeout_at(deadline, changes.next()).await {
+        let change = tokio::select! {
+            change = timeout_at(deadline, changes.next()) => change,
+            _ = &mut interrupted => {
+                drop(progress);
+                eprintln!("Nobody waits any more. The request stands: kubectl greenlight status {name} -n {}", session.namespace);
+                std::process::exit(INTERRUPTED);
+            }
+        };
+        let rollout = match change {
             Ok(Some(Ok(Some(rollout)))) => rollout,
             Ok(Some(Ok(None))) => bail!("rollout {name} was deleted"),
             Ok(Some(Err(error))) => {
@@ -139,6 +158,13 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
             None if !answered => continue,
             _ => {}
         }
+        if is_superseded(request, &status) {
+            let message = sentence(&status.message);
+            progress.aside(|| {
+                eprintln!("Not done: the spec was changed since, and another revision is the newest. {message}")
+            });
+            return Ok(Exit::Refused);
+        }
         // One of several approvals: whose turn it is now stands in the message.
         let approved = rollout.spec.blue_green().required_approvals() > 1 && status.phase == Phase::Paused;
         let done = finished(request, &status);
@@ -154,6 +180,16 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
 
 fn promotes(request: &Request) -> bool {
     matches!(request.action, Verb::Promote | Verb::PromoteFull)
+}
+
+/// Whether a promotion cannot happen any more: another revision is the newest by now, and production has not begun to move to this one.
+/// Asked only of a status that accepts the request.
+fn is_superseded(request: &Request, status: &BlueGreenRolloutStatus) -> bool {
+    let (hash, newest) = (&request.revision, &status.updated_revision);
+    let serves = status.decisions.as_ref().is_some_and(|decisions| decisions.serving == *hash);
+    let moves = status.switch.as_ref().is_some_and(|switch| switch.to == *hash);
+    let is_on_its_way = serves || moves || status.active_revision == *hash;
+    promotes(request) && !newest.is_empty() && newest != hash && !is_on_its_way
 }
 
 /// Whether what was asked has happened, or cannot happen any more. Asked only of a status that accepts the request.
@@ -216,6 +252,25 @@ mod tests {
             "updatedRevision": "v3", "switch": switch, "decisions": {"serving": active, "revisions": revisions},
         }))
         .expect("a status")
+    }
+
+    #[test]
+    fn a_request_is_not_older_than_the_clock_of_the_api_server_says() {
+        assert_eq!(asked_at(at(40), Some(at(100))), at(100));
+        assert_eq!((asked_at(at(101), Some(at(100))), asked_at(at(101), None)), (at(101), at(101)));
+    }
+
+    #[test]
+    fn a_promotion_of_what_is_not_the_newest_any_more_is_not_waited_for() {
+        let promote = |revision: &str| request(Verb::Promote, revision, None);
+        let mut status = status("v1", true, &["v1", "v2", "v3"]);
+        assert!(is_superseded(&promote("v2"), &status), "v3 came before production moved");
+        assert!(!is_superseded(&promote("v3"), &status) && !is_superseded(&promote("v1"), &status));
+        assert!(!is_superseded(&request(Verb::Restart, "v2", None), &status));
+        status.switch.as_mut().expect("a switch").to = "v2".to_owned();
+        assert!(!is_superseded(&promote("v2"), &status), "production moves there");
+        status.updated_revision.clear();
+        assert!(!is_superseded(&promote("v4"), &status), "it is not known which one is the newest");
     }
 
     #[test]

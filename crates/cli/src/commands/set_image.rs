@@ -33,7 +33,7 @@ pub async fn run(session: &Session, name: &str, images: &[(String, String)], cha
     if change.dry_run {
         return plan::tell_what_would_come_of(session, after, &format!("Asking rollout {name} for {asked_for}")).await;
     }
-    println!("Rollout {name} asks for {asked_for}.");
+    println!("The spec of rollout {name} now has {asked_for}.");
     Ok(Exit::Done)
 }
 

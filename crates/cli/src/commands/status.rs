@@ -6,14 +6,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase};
-use greenlight_overview::{Session, sentence};
+use greenlight_overview::Session;
 use tokio::time::{Instant, timeout_at};
 
 use crate::exit::Exit;
 use crate::options::{Format, Until};
 use crate::output::format::print_facts;
 use crate::output::progress::Progress;
-use crate::session::of_rollout;
+use crate::session::{is_outdated, of_rollout, state_of};
 
 /// Waits for an end, or for what is named.
 pub async fn run(
@@ -24,20 +24,30 @@ pub async fn run(
     format: Option<Format>,
 ) -> Result<Exit> {
     let deadline = Instant::now() + timeout;
-    let mut rollout = session.rollout(name).await?;
+    let read = session.rollout(name);
+    // Whoever gives no time still wants it looked at.
+    let mut rollout = if timeout.is_zero() {
+        read.await?
+    } else if let Ok(read) = timeout_at(deadline, read).await {
+        read?
+    } else {
+        eprintln!("The API server has not answered.");
+        return Ok(Exit::TimedOut);
+    };
     let mut changes = pin!(of_rollout(session, name));
     let progress = Progress::start(&format!("waiting for rollout {name}"));
     let mut last = String::new();
     loop {
-        let status = rollout.status.clone().unwrap_or_default();
         let exit = exit(&rollout, until).or((Instant::now() >= deadline).then_some(Exit::TimedOut));
-        let line = format!("{}: {}", status.phase.as_str(), sentence(&status.message));
+        let (phase, message) = state_of(&rollout);
+        let line = format!("{}: {message}", phase.as_str());
         if format.is_none() && line != last {
             progress.aside(|| println!("{line}"));
             last = line;
         }
         if let Some(exit) = exit {
             if let Some(format) = format {
+                let status = rollout.status.unwrap_or_default();
                 progress.aside(|| print_facts(&status, format))?;
             }
             return Ok(exit);
@@ -56,7 +66,7 @@ pub async fn run(
 fn exit(rollout: &BlueGreenRollout, until: Option<Until>) -> Option<Exit> {
     let none = BlueGreenRolloutStatus::default();
     let status = rollout.status.as_ref().unwrap_or(&none);
-    if rollout.metadata.generation.unwrap_or_default() > status.observed_generation {
+    if is_outdated(rollout) {
         return None;
     }
     match until {
@@ -114,6 +124,14 @@ mod tests {
             assert_eq!(exit(&rollout(phase, "v2", true, 3), None), wanted, "{phase}");
             assert_eq!(exit(&rollout(phase, "v2", true, 4), None), None, "{phase}, of the spec before");
         }
+    }
+
+    #[test]
+    fn what_was_said_of_an_older_spec_is_not_told_of_this_one() {
+        let told = |generation: i64| state_of(&rollout("Healthy", "v2", true, generation));
+        assert_eq!(told(3).0, Phase::Healthy);
+        let outdated = "The spec has changed; the operator has not looked at it yet.";
+        assert_eq!(told(4), (Phase::Pending, outdated.to_owned()));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::time::Duration;
 use greenlight_api::text::one_line;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::output::style::is_dumb;
+
 const TURN: Duration = Duration::from_millis(120);
 
 /// A line that turns while somebody waits, and is gone afterwards.
@@ -14,8 +16,7 @@ impl Progress {
     /// Begins to show what is waited for.
     pub fn start(what: &str) -> Progress {
         // It stays in its place by what a dumb terminal would print.
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let bar = if dumb { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+        let bar = if is_dumb() { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
         if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
             bar.set_style(style);
         }

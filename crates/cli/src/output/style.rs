@@ -22,7 +22,7 @@ impl Style {
         if !std::io::stdout().is_terminal() {
             return Style::default();
         }
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let dumb = is_dumb();
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Style {
             colour: !dumb && !plain,
@@ -87,6 +87,11 @@ impl Style {
             None => text.to_owned(),
         }
     }
+}
+
+/// The terminal shows text, and obeys nothing.
+pub fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term == "dumb")
 }
 
 /// OSC 8.

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use greenlight_api::conditions;
 use greenlight_api::text::one_line;
-use greenlight_overview::{Facts, PodFact, Revision, ServiceFact, age, role, sentence};
+use greenlight_api::{Rejection, conditions};
+use greenlight_overview::unseen::missing;
+use greenlight_overview::{Facts, Known, PodFact, Revision, ServiceFact, Unseen, age, role, role_of, sentence};
 use jiff::Timestamp;
 
 use crate::output::style::Style;
@@ -28,6 +29,9 @@ pub fn tree(facts: &Facts, wide: bool, style: Style, now: Timestamp) -> String {
     if let Some(hint) = hint(facts) {
         let _ = writeln!(out, "  {}", style.bold(&hint));
     }
+    for missing in missing(&facts.unseen, &facts.namespace) {
+        let _ = writeln!(out, "{}", style.wrapped(&one_line(&missing)));
+    }
     out.push('\n');
     let services: Vec<_> = facts.services.iter().map(|service| service_row(facts, service)).collect();
     // An address that is cut leads nowhere: what is too long for the terminal goes on in its next line.
@@ -36,6 +40,9 @@ pub fn tree(facts: &Facts, wide: bool, style: Style, now: Timestamp) -> String {
     }
     out.push('\n');
     let mut rows = vec![["REVISION", "ROLE", "READY", "AGE", "INFO"].map(str::to_owned).to_vec()];
+    if !facts.shows(Unseen::REPLICA_SETS) {
+        rows.extend(facts.known().iter().map(|known| known_row(facts, known, now)));
+    }
     for revision in &facts.revisions {
         rows.push(revision_row(facts, revision, wide, now));
         let last = revision.pods.len().saturating_sub(1);
@@ -54,8 +61,10 @@ fn service_row(facts: &Facts, service: &ServiceFact) -> Vec<String> {
     let mut row = vec![service.role.to_owned(), service.name.clone()];
     let revision = facts.revisions.iter().find(|revision| Some(&revision.hash) == service.hash.as_ref());
     row.push(match (&service.hash, revision) {
+        _ if !facts.shows(Unseen::SERVICES) => "not shown".to_owned(),
         _ if !service.exists => "does not exist".to_owned(),
         (None, _) => "→ no revision".to_owned(),
+        (Some(hash), None) if !facts.shows(Unseen::REPLICA_SETS) => format!("→ {hash}"),
         (Some(hash), None) => format!("→ {hash}, which does not exist"),
         (Some(_), Some(revision)) => format!("→ revision {}", revision.number),
     });
@@ -71,7 +80,7 @@ fn revision_row(facts: &Facts, revision: &Revision, wide: bool, now: Timestamp) 
         info.push(format!("retiring, {} s left", at.duration_since(now).as_secs().max(0)));
     }
     if let Some(rejection) = &revision.rejected {
-        info.push(format!("rejected by {}: {}, {} ago", rejection.by, rejection.reason, age(rejection.at, now)));
+        info.push(rejected(rejection, now));
     }
     if wide {
         info.extend(revision.images.iter().cloned());
@@ -85,6 +94,21 @@ fn revision_row(facts: &Facts, revision: &Revision, wide: bool, now: Timestamp) 
         revision.created.map(|created| age(created, now)).unwrap_or_default(),
         info.join("; "),
     ]
+}
+
+/// A revision of which the caller sees no ReplicaSet.
+fn known_row(facts: &Facts, known: &Known, now: Timestamp) -> Vec<String> {
+    vec![
+        format!("{}  {}", known.number, known.hash),
+        role_of(facts, known.role, &known.hash),
+        String::new(),
+        String::new(),
+        known.rejected.as_ref().map(|rejection| rejected(rejection, now)).unwrap_or_default(),
+    ]
+}
+
+fn rejected(rejection: &Rejection, now: Timestamp) -> String {
+    format!("rejected by {}: {}, {} ago", rejection.by, rejection.reason, age(rejection.at, now))
 }
 
 fn pod_row(revision: &Revision, pod: &PodFact, last: bool, now: Timestamp) -> Vec<String> {
@@ -112,4 +136,50 @@ fn hint(facts: &Facts) -> Option<String> {
         _ => return None,
     };
     Some(format!("kubectl greenlight {verb} {} -n {}", facts.name, facts.namespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use greenlight_overview::Role;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_seen_is_named_and_nothing_untrue_is_told_in_its_place() {
+        let revision = |hash: &str, number: i64| json!({"hash": hash, "digest": hash, "number": number});
+        let revisions = json!([revision("v1", 1), revision("v2", 2)]);
+        let status = json!({"updatedRevision": "v2", "decisions": {"serving": "v1", "revisions": revisions}});
+        let why = r#"pods is forbidden: User "ann" cannot list resource "pods""#.to_owned();
+        let denied = |what: &'static str| Unseen { what, denied: true, why: why.clone() };
+        let service = |role: &'static str, name: &str| {
+            let (name, hash, urls) = (name.to_owned(), None, Vec::new());
+            ServiceFact { role, name, exists: false, hash, urls }
+        };
+        let mut facts = Facts {
+            name: "web".to_owned(),
+            namespace: "shop".to_owned(),
+            outdated: false,
+            status: serde_json::from_value(status).expect("a status"),
+            reason: String::new(),
+            since: None,
+            change_cause: None,
+            services: vec![service("active", "web")],
+            revisions: Vec::new(),
+            unseen: [Unseen::REPLICA_SETS, Unseen::PODS, Unseen::SERVICES].map(denied).to_vec(),
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        let told = tree(&facts, false, Style::default(), now);
+        let missing = "Not shown, because you lack the right: ReplicaSets; pods; Services. ClusterRole view would show it: \
+                       kubectl create rolebinding NAME -n shop --clusterrole=view --user=ann\n";
+        assert!(told.contains(missing), "{told}");
+        assert!(told.contains("web  not shown\n") && !told.contains("does not exist"), "{told}");
+        assert!(told.contains("\n2  v2     next\n") && told.contains("\n1  v1     active\n"), "{told}");
+        // Of a Service the hash is seen.
+        facts.unseen.retain(|unseen| unseen.what != Unseen::SERVICES);
+        facts.services = vec![ServiceFact { exists: true, hash: Some("v1".to_owned()), ..service("active", "web") }];
+        let told = tree(&facts, false, Style::default(), now);
+        assert!(told.contains("→ v1\n") && !told.contains("which does not exist"), "{told}");
+        assert_eq!(facts.known().first().map(|known| known.role), Some(Role::Preview));
+    }
 }

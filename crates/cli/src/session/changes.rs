@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use anyhow::{Result, anyhow};
 use futures::{Stream, StreamExt, stream};
-use greenlight_api::BlueGreenRollout;
-use greenlight_overview::{Found, Session, selector};
+use greenlight_api::{BlueGreenRollout, Phase};
+use greenlight_overview::{Found, Session, selector, state};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
@@ -22,6 +22,18 @@ pub fn of_rollout(session: &Session, name: &str) -> impl Stream<Item = Result<Op
         Err(error) if is_final(&error) => Some(Err(error.into())),
         Err(_) => None,
     })
+}
+
+/// The phase and the message of a rollout, if they are of the spec that is there.
+pub fn state_of(rollout: &BlueGreenRollout) -> (Phase, String) {
+    let status = rollout.status.clone().unwrap_or_default();
+    state(&status, is_outdated(rollout))
+}
+
+/// The operator has not looked at the newest spec yet.
+pub fn is_outdated(rollout: &BlueGreenRollout) -> bool {
+    let seen = rollout.status.as_ref().map_or(0, |status| status.observed_generation);
+    rollout.metadata.generation.unwrap_or_default() > seen
 }
 
 /// Something that belongs to the rollout has changed.

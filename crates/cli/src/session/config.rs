@@ -2,6 +2,9 @@
 //!
 //! All flags are turned into the entry of a kubeconfig that would say the same, so that there is one way from there to a client.
 
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result, anyhow, bail};
 use kube::Config;
 use kube::config::{
@@ -18,15 +21,31 @@ const CHOSEN: &str = "chosen";
 /// The configuration that kubectl would use with these flags.
 pub async fn config(options: &ClusterOptions) -> Result<Config> {
     let Some(file) = kubeconfig(options)? else {
-        let mut config = Config::incluster().map_err(|_| {
+        let config = Config::incluster().map_err(|_| {
             anyhow!(
                 "no cluster: there is no kubeconfig at $KUBECONFIG or ~/.kube/config. Give --kubeconfig, or --server"
             )
         })?;
-        act_as(options, &mut config.auth_info);
-        return Ok(config);
+        return in_pod(config, options);
     };
     Ok(Config::from_custom_kubeconfig(chosen(&file, options)?, &KubeConfigOptions::default()).await?)
+}
+
+/// The configuration of the pod that this runs in, as the flags want it. What is chosen by name needs a kubeconfig: without one it would be
+/// another cluster, or another user, than the one that was named.
+fn in_pod(mut config: Config, options: &ClusterOptions) -> Result<Config> {
+    for (what, name) in [("context", &options.context), ("cluster", &options.cluster), ("user", &options.user)] {
+        if let Some(name) = name {
+            bail!("there is no kubeconfig, so there is no {what} {name}. Give --kubeconfig, or --server");
+        }
+    }
+    config.auth_info = signed(config.auth_info, options)?;
+    if let Some(path) = &options.certificate_authority {
+        config.root_cert_file = Some(path.clone());
+    }
+    config.accept_invalid_certs |= options.insecure_skip_tls_verify;
+    config.tls_server_name = options.tls_server_name.clone().or(config.tls_server_name);
+    Ok(config)
 }
 
 /// The kubeconfig, where there is one. With `--server` an empty one is enough.
@@ -35,16 +54,28 @@ fn kubeconfig(options: &ClusterOptions) -> Result<Option<Kubeconfig>> {
         let file = Kubeconfig::read_from(path).with_context(|| format!("cannot read {}", path.display()))?;
         return Ok(Some(file));
     }
-    let missing = match Kubeconfig::read() {
-        Ok(file) => return Ok(Some(file)),
-        Err(KubeconfigError::ReadConfig(error, _)) => error.kind() == std::io::ErrorKind::NotFound,
-        Err(KubeconfigError::FindPath) => true,
-        Err(error) => return Err(error.into()),
-    };
-    match missing {
-        true => Ok(options.server.is_some().then(Kubeconfig::default)),
-        false => bail!("the kubeconfig cannot be read: look at $KUBECONFIG, or ~/.kube/config"),
+    let listed = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    let mut paths: Vec<PathBuf> = std::env::split_paths(&listed).filter(|path| !path.as_os_str().is_empty()).collect();
+    if paths.is_empty() {
+        paths.extend(std::env::home_dir().map(|home| home.join(".kube").join("config")));
     }
+    Ok(merged(&paths)?.or_else(|| options.server.is_some().then(Kubeconfig::default)))
+}
+
+/// Kubeconfigs as one. Those that do not exist are passed over, as by kubectl.
+fn merged(paths: &[PathBuf]) -> Result<Option<Kubeconfig>> {
+    let mut merged: Option<Kubeconfig> = None;
+    for path in paths {
+        let read = match Kubeconfig::read_from(path) {
+            Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == ErrorKind::NotFound => continue,
+            read => read.with_context(|| format!("cannot read {}", path.display()))?,
+        };
+        merged = Some(match merged {
+            Some(before) => before.merge(read)?,
+            None => read,
+        });
+    }
+    Ok(merged)
 }
 
 /// A kubeconfig with one entry of each kind: those that the flags choose, with what the flags change.
@@ -215,5 +246,49 @@ mod tests {
             assert!(error.contains(wanted), "{error}");
         }
         assert_eq!(chosen_by(&["--context", "two"]).expect("an anonymous")["users"][0]["user"], json!({}));
+    }
+
+    #[test]
+    fn in_a_pod_the_flags_count_as_well_and_no_name_leads_to_another_cluster() {
+        let in_pod = |flags: &[&str]| {
+            let args = ["kubectl-greenlight"].iter().chain(flags).chain(&["version"]);
+            let options = Options::try_parse_from(args).expect("flags");
+            let mut config = Config::new("https://10.0.0.1".parse().expect("an address"));
+            config.auth_info.token_file = Some("/var/run/token".to_owned());
+            in_pod(config, &options.cluster)
+        };
+        let pod = in_pod(&["--as", "ann"]).expect("a configuration");
+        assert_eq!(pod.auth_info.impersonate.as_deref(), Some("ann"));
+        assert_eq!(pod.auth_info.token_file.as_deref(), Some("/var/run/token"));
+        let ann = in_pod(&["--token", "hers", "--tls-server-name", "x"]).expect("a configuration");
+        assert!(ann.auth_info.token.is_some() && ann.auth_info.token_file.is_none(), "she is not the pod");
+        assert_eq!(ann.tls_server_name.as_deref(), Some("x"));
+        assert!(in_pod(&["--insecure-skip-tls-verify"]).expect("a configuration").accept_invalid_certs);
+        for flag in ["--context", "--cluster", "--user"] {
+            let error = in_pod(&[flag, "production"]).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains("there is no kubeconfig") && error.contains("production"), "{flag}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_kubeconfig_of_several_files_need_not_have_all_of_them() {
+        let folder = std::env::temp_dir().join(format!("greenlight-kubeconfigs-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let write = |name: &str, text: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).expect("written");
+            path
+        };
+        let one = write("one", r#"{"current-context": "one", "contexts": [{"name": "one"}]}"#);
+        let two = write("two", r#"{"current-context": "two", "contexts": [{"name": "two"}]}"#);
+        let broken = write("broken", "clusters: {");
+        let missing = folder.join("missing");
+        let found = merged(&[missing.clone(), one, two]).expect("read").expect("there are some");
+        let names: Vec<_> = found.contexts.iter().map(|context| context.name.as_str()).collect();
+        assert_eq!((found.current_context.as_deref(), names.as_slice()), (Some("one"), ["one", "two"].as_slice()));
+        assert!(merged(&[missing.clone()]).expect("read").is_none());
+        let error = merged(&[missing, broken]).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("broken"), "it says which one: {error}");
+        std::fs::remove_dir_all(&folder).expect("removed");
     }
 }

@@ -8,7 +8,7 @@ use kube::runtime::watcher;
 /// The rights that the ClusterRoles of the chart give, the smallest first.
 const ROLES: [(&str, &[&str]); 4] = [
     ("greenlight-viewer (it is part of view)", &["get", "list", "watch"]),
-    ("greenlight-operator", &["patch", "abort", "rollback", "restart"]),
+    ("greenlight-operator (unless the chart's requestPolicy is off)", &["patch", "abort", "rollback", "restart"]),
     ("greenlight-promoter", &["promote"]),
     ("greenlight-editor (it is part of edit)", &["create", "update", "delete"]),
 ];
@@ -141,6 +141,12 @@ mod tests {
         assert!(told_of_ours.contains("ClusterRole greenlight-viewer"), "{told_of_ours}");
         let role = "kubectl create role NAME --verb=get --resource=bluegreenrollouts.greenlight.dev -n shop";
         assert!(told_of_ours.ends_with(role), "{told_of_ours}");
+        let told_of_ours = told_of("bluegreenrollouts", "greenlight.dev", "patch", r#"in the namespace "shop""#);
+        assert!(told_of_ours.contains("ClusterRole greenlight-operator (unless the chart's requestPolicy is off), or"));
+        assert!(
+            told_of_ours.ends_with("--verb=patch --resource=bluegreenrollouts.greenlight.dev -n shop"),
+            "{told_of_ours}"
+        );
         let of_pods = told_of("pods", "", "list", "at the cluster scope");
         assert!(
             of_pods

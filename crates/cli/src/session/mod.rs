@@ -17,7 +17,7 @@ use greenlight_overview::Session;
 use http::header::{HeaderName, HeaderValue};
 use kube::client::ClientBuilder;
 
-pub use self::changes::{around, is_final, of_rollout};
+pub use self::changes::{around, is_final, is_outdated, of_rollout, state_of};
 pub use self::explain::explain;
 use crate::options::ClusterOptions;
 
@@ -30,8 +30,26 @@ pub async fn open(options: &ClusterOptions) -> Result<Session> {
     config.headers.push((HeaderName::from_static("user-agent"), HeaderValue::from_static(USER_AGENT)));
     let timeout = options.request_timeout.filter(|timeout| !timeout.is_zero());
     config.connect_timeout = timeout.or(config.connect_timeout);
-    let namespace = options.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let namespace = namespace(options.namespace.as_deref(), &config.default_namespace);
     let server = config.cluster_url.to_string();
     let treatment = requests::Treatment { verbosity: options.verbosity, timeout, server };
     Ok(Session { client: ClientBuilder::try_from(config)?.with_layer(&treatment).build(), namespace })
+}
+
+/// The namespace that is given, or that of the context. As by kubectl, one without a name counts as none.
+fn namespace(given: Option<&str>, of_context: &str) -> String {
+    let named = [given.unwrap_or_default(), of_context, "default"].into_iter().find(|name| !name.is_empty());
+    named.unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::namespace;
+
+    #[test]
+    fn a_namespace_without_a_name_is_none() {
+        assert_eq!(namespace(Some("shop"), "pay"), "shop");
+        assert_eq!((namespace(None, "pay"), namespace(Some(""), "pay")), ("pay".to_owned(), "pay".to_owned()));
+        assert_eq!(namespace(Some(""), ""), "default");
+    }
 }

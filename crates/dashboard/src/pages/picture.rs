@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use greenlight_overview::doctor::About;
-use greenlight_overview::{PodFact, Revision, Role, ServiceFact};
+use greenlight_overview::{PodFact, Revision, Role, ServiceFact, Unseen};
 use maud::{Markup, html};
 
 use super::{ago, colour, findings, left, path, plain};
-use crate::detail::{Detail, Endpoint, Unseen};
+use crate::detail::{Detail, Endpoint};
 use crate::row::Key;
 
 /// The picture.

@@ -4,7 +4,8 @@ use greenlight_api::{Approval, RevisionRecord, Verdict};
 use greenlight_core::analysis::Kind;
 use greenlight_core::analysis::name::run_suffix;
 use greenlight_overview::doctor::About;
-use greenlight_overview::{Revision, role, sentence};
+use greenlight_overview::unseen::failure;
+use greenlight_overview::{Revision, Unseen, role, sentence};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use maud::{Markup, html};
@@ -14,7 +15,7 @@ use super::layout::{Frame, page};
 use super::picture::picture;
 use super::{ago, analysis, colour, findings, left, path, phase, plain};
 use crate::action::{Action, Offer, can_return, offers};
-use crate::detail::{Detail, Unseen};
+use crate::detail::{Detail, EVENTS};
 use crate::rights::Rights;
 use crate::row::Key;
 
@@ -126,17 +127,20 @@ fn head(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup 
 
 /// What the page does not show, why, and what would let the caller see it.
 fn unseen(key: &Key, detail: &Detail, rights: &Rights) -> Markup {
-    let missing: Vec<_> = detail.unseen.iter().map(|unseen| unseen.what).collect();
-    let mut denied = detail.unseen.iter().filter(|unseen| unseen.is_denied);
-    let of_view = denied.clone().any(|unseen| unseen.what != Unseen::EVENTS);
-    let of_events = denied.any(|unseen| unseen.what == Unseen::EVENTS);
+    let denied: Vec<_> = detail.unseen.iter().filter(|unseen| unseen.denied).map(|unseen| unseen.what).collect();
+    let of_view = denied.iter().any(|what| *what != EVENTS);
+    let of_events = denied.contains(&EVENTS);
+    let failed: Vec<_> = detail.unseen.iter().filter_map(failure).collect();
     html! {
-        @if !missing.is_empty() {
+        @if !denied.is_empty() {
             div class="notice" {
-                "Not shown, since the API server does not give it to you: " (missing.join("; ")) "."
+                "Not shown, because you lack the right: " (denied.join("; ")) "."
                 @if of_view { " ClusterRole view lets people see " (if of_events { "it, but for the Events" } else { "it" }) ": " code { (rights.to_look(key)) } "." }
                 @if of_events { " The Events take a Role with the verbs get, list and watch on events.events.k8s.io." }
             }
+        }
+        @if !failed.is_empty() {
+            div class="notice bad" { "Not shown, because it could not be read just now: " (plain(&failed.join("; "))) "." }
         }
     }
 }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::observe::replica_sets_and_pods;
 use crate::session::Session;
 use crate::surroundings::Surroundings;
+use crate::unseen::Unseen;
 
 /// An operator that runs has seen a change by then.
 pub(super) const OPERATOR_ANSWERS_WITHIN: SignedDuration = SignedDuration::from_secs(15);
@@ -69,27 +70,31 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Reads the rollout, and then at once what belongs to it.
+    /// Reads the rollout, and then at once what belongs to it; and what of it could not be looked at.
     ///
     /// # Errors
     /// It does not exist, or the caller may not read what belongs to it.
-    pub async fn gather(session: &Session, name: &str) -> Result<Evidence> {
+    pub async fn gather(session: &Session, name: &str) -> Result<(Evidence, Vec<Unseen>)> {
         let rollout = session.rollout(name).await?;
         let newest = ListParams::default();
         let (own, around) =
             tokio::join!(replica_sets_and_pods(session, &rollout), Surroundings::read(session, &rollout.spec, &newest));
         let (replica_sets, pods) = own?;
-        Ok(Evidence {
+        // Some people may not read these; the rest can be told without.
+        let slices = Unseen::of("EndpointSlices, so what gets traffic", &around.slices);
+        let ingresses = Unseen::of(Unseen::INGRESSES, &around.ingresses);
+        let unseen = slices.into_iter().chain(ingresses).collect();
+        let evidence = Evidence {
             namespace: session.namespace.clone(),
             replica_sets,
             pods,
             services: around.services.context("cannot list Services")?,
-            // Some people may not read these; the rest can be told without.
             slices: around.slices.ok(),
             ingresses: around.ingresses.unwrap_or_default(),
             now: Timestamp::now(),
             rollout,
-        })
+        };
+        Ok((evidence, unseen))
     }
 
     pub(super) fn name(&self) -> String {

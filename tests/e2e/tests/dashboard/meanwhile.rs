@@ -34,9 +34,7 @@ async fn who_may_not_look_any_more_sees_no_more() {
     let (_, token) = account(&lab.namespace, "leaver", &["may-look"]);
     let dashboard = Dashboard::shared("dismissed-dashboard", &[]);
     let browser = Browser::start("dismissed-browser");
-    browser.open(&dashboard.url("/"));
-    browser.write("#token", &token);
-    browser.click(".go");
+    browser.sign_in(&dashboard.url("/"), &token);
     // Only then their token is in the browser.
     browser.reads("Forget my token");
     // The first page that they open is of a namespace that nobody told the dashboard of.

@@ -91,12 +91,9 @@ async fn a_pasted_token_is_kept_by_the_browser_alone_and_is_in_no_log() {
     let (_, token) = account(&lab.namespace, "viewer", &["may-look"]);
     let dashboard = Dashboard::shared("pasted-dashboard", &[]);
     let browser = Browser::start("pasted-browser");
-    browser.open(&dashboard.url("/n/pasted/web"));
-    browser.write("#token", "a-wrong-one");
-    browser.click(".go");
+    browser.sign_in(&dashboard.url("/n/pasted/web"), "a-wrong-one");
     browser.reads("does not take this token");
-    browser.write("#token", &token);
-    browser.click(".go");
+    browser.give_token(&token);
     browser.until("back where it wanted to be", || browser.url().ends_with("/n/pasted/web"));
     browser.reads("system:serviceaccount:pasted:viewer");
     assert_eq!(browser.run("return document.cookie"), "", "no script can read it");
@@ -133,11 +130,9 @@ async fn who_may_release_and_see_nothing_else_has_a_page_and_can_release() {
     let (_, token) = account(&lab.namespace, "releaser", &["may-release"]);
     let dashboard = Dashboard::shared("only-releases-dashboard", &[]);
     let browser = Browser::start("only-releases-browser");
-    browser.open(&dashboard.url("/n/only-releases/web"));
-    browser.write("#token", &token);
-    browser.click(".go");
+    browser.sign_in(&dashboard.url("/n/only-releases/web"), &token);
     browser.reads("waits for promotion");
-    browser.reads("Not shown, since the API server does not give it to you: ReplicaSets; pods; Services");
+    browser.reads("Not shown, because you lack the right: ReplicaSets; pods; Services");
     browser.reads("--clusterrole=view --serviceaccount=only-releases:releaser");
     assert!(!browser.has("#picture .bad"), "what is not shown is not said to be missing: {}", browser.text());
     browser.click("#head a.button.promote");

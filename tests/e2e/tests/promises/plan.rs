@@ -42,3 +42,25 @@ async fn a_plan_is_what_then_happens_and_changes_nothing_itself() {
     let (_, refused) = lab.greenlight(&["plan", "-f", &file.display().to_string()]).expect_err("refused");
     assert!(refused.contains("would refuse") && refused.contains("spec.replicas"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_in_the_manifest_any_more_is_gone_in_the_plan_too() {
+    for (namespace, how) in [("plangone", None), ("plangoneserver", Some("--server-side"))] {
+        let lab = Lab::new(namespace).await;
+        let file = cluster().dir().join(format!("{namespace}.json")).display().to_string();
+        let apply = [&["apply", "-f", &file], how.as_slice()].concat();
+        let mut manifest = rollout(json!({}));
+        std::fs::write(&file, manifest.to_string()).expect("written");
+        lab.kubectl(&apply);
+        lab.until("deployed", |now| now.is_healthy_on("web:v1")).await;
+        manifest["spec"]["template"]["spec"]["containers"][0]["image"] = "web:v2".into();
+        // Without this field nobody is waited for.
+        let blue_green = manifest["spec"]["strategy"]["blueGreen"].as_object_mut().expect("an object");
+        blue_green.remove("autoPromotionEnabled").expect("it was there");
+        std::fs::write(&file, manifest.to_string()).expect("written");
+        let planned = lab.greenlight(&["plan", "-f", &file]).expect("planned");
+        assert!(planned.contains("point Service web-active at"), "{namespace}: {planned}");
+        lab.kubectl(&apply);
+        lab.until("released", |now| now.is_healthy_on("web:v2")).await;
+    }
+}

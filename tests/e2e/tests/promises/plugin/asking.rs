@@ -1,10 +1,13 @@
 //! Waiting for what is named, saying why, and only trying.
 
-use greenlight_e2e::{Lab, rollout};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use greenlight_e2e::{Door, Lab, eventually, rollout};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use super::{admin, ended};
+use super::{admin, bare, ended};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn status_waits_for_what_is_named() {
@@ -116,12 +119,51 @@ async fn a_dry_run_says_what_would_come_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_not_made_in_the_past_where_the_clock_is_behind() {
+    let lab = Lab::without_operator("clockbehind").await;
+    lab.apply(&rollout(json!({}))).expect("applied");
+    // To the API server it is much later than here.
+    let review = json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview",
+        "metadata": {"creationTimestamp": "2099-01-01T00:00:00Z"}, "status": {"userInfo": {"username": "ann"}},
+    });
+    let instead = move |uri: &str| uri.contains("/selfsubjectreviews").then(|| (201, review.to_string()));
+    let door = Door::open(Duration::ZERO, instead).await.expect("a door");
+    let promote = ["promote", "web", "-n", "clockbehind", "--revision", "abc", "--no-wait"];
+    ended(bare(&[promote.as_slice(), &["--server", &door.url()]].concat())).well();
+    let request = "jsonpath={.metadata.annotations.greenlight\\.dev/request}";
+    let request: Value = serde_json::from_str(&lab.kubectl(&["get", "bgr", "web", "-o", request])).expect("JSON");
+    assert_eq!((&request["by"], &request["at"]), (&json!("ann"), &json!("2099-01-01T00:00:00Z")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_wait_any_more_is_told_that_the_request_stands() {
+    let mut lab = Lab::new("standing").await;
+    lab.deploy(json!({})).await;
+    lab.preview("web:v2").await;
+    lab.kill_operator();
+    let mut command = admin(&["promote", "web", "-n", "standing"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let request = "jsonpath={.metadata.annotations.greenlight\\.dev/request}";
+    eventually("it is asked for", async || lab.kubectl(&["get", "bgr", "web", "-o", request]).contains("promote"))
+        .await;
+    // By then it waits.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(kill.success());
+    let output = child.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{told}");
+    assert!(told.contains("The request stands: kubectl greenlight status web -n standing"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rollout_that_is_deleted_is_not_waited_for() {
     let lab = Lab::without_operator("goneaway").await;
     lab.apply(&rollout(json!({}))).expect("applied");
     let waiting = std::thread::spawn(|| ended(admin(&["status", "web", "-n", "goneaway", "--timeout", "60s"])));
     let following = std::thread::spawn(|| ended(admin(&["get", "rollout", "web", "-n", "goneaway", "--watch"])));
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     lab.kubectl(&["delete", "bgr", "web"]);
     for ended in [waiting.join().expect("it ends"), following.join().expect("it ends")] {
         assert!(ended.code == 1 && ended.err.contains("rollout web was deleted"), "{ended:?}");

@@ -83,6 +83,9 @@ async fn the_kubeconfig_is_chosen_from_by_name() {
     assert!(unreachable.contains("the API server cannot be reached"), "{unreachable}");
     assert!(list(&["--context", "here"]).well().contains("web"), "and its namespace");
     assert!(list(&["--cluster", "here", "--user", "somebody", "-n", "flagschoice"]).well().contains("web"));
+    let mut several = bare(&["list", "--context", "here"]);
+    several.env("KUBECONFIG", format!("/nowhere/kubeconfig:{file}"));
+    assert!(ended(several).well().contains("web"), "a file that does not exist hides no other");
     let none = list(&["--context", "nowhere"]).with(1);
     assert!(none.contains("has no context nowhere. Its contexts: elsewhere, here"), "{none}");
 }
@@ -109,4 +112,8 @@ async fn a_server_that_does_not_answer_is_given_up_after_the_time_that_was_given
     let given_up = ended(bare(&["list", "--server", &server, "--request-timeout", "1s"])).with(1);
     assert!(given_up.contains("no answer within 1 s, as --request-timeout says"), "{given_up}");
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    // Whoever waits for a rollout waits as long as they say, also for the first answer.
+    let waited = ["status", "web", "--server", &server, "--timeout", "1s", "--request-timeout", "30s"];
+    let waited = ended(bare(&waited)).with(4);
+    assert!(waited.contains("The API server has not answered."), "{waited}");
 }

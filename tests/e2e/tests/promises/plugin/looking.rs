@@ -99,7 +99,7 @@ async fn what_differs_is_told_field_by_field() {
     let diff = |args: &[&str]| ended(admin(&[&["diff", "web", "-n", "differs"], args].concat()));
     lab.deploy(json!({})).await;
     let same = diff(&[]).with(1);
-    assert!(same.contains("serves what its spec asks for: name two revisions of 1"), "{same}");
+    assert!(same.contains("what serves is already the template of rollout web: name two revisions of 1"), "{same}");
     let container = json!({
         "name": "web", "image": "web:v2", "env": [{"name": "LEVEL", "value": "debug\u{1b}[2J"}],
         "resources": {"requests": {"cpu": "10m"}},

@@ -1,8 +1,10 @@
 //! What is printed, on terminals of all kinds and on none. `script` gives a command a terminal.
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use greenlight_e2e::{Lab, binary, cluster};
+use greenlight_e2e::{Door, Lab, binary, cluster};
 use serde_json::json;
 
 /// What the plugin prints on a terminal of so many columns.
@@ -102,4 +104,73 @@ async fn while_it_waits_a_terminal_sees_that_it_does_and_a_pipe_does_not() {
         watched.contains("\u{1b}[?1049h") && watched.contains("\u{1b}[?1049l"),
         "the screen comes back: {watched:?}"
     );
+}
+
+/// Whether this is how `get` lists the pods of a rollout; whoever watches lists them by pages.
+fn reads_pods(uri: &str) -> bool {
+    uri.contains("/pods?") && !uri.contains("limit=") && !uri.contains("watch=")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_outlives_what_passes_and_says_how_old_its_picture_is() {
+    let _lab = with_address("outlives").await;
+    let reads = AtomicUsize::new(0);
+    let failure =
+        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500, "message": "etcd"}).to_string();
+    let over = cluster().dir().join("outlives.over");
+    let is_over = over.clone();
+    // The first look is good, and two after it are not.
+    let instead = move |uri: &str| {
+        let read = reads_pods(uri).then(|| reads.fetch_add(1, Ordering::SeqCst))?;
+        if read > 2 {
+            std::fs::write(&is_over, "").expect("written");
+        }
+        (1..=2).contains(&read).then(|| (500, failure.clone()))
+    };
+    let door = Door::open(Duration::ZERO, instead).await.expect("a door");
+    let line = format!(
+        "get rollout web -n outlives --server {} --watch & p=$!; until [ -e {} ] || ! kill -0 $p; do sleep 0.1; done; sleep 3; \
+         kill -INT $p; wait $p; echo code=$?",
+        door.url(),
+        over.display()
+    );
+    let shown = on_terminal(120, &[], &line);
+    assert!(shown.contains("The API server does not answer. What you see was read "), "{shown:?}");
+    let (_, end) = shown.rsplit_once("\u{1b}[?1049l").expect("the screen comes back");
+    assert!(end.contains("code=0") && end.contains("Healthy") && !end.contains("does not answer"), "{shown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_can_be_ended_while_the_api_server_keeps_silent() {
+    let _lab = with_address("endsit").await;
+    let reads = AtomicUsize::new(0);
+    let asked = cluster().dir().join("endsit.asked");
+    let asks = asked.clone();
+    let instead = move |uri: &str| {
+        let is_second = reads_pods(uri) && reads.fetch_add(1, Ordering::SeqCst) == 1;
+        is_second.then(|| {
+            std::fs::write(&asks, "").expect("written");
+            (Door::SILENCE, String::new())
+        })
+    };
+    let door = Door::open(Duration::ZERO, instead).await.expect("a door");
+    // Whoever does not end by that is ended in the end.
+    let line = format!(
+        "get rollout web -n endsit --server {} --watch & p=$!; (sleep 60; kill -9 $p) & until [ -e {} ]; do sleep 0.1; done; \
+         kill -INT $p; wait $p; echo code=$?; kill $(jobs -p) 2>/dev/null",
+        door.url(),
+        asked.display()
+    );
+    let shown = on_terminal(80, &[], &line);
+    assert!(shown.contains("code=0") && shown.contains("\u{1b}[?1049l"), "{shown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dumb_terminal_is_watched_in_lines() {
+    let _lab = with_address("dumbwatch").await;
+    for command in ["get rollout web", "list"] {
+        let line = format!("{command} -n dumbwatch --watch & p=$!; sleep 5; kill -INT $p; wait $p");
+        let shown = on_terminal(80, &[("TERM", "dumb")], &line);
+        assert!(shown.contains("Healthy") && !shown.contains('\u{1b}'), "{command}: {shown:?}");
+    }
 }

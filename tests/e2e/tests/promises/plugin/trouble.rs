@@ -1,9 +1,11 @@
 //! What is said when something is wrong around the plugin, or with what it is given.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use greenlight_e2e::{Door, Lab, cluster, rollout};
-use serde_json::json;
+use greenlight_e2e::{Door, Lab, binary, cluster, rollout};
+use serde_json::{Value, json};
 
 use super::{admin, bare, ended};
 
@@ -30,6 +32,10 @@ async fn each_kind_of_trouble_says_what_it_is_and_what_to_do() {
     );
     let unreachable = ended(admin(&["list", "--server", "not an address"])).with(1);
     assert!(unreachable.contains("cluster url"), "{unreachable}");
+    let mut watching = Command::new("timeout");
+    watching.arg("60").arg(binary("kubectl-greenlight")).args(["list", "--watch", "--server", "https://127.0.0.1:1"]);
+    let unreachable = ended(watching).with(1);
+    assert!(unreachable.contains("the API server cannot be reached"), "also to whoever watches: {unreachable}");
     let no_namespace = ended(admin(&["get", "rollout", "web", "-n", "nowhere"])).with(1);
     assert!(no_namespace.contains("no rollout web in namespace nowhere: there is no such namespace"), "{no_namespace}");
 }
@@ -88,7 +94,7 @@ async fn objects_of_which_half_is_missing_are_shown_as_far_as_they_go() {
     object["status"] = json!({"phase": "Paused", "message": "half of it \u{1b}[2J", "activeRevision": "gone"});
     let rs = json!({"metadata": {"name": "web-x", "uid": "r", "ownerReferences": owner}});
     let pods = json!([{"metadata": {"name": "web-x-1", "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-x", "uid": "r"}]}}]);
-    let list = |kind: &str, items: &serde_json::Value| {
+    let list = |kind: &str, items: &Value| {
         json!({"apiVersion": "v1", "kind": kind, "metadata": {}, "items": items}).to_string()
     };
     let (sets, pods, none) = (list("ReplicaSetList", &json!([rs])), list("PodList", &pods), list("List", &json!([])));
@@ -137,6 +143,10 @@ async fn who_may_only_view_sees_what_there_is_to_see() {
     {
         plugin(args).well();
     }
+    let doctor = plugin(&["doctor", "web"]);
+    let missing =
+        "Not shown, because you lack the right: EndpointSlices, so what gets traffic; Ingresses, so the hosts.";
+    assert!(doctor.err.contains(missing) && doctor.out.contains("is in order, as far as it is shown."), "{doctor:?}");
     for (args, verb) in [
         (["promote", "web"].as_slice(), "promote"),
         (&["abort", "web"], "abort"),
@@ -157,13 +167,81 @@ async fn who_may_only_view_sees_what_there_is_to_see() {
     assert!(logs.contains("--verb=get --resource=pods/log -n viewer") || logs.contains("--resource=pods"), "{logs}");
     let everywhere = plugin(&["list", "-A"]).with(1);
     assert!(everywhere.contains("kubectl create clusterrole NAME --verb=list"), "{everywhere}");
-    // Pods are not for everybody.
-    lab.kubectl(&["create", "role", "few", "--verb=get,list,watch", "--resource=bluegreenrollouts.greenlight.dev"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_see_nothing_but_rollouts_is_shown_those_and_told_what_is_missing() {
+    let lab = Lab::new("onlyrollouts").await;
+    lab.deploy(json!({})).await;
+    let verbs = "--verb=get,list,watch,patch,promote,abort,rollback,restart";
+    lab.kubectl(&["create", "role", "few", verbs, "--resource=bluegreenrollouts.greenlight.dev"]);
     lab.kubectl(&["create", "rolebinding", "few", "--role=few", "--user=finn"]);
-    let few = ended(admin(&["get", "rollout", "web", "-n", "viewer", "--as", "finn"])).with(1);
-    assert!(
-        few.contains("What would allow it: a binding of what this makes: kubectl create role NAME --verb="),
-        "{few}"
+    let as_finn = |args: &[&str]| admin(&[args, &["-n", "onlyrollouts", "--as", "finn"]].concat());
+    let plugin = |args: &[&str]| ended(as_finn(args));
+    for args in [["get", "rollout", "web"].as_slice(), &["get", "rollout", "web", "-o", "wide"]] {
+        let tree = plugin(args).well();
+        let missing = "Not shown, because you lack the right: ReplicaSets; pods; Services; Ingresses, so the hosts.";
+        assert!(tree.contains(missing) && tree.contains("-n onlyrollouts --clusterrole=view --user=finn"), "{tree}");
+        assert!(tree.contains("Healthy") && !tree.contains("does not exist"), "{tree}");
+    }
+    let facts: Value = serde_json::from_str(&plugin(&["get", "rollout", "web", "-o", "json"]).well()).expect("JSON");
+    assert_eq!((&facts["unseen"][1]["what"], &facts["unseen"][1]["denied"]), (&json!("pods"), &json!(true)));
+    let yaml: Value = serde_saphyr::from_str(&plugin(&["get", "rollout", "web", "-o", "yaml"]).well()).expect("YAML");
+    assert_eq!(yaml["unseen"], facts["unseen"]);
+    let history = plugin(&["history", "web"]);
+    assert!(history.code == 0 && history.err.contains("Not shown, because you lack the right"), "{history:?}");
+    assert!(history.out.lines().nth(1).is_some_and(|line| line.contains("active")), "the record tells: {history:?}");
+    let history: Value = serde_json::from_str(&plugin(&["history", "web", "-o", "json"]).out).expect("JSON");
+    assert_eq!((&history[0]["number"], &history[0]["role"]), (&json!(1), &json!("active")));
+    assert!(plugin(&["status", "web"]).well().contains("Healthy"));
+    let mut watching = as_finn(&["get", "rollout", "web", "--watch"]);
+    let mut watching = watching.stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut lines = BufReader::new(watching.stdout.take().expect("a pipe")).lines();
+    let line = lines.next().expect("a line").expect("text");
+    assert!(line.contains("Healthy"), "{line}");
+    watching.kill().expect("it ends");
+    watching.wait().expect("it ends");
+    // What would come of a change is not known without the pods; that the API server would take it is.
+    let tried = plugin(&["undo", "web", "--to-revision", "1", "--dry-run"]).well();
+    assert!(tried.contains("is allowed. Nothing was changed. What would come of it is not known here"), "{tried}");
+    // Without these objects there is nothing to print.
+    for (args, what) in
+        [(["logs", "web"].as_slice(), "cannot list pods"), (&["diff", "web"], "cannot list ReplicaSets")]
+    {
+        let told = plugin(args).with(1);
+        assert!(told.contains(what) && told.contains("What would allow it: a binding of what this makes"), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_read_is_told_with_the_reason_and_not_as_a_missing_right() {
+    let lab = Lab::new("halfread").await;
+    lab.deploy(json!({})).await;
+    let status =
+        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500, "message": "etcd timed out"});
+    let instead = move |uri: &str| uri.contains("/ingresses").then(|| (500, status.to_string()));
+    let door = Door::open(Duration::ZERO, instead).await.expect("a door");
+    let tree = ended(bare(&["get", "rollout", "web", "-n", "halfread", "--server", &door.url()])).well();
+    let told = "Not shown, because it could not be read just now: Ingresses, so the hosts (etcd timed out).";
+    assert!(tree.contains(told) && !tree.contains("lack the right"), "{tree}");
+    assert!(tree.contains("→ revision 1"), "the rest is there: {tree}");
+}
+
+#[test]
+fn a_browser_that_leaves_does_not_end_the_dashboard() {
+    const SIGPIPE: u32 = 13;
+    let mut child = admin(&["dashboard", "--no-open"]).stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let line = lines.next().expect("a line").expect("text");
+    assert!(line.starts_with("The dashboard is at http://127.0.0.1:"), "{line}");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("Linux says so").trim();
+    let ignored = u64::from_str_radix(ignored, 16).expect("a number");
+    child.kill().expect("it ends");
+    child.wait().expect("it ends");
+    assert_ne!(
+        ignored & (1 << (SIGPIPE - 1)),
+        0,
+        "writing to a connection that was closed is an error, and not the end: {status}"
     );
-    assert!(ended(admin(&["status", "web", "-n", "viewer", "--as", "finn"])).well().contains("Healthy"));
 }
