@@ -612,6 +612,27 @@ fn a_proof_waits_for_as_many_pods_as_were_promoted_also_where_more_have_no_room(
     }
 }
 
+#[test]
+fn a_service_that_was_moved_away_comes_back_to_production_that_has_no_room_for_all_of_its_pods() {
+    let mut model = serves_one(with_extra(manual()));
+    model.push(2);
+    model.work();
+    let (one, two) = (model.hash(1), model.hash(2));
+    // An autoscaler, and the nodes are full.
+    model.scale(4);
+    model.operate(None);
+    model.point_by_hand("extra", &two);
+    for _ in 0..30 {
+        assert!(model.operate(None), "it never rests");
+        run_pods_without_room(&mut model, &one, 2);
+        run_pods_without_room(&mut model, &two, 2);
+        model.catch_up();
+        model.pass(1);
+    }
+    assert_eq!(model.truth.services["extra"].hash(), Some(one.as_str()), "nobody promoted 2: {}", say(&model));
+    assert_active(&model, 1);
+}
+
 /// Revision 2 serves with twice as many pods as 1 had, and is undone inside the delay of 1. For half a minute its pods are as `fill` has them.
 fn undone_after_a_scale(fill: Fill) -> Model {
     let mut model = promoted(manual(), &[2]);
