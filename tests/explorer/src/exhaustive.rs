@@ -199,7 +199,7 @@ pub fn fingerprint(state: &State, text: &mut String) -> u64 {
     let cluster = &state.cluster;
     let written = write!(
         text,
-        "{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}",
+        "{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}",
         cluster.rollout,
         cluster.gone,
         cluster.deletion,
@@ -210,6 +210,8 @@ pub fn fingerprint(state: &State, text: &mut String) -> u64 {
         cluster.runs,
         cluster.rival,
         cluster.refused,
+        cluster.room,
+        cluster.room_for,
         state.operators,
         state.scaling,
         state.ghost,
