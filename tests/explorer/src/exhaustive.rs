@@ -376,6 +376,15 @@ pub fn scopes() -> Vec<Scope> {
             ),
         },
         Scope {
+            name: "room",
+            about: "nodes or a quota without room, and with room again: undos, scales and previews that were superseded",
+            prologue: trace("set:auto:0,set:deadline:30,calm,template:v2,calm,ask:promote:v2:ann,calm"),
+            events: trace(
+                "room:nodes-full,room:quota-full,room:enough,scale:3,scale:1,ask:rollback:v2:ann,template:v3,template:v4,\
+                 ask:promote:v3:ann,ask:abort:v3:ann,pods:v1:1,calm,run:a,seconds:45,scale-down",
+            ),
+        },
+        Scope {
             name: "adoption",
             about: "a Deployment that the template comes from: taken over from, changed, scaled down, deleted",
             prologue: trace("create-workload,set:workloadRef:3"),
