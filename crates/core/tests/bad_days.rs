@@ -731,6 +731,43 @@ fn what_serves_follows_the_scale_while_an_undo_cannot_arrive_and_a_newer_templat
 }
 
 #[test]
+fn a_preview_that_was_aborted_or_superseded_gives_its_room_to_an_undo() {
+    for superseded in [false, true] {
+        let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
+        assert!(model.settle());
+        assert_eq!(model.rs(1).replicas, 0);
+        model.push(3);
+        model.work();
+        let (one, two, three) = (model.hash(1), model.hash(2), model.hash(3));
+        // The nodes are full with four pods: two revisions.
+        let go_on = |model: &mut Model, seconds: usize| {
+            for _ in 0..seconds {
+                assert!(model.operate(None), "it never rests");
+                if model.rs(3).current > 0 {
+                    run_pods_without_room(model, &one, 0);
+                } else {
+                    model.run_pods(&one, usize::MAX);
+                }
+                model.catch_up();
+                model.scale_down();
+                model.pass(1);
+            }
+        };
+        model.request(Verb::Rollback, &two, "ann", None);
+        go_on(&mut model, 10);
+        assert_active(&model, 2);
+        if superseded {
+            model.push(2);
+        } else {
+            model.request(Verb::Abort, &three, "ann", None);
+        }
+        go_on(&mut model, 60);
+        assert_serves(&model, 1);
+        assert_rejected(&model, 2, true);
+    }
+}
+
+#[test]
 fn a_longer_delay_of_what_was_aborted_counts_while_it_is_up() {
     // 0 keeps it.
     for longer in [3600, 0] {
