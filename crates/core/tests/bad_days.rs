@@ -768,6 +768,47 @@ fn a_preview_that_was_aborted_or_superseded_gives_its_room_to_an_undo() {
 }
 
 #[test]
+fn an_undo_to_what_cannot_start_can_be_sent_to_another_revision() {
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2, 3]);
+    assert!(model.settle());
+    let (one, two, three) = (model.hash(1), model.hash(2), model.hash(3));
+    for to in [None, Some(one.clone())] {
+        assert_active(&model, 3);
+        model.request(Verb::Rollback, &three, "ann", to);
+        for _ in 0..10 {
+            assert!(model.operate(None), "it never rests");
+            model.run_pods(&one, usize::MAX);
+            model.run_pods(&two, 0);
+            model.catch_up();
+            model.pass(1);
+        }
+    }
+    assert_serves(&model, 1);
+    assert_rejected(&model, 3, true);
+}
+
+#[test]
+fn an_undo_to_what_cannot_start_is_over_when_that_is_deleted_and_a_retry_keeps_what_serves() {
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
+    assert!(model.settle());
+    let (one, two) = (model.hash(1), model.hash(2));
+    model.request(Verb::Rollback, &two, "ann", None);
+    goes_back_to_nothing(&mut model, 10, |model, one| model.run_pods(one, 0));
+    assert_active(&model, 2);
+    model.delete_replica_set(&one);
+    model.work();
+    assert_serves(&model, 2);
+    assert_rejected(&model, 2, true);
+    assert!(model.status().message.contains("nothing is known to go back to"), "{}", say(&model));
+    model.request(Verb::Retry, &two, "ann", None);
+    model.work();
+    assert!(answer(&model).0, "{}", say(&model));
+    assert_serves(&model, 2);
+    assert_rejected(&model, 2, false);
+    assert_eq!(model.status().phase, Phase::Healthy, "{}", say(&model));
+}
+
+#[test]
 fn a_longer_delay_of_what_was_aborted_counts_while_it_is_up() {
     // 0 keeps it.
     for longer in [3600, 0] {
