@@ -82,7 +82,8 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
         return None;
     }
     // Where production is not known to be at home, any pod may be what it gets.
-    if (situation.roles.home().is_some() || may_get_traffic(situation, rs)) && !proven {
+    let waits = (situation.roles.home().is_some() || may_get_traffic(situation, rs)) && !proven;
+    if waits && !is_out_of_reach(situation, rs) {
         return None;
     }
     if let Some(delay) = abort_delay(situation, rs) {
@@ -93,10 +94,17 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
     }
     // A preview that was superseded. It stays as long as a Service shows it.
     let shown = world.services.values().any(|service| service.hash() == Some(&rs.hash));
-    // Before the first deployment there is nothing that could be proven: the delay has to do, once there is another one.
-    let unproven = situation.roles.home().is_none();
-    let replaced = situation.roles.updated.is_some() || !unproven;
-    (!shown && replaced).then(|| if unproven { after(blue_green.scale_down_delay_seconds()) } else { *now })
+    // Before the first deployment, and on the way back, there is nothing that could be proven: the delay has to do, and a moment at least.
+    // Before the first deployment there has to be another one.
+    let replaced = situation.roles.updated.is_some() || situation.roles.home().is_some();
+    (!shown && replaced).then(|| if proven { *now } else { after(blue_green.scale_down_delay_seconds().max(1)) })
+}
+
+/// Production is on its way back, and this gets none of its traffic, whatever was begun: its pods may take the room of what production
+/// goes to.
+fn is_out_of_reach(situation: &Situation, rs: &ReplicaSet) -> bool {
+    let mut services = situation.world.production_services();
+    situation.roles.going_back() && !may_get_traffic(situation, rs) && !services.any(|service| service.selects(rs))
 }
 
 /// When production left a revision goes on record some moments after that is marked: a deadline that is this much earlier is not put off.

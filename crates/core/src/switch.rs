@@ -239,7 +239,11 @@ pub fn move_preview(situation: &Situation, candidate_size: Option<i32>) -> Optio
         // Showing a preview that was superseded, or that lost pods, is better than jumping to production and back.
         (Some(candidate), _) if is_up(situation, &shown) && !gives_way(situation, &shown, candidate) => return None,
         _ if blue_green.preview_service_idle == Some(PreviewServiceIdle::None) => Selection::Nothing,
-        _ => Selection::Revision(roles.at_home()?.hash.clone()),
+        _ => {
+            // On the way back what production leaves still serves.
+            let serving = roles.serving().filter(|serving| roles.going_back() && serving.ready > 0);
+            Selection::Revision(roles.at_home().or(serving)?.hash.clone())
+        }
     };
     (shown != wanted).then(|| set_selection(service, wanted, None))
 }

@@ -509,33 +509,6 @@ fn restarts_without_room() -> (Model, String) {
     (model, two)
 }
 
-#[test]
-fn a_superseded_preview_does_not_keep_the_next_one_from_its_pods_by_a_quota() {
-    let mut model = serves_one(manual());
-    model.push(2);
-    model.work();
-    model.push(3);
-    for _ in 0..20 {
-        assert!(model.operate(None), "it never rests");
-        let three = model.hash(3);
-        // The quota is for four pods: two revisions.
-        if model.rs(2).current > 0 {
-            model.edit(&three, |rs| {
-                rs.settled = true;
-                rs.failure = Some("pods \"web-x\" is forbidden: exceeded quota: pods, limited: pods=4".to_owned());
-            });
-        } else {
-            model.edit(&three, |rs| rs.failure = None);
-            model.run_pods(&three, usize::MAX);
-        }
-        model.catch_up();
-        model.scale_down();
-        model.pass(2);
-    }
-    let three = model.hash(3);
-    assert_eq!(model.truth.services["preview"].hash(), Some(three.as_str()), "{}", say(&model));
-}
-
 /// What becomes of the pods of a revision.
 type Fill = fn(&mut Model, &str);
 
@@ -549,25 +522,25 @@ fn run_pods_without_room(model: &mut Model, hash: &str, ready: usize) {
     }
 }
 
-#[test]
-fn a_superseded_preview_does_not_keep_the_next_one_from_its_pods_where_nodes_have_no_room() {
+/// Revision 2 waits in preview and is superseded by 3, and there is room for two revisions: while 2 has pods, those of 3 are as `fill` has
+/// them. The preview Service shows 2 for so many seconds at least, and 3 in the end.
+fn supersedes_without_room(fill: Fill, shown_for: i64) {
     let mut model = serves_one(manual());
     model.change_spec(|spec| spec.progress_deadline_seconds = Some(30));
     model.push(2);
     model.work();
     let two = model.hash(2);
     model.push(3);
-    let began = model.now;
+    let until = model.now + SignedDuration::from_secs(shown_for);
     for _ in 0..40 {
         assert!(model.operate(None), "it never rests");
         let three = model.hash(3);
-        // The nodes are full with four pods: two revisions.
         if model.rs(2).current > 0 {
-            run_pods_without_room(&mut model, &three, 0);
-            // A node may be on its way.
-            let waits = model.now < began + SignedDuration::from_secs(25);
-            assert!(!waits || model.truth.services["preview"].hash() == Some(two.as_str()), "{}", say(&model));
+            fill(&mut model, &three);
+            let shows = model.truth.services["preview"].hash() == Some(two.as_str());
+            assert!(shows || model.now >= until, "{}", say(&model));
         } else {
+            model.edit(&three, |rs| rs.failure = None);
             model.run_pods(&three, usize::MAX);
         }
         model.catch_up();
@@ -577,6 +550,24 @@ fn a_superseded_preview_does_not_keep_the_next_one_from_its_pods_where_nodes_hav
     let three = model.hash(3);
     assert_eq!(model.truth.services["preview"].hash(), Some(three.as_str()), "{}", say(&model));
     assert_serves(&model, 1);
+}
+
+#[test]
+fn a_superseded_preview_does_not_keep_the_next_one_from_its_pods_by_a_quota() {
+    let quota: Fill = |model, three| {
+        model.edit(three, |rs| {
+            rs.settled = true;
+            rs.failure = Some("pods \"web-x\" is forbidden: exceeded quota: pods, limited: pods=4".to_owned());
+        });
+    };
+    supersedes_without_room(quota, 0);
+}
+
+#[test]
+fn a_superseded_preview_does_not_keep_the_next_one_from_its_pods_where_nodes_have_no_room() {
+    let no_nodes: Fill = |model, three| run_pods_without_room(model, three, 0);
+    // Until the progress deadline a node may be on its way.
+    supersedes_without_room(no_nodes, 25);
 }
 
 #[test]
@@ -619,6 +610,27 @@ fn a_proof_waits_for_as_many_pods_as_were_promoted_also_where_more_have_no_room(
         }
         assert_eq!(model.rs(1).is_retired(), ready == 2, "{}", say(&model));
     }
+}
+
+#[test]
+fn a_service_that_was_moved_away_comes_back_to_production_that_has_no_room_for_all_of_its_pods() {
+    let mut model = serves_one(with_extra(manual()));
+    model.push(2);
+    model.work();
+    let (one, two) = (model.hash(1), model.hash(2));
+    // An autoscaler, and the nodes are full.
+    model.scale(4);
+    model.operate(None);
+    model.point_by_hand("extra", &two);
+    for _ in 0..30 {
+        assert!(model.operate(None), "it never rests");
+        run_pods_without_room(&mut model, &one, 2);
+        run_pods_without_room(&mut model, &two, 2);
+        model.catch_up();
+        model.pass(1);
+    }
+    assert_eq!(model.truth.services["extra"].hash(), Some(one.as_str()), "nobody promoted 2: {}", say(&model));
+    assert_active(&model, 1);
 }
 
 /// Revision 2 serves with twice as many pods as 1 had, and is undone inside the delay of 1. For half a minute its pods are as `fill` has them.
@@ -716,6 +728,84 @@ fn what_serves_follows_the_scale_while_an_undo_cannot_arrive_and_a_newer_templat
         goes_back_to_nothing(&mut model, 10, fill);
         assert_active(&model, 3);
     }
+}
+
+#[test]
+fn a_preview_that_was_aborted_or_superseded_gives_its_room_to_an_undo() {
+    for superseded in [false, true] {
+        let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
+        assert!(model.settle());
+        assert_eq!(model.rs(1).replicas, 0);
+        model.push(3);
+        model.work();
+        let (one, two, three) = (model.hash(1), model.hash(2), model.hash(3));
+        // The nodes are full with four pods: two revisions.
+        let go_on = |model: &mut Model, seconds: usize| {
+            for _ in 0..seconds {
+                assert!(model.operate(None), "it never rests");
+                if model.rs(3).current > 0 {
+                    run_pods_without_room(model, &one, 0);
+                } else {
+                    model.run_pods(&one, usize::MAX);
+                }
+                model.catch_up();
+                model.scale_down();
+                model.pass(1);
+            }
+        };
+        model.request(Verb::Rollback, &two, "ann", None);
+        go_on(&mut model, 10);
+        assert_active(&model, 2);
+        if superseded {
+            model.push(2);
+        } else {
+            model.request(Verb::Abort, &three, "ann", None);
+        }
+        go_on(&mut model, 60);
+        assert_serves(&model, 1);
+        assert_rejected(&model, 2, true);
+    }
+}
+
+#[test]
+fn an_undo_to_what_cannot_start_can_be_sent_to_another_revision() {
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2, 3]);
+    assert!(model.settle());
+    let (one, two, three) = (model.hash(1), model.hash(2), model.hash(3));
+    for to in [None, Some(one.clone())] {
+        assert_active(&model, 3);
+        model.request(Verb::Rollback, &three, "ann", to);
+        for _ in 0..10 {
+            assert!(model.operate(None), "it never rests");
+            model.run_pods(&one, usize::MAX);
+            model.run_pods(&two, 0);
+            model.catch_up();
+            model.pass(1);
+        }
+    }
+    assert_serves(&model, 1);
+    assert_rejected(&model, 3, true);
+}
+
+#[test]
+fn an_undo_to_what_cannot_start_is_over_when_that_is_deleted_and_a_retry_keeps_what_serves() {
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
+    assert!(model.settle());
+    let (one, two) = (model.hash(1), model.hash(2));
+    model.request(Verb::Rollback, &two, "ann", None);
+    goes_back_to_nothing(&mut model, 10, |model, one| model.run_pods(one, 0));
+    assert_active(&model, 2);
+    model.delete_replica_set(&one);
+    model.work();
+    assert_serves(&model, 2);
+    assert_rejected(&model, 2, true);
+    assert!(model.status().message.contains("nothing is known to go back to"), "{}", say(&model));
+    model.request(Verb::Retry, &two, "ann", None);
+    model.work();
+    assert!(answer(&model).0, "{}", say(&model));
+    assert_serves(&model, 2);
+    assert_rejected(&model, 2, false);
+    assert_eq!(model.status().phase, Phase::Healthy, "{}", say(&model));
 }
 
 #[test]

@@ -218,8 +218,9 @@ impl Moment<'_> {
             let available = set.available(spec[0].min(spec[1]), self.cluster.now);
             // The additional pod of a restart is not waited for.
             let additional = i32::from(self.ghost.restarted);
-            let all = object.settled
-                && i32::try_from(available).is_ok_and(|available| available + additional >= object.replicas);
+            let available = i32::try_from(available).map_or(i32::MAX, |available| available + additional);
+            let spared = self.ghost.is_spared(set, available, self.seen.fresh);
+            let all = object.settled && (available >= object.replicas || spared);
             all && (version != self.cluster.version || object.replicas >= self.needed()) && !object.deleting
         };
         let answered = self.seen.answers.iter().any(|(name, full)| *name == object.name && *full);

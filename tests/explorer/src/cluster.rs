@@ -18,7 +18,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use crate::adapter::{self, facts};
-use crate::event::{Analysis, Deletion, Field, Forgery, Name, Outcome, Refused, Version};
+use crate::event::{Analysis, Deletion, Field, Forgery, Name, Outcome, Refused, Room, Version};
 
 /// The name of the rollout.
 pub const ROLLOUT: &str = "web";
@@ -30,6 +30,8 @@ const ORPHAN: &str = "orphan";
 pub const RIVAL: &str = "rival";
 /// The Deployment of `workloadRef`.
 const DEPLOYMENT: &str = "legacy";
+/// How a ReplicaSet says that a quota keeps it from its pods.
+const OVER_QUOTA: &str = "pods \"web-x\" is forbidden: exceeded quota: pods";
 
 /// A pod.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +42,8 @@ pub struct PodTruth {
     pub ready_since: Option<Timestamp>,
     /// When it was created.
     pub created: Timestamp,
+    /// There is room for it.
+    pub on_node: bool,
 }
 
 /// A ReplicaSet, with what only the truth knows of it.
@@ -69,6 +73,25 @@ impl SetTruth {
     /// How many of its pods are ready.
     pub fn ready(&self) -> usize {
         self.pods.iter().filter(|pod| pod.ready_since.is_some()).count()
+    }
+
+    /// How many of its pods have room.
+    pub fn on_nodes(&self) -> usize {
+        self.pods.iter().filter(|pod| pod.on_node).count()
+    }
+
+    /// Some of its pods have none, and are not made or wait for it.
+    pub fn lacks_room(&self) -> bool {
+        self.object.failure.is_some() || self.pods.iter().any(|pod| !pod.on_node)
+    }
+
+    /// How many of its pods take some of what there is too little of.
+    fn taking(&self, room: Room) -> usize {
+        match room {
+            Room::Enough => 0,
+            Room::Nodes => self.on_nodes(),
+            Room::Quota => self.pods.len(),
+        }
     }
 
     /// How many of them have been ready for so many seconds.
@@ -164,6 +187,10 @@ pub struct Cluster {
     pub rival: Option<RivalTruth>,
     /// Writes that are refused now.
     pub refused: Refused,
+    /// Whether there is room for more pods.
+    pub room: Room,
+    /// Where there is not, for how many there is.
+    pub room_for: usize,
     /// The time.
     pub now: Timestamp,
     version_counter: u64,
@@ -236,6 +263,8 @@ impl Cluster {
             workload: None,
             rival: None,
             refused: Refused::Nothing,
+            room: Room::Enough,
+            room_for: 0,
             now,
             version_counter: 1,
             pod_counter: 0,
@@ -390,8 +419,8 @@ impl Cluster {
             deleting: false,
             ready: pod.ready_since.is_some(),
             deletion_cost: 0,
-            reason: String::new(),
-            message: String::new(),
+            reason: if pod.on_node { "" } else { "Unschedulable" }.to_owned(),
+            message: if pod.on_node { "" } else { "0/3 nodes are available: 3 Insufficient cpu" }.to_owned(),
         };
         set.pods.iter().map(pod).collect()
     }
@@ -401,7 +430,7 @@ impl Cluster {
         let Some(selector) = self.services.get(service).map(|service| service.selector.clone()) else { return };
         let sets = self.sets.iter().filter(|set| Cluster::selects(&selector, set));
         let ours = sets.flat_map(|set| {
-            set.pods.iter().map(|pod| Entry {
+            set.pods.iter().filter(|pod| pod.on_node).map(|pod| Entry {
                 version: Some(set.version),
                 pod: pod.number,
                 name: set.pod_name(pod),
@@ -422,6 +451,24 @@ impl Cluster {
         }
     }
 
+    /// From now on there is room for as many pods as there are, or for all again. Those that have room keep it.
+    pub fn set_room(&mut self, room: Room) {
+        self.room_for = self.sets.iter().map(|set| set.taking(room)).sum();
+        self.room = room;
+    }
+
+    /// How many pods of a set there can be, and how many of them have room.
+    fn most(&self, set: &SetTruth) -> [usize; 2] {
+        let wanted = usize::try_from(set.object.replicas).unwrap_or(0);
+        if self.room == Room::Enough {
+            return [wanted, wanted];
+        }
+        let others = self.sets.iter().filter(|other| other.object.name != set.object.name);
+        let taken: usize = others.map(|other| other.taking(self.room)).sum();
+        let most = wanted.min(self.room_for.saturating_sub(taken).max(set.taking(self.room)));
+        [if self.room == Room::Nodes { wanted } else { most }, most]
+    }
+
     /// Makes as many pods as there should be, and at most so many of them ready.
     pub fn run_pods(&mut self, version: Version, ready: u8) {
         let Some(name) = self.set(version).map(|set| set.object.name.clone()) else { return };
@@ -434,9 +481,9 @@ impl Cluster {
             if set.drains() {
                 return false;
             }
-            let wanted = usize::try_from(set.object.replicas).unwrap_or(0);
+            let [exist, run] = self.most(set);
             let seen = i32::try_from(set.available(set.object.min_ready_seconds, self.now)) == Ok(set.object.available);
-            !set.object.settled || set.pods.len() != wanted || set.ready() != wanted || !seen
+            !set.object.settled || set.pods.len() != exist || set.ready() != run || !seen
         };
         let names: Vec<_> = self.sets.iter().filter(unfinished).map(|set| set.object.name.clone()).collect();
         names.iter().for_each(|name| self.run_pods_of(name, u8::MAX));
@@ -445,24 +492,26 @@ impl Cluster {
 
     fn run_pods_of(&mut self, name: &str, ready: u8) {
         // What is deleted in the foreground gets no pods any more.
-        if self.named(name).is_some_and(|set| set.drains()) {
-            return;
-        }
+        let set = self.named(name).filter(|set| !set.drains());
+        let Some([exist, run]) = set.map(|set| self.most(set)) else { return };
         let now = self.now;
         let created = Timestamp::from_second(now.as_second()).expect("a time");
         let mut counter = self.pod_counter;
         self.change_set(name, |set| {
             set.object.settled = true;
-            let wanted = usize::try_from(set.object.replicas).unwrap_or(0);
-            set.pods.truncate(wanted);
-            while set.pods.len() < wanted {
+            set.pods.truncate(exist);
+            while set.pods.len() < exist {
                 counter += 1;
-                set.pods.push(PodTruth { number: counter, ready_since: None, created });
+                set.pods.push(PodTruth { number: counter, ready_since: None, created, on_node: false });
             }
             for (place, pod) in set.pods.iter_mut().enumerate() {
+                // Those that have room come first.
+                pod.on_node |= place < run;
                 let since = pod.ready_since.unwrap_or(now);
-                pod.ready_since = (place < usize::from(ready)).then_some(since);
+                pod.ready_since = (pod.on_node && place < usize::from(ready)).then_some(since);
             }
+            let wanted = usize::try_from(set.object.replicas).unwrap_or(0);
+            set.object.failure = (exist < wanted).then(|| OVER_QUOTA.to_owned());
         });
         self.pod_counter = counter;
     }

@@ -295,6 +295,18 @@ words! {
 }
 
 words! {
+    /// Whether there is room for more pods than there are.
+    Room {
+        /// For all.
+        Enough = "enough",
+        /// The nodes are full: what is made waits for one.
+        Nodes = "nodes-full",
+        /// A quota is used up: nothing is made.
+        Quota = "quota-full",
+    }
+}
+
+words! {
     /// How a rollout is deleted.
     Deletion {
         /// The sets go after the rollout.
@@ -385,6 +397,8 @@ pub enum Event {
     ScaleDownEnds,
     /// The API server refuses writes.
     Refuse(Refused),
+    /// There is no room for more pods, or there is again.
+    Room(Room),
     /// The status is deleted.
     LoseStatus,
     /// Time passes.
@@ -443,6 +457,7 @@ impl fmt::Display for Event {
             Event::ScaleDownBegins(version) => write!(f, "scale-down-begins:{version}"),
             Event::ScaleDownEnds => f.write_str("scale-down-ends"),
             Event::Refuse(refused) => write!(f, "refuse:{refused}"),
+            Event::Room(room) => write!(f, "room:{room}"),
             Event::LoseStatus => f.write_str("lose-status"),
             Event::Seconds(seconds) => write!(f, "seconds:{seconds}"),
             Event::Delete(deletion) => write!(f, "delete:{deletion}"),
@@ -497,6 +512,7 @@ impl FromStr for Event {
             ["scale-down-begins", version] => Event::ScaleDownBegins(version.parse()?),
             ["scale-down-ends"] => Event::ScaleDownEnds,
             ["refuse", refused] => Event::Refuse(refused.parse()?),
+            ["room", room] => Event::Room(room.parse()?),
             ["lose-status"] => Event::LoseStatus,
             ["seconds", seconds] => Event::Seconds(number(seconds)?),
             ["delete", deletion] => Event::Delete(deletion.parse()?),
@@ -569,6 +585,9 @@ impl Event {
             Event::ScaleDownEnds => "the scale-down controller makes that write".to_owned(),
             Event::Refuse(Refused::Nothing) => "the API server refuses nothing any more".to_owned(),
             Event::Refuse(refused) => format!("the API server refuses writes: {refused}"),
+            Event::Room(Room::Nodes) => "the nodes are full: there is room for the pods that there are".to_owned(),
+            Event::Room(Room::Quota) => "a quota is used up by the pods that there are".to_owned(),
+            Event::Room(Room::Enough) => "there is room for all pods again".to_owned(),
             Event::LoseStatus => "the status is deleted".to_owned(),
             Event::Seconds(seconds) => format!("{seconds} s pass"),
             Event::Delete(deletion) => format!("the rollout is deleted ({deletion})"),

@@ -199,7 +199,7 @@ pub fn fingerprint(state: &State, text: &mut String) -> u64 {
     let cluster = &state.cluster;
     let written = write!(
         text,
-        "{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}",
+        "{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}",
         cluster.rollout,
         cluster.gone,
         cluster.deletion,
@@ -210,6 +210,8 @@ pub fn fingerprint(state: &State, text: &mut String) -> u64 {
         cluster.runs,
         cluster.rival,
         cluster.refused,
+        cluster.room,
+        cluster.room_for,
         state.operators,
         state.scaling,
         state.ghost,
@@ -371,6 +373,15 @@ pub fn scopes() -> Vec<Scope> {
             events: trace(
                 "run:a,step:a,calm,pods:v2:9,pods:v2:1,pods:v1:1,seconds:5,seconds:45,set:deadlineAbort:30,set:minReady:5,\
                  set:restartAt:0,type:restart:ann,refuse:evictions,refuse:nothing,die:a,ask:abort:v2:ann,template:v1",
+            ),
+        },
+        Scope {
+            name: "room",
+            about: "nodes or a quota without room, and with room again: undos, scales and previews that were superseded",
+            prologue: trace("set:auto:0,set:deadline:30,calm,template:v2,calm,ask:promote:v2:ann,calm"),
+            events: trace(
+                "room:nodes-full,room:quota-full,room:enough,scale:3,scale:1,ask:rollback:v2:ann,template:v3,template:v4,\
+                 ask:promote:v3:ann,ask:abort:v3:ann,pods:v1:1,calm,run:a,seconds:45,scale-down",
             ),
         },
         Scope {

@@ -83,6 +83,8 @@ pub struct Revision {
     pub out_since: Option<Timestamp>,
     /// When production last left it, provably served.
     pub left_at: Option<Timestamp>,
+    /// With how many pods it served, at least and at most, where that is clear.
+    pub served_with: Option<(i32, i32)>,
     /// Since when people can look at it in this attempt.
     pub shown_since: Option<Timestamp>,
     /// One of its sets was made beside another that was going, under another hash than the first.
@@ -108,6 +110,7 @@ impl Revision {
         self.shown_since = None;
         // What was started over is nothing to go back to until it has served again.
         (self.served, self.known, self.ended_good, self.found_good) = (false, false, false, false);
+        self.served_with = None;
     }
 
     /// A new attempt. What was given up is still something to go back to.
@@ -123,6 +126,20 @@ impl Revision {
     /// It is nothing to go to, until it is started over.
     pub fn is_barred(&self) -> bool {
         self.rejected == Verdict::Yes && !self.given_up
+    }
+
+    /// With so many pods production is with it now.
+    fn serves_with(&mut self, size: Option<i32>) {
+        let of_size = |size: i32| match self.served_with {
+            Some((least, most)) => Some((least.min(size), most.max(size))),
+            None => (!self.served).then_some((size, size)),
+        };
+        self.served_with = size.and_then(of_size);
+    }
+
+    /// Production leaves it, and has so many pods.
+    fn is_left_with(&mut self, size: Option<i32>) {
+        self.served_with = self.served_with.zip(size).map(|((least, _), size)| (least.min(size), size));
     }
 
     fn reject(&mut self) {
@@ -196,6 +213,8 @@ pub struct Ghost {
     pub said_up: Option<Version>,
     /// A tenant forged the digest of a ReplicaSet.
     pub forged: bool,
+    /// There was no room for more pods once.
+    pub crowded: bool,
     /// Answers that were given, by value.
     pub refused: Vec<String>,
 }
@@ -229,6 +248,35 @@ impl Ghost {
             service.own_selector().all(|(key, value)| labels.get(key).is_some_and(|label| label == value))
         });
         revision.known && fits && cluster.set(version).is_some_and(same)
+    }
+
+    /// Of so many pods at least it is clear that it served with them.
+    fn least(&self, version: Version) -> i32 {
+        self.of(version).served_with.map_or(1, |(least, _)| least.max(1))
+    }
+
+    /// All pods of this set are available; or where there is no room for all, those that have room, and as many as it served with.
+    pub fn is_full(&self, set: &SetTruth) -> bool {
+        let available = set.object.available;
+        set.object.settled && (available >= set.object.replicas || self.is_spared(set, available, true))
+    }
+
+    /// Of what served before no more pods are waited for than these, since there is no room for the others. Who does not hear of the pods
+    /// may not know yet that there is.
+    pub fn is_spared(&self, set: &SetTruth, available: i32, hears: bool) -> bool {
+        let with_room = || i32::try_from(set.on_nodes()).is_ok_and(|with_room| available >= with_room);
+        let lacks_room = set.lacks_room() && with_room() || self.crowded && !hears;
+        lacks_room && self.of(set.version).served && available >= self.least(set.version)
+    }
+
+    /// It surely has the pods that production needs of it: all; or where there is no room for all, those that have room, and as many as it
+    /// may have served with.
+    pub fn has_enough(&self, version: Version, cluster: &Cluster) -> bool {
+        let most = self.of(version).served_with.map(|(_, most)| most);
+        cluster.set(version).is_some_and(|set| {
+            let enough = |most: i32| set.object.available >= most && self.is_full(set);
+            !set.lacks_room() || most.is_some_and(enough)
+        })
     }
 
     /// Whether there is a reason to leave this revision.
@@ -488,6 +536,7 @@ impl Ghost {
         for version in concerned {
             let revision = self.of_mut(version);
             (revision.doubtful, revision.by_hand, revision.known, revision.left_by_hand) = (true, true, false, false);
+            revision.served_with = None;
             if revision.rejected == Verdict::No {
                 revision.rejected = Verdict::Either;
             }
@@ -530,6 +579,7 @@ impl Ghost {
             // Or it is where production is put back to.
             let by_hand = self.of(left).by_hand && unclear;
             self.of_mut(left).close();
+            self.of_mut(left).served_with = None;
             (self.of_mut(left).returned, self.of_mut(left).by_hand) = (returned, by_hand);
             // Forward it is a promotion by hand, and what it left is there to go back to, unless the spec asks for that.
             let back = self.of(version).served && self.of(version).known || left == asked;
@@ -541,6 +591,7 @@ impl Ghost {
         let revision = self.of_mut(version);
         // Whoever moves production to it overrules its analysis.
         revision.failed = false;
+        revision.served_with = None;
         revision.by_hand = true;
         revision.left_by_hand = false;
         self.home = Some(version);
@@ -577,6 +628,7 @@ impl Ghost {
         let lost = self.lost;
         let revision = self.of_mut(version);
         revision.doubtful = true;
+        revision.served_with = None;
         // Of a failure that nobody has looked at yet nothing is left to look at.
         revision.failed &= revision.rejected != Verdict::No;
         if lost && revision.rejected == Verdict::Yes {
@@ -649,7 +701,15 @@ impl Ghost {
         let all = cluster.active_services().all(|service| service.hash() == hash);
         let is_asked = version == cluster.version && all;
         self.of_mut(version).left_at = None;
+        // As far as the operator has written down what the spec asks for.
+        let clear = self.unseen == (false, false) && !self.lost;
+        let before = self.size.filter(|_| clear);
+        if self.home != Some(version) {
+            let asked = Some(cluster.rollout.spec.replicas()).filter(|_| clear);
+            self.of_mut(version).serves_with(if version == cluster.version { asked } else { before });
+        }
         if let Some(left) = self.home.filter(|left| *left != version) {
+            self.of_mut(left).is_left_with(before);
             // Back from what had no pods it is a rejection, which the status tells only of what the spec asks for.
             let is_out = self.of(left).out_since.is_some() && cluster.rollout.spec.blue_green().auto_rollback.is_some();
             if is_out && version != cluster.version && self.of(left).rejected == Verdict::No {
@@ -709,6 +769,7 @@ impl Ghost {
     pub fn on_loss(&mut self, cluster: &Cluster) {
         for version in Version::all() {
             self.of_mut(version).known = false;
+            self.of_mut(version).served_with = None;
             // What was rejected before it had a ReplicaSet has no mirror that outlives the status.
             let mirror = cluster.set(version).is_some_and(|set| set.object.annotations.contains_key(names::REJECTED));
             let revision = self.of_mut(version);
@@ -739,7 +800,8 @@ impl Ghost {
     pub fn on_recreation(&mut self, cluster: &Cluster) {
         if cluster.services.values().all(|service| service.production.is_none()) {
             // Nothing tells of the one before: this is the first deployment.
-            *self = Ghost { forged: self.forged, restarted: self.restarted, ..Ghost::default() };
+            let Ghost { forged, restarted, crowded, .. } = *self;
+            *self = Ghost { forged, restarted, crowded, ..Ghost::default() };
             return;
         }
         self.on_loss(cluster);
@@ -826,9 +888,10 @@ impl Ghost {
             && !self.is_moved_to(selected)
         {
             self.home = Some(selected);
+            self.of_mut(selected).served_with = None;
         }
         let serves = |version: &Version| cluster.set(*version).is_some_and(|set| set.ready() > 0);
-        let proven = |version: &Version| serves(version) && is_proven(cluster, *version, None);
+        let proven = |version: &Version| serves(version) && is_proven(cluster, *version, None, i32::MAX);
         if let Some(selected) = cluster.production().filter(|selected| !self.begun && proven(selected)) {
             // A Service that selected it already became the active one.
             self.home = Some(selected);
@@ -838,7 +901,7 @@ impl Ghost {
             let out = cluster.set(home).is_none_or(|set| set.ready() == 0 && set.object.replicas > 0);
             let revision = self.of_mut(home);
             revision.out_since = out.then(|| revision.out_since.unwrap_or(cluster.now));
-            if is_proven(cluster, home, self.size) {
+            if is_proven(cluster, home, self.size, self.least(home)) {
                 let uid = cluster.set(home).map(|set| set.object.uid.clone()).unwrap_or_default();
                 let revision = self.of_mut(home);
                 revision.served = true;
@@ -877,6 +940,9 @@ impl Ghost {
         let worker = seen.rollout.spec.blue_green().active_service.is_none();
         if let Some(serving) = adapter::version_of_hash(&after.active_revision).filter(|_| worker) {
             // Without a Service nothing else tells.
+            if self.home != Some(serving) {
+                self.of_mut(serving).served_with = None;
+            }
             self.home = Some(serving);
             self.begun = true;
             if after.stable_revision == after.active_revision {
@@ -896,7 +962,7 @@ impl Ghost {
         {
             if seen.fresh && self.home == Some(version) {
                 let served = self.forged
-                    || self.of(version).served && is_proven(cluster, version, self.size)
+                    || self.of(version).served && is_proven(cluster, version, self.size, self.least(version))
                     || !seen.reached.iter().any(|r| *r);
                 report.check(Predicate::ProofTrue, served, || format!("the switch to {version} is not proven"));
             }
@@ -1090,13 +1156,16 @@ pub fn promotes_by_itself(spec: &BlueGreenRolloutSpec) -> bool {
     blue_green.auto_promotion_enabled() || blue_green.auto_promotion_seconds.unwrap_or(0) > 0
 }
 
-/// Every ready endpoint of every active Service is a pod of this version, and there are enough pods.
-pub fn is_proven(cluster: &Cluster, version: Version, size: Option<i32>) -> bool {
+/// Every ready endpoint of every active Service is a pod of this version, and there are enough pods: where there is no room for all, those
+/// that have room, and at least so many as it served with.
+pub fn is_proven(cluster: &Cluster, version: Version, size: Option<i32>, served_with: i32) -> bool {
     let Some(set) = cluster.set(version) else { return false };
     // Without its Deployment nobody knows whether the spec asks for this one.
     let is_asked = version == cluster.version && !cluster.has_no_template();
     let size = if is_asked { cluster.rollout.spec.replicas() } else { size.unwrap_or(0) };
-    let enough = usize::try_from(set.object.replicas.min(size)).unwrap_or(0);
+    let with_room = i32::try_from(set.on_nodes()).unwrap_or(i32::MAX);
+    let awaited = if set.lacks_room() { with_room.max(served_with) } else { i32::MAX };
+    let enough = usize::try_from(set.object.replicas.min(size).min(awaited)).unwrap_or(0);
     let mut services = cluster.active_services().peekable();
     if services.peek().is_none() {
         return false;

@@ -463,6 +463,27 @@ pub const MUTANTS: &[Mutant] = &[
         replace: "rivals().filter(|rival| unmarked && rival.name.is_empty() && (",
         expected: &[P::Foreign],
     },
+    Mutant {
+        name: "an undo waits for pods that have no room",
+        file: "switch.rs",
+        find: "with_room.map_or(all, |with_room| with_room.max(served_with).min(all))",
+        replace: "with_room.map_or(all, |with_room| with_room.max(served_with).max(all))",
+        expected: &[P::UndoArrives, P::Arrives],
+    },
+    Mutant {
+        name: "an undo arrives with fewer pods than it served with",
+        file: "switch.rs",
+        find: "with_room.map_or(all, |with_room| with_room.max(served_with).min(all))",
+        replace: "with_room.map_or(all, |with_room| with_room.min(served_with).min(all))",
+        expected: &[P::ActiveFull, P::ProofTrue],
+    },
+    Mutant {
+        name: "a preview that was superseded keeps the room of the next one",
+        file: "switch.rs",
+        find: "!is_its_own && (is_over_quota() || pods::fit_on_no_node(world, candidate) && is_late())",
+        replace: "!is_its_own && is_over_quota() && pods::fit_on_no_node(world, candidate) && is_late()",
+        expected: &[P::GivesWay],
+    },
 ];
 
 /// The text of a file of the core with all faults that are planted in it. A function that has some gets a body for each, and its own for

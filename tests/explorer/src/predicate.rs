@@ -82,6 +82,7 @@ predicates! {
     LetsGo = "liveness", "lets-go", "a deleted rollout goes, and leaves no hash behind that selects nothing";
     NoWaste = "economy", "no-waste", "without faults no pod is started and stopped again, or stopped and started";
     NoLeftovers = "economy", "no-leftovers", "at rest nothing has pods that neither serves nor waits nor is to be kept";
+    GivesWay = "economy", "gives-way", "where there is no room, nothing has pods that neither serves nor waits nor is to be kept, though the preview showed it";
     NoRepeat = "economy", "no-repeat", "without faults no write is repeated";
     Budget = "economy", "budget", "a release takes at most 10, 7, 5 and 8 writes";
 }

@@ -1,5 +1,6 @@
 //! The fair continuation: faults stop, pods come up, endpoints follow, analyses end well, time passes. What spec and requests
-//! ask for must be reached then, with no pod and no write more than that takes.
+//! ask for must be reached then, with no pod and no write more than that takes. Where there is no room for pods, it goes on twice: once
+//! without room, and what needs none must be reached all the same; and once with room again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::adapter;
 use crate::cluster::{Cluster, ROLLOUT, SetTruth};
-use crate::event::{Deletion, Event, Name, Operator, Refused, Verb, Version};
-use crate::ghost::{Told, Verdict, promotes_by_itself};
+use crate::event::{Deletion, Event, Name, Operator, Refused, Room, Verb, Version};
+use crate::ghost::{Ghost, Told, Verdict, promotes_by_itself};
 use crate::predicate::{Predicate, Report};
 use crate::state::{Made, Progress, State};
 
@@ -31,6 +32,14 @@ struct Before {
 
 /// Continues a copy of the state without faults, and checks where that leads.
 pub fn settle(state: &State, report: &mut Report) -> State {
+    if state.cluster.room != Room::Enough {
+        let mut state = state.clone();
+        heal(&mut state);
+        let quiet = go_on(&mut state, report);
+        if report.violation.is_none() {
+            check_end(&state, quiet, report);
+        }
+    }
     // A person and the spec ask for different things at once.
     let pending = state.ghost.request.as_ref().is_some_and(|request| request.answer.is_none());
     let changed = state.ghost.unseen.0 || state.ghost.unseen.1;
@@ -52,8 +61,8 @@ pub fn settle(state: &State, report: &mut Report) -> State {
     };
     let mut state = state.clone();
     heal(&mut state);
-    state.made = Some(Vec::new());
-    let quiet = (0..MOST_ROUNDS).any(|_| report.violation.is_some() || !round(&mut state, report));
+    state.cluster.set_room(Room::Enough);
+    let quiet = go_on(&mut state, report);
     let made = state.made.take().unwrap_or_default();
     if report.violation.is_none() {
         check_end(&state, quiet, report);
@@ -73,6 +82,12 @@ fn heal(state: &mut State) {
         process.skew = 0;
     }
     state.operators[Operator::B as usize].die();
+}
+
+/// Goes on until nothing is left to do. Returns whether it comes to that.
+fn go_on(state: &mut State, report: &mut Report) -> bool {
+    state.made = Some(Vec::new());
+    (0..MOST_ROUNDS).any(|_| report.violation.is_some() || !round(state, report))
 }
 
 /// One round; false if nothing happened, and nothing will.
@@ -176,6 +191,7 @@ fn check_services(state: &State, report: &mut Report) {
         || ghost.is_record_silent(cluster)
         || ghost.second
         || ghost.forged
+        || !ghost.has_enough(home, cluster)
     {
         return;
     }
@@ -197,7 +213,8 @@ fn check_services(state: &State, report: &mut Report) {
     let candidate = cluster.set(cluster.version).filter(|candidate| {
         let object = &candidate.object;
         let waits = candidate.version != home && ghost.of(candidate.version).rejected == Verdict::No;
-        waits && !ghost.of(candidate.version).failed && candidate.owned && !object.deleting && object.replicas > 0
+        let comes_up = object.replicas > 0 && !candidate.lacks_room();
+        waits && !ghost.of(candidate.version).failed && candidate.owned && !object.deleting && comes_up
     });
     if let Some(candidate) = candidate {
         let fits = service.missing_labels(&candidate.object).is_empty();
@@ -219,7 +236,12 @@ fn check_leftovers(state: &State, report: &mut Report) {
     let (cluster, ghost) = (&state.cluster, &state.ghost);
     let Some(home) = ghost.home.filter(|home| cluster.production() == Some(*home)) else { return };
     let is_told = services_fit(cluster, home) && !ghost.second;
-    if !is_told || ghost.forged || ghost.was_lost || cluster.has_no_template() || ghost.of(home).rejected != Verdict::No
+    if !is_told
+        || ghost.forged
+        || ghost.was_lost
+        || cluster.has_no_template()
+        || ghost.of(home).rejected != Verdict::No
+        || !ghost.has_enough(home, cluster)
     {
         return;
     }
@@ -229,17 +251,28 @@ fn check_leftovers(state: &State, report: &mut Report) {
         return;
     }
     let kept = cluster.rollout.spec.blue_green().abort_scale_down_delay_seconds() == 0;
+    // What waits for room gets that of the preview before it.
+    let is_crowded = cluster.set(cluster.version).is_some_and(|candidate| {
+        let waits = candidate.version != home && ghost.of(candidate.version).rejected == Verdict::No;
+        let is_there = candidate.owned && !candidate.object.deleting && candidate.object.replicas > 0;
+        waits && is_there && !ghost.of(candidate.version).failed && candidate.lacks_room()
+    });
+    let preview = cluster.rollout.spec.blue_green().preview_service.as_ref().filter(|_| is_crowded);
+    let gives_way = |service: &Service| {
+        preview == Some(&service.name) && service.production.is_none() && !cluster.is_foreign(service)
+    };
+    let predicate = if cluster.room == Room::Enough { Predicate::NoLeftovers } else { Predicate::GivesWay };
     for set in &cluster.sets {
         let waits = set.version == cluster.version && (ghost.of(set.version).rejected != Verdict::Yes || kept);
         // Also by a Service that lost its hash: nothing is taken from under it.
         let leads_there = |service: &Service| {
             service.hash() == Some(&set.object.hash) || Cluster::selects(&service.selector, set) && set.ready() > 0
         };
-        let shown = || cluster.services.values().any(|service| leads_there(service));
+        let shown = || cluster.services.values().any(|service| leads_there(service) && !gives_way(service));
         if set.version == home || waits || !set.owned || set.object.deleting || shown() {
             continue;
         }
-        report.check(Predicate::NoLeftovers, set.object.replicas == 0, || {
+        report.check(predicate, set.object.replicas == 0, || {
             format!("{} has {} pods, and {home} serves", set.version, set.object.replicas)
         });
     }
@@ -350,6 +383,11 @@ fn forward(state: &State) -> Forward {
     let (cluster, ghost) = (&state.cluster, &state.ghost);
     let version = cluster.version;
     let revision = ghost.of(version);
+    // What there is no room for does not come up.
+    let lacks_room = cluster.room != Room::Enough && cluster.set(version).is_none_or(|set| set.lacks_room());
+    if lacks_room && !(ghost.home == Some(version) && ghost.has_enough(version, cluster)) {
+        return Forward::Unclear;
+    }
     let blue_green = cluster.rollout.spec.blue_green();
     let by_itself = promotes_by_itself(&cluster.rollout.spec);
     let inconclusive = cluster
@@ -405,6 +443,17 @@ fn forward(state: &State) -> Forward {
     if revision.auto || revision.returned || revision.by_hand { Forward::Unclear } else { Forward::No }
 }
 
+/// What production can go back to from this revision. Without room there is something only where all that served have their pods: people
+/// may name any of them.
+fn refuge(cluster: &Cluster, ghost: &Ghost, from: Version) -> Option<Version> {
+    let others = Version::all().filter(|other| *other != from && ghost.of(*other).served);
+    let mut others = others.filter(|other| cluster.set(*other).is_some());
+    if !others.all(|other| ghost.has_enough(other, cluster)) {
+        return None;
+    }
+    ghost.earlier(from).find(|earlier| ghost.can_return(*earlier, cluster) && services_fit(cluster, *earlier))
+}
+
 /// What was undone, or failed its analysis after the switch, does not serve while something else that served can.
 fn check_undone(state: &State, report: &mut Report) {
     let (cluster, ghost) = (&state.cluster, &state.ghost);
@@ -421,9 +470,7 @@ fn check_undone(state: &State, report: &mut Report) {
             && ghost.of(version).failed
             && !ghost.was_lost;
         let undone = ghost.of(version).rejected == Verdict::Yes && !ghost.of(version).uid.is_empty();
-        let refuge = ghost.earlier(version).find(|earlier| {
-            ghost.can_return(*earlier, cluster) && services_fit(cluster, *earlier) && !ghost.of(*earlier).failed
-        });
+        let refuge = refuge(cluster, ghost, version);
         // Where it is to be has no pods that the Services select: that is told.
         let can = ghost.home.is_none_or(|home| home == version || services_fit(cluster, home));
         if (failed || undone) && refuge.is_some() && can {
@@ -470,8 +517,7 @@ fn check_production(state: &State, report: &mut Report) {
         Forward::No => {
             let Some(home) = ghost.home else { return };
             if ghost.of(home).rejected == Verdict::Yes {
-                let refuge =
-                    ghost.earlier(home).find(|earlier| ghost.can_return(*earlier, cluster) && is_there(*earlier));
+                let refuge = refuge(cluster, ghost, home);
                 if refuge.is_some() {
                     report.check(Predicate::UndoArrives, production != Some(home), || {
                         format!("{home} was rejected and serves, although {refuge:?} served before")
@@ -491,8 +537,9 @@ fn check_production(state: &State, report: &mut Report) {
     let known = !cluster.has_no_template() && !ghost.forged;
     let asked = home == cluster.version && ghost.of(home).rejected == Verdict::No;
     let size = if asked { Some(cluster.rollout.spec.replicas()) } else { ghost.size }.filter(|_| known);
-    let restarts = ghost.restarted;
-    if let (Some(size), Some(set)) = (size.filter(|_| !restarts), cluster.set(home)) {
+    // What is to be left, and cannot be for want of room, follows the scale as far as that takes no room.
+    let stays = cluster.room == Room::Enough || !ghost.has_cause(home, cluster);
+    if let (Some(size), Some(set)) = (size.filter(|_| !ghost.restarted && stays), cluster.set(home)) {
         report.check(Predicate::HomeSize, set.object.replicas == size || !set.owned, || {
             format!("{home} serves with {} pods, and is to have {size}", set.object.replicas)
         });

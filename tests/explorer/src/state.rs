@@ -10,7 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::adapter::{self, Next, PUBLISH_IS_FENCED};
 use crate::checks::{self, Moment};
 use crate::cluster::{Cluster, Failure, ROLLOUT, RivalTruth};
-use crate::event::{Event, Field, Forgery, Name, Operator, Outcome, Person, Refused, Rival, VERSIONS, Verb, Version};
+use crate::event::{
+    Event, Field, Forgery, Name, Operator, Outcome, Person, Refused, Rival, Room, VERSIONS, Verb, Version,
+};
 use crate::ghost::{Ghost, RequestTruth, is_reached};
 use crate::operator::{Held, Process, Seen};
 use crate::predicate::{Predicate, Report};
@@ -176,6 +178,10 @@ impl State {
             Event::ScaleDownBegins(version) => self.scale_down_begins(version),
             Event::ScaleDownEnds => self.scale_down_ends(report),
             Event::Refuse(refused) => cluster.refused = refused,
+            Event::Room(room) => {
+                cluster.set_room(room);
+                self.ghost.crowded |= room != Room::Enough;
+            }
             Event::LoseStatus => {
                 cluster.change_rollout(false, |rollout| rollout.status = None);
                 self.ghost.on_loss(&self.cluster);
@@ -533,8 +539,7 @@ impl State {
                 set = Some(name.as_str());
                 if let Some(truth) = self.cluster.named(name) {
                     process.live.push((name.clone(), truth.object.resource_version.clone()));
-                    let full = truth.object.settled && truth.object.available >= truth.object.replicas;
-                    process.answers.push((name.clone(), full));
+                    process.answers.push((name.clone(), self.ghost.is_full(truth)));
                 }
             }
             Action::CreateReplicaSet { name, .. } | Action::DeleteReplicaSet { name, .. } => set = Some(name.as_str()),

@@ -7,11 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::event::{Analysis, Cache, Deletion, Event, Field, Forgery, Name, Operator, Outcome, Person, Refused, Rival};
-use crate::event::{Verb, Version};
+use crate::event::{Room, Verb, Version};
 use crate::predicate::{Predicate, Report, Violation};
 use crate::random::Random;
 use crate::settle::settle;
 use crate::state::State;
+
+/// One walk in so many knows that there may be no room for pods; 0 is none. Which they are does not depend on what is drawn, so the others
+/// are as they were without.
+const CROWDED: u64 = 8;
 
 /// A history that ended badly.
 #[derive(Clone, Debug)]
@@ -30,7 +34,8 @@ pub fn walk(seed: u64, report: &mut Report) -> (usize, Option<Failure>) {
     let mut random = Random::new(seed);
     let mut state = State::new();
     let mut events = Vec::new();
-    let profile = Profile::new(&mut random);
+    let crowded = seed.checked_rem(CROWDED) == Some(0);
+    let profile = Profile { crowded, ..Profile::new(&mut random) };
     let mut prologue: Vec<Event> = profile.fields.iter().map(|(field, value)| Event::Set(*field, *value)).collect();
     if profile.workload {
         prologue.insert(0, Event::CreateWorkload);
@@ -173,6 +178,7 @@ struct Profile {
     outages: bool,
     rival: bool,
     workload: bool,
+    crowded: bool,
 }
 
 impl Profile {
@@ -202,6 +208,7 @@ impl Profile {
             fields.push((Field::AutoRollback, 10));
         }
         Profile {
+            crowded: false,
             workload,
             outages,
             fields,
@@ -303,6 +310,10 @@ fn next(random: &mut Random, state: &State, profile: &Profile) -> Event {
         if random.once_in(8) {
             return Event::Pods(set.version, 0);
         }
+    }
+    // There is no room, and then there is again.
+    if profile.crowded && random.once_in(8) {
+        return Event::Room(random.one_of(&[Room::Nodes, Room::Nodes, Room::Quota, Room::Enough]));
     }
     // What is deleted is gone sooner or later, and comes back.
     if state.cluster.rollout.is_deleting() && random.once_in(3) {

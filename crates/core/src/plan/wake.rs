@@ -56,7 +56,7 @@ fn reasons(
         ("the progress deadline", progress.map(|progress| progress::deadline(world, &progress))),
         ("the status may be published", publish_at),
         ("look at pods that do not start", look_at_pods(round).map(|(at, _)| at)),
-        ("look at pods that a proof waits for", look_at_home(round).map(|(at, _)| at)),
+        ("look at pods that a proof or a Service waits for", look_at_home(round).map(|(at, _)| at)),
         ("try a refused template again", refused.map(|refused| refused.retry_at)),
         ("try a refused write again", refused_writes.iter().map(|refused| refused.retry_at).min()),
         ("the overlap ends", overlap.and_then(|home| overlap::ends_at(situation, home))),
@@ -76,11 +76,12 @@ fn look_at_pods(round: &Round) -> Option<(Timestamp, String)> {
     Some((if rs.failure.is_some() { now } else { pods::look_at(rs, since, now) }, rs.hash.clone()))
 }
 
-/// When to look at the pods of what serves, and of which: a proof, or the end of an overlap, waits for those that it lacks, whatever else
-/// waits in preview.
+/// When to look at the pods of what serves, and of which: a Service that does not lead there, a proof, or the end of an overlap, waits for
+/// those that it lacks, whatever else waits in preview.
 fn look_at_home(round: &Round) -> Option<(Timestamp, String)> {
     let Situation { world, roles, decisions, now } = round.situation;
-    let home = roles.at_home().filter(|home| !home.is_available(decisions.replicas))?;
-    let is_waited_for = switch::noted(world, home).is_none() || overlap::is_under_way(&round.situation);
+    let home = roles.staying().filter(|home| !home.is_available(decisions.replicas))?;
+    let is_proven = roles.at_home().is_some() && switch::noted(world, home).is_some();
+    let is_waited_for = !is_proven || overlap::is_under_way(&round.situation);
     is_waited_for.then(|| (pods::look_at(home, home.scaled_at().min(now), now), home.hash.clone()))
 }
