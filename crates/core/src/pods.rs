@@ -8,6 +8,9 @@ use crate::world::{ReplicaSet, World, later};
 /// Pods that start normally are not looked at: only after so long a revision's pods are watched.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(5);
 
+/// How Kubernetes says that a quota refuses a pod.
+const EXCEEDED_QUOTA: &str = "exceeded quota";
+
 /// How the scheduler says that a pod fits on no node.
 const UNSCHEDULABLE: &str = "Unschedulable";
 
@@ -22,10 +25,16 @@ pub fn fit_on_no_node(world: &World, rs: &ReplicaSet) -> bool {
     without_node(world, rs) > 0
 }
 
-/// So many of its pods have room, if it is known that not all have: some cannot be made (by a quota, say), or fit on no node.
+/// Some of its pods cannot be made, since a quota has no room for them.
+pub fn are_over_quota(rs: &ReplicaSet) -> bool {
+    rs.failure.as_deref().is_some_and(|failure| failure.contains(EXCEEDED_QUOTA))
+}
+
+/// So many of its pods have room, if it is known that not all have: a quota refuses some, or they fit on no node. Whatever else keeps them from
+/// being made, a webhook that is down for a moment say, is no lack of room.
 pub fn with_room(world: &World, rs: &ReplicaSet) -> Option<i32> {
     let without_node = without_node(world, rs);
-    let lacks_room = rs.failure.is_some() || without_node > 0;
+    let lacks_room = are_over_quota(rs) || without_node > 0;
     lacks_room.then(|| rs.current.saturating_sub(i32::try_from(without_node).unwrap_or(i32::MAX)))
 }
 

@@ -447,7 +447,13 @@ impl<'a> Hearing<'a> {
         if others().any(was_about_to) {
             return ". Others were about to serve once, but nobody knows whether they did: promote one of their templates".to_owned();
         }
-        String::new()
+        let decisions = self.situation.decisions;
+        let barred =
+            others().filter(|rs| self.situation.served(rs)).find_map(|rs| Some((rs, decisions.bar(&rs.hash)?)));
+        barred.map_or_else(String::new, |(rs, rejection)| {
+            let (it, by) = (self.describe(rs), &rejection.by);
+            format!(". {it} served before and was rejected by {by}: to serve it again, ask for its template in the spec, retry it, and promote it")
+        })
     }
 
     /// Why production would have no endpoints at this revision.

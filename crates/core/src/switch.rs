@@ -28,9 +28,6 @@ use crate::situation::Situation;
 use crate::stall;
 use crate::world::{Endpoint, ReplicaSet, Selection, Service, World};
 
-/// How Kubernetes says that a quota refuses a pod.
-const EXCEEDED_QUOTA: &str = "exceeded quota";
-
 /// The next writes on the way of production to where it should be; none if it is there or cannot go yet.
 ///
 /// A hash that somebody took out of a Service is put back while any pod of that revision is available: that is better than a
@@ -253,12 +250,11 @@ pub fn move_preview(situation: &Situation, candidate_size: Option<i32>) -> Optio
 fn gives_way(situation: &Situation, shown: &Selection, candidate: &ReplicaSet) -> bool {
     let Situation { world, now, .. } = *situation;
     let is_its_own = *shown == Selection::Revision(candidate.hash.clone());
-    let is_over_quota = || candidate.failure.as_deref().is_some_and(|failure| failure.contains(EXCEEDED_QUOTA));
     let is_late = || {
         let progress = progress::read(world.rollout.status.as_ref(), candidate, now);
         now >= progress::deadline(world, &progress)
     };
-    !is_its_own && (is_over_quota() || pods::fit_on_no_node(world, candidate) && is_late())
+    !is_its_own && (pods::are_over_quota(candidate) || pods::fit_on_no_node(world, candidate) && is_late())
 }
 
 fn is_up(situation: &Situation, shown: &Selection) -> bool {

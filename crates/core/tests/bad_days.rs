@@ -673,16 +673,38 @@ fn an_undo_does_not_wait_for_pods_that_have_no_room() {
 #[test]
 fn an_undo_waits_for_pods_that_are_on_their_way_and_for_those_that_it_served_with() {
     let they_start: Fill = |model, one| model.run_pods(one, 2);
+    // That may pass in a moment, and is no lack of room.
+    let a_webhook_is_down: Fill = |model, one| {
+        model.edit(one, |rs| {
+            rs.settled = true;
+            rs.failure = Some("Internal error occurred: failed calling webhook \"pods.example.com\"".to_owned());
+        });
+    };
     let one_is_down: Fill = |model, one| run_pods_without_room(model, one, 1);
     // Of the others one starts.
     let one_starts: Fill = |model, one| {
         run_pods_without_room(model, one, 2);
         model.truth.pods.get_mut(one).expect("it has pods")[2].reason.clear();
     };
-    for fill in [they_start, one_is_down, one_starts] {
+    for fill in [they_start, a_webhook_is_down, one_is_down, one_starts] {
         let model = undone_after_a_scale(fill);
         assert_active(&model, 2);
     }
+}
+
+#[test]
+fn an_undo_that_has_nowhere_to_go_names_what_was_rejected_and_how_it_comes_back() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(1);
+    model.work();
+    let (one, two) = (model.hash(1), model.hash(2));
+    model.request(Verb::Abort, &one, "ann", None);
+    model.work();
+    model.request(Verb::Rollback, &two, "bob", None);
+    model.work();
+    let (accepted, answer) = answer(&model);
+    assert!(!accepted && answer.contains("rejected by ann: to serve it again, ask for its template"), "{answer}");
+    assert_serves(&model, 2);
 }
 
 /// Revision 2 serves and was undone, and 1 has no pods any more and does not get any: for some seconds.
