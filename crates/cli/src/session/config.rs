@@ -286,7 +286,7 @@ mod tests {
         let found = merged(&[missing.clone(), one, two]).expect("read").expect("there are some");
         let names: Vec<_> = found.contexts.iter().map(|context| context.name.as_str()).collect();
         assert_eq!((found.current_context.as_deref(), names.as_slice()), (Some("one"), ["one", "two"].as_slice()));
-        assert!(merged(&[missing.clone()]).expect("read").is_none());
+        assert!(merged(std::slice::from_ref(&missing)).expect("read").is_none());
         let error = merged(&[missing, broken]).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains("broken"), "it says which one: {error}");
         std::fs::remove_dir_all(&folder).expect("removed");
