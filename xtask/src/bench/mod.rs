@@ -322,8 +322,6 @@ impl Bench {
         let figures = self.phases.last_mut().expect("one was just added");
         set_latencies(figures, vec![latency]);
         set_patch(figures, patch);
-        // They are to be at rest, too.
-        tokio::time::sleep(SETTLES + Duration::from_millis(50) * others as u32).await;
         Ok(())
     }
 
@@ -363,10 +361,24 @@ impl Bench {
         }
     }
 
+    /// Waits until it has made no request for a while: those that were created amid an undo are begun one after the other. If it makes requests for as
+    /// long as a phase may take, the next figures show them.
+    async fn until_at_rest(&self) -> Result<()> {
+        let started = Instant::now();
+        while started.elapsed() < self.timeout() {
+            let mark = self.cluster.audit().mark();
+            tokio::time::sleep(SETTLES).await;
+            if self.cluster.audit().counts(mark, self.subject.user_agent(), None)?.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Nothing happens.
     async fn idle(&mut self) -> Result<()> {
         eprintln!("idle");
-        tokio::time::sleep(SETTLES).await;
+        self.until_at_rest().await?;
         let mark = self.mark()?;
         tokio::time::sleep(IDLE).await;
         self.account("idle", mark, self.rollouts)
