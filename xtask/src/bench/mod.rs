@@ -56,6 +56,9 @@ const SINGLE: usize = 5;
 /// Rollouts that are created at most while one is undone.
 const AMID: usize = 600;
 const SCRAPES: usize = 10;
+/// Before each of them. Whoever asks within 200 ms gets the text of the one before (`SAME_TEXT` in the operator's `telemetry/server.rs`), and that says
+/// nothing about what a text costs.
+const BETWEEN_SCRAPES: Duration = Duration::from_millis(300);
 /// Patches of one Service, one after the other.
 const ONE_BY_ONE: usize = 15;
 
@@ -319,8 +322,6 @@ impl Bench {
         let figures = self.phases.last_mut().expect("one was just added");
         set_latencies(figures, vec![latency]);
         set_patch(figures, patch);
-        // They are to be at rest, too.
-        tokio::time::sleep(SETTLES + Duration::from_millis(50) * others as u32).await;
         Ok(())
     }
 
@@ -360,21 +361,36 @@ impl Bench {
         }
     }
 
+    /// Waits until it has made no request for a while: those that were created amid an undo are begun one after the other. If it makes requests for as
+    /// long as a phase may take, the next figures show them.
+    async fn until_at_rest(&self) -> Result<()> {
+        let started = Instant::now();
+        while started.elapsed() < self.timeout() {
+            let mark = self.cluster.audit().mark();
+            tokio::time::sleep(SETTLES).await;
+            if self.cluster.audit().counts(mark, self.subject.user_agent(), None)?.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Nothing happens.
     async fn idle(&mut self) -> Result<()> {
         eprintln!("idle");
-        tokio::time::sleep(SETTLES).await;
+        self.until_at_rest().await?;
         let mark = self.mark()?;
         tokio::time::sleep(IDLE).await;
         self.account("idle", mark, self.rollouts)
     }
 
-    /// What it takes to read the metrics.
+    /// What it takes to read the metrics, each time a text that is made for it.
     async fn scrape(&mut self) -> Result<()> {
         eprintln!("scrape");
         let mark = self.mark()?;
         let (mut bytes, mut times) = (0, Vec::new());
         for _ in 0..SCRAPES {
+            tokio::time::sleep(BETWEEN_SCRAPES).await;
             let started = Instant::now();
             let mut stream = TcpStream::connect(("127.0.0.1", self.program.port)).await?;
             stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
@@ -385,9 +401,11 @@ impl Bench {
         }
         times.sort_by(f64::total_cmp);
         self.account("scrape", mark, SCRAPES)?;
-        let other = &mut self.phases.last_mut().expect("one was just added").other;
-        other.insert("median ms".into(), times[SCRAPES / 2]);
-        other.insert("KB".into(), bytes as f64 / 1024.0);
+        let figures = self.phases.last_mut().expect("one was just added");
+        figures.seconds = times.iter().sum::<f64>() / 1e3;
+        figures.other.insert("median ms".into(), times[SCRAPES / 2]);
+        figures.other.insert("most ms".into(), times[SCRAPES - 1]);
+        figures.other.insert("KB".into(), bytes as f64 / 1024.0);
         Ok(())
     }
 

@@ -20,7 +20,7 @@ fn check(what: &str, counts: &BTreeMap<String, usize>, limit: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_release_costs_half_of_argos_requests_and_rest_costs_nothing() {
+async fn a_release_takes_no_more_requests_than_the_documents_say_and_rest_takes_none() {
     let lab = Lab::new("budget").await;
     let settled = Duration::from_millis(1500);
     // The operator is up and has listed everything.
