@@ -255,7 +255,7 @@ mod tests {
             "spec": {"selector": {}, "strategy": {"blueGreen": {}}}, "status": {"phase": "Hovering"},
         });
         let found: Found = serde_json::from_str(&object.to_string()).expect("found");
-        let error = found.rollout.err().expect("there is no such phase");
+        let error = found.rollout.expect_err("there is no such phase");
         let told = what_to_do("web", "shop", &error);
         assert!(told.contains("Is the operator newer") && !told.contains("kubectl edit"), "{error}: {told}");
         assert!(what_to_do("web", "shop", "spec.restartAt: no").contains("kubectl edit bgr web -n shop"));

@@ -551,7 +551,7 @@ async fn an_uninstall_hook_that_fails_leaves_nothing_of_itself_and_can_be_run_ag
         cluster().kubectl(&["-n", "leaving", "get", kind, "-o", path]).expect("listed")
     };
     let held = |kind: &str| finalizers(kind).matches("greenlight.dev/").count();
-    greenlight_e2e::eventually("both hold their Services", async || held("bgr") == 2 && held("rs") == 1).await;
+    eventually("both hold their Services", async || held("bgr") == 2 && held("rs") == 1).await;
     lab.kill_operator();
 
     // Its Job gets no pod, and so never comes to an end.
@@ -588,7 +588,7 @@ async fn an_uninstall_hook_that_fails_leaves_nothing_of_itself_and_can_be_run_ag
     apply_everywhere(&policy("ValidatingAdmissionPolicy", of_web));
     let binding = json!({"policyName": "leaving-frozen", "validationActions": ["Deny"]});
     apply_everywhere(&policy("ValidatingAdmissionPolicyBinding", binding));
-    greenlight_e2e::eventually("the policy is in force", async || {
+    eventually("the policy is in force", async || {
         let touch = ["-n", "leaving", "annotate", "bgr", "web", "--overwrite", "--dry-run=server", "x=y"];
         cluster().kubectl(&touch).is_err()
     })
@@ -613,7 +613,7 @@ async fn an_uninstall_hook_that_fails_leaves_nothing_of_itself_and_can_be_run_ag
     for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
         cluster().kubectl(&["delete", kind, "leaving-frozen"]).expect("deleted");
     }
-    greenlight_e2e::eventually("a second try is all it takes", async || let_go().0).await;
+    eventually("a second try is all it takes", async || let_go().0).await;
     assert_eq!((held("bgr"), held("rs")), (0, 0));
     let now = lab.now().await;
     assert_eq!(
