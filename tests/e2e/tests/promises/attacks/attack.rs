@@ -112,6 +112,8 @@ pub(super) struct Attack {
     pub(super) spec: Value,
     /// Whether the candidate was promoted before: then production is `{v2}`, and `{v1}` is still up, to be gone back to.
     pub(super) promoted: bool,
+    /// What the status or an event of the rollout has to say of it, in these words; nothing in particular if there are none.
+    pub(super) told: &'static str,
 }
 
 impl Attack {
@@ -119,7 +121,7 @@ impl Attack {
     pub(super) fn refused(role: Role, what: &'static str, steps: impl IntoIterator<Item = Step>) -> Attack {
         let steps = steps.into_iter().collect();
         let spec = Value::Object(Default::default());
-        Attack { role, what, steps, expected: Expected::Refused, spec, promoted: false }
+        Attack { role, what, steps, expected: Expected::Refused, spec, promoted: false, told: "" }
     }
 
     /// One that may be let through, and must be without effect.
@@ -136,6 +138,11 @@ impl Attack {
     pub(super) fn on(mut self, spec: Value) -> Attack {
         self.spec = spec;
         self
+    }
+
+    /// Whoever looks at the rollout has to be told of it, in words that have these in them.
+    pub(super) fn told(self, told: &'static str) -> Attack {
+        Attack { told, ..self }
     }
 
     /// Whether both can be tried on one rollout: each is one request that the API server has to refuse, and what is refused leaves it as it was.
@@ -190,6 +197,8 @@ pub(super) enum Verdict {
     Refused(String),
     /// It was let through, and production stayed.
     WithoutEffect,
+    /// The same, but nobody is told what should be: what they are told instead.
+    Untold(String),
     /// Production moved: how.
     Moved(String),
 }
@@ -198,7 +207,7 @@ impl Verdict {
     /// The words behind it.
     pub(super) fn details(&self) -> &str {
         match self {
-            Verdict::Refused(why) | Verdict::Moved(why) => why,
+            Verdict::Refused(why) | Verdict::Untold(why) | Verdict::Moved(why) => why,
             Verdict::WithoutEffect => "",
         }
     }
@@ -209,6 +218,7 @@ impl fmt::Display for Verdict {
         f.pad(match self {
             Verdict::Refused(_) => "refused",
             Verdict::WithoutEffect => "without effect",
+            Verdict::Untold(_) => "NOT TOLD",
             Verdict::Moved(_) => "MOVED",
         })
     }

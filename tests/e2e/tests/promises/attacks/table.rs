@@ -598,7 +598,8 @@ fn replica_sets() -> Vec<Attack> {
             Edit,
             "a forged ReplicaSet for the next template, made beforehand",
             [step(How::Create, "replicasets", replica_set("{name}-{v3}", "{v3}")), template("app:v3")],
-        ),
+        )
+        .told("somebody else made it"),
         Attack::holds(
             Edit,
             "a forged ReplicaSet in the place of the candidate's",
@@ -633,7 +634,8 @@ fn replica_sets() -> Vec<Attack> {
             Edit,
             "a ReplicaSet of another owner under the name of the next",
             [step(How::Create, "replicasets", of_nobody("{name}-{v3}", "{v3}")), template("app:v3")],
-        ),
+        )
+        .told("belongs to nobody"),
     ]
 }
 
@@ -661,7 +663,8 @@ fn analyses() -> Vec<Attack> {
         )
         .on(measured()),
         Attack::holds(Editor, "a run terminated", [step(How::Merge, run, json!({"spec": {"terminate": true}}))])
-            .on(measured()),
+            .on(measured())
+            .told("its analysis came to no conclusion"),
         Attack::holds(
             Editor,
             "a run terminated, and that taken back when it was over",
@@ -688,13 +691,15 @@ fn analyses() -> Vec<Attack> {
                 template("app:v3"),
             ],
         )
-        .on(measured()),
+        .on(measured())
+        .told("somebody else"),
         Attack::holds(
             Editor,
             "a run with no metrics any more",
             [step(How::Merge, run, json!({"spec": {"metrics": []}}))],
         )
-        .on(measured()),
+        .on(measured())
+        .told("somebody else made it, or has edited it"),
         Attack::holds(
             Editor,
             "a run with metrics that are done at once",
@@ -730,7 +735,8 @@ fn analyses() -> Vec<Attack> {
             "a run made beforehand for the next template",
             [forged("{name}-{v3}-3-0-pre", good()), template("app:v3")],
         )
-        .on(measured()),
+        .on(measured())
+        .told("somebody else made it"),
         Attack::holds(
             Editor,
             "a run with no metrics made beforehand",
@@ -924,7 +930,8 @@ fn odd_words() -> Vec<Attack> {
             [or(request(
                 r#"{"action":"abort","revision":"{v2}","to":"{v2}","by":"olga","at":"2026-01-01T00:00:00Z"}"#,
             ))],
-        ),
+        )
+        .told("leave to out"),
         Attack::holds(
             OnCall,
             "a rollback to what was never promoted",
