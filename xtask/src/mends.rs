@@ -506,6 +506,22 @@ const MENDS: &[Mend] = &[
         test: "nobody_goes_around_the_gate_whatever_the_role_and_the_door",
     },
     Mend {
+        fault: "gate: a Job that somebody made under the expected name is believed",
+        file: "crates/operator/src/controllers/analysis/job.rs",
+        find: "if measured_by(&found) != measured_by(",
+        replace: "if false && measured_by(&found) != measured_by(",
+        of: Package("greenlight-operator"),
+        test: "a_job_under_the_expected_name_counts_only_if_it_does_what_the_metric_asks_for",
+    },
+    Mend {
+        fault: "gate: a Job that somebody put in the place of the one that was made is believed",
+        file: "crates/operator/src/controllers/analysis/job.rs",
+        find: "Some(job) if job.uid == *uid => match job.outcome {",
+        replace: "Some(job) if true || job.uid == *uid => match job.outcome {",
+        of: Package("greenlight-operator"),
+        test: "a_job_that_was_replaced_is_no_measurement_although_it_is_complete",
+    },
+    Mend {
         fault: "gate: an overlap leads to another rollout's pods",
         file: "crates/core/src/overlap.rs",
         find: "selected.unwrap_or_else(|| world.rollout.uid.clone())",
