@@ -93,7 +93,8 @@ pub(super) struct Step {
 /// What has to come of an attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
-    /// The API server says no.
+    /// The API server says no: by a policy of the chart, or because no role allows it. If it is anybody else, or nobody because a path is wrong, the
+    /// attack has to say in which words ([`Attack::told`]).
     Refused,
     /// Production stays, whether the API server says no or not.
     Holds,
@@ -112,7 +113,7 @@ pub(super) struct Attack {
     pub(super) spec: Value,
     /// Whether the candidate was promoted before: then production is `{v2}`, and `{v1}` is still up, to be gone back to.
     pub(super) promoted: bool,
-    /// What the status or an event of the rollout has to say of it, in these words; nothing in particular if there are none.
+    /// What the refusal, or else the status or an event of the rollout, has to say of it, in these words; nothing in particular if there are none.
     pub(super) told: &'static str,
 }
 
@@ -140,7 +141,7 @@ impl Attack {
         self
     }
 
-    /// Whoever looks at the rollout has to be told of it, in words that have these in them.
+    /// Whoever is refused has to be told so in words that have these in them; what is let through, whoever looks at the rollout.
     pub(super) fn told(self, told: &'static str) -> Attack {
         Attack { told, ..self }
     }
@@ -148,7 +149,10 @@ impl Attack {
     /// Whether both can be tried on one rollout: each is one request that the API server has to refuse, and what is refused leaves it as it was.
     pub(super) fn may_share_with(&self, other: &Attack) -> bool {
         let changes_nothing = |attack: &Attack| {
-            attack.expected == Expected::Refused && attack.steps.len() == 1 && !attack.steps[0].may_fail
+            attack.expected == Expected::Refused
+                && attack.steps.len() == 1
+                && !attack.steps[0].may_fail
+                && attack.told.is_empty()
         };
         changes_nothing(self) && changes_nothing(other) && (&self.spec, self.promoted) == (&other.spec, other.promoted)
     }
@@ -190,6 +194,17 @@ impl Attack {
     }
 }
 
+/// Who said no, by the words of it; none if it is neither a policy nor the roles.
+pub(super) fn refused_by(words: &str) -> Option<&'static str> {
+    if words.contains("ValidatingAdmissionPolicy 'attacks.guard-") {
+        Some("policy")
+    } else if words.contains(" is forbidden: User ") {
+        Some("roles")
+    } else {
+        None
+    }
+}
+
 /// What came of an attack.
 #[derive(Clone, Debug)]
 pub(super) enum Verdict {
@@ -216,7 +231,11 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Verdict::Refused(_) => "refused",
+            Verdict::Refused(why) => match refused_by(why) {
+                Some("policy") => "refused by policy",
+                Some(_) => "refused by role",
+                None => "refused",
+            },
             Verdict::WithoutEffect => "without effect",
             Verdict::Untold(_) => "NOT TOLD",
             Verdict::Moved(_) => "MOVED",

@@ -190,11 +190,15 @@ impl Range {
         let name = name_of(number);
         let moved = self.moved(&name, attack.serving(), &words).await;
         // An attack that has to be told of has a rollout of its own.
-        let untold = if attack.told.is_empty() || !self.guarded { None } else { self.untold(&name, attack.told).await };
+        let untold = match answers.first() {
+            _ if attack.told.is_empty() || !self.guarded => None,
+            Some(Err(why)) => (!why.contains(attack.told)).then(|| why.clone()),
+            _ => self.untold(&name, attack.told).await,
+        };
         let verdict = |answer: Result<(), String>| match (moved.clone(), answer, untold.clone()) {
             (Some(how), ..) => Verdict::Moved(how),
-            (None, Err(why), _) => Verdict::Refused(why),
-            (None, Ok(()), Some(instead)) => Verdict::Untold(instead),
+            (None, _, Some(instead)) => Verdict::Untold(instead),
+            (None, Err(why), None) => Verdict::Refused(why),
             (None, Ok(()), None) => Verdict::WithoutEffect,
         };
         answers.into_iter().map(verdict).collect()

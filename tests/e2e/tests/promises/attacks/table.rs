@@ -1,6 +1,6 @@
 //! The attacks, a line each. A new one is a new line: who, what, which requests.
 //!
-//! `refused`: the API server has to say no. `holds`: it may be let through, and production has to stay. `moves`: no attack, but what this
+//! `refused`: a policy or the roles have to say no; whoever else may say it is named by `told`, the words that have to be read. `holds`: it may be let through, and production has to stay. `moves`: no attack, but what this
 //! role may do, so that it is seen that something can move here at all.
 
 use serde_json::{Value, json};
@@ -131,15 +131,15 @@ fn gates() -> Vec<Attack> {
         Attack::refused(Editor, "an analysis after the switch that fails", [blue_green(json!({"postPromotionAnalysis": {"templates": [{"templateName": "none"}]}}))]),
         Attack::refused(Editor, "a restart by restartAt", [spec(json!({"restartAt": "2026-11-27T00:00:00Z"}))]),
         Attack::refused(Editor, "a history of none, so that nothing can be gone back to", [spec(json!({"revisionHistoryLimit": 0}))]),
-        Attack::refused(Editor, "another selector", [spec(json!({"selector": {"matchLabels": {"app": "other"}}}))]),
+        Attack::refused(Editor, "another selector", [spec(json!({"selector": {"matchLabels": {"app": "other"}}}))]).told("selector is immutable"),
         Attack::holds(Editor, "the scale alone", [spec(json!({"replicas": 2}))]),
         Attack::holds(Editor, "the scale by its sub-resource", [step(How::Merge, "bluegreenrollouts/{name}/scale", json!({"spec": {"replicas": 2}}))]),
         Attack::holds(Editor, "a dry run of an open gate", [or(step(How::Merge, "bluegreenrollouts/{name}?dryRun=All", json!({"spec": {"strategy": {"blueGreen": {"autoPromotionEnabled": true}}}})))]),
         Attack::holds(Editor, "a deadline of a second", [spec(json!({"progressDeadlineSeconds": 1, "progressDeadlineAbort": true}))]),
         Attack::holds(Editor, "templates back and forth", [template("app:v1"), template("app:v2"), template("app:v1"), template("app:v2")]),
         Attack::holds(Editor, "a template with the label that overlaps select", [spec(json!({"template": {"metadata": {"labels": {"greenlight.dev/serving": "true"}}}}))]),
-        Attack::refused(Editor, "a template with the hash of production", [spec(json!({"template": {"metadata": {"labels": {"rollouts-pod-template-hash": "{v1}"}}}}))]),
-        Attack::refused(Editor, "the hash of production as a preview label", [blue_green(json!({"previewMetadata": {"labels": {"rollouts-pod-template-hash": "{v1}"}}}))]),
+        Attack::refused(Editor, "a template with the hash of production", [spec(json!({"template": {"metadata": {"labels": {"rollouts-pod-template-hash": "{v1}"}}}}))]).told("greenlight sets them"),
+        Attack::refused(Editor, "the hash of production as a preview label", [blue_green(json!({"previewMetadata": {"labels": {"rollouts-pod-template-hash": "{v1}"}}}))]).told("greenlight sets them"),
     ]
 }
 
@@ -459,7 +459,21 @@ fn deputies() -> Vec<Attack> {
             Editor,
             "a rollout that takes over a Deployment of others",
             [step(How::Create, "bluegreenrollouts", of_workload())],
-        ),
+        )
+        .told("may not patch Deployment others"),
+        Attack::refused(
+            Editor,
+            "a rollout of theirs that waits for nobody, and then names the Service",
+            [
+                step(How::Create, "bluegreenrollouts", without_services("{name}-second", "app:v2")),
+                step(
+                    How::Merge,
+                    "bluegreenrollouts/{name}-second",
+                    json!({"spec": {"strategy": {"blueGreen": {"activeService": "{name}-active"}}}}),
+                ),
+            ],
+        )
+        .told("may not patch Service"),
         Attack::refused(
             Editor,
             "the template of a Deployment of others",
@@ -876,7 +890,8 @@ fn field_managers() -> Vec<Attack> {
             [json_patch(
                 json!([{"op": "copy", "from": "/spec/strategy/blueGreen/previewService", "path": "/spec/strategy/blueGreen/activeService"}]),
             )],
-        ),
+        )
+        .told("must be another Service than activeService"),
         Attack::refused(
             Editor,
             "the gate replaced together with all of the strategy",
@@ -943,12 +958,14 @@ fn odd_words() -> Vec<Attack> {
             Admin,
             "a Service whose name is a path",
             [blue_green(json!({"activeService": "../services/{name}-preview"}))],
-        ),
+        )
+        .told("spec.strategy.blueGreen.activeService in body should match"),
         Attack::refused(
             Admin,
             "a Service whose name has a query",
             [blue_green(json!({"previewService": "{name}-active?dryRun=All"}))],
-        ),
+        )
+        .told("spec.strategy.blueGreen.previewService in body should match"),
     ]
 }
 
@@ -1042,7 +1059,8 @@ fn crowds() -> Vec<Attack> {
             Editor,
             "a run of more metrics than there may be",
             [step(How::Create, "analysisruns", run((0..51).map(|number| metric(number, "true".to_owned())).collect()))],
-        ),
+        )
+        .told("must have at most 50 items"),
         Attack::holds(
             Editor,
             "a template of two hundred kilobytes",
@@ -1052,7 +1070,8 @@ fn crowds() -> Vec<Attack> {
             Editor,
             "a rollout larger than etcd takes",
             [spec(json!({"template": {"spec": {"containers": [{"name": "web", "image": "x".repeat(3_200_000)}]}}}))],
-        ),
+        )
+        .told("Request entity too large"),
     ]
 }
 
@@ -1130,7 +1149,8 @@ fn side_doors() -> Vec<Attack> {
             "a Job in an AnalysisTemplate",
             [step(How::Create, "analysistemplates", analysis("AnalysisTemplate", job()))],
         ),
-        Attack::refused(Admin, "a Secret whose name is a path", [step(How::Create, "analysistemplates", with_secret)]),
+        Attack::refused(Admin, "a Secret whose name is a path", [step(How::Create, "analysistemplates", with_secret)])
+            .told("spec.args[0].valueFrom.secretKeyRef.name in body should match"),
     ]
 }
 
@@ -1296,7 +1316,8 @@ fn second_thoughts() -> Vec<Attack> {
                 ROLLOUT,
                 json!({"spec": {"strategy": {"blueGreen": {"autoPromotionEnabled": true}}}}),
             )],
-        ),
+        )
+        .told("the body of the request was in an unknown format"),
         Attack::holds(
             Editor,
             "a template whose pods have finalizers, owners and a name",
@@ -1322,7 +1343,8 @@ fn second_thoughts() -> Vec<Attack> {
                 object["spec"]["template"]["metadata"]["labels"]["rollouts-pod-template-hash"] = "{v1}".into();
                 object
             })],
-        ),
+        )
+        .told("greenlight sets them"),
         Attack::refused(Editor, "thousands of labels", [metadata_of(json!({"labels": many(5_000)}))]),
         Attack::moves(
             Editor,
@@ -1580,6 +1602,7 @@ fn roundabout() -> Vec<Attack> {
                 object
             })],
         )
+        .told("greenlight sets them")
         .on(overlap()),
         Attack::holds(
             Editor,
