@@ -1,7 +1,7 @@
 //! The attacks, a line each. A new one is a new line: who, what, which requests.
 //!
-//! `refused`: a policy or the roles have to say no; whoever else may say it is named by `told`, the words that have to be read. `holds`: it may be let through, and production has to stay. `moves`: no attack, but what this
-//! role may do, so that it is seen that something can move here at all.
+//! `refused`: a policy or the roles have to say no; whoever else may say it is known by the words of `told`. `holds`: it may be let through, and
+//! production has to stay. `moves`: no attack, but what this role may do, so that it is seen that something can move here at all.
 
 use serde_json::{Value, json};
 
@@ -316,6 +316,12 @@ fn escapes() -> Vec<Attack> {
         Attack::refused(Editor, "a request in capitals", [request("PROMOTE")]),
         Attack::refused(Editor, "a request of two kilobytes", [request(&format!("promote {}", "x".repeat(2000)))]),
         Attack::refused(Promoter, "a request of two kilobytes", [request(&format!("promote {}", "x".repeat(2000)))]),
+        Attack::refused(
+            Promoter,
+            "a request of two kilobytes in few characters",
+            [request(&format!("promote {}", "\u{20ac}".repeat(700)))],
+        )
+        .told("at most 1024 bytes"),
         Attack::refused(
             Promoter,
             "another's name within a text",
