@@ -626,6 +626,22 @@ const MENDS: &[Mend] = &[
         test: "what_a_terminal_would_obey_is_not_shown_and_the_rest_is_as_it_was",
     },
     Mend {
+        fault: "gate: what others wrote reaches an event as they wrote it",
+        file: "crates/operator/src/telemetry/recorder.rs",
+        find: "let (note, by) = (one_line(&event.note).into_owned(),",
+        replace: "let (note, by) = (one_line(\"\").into_owned() + &event.note,",
+        of: Package("greenlight-operator"),
+        test: "what_others_wrote_moves_no_cursor_and_begins_no_line_in_an_event",
+    },
+    Mend {
+        fault: "gate: the name of an image reaches a notification as somebody wrote it",
+        file: "crates/operator/src/telemetry/notify/message.rs",
+        find: "\"image\": one_line(&rollout.template.image),",
+        replace: "\"image\": one_line(\"\").into_owned() + &rollout.template.image,",
+        of: Package("greenlight-operator"),
+        test: "an_image_moves_no_cursor_in_a_notification",
+    },
+    Mend {
         fault: "gate: one refused write keeps the uninstall hook from all others",
         file: "crates/operator/src/commands/remove_finalizers.rs",
         find: "Err(error) => swept.refused.push(format!(\"{} {namespace}/{name}: {error}\", K::kind(&()))),",
