@@ -602,6 +602,14 @@ const MENDS: &[Mend] = &[
         test: "a_secret_is_read_by_its_label_or_its_name_and_no_other",
     },
     Mend {
+        fault: "gate: a result may have any size",
+        file: "crates/operator/src/controllers/analysis/evaluation.rs",
+        find: "if size > LARGEST_RESULT {",
+        replace: "if size > LARGEST_RESULT * 1000 {",
+        of: Package("greenlight-operator"),
+        test: "a_result_of_more_than_64_kib_is_not_taken",
+    },
+    Mend {
         fault: "gate: roles that are only safe with the policy are there without it",
         file: "charts/greenlight/templates/roles.yaml",
         find: "{{- if .Values.requestPolicy.enabled }}",
