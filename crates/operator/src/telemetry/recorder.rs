@@ -201,6 +201,7 @@ mod tests {
     use super::*;
     use crate::api_server::fake::{Asked, api_server, event_written, failure, takes_events_or_hangs};
     use crate::api_server::leadership::Leadership;
+    use crate::cluster::fake;
     use crate::telemetry::notify::{Config, Notifier};
     use crate::web::client::WebClient;
 
@@ -269,6 +270,26 @@ mod tests {
         assert_eq!(*written.lock().expect("no panic while locked"), ["one", "two"]);
         assert!(metrics.text().contains("greenlight_events_lost_total 0"));
         events.finish().await;
+    }
+
+    #[tokio::test]
+    async fn what_others_wrote_moves_no_cursor_and_begins_no_line_in_an_event() {
+        let written: Arc<Mutex<Vec<String>>> = Arc::default();
+        let hears = written.clone();
+        let client = api_server(move |Asked { body, .. }| {
+            let note = body["note"].as_str().unwrap_or_default().to_owned();
+            hears.lock().expect("no panic while locked").push(note);
+            std::future::ready(event_written())
+        });
+        let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
+        let tell = Notifier::start(Config::default(), &WebClient::default(), &metrics).tell();
+        let events = Events::start(&client, &metrics);
+        let recorder = events.recorder("test".to_owned(), metrics.clone(), tell);
+        let event = Event { note: "pod x: \u{1b}[2J\nSwitched".to_owned(), ..stalled() };
+        recorder.warn(reference::<BlueGreenRollout>("shop", "web", "uid"), &event);
+        recorder.record(&fake::rollout("shop", "web", "web", &serde_json::Value::Null), &event);
+        events.finish().await;
+        assert_eq!(*written.lock().expect("no panic while locked"), ["pod x: \u{fffd}[2J Switched"; 2]);
     }
 
     #[tokio::test(start_paused = true)]

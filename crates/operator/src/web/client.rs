@@ -225,6 +225,50 @@ mod tests {
         assert!(matches!(ended, Ok(Ok(0) | Err(_))), "it is kept: {ended:?}");
     }
 
+    /// What comes of a question to a server that answers so, once, and is gone then.
+    async fn answered(answer: Vec<u8>) -> Result<Answer, String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            drop(listener);
+            let mut asked = [0; 1024];
+            assert!(stream.read(&mut asked).await.expect("a question") > 0);
+            // Whoever has read enough hangs up.
+            drop(stream.write_all(&answer).await);
+            drop(stream.read(&mut asked).await);
+        });
+        let question = Question {
+            method: WebMethod::Get,
+            url: &url,
+            shown: &url,
+            headers: &[],
+            body: String::new(),
+            insecure: false,
+            timeout: LONGEST_WAIT,
+        };
+        let answer = WebClient::default().ask(&question).await;
+        server.await.expect("it ends");
+        answer
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_redirection_is_an_answer_and_is_not_followed() {
+        let found = b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(answered(found.to_vec()).await.map(|answer| answer.code), Ok(302));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_answer_is_not_read_beyond_256_kib() {
+        let of = |length: usize| {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+            answered([head.into_bytes(), vec![b'x'; length]].concat())
+        };
+        assert_eq!(of(LARGEST_ANSWER).await.map(|answer| answer.body.len()), Ok(LARGEST_ANSWER));
+        let refused = of(LARGEST_ANSWER + 1).await.expect_err("too large");
+        assert!(refused.contains("limit"), "{refused}");
+    }
+
     /// A frame of HTTP/2, on the connection as a whole.
     fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
         let length = u8::try_from(payload.len()).expect("short");

@@ -175,3 +175,20 @@ pub fn run() -> anyhow::Result<()> {
     serde_json::to_writer(std::io::stdout(), &question.answer())?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_of_more_than_64_kib_is_not_taken() {
+        let measured = |length: usize| {
+            let measured = Measured::Result(Value::String("x".repeat(length)));
+            Question { measured, success: Some("true".to_owned()), failure: None }.answer()
+        };
+        // With its quotes.
+        measured(LARGEST_RESULT - 2).expect("it is taken");
+        let told = measured(LARGEST_RESULT - 1).expect_err("too large");
+        assert!(told.contains("at most 64 are taken"), "{told}");
+    }
+}

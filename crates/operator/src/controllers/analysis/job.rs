@@ -223,9 +223,20 @@ mod tests {
         assert_eq!(left, ["replaced", "somebody-elses"]);
     }
 
-    /// What becomes of a measurement whose Job the API server does not make, by this code and in these words.
-    async fn not_made(code: u16, words: String) -> Result<Option<Measurement>, Error> {
-        let client = api_server(move |_| std::future::ready(failure(code, &words)));
+    /// What the Job of the metric is to do.
+    fn wanted() -> Value {
+        json!({"template": {"spec": {"containers": [], "restartPolicy": "Never"}}})
+    }
+
+    /// A measurement that has begun, with the UID of its Job if that is known.
+    fn begun(uid: Option<&str>) -> Measurement {
+        let known = uid.map(|uid| (JOB_UID.to_owned(), uid.to_owned()));
+        let metadata = [(JOB.to_owned(), "smoke-1".to_owned())].into_iter().chain(known).collect();
+        Measurement { metadata, ..Measurement::default() }
+    }
+
+    /// What becomes of a measurement by this API server.
+    async fn measured(client: Client, begun: &Measurement) -> Result<Option<Measurement>, Error> {
         let context = Context {
             client,
             caches: Arc::default(),
@@ -234,15 +245,64 @@ mod tests {
             secrets: Readable::default(),
             large: Large::default(),
         };
-        let job = json!({"spec": {"template": {"spec": {"containers": [], "restartPolicy": "Never"}}}});
         let run = json!({
             "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun",
             "metadata": {"name": "smoke", "namespace": "shop", "uid": "u"},
-            "spec": {"metrics": [{"name": "m", "provider": {"job": job}}]},
+            "spec": {"metrics": [{"name": "m", "provider": {"job": {"spec": wanted()}}}]},
         });
         let run: AnalysisRun = serde_json::from_value(run).expect("a run");
-        let begun = Measurement { metadata: [(JOB.to_owned(), "smoke-1".to_owned())].into(), ..Measurement::default() };
-        go_on(&context, &run, 0, &begun).await
+        go_on(&context, &run, 0, begun).await
+    }
+
+    /// What becomes of a measurement whose Job the API server does not make, by this code and in these words.
+    async fn not_made(code: u16, words: String) -> Result<Option<Measurement>, Error> {
+        let client = api_server(move |_| std::future::ready(failure(code, &words)));
+        measured(client, &begun(None)).await
+    }
+
+    /// A Job as an API server has it, which gives it labels of its own UID. It is complete.
+    fn job(uid: &str, mut spec: Value) -> Value {
+        spec["selector"] = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
+        spec["template"]["metadata"] = json!({"labels": {"batch.kubernetes.io/controller-uid": uid}});
+        let status = json!({"conditions": [{"type": "Complete", "status": "True"}]});
+        let metadata = json!({"name": "smoke-1", "namespace": "shop", "uid": uid});
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec, "status": status})
+    }
+
+    /// An API server that has this Job under the expected name.
+    fn has(found: Value) -> Client {
+        api_server(move |Asked { method, query, body, .. }| {
+            let answer = match (method.as_str(), query.contains("dryRun=All")) {
+                ("POST", true) => (201, job("would-be", body["spec"].clone())),
+                ("POST", false) => failure(409, "AlreadyExists"),
+                _ => (200, found.clone()),
+            };
+            std::future::ready(answer)
+        })
+    }
+
+    #[tokio::test]
+    async fn a_job_under_the_expected_name_counts_only_if_it_does_what_the_metric_asks_for() {
+        let ours = measured(has(job("found", wanted())), &begun(None)).await.expect("an answer");
+        let ours = ours.expect("it goes on");
+        assert_eq!(ours.metadata.get(JOB_UID).map(String::as_str), Some("found"), "of an operator that died: {ours:?}");
+        assert_eq!(ours.finished_at, None);
+        let mut forged = wanted();
+        forged["template"]["spec"]["containers"] = json!([{"name": "smoke", "image": "true"}]);
+        let forged = measured(has(job("found", forged)), &begun(None)).await.expect("an answer");
+        let forged = forged.expect("a measurement");
+        assert_eq!(forged.phase, AnalysisPhase::Error);
+        assert!(forged.message.contains("somebody else made it. Delete it"), "{}", forged.message);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_was_replaced_is_no_measurement_although_it_is_complete() {
+        let replaced = measured(has(job("another", wanted())), &begun(Some("made"))).await.expect("an answer");
+        let replaced = replaced.expect("a measurement");
+        assert_eq!(replaced.phase, AnalysisPhase::Error);
+        assert!(replaced.message.contains("somebody replaced it"), "{}", replaced.message);
+        let ours = measured(has(job("made", wanted())), &begun(Some("made"))).await.expect("an answer");
+        assert_eq!(ours.map(|ours| ours.phase), Some(AnalysisPhase::Successful));
     }
 
     #[tokio::test]

@@ -152,6 +152,14 @@ mod tests {
         let teams = Message::of(&notification(note, "", ""), Format::Teams, None).body;
         assert!(!teams.contains("[log in](") && teams.contains(r"\\[log in\\]("), "{teams}");
     }
+
+    #[test]
+    fn an_image_moves_no_cursor_in_a_notification() {
+        let body = Message::of(&notification("x", "", "app:\u{1b}[2Jv1"), Format::Cloudevents, None).body;
+        let body: Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!(body["data"]["image"], "app:\u{fffd}[2Jv1");
+    }
+
     #[test]
     fn each_message_leads_to_the_page_of_its_rollout() {
         let of = |format, dashboard| Message::of(&notification("x", "", ""), format, dashboard).body;

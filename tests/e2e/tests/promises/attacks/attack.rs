@@ -93,7 +93,8 @@ pub(super) struct Step {
 /// What has to come of an attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
-    /// The API server says no.
+    /// The API server says no: by a policy of the chart, or because no role allows it. If it is anybody else, or nobody because a path is wrong, the
+    /// attack has to say in which words ([`Attack::told`]).
     Refused,
     /// Production stays, whether the API server says no or not.
     Holds,
@@ -112,6 +113,8 @@ pub(super) struct Attack {
     pub(super) spec: Value,
     /// Whether the candidate was promoted before: then production is `{v2}`, and `{v1}` is still up, to be gone back to.
     pub(super) promoted: bool,
+    /// What the refusal, or else the status or an event of the rollout, has to say of it, in these words; nothing in particular if there are none.
+    pub(super) told: &'static str,
 }
 
 impl Attack {
@@ -119,7 +122,7 @@ impl Attack {
     pub(super) fn refused(role: Role, what: &'static str, steps: impl IntoIterator<Item = Step>) -> Attack {
         let steps = steps.into_iter().collect();
         let spec = Value::Object(Default::default());
-        Attack { role, what, steps, expected: Expected::Refused, spec, promoted: false }
+        Attack { role, what, steps, expected: Expected::Refused, spec, promoted: false, told: "" }
     }
 
     /// One that may be let through, and must be without effect.
@@ -138,10 +141,18 @@ impl Attack {
         self
     }
 
+    /// Whoever is refused has to be told so in words that have these in them; what is let through, whoever looks at the rollout.
+    pub(super) fn told(self, told: &'static str) -> Attack {
+        Attack { told, ..self }
+    }
+
     /// Whether both can be tried on one rollout: each is one request that the API server has to refuse, and what is refused leaves it as it was.
     pub(super) fn may_share_with(&self, other: &Attack) -> bool {
         let changes_nothing = |attack: &Attack| {
-            attack.expected == Expected::Refused && attack.steps.len() == 1 && !attack.steps[0].may_fail
+            attack.expected == Expected::Refused
+                && attack.steps.len() == 1
+                && !attack.steps[0].may_fail
+                && attack.told.is_empty()
         };
         changes_nothing(self) && changes_nothing(other) && (&self.spec, self.promoted) == (&other.spec, other.promoted)
     }
@@ -183,6 +194,17 @@ impl Attack {
     }
 }
 
+/// Who said no, by the words of it; none if it is neither a policy nor the roles.
+pub(super) fn refused_by(words: &str) -> Option<&'static str> {
+    if words.contains("ValidatingAdmissionPolicy 'attacks.guard-") {
+        Some("policy")
+    } else if words.contains(" is forbidden: User ") {
+        Some("roles")
+    } else {
+        None
+    }
+}
+
 /// What came of an attack.
 #[derive(Clone, Debug)]
 pub(super) enum Verdict {
@@ -190,6 +212,8 @@ pub(super) enum Verdict {
     Refused(String),
     /// It was let through, and production stayed.
     WithoutEffect,
+    /// The same, but nobody is told what should be: what they are told instead.
+    Untold(String),
     /// Production moved: how.
     Moved(String),
 }
@@ -198,7 +222,7 @@ impl Verdict {
     /// The words behind it.
     pub(super) fn details(&self) -> &str {
         match self {
-            Verdict::Refused(why) | Verdict::Moved(why) => why,
+            Verdict::Refused(why) | Verdict::Untold(why) | Verdict::Moved(why) => why,
             Verdict::WithoutEffect => "",
         }
     }
@@ -207,8 +231,13 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Verdict::Refused(_) => "refused",
+            Verdict::Refused(why) => match refused_by(why) {
+                Some("policy") => "refused by policy",
+                Some(_) => "refused by role",
+                None => "refused",
+            },
             Verdict::WithoutEffect => "without effect",
+            Verdict::Untold(_) => "NOT TOLD",
             Verdict::Moved(_) => "MOVED",
         })
     }

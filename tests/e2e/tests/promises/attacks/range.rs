@@ -11,6 +11,7 @@ use greenlight_core::hash::Digest;
 use greenlight_e2e::{Lab, cluster, merge, rollout};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -24,9 +25,11 @@ use crate::chart::{chart, helm, kubeconfig_of};
 const PARALLEL: usize = 12;
 /// So many attacks that the API server has to refuse are tried on one rollout.
 const ON_ONE: usize = 10;
-/// How long production is watched after the last attack: the operator acts within milliseconds of what it sees.
 /// After this the operator has taken up what was asked, on a busy machine, too.
 const TAKES_UP: Duration = Duration::from_secs(3);
+/// Within this it has been told what is to be told.
+const TOLD: Duration = Duration::from_secs(30);
+/// How long production is watched after the last attack: the operator acts within milliseconds of what it sees.
 const WATCHED: Duration = Duration::from_secs(6);
 /// How long a rollout may take to be ready for its attack.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -153,7 +156,7 @@ impl Range {
             .await;
         tokio::time::sleep(WATCHED).await;
         let verdicts: Vec<Vec<Verdict>> = futures::stream::iter(attempts.into_iter().enumerate())
-            .map(|(number, attempt)| self.verdicts(number, attacks[groups[number][0]].serving(), attempt))
+            .map(|(number, attempt)| self.verdicts(number, &attacks[groups[number][0]], attempt))
             .buffered(PARALLEL)
             .collect()
             .await;
@@ -181,14 +184,22 @@ impl Range {
     async fn verdicts(
         &self,
         number: usize,
-        serving: &str,
+        attack: &Attack,
         (words, answers): (Words, Vec<Result<(), String>>),
     ) -> Vec<Verdict> {
-        let moved = self.moved(&name_of(number), serving, &words).await;
-        let verdict = |answer: Result<(), String>| match (moved.clone(), answer) {
-            (Some(how), _) => Verdict::Moved(how),
-            (None, Err(why)) => Verdict::Refused(why),
-            (None, Ok(())) => Verdict::WithoutEffect,
+        let name = name_of(number);
+        let moved = self.moved(&name, attack.serving(), &words).await;
+        // An attack that has to be told of has a rollout of its own.
+        let untold = match answers.first() {
+            _ if attack.told.is_empty() || !self.guarded => None,
+            Some(Err(why)) => (!why.contains(attack.told)).then(|| why.clone()),
+            _ => self.untold(&name, attack.told).await,
+        };
+        let verdict = |answer: Result<(), String>| match (moved.clone(), answer, untold.clone()) {
+            (Some(how), ..) => Verdict::Moved(how),
+            (None, _, Some(instead)) => Verdict::Untold(instead),
+            (None, Err(why), None) => Verdict::Refused(why),
+            (None, Ok(()), None) => Verdict::WithoutEffect,
         };
         answers.into_iter().map(verdict).collect()
     }
@@ -327,6 +338,27 @@ impl Range {
             ("{run}", run),
             ("{pod1}", pod),
         ])
+    }
+
+    /// What is told of a rollout, by its status and its events, if that has not these words in it after a while.
+    async fn untold(&self, name: &str, words: &str) -> Option<String> {
+        let (rollouts, events): (Api<BlueGreenRollout>, Api<Event>) = (self.lab.api(), self.lab.api());
+        let is_about =
+            |event: &Event| event.regarding.as_ref().is_some_and(|about| about.name.as_deref() == Some(name));
+        let started = Instant::now();
+        loop {
+            let status = rollouts.get(name).await.expect("a rollout").status;
+            let events = events.list(&ListParams::default()).await.expect("events").items;
+            let notes: Vec<String> = events.into_iter().filter(is_about).filter_map(|event| event.note).collect();
+            let told = format!("{}\n{}", json!(status), notes.join("\n"));
+            if told.contains(words) {
+                return None;
+            }
+            if started.elapsed() > TOLD {
+                return Some(format!("nothing of {words:?} in: {told}"));
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
     }
 
     /// How production moved, if it did.

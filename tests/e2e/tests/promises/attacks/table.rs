@@ -1,7 +1,7 @@
 //! The attacks, a line each. A new one is a new line: who, what, which requests.
 //!
-//! `refused`: the API server has to say no. `holds`: it may be let through, and production has to stay. `moves`: no attack, but what this
-//! role may do, so that it is seen that something can move here at all.
+//! `refused`: a policy or the roles have to say no; whoever else may say it is known by the words of `told`. `holds`: it may be let through, and
+//! production has to stay. `moves`: no attack, but what this role may do, so that it is seen that something can move here at all.
 
 use serde_json::{Value, json};
 
@@ -131,15 +131,15 @@ fn gates() -> Vec<Attack> {
         Attack::refused(Editor, "an analysis after the switch that fails", [blue_green(json!({"postPromotionAnalysis": {"templates": [{"templateName": "none"}]}}))]),
         Attack::refused(Editor, "a restart by restartAt", [spec(json!({"restartAt": "2026-11-27T00:00:00Z"}))]),
         Attack::refused(Editor, "a history of none, so that nothing can be gone back to", [spec(json!({"revisionHistoryLimit": 0}))]),
-        Attack::refused(Editor, "another selector", [spec(json!({"selector": {"matchLabels": {"app": "other"}}}))]),
+        Attack::refused(Editor, "another selector", [spec(json!({"selector": {"matchLabels": {"app": "other"}}}))]).told("selector is immutable"),
         Attack::holds(Editor, "the scale alone", [spec(json!({"replicas": 2}))]),
         Attack::holds(Editor, "the scale by its sub-resource", [step(How::Merge, "bluegreenrollouts/{name}/scale", json!({"spec": {"replicas": 2}}))]),
         Attack::holds(Editor, "a dry run of an open gate", [or(step(How::Merge, "bluegreenrollouts/{name}?dryRun=All", json!({"spec": {"strategy": {"blueGreen": {"autoPromotionEnabled": true}}}})))]),
         Attack::holds(Editor, "a deadline of a second", [spec(json!({"progressDeadlineSeconds": 1, "progressDeadlineAbort": true}))]),
         Attack::holds(Editor, "templates back and forth", [template("app:v1"), template("app:v2"), template("app:v1"), template("app:v2")]),
         Attack::holds(Editor, "a template with the label that overlaps select", [spec(json!({"template": {"metadata": {"labels": {"greenlight.dev/serving": "true"}}}}))]),
-        Attack::refused(Editor, "a template with the hash of production", [spec(json!({"template": {"metadata": {"labels": {"rollouts-pod-template-hash": "{v1}"}}}}))]),
-        Attack::refused(Editor, "the hash of production as a preview label", [blue_green(json!({"previewMetadata": {"labels": {"rollouts-pod-template-hash": "{v1}"}}}))]),
+        Attack::refused(Editor, "a template with the hash of production", [spec(json!({"template": {"metadata": {"labels": {"rollouts-pod-template-hash": "{v1}"}}}}))]).told("greenlight sets them"),
+        Attack::refused(Editor, "the hash of production as a preview label", [blue_green(json!({"previewMetadata": {"labels": {"rollouts-pod-template-hash": "{v1}"}}}))]).told("greenlight sets them"),
     ]
 }
 
@@ -318,6 +318,12 @@ fn escapes() -> Vec<Attack> {
         Attack::refused(Promoter, "a request of two kilobytes", [request(&format!("promote {}", "x".repeat(2000)))]),
         Attack::refused(
             Promoter,
+            "a request of two kilobytes in few characters",
+            [request(&format!("promote {}", "\u{20ac}".repeat(700)))],
+        )
+        .told("at most 1024 bytes"),
+        Attack::refused(
+            Promoter,
             "another's name within a text",
             [request(
                 r#"{"action":"promote","revision":"{v2}","to":"\"by\":\"paula\"","by":"adam","at":"2026-01-01T00:00:00Z"}"#,
@@ -459,7 +465,21 @@ fn deputies() -> Vec<Attack> {
             Editor,
             "a rollout that takes over a Deployment of others",
             [step(How::Create, "bluegreenrollouts", of_workload())],
-        ),
+        )
+        .told("may not patch Deployment others"),
+        Attack::refused(
+            Editor,
+            "a rollout of theirs that waits for nobody, and then names the Service",
+            [
+                step(How::Create, "bluegreenrollouts", without_services("{name}-second", "app:v2")),
+                step(
+                    How::Merge,
+                    "bluegreenrollouts/{name}-second",
+                    json!({"spec": {"strategy": {"blueGreen": {"activeService": "{name}-active"}}}}),
+                ),
+            ],
+        )
+        .told("may not patch Service"),
         Attack::refused(
             Editor,
             "the template of a Deployment of others",
@@ -598,7 +618,8 @@ fn replica_sets() -> Vec<Attack> {
             Edit,
             "a forged ReplicaSet for the next template, made beforehand",
             [step(How::Create, "replicasets", replica_set("{name}-{v3}", "{v3}")), template("app:v3")],
-        ),
+        )
+        .told("somebody else made it"),
         Attack::holds(
             Edit,
             "a forged ReplicaSet in the place of the candidate's",
@@ -633,7 +654,8 @@ fn replica_sets() -> Vec<Attack> {
             Edit,
             "a ReplicaSet of another owner under the name of the next",
             [step(How::Create, "replicasets", of_nobody("{name}-{v3}", "{v3}")), template("app:v3")],
-        ),
+        )
+        .told("belongs to nobody"),
     ]
 }
 
@@ -661,7 +683,8 @@ fn analyses() -> Vec<Attack> {
         )
         .on(measured()),
         Attack::holds(Editor, "a run terminated", [step(How::Merge, run, json!({"spec": {"terminate": true}}))])
-            .on(measured()),
+            .on(measured())
+            .told("its analysis came to no conclusion"),
         Attack::holds(
             Editor,
             "a run terminated, and that taken back when it was over",
@@ -688,13 +711,15 @@ fn analyses() -> Vec<Attack> {
                 template("app:v3"),
             ],
         )
-        .on(measured()),
+        .on(measured())
+        .told("somebody else"),
         Attack::holds(
             Editor,
             "a run with no metrics any more",
             [step(How::Merge, run, json!({"spec": {"metrics": []}}))],
         )
-        .on(measured()),
+        .on(measured())
+        .told("somebody else made it, or has edited it"),
         Attack::holds(
             Editor,
             "a run with metrics that are done at once",
@@ -730,7 +755,8 @@ fn analyses() -> Vec<Attack> {
             "a run made beforehand for the next template",
             [forged("{name}-{v3}-3-0-pre", good()), template("app:v3")],
         )
-        .on(measured()),
+        .on(measured())
+        .told("somebody else made it"),
         Attack::holds(
             Editor,
             "a run with no metrics made beforehand",
@@ -870,7 +896,8 @@ fn field_managers() -> Vec<Attack> {
             [json_patch(
                 json!([{"op": "copy", "from": "/spec/strategy/blueGreen/previewService", "path": "/spec/strategy/blueGreen/activeService"}]),
             )],
-        ),
+        )
+        .told("must be another Service than activeService"),
         Attack::refused(
             Editor,
             "the gate replaced together with all of the strategy",
@@ -924,7 +951,8 @@ fn odd_words() -> Vec<Attack> {
             [or(request(
                 r#"{"action":"abort","revision":"{v2}","to":"{v2}","by":"olga","at":"2026-01-01T00:00:00Z"}"#,
             ))],
-        ),
+        )
+        .told("leave to out"),
         Attack::holds(
             OnCall,
             "a rollback to what was never promoted",
@@ -936,12 +964,14 @@ fn odd_words() -> Vec<Attack> {
             Admin,
             "a Service whose name is a path",
             [blue_green(json!({"activeService": "../services/{name}-preview"}))],
-        ),
+        )
+        .told("spec.strategy.blueGreen.activeService in body should match"),
         Attack::refused(
             Admin,
             "a Service whose name has a query",
             [blue_green(json!({"previewService": "{name}-active?dryRun=All"}))],
-        ),
+        )
+        .told("spec.strategy.blueGreen.previewService in body should match"),
     ]
 }
 
@@ -1035,7 +1065,8 @@ fn crowds() -> Vec<Attack> {
             Editor,
             "a run of more metrics than there may be",
             [step(How::Create, "analysisruns", run((0..51).map(|number| metric(number, "true".to_owned())).collect()))],
-        ),
+        )
+        .told("must have at most 50 items"),
         Attack::holds(
             Editor,
             "a template of two hundred kilobytes",
@@ -1045,7 +1076,8 @@ fn crowds() -> Vec<Attack> {
             Editor,
             "a rollout larger than etcd takes",
             [spec(json!({"template": {"spec": {"containers": [{"name": "web", "image": "x".repeat(3_200_000)}]}}}))],
-        ),
+        )
+        .told("Request entity too large"),
     ]
 }
 
@@ -1123,7 +1155,8 @@ fn side_doors() -> Vec<Attack> {
             "a Job in an AnalysisTemplate",
             [step(How::Create, "analysistemplates", analysis("AnalysisTemplate", job()))],
         ),
-        Attack::refused(Admin, "a Secret whose name is a path", [step(How::Create, "analysistemplates", with_secret)]),
+        Attack::refused(Admin, "a Secret whose name is a path", [step(How::Create, "analysistemplates", with_secret)])
+            .told("spec.args[0].valueFrom.secretKeyRef.name in body should match"),
     ]
 }
 
@@ -1289,7 +1322,8 @@ fn second_thoughts() -> Vec<Attack> {
                 ROLLOUT,
                 json!({"spec": {"strategy": {"blueGreen": {"autoPromotionEnabled": true}}}}),
             )],
-        ),
+        )
+        .told("the body of the request was in an unknown format"),
         Attack::holds(
             Editor,
             "a template whose pods have finalizers, owners and a name",
@@ -1315,7 +1349,8 @@ fn second_thoughts() -> Vec<Attack> {
                 object["spec"]["template"]["metadata"]["labels"]["rollouts-pod-template-hash"] = "{v1}".into();
                 object
             })],
-        ),
+        )
+        .told("greenlight sets them"),
         Attack::refused(Editor, "thousands of labels", [metadata_of(json!({"labels": many(5_000)}))]),
         Attack::moves(
             Editor,
@@ -1573,6 +1608,7 @@ fn roundabout() -> Vec<Attack> {
                 object
             })],
         )
+        .told("greenlight sets them")
         .on(overlap()),
         Attack::holds(
             Editor,
