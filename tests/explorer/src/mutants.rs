@@ -480,8 +480,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a preview that was superseded keeps the room of the next one",
         file: "switch.rs",
-        find: "!is_its_own && (is_over_quota() || pods::fit_on_no_node(world, candidate) && is_late())",
-        replace: "!is_its_own && is_over_quota() && pods::fit_on_no_node(world, candidate) && is_late()",
+        find: "!is_its_own && (pods::are_over_quota(candidate) || pods::fit_on_no_node(world, candidate) && is_late())",
+        replace: "!is_its_own && pods::are_over_quota(candidate) && pods::fit_on_no_node(world, candidate) && is_late()",
         expected: &[P::GivesWay],
     },
 ];

@@ -581,7 +581,7 @@ impl Executor<'_> {
         tracing::warn!(rollout = %self.rollout.key(), message, "the API server refused the ReplicaSet");
         let retry = Instant::now() + REFUSAL_PAUSE;
         let refusal = RefusedTemplate { digest: digest.to_owned(), message: brief(message), retry };
-        self.memories.update(&self.rollout.key(), |memory| memory.refused = Some(refusal));
+        self.memories.update(&self.rollout.key(), |memory| memory.refused = Some(Box::new(refusal)));
     }
 
     fn forget_if_gone(&self, error: &Error, name: &str, resource_version: &str) {

@@ -28,7 +28,7 @@ pub struct Memory {
     /// How often in a row somebody else had written in between.
     pub conflicts: u32,
     /// The template that the API server refused.
-    pub refused: Option<RefusedTemplate>,
+    pub refused: Option<Box<RefusedTemplate>>,
     /// Other writes that it refused, and analyses that could not begin, by what they were to change.
     pub refused_writes: BTreeMap<String, Refused>,
     /// What other controllers of the operator cannot do for it, in words, by the object that they work on.
@@ -99,7 +99,7 @@ impl Memory {
 
     /// The template that was refused, if it is `now`.
     pub fn refusal(&self, now: Timestamp) -> Option<Refusal> {
-        let RefusedTemplate { digest, message, retry } = self.refused.clone()?;
+        let RefusedTemplate { digest, message, retry } = *self.refused.clone()?;
         Some(Refusal { digest, message, retry_at: time_of_day(retry, now) })
     }
 
@@ -187,7 +187,7 @@ mod tests {
         let refused = Refused { message: "no".to_owned(), retry: soon, times: 3 };
         let memory = Memory {
             published: Some(Instant::now()),
-            refused: Some(RefusedTemplate { digest: "x".to_owned(), message: "no".to_owned(), retry: soon }),
+            refused: Some(Box::new(RefusedTemplate { digest: "x".to_owned(), message: "no".to_owned(), retry: soon })),
             refused_writes: [("Service web".to_owned(), refused)].into(),
             ..Memory::default()
         };
