@@ -17,7 +17,7 @@ const END_TO_END_THREADS: &str = "8";
 /// What is written in Go (the control plane, kubectl, helm) collects its garbage when it has this many per cent more than it needs: a suite is bound by
 /// the processor, of which that takes a part, and has memory to spare.
 const GARBAGE: (&str, &str) = ("GOGC", "300");
-/// The part of the search for broken promises that takes about three minutes; `cargo xtask prove` takes twice as long.
+/// The part of the search for broken promises that takes about four minutes of two cores; `cargo xtask prove` takes five to six.
 const PART_OF_SEARCH: [&str; 4] = ["--walks", "30000", "--states", "9000"];
 /// What the tests use of Debian: a program, and the package that it is in.
 const PACKAGES: [(&str, &str); 12] = [

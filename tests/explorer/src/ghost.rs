@@ -189,8 +189,8 @@ pub struct Ghost {
     pub second: bool,
     /// A person wants pods older than this to be replaced.
     pub restart_at: Option<Timestamp>,
-    /// What is being waited for at rest, with its set, its available and all its pods, and since when.
-    pub slow: Option<(Version, String, i32, i32, Timestamp)>,
+    /// What is being waited for at rest, with its set, its available and all its pods; where production was to be meanwhile; and since when.
+    pub slow: Option<((Version, String, i32, i32), Option<Version>, Timestamp)>,
     /// Something has been live.
     pub begun: bool,
     /// The request in the register.
@@ -336,9 +336,10 @@ impl Ghost {
         let (version, object) = (set.version, &set.object);
         // Pods that are ready and wait for minReadySeconds are progress, too.
         let now = (version, object.uid.clone(), object.available + object.ready, object.replicas);
-        let same = self.slow.clone().filter(|(a, b, c, d, _)| (*a, b, *c, *d) == (now.0, &now.1, now.2, now.3));
-        let since = same.map_or(cluster.now, |(_, _, _, _, since)| since);
-        self.slow = Some((now.0, now.1, now.2, now.3, since));
+        // While production was on its way elsewhere nobody looked at what waits: its time begins anew.
+        let same = self.slow.take().filter(|(before, home, _)| *before == now && *home == self.home);
+        let since = same.map_or(cluster.now, |(_, _, since)| since);
+        self.slow = Some((now.clone(), self.home, since));
         let deadline = SignedDuration::from_secs(i64::from(cluster.rollout.spec.progress_deadline_seconds()) + 3);
         let status = cluster.rollout.status.as_ref();
         let degraded = status.is_some_and(|status| status.phase == Phase::Degraded);
@@ -864,7 +865,7 @@ impl Ghost {
                 *sized = size.map(|(uid, replicas)| (uid.clone(), replicas, cluster.now));
             }
         }
-        if let Some((version, _, available, replicas, _)) = &self.slow
+        if let Some(((version, _, available, replicas), ..)) = &self.slow
             && cluster
                 .set(*version)
                 .is_none_or(|set| (set.object.available, set.object.replicas) != (*available, *replicas))

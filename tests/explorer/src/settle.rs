@@ -523,7 +523,11 @@ fn check_production(state: &State, report: &mut Report) {
                         format!("{home} was rejected and serves, although {refuge:?} served before")
                     });
                 }
-            } else if is_there(home) && ghost.of(home).rejected == Verdict::No && (!ghost.lost || is_marked) {
+            } else if is_there(home)
+                && ghost.of(home).rejected == Verdict::No
+                && (!ghost.lost || is_marked)
+                && ghost.has_enough(home, cluster)
+            {
                 report.check(Predicate::Arrives, production == Some(home), || {
                     format!("{home} is to go on serving, and {production:?} does")
                 });

@@ -48,7 +48,7 @@ pub async fn run(site: &Site, delay: Duration) -> Result<()> {
             answer.body
         );
     }
-    ensure!(!answer.body.contains("Not shown, since"), "{user} may see all of it: {}", answer.body);
+    ensure!(!answer.body.contains("Not shown, because"), "{user} may see all of it: {}", answer.body);
     println!("{VIEWER} sees what waits; the buttons are grey");
     let pods = site.json(&["get", "pods", "-n", NAMESPACE])?;
     let pod = pods["items"][0]["metadata"]["name"].as_str().context("a pod")?;

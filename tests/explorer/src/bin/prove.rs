@@ -28,10 +28,10 @@ struct Options {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How many random walks
-    #[arg(long, default_value_t = 120_000)]
+    #[arg(long, default_value_t = 40_000)]
     walks: u64,
     /// How many states of each scope
-    #[arg(long, default_value_t = 18_000)]
+    #[arg(long, default_value_t = 12_000)]
     states: usize,
     /// Search for so many minutes instead: half of the time the scopes, half of it walks
     #[arg(long)]
