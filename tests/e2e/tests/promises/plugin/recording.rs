@@ -100,7 +100,7 @@ async fn a_release_in_a_terminal_is_drawn_as_it_was_printed() {
     assert!(promoted.contains("Revision 2 (web:v2) is active."), "{promoted}");
     recording.run("get rollout web -n recorded");
     let undone = recording.run("undo web -n recorded");
-    assert!(undone.contains("revision 1 (web:v1) serves"), "{undone}");
+    assert!(undone.contains("serving revision 1") && undone.contains("was rejected by"), "{undone}");
     recording.run("get rollout web -n recorded");
 
     let svg = recording.svg();
