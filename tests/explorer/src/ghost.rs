@@ -171,6 +171,21 @@ pub struct RequestTruth {
     pub was_rejected: Verdict,
 }
 
+/// What is being waited for at rest.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+pub struct Slow {
+    /// What is to come up.
+    pub version: Version,
+    /// The UID of its set.
+    pub uid: String,
+    /// Its available and its ready pods.
+    pub up: i32,
+    /// So many are to come up.
+    pub replicas: i32,
+    /// Where production was to be meanwhile. While it was on its way elsewhere nobody looked at what waits: the time of that begins anew.
+    pub home: Option<Version>,
+}
+
 /// The ground truth.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ghost {
@@ -189,8 +204,8 @@ pub struct Ghost {
     pub second: bool,
     /// A person wants pods older than this to be replaced.
     pub restart_at: Option<Timestamp>,
-    /// What is being waited for at rest, with its set, its available and all its pods; where production was to be meanwhile; and since when.
-    pub slow: Option<((Version, String, i32, i32), Option<Version>, Timestamp)>,
+    /// What is being waited for at rest, and since when.
+    pub slow: Option<(Slow, Timestamp)>,
     /// Something has been live.
     pub begun: bool,
     /// The request in the register.
@@ -335,18 +350,18 @@ impl Ghost {
         };
         let (version, object) = (set.version, &set.object);
         // Pods that are ready and wait for minReadySeconds are progress, too.
-        let now = (version, object.uid.clone(), object.available + object.ready, object.replicas);
-        // While production was on its way elsewhere nobody looked at what waits: its time begins anew.
-        let same = self.slow.take().filter(|(before, home, _)| *before == now && *home == self.home);
-        let since = same.map_or(cluster.now, |(_, _, since)| since);
-        self.slow = Some((now.clone(), self.home, since));
+        let (up, replicas) = (object.available + object.ready, object.replicas);
+        let slow = Slow { version, uid: object.uid.clone(), up, replicas, home: self.home };
+        let same = self.slow.take().filter(|(before, _)| *before == slow);
+        let since = same.map_or(cluster.now, |(_, since)| since);
+        self.slow = Some((slow, since));
         let deadline = SignedDuration::from_secs(i64::from(cluster.rollout.spec.progress_deadline_seconds()) + 3);
         let status = cluster.rollout.status.as_ref();
         let degraded = status.is_some_and(|status| status.phase == Phase::Degraded);
         let preview = cluster.rollout.spec.blue_green().preview_replica_count.is_some();
         if cluster.now >= since + deadline && !preview && self.of(version).rejected == Verdict::No && !self.restarted {
             report.check(Predicate::DeadlineTold, degraded, || {
-                format!("{version} has had {} of {} pods since {since}, and nobody says so", now.2, now.3)
+                format!("{version} has had {up} of {replicas} pods since {since}, and nobody says so")
             });
         }
     }
@@ -865,10 +880,8 @@ impl Ghost {
                 *sized = size.map(|(uid, replicas)| (uid.clone(), replicas, cluster.now));
             }
         }
-        if let Some(((version, _, available, replicas), ..)) = &self.slow
-            && cluster
-                .set(*version)
-                .is_none_or(|set| (set.object.available, set.object.replicas) != (*available, *replicas))
+        if let Some((Slow { version, up, replicas, .. }, _)) = &self.slow
+            && cluster.set(*version).is_none_or(|set| (set.object.available, set.object.replicas) != (*up, *replicas))
         {
             self.slow = None;
         }
