@@ -392,18 +392,7 @@ mod tests {
             let mut second = served("v2", 2);
             second["rejection"] = rejection;
             let status = json!({"updatedRevision": "v2", "decisions": {"serving": "v2", "revisions": [served("v1", 1), second]}});
-            let facts = Facts {
-                name: "web".into(),
-                namespace: "shop".into(),
-                outdated: false,
-                status: serde_json::from_value(status).expect("a status"),
-                reason: String::new(),
-                since: None,
-                change_cause: None,
-                services: Vec::new(),
-                revisions: Vec::new(),
-                unseen: Vec::new(),
-            };
+            let facts = Facts { status: serde_json::from_value(status).expect("a status"), ..Facts::default() };
             offers(&facts, false, 1).into_iter().map(|offer| offer.action).collect::<Vec<_>>()
         };
         assert!(offered(serde_json::Value::Null).contains(&Action::Undo));

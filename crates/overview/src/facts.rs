@@ -20,7 +20,7 @@ use crate::surroundings::{cached, ingresses};
 use crate::unseen::Unseen;
 
 /// A rollout and everything that belongs to it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
     /// Name.
@@ -417,15 +417,9 @@ mod tests {
         let status = json!({"updatedRevision": "v3", "decisions": {"serving": "v2", "revisions": revisions}});
         let facts = Facts {
             name: "web".to_owned(),
-            namespace: "shop".to_owned(),
-            outdated: false,
             status: serde_json::from_value(status).expect("a status"),
-            reason: String::new(),
-            since: None,
-            change_cause: None,
-            services: Vec::new(),
-            revisions: Vec::new(),
             unseen: vec![Unseen { what: Unseen::REPLICA_SETS, denied: true, why: String::new() }],
+            ..Facts::default()
         };
         let known: Vec<_> =
             facts.known().into_iter().map(|known| (known.number, known.replica_set, known.role)).collect();

@@ -159,14 +159,10 @@ mod tests {
         let mut facts = Facts {
             name: "web".to_owned(),
             namespace: "shop".to_owned(),
-            outdated: false,
             status: serde_json::from_value(status).expect("a status"),
-            reason: String::new(),
-            since: None,
-            change_cause: None,
             services: vec![service("active", "web")],
-            revisions: Vec::new(),
             unseen: [Unseen::REPLICA_SETS, Unseen::PODS, Unseen::SERVICES].map(denied).to_vec(),
+            ..Facts::default()
         };
         let now = Timestamp::UNIX_EPOCH;
         let told = tree(&facts, false, Style::default(), now);

@@ -515,36 +515,8 @@ mod tests {
         assert!(text.contains(r#"greenlight_reconciles_total{controller="test",result="timeout"}"#), "{text}");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_will_not_change_by_itself_is_told_whatever_went_wrong_before_it() {
-        for before in [[503, 504, 503, 504, 503], [409, 503, 409, 503, 409], [403, 503, 503, 503, 503]] {
-            let told = Arc::new(Notify::new());
-            let hears = told.clone();
-            let client = api_server(move |_| {
-                hears.notify_one();
-                std::future::ready(event_written())
-            });
-            let (_events, trouble) = trouble(&client);
-            let attempts = Arc::new(AtomicUsize::new(0));
-            let work = move |_: Key, _: Turn| {
-                let attempt = attempts.fetch_add(1, Ordering::Relaxed);
-                let code = before.get(attempt).copied().unwrap_or(403);
-                std::future::ready(Err::<Outcome, Error>(Error::answered(code)))
-            };
-            let stop = CancellationToken::new();
-            let queue = Queue::new(Leadership::undisputed());
-            let (metrics, health, _) = watched();
-            let watched = (metrics, health, Some(trouble));
-            let running = tokio::spawn(queue.run("test", LIMITS, watched, stop.clone(), || vec![key(0)], work));
-            let is_told = tokio::time::timeout(Duration::from_secs(600), told.notified()).await;
-            assert!(is_told.is_ok(), "nobody knows of it after {before:?}");
-            stop.cancel();
-            running.await.expect("it ends");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_lets_others_go_first_has_failed_as_often_as_before() {
+    /// Whether somebody is told of work whose attempts, counted from 0, end so; within this time.
+    async fn is_told(ends: impl Fn(usize) -> Result<Outcome, Error>, within: Duration) -> bool {
         let told = Arc::new(Notify::new());
         let hears = told.clone();
         let client = api_server(move |_| {
@@ -552,21 +524,36 @@ mod tests {
             std::future::ready(event_written())
         });
         let (_events, trouble) = trouble(&client);
-        let attempts = Arc::new(AtomicUsize::new(0));
-        let work = move |_: Key, _: Turn| {
-            let fails = attempts.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
-            let yields = Ok(Outcome::Yields(Urgency::Begin, None));
-            std::future::ready(if fails { Err(Error::answered(403)) } else { yields })
-        };
+        let attempts = AtomicUsize::new(0);
+        let work = move |_: Key, _: Turn| std::future::ready(ends(attempts.fetch_add(1, Ordering::Relaxed)));
         let stop = CancellationToken::new();
         let queue = Queue::new(Leadership::undisputed());
         let (metrics, health, _) = watched();
         let watched = (metrics, health, Some(trouble));
-        let running = tokio::spawn(queue.run("test", LIMITS, watched, stop.clone(), || vec![key(0)], work));
-        let is_told = tokio::time::timeout(Duration::from_secs(60), told.notified()).await;
-        assert!(is_told.is_ok(), "nobody knows of it");
-        stop.cancel();
-        running.await.expect("it ends");
+        let run = queue.run("test", LIMITS, watched, stop.clone(), || vec![key(0)], work);
+        let heard = async {
+            let heard = tokio::time::timeout(within, told.notified()).await;
+            stop.cancel();
+            heard.is_ok()
+        };
+        tokio::join!(run, heard).1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_will_not_change_by_itself_is_told_whatever_went_wrong_before_it() {
+        for before in [[503, 504, 503, 504, 503], [409, 503, 409, 503, 409], [403, 503, 503, 503, 503]] {
+            let ends = move |attempt| Err(Error::answered(before.get(attempt).copied().unwrap_or(403)));
+            assert!(is_told(ends, Duration::from_secs(600)).await, "nobody knows of it after {before:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_lets_others_go_first_has_failed_as_often_as_before() {
+        let ends = |attempt: usize| {
+            let fails = attempt.is_multiple_of(2);
+            if fails { Err(Error::answered(403)) } else { Ok(Outcome::Yields(Urgency::Begin, None)) }
+        };
+        assert!(is_told(ends, Duration::from_secs(60)).await, "nobody knows of it");
     }
 
     #[tokio::test(start_paused = true)]

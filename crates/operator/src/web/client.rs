@@ -199,6 +199,18 @@ mod tests {
 
     use super::*;
 
+    fn question(url: &str) -> Question<'_> {
+        Question {
+            method: WebMethod::Get,
+            url,
+            shown: url,
+            headers: &[],
+            body: String::new(),
+            insecure: false,
+            timeout: LONGEST_WAIT,
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn no_connection_is_kept_after_its_answer() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -210,17 +222,8 @@ mod tests {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.expect("answered");
             tokio::time::timeout(Duration::from_secs(10), stream.read(&mut asked)).await
         });
-        let question = Question {
-            method: WebMethod::Get,
-            url: &url,
-            shown: &url,
-            headers: &[],
-            body: String::new(),
-            insecure: false,
-            timeout: LONGEST_WAIT,
-        };
         let client = WebClient::default();
-        assert_eq!(client.ask(&question).await.expect("an answer").body, "ok");
+        assert_eq!(client.ask(&question(&url)).await.expect("an answer").body, "ok");
         let ended = server.await.expect("it ends");
         assert!(matches!(ended, Ok(Ok(0) | Err(_))), "it is kept: {ended:?}");
     }
@@ -238,16 +241,7 @@ mod tests {
             drop(stream.write_all(&answer).await);
             drop(stream.read(&mut asked).await);
         });
-        let question = Question {
-            method: WebMethod::Get,
-            url: &url,
-            shown: &url,
-            headers: &[],
-            body: String::new(),
-            insecure: false,
-            timeout: LONGEST_WAIT,
-        };
-        let answer = WebClient::default().ask(&question).await;
+        let answer = WebClient::default().ask(&question(&url)).await;
         server.await.expect("it ends");
         answer
     }
@@ -304,15 +298,7 @@ mod tests {
             let serve = async { pings_and_does_not_read(TcpListener::from_std(listener)?).await };
             drop(runtime.block_on(serve));
         });
-        let question = Question {
-            method: WebMethod::Get,
-            url: &url,
-            shown: &url,
-            headers: &[],
-            body: String::new(),
-            insecure: true,
-            timeout: Duration::from_secs(3),
-        };
+        let question = Question { insecure: true, timeout: Duration::from_secs(3), ..question(&url) };
         let refused = WebClient::default().ask(&question).await.expect_err("there is no answer");
         assert!(refused.contains("has not answered within 3 s"), "{refused}");
         // What was told to end does so when it has its turn.
