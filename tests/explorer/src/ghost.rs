@@ -287,7 +287,9 @@ impl Ghost {
     /// It surely has the pods that production needs of it: all; or where there is no room for all, those that have room, and as many as it
     /// may have served with.
     pub fn has_enough(&self, version: Version, cluster: &Cluster) -> bool {
-        let most = self.of(version).served_with.map(|(_, most)| most);
+        // What was left with none is to have as many as what it takes over from.
+        let serving = self.home.and_then(|home| cluster.set(home)).map_or(0, |set| set.object.available);
+        let most = self.of(version).served_with.map(|(_, most)| if most == 0 { serving } else { most });
         cluster.set(version).is_some_and(|set| {
             let enough = |most: i32| set.object.available >= most && self.is_full(set);
             !set.lacks_room() || most.is_some_and(enough)
@@ -368,7 +370,9 @@ impl Ghost {
 
     /// Production without a ready pod goes back in time, where the spec says so and what served before is up.
     fn check_outage(&mut self, cluster: &Cluster, report: &mut Report) {
-        self.said_up = self.said_up.filter(|version| self.home == Some(*version));
+        // What was scaled to nothing since has lost none.
+        let has_size = |version: &Version| cluster.set(*version).is_some_and(|set| set.object.replicas > 0);
+        self.said_up = self.said_up.filter(|version| self.home == Some(*version) && has_size(version));
         if let Some(status) = cluster.rollout.status.as_ref().filter(|status| status.available_replicas > 0) {
             let active = |home: &Version| cluster.hash_of(*home) == status.active_revision;
             self.said_up = self.home.filter(active).or(self.said_up);
@@ -473,6 +477,8 @@ impl Ghost {
     /// The spec changed to another template.
     pub fn on_template(&mut self, cluster: &Cluster, version: Version) {
         let pending = std::mem::replace(&mut self.unseen.0, true);
+        // The time of what is asked for anew begins anew.
+        self.slow = None;
         if self.home == Some(version) {
             self.size = Some(cluster.rollout.spec.replicas());
         } else if self.unseen.1 || pending {
@@ -818,6 +824,11 @@ impl Ghost {
             // Nothing tells of the one before: this is the first deployment.
             let Ghost { forged, restarted, crowded, .. } = *self;
             *self = Ghost { forged, restarted, crowded, ..Ghost::default() };
+            // What was left behind with the mirror of a rejection may be taken at that word: it only closes.
+            let mirrors = |set: &SetTruth| !set.object.deleting && set.object.annotations.contains_key(names::REJECTED);
+            for version in Version::all().filter(|version| cluster.set(*version).is_some_and(|set| mirrors(set))) {
+                self.of_mut(version).rejected = Verdict::Either;
+            }
             return;
         }
         self.on_loss(cluster);
