@@ -8,6 +8,7 @@
 //! | several people, and the namespaces that each may see | [`people`] |
 //! | who may not cannot, and is told what would let them, behind a proxy and without | [`rights`] |
 //! | nobody else gets in, and nothing that others write does anything | [`attacks`] |
+//! | every field that others write is text, on a phone too | [`fields`] |
 //! | what is wrong stands beside what it is about | [`findings`] |
 //! | what is open while something changes ends well | [`meanwhile`] |
 //! | the logs of a pod | [`logs`] |
@@ -22,6 +23,7 @@ mod axe;
 mod browser;
 mod crowd;
 mod dashboard;
+mod fields;
 mod findings;
 mod logs;
 mod meanwhile;
