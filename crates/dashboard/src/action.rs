@@ -408,6 +408,24 @@ mod tests {
         assert!(!offered(undone).contains(&Action::Undo));
     }
 
+    #[test]
+    fn nobody_is_two_of_the_people_who_have_to_approve() {
+        let served = json!({"hash": "v1", "digest": "v1", "number": 1, "servedAt": "2026-11-28T20:00:00Z"});
+        let approval = json!({"by": "ann", "at": "2026-11-28T20:10:00Z"});
+        let waits = json!({"hash": "v2", "digest": "v2", "number": 2, "approvals": [approval]});
+        let status = json!({"updatedRevision": "v2", "decisions": {"serving": "v1", "revisions": [served, waits]}});
+        let facts = Facts { status: serde_json::from_value(status).expect("a status"), ..Facts::default() };
+        let label = |needed, user: &str| {
+            let blue_green = BlueGreen { required_approvals: Some(needed), ..BlueGreen::default() };
+            let offers = offers(&facts, &blue_green, false, user);
+            let promotion = offers.into_iter().find(|offer| offer.action == Action::Promote);
+            promotion.expect("it is offered").label
+        };
+        assert_eq!(label(2, "ann"), "Approve revision 2 again (1 of 2)");
+        assert_eq!(label(2, "bob"), "Approve revision 2 (2 of 2)");
+        assert_eq!(label(1, "ann"), "Promote revision 2");
+    }
+
     #[tokio::test]
     async fn a_resume_lets_go_on_what_was_on_the_screen_and_nothing_newer() {
         // What is there by now, its generation, and whether it is newer when the change arrives.
