@@ -224,7 +224,17 @@ async fn whatever_stands_in_any_field_is_text_and_fits_a_phone() {
     browser.picture("fields-phone");
     browser.shape(1280, 900, false);
 
+    // Links that somebody sends.
+    let serving = lab.now().await.hash_of("web-active").expect("it is there");
+    let undo = format!("{at}/ask/undo?revision={serving}&to=");
+    for (field, address) in [("Filter", "/?label="), ("To", undo.as_str())] {
+        browser.run(&format!("location.href = '{address}' + encodeURIComponent({})", json!(worse(field))));
+        is_only_text(&browser, address, &[field]);
+    }
+
     // Again, by the stream and the script that puts it there.
+    browser.open(&dashboard.url(&at));
+    browser.until("the rollout", || browser.has("#head h1"));
     forge_status::<BlueGreenRollout>(&lab, "web", json!({"message": worse("Again")})).await;
     lab.set_image(&hostile("Asked")).await;
     is_only_text(&browser, "the rollout, which is alive", &["Again"]);
