@@ -108,7 +108,7 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
     let Context { client, caches, memories, on_demand, recorder, metrics } = context;
     let mut fresh = Fresh::new();
     let mut live = false;
-    let mut last = String::new();
+    let mut last = Vec::new();
     for _ in 0..MOST_PLANS {
         // What it asks for is not known: everything stays as it is, and [`crate::controllers::unreadable`] tells why.
         if caches.rollouts.unreadable(key).is_some() {
@@ -191,9 +191,9 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
                 break;
             }
         }
-        last = format!("{:?}", plan.actions);
+        last = plan.actions;
     }
-    Err(Error::DidNotConverge(MOST_PLANS, last))
+    Err(Error::DidNotConverge(MOST_PLANS, format!("{last:?}")))
 }
 
 #[cfg(test)]
