@@ -112,6 +112,7 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
     let mut live = false;
     let mut last = Vec::new();
     for _ in 0..MOST_PLANS {
+        turn.looks();
         // What it asks for is not known: everything stays as it is, and [`crate::controllers::unreadable`] tells why.
         if caches.rollouts.unreadable(key).is_some() {
             turn.is_in_flight(false, false);
