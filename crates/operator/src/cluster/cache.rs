@@ -22,6 +22,8 @@ pub use crate::cluster::key::Key;
 const AT_HAND: usize = 64;
 /// In bytes of JSON. What is larger is not at hand.
 const LARGEST_AT_HAND: usize = 16 << 10;
+/// Of a group of more than so many none is at hand: whoever makes that many would push out what others work on.
+const MOST_OF_A_GROUP: usize = AT_HAND / 4;
 
 /// What can be kept. It reads back from JSON as it was written.
 pub trait Cached: Serialize + DeserializeOwned + Clone + PartialEq + fmt::Debug {
@@ -341,8 +343,12 @@ impl<T: Cached> Cache<T> {
     /// The objects of this group, outlines among them.
     pub fn group(&self, group: &Key) -> Vec<T> {
         let state = self.state.read().expect("no panic while locked");
-        let keys = state.groups.get(group).into_iter().flatten();
-        keys.filter_map(|key| Some(self.look(key, state.objects.get(key)?))).collect()
+        let keys = state.groups.get(group).map(Vec::as_slice).unwrap_or_default();
+        let entries = keys.iter().filter_map(|key| Some((key, state.objects.get(key)?)));
+        if keys.len() > MOST_OF_A_GROUP {
+            return entries.map(|(_, entry)| self.sample.unpack(entry)).collect();
+        }
+        entries.map(|(key, entry)| self.look(key, entry)).collect()
     }
 
     /// The keys of this group: that costs nothing to speak of, as nothing is unpacked.
@@ -630,6 +636,22 @@ mod tests {
         look(AT_HAND);
         assert_eq!([0, 1, 2, AT_HAND].map(is_at_hand), [true, false, true, true]);
         assert_eq!(cache.at_hand().objects.len(), AT_HAND);
+    }
+
+    #[test]
+    fn a_large_group_pushes_nothing_out_of_hand() {
+        let cache = Cache::default();
+        let of_group = |group: &str, number: usize| {
+            let mut service = service(1);
+            service.service.name = format!("{group}-{number}");
+            service.service.managed_by = Some(group.to_owned());
+            service
+        };
+        (0..2).for_each(|number| cache.put(of_group("small", number)));
+        (0..100).for_each(|number| cache.put(of_group("large", number)));
+        let look = |group: &str| cache.group(&of_group(group, 0).key().sibling(group)).len();
+        assert_eq!([look("small"), look("large")], [2, 100]);
+        assert_eq!(cache.at_hand().objects.len(), 2);
     }
 
     #[test]
