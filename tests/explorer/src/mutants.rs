@@ -200,7 +200,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "story 13: an analysis is blamed that nobody asks for",
         file: "plan/mod.rs",
-        find: "round.findings(refused.first().copied())",
+        find: "round.findings(next.refused.first().copied())",
         replace: "round.findings(world.refused_writes.first())",
         expected: &[P::StatusCurrent],
     },
