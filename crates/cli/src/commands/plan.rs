@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::commands::params;
 use crate::exit::Exit;
 use crate::manifests;
+use crate::output::style::Style;
 use crate::session::explain;
 
 /// Where kubectl keeps what it applied.
@@ -122,14 +123,15 @@ pub async fn tell_what_would_come_of(session: &Session, after: BlueGreenRollout,
 fn tell(simulation: &mut Simulation, what: &str) {
     let before = simulation.pods();
     let outcome = simulation.run();
-    println!("{what}:");
+    let style = Style::detect();
+    println!("{}", style.wrapped(&format!("{what}:")));
     for (number, step) in simulation.steps.iter().enumerate() {
-        println!("  {}. {}", number + 1, one_line(step));
+        println!("{}", style.hanging(&format!("  {}. ", number + 1), "     ", &one_line(step)));
     }
     if simulation.steps.is_empty() {
         println!("  nothing happens");
     }
-    println!("Then: {}.", one_line(&outcome));
+    println!("{}", style.wrapped(&format!("Then: {}.", one_line(&outcome))));
     println!("Pods: {before} now, {} at the peak, {} in the end.", simulation.peak, simulation.pods());
 }
 

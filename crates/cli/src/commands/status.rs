@@ -13,6 +13,7 @@ use crate::exit::Exit;
 use crate::options::{Format, Until};
 use crate::output::format::print_facts;
 use crate::output::progress::Progress;
+use crate::output::style::Style;
 use crate::session::{is_outdated, of_rollout, state_of};
 
 /// Waits for an end, or for what is named.
@@ -36,13 +37,14 @@ pub async fn run(
     };
     let mut changes = pin!(of_rollout(session, name));
     let progress = Progress::start(&format!("waiting for rollout {name}"));
+    let style = Style::detect();
     let mut last = String::new();
     loop {
         let exit = exit(&rollout, until).or((Instant::now() >= deadline).then_some(Exit::TimedOut));
         let (phase, message) = state_of(&rollout);
         let line = format!("{}: {message}", phase.as_str());
         if format.is_none() && line != last {
-            progress.aside(|| println!("{line}"));
+            progress.aside(|| println!("{}", style.wrapped(&line)));
             last = line;
         }
         if let Some(exit) = exit {

@@ -34,9 +34,9 @@ pub fn tree(facts: &Facts, wide: bool, style: Style, now: Timestamp) -> String {
     }
     out.push('\n');
     let services: Vec<_> = facts.services.iter().map(|service| service_row(facts, service)).collect();
-    // An address that is cut leads nowhere: what is too long for the terminal goes on in its next line.
-    for (line, service) in table(&services, None, Long::Cut).lines().zip(&facts.services) {
-        let _ = writeln!(out, "{}", style.linked(line, &service.urls));
+    let urls: Vec<String> = facts.services.iter().flat_map(|service| service.urls.clone()).collect();
+    for line in table(&services, style.width, Long::Wrapped).lines() {
+        let _ = writeln!(out, "{}", style.linked(line, &urls));
     }
     out.push('\n');
     let mut rows = vec![["REVISION", "ROLE", "READY", "AGE", "INFO"].map(str::to_owned).to_vec()];
