@@ -252,6 +252,11 @@ async fn every_page_can_be_used_without_a_mouse_and_without_eyes() {
         assert_eq!(browser.run("return document.querySelectorAll('h1').length"), 1, "{page}");
         assert_eq!(browser.run("return document.documentElement.lang"), "en", "{page}");
         assert_eq!(browser.run(CONTRAST), json!([]), "{page}: everything can be read");
+        let loaded = browser.run(LOADED);
+        assert_eq!(loaded["elsewhere"], json!([]), "{page}: nothing comes from anywhere else");
+        // The script and the style are among it.
+        let bytes = loaded["bytes"].as_u64().unwrap_or_default();
+        assert!((20_000..MOST_BYTES).contains(&bytes), "{page}: {loaded}");
     }
     for dark in [false, true] {
         browser.shape(1280, 900, dark);
@@ -273,6 +278,13 @@ async fn every_page_can_be_used_without_a_mouse_and_without_eyes() {
     browser.press("/");
     assert_eq!(browser.run("return document.activeElement.name"), "q");
 }
+
+/// All that a browser loads for a page: the page itself, its script and its style. Less than is allowed for the last two alone.
+const MOST_BYTES: u64 = 200_000;
+const LOADED: &str = "const all = performance.getEntries().filter(entry => 'encodedBodySize' in entry); \
+                      const names = all.map(entry => entry.name); \
+                      return {names, bytes: all.reduce((sum, entry) => sum + entry.encodedBodySize, 0), \
+                              elsewhere: names.filter(name => !name.startsWith(location.origin + '/'))}";
 
 /// The texts whose contrast with what is behind them is below 4.5, as WCAG counts it.
 const CONTRAST: &str = r"
