@@ -13,7 +13,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
-use crate::commands::{params, plan};
+use crate::commands::{params, plan, written};
 use crate::exit::Exit;
 use crate::options::Asking;
 use crate::output::progress::Progress;
@@ -63,7 +63,7 @@ pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> R
     let api: Api<Found> = session.api();
     let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: value}}}));
     let asked = api.patch(name, &params(asking.change.dry_run), &patch).await;
-    let asked = asked.with_context(|| format!("cannot ask rollout {name} to {}", action.as_str()))?;
+    let asked = written(session, name, &format!("ask rollout {name} to {}", action.as_str()), asked)?;
     if asking.change.dry_run {
         let asked = *asked.rollout.map_err(|error| anyhow!("rollout {name} cannot be read: {error}"))?;
         return plan::tell_what_would_come_of(session, asked, &format!("Asking rollout {name} to {}", action.as_str()))

@@ -1,6 +1,6 @@
 //! `set image`: another image is a new revision.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use greenlight_api::names::CHANGE_CAUSE;
 use greenlight_api::{BlueGreenRollout, PodTemplate};
 use greenlight_overview::{Session, SpecChange};
@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::Patch;
 use serde_json::{Value, json};
 
-use crate::commands::{cause, params, plan};
+use crate::commands::{cause, params, plan, written};
 use crate::exit::Exit;
 use crate::options::Change;
 
@@ -28,7 +28,7 @@ pub async fn run(session: &Session, name: &str, images: &[(String, String)], cha
     let api: Api<BlueGreenRollout> = session.api();
     let patch: Patch<()> = Patch::Json(serde_json::from_value(patch.into())?);
     let after = api.patch(name, &params(change.dry_run), &patch).await;
-    let after = after.with_context(|| format!("cannot change rollout {name}"))?;
+    let after = written(session, name, &format!("change rollout {name}"), after)?;
     let asked_for = images.iter().map(|(_, image)| image.as_str()).collect::<Vec<_>>().join(", ");
     if change.dry_run {
         return plan::tell_what_would_come_of(session, after, &format!("Asking rollout {name} for {asked_for}")).await;

@@ -27,6 +27,8 @@ const USER_AGENT: &str = concat!("kubectl-greenlight/", env!("CARGO_PKG_VERSION"
 /// Opens it as kubectl would.
 pub async fn open(options: &ClusterOptions) -> Result<Session> {
     let mut config = config::config(options).await?;
+    // See requests: not every request may be made again.
+    config.default_retry = false;
     config.headers.push((HeaderName::from_static("user-agent"), HeaderValue::from_static(USER_AGENT)));
     let timeout = options.request_timeout.filter(|timeout| !timeout.is_zero());
     config.connect_timeout = timeout.or(config.connect_timeout);
