@@ -24,7 +24,7 @@ pub async fn run(session: &Session, name: &str, paused: bool, change: &Change) -
     let after = api.patch(name, &params(change.dry_run), &Patch::Merge(patch)).await;
     let after = written(session, name, &format!("{verb} rollout {name}"), after)?;
     if change.dry_run {
-        return plan::tell_what_would_come_of(session, after, &format!("To {verb} rollout {name}")).await;
+        return plan::tell_what_would_come_of(session, after, &format!("To {verb} rollout {name}"), None).await;
     }
     println!("Rollout {name} {}.", if paused { "holds back promotions" } else { "promotes again" });
     Ok(Exit::Done)

@@ -66,8 +66,8 @@ pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> R
     let asked = written(session, name, &format!("ask rollout {name} to {}", action.as_str()), asked)?;
     if asking.change.dry_run {
         let asked = *asked.rollout.map_err(|error| anyhow!("rollout {name} cannot be read: {error}"))?;
-        return plan::tell_what_would_come_of(session, asked, &format!("Asking rollout {name} to {}", action.as_str()))
-            .await;
+        let change = format!("Asking rollout {name} to {}", action.as_str());
+        return plan::tell_what_would_come_of(session, asked, &change, Some(&value)).await;
     }
     if asking.wait.no_wait {
         println!("Asked rollout {name} to {}.", action.as_str());

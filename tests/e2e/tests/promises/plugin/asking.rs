@@ -138,6 +138,10 @@ async fn a_dry_run_says_what_would_come_and_changes_nothing() {
     assert!(refused.contains("What would allow it"), "the API server is asked: {refused}");
     let refused = ended(admin(&["promote", "web", "--dry-run=client"])).with(1);
     assert!(refused.contains("write --dry-run or --dry-run=server"), "{refused}");
+    // What the operator said of an earlier request is no answer to something else.
+    assert!(ended(admin(&["retry", "web", "-n", "tried"])).with(2).contains("was not rejected"));
+    assert!(plugin(&["pause", "web"]).well().contains("To pause rollout web is allowed"));
+    assert!(plugin(&["set", "image", "web", "web=web:v3"]).well().contains("(web:v3)"));
     assert!(ended(admin(&["promote", "web", "-n", "tried", "--dry-run=none"])).well().contains("is active"));
 }
 
