@@ -94,7 +94,8 @@ async fn on_eighty_columns_nothing_runs_over_and_a_pipe_has_everything() {
         "get rollout web",
         "history web",
     ];
-    let others = ["get rollout web -o wide", "doctor web", "diff web", "status web --timeout 0s 2>/dev/null", &plan];
+    let others =
+        ["get rollout web -o wide", "doctor web", "diff web", "status web --timeout 0s 2>/dev/null", plan.as_str()];
     for (columns, commands) in [(80, [&tables[..], &others].concat()), (64, tables.to_vec())] {
         for command in commands {
             let text = visible(&on_terminal(columns, &[], &format!("-n narrow {command}")));
