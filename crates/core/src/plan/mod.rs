@@ -155,6 +155,9 @@ fn is_newly_refused(world: &World, heard: &Heard) -> bool {
 
 /// The plan of a rollout that is being deleted. There is nothing to publish, unless something holds the deletion up.
 fn last_plan(world: &World, now: Timestamp) -> Plan {
+    if let Some(doubt) = finalize::doubt(world) {
+        return Plan { doubt: Some(doubt), ..nothing(world) };
+    }
     let (actions, watches, until) = finalize::actions(world, now);
     let mut next = Next::nothing();
     if next.add(world, actions, now) {
