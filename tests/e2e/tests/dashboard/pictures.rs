@@ -178,12 +178,12 @@ async fn the_chart_of_an_analysis_is_of_what_was_measured() {
     let lab = Lab::new("measured").await;
     let web = Web::start("0.011").await;
     let metric = json!({
-        "name": "error-rate", "interval": "500ms", "count": 24, "failureLimit": 3,
+        "name": "error-rate", "interval": "500ms", "count": 18, "failureLimit": 3,
         "successCondition": "result < 0.05", "provider": {"web": {"url": web.url()}},
     });
     let template = json!({
         "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "errors"},
-        "spec": {"metrics": [metric]},
+        "spec": {"metrics": [metric], "measurementRetention": [{"metricName": "error-rate", "limit": 100}]},
     });
     lab.apply(&template).expect("applied");
     let before = json!({"templates": [{"templateName": "errors"}]});
