@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::options::Format;
 use crate::output::format::print_facts;
 use crate::output::style::Style;
+use crate::session::typed;
 
 /// Looks at everything that a release depends on. Exit code 2 when something is found.
 pub async fn run(session: &Session, name: &str, format: Option<Format>) -> Result<Exit> {
@@ -30,6 +31,9 @@ pub async fn run(session: &Session, name: &str, format: Option<Format>) -> Resul
         println!("{}", style.hanging("   cause: ", "          ", &cause));
         // It is copied as it is.
         println!("   fix:   {fix}");
+    }
+    if format.is_none() && !findings.is_empty() && !typed().is_empty() {
+        println!("Write each of these commands with{}.", typed());
     }
     Ok(if findings.is_empty() { Exit::Done } else { Exit::Refused })
 }

@@ -43,6 +43,7 @@ use kube::api::PatchParams;
 use serde_json::Value;
 
 use crate::options::Change;
+use crate::session::typed;
 
 /// The name under which the plugin writes.
 const FIELD_MANAGER: &str = "kubectl-greenlight";
@@ -60,7 +61,7 @@ fn written<T>(session: &Session, name: &str, what: &str, answer: kube::Result<T>
             kube::Error::Service(error) => error.to_string().contains("--request-timeout"),
             _ => false,
         };
-        let look = format!("kubectl greenlight status {name} -n {} --timeout 0s", session.namespace);
+        let look = format!("kubectl greenlight status {name} -n {}{} --timeout 0s", session.namespace, typed());
         let known = if may_be_done {
             format!(", as far as is known: look at {look} before you ask again")
         } else {

@@ -17,7 +17,7 @@ use crate::commands::{params, plan, written};
 use crate::exit::Exit;
 use crate::options::Asking;
 use crate::output::progress::Progress;
-use crate::session::of_rollout;
+use crate::session::{of_rollout, typed};
 
 /// An operator that runs answers within a second; one that changes leaders, within half a minute.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -97,6 +97,7 @@ async fn hash_of(session: &Session, name: &str, number: i64) -> Result<String> {
 /// Waits for the operator's answer, and then until what was asked has happened.
 async fn outcome(session: &Session, name: &str, request: &Request, value: &str, timeout: Duration) -> Result<Exit> {
     let started = Instant::now();
+    let look = format!("kubectl greenlight status {name} -n {}{}", session.namespace, typed());
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut changes = pin!(of_rollout(session, name));
     let progress = Progress::start("waiting for the operator's answer");
@@ -108,7 +109,7 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
             change = timeout_at(deadline, changes.next()) => change,
             _ = &mut interrupted => {
                 drop(progress);
-                eprintln!("Nobody waits any more. The request stands: kubectl greenlight status {name} -n {}", session.namespace);
+                eprintln!("Nobody waits any more. The request stands: {look}");
                 std::process::exit(INTERRUPTED);
             }
         };
@@ -149,8 +150,7 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
             None if !answered && !stands => {
                 progress.aside(|| {
                     eprintln!(
-                        "Another request took the place of this one before the operator saw it. Look at \
-                         kubectl greenlight status {name}, and ask again."
+                        "Another request took the place of this one before the operator saw it. Look at {look}, and ask again."
                     );
                 });
                 return Ok(Exit::Refused);
