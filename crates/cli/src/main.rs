@@ -63,6 +63,9 @@ async fn run(options: Options) -> Result<Exit> {
         Command::Man { folder } => commands::man::run(&folder),
         Command::Lint { files, strict } => commands::lint::run(&files, strict),
         Command::Convert { files, only, pause } => commands::convert::run(&files, &only, pause),
+        Command::Plan { files } => {
+            commands::plan::run(&session::open(&cluster).await?, &files, cluster.namespace.as_deref()).await
+        }
         command => with_cluster(&session::open(&cluster).await?, command).await,
     }
 }
@@ -99,7 +102,6 @@ async fn with_cluster(session: &Session, command: Command) -> Result<Exit> {
         }
         Command::Doctor { of, output } => commands::doctor::run(session, &of.name, output.output).await,
         Command::Dashboard(options) => commands::dashboard::run(session, options).await,
-        Command::Plan { files } => commands::plan::run(session, &files).await,
         Command::Pause { of, change } => commands::pause::run(session, &of.name, true, &change).await,
         Command::Resume { of, change } => commands::pause::run(session, &of.name, false, &change).await,
         Command::Set { what: SetWhat::Image { of, images, change } } => {
@@ -109,6 +111,7 @@ async fn with_cluster(session: &Session, command: Command) -> Result<Exit> {
         | Command::Completion { .. }
         | Command::Complete { .. }
         | Command::Man { .. }
+        | Command::Plan { .. }
         | Command::Lint { .. }
         | Command::Convert { .. } => Ok(Exit::Done),
     }

@@ -78,6 +78,38 @@ pub struct ClusterOptions {
     pub verbosity: u8,
 }
 
+impl ClusterOptions {
+    /// The flags that chose the cluster and the user, to be typed again: a command that somebody is told is about another cluster without
+    /// them. A token is not shown.
+    pub fn typed(&self) -> String {
+        let file = self.kubeconfig.as_ref().map(|file| file.display().to_string());
+        let authority = self.certificate_authority.as_ref().map(|file| file.display().to_string());
+        let flags = [
+            ("kubeconfig", &file),
+            ("context", &self.context),
+            ("cluster", &self.cluster),
+            ("user", &self.user),
+            ("server", &self.server),
+            ("certificate-authority", &authority),
+            ("tls-server-name", &self.tls_server_name),
+            ("as", &self.act_as),
+        ];
+        let flags = flags.into_iter().filter_map(|(flag, value)| Some((flag, value.as_deref()?)));
+        let groups = self.act_as_group.iter().map(|group| ("as-group", group.as_str()));
+        flags.chain(groups).map(|(flag, value)| format!(" --{flag} {}", quoted(value))).collect()
+    }
+}
+
+/// A word as a shell takes it for one.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:@%+=,".contains(letter);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -480,6 +512,18 @@ mod tests {
             let has_short = short.is_some_and(|short| page.contains(&format!("-{short}")));
             assert!(has_short || page.contains(&format!("--{long}")), "no flag --{long}");
         }
+    }
+
+    #[test]
+    fn what_chose_the_cluster_is_typed_again_and_no_token_is() {
+        let typed = |flags: &[&str]| {
+            let args = ["kubectl-greenlight", "list"].iter().chain(flags);
+            Options::try_parse_from(args).expect("flags").cluster.typed()
+        };
+        assert_eq!(typed(&["-n", "shop", "-v", "6"]), "", "the namespace is told with each command");
+        assert_eq!(typed(&["--context", "prod", "--token", "s3cret"]), " --context prod");
+        let as_them = typed(&["--kubeconfig", "/a b", "--as", "ann", "--as-group", "it's"]);
+        assert_eq!(as_them, " --kubeconfig '/a b' --as ann --as-group 'it'\\''s'");
     }
 
     #[test]

@@ -270,6 +270,28 @@ mod tests {
         assert!(gather(&session(client), "web").await.is_err());
     }
 
+    #[tokio::test]
+    async fn what_somebody_took_back_is_told_once_with_the_way_out_and_is_no_fault() {
+        let message =
+            "revision 2 (web:v2) was rejected by ann (rolled back: the basket is empty); revision 1 (web:v1) serves";
+        let stalled = json!({
+            "type": "Stalled", "status": "True", "reason": "RevisionRejected", "message": message,
+            "lastTransitionTime": "2026-11-28T20:00:00Z",
+        });
+        let status = json!({"phase": "Degraded", "message": message, "observedGeneration": 1, "conditions": [stalled]});
+        let client = api_server(move |call: Asked| {
+            let is_rollout = call.path.ends_with("/bluegreenrollouts/web");
+            let answer = if is_rollout { (200, rollout(json!({}), status.clone())) } else { nothing() };
+            async move { answer }
+        });
+        let detail = gather(&session(client), "web").await.expect("it is shown");
+        let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
+        let page: String = sections(&key, &detail, &Rights::of("ann"), false).into_iter().map(|s| s.html).collect();
+        assert_eq!(page.matches("the basket is empty").count(), 1, "{page}");
+        assert!(page.contains("What to do: <code>change spec.template, or kubectl greenlight retry web"), "{page}");
+        assert!(!page.contains("stalled") && !page.contains("class=\"finding\""), "{page}");
+    }
+
     #[test]
     fn endpoints_that_name_no_pod_are_as_many_as_they_are() {
         let slice = |endpoints: Value| {

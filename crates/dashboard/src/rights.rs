@@ -1,5 +1,7 @@
 //! Who may do what: asked of the API server, as whoever looks.
 
+use std::collections::BTreeSet;
+
 use futures::future::join_all;
 use greenlight_api::{BlueGreenRollout, Request, Verb, names};
 use greenlight_overview::unseen::{subject, to_look};
@@ -97,12 +99,40 @@ impl Rights {
 
     /// Why the caller may not do this, and what would let them; `None` if they may.
     pub fn denial(&self, action: Action, key: &Key) -> Option<String> {
-        let needed = needed(action);
-        let lacks = needed.iter().find(|verb| self.lacking.contains(verb))?;
-        let (role, words) = match *lacks {
-            "abort" | "rollback" | "restart" => ("greenlight-operator", "go back, abort and restart"),
-            "update" | "patch" if matches!(action, Action::Pause | Action::Resume) => ("edit", "change rollouts"),
-            _ => ("greenlight-promoter", "make requests of rollouts"),
+        let denial = self.denied(action)?;
+        Some(format!("{} {}", denial.lack(key), self.remedy(&denial, key)))
+    }
+
+    /// Why the caller may not do these: each verb that they lack once, with all that would give it.
+    pub fn denials(&self, actions: impl Iterator<Item = Action>, key: &Key) -> Vec<String> {
+        let denials: BTreeSet<Denial> = actions.filter_map(|action| self.denied(action)).collect();
+        let lacks: BTreeSet<&str> = denials.iter().map(|denial| denial.lacks).collect();
+        let told = lacks.into_iter().map(|lacks| {
+            let of_verb: Vec<&Denial> = denials.iter().filter(|denial| denial.lacks == lacks).collect();
+            let remedies = of_verb.iter().map(|denial| self.remedy(denial, key));
+            let lack = of_verb.first().map(|denial| denial.lack(key));
+            lack.into_iter().chain(remedies).collect::<Vec<_>>().join(" ")
+        });
+        told.collect()
+    }
+
+    fn denied(&self, action: Action) -> Option<Denial> {
+        let lacks = *needed(action).iter().find(|verb| self.lacking.contains(verb))?;
+        let role = match lacks {
+            "abort" | "rollback" | "restart" => "greenlight-operator",
+            "update" | "patch" if matches!(action, Action::Pause | Action::Resume) => "edit",
+            _ => "greenlight-promoter",
+        };
+        Some(Denial { lacks, role })
+    }
+
+    /// What would let the caller do it.
+    fn remedy(&self, denial: &Denial, key: &Key) -> String {
+        let Denial { lacks, role } = *denial;
+        let words = match role {
+            "greenlight-operator" => "go back, abort and restart",
+            "edit" => "change rollouts",
+            _ => "make requests of rollouts",
         };
         let subject = subject(&self.user);
         let of_namespace = match role {
@@ -110,16 +140,29 @@ impl Rights {
             role => format!(" If Greenlight is installed for one namespace, the role is called NAMESPACE.{role}."),
         };
         // Whether the policy is there shows only to those who may patch.
-        let without_policy = if role != "edit" && *lacks == "patch" {
+        let without_policy = if role != "edit" && lacks == "patch" {
             " Where the chart's requestPolicy is off, this role does not exist: there, take --clusterrole=edit."
         } else {
             ""
         };
-        Some(format!(
-            "Your roles do not have the verb {lacks} on bluegreenrollouts in {0}. ClusterRole {role} lets people {words}: \
-             kubectl create rolebinding NAME -n {0} --clusterrole={role} {subject}.{of_namespace}{without_policy}",
+        format!(
+            "ClusterRole {role} lets people {words}: kubectl create rolebinding NAME -n {} --clusterrole={role} \
+             {subject}.{of_namespace}{without_policy}",
             key.namespace
-        ))
+        )
+    }
+}
+
+/// A verb that a caller lacks, and the role that would give it to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Denial {
+    lacks: &'static str,
+    role: &'static str,
+}
+
+impl Denial {
+    fn lack(&self, key: &Key) -> String {
+        format!("Your roles do not have the verb {} on bluegreenrollouts in {}.", self.lacks, key.namespace)
     }
 }
 
@@ -160,6 +203,25 @@ mod tests {
         }
         assert_eq!(rights.denial(Action::Undo, &key), None);
         assert!(rights.denial(Action::Pause, &key).expect("denied").contains("--clusterrole=edit"));
+    }
+
+    #[test]
+    fn a_verb_that_is_missing_is_told_once_with_every_role_that_has_it() {
+        let key = Key { namespace: "shop".into(), name: "web".into() };
+        let of_viewer = Rights {
+            lacking: vec!["patch", "update", "promote", "abort", "rollback", "restart"],
+            user: "ann".to_owned(),
+        };
+        let offered = [Action::Promote, Action::PromoteFull, Action::Abort, Action::Restart, Action::Pause];
+        let told = of_viewer.denials(offered.into_iter(), &key);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].matches("Your roles do not have the verb patch").count(), 1, "{told:?}");
+        for role in ["--clusterrole=greenlight-promoter", "--clusterrole=edit"] {
+            assert!(told[0].contains(role), "{role} is missing in {told:?}");
+        }
+        let half = Rights { lacking: vec!["promote", "abort"], user: "ann".to_owned() };
+        assert_eq!(half.denials(offered.into_iter(), &key).len(), 2, "two verbs, two roles");
+        assert_eq!(Rights::of("ann").denials(offered.into_iter(), &key), [""; 0]);
     }
 
     #[test]

@@ -34,10 +34,10 @@ pub async fn run(session: &Session, name: &str, revisions: &[i64], format: Optio
     for Difference { field, before, after } in &differences {
         println!("{}", one_line(field));
         for line in before.iter().flat_map(lines) {
-            println!("{}", style.red(&format!("  - {line}")));
+            println!("{}", style.red(&style.hanging("  - ", "    ", &line)));
         }
         for line in after.iter().flat_map(lines) {
-            println!("{}", style.green(&format!("  + {line}")));
+            println!("{}", style.green(&style.hanging("  + ", "    ", &line)));
         }
     }
     Ok(Exit::Done)

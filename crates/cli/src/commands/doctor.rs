@@ -9,6 +9,8 @@ use greenlight_overview::unseen::missing;
 use crate::exit::Exit;
 use crate::options::Format;
 use crate::output::format::print_facts;
+use crate::output::style::Style;
+use crate::session::typed;
 
 /// Looks at everything that a release depends on. Exit code 2 when something is found.
 pub async fn run(session: &Session, name: &str, format: Option<Format>) -> Result<Exit> {
@@ -22,9 +24,16 @@ pub async fn run(session: &Session, name: &str, format: Option<Format>) -> Resul
     } else if findings.is_empty() {
         println!("Rollout {name} is in order{}.", if unseen.is_empty() { "" } else { ", as far as it is shown" });
     }
+    let style = Style::detect();
     for (number, finding) in findings.iter().enumerate().filter(|_| format.is_none()) {
         let [symptom, cause, fix] = [&finding.symptom, &finding.cause, &finding.fix].map(|text| printable(text));
-        println!("{}. {symptom}\n   cause: {cause}\n   fix:   {fix}", number + 1);
+        println!("{}", style.hanging(&format!("{}. ", number + 1), "   ", &symptom));
+        println!("{}", style.hanging("   cause: ", "          ", &cause));
+        // It is copied as it is.
+        println!("   fix:   {fix}");
+    }
+    if format.is_none() && !findings.is_empty() && !typed().is_empty() {
+        println!("Write each of these commands with{}.", typed());
     }
     Ok(if findings.is_empty() { Exit::Done } else { Exit::Refused })
 }

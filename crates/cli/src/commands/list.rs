@@ -21,7 +21,7 @@ use crate::output::format::print_facts;
 use crate::output::screen::Screen;
 use crate::output::style::Style;
 use crate::output::table::{Long, table};
-use crate::session::is_final;
+use crate::session::{is_final, is_outdated, state_of};
 
 /// What stands before a name that kubectl takes.
 pub const KIND_AND_GROUP: &str = "bluegreenrollout.greenlight.dev/";
@@ -98,7 +98,11 @@ impl Columns {
         let mut row = vec![namespace(found), found.name_any()];
         match &found.rollout {
             Ok(rollout) => {
-                let status = rollout.status.clone().unwrap_or_default();
+                let mut status = rollout.status.clone().unwrap_or_default();
+                // What was said of an older spec is not told of this one.
+                if is_outdated(rollout) && status.observed_generation > 0 {
+                    (status.phase, status.message) = state_of(rollout);
+                }
                 row.push(status.phase.as_str().to_owned());
                 row.extend([status.active_revision, status.preview_revision, status.ready, created]);
                 if self.wide {
@@ -289,6 +293,20 @@ mod tests {
         assert_eq!(shown.take(Event::InitDone, true), "shop  web  deleted\n");
         assert!(!shown.picture().contains("shop"));
         assert_eq!(shown.take(Event::Delete(found("pay", "web")), true), "pay  web  deleted\n");
+    }
+
+    #[test]
+    fn what_was_said_of_an_older_spec_is_not_listed() {
+        let mut found = found("shop", "web");
+        let rollout = found.rollout.as_mut().expect("it can be read");
+        let status = json!({"phase": "Healthy", "message": "revision 1 is active", "observedGeneration": 3});
+        (rollout.metadata.generation, rollout.status) = (Some(3), serde_json::from_value(status).expect("a status"));
+        let columns = Columns { place: Place::Namespace, wide: false };
+        assert_eq!(columns.row(&found, Timestamp::UNIX_EPOCH)[2], "Healthy");
+        found.rollout.as_mut().expect("it can be read").metadata.generation = Some(4);
+        let row = columns.row(&found, Timestamp::UNIX_EPOCH);
+        assert_eq!(row[2], "Pending");
+        assert!(row.last().is_some_and(|message| message.contains("has not looked at it yet")), "{row:?}");
     }
 
     #[tokio::test]

@@ -36,13 +36,14 @@ pub mod request;
 pub mod set_image;
 pub mod status;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use greenlight_api::BlueGreenRollout;
 use greenlight_overview::{Session, SpecChange};
 use kube::api::PatchParams;
 use serde_json::Value;
 
 use crate::options::Change;
+use crate::session::typed;
 
 /// The name under which the plugin writes.
 const FIELD_MANAGER: &str = "kubectl-greenlight";
@@ -50,6 +51,24 @@ const FIELD_MANAGER: &str = "kubectl-greenlight";
 /// How the plugin writes, or has the API server only look at it.
 fn params(dry_run: bool) -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), dry_run, ..PatchParams::default() }
+}
+
+/// What came of a write. It may have been done although the answer says that it could not be, or has not come.
+fn written<T>(session: &Session, name: &str, what: &str, answer: kube::Result<T>) -> Result<T> {
+    answer.map_err(|error| {
+        let may_be_done = match &error {
+            kube::Error::Api(status) => status.code >= 500,
+            kube::Error::Service(error) => error.to_string().contains("--request-timeout"),
+            _ => false,
+        };
+        let look = format!("kubectl greenlight status {name} -n {}{} --timeout 0s", session.namespace, typed());
+        let known = if may_be_done {
+            format!(", as far as is known: look at {look} before you ask again")
+        } else {
+            String::new()
+        };
+        Error::from(error).context(format!("cannot {what}{known}"))
+    })
 }
 
 /// What becomes of the annotation that says why the spec was changed. Who the caller is has to be known only for a reason.

@@ -1,6 +1,6 @@
 //! `pause` and `resume`: whether anything is promoted at all.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use greenlight_api::BlueGreenRollout;
 use greenlight_api::names::CHANGE_CAUSE;
 use greenlight_overview::{Session, SpecChange};
@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::Patch;
 use serde_json::json;
 
-use crate::commands::{cause, params, plan};
+use crate::commands::{cause, params, plan, written};
 use crate::exit::Exit;
 use crate::options::Change;
 
@@ -22,9 +22,9 @@ pub async fn run(session: &Session, name: &str, paused: bool, change: &Change) -
         patch["metadata"] = json!({"annotations": {CHANGE_CAUSE: cause}});
     }
     let after = api.patch(name, &params(change.dry_run), &Patch::Merge(patch)).await;
-    let after = after.with_context(|| format!("cannot {verb} rollout {name}"))?;
+    let after = written(session, name, &format!("{verb} rollout {name}"), after)?;
     if change.dry_run {
-        return plan::tell_what_would_come_of(session, after, &format!("To {verb} rollout {name}")).await;
+        return plan::tell_what_would_come_of(session, after, &format!("To {verb} rollout {name}"), None).await;
     }
     println!("Rollout {name} {}.", if paused { "holds back promotions" } else { "promotes again" });
     Ok(Exit::Done)

@@ -15,20 +15,20 @@ use serde_json::Value;
 use crate::commands::params;
 use crate::exit::Exit;
 use crate::manifests;
+use crate::output::style::Style;
 use crate::session::explain;
 
 /// Where kubectl keeps what it applied.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// Prints the steps, the peak, and whether it fits.
-pub async fn run(session: &Session, files: &[PathBuf]) -> Result<Exit> {
+/// Prints the steps, the peak, and whether it fits. The namespace is that of the manifest; one that was named beside it has to be the same, as
+/// for kubectl: a plan of another rollout than the one that was meant is worse than none.
+pub async fn run(session: &Session, files: &[PathBuf], named: Option<&str>) -> Result<Exit> {
     let manifests = manifests::read(files)?;
     let wanted: Vec<_> = manifests.iter().filter(|manifest| manifest.kind() == "BlueGreenRollout").collect();
     let [manifest] = wanted.as_slice() else { bail!("plan takes one BlueGreenRollout; there are {}", wanted.len()) };
     let mut session = session.clone();
-    if !manifest.namespace().is_empty() {
-        session.namespace = manifest.namespace().to_owned();
-    }
+    session.namespace = namespace(&session.namespace, named, manifest.namespace())?;
     let api: Api<BlueGreenRollout> = session.api();
     let name = manifest.name();
     let after = applied(&api, name, &manifest.value).await;
@@ -44,6 +44,19 @@ pub async fn run(session: &Session, files: &[PathBuf]) -> Result<Exit> {
     );
     capacity(&session, &simulation, before).await;
     Ok(Exit::Done)
+}
+
+/// The namespace that a manifest is applied to.
+fn namespace(of_session: &str, named: Option<&str>, of_manifest: &str) -> Result<String> {
+    match named.filter(|named| !named.is_empty()) {
+        _ if of_manifest.is_empty() => Ok(of_session.to_owned()),
+        Some(named) if named != of_manifest => {
+            bail!(
+                "the manifest is for namespace {of_manifest}, and -n names {named}: leave -n out, or correct one of them"
+            )
+        }
+        _ => Ok(of_manifest.to_owned()),
+    }
 }
 
 /// What the rollout would be, defaults and all, or why the API server refuses it. A field that is not in the manifest any more is gone, as it
@@ -88,8 +101,13 @@ fn remove_what_is_gone(last: &Value, patch: &mut Value) {
 }
 
 /// Tells what would come of a change that the API server has looked at and not made. It may be a request that the operator would
-/// refuse.
-pub async fn tell_what_would_come_of(session: &Session, after: BlueGreenRollout, change: &str) -> Result<Exit> {
+/// refuse; what it said of an earlier one is no answer to this change.
+pub async fn tell_what_would_come_of(
+    session: &Session,
+    after: BlueGreenRollout,
+    change: &str,
+    request: Option<&str>,
+) -> Result<Exit> {
     if after.spec.workload_ref.is_some() {
         println!(
             "{change} is allowed. Nothing was changed. What would come of it is not known here: the template is a Deployment's."
@@ -106,11 +124,10 @@ pub async fn tell_what_would_come_of(session: &Session, after: BlueGreenRollout,
         }
         Err(error) => return Err(error),
     };
-    let asked = simulation.world.rollout.request.clone();
     tell(&mut simulation, &format!("Nothing was changed. {change} is allowed, and this would come of it"));
     let status = simulation.world.rollout.status.as_ref();
     let answer = status.and_then(|status| status.observed_request.as_ref());
-    let refused = answer.filter(|answer| !answer.accepted && Some(&answer.value) == asked.as_ref());
+    let refused = answer.filter(|answer| !answer.accepted && Some(answer.value.as_str()) == request);
     if let Some(refused) = refused {
         eprintln!("The operator would refuse: {}", sentence(&refused.answer));
         return Ok(Exit::Refused);
@@ -122,14 +139,15 @@ pub async fn tell_what_would_come_of(session: &Session, after: BlueGreenRollout,
 fn tell(simulation: &mut Simulation, what: &str) {
     let before = simulation.pods();
     let outcome = simulation.run();
-    println!("{what}:");
+    let style = Style::detect();
+    println!("{}", style.wrapped(&format!("{what}:")));
     for (number, step) in simulation.steps.iter().enumerate() {
-        println!("  {}. {}", number + 1, one_line(step));
+        println!("{}", style.hanging(&format!("  {}. ", number + 1), "     ", &one_line(step)));
     }
     if simulation.steps.is_empty() {
         println!("  nothing happens");
     }
-    println!("Then: {}.", one_line(&outcome));
+    println!("{}", style.wrapped(&format!("Then: {}.", one_line(&outcome))));
     println!("Pods: {before} now, {} at the peak, {} in the end.", simulation.peak, simulation.pods());
 }
 
@@ -183,6 +201,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_plan_is_of_the_namespace_that_kubectl_would_apply_to() {
+        let of = |named: Option<&str>, of_manifest: &str| namespace("default", named, of_manifest);
+        assert_eq!(of(None, "").expect("the context's"), "default");
+        assert_eq!(of(None, "shop").expect("the manifest's"), "shop");
+        assert_eq!(of(Some("shop"), "shop").expect("both"), "shop");
+        assert_eq!(of(Some(""), "shop").expect("an empty one is none"), "shop");
+        let error = of(Some("pay"), "shop").expect_err("not the same").to_string();
+        assert!(error.contains("for namespace shop, and -n names pay"), "{error}");
+    }
 
     #[test]
     fn what_the_manifest_has_no_more_goes_and_what_others_wrote_stays() {

@@ -13,11 +13,11 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
-use crate::commands::{params, plan};
+use crate::commands::{params, plan, written};
 use crate::exit::Exit;
 use crate::options::Asking;
 use crate::output::progress::Progress;
-use crate::session::of_rollout;
+use crate::session::{of_rollout, typed};
 
 /// An operator that runs answers within a second; one that changes leaders, within half a minute.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -63,11 +63,11 @@ pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> R
     let api: Api<Found> = session.api();
     let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: value}}}));
     let asked = api.patch(name, &params(asking.change.dry_run), &patch).await;
-    let asked = asked.with_context(|| format!("cannot ask rollout {name} to {}", action.as_str()))?;
+    let asked = written(session, name, &format!("ask rollout {name} to {}", action.as_str()), asked)?;
     if asking.change.dry_run {
         let asked = *asked.rollout.map_err(|error| anyhow!("rollout {name} cannot be read: {error}"))?;
-        return plan::tell_what_would_come_of(session, asked, &format!("Asking rollout {name} to {}", action.as_str()))
-            .await;
+        let change = format!("Asking rollout {name} to {}", action.as_str());
+        return plan::tell_what_would_come_of(session, asked, &change, Some(&value)).await;
     }
     if asking.wait.no_wait {
         println!("Asked rollout {name} to {}.", action.as_str());
@@ -97,6 +97,7 @@ async fn hash_of(session: &Session, name: &str, number: i64) -> Result<String> {
 /// Waits for the operator's answer, and then until what was asked has happened.
 async fn outcome(session: &Session, name: &str, request: &Request, value: &str, timeout: Duration) -> Result<Exit> {
     let started = Instant::now();
+    let look = format!("kubectl greenlight status {name} -n {}{}", session.namespace, typed());
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut changes = pin!(of_rollout(session, name));
     let progress = Progress::start("waiting for the operator's answer");
@@ -108,7 +109,7 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
             change = timeout_at(deadline, changes.next()) => change,
             _ = &mut interrupted => {
                 drop(progress);
-                eprintln!("Nobody waits any more. The request stands: kubectl greenlight status {name} -n {}", session.namespace);
+                eprintln!("Nobody waits any more. The request stands: {look}");
                 std::process::exit(INTERRUPTED);
             }
         };
@@ -149,8 +150,7 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
             None if !answered && !stands => {
                 progress.aside(|| {
                     eprintln!(
-                        "Another request took the place of this one before the operator saw it. Look at \
-                         kubectl greenlight status {name}, and ask again."
+                        "Another request took the place of this one before the operator saw it. Look at {look}, and ask again."
                     );
                 });
                 return Ok(Exit::Refused);

@@ -1,6 +1,6 @@
 //! `set image`: another image is a new revision.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use greenlight_api::names::CHANGE_CAUSE;
 use greenlight_api::{BlueGreenRollout, PodTemplate};
 use greenlight_overview::{Session, SpecChange};
@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::Patch;
 use serde_json::{Value, json};
 
-use crate::commands::{cause, params, plan};
+use crate::commands::{cause, params, plan, written};
 use crate::exit::Exit;
 use crate::options::Change;
 
@@ -28,10 +28,11 @@ pub async fn run(session: &Session, name: &str, images: &[(String, String)], cha
     let api: Api<BlueGreenRollout> = session.api();
     let patch: Patch<()> = Patch::Json(serde_json::from_value(patch.into())?);
     let after = api.patch(name, &params(change.dry_run), &patch).await;
-    let after = after.with_context(|| format!("cannot change rollout {name}"))?;
+    let after = written(session, name, &format!("change rollout {name}"), after)?;
     let asked_for = images.iter().map(|(_, image)| image.as_str()).collect::<Vec<_>>().join(", ");
     if change.dry_run {
-        return plan::tell_what_would_come_of(session, after, &format!("Asking rollout {name} for {asked_for}")).await;
+        return plan::tell_what_would_come_of(session, after, &format!("Asking rollout {name} for {asked_for}"), None)
+            .await;
     }
     println!("The spec of rollout {name} now has {asked_for}.");
     Ok(Exit::Done)
@@ -50,6 +51,9 @@ fn of_images(name: &str, template: &PodTemplate, images: &[(String, String)]) ->
     let mut patch = Vec::new();
     for (wanted, image) in images {
         let mut matching = there.iter().filter(|(container, _)| wanted == "*" || container == wanted).peekable();
+        if images.iter().any(|(other, another)| other == wanted && another != image) {
+            bail!("container {wanted} is named twice, with different images: name it once");
+        }
         if matching.peek().is_none() {
             let names: Vec<&str> = there.iter().map(|(container, _)| *container).collect();
             bail!("rollout {name} has no container {wanted}; there are: {}", names.join(", "));
@@ -99,6 +103,18 @@ mod tests {
         assert_eq!(patched("*").expect("there are some").len(), 3);
         let error = patched("app").expect_err("there is none").to_string();
         assert!(error.contains("has no container app; there are: web, proxy, init"), "{error}");
+    }
+
+    #[test]
+    fn a_container_is_not_asked_for_two_images() {
+        let asked = |images: &[(&str, &str)]| {
+            let images: Vec<_> = images.iter().map(|(name, image)| ((*name).to_owned(), (*image).to_owned())).collect();
+            of_images("web", &template(), &images).map(|patch| patch.len())
+        };
+        let error = asked(&[("web", "v2"), ("web", "v3")]).expect_err("which one?").to_string();
+        assert!(error.contains("container web is named twice"), "{error}");
+        assert!(asked(&[("*", "v2"), ("web", "v3")]).is_ok(), "all of them, and that one otherwise");
+        assert!(asked(&[("web", "v2"), ("web", "v2")]).is_ok());
     }
 
     #[test]

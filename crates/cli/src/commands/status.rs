@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
-use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase};
+use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, conditions};
 use greenlight_overview::Session;
 use tokio::time::{Instant, timeout_at};
 
@@ -13,6 +13,7 @@ use crate::exit::Exit;
 use crate::options::{Format, Until};
 use crate::output::format::print_facts;
 use crate::output::progress::Progress;
+use crate::output::style::Style;
 use crate::session::{is_outdated, of_rollout, state_of};
 
 /// Waits for an end, or for what is named.
@@ -36,19 +37,19 @@ pub async fn run(
     };
     let mut changes = pin!(of_rollout(session, name));
     let progress = Progress::start(&format!("waiting for rollout {name}"));
+    let style = Style::detect();
     let mut last = String::new();
     loop {
         let exit = exit(&rollout, until).or((Instant::now() >= deadline).then_some(Exit::TimedOut));
         let (phase, message) = state_of(&rollout);
         let line = format!("{}: {message}", phase.as_str());
         if format.is_none() && line != last {
-            progress.aside(|| println!("{line}"));
+            progress.aside(|| println!("{}", style.wrapped(&line)));
             last = line;
         }
         if let Some(exit) = exit {
             if let Some(format) = format {
-                let status = rollout.status.unwrap_or_default();
-                progress.aside(|| print_facts(&status, format))?;
+                progress.aside(|| print_facts(&told(rollout), format))?;
             }
             return Ok(exit);
         }
@@ -60,6 +61,16 @@ pub async fn run(
             Err(_) => {}
         }
     }
+}
+
+/// The status for machines. Phase and message of an older spec say nothing of the one that is there.
+fn told(rollout: BlueGreenRollout) -> BlueGreenRolloutStatus {
+    let state = is_outdated(&rollout).then(|| state_of(&rollout));
+    let mut status = rollout.status.unwrap_or_default();
+    if let Some((phase, message)) = state {
+        (status.phase, status.message) = (phase, message);
+    }
+    status
 }
 
 /// What has come of it, if the operator has seen the newest spec.
@@ -75,10 +86,17 @@ fn exit(rollout: &BlueGreenRollout, until: Option<Until>) -> Option<Exit> {
         None => match status.phase {
             Phase::Healthy => Some(Exit::Done),
             Phase::Degraded => Some(Exit::Refused),
+            // A timer promotes by itself: nobody is waited for.
+            Phase::Paused if awaits_timer(status) => None,
             Phase::Paused => Some(Exit::Waits),
             Phase::Pending | Phase::Progressing => None,
         },
     }
+}
+
+fn awaits_timer(status: &BlueGreenRolloutStatus) -> bool {
+    let paused = status.conditions.iter().find(|condition| condition.type_ == conditions::PAUSED);
+    paused.is_some_and(|paused| paused.status == "True" && paused.reason == conditions::REASON_AWAITING_TIMER)
 }
 
 fn is_so(status: &BlueGreenRolloutStatus, until: Until) -> bool {
@@ -132,6 +150,24 @@ mod tests {
         assert_eq!(told(3).0, Phase::Healthy);
         let outdated = "The spec has changed; the operator has not looked at it yet.";
         assert_eq!(told(4), (Phase::Pending, outdated.to_owned()));
+        let of_machines = |generation: i64| super::told(rollout("Healthy", "v2", true, generation));
+        assert_eq!((of_machines(3).phase, of_machines(4).phase), (Phase::Healthy, Phase::Pending));
+        assert_eq!((of_machines(4).message.as_str(), of_machines(4).observed_generation), (outdated, 3));
+    }
+
+    #[test]
+    fn a_timer_is_no_person() {
+        let paused = |reason: &str| {
+            let mut rollout = rollout("Paused", "v1", true, 3);
+            let condition = json!({
+                "type": "Paused", "status": "True", "reason": reason, "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+            });
+            let status = rollout.status.as_mut().expect("a status");
+            status.conditions = vec![serde_json::from_value(condition).expect("a condition")];
+            exit(&rollout, None)
+        };
+        assert_eq!(paused("AwaitingAutoPromotion"), None, "it promotes by itself");
+        assert_eq!(paused("AwaitingPromotion"), Some(Exit::Waits));
     }
 
     #[test]

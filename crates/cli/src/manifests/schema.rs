@@ -23,6 +23,15 @@ pub fn of_kind(kind: &str) -> Option<Value> {
     serde_json::to_value(schema).ok()
 }
 
+/// In which versions the API server knows a kind of ours, as they stand in `apiVersion`.
+pub fn versions_of(kind: &str) -> Vec<String> {
+    let Some(crd) = greenlight_api::crds().into_iter().find(|crd| crd.spec.names.kind == kind) else {
+        return Vec::new();
+    };
+    let (group, versions) = (crd.spec.group, crd.spec.versions);
+    versions.iter().filter(|version| version.served).map(|version| format!("{group}/{}", version.name)).collect()
+}
+
 /// Everything that is wrong with this object. `metadata`, `apiVersion` and `kind` are not looked at.
 pub fn check(schema: &Value, object: &Value) -> Vec<Violation> {
     let mut found = Vec::new();

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use greenlight_api::Phase;
 use supports_hyperlinks::Stream;
+use textwrap::{Options, WordSplitter};
 
 /// What standard output can show.
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,10 +83,15 @@ impl Style {
 
     /// A paragraph, broken between words where the terminal ends.
     pub fn wrapped(self, text: &str) -> String {
-        match self.width {
-            Some(width) => textwrap::fill(text, width),
-            None => text.to_owned(),
-        }
+        self.hanging("", "", text)
+    }
+
+    /// A paragraph that begins with `first`, broken between words where the terminal ends. Each other line begins with `others`. A word
+    /// stays whole, also one that is longer than a line: it may be an image or a name, which somebody copies.
+    pub fn hanging(self, first: &str, others: &str, text: &str) -> String {
+        let Some(width) = self.width else { return format!("{first}{text}") };
+        let options = Options::new(width).initial_indent(first).subsequent_indent(others).break_words(false);
+        textwrap::fill(text, options.word_splitter(WordSplitter::NoHyphenation))
     }
 }
 
@@ -102,6 +108,19 @@ fn link(address: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_paragraph_is_as_wide_as_its_terminal_in_columns_and_its_words_stay_whole() {
+        let style = Style { width: Some(20), ..Style::default() };
+        assert_eq!(style.wrapped("kubectl greenlight promote web-shop"), "kubectl greenlight\npromote web-shop");
+        assert_eq!(style.hanging("1. ", "   ", "網站網站 網站網站 網站"), "1. 網站網站 網站網站\n   網站");
+        assert_eq!(
+            style.hanging("1. ", "   ", "cafe\u{301} cafe\u{301} cafe\u{301} x"),
+            "1. cafe\u{301} cafe\u{301} cafe\u{301} x"
+        );
+        assert_eq!(style.wrapped("no registry.example.com/web-shop:v2"), "no\nregistry.example.com/web-shop:v2");
+        assert_eq!(Style::default().hanging("1. ", "   ", "a b"), "1. a b", "a pipe has no end");
+    }
 
     #[test]
     fn only_plain_addresses_become_links_and_only_where_there_are_links() {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use crate::output::style::Style;
 use crate::output::table::{Long, table};
+use crate::session::typed;
 
 /// A rollout as a tree; `wide` names all the images.
 pub fn tree(facts: &Facts, wide: bool, style: Style, now: Timestamp) -> String {
@@ -26,7 +27,7 @@ pub fn tree(facts: &Facts, wide: bool, style: Style, now: Timestamp) -> String {
     if let Some(cause) = &facts.change_cause {
         let _ = writeln!(out, "{}", style.wrapped(&format!("Change cause: {}", one_line(cause))));
     }
-    if let Some(hint) = hint(facts) {
+    if let Some(hint) = hint(facts, typed()) {
         let _ = writeln!(out, "  {}", style.bold(&hint));
     }
     for missing in missing(&facts.unseen, &facts.namespace) {
@@ -34,9 +35,9 @@ pub fn tree(facts: &Facts, wide: bool, style: Style, now: Timestamp) -> String {
     }
     out.push('\n');
     let services: Vec<_> = facts.services.iter().map(|service| service_row(facts, service)).collect();
-    // An address that is cut leads nowhere: what is too long for the terminal goes on in its next line.
-    for (line, service) in table(&services, None, Long::Cut).lines().zip(&facts.services) {
-        let _ = writeln!(out, "{}", style.linked(line, &service.urls));
+    let urls: Vec<String> = facts.services.iter().flat_map(|service| service.urls.clone()).collect();
+    for line in table(&services, style.width, Long::Wrapped).lines() {
+        let _ = writeln!(out, "{}", style.linked(line, &urls));
     }
     out.push('\n');
     let mut rows = vec![["REVISION", "ROLE", "READY", "AGE", "INFO"].map(str::to_owned).to_vec()];
@@ -127,15 +128,15 @@ fn pod_row(revision: &Revision, pod: &PodFact, last: bool, now: Timestamp) -> Ve
     ]
 }
 
-/// What the person can do next, as a command line.
-fn hint(facts: &Facts) -> Option<String> {
+/// What the person can do next, as a command line: with the flags that chose the cluster (`typed`), or it would be about another one.
+fn hint(facts: &Facts, typed: &str) -> Option<String> {
     let verb = match facts.reason.as_str() {
         conditions::REASON_AWAITING_PROMOTION | conditions::REASON_AWAITING_TIMER => "promote",
         conditions::REASON_PAUSED => "resume",
         conditions::REASON_REJECTED => "retry",
         _ => return None,
     };
-    Some(format!("kubectl greenlight {verb} {} -n {}", facts.name, facts.namespace))
+    Some(format!("kubectl greenlight {verb} {} -n {}{typed}", facts.name, facts.namespace))
 }
 
 #[cfg(test)]
@@ -144,6 +145,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_can_be_done_next_is_told_of_the_cluster_that_was_looked_at() {
+        let facts = Facts {
+            name: "web".to_owned(),
+            namespace: "shop".to_owned(),
+            reason: conditions::REASON_AWAITING_PROMOTION.to_owned(),
+            ..Facts::default()
+        };
+        assert_eq!(hint(&facts, "").as_deref(), Some("kubectl greenlight promote web -n shop"));
+        let of_prod = hint(&facts, " --context prod");
+        assert_eq!(of_prod.as_deref(), Some("kubectl greenlight promote web -n shop --context prod"));
+    }
 
     #[test]
     fn what_is_not_seen_is_named_and_nothing_untrue_is_told_in_its_place() {

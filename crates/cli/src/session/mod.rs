@@ -12,6 +12,8 @@ mod config;
 mod explain;
 mod requests;
 
+use std::sync::OnceLock;
+
 use anyhow::Result;
 use greenlight_overview::Session;
 use http::header::{HeaderName, HeaderValue};
@@ -24,9 +26,20 @@ use crate::options::ClusterOptions;
 /// How the API server's audit log knows the plugin.
 const USER_AGENT: &str = concat!("kubectl-greenlight/", env!("CARGO_PKG_VERSION"));
 
+/// The flags that chose it.
+static TYPED: OnceLock<String> = OnceLock::new();
+
+/// What has to be typed after a command that somebody is told, so that it is about the same cluster; empty if nothing was typed.
+pub fn typed() -> &'static str {
+    TYPED.get().map_or("", String::as_str)
+}
+
 /// Opens it as kubectl would.
 pub async fn open(options: &ClusterOptions) -> Result<Session> {
+    TYPED.get_or_init(|| options.typed());
     let mut config = config::config(options).await?;
+    // See requests: not every request may be made again.
+    config.default_retry = false;
     config.headers.push((HeaderName::from_static("user-agent"), HeaderValue::from_static(USER_AGENT)));
     let timeout = options.request_timeout.filter(|timeout| !timeout.is_zero());
     config.connect_timeout = timeout.or(config.connect_timeout);

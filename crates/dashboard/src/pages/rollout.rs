@@ -115,7 +115,7 @@ fn head(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup 
             p class="notice bad" { "The last request was refused: " (sentence(&observed.answer)) }
         }
         @if let Some(cause) = &facts.change_cause { p class="dim" { "Change cause: " (plain(cause)) } }
-        (findings(&detail.findings_about(&About::Rollout)))
+        (about_rollout(detail))
         (unseen(key, detail, rights))
         @if !read_only {
             div class="buttons" { @for offer in &offers { (button(key, offer, "", rights)) } }
@@ -144,6 +144,18 @@ fn unseen(key: &Key, detail: &Detail, rights: &Rights) -> Markup {
     }
 }
 
+/// What is wrong with the rollout itself. Of what its message says already only the way out is told: a revision that somebody took back on
+/// purpose is no fault.
+fn about_rollout(detail: &Detail) -> Markup {
+    let all = detail.findings_about(&About::Rollout);
+    let (told, new): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|finding| finding.cause == detail.facts.status.message);
+    html! {
+        @for finding in told { p class="notice" { "What to do: " code { (plain(&finding.fix)) } } }
+        (findings(&new))
+    }
+}
+
 /// Whether a finding says this.
 fn is_told(detail: &Detail, answer: &str) -> bool {
     detail.findings.iter().any(|finding| finding.cause == answer)
@@ -161,15 +173,14 @@ fn button(key: &Key, offer: &Offer, to: &str, rights: &Rights) -> Markup {
     }
 }
 
-/// Why buttons are grey, each reason once.
+/// Why buttons are grey: each right that is missing, once.
 fn why_not(key: &Key, offers: &[Offer], rights: &Rights) -> Markup {
-    let mut reasons: Vec<String> = offers.iter().filter_map(|offer| rights.denial(offer.action, key)).collect();
-    reasons.sort();
-    reasons.dedup();
+    let reasons = rights.denials(offers.iter().map(|offer| offer.action), key);
+    let all_are_grey = offers.iter().all(|offer| rights.denial(offer.action, key).is_some());
     html! {
         @if !reasons.is_empty() {
             details id="why-not" class="why-not" {
-                summary { "Why some of this is grey" }
+                summary { (if all_are_grey { "Why this is grey" } else { "Why some of this is grey" }) }
                 ul { @for reason in &reasons { li { (reason) } } }
             }
         }
@@ -264,7 +275,7 @@ fn steps(detail: &Detail) -> Vec<Step> {
             }
             @if record.approvals.is_empty() && needed > 1 { "takes " (needed) " people" }
         };
-        let label = if needed > 1 { "It is approved" } else { "Its promotion is requested" };
+        let label = if needed > 1 { "Approval" } else { "Promotion" };
         let given = approvals::counted(blue_green, record).len();
         steps.push(step(label, last, given >= needed || switched, Some(note)));
     }

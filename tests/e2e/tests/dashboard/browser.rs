@@ -186,20 +186,24 @@ impl Browser {
         self.chromium("Emulation.setEmulatedMedia", &json!({"features": [scheme]}));
     }
 
+    /// As wide as this, and as high as it takes to see everything down to the end of what a selector finds.
+    pub fn fit(&self, width: u32, selector: &str, dark: bool) {
+        self.shape(width, 900, dark);
+        self.run("scrollTo(0, 0)");
+        let end = format!("return Math.ceil(document.querySelector('{selector}').getBoundingClientRect().bottom) + 24");
+        let height = self.run(&end).as_u64().and_then(|height| u32::try_from(height).ok()).expect("a height");
+        self.shape(width, height, dark);
+    }
+
+    /// Keeps a picture of what a selector finds, and of nothing around it.
+    pub fn picture_of(&self, selector: &str, name: &str) {
+        let id = self.find(selector).unwrap_or_else(|error| panic!("{selector}: {error}"));
+        keep(&self.must("GET", &format!("element/{id}/screenshot"), &Value::Null), name);
+    }
+
     /// Keeps a picture of what is to be seen: in `docs/pictures` if `GREENLIGHT_PICTURES` says so and a page shows it, else with the logs.
     pub fn picture(&self, name: &str) {
-        let picture = self.must("GET", "screenshot", &Value::Null);
-        let png =
-            base64::engine::general_purpose::STANDARD.decode(picture.as_str().expect("a picture")).expect("base64");
-        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
-        let page = std::fs::read_to_string(docs.join("dashboard.md")).expect("the page");
-        let is_shown = page.contains(&format!("(pictures/{name}.png)"));
-        let folder = match std::env::var_os("GREENLIGHT_PICTURES") {
-            Some(_) if is_shown => docs.join("pictures"),
-            _ => cluster().dir().to_owned(),
-        };
-        std::fs::create_dir_all(&folder).expect("a folder");
-        std::fs::write(folder.join(format!("{name}.png")), png).expect("written");
+        keep(&self.must("GET", "screenshot", &Value::Null), name);
     }
 
     /// What its console said that a person should worry about.
@@ -224,6 +228,19 @@ impl Browser {
         let value: Value = serde_json::from_str(&answer.body).expect("JSON");
         if answer.status == 200 { Ok(value["value"].clone()) } else { Err(value["value"]["message"].clone()) }
     }
+}
+
+fn keep(picture: &Value, name: &str) {
+    let png = base64::engine::general_purpose::STANDARD.decode(picture.as_str().expect("a picture")).expect("base64");
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let page = std::fs::read_to_string(docs.join("dashboard.md")).expect("the page");
+    let is_shown = page.contains(&format!("(pictures/{name}.png)"));
+    let folder = match std::env::var_os("GREENLIGHT_PICTURES") {
+        Some(_) if is_shown => docs.join("pictures"),
+        _ => cluster().dir().to_owned(),
+    };
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join(format!("{name}.png")), png).expect("written");
 }
 
 impl Drop for Browser {

@@ -57,7 +57,7 @@ async fn what_doctor_finds_stands_beside_what_it_is_about() {
         browser.until(&format!("{symptom:?} in {part}"), is_there);
     }
     assert!(browser.text().contains("kubectl greenlight set image web"), "and what mends it");
-    browser.shape(1280, 1060, false);
+    browser.fit(1280, "#picture", false);
     browser.picture("findings");
     let same = || {
         let (mut doctor, mut page) = (symptoms(&lab), shown(&browser, "#rollout"));

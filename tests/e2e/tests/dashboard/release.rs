@@ -72,6 +72,8 @@ async fn a_whole_release_is_driven_by_clicks_from_the_first_deployment_to_the_un
         .to_string();
     assert!(steps.contains("Traffic is moved") && steps.contains("The move is proven"), "it did serve: {steps}");
     browser.until("the way back is over", || browser.has("[aria-label='Kept for a while']"));
+    assert!(!browser.has("#head .finding"), "what was wanted is no fault: {}", browser.text());
+    browser.fit(1280, "#steps", false);
     browser.picture("undone");
 
     browser.click("#head a.button.retry");

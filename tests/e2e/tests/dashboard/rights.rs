@@ -49,7 +49,8 @@ async fn two_people_behind_a_proxy_see_and_do_what_their_own_roles_allow() {
     assert!(!browser.has("#head a.button"), "all of them are grey");
     browser.click("#why-not summary");
     browser.reads("--clusterrole=greenlight-promoter --serviceaccount=two-people:viewer");
-    browser.shape(1280, 860, false);
+    assert_eq!(browser.text().matches("do not have the verb patch").count(), 1, "one reason: {}", browser.text());
+    browser.fit(1280, "#steps", false);
     browser.picture("viewer");
 
     // A forged form: with everything that the viewer's pages know, straight to the address. The API server refuses it.

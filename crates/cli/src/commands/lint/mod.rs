@@ -43,7 +43,11 @@ pub fn run(files: &[PathBuf], strict: bool) -> Result<Exit> {
 /// Everything that is to mend in manifests that belong together.
 pub fn lint(manifests: &[Manifest]) -> Vec<Finding> {
     let mut lint = Lint { manifests, findings: Vec::new() };
-    for manifest in manifests.iter().filter(|manifest| manifest.api_version().starts_with("greenlight.dev/")) {
+    let is_ours = |manifest: &Manifest| manifest.api_version().starts_with("greenlight.dev/");
+    // No other API has this kind.
+    let is_meant = |manifest: &Manifest| is_ours(manifest) || manifest.kind() == "BlueGreenRollout";
+    manifests.iter().filter(|manifest| is_meant(manifest)).for_each(|manifest| lint.check_api_version(manifest));
+    for manifest in manifests.iter().filter(|manifest| is_ours(manifest)) {
         lint.check_schema(manifest);
         match manifest.kind() {
             "BlueGreenRollout" => lint.check_rollout(manifest),
@@ -59,6 +63,17 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+
+    #[test]
+    fn a_rollout_of_another_api_or_of_no_version_that_there_is_is_an_error() {
+        let found = |api_version: &str| {
+            let text =
+                format!("apiVersion: {api_version}\nkind: BlueGreenRollout\nmetadata: {{name: web}}\nspec: {{}}\n");
+            let findings = lint(&manifests::documents(Path::new("f.yaml"), &text).expect("YAML"));
+            findings.iter().any(|finding| finding.error && finding.field == "apiVersion")
+        };
+        assert!(found("argoproj.io/v1alpha1") && found("greenlight.dev/v2") && !found("greenlight.dev/v1alpha1"));
+    }
 
     #[test]
     fn a_timer_beside_a_person_is_told() {

@@ -61,6 +61,26 @@ async fn why_is_kept_where_it_is_looked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn why_production_went_back_and_why_its_pods_were_replaced_is_kept() {
+    let lab = Lab::new("whyback").await;
+    lab.deploy(json!({})).await;
+    let undone = lab.release("web:v2").await.status().updated_revision;
+    let plugin = |args: &[&str]| ended(admin(&[args, &["-n", "whyback"]].concat())).well();
+    let told = plugin(&["undo", "web", "--reason", "the basket is empty"]);
+    assert!(told.contains("the basket is empty"), "{told}");
+    let record = lab.now().await.status().decisions.expect("a record").revision(&undone).cloned().expect("an entry");
+    assert_eq!(record.rejection.expect("rejected").reason, "rolled back: the basket is empty");
+    let history = plugin(&["history", "web"]);
+    assert!(history.contains("by admin: rolled back: the basket is empty"), "{history}");
+    let told = plugin(&["restart", "web", "--reason", "it leaks memory"]);
+    assert!(told.contains(": it leaks memory."), "{told}");
+    let observed = lab.now().await.status().observed_request.expect("an answer");
+    let request: Value = serde_json::from_str(&observed.value).expect("JSON");
+    assert_eq!((&request["action"], &request["reason"]), (&json!("restart"), &json!("it leaks memory")));
+    assert!(observed.answer.ends_with(": it leaks memory"), "{}", observed.answer);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn why_the_spec_was_changed_is_kept_until_it_is_changed_again() {
     let lab = Lab::without_operator("cause").await;
     lab.apply(&rollout(json!({}))).expect("applied");
@@ -81,6 +101,9 @@ async fn why_the_spec_was_changed_is_kept_until_it_is_changed_again() {
     assert_eq!(facts["changeCause"], "paused by admin: the sale has begun");
     plugin(&["resume", "web"]);
     assert_eq!(cause(), "", "what was said of the pause says nothing of its end");
+    plugin(&["pause", "web"]);
+    plugin(&["resume", "web", "--reason", "the sale is over"]);
+    assert_eq!(cause(), "resumed by admin: the sale is over");
     // What others wrote there is theirs.
     lab.kubectl(&["annotate", "bgr", "web", "kubernetes.io/change-cause=release 4.2"]);
     plugin(&["pause", "web"]);
@@ -115,6 +138,10 @@ async fn a_dry_run_says_what_would_come_and_changes_nothing() {
     assert!(refused.contains("What would allow it"), "the API server is asked: {refused}");
     let refused = ended(admin(&["promote", "web", "--dry-run=client"])).with(1);
     assert!(refused.contains("write --dry-run or --dry-run=server"), "{refused}");
+    // What the operator said of an earlier request is no answer to something else.
+    assert!(ended(admin(&["retry", "web", "-n", "tried"])).with(2).contains("was not rejected"));
+    assert!(plugin(&["pause", "web"]).well().contains("To pause rollout web is allowed"));
+    assert!(plugin(&["set", "image", "web", "web=web:v3"]).well().contains("(web:v3)"));
     assert!(ended(admin(&["promote", "web", "-n", "tried", "--dry-run=none"])).well().contains("is active"));
 }
 

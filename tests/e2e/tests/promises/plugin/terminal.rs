@@ -4,8 +4,9 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use greenlight_e2e::{Door, Lab, binary, cluster};
+use greenlight_e2e::{Door, Lab, binary, cluster, rollout};
 use serde_json::json;
+use unicode_width::UnicodeWidthStr;
 
 /// What the plugin prints on a terminal of so many columns.
 pub(super) fn on_terminal(columns: usize, env: &[(&str, &str)], args: &str) -> String {
@@ -64,28 +65,53 @@ async fn colours_and_links_are_for_terminals_that_have_them() {
     assert!(!super::ended(piped).well().contains('\u{1b}'), "into a pipe goes plain text");
 }
 
+/// How many columns of a terminal the widest line takes.
+fn widest(text: &str) -> usize {
+    text.lines().map(|line| line.trim_end_matches('\r').width()).max().unwrap_or(0)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn on_eighty_columns_nothing_runs_over_and_a_pipe_has_everything() {
     let lab = with_address("narrow").await;
-    lab.preview("registry.example.com/a/rather/long/path/of/an/image/web:v2").await;
-    let why = "because of what was seen in the numbers of last night, which nobody can explain yet, 網站";
+    let image = "registry.example.com/a/rather/long/path/of/an/image/web:v2";
+    let note =
+        "this is told of every pod, in more words than one line of a terminal has room for: 網站網站 cafe\u{301}";
+    lab.set_template(image, &[("note", note)]).await;
+    lab.until("waits", |now| now.waits_in_preview(image)).await;
+    let why = "because of what was seen in the numbers of last night, which nobody can explain yet, 網站 cafe\u{301}";
     super::ended(super::admin(&["abort", "web", "-n", "narrow", "--reason", why])).well();
-    for columns in [80, 50] {
-        for command in ["list", "list -A", "list -o wide"] {
-            let text = visible(&on_terminal(columns, &[], &format!("{command} -n narrow")));
-            let widest = text.lines().map(|line| line.trim_end_matches('\r').chars().count()).max().unwrap_or(0);
-            // What stands before the last column is never cut: then it is the terminal that breaks the line. Of all namespaces some have
-            // long names.
-            let fits = columns == 80 && command == "list";
-            assert!(widest <= columns || !fits, "{command} on {columns}: {widest}\n{text}");
-            assert!(text.contains("web"), "{text}");
+    let manifest = cluster().dir().join("narrow.json");
+    let next = rollout(json!({"template": {"spec": {"containers": [{"name": "web", "image": "web:v3"}]}}}));
+    std::fs::write(&manifest, next.to_string()).expect("written");
+    let plan = format!("plan -f {}", manifest.display());
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Of all namespaces some have long names, and what cannot be read there is told beside the list.
+    let tables = [
+        "list",
+        "list -o wide",
+        "list -A 2>/dev/null",
+        "list -A -o wide 2>/dev/null",
+        "get rollout web",
+        "history web",
+    ];
+    let others =
+        ["get rollout web -o wide", "doctor web", "diff web", "status web --timeout 0s 2>/dev/null", plan.as_str()];
+    for (columns, commands) in [(80, [&tables[..], &others].concat()), (64, tables.to_vec())] {
+        for command in commands {
+            let text = visible(&on_terminal(columns, &[], &format!("-n narrow {command}")));
+            // What somebody copies stays on one line.
+            let told: String = text.lines().filter(|line| !line.contains(" fix: ")).map(|l| format!("{l}\n")).collect();
+            assert!(widest(&told) <= columns, "{command} on {columns}: {}\n{text}", widest(&told));
+            assert!(text.contains("web"), "{command}: {text}");
         }
     }
-    let tree = visible(&on_terminal(100, &[], "get rollout web -n narrow"));
-    let (_, table) = tree.split_once("REVISION").expect("a table");
-    assert!(table.lines().all(|line| line.trim_end_matches('\r').chars().count() <= 100), "{tree}");
-    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(words(table).contains(&words(why)), "it goes on in the next line, whole: {tree}");
+    let tree = visible(&on_terminal(80, &[], "get rollout web -n narrow"));
+    assert!(words(&tree).contains(&words(why)), "it goes on in the next line, whole: {tree}");
+    for command in ["get rollout web", "history web", "diff web", "list -o wide"] {
+        let text = visible(&on_terminal(80, &[], &format!("-n narrow {command}")));
+        assert!(text.contains(image), "{command}: an image is in no pieces: {text}");
+    }
+    assert!(tree.contains("http://web.local"), "nor is an address: {tree}");
     let piped = super::ended(super::admin(&["list", "-n", "narrow"])).well();
     assert!(piped.lines().nth(1).is_some_and(|line| line.contains("rejected") && !line.contains('…')), "{piped}");
 }
