@@ -160,6 +160,9 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
             on_node.env("GREENLIGHT_EARLIER", image::earlier()?);
             row.tests(on_node.args(["--", "earlier"]))
         })?;
+        table.step("operators of two versions at once", |row| {
+            row.tests(end_to_end("two_versions", ci).env("GREENLIGHT_EARLIER", image::earlier()?))
+        })?;
         table.step("moving from a real Argo Rollouts", |row| migration(row, ci))?;
         table.step("the promises, searched for longer", |_| prove::run("prove", &[]))?;
         table.step("planted faults", |_| prove::run("mutants", &[]))?;

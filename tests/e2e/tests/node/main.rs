@@ -87,7 +87,7 @@ async fn scenes(site: &Site, traefik: &Path, only: &[String]) -> Result<()> {
     site.create_restricted_namespace("greenlight")?;
     let is_wanted = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
     if let Some(earlier) = earlier::folder().filter(|_| is_wanted("earlier")) {
-        say("an earlier version, upgraded in the middle of a release, under 200 requests a second");
+        say("an earlier version, upgraded and returned to in each phase of a release, under 200 requests a second");
         earlier::run(site, &earlier, DELAY).await?;
     }
     if is_wanted("upgrade") {
