@@ -1,8 +1,7 @@
 //! The documents as a site with search: links and the table of contents are checked, and mdBook builds it if it is installed.
 //!
-//! What the site shows differs from the pages in four points: a link out of the folder leads to the repository at this version, a block of
-//! commands that no test runs has its reason above it, fences have the name of their language alone, and a Mermaid block is the picture
-//! that `scripts/draw.mjs` made of it.
+//! What the site shows differs from the pages in two points: a link out of the folder leads to the repository at this version, and a
+//! Mermaid block is the picture that `scripts/draw.mjs` made of it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,7 +15,6 @@ use crate::shell::{self, root};
 const MDBOOK: &str = "0.4.52";
 const REPOSITORY: &str = "https://github.com/greenlight-dev/greenlight/blob/v";
 const SUMMARY: &str = "SUMMARY.md";
-const NOT_RUN: &str = "```sh not run:";
 const MERMAID: &str = "```mermaid";
 const PICTURES: &str = "pictures";
 /// Pages outside of the folder that have links of their own.
@@ -154,26 +152,12 @@ fn anchors(text: &str) -> BTreeSet<String> {
 
 /// The page, as the site shows it.
 fn for_site(name: &str, text: &str) -> String {
-    let mut shown = String::new();
     let mut text = text.to_owned();
     for (picture, source) in diagrams(name, &text) {
         text = text.replacen(&format!("{MERMAID}\n{source}```"), &format!("![diagram]({picture})"), 1);
     }
-    for line in text.lines() {
-        let code = line.trim_start();
-        if let Some(why) = code.strip_prefix(NOT_RUN) {
-            let indent = &line[..line.len() - code.len()];
-            shown.push_str(&format!(
-                "{indent}> No test runs this block as it stands: {}.\n\n{indent}```sh\n",
-                why.trim()
-            ));
-        } else {
-            shown.push_str(line);
-            shown.push('\n');
-        }
-    }
     let repository = format!("]({REPOSITORY}{}/", env!("CARGO_PKG_VERSION"));
-    shown.replace("](../", &repository)
+    text.replace("](../", &repository)
 }
 
 #[cfg(test)]
@@ -196,18 +180,11 @@ mod tests {
     }
 
     #[test]
-    fn the_site_says_which_blocks_no_test_runs_and_links_to_its_own_version() {
-        let shown = for_site("page.md", "[x](../a/b.md) [y](c.md)\n```sh not run: why\nls\n```\n");
+    fn the_site_links_to_its_own_version() {
         let version = env!("CARGO_PKG_VERSION");
-        assert_eq!(
-            shown,
-            format!(
-                "[x](https://github.com/greenlight-dev/greenlight/blob/v{version}/a/b.md) [y](c.md)\n\
-                 > No test runs this block as it stands: why.\n\n```sh\nls\n```\n"
-            )
-        );
-        let in_a_list = for_site("page.md", "1. x\n\n   ```sh not run: why\n   ls\n   ```\n");
-        assert_eq!(in_a_list, "1. x\n\n   > No test runs this block as it stands: why.\n\n   ```sh\n   ls\n   ```\n");
+        let shown = for_site("page.md", "[x](../a/b.md) [y](c.md)\n");
+        let repository = "https://github.com/greenlight-dev/greenlight/blob";
+        assert_eq!(shown, format!("[x]({repository}/v{version}/a/b.md) [y](c.md)\n"));
     }
 
     #[test]
