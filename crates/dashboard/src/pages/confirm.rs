@@ -31,7 +31,7 @@ pub fn ask(key: &Key, action: Action, number: Option<i64>, wish: &Wish, forecast
             input id="reason" name="reason" maxlength=(LONGEST_REASON) autocomplete="off";
             p class="buttons" {
                 button class={ "go " (action.word()) } { (action.label()) }
-                a class="button quiet" data-close href=(path(key)) { "Leave it" }
+                a class="button quiet" data-close href=(path(key)) { "Cancel" }
             }
         }
     }
