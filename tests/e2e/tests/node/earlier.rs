@@ -154,7 +154,8 @@ impl Release<'_> {
                 "switchMode": "Overlap", "overlapSeconds": PHASE_SECONDS, "scaleDownDelaySeconds": 2 * PHASE_SECONDS,
             })),
             Phase::PostPromotionAnalysis => blue_green(json!({"postPromotionAnalysis": analysed})),
-            Phase::Delay => blue_green(json!({"scaleDownDelaySeconds": 300})),
+            // What is undone keeps its pods for as long, and the next release waits for that.
+            Phase::Delay => blue_green(json!({"scaleDownDelaySeconds": 3 * PHASE_SECONDS})),
         };
         site.until_scaled_down().await?;
         self.settings(&changed)?;
