@@ -90,7 +90,7 @@ impl Doubt {
             Doubt::ProductionHasNoPods => "production has no ready pods",
             Doubt::ProductionHasMoved => "production has moved",
             Doubt::RequestIsRefused => "a request is about to be refused",
-            Doubt::TemplateMayHaveChanged => "a request is about to be carried out on the template of a Deployment",
+            Doubt::TemplateMayHaveChanged => "a request is about to be carried out on what a Deployment asks for",
         }
     }
 }
