@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes the name of Greenlight's image wherever this checkout names it: the chart's values, deploy/install.yaml, the examples and their
-# Job. The dashboard's image, in the chart's values, gets the same name with -dashboard. It can be run again with another name. Exit
+# Writes the name of Greenlight's image wherever this checkout names it: the chart and its values, deploy/install.yaml, the examples and
+# their Job. The dashboard's image, in the chart, gets the same name with -dashboard. It can be run again with another name. Exit
 # code 64: called wrongly.
 #
 #   scripts/use-image.sh registry.example.com/team/greenlight:0.1.0
@@ -33,6 +33,8 @@ grep -rlF "image: $before" deploy | while read -r file; do
     replace "$file" "s|image: $before\$|image: $image|"
 done
 tag=${image##*:}
+replace charts/greenlight/Chart.yaml -e "/- name: greenlight\$/{n;s|image: .*|image: $image|;}" \
+    -e "/- name: greenlight-dashboard\$/{n;s|image: .*|image: ${image%:*}-dashboard:$tag|;}"
 # The chart's default is its own version.
 [ "$tag" != "$(sed -n 's/^appVersion: "\(.*\)"/\1/p' charts/greenlight/Chart.yaml)" ] || tag=''
 replace charts/greenlight/values.yaml -e "/^image:/,/pullPolicy:/s|^  repository: .*|  repository: ${image%:*}|" \

@@ -1,8 +1,7 @@
 //! The documents as a site with search: links and the table of contents are checked, and mdBook builds it if it is installed.
 //!
-//! What the site shows differs from the pages in four points: a link out of the folder leads to the repository at this version, a block of
-//! commands that no test runs has its reason above it, fences have the name of their language alone, and a Mermaid block is the picture
-//! that `scripts/draw.mjs` made of it.
+//! What the site shows differs from the pages in two points: a link out of the folder leads to the repository at this version, and a
+//! Mermaid block is the picture that `scripts/draw.mjs` made of it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,22 +15,36 @@ use crate::shell::{self, root};
 const MDBOOK: &str = "0.4.52";
 const REPOSITORY: &str = "https://github.com/greenlight-dev/greenlight/blob/v";
 const SUMMARY: &str = "SUMMARY.md";
-const NOT_RUN: &str = "```sh not run:";
 const MERMAID: &str = "```mermaid";
 const PICTURES: &str = "pictures";
 /// Pages outside of the folder that have links of their own.
-const AT_THE_TOP: [&str; 5] = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "GOVERNANCE.md", "CHANGELOG.md"];
+const OUTSIDE: [&str; 6] =
+    ["README.md", "CONTRIBUTING.md", "SECURITY.md", "GOVERNANCE.md", "CHANGELOG.md", "charts/greenlight/README.md"];
 
 /// Checks the documents, and builds the site.
 pub(crate) fn run(check: bool) -> Result<()> {
+    if check {
+        return check_links();
+    }
+    match built()? {
+        Some(why_not) => println!("{why_not}"),
+        None => println!("open {}", root().join("target/site/html/index.html").display()),
+    }
+    Ok(())
+}
+
+fn check_links() -> Result<()> {
     let wrong = problems()?;
     if !wrong.is_empty() {
         bail!("the documents:\n{}", wrong.join("\n"));
     }
     println!("every link leads somewhere, and the table of contents is complete");
-    if check {
-        return Ok(());
-    }
+    Ok(())
+}
+
+/// Checks the documents, and builds the site if that can be done here; why not, if it cannot.
+pub(crate) fn built() -> Result<Option<String>> {
+    check_links()?;
     let source = root().join("target/site/source");
     let _ = std::fs::remove_dir_all(&source);
     std::fs::create_dir_all(source.join(PICTURES))?;
@@ -43,19 +56,17 @@ pub(crate) fn run(check: bool) -> Result<()> {
         std::fs::copy(picture.path(), source.join(PICTURES).join(picture.file_name()))?;
     }
     if Command::new("mdbook").arg("--version").output().is_err() {
-        println!(
-            "No mdbook here: cargo install --locked mdbook --version {MDBOOK}. Its source is in {}",
+        return Ok(Some(format!(
+            "the site: no mdbook here (cargo install --locked mdbook --version {MDBOOK}). Its source is in {}",
             source.display()
-        );
-        return Ok(());
+        )));
     }
     shell::run(Command::new("mdbook").arg("build").current_dir(root()))?;
-    let html = root().join("target/site/html");
     let is_index =
         |path: PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("searchindex"));
-    ensure!(std::fs::read_dir(&html)?.flatten().any(|entry| is_index(entry.path())), "the site has no search");
-    println!("open {}", html.join("index.html").display());
-    Ok(())
+    let html = std::fs::read_dir(root().join("target/site/html"))?.flatten();
+    ensure!(html.map(|entry| entry.path()).any(is_index), "the site has no search");
+    Ok(None)
 }
 
 /// What is wrong with the documents, a line each.
@@ -63,7 +74,7 @@ fn problems() -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     let docs = pages()?;
     let mut links = 0;
-    for page in docs.iter().cloned().chain(AT_THE_TOP.map(|name| root().join(name))) {
+    for page in docs.iter().cloned().chain(OUTSIDE.map(|name| root().join(name))) {
         let text = std::fs::read_to_string(&page).with_context(|| page.display().to_string())?;
         for link in links_of(&text) {
             links += 1;
@@ -154,26 +165,12 @@ fn anchors(text: &str) -> BTreeSet<String> {
 
 /// The page, as the site shows it.
 fn for_site(name: &str, text: &str) -> String {
-    let mut shown = String::new();
     let mut text = text.to_owned();
     for (picture, source) in diagrams(name, &text) {
         text = text.replacen(&format!("{MERMAID}\n{source}```"), &format!("![diagram]({picture})"), 1);
     }
-    for line in text.lines() {
-        let code = line.trim_start();
-        if let Some(why) = code.strip_prefix(NOT_RUN) {
-            let indent = &line[..line.len() - code.len()];
-            shown.push_str(&format!(
-                "{indent}> No test runs this block as it stands: {}.\n\n{indent}```sh\n",
-                why.trim()
-            ));
-        } else {
-            shown.push_str(line);
-            shown.push('\n');
-        }
-    }
     let repository = format!("]({REPOSITORY}{}/", env!("CARGO_PKG_VERSION"));
-    shown.replace("](../", &repository)
+    text.replace("](../", &repository)
 }
 
 #[cfg(test)]
@@ -196,18 +193,11 @@ mod tests {
     }
 
     #[test]
-    fn the_site_says_which_blocks_no_test_runs_and_links_to_its_own_version() {
-        let shown = for_site("page.md", "[x](../a/b.md) [y](c.md)\n```sh not run: why\nls\n```\n");
+    fn the_site_links_to_its_own_version() {
         let version = env!("CARGO_PKG_VERSION");
-        assert_eq!(
-            shown,
-            format!(
-                "[x](https://github.com/greenlight-dev/greenlight/blob/v{version}/a/b.md) [y](c.md)\n\
-                 > No test runs this block as it stands: why.\n\n```sh\nls\n```\n"
-            )
-        );
-        let in_a_list = for_site("page.md", "1. x\n\n   ```sh not run: why\n   ls\n   ```\n");
-        assert_eq!(in_a_list, "1. x\n\n   > No test runs this block as it stands: why.\n\n   ```sh\n   ls\n   ```\n");
+        let shown = for_site("page.md", "[x](../a/b.md) [y](c.md)\n");
+        let repository = "https://github.com/greenlight-dev/greenlight/blob";
+        assert_eq!(shown, format!("[x]({repository}/v{version}/a/b.md) [y](c.md)\n"));
     }
 
     #[test]

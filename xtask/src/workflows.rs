@@ -26,6 +26,10 @@ pub(crate) fn check() -> Result<()> {
     shell::run(Command::new(actionlint).args(["-shellcheck=", "-pyflakes="]).args(&files).current_dir(root()))?;
     versions_agree()?;
     plugin_comes_first(&source::read(".github/workflows/release.yaml")?)?;
+    for name in ["test.yaml", "nightly.yaml"] {
+        tests_have_debian(&source::read(&format!("{WORKFLOWS}/{name}"))?).context(name)?;
+    }
+    ensure!(source::read(".github/workflows/nightly.yaml")?.contains("xtask test --ci --all"), "nobody runs all tests");
     every_version_of_kubernetes_is_in_the_matrix()
 }
 
@@ -69,6 +73,22 @@ fn waits_for_plugin(jobs: &Map<String, Value>, job: &str) -> bool {
     needs.as_str().into_iter().chain(several).any(|need| need == "plugin" || waits_for_plugin(jobs, need))
 }
 
+/// The tests install packages by Debian's names, where one that does not exist keeps all others away.
+fn tests_have_debian(workflow: &str) -> Result<()> {
+    let workflow: Value = serde_saphyr::from_str(workflow)?;
+    let jobs = workflow["jobs"].as_object().context("the jobs")?;
+    let runs = |job: &Value, what: &str| {
+        let commands = job["steps"].as_array().into_iter().flatten().filter_map(|step| step["run"].as_str());
+        commands.into_iter().any(|command| command.contains(what))
+    };
+    let on_debian = |job: &Value| job["container"]["image"].as_str().is_some_and(|image| image.starts_with("debian:"));
+    let mut tested = jobs.iter().filter(|(_, job)| runs(job, "xtask test") && !runs(job, "--kubernetes")).peekable();
+    ensure!(tested.peek().is_some(), "no job runs the tests");
+    let elsewhere: Vec<&String> = tested.filter(|(_, job)| !on_debian(job)).map(|(name, _)| name).collect();
+    ensure!(elsewhere.is_empty(), "these jobs run the tests, and not on Debian: {elsewhere:?}");
+    Ok(())
+}
+
 fn every_version_of_kubernetes_is_in_the_matrix() -> Result<()> {
     let text = source::read(".github/workflows/test.yaml")?;
     let line = text.lines().find_map(|line| line.trim().strip_prefix("kubernetes: [")).context("the matrix")?;
@@ -81,6 +101,15 @@ fn every_version_of_kubernetes_is_in_the_matrix() -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tests_run_where_their_packages_are() {
+        for name in ["test.yaml", "nightly.yaml"] {
+            tests_have_debian(&source::read(&format!("{WORKFLOWS}/{name}")).expect("it is there")).expect(name);
+        }
+        let ubuntu = "jobs:\n  all:\n    runs-on: ubuntu-24.04\n    steps:\n      - run: cargo xtask test --ci\n";
+        assert!(tests_have_debian(ubuntu).expect_err("no Debian").to_string().contains("all"));
+    }
 
     #[test]
     fn nothing_is_published_before_the_plugin_is_compiled_for_every_platform() {

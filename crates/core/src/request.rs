@@ -427,7 +427,7 @@ impl<'a> Hearing<'a> {
             return format!("revision {revision} has no ReplicaSet yet{}", refused.unwrap_or_default());
         }
         format!(
-            "{} names revision {revision}, but the spec now asks for {}. Look at that one. Ask again for it",
+            "{} names revision {revision}, but the spec has revision {} now. Look at that one, and make the request again for it",
             action.as_str(),
             updated_hash(self.situation),
         )

@@ -84,7 +84,7 @@ pub fn workload(world: &World) -> Option<Stall> {
         return None;
     }
     let message = format!(
-        "the template of Deployment {name} does not carry {}, which spec.selector asks for. Change either",
+        "the template of Deployment {name} does not carry {}, which spec.selector requires. Change either",
         missing.join(", ")
     );
     Some(Stall { reason: conditions::REASON_WORKLOAD_MISMATCH, message })

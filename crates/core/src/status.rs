@@ -117,7 +117,7 @@ pub fn of_deletion(world: &World, held_up: Option<Stall>, now: Timestamp) -> Blu
     let verdict = match held_up {
         Some(Stall { reason, message }) => Verdict { phase: Phase::Degraded, reason, message: brief(message) },
         None if was_held_up() => {
-            let message = "is being deleted; its Services have been let go".to_owned();
+            let message = "is being deleted; the operator's hash is out of its Services".to_owned();
             Verdict { phase: Phase::Progressing, reason: names::REASON_PROGRESSING, message }
         }
         None => return before,

@@ -1938,7 +1938,7 @@ fn a_revision_of_a_deployment_is_promoted_only_after_a_look_at_what_that_asks_fo
     world.live = true;
     (world.workload, world.rollout.template) = (Some(workload(3)), Template::from(&model::template(3)));
     let answer = plan(&world, model.now).status.observed_request.expect("an answer");
-    assert!(!answer.accepted && answer.answer.contains("the spec now asks for"), "{answer:?}");
+    assert!(!answer.accepted && answer.answer.contains("but the spec has revision "), "{answer:?}");
     model.work();
     assert_serves(&model, 2);
 }

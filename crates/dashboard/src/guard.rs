@@ -89,7 +89,7 @@ fn refusal(hosts: &Hosts, method: &Method, headers: &HeaderMap) -> Option<String
     let from = text("sec-fetch-site").unwrap_or("none");
     let is_link = *method == Method::GET && text("sec-fetch-mode") == Some("navigate");
     if !matches!(from, "same-origin" | "none") && !is_link {
-        return Some("A page of another origin asks for this.".to_owned());
+        return Some("This request comes from a page of another origin.".to_owned());
     }
     if matches!(*method, Method::GET | Method::HEAD) {
         return None;

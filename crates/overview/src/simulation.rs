@@ -81,7 +81,7 @@ impl Simulation {
                 }
                 self.carry_out_all(&actions);
                 if actions.iter().any(|action| matches!(action, Action::StartAnalysis { .. })) {
-                    return "it goes on when the analysis was good".to_owned();
+                    return "the operator continues when the analysis has succeeded".to_owned();
                 }
                 continue;
             }

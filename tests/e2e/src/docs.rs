@@ -27,6 +27,8 @@ impl Commands {
     }
 }
 
+/// The line above a block that no test runs begins so; the rest of it is the reason.
+const NOT_RUN: &str = "> No test runs this block as it stands: ";
 /// The letters and digits of hashes.
 const HASH: &str = "bcdfghjklmnpqrstvwxz2456789";
 
@@ -82,6 +84,7 @@ fn blocks(page: &str, text: &str) -> Vec<Commands> {
     let mut blocks: Vec<Commands> = Vec::new();
     let mut open = None;
     let mut section = String::new();
+    let mut not_run = String::new();
     for (number, line) in text.lines().enumerate() {
         match (open.take(), line.trim_start().strip_prefix("```")) {
             (Some((Fence::Commands { not_run }, line, text)), Some(_)) => {
@@ -93,8 +96,14 @@ fn blocks(page: &str, text: &str) -> Vec<Commands> {
             }
             (Some((Fence::Other, ..)), Some(_)) => {}
             (Some((fence, begin, text)), None) => open = Some((fence, begin, format!("{text}{line}\n"))),
-            (None, Some(language)) => open = Some((Fence::new(language), number + 1, String::new())),
+            (None, Some(language)) => {
+                assert!(!language.starts_with("sh "), "{page}:{}: the reason has a line of its own", number + 1);
+                open = Some((Fence::new(language, std::mem::take(&mut not_run)), number + 1, String::new()));
+            }
+            (None, None) if line.trim().is_empty() => {}
             (None, None) => {
+                let reason = line.trim_start().strip_prefix(NOT_RUN).unwrap_or_default();
+                not_run = reason.trim_end_matches('.').to_owned();
                 if let Some(heading) = line.strip_prefix("## ") {
                     section = anchor(heading);
                 }
@@ -113,11 +122,11 @@ enum Fence {
 }
 
 impl Fence {
-    fn new(language: &str) -> Fence {
-        match language.strip_prefix("sh") {
-            Some(rest) => Fence::Commands { not_run: rest.trim_start_matches(" not run:").trim().to_owned() },
-            None if language == "output" => Fence::Output,
-            None => Fence::Other,
+    fn new(language: &str, not_run: String) -> Fence {
+        match language {
+            "sh" => Fence::Commands { not_run },
+            "output" => Fence::Output,
+            _ => Fence::Other,
         }
     }
 }
@@ -166,15 +175,22 @@ mod tests {
 
     #[test]
     fn commands_within_a_list_are_found() {
-        let blocks =
-            blocks("page", "1. First\n\n   ```sh\n   ls\n   ```\n2. Then\n\n   ```sh not run: why\n   rm\n   ```\n");
+        let page = "1. First\n\n   ```sh\n   ls\n   ```\n2. Then\n\n   > No test runs this block as it stands: why.\n\n   ```sh\n   rm\n   ```\n";
+        let blocks = blocks("page", page);
         let found: Vec<_> = blocks.iter().map(|block| (block.text.trim(), block.not_run.as_str())).collect();
         assert_eq!(found, [("ls", ""), ("rm", "why")]);
     }
 
     #[test]
+    fn a_reason_is_that_of_the_next_block_alone() {
+        let page = "> No test runs this block as it stands: why.\n\n```sh\nrm\n```\n\n```sh\nls\n```\n";
+        let found: Vec<_> = blocks("page", page).into_iter().map(|block| (block.text, block.not_run)).collect();
+        assert_eq!(found, [("rm\n".to_owned(), "why".to_owned()), ("ls\n".to_owned(), String::new())]);
+    }
+
+    #[test]
     #[should_panic(expected = "the output of no commands that are run")]
     fn no_page_shows_the_output_of_what_is_not_run() {
-        blocks("page", "```sh not run: why\nls\n```\n```output\nfile\n```\n");
+        blocks("page", "> No test runs this block as it stands: why.\n\n```sh\nls\n```\n```output\nfile\n```\n");
     }
 }

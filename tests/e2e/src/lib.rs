@@ -6,6 +6,7 @@ mod changes;
 mod course;
 pub mod docs;
 mod door;
+pub mod earlier;
 mod fault_proxy;
 pub mod git;
 mod lab;

@@ -96,8 +96,7 @@ where
             // Of what goes on, only the beginning: the rest is bounded by whoever waits for it.
             let answer = match timeout {
                 Some(timeout) => tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
-                    Err(format!("no answer within {} s, as --request-timeout says: {asked}", timeout.as_secs_f64())
-                        .into())
+                    Err(format!("no answer within {} s (--request-timeout): {asked}", timeout.as_secs_f64()).into())
                 }),
                 None => answer.await,
             };

@@ -86,7 +86,7 @@ pub fn connect(
     let Some(proxy) = &config.proxy_url else { return connect_over(tcp, config, uses) };
     // kube would send the password; nobody has asked for that yet.
     if proxy.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        bail!("proxy-url has a user in it: a proxy that asks for a password is not supported");
+        bail!("proxy-url has a user in it: a proxy that needs a password is not supported");
     }
     match proxy.scheme_str() {
         Some("http") => connect_over(Tunnel::new(proxy.clone(), tcp), config, uses),

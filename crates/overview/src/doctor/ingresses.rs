@@ -42,7 +42,7 @@ impl Evidence {
                     findings.push(Finding {
                         about: About::Service(backend.name.clone()),
                         symptom: format!("Ingress {} does not reach Service {}", ingress.name_any(), backend.name),
-                        cause: format!("it asks for port {port}; the Service has {}", there.join(", ")),
+                        cause: format!("it names port {port}; the Service has {}", there.join(", ")),
                         fix: format!("kubectl edit ingress {} -n {}", ingress.name_any(), self.namespace),
                     });
                 }

@@ -33,7 +33,7 @@ impl Evidence {
                 let (symptom, cause, fix) = match waiting.reason.as_deref().unwrap_or_default() {
                     "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" => (
                         format!("pod {name} cannot pull {image}"),
-                        format!("the image does not exist, or the registry asks for a secret. {told}"),
+                        format!("the image does not exist, or the registry needs a pull secret. {told}"),
                         format!("kubectl greenlight set image {} {container}=IMAGE -n {}", self.name(), self.namespace),
                     ),
                     "CrashLoopBackOff" => (

@@ -41,7 +41,7 @@ impl Evidence {
                     findings.push(Finding {
                         about: About::Service(name.to_owned()),
                         symptom: format!("Service {name} can have no endpoints"),
-                        cause: format!("its selector asks for {}, which the pods do not carry", wrong.join(", ")),
+                        cause: format!("its selector requires {}, which the pods do not carry", wrong.join(", ")),
                         fix: format!("kubectl edit service {name} -n {}", self.namespace),
                     });
                     continue;

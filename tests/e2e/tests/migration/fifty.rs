@@ -131,7 +131,7 @@ async fn fifty_argo_rollouts_of_eight_shapes_move_by_git() {
     let _argo = argo_rollouts::start(&lab);
     let argo_cd = ArgoCd::start().expect("Argo CD starts");
     let applications: Vec<Application> = (0..APPLICATIONS).map(|number| Application::new(number, &lab)).collect();
-    let (by_git, by_hand) = applications.split_at(APPLICATIONS / 2);
+    let (first_batch, second_batch) = applications.split_at(APPLICATIONS / 2);
     let repository = Repository::create("fifty").expect("a repository");
     let commit = |message: &str, files: Vec<(String, String)>| {
         let files: Vec<(&str, String)> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
@@ -157,8 +157,7 @@ async fn fifty_argo_rollouts_of_eight_shapes_move_by_git() {
     let production = Production::watch(lab.api::<EndpointSlice>()).await;
 
     // 1: ours beside, theirs paused.
-    let beside = by_git.iter().map(|it| (it.file(), it.annotated()));
-    let beside = beside.chain(by_hand.iter().map(|it| (it.file(), it.converted.clone())));
+    let beside = applications.iter().map(|it| (it.file(), it.annotated()));
     let paused = applications.iter().map(|it| (it.file_beside(), it.beside.clone()));
     let second = commit("Greenlight beside, Argo Rollouts paused", beside.chain(paused).collect());
     argo_cd.until_synced("fifty", &second).await.expect("applied");
@@ -175,24 +174,27 @@ async fn fifty_argo_rollouts_of_eight_shapes_move_by_git() {
     lab.until("the first revisions are up", is_up).await;
     assert_eq!(hashes(&lab.now().await), theirs, "nothing has moved");
 
-    // 2: let go, half of them by Git and the others by hand.
-    let files = by_git.iter().map(|it| (it.file(), it.converted.clone())).collect();
-    let third = commit("let go", files);
+    // 2: let go, one half after the other.
+    let let_go = |batch: &[Application]| -> Vec<(String, String)> {
+        batch.iter().map(|it| (it.file(), it.converted.clone())).collect()
+    };
+    let third = commit("let the first batch go", let_go(first_batch));
     argo_cd.until_synced("fifty", &third).await.expect("applied");
-    eventually("the first half has moved", async || {
-        count(&lab, |rollout| phase(rollout) == "Healthy").await == by_git.len()
+    eventually("the first batch has moved", async || {
+        count(&lab, |rollout| phase(rollout) == "Healthy").await == first_batch.len()
     })
     .await;
     let now = hashes(&lab.now().await);
-    assert!(by_hand.iter().all(|it| now[&it.active()] == theirs[&it.active()]), "the others wait");
-    lab.kubectl(&["annotate", "services", "--all", &format!("{}-", names::MANAGED_BY_ARGO)]);
+    assert!(second_batch.iter().all(|it| now[&it.active()] == theirs[&it.active()]), "the others wait");
+    let fourth = commit("let the second batch go", let_go(second_batch));
+    argo_cd.until_synced("fifty", &fourth).await.expect("applied");
     eventually("all have moved", async || count(&lab, |rollout| phase(rollout) == "Healthy").await == APPLICATIONS)
         .await;
 
     // 3: theirs go.
     let beside: Vec<String> = applications.iter().map(Application::file_beside).collect();
-    let fourth = repository.remove("without Argo Rollouts", &beside).expect("committed");
-    argo_cd.until_synced("fifty", &fourth).await.expect("pruned");
+    let fifth = repository.remove("without Argo Rollouts", &beside).expect("committed");
+    argo_cd.until_synced("fifty", &fifth).await.expect("pruned");
     eventually("no Argo Rollout is left", async || {
         lab.kubectl(&["get", "rollouts.argoproj.io", "-o", "name"]).is_empty()
     })
@@ -200,8 +202,8 @@ async fn fifty_argo_rollouts_of_eight_shapes_move_by_git() {
 
     // A release of each.
     let files = applications.iter().map(|it| (it.file(), it.converted.replace(":v1\n", ":v2\n"))).collect();
-    let fifth = commit("v2", files);
-    argo_cd.until_synced("fifty", &fifth).await.expect("applied");
+    let sixth = commit("v2", files);
+    argo_cd.until_synced("fifty", &sixth).await.expect("applied");
     let second_revision =
         |rollout: &BlueGreenRollout| rollout.status.as_ref().is_some_and(|status| status.current_revision == 2);
     eventually("v2 waits or serves", async || {

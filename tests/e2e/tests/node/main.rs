@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use greenlight_e2e::Receiver;
 use greenlight_test_cluster::{Cluster, NODE_ADDRESS, Process, TRAEFIK, enter_namespaces, missing_for_real_node};
-use serde_json::json;
+use serde_json::{Value, json};
 use site::{ACTIVE_HOST, Site};
 use tokio::time::Instant;
 use traffic::Traffic;
@@ -64,6 +64,7 @@ fn main() -> Result<()> {
 
 async fn run(images: &Path, traefik: &Path) -> Result<()> {
     let started = Instant::now();
+    PROGRAMS.iter().try_for_each(|program| check_bill_of_materials(&images.join(program), program))?;
     let archives: Vec<PathBuf> = PROGRAMS
         .map(|program| archive(&images.join(program), &format!("docker.io/library/{program}:0.1.0"), program))
         .into_iter()
@@ -87,7 +88,7 @@ async fn scenes(site: &Site, traefik: &Path, only: &[String]) -> Result<()> {
     site.create_restricted_namespace("greenlight")?;
     let is_wanted = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
     if let Some(earlier) = earlier::folder().filter(|_| is_wanted("earlier")) {
-        say("an earlier version, upgraded in the middle of a release, under 200 requests a second");
+        say("an earlier version, upgraded and returned to in each phase of a release, under 200 requests a second");
         earlier::run(site, &earlier, DELAY).await?;
     }
     if is_wanted("upgrade") {
@@ -229,6 +230,26 @@ async fn switches(site: &Site, traffic: &Traffic) -> Result<Vec<Duration>> {
     site.preview("v8", "slateblue").await?;
     note("promote v8", site.switch(promote, "v5", "v8", traffic).await?);
     Ok(times)
+}
+
+/// What a static binary was made of stands in its image (CycloneDX), with the versions that were locked. A release writes its SPDX from this.
+fn check_bill_of_materials(rootfs: &Path, program: &str) -> Result<()> {
+    let file = rootfs.join(format!("usr/share/sbom/{program}_bin.cdx.json"));
+    let bill = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+    let bill: Value = serde_json::from_str(&bill)?;
+    let locked = std::fs::read_to_string(site::repository().join("Cargo.lock"))?;
+    let components = bill["components"].as_array().context("components")?;
+    for krate in ["kube-client", "rustls", "tokio"] {
+        let listed = components.iter().find(|component| component["name"] == krate);
+        let version = listed.and_then(|component| component["version"].as_str()).unwrap_or_default();
+        ensure!(
+            locked.contains(&format!("name = \"{krate}\"\nversion = \"{version}\"\n")),
+            "{} lists {krate} {version:?}, which is not what was locked",
+            file.display()
+        );
+    }
+    println!("{program}: {} components in its bill of materials", components.len());
+    Ok(())
 }
 
 /// An image of a root file system, with this reference, that runs a program.

@@ -70,7 +70,7 @@ impl Site {
         self.helm(&["uninstall", "greenlight", "-n", "greenlight", "--wait"]).map(drop)
     }
 
-    fn greenlight(&self, args: &[&str]) -> Result<String> {
+    pub fn greenlight(&self, args: &[&str]) -> Result<String> {
         self.run(Command::new(greenlight_e2e::binary("kubectl-greenlight")).args(["-n", NAMESPACE]).args(args))
     }
 
@@ -133,7 +133,8 @@ impl Site {
         Ok(())
     }
 
-    fn patch(&self, kind: &str, patch: &Value) -> Result<()> {
+    /// Patches the rollout.
+    pub fn patch(&self, kind: &str, patch: &Value) -> Result<()> {
         let (kind, patch) = (format!("--type={kind}"), patch.to_string());
         self.kubectl(&["patch", "bgr", ROLLOUT, "-n", NAMESPACE, &kind, "-p", &patch]).map(drop)
     }
@@ -153,6 +154,11 @@ impl Site {
     /// Asks for another version, and waits until its preview answers.
     pub async fn preview(&self, version: &str, colour: &str) -> Result<()> {
         self.set_version(version, colour)?;
+        self.until_in_preview(version).await
+    }
+
+    /// Waits until the preview answers with this version, and waits for its promotion.
+    pub async fn until_in_preview(&self, version: &str) -> Result<()> {
         let address = format!("{}:80", self.address("blue-green-preview")?);
         self.until(&format!("{version} in preview"), async || {
             traffic::version(&address, "blue-green-preview").await.is_ok_and(|shown| shown == version)
@@ -263,6 +269,18 @@ impl Site {
             .iter()
             .map(|pod| format!("{} {}", pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"]))
             .collect();
+        pods.sort();
+        Ok(pods)
+    }
+
+    /// UIDs and restarts of the pods of a version that nobody has deleted.
+    pub fn pods_of(&self, version: &str) -> Result<Vec<String>> {
+        let label = format!("app.kubernetes.io/version={version}");
+        let pods = self.json(&["get", "pods", "-n", NAMESPACE, "-l", &label])?;
+        let pods = pods["items"].as_array().context("a list")?.iter();
+        let stay = pods.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+        let restarts = |pod: &Value| pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or(0);
+        let mut pods: Vec<String> = stay.map(|pod| format!("{} {}", pod["metadata"]["uid"], restarts(pod))).collect();
         pods.sort();
         Ok(pods)
     }

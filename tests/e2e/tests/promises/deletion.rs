@@ -184,7 +184,7 @@ async fn what_somebody_put_in_the_place_of_what_is_asked_for_is_not_taken_over()
     forged["spec"]["template"]["spec"]["containers"][0]["image"] = "evil:v1".into();
     lab.apply(&forged).expect("applied");
     lab.set_image("web:v2").await;
-    let says = |now: &Snapshot| now.message().contains("belongs to nobody, and is not what the rollout asks for");
+    let says = |now: &Snapshot| now.message().contains("belongs to nobody, and is not what the operator would create");
     let now = lab.until("it says so", says).await;
     assert!(set_named(&now, &v2).metadata.owner_references.is_none());
     assert_eq!(now.image_of("web-active"), "web:v1");

@@ -67,7 +67,7 @@ async fn it_finds_what_is_wrong_with_services_and_ingresses() {
     with_ingress(&lab, "web-preview", 80);
     silent(&lab).await;
     with_ingress(&lab, "web-preview", 8081);
-    finds(&lab, "Ingress web does not reach Service web-preview", "it asks for port 8081; the Service has 80").await;
+    finds(&lab, "Ingress web does not reach Service web-preview", "it names port 8081; the Service has 80").await;
     with_ingress(&lab, "web-typo", 80);
     finds(&lab, "Ingress web leads nowhere", "Service web-typo does not exist").await;
     lab.kubectl(&["delete", "ingress", "web"]);
@@ -75,7 +75,7 @@ async fn it_finds_what_is_wrong_with_services_and_ingresses() {
     finds(&lab, "Service web-active does not answer on port 80", "targetPort https is the name of no port").await;
     lab.set_target_port("web-active", 8080);
     lab.patch_service("web-active", &json!({"selector": {"app": "shop"}}));
-    finds(&lab, "Service web-active can have no endpoints", "its selector asks for app=shop").await;
+    finds(&lab, "Service web-active can have no endpoints", "its selector requires app=shop").await;
     lab.patch_service("web-active", &json!({"selector": {"app": "web"}}));
     lab.delete_service("web-preview").await;
     finds(&lab, "Service web-preview is not there", "the rollout names it").await;

@@ -21,6 +21,7 @@ mod mistakes;
 mod monitoring;
 mod notifications;
 mod operator;
+mod package;
 mod plan;
 mod plugin;
 mod pods;

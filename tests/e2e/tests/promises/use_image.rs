@@ -16,7 +16,7 @@ fn run(copy: &Path, program: &str, args: &[&str]) -> String {
 }
 
 /// Every `image:` in a text.
-fn images(text: &str) -> Vec<&str> {
+pub(crate) fn images(text: &str) -> Vec<&str> {
     text.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("image: ")).collect()
 }
 
@@ -50,6 +50,8 @@ async fn everything_follows_the_name_of_the_image() {
         .expect("helm template");
     let (repository_of, tag) = OTHER.rsplit_once(':').expect("a tag");
     assert_eq!(images(&dashboard), [format!("{repository_of}-dashboard:{tag}")]);
+    let described = std::fs::read_to_string(copy.join("charts/greenlight/Chart.yaml")).expect("Chart.yaml");
+    assert_eq!(images(&described), [OTHER, &format!("{repository_of}-dashboard:{tag}")], "what Artifact Hub scans");
     // And back: nothing is left of it.
     run(&copy, "scripts/use-image.sh", &["greenlight:0.1.0"]);
     for folder in FOLDERS {

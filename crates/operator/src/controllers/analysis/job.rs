@@ -88,8 +88,9 @@ pub async fn go_on(
             // Made by an operator that died right after, or by somebody who knew the name.
             let found = jobs.get(name).await.doing(|| format!("read Job {name}"))?;
             if measured_by(&found) != measured_by(&as_it_would_be(&jobs, job).await?) {
-                let message =
-                    format!("Job {name} exists and is not what the metric asks for: somebody else made it. Delete it");
+                let message = format!(
+                    "Job {name} exists, and is not what the metric describes: somebody else made it. Delete it"
+                );
                 return Ok(done(AnalysisPhase::Error, message));
             }
             found

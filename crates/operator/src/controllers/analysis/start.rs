@@ -213,7 +213,7 @@ fn compose(start: &Start<'_>, mut spec: AnalysisTemplateSpec, rollout: &Value) -
         spec.args.iter().filter(|argument| argument.value.is_none()).map(|argument| argument.name.as_str()).collect();
     if !arguments::stay_in_their_places(&as_written, &metrics, &values, &secrets)? {
         return Err(
-            "the value of an argument asks for a secret argument, as {{args.…}} does. Change that value".to_owned()
+            "the value of an argument refers to a secret argument, as {{args.…}} does. Change that value".to_owned()
         );
     }
     let filled: Vec<greenlight_api::analysis::Metric> =
@@ -341,7 +341,7 @@ mod tests {
         };
         for note in ["{{args.token}}", "x{{ args.token }}y", "{args.token}}"] {
             let told = with(note).expect_err(note);
-            assert!(told.contains("asks for a secret argument"), "{told}");
+            assert!(told.contains("refers to a secret argument"), "{told}");
         }
         for note in ["v1", "{app=\"web\"}", "{{args.other}}", "args.token"] {
             let metrics = with(note).expect(note);

@@ -545,12 +545,12 @@ impl Executor<'_> {
         if !adopt::is_same(&found, &wanted, blue_green, own) {
             let message = if left_behind {
                 format!(
-                    "ReplicaSet {name} exists, belongs to nobody, and is not what the rollout asks for. Change the template, an annotation \
+                    "ReplicaSet {name} exists, belongs to nobody, and is not what the operator would create. Change the template, an annotation \
                      will do, and delete that ReplicaSet once no Service leads to its pods"
                 )
             } else {
                 format!(
-                    "ReplicaSet {name} exists, says that it is this rollout's, and is not what the rollout asks for: somebody else made it. Delete it"
+                    "ReplicaSet {name} exists, names this rollout as its owner, and is not what the operator would create: somebody else made it. Delete it"
                 )
             };
             self.remember_refusal(digest, message);

@@ -173,7 +173,7 @@ impl Metrics {
             ),
             watch_errors: counter(
                 "greenlight_watch_errors_total",
-                "Watches that were interrupted, by resource; each goes on by itself.",
+                "Watches that were interrupted, by resource; the operator resumes each by itself.",
                 &["resource"],
             ),
             watch_heard: register(

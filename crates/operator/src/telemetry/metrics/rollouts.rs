@@ -52,7 +52,7 @@ const ROLLBACKS: Family = Family {
 };
 const UNREADABLE: Family = Family {
     name: "greenlight_unreadable_objects",
-    help: "Objects that cannot be read, and are left alone; an event of each says why.",
+    help: "Objects that the operator cannot read, and leaves alone; an event of each has the reason.",
     kind: "gauge",
     labels: &["kind"],
 };
