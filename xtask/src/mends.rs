@@ -522,6 +522,22 @@ const MENDS: &[Mend] = &[
         test: "a_job_that_was_replaced_is_no_measurement_although_it_is_complete",
     },
     Mend {
+        fault: "gate: pods of another rollout with the same hash are evicted",
+        file: "crates/operator/src/controllers/rollouts/observe.rs",
+        find: "of_hash().any(|rs| rs.uid == pod.owner)",
+        replace: "of_hash().any(|rs| rs.uid == pod.owner || true)",
+        of: Package("greenlight-operator"),
+        test: "a_pod_that_another_rollout_made_is_not_its_own_to_evict_although_the_hash_is_the_same",
+    },
+    Mend {
+        fault: "gate: pods of another rollout with the same hash get labels",
+        file: "crates/operator/src/controllers/rollouts/execute.rs",
+        find: "if own(&pod) && lacks(&pod) {",
+        replace: "if (own(&pod) || true) && lacks(&pod) {",
+        of: Package("greenlight-operator"),
+        test: "a_pod_that_another_rollout_made_gets_no_labels_although_the_hash_is_the_same",
+    },
+    Mend {
         fault: "gate: an overlap leads to another rollout's pods",
         file: "crates/core/src/overlap.rs",
         find: "selected.unwrap_or_else(|| world.rollout.uid.clone())",
