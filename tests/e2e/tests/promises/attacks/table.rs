@@ -32,6 +32,7 @@ pub(super) fn attacks() -> Vec<Attack> {
         elsewhere(),
         promoted(),
         roundabout(),
+        races(),
         allowed(),
     ];
     groups.into_iter().flatten().collect()
@@ -1697,6 +1698,157 @@ fn roundabout() -> Vec<Attack> {
     ]
 }
 
+/// Two requests at the same moment, of two people or of one.
+fn races() -> Vec<Attack> {
+    let two = json!({"strategy": {"blueGreen": {"requiredApprovals": 2}}});
+    let paused = json!({"paused": true, "strategy": {"blueGreen": {"autoPromotionEnabled": true}}});
+    let measured = json!({"strategy": {"blueGreen": {"autoPromotionEnabled": true, "prePromotionAnalysis": {"templates": [{"templateName": "endless"}]}}}});
+    let signed = |at: &str| {
+        request(&format!(r#"{{"action":"promote","revision":"{{v2}}","by":"paula","at":"2026-01-01T00:00:0{at}Z"}}"#))
+    };
+    let of_theirs =
+        |name: &str| step(How::Create, "bluegreenrollouts", second(name, EVIL, json!({"autoPromotionEnabled": true})));
+    let service = || json!({"metadata": {"name": "{name}-active"}, "spec": {"selector": {"app": "{name}", "rollouts-pod-template-hash": "{v1}"}, "ports": [{"port": 80, "targetPort": 8080}]}});
+    vec![
+        Attack::refused(
+            Editor,
+            "the active Service left out, and at the same moment it becomes the preview Service",
+            [
+                together(),
+                blue_green(json!({"activeService": null})),
+                blue_green(json!({"activeService": null, "previewService": "{name}-active"})),
+            ],
+        ),
+        Attack::refused(
+            Editor,
+            "the Services exchanged, at the moment in which somebody restarts",
+            [
+                together(),
+                by(OnCall, or(request("restart"))),
+                blue_green(json!({"activeService": "{name}-preview", "previewService": "{name}-active"})),
+            ],
+        ),
+        Attack::refused(
+            Editor,
+            "a pause, and at the same moment its end, of what promotes by itself",
+            [together(), spec(json!({"paused": true})), spec(json!({"paused": false}))],
+        )
+        .on(paused),
+        Attack::refused(
+            Editor,
+            "an annotation, and at the same moment an open gate",
+            [
+                together(),
+                or(metadata_of(json!({"annotations": {"note": "x"}}))),
+                blue_green(json!({"autoPromotionEnabled": true})),
+            ],
+        ),
+        Attack::refused(
+            Editor,
+            "deleted, and at the same moment made anew without a gate",
+            [
+                together(),
+                step(How::Delete, ROLLOUT, Value::Null),
+                or(step(
+                    How::Create,
+                    "bluegreenrollouts",
+                    second("{name}", EVIL, json!({"autoPromotionEnabled": true})),
+                )),
+            ],
+        ),
+        Attack::holds(
+            Editor,
+            "another template at the moment of the first approval, and the second one as it was meant",
+            [
+                together(),
+                template("app:v3"),
+                by(Promoter, request("promote {v2}")),
+                wait(),
+                by(Admin, or(request("promote {v2}"))),
+                wait(),
+            ],
+        )
+        .on(two.clone()),
+        Attack::holds(
+            Promoter,
+            "two approvals of one person at the same moment",
+            [together(), signed("0"), signed("1"), wait(), signed("2"), wait()],
+        )
+        .on(two),
+        Attack::holds(
+            Editor,
+            "another template at the moment in which what waits is aborted, and the aborted one again",
+            [together(), by(OnCall, request("abort {v2}")), template("app:v3"), wait(), template("app:v2"), wait()],
+        ),
+        Attack::holds(
+            Edit,
+            "two rollouts of theirs at the same moment that name the Service",
+            [together(), or(of_theirs("{name}-second")), or(of_theirs("{name}-third")), wait()],
+        ),
+        Attack::holds(
+            Edit,
+            "the active Service deleted, and made anew at the same moment in which somebody changes the template",
+            [
+                step(How::Delete, "services/{name}-active", Value::Null),
+                together(),
+                or(step(How::Create, "services", service())),
+                template("app:v3"),
+                wait(),
+            ],
+        )
+        .may_empty(),
+        Attack::holds(
+            Edit,
+            "what waits deleted, and at the same moment a forged one in its place",
+            [
+                together(),
+                or(step(How::Delete, "replicasets/{name}-{v2}", Value::Null)),
+                or(step(How::Create, "replicasets", replica_set("{name}-{v2}", "{v2}"))),
+                or(step(How::Create, "replicasets", replica_set("{name}-{v2}", "{v2}"))),
+                wait(),
+            ],
+        ),
+        Attack::holds(
+            Edit,
+            "a forged ReplicaSet for the next template, at the same moment as the template",
+            [
+                together(),
+                or(step(How::Create, "replicasets", replica_set("{name}-{v3}", "{v3}"))),
+                template("app:v3"),
+                wait(),
+            ],
+        ),
+        Attack::holds(
+            Edit,
+            "what serves scaled to none at the moment in which another template arrives",
+            [
+                together(),
+                step(How::Merge, "replicasets/{name}-{v1}/scale", json!({"spec": {"replicas": 0}})),
+                template("app:v3"),
+                wait(),
+            ],
+        )
+        .may_empty(),
+        Attack::holds(
+            Editor,
+            "a run terminated, and at the same moment another template",
+            [
+                together(),
+                step(How::Merge, "analysisruns/{run}", json!({"spec": {"terminate": true}})),
+                template("app:v3"),
+                wait(),
+            ],
+        )
+        .on(measured),
+        Attack::holds(
+            Editor,
+            "the template that served before, and at the same moment another one",
+            [together(), template("app:v1"), template("app:v3"), wait()],
+        )
+        .promoted(),
+    ]
+}
+
 /// No attacks: what may be done, so that it is seen that this is alive.
 fn allowed() -> Vec<Attack> {
     vec![
@@ -1760,6 +1912,11 @@ fn nested() -> Value {
 
 fn wait() -> Step {
     step(How::Wait, "", Value::Null)
+}
+
+/// The two behind it at the same moment.
+fn together() -> Step {
+    step(How::Together, "", Value::Null)
 }
 
 /// Whatever comes of it.
