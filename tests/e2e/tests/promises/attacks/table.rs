@@ -1070,6 +1070,17 @@ fn crowds() -> Vec<Attack> {
             [step(How::Create, "analysisruns", run((0..51).map(|number| metric(number, "true".to_owned())).collect()))],
         )
         .told("must have at most 50 items"),
+        Attack::refused(
+            Editor,
+            "a run with more arguments than there may be",
+            [step(How::Create, "analysisruns", {
+                let mut object = run(vec![metric(0, "true".to_owned())]);
+                object["spec"]["args"] =
+                    (0..51).map(|number| json!({"name": format!("a{number}"), "value": "x"})).collect();
+                object
+            })],
+        )
+        .told("must have at most 50 items"),
         Attack::holds(
             Editor,
             "a template of two hundred kilobytes",
