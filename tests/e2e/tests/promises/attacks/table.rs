@@ -15,12 +15,14 @@ pub(super) fn attacks() -> Vec<Attack> {
         gates(),
         metadata(),
         requests(),
+        out_of_turn(),
         escapes(),
         deletion(),
         deputies(),
         replica_sets(),
         analyses(),
         sub_resources(),
+        pods(),
         field_managers(),
         odd_words(),
         owners_and_finalizers(),
@@ -262,6 +264,44 @@ fn requests() -> Vec<Attack> {
     ]
 }
 
+/// Requests that somebody may make, of what they are not for; and those that come with something else.
+fn out_of_turn() -> Vec<Attack> {
+    let among_annotations =
+        || json_patch(json!([{"op": "add", "path": "/metadata/annotations", "value": {REQUEST: "promote {v2}"}}]));
+    let scaled = || step(How::Merge, "bluegreenrollouts/{name}/scale", json!({"spec": {"replicas": 0}}));
+    let measured = json!({"strategy": {"blueGreen": {"autoPromotionEnabled": true, "prePromotionAnalysis": {"templates": [{"templateName": "endless"}]}}}});
+    vec![
+        Attack::refused(Editor, "all annotations anew, with a promote among them", [among_annotations()]),
+        Attack::refused(OnCall, "all annotations anew, with a promote among them", [among_annotations()]),
+        Attack::refused(OnCall, "retry", [request("retry {v2}")]),
+        Attack::refused(OnCall, "the scale by its sub-resource", [scaled()]),
+        Attack::refused(Promoter, "the scale by its sub-resource", [scaled()]),
+        Attack::refused(
+            Editor,
+            "a request that is made together with a rollout of a generated name",
+            [step(How::Create, "bluegreenrollouts", {
+                let mut object = without_services("", EVIL);
+                object["metadata"] = json!({"generateName": "{name}-", "annotations": {REQUEST: "promote"}});
+                object
+            })],
+        ),
+        Attack::refused(Promoter, "a run deleted", [step(How::Delete, "analysisruns/{run}", Value::Null)]).on(measured),
+        Attack::holds(OnCall, "a rollback with nothing to go back to", [or(request("rollback")), wait()]),
+        Attack::holds(OnCall, "a rollback of what waits", [or(request("rollback {v2}")), wait()]),
+        Attack::holds(OnCall, "an abort of what serves", [or(request("abort {v1}")), wait()]),
+        Attack::holds(
+            OnCall,
+            "what waits aborted, and then a rollback of what serves",
+            [request("abort {v2}"), wait(), or(request("rollback {v1}")), wait()],
+        ),
+        Attack::holds(
+            Promoter,
+            "a promote of what is to come, and then its template",
+            [or(request("promote {v3}")), wait(), by(Editor, template("app:v3")), wait()],
+        ),
+    ]
+}
+
 /// Requests that say one thing to the policy and another to the operator.
 fn escapes() -> Vec<Attack> {
     vec![
@@ -483,6 +523,32 @@ fn deputies() -> Vec<Attack> {
         .told("may not patch Service"),
         Attack::refused(
             Editor,
+            "a rollout of theirs that waits for nobody, and then shows its own in preview at the Service",
+            [
+                step(How::Create, "bluegreenrollouts", without_services("{name}-second", "app:v2")),
+                step(
+                    How::Merge,
+                    "bluegreenrollouts/{name}-second",
+                    json!({"spec": {"strategy": {"blueGreen": {"previewService": "{name}-active"}}}}),
+                ),
+            ],
+        )
+        .told("may not patch Service"),
+        Attack::refused(
+            Editor,
+            "a rollout of theirs that waits for nobody, and then takes over a Deployment of others",
+            [
+                step(How::Create, "bluegreenrollouts", without_services("{name}-second", "app:v2")),
+                step(
+                    How::Json,
+                    "bluegreenrollouts/{name}-second",
+                    json!([{"op": "remove", "path": "/spec/template"}, {"op": "add", "path": "/spec/workloadRef", "value": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "others"}}]),
+                ),
+            ],
+        )
+        .told("may not patch Deployment others"),
+        Attack::refused(
+            Editor,
             "the template of a Deployment of others",
             [step(
                 How::Json,
@@ -640,6 +706,22 @@ fn replica_sets() -> Vec<Attack> {
             [step(How::Delete, "replicasets?labelSelector=app%3D{name}", Value::Null), wait()],
         )
         .may_empty(),
+        Attack::holds(
+            Edit,
+            "what serves deleted in the foreground",
+            [step(How::Delete, "replicasets/{name}-{v1}?propagationPolicy=Foreground", Value::Null), wait()],
+        )
+        .may_empty(),
+        Attack::holds(
+            Edit,
+            "pods that count as available after a day, by the ReplicaSet that serves",
+            [step(How::Merge, "replicasets/{name}-{v1}", json!({"spec": {"minReadySeconds": 86400}})), wait()],
+        ),
+        Attack::holds(
+            Edit,
+            "the preview Service deleted, and the template again",
+            [step(How::Delete, "services/{name}-preview", Value::Null), template("app:v3"), wait()],
+        ),
         Attack::holds(
             Edit,
             "a pod of theirs with the labels and the hash of what waits",
@@ -808,6 +890,43 @@ fn sub_resources() -> Vec<Attack> {
             Edit,
             "a dry run of a forged ReplicaSet, and then the template",
             [step(How::Create, "replicasets?dryRun=All", replica_set("{name}-{v3}", "{v3}")), template("app:v3")],
+        ),
+    ]
+}
+
+/// Pods. Whoever may take them away takes production away, as in any cluster; it goes nowhere else.
+fn pods() -> Vec<Attack> {
+    let of = |hash: &str| {
+        let selector = format!("labelSelector=app%3D{{name}},rollouts-pod-template-hash%3D{hash}");
+        step(How::Delete, &format!("pods?{selector}"), Value::Null)
+    };
+    let command = || step(How::Create, "pods/{pod1}/exec?command=sh", Value::Null);
+    let evicted = || {
+        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "{pod1}"}});
+        step(How::Create, "pods/{pod1}/eviction", eviction)
+    };
+    let autoscaler = || {
+        let target = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "{name}"});
+        let body = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "{name}"}, "spec": {"maxReplicas": 9, "scaleTargetRef": target}});
+        step(How::Create, "horizontalpodautoscalers", body)
+    };
+    vec![
+        Attack::refused(Editor, "a command in a pod that serves", [command()]),
+        Attack::refused(Promoter, "a command in a pod that serves", [command()]),
+        Attack::refused(Editor, "a pod that serves evicted", [evicted()]),
+        Attack::refused(OnCall, "a pod that serves evicted", [evicted()]),
+        Attack::refused(Promoter, "a pod that serves evicted", [evicted()]),
+        Attack::refused(Editor, "the pods that serve deleted", [of("{v1}")]),
+        Attack::refused(OnCall, "the pods that serve deleted", [of("{v1}")]),
+        Attack::refused(Tenant, "the pods that serve deleted", [of("{v1}")]),
+        Attack::refused(Promoter, "an autoscaler for the rollout", [autoscaler()]),
+        Attack::holds(Edit, "an autoscaler for the rollout", [autoscaler(), wait()]),
+        Attack::holds(Edit, "a pod that serves evicted", [evicted(), wait()]).may_empty(),
+        Attack::holds(Edit, "the pods that serve deleted", [of("{v1}"), wait()]).may_empty(),
+        Attack::holds(
+            Edit,
+            "the pods that wait deleted, and the template again",
+            [of("{v2}"), template("app:v2"), wait()],
         ),
     ]
 }
