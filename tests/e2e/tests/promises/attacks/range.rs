@@ -14,7 +14,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::attack::{Attack, Expected, How, Role, Step, Verdict};
+use super::attack::{Attack, Expected, How, Role, Step, Verdict, refused_by};
 use super::production::Production;
 use crate::chart::{chart, helm, kubeconfig_of};
 
@@ -242,7 +242,13 @@ impl Range {
     async fn make(&self, attack: &Attack, words: &Words) -> Result<(), String> {
         let make = async |step: &Step| {
             let answer = send(&self.lab, step.by.unwrap_or(attack.role).user(), step, words).await;
-            if step.may_fail { Ok(()) } else { answer }
+            match answer {
+                _ if step.may_fail => Ok(()),
+                Err(why) if refused_by(&why) == Some("roles") && !is_there(&self.lab, step, words).await => {
+                    Err(format!("nothing is there by the path {}", words.put_into(&step.path)))
+                }
+                answer => answer,
+            }
         };
         let mut steps = attack.steps.iter();
         while let Some(step) = steps.next() {
@@ -395,13 +401,20 @@ impl Range {
     }
 }
 
-/// Makes a request as somebody, and returns why it was refused.
-pub(super) async fn send(lab: &Lab, user: &str, step: &Step, words: &Words) -> Result<(), String> {
+/// Whether there is what a request is about, unless it makes that: roles say no to a path with a mistake in it, too.
+async fn is_there(lab: &Lab, step: &Step, words: &Words) -> bool {
     let path = words.put_into(&step.path);
-    let (namespace, path) = match path.split_once(':') {
-        Some((namespace, path)) => (namespace.to_owned(), path.to_owned()),
-        None => (lab.namespace.clone(), path),
-    };
+    let object: Vec<&str> = path.split('?').next().unwrap_or_default().split('/').take(2).collect();
+    if object.len() < 2 || [How::Create, How::Apply].contains(&step.how) {
+        return true;
+    }
+    let get = http::Request::get(address(lab, &object.join("/"))).body(Vec::new()).expect("a request");
+    lab.client.request_text(get).await.is_ok()
+}
+
+/// The address of what a path of a step says.
+fn address(lab: &Lab, path: &str) -> String {
+    let (namespace, path) = path.split_once(':').unwrap_or((lab.namespace.as_str(), path));
     let resource = path.split(['/', '?']).next().unwrap_or_default();
     let group = match resource {
         "bluegreenrollouts" | "analysisruns" | "analysistemplates" => "apis/greenlight.dev/v1alpha1",
@@ -414,7 +427,12 @@ pub(super) async fn send(lab: &Lab, user: &str, step: &Step, words: &Words) -> R
         "horizontalpodautoscalers" => "apis/autoscaling/v2",
         _ => "api/v1",
     };
-    let mut uri = format!("/{group}/namespaces/{namespace}/{path}");
+    format!("/{group}/namespaces/{namespace}/{path}")
+}
+
+/// Makes a request as somebody, and returns why it was refused.
+pub(super) async fn send(lab: &Lab, user: &str, step: &Step, words: &Words) -> Result<(), String> {
+    let mut uri = address(lab, &words.put_into(&step.path));
     let mut body = words.put_into(&step.body.to_string());
     let (method, content) = match step.how {
         How::Merge => ("PATCH", "application/merge-patch+json"),

@@ -1255,9 +1255,12 @@ fn side_doors() -> Vec<Attack> {
             Edit,
             "Endpoints of theirs for the active Service",
             [step(
-                How::Merge,
-                "endpoints/{name}-active",
-                json!({"subsets": [{"addresses": [{"ip": "192.0.2.7"}], "ports": [{"port": 8080}]}]}),
+                How::Create,
+                "endpoints",
+                json!({
+                    "metadata": {"name": "{name}-active"},
+                    "subsets": [{"addresses": [{"ip": "192.0.2.7"}], "ports": [{"port": 8080}]}],
+                }),
             )],
         ),
         Attack::refused(Edit, "the operator's lease", [lease("{ns}-system:", How::Create, "leases")]),
