@@ -1704,6 +1704,21 @@ fn promoted() -> Vec<Attack> {
             ],
         ),
         goes_back_all_the_same(
+            Editor,
+            "a pause and a template that the API server refuses, so that nobody may go back: somebody may",
+            vec![spec(json!({"paused": true, "template": {"spec": {"restartPolicy": "Sometimes"}}}))],
+        ),
+        goes_back_all_the_same(
+            Edit,
+            "the preview Service deleted, so that nobody may go back: somebody may",
+            vec![step(How::Delete, "services/{name}-preview", Value::Null)],
+        ),
+        Attack::moves(
+            Editor,
+            "another template in the moment in which somebody goes back: they do",
+            [together(), by(OnCall, request("rollback {v2}")), template("app:v3"), wait(), wait()],
+        ),
+        goes_back_all_the_same(
             Edit,
             "a budget that lets no pod go, and an autoscaler for what production left, so that nobody may go back",
             vec![budget(), autoscaler()],
