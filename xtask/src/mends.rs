@@ -610,6 +610,14 @@ const MENDS: &[Mend] = &[
         test: "nobody_waits_longer_than_a_minute_for_an_answer",
     },
     Mend {
+        fault: "gate: a run of an earlier rollout of this name counts for a new revision",
+        file: "crates/core/src/analysis/name.rs",
+        find: "all || run.completed_at.is_some_and(",
+        replace: "all || false && run.completed_at.is_some_and(",
+        of: Package("greenlight-core"),
+        test: "a_run_that_an_earlier_rollout_of_this_name_had_is_no_analysis_of_a_new_revision",
+    },
+    Mend {
         fault: "gate: an overlap leads to another rollout's pods",
         file: "crates/core/src/overlap.rs",
         find: "selected.unwrap_or_else(|| world.rollout.uid.clone())",
