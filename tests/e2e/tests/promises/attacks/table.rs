@@ -1876,6 +1876,17 @@ fn races() -> Vec<Attack> {
                 blue_green(json!({"activeService": "{name}-preview", "previewService": "{name}-active"})),
             ],
         ),
+        Attack::moves(
+            Editor,
+            "the Services exchanged in the moment of a promotion: that is carried out where it was to be",
+            [
+                together(),
+                by(Promoter, request("promote {v2}")),
+                or(blue_green(json!({"activeService": "{name}-preview", "previewService": "{name}-active"}))),
+                wait(),
+                wait(),
+            ],
+        ),
         Attack::refused(
             Editor,
             "a pause, and at the same moment its end, of what promotes by itself",
