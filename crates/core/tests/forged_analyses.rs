@@ -53,23 +53,27 @@ fn who_stops_an_analysis_and_takes_that_back_does_not_promote() {
 }
 
 /// A rollout of this name was deleted, and somebody who may edit runs took the owner of one away, so that it stays. Its name is that of the run that the
-/// second revision of the next rollout is to have, and it was good.
+/// second revision of the next rollout is to have, in its first attempt or in the next, and it was good.
 #[test]
 fn a_run_that_an_earlier_rollout_of_this_name_had_is_no_analysis_of_a_new_revision() {
     let mut model = serves_one(BlueGreen { pre_promotion_analysis: analysis(), ..BlueGreen::default() });
     let hash = Template::from(&model::template(2)).digest.hash("web", 0);
-    model.truth.runs.push(Run {
-        name: format!("{}-2-0-pre", replica_set_name("web", &hash)),
-        phase: AnalysisPhase::Successful,
-        completed_at: Some(model.now),
-        ..Run::default()
-    });
+    let completed_at = Some(model.now);
+    model.truth.runs = (0..2)
+        .map(|attempt| Run {
+            name: format!("{}-2-{attempt}-pre", replica_set_name("web", &hash)),
+            phase: AnalysisPhase::Successful,
+            completed_at,
+            ..Run::default()
+        })
+        .collect();
     model.pass(60);
     model.push(2);
     model.work();
     assert_eq!(model.hash(2), hash, "the name is the one that it would have");
     assert_serves(&model, 1);
-    end_runs(&mut model, "-2-1-pre", AnalysisPhase::Successful);
+    assert_eq!(model.truth.runs.len(), 3, "one of its own: {:?}", model.truth.runs);
+    end_runs(&mut model, "-pre", AnalysisPhase::Successful);
     model.work();
     assert_serves(&model, 2);
 }

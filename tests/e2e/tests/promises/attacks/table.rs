@@ -755,6 +755,7 @@ fn analyses() -> Vec<Attack> {
             json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "metadata": {"name": name, "annotations": {"greenlight.dev/rollout": "{name}"}}, "spec": spec}),
         )
     };
+    // The run of a new revision has its number and 1: it is recorded together with the change of the template, which begins an attempt.
     let terminated = |terminate: bool| step(How::Merge, run, json!({"spec": {"terminate": terminate}}));
     let unowned = |name: &str| json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "metadata": {"name": name}, "spec": {"metrics": []}});
     vec![
@@ -789,14 +790,14 @@ fn analyses() -> Vec<Attack> {
             Editor,
             "a run made beforehand, which is over when it gets what is to be measured",
             [
-                step(How::Create, "analysisruns", unowned("{name}-{v3}-3-0-pre")),
+                step(How::Create, "analysisruns", unowned("{name}-{v3}-3-1-pre")),
                 wait(),
-                step(How::Merge, "analysisruns/{name}-{v3}-3-0-pre", json!({"spec": endless()})),
+                step(How::Merge, "analysisruns/{name}-{v3}-3-1-pre", json!({"spec": endless()})),
                 template("app:v3"),
             ],
         )
-        // Names that are taken when a revision is recorded count as attempts that it had: it takes the next one, and there is nothing to tell.
-        .on(measured()),
+        .on(measured())
+        .told("somebody else"),
         Attack::holds(
             Editor,
             "a run with no metrics any more",
@@ -837,15 +838,17 @@ fn analyses() -> Vec<Attack> {
         Attack::holds(
             Editor,
             "a run made beforehand for the next template",
-            [forged("{name}-{v3}-3-0-pre", good()), template("app:v3")],
+            [forged("{name}-{v3}-3-1-pre", good()), template("app:v3")],
         )
-        .on(measured()),
+        .on(measured())
+        .told("somebody else made it"),
         Attack::holds(
             Editor,
             "a run with no metrics made beforehand",
-            [forged("{name}-{v3}-3-0-pre", json!({"metrics": []})), template("app:v3")],
+            [forged("{name}-{v3}-3-1-pre", json!({"metrics": []})), template("app:v3")],
         )
-        .on(measured()),
+        .on(measured())
+        .told("somebody else made it"),
         Attack::holds(Editor, "a run of no such rollout", [forged("{name}-nothing-1-0-pre", json!({"metrics": []}))])
             .on(measured()),
         Attack::holds(
@@ -1514,7 +1517,7 @@ fn elsewhere() -> Vec<Attack> {
         let owner = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "{name}", "uid": "{uid}", "controller": true});
         json!({
             "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun",
-            "metadata": {"name": "{name}-{v2}-2-0-pre", "ownerReferences": [owner], "annotations": {"greenlight.dev/rollout": "{name}"}},
+            "metadata": {"name": "{name}-{v2}-2-1-pre", "ownerReferences": [owner], "annotations": {"greenlight.dev/rollout": "{name}"}},
             "spec": {"metrics": []},
         })
     };
