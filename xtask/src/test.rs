@@ -95,6 +95,8 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
         row.tests(cargo().args(["test", "--quiet", "--workspace", "--exclude", "greenlight-e2e"]))
     })?;
     table.step("the promises, searched", |_| prove::run("prove", &PART_OF_SEARCH.map(str::to_owned)))?;
+    // Right after the search: in its profile, so that most of it is built.
+    table.step("no text takes longer than 50 ms", |row| row.tests(&mut texts()))?;
     table.step("tools of the test cluster", |_| tools())?;
     table.step("workflows", |_| workflows::check())?;
     table.step("generated files", |_| generate::run(true))?;
@@ -407,6 +409,24 @@ impl Panics {
 fn passed_in(line: &str) -> Option<usize> {
     let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
     counts.split_once(" passed")?.0.parse().ok()
+}
+
+/// What people and others write, at full speed: an unoptimised build is only asked not to be many times slower.
+fn texts() -> Command {
+    let mut tests = cargo();
+    tests.args([
+        "test",
+        "--quiet",
+        "--profile",
+        "explore",
+        "--package",
+        "greenlight-core",
+        "--test",
+        "bounds",
+        "--test",
+        "others",
+    ]);
+    tests
 }
 
 /// One of the end-to-end suites.

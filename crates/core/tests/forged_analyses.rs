@@ -6,6 +6,8 @@ use greenlight_api::analysis::{AnalysisRun, AnalysisRunSpec, AnalysisRunStatus, 
 use greenlight_api::{AnalysisPhase, BlueGreen, RolloutAnalysis};
 use greenlight_core::analysis::run::{record, step};
 use greenlight_core::from_api;
+use greenlight_core::hash::replica_set_name;
+use greenlight_core::world::{Run, Template};
 use jiff::Timestamp;
 use model::Model;
 use model::people::{assert_serves, end_runs, manual, promoted, push_and_promote, say, serves_one};
@@ -48,6 +50,32 @@ fn who_stops_an_analysis_and_takes_that_back_does_not_promote() {
     terminate(&mut model, false);
     model.work();
     assert_eq!(model.serving(), Some(model.hash(1)), "nothing was measured, nobody promoted: {}", say(&model));
+}
+
+/// A rollout of this name was deleted, and somebody who may edit runs took the owner of one away, so that it stays. Its name is that of the run that the
+/// second revision of the next rollout is to have, in its first attempt or in the next, and it was good.
+#[test]
+fn a_run_that_an_earlier_rollout_of_this_name_had_is_no_analysis_of_a_new_revision() {
+    let mut model = serves_one(BlueGreen { pre_promotion_analysis: analysis(), ..BlueGreen::default() });
+    let hash = Template::from(&model::template(2)).digest.hash("web", 0);
+    let completed_at = Some(model.now);
+    model.truth.runs = (0..2)
+        .map(|attempt| Run {
+            name: format!("{}-2-{attempt}-pre", replica_set_name("web", &hash)),
+            phase: AnalysisPhase::Successful,
+            completed_at,
+            ..Run::default()
+        })
+        .collect();
+    model.pass(60);
+    model.push(2);
+    model.work();
+    assert_eq!(model.hash(2), hash, "the name is the one that it would have");
+    assert_serves(&model, 1);
+    assert_eq!(model.truth.runs.len(), 3, "one of its own: {:?}", model.truth.runs);
+    end_runs(&mut model, "-pre", AnalysisPhase::Successful);
+    model.work();
+    assert_serves(&model, 2);
 }
 
 /// Design: "a change of scale alone applies at once to the new one where no preview count holds it".

@@ -122,6 +122,23 @@ fn the_first_measurement_waits_for_its_delay_and_the_next_for_the_interval() {
     assert_eq!(step(&spec, &second.status, later).next, Some(later + SignedDuration::from_secs(5)));
 }
 
+#[test]
+fn nothing_is_measured_more_often_than_once_a_second() {
+    for interval in [Some("1ms"), Some("999ms"), None] {
+        let hurried = Metric { interval: interval.map(str::to_owned), ..metric("m", 3, 0, 0) };
+        let spec = AnalysisRunSpec { metrics: vec![hurried], ..Default::default() };
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let mut first = step(&spec, &AnalysisRunStatus::default(), now);
+        assert_eq!(first.begin, [0]);
+        let measured =
+            Measurement { phase: AnalysisPhase::Successful, finished_at: Some(now), ..Measurement::default() };
+        record(&spec, &mut first.status, 0, measured);
+        let second = step(&spec, &first.status, now);
+        let a_second_later = Some(now + SignedDuration::from_secs(1));
+        assert_eq!((second.begin.len(), second.next), (0, a_second_later), "{interval:?}");
+    }
+}
+
 /// As when the clock is set back, or another operator's was ahead.
 #[test]
 fn a_time_in_the_future_holds_up_a_measurement_for_one_interval_and_no_longer() {

@@ -65,7 +65,7 @@ fn value() -> impl Strategy<Value = String> {
     ];
     let nearly = prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..8).prop_map(|pieces| pieces.concat());
     let deep = (1_usize..2000).prop_map(|depth| "[".repeat(depth));
-    prop_oneof![4 => nearly, 2 => "\\PC{0,200}", 1 => deep]
+    prop_oneof![4 => nearly, 2 => "(\\PC|[\\p{Cc}\\p{Cf}]){0,200}", 1 => deep]
 }
 
 /// Requests, nearly: none of them is one to promote.

@@ -78,12 +78,11 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
     let everything = ListParams::default();
     let cached = cached();
     let events = ListParams::default().fields(&of_rollout);
-    let (event_api, run_api) = (session.api::<Event>(), session.api::<AnalysisRun>());
     let (observed, around, events, runs) = tokio::join!(
         observe_visible(session, rollout),
         Surroundings::read(session, &spec, &cached),
-        event_api.list(&events),
-        run_api.list(&everything),
+        session.list::<Event>(&events),
+        session.list::<AnalysisRun>(&everything),
     );
     let observed = observed?;
     let (replica_sets, pods) = (observed.replica_sets.clone(), observed.pods.clone());
@@ -103,7 +102,7 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
     let doors = ingresses.as_deref().ok().map(doors);
     let ingresses = ingresses.unwrap_or_default();
     let slices = slices.ok();
-    let mut runs = runs.map(|list| list.items).unwrap_or_default();
+    let mut runs = runs.unwrap_or_default();
     runs.retain(|run| run.annotations().get(names::ROLLOUT).is_some_and(|of| of == name));
     runs.sort_by_key(|run| std::cmp::Reverse(run.creation_timestamp().map(|time| time.0)));
     let templates: BTreeMap<String, Value> = replica_sets.iter().filter_map(template_of).collect();
@@ -121,7 +120,7 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
         doctor::findings(&evidence)
     });
     let findings = findings.unwrap_or_default();
-    let events = happened(events.map(|list| list.items).unwrap_or_default());
+    let events = happened(events.unwrap_or_default());
     Ok(Detail { spec, endpoints, runs, events, differences, findings, doors, unseen, facts })
 }
 

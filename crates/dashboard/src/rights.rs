@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use greenlight_api::{BlueGreenRollout, Request, Verb, names};
+use greenlight_overview::Whole;
 use greenlight_overview::unseen::{subject, to_look};
 use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
@@ -184,7 +185,7 @@ async fn is_policed(client: &Client, user: &str, key: &Key) -> bool {
     let request = Request { action: Verb::Promote, revision, to: None, by, at: Timestamp::now(), reason: None };
     let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: request.to_value()}}}));
     let params = PatchParams { dry_run: true, ..PatchParams::default() };
-    let rollouts: Api<BlueGreenRollout> = Api::namespaced(client.clone(), &key.namespace);
+    let rollouts: Api<Whole<BlueGreenRollout>> = Api::namespaced(client.clone(), &key.namespace);
     rollouts.patch(&key.name, &params, &patch).await.is_err()
 }
 

@@ -14,7 +14,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use futures::{Stream, StreamExt, stream};
-use greenlight_overview::{denial, is_forbidden};
+use greenlight_overview::{Whole, denial, is_forbidden};
 use k8s_openapi::api::core::v1::Pod;
 use maud::Markup;
 use serde::Deserialize;
@@ -546,8 +546,8 @@ async fn show_logs(
     Query(query): Query<LogQuery>,
 ) -> Response {
     let frame = visitor.frame();
-    let object = match visitor.caller.session(&key.namespace).api::<Pod>().get(&pod).await {
-        Ok(object) => object,
+    let object = match visitor.caller.session(&key.namespace).api::<Whole<Pod>>().get(&pod).await {
+        Ok(Whole(object)) => object,
         Err(error) => return html(&rollout::failed(&frame, &pod, &error.to_string())),
     };
     let containers = logs::containers(&object);

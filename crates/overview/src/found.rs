@@ -1,7 +1,6 @@
 //! Rollouts as a list or a watch brings them. One that cannot be read must not hide the others.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use greenlight_api::BlueGreenRollout;
@@ -12,9 +11,10 @@ use kube::Resource;
 use kube::api::{Api, ListParams, ObjectList};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 use crate::session::{Session, is_forbidden};
+use crate::whole::without_managed_fields;
 
 /// So many names are shown in the place of one that does not exist.
 const SHOWN: usize = 3;
@@ -68,17 +68,6 @@ impl<'de> Deserialize<'de> for Found {
 fn read(json: &str) -> Result<BlueGreenRollout, String> {
     let mut reader = serde_json::Deserializer::from_str(json);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| error.to_string())
-}
-
-/// An object without who manages which field of it: whoever may patch it may write anything there, also what is nested too deep to be read.
-fn without_managed_fields(json: &str) -> serde_json::Result<String> {
-    let mut object: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json)?;
-    if let Some(metadata) = object.get_mut("metadata") {
-        let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(metadata.get())?;
-        fields.remove("managedFields");
-        *metadata = to_raw_value(&fields)?;
-    }
-    serde_json::to_string(&object)
 }
 
 impl Resource for Found {

@@ -14,6 +14,7 @@
 //! | why was the spec changed? | [`cause`] |
 //! | how is that said? | [`words`] |
 //! | which rollouts are there, also those that cannot be read? | [`found`] |
+//! | how is an object read that somebody keeps from being read? | [`whole`] |
 //! | whose eyes does it see with? | [`session`] |
 
 pub mod cause;
@@ -27,6 +28,7 @@ pub mod session;
 pub mod simulation;
 pub mod surroundings;
 pub mod unseen;
+pub mod whole;
 pub mod words;
 
 pub use cause::SpecChange;
@@ -39,4 +41,5 @@ pub use session::{Session, is_answer, is_forbidden};
 pub use simulation::{Simulation, quantity};
 pub use surroundings::Surroundings;
 pub use unseen::Unseen;
+pub use whole::Whole;
 pub use words::{age, denial, role, role_of, sentence, state};

@@ -10,17 +10,19 @@ use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::{BlueGreenRollout, names};
 use greenlight_core::world::{Pod, ReplicaSet, Rival, Service};
 use greenlight_core::{World, from_api, hash, stall};
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet as KubeReplicaSet;
 use k8s_openapi::api::core::v1::{Pod as KubePod, Service as KubeService};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
 use kube::core::Selector;
-use kube::{Api, ResourceExt};
+use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use crate::found::Place;
 use crate::session::{Session, is_forbidden};
 use crate::unseen::Unseen;
+use crate::whole::Whole;
 
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
@@ -170,9 +172,8 @@ impl Labelled {
 
 async fn labelled(session: &Session, rollout: &BlueGreenRollout) -> Result<Labelled> {
     let labelled = ListParams::default().labels(&selector(rollout));
-    let (replica_sets, pods) = (session.api::<KubeReplicaSet>(), session.api::<KubePod>());
-    let replica_sets = visible(&replica_sets, &labelled, Unseen::REPLICA_SETS);
-    let pods = visible(&pods, &labelled, Unseen::PODS);
+    let replica_sets = visible::<KubeReplicaSet>(session, &labelled, Unseen::REPLICA_SETS);
+    let pods = visible::<KubePod>(session, &labelled, Unseen::PODS);
     let ((replica_sets, denied_sets), (pods, denied_pods)) = tokio::try_join!(replica_sets, pods)?;
     let uid = rollout.metadata.uid.clone().unwrap_or_default();
     let (own, others) = replica_sets.into_iter().partition(|rs| is_owned_by(&rs.metadata, &uid));
@@ -180,12 +181,12 @@ async fn labelled(session: &Session, rollout: &BlueGreenRollout) -> Result<Label
 }
 
 /// The objects of a kind, or that the caller may see none.
-async fn visible<K>(api: &Api<K>, params: &ListParams, what: &'static str) -> Result<(Vec<K>, Option<Denied>)>
+async fn visible<K>(session: &Session, params: &ListParams, what: &'static str) -> Result<(Vec<K>, Option<Denied>)>
 where
-    K: Clone + Debug + DeserializeOwned,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
-    match api.list(params).await {
-        Ok(list) => Ok((list.items, None)),
+    match session.list::<K>(params).await {
+        Ok(objects) => Ok((objects, None)),
         Err(error) if is_forbidden(&error) => Ok((Vec::new(), Some(Denied { what, error }))),
         Err(error) => Err(error).with_context(|| format!("cannot list {what}")),
     }
@@ -207,27 +208,27 @@ pub async fn replica_sets_and_pods(
 /// The Services that a rollout names, each by its name: there may be thousands of others. While one of them is new to the rollout,
 /// another may still be marked for it, and all have to be looked through.
 async fn services(session: &Session, rollout: &BlueGreenRollout) -> Result<(Vec<KubeService>, Option<Denied>)> {
-    let api = session.api::<KubeService>();
+    let api = session.api::<Whole<KubeService>>();
     let name = rollout.name_any();
     let named: BTreeSet<&str> = rollout.spec.blue_green().services().collect();
     let found = match try_join_all(named.iter().map(|service| api.get_opt(service))).await {
-        Ok(found) => found,
+        Ok(found) => found.into_iter().flatten().map(|Whole(service)| service).collect::<Vec<_>>(),
         Err(error) if is_forbidden(&error) => return Ok((Vec::new(), Some(Denied { what: Unseen::SERVICES, error }))),
         Err(error) => return Err(error).context("cannot read Services"),
     };
     let is_known = |service: &KubeService| service.annotations().get(names::MANAGED_BY) == Some(&name);
-    if found.iter().flatten().filter(|service| is_known(service)).count() == named.len() {
-        return Ok((found.into_iter().flatten().collect(), None));
+    if found.iter().filter(|service| is_known(service)).count() == named.len() {
+        return Ok((found, None));
     }
     // Those that are named can be told about all the same.
     let all = all_services(session).await?;
-    Ok((all.unwrap_or_else(|| found.into_iter().flatten().collect()), None))
+    Ok((all.unwrap_or(found), None))
 }
 
 /// All Services of the namespace, unless the caller may not list them.
 async fn all_services(session: &Session) -> Result<Option<Vec<KubeService>>> {
-    match session.api::<KubeService>().list(&ListParams::default()).await {
-        Ok(all) => Ok(Some(all.items)),
+    match session.list::<KubeService>(&ListParams::default()).await {
+        Ok(all) => Ok(Some(all)),
         Err(error) if is_forbidden(&error) => Ok(None),
         Err(error) => Err(error).context("cannot list Services"),
     }
@@ -247,9 +248,8 @@ pub fn selector(rollout: &BlueGreenRollout) -> String {
 /// far as they can tell.
 pub async fn add_neighbours(session: &Session, world: &mut World) {
     let everything = ListParams::default();
-    let runs = session.api::<AnalysisRun>();
     // One that cannot be read is no rival that could be known of.
-    let (rollouts, runs) = tokio::join!(Place::Namespace.list(session, None), runs.list(&everything));
+    let (rollouts, runs) = tokio::join!(Place::Namespace.list(session, None), session.list::<AnalysisRun>(&everything));
     let ours: Vec<&str> = world.rollout.spec.blue_green().services().collect();
     let rollouts = rollouts.map(|list| list.items).unwrap_or_default().into_iter();
     let others = rollouts.filter_map(|found| found.rollout.ok()).filter(|other| {
@@ -264,7 +264,7 @@ pub async fn add_neighbours(session: &Session, world: &mut World) {
             services: other.spec.blue_green().services().map(str::to_owned).collect(),
         })
         .collect();
-    let runs = runs.map(|list| list.items).unwrap_or_default();
+    let runs = runs.unwrap_or_default();
     let ours = runs.iter().filter(|run| run.annotations().get(names::ROLLOUT) == Some(&world.rollout.name));
     world.runs = ours.filter_map(from_api::run).collect();
 }

@@ -27,16 +27,18 @@ impl Surroundings {
     /// Reads it all at once. `all` says how new the lists of all Services and of all Ingresses have to be: they may be long.
     pub async fn read(session: &Session, spec: &BlueGreenRolloutSpec, all: &ListParams) -> Surroundings {
         let of_ours = ListParams::default().labels(&slices_of(spec));
-        let (services, slices) = (session.api::<Service>(), session.api::<EndpointSlice>());
-        let (services, slices, ingresses) =
-            tokio::join!(services.list(all), slices.list(&of_ours), ingresses(session, all));
-        Surroundings { services: services.map(|list| list.items), slices: slices.map(|list| list.items), ingresses }
+        let (services, slices, ingresses) = tokio::join!(
+            session.list::<Service>(all),
+            session.list::<EndpointSlice>(&of_ours),
+            ingresses(session, all)
+        );
+        Surroundings { services, slices, ingresses }
     }
 }
 
 /// Every Ingress of the namespace. `all` says how new the list has to be.
 pub async fn ingresses(session: &Session, all: &ListParams) -> kube::Result<Vec<Ingress>> {
-    Ok(session.api::<Ingress>().list(all).await?.items)
+    session.list::<Ingress>(all).await
 }
 
 /// From the server's cache: there may be thousands, and what is shown of them need not be the newest.

@@ -12,7 +12,7 @@ use greenlight_api::names;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Service;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::{Api, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -177,9 +177,8 @@ impl Seen {
 
     fn slice(&mut self, slice: &EndpointSlice, exists: bool) {
         if exists {
-            let endpoints = slice.endpoints.iter().flatten();
-            let ready = endpoints.filter(|e| e.conditions.as_ref().is_some_and(|c| c.ready != Some(false)));
-            let pods = ready.filter_map(|endpoint| endpoint.target_ref.as_ref()?.name.clone()).collect();
+            let pods =
+                ready_endpoints(slice).filter_map(|endpoint| endpoint.target_ref.as_ref()?.name.clone()).collect();
             self.slices.insert(slice.name_any(), (slice.resource_version().unwrap_or_default(), pods));
         } else {
             self.slices.remove(&slice.name_any());
@@ -266,6 +265,12 @@ where
             }
         }
     })
+}
+
+/// The endpoints of a slice that get traffic.
+pub fn ready_endpoints(slice: &EndpointSlice) -> impl Iterator<Item = &Endpoint> {
+    let endpoints = slice.endpoints.iter().flatten();
+    endpoints.filter(|e| e.conditions.as_ref().is_some_and(|c| c.ready != Some(false)))
 }
 
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {

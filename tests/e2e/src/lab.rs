@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::changes::Changes;
+use crate::course::ready_endpoints;
 use crate::rights;
 use crate::snapshot::Snapshot;
 use crate::web::http_get;
@@ -489,8 +490,7 @@ impl Lab {
     pub async fn endpoints(&self, service: &str) -> usize {
         let labelled = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
         let slices = self.api::<EndpointSlice>().list(&labelled).await.expect("slices").items;
-        let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
-        endpoints.filter(|e| e.conditions.as_ref().is_some_and(|c| c.ready != Some(false))).count()
+        slices.iter().flat_map(ready_endpoints).count()
     }
 
     /// Waits until a Service has so many ready endpoints.

@@ -19,7 +19,7 @@ mod snapshot;
 mod web;
 mod witness;
 
-pub use course::Course;
+pub use course::{Course, ready_endpoints};
 pub use door::{Door, Passed};
 pub use fault_proxy::{FaultProxy, Wire};
 pub use lab::{Lab, binary, cluster, eventually, ingress, merge, rollout};

@@ -10,7 +10,7 @@ use futures::io::{AsyncBufRead, AsyncBufReadExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use greenlight_api::names;
 use greenlight_api::text::printable;
-use greenlight_overview::{Facts, Known, Role, Session, gather};
+use greenlight_overview::{Facts, Known, Role, Session, Whole, gather};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::LogParams;
 use kube::runtime::WatchStreamExt;
@@ -28,10 +28,12 @@ pub async fn run(session: &Session, options: &LogsOptions) -> Result<Exit> {
     let pods: Api<Pod> = session.api();
     let labelled = format!("{}={}", names::HASH_LABEL, revision.hash);
     if options.follow {
-        return follow(pods, &labelled, revision, options).await;
+        return follow(session.api(), pods, &labelled, revision, options).await;
     }
     let mut sources = Vec::new();
-    for pod in pods.list(&kube::api::ListParams::default().labels(&labelled)).await.context("cannot list pods")?.items {
+    for pod in
+        session.list::<Pod>(&kube::api::ListParams::default().labels(&labelled)).await.context("cannot list pods")?
+    {
         if is_of(&pod, revision) {
             sources.extend(containers(&pod, options)?);
         }
@@ -163,8 +165,14 @@ async fn copy(
 }
 
 /// Prints the logs of the pods that are there, and of those that come, until somebody has seen enough.
-async fn follow(pods: Api<Pod>, labelled: &str, revision: &Known, options: &LogsOptions) -> Result<Exit> {
-    let mut changes = pin!(watcher(pods.clone(), Config::default().labels(labelled)).default_backoff());
+async fn follow(
+    watched: Api<Whole<Pod>>,
+    pods: Api<Pod>,
+    labelled: &str,
+    revision: &Known,
+    options: &LogsOptions,
+) -> Result<Exit> {
+    let mut changes = pin!(watcher(watched, Config::default().labels(labelled)).default_backoff());
     let mut known = BTreeSet::new();
     let mut printing = FuturesUnordered::new();
     // One from the beginning to the end: none comes between two.
@@ -172,7 +180,7 @@ async fn follow(pods: Api<Pod>, labelled: &str, revision: &Known, options: &Logs
     loop {
         tokio::select! {
             change = changes.next() => match change {
-                Some(Ok(Event::InitApply(pod) | Event::Apply(pod))) if is_of(&pod, revision) => {
+                Some(Ok(Event::InitApply(Whole(pod)) | Event::Apply(Whole(pod)))) if is_of(&pod, revision) => {
                     for source in containers(&pod, options)? {
                         // One that has begun anew has another log.
                         let Some(restarts) = started(&pod, &source.container) else { continue };

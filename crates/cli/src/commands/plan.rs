@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use greenlight_api::BlueGreenRollout;
 use greenlight_api::text::{one_line, printable};
-use greenlight_overview::{Session, Simulation, is_forbidden, quantity, sentence};
+use greenlight_overview::{Session, Simulation, Whole, is_forbidden, quantity, sentence};
 use k8s_openapi::api::core::v1::{Node, Pod as KubePod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -29,10 +29,10 @@ pub async fn run(session: &Session, files: &[PathBuf], named: Option<&str>) -> R
     let [manifest] = wanted.as_slice() else { bail!("plan takes one BlueGreenRollout; there are {}", wanted.len()) };
     let mut session = session.clone();
     session.namespace = namespace(&session.namespace, named, manifest.namespace())?;
-    let api: Api<BlueGreenRollout> = session.api();
+    let api: Api<Whole<BlueGreenRollout>> = session.api();
     let name = manifest.name();
     let after = applied(&api, name, &manifest.value).await;
-    let after = after.with_context(|| format!("the API server would refuse rollout {name}"))?;
+    let Whole(after) = after.with_context(|| format!("the API server would refuse rollout {name}"))?;
     if after.spec.workload_ref.is_some() {
         bail!("rollout {name} takes its template from a Deployment: plan knows only templates of its own");
     }
@@ -61,8 +61,12 @@ fn namespace(of_session: &str, named: Option<&str>, of_manifest: &str) -> Result
 
 /// What the rollout would be, defaults and all, or why the API server refuses it. A field that is not in the manifest any more is gone, as it
 /// is when whoever applied the manifest before does so again.
-async fn applied(api: &Api<BlueGreenRollout>, name: &str, manifest: &Value) -> kube::Result<BlueGreenRollout> {
-    let live = api.get_opt(name).await?;
+async fn applied(
+    api: &Api<Whole<BlueGreenRollout>>,
+    name: &str,
+    manifest: &Value,
+) -> kube::Result<Whole<BlueGreenRollout>> {
+    let live = api.get_opt(name).await?.map(|Whole(live)| live);
     let owner = live.as_ref().and_then(applied_by);
     let last = live.as_ref().and_then(|live| live.annotations().get(LAST_APPLIED));
     let last = last.and_then(|last| serde_json::from_str::<Value>(last).ok());

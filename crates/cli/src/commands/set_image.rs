@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use greenlight_api::names::CHANGE_CAUSE;
 use greenlight_api::{BlueGreenRollout, PodTemplate};
-use greenlight_overview::{Session, SpecChange};
+use greenlight_overview::{Session, SpecChange, Whole};
 use kube::Api;
 use kube::api::Patch;
 use serde_json::{Value, json};
@@ -25,10 +25,10 @@ pub async fn run(session: &Session, name: &str, images: &[(String, String)], cha
     if let Some(cause) = cause(session, SpecChange::SetImage, &rollout, change).await? {
         patch.extend(of_annotation(rollout.metadata.annotations.is_some(), &cause));
     }
-    let api: Api<BlueGreenRollout> = session.api();
+    let api: Api<Whole<BlueGreenRollout>> = session.api();
     let patch: Patch<()> = Patch::Json(serde_json::from_value(patch.into())?);
     let after = api.patch(name, &params(change.dry_run), &patch).await;
-    let after = written(session, name, &format!("change rollout {name}"), after)?;
+    let Whole(after) = written(session, name, &format!("change rollout {name}"), after)?;
     let asked_for = images.iter().map(|(_, image)| image.as_str()).collect::<Vec<_>>().join(", ");
     if change.dry_run {
         return plan::tell_what_would_come_of(session, after, &format!("Asking rollout {name} for {asked_for}"), None)

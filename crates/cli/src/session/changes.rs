@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use anyhow::{Result, anyhow};
 use futures::{Stream, StreamExt, stream};
 use greenlight_api::{BlueGreenRollout, Phase};
-use greenlight_overview::{Found, Session, selector, state};
+use greenlight_overview::{Found, Session, Whole, selector, state};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
@@ -65,6 +65,6 @@ where
         + 'static,
 {
     // Who may not watch these sees the rollout itself all the same.
-    let changes = watcher(session.api::<K>(), config.clone()).default_backoff();
+    let changes = watcher(session.api::<Whole<K>>(), config.clone()).default_backoff();
     changes.filter_map(async |event| matches!(event, Ok(Event::Apply(_) | Event::Delete(_))).then_some(())).boxed()
 }

@@ -64,8 +64,8 @@ pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
             uid: rs.uid.clone(),
             rejection: rs.mirrored_rejection().filter(|_| is_older),
             claim: rs.claimed_at().filter(|_| rs.hash == serving),
-            // Nobody knows any more what the runs were for that are there: new ones are made.
-            attempt: if is_older { attempts(world, rs) } else { 0 },
+            // New ones are made, under names that nobody has had.
+            attempt: attempts(world, rs, is_older),
             ..RevisionRecord::default()
         });
     }

@@ -263,6 +263,16 @@ mod tests {
         assert!(refused.contains("limit"), "{refused}");
     }
 
+    /// Whatever a metric says. By a clock of its own: nobody waits for that minute.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_longer_than_a_minute_for_an_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let question = Question { timeout: Duration::from_secs(3600), ..question(&url) };
+        let refused = WebClient::default().ask(&question).await.expect_err("nobody answers");
+        assert!(refused.ends_with("has not answered within 60 s"), "{refused}");
+    }
+
     /// A frame of HTTP/2, on the connection as a whole.
     fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
         let length = u8::try_from(payload.len()).expect("short");

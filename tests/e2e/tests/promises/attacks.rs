@@ -7,7 +7,8 @@
 //! |---|---|
 //! | [`table`] | the attacks, a line each |
 //! | [`attack`] | what an attack is: a role, requests, and what has to come of it |
-//! | [`range`] | where they are tried, and who looks |
+//! | [`range`] | where they are tried |
+//! | [`production`] | who looks meanwhile: what the Services select, and which endpoints are ready behind them |
 //! | [`bombs`] | analyses that cost too much, or lead back inside |
 //! | [`child`] | the process that evaluates what people write |
 //! | [`confined`] | what somebody with the operator's token may do |
@@ -20,6 +21,7 @@ mod bombs;
 mod child;
 mod confined;
 mod neighbours;
+mod production;
 mod range;
 mod schema;
 mod secrets;

@@ -305,13 +305,17 @@ async fn the_plain_manifests_are_valid_and_so_is_everything_optional() {
     let chart = chart().display().to_string();
     let values = cluster().dir().join("everything.yaml");
     let secret = json!({"name": "events", "key": "token"});
+    let digest = format!("sha256:{}", "0".repeat(64));
     let everything = json!({
         "crds": {"install": false},
         "networkPolicy": {"enabled": true, "egress": [{"ports": [{"port": 9090}]}], "apiServer": {"cidrs": ["192.0.2.10/32"]}},
-        "metrics": {"tokenSecret": secret}, "image": {"digest": format!("sha256:{}", "0".repeat(64))},
+        "metrics": {"tokenSecret": secret}, "image": {"digest": digest},
         "analysis": {"secrets": {"names": ["token"], "labelled": true}},
         "serviceMonitor": {"enabled": true}, "prometheusRule": {"enabled": true}, "grafanaDashboard": {"enabled": true},
-        "dashboard": {"enabled": true, "hosts": ["releases.example.com"], "url": "https://Web.example.com:8443", "readOnly": true},
+        "dashboard": {
+            "enabled": true, "hosts": ["releases.example.com"], "url": "https://Web.example.com:8443", "readOnly": true,
+            "image": {"digest": digest},
+        },
         "notifications": {"sinks": [
             {"name": "a", "url": "https://a.example/", "tokenSecret": secret, "events": ["Promoted"]},
             {"name": "b", "urlSecret": secret, "format": "slack", "labels": {"tier": "web"}},
@@ -321,6 +325,11 @@ async fn the_plain_manifests_are_valid_and_so_is_everything_optional() {
     let args =
         ["template", "everything", &chart, "--namespace", "greenlight", "--values", &values.display().to_string()];
     let rendered = helm(&args).expect("rendered");
+    let images = rendered.lines().filter_map(|line| line.trim_start().strip_prefix("image: ")).collect::<Vec<_>>();
+    let (operators, dashboards): (Vec<&str>, Vec<&str>) =
+        images.into_iter().partition(|image| *image == format!("greenlight@{digest}"));
+    assert!(operators.len() >= 3, "the operator, the hook and the test run exactly this image: {operators:?}");
+    assert_eq!(dashboards, [format!("greenlight-dashboard@{digest}")], "and nothing runs another one");
     let documents = rendered.split("\n---").filter(|document| document.contains("kind:"));
     let (ours, theirs): (Vec<&str>, Vec<&str>) =
         documents.partition(|document| !document.contains("monitoring.coreos.com"));

@@ -1,6 +1,8 @@
 //! What the server takes and Rust does not. Of rollouts see the suite `servers`: today's CRD refuses what is known.
 
 use greenlight_e2e::{Lab, http_get};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 /// An analysis whose web request has a body that is nested deeper than anybody reads.
@@ -50,4 +52,41 @@ async fn an_analysis_run_that_is_nested_too_deep_is_told_so_and_stops_nobody() {
     assert!(count(1));
     lab.kubectl(&["delete", "bgar", "deep"]);
     lab.until("it is forgotten", |_| count(0)).await;
+}
+
+/// Whoever may patch an object may write what is too deep for most readers into who manages which field of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_who_manages_which_field_keeps_nobody_from_looking_pausing_or_releasing() {
+    let lab = Lab::new("deepfields").await;
+    let web = lab.deploy(json!({})).await;
+    let set = format!("replicaset/web-{}", web.status().active_revision);
+    let pods: Api<Pod> = lab.api();
+    let pod = pods.list(&Default::default()).await.expect("pods").items.first().map(ResourceExt::name_any);
+    let pod = format!("pod/{}", pod.expect("one"));
+    let objects =
+        [("bgr/web", "greenlight.dev/v1alpha1"), (set.as_str(), "apps/v1"), (&pod, "v1"), ("service/web-active", "v1")];
+    for (object, api_version) in objects {
+        let fields = (0..200).fold(json!({}), |fields, _| json!({"f:a": fields}));
+        let patch = json!({"metadata": {"managedFields": [{
+            "manager": "someone", "operation": "Update", "apiVersion": api_version, "time": "2026-01-01T00:00:00Z",
+            "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {"f:annotations": fields}},
+        }]}});
+        lab.kubectl(&["patch", object, "--type=merge", "--patch", &patch.to_string()]);
+        let written = lab.kubectl(&["get", object, "-o", "json", "--show-managed-fields"]);
+        assert!(written.matches("\"f:a\"").count() >= 200, "{object}: the API server keeps it");
+    }
+    for args in [
+        ["get", "rollout", "web"].as_slice(),
+        &["history", "web"],
+        &["pause", "web"],
+        &["resume", "web"],
+        &["set", "image", "web", "web=web:v2"],
+    ] {
+        lab.greenlight(args).unwrap_or_else(|(code, said)| panic!("{args:?} ends with {code}: {said}"));
+    }
+    // Forgotten, so that this test can read them, too.
+    for (object, _) in objects {
+        lab.kubectl(&["patch", object, "--type=merge", "--patch", r#"{"metadata": {"managedFields": [{}]}}"#]);
+    }
+    lab.until("the new image waits", |now| now.phase() == "Paused").await;
 }

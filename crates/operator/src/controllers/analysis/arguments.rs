@@ -245,7 +245,7 @@ mod tests {
         #[test]
         fn any_text_is_filled_once_and_never_grows_beyond_the_bound(
             pieces in prop::collection::vec(prop::sample::select(vec!["{{", "}}", "args.", "{{args.a}}", "{{ args.b }}", "{", "}", " ", "é"]), 0..200),
-            a in "\\PC{0,40}",
+            a in "(\\PC|[\\p{Cc}\\p{Cf}]){0,40}",
             b in prop::sample::select(vec!["{{args.a}}", "{{args.b}}{{args.b}}", "", "}}{{"]),
         ) {
             let text = pieces.concat();
@@ -255,7 +255,7 @@ mod tests {
         }
 
         #[test]
-        fn a_masked_text_has_no_secret_in_it(secret in "[^*]{1,30}", before in "\\PC{0,20}", after in "\\PC{0,20}") {
+        fn a_masked_text_has_no_secret_in_it(secret in "[^*]{1,30}", before in "(\\PC|[\\p{Cc}\\p{Cf}]){0,20}", after in "(\\PC|[\\p{Cc}\\p{Cf}]){0,20}") {
             let masked = Secrets::new([secret.as_str()]).masked(format!("{before}{secret}{after}"));
             // What stands around it may come together to the same again.
             prop_assert!(!masked.contains(&secret) || before.contains(&secret) || after.contains(&secret) || secret.len() < 3, "{masked:?}");

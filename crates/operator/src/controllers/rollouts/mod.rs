@@ -261,6 +261,18 @@ mod tests {
         })
     }
 
+    /// The pods of [`stranger`] are to get a label.
+    fn label_pods() -> Action {
+        let labels = [("role".to_owned(), "active".to_owned())].into();
+        Action::ChangePodMetadata {
+            name: "web-stranger".to_owned(),
+            resource_version: "5".to_owned(),
+            hash: "abc".to_owned(),
+            from: PodMetadata::default(),
+            to: PodMetadata { labels, ..PodMetadata::default() },
+        }
+    }
+
     /// One that has this rollout, takes its status and no other write, and answers the list of ReplicaSets by this code.
     fn server(object: &Arc<Mutex<Value>>, code: &Arc<AtomicU16>) -> Client {
         let (object, code) = (object.clone(), code.clone());
@@ -351,6 +363,35 @@ mod tests {
         }
     }
 
+    /// Pods of two ReplicaSets of the same hash, and one that nobody made.
+    #[tokio::test]
+    async fn a_pod_that_another_rollout_made_gets_no_labels_although_the_hash_is_the_same() {
+        let labelled = Arc::new(Mutex::new(Vec::new()));
+        let seen = labelled.clone();
+        let client = api_server(move |Asked { method, path, .. }| {
+            let pod = path.split_once("/pods/").filter(|_| method == Method::PATCH);
+            seen.lock().expect("no panic while locked").extend(pod.map(|(_, name)| name.to_owned()));
+            let owner = |uid: &str| json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": uid, "uid": uid, "controller": true}]);
+            let pods = json!([
+                {"metadata": {"name": "ours", "ownerReferences": owner("s")}},
+                {"metadata": {"name": "theirs", "ownerReferences": owner("theirs")}},
+                {"metadata": {"name": "of-nobody"}},
+            ]);
+            std::future::ready(if path.ends_with("/pods") {
+                (200, json!({"metadata": {"resourceVersion": "9"}, "items": pods}))
+            } else {
+                (200, stranger())
+            })
+        });
+        let (context, _, _events) = context(client, Arc::default(), &Queue::new(Leadership::undisputed()));
+        let Context { client, caches, memories, on_demand, recorder, .. } = &context;
+        let rollout = &fake::rollout("shop", "web", "web", &Value::Null);
+        let whole = &Whole::default();
+        let executor = Executor { client, caches, memories, on_demand, recorder, rollout, whole };
+        executor.execute(&label_pods(), &mut Fresh::new()).await.expect("carried out");
+        assert_eq!(*labelled.lock().expect("no panic while locked"), ["ours"]);
+    }
+
     #[tokio::test]
     async fn a_template_is_read_at_its_creation_unless_the_answer_before_had_it() {
         let reads = Arc::new(AtomicUsize::new(0));
@@ -429,15 +470,7 @@ mod tests {
                 let rollout = &fake::rollout("shop", &format!("web-{number}"), "web", &Value::Null);
                 let whole = &Whole::default();
                 let executor = Executor { client, caches, memories, on_demand, recorder, rollout, whole };
-                let labels = [("role".to_owned(), "active".to_owned())].into();
-                let action = Action::ChangePodMetadata {
-                    name: "web-stranger".to_owned(),
-                    resource_version: "5".to_owned(),
-                    hash: "abc".to_owned(),
-                    from: PodMetadata::default(),
-                    to: PodMetadata { labels, ..PodMetadata::default() },
-                };
-                executor.execute(&action, &mut Fresh::new()).await
+                executor.execute(&label_pods(), &mut Fresh::new()).await
             });
         }
         for _ in 0..1_000 {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use greenlight_core::World;
-use greenlight_core::world::{Rival, Rollout};
+use greenlight_core::world::{Pod, ReplicaSet, Rival, Rollout};
 use jiff::Timestamp;
 
 use super::memory::{Memories, Memory};
@@ -80,12 +80,11 @@ pub fn observe(
         service.answered = memory.moved.get(&service.name) == Some(&service.resource_version);
     }
     let (endpoints, pods) = on_demand.seen(key);
-    let own = |hash: &String, pods: Vec<OwnedPod>| {
-        let of_hash = || replica_sets.iter().filter(|rs| rs.hash == *hash);
-        let own = pods.into_iter().filter(|pod| of_hash().any(|rs| rs.uid == pod.owner));
-        own.map(|pod| pod.pod).collect::<Vec<_>>()
+    let own = |(hash, pods): (String, Vec<OwnedPod>)| {
+        let own = own_pods(&replica_sets, &hash, pods);
+        (hash, own)
     };
-    let pods = pods.into_iter().map(|(hash, pods)| (hash.clone(), own(&hash, pods))).collect();
+    let pods = pods.into_iter().map(own).collect();
     let rivals = rivals(caches, &rollout);
     let workload =
         rollout.spec.workload_ref.as_ref().and_then(|workload| caches.workloads.get(&key.sibling(&workload.name)));
@@ -111,6 +110,13 @@ pub fn observe(
     Some(Observed { world, unknown })
 }
 
+/// Those of these pods with one hash that a ReplicaSet of the rollout made: others may carry the same hash, and are not its own to evict.
+fn own_pods(replica_sets: &[ReplicaSet], hash: &str, pods: Vec<OwnedPod>) -> Vec<Pod> {
+    let of_hash = || replica_sets.iter().filter(|rs| rs.hash == hash);
+    let own = pods.into_iter().filter(|pod| of_hash().any(|rs| rs.uid == pod.owner));
+    own.map(|pod| pod.pod).collect()
+}
+
 fn rivals(caches: &Caches, rollout: &Rollout) -> Vec<Rival> {
     let key = rollout.key();
     let names_the_same = rollout.groups().into_iter().flat_map(|group| caches.rollouts.group_keys(&group));
@@ -130,6 +136,7 @@ mod tests {
 
     use super::*;
     use crate::cluster::fake;
+    use crate::cluster::objects::ReplicaSetView;
 
     /// A rollout whose record has ReplicaSets of these UIDs.
     fn rollout(recorded: &[&str]) -> Rollout {
@@ -153,5 +160,38 @@ mod tests {
         // Its template was compared, and is what is asked for.
         memory.note_ours("made".to_owned());
         assert_eq!(origin(&rollout(&["before"]), &memory, "made"), Origin::Ours);
+    }
+
+    /// Two ReplicaSets of the same hash, of two rollouts, as an older version made them of one template; and a pod of each, with the same labels.
+    #[test]
+    fn a_pod_that_another_rollout_made_is_not_its_own_to_evict_although_the_hash_is_the_same() {
+        let set = json!({
+            "metadata": {
+                "name": "web-abc", "namespace": "shop", "uid": "ours",
+                "ownerReferences": [{
+                    "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "web", "uid": "u", "controller": true,
+                }],
+            },
+            "spec": {"template": {"metadata": {"labels": {"app": "web", "rollouts-pod-template-hash": "abc"}}}},
+        });
+        let set =
+            serde_json::from_value::<ReplicaSetView>(set).expect("a ReplicaSet").keep().expect("it has an owner").set;
+        let pod = |name: &str, owner: &str| OwnedPod {
+            owner: owner.to_owned(),
+            pod: Pod {
+                name: name.to_owned(),
+                uid: name.to_owned(),
+                created: Timestamp::UNIX_EPOCH,
+                deleting: false,
+                ready: true,
+                deletion_cost: 0,
+                reason: String::new(),
+                message: String::new(),
+            },
+        };
+        let pods = || vec![pod("ours", "ours"), pod("theirs", "theirs"), pod("of-nobody", "")];
+        let names = |pods: Vec<Pod>| pods.into_iter().map(|pod| pod.name).collect::<Vec<_>>();
+        assert_eq!(names(own_pods(std::slice::from_ref(&set), "abc", pods())), ["ours"]);
+        assert!(own_pods(&[set], "bcd", pods()).is_empty(), "nor are those of another revision");
     }
 }

@@ -134,7 +134,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_words_of_others_become_json_of_a_bounded_size(note in "\\PC{0,2000}", by in "\\PC{0,60}", image in "\\PC{0,200}") {
+        fn any_words_of_others_become_json_of_a_bounded_size(note in "(\\PC|[\\p{Cc}\\p{Cf}]){0,2000}", by in "(\\PC|[\\p{Cc}\\p{Cf}]){0,60}", image in "(\\PC|[\\p{Cc}\\p{Cf}]){0,200}") {
             for format in [Format::Cloudevents, Format::Slack, Format::Teams] {
                 let message = Message::of(&notification(&note, &by, &image), format, None);
                 let body: Value = serde_json::from_str(&message.body).expect("JSON");

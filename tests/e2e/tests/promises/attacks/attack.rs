@@ -74,6 +74,8 @@ pub(super) enum How {
     Delete,
     /// No request: time for the operator to take up the one before.
     Wait,
+    /// No request: the two behind it are made at the same moment.
+    Together,
 }
 
 /// One request. In paths and bodies, `{name}` is the rollout, `{ns}` its namespace, `{uid}` its UID, `{v1}` the hash that serves, `{v2}`
@@ -115,6 +117,8 @@ pub(super) struct Attack {
     pub(super) promoted: bool,
     /// What the refusal, or else the status or an event of the rollout, has to say of it, in these words; nothing in particular if there are none.
     pub(super) told: &'static str,
+    /// Whether Kubernetes itself lets who has this role take all pods of production away. Whose pods the Service leads to counts all the same.
+    pub(super) may_be_empty: bool,
 }
 
 impl Attack {
@@ -122,7 +126,7 @@ impl Attack {
     pub(super) fn refused(role: Role, what: &'static str, steps: impl IntoIterator<Item = Step>) -> Attack {
         let steps = steps.into_iter().collect();
         let spec = Value::Object(Default::default());
-        Attack { role, what, steps, expected: Expected::Refused, spec, promoted: false, told: "" }
+        Attack { role, what, steps, expected: Expected::Refused, spec, promoted: false, told: "", may_be_empty: false }
     }
 
     /// One that may be let through, and must be without effect.
@@ -167,16 +171,21 @@ impl Attack {
         Attack { promoted: true, ..self }
     }
 
+    /// Production may have no pods meanwhile, or any more.
+    pub(super) fn may_empty(self) -> Attack {
+        Attack { may_be_empty: true, ..self }
+    }
+
     /// The doors that it tries.
     pub(super) fn door(&self) -> String {
         let mut doors = Vec::new();
-        for step in self.steps.iter().filter(|step| step.how != How::Wait) {
+        for step in &self.steps {
             let verb = match step.how {
                 How::Merge | How::Strategic | How::Json | How::Apply => "patch",
                 How::Create => "create",
                 How::Replace => "update",
                 How::Delete => "delete",
-                How::Wait => "wait",
+                How::Wait | How::Together => continue,
             };
             let path = step.path.split_once(':').map_or(step.path.as_str(), |(_, path)| path);
             let parts: Vec<&str> = path.split('?').next().unwrap_or_default().split('/').collect();

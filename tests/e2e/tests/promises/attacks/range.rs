@@ -1,11 +1,8 @@
 //! Where attacks are tried: a namespace with an operator, and a rollout of its own for each that may change anything.
 
-use std::collections::BTreeMap;
-use std::pin::pin;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, PodTemplate, names};
 use greenlight_core::hash::Digest;
 use greenlight_e2e::{Lab, cluster, merge, rollout};
@@ -14,11 +11,11 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
-use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::attack::{Attack, How, Role, Step, Verdict};
+use super::attack::{Attack, Expected, How, Role, Step, Verdict, refused_by};
+use super::production::Production;
 use crate::chart::{chart, helm, kubeconfig_of};
 
 /// So many at a time, from the beginning of a rollout to the attack on it: a slow machine takes longer for all, and not too long for one.
@@ -43,9 +40,7 @@ pub(super) struct Range {
     lab: Lab,
     /// The policies hold here, so that some attacks change nothing.
     guarded: bool,
-    /// Every hash that a Service was seen to select.
-    seen: Arc<Mutex<BTreeMap<String, Vec<Option<String>>>>>,
-    watch: tokio::task::JoinHandle<()>,
+    production: Production,
 }
 
 /// What stands for the words in braces.
@@ -119,9 +114,8 @@ impl Range {
             "spec": endless(),
         }))
         .expect("applied");
-        let seen = Arc::new(Mutex::new(BTreeMap::new()));
-        let watch = tokio::spawn(look(lab.client.clone(), namespace, seen.clone()));
-        Range { lab, guarded, seen, watch }
+        let production = Production::watch(&lab.client, &namespace);
+        Range { lab, guarded, production }
     }
 
     /// A policy takes a moment until it is in force.
@@ -160,7 +154,7 @@ impl Range {
             .buffered(PARALLEL)
             .collect()
             .await;
-        assert!(!self.watch.is_finished(), "nobody looked at production");
+        self.production.assert_watched();
         let mut verdicts: Vec<(usize, Verdict)> =
             groups.into_iter().flatten().zip(verdicts.into_iter().flatten()).collect();
         verdicts.sort_by_key(|(number, _)| *number);
@@ -188,7 +182,7 @@ impl Range {
         (words, answers): (Words, Vec<Result<(), String>>),
     ) -> Vec<Verdict> {
         let name = name_of(number);
-        let moved = self.moved(&name, attack.serving(), &words).await;
+        let moved = self.moved(&name, attack, &words).await;
         // An attack that has to be told of has a rollout of its own.
         let untold = match answers.first() {
             _ if attack.told.is_empty() || !self.guarded => None,
@@ -236,6 +230,7 @@ impl Range {
                 words.0.push(("{run}", self.run_of(&name).await));
             }
         }
+        self.production.begin(&active(&name), &name, &words.put_into(attack.serving())).await;
         let mut answers = Vec::new();
         for number in group {
             answers.push(self.make(&attacks[*number], &words).await);
@@ -245,10 +240,25 @@ impl Range {
 
     /// Makes the requests until one is refused.
     async fn make(&self, attack: &Attack, words: &Words) -> Result<(), String> {
-        for step in &attack.steps {
+        let make = async |step: &Step| {
             let answer = send(&self.lab, step.by.unwrap_or(attack.role).user(), step, words).await;
-            if !step.may_fail {
-                answer?;
+            match answer {
+                _ if step.may_fail => Ok(()),
+                Err(why) if refused_by(&why) == Some("roles") && !is_there(&self.lab, step, words).await => {
+                    Err(format!("nothing is there by the path {}", words.put_into(&step.path)))
+                }
+                answer => answer,
+            }
+        };
+        let mut steps = attack.steps.iter();
+        while let Some(step) = steps.next() {
+            if step.how == How::Together {
+                let mut next = || steps.next().expect("it is about the two behind it");
+                let (one, other) = (next(), next());
+                let (one, other) = tokio::join!(make(one), make(other));
+                one.and(other)?;
+            } else {
+                make(step).await?;
             }
         }
         Ok(())
@@ -362,14 +372,16 @@ impl Range {
     }
 
     /// How production moved, if it did.
-    async fn moved(&self, name: &str, serving: &str, words: &Words) -> Option<String> {
-        let serving = words.put_into(serving);
-        let active = format!("{name}-active");
-        let seen = self.seen.lock().expect("no panic while locked").get(&active).cloned().unwrap_or_default();
-        let since: Vec<&Option<String>> = seen.iter().skip_while(|hash| hash.as_ref() != Some(&serving)).collect();
-        assert!(!since.is_empty(), "{name}: nobody saw production");
-        if since.iter().any(|hash| hash.as_ref() != Some(&serving)) {
-            return Some(format!("{active} was seen to select {since:?}, not only {serving}"));
+    async fn moved(&self, name: &str, attack: &Attack, words: &Words) -> Option<String> {
+        let (active, serving) = (active(name), words.put_into(attack.serving()));
+        let selected = self.production.selected(&active);
+        // What is to move does so by its selector.
+        if selected.is_some() || attack.expected == Expected::Moves {
+            return selected;
+        }
+        let led = self.production.led_to(&active, name, &serving, attack.may_be_empty);
+        if led.is_some() {
+            return led;
         }
         let pods: Api<Pod> = self.lab.api();
         let served = ListParams::default().labels(&format!("app={name},{}={serving}", names::HASH_LABEL));
@@ -389,13 +401,20 @@ impl Range {
     }
 }
 
-/// Makes a request as somebody, and returns why it was refused.
-pub(super) async fn send(lab: &Lab, user: &str, step: &Step, words: &Words) -> Result<(), String> {
+/// Whether there is what a request is about, unless it makes that: roles say no to a path with a mistake in it, too.
+async fn is_there(lab: &Lab, step: &Step, words: &Words) -> bool {
     let path = words.put_into(&step.path);
-    let (namespace, path) = match path.split_once(':') {
-        Some((namespace, path)) => (namespace.to_owned(), path.to_owned()),
-        None => (lab.namespace.clone(), path),
-    };
+    let object: Vec<&str> = path.split('?').next().unwrap_or_default().split('/').take(2).collect();
+    if object.len() < 2 || [How::Create, How::Apply].contains(&step.how) {
+        return true;
+    }
+    let get = http::Request::get(address(lab, &object.join("/"))).body(Vec::new()).expect("a request");
+    lab.client.request_text(get).await.is_ok()
+}
+
+/// The address of what a path of a step says.
+fn address(lab: &Lab, path: &str) -> String {
+    let (namespace, path) = path.split_once(':').unwrap_or((lab.namespace.as_str(), path));
     let resource = path.split(['/', '?']).next().unwrap_or_default();
     let group = match resource {
         "bluegreenrollouts" | "analysisruns" | "analysistemplates" => "apis/greenlight.dev/v1alpha1",
@@ -408,7 +427,12 @@ pub(super) async fn send(lab: &Lab, user: &str, step: &Step, words: &Words) -> R
         "horizontalpodautoscalers" => "apis/autoscaling/v2",
         _ => "api/v1",
     };
-    let mut uri = format!("/{group}/namespaces/{namespace}/{path}");
+    format!("/{group}/namespaces/{namespace}/{path}")
+}
+
+/// Makes a request as somebody, and returns why it was refused.
+pub(super) async fn send(lab: &Lab, user: &str, step: &Step, words: &Words) -> Result<(), String> {
+    let mut uri = address(lab, &words.put_into(&step.path));
     let mut body = words.put_into(&step.body.to_string());
     let (method, content) = match step.how {
         How::Merge => ("PATCH", "application/merge-patch+json"),
@@ -432,6 +456,7 @@ pub(super) async fn send(lab: &Lab, user: &str, step: &Step, words: &Words) -> R
             tokio::time::sleep(TAKES_UP).await;
             return Ok(());
         }
+        How::Together => return Ok(()),
     };
     let request = http::Request::builder()
         .method(method)
@@ -447,32 +472,17 @@ pub(super) async fn send(lab: &Lab, user: &str, step: &Step, words: &Words) -> R
     }
 }
 
-impl Drop for Range {
-    fn drop(&mut self) {
-        self.watch.abort();
-    }
-}
-
 fn name_of(number: usize) -> String {
     format!("r{number}")
+}
+
+fn active(name: &str) -> String {
+    format!("{name}-active")
 }
 
 /// The template of a rollout of the range, with this image.
 fn template(name: &str, image: &str) -> Value {
     json!({"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "web", "image": image}]}})
-}
-
-async fn look(client: Client, namespace: String, seen: Arc<Mutex<BTreeMap<String, Vec<Option<String>>>>>) {
-    let services: Api<Service> = Api::namespaced(client, &namespace);
-    let mut changes = pin!(watcher(services, watcher::Config::default()).default_backoff().applied_objects());
-    while let Ok(Some(service)) = changes.try_next().await {
-        let hash = service.spec.as_ref().and_then(|spec| spec.selector.as_ref()?.get(names::HASH_LABEL).cloned());
-        let mut seen = seen.lock().expect("no panic while locked");
-        let of_service = seen.entry(service.name_any()).or_default();
-        if of_service.last() != Some(&hash) {
-            of_service.push(hash);
-        }
-    }
 }
 
 /// What is measured of a candidate. It never ends: nobody answers there, and that is tolerated.

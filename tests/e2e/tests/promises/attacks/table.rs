@@ -15,12 +15,14 @@ pub(super) fn attacks() -> Vec<Attack> {
         gates(),
         metadata(),
         requests(),
+        out_of_turn(),
         escapes(),
         deletion(),
         deputies(),
         replica_sets(),
         analyses(),
         sub_resources(),
+        pods(),
         field_managers(),
         odd_words(),
         owners_and_finalizers(),
@@ -32,6 +34,7 @@ pub(super) fn attacks() -> Vec<Attack> {
         elsewhere(),
         promoted(),
         roundabout(),
+        races(),
         allowed(),
     ];
     groups.into_iter().flatten().collect()
@@ -261,6 +264,44 @@ fn requests() -> Vec<Attack> {
     ]
 }
 
+/// Requests that somebody may make, of what they are not for; and those that come with something else.
+fn out_of_turn() -> Vec<Attack> {
+    let among_annotations =
+        || json_patch(json!([{"op": "add", "path": "/metadata/annotations", "value": {REQUEST: "promote {v2}"}}]));
+    let scaled = || step(How::Merge, "bluegreenrollouts/{name}/scale", json!({"spec": {"replicas": 0}}));
+    let measured = json!({"strategy": {"blueGreen": {"autoPromotionEnabled": true, "prePromotionAnalysis": {"templates": [{"templateName": "endless"}]}}}});
+    vec![
+        Attack::refused(Editor, "all annotations anew, with a promote among them", [among_annotations()]),
+        Attack::refused(OnCall, "all annotations anew, with a promote among them", [among_annotations()]),
+        Attack::refused(OnCall, "retry", [request("retry {v2}")]),
+        Attack::refused(OnCall, "the scale by its sub-resource", [scaled()]),
+        Attack::refused(Promoter, "the scale by its sub-resource", [scaled()]),
+        Attack::refused(
+            Editor,
+            "a request that is made together with a rollout of a generated name",
+            [step(How::Create, "bluegreenrollouts", {
+                let mut object = without_services("", EVIL);
+                object["metadata"] = json!({"generateName": "{name}-", "annotations": {REQUEST: "promote"}});
+                object
+            })],
+        ),
+        Attack::refused(Promoter, "a run deleted", [step(How::Delete, "analysisruns/{run}", Value::Null)]).on(measured),
+        Attack::holds(OnCall, "a rollback with nothing to go back to", [or(request("rollback")), wait()]),
+        Attack::holds(OnCall, "a rollback of what waits", [or(request("rollback {v2}")), wait()]),
+        Attack::holds(OnCall, "an abort of what serves", [or(request("abort {v1}")), wait()]),
+        Attack::holds(
+            OnCall,
+            "what waits aborted, and then a rollback of what serves",
+            [request("abort {v2}"), wait(), or(request("rollback {v1}")), wait()],
+        ),
+        Attack::holds(
+            Promoter,
+            "a promote of what is to come, and then its template",
+            [or(request("promote {v3}")), wait(), by(Editor, template("app:v3")), wait()],
+        ),
+    ]
+}
+
 /// Requests that say one thing to the policy and another to the operator.
 fn escapes() -> Vec<Attack> {
     vec![
@@ -482,6 +523,32 @@ fn deputies() -> Vec<Attack> {
         .told("may not patch Service"),
         Attack::refused(
             Editor,
+            "a rollout of theirs that waits for nobody, and then shows its own in preview at the Service",
+            [
+                step(How::Create, "bluegreenrollouts", without_services("{name}-second", "app:v2")),
+                step(
+                    How::Merge,
+                    "bluegreenrollouts/{name}-second",
+                    json!({"spec": {"strategy": {"blueGreen": {"previewService": "{name}-active"}}}}),
+                ),
+            ],
+        )
+        .told("may not patch Service"),
+        Attack::refused(
+            Editor,
+            "a rollout of theirs that waits for nobody, and then takes over a Deployment of others",
+            [
+                step(How::Create, "bluegreenrollouts", without_services("{name}-second", "app:v2")),
+                step(
+                    How::Json,
+                    "bluegreenrollouts/{name}-second",
+                    json!([{"op": "remove", "path": "/spec/template"}, {"op": "add", "path": "/spec/workloadRef", "value": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "others"}}]),
+                ),
+            ],
+        )
+        .told("may not patch Deployment others"),
+        Attack::refused(
+            Editor,
             "the template of a Deployment of others",
             [step(
                 How::Json,
@@ -637,6 +704,23 @@ fn replica_sets() -> Vec<Attack> {
             Edit,
             "all ReplicaSets at once",
             [step(How::Delete, "replicasets?labelSelector=app%3D{name}", Value::Null), wait()],
+        )
+        .may_empty(),
+        Attack::holds(
+            Edit,
+            "what serves deleted in the foreground",
+            [step(How::Delete, "replicasets/{name}-{v1}?propagationPolicy=Foreground", Value::Null), wait()],
+        )
+        .may_empty(),
+        Attack::holds(
+            Edit,
+            "pods that count as available after a day, by the ReplicaSet that serves",
+            [step(How::Merge, "replicasets/{name}-{v1}", json!({"spec": {"minReadySeconds": 86400}})), wait()],
+        ),
+        Attack::holds(
+            Edit,
+            "the preview Service deleted, and the template again",
+            [step(How::Delete, "services/{name}-preview", Value::Null), template("app:v3"), wait()],
         ),
         Attack::holds(
             Edit,
@@ -671,6 +755,7 @@ fn analyses() -> Vec<Attack> {
             json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "metadata": {"name": name, "annotations": {"greenlight.dev/rollout": "{name}"}}, "spec": spec}),
         )
     };
+    // The run of a new revision has its number and 1: it is recorded together with the change of the template, which begins an attempt.
     let terminated = |terminate: bool| step(How::Merge, run, json!({"spec": {"terminate": terminate}}));
     let unowned = |name: &str| json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "metadata": {"name": name}, "spec": {"metrics": []}});
     vec![
@@ -705,14 +790,14 @@ fn analyses() -> Vec<Attack> {
             Editor,
             "a run made beforehand, which is over when it gets what is to be measured",
             [
-                step(How::Create, "analysisruns", unowned("{name}-{v3}-3-0-pre")),
+                step(How::Create, "analysisruns", unowned("{name}-{v3}-3-1-pre")),
                 wait(),
-                step(How::Merge, "analysisruns/{name}-{v3}-3-0-pre", json!({"spec": endless()})),
+                step(How::Merge, "analysisruns/{name}-{v3}-3-1-pre", json!({"spec": endless()})),
                 template("app:v3"),
             ],
         )
-        // Names that are taken when a revision is recorded count as attempts that it had: it takes the next one, and there is nothing to tell.
-        .on(measured()),
+        .on(measured())
+        .told("somebody else"),
         Attack::holds(
             Editor,
             "a run with no metrics any more",
@@ -753,15 +838,17 @@ fn analyses() -> Vec<Attack> {
         Attack::holds(
             Editor,
             "a run made beforehand for the next template",
-            [forged("{name}-{v3}-3-0-pre", good()), template("app:v3")],
+            [forged("{name}-{v3}-3-1-pre", good()), template("app:v3")],
         )
-        .on(measured()),
+        .on(measured())
+        .told("somebody else made it"),
         Attack::holds(
             Editor,
             "a run with no metrics made beforehand",
-            [forged("{name}-{v3}-3-0-pre", json!({"metrics": []})), template("app:v3")],
+            [forged("{name}-{v3}-3-1-pre", json!({"metrics": []})), template("app:v3")],
         )
-        .on(measured()),
+        .on(measured())
+        .told("somebody else made it"),
         Attack::holds(Editor, "a run of no such rollout", [forged("{name}-nothing-1-0-pre", json!({"metrics": []}))])
             .on(measured()),
         Attack::holds(
@@ -785,7 +872,7 @@ fn sub_resources() -> Vec<Attack> {
     let status = || json!({"status": {"activeRevision": "{v2}", "phase": "Healthy", "decisions": {"serving": "{v2}"}}});
     vec![
         Attack::holds(Edit, "the candidate scaled by its sub-resource", [scale("{v2}", 3)]),
-        Attack::holds(Edit, "what serves scaled to none by its sub-resource", [scale("{v1}", 0)]),
+        Attack::holds(Edit, "what serves scaled to none by its sub-resource", [scale("{v1}", 0)]).may_empty(),
         Attack::refused(Editor, "what serves scaled to none by its sub-resource", [scale("{v1}", 0)]),
         Attack::refused(Editor, "a container of theirs in a pod that serves", [debugger()]),
         Attack::refused(Promoter, "a container of theirs in a pod that serves", [debugger()]),
@@ -806,6 +893,43 @@ fn sub_resources() -> Vec<Attack> {
             Edit,
             "a dry run of a forged ReplicaSet, and then the template",
             [step(How::Create, "replicasets?dryRun=All", replica_set("{name}-{v3}", "{v3}")), template("app:v3")],
+        ),
+    ]
+}
+
+/// Pods. Whoever may take them away takes production away, as in any cluster; it goes nowhere else.
+fn pods() -> Vec<Attack> {
+    let of = |hash: &str| {
+        let selector = format!("labelSelector=app%3D{{name}},rollouts-pod-template-hash%3D{hash}");
+        step(How::Delete, &format!("pods?{selector}"), Value::Null)
+    };
+    let command = || step(How::Create, "pods/{pod1}/exec?command=sh", Value::Null);
+    let evicted = || {
+        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "{pod1}"}});
+        step(How::Create, "pods/{pod1}/eviction", eviction)
+    };
+    let autoscaler = || {
+        let target = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "{name}"});
+        let body = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "{name}"}, "spec": {"maxReplicas": 9, "scaleTargetRef": target}});
+        step(How::Create, "horizontalpodautoscalers", body)
+    };
+    vec![
+        Attack::refused(Editor, "a command in a pod that serves", [command()]),
+        Attack::refused(Promoter, "a command in a pod that serves", [command()]),
+        Attack::refused(Editor, "a pod that serves evicted", [evicted()]),
+        Attack::refused(OnCall, "a pod that serves evicted", [evicted()]),
+        Attack::refused(Promoter, "a pod that serves evicted", [evicted()]),
+        Attack::refused(Editor, "the pods that serve deleted", [of("{v1}")]),
+        Attack::refused(OnCall, "the pods that serve deleted", [of("{v1}")]),
+        Attack::refused(Tenant, "the pods that serve deleted", [of("{v1}")]),
+        Attack::refused(Promoter, "an autoscaler for the rollout", [autoscaler()]),
+        Attack::holds(Edit, "an autoscaler for the rollout", [autoscaler(), wait()]),
+        Attack::holds(Edit, "a pod that serves evicted", [evicted(), wait()]).may_empty(),
+        Attack::holds(Edit, "the pods that serve deleted", [of("{v1}"), wait()]).may_empty(),
+        Attack::holds(
+            Edit,
+            "the pods that wait deleted, and the template again",
+            [of("{v2}"), template("app:v2"), wait()],
         ),
     ]
 }
@@ -1013,9 +1137,11 @@ fn owners_and_finalizers() -> Vec<Attack> {
             Edit,
             "what serves given to an owner that does not exist",
             [of("{v1}", json!({"ownerReferences": [gone()]}))],
-        ),
+        )
+        .may_empty(),
         Attack::holds(Edit, "what serves given to nobody", [of("{v1}", json!({"ownerReferences": null}))]),
-        Attack::holds(Edit, "what serves deleted", [step(How::Delete, "replicasets/{name}-{v1}", Value::Null)]),
+        Attack::holds(Edit, "what serves deleted", [step(How::Delete, "replicasets/{name}-{v1}", Value::Null)])
+            .may_empty(),
         Attack::holds(
             Edit,
             "what serves deleted, leaving its pods",
@@ -1064,6 +1190,17 @@ fn crowds() -> Vec<Attack> {
             Editor,
             "a run of more metrics than there may be",
             [step(How::Create, "analysisruns", run((0..51).map(|number| metric(number, "true".to_owned())).collect()))],
+        )
+        .told("must have at most 50 items"),
+        Attack::refused(
+            Editor,
+            "a run with more arguments than there may be",
+            [step(How::Create, "analysisruns", {
+                let mut object = run(vec![metric(0, "true".to_owned())]);
+                object["spec"]["args"] =
+                    (0..51).map(|number| json!({"name": format!("a{number}"), "value": "x"})).collect();
+                object
+            })],
         )
         .told("must have at most 50 items"),
         Attack::holds(
@@ -1121,9 +1258,12 @@ fn side_doors() -> Vec<Attack> {
             Edit,
             "Endpoints of theirs for the active Service",
             [step(
-                How::Merge,
-                "endpoints/{name}-active",
-                json!({"subsets": [{"addresses": [{"ip": "192.0.2.7"}], "ports": [{"port": 8080}]}]}),
+                How::Create,
+                "endpoints",
+                json!({
+                    "metadata": {"name": "{name}-active"},
+                    "subsets": [{"addresses": [{"ip": "192.0.2.7"}], "ports": [{"port": 8080}]}],
+                }),
             )],
         ),
         Attack::refused(Edit, "the operator's lease", [lease("{ns}-system:", How::Create, "leases")]),
@@ -1279,7 +1419,8 @@ fn second_thoughts() -> Vec<Attack> {
             Editor,
             "scaled to none, another template, and scaled up again",
             [scale(0), spec(json!({"template": {"metadata": {"annotations": {"x": "y"}}}})), scale(1)],
-        ),
+        )
+        .may_empty(),
         Attack::holds(
             Editor,
             "a request in what the scale sub-resource is sent",
@@ -1376,7 +1517,7 @@ fn elsewhere() -> Vec<Attack> {
         let owner = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "{name}", "uid": "{uid}", "controller": true});
         json!({
             "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun",
-            "metadata": {"name": "{name}-{v2}-2-0-pre", "ownerReferences": [owner], "annotations": {"greenlight.dev/rollout": "{name}"}},
+            "metadata": {"name": "{name}-{v2}-2-1-pre", "ownerReferences": [owner], "annotations": {"greenlight.dev/rollout": "{name}"}},
             "spec": {"metrics": []},
         })
     };
@@ -1473,7 +1614,8 @@ fn promoted() -> Vec<Attack> {
         )
         .on(goes_back()),
         Attack::holds(Editor, "scaled to none, with a way back by itself", [spec(json!({"replicas": 0})), wait()])
-            .on(goes_back()),
+            .on(goes_back())
+            .may_empty(),
         Attack::holds(
             Edit,
             "a forged rejection of what serves, which says where to go",
@@ -1563,6 +1705,21 @@ fn promoted() -> Vec<Attack> {
                 ),
                 step(How::Merge, "replicasets/{name}-{v1}/scale", json!({"spec": {"replicas": 0}})),
             ],
+        ),
+        goes_back_all_the_same(
+            Editor,
+            "a pause and a template that the API server refuses, so that nobody may go back: somebody may",
+            vec![spec(json!({"paused": true, "template": {"spec": {"restartPolicy": "Sometimes"}}}))],
+        ),
+        goes_back_all_the_same(
+            Edit,
+            "the preview Service deleted, so that nobody may go back: somebody may",
+            vec![step(How::Delete, "services/{name}-preview", Value::Null)],
+        ),
+        Attack::moves(
+            Editor,
+            "another template in the moment in which somebody goes back: they do",
+            [together(), by(OnCall, request("rollback {v2}")), template("app:v3"), wait(), wait()],
         ),
         goes_back_all_the_same(
             Edit,
@@ -1692,6 +1849,168 @@ fn roundabout() -> Vec<Attack> {
     ]
 }
 
+/// Two requests at the same moment, of two people or of one.
+fn races() -> Vec<Attack> {
+    let two = json!({"strategy": {"blueGreen": {"requiredApprovals": 2}}});
+    let paused = json!({"paused": true, "strategy": {"blueGreen": {"autoPromotionEnabled": true}}});
+    let measured = json!({"strategy": {"blueGreen": {"autoPromotionEnabled": true, "prePromotionAnalysis": {"templates": [{"templateName": "endless"}]}}}});
+    let signed = |at: &str| {
+        request(&format!(r#"{{"action":"promote","revision":"{{v2}}","by":"paula","at":"2026-01-01T00:00:0{at}Z"}}"#))
+    };
+    let of_theirs =
+        |name: &str| step(How::Create, "bluegreenrollouts", second(name, EVIL, json!({"autoPromotionEnabled": true})));
+    let service = || json!({"metadata": {"name": "{name}-active"}, "spec": {"selector": {"app": "{name}", "rollouts-pod-template-hash": "{v1}"}, "ports": [{"port": 80, "targetPort": 8080}]}});
+    vec![
+        Attack::refused(
+            Editor,
+            "the active Service left out, and at the same moment it becomes the preview Service",
+            [
+                together(),
+                blue_green(json!({"activeService": null})),
+                blue_green(json!({"activeService": null, "previewService": "{name}-active"})),
+            ],
+        ),
+        Attack::refused(
+            Editor,
+            "the Services exchanged, at the moment in which somebody restarts",
+            [
+                together(),
+                by(OnCall, or(request("restart"))),
+                blue_green(json!({"activeService": "{name}-preview", "previewService": "{name}-active"})),
+            ],
+        ),
+        Attack::moves(
+            Editor,
+            "the Services exchanged in the moment of a promotion: that is carried out where it was to be",
+            [
+                together(),
+                by(Promoter, request("promote {v2}")),
+                or(blue_green(json!({"activeService": "{name}-preview", "previewService": "{name}-active"}))),
+                wait(),
+                wait(),
+            ],
+        ),
+        Attack::refused(
+            Editor,
+            "a pause, and at the same moment its end, of what promotes by itself",
+            [together(), spec(json!({"paused": true})), spec(json!({"paused": false}))],
+        )
+        .on(paused),
+        Attack::refused(
+            Editor,
+            "an annotation, and at the same moment an open gate",
+            [
+                together(),
+                or(metadata_of(json!({"annotations": {"note": "x"}}))),
+                blue_green(json!({"autoPromotionEnabled": true})),
+            ],
+        ),
+        Attack::refused(
+            Editor,
+            "deleted, and at the same moment made anew without a gate",
+            [
+                together(),
+                step(How::Delete, ROLLOUT, Value::Null),
+                or(step(
+                    How::Create,
+                    "bluegreenrollouts",
+                    second("{name}", EVIL, json!({"autoPromotionEnabled": true})),
+                )),
+            ],
+        ),
+        Attack::holds(
+            Editor,
+            "another template at the moment of the first approval, and the second one as it was meant",
+            [
+                together(),
+                template("app:v3"),
+                by(Promoter, request("promote {v2}")),
+                wait(),
+                by(Admin, or(request("promote {v2}"))),
+                wait(),
+            ],
+        )
+        .on(two.clone()),
+        Attack::holds(
+            Promoter,
+            "two approvals of one person at the same moment",
+            [together(), signed("0"), signed("1"), wait(), signed("2"), wait()],
+        )
+        .on(two),
+        Attack::holds(
+            Editor,
+            "another template at the moment in which what waits is aborted, and the aborted one again",
+            [together(), by(OnCall, request("abort {v2}")), template("app:v3"), wait(), template("app:v2"), wait()],
+        ),
+        Attack::holds(
+            Edit,
+            "two rollouts of theirs at the same moment that name the Service",
+            [together(), or(of_theirs("{name}-second")), or(of_theirs("{name}-third")), wait()],
+        ),
+        Attack::holds(
+            Edit,
+            "the active Service deleted, and made anew at the same moment in which somebody changes the template",
+            [
+                step(How::Delete, "services/{name}-active", Value::Null),
+                together(),
+                or(step(How::Create, "services", service())),
+                template("app:v3"),
+                wait(),
+            ],
+        )
+        .may_empty(),
+        Attack::holds(
+            Edit,
+            "what waits deleted, and at the same moment a forged one in its place",
+            [
+                together(),
+                or(step(How::Delete, "replicasets/{name}-{v2}", Value::Null)),
+                or(step(How::Create, "replicasets", replica_set("{name}-{v2}", "{v2}"))),
+                or(step(How::Create, "replicasets", replica_set("{name}-{v2}", "{v2}"))),
+                wait(),
+            ],
+        ),
+        Attack::holds(
+            Edit,
+            "a forged ReplicaSet for the next template, at the same moment as the template",
+            [
+                together(),
+                or(step(How::Create, "replicasets", replica_set("{name}-{v3}", "{v3}"))),
+                template("app:v3"),
+                wait(),
+            ],
+        ),
+        Attack::holds(
+            Edit,
+            "what serves scaled to none at the moment in which another template arrives",
+            [
+                together(),
+                step(How::Merge, "replicasets/{name}-{v1}/scale", json!({"spec": {"replicas": 0}})),
+                template("app:v3"),
+                wait(),
+            ],
+        )
+        .may_empty(),
+        Attack::holds(
+            Editor,
+            "a run terminated, and at the same moment another template",
+            [
+                together(),
+                step(How::Merge, "analysisruns/{run}", json!({"spec": {"terminate": true}})),
+                template("app:v3"),
+                wait(),
+            ],
+        )
+        .on(measured),
+        Attack::holds(
+            Editor,
+            "the template that served before, and at the same moment another one",
+            [together(), template("app:v1"), template("app:v3"), wait()],
+        )
+        .promoted(),
+    ]
+}
+
 /// No attacks: what may be done, so that it is seen that this is alive.
 fn allowed() -> Vec<Attack> {
     vec![
@@ -1755,6 +2074,11 @@ fn nested() -> Value {
 
 fn wait() -> Step {
     step(How::Wait, "", Value::Null)
+}
+
+/// The two behind it at the same moment.
+fn together() -> Step {
+    step(How::Together, "", Value::Null)
 }
 
 /// Whatever comes of it.
