@@ -612,7 +612,7 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "gate: a run of an earlier rollout of this name counts for a new revision",
         file: "crates/core/src/analysis/name.rs",
-        find: "all || run.completed_at.is_some_and(",
+        find: "all || run.created.is_some_and(",
         replace: "all || false && run.completed_at.is_some_and(",
         of: Package("greenlight-core"),
         test: "a_run_that_an_earlier_rollout_of_this_name_had_is_no_analysis_of_a_new_revision",

@@ -80,6 +80,7 @@ pub fn run(run: &AnalysisRun) -> Option<Run> {
         name: run.metadata.name.clone().unwrap_or_default(),
         phase: status.phase,
         message: status.message,
+        created: run.metadata.creation_timestamp.as_ref().map(|created| created.0),
         completed_at: status.completed_at,
         terminating: run.spec.terminate == Some(true),
     })

@@ -558,6 +558,8 @@ pub struct Run {
     pub phase: AnalysisPhase,
     /// Why, or how far it is.
     pub message: String,
+    /// When it was made, by the API server's clock.
+    pub created: Option<Timestamp>,
     /// When it was over.
     pub completed_at: Option<Timestamp>,
     /// It was asked to stop.

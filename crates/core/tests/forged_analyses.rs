@@ -56,14 +56,20 @@ fn who_stops_an_analysis_and_takes_that_back_does_not_promote() {
 /// second revision of the next rollout is to have, in its first attempt or in the next, and it was good.
 #[test]
 fn a_run_that_an_earlier_rollout_of_this_name_had_is_no_analysis_of_a_new_revision() {
+    for phase in [AnalysisPhase::Successful, AnalysisPhase::Running] {
+        counts_for_nothing(phase);
+    }
+}
+
+fn counts_for_nothing(phase: AnalysisPhase) {
     let mut model = serves_one(BlueGreen { pre_promotion_analysis: analysis(), ..BlueGreen::default() });
     let hash = Template::from(&model::template(2)).digest.hash("web", 0);
-    let completed_at = Some(model.now);
+    let created = Some(model.now);
     model.truth.runs = (0..2)
         .map(|attempt| Run {
             name: format!("{}-2-{attempt}-pre", replica_set_name("web", &hash)),
-            phase: AnalysisPhase::Successful,
-            completed_at,
+            phase,
+            created,
             ..Run::default()
         })
         .collect();

@@ -19,7 +19,7 @@ pub fn run_suffix(record: &RevisionRecord, kind: Kind) -> String {
 /// How many attempts of this revision had runs before this ReplicaSet was made, by their names: an earlier rollout of this name had them, and
 /// whoever may edit runs may keep them from going with it. `all`: of those that are there nobody knows what they were for.
 pub fn attempts(world: &World, rs: &ReplicaSet, all: bool) -> u32 {
-    let counts = |run: &&Run| all || run.completed_at.is_some_and(|at| at < rs.created);
+    let counts = |run: &&Run| all || run.created.is_some_and(|at| at < rs.created);
     let of_run = |run: &Run| {
         let rest = run.name.strip_prefix(&rs.name)?;
         let rest = rest.strip_suffix("-pre").or_else(|| rest.strip_suffix("-post"))?;
