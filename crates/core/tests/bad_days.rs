@@ -440,6 +440,21 @@ fn an_outage_that_began_by_a_clock_ahead_is_not_an_hour_longer() {
 }
 
 #[test]
+fn a_deadline_that_began_by_a_clock_ahead_is_not_an_hour_longer() {
+    let mut model = serves_one(BlueGreen::default());
+    model.change_spec(|spec| {
+        spec.progress_deadline_seconds = Some(60);
+        spec.progress_deadline_abort = Some(true);
+    });
+    model.push(2);
+    model.now += SignedDuration::from_hours(1);
+    operate_for(&mut model, 1);
+    model.now -= SignedDuration::from_hours(1);
+    operate_for(&mut model, 90);
+    assert_rejected(&model, 2, true);
+}
+
+#[test]
 fn the_answer_to_a_restart_says_which_pods_are_replaced() {
     let mut model = serves_one(manual());
     let one = model.hash(1);

@@ -100,7 +100,7 @@ pub async fn run(seeds: &[u64]) -> Result<OfBatch> {
     weather.set(true);
     let stormed = Instant::now();
     let suffering = operators.clone();
-    let blows = tokio::spawn(async move { suffering.suffer(of_all).await });
+    let blows = tokio::spawn(async move { tokio::join!(suffering.suffer(of_all), suffering.clocks_jump()) });
     let mut lives = JoinSet::new();
     for (number, mut person) in persons.into_iter().enumerate() {
         lives.spawn(async move {
