@@ -66,6 +66,22 @@ const MENDS: &[Mend] = &[
         test: "an_analysis_run_that_is_nested_too_deep_is_told_so_and_stops_nobody",
     },
     Mend {
+        fault: "one rollout that cannot be read stops the others",
+        file: "crates/operator/src/cluster/arrived.rs",
+        find: "Ok(Err(error)) => at_its_place::<V>(json).unwrap_or_else(|| error.to_string()),",
+        replace: "Ok(Err(error)) => return Err(error),",
+        of: Suite("servers"),
+        test: "a_rollout_that_cannot_be_read_is_told_so_and_stops_nobody",
+    },
+    Mend {
+        fault: "one object of any kind that cannot be read hides the others of its list",
+        file: "crates/operator/src/cluster/arrived.rs",
+        find: "Ok(Err(error)) => at_its_place::<V>(json).unwrap_or_else(|| error.to_string()),",
+        replace: "Ok(Err(error)) => return Err(error),",
+        of: Package("greenlight-operator"),
+        test: "one_of_any_kind_that_cannot_be_read_hides_no_other_of_its_list",
+    },
+    Mend {
         fault: "a write that is denied is made again as soon as anything changes",
         file: "crates/operator/src/controllers/rollouts/execute.rs",
         find: "memory.note_refused(target, message, refused_for)",

@@ -657,3 +657,14 @@ fn merge_keys(from: &BTreeMap<String, String>, to: &BTreeMap<String, String>) ->
     let removed = from.keys().map(|key| (key.clone(), Value::Null));
     removed.chain(to.iter().map(|(key, value)| (key.clone(), value.clone().into()))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_refused_is_tried_again_later_and_later_and_soon_after_its_cause_is_gone() {
+        let pauses: Vec<u64> = [1, 2, 3, 100, u32::MAX].map(|times| refused_for(times).as_secs()).to_vec();
+        assert_eq!(pauses, [2, 4, 5, 5, 5]);
+    }
+}
