@@ -282,6 +282,22 @@ const MENDS: &[Mend] = &[
         test: "a_deadline_that_began_by_a_clock_ahead_is_not_an_hour_longer",
     },
     Mend {
+        fault: "namespaces whose servers hang have all places of large analyses",
+        file: "crates/operator/src/controllers/analysis/mod.rs",
+        find: "MOST_SLOW.saturating_sub(",
+        replace: "MOST_LARGE.saturating_sub(",
+        of: Package("greenlight-operator"),
+        test: "large_runs_that_hang_in_many_namespaces_leave_places_to_others_and_take_turns",
+    },
+    Mend {
+        fault: "a large analysis keeps its place until all that is due has timed out",
+        file: "crates/operator/src/controllers/analysis/mod.rs",
+        find: "if _place.is_some() { PARALLEL } else { usize::MAX }",
+        replace: "usize::MAX",
+        of: Package("greenlight-operator"),
+        test: "of_a_large_run_so_much_is_measured_in_a_turn_as_is_measured_at_a_time",
+    },
+    Mend {
         fault: "a request that is never answered keeps a worker for ever",
         file: "crates/operator/src/api_server/client.rs",
         find: "const REQUEST: Duration = Duration::from_secs(35);",
