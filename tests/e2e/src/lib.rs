@@ -27,6 +27,6 @@ pub use proxy::{Fate, Write, WriteCountingProxy};
 pub use receiver::{Received, Receiver};
 pub use rights::{concerns, denials, kubeconfig_of, operator_kubeconfig};
 pub use sign_in::{SESSION, SignInProxy};
-pub use snapshot::Snapshot;
+pub use snapshot::{MIRROR, Snapshot};
 pub use web::{Answer, Web, http, http_get};
 pub use witness::Witness;

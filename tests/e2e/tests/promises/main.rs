@@ -33,3 +33,4 @@ mod stories;
 mod surroundings;
 mod unreadable;
 mod use_image;
+mod webhook;
