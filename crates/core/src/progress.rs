@@ -15,15 +15,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::world::{ReplicaSet, World, later};
 
-/// So far ahead of another a clock may be, and both are right.
-const AHEAD: SignedDuration = SignedDuration::from_mins(1);
-
 /// The progress of a revision that is not available yet.
 pub fn read(status: Option<&BlueGreenRolloutStatus>, rs: &ReplicaSet, now: Timestamp) -> Progress {
     let before = status.and_then(|status| status.progress.as_ref()).filter(|before| before.revision == rs.hash);
-    // Anybody may have written the annotation. By a clock that is a little ahead it is from now; what is further in the future would be from now at
-    // every look until then.
-    let scaled_at = Some(rs.scaled_at()).filter(|at| *at <= later(now, AHEAD)).map(|at| at.min(now));
+    let scaled_at = rs.scaled_by(now);
     let same = before.filter(|before| before.available_replicas == rs.available);
     // A pod that starts and crashes again and again comes no further. An older version has not counted them.
     let most_ready = same.map(|before| before.ready_replicas.unwrap_or(rs.ready));
