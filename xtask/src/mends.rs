@@ -298,6 +298,22 @@ const MENDS: &[Mend] = &[
         test: "of_a_large_run_so_much_is_measured_in_a_turn_as_is_measured_at_a_time",
     },
     Mend {
+        fault: "a patch of a pod that is late takes back what another operator has settled",
+        file: "crates/operator/src/controllers/rollouts/execute.rs",
+        find: "metadata[\"resourceVersion\"] = version.into();",
+        replace: "let _ = version;",
+        of: Package("greenlight-operator"),
+        test: "pods_are_changed_only_as_they_were_read_and_one_that_has_changed_holds_up_no_other",
+    },
+    Mend {
+        fault: "a stop that is late stops another run of the same name",
+        file: "crates/operator/src/controllers/analysis/start.rs",
+        find: "json!({\"metadata\": {\"resourceVersion\": version}, \"spec\": {\"terminate\": true}})",
+        replace: "json!({\"metadata\": {\"resourceVersion\": version.filter(|_| false)}, \"spec\": {\"terminate\": true}})",
+        of: Package("greenlight-operator"),
+        test: "a_run_is_stopped_only_as_it_was_read",
+    },
+    Mend {
         fault: "a request that is never answered keeps a worker for ever",
         file: "crates/operator/src/api_server/client.rs",
         find: "const REQUEST: Duration = Duration::from_secs(35);",
