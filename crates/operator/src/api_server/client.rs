@@ -462,11 +462,11 @@ mod tests {
         let asking = asking();
         let ask = async |code: u16| {
             let request = Request::get("/api/v1/services").body(Body::empty()).expect("a request");
-            let asked_at = asking.clone().ask(request, |_| {
-                let answer = Response::builder().status(code).header(header::RETRY_AFTER, SECONDS);
-                std::future::ready(Ok::<_, BoxError>(answer.body(Full::new(Bytes::new())).expect("an answer")))
+            let answer = asking.clone().ask(request, |_| {
+                let says = Response::builder().status(code).header(header::RETRY_AFTER, SECONDS);
+                std::future::ready(Ok::<_, BoxError>(says.body(Full::new(Bytes::new())).expect("an answer")))
             });
-            asked_at.await.expect("it answers");
+            answer.await.expect("it answers");
             Instant::now()
         };
         let told = ask(429).await;

@@ -84,7 +84,7 @@ impl Health {
         in_step_at(&self.inner(), Instant::now())
     }
 
-    /// The same, if nothing more is heard of anybody until so much later.
+    /// Whether the workers get on, if nothing more is heard of them until so much later.
     #[cfg(test)]
     pub fn alive_after(&self, silence: Duration) -> Result<(), String> {
         alive_at(&self.inner(), Instant::now() + silence)
