@@ -25,7 +25,7 @@ const LONG: f64 = 9.0;
 
 /// By so many seconds a clock is ahead or behind at most. What is written by one that is ahead may hold up for so long what comes next, and less than a
 /// person waits in fair weather.
-const MOST_OFF: f64 = 20.0;
+const MOST_OFF: f64 = 8.0;
 
 /// What happens to an operator, or to the API server, at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
