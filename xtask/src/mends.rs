@@ -274,6 +274,14 @@ const MENDS: &[Mend] = &[
         test: "each_line_about_work_says_what_it_is_about_by_its_kind",
     },
     Mend {
+        fault: "an overlap that began by a clock that is an hour ahead is an hour longer",
+        file: "crates/core/src/switch.rs",
+        find: "if is_late { situation.now } else { before.switched_at }",
+        replace: "before.switched_at",
+        of: Package("greenlight-core"),
+        test: "an_overlap_that_began_by_a_clock_ahead_is_not_an_hour_longer",
+    },
+    Mend {
         fault: "a deadline that began by a clock that is an hour ahead is an hour longer",
         file: "crates/core/src/progress.rs",
         find: "|at| at.max(before.since)).min(now)",
