@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use greenlight_api::names;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::actions::{Action, Watches};
+use crate::actions::{Action, Doubt, Watches};
 use crate::switch;
 use crate::world::{Selection, Service, World, later};
 
@@ -40,8 +40,8 @@ pub fn actions(world: &World, now: Timestamp) -> (Vec<Action>, Watches, Option<T
     for service in world.services.values().filter(|service| is_ours(world, service)) {
         let goes = match service.selection() {
             _ if world.argo_rollout(service).is_some() => true,
-            Selection::Revision(hash) => world.replica_sets.iter().any(|rs| rs.hash == hash) || has(FOREGROUND),
-            Selection::Both(_) | Selection::Nothing | Selection::Unmanaged => true,
+            Selection::Revision(_) | Selection::Both(_) => leads_to_ours(world, service) || has(FOREGROUND),
+            Selection::Nothing | Selection::Unmanaged => true,
         };
         if goes {
             actions.push(switch::release(world, service));
@@ -64,6 +64,24 @@ pub fn actions(world: &World, now: Timestamp) -> (Vec<Action>, Watches, Option<T
         actions.push(Action::RemoveFinalizer);
     }
     (actions, Watches { endpoints: looked_at, ..Watches::default() }, Some(until).filter(|_| waits))
+}
+
+/// Whether the ReplicaSets go with the rollout has to be read live before a hash goes out of a Service: who has heard that Kubernetes is done
+/// with letting them be, may not have heard yet that it did. Without the hash production would lead to whatever waits in preview, too.
+pub fn doubt(world: &World) -> Option<Doubt> {
+    let has = |finalizer: &str| world.rollout.finalizers.iter().any(|known| known == finalizer);
+    let is_known = has(ORPHAN) || has(FOREGROUND) || world.live || !has(names::SERVICES_FINALIZER);
+    let mut ours = world.services.values().filter(|service| is_ours(world, service));
+    (!is_known && ours.any(|service| leads_to_ours(world, service))).then_some(Doubt::SetsMayStay)
+}
+
+/// What this Service selects by us, and not by its own labels alone, is a ReplicaSet of this rollout.
+fn leads_to_ours(world: &World, service: &Service) -> bool {
+    match service.selection() {
+        Selection::Revision(hash) => world.replica_sets.iter().any(|rs| rs.hash == hash),
+        Selection::Both(_) => world.replica_sets.iter().any(|rs| service.selects(rs)),
+        Selection::Nothing | Selection::Unmanaged => false,
+    }
 }
 
 fn is_ours(world: &World, service: &Service) -> bool {

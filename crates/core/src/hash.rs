@@ -11,7 +11,7 @@ use std::fmt;
 
 use greenlight_api::PodTemplate;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 /// The letters and digits that Kubernetes uses in generated names: no vowels, so no words.
@@ -23,6 +23,7 @@ const HASH_LENGTH: usize = 10;
 pub const COLLISIONS: u32 = 8;
 /// A pod's name is its set's name, cut to 58 characters, and five more; the hash must not be what is cut off.
 const MAX_REPLICA_SET_NAME: usize = 57;
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Digest of a pod template.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,13 +32,17 @@ pub struct Digest(String);
 impl Digest {
     /// The digest of a template.
     pub fn of(template: &PodTemplate) -> Digest {
-        Digest::of_json(&Value::Object(template.0.clone()))
+        Digest::of_canonical(|canonical| write_map(&template.0, canonical))
     }
 
     /// The digest of anything else that is written in JSON.
     pub fn of_json(value: &Value) -> Digest {
-        let mut canonical = String::new();
-        write_canonical(value, &mut canonical);
+        Digest::of_canonical(|canonical| write_canonical(value, canonical))
+    }
+
+    fn of_canonical(write: impl FnOnce(&mut Vec<u8>)) -> Digest {
+        let mut canonical = Vec::new();
+        write(&mut canonical);
         Digest(hex(&Sha256::digest(canonical)))
     }
 
@@ -103,33 +108,41 @@ fn short(text: &str) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits.map(|digit| char::from(HEX_DIGITS[usize::from(digit)])).collect()
 }
 
-fn write_canonical(value: &Value, out: &mut String) {
+/// Each rollout is written so each time it arrives: straight to the end of the text, without a text for each key and value.
+fn write_canonical(value: &Value, out: &mut Vec<u8>) {
     match value {
-        Value::Object(map) => {
-            let mut keys: Vec<_> = map.keys().filter(|key| !is_absent(key, &map[*key])).collect();
-            keys.sort_unstable();
-            out.push('{');
-            for key in keys {
-                out.push_str(&Value::from(key.as_str()).to_string());
-                out.push(':');
-                write_canonical(&map[key], out);
-                out.push(',');
-            }
-            out.push('}');
-        }
+        Value::Object(map) => write_map(map, out),
         Value::Array(items) => {
-            out.push('[');
+            out.push(b'[');
             for item in items {
                 write_canonical(item, out);
-                out.push(',');
+                out.push(b',');
             }
-            out.push(']');
+            out.push(b']');
         }
-        scalar => out.push_str(&scalar.to_string()),
+        scalar => write_scalar(scalar, out),
     }
+}
+
+fn write_map(map: &Map<String, Value>, out: &mut Vec<u8>) {
+    let mut entries: Vec<_> = map.iter().filter(|(key, value)| !is_absent(key, value)).collect();
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    out.push(b'{');
+    for (key, value) in entries {
+        write_scalar(key, out);
+        out.push(b':');
+        write_canonical(value, out);
+        out.push(b',');
+    }
+    out.push(b'}');
+}
+
+fn write_scalar(scalar: &impl Serialize, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, scalar).expect("memory takes any text");
 }
 
 /// Nulls, empty lists, and maps with nothing but such in them.

@@ -29,6 +29,12 @@ pub fn mark(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Change {
         revive(rs, &mut change);
         return change;
     }
+    let is_forged = rs.is_retired() && !rs.has_scale_down_finalizer();
+    if is_forged && situation.world.production_services().any(|service| service.selects(rs)) {
+        // It would be over at once as soon as production left.
+        revive(rs, &mut change);
+        return change;
+    }
     let Some(deadline) = deadline(situation, rs, proven) else { return change };
     if rs.scale_down_at() != Some(deadline) {
         change.annotate(names::SCALE_DOWN_AT, deadline);

@@ -61,7 +61,8 @@ struct Verdict {
 /// Composes the status.
 pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
     let Situation { world, decisions, roles, now } = findings.situation;
-    let before = world.rollout.status.clone().unwrap_or_default();
+    let none = BlueGreenRolloutStatus::default();
+    let before = world.rollout.status.as_ref().unwrap_or(&none);
     let mut verdict = verdict(findings);
     verdict.message =
         brief(trouble(findings).map_or(verdict.message.clone(), |trouble| format!("{trouble}; {}", verdict.message)));
@@ -89,9 +90,9 @@ pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
         current_revision: decisions.revision(&updated).map_or(before.current_revision, |revision| revision.number),
         active_revision: active(findings.situation).unwrap_or_default(),
         preview_revision: preview,
-        stable_revision: stable.unwrap_or(before.stable_revision.clone()),
+        stable_revision: stable.unwrap_or_else(|| before.stable_revision.clone()),
         rejected_revision: decisions.rejection(&updated).map(|_| updated.clone()).unwrap_or_default(),
-        release: release(&before, findings, &verdict, &updated),
+        release: release(before, findings, &verdict, &updated),
         updated_revision: updated,
         switch: switch::last(&findings.situation, &findings.proof),
         progress: findings.progress.clone(),
@@ -103,7 +104,7 @@ pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
     // The additional pod of a restart is not needed; and no pod is not enough, whoever took them all.
     let needed = |rs: &ReplicaSet| rs.replicas.clamp(decisions.replicas.min(1), decisions.replicas);
     let available = serving.is_some_and(|rs| rs.is_available(needed(rs)));
-    status.conditions = conditions(&before, &verdict, available, world.rollout.generation, now);
+    status.conditions = conditions(before, &verdict, available, world.rollout.generation, now);
     status.message = verdict.message;
     status
 }

@@ -101,12 +101,15 @@ fn may_keep(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool
 
 /// So many available pods of the revision that production goes to are waited for, and so many in a proof: all that production is to have.
 /// Where it was scaled up since, and there is no room for all, those that have room, and at least as many as it served with: the rest of the
-/// room may be taken by what production leaves, which stays until then.
+/// room may be taken by what production leaves, which stays until then. Of one that served with none, or nobody knows with how many, at least as
+/// many as what production leaves has.
 pub fn awaited(situation: &Situation, home: &ReplicaSet) -> i32 {
     let all = situation.decisions.replicas;
-    let served_with = situation.record(home).map_or(0, |record| record.served_with);
-    let with_room = pods::with_room(situation.world, home).filter(|_| served_with > 0);
-    with_room.map_or(all, |with_room| with_room.max(served_with).min(all))
+    let Some(with_room) = pods::with_room(situation.world, home) else { return all };
+    let served_with = situation.record(home).map(|record| record.served_with).filter(|served_with| *served_with > 0);
+    let left = situation.roles.serving().filter(|_| situation.roles.going_back()).map(|left| left.available);
+    let least = served_with.or(left.filter(|left| *left > 0));
+    least.map_or(all, |least| with_room.max(least).min(all))
 }
 
 /// It carried this revision, and was given labels that these pods do not carry and others do, without the hash. It leads nowhere with the

@@ -23,6 +23,16 @@ fn it_is_the_same_in_every_version_of_the_operator() {
 }
 
 #[test]
+fn what_json_writes_in_a_special_way_is_written_so() {
+    let template = json!({
+        "metadata": {"annotations": {"a\"b": "line\nend\t\\ \u{1} \u{e9} \u{1f980}"}},
+        "spec": {"containers": [{"name": "web", "port": 8080, "tty": true, "cpu": 1.5}]},
+    });
+    // SHA-256 of the canonical text, which another program has made.
+    assert_eq!(digest(template).as_str(), "7f075e4746d3eff3cc23307db5a70e76343570cc2fc0fc494ecd5a60b0b0527c");
+}
+
+#[test]
 fn two_rollouts_with_the_same_template_have_hashes_of_their_own() {
     assert_ne!(digest(plain()).hash("web", 0), digest(plain()).hash("other", 0));
     assert!(!digest(plain()).makes("other", &digest(plain()).hash("web", 0)));

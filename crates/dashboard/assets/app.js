@@ -219,6 +219,17 @@ async function filter() {
 
 // --- The dialog ----------------------------------------------------------------------------------------------------------------------
 
+// The address of what opened the dialog last.
+let opener = "";
+
+// The browser gives the focus back to what had it before, unless the page has been changed meanwhile.
+document.getElementById("dialog").addEventListener("close", event => {
+  const active = document.activeElement;
+  if (active && active !== document.body && !event.target.contains(active)) return;
+  const again = [...document.querySelectorAll("a[data-dialog]")].find(link => link.getAttribute("href") === opener);
+  (again || document.getElementById("main")).focus();
+});
+
 async function show(address, options = {}) {
   const dialog = document.getElementById("dialog");
   const answer = await fetch(address, { ...options, headers: { "x-part": "dialog" } }).catch(() => null);
@@ -235,7 +246,9 @@ document.addEventListener("click", event => {
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   const dialog = document.getElementById("dialog");
-  if ("close" in link.dataset) dialog.close(); else show(link.href);
+  if ("close" in link.dataset) return dialog.close();
+  opener = link.getAttribute("href");
+  show(link.href);
 });
 
 document.addEventListener("submit", event => {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use greenlight_api::{BlueGreenRollout, Request, RevisionRecord, Verb, names};
+use greenlight_api::{BlueGreen, BlueGreenRollout, Request, RevisionRecord, Verb, names};
+use greenlight_core::approvals;
 use greenlight_overview::{Facts, Found, Session, Simulation, SpecChange, is_forbidden, sentence};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -127,8 +128,8 @@ pub struct Offer {
     pub label: String,
 }
 
-/// What a rollout has use for now.
-pub fn offers(facts: &Facts, paused: bool, approvals_needed: usize) -> Vec<Offer> {
+/// What a rollout has use for now, by a user.
+pub fn offers(facts: &Facts, blue_green: &BlueGreen, paused: bool, user: &str) -> Vec<Offer> {
     let decisions = facts.status.decisions.clone().unwrap_or_default();
     let (serving, updated) = (decisions.serving.clone(), facts.status.updated_revision.clone());
     let record = decisions.revision(&updated);
@@ -140,11 +141,15 @@ pub fn offers(facts: &Facts, paused: bool, approvals_needed: usize) -> Vec<Offer
         if rejected {
             offers.push(offer(Action::Retry, &updated, format!("Retry revision {}", number(&updated))));
         } else {
-            let given = record.map_or(0, |record| record.approvals.len());
-            let label = if approvals_needed > 1 && given < approvals_needed {
-                format!("Approve revision {} ({} of {approvals_needed})", number(&updated), given + 1)
+            let approvals = record.map(|record| approvals::counted(blue_green, record)).unwrap_or_default();
+            let (given, needed, newest) = (approvals.len(), blue_green.required_approvals(), number(&updated));
+            let label = if needed < 2 || given >= needed {
+                format!("Promote revision {newest}")
+            } else if approvals.iter().any(|approval| approval.by == user) {
+                // Nobody is two people. It counts once more after an analysis that came to no conclusion.
+                format!("Approve revision {newest} again ({given} of {needed})")
             } else {
-                format!("Promote revision {}", number(&updated))
+                format!("Approve revision {newest} ({} of {needed})", given + 1)
             };
             offers.push(offer(Action::Promote, &updated, label));
             offers.push(offer(Action::PromoteFull, &updated, Action::PromoteFull.label().to_owned()));
@@ -393,11 +398,32 @@ mod tests {
             second["rejection"] = rejection;
             let status = json!({"updatedRevision": "v2", "decisions": {"serving": "v2", "revisions": [served("v1", 1), second]}});
             let facts = Facts { status: serde_json::from_value(status).expect("a status"), ..Facts::default() };
-            offers(&facts, false, 1).into_iter().map(|offer| offer.action).collect::<Vec<_>>()
+            offers(&facts, &BlueGreen::default(), false, "ann")
+                .into_iter()
+                .map(|offer| offer.action)
+                .collect::<Vec<_>>()
         };
         assert!(offered(serde_json::Value::Null).contains(&Action::Undo));
         let undone = json!({"by": "ann", "at": "2026-11-28T20:10:00Z", "reason": "rolled back"});
         assert!(!offered(undone).contains(&Action::Undo));
+    }
+
+    #[test]
+    fn nobody_is_two_of_the_people_who_have_to_approve() {
+        let served = json!({"hash": "v1", "digest": "v1", "number": 1, "servedAt": "2026-11-28T20:00:00Z"});
+        let approval = json!({"by": "ann", "at": "2026-11-28T20:10:00Z"});
+        let waits = json!({"hash": "v2", "digest": "v2", "number": 2, "approvals": [approval]});
+        let status = json!({"updatedRevision": "v2", "decisions": {"serving": "v1", "revisions": [served, waits]}});
+        let facts = Facts { status: serde_json::from_value(status).expect("a status"), ..Facts::default() };
+        let label = |needed, user: &str| {
+            let blue_green = BlueGreen { required_approvals: Some(needed), ..BlueGreen::default() };
+            let offers = offers(&facts, &blue_green, false, user);
+            let promotion = offers.into_iter().find(|offer| offer.action == Action::Promote);
+            promotion.expect("it is offered").label
+        };
+        assert_eq!(label(2, "ann"), "Approve revision 2 again (1 of 2)");
+        assert_eq!(label(2, "bob"), "Approve revision 2 (2 of 2)");
+        assert_eq!(label(1, "ann"), "Promote revision 2");
     }
 
     #[tokio::test]

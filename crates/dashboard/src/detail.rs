@@ -238,7 +238,7 @@ mod tests {
         ] {
             assert!(page.contains(said), "{said:?} is missing in {page}");
         }
-        for untrue in ["does not exist", "no revision yet", "are proven", "The old pods are gone"] {
+        for untrue in ["does not exist", "no revision yet", "are ready endpoints", "The old pods are gone"] {
             assert!(!page.contains(untrue), "{untrue:?} is not known: {page}");
         }
         assert!(page.contains("ask/restart"), "what they may ask for is offered: {page}");

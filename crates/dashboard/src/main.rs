@@ -4,12 +4,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use axum::http::{HeaderValue, header};
 use clap::Parser;
 use greenlight_dashboard::caller::Access;
 use greenlight_dashboard::server::{Settings, serve};
 use kube::Config;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How the API server's audit log knows the dashboard.
+const USER_AGENT: &str = concat!("greenlight-dashboard/", env!("CARGO_PKG_VERSION"));
 
 /// Greenlight's dashboard in a cluster. It has no rights of its own: it uses the token of the person who looks.
 #[derive(Debug, Parser)]
@@ -40,6 +44,7 @@ async fn main() -> Result<()> {
     let server = server.context("not in a pod of Kubernetes: write --server https://HOST:PORT")?;
     let mut cluster = Config::new(server.parse().context("--server: write https://HOST:PORT")?);
     cluster.root_cert_file = options.certificate_authority;
+    cluster.headers.push((header::USER_AGENT, HeaderValue::from_static(USER_AGENT)));
     let listener =
         TcpListener::bind(options.listen).await.with_context(|| format!("cannot serve at {}", options.listen))?;
     println!("serving the dashboard at http://{}", listener.local_addr()?);

@@ -79,6 +79,11 @@ impl Rights {
         Rights { lacking, user: user.to_owned() }
     }
 
+    /// The caller.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
     /// What would let the caller see what belongs to rollouts.
     pub fn to_look(&self, key: &Key) -> String {
         to_look(&key.namespace, &self.user)

@@ -19,6 +19,10 @@ pub struct Request {
     pub name: String,
     /// The client's User-Agent header.
     pub user_agent: String,
+    /// Who asked.
+    pub user: String,
+    /// As whom they asked instead of as themselves (impersonation); empty: as themselves.
+    pub acts_as: String,
     /// HTTP status of the answer.
     pub code: u64,
 }
@@ -69,6 +73,8 @@ impl Audit {
                 namespace: text(&object["namespace"]),
                 name: text(&object["name"]),
                 user_agent: text(&event["userAgent"]),
+                user: text(&event["user"]["username"]),
+                acts_as: text(&event["impersonatedUser"]["username"]),
                 code: event["responseStatus"]["code"].as_u64().unwrap_or_default(),
             });
         }

@@ -1,5 +1,6 @@
 //! A door to the API server that counts and may be slow, and behind which some answers are others than the server's.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,9 +10,11 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use futures::{StreamExt, stream};
 use http::StatusCode;
 use kube::Client;
 use tokio::net::TcpListener;
+use tokio::sync::broadcast;
 
 /// A request that came through.
 #[derive(Clone, Debug)]
@@ -36,12 +39,15 @@ struct Shared {
     client: Client,
     delay: Duration,
     instead: Instead,
+    said: broadcast::Sender<String>,
     passed: Mutex<Vec<Passed>>,
 }
 
 impl Door {
     /// As a status: there is no answer, ever.
     pub const SILENCE: u16 = 0;
+    /// As a status: the answer is good, and goes on with what is said later, see [`Door::say`].
+    pub const GOES_ON: u16 = 1;
 
     /// Opens one on a free port. Every answer takes so much longer, and some are these.
     ///
@@ -52,7 +58,8 @@ impl Door {
         instead: impl Fn(&str) -> Option<(u16, String)> + Send + Sync + 'static,
     ) -> Result<Door> {
         let client = crate::cluster().client().await?;
-        let shared = Arc::new(Shared { client, delay, instead: Box::new(instead), passed: Mutex::default() });
+        let (instead, said) = (Box::new(instead), broadcast::channel(16).0);
+        let shared = Arc::new(Shared { client, delay, instead, said, passed: Mutex::default() });
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let app = Router::new().fallback(pass).with_state(shared.clone());
@@ -63,6 +70,12 @@ impl Door {
     /// Its address.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Says this to everybody whose answer goes on.
+    pub fn say(&self, text: &str) {
+        // Nobody may listen.
+        drop(self.shared.said.send(text.to_owned()));
     }
 
     /// What came through so far.
@@ -85,6 +98,15 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     if let Some((status, body)) = (shared.instead)(&uri) {
         if status == Door::SILENCE {
             std::future::pending::<()>().await;
+        }
+        if status == Door::GOES_ON {
+            count(0);
+            let later = stream::unfold(shared.said.subscribe(), |mut said| async move {
+                let text = said.recv().await.ok()?;
+                Some((text, said))
+            });
+            let told = stream::once(async move { body }).chain(later).map(Ok::<_, Infallible>);
+            return Body::from_stream(told).into_response();
         }
         count(body.len());
         return (StatusCode::from_u16(status).expect("a status"), body).into_response();

@@ -470,6 +470,8 @@ pub fn check_scale_down(
     let shrinks = change.replicas.is_some_and(|replicas| replicas < set.object.replicas);
     let blue_green = cluster.rollout.spec.blue_green();
     let revision = ghost.of(set.version);
+    // What is tried again is nothing to go back to.
+    let is_promised = revision.served && revision.rejected == Verdict::No;
     // Others that served may have ended its delay.
     let others = || Version::all().filter(|other| Some(*other) != ghost.home && *other != set.version);
     let served = || others().filter(|other| ghost.of(*other).served || ghost.of(*other).left_at.is_some()).count();
@@ -479,9 +481,7 @@ pub fn check_scale_down(
     let unclear =
         cut || is_another || ghost.forged || ghost.was_lost || ghost.retimed || set.object.deleting || !set.owned;
     let is_gone = cluster.rollout.is_deleting() || cluster.gone;
-    if let Some(left_at) =
-        revision.left_at.filter(|_| shrinks && !unclear && !is_gone && revision.rejected == Verdict::No)
-    {
+    if let Some(left_at) = revision.left_at.filter(|_| shrinks && !unclear && !is_gone && is_promised) {
         let until = left_at + SignedDuration::from_secs(i64::from(blue_green.scale_down_delay_seconds()));
         report.check(Predicate::DelayKept, cluster.now >= until, || {
             format!("{}, which production left at {left_at}, loses its pods at {}", set.version, cluster.now)

@@ -287,7 +287,9 @@ impl Ghost {
     /// It surely has the pods that production needs of it: all; or where there is no room for all, those that have room, and as many as it
     /// may have served with.
     pub fn has_enough(&self, version: Version, cluster: &Cluster) -> bool {
-        let most = self.of(version).served_with.map(|(_, most)| most);
+        // What was left with none is to have as many as what it takes over from.
+        let serving = self.home.and_then(|home| cluster.set(home)).map_or(0, |set| set.object.available);
+        let most = self.of(version).served_with.map(|(_, most)| if most == 0 { serving } else { most });
         cluster.set(version).is_some_and(|set| {
             let enough = |most: i32| set.object.available >= most && self.is_full(set);
             !set.lacks_room() || most.is_some_and(enough)
@@ -368,7 +370,9 @@ impl Ghost {
 
     /// Production without a ready pod goes back in time, where the spec says so and what served before is up.
     fn check_outage(&mut self, cluster: &Cluster, report: &mut Report) {
-        self.said_up = self.said_up.filter(|version| self.home == Some(*version));
+        // What was scaled to nothing since has lost none.
+        let has_size = |version: &Version| cluster.set(*version).is_some_and(|set| set.object.replicas > 0);
+        self.said_up = self.said_up.filter(|version| self.home == Some(*version) && has_size(version));
         if let Some(status) = cluster.rollout.status.as_ref().filter(|status| status.available_replicas > 0) {
             let active = |home: &Version| cluster.hash_of(*home) == status.active_revision;
             self.said_up = self.home.filter(active).or(self.said_up);
@@ -389,7 +393,8 @@ impl Ghost {
         let same = self.outage.filter(|(version, ..)| Some(*version) == out);
         // What is seen first is told some seconds later, and counts from when it is told: from the second rest.
         let since = same.filter(|(.., told)| *told).map_or(cluster.now, |(_, since, _)| since);
-        self.outage = out.map(|version| (version, since, same.is_some()));
+        let is_told = cluster.rollout.status.as_ref().is_some_and(|status| status.available_replicas == 0);
+        self.outage = out.map(|version| (version, since, same.is_some() && is_told));
         let Some((version, since, _)) = self.outage else { return };
         let Some(auto) = &cluster.rollout.spec.blue_green().auto_rollback else { return };
         let due = since + SignedDuration::from_secs(i64::from(auto.unavailable_seconds) + 5);
@@ -473,6 +478,8 @@ impl Ghost {
     /// The spec changed to another template.
     pub fn on_template(&mut self, cluster: &Cluster, version: Version) {
         let pending = std::mem::replace(&mut self.unseen.0, true);
+        // The time of what is asked for anew begins anew.
+        self.slow = None;
         if self.home == Some(version) {
             self.size = Some(cluster.rollout.spec.replicas());
         } else if self.unseen.1 || pending {
@@ -728,7 +735,8 @@ impl Ghost {
             self.of_mut(left).is_left_with(before);
             // Back from what had no pods it is a rejection, which the status tells only of what the spec asks for.
             let is_out = self.of(left).out_since.is_some() && cluster.rollout.spec.blue_green().auto_rollback.is_some();
-            if is_out && version != cluster.version && self.of(left).rejected == Verdict::No {
+            let may_go_back = version != cluster.version || self.of(version).served;
+            if is_out && may_go_back && self.of(left).rejected == Verdict::No {
                 self.of_mut(left).rejected = Verdict::Either;
             }
             self.of_mut(left).left_at = Some(cluster.now).filter(|_| self.of(left).served && self.of(left).known);
@@ -818,6 +826,11 @@ impl Ghost {
             // Nothing tells of the one before: this is the first deployment.
             let Ghost { forged, restarted, crowded, .. } = *self;
             *self = Ghost { forged, restarted, crowded, ..Ghost::default() };
+            // What was left behind with the mirror of a rejection may be taken at that word: it only closes.
+            let mirrors = |set: &SetTruth| !set.object.deleting && set.object.annotations.contains_key(names::REJECTED);
+            for version in Version::all().filter(|version| cluster.set(*version).is_some_and(|set| mirrors(set))) {
+                self.of_mut(version).rejected = Verdict::Either;
+            }
             return;
         }
         self.on_loss(cluster);
@@ -912,7 +925,10 @@ impl Ghost {
             self.begun = true;
         }
         if let Some(home) = self.home {
-            let out = cluster.set(home).is_none_or(|set| set.ready() == 0 && set.object.replicas > 0);
+            // Once it is out, a size of 0 that somebody gave its set is no way back.
+            let was_out = self.of(home).out_since.is_some() && cluster.rollout.spec.replicas() > 0;
+            let lacks = |set: &Arc<SetTruth>| set.ready() == 0 && (set.object.replicas > 0 || was_out);
+            let out = cluster.set(home).is_none_or(lacks);
             let revision = self.of_mut(home);
             revision.out_since = out.then(|| revision.out_since.unwrap_or(cluster.now));
             if is_proven(cluster, home, self.size, self.least(home)) {
@@ -1180,7 +1196,13 @@ pub fn is_proven(cluster: &Cluster, version: Version, size: Option<i32>, served_
     let with_room = i32::try_from(set.on_nodes()).unwrap_or(i32::MAX);
     let awaited = if set.lacks_room() { with_room.max(served_with) } else { i32::MAX };
     let enough = usize::try_from(set.object.replicas.min(size).min(awaited)).unwrap_or(0);
-    let mut services = cluster.active_services().peekable();
+    let first = cluster.first_active().map(|first| &first.name);
+    // An additional Service that these pods do not fit, and that leads nowhere else, has no part in it.
+    let stands_aside = |service: &Service| {
+        let leads_on = || cluster.entries(&service.name).any(|entry| entry.ready && entry.version != Some(version));
+        Some(&service.name) != first && !service.missing_labels(&set.object).is_empty() && !leads_on()
+    };
+    let mut services = cluster.active_services().filter(|service| !stands_aside(service)).peekable();
     if services.peek().is_none() {
         return false;
     }

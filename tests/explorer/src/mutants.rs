@@ -44,6 +44,20 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::UndoArrives, P::RejectedStays, P::AnswerTrue],
     },
     Mutant {
+        name: "a rollout that goes believes what it has heard of its ReplicaSets",
+        file: "plan/mod.rs",
+        find: "if let Some(doubt) = finalize::doubt(world) {",
+        replace: "if let Some(doubt) = finalize::doubt(world).filter(|_| world.live) {",
+        expected: &[P::LettingGo],
+    },
+    Mutant {
+        name: "what is forged on what production leads to stays",
+        file: "retire.rs",
+        find: "if is_forged && situation",
+        replace: "if is_forged && situation.world.services.is_empty() && situation",
+        expected: &[P::Unmarked],
+    },
+    Mutant {
         name: "what takes the place of production that is deleted slowly is only another candidate",
         file: "decisions/replica_sets.rs",
         find: "                decisions.serving.clone_from(&rs.hash);",
@@ -186,7 +200,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "story 13: an analysis is blamed that nobody asks for",
         file: "plan/mod.rs",
-        find: "round.findings(refused.first().copied())",
+        find: "round.findings(next.refused.first().copied())",
         replace: "round.findings(world.refused_writes.first())",
         expected: &[P::StatusCurrent],
     },
@@ -466,15 +480,15 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "an undo waits for pods that have no room",
         file: "switch.rs",
-        find: "with_room.map_or(all, |with_room| with_room.max(served_with).min(all))",
-        replace: "with_room.map_or(all, |with_room| with_room.max(served_with).max(all))",
+        find: "least.map_or(all, |least| with_room.max(least).min(all))",
+        replace: "least.map_or(all, |least| with_room.max(least).max(all))",
         expected: &[P::UndoArrives, P::Arrives],
     },
     Mutant {
         name: "an undo arrives with fewer pods than it served with",
         file: "switch.rs",
-        find: "with_room.map_or(all, |with_room| with_room.max(served_with).min(all))",
-        replace: "with_room.map_or(all, |with_room| with_room.min(served_with).min(all))",
+        find: "least.map_or(all, |least| with_room.max(least).min(all))",
+        replace: "least.map_or(all, |least| with_room.min(least).min(all))",
         expected: &[P::ActiveFull, P::ProofTrue],
     },
     Mutant {

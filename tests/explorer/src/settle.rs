@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use greenlight_api::{AnalysisPhase, Phase, WorkloadScaleDown, conditions, names};
 use greenlight_core::world::{Run, Selection, Service};
-use greenlight_core::{Action, retire};
+use greenlight_core::{Action, Change, retire};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::adapter;
@@ -155,6 +155,9 @@ fn check_end(state: &State, quiet: bool, report: &mut Report) {
         let stay = cluster.deletion == Some(Deletion::Orphan);
         let dead = cluster.services.values().find(|service| known(service) && service.hash().is_some_and(ours));
         let stay = stay || state.ghost.home.is_some_and(|home| state.ghost.of(home).doubtful);
+        // What an earlier rollout of the name left behind keeps every hash, and nobody was there who looks after that of one that went at once.
+        let is_left = |set: &Arc<SetTruth>| !set.owned && set.object.has_pods();
+        let stay = stay || cluster.sets.iter().any(is_left) || cluster.rollout.status.is_none();
         report.check(Predicate::LetsGo, stay || dead.is_none(), || format!("{dead:?} selects what is gone"));
         return;
     }
@@ -650,7 +653,11 @@ fn check_economy(state: &State, before: &Before, made: &[Made], report: &mut Rep
         }
         let count = seen.entry(without_versions(&format!("{:?}", made.write))).or_default();
         *count += 1;
-        let repeated = *count > 2;
+        // A delay that was put off, since production could have gone back there by itself, may be brought back, and be cut then.
+        let is_deadline = |change: &Change| change.annotations.contains_key(names::SCALE_DOWN_AT);
+        let marks = matches!(&made.write, Action::ChangeReplicaSet { change, .. } if is_deadline(change));
+        let put_off = marks && state.cluster.rollout.spec.blue_green().auto_rollback.is_some();
+        let repeated = *count > 2 + usize::from(put_off);
         report.check(Predicate::NoRepeat, !repeated, || format!("three times: {:?}", made.write));
     }
 }

@@ -115,6 +115,9 @@ impl State {
                 if field == Field::Approvals {
                     self.ghost.on_rules();
                 }
+                if matches!(field, Field::ActiveService | Field::Exchange) {
+                    self.name_what_was_moved();
+                }
                 let times = [Field::Delay, Field::DelayLimit, Field::Retired, Field::AutoSeconds, Field::AbortDelay];
                 self.ghost.retimed |= times.contains(&field) && self.ghost.begun;
                 if self.ghost.unseen.0 {
@@ -308,6 +311,17 @@ impl State {
                 // It may be heard before or after the move is seen.
                 request.meant.push(version);
             }
+        }
+    }
+
+    /// A Service that a person has moved is called active: who sees the two the other way round sees production moved.
+    fn name_what_was_moved(&mut self) {
+        let Some(service) = self.cluster.first_active().filter(|service| service.moved_by.is_some()) else { return };
+        let name = Name::ALL.iter().copied().find(|name| name.word() == service.name);
+        let version = service.hash().and_then(adapter::version_of_hash).filter(|to| self.ghost.home != Some(*to));
+        if let Some(moved) = name.zip(version) {
+            self.ghost.hand.get_or_insert(moved);
+            self.ghost.muddle(&self.cluster);
         }
     }
 

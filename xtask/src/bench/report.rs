@@ -182,28 +182,40 @@ impl Round {
     }
 }
 
+/// What these cost is not of all rollouts: of one release, of one that is created beside an undo, of one text.
+const OF_ONE: [&str; 3] = ["one", "amid", "scrape"];
+
 /// With which power of the number of rollouts the whole cost of each phase grows.
 fn print_growth(subject: &str, rounds: &[&Round]) {
     let sizes: Vec<String> = rounds.iter().map(|round| round.rollouts.to_string()).collect();
-    println!("\n{subject}: total cost grows with this power of the number of rollouts, from {}", sizes.join(", "));
+    println!(
+        "\n{subject}: total cost grows with this power of the number of rollouts, from {}; of {}, that of one",
+        sizes.join(", "),
+        OF_ONE.join(", ")
+    );
     println!("{:8} {:>6} {:>9} {:>8}", "phase", "CPU", "requests", "seconds");
-    for phase in &rounds[0].phases {
+    for Figures { phase, .. } in &rounds[0].phases {
         let fit = |figure: fn(&Figures) -> f64, is_each: bool| {
-            let points = rounds.iter().filter_map(|round| {
-                let figures = round.phases.iter().find(|figures| figures.phase == phase.phase)?;
-                let size = round.rollouts as f64;
-                Some((size, figure(figures) * if is_each { size } else { 1.0 }))
-            });
-            exponent(&points.collect::<Vec<_>>()).map_or(String::new(), |power| format!("{power:.2}"))
+            growth(rounds, phase, figure, is_each).map_or(String::new(), |power| format!("{power:.2}"))
         };
         println!(
-            "{:8} {:>6} {:>9} {:>8}",
-            phase.phase,
+            "{phase:8} {:>6} {:>9} {:>8}",
             fit(|figures| figures.cpu_ms_each, true),
             fit(|figures| figures.requests_each, true),
             fit(|figures| figures.seconds, false)
         );
     }
+}
+
+/// The exponent of a figure of this phase, or of the sum of it where each rollout has it.
+fn growth(rounds: &[&Round], phase: &str, figure: fn(&Figures) -> f64, is_each: bool) -> Option<f64> {
+    let is_of_all = is_each && !OF_ONE.contains(&phase);
+    let points = rounds.iter().filter_map(|round| {
+        let figures = round.phases.iter().find(|figures| figures.phase == phase)?;
+        let size = round.rollouts as f64;
+        Some((size, figure(figures) * if is_of_all { size } else { 1.0 }))
+    });
+    exponent(&points.collect::<Vec<_>>())
 }
 
 /// The exponent of the power law that fits best, by least squares of the logarithms.
@@ -222,12 +234,28 @@ pub(super) fn exponent(points: &[(f64, f64)]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::exponent;
+    use super::*;
 
     #[test]
     fn a_power_is_found_again() {
         let points: Vec<(f64, f64)> = [10.0, 100.0, 1000.0].map(|x: f64| (x, 3.0 * x.powf(1.5))).to_vec();
         assert!((exponent(&points).expect("a fit") - 1.5).abs() < 1e-9);
         assert_eq!(exponent(&[(10.0, 1.0)]), None);
+    }
+    #[test]
+    fn what_one_release_costs_is_not_multiplied() {
+        let figures = |phase: &str| Figures { phase: phase.to_owned(), cpu_ms_each: 2.0, ..Figures::default() };
+        let round = |rollouts: usize| Round {
+            subject: String::new(),
+            rollouts,
+            replicas: 2,
+            patches_per_second: 600.0,
+            phases: ["create", "one"].map(figures).to_vec(),
+        };
+        let rounds = [round(10), round(1000)];
+        let rounds: Vec<&Round> = rounds.iter().collect();
+        let power = |phase: &str| growth(&rounds, phase, |figures| figures.cpu_ms_each, true).expect("a fit");
+        assert!((power("create") - 1.0).abs() < 1e-9, "each costs the same: all cost as much more as there are more");
+        assert!(power("one").abs() < 1e-9, "one costs the same");
     }
 }

@@ -106,9 +106,11 @@ pub fn serve(world: &World, decisions: &mut Decisions, hash: &str, now: Timestam
         decisions.replicas = decisions.spec_replicas;
     }
     let replicas = decisions.replicas;
+    let available = world.replica_sets.iter().find(|rs| rs.hash == hash).map_or(0, |rs| rs.available);
     if let Some(serving) = decisions.revision_mut(hash) {
-        // It comes to all of them, or goes back to as many as it served with before.
-        let before = Some(serving.served_with).filter(|before| goes_back && *before > 0);
+        // It comes to all of them, or goes back to as many as it served with before; if that were none, to those that it has.
+        let before = if serving.served_with > 0 { serving.served_with } else { available };
+        let before = Some(before).filter(|before| goes_back && *before > 0);
         serving.served_with = before.map_or(replicas, |before| before.min(replicas));
     }
 }

@@ -32,6 +32,7 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
         decisions.not_the_first = true;
     }
     let heard = request::hear(&Situation::new(world, &read.now, now), &read, &mut decisions);
+    let mut before = decisions.clone();
     for step in [
         reject_what_serves,
         reject_what_served,
@@ -40,7 +41,9 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
         record_candidate,
         switch_without_service,
     ] {
-        let before = decisions.clone();
+        if before != decisions {
+            before = decisions.clone();
+        }
         step(&Situation::new(world, &before, now), &mut decisions);
     }
     read.now = decisions;

@@ -43,14 +43,18 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
         None if replan => steps::before_the_record(&round),
         None => steps::next(&round),
     };
-    let status = status::compose(&round.findings(next.refused.first().copied()));
-    if next.actions.is_empty() {
-        next.add(world, fence::announce(&situation, &status), now);
+    let tell = |next: &Next| {
+        let findings = round.findings(next.refused.first().copied());
+        let status = status::compose(&findings);
+        (findings, status)
+    };
+    let (mut findings, mut status) = tell(&next);
+    // It may be the first write that is refused.
+    if next.actions.is_empty() && next.add(world, fence::announce(&situation, &status), now) {
+        (findings, status) = tell(&next);
     }
     let Next { mut actions, refused } = next;
     fence::stamp(world, &mut actions);
-    let findings = round.findings(refused.first().copied());
-    let status = status::compose(&findings);
     let publish_at = status::publish_at(&status, &findings, replan);
     let events = events::between(world.rollout.status.as_ref(), &status);
     let watches = wake::watches(&round);
@@ -155,6 +159,9 @@ fn is_newly_refused(world: &World, heard: &Heard) -> bool {
 
 /// The plan of a rollout that is being deleted. There is nothing to publish, unless something holds the deletion up.
 fn last_plan(world: &World, now: Timestamp) -> Plan {
+    if let Some(doubt) = finalize::doubt(world) {
+        return Plan { doubt: Some(doubt), ..nothing(world) };
+    }
     let (actions, watches, until) = finalize::actions(world, now);
     let mut next = Next::nothing();
     if next.add(world, actions, now) {

@@ -32,7 +32,7 @@ fn metric(result: &MetricResult, condition: Option<&str>) -> Markup {
     html! {
         div class="metric" {
             div {
-                strong { (result.name) } " " span class={ "phase " (class(result.phase)) } { (word(result.phase)) }
+                strong { (plain(&result.name)) } " " span class={ "phase " (class(result.phase)) } { (word(result.phase)) }
                 @if result.dry_run { " " span class="tag" { "dry run" } }
                 p class="dim" {
                     (result.successful) " good, " (result.failed) " bad"
@@ -50,15 +50,16 @@ fn metric(result: &MetricResult, condition: Option<&str>) -> Markup {
 }
 
 fn chart(name: &str, values: &[f64], limit: Option<f64>) -> Markup {
-    let all = || values.iter().copied().chain(limit);
-    let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
+    let (least, most) = range(values.iter().copied());
+    let (low, high) = range(values.iter().copied().chain(limit));
     let span = if high > low { high - low } else { 1.0 };
     let y = |value: f64| HEIGHT - 4.0 - (value - low) / span * (HEIGHT - 8.0);
     #[expect(clippy::cast_precision_loss, reason = "there are a few dozen measurements")]
     let x = |index: usize| 4.0 + index as f64 / (values.len() - 1) as f64 * (WIDTH - 8.0);
     let points: Vec<String> =
         values.iter().enumerate().map(|(index, value)| format!("{:.1},{:.1}", x(index), y(*value))).collect();
-    let label = format!("{name}: {} measurements from {low} to {high}", values.len());
+    let of_limit = limit.map_or(String::new(), |limit| format!(", limit {limit}"));
+    let label = format!("{}: {} measurements from {least} to {most}{of_limit}", plain(name), values.len());
     html! {
         svg class="chart" viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(label) {
             @if let Some(limit) = limit {
@@ -67,6 +68,11 @@ fn chart(name: &str, values: &[f64], limit: Option<f64>) -> Markup {
             polyline points=(points.join(" ")) {}
         }
     }
+}
+
+/// The least and the greatest of some numbers.
+fn range(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
+    numbers.fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), number| (least.min(number), most.max(number)))
 }
 
 /// A measured value as a number: `0.03`, or `[0.03]` as Prometheus answers.

@@ -118,32 +118,44 @@ fn host(url: &str) -> Markup {
 fn service_of(service: &ServiceFact, detail: &Detail) -> Markup {
     let of_service = detail.endpoints.as_ref().and_then(|endpoints| endpoints.get(&service.name));
     let endpoints = of_service.map_or(&[][..], Vec::as_slice);
-    let ready = endpoints.iter().filter(|endpoint| endpoint.ready);
-    let of_wanted = |endpoint: &&Endpoint| {
-        revision_of(endpoint, detail).is_some_and(|revision| Some(&revision.hash) == service.hash.as_ref())
-    };
-    let (all, right) = (ready.clone().count(), ready.filter(of_wanted).count());
-    // An endpoint is of a pod, and the pod of a ReplicaSet.
-    let is_known = detail.shows(Unseen::PODS) && detail.shows(Unseen::REPLICA_SETS);
     html! {
         div class="service" {
             span class="kind" { "Service" } " " strong { (service.name) }
             @if service.exists {
                 p class="endpoints" {
                     @for endpoint in endpoints { (dot(endpoint, detail)) }
-                    @if detail.endpoints.is_none() {
-                        span class="dim" { " endpoints unknown" }
-                    } @else if service.hash.is_some() && !is_known {
-                        span class="dim" { " " (all) " endpoints; whose they are is unknown" }
-                    } @else if service.hash.is_some() {
-                        span class="dim" { " " (right) " of " (all) " endpoints are proven" }
-                    } @else { span class="dim" { " selects no revision" } }
+                    span class="dim" { " " (proof(service, endpoints, detail)) }
                 }
             } @else if !detail.shows(Unseen::SERVICES) {
                 p class="dim" { "not shown to you" }
             } @else { p class="bad" { "does not exist" } }
             (findings(&detail.findings_about(&About::Service(service.name.clone()))))
         }
+    }
+}
+
+/// What the endpoints prove: a move is proven when all the pods of the revision are ready endpoints, and nobody else is.
+fn proof(service: &ServiceFact, endpoints: &[Endpoint], detail: &Detail) -> String {
+    if detail.endpoints.is_none() {
+        return "endpoints unknown".to_owned();
+    }
+    let Some(hash) = &service.hash else { return "selects no single revision".to_owned() };
+    let ready: Vec<_> = endpoints.iter().filter(|endpoint| endpoint.ready).collect();
+    // An endpoint is of a pod, and the pod of a ReplicaSet.
+    if !detail.shows(Unseen::PODS) || !detail.shows(Unseen::REPLICA_SETS) {
+        return format!("{} endpoints; whose they are is unknown", ready.len());
+    }
+    let is_wanted = |revision: &&Revision| revision.hash == *hash;
+    let right = ready.iter().filter(|endpoint| revision_of(endpoint, detail).as_ref().is_some_and(is_wanted)).count();
+    let others = match ready.len() - right {
+        0 => String::new(),
+        others => format!(", and {others} of others"),
+    };
+    match detail.facts.revisions.iter().find(is_wanted) {
+        Some(revision) => {
+            format!("{right} of {} pods of revision {} are ready endpoints{others}", revision.desired, revision.number)
+        }
+        None => format!("revision {hash} has no ReplicaSet; {} endpoints are ready", ready.len()),
     }
 }
 
@@ -155,7 +167,8 @@ fn revision_of<'a>(endpoint: &Endpoint, detail: &'a Detail) -> Option<&'a Revisi
 fn dot(endpoint: &Endpoint, detail: &Detail) -> Markup {
     let revision = revision_of(endpoint, detail);
     let state = if endpoint.ready { "ready" } else { "not ready" };
-    let name = endpoint.pod.as_ref().unwrap_or(&endpoint.address);
+    // Whoever writes slices by hand may write any name.
+    let name = plain(endpoint.pod.as_ref().unwrap_or(&endpoint.address));
     let title = match revision {
         Some(revision) => format!("{name}: revision {}, {state}", revision.number),
         None if !detail.shows(Unseen::PODS) || !detail.shows(Unseen::REPLICA_SETS) => format!("{name}: {state}"),

@@ -3,6 +3,7 @@
 use greenlight_api::{Approval, RevisionRecord, Verdict};
 use greenlight_core::analysis::Kind;
 use greenlight_core::analysis::name::run_suffix;
+use greenlight_core::approvals;
 use greenlight_overview::doctor::About;
 use greenlight_overview::unseen::failure;
 use greenlight_overview::{Revision, Unseen, role, sentence};
@@ -102,9 +103,7 @@ pub fn silence(since: Option<Timestamp>) -> Section {
 
 fn head(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup {
     let facts = &detail.facts;
-    let blue_green = detail.spec.blue_green();
-    let needed = blue_green.required_approvals();
-    let paused = detail.spec.paused == Some(true);
+    let offers = offers(facts, detail.spec.blue_green(), detail.spec.paused == Some(true), rights.user());
     html! {
         div class="title" {
             h1 { (facts.name) } (phase(facts.status.phase))
@@ -119,8 +118,8 @@ fn head(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup 
         (findings(&detail.findings_about(&About::Rollout)))
         (unseen(key, detail, rights))
         @if !read_only {
-            div class="buttons" { @for offer in offers(facts, paused, needed) { (button(key, &offer, "", rights)) } }
-            (why_not(key, &offers(facts, paused, needed), rights))
+            div class="buttons" { @for offer in &offers { (button(key, offer, "", rights)) } }
+            (why_not(key, &offers, rights))
         }
     }
 }
@@ -252,7 +251,7 @@ fn steps(detail: &Detail) -> Vec<Step> {
         let (at, note) = analysed(detail, record, Kind::Pre);
         steps.push(step("Analysis before the promotion", at, record.pre_promotion.is_some(), note));
     }
-    let waits = blue_green.auto_promotion_enabled == Some(false) && !is_first;
+    let waits = blue_green.awaits_people() && !is_first;
     if waits || !record.approvals.is_empty() {
         let needed = blue_green.required_approvals();
         // Whoever asks may have a clock that is ahead, and what is on record may have been heard once more after the move.
@@ -266,7 +265,8 @@ fn steps(detail: &Detail) -> Vec<Step> {
             @if record.approvals.is_empty() && needed > 1 { "takes " (needed) " people" }
         };
         let label = if needed > 1 { "It is approved" } else { "Its promotion is requested" };
-        steps.push(step(label, last, record.approvals.len() >= needed || switched, Some(note)));
+        let given = approvals::counted(blue_green, record).len();
+        steps.push(step(label, last, given >= needed || switched, Some(note)));
     }
     steps.push(step("Traffic is moved", switch.map(|switch| switch.switched_at), switched, None));
     let proven = switch.and_then(|switch| switch.proven_at).or(undone);

@@ -2,11 +2,12 @@
 //! sees what it wrote, and does not act twice on what it already changed.
 //!
 //! Most objects are looked at once in a long while, so they are kept packed, as compressed JSON, and unpacked at each look: a
-//! tenth of the memory, for some ten microseconds.
+//! tenth of the memory, for some ten microseconds. While a rollout is worked on, it and what belongs to it are looked at by one plan after
+//! the other, with each write: so what was looked at last is at hand unpacked, too.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -17,8 +18,15 @@ use serde::de::DeserializeOwned;
 use crate::cluster::arrived::Unreadable;
 pub use crate::cluster::key::Key;
 
+/// So many objects of a kind are at hand: those of all the rollouts that are worked on at a time, and some more.
+const AT_HAND: usize = 64;
+/// In bytes of JSON. What is larger is not at hand.
+const LARGEST_AT_HAND: usize = 16 << 10;
+/// Of a group of more than so many none is at hand: whoever makes that many would push out what others work on.
+const MOST_OF_A_GROUP: usize = AT_HAND / 4;
+
 /// What can be kept. It reads back from JSON as it was written.
-pub trait Cached: Serialize + DeserializeOwned + PartialEq + fmt::Debug {
+pub trait Cached: Serialize + DeserializeOwned + Clone + PartialEq + fmt::Debug {
     /// Its key.
     fn key(&self) -> Key;
     /// Its resourceVersion.
@@ -43,7 +51,38 @@ type Listener<T> = Box<dyn Fn(Option<&T>, Option<&T>) + Send + Sync>;
 pub struct Cache<T> {
     sample: Sample,
     state: RwLock<State>,
+    /// Only of what is in `state`, and as it is there: it is changed by whoever may write that, and added to by whoever may read it.
+    at_hand: Mutex<AtHand<T>>,
     listeners: RwLock<Vec<Listener<T>>>,
+}
+
+/// Those that were looked at last, unpacked, and when that was.
+struct AtHand<T> {
+    objects: HashMap<Key, (u64, T)>,
+    looks: u64,
+}
+
+impl<T: Clone> AtHand<T> {
+    fn get(&mut self, key: &Key) -> Option<T> {
+        let (looked_at, object) = self.objects.get_mut(key)?;
+        self.looks += 1;
+        *looked_at = self.looks;
+        Some(object.clone())
+    }
+
+    fn put(&mut self, key: &Key, object: &T) {
+        if self.objects.len() >= AT_HAND && !self.objects.contains_key(key) {
+            let longest_ago = self.objects.iter().min_by_key(|(_, (looked_at, _))| *looked_at);
+            let longest_ago = longest_ago.map(|(key, _)| key.clone());
+            longest_ago.map(|key| self.objects.remove(&key));
+        }
+        self.looks += 1;
+        self.objects.insert(key.clone(), (self.looks, object.clone()));
+    }
+
+    fn take(&mut self, key: &Key) -> Option<T> {
+        self.objects.remove(key).map(|(_, object)| object)
+    }
 }
 
 #[derive(Default)]
@@ -88,6 +127,12 @@ impl Sample {
         entry
     }
 
+    /// In bytes of JSON: that is what the packed object begins with.
+    fn length(entry: &Entry) -> usize {
+        let length = entry.packed.first_chunk::<4>().map(|length| u32::from_le_bytes(*length));
+        length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX)
+    }
+
     fn unpack<T: Cached>(&self, entry: &Entry) -> T {
         let sample = self.0.get().map(Box::as_ref).unwrap_or_default();
         let json = decompress_size_prepended_with_dict(&entry.packed, sample).expect("it was packed by us");
@@ -103,7 +148,8 @@ const GONE_FOR: Duration = Duration::from_secs(60);
 
 impl<T: Cached> Default for Cache<T> {
     fn default() -> Self {
-        Cache { sample: Sample::default(), state: RwLock::default(), listeners: RwLock::default() }
+        let at_hand = Mutex::new(AtHand { objects: HashMap::new(), looks: 0 });
+        Cache { sample: Sample::default(), state: RwLock::default(), at_hand, listeners: RwLock::default() }
     }
 }
 
@@ -194,7 +240,7 @@ impl<T: Cached> Cache<T> {
             if !state.admits(&key, version) {
                 return false;
             }
-            let known = state.objects.get(&key).map(|entry| self.sample.unpack(entry));
+            let known = state.objects.get(&key).map(|entry| self.look(&key, entry));
             let error = unreadable.error.clone();
             if state.unreadable.insert(key, unreadable).is_some_and(|before| before.error == error) {
                 return false;
@@ -218,7 +264,11 @@ impl<T: Cached> Cache<T> {
                 Some(unreadable) => drop(state.unreadable.insert(key.clone(), unreadable)),
                 None => drop(state.unreadable.remove(&key)),
             }
-            let before = state.take(&key, &self.sample);
+            let is_at_hand = self.at_hand().objects.contains_key(&key);
+            let before = self.take(&mut state, &key);
+            if is_at_hand && Sample::length(&entry) <= LARGEST_AT_HAND {
+                self.at_hand().put(&key, object);
+            }
             let key = Arc::new(key);
             for group in object.groups() {
                 let members = state.groups.entry(group).or_default();
@@ -244,7 +294,7 @@ impl<T: Cached> Cache<T> {
             }
             state.bury(key, version, Instant::now());
             state.unreadable.remove(key);
-            state.take(key, &self.sample)
+            self.take(&mut state, key)
         };
         before.iter().for_each(|before| self.tell(Some(before), None));
     }
@@ -257,7 +307,7 @@ impl<T: Cached> Cache<T> {
                 |(key, entry): (&Arc<Key>, &Entry)| (entry.put_at < since && !seen.contains(key)).then(|| key.clone());
             let keys: Vec<Arc<Key>> = state.objects.iter().filter_map(stale).collect();
             state.unreadable.retain(|key, _| seen.contains(key));
-            keys.iter().filter_map(|key| state.take(key, &self.sample)).collect()
+            keys.iter().filter_map(|key| self.take(&mut state, key)).collect()
         };
         gone.iter().for_each(|object| self.tell(Some(object), None));
     }
@@ -265,11 +315,17 @@ impl<T: Cached> Cache<T> {
     /// The object of this key; none if only an outline of it is known.
     pub fn get(&self, key: &Key) -> Option<T> {
         let state = self.state.read().expect("no panic while locked");
-        state.objects.get(key).filter(|entry| !entry.outline).map(|entry| self.sample.unpack(entry))
+        state.objects.get(key).filter(|entry| !entry.outline).map(|entry| self.look(key, entry))
     }
 
     /// The object of this key, or its outline.
     pub fn outline(&self, key: &Key) -> Option<T> {
+        let state = self.state.read().expect("no panic while locked");
+        state.objects.get(key).map(|entry| self.look(key, entry))
+    }
+
+    /// The object of this key, or its outline, for whoever looks at all of them one after the other: none is at hand for that.
+    pub fn glance(&self, key: &Key) -> Option<T> {
         let state = self.state.read().expect("no panic while locked");
         state.objects.get(key).map(|entry| self.sample.unpack(entry))
     }
@@ -287,8 +343,12 @@ impl<T: Cached> Cache<T> {
     /// The objects of this group, outlines among them.
     pub fn group(&self, group: &Key) -> Vec<T> {
         let state = self.state.read().expect("no panic while locked");
-        let keys = state.groups.get(group).into_iter().flatten();
-        keys.filter_map(|key| state.objects.get(key)).map(|entry| self.sample.unpack(entry)).collect()
+        let keys = state.groups.get(group).map(Vec::as_slice).unwrap_or_default();
+        let entries = keys.iter().filter_map(|key| Some((key, state.objects.get(key)?)));
+        if keys.len() > MOST_OF_A_GROUP {
+            return entries.map(|(_, entry)| self.sample.unpack(entry)).collect();
+        }
+        entries.map(|(key, entry)| self.look(key, entry)).collect()
     }
 
     /// The keys of this group: that costs nothing to speak of, as nothing is unpacked.
@@ -329,6 +389,38 @@ impl<T: Cached> Cache<T> {
         self.state.read().expect("no panic while locked").objects.len()
     }
 
+    /// The object of this entry, of a state that is locked. It is at hand from now on.
+    fn look(&self, key: &Key, entry: &Entry) -> T {
+        if let Some(object) = self.at_hand().get(key) {
+            return object;
+        }
+        let object = self.sample.unpack(entry);
+        if Sample::length(entry) <= LARGEST_AT_HAND {
+            self.at_hand().put(key, &object);
+        }
+        object
+    }
+
+    /// Takes an object out of the state, and what was at hand of it.
+    fn take(&self, state: &mut State, key: &Key) -> Option<T> {
+        let entry = state.objects.remove(key)?;
+        let at_hand = self.at_hand().take(key);
+        let object = at_hand.unwrap_or_else(|| self.sample.unpack(&entry));
+        for group in object.groups() {
+            if let Some(members) = state.groups.get_mut(&group) {
+                members.retain(|member| **member != *key);
+                if members.is_empty() {
+                    state.groups.remove(&group);
+                }
+            }
+        }
+        Some(object)
+    }
+
+    fn at_hand(&self) -> MutexGuard<'_, AtHand<T>> {
+        self.at_hand.lock().expect("no panic while locked")
+    }
+
     fn tell(&self, before: Option<&T>, after: Option<&T>) {
         self.listeners.read().expect("no panic while locked").iter().for_each(|listener| listener(before, after));
     }
@@ -360,19 +452,6 @@ impl State {
                 self.gone.remove(&key);
             }
         }
-    }
-
-    fn take<T: Cached>(&mut self, key: &Key, sample: &Sample) -> Option<T> {
-        let object: T = sample.unpack(&self.objects.remove(key)?);
-        for group in object.groups() {
-            if let Some(members) = self.groups.get_mut(&group) {
-                members.retain(|member| **member != *key);
-                if members.is_empty() {
-                    self.groups.remove(&group);
-                }
-            }
-        }
-        Some(object)
     }
 }
 
@@ -532,6 +611,65 @@ mod tests {
         cache.remove(&key, "3");
         cache.put_found(service(2));
         assert!(!cache.knows(&key), "it was read before it went");
+    }
+
+    #[test]
+    fn what_is_at_hand_is_what_is_kept_whatever_becomes_of_it() {
+        let cache = Cache::<Rollout>::default();
+        let key = rollout(10, 1).key();
+        let get = || cache.get(&key).map(|rollout| rollout.resource_version);
+        cache.put(rollout(10, 1));
+        assert!(cache.at_hand().objects.is_empty(), "nobody has looked at it");
+        assert_eq!([get(), get()], [1, 1].map(|version: i32| Some(version.to_string())));
+        cache.put(rollout(10, 2));
+        assert!(cache.at_hand().objects.contains_key(&key), "somebody works on it");
+        assert_eq!(get().as_deref(), Some("2"));
+        // Another reading of the same state.
+        cache.put_answer(of_image("web:v2", 10, 2));
+        assert_eq!(cache.get(&key), Some(of_image("web:v2", 10, 2)));
+        cache.put(rollout(LARGEST_AT_HAND, 3));
+        assert!(cache.at_hand().objects.is_empty(), "it is too large");
+        assert_eq!([get(), get()], [3, 3].map(|version: i32| Some(version.to_string())));
+        assert!(cache.at_hand().objects.is_empty(), "it is still too large");
+        cache.put(rollout(10, 4));
+        assert_eq!(get().as_deref(), Some("4"));
+        cache.remove(&key, "5");
+        assert_eq!(get(), None);
+        assert!(cache.at_hand().objects.is_empty());
+    }
+
+    #[test]
+    fn those_that_were_looked_at_last_are_at_hand() {
+        let cache = Cache::default();
+        let named = |number: usize| {
+            let mut service = service(1);
+            service.service.name = format!("web-{number}");
+            service
+        };
+        (0..=AT_HAND).for_each(|number| cache.put(named(number)));
+        let look = |number: usize| assert_eq!(cache.get(&named(number).key()), Some(named(number)));
+        let is_at_hand = |number: usize| cache.at_hand().objects.contains_key(&named(number).key());
+        (0..AT_HAND).for_each(look);
+        look(0);
+        look(AT_HAND);
+        assert_eq!([0, 1, 2, AT_HAND].map(is_at_hand), [true, false, true, true]);
+        assert_eq!(cache.at_hand().objects.len(), AT_HAND);
+    }
+
+    #[test]
+    fn a_large_group_pushes_nothing_out_of_hand() {
+        let cache = Cache::default();
+        let of_group = |group: &str, number: usize| {
+            let mut service = service(1);
+            service.service.name = format!("{group}-{number}");
+            service.service.managed_by = Some(group.to_owned());
+            service
+        };
+        (0..2).for_each(|number| cache.put(of_group("small", number)));
+        (0..100).for_each(|number| cache.put(of_group("large", number)));
+        let look = |group: &str| cache.group(&of_group(group, 0).key().sibling(group)).len();
+        assert_eq!([look("small"), look("large")], [2, 100]);
+        assert_eq!(cache.at_hand().objects.len(), 2);
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! | a key is woken a thousand times while it waits | it waits once, and is looked at anew |
 //! | it has let others go first, and is woken | it is looked at anew: it may be urgent now. If it is not, it has the place that it had |
 //! | it has let others go first, and its time comes | the same |
-//! | it is woken while it is worked on | it waits when that is over |
+//! | it is woken while it is worked on | it waits when that is over, unless that work has looked at it once more since ([`Turn::looks`]) |
 //! | what is urgent never ends | every [`OLDEST`]th turn goes to the class that has waited longest, and that one gives way to nobody |
 //! | a namespace has thousands of keys | another one's come in between |
 //! | a namespace has its share of what is under way | what else it has waits, and nobody gives way to that |
@@ -396,6 +396,15 @@ impl Turn {
         None
     }
 
+    /// Tells that the key is about to be looked at: what has woken it until now is seen by that. Whatever wakes a key does so when its news can be seen,
+    /// and most of that are the answers to the writes of this very work.
+    pub fn looks(&self) {
+        let now = Instant::now();
+        if let Some(Place::Running { again, .. }) = self.schedule.state().places.get_mut(&self.key) {
+            *again = again.filter(|again| *again > now);
+        }
+    }
+
     /// Tells whether the controllers of Kubernetes have the next word on what the key has begun, and whether it is a first deployment
     /// still.
     pub fn is_in_flight(&self, in_flight: bool, is_first_deployment: bool) {
@@ -454,6 +463,22 @@ mod tests {
         let (_, turn) = next(&schedule).expect("a");
         assert_eq!(turn.gives_way(Urgency::Traffic), None);
         assert_eq!(turn.gives_way(Urgency::Follow), Some(Urgency::Follow));
+    }
+
+    #[test]
+    fn what_has_woken_a_key_before_it_is_looked_at_is_seen_by_that_and_nothing_else_is() {
+        let schedule = schedule(&["a"]);
+        let (_, turn) = next(&schedule).expect("a");
+        schedule.now(key("a"));
+        turn.looks();
+        schedule.done(key("a"), None);
+        assert_eq!(schedule.kept(), 0, "it was seen");
+        schedule.now(key("a"));
+        let (_, turn) = next(&schedule).expect("a");
+        turn.looks();
+        schedule.now(key("a"));
+        schedule.done(key("a"), None);
+        assert!(next(&schedule).is_some(), "that came after it had looked");
     }
 
     #[test]

@@ -7,8 +7,20 @@ use serde_json::json;
 use crate::browser::Browser;
 use crate::dashboard::Dashboard;
 
+/// The script of axe-core. `None`: it cannot be fetched, and what takes it may be skipped.
+pub fn script() -> Option<String> {
+    match greenlight_test_cluster::axe_core() {
+        Ok(script) => Some(std::fs::read_to_string(script).expect("the script")),
+        Err(error) if std::env::var_os("GREENLIGHT_SKIP_NOTHING").is_none() => {
+            eprintln!("skipped: axe-core cannot be fetched: {error:#}");
+            None
+        }
+        Err(error) => panic!("axe-core cannot be fetched: {error:#}"),
+    }
+}
+
 /// Runs axe-core in the page that is open, in both schemes of colours.
-fn finds_nothing(browser: &Browser, axe: &str, page: &str) {
+pub fn finds_nothing(browser: &Browser, axe: &str, page: &str) {
     for dark in [false, true] {
         browser.shape(1280, 900, dark);
         // Not by the page itself, whose policy runs no script of others.
@@ -25,14 +37,7 @@ fn finds_nothing(browser: &Browser, axe: &str, page: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn axe_finds_nothing_on_any_page() {
-    let axe = match greenlight_test_cluster::axe_core() {
-        Ok(script) => std::fs::read_to_string(script).expect("the script"),
-        Err(error) if std::env::var_os("GREENLIGHT_SKIP_NOTHING").is_none() => {
-            eprintln!("skipped: axe-core cannot be fetched: {error:#}");
-            return;
-        }
-        Err(error) => panic!("axe-core cannot be fetched: {error:#}"),
-    };
+    let Some(axe) = script() else { return };
     let lab = Lab::new("axe").await;
     lab.apply(&crate::release::ingress()).expect("applied");
     lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 600}}})).await;

@@ -31,7 +31,7 @@ async fn a_release_takes_no_more_requests_than_the_documents_say_and_rest_takes_
     lab.apply(&rollout(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 600}}}))).expect("applied");
     lab.until("healthy", |now| now.phase() == "Healthy").await;
     tokio::time::sleep(settled).await;
-    check("creation to healthy", &count(mark), 10);
+    check("creation to healthy", &count(mark), 9);
 
     let mark = audit.mark();
     lab.preview("web:v2").await;

@@ -34,7 +34,9 @@ use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
 use crate::cluster::live::read_rollout;
 use crate::cluster::objects::narrow::MetadataView;
-use crate::cluster::objects::{DeploymentView, KeptRun, OwnedSet, ReplicaSetView, RolloutView, ServiceView};
+use crate::cluster::objects::{
+    DeploymentView, KeptRun, OwnedSet, ReplicaSetView, RolloutView, ServiceView, WholeRollout,
+};
 use crate::cluster::on_demand::OnDemand;
 use crate::controllers::analysis::{self, Start};
 use crate::controllers::lanes::MOST;
@@ -55,6 +57,9 @@ const BESIDE: usize = 14;
 static PLACES_BESIDE: Semaphore = Semaphore::const_new(BESIDE);
 const _: () = assert!(MOST + BESIDE < 100, "an API server gives a hundred streams to a connection");
 
+/// The rollout with its template, as an answer within one piece of work had it last.
+pub type Whole = Mutex<Option<BlueGreenRollout>>;
+
 /// Everything that writing takes.
 pub struct Executor<'a> {
     /// The API server.
@@ -69,6 +74,8 @@ pub struct Executor<'a> {
     pub recorder: &'a Recorder,
     /// The rollout.
     pub rollout: &'a Rollout,
+    /// The same with its template, if it was just answered.
+    pub whole: &'a Whole,
 }
 
 impl Executor<'_> {
@@ -194,11 +201,26 @@ impl Executor<'_> {
 
     async fn patch_rollout(&self, mut metadata: Value, what: impl FnOnce() -> String) -> Result<(), Error> {
         metadata["resourceVersion"] = self.rollout.resource_version.clone().into();
-        let api: Api<RolloutView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
         let patch = Patch::Merge(json!({"metadata": metadata}));
-        let view = api.patch(&self.rollout.name, &params(), &patch).await.doing(what)?;
-        self.caches.rollouts.put_answer(view.keep());
+        let request = Request::new(RolloutView::url_path(&(), Some(&self.rollout.namespace)));
+        let request = request.patch(&self.rollout.name, &params(), &patch);
+        let mut request = request.expect("the URL is made of valid names");
+        request.extensions_mut().insert("patch");
+        let WholeRollout(whole) = self.client.request(request).await.doing(what)?;
+        self.caches.rollouts.put_answer(RolloutView::from(whole.clone()).keep());
+        *self.whole.lock().expect("no panic while locked") = Some(whole);
         Ok(())
+    }
+
+    /// The rollout with its template, from the API server: the answer to the write before, if the plan was made from that. The next plan takes no
+    /// longer than a request would, so it is as fresh as one that is read now.
+    async fn read_whole(&self) -> Result<BlueGreenRollout, Error> {
+        let answered = self.whole.lock().expect("no panic while locked").take();
+        let planned_from = Some(&self.rollout.resource_version);
+        match answered.filter(|whole| whole.metadata.resource_version.as_ref() == planned_from) {
+            Some(whole) => Ok(whole),
+            None => read_rollout(self.client, &self.rollout.key()).await,
+        }
     }
 
     async fn patch_replica_set(&self, name: &str, resource_version: &str, change: &Change) -> Result<Fresh, Error> {
@@ -392,7 +414,7 @@ impl Executor<'_> {
         let Action::CreateReplicaSet { name, hash, digest, replicas, annotations, pod_metadata, event } = action else {
             return Ok(());
         };
-        let rollout = read_rollout(self.client, &self.rollout.key()).await?;
+        let rollout = self.read_whole().await?;
         let template = match &rollout.spec.workload_ref {
             Some(workload) => self.workload_template(&workload.name).await?,
             None => rollout.spec.template().into_owned(),

@@ -25,7 +25,7 @@ use crate::controllers::queue::Outcome;
 use crate::controllers::schedule::Turn;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::recorder::Recorder;
-use execute::Executor;
+use execute::{Executor, Whole};
 
 pub use memory::{Memories, Memory};
 use observe::{Fresh, Observed, observe};
@@ -93,7 +93,8 @@ async fn tell_of_trouble(context: &Context, key: &Key) {
     let Some(rollout) = caches.rollouts.get(key) else { return };
     let told = status::of_trouble(&rollout, words, Timestamp::now());
     let Some(told) = told.filter(|told| rollout.status.as_ref() != Some(told)) else { return };
-    let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &rollout };
+    let whole = &Whole::default();
+    let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &rollout, whole };
     if let Err(error) = executor.publish(&told).await {
         tracing::warn!(rollout = %key, error = %in_full(&error), "cannot publish what it cannot go on for");
         return;
@@ -107,9 +108,11 @@ async fn tell_of_trouble(context: &Context, key: &Key) {
 async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, Error> {
     let Context { client, caches, memories, on_demand, recorder, metrics } = context;
     let mut fresh = Fresh::new();
+    let whole = &Whole::default();
     let mut live = false;
-    let mut last = String::new();
+    let mut last = Vec::new();
     for _ in 0..MOST_PLANS {
+        turn.looks();
         // What it asks for is not known: everything stays as it is, and [`crate::controllers::unreadable`] tells why.
         if caches.rollouts.unreadable(key).is_some() {
             turn.is_in_flight(false, false);
@@ -160,7 +163,7 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
             continue;
         }
         turn.is_in_flight(plan.in_flight || plan.urgency == Urgency::FirstDeployment, plan.is_first_deployment);
-        let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &world.rollout };
+        let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &world.rollout, whole };
         if plan.actions.is_empty() {
             if due {
                 executor.publish(&plan.status).await?;
@@ -191,9 +194,9 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
                 break;
             }
         }
-        last = format!("{:?}", plan.actions);
+        last = plan.actions;
     }
-    Err(Error::DidNotConverge(MOST_PLANS, last))
+    Err(Error::DidNotConverge(MOST_PLANS, format!("{last:?}")))
 }
 
 #[cfg(test)]
@@ -425,6 +428,53 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_template_is_read_at_its_creation_unless_the_answer_before_had_it() {
+        let reads = Arc::new(AtomicUsize::new(0));
+        let counted = reads.clone();
+        let of_version = |version: &str| {
+            let mut object = rollout();
+            object["metadata"]["resourceVersion"] = version.into();
+            object
+        };
+        let client = api_server(move |Asked { method, path, .. }| {
+            if method == Method::GET {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+            std::future::ready(if path.ends_with("/events") {
+                event_written()
+            } else if path.ends_with("/replicasets") {
+                (201, stranger())
+            } else {
+                (200, of_version("2"))
+            })
+        });
+        let (context, _, _events) = context(client, Arc::default(), &Queue::new(Leadership::undisputed()));
+        let Context { client, caches, memories, on_demand, recorder, .. } = &context;
+        let whole = &Whole::default();
+        let carry_out = async |version: &str, action: &Action| {
+            let rollout = &serde_json::from_value::<RolloutView>(of_version(version)).expect("a rollout").keep();
+            let executor = Executor { client, caches, memories, on_demand, recorder, rollout, whole };
+            executor.execute(action, &mut Fresh::new()).await.expect("carried out");
+            reads.load(Ordering::Relaxed)
+        };
+        let template = serde_json::from_value::<RolloutView>(rollout()).expect("a rollout").keep().template;
+        let create = Action::CreateReplicaSet {
+            name: "web-abc".to_owned(),
+            hash: "abc".to_owned(),
+            digest: template.digest.to_string(),
+            replicas: 1,
+            annotations: [].into(),
+            pod_metadata: PodMetadata::default(),
+            event: events::revision_created(1, "abc", "web:v1"),
+        };
+        assert_eq!(carry_out("1", &Action::AddFinalizer).await, 0);
+        assert_eq!(carry_out("2", &create).await, 0, "it was just answered");
+        assert_eq!(carry_out("2", &create).await, 1, "that was some time ago");
+        assert_eq!(carry_out("1", &Action::AddFinalizer).await, 1);
+        assert_eq!(carry_out("3", &create).await, 2, "the rollout has changed since");
+    }
+
+    #[tokio::test]
     async fn however_many_pods_a_webhook_holds_up_there_are_streams_left_for_other_namespaces() {
         let held_up = Arc::new(AtomicUsize::new(0));
         let counted = held_up.clone();
@@ -453,7 +503,8 @@ mod tests {
             work.spawn(async move {
                 let Context { client, caches, memories, on_demand, recorder, .. } = &*context;
                 let rollout = &fake::rollout("shop", &format!("web-{number}"), "web", &Value::Null);
-                let executor = Executor { client, caches, memories, on_demand, recorder, rollout };
+                let whole = &Whole::default();
+                let executor = Executor { client, caches, memories, on_demand, recorder, rollout, whole };
                 let labels = [("role".to_owned(), "active".to_owned())].into();
                 let action = of_role_active();
                 executor.execute(&action, &mut Fresh::new()).await

@@ -113,7 +113,7 @@ impl Rollouts {
             unreadable.add(&[kind], objects.len());
         }
         for key in caches.rollouts.keys() {
-            let Some(rollout) = caches.rollouts.outline(&key) else { continue };
+            let Some(rollout) = caches.rollouts.glance(&key) else { continue };
             let status = rollout.status.unwrap_or_default();
             let condition = status.conditions.iter().find(|condition| condition.type_ == conditions::READY);
             let reason = condition.map_or("", |condition| condition.reason.as_str());
