@@ -368,8 +368,8 @@ mod tests {
     async fn execute(client: Client, caches: Arc<Caches>, action: &Action) -> Result<(), Error> {
         let (context, _, _events) = context(client, caches, &Queue::new(Leadership::undisputed()));
         let Context { client, caches, memories, on_demand, recorder, .. } = &context;
-        let rollout = &fake::rollout("shop", "web", "web", &Value::Null);
-        let executor = Executor { client, caches, memories, on_demand, recorder, rollout };
+        let (rollout, whole) = (&fake::rollout("shop", "web", "web", &Value::Null), &Whole::default());
+        let executor = Executor { client, caches, memories, on_demand, recorder, rollout, whole };
         executor.execute(action, &mut Fresh::new()).await
     }
 
