@@ -322,6 +322,14 @@ const MENDS: &[Mend] = &[
         test: "a_run_is_stopped_only_as_it_was_read",
     },
     Mend {
+        fault: "trouble with what has no rollout any more is told nowhere",
+        file: "crates/operator/src/manager/mod.rs",
+        find: "Some(of_rollout(caches, &owned.owner).unwrap_or_else(itself))",
+        replace: "of_rollout(caches, &owned.owner)",
+        of: Package("greenlight-operator"),
+        test: "trouble_is_told_on_the_rollout_or_on_what_is_nobodys",
+    },
+    Mend {
         fault: "a request that is never answered keeps a worker for ever",
         file: "crates/operator/src/api_server/client.rs",
         find: "const REQUEST: Duration = Duration::from_secs(35);",

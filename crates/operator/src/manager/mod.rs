@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use greenlight_api::BlueGreenRollout;
+use greenlight_api::analysis::AnalysisRun;
 use greenlight_core::Watches;
+use k8s_openapi::api::core::v1::ObjectReference;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +24,7 @@ use crate::api_server::connections::Connections;
 use crate::api_server::leadership::Leadership;
 use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
+use crate::cluster::objects::ReplicaSetView;
 use crate::cluster::on_demand::OnDemand;
 use crate::cluster::scope::Scope;
 use crate::controllers::lanes::Places;
@@ -165,12 +168,9 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         recorder: recorder.clone(),
         metrics: metrics.clone(),
     });
-    let of_rollout = |key: fn(&Caches, &Key) -> Option<Key>| {
+    let telling_of = |about: fn(&Caches, &Key) -> Option<ObjectReference>| {
         let caches = caches.clone();
-        let trouble = Trouble::new(recorder.clone(), move |failing| {
-            let rollout = caches.rollouts.outline(&key(&caches, failing)?)?;
-            Some(reference::<BlueGreenRollout>(&rollout.namespace, &rollout.name, &rollout.uid))
-        });
+        let trouble = Trouble::new(recorder.clone(), move |failing| about(&caches, failing));
         (metrics.clone(), health.clone(), trouble)
     };
     let told_in_status = |(metrics, health, trouble): (Metrics, Health, Trouble), note: Notes| {
@@ -191,7 +191,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     work.spawn(rollouts_queue.clone().run(
         "rollouts",
         limits(on_rollout),
-        told_in_status(of_rollout(|_, key| Some(key.clone())), Memory::tell_own),
+        told_in_status(telling_of(of_rollout), Memory::tell_own),
         stop.clone(),
         everything,
         move |key, turn| rollouts::reconcile(context.clone(), key, turn),
@@ -201,7 +201,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     work.spawn(sets_queue.clone().run(
         "scale-down",
         limits(on_replica_set),
-        told_in_status(of_rollout(|caches, key| caches.sets.get(key).map(|owned| owned.owner)), Memory::tell),
+        told_in_status(telling_of(of_replica_set), Memory::tell),
         stop.clone(),
         retired,
         move |key, _| scale_down::reconcile(context.clone(), key),
@@ -228,7 +228,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let analyses = work.spawn(runs_queue.clone().run(
         "analysis",
         measuring,
-        told_in_status(of_rollout(|caches, key| caches.runs.get(key)?.groups().pop()), Memory::tell),
+        told_in_status(telling_of(of_run), Memory::tell),
         stop.clone(),
         everything,
         move |key, _| analysis::reconcile(context.clone(), key),
@@ -355,6 +355,26 @@ impl Change {
     }
 }
 
+// What is told of trouble with a key: on its rollout, or on the object itself if it is no rollout's, or not any more.
+
+fn of_rollout(caches: &Caches, key: &Key) -> Option<ObjectReference> {
+    let rollout = caches.rollouts.outline(key)?;
+    Some(reference::<BlueGreenRollout>(&rollout.namespace, &rollout.name, &rollout.uid))
+}
+
+fn of_replica_set(caches: &Caches, key: &Key) -> Option<ObjectReference> {
+    let owned = caches.sets.get(key)?;
+    let itself = || reference::<ReplicaSetView>(&key.namespace, &key.name, &owned.set.uid);
+    Some(of_rollout(caches, &owned.owner).unwrap_or_else(itself))
+}
+
+fn of_run(caches: &Caches, key: &Key) -> Option<ObjectReference> {
+    let run = caches.runs.get(key)?;
+    let itself = || reference::<AnalysisRun>(&key.namespace, &key.name, &run.uid);
+    let rollout = run.groups().pop().and_then(|rollout| of_rollout(caches, &rollout));
+    Some(rollout.unwrap_or_else(itself))
+}
+
 // What the log says of work on a key.
 
 fn on_rollout(key: &Key) -> Span {
@@ -391,10 +411,13 @@ mod tests {
     use std::io;
     use std::sync::Mutex;
 
+    use greenlight_api::names;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::api_server::error::Error;
+    use crate::cluster::fake;
+    use crate::cluster::objects::KeptRun;
     use crate::controllers::queue::Outcome;
     use crate::controllers::schedule::Turn;
     use crate::telemetry::log;
@@ -427,6 +450,32 @@ mod tests {
         let [stop, failed, went_back] = ends();
         let ended = tokio::time::timeout(Duration::from_secs(1), Ends { stop, failed, went_back }.come()).await;
         assert!(ended.is_err(), "nothing is to be ended for");
+    }
+
+    #[test]
+    fn trouble_is_told_on_the_rollout_or_on_what_is_nobodys() {
+        let caches = Caches::default();
+        let owner = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "web", "uid": "u", "controller": true});
+        let set = json!({
+            "metadata": {"name": "web-abc", "namespace": "shop", "uid": "s", "resourceVersion": "1", "ownerReferences": [owner]},
+            "spec": {"selector": {}, "template": {}},
+        });
+        let set = serde_json::from_value::<ReplicaSetView>(set).expect("a ReplicaSet").keep();
+        caches.sets.put(set.expect("it has an owner"));
+        let run = json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun",
+            "metadata": {
+                "name": "web-abc", "namespace": "shop", "uid": "r", "resourceVersion": "1", "annotations": {names::ROLLOUT: "web"},
+            },
+            "spec": {"metrics": []},
+        });
+        caches.runs.put(KeptRun::from(serde_json::from_value::<AnalysisRun>(run).expect("a run")));
+        let key = Key { namespace: "shop".to_owned(), name: "web-abc".to_owned() };
+        let told =
+            |about: fn(&Caches, &Key) -> Option<ObjectReference>| about(&caches, &key).and_then(|about| about.uid);
+        assert_eq!([of_replica_set, of_run].map(told), ["s", "r"].map(|uid| Some(uid.to_owned())));
+        caches.rollouts.put(fake::rollout("shop", "web", "web", &Value::Null));
+        assert_eq!([of_replica_set, of_run].map(told), ["u", "u"].map(|uid| Some(uid.to_owned())));
     }
 
     #[tokio::test(start_paused = true)]
