@@ -215,7 +215,11 @@ fn promises(row: &mut Row, ci: bool, mut tests: Command) -> Result<()> {
         tests.env("GREENLIGHT_WITHOUT_PROMETHEUS", "1");
     }
     let result = row.tests(&mut tests);
-    if std::env::var_os("GREENLIGHT_KEEP_LOGS").is_none() {
+    if result.is_err() {
+        // What failed is looked for there.
+        let folder = std::env::temp_dir();
+        eprintln!("the logs stay in {}/greenlight-cluster-* until a control plane starts again", folder.display());
+    } else if std::env::var_os("GREENLIGHT_KEEP_LOGS").is_none() {
         greenlight_test_cluster::sweep();
     }
     result

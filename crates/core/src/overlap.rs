@@ -106,7 +106,7 @@ pub fn is_under_way(situation: &Situation) -> bool {
 /// When the overlap with the revision before is over; `None` if it is over at once. It counts from the latest of what tells of its
 /// begin: that production left the revision before (the record), that it went to this one (the status), and the claim by which a
 /// Service came to select both. The claim alone may be long before the move that it announces, or from before a second Service
-/// followed. Times from the future are somebody's clock, or somebody's joke.
+/// followed. Times from the future are somebody's clock, or somebody's joke; the one in the status becomes one of now ([`crate::switch::last`]).
 pub fn ends_at(situation: &Situation, home: &ReplicaSet) -> Option<Timestamp> {
     let Situation { world, decisions, now, .. } = situation;
     let left = decisions.revisions.iter().filter_map(|revision| revision.left_at);

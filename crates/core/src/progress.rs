@@ -18,15 +18,17 @@ use crate::world::{ReplicaSet, World, later};
 /// The progress of a revision that is not available yet.
 pub fn read(status: Option<&BlueGreenRolloutStatus>, rs: &ReplicaSet, now: Timestamp) -> Progress {
     let before = status.and_then(|status| status.progress.as_ref()).filter(|before| before.revision == rs.hash);
-    // Anybody may have written the annotation.
-    let scaled_at = rs.scaled_at().min(now);
+    let scaled_at = rs.scaled_by(now);
     let same = before.filter(|before| before.available_replicas == rs.available);
     // A pod that starts and crashes again and again comes no further. An older version has not counted them.
     let most_ready = same.map(|before| before.ready_replicas.unwrap_or(rs.ready));
     let since = match same {
-        Some(before) if most_ready >= Some(rs.ready) => before.since.max(scaled_at),
+        // What stands there may be from the future, too. It becomes now, and is written down so.
+        Some(before) if most_ready >= Some(rs.ready) => {
+            scaled_at.map_or(before.since, |at| at.max(before.since)).min(now)
+        }
         // Without a status nobody knows; the time of the last scaling is on the rs.
-        None if status.is_none() => scaled_at,
+        None if status.is_none() => scaled_at.unwrap_or(now),
         _ => now,
     };
     Progress {

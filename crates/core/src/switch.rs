@@ -432,7 +432,10 @@ pub fn last(situation: &Situation, proof: &Proof) -> Option<Switch> {
         Proof::Missing(_) | Proof::NotApplicable => None,
     };
     if let Some(before) = before.filter(|switch| switch.to == home.hash) {
-        return Some(Switch { proven_at, ..before });
+        // From the future it is by another operator's clock, and an overlap would last until then: it becomes now, and is written down so.
+        let is_late = overlap::is_under_way(situation) && before.switched_at > situation.now;
+        let switched_at = if is_late { situation.now } else { before.switched_at };
+        return Some(Switch { proven_at, switched_at, ..before });
     }
     let served = status.map(|status| status.decisions.as_ref().map_or(&status.active_revision, |d| &d.serving));
     let from = served.filter(|served| **served != home.hash).cloned().unwrap_or_default();

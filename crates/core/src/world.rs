@@ -16,6 +16,9 @@ pub fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
+/// So far ahead of another a clock may be, and both are right.
+const AHEAD: SignedDuration = SignedDuration::from_mins(1);
+
 /// Right after this: of two things that happened by different clocks, that the second came second.
 pub fn just_after(at: Timestamp) -> Timestamp {
     later(at, SignedDuration::from_millis(1))
@@ -370,6 +373,12 @@ impl ReplicaSet {
     /// When its size was last changed by the operator.
     pub fn scaled_at(&self) -> Timestamp {
         self.timestamp(names::SCALED_AT).unwrap_or(self.created)
+    }
+
+    /// The same, as far as it can be told: by a clock that is a little ahead it is now. What is further in the future (anybody may have written it)
+    /// says nothing: it would be now at every look until then.
+    pub fn scaled_by(&self, now: Timestamp) -> Option<Timestamp> {
+        Some(self.scaled_at()).filter(|at| *at <= later(now, AHEAD)).map(|at| at.min(now))
     }
 
     /// The rollout's `replicas` that it was last meant to serve, as its annotation says.

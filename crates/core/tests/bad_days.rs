@@ -440,6 +440,39 @@ fn an_outage_that_began_by_a_clock_ahead_is_not_an_hour_longer() {
 }
 
 #[test]
+fn a_deadline_that_began_by_a_clock_ahead_is_not_an_hour_longer() {
+    let mut model = serves_one(BlueGreen::default());
+    model.change_spec(|spec| {
+        spec.progress_deadline_seconds = Some(60);
+        spec.progress_deadline_abort = Some(true);
+    });
+    model.push(2);
+    model.now += SignedDuration::from_hours(1);
+    operate_for(&mut model, 1);
+    model.now -= SignedDuration::from_hours(1);
+    operate_for(&mut model, 10);
+    let two = model.hash(2);
+    assert!(model.plan().watches.stuck.contains(&two), "nobody looks why its pods do not start");
+    operate_for(&mut model, 80);
+    assert_rejected(&model, 2, true);
+}
+
+#[test]
+fn an_overlap_that_began_by_a_clock_ahead_is_not_an_hour_longer() {
+    let mut model = serves_one(overlapping());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.now += SignedDuration::from_hours(1);
+    model.request(Verb::Promote, &two, "ann", None);
+    operate_for(&mut model, 2);
+    assert!(model.truth.services["active"].is_overlapping());
+    model.now -= SignedDuration::from_hours(1);
+    operate_for(&mut model, 90);
+    assert_serves(&model, 2);
+}
+
+#[test]
 fn the_answer_to_a_restart_says_which_pods_are_replaced() {
     let mut model = serves_one(manual());
     let one = model.hash(1);

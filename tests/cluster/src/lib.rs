@@ -22,7 +22,8 @@ pub use tools::{
 
 /// Annotation on a pod template that tells kwok how its pods behave; see `stages.yaml`. Without it they become ready at once.
 ///
-/// * `late`: ready after five seconds
+/// * `late`: ready after five to seven seconds, one after the other
+/// * `gated`: ready once its condition `example.com/registered` is true, as by a readiness gate
 /// * `hang`: the container never starts
 /// * `image`: ImagePullBackOff
 /// * `crash`: CrashLoopBackOff

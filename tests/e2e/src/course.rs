@@ -119,6 +119,12 @@ impl Course {
         self.seen().ready.iter().map(BTreeSet::len).min().expect("at least how it began")
     }
 
+    /// The most pods that were ready behind it at a time.
+    pub async fn most(&self) -> usize {
+        self.catch_up().await;
+        self.seen().ready.iter().map(BTreeSet::len).max().expect("at least how it began")
+    }
+
     /// Fails unless it served only pods of this image, and never fewer than so many.
     pub async fn assert_only(&self, image: &str, pods: usize) {
         let served = self.served().await;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use anyhow::{Result, bail};
 use greenlight_test_cluster::{Cluster, HELM};
@@ -67,19 +68,34 @@ pub(crate) fn install(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// What the operators of a namespace were denied for want of a right, in the API server's words.
+/// The logs of operators that work on all namespaces.
+static OF_ALL: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// An operator works on all namespaces, and this is its log.
+pub(crate) fn works_on_all(log: PathBuf) {
+    OF_ALL.lock().expect("no panic while locked").push(log);
+}
+
+/// What the operators of a namespace, and those of all namespaces in it, were denied for want of a right, in the API server's words.
 pub(crate) fn denied(namespace: &str) -> Vec<String> {
     let of_namespace = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.starts_with(&format!("{namespace}-")) && name.ends_with(".log")
     };
     let entries = std::fs::read_dir(cluster().dir()).into_iter().flatten().flatten().map(|entry| entry.path());
-    let logs = entries.filter(of_namespace).filter_map(|path| std::fs::read_to_string(path).ok());
-    logs.flat_map(|log| {
-        log.lines()
-            .filter(|line| DENIED.iter().any(|denied| line.contains(denied)))
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    })
-    .collect()
+    let own = entries.filter(of_namespace).flat_map(|log| denials(&log));
+    let of_all = OF_ALL.lock().expect("no panic while locked").clone();
+    own.chain(of_all.iter().flat_map(|log| denials(log)).filter(|denial| concerns(denial, namespace))).collect()
+}
+
+/// The lines of an operator's log that say that it may not.
+pub fn denials(log: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let is_denial = |line: &&str| DENIED.iter().any(|denied| line.contains(denied));
+    text.lines().filter(is_denial).map(str::to_owned).collect()
+}
+
+/// Whether it was denied in this namespace, or for a rollout there.
+pub fn concerns(denial: &str, namespace: &str) -> bool {
+    denial.contains(&format!(r#"in the namespace \"{namespace}\""#)) || denial.contains(&format!(r#":"{namespace}/"#))
 }

@@ -5,8 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Rejection, names};
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, Service};
 use kube::{Api, Client, ResourceExt};
+
+/// Where a cluster may get images from, whatever the spec says. An image counts here as it is in the spec.
+pub const MIRROR: &str = "mirror.example.com/";
+
+/// The first image of a pod or a template.
+fn image(spec: Option<&PodSpec>) -> Option<&str> {
+    let image = spec?.containers.first()?.image.as_deref()?;
+    Some(image.strip_prefix(MIRROR).unwrap_or(image))
+}
 
 /// Everything of a test's namespace that tests look at.
 #[derive(Clone, Debug)]
@@ -72,9 +81,8 @@ impl Snapshot {
     pub fn hash_of_image(&self, image: &str) -> Option<String> {
         let has_image = |set: &&ReplicaSet| {
             let is_revision = set.labels().contains_key(names::HASH_LABEL);
-            let template = set.spec.as_ref().and_then(|spec| spec.template.as_ref());
-            let containers = template.and_then(|template| template.spec.as_ref()).map(|spec| &spec.containers);
-            is_revision && containers.is_some_and(|containers| containers[0].image.as_deref() == Some(image))
+            let template = set.spec.as_ref().and_then(|spec| spec.template.as_ref()?.spec.as_ref());
+            is_revision && self::image(template) == Some(image)
         };
         self.sets.iter().find(has_image)?.labels().get(names::HASH_LABEL).cloned()
     }
@@ -97,15 +105,14 @@ impl Snapshot {
             let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
             let ready =
                 conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
-            ready && pod.spec.as_ref().is_some_and(|spec| spec.containers[0].image.as_deref() == Some(image))
+            ready && self::image(pod.spec.as_ref()) == Some(image)
         };
         self.pods.iter().filter(ready).map(|pod| pod.name_any()).collect()
     }
 
     /// UIDs of the pods of this image.
     pub fn pod_uids_of_image(&self, image: &str) -> BTreeSet<String> {
-        let of_image =
-            |pod: &&Pod| pod.spec.as_ref().is_some_and(|spec| spec.containers[0].image.as_deref() == Some(image));
+        let of_image = |pod: &&Pod| self::image(pod.spec.as_ref()) == Some(image);
         self.pods.iter().filter(of_image).filter_map(|pod| pod.uid()).collect()
     }
 
@@ -135,6 +142,6 @@ impl Snapshot {
     pub fn image_of(&self, service: &str) -> String {
         let set = self.hash_of(service).and_then(|hash| self.set(&hash).cloned());
         let template = set.and_then(|set| set.spec).and_then(|spec| spec.template).and_then(|template| template.spec);
-        template.and_then(|spec| spec.containers[0].image.clone()).unwrap_or_default()
+        image(template.as_ref()).unwrap_or_default().to_owned()
     }
 }

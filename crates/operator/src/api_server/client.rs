@@ -131,37 +131,18 @@ where
         .http2_keep_alive_timeout(PING_TIMEOUT)
         .http2_keep_alive_while_idle(true)
         .build(connector);
-    let (metrics, health, leadership) = (metrics.clone(), health.clone(), leadership.clone());
-    let respite = Respite::default();
-    let base = config.cluster_url.path().trim_end_matches('/').to_owned();
+    let asking = Asking {
+        protocol,
+        metrics: metrics.clone(),
+        health: health.clone(),
+        leadership: leadership.clone(),
+        respite: Respite::default(),
+        base: config.cluster_url.path().trim_end_matches('/').to_owned(),
+    };
     let bounded = service_fn(move |request: Request<Body>| {
-        let (client, metrics, leadership) = (client.clone(), metrics.clone(), leadership.clone());
-        let respite = respite.clone();
-        let namespace = namespace(request.uri().path().strip_prefix(&base).unwrap_or_default()).to_owned();
-        let hearing = Hearing { resource: resource(&request), health: health.clone(), metrics: metrics.clone() };
-        async move {
-            let kind = Kind::of(&request);
-            // The lease is one request every two seconds, and has no time.
-            if protocol == Protocol::Http2 {
-                respite.over().await;
-            }
-            let verb = request.method().as_str().to_lowercase();
-            let started = Instant::now();
-            let answer = async { within(kind.deadline(), client.request(request)).await?.map_err(BoxError::from) };
-            let answer = if kind == Kind::Write { leadership.guard(&namespace, answer).await? } else { answer.await };
-            if let Ok(answer) = &answer {
-                respite.read(kind, answer);
-            }
-            if kind != Kind::Watch {
-                let code = answer.as_ref().ok().map(|answer| answer.status().as_u16());
-                metrics.answered(&verb, code, started.elapsed());
-            }
-            let body = match kind {
-                Kind::Watch => Reading::Watch(hearing),
-                _ => Reading::Until(started + kind.deadline()),
-            };
-            answer.map(|answer| read(answer, body))
-        }
+        let client = client.clone();
+        let answer = asking.clone().ask(request, move |request| client.request(request));
+        async { answer.await.map(|(answer, reading)| read(answer, reading)) }
     });
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
@@ -170,6 +151,57 @@ where
         .map_err(BoxError::from)
         .service(bounded);
     Ok(Client::new(service, config.default_namespace.clone()))
+}
+
+/// What all requests over a connection go through.
+#[derive(Clone)]
+struct Asking {
+    protocol: Protocol,
+    metrics: Metrics,
+    health: Health,
+    leadership: Leadership,
+    respite: Respite,
+    /// The API server is behind this path.
+    base: String,
+}
+
+impl Asking {
+    /// Sends a request once the API server is to be asked, if this instance may, and waits no longer for the answer than one of its kind may take.
+    /// Says how its body is read, too.
+    async fn ask<A, B, E>(
+        self,
+        request: Request<Body>,
+        send: impl FnOnce(Request<Body>) -> A,
+    ) -> Result<(Response<B>, Reading), BoxError>
+    where
+        A: Future<Output = Result<Response<B>, E>>,
+        E: Into<BoxError>,
+    {
+        let Asking { protocol, metrics, health, leadership, respite, base } = self;
+        let namespace = namespace(request.uri().path().strip_prefix(&base).unwrap_or_default()).to_owned();
+        let hearing = Hearing { resource: resource(&request), health, metrics: metrics.clone() };
+        let kind = Kind::of(&request);
+        // The lease is one request every two seconds, and has no time.
+        if protocol == Protocol::Http2 {
+            respite.over().await;
+        }
+        let verb = request.method().as_str().to_lowercase();
+        let started = Instant::now();
+        let answer = async { within(kind.deadline(), send(request)).await?.map_err(Into::<BoxError>::into) };
+        let answer = if kind == Kind::Write { leadership.guard(&namespace, answer).await? } else { answer.await };
+        if let Ok(answer) = &answer {
+            respite.read(kind, answer);
+        }
+        if kind != Kind::Watch {
+            let code = answer.as_ref().ok().map(|answer| answer.status().as_u16());
+            metrics.answered(&verb, code, started.elapsed());
+        }
+        let reading = match kind {
+            Kind::Watch => Reading::Watch(hearing),
+            _ => Reading::Until(started + kind.deadline()),
+        };
+        Ok((answer?, reading))
+    }
 }
 
 /// Until when the API server wants to be left alone: it has said so by `Retry-After`. Clones share it. What only concerns the object of a
@@ -390,6 +422,58 @@ mod tests {
         };
         assert!(ask(false).await.lasts());
         assert!(!ask(true).await.lasts());
+    }
+
+    fn asking() -> Asking {
+        let leadership = Leadership::undisputed();
+        Asking {
+            protocol: Protocol::Http2,
+            metrics: Metrics::new(Arc::default(), leadership.clone()),
+            health: Health::default(),
+            leadership,
+            respite: Respite::default(),
+            base: String::new(),
+        }
+    }
+
+    /// Pings are the connection's business: they are answered here, and nothing else is.
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_does_not_begin_is_given_up_and_one_that_has_begun_goes_on() {
+        let watch = || Request::get("/api/v1/services?watch=true").body(Body::empty()).expect("a request");
+        let hangs = |_| std::future::pending::<Result<Response<Full<Bytes>>, BoxError>>();
+        let began = Instant::now();
+        let given_up = timeout(REQUEST * 10, asking().ask(watch(), hangs)).await.expect("it is given up");
+        assert!(given_up.is_err_and(|error| error.is::<Unanswered>()) && began.elapsed() <= REQUEST * 2);
+        let quiet = |_| async {
+            let events = stream::once(async {
+                tokio::time::sleep(REQUEST * 3).await;
+                Ok::<_, BoxError>(http_body::Frame::data(Bytes::from("late")))
+            });
+            Ok::<_, BoxError>(Response::new(StreamBody::new(Box::pin(events))))
+        };
+        let (answer, reading) = asking().ask(watch(), quiet).await.expect("it begins");
+        let events = read(answer, reading).into_body();
+        assert_eq!(events.collect().await.expect("it goes on").to_bytes(), "late");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_told_to_come_back_later_asks_nothing_before_and_no_later_than_that() {
+        const SECONDS: u64 = 3;
+        let asking = asking();
+        let ask = async |code: u16| {
+            let request = Request::get("/api/v1/services").body(Body::empty()).expect("a request");
+            let answer = asking.clone().ask(request, |_| {
+                let says = Response::builder().status(code).header(header::RETRY_AFTER, SECONDS);
+                std::future::ready(Ok::<_, BoxError>(says.body(Full::new(Bytes::new())).expect("an answer")))
+            });
+            answer.await.expect("it answers");
+            Instant::now()
+        };
+        let told = ask(429).await;
+        let waited = ask(200).await - told;
+        let respite = Duration::from_secs(SECONDS);
+        assert!((respite..respite * 2).contains(&waited), "{waited:?}");
+        assert!(ask(200).await - told < respite * 2, "it is over");
     }
 
     #[test]

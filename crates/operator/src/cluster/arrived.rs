@@ -180,7 +180,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cluster::objects::{RolloutView, ServiceView};
+    use crate::cluster::objects::{DeploymentView, JobView, ReplicaSetView, RolloutView, RunView, ServiceView};
 
     fn rollout(name: &str, spec: &Value) -> Value {
         let mut rollout = json!({
@@ -218,6 +218,34 @@ mod tests {
         assert!(error_of(&list.items[2]).starts_with("spec.restartAt: "), "{}", error_of(&list.items[2]));
         assert!(error_of(&list.items[3]).starts_with("spec.replicas: "), "{}", error_of(&list.items[3]));
         assert!(list.items.iter().all(|object| object.key().namespace == "shop"));
+    }
+
+    #[test]
+    fn one_of_any_kind_that_cannot_be_read_hides_no_other_of_its_list() {
+        fn is_told<V: Watched>(rest: &Value, broken: &str) {
+            let object = |name: &str| {
+                let mut object = rest.clone();
+                object["metadata"] = json!({"name": name, "namespace": "shop", "uid": "u", "resourceVersion": "7"});
+                object
+            };
+            let mut bad = object("bad");
+            bad[broken] = "broken".into();
+            let list = json!({"metadata": {"resourceVersion": "9"}, "items": [bad, object("good")]}).to_string();
+            let list: ObjectList<Arrived<V>> = serde_json::from_str(&list).expect("a list");
+            let [Arrived::Unreadable(bad, _), Arrived::Readable(good)] = &list.items[..] else {
+                panic!("{}: {:?}", V::kind(&()), list.items)
+            };
+            assert!(bad.key().name == "bad" && good.meta().name.as_deref() == Some("good"));
+        }
+        let template = json!({"spec": {"containers": []}});
+        let none = json!({});
+        is_told::<ServiceView>(&none, "spec");
+        is_told::<ReplicaSetView>(&none, "spec");
+        is_told::<ReplicaSetView>(&none, "status");
+        is_told::<DeploymentView>(&json!({"spec": {"template": template}}), "spec");
+        is_told::<RunView>(&json!({"spec": {"metrics": []}}), "spec");
+        is_told::<JobView>(&none, "status");
+        is_told::<RolloutView>(&rollout("good", &none), "spec");
     }
 
     #[test]

@@ -542,6 +542,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_watch_brings_of_an_own_write_wakes_nobody_and_what_others_write_does() {
+        let cache = Cache::default();
+        let told = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let hears = told.clone();
+        cache.listen(move |_: &KeptService| {
+            hears.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        });
+        let times_told = || told.swap(0, std::sync::atomic::Ordering::Relaxed);
+        cache.put_answer(service(2));
+        assert_eq!(times_told(), 1, "others may wait for it");
+        // The watch is behind, and then repeats the answer.
+        for version in [1, 2, 2] {
+            cache.put(service(version));
+        }
+        assert_eq!(times_told(), 0);
+        cache.put(service(3));
+        assert_eq!(times_told(), 2, "as it was and as it is");
+    }
+
+    #[test]
     fn only_a_newer_state_makes_an_object_readable_again() {
         let cache = Cache::default();
         let key = service(1).key();

@@ -132,7 +132,7 @@ impl Queue {
                 biased;
                 () = stop.cancelled() => break,
                 _ = beat.tick() => {
-                    health.beat(name, lanes.oldest().map(|started| (started + limits.deadline).into_std()));
+                    health.beat(name, lanes.oldest().map(|started| started + limits.deadline));
                 }
                 Some(done) = tasks.join_next() => {
                     let (key, result, took): (Key, Result<O, Error>, Duration) =
@@ -513,6 +513,83 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(10), run).await.expect("each is tried again");
         let text = metrics.text();
         assert!(text.contains(r#"greenlight_reconciles_total{controller="test",result="timeout"}"#), "{text}");
+    }
+
+    /// As whoever waits for something within the thread, where no deadline reaches it.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+    async fn a_queue_tells_when_work_has_no_end_and_when_it_stands_still_itself() {
+        let (begun, has_begun) = std::sync::mpsc::channel::<()>();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let released = Arc::new(Mutex::new(released));
+        let work = move |_: Key, _: Turn| {
+            let (begun, released) = (begun.clone(), released.clone());
+            async move {
+                begun.send(()).expect("the test listens");
+                let _ = released.lock().expect("no panic while locked").recv();
+                Ok(Outcome::Rests(None))
+            }
+        };
+        let (stop, health) = (CancellationToken::new(), Health::default());
+        let watched = (watched().0, health.clone(), None);
+        let limits = Limits { deadline: Duration::from_millis(1), ..LIMITS };
+        let queue = Queue::new(Leadership::undisputed());
+        let running = tokio::spawn(queue.run("test", limits, watched, stop.clone(), || vec![key(0)], work));
+        tokio::task::spawn_blocking(move || has_begun.recv()).await.expect("no panic").expect("it begins");
+        let is_told = || health.alive_after(Duration::from_secs(62)).is_err_and(|why| why.contains("test has no end"));
+        for _ in 0..1_000 {
+            if is_told() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(is_told(), "{:?}", health.alive_after(Duration::from_secs(62)));
+        assert_eq!(health.alive_after(Duration::from_secs(30)), Ok(()), "it may take a little longer");
+        release.send(()).expect("it waits");
+        stop.cancel();
+        running.await.expect("it ends");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_beats_as_long_as_it_gets_on_and_no_longer() {
+        let health = Health::default();
+        let watched = (watched().0, health.clone(), None);
+        let work = |_: Key, _: Turn| std::future::pending::<Result<Outcome, Error>>();
+        let queue = Queue::new(Leadership::undisputed());
+        let run = queue.run("test", LIMITS, watched, CancellationToken::new(), || vec![key(0)], work);
+        let running = tokio::spawn(run);
+        for _ in 0..50 {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            assert_eq!(health.alive(), Ok(()), "what hangs is given up");
+        }
+        running.abort();
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        assert!(health.alive().is_err_and(|why| why.contains("test stands still")), "{:?}", health.alive());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_it_wrote_itself_before_it_failed_does_not_have_a_key_tried_again_at_once() {
+        let queue = Queue::new(Leadership::undisputed());
+        let attempts = Arc::new(AtomicUsize::new(0));
+        let work = {
+            let (queue, attempts) = (queue.clone(), attempts.clone());
+            move |key: Key, _: Turn| {
+                let (queue, attempts) = (queue.clone(), attempts.clone());
+                async move {
+                    attempts.fetch_add(1, Ordering::Relaxed);
+                    // As the answer to the claim of a ReplicaSet does, before the move of the Service is refused.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    queue.now(key);
+                    Err::<Outcome, Error>(Error::answered(403))
+                }
+            }
+        };
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(queue.run("test", LIMITS, watched(), stop.clone(), || vec![key(0)], work));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        stop.cancel();
+        running.await.expect("it ends");
+        let attempts = attempts.load(Ordering::Relaxed);
+        assert!((5..=40).contains(&attempts), "{attempts} attempts in a minute");
     }
 
     /// Whether somebody is told of work whose attempts, counted from 0, end so; within this time.

@@ -245,10 +245,31 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::api_server::fake::{Asked, api_server, failure};
     use crate::api_server::leadership::Leadership;
+    use crate::cluster::objects::KeptService;
     use crate::controllers::lanes::Places;
     use crate::controllers::queue::{Limits, Outcome};
     use crate::controllers::schedule::Turn;
+
+    /// A watch whose cache nobody fills any more would go unseen: every probe is green.
+    #[tokio::test]
+    async fn a_watch_task_that_breaks_is_the_end_of_everything() {
+        fn broken(_: ServiceView) -> Option<KeptService> {
+            panic!("a bug")
+        }
+        let client = api_server(|Asked { query, .. }| {
+            let service = json!({"metadata": {"name": "web", "namespace": "shop", "resourceVersion": "1"}, "spec": {}});
+            let list = json!({"metadata": {"resourceVersion": "9"}, "items": [service]});
+            let streams = query.contains("sendInitialEvents");
+            std::future::ready(if streams { failure(400, "BadRequest") } else { (200, list) })
+        });
+        let (metrics, failed) = (Metrics::new(Arc::default(), Leadership::undisputed()), CancellationToken::new());
+        let observers = Observers { health: Health::default(), metrics, failed: failed.clone() };
+        let services = all(&client, &Scope::default());
+        let _listed = feed(services, &Arc::default(), &observers, |caches| &caches.services, broken);
+        tokio::time::timeout(Duration::from_secs(60), failed.cancelled()).await.expect("it is told");
+    }
 
     fn rollout(name: &str, version: u64, service: &str, message: &str) -> Rollout {
         let rollout = json!({

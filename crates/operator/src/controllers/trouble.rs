@@ -1,13 +1,15 @@
 //! Telling of work that fails again and again, on the rollout that it is about: by an event, and in its status. What that says comes from plans
-//! otherwise, and these got no further.
+//! otherwise, and these got no further. Where there is no rollout any more, an event on the object itself has to do.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use greenlight_api::BlueGreenRollout;
 use greenlight_api::events::STALLED;
 use greenlight_core::events::Event;
 use greenlight_core::words::brief;
 use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource;
 
 use crate::api_server::error::{Error, in_full};
 use crate::cluster::cache::Key;
@@ -61,7 +63,9 @@ impl Trouble {
         }
         let Some(about) = (self.about)(key) else { return };
         let note = brief(format!("the operator cannot go on here, and tries again: {}", in_full(error)));
-        if let (Some(status), Some(name)) = (&self.status, &about.name) {
+        // What is nobody's any more has no rollout whose status could tell of it.
+        let is_rollout = about.kind.as_deref() == Some(&*BlueGreenRollout::kind(&()));
+        if let (Some(status), Some(name), true) = (&self.status, &about.name, is_rollout) {
             status.tell(key, key.sibling(name), note.clone(), is_time);
         }
         if is_time {
@@ -104,12 +108,13 @@ fn is_time(error: &Error, failures: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use greenlight_api::BlueGreenRollout;
     use serde_json::json;
+    use tokio::sync::mpsc;
 
     use super::*;
-    use crate::api_server::fake::api_server;
+    use crate::api_server::fake::{Asked, api_server, event_written};
     use crate::api_server::leadership::Leadership;
+    use crate::cluster::objects::ReplicaSetView;
     use crate::telemetry::metrics::Metrics;
     use crate::telemetry::notify::{Config, Notifier};
     use crate::telemetry::recorder::{Events, reference};
@@ -136,6 +141,25 @@ mod tests {
         let words = words.lock().expect("no panic while locked");
         assert_eq!(words.len(), 3, "{words:?}");
         assert!(words[0].ends_with("a policy") && words[1].ends_with("a quota") && words[2].is_empty(), "{words:?}");
+    }
+
+    #[tokio::test]
+    async fn of_what_is_nobodys_any_more_an_event_tells_and_no_status() {
+        let (written, mut events_of) = mpsc::unbounded_channel();
+        let client = api_server(move |Asked { body, .. }| {
+            drop(written.send(body["regarding"]["kind"].as_str().unwrap_or_default().to_owned()));
+            std::future::ready(event_written())
+        });
+        let metrics = Metrics::new(Arc::default(), Leadership::undisputed());
+        let tell = Notifier::start(Config::default(), &WebClient::default(), &metrics).tell();
+        let events = Events::start(&client, &metrics);
+        let recorder = events.recorder("test".to_owned(), metrics, tell);
+        let itself = |key: &Key| Some(reference::<ReplicaSetView>(&key.namespace, &key.name, "uid"));
+        let trouble = Trouble::new(recorder, itself).in_status(|_, _, told| panic!("there is no rollout: {told:?}"));
+        let key = Key { namespace: "shop".to_owned(), name: "web-abc".to_owned() };
+        (1..=MANY_REFUSALS).for_each(|failures| trouble.tell(&key, &Error::answered(403), failures));
+        trouble.is_over(&key);
+        assert_eq!(events_of.recv().await.as_deref(), Some("ReplicaSet"));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Telling of objects that cannot be read, on the objects themselves: an event on each, and the status of a rollout. Without that
 //! its owner would see a rollout that does nothing, and no reason.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, conditions, names};
 use greenlight_core::events::Event;
@@ -14,6 +14,7 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Resource};
 use serde_json::json;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api_server::leadership::Leadership;
@@ -21,6 +22,7 @@ use crate::cluster::arrived::{Arrived, Unreadable};
 use crate::cluster::cache::Key;
 use crate::cluster::caches::Caches;
 use crate::cluster::objects::{DeploymentView, JobView, ReplicaSetView, RolloutView, ServiceView, workload_group};
+use crate::controllers::lanes::{Lanes, Places, SLOW};
 use crate::telemetry::recorder::{Recorder, reference};
 
 /// How often to look whether there are any. Nothing is written for those that were told of.
@@ -29,9 +31,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How long to wait until a refused status is tried again.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
 
-/// In so many namespaces at the same time.
+/// In so many namespaces at the same time, and those beside whose statuses a webhook holds up.
 const AT_ONCE: usize = 32;
-/// Of so many objects of a namespace in a turn.
+/// Of so many objects of a namespace in a turn, if they take no time.
 const IN_A_TURN: usize = 8;
 
 /// Kinds, as [`Caches::unreadable`] names them.
@@ -103,7 +105,7 @@ pub async fn tell(
 ) {
     let teller = Arc::new(Teller { client, caches, leadership, recorder });
     let mut told: HashMap<Place, Told> = HashMap::new();
-    let mut busy: BTreeSet<String> = BTreeSet::new();
+    let mut lanes = Lanes::new(Places { parallel: AT_ONCE, share: Some(1) });
     let mut tasks = JoinSet::new();
     // After whom the next ones have their turn.
     let mut last = String::new();
@@ -116,24 +118,31 @@ pub async fn tell(
         for (namespace, objects) in &mut waiting {
             let is_behind = teller.recorder.is_behind(namespace);
             objects.retain(|(kind, object)| is_due(told.get(&(*kind, object.key())), kind, object, is_behind, now));
-            objects.truncate(if busy.contains(namespace) { 0 } else { IN_A_TURN });
+            // Of those that take their time none is first again and again.
+            objects.sort_by_key(|(kind, object)| told.get(&(*kind, object.key())).map(|told| told.again_at));
+            objects.truncate(IN_A_TURN);
         }
         waiting.retain(|_, objects| !objects.is_empty());
+        lanes.look(now);
         let after = waiting.split_off(&format!("{last}\0"));
-        for (namespace, objects) in after.into_iter().chain(waiting).take(AT_ONCE - busy.len()) {
-            busy.insert(namespace.clone());
-            last.clone_from(&namespace);
+        for (namespace, objects) in after.into_iter().chain(waiting) {
+            if !lanes.may_begin(&namespace, now) {
+                continue;
+            }
+            let place = Key { namespace: namespace.clone(), name: String::new() };
+            lanes.begin(place.clone(), now);
+            last = namespace;
             let before = objects.iter().map(|(kind, object)| told.get(&(*kind, object.key())).cloned());
             let work: Vec<_> = before.collect::<Vec<_>>().into_iter().zip(objects).collect();
             let teller = teller.clone();
-            tasks.spawn(async move { (namespace, teller.tell_of(work).await) });
+            tasks.spawn(async move { (place, teller.tell_of(work).await) });
         }
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(PAUSE) => {}
             Some(done) = tasks.join_next() => {
-                let (namespace, of_namespace): (String, Vec<(Place, Told)>) = done.expect("it does not panic");
-                busy.remove(&namespace);
+                let (place, of_namespace): (Key, Vec<(Place, Told)>) = done.expect("it does not panic");
+                lanes.end(&place, Instant::now());
                 told.extend(of_namespace);
             }
         }
@@ -154,8 +163,13 @@ impl Teller {
     /// Tells of these, one after the other. Of each is known what was told of it before.
     async fn tell_of(&self, objects: Vec<(Option<Told>, (Kind, Unreadable))>) -> Vec<(Place, Told)> {
         let mut done = Vec::new();
+        let began = Instant::now();
         for (before, (kind, object)) in objects {
             let now = Instant::now();
+            // The rest has another turn: others wait for this one.
+            if began + SLOW <= now {
+                break;
+            }
             let nothing = || Told { error: object.error.clone(), by_event: false, again_at: now };
             let mut told = before.filter(|before| before.error == object.error).unwrap_or_else(nothing);
             if !told.by_event && !self.recorder.is_behind(&object.key().namespace) {
@@ -166,7 +180,7 @@ impl Teller {
                 told.again_at = now + PAUSE;
                 if let Err(error) = publish(&self.client, &self.caches, &object).await {
                     tracing::warn!(rollout = %object.key(), %error, "cannot publish that it cannot be read");
-                    told.again_at = now + REFUSAL_PAUSE;
+                    told.again_at = Instant::now() + REFUSAL_PAUSE;
                 }
             }
             done.push(((kind, object.key()), told));
@@ -243,7 +257,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
     use super::*;
-    use crate::api_server::fake::{Asked, api_server, failure, takes_events_or_hangs};
+    use crate::api_server::fake::{Asked, api_server, event_written, failure, takes_events_or_hangs};
     use crate::cluster::fake;
     use crate::telemetry::metrics::Metrics;
     use crate::telemetry::notify::{Config, Notifier};
@@ -286,6 +300,47 @@ mod tests {
         }
         tokio::time::sleep(PAUSE * 2).await;
         assert_eq!(told(), 20, "once");
+        stop.cancel();
+        telling.await.expect("it ends");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn statuses_that_a_webhook_holds_up_in_many_namespaces_hold_up_none_in_another() {
+        let (written, mut says) = tokio::sync::mpsc::unbounded_channel();
+        let client = api_server(move |Asked { path, .. }| {
+            let written = written.clone();
+            async move {
+                if path.ends_with("/events") {
+                    return event_written();
+                }
+                if path.contains("/hangs-") {
+                    tokio::time::sleep(Duration::from_secs(30)).await;
+                } else {
+                    written.send(()).ok();
+                }
+                failure(409, "Conflict")
+            }
+        });
+        let caches = Arc::new(Caches::default());
+        let put = |namespace: &str, number: usize| {
+            let name = format!("web-{number}");
+            let mut outline = fake::rollout(namespace, &name, "web", &serde_json::Value::Null);
+            outline.resource_version = "7".to_owned();
+            caches.rollouts.put_unreadable(unreadable(namespace, &name), Some(outline));
+        };
+        for namespace in 0..AT_ONCE + 8 {
+            (0..IN_A_TURN).for_each(|number| put(&format!("hangs-{namespace}"), number));
+        }
+        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
+        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
+        let events = Events::start(&client, &metrics);
+        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let stop = CancellationToken::new();
+        let telling = tokio::spawn(tell(client, caches.clone(), Leadership::undisputed(), recorder, stop.clone()));
+        tokio::time::sleep(PAUSE * 3).await;
+        put("other", 0);
+        let told = tokio::time::timeout(PAUSE * 5, says.recv()).await;
+        assert_eq!(told, Ok(Some(())), "it waits for others' webhooks");
         stop.cancel();
         telling.await.expect("it ends");
     }

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use greenlight_api::BlueGreenRollout;
+use greenlight_api::analysis::AnalysisRun;
 use greenlight_core::Watches;
+use k8s_openapi::api::core::v1::ObjectReference;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::info_span;
+use tracing::{Span, info_span};
 
 use crate::api_server::client;
 use crate::api_server::client::Protocol;
@@ -22,6 +24,7 @@ use crate::api_server::connections::Connections;
 use crate::api_server::leadership::Leadership;
 use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
+use crate::cluster::objects::ReplicaSetView;
 use crate::cluster::on_demand::OnDemand;
 use crate::cluster::scope::Scope;
 use crate::controllers::lanes::Places;
@@ -99,13 +102,12 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let scope = Scope { namespace: options.namespace.clone(), ..Scope::default() };
     let (rollouts_queue, sets_queue, runs_queue) = [(); 3].map(|()| Queue::new(leadership.clone())).into();
     triggers::connect(&caches, &rollouts_queue, &sets_queue, &runs_queue);
-    let failed = CancellationToken::new();
-    let observers = Observers { health: health.clone(), metrics: metrics.clone(), failed: failed.clone() };
+    let ends = Ends { stop: stop.clone(), failed: CancellationToken::new(), went_back };
+    let observers = Observers { health: health.clone(), metrics: metrics.clone(), failed: ends.failed.clone() };
     for mut listed in triggers::start(&connections.watches, &scope, &caches, &observers) {
         tokio::select! {
             biased;
-            () = stop.cancelled() => return Ok(()),
-            () = failed.cancelled() => return Err(broken()),
+            ended = ends.come() => return ended,
             ended = &mut server => return Err(not_serving(ended)),
             result = listed.wait_for(|listed| *listed) => drop(result?),
         }
@@ -131,9 +133,10 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         tracing::info!(lease = LEASE, namespace = options.lease_namespace, shards = options.shards, "waiting to lead");
         let first = tokio::select! {
             biased;
-            () = stop.cancelled() => None,
-            () = failed.cancelled() => return Err(broken()),
-            () = went_back.cancelled() => return Err(anew()),
+            ended = ends.come() => {
+                ended?;
+                None
+            }
             ended = &mut server => return Err(not_serving(ended)),
             first = changed.recv() => first,
         };
@@ -165,12 +168,9 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         recorder: recorder.clone(),
         metrics: metrics.clone(),
     });
-    let of_rollout = |key: fn(&Caches, &Key) -> Option<Key>| {
+    let telling_of = |about: fn(&Caches, &Key) -> Option<ObjectReference>| {
         let caches = caches.clone();
-        let trouble = Trouble::new(recorder.clone(), move |failing| {
-            let rollout = caches.rollouts.outline(&key(&caches, failing)?)?;
-            Some(reference::<BlueGreenRollout>(&rollout.namespace, &rollout.name, &rollout.uid))
-        });
+        let trouble = Trouble::new(recorder.clone(), move |failing| about(&caches, failing));
         (metrics.clone(), health.clone(), trouble)
     };
     let told_in_status = |(metrics, health, trouble): (Metrics, Health, Trouble), note: Notes| {
@@ -186,12 +186,12 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     };
     let share = options.parallel - options.parallel / RESERVED;
     let places = Places { parallel: options.parallel, share: Some(share) };
-    let limits = |span| Limits { places, span, deadline: RECONCILE };
+    let limits = |span: fn(&Key) -> Span| Limits { places, span, deadline: RECONCILE };
     let everything = keys(&caches, all_rollouts);
     work.spawn(rollouts_queue.clone().run(
         "rollouts",
-        limits(|key| info_span!("reconcile", rollout = %key)),
-        told_in_status(of_rollout(|_, key| Some(key.clone())), Memory::tell_own),
+        limits(on_rollout),
+        told_in_status(telling_of(of_rollout), Memory::tell_own),
         stop.clone(),
         everything,
         move |key, turn| rollouts::reconcile(context.clone(), key, turn),
@@ -200,8 +200,8 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let retired = keys(&caches, all_retired);
     work.spawn(sets_queue.clone().run(
         "scale-down",
-        limits(|key| info_span!("reconcile", replica_set = %key)),
-        told_in_status(of_rollout(|caches, key| caches.sets.get(key).map(|owned| owned.owner)), Memory::tell),
+        limits(on_replica_set),
+        told_in_status(telling_of(of_replica_set), Memory::tell),
         stop.clone(),
         retired,
         move |key, _| scale_down::reconcile(context.clone(), key),
@@ -223,12 +223,12 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let measuring = Limits {
         places: Places { parallel: MEASURING, share: Some(options.parallel.min(SHARE)) },
         deadline: MEASUREMENTS,
-        ..limits(|key| info_span!("reconcile", analysis_run = %key))
+        ..limits(on_analysis_run)
     };
     let analyses = work.spawn(runs_queue.clone().run(
         "analysis",
         measuring,
-        told_in_status(of_rollout(|caches, key| caches.runs.get(key)?.groups().pop()), Memory::tell),
+        told_in_status(telling_of(of_run), Memory::tell),
         stop.clone(),
         everything,
         move |key, _| analysis::reconcile(context.clone(), key),
@@ -238,9 +238,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         let change = tokio::select! {
             // First: once this is so, the others end as they should.
             biased;
-            () = stop.cancelled() => break Ok(()),
-            () = failed.cancelled() => break Err(broken()),
-            () = went_back.cancelled() => break Err(anew()),
+            ended = ends.come() => break ended,
             Some(_) = leases.join_next() => break Err(anyhow!("the lease is lost")),
             ended = &mut server => break Err(not_serving(ended)),
             ended = work.join_next() => break Err(anyhow!("a controller has ended: {ended:?}")),
@@ -291,6 +289,28 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     ended
 }
 
+/// What everything ends for.
+struct Ends {
+    /// Somebody asks for it.
+    stop: CancellationToken,
+    /// A task has broken without which the others know nothing any more.
+    failed: CancellationToken,
+    /// What is known is of a time that was taken back.
+    went_back: CancellationToken,
+}
+
+impl Ends {
+    /// Waits for one of them. To be asked to is no error.
+    async fn come(&self) -> Result<()> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Ok(()),
+            () = self.failed.cancelled() => Err(broken()),
+            () = self.went_back.cancelled() => Err(anew()),
+        }
+    }
+}
+
 /// Where analyses may go: not to the API server, which trusts the operator more than whoever wrote them.
 async fn reach(options: &ControllerOptions, config: &kube::Config) -> Reach {
     if !options.web_analyses {
@@ -335,6 +355,40 @@ impl Change {
     }
 }
 
+// What is told of trouble with a key: on its rollout, or on the object itself if it is no rollout's, or not any more.
+
+fn of_rollout(caches: &Caches, key: &Key) -> Option<ObjectReference> {
+    let rollout = caches.rollouts.outline(key)?;
+    Some(reference::<BlueGreenRollout>(&rollout.namespace, &rollout.name, &rollout.uid))
+}
+
+fn of_replica_set(caches: &Caches, key: &Key) -> Option<ObjectReference> {
+    let owned = caches.sets.get(key)?;
+    let itself = || reference::<ReplicaSetView>(&key.namespace, &key.name, &owned.set.uid);
+    Some(of_rollout(caches, &owned.owner).unwrap_or_else(itself))
+}
+
+fn of_run(caches: &Caches, key: &Key) -> Option<ObjectReference> {
+    let run = caches.runs.get(key)?;
+    let itself = || reference::<AnalysisRun>(&key.namespace, &key.name, &run.uid);
+    let rollout = run.groups().pop().and_then(|rollout| of_rollout(caches, &rollout));
+    Some(rollout.unwrap_or_else(itself))
+}
+
+// What the log says of work on a key.
+
+fn on_rollout(key: &Key) -> Span {
+    info_span!("reconcile", rollout = %key)
+}
+
+fn on_replica_set(key: &Key) -> Span {
+    info_span!("reconcile", replica_set = %key)
+}
+
+fn on_analysis_run(key: &Key) -> Span {
+    info_span!("reconcile", analysis_run = %key)
+}
+
 fn all_rollouts(caches: &Caches) -> Vec<Key> {
     caches.rollouts.keys()
 }
@@ -350,4 +404,109 @@ fn all_runs(caches: &Caches) -> Vec<Key> {
 fn keys(caches: &Arc<Caches>, of: fn(&Caches) -> Vec<Key>) -> impl FnOnce() -> Vec<Key> + Send + 'static {
     let caches = caches.clone();
     move || of(&caches)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Mutex;
+
+    use greenlight_api::names;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api_server::error::Error;
+    use crate::cluster::fake;
+    use crate::cluster::objects::KeptRun;
+    use crate::controllers::queue::Outcome;
+    use crate::controllers::schedule::Turn;
+    use crate::telemetry::log;
+
+    /// What was written of a log.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic while locked").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_breaks_ends_the_process_and_so_does_a_restored_backup_and_both_are_errors() {
+        let ends = || [(); 3].map(|()| CancellationToken::new());
+        for (number, is_error) in [(0, false), (1, true), (2, true)] {
+            let tokens = ends();
+            tokens[number].cancel();
+            let [stop, failed, went_back] = tokens;
+            let ended = tokio::time::timeout(Duration::from_secs(1), Ends { stop, failed, went_back }.come()).await;
+            assert_eq!(ended.expect("it ends").is_err(), is_error, "{number}");
+        }
+        let [stop, failed, went_back] = ends();
+        let ended = tokio::time::timeout(Duration::from_secs(1), Ends { stop, failed, went_back }.come()).await;
+        assert!(ended.is_err(), "nothing is to be ended for");
+    }
+
+    #[test]
+    fn trouble_is_told_on_the_rollout_or_on_what_is_nobodys() {
+        let caches = Caches::default();
+        let owner = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "web", "uid": "u", "controller": true});
+        let set = json!({
+            "metadata": {"name": "web-abc", "namespace": "shop", "uid": "s", "resourceVersion": "1", "ownerReferences": [owner]},
+            "spec": {"selector": {}, "template": {}},
+        });
+        let set = serde_json::from_value::<ReplicaSetView>(set).expect("a ReplicaSet").keep();
+        caches.sets.put(set.expect("it has an owner"));
+        let run = json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun",
+            "metadata": {
+                "name": "web-abc", "namespace": "shop", "uid": "r", "resourceVersion": "1", "annotations": {names::ROLLOUT: "web"},
+            },
+            "spec": {"metrics": []},
+        });
+        caches.runs.put(KeptRun::from(serde_json::from_value::<AnalysisRun>(run).expect("a run")));
+        let key = Key { namespace: "shop".to_owned(), name: "web-abc".to_owned() };
+        let told =
+            |about: fn(&Caches, &Key) -> Option<ObjectReference>| about(&caches, &key).and_then(|about| about.uid);
+        assert_eq!([of_replica_set, of_run].map(told), ["s", "r"].map(|uid| Some(uid.to_owned())));
+        caches.rollouts.put(fake::rollout("shop", "web", "web", &Value::Null));
+        assert_eq!([of_replica_set, of_run].map(told), ["u", "u"].map(|uid| Some(uid.to_owned())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_line_about_work_says_what_it_is_about_by_its_kind() {
+        type Spans = fn(&Key) -> Span;
+        let kinds =
+            [(on_rollout as Spans, "rollout"), (on_replica_set, "replica_set"), (on_analysis_run, "analysis_run")];
+        for (span, kind) in kinds {
+            let written = Log::default();
+            let log_of = written.clone();
+            let _log =
+                tracing::subscriber::set_default(log::in_json("info", move || log_of.clone()).expect("a filter"));
+            let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
+            let limits = Limits { places: Places { parallel: 1, share: None }, span, deadline: RECONCILE };
+            let work = |_: Key, _: Turn| async {
+                tracing::info!("works");
+                Err::<Outcome, Error>(Error::answered(403))
+            };
+            let watched = (Metrics::new(Arc::default(), Leadership::undisputed()), Health::default(), None);
+            let stop = CancellationToken::new();
+            let queue = Queue::new(Leadership::undisputed());
+            let running = tokio::spawn(queue.run("test", limits, watched, stop.clone(), || vec![key], work));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            stop.cancel();
+            running.await.expect("it ends");
+            let log = String::from_utf8(written.0.lock().expect("no panic while locked").clone()).expect("UTF-8");
+            for message in ["works", "reconcile failed"] {
+                let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+                let line = lines.into_iter().find(|line| line["message"] == message).expect("it is told");
+                assert_eq!(line["span"], json!({"name": "reconcile", kind: "shop/web"}), "{line}");
+            }
+        }
+    }
 }

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// A queue looks around at least every five seconds.
 const NO_BEAT: Duration = Duration::from_secs(60);
@@ -82,6 +84,12 @@ impl Health {
         in_step_at(&self.inner(), Instant::now())
     }
 
+    /// Whether the workers get on, if nothing more is heard of them until so much later.
+    #[cfg(test)]
+    pub fn alive_after(&self, silence: Duration) -> Result<(), String> {
+        alive_at(&self.inner(), Instant::now() + silence)
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().expect("no panic while locked")
     }
@@ -89,11 +97,11 @@ impl Health {
 
 fn alive_at(inner: &Inner, now: Instant) -> Result<(), String> {
     for (name, beat) in &inner.queues {
-        if now.duration_since(beat.at) > NO_BEAT {
-            return Err(format!("the queue {name} stands still"));
-        }
         if beat.due.is_some_and(|due| now.duration_since(due) > OVERTIME) {
             return Err(format!("work of the queue {name} has no end"));
+        }
+        if now.duration_since(beat.at) > NO_BEAT {
+            return Err(format!("the queue {name} stands still"));
         }
     }
     Ok(())

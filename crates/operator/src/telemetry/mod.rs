@@ -4,6 +4,7 @@
 //! |---|---|
 //! | events | `recorder` |
 //! | metrics | `metrics/` |
+//! | the log | `log` |
 //! | messages to people and chats | `notify/` |
 //! | how events and messages wait | `lines` |
 //! | whether the operator is alive and in step | `health` |
@@ -12,6 +13,7 @@
 mod connections;
 pub mod health;
 mod lines;
+pub mod log;
 pub mod metrics;
 pub mod notify;
 pub mod recorder;

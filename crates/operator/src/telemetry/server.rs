@@ -31,9 +31,17 @@ pub async fn serve(
     health: Health,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let app = router(token, metrics, health);
+    let listener = TcpListener::bind(address).await?;
+    tracing::info!(address = %listener.local_addr()?, "serving health and metrics");
+    connections::serve(listener, app, stop).await;
+    Ok(())
+}
+
+fn router(token: Option<PathBuf>, metrics: Metrics, health: Health) -> Router {
     let alive = health.clone();
     let scraped = Scraped::new(metrics);
-    let app = Router::new()
+    Router::new()
         .route("/healthz", get(move || async move { answer(alive.alive()) }))
         .route("/readyz", get(move || async move { answer(health.in_step()) }))
         .route(
@@ -51,11 +59,7 @@ pub async fn serve(
                     },
                 }
             }),
-        );
-    let listener = TcpListener::bind(address).await?;
-    tracing::info!(address = %listener.local_addr()?, "serving health and metrics");
-    connections::serve(listener, app, stop).await;
-    Ok(())
+        )
 }
 
 /// The metrics as text, for whoever asks: made by one at a time, away from the workers, and kept for a moment.
@@ -81,6 +85,15 @@ impl Scraped {
         let metrics = self.metrics.clone();
         let text = Bytes::from(tokio::task::spawn_blocking(move || metrics.text()).await.ok()?);
         *last = Some((Instant::now(), text.clone()));
+        // Of ten thousand rollouts it has megabytes.
+        let last = self.last.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(SAME_TEXT).await;
+            let mut last = last.lock().await;
+            if last.as_ref().is_some_and(|(made_at, _)| made_at.elapsed() >= SAME_TEXT) {
+                *last = None;
+            }
+        });
         Some(text)
     }
 }
@@ -107,6 +120,11 @@ fn answer(well: Result<(), String>) -> (StatusCode, String) {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
@@ -134,6 +152,36 @@ mod tests {
         for waiting in waiting {
             assert!(waiting.await.expect("it ends").is_some());
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_scraped_is_not_kept_until_somebody_scrapes_again() {
+        let leadership = crate::api_server::leadership::Leadership::undisputed();
+        let scraped = Scraped::new(Metrics::new(Arc::default(), leadership));
+        drop(scraped.text().await.expect("a text"));
+        let is_gone = async {
+            while scraped.last.lock().await.is_some() {
+                tokio::time::sleep(SAME_TEXT / 4).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), is_gone).await.expect("it is let go");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_fails_when_a_queue_stands_still() {
+        let health = Health::default();
+        let leadership = crate::api_server::leadership::Leadership::undisputed();
+        let router = router(None, Metrics::new(Arc::default(), leadership), health.clone());
+        let probe = async || {
+            let request = Request::get("/healthz").body(Body::empty()).expect("a request");
+            let answer = router.clone().oneshot(request).await.expect("it never fails");
+            (answer.status(), answer.into_body().collect().await.expect("words").to_bytes())
+        };
+        health.beat("rollouts", None);
+        assert_eq!(probe().await.0, StatusCode::OK);
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        let (status, words) = probe().await;
+        assert_eq!((status, &*words), (StatusCode::SERVICE_UNAVAILABLE, &b"the queue rollouts stands still"[..]));
     }
 
     #[test]

@@ -178,19 +178,6 @@ async fn pods_carry_the_metadata_of_their_role() {
     assert!(uids.is_superset(&after.pod_uids_of_image("web:v1")));
 }
 
-/// The least number of ready endpoints that was seen meanwhile.
-async fn least_endpoints(lab: &Lab, service: &str, until: impl Future<Output = ()>) -> usize {
-    let mut until = std::pin::pin!(until);
-    let mut least = usize::MAX;
-    loop {
-        least = least.min(lab.endpoints(service).await);
-        tokio::select! {
-            () = &mut until => return least,
-            () = tokio::time::sleep(Duration::from_millis(20)) => {}
-        }
-    }
-}
-
 /// A Deployment that runs behind the active Service.
 async fn running_deployment(lab: &Lab) {
     let deployment = json!({
@@ -223,13 +210,11 @@ fn workload_rollout(scale_down: &str) -> Value {
 async fn adopt(name: &str, scale_down: &str, replicas_after: &str) -> Lab {
     let lab = Lab::new(name).await;
     running_deployment(&lab).await;
+    let course = Course::start(&lab, "web-active").await;
     lab.apply(&workload_rollout(scale_down)).expect("applied");
-    let adopted = async {
-        lab.until("adopted", |now| now.phase() == "Healthy").await;
-        lab.until("the Deployment has its size", |_| deployment_replicas(&lab) == replicas_after).await;
-    };
-    let least = least_endpoints(&lab, "web-active", adopted).await;
-    assert!(least >= 2, "there was a moment with {least} endpoints");
+    lab.until("adopted", |now| now.phase() == "Healthy").await;
+    lab.until("the Deployment has its size", |_| deployment_replicas(&lab) == replicas_after).await;
+    course.assert_never_below(2).await;
     lab
 }
 
@@ -263,14 +248,13 @@ async fn an_adopted_deployment_can_go_progressively() {
 async fn without_a_workload_ref_a_deployment_beside_it_keeps_serving_until_we_are_ready() {
     let lab = Lab::new("beside").await;
     running_deployment(&lab).await;
+    let course = Course::start(&lab, "web-active").await;
     lab.apply(&rollout(
         json!({"template": {"metadata": {"annotations": {greenlight_test_cluster::BEHAVIOUR: "late"}}}}),
     ))
     .expect("applied");
-    let healthy = async {
-        lab.until("healthy", |now| now.phase() == "Healthy").await;
-    };
-    assert!(least_endpoints(&lab, "web-active", healthy).await >= 2);
+    lab.until("healthy", |now| now.phase() == "Healthy").await;
+    course.assert_never_below(2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -284,16 +268,15 @@ async fn the_pods_of_an_argo_rollout_keep_serving_until_we_are_ready() {
     let selector = json!({"spec": {"selector": {names::HASH_LABEL: "57d7c6b8"}}}).to_string();
     kubectl(&["patch", "service", "web-active", "--type=merge", "-p", &selector]);
     lab.until_endpoints("web-active", 2).await;
+    let course = Course::start(&lab, "web-active").await;
     lab.apply(&rollout(
         json!({"template": {"metadata": {"annotations": {greenlight_test_cluster::BEHAVIOUR: "late"}}}}),
     ))
     .expect("applied");
-    let healthy = async {
-        lab.until("our pods start", |now| !now.sets.is_empty()).await;
-        assert_eq!(lab.now().await.hash_of("web-active").as_deref(), Some("57d7c6b8"), "Argo's pods serve");
-        lab.until("healthy", |now| now.phase() == "Healthy").await;
-    };
-    assert!(least_endpoints(&lab, "web-active", healthy).await >= 2);
+    lab.until("our pods start", |now| !now.sets.is_empty()).await;
+    assert_eq!(lab.now().await.hash_of("web-active").as_deref(), Some("57d7c6b8"), "Argo's pods serve");
+    lab.until("healthy", |now| now.phase() == "Healthy").await;
+    course.assert_never_below(2).await;
     assert_ne!(lab.now().await.hash_of("web-active").as_deref(), Some("57d7c6b8"));
 }
 
@@ -305,34 +288,28 @@ async fn both_revisions_serve_while_a_load_balancer_registers_the_new_one_4834_4
     let pods = first.pod_uids_of_image("web:v1");
     // An old revision that is still up inside its delay must not serve again.
     lab.preview("web:v2").await;
-    let promoted = async {
-        lab.greenlight(&["promote", "web", "--no-wait"]).expect("asked");
-        lab.until("healthy", |now| now.phase() == "Healthy" && now.image_of("web-active") == "web:v2").await;
-    };
-    let both = async {
-        let both = lab.until("both serve", |now| {
+    let course = Course::start(&lab, "web-active").await;
+    lab.greenlight(&["promote", "web", "--no-wait"]).expect("asked");
+    let both = lab
+        .until("both serve", |now| {
             let service = now.services["web-active"].spec.as_ref().and_then(|spec| spec.selector.clone());
             service.is_some_and(|selector| selector.contains_key(names::SERVING_LABEL))
-        });
-        let both = both.await;
-        assert_ne!(both.phase(), "Healthy", "{}", both.message());
-        lab.until_endpoints("web-active", 4).await;
-        assert!(both.annotation_of_image("web:v1", names::SCALE_DOWN_AT).is_none(), "nothing is retired meanwhile");
-    };
-    let release = async {
-        tokio::join!(promoted, both);
-    };
-    assert!(least_endpoints(&lab, "web-active", release).await >= 2);
+        })
+        .await;
+    assert_ne!(both.phase(), "Healthy", "{}", both.message());
+    lab.until_endpoints("web-active", 4).await;
+    assert!(both.annotation_of_image("web:v1", names::SCALE_DOWN_AT).is_none(), "nothing is retired meanwhile");
+    lab.until("healthy", |now| now.is_healthy_on("web:v2")).await;
+    course.assert_never_below(2).await;
     assert_eq!(lab.endpoints("web-active").await, 2, "then only the new one");
     let third = lab.preview("web:v3").await;
     assert_eq!(third.pod_uids_of_image("web:v1"), pods);
+    let course = Course::start(&lab, "web-active").await;
     lab.greenlight(&["promote", "web", "--no-wait"]).expect("asked");
-    let four = async {
-        lab.until_endpoints("web-active", 4).await;
-    };
-    four.await;
-    assert_eq!(lab.endpoints("web-active").await, 4, "v2 and v3, and not v1, whose pods are still there");
-    lab.until("v3", |now| now.phase() == "Healthy" && now.image_of("web-active") == "web:v3").await;
+    lab.until("v3", |now| now.is_healthy_on("web:v3")).await;
+    let ready = ["web:v2", "web:v3"].map(str::to_owned);
+    assert_eq!(course.served().await, ready.into(), "and never v1, whose pods are still there");
+    assert_eq!((course.fewest().await, course.most().await), (2, 4), "all of both, at a time");
     let course = Course::start(&lab, "web-active").await;
     lab.greenlight(&["undo", "web"]).expect("undone");
     assert_eq!(course.images().await, ["web:v3", "web:v2"], "back goes straight");

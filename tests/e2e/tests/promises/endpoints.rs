@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use greenlight_e2e::{Course, Lab, Snapshot, cluster};
+use greenlight_test_cluster::BEHAVIOUR;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -116,6 +117,43 @@ async fn a_service_that_shows_pods_before_they_are_ready_does_not_make_them_avai
     course.assert_only("web:v1", 2).await;
     lab.set_readiness(one, true).await;
     lab.until("promoted", |now| now.is_healthy_on("web:v2") && is_proven(now)).await;
+}
+
+/// As a load balancer's controller does with each pod that it has registered.
+fn register(lab: &Lab, pod: &str) {
+    let condition = json!({"status": {"conditions": [{"type": "example.com/registered", "status": "True"}]}});
+    lab.kubectl(&["patch", "pod", pod, "--subresource=status", "-p", &condition.to_string()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_that_wait_for_a_readiness_gate_get_no_traffic_and_the_status_says_for_which() {
+    let lab = Lab::new("gated").await;
+    lab.deploy(json!({})).await;
+    let course = Course::start(&lab, "web-active").await;
+    let previews = Course::start(&lab, "web-preview").await;
+    lab.patch_spec(json!({"template": {
+        "metadata": {"annotations": {BEHAVIOUR: "gated"}},
+        "spec": {
+            "containers": [{"name": "web", "image": "web:v2"}],
+            "readinessGates": [{"conditionType": "example.com/registered"}],
+        },
+    }}))
+    .await;
+    let gate = "pod readiness gate \"example.com/registered\"";
+    let now = lab.until("it is told", |now| now.message().contains(gate)).await;
+    let of_next = now.pods.iter().filter(|pod| pod.annotations().get(BEHAVIOUR).is_some_and(|it| it == "gated"));
+    let pods: Vec<String> = of_next.map(ResourceExt::name_any).collect();
+    register(&lab, &pods[0]);
+    lab.until("one is ready", |now| now.ready_pods_of_image("web:v2").len() == 1).await;
+    // It counts one of two by then, and has decided.
+    lab.until("one is counted", |now| now.message().contains("1 of 2")).await;
+    assert_eq!(previews.images().await, ["web:v1"], "half of them are registered");
+    pods[1..].iter().for_each(|pod| register(&lab, pod));
+    lab.until("v2 waits", |now| now.waits_in_preview("web:v2")).await;
+    lab.greenlight(&["promote", "web"]).expect("promoted");
+    assert!(is_proven(&lab.now().await));
+    assert_eq!(course.images().await, ["web:v1", "web:v2"]);
+    course.assert_never_below(2).await;
 }
 
 /// A slice that somebody has made by hand for the active Service.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use greenlight_e2e::{Fate, FaultProxy, Lab, Wire, Write, WriteCountingProxy, operator_kubeconfig};
-use greenlight_test_cluster::Process;
+use greenlight_test_cluster::{Audit, Process};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::Api;
@@ -40,6 +40,16 @@ fn says(operator: &Process, message: &str) -> Option<Timestamp> {
 async fn lease(lab: &Lab) -> LeaseSpec {
     let leases: Api<Lease> = lab.api();
     leases.get("greenlight").await.expect("a lease").spec.unwrap_or_default()
+}
+
+/// How often whoever took the lease last had looked at it since the write before: who leads does not look, and who stands by does each second
+/// ([`the_lease_is_renewed_every_two_seconds_and_looked_at_every_second_and_that_is_all`]).
+fn looks_until_taken(lab: &Lab, audit: &Audit, mark: u64) -> usize {
+    let requests = audit.of_namespace(mark, &lab.namespace).expect("the audit log");
+    let of_lease = requests.iter().filter(|request| request.resource == "leases");
+    let is_look: Vec<bool> = of_lease.map(|request| request.verb == "get").collect();
+    let last = is_look.iter().rposition(|is_look| *is_look).expect("who stood by has looked");
+    is_look[..=last].iter().rev().take_while(|is_look| **is_look).count()
 }
 
 /// Asks for a promotion that only who takes over can carry out.
@@ -115,8 +125,11 @@ async fn who_is_asked_to_end_gives_the_lease_away_even_if_a_write_hangs() {
     let (mut first, second) = two(&lab, &proxy.kubeconfig("hangs").expect("a kubeconfig")).await;
     lab.apply(&greenlight_e2e::rollout(json!({}))).expect("applied");
     proxy.withheld().await;
+    let (audit, mark) = lab.audit();
     assert_eq!(first.terminate().expect("it ends"), 0, "{}", first.log_tail());
     promoted_by_the_next(&lab, "web:v1").await;
+    let looks = looks_until_taken(&lab, &audit, mark);
+    assert!((1..=2).contains(&looks), "taken at look {looks} after it was given away");
     let (stopping, leading) = (says(&first, "stopping").expect("said"), says(&second, "leading").expect("it leads"));
     let took = leading.duration_since(stopping).as_secs_f64();
     println!("a SIGTERM with a write that hangs handed over in {took:.1} s");
@@ -129,12 +142,16 @@ async fn who_is_asked_to_end_and_has_nothing_to_do_hands_over_at_once() {
     let (mut first, second) = two(&lab, &operator_kubeconfig()).await;
     lab.deploy(json!({})).await;
     let before = lease(&lab).await;
+    let (audit, mark) = lab.audit();
     assert_eq!(first.terminate().expect("it ends"), 0, "{}", first.log_tail());
     lab.set_image("web:v2").await;
     lab.until("the second goes on", |now| now.image_of("web-preview") == "web:v2").await;
     let (stopping, leading) = (says(&first, "stopping").expect("said"), says(&second, "leading").expect("it leads"));
     let took = leading.duration_since(stopping).as_secs_f64();
     println!("a SIGTERM handed over in {took:.1} s");
+    // Two seconds are two looks of who stands by. By the clock it may take longer, where a machine is busy; and never as long as a lease.
+    let looks = looks_until_taken(&lab, &audit, mark);
+    assert!((1..=2).contains(&looks), "taken at look {looks} after it was given away");
     assert!(took < LEASE_SECONDS as f64 / 3.0, "{took} s");
     let after = lease(&lab).await;
     assert_ne!(before.holder_identity, after.holder_identity);

@@ -34,3 +34,4 @@ mod stories;
 mod surroundings;
 mod unreadable;
 mod use_image;
+mod webhook;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use greenlight_api::names;
-use greenlight_e2e::{Lab, Snapshot, Witness};
+use greenlight_e2e::{Course, Lab, Snapshot, Witness};
 use jiff::Timestamp;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::PostParams;
@@ -26,18 +26,7 @@ async fn a_restart_replaces_every_pod_and_never_has_fewer() {
     let lab = Lab::new("restart").await;
     let before = lab.deploy(json!({"replicas": 1})).await;
     grow_older().await;
-    let witness = tokio::spawn({
-        let (client, namespace) = (lab.client.clone(), lab.namespace.clone());
-        async move {
-            let mut least = i32::MAX;
-            for _ in 0..100 {
-                let now = Snapshot::read(&client, &namespace, "web").await.expect("read");
-                least = least.min(now.ready_pods_of_image("web:v1").len().try_into().expect("few"));
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            least
-        }
-    });
+    let course = Course::start(&lab, "web-active").await;
     let output = lab.greenlight(&["restart", "web"]).expect("restarted");
     assert!(output.contains("one by one"), "{output}");
     let after = lab.until("back to one pod", |now| now.pods.len() == 1 && now.phase() == "Healthy").await;
@@ -46,7 +35,7 @@ async fn a_restart_replaces_every_pod_and_never_has_fewer() {
     let spec = |now: &Snapshot| now.rollout.as_ref().map(|rollout| rollout.spec.clone());
     assert_eq!(spec(&after), spec(&before), "the spec is not edited");
     assert_eq!(after.annotation_of_image("web:v1", names::EVICTING), None);
-    assert!(witness.await.expect("no panic") >= 1, "there was a moment without a ready pod");
+    course.assert_only("web:v1", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,56 +1,43 @@
-//! What a cluster does to objects on their way: policies that rewrite them, limits that fill them in; and templates that are large or
+//! What a cluster does to objects on their way: webhooks that rewrite them, limits that fill them in; and templates that are large or
 //! written in other alphabets.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
-use greenlight_e2e::{Course, Lab, eventually};
-use greenlight_test_cluster::has_mutating_policies;
+use greenlight_e2e::{Course, Lab, MIRROR, eventually};
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use kube::Api;
 use kube::api::PostParams;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// A policy of the cluster that changes objects of this kind in the lab's namespace as they are created.
-fn rewriting(lab: &Lab, resource: &str, group: &str, expression: &str) {
-    let name = format!("{}-{resource}", lab.namespace);
-    let policy = json!({
-        "apiVersion": "v1", "kind": "List", "items": [{
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy",
-            "metadata": {"name": name},
-            "spec": {
-                "reinvocationPolicy": "IfNeeded",
-                "failurePolicy": "Fail",
-                "matchConstraints": {"resourceRules": [{
-                    "apiGroups": [group], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": [resource],
-                }]},
-                "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}],
-            },
-        }, {
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicyBinding",
-            "metadata": {"name": name},
-            "spec": {
-                "policyName": name,
-                "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": lab.namespace}}},
-            },
-        }],
-    });
-    lab.apply(&policy).expect("applied");
+use crate::webhook::Webhook;
+
+/// Waits until the webhook is in force: this object would be created otherwise than it is written.
+async fn until_rewritten<K>(lab: &Lab, object: Value, is: impl Fn(&K) -> bool)
+where
+    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Serialize,
+{
+    let object: K = serde_json::from_value(object).expect("an object");
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let asked = async || lab.api::<K>().create(&dry, &object).await.is_ok_and(|object| is(&object));
+    eventually("the webhook is in force", asked).await;
 }
 
-async fn until_rewritten(lab: &Lab, is: impl Fn(&ReplicaSet) -> bool) {
-    let set = json!({
-        "metadata": {"generateName": "try-"},
-        "spec": {
-            "replicas": 0, "selector": {"matchLabels": {"app": "try"}},
-            "template": {
-                "metadata": {"labels": {"app": "try"}}, "spec": {"containers": [{"name": "web", "image": "try"}]},
-            },
-        },
-    });
-    let set: ReplicaSet = serde_json::from_value(set).expect("a ReplicaSet");
-    let dry = PostParams { dry_run: true, ..PostParams::default() };
-    eventually("the policy is in force", async || lab.api().create(&dry, &set).await.is_ok_and(|set| is(&set))).await;
+fn try_pod() -> Value {
+    json!({"metadata": {"labels": {"app": "try"}}, "spec": {"containers": [{"name": "web", "image": "try"}]}})
+}
+
+/// The image, from another registry.
+fn mirrored(container: &Value) -> String {
+    format!("{MIRROR}{}", container["image"].as_str().unwrap_or_default())
+}
+
+fn is_mirrored(spec: Option<&PodSpec>) -> bool {
+    spec.is_some_and(|spec| spec.containers[0].image.as_ref().is_some_and(|image| image.starts_with(MIRROR)))
 }
 
 /// A whole release, an undo, and the next release; an operator dies in the middle.
@@ -75,25 +62,54 @@ async fn goes_through_it_all(lab: &mut Lab) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replica_sets_that_a_policy_rewrites_are_ours_all_the_same() {
+async fn replica_sets_that_a_webhook_rewrites_are_ours_all_the_same() {
     let mut lab = Lab::without_operator("rewritten").await;
-    if has_mutating_policies() {
-        // A sidecar, another registry, a label: what meshes and mirrors do.
-        let sidecar = "Object{spec: Object.spec{template: Object.spec.template{\
-            metadata: Object.spec.template.metadata{labels: {'mesh': 'in'}}, \
-            spec: Object.spec.template.spec{containers: [\
-            Object.spec.template.spec.containers{name: 'sidecar', image: 'mesh:1'}]}}}}";
-        rewriting(&lab, "replicasets", "apps", sidecar);
-        until_rewritten(&lab, |set| {
-            let template = set.spec.as_ref().and_then(|spec| spec.template.as_ref()?.spec.as_ref());
-            template.is_some_and(|template| template.containers.len() == 2)
-        })
-        .await;
-        lab.start_operator();
-        goes_through_it_all(&mut lab).await;
-    } else {
-        println!("SKIPPED: a policy that rewrites ReplicaSets takes Kubernetes 1.36");
-    }
+    // A sidecar, another registry, a label: what meshes and mirrors do.
+    let _webhook = Webhook::start(&lab, "apps", "replicasets", |set| {
+        let template = "/spec/template";
+        json!([
+            {"op": "add", "path": format!("{template}/metadata/labels/mesh"), "value": "in"},
+            {"op": "add", "path": format!("{template}/spec/containers/-"), "value": {"name": "sidecar", "image": "mesh:1"}},
+            {
+                "op": "replace", "path": format!("{template}/spec/containers/0/image"),
+                "value": mirrored(&set["spec"]["template"]["spec"]["containers"][0]),
+            },
+        ])
+    })
+    .await;
+    let set = json!({
+        "metadata": {"generateName": "try-"},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "try"}}, "template": try_pod()},
+    });
+    let is_rewritten = |set: &ReplicaSet| {
+        let template = set.spec.as_ref().and_then(|spec| spec.template.as_ref()?.spec.as_ref());
+        is_mirrored(template) && template.is_some_and(|template| template.containers.len() == 2)
+    };
+    until_rewritten(&lab, set, is_rewritten).await;
+    lab.start_operator();
+    goes_through_it_all(&mut lab).await;
+    let sets = lab.api::<ReplicaSet>().list(&Default::default()).await.expect("sets").items;
+    assert!(sets.iter().all(is_rewritten), "{sets:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_that_a_webhook_rewrites_are_ours_all_the_same() {
+    let mut lab = Lab::without_operator("rewrittenpods").await;
+    let _webhook = Webhook::start(&lab, "", "pods", |pod| {
+        json!([
+            {"op": "add", "path": "/metadata/labels/mesh", "value": "in"},
+            {"op": "add", "path": "/spec/containers/-", "value": {"name": "sidecar", "image": "mesh:1"}},
+            {"op": "replace", "path": "/spec/containers/0/image", "value": mirrored(&pod["spec"]["containers"][0])},
+        ])
+    })
+    .await;
+    let mut pod = try_pod();
+    pod["metadata"]["generateName"] = "try-".into();
+    until_rewritten(&lab, pod, |pod: &Pod| is_mirrored(pod.spec.as_ref())).await;
+    lab.start_operator();
+    goes_through_it_all(&mut lab).await;
+    let pods = lab.api::<Pod>().list(&Default::default()).await.expect("pods").items;
+    assert!(!pods.is_empty() && pods.iter().all(|pod| is_mirrored(pod.spec.as_ref())), "{pods:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,6 @@
 //! One operator for all namespaces, as the chart installs it if nobody says otherwise.
 
-use greenlight_e2e::{Lab, binary, cluster, operator_kubeconfig, rollout};
-use greenlight_test_cluster::Process;
+use greenlight_e2e::{Lab, cluster, operator_kubeconfig, operator_of_all, rollout};
 use serde_json::json;
 
 use crate::ALONE;
@@ -14,11 +13,8 @@ async fn rollouts_of_one_name_in_three_namespaces_do_not_touch_each_other() {
     for namespace in ["everywhere-a", "everywhere-b", "everywhere-c"] {
         labs.push(Lab::without_operator(namespace).await);
     }
-    let args = ["controller", "--listen", "127.0.0.1:0", "--log", "greenlight=debug,warn"].map(str::to_owned);
-    let kubeconfig = operator_kubeconfig();
-    let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
-    let operator = Process::start(cluster().dir(), "everywhere-operator", &binary("greenlight"), &args, &env);
-    let _operator = operator.expect("it starts");
+    let levels = ["--log", "greenlight=debug,warn"];
+    let _operator = operator_of_all("everywhere-operator", &operator_kubeconfig(), &levels);
 
     for lab in &labs {
         lab.apply(&rollout(json!({}))).expect("applied");

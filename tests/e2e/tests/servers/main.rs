@@ -9,7 +9,7 @@ mod old_crds;
 mod streaming_lists;
 mod versions;
 
-use greenlight_e2e::{Lab, Web, binary, cluster, operator_kubeconfig};
+use greenlight_e2e::{Lab, Web, operator_kubeconfig, operator_of_all};
 use greenlight_test_cluster::Process;
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -19,12 +19,8 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// An operator for all namespaces, which may measure what is on this machine.
 fn operator(name: &str) -> Process {
-    let args =
-        ["controller", "--listen", "127.0.0.1:0", "--log", "greenlight=info,warn", "--analysis-allow", "127.0.0.0/8"];
-    let kubeconfig = operator_kubeconfig();
-    let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
-    let operator = Process::start(cluster().dir(), name, &binary("greenlight"), &args.map(str::to_owned), &env);
-    operator.expect("it starts")
+    let more = ["--log", "greenlight=info,warn", "--analysis-allow", "127.0.0.0/8"];
+    operator_of_all(name, &operator_kubeconfig(), &more)
 }
 
 /// The template by which releases in this town are measured, with a condition that takes a process.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use greenlight_api::Verb;
-use greenlight_e2e::{Fate, Lab, Witness, Write, WriteCountingProxy, binary, cluster, eventually};
+use greenlight_e2e::{Fate, Lab, Witness, Write, WriteCountingProxy, eventually, operator_of_all};
 use greenlight_test_cluster::Process;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -67,11 +67,9 @@ impl Operator {
         let name = format!("{}-{name}", leases.namespace);
         let kubeconfig = proxy.kubeconfig(&name).expect("a kubeconfig");
         let shards = shards.to_string();
-        let args = ["controller", "--listen", "127.0.0.1:0", "--log", "greenlight=debug,warn", "--leader-elect"];
+        let log = ["--log", "greenlight=debug,warn", "--leader-elect"];
         let more = ["--lease-namespace", &leases.namespace, "--shards", &shards];
-        let args: Vec<String> = args.iter().chain(&more).map(|arg| (*arg).to_owned()).collect();
-        let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
-        let process = Process::start(cluster().dir(), &name, &binary("greenlight"), &args, &env).expect("it starts");
+        let process = operator_of_all(&name, &kubeconfig, &[&log[..], &more[..]].concat());
         Operator { process, proxy }
     }
 

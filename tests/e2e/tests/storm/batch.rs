@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use greenlight_e2e::{Web, binary, cluster};
+use greenlight_e2e::{Web, binary, cluster, concerns, denials};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
@@ -100,7 +100,7 @@ pub async fn run(seeds: &[u64]) -> Result<OfBatch> {
     weather.set(true);
     let stormed = Instant::now();
     let suffering = operators.clone();
-    let blows = tokio::spawn(async move { suffering.suffer(of_all).await });
+    let blows = tokio::spawn(async move { tokio::join!(suffering.suffer(of_all), suffering.clocks_jump()) });
     let mut lives = JoinSet::new();
     for (number, mut person) in persons.into_iter().enumerate() {
         lives.spawn(async move {
@@ -121,6 +121,9 @@ pub async fn run(seeds: &[u64]) -> Result<OfBatch> {
     let takeovers = operators.terms().saturating_sub(1);
     recorder.catch_up().await?;
 
+    // A server that was killed denies what roles give until it has read them.
+    let logs = operators.logs().into_iter().filter(|_| !of_all).map(|(name, _)| cluster().dir().join(name));
+    let denied: Vec<String> = logs.flat_map(|log| denials(&log)).collect();
     let mut outcome = OfBatch { faults: weather.faults(), takeovers, storm, lived: lived_for, ..OfBatch::default() };
     for (number, story) in stories.iter().enumerate() {
         let (result, refusals) = lived.remove(&number).context("everybody has lived")?;
@@ -135,6 +138,8 @@ pub async fn run(seeds: &[u64]) -> Result<OfBatch> {
             .map(|violation| format!("{} at {}: {}", violation.promise, violation.version, violation.words))
             .collect();
         violations.extend(result.err().map(|error| format!("converges: {error:#}")));
+        let denied = denied.iter().find(|denial| concerns(denial, &namespace));
+        violations.extend(denied.map(|denial| format!("rights: an operator was denied: {denial}")));
         if restless.contains(&namespace) {
             violations.push("rest: the operator goes on writing".to_owned());
         }

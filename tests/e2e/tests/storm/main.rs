@@ -6,6 +6,7 @@
 //! | `weather` | what goes wrong, by which seed |
 //! | `proxy` | how that is done to requests and watches |
 //! | `operators` | what happens to processes, connections and the lease |
+//! | `clock` | what time it is for an operator |
 //! | `person` | what is asked for, and what has to come of it |
 //! | `recorder`, `history` | what really happened |
 //! | `judge` | whether that kept the promises; `judge_sees` shows that it can fail |
@@ -14,6 +15,7 @@
 //! `cargo xtask storm --seeds 500` runs more of it.
 
 mod batch;
+mod clock;
 mod dice;
 mod history;
 mod judge;

@@ -12,6 +12,7 @@ use kube::{Api, Client};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::proxy::StormProxy;
 use crate::weather::Weather;
@@ -21,6 +22,10 @@ const RESTART: Duration = Duration::from_millis(700);
 
 /// A leader that cannot renew for so long stops by itself.
 const LONG: f64 = 9.0;
+
+/// By so many seconds a clock is ahead or behind at most. What is written by one that is ahead may hold up for so long what comes next, and less than a
+/// person waits in fair weather.
+const MOST_OFF: f64 = 8.0;
 
 /// What happens to an operator, or to the API server, at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,6 +80,7 @@ pub struct Operators {
     client: Client,
     weather: Arc<Weather>,
     proxies: [StormProxy; 2],
+    clocks: [Clock; 2],
     processes: [Mutex<Running>; 2],
     lease_namespace: String,
 }
@@ -108,6 +114,7 @@ impl Operators {
             client: client.clone(),
             weather: weather.clone(),
             proxies,
+            clocks: [Clock::new(&name("a"))?, Clock::new(&name("b"))?],
             processes: Default::default(),
             lease_namespace: lease_namespace.to_owned(),
         };
@@ -135,7 +142,8 @@ impl Operators {
             "127.0.0.0/8",
         ];
         let args = args.map(str::to_owned);
-        let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
+        let mut env = self.clocks[number].env()?.to_vec();
+        env.push(("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8")));
         running.process = Some(Process::start(cluster().dir(), &name, &binary("greenlight"), &args, &env)?);
         Ok(())
     }
@@ -179,6 +187,26 @@ impl Operators {
             proxy.silence(false);
             proxy.cut(false);
             proxy.withhold_lease(false);
+        }
+    }
+
+    /// Sets their clocks forth and back, until the storm is over: then they are right. Who is started again has the clock of its machine.
+    pub async fn clocks_jump(&self) {
+        let mut dice = Dice::new(&[self.batch, 21]);
+        while self.weather.storms() {
+            let (number, ahead) = (usize::from(dice.chance(0.5)), dice.between(-MOST_OFF, MOST_OFF));
+            self.set_clock(number, ahead);
+            self.weather.count("clock set");
+            self.while_it_storms(dice.between(2.0, 12.0)).await;
+        }
+        (0..2).for_each(|number| self.set_clock(number, 0.0));
+    }
+
+    fn set_clock(&self, number: usize, ahead: f64) {
+        let name = ["a", "b"][number];
+        self.weather.note("", "storm", format!("the clock of {name} is {ahead:.1} s ahead"));
+        if let Err(error) = self.clocks[number].set(ahead) {
+            self.weather.note("", "storm", format!("the clock of {name} cannot be set: {error:#}"));
         }
     }
 

@@ -11,6 +11,8 @@ use super::shared::Sought;
 use crate::cluster::arrived::Watched;
 use crate::cluster::objects::narrow::{narrow_metadata, view_of};
 
+/// How a kubelet says that a readiness gate of a pod is shut.
+const GATES: &str = "ReadinessGatesNotReady";
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// A pod, and the UID of what controls it: labels anybody may write, and another rollout with the same template writes the same.
@@ -126,7 +128,13 @@ impl Status {
             (scheduled.status == "False").then(|| (text(&scheduled.reason), text(&scheduled.message)))
         };
         let of_the_pod = || Some((self.reason.clone()?, text(&self.message)));
-        unready.filter_map(Container::why_not_ready).next().or_else(not_scheduled).or_else(of_the_pod)
+        // All containers are ready, and something else has to say that the pod is: a load balancer that has to register it, say.
+        let gated = || {
+            let ready = self.conditions.iter().find(|condition| condition.type_ == "Ready")?;
+            (ready.reason.as_deref() == Some(GATES)).then(|| (text(&ready.reason), text(&ready.message)))
+        };
+        let of_containers = unready.filter_map(Container::why_not_ready).next();
+        of_containers.or_else(not_scheduled).or_else(of_the_pod).or_else(gated)
     }
 }
 
@@ -149,5 +157,32 @@ impl Container {
 impl Terminated {
     fn how(&self) -> String {
         format!("exit code {}", self.exit_code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_that_waits_for_a_readiness_gate_says_for_which() {
+        let gate = r#"corresponding condition of pod readiness gate "example.com/registered" does not exist."#;
+        let pod = json!({
+            "metadata": {"name": "web"},
+            "status": {
+                "phase": "Running",
+                "conditions": [
+                    {"type": "PodScheduled", "status": "True"},
+                    {"type": "ContainersReady", "status": "True"},
+                    {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady", "message": gate},
+                ],
+                "containerStatuses": [{"name": "web", "ready": true, "state": {"running": {}}}],
+            },
+        });
+        let view: PodView = serde_json::from_value(pod).expect("a pod");
+        let [OwnedPod { pod, .. }] = &view.items()[..] else { panic!("one") };
+        assert_eq!((pod.ready, pod.reason.as_str(), pod.message.as_str()), (false, GATES, gate));
     }
 }

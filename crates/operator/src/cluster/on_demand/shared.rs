@@ -451,8 +451,10 @@ fn is_value(value: &str) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
+    use super::super::pod::PodView;
     use super::super::slice::SliceView;
     use super::*;
+    use crate::allocated::held;
     use crate::api_server::fake::{Asked, api_server, failure};
     use greenlight_core::world::Endpoint;
 
@@ -499,6 +501,68 @@ mod tests {
     fn pods(state: &State<Endpoint>, rollout: &str) -> Option<Vec<String>> {
         let seen = state.seen(&key(rollout)).into_values().next()?;
         Some(seen.into_iter().map(|endpoint| endpoint.pod).collect())
+    }
+
+    /// Bytes that are kept of each of many objects, with the question that each has to itself; and how many arrived.
+    fn kept_of_each<K: Sought>(rest: &Value) -> (u64, usize) {
+        const OBJECTS: usize = 1_000;
+        let value = |number: usize| format!("v{number}");
+        let text = |number: usize| {
+            let mut object = rest.clone();
+            object["metadata"] = json!({
+                "name": format!("web-{number}-abcde"), "namespace": "shop", "resourceVersion": "1234567890",
+                "uid": "0f9a8f7e-3a52-4d6c-9d7f-2a1f4f1f9b3e", "creationTimestamp": "2026-11-23T23:04:43Z",
+                "labels": {K::LABEL: value(number), "app.kubernetes.io/name": "web"},
+                "annotations": {"note": "x".repeat(2_000)},
+                "ownerReferences": [{
+                    "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "controller": true,
+                    "uid": "0f9a8f7e-3a52-4d6c-9d7f-2a1f4f1f9b3e",
+                }],
+                "managedFields": [{"manager": "kubelet", "fieldsV1": {"f:status": {"f:note": "x".repeat(2_000)}}}],
+            });
+            object.to_string()
+        };
+        let length = text(0).len();
+        let before = held();
+        let mut state = State::<K::Item>::new(usize::MAX);
+        for number in 0..OBJECTS {
+            state.ask(&key(&format!("web-{number}")), &values(&[&value(number)]));
+        }
+        let mut turn = Turn { asked: state.begin(), list: None };
+        state.take::<K>(&mut turn, Event::Init);
+        for number in 0..OBJECTS {
+            let arrived: Arrived<K> = serde_json::from_str(&text(number)).expect("arrived");
+            state.take(&mut turn, Event::InitApply(arrived));
+        }
+        state.take::<K>(&mut turn, Event::InitDone);
+        drop(turn);
+        let kept = (held() - before) / OBJECTS as u64;
+        assert_eq!(state.seen(&key("web-7"))[&value(7)].len(), 1, "it is there");
+        println!("{}: {kept} bytes of {length}", K::kind(&()));
+        (kept, length)
+    }
+
+    #[test]
+    fn of_pods_and_endpoints_no_more_is_kept_than_a_plan_asks_for() {
+        let containers: Vec<Value> = (0..2)
+            .map(|number| json!({"name": format!("c{number}"), "image": "shop/web:1.2.3", "args": ["x".repeat(1_000)]}))
+            .collect();
+        let waiting = json!({"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image shop/web"}});
+        let pod = json!({
+            "spec": {"containers": containers, "nodeName": "node-1"},
+            "status": {
+                "phase": "Pending", "conditions": [{"type": "Ready", "status": "False"}],
+                "containerStatuses": [{"name": "web", "ready": false, "state": waiting, "imageID": "x".repeat(500)}],
+            },
+        });
+        let endpoint = json!({
+            "addresses": ["10.0.0.1"], "conditions": {"ready": true}, "nodeName": "node-1", "zone": "x".repeat(500),
+            "targetRef": {"kind": "Pod", "name": "web-abcde", "namespace": "shop", "uid": "x".repeat(36)},
+        });
+        let slice = json!({"addressType": "IPv4", "ports": [{"port": 8080}], "endpoints": [endpoint]});
+        for (kept, length) in [kept_of_each::<PodView>(&pod), kept_of_each::<SliceView>(&slice)] {
+            assert!(length > 4_500 && kept < 4_000, "{kept} bytes of {length}");
+        }
     }
 
     #[test]

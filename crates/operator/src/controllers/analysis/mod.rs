@@ -8,8 +8,9 @@ mod prometheus;
 mod start;
 mod web;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::{AnalysisRun, AnalysisRunStatus, Measurement, Metric};
@@ -19,6 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::api_server::error::{Doing, Error};
 use crate::cluster::arrived::Arrived;
@@ -48,19 +50,77 @@ pub struct Context {
 }
 
 /// Runs that are too large to be kept are in memory while they are measured: of each namespace one at a time, and so many in all.
+///
+/// | what can happen | what comes of it |
+/// |---|---|
+/// | servers hang in as many namespaces as there are places | each place is given back when [`PARALLEL`] measurements have timed out, whatever is due then |
+/// | they ask again at once | those whose turn took long leave [`MOST_LARGE`] less [`MOST_SLOW`] places to others |
+/// | more wait than there are places | whoever has waited longest is first |
+/// | whoever waits asks no more | nobody waits for it after [`FORGOTTEN`] |
 #[derive(Debug, Default)]
-pub struct Large(Mutex<BTreeSet<String>>);
+pub struct Large(Mutex<LargePlaces>);
 
 const MOST_LARGE: usize = 16;
+/// Of them so many for namespaces that take long.
+const MOST_SLOW: usize = 12;
+/// Whoever has a place for so long takes long, and is taken for one that does for a while.
+const SLOW: Duration = Duration::from_secs(5);
+const PROBATION: Duration = Duration::from_secs(300);
 /// Whoever finds no place looks again.
 const NO_PLACE: SignedDuration = SignedDuration::from_secs(1);
+const FORGOTTEN: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Default)]
+struct LargePlaces {
+    /// Who has one, and since when.
+    taken: BTreeMap<String, Instant>,
+    /// Who would have one, and when it last asked. The first has waited longest.
+    waiting: Vec<(String, Instant)>,
+    /// Who took long, and when.
+    slow: BTreeMap<String, Instant>,
+}
+
+impl LargePlaces {
+    fn is_slow(&self, namespace: &str) -> bool {
+        let holds_long = self.taken.get(namespace).is_some_and(|since| since.elapsed() >= SLOW);
+        holds_long || self.slow.contains_key(namespace)
+    }
+
+    /// Whether there is a place for whoever waits there.
+    fn is_free_for(&self, position: usize) -> bool {
+        let slow = |namespace: &String| self.is_slow(namespace);
+        let free = MOST_LARGE.saturating_sub(self.taken.len());
+        let free_for_slow = free.min(MOST_SLOW.saturating_sub(self.taken.keys().filter(|taken| slow(taken)).count()));
+        let slow_before = self.waiting[..position].iter().filter(|(namespace, _)| slow(namespace)).count();
+        if slow(&self.waiting[position].0) {
+            return position < free && slow_before < free_for_slow;
+        }
+        // Those of the slow ones that get none are not waited for.
+        position - slow_before + slow_before.min(free_for_slow) < free
+    }
+}
 
 impl Large {
-    /// The place of a namespace, if it is free. It is given back when this is dropped.
+    /// The place of a namespace, if there is one for it. It is given back when this is dropped.
     fn place(&self, namespace: &str) -> Option<Place<'_>> {
-        let mut taken = self.0.lock().expect("no panic while locked");
-        let is_free = taken.len() < MOST_LARGE && taken.insert(namespace.to_owned());
-        is_free.then(|| Place { large: self, namespace: namespace.to_owned() })
+        let mut places = self.0.lock().expect("no panic while locked");
+        if places.taken.contains_key(namespace) {
+            return None;
+        }
+        let now = Instant::now();
+        places.slow.retain(|_, since| *since + PROBATION > now);
+        places.waiting.retain(|(who, asked)| who == namespace || *asked + FORGOTTEN > now);
+        let position = places.waiting.iter().position(|(who, _)| who == namespace).unwrap_or_else(|| {
+            places.waiting.push((namespace.to_owned(), now));
+            places.waiting.len() - 1
+        });
+        places.waiting[position].1 = now;
+        if !places.is_free_for(position) {
+            return None;
+        }
+        places.waiting.remove(position);
+        places.taken.insert(namespace.to_owned(), now);
+        Some(Place { large: self, namespace: namespace.to_owned() })
     }
 }
 
@@ -71,7 +131,11 @@ struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.large.0.lock().expect("no panic while locked").remove(&self.namespace);
+        let mut places = self.large.0.lock().expect("no panic while locked");
+        let took_long = places.taken.remove(&self.namespace).is_some_and(|since| since.elapsed() >= SLOW);
+        if took_long {
+            places.slow.insert(self.namespace.clone(), Instant::now());
+        }
     }
 }
 
@@ -131,7 +195,9 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         before = status.clone();
     }
     let is_quick = |position: &usize| run.spec.metrics[*position].provider.job.is_none();
-    let quick: Vec<usize> = step.begin.iter().copied().filter(is_quick).collect();
+    // Whoever has one of the few places takes what it can at a time, and then it is another's turn.
+    let most = if _place.is_some() { PARALLEL } else { usize::MAX };
+    let quick: Vec<usize> = step.begin.iter().copied().filter(is_quick).take(most).collect();
     let mut measured = Vec::new();
     for some in quick.chunks(PARALLEL) {
         let metrics = some.iter().map(|position| measure_now(&context, &run, &run.spec.metrics[*position]));
@@ -271,16 +337,92 @@ async fn patch_run(client: &Client, key: &Key, patch: Value) -> Result<AnalysisR
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use http::Method;
 
-    #[test]
-    fn of_each_namespace_one_large_run_is_measured_at_a_time() {
+    use super::*;
+    use crate::api_server::fake::{Asked, api_server};
+
+    #[tokio::test(start_paused = true)]
+    async fn of_each_namespace_one_large_run_is_measured_at_a_time() {
         let large = Large::default();
         let place = large.place("shop").expect("nobody measures");
         assert!(large.place("shop").is_none());
         let others: Vec<Place<'_>> = (0..100).filter_map(|number| large.place(&format!("shop-{number}"))).collect();
         assert_eq!(others.len() + 1, MOST_LARGE);
-        drop(place);
-        assert!(large.place("shop").is_some());
+        drop((place, others));
+        assert!(large.place("shop-15").is_some(), "it has waited");
+        tokio::time::sleep(FORGOTTEN).await;
+        assert!(large.place("shop").is_some(), "nobody waits any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_runs_that_hang_in_many_namespaces_leave_places_to_others_and_take_turns() {
+        const HANG: usize = 40;
+        let large = Large::default();
+        let mut held: Vec<(Instant, Place<'_>)> = Vec::new();
+        let mut turns = [0; HANG];
+        let mut refused_in_a_row = 0;
+        for second in 0..1_200 {
+            // A measurement of a dead server takes a minute, and is begun again at once, before anybody else looks.
+            held.retain(|(since, _)| since.elapsed() < Duration::from_secs(60));
+            for (number, turns) in turns.iter_mut().enumerate() {
+                if let Some(place) = large.place(&format!("hangs-{number}")) {
+                    *turns += 1;
+                    held.push((Instant::now(), place));
+                }
+            }
+            refused_in_a_row = if large.place("other").is_some() { 0 } else { refused_in_a_row + 1 };
+            // At first nobody knows who hangs: all of them have a turn.
+            let rounds = HANG.div_ceil(MOST_LARGE);
+            assert!(refused_in_a_row <= 60 * rounds, "after {second} s");
+            assert!(second < 60 * rounds || refused_in_a_row == 0, "after {second} s, who hangs is known");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert!(turns.iter().all(|turns| (4..=8).contains(turns)), "{turns:?}");
+    }
+
+    #[tokio::test]
+    async fn of_a_large_run_so_much_is_measured_in_a_turn_as_is_measured_at_a_time() {
+        let metrics: Vec<Value> =
+            (0..3 * PARALLEL).map(|number| json!({"name": format!("m{number}"), "provider": {}})).collect();
+        let run = json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun",
+            "metadata": {"name": "large", "namespace": "shop", "uid": "u", "resourceVersion": "1"},
+            "spec": {"args": [{"name": "a", "value": "x".repeat(100_000)}], "metrics": metrics},
+        });
+        let object = Arc::new(Mutex::new(run.clone()));
+        let written = object.clone();
+        let client = api_server(move |Asked { method, body, .. }| {
+            let mut object = written.lock().expect("no panic while locked");
+            if method == Method::PUT {
+                *object = body;
+                let version = object["metadata"]["resourceVersion"].as_str().and_then(|it| it.parse::<u64>().ok());
+                object["metadata"]["resourceVersion"] = (version.unwrap_or(0) + 1).to_string().into();
+            }
+            std::future::ready((200, object.clone()))
+        });
+        let caches = Arc::new(Caches::default());
+        let kept = KeptRun::from(serde_json::from_value::<AnalysisRun>(run).expect("a run"));
+        assert!(matches!(kept.state, State::UnderWay(None)), "it is large");
+        caches.runs.put(kept);
+        let context = Arc::new(Context {
+            client,
+            caches,
+            http: WebClient::default(),
+            evaluator: Evaluator::default(),
+            secrets: Readable { labelled: false, names: Vec::new() },
+            large: Large::default(),
+        });
+        let measured = || {
+            let status = object.lock().expect("no panic while locked")["status"].clone();
+            let status: AnalysisRunStatus = serde_json::from_value(status).expect("a status");
+            status.metric_results.iter().filter(|result| !result.measurements.is_empty()).count()
+        };
+        let key = Key { namespace: "shop".to_owned(), name: "large".to_owned() };
+        for turn in 1..=3 {
+            let again = reconcile(context.clone(), key.clone()).await.expect("it is measured");
+            assert_eq!(measured(), turn * PARALLEL);
+            assert!(again.is_some(), "there is more to do, now or later");
+        }
     }
 }

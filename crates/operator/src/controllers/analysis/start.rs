@@ -160,9 +160,9 @@ impl Size {
     }
 }
 
-/// Asks a run to stop.
-pub async fn stop(client: &Client, key: &Key) -> Result<AnalysisRun, Error> {
-    patch_run(client, key, json!({"spec": {"terminate": true}})).await
+/// Asks a run to stop, if it still is as it was read: one of the same name may be another rollout's by now.
+pub async fn stop(client: &Client, key: &Key, version: Option<&str>) -> Result<AnalysisRun, Error> {
+    patch_run(client, key, json!({"metadata": {"resourceVersion": version}, "spec": {"terminate": true}})).await
 }
 
 /// The template, or what is wrong with it; none if it does not exist.

@@ -145,7 +145,9 @@ impl Executor<'_> {
                 Ok(())
             }
             Action::StopAnalysis { name } => {
-                let run = analysis::stop(self.client, &self.rollout.key().sibling(name)).await?;
+                let key = self.rollout.key().sibling(name);
+                let known = self.caches.runs.outline(&key);
+                let run = analysis::stop(self.client, &key, known.as_ref().map(Cached::resource_version)).await?;
                 self.caches.runs.put_answer(KeptRun::from(run));
                 Ok(())
             }
@@ -267,7 +269,7 @@ impl Executor<'_> {
         let mut to_change = Vec::new();
         let take = |MetadataView { metadata: pod }: MetadataView| {
             if own(&pod) && lacks(&pod) {
-                to_change.extend(pod.name);
+                to_change.push((pod.name.unwrap_or_default(), pod.resource_version));
             }
         };
         let list = |page: ListParams| {
@@ -275,20 +277,32 @@ impl Executor<'_> {
             self.client.request::<ObjectList<MetadataView>>(request)
         };
         by_pages(&self.rollout.namespace, labelled, list, take).await.doing(what)?;
-        let (pods, patch) = (&pods, &Patch::Merge(json!({"metadata": metadata})));
+        let (pods, metadata, changed_since) = (&pods, &metadata, &Mutex::new(None));
         let others = to_change.len().min(PODS_AT_ONCE).saturating_sub(1);
         let places = std::iter::from_fn(|| PLACES_BESIDE.try_acquire().ok());
         let beside: Vec<SemaphorePermit> = places.take(others).collect();
         let to_change = futures::stream::iter(to_change.into_iter().map(Ok));
-        let changed = to_change.try_for_each_concurrent(1 + beside.len(), |pod: String| async move {
-            let request = pods.patch_metadata(&pod, &params(), patch).expect("the URL is made of valid names");
+        let changed = to_change.try_for_each_concurrent(1 + beside.len(), |(pod, version)| async move {
+            let mut metadata = metadata.clone();
+            // As it was read: by these labels pods get traffic, and who sleeps on the way must not take back what another operator has settled.
+            metadata["resourceVersion"] = version.into();
+            let patch = Patch::Merge(json!({"metadata": metadata}));
+            let request = pods.patch_metadata(&pod, &params(), &patch).expect("the URL is made of valid names");
             match self.client.request::<IgnoredAny>(request).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                // The others do not wait for it.
+                Err(kube::Error::Api(status)) if is_conflict(&status) => {
+                    *changed_since.lock().expect("no panic while locked") = Some(kube::Error::Api(status));
+                    Ok(())
+                }
                 answer => answer.doing(what).map(drop),
             }
         });
         changed.await?;
         drop(beside);
+        if let Some(conflict) = changed_since.lock().expect("no panic while locked").take() {
+            return Err(conflict).doing(what);
+        }
         let mut change = Change::default();
         change.annotate(names::ROLE_METADATA, serde_json::to_string(to).expect("it has only strings in it"));
         self.patch_replica_set(name, &view.resource_version().unwrap_or_default(), &change).await
@@ -679,4 +693,15 @@ fn carries(these: &BTreeMap<String, String>, from: &BTreeMap<String, String>, to
 fn merge_keys(from: &BTreeMap<String, String>, to: &BTreeMap<String, String>) -> Value {
     let removed = from.keys().map(|key| (key.clone(), Value::Null));
     removed.chain(to.iter().map(|(key, value)| (key.clone(), value.clone().into()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_refused_is_tried_again_later_and_later_and_soon_after_its_cause_is_gone() {
+        let pauses: Vec<u64> = [1, 2, 3, 100, u32::MAX].map(|times| refused_for(times).as_secs()).to_vec();
+        assert_eq!(pauses, [2, 4, 5, 5, 5]);
+    }
 }

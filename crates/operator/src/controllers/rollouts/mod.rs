@@ -205,6 +205,7 @@ mod tests {
     use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
     use std::time::Duration;
 
+    use greenlight_api::analysis::AnalysisRun;
     use greenlight_api::{BlueGreenRollout, PodMetadata};
     use greenlight_core::Action;
     use http::Method;
@@ -216,7 +217,7 @@ mod tests {
     use crate::api_server::fake::{Asked, api_server, event_written, failure};
     use crate::api_server::leadership::Leadership;
     use crate::cluster::fake;
-    use crate::cluster::objects::{ReplicaSetView, RolloutView};
+    use crate::cluster::objects::{KeptRun, ReplicaSetView, RolloutView};
     use crate::cluster::scope::Scope;
     use crate::controllers::lanes::{MOST, Places};
     use crate::controllers::queue::{Limits, Queue};
@@ -383,13 +384,71 @@ mod tests {
                 (200, stranger())
             })
         });
-        let (context, _, _events) = context(client, Arc::default(), &Queue::new(Leadership::undisputed()));
-        let Context { client, caches, memories, on_demand, recorder, .. } = &context;
-        let rollout = &fake::rollout("shop", "web", "web", &Value::Null);
-        let whole = &Whole::default();
-        let executor = Executor { client, caches, memories, on_demand, recorder, rollout, whole };
-        executor.execute(&label_pods(), &mut Fresh::new()).await.expect("carried out");
+        execute(client, Arc::default(), &label_pods()).await.expect("carried out");
         assert_eq!(*labelled.lock().expect("no panic while locked"), ["ours"]);
+    }
+
+    /// Carries out one action for a rollout, as if the caches had nothing but this.
+    async fn execute(client: Client, caches: Arc<Caches>, action: &Action) -> Result<(), Error> {
+        let (context, _, _events) = context(client, caches, &Queue::new(Leadership::undisputed()));
+        let Context { client, caches, memories, on_demand, recorder, .. } = &context;
+        let (rollout, whole) = (&fake::rollout("shop", "web", "web", &Value::Null), &Whole::default());
+        let executor = Executor { client, caches, memories, on_demand, recorder, rollout, whole };
+        executor.execute(action, &mut Fresh::new()).await
+    }
+
+    /// Labels of pods decide who gets traffic in an overlap. A patch that is late must not take back what another operator has settled since.
+    #[tokio::test]
+    async fn pods_are_changed_only_as_they_were_read_and_one_that_has_changed_holds_up_no_other() {
+        let written: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
+        let seen = written.clone();
+        let client = api_server(move |Asked { method, path, body, .. }| {
+            let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-stranger", "uid": "s"});
+            let pod = |number: usize| {
+                let (name, version) = (format!("web-{number}"), (10 + number).to_string());
+                json!({"metadata": {"name": name, "resourceVersion": version, "ownerReferences": [owner]}})
+            };
+            let of_pod = path.rsplit_once("/pods/").map(|(_, name)| name).filter(|_| method == Method::PATCH);
+            std::future::ready(if let Some(name) = of_pod {
+                let version = body["metadata"]["resourceVersion"].clone();
+                seen.lock().expect("no panic while locked").push((name.to_owned(), version));
+                if name == "web-0" { failure(409, "Conflict") } else { (200, pod(0)) }
+            } else if path.ends_with("/pods") {
+                let pods: Vec<Value> = (0..3).map(pod).collect();
+                (200, json!({"metadata": {"resourceVersion": "9"}, "items": pods}))
+            } else {
+                (200, stranger())
+            })
+        });
+        let changed = execute(client, Arc::default(), &label_pods()).await;
+        assert!(changed.is_err_and(|error| error.is_conflict()), "another plan");
+        let mut written = written.lock().expect("no panic while locked").clone();
+        written.sort_by(|one, other| one.0.cmp(&other.0));
+        let expected = [("web-0", "10"), ("web-1", "11"), ("web-2", "12")];
+        assert_eq!(written, expected.map(|(name, version)| (name.to_owned(), json!(version))));
+    }
+
+    /// One that is made anew has the same name.
+    #[tokio::test]
+    async fn a_run_is_stopped_only_as_it_was_read() {
+        let written: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let seen = written.clone();
+        let run = json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun",
+            "metadata": {"name": "web-abc-pre-1", "namespace": "shop", "uid": "r", "resourceVersion": "7"},
+            "spec": {"metrics": []},
+        });
+        let answer = run.clone();
+        let client = api_server(move |Asked { body, .. }| {
+            seen.lock().expect("no panic while locked").push(body);
+            std::future::ready((200, answer.clone()))
+        });
+        let caches = Arc::new(Caches::default());
+        caches.runs.put(KeptRun::from(serde_json::from_value::<AnalysisRun>(run).expect("a run")));
+        let stop = Action::StopAnalysis { name: "web-abc-pre-1".to_owned() };
+        execute(client, caches, &stop).await.expect("it is stopped");
+        let written = written.lock().expect("no panic while locked").clone();
+        assert_eq!(written, [json!({"metadata": {"resourceVersion": "7"}, "spec": {"terminate": true}})]);
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use greenlight_e2e::{Lab, Receiver, Snapshot, cluster, eventually, http_get, operator_kubeconfig};
+use greenlight_test_cluster::Request;
 use serde_json::{Value, json};
 
 use super::{blue_green, hash_of};
@@ -143,6 +144,19 @@ fn allow_again(namespace: &str) {
     }
 }
 
+/// How often a write of these objects was refused, from the first time on, until the status was written. A second try comes two seconds after the
+/// first one, and all others within five of the one before: so this is a time, by a clock that no busy machine puts forward.
+async fn tries_until_told(lab: &Lab, mark: u64, resource: &str) -> usize {
+    // It waits until everything is in the log.
+    lab.operator_writes(mark, resource).await;
+    let requests = lab.audit().0.of_namespace(mark, &lab.namespace).expect("the audit log");
+    let refused = |request: &Request| request.resource == resource && request.code >= 400;
+    let of_operator = requests.iter().filter(|request| request.user_agent.starts_with("greenlight/"));
+    let since = of_operator.skip_while(|request| !refused(request));
+    let until_told = since.take_while(|request| request.resource != "bluegreenrollouts/status" || request.code >= 400);
+    until_told.filter(|request| refused(request)).count()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_is_denied_is_told_and_heals_and_holds_up_nothing_else() {
     let lab = Lab::new("writedenied").await;
@@ -162,6 +176,8 @@ async fn a_write_that_is_denied_is_told_and_heals_and_holds_up_nothing_else() {
     let told = lab.until("says so", |now| now.condition("Stalled") == "True/WriteRefused").await;
     assert!(told.message().contains("nobody moves this Service today"), "{}", told.message());
     assert_eq!(told.image_of("web-active"), "web:v1");
+    let tries = tries_until_told(&lab, mark, "services").await;
+    assert!((1..=2).contains(&tries), "told at try {tries}");
     // It is tried again, and not all the time; and production can be scaled meanwhile.
     lab.scale(3);
     lab.until("v1 has three pods", |now| now.ready_pods_of_image("web:v1").len() == 3).await;
@@ -172,7 +188,12 @@ async fn a_write_that_is_denied_is_told_and_heals_and_holds_up_nothing_else() {
     assert!(changes <= 3 * tried + 4, "{changes} changes of ReplicaSets for {tried} tries");
     assert!(!lab.event_notes("WriteRefused").await.is_empty());
     allow_again("writedenied");
+    eventually("the policy is gone", async || !denied()).await;
+    let (_, mark) = lab.audit();
     lab.until("v2 serves", |now| now.is_healthy_on("web:v2")).await;
+    // One may be under way. The next one is at most five seconds later.
+    let refused = lab.operator_writes(mark, "services").await.iter().filter(|write| write.code >= 400).count();
+    assert!(refused <= 1, "{refused} tries were refused after that");
 }
 
 #[tokio::test(flavor = "multi_thread")]
