@@ -349,6 +349,32 @@ fn a_status_from_a_backup_tells_who_undid_it() {
 }
 
 #[test]
+fn a_status_from_a_backup_does_not_reject_what_was_left_for_a_promotion() {
+    let mut model = promoted(manual(), &[2]);
+    let backup = status(&model);
+    push_and_promote(&mut model, 3);
+    model.restore_status(backup);
+    model.work();
+    assert_serves(&model, 3);
+    assert_rejected(&model, 2, false);
+    undo(&mut model);
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn a_status_from_a_backup_does_not_take_a_move_by_hand_back() {
+    let mut model = promoted(manual(), &[2]);
+    let (one, backup) = (model.hash(1), status(&model));
+    model.point_by_hand("active", &one);
+    model.work();
+    assert_serves(&model, 1);
+    model.restore_status(backup);
+    model.work();
+    assert_serves(&model, 1);
+    assert_rejected(&model, 2, true);
+}
+
+#[test]
 fn a_status_from_before_the_promotion_moves_nothing() {
     let mut model = serves_one(manual());
     model.push(2);
