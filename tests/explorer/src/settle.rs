@@ -265,11 +265,8 @@ fn check_leftovers(state: &State, report: &mut Report) {
     let predicate = if cluster.room == Room::Enough { Predicate::NoLeftovers } else { Predicate::GivesWay };
     for set in &cluster.sets {
         let waits = set.version == cluster.version && (ghost.of(set.version).rejected != Verdict::Yes || kept);
-        // Also by a Service that lost its hash: nothing is taken from under it.
-        let leads_there = |service: &Service| {
-            service.hash() == Some(&set.object.hash) || Cluster::selects(&service.selector, set) && set.ready() > 0
-        };
-        let shown = || cluster.services.values().any(|service| leads_there(service) && !gives_way(service));
+        // A Service that nobody names, and that leads to all that carries its labels, keeps nothing up.
+        let shown = || cluster.services.values().any(|it| leads_there(cluster, it, set) && !gives_way(it));
         if set.version == home || waits || !set.owned || set.object.deleting || shown() {
             continue;
         }
