@@ -24,7 +24,8 @@ pub fn read(status: Option<&BlueGreenRolloutStatus>, rs: &ReplicaSet, now: Times
     // A pod that starts and crashes again and again comes no further. An older version has not counted them.
     let most_ready = same.map(|before| before.ready_replicas.unwrap_or(rs.ready));
     let since = match same {
-        Some(before) if most_ready >= Some(rs.ready) => before.since.max(scaled_at),
+        // From the future it is by another operator's clock.
+        Some(before) if most_ready >= Some(rs.ready) => before.since.min(now).max(scaled_at),
         // Without a status nobody knows; the time of the last scaling is on the rs.
         None if status.is_none() => scaled_at,
         _ => now,

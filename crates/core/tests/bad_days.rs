@@ -453,6 +453,35 @@ fn a_timer_that_began_by_a_clock_ahead_is_not_an_hour_longer() {
 }
 
 #[test]
+fn a_deadline_that_began_by_a_clock_ahead_is_not_an_hour_longer() {
+    let mut model = serves_one(manual());
+    model.change_spec(|spec| spec.progress_deadline_seconds = Some(60));
+    model.push(2);
+    operate_for(&mut model, 3);
+    let mut ahead = status(&model);
+    let progress = ahead.progress.as_mut().expect("its pods do not start");
+    progress.since += SignedDuration::from_hours(1);
+    model.restore_status(ahead);
+    operate_for(&mut model, 70);
+    assert_eq!(model.status().phase, Phase::Degraded, "{}", say(&model));
+}
+
+#[test]
+fn the_number_of_pods_is_told_after_the_clock_was_set_back() {
+    let mut model = serves_one(manual());
+    model.scale(4);
+    model.work();
+    let one = model.hash(1);
+    model.happen(&Event::ClockAhead(3600));
+    model.run_pods(&one, 3);
+    model.operate(None);
+    model.happen(&Event::ClockAhead(0));
+    model.run_pods(&one, 2);
+    operate_for(&mut model, 5);
+    assert_eq!(model.status().available_replicas, 2, "{}", say(&model));
+}
+
+#[test]
 fn an_outage_that_began_by_a_clock_ahead_is_not_an_hour_longer() {
     let auto_rollback = Some(AutoRollback { unavailable_seconds: 10 });
     let mut model = promoted(BlueGreen { auto_rollback, ..manual() }, &[2]);
