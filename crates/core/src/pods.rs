@@ -40,7 +40,7 @@ pub fn with_room(world: &World, rs: &ReplicaSet) -> Option<i32> {
 
 /// When to start to look at the pods of a revision that is not available.
 pub fn look_at(rs: &ReplicaSet, since: Timestamp, now: Timestamp) -> Timestamp {
-    later(since.max(rs.scaled_at().min(now)), PATIENCE)
+    later(since.max(rs.scaled_at(now)), PATIENCE)
 }
 
 /// The cause, if one is known: `pod web-…-x2k9d: ImagePullBackOff: …`.

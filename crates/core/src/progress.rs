@@ -18,8 +18,7 @@ use crate::world::{ReplicaSet, World, later};
 /// The progress of a revision that is not available yet.
 pub fn read(status: Option<&BlueGreenRolloutStatus>, rs: &ReplicaSet, now: Timestamp) -> Progress {
     let before = status.and_then(|status| status.progress.as_ref()).filter(|before| before.revision == rs.hash);
-    // Anybody may have written the annotation.
-    let scaled_at = rs.scaled_at().min(now);
+    let scaled_at = rs.scaled_at(now);
     let same = before.filter(|before| before.available_replicas == rs.available);
     // A pod that starts and crashes again and again comes no further. An older version has not counted them.
     let most_ready = same.map(|before| before.ready_replicas.unwrap_or(rs.ready));

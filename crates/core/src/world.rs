@@ -367,9 +367,10 @@ impl ReplicaSet {
         self.timestamp(names::SCALE_DOWN_AT)
     }
 
-    /// When its size was last changed by the operator.
-    pub fn scaled_at(&self) -> Timestamp {
-        self.timestamp(names::SCALED_AT).unwrap_or(self.created)
+    /// When its size was last changed by the operator. Anybody may write that; from the future it is by another operator's clock, and tells
+    /// nothing.
+    pub fn scaled_at(&self, now: Timestamp) -> Timestamp {
+        self.timestamp(names::SCALED_AT).filter(|at| *at <= now).unwrap_or(self.created.min(now))
     }
 
     /// The rollout's `replicas` that it was last meant to serve, as its annotation says.

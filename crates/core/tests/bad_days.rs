@@ -462,6 +462,8 @@ fn a_deadline_that_began_by_a_clock_ahead_is_not_an_hour_longer() {
     let progress = ahead.progress.as_mut().expect("its pods do not start");
     progress.since += SignedDuration::from_hours(1);
     model.restore_status(ahead);
+    let (two, later) = (model.hash(2), model.now + SignedDuration::from_hours(1));
+    model.edit(&two, |rs| drop(rs.annotations.insert(names::SCALED_AT.into(), later.to_string())));
     operate_for(&mut model, 70);
     assert_eq!(model.status().phase, Phase::Degraded, "{}", say(&model));
 }

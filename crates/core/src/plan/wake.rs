@@ -83,5 +83,5 @@ fn look_at_home(round: &Round) -> Option<(Timestamp, String)> {
     let home = roles.staying().filter(|home| !home.is_available(decisions.replicas))?;
     let is_proven = roles.at_home().is_some() && switch::noted(world, home).is_some();
     let is_waited_for = !is_proven || overlap::is_under_way(&round.situation);
-    is_waited_for.then(|| (pods::look_at(home, home.scaled_at().min(now), now), home.hash.clone()))
+    is_waited_for.then(|| (pods::look_at(home, home.scaled_at(now), now), home.hash.clone()))
 }
