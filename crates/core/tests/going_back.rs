@@ -188,6 +188,20 @@ fn what_serves_comes_back_when_it_is_deleted_in_the_foreground_and_the_one_befor
 }
 
 #[test]
+fn what_is_made_anew_is_not_rejected_because_only_an_additional_service_is_there() {
+    let analysed = BlueGreen { post_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() };
+    let mut model = promoted(analysed, &[2]);
+    model.change_spec(|spec| spec.strategy.blue_green.additional_active_services = Some(vec!["extra".into()]));
+    model.have_service("active", false);
+    delete_in_the_foreground(&mut model, 2);
+    assert_rejected(&model, 2, false);
+    model.have_service("active", true);
+    model.work();
+    model.work();
+    assert_active(&model, 2);
+}
+
+#[test]
 fn what_comes_back_after_a_foreground_deletion_can_be_named_as_the_status_names_it() {
     let mut model = serves_one(manual());
     delete_in_the_foreground(&mut model, 1);

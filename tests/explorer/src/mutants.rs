@@ -536,8 +536,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a status from a backup rejects what was left for a promotion",
         file: "decisions/services.rs",
-        find: "    decisions.revision(given)?.served_at?;\n",
-        replace: "",
+        find: "    left.served_at.and(decisions.revision(given)?.served_at)?;\n",
+        replace: "    left.served_at?;\n",
         expected: &[P::UndoNotRefused, P::RejectsForCause],
     },
 ];
