@@ -540,6 +540,13 @@ pub const MUTANTS: &[Mutant] = &[
         replace: "    left.served_at?;\n",
         expected: &[P::UndoNotRefused, P::RejectsForCause],
     },
+    Mutant {
+        name: "what was made anew since production left is rejected",
+        file: "decisions/services.rs",
+        find: "    left.served_at.and(decisions.revision(given)?.served_at)?;\n",
+        replace: "    decisions.revision(given)?.served_at?;\n",
+        expected: &[P::RejectsForCause],
+    },
 ];
 
 /// The text of a file of the core with all faults that are planted in it. A function that has some gets a body for each, and its own for
