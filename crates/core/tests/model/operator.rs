@@ -78,7 +78,7 @@ impl Model {
     /// The plan of the moment, of an operator that has seen everything it asked to see.
     pub fn plan(&mut self) -> Plan {
         self.watch();
-        plan(&self.observe(&Live::new()), self.now)
+        plan(&self.observe(&Live::new()), self.clock())
     }
 
     /// The world as the operator sees it at the moment.
