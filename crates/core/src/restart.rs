@@ -4,6 +4,16 @@
 //! controller makes a new one in its place; when none is old any more, the additional one goes. So there are never fewer
 //! pods than before, also with a single replica, and a PodDisruptionBudget has its say.
 //!
+//! Worked example, `replicas: 2`, revision 1 serves:
+//!
+//! | | old pods | new pods |
+//! |---|---|---|
+//! | a person asks for a restart | 2 | 0 |
+//! | the ReplicaSet gets a pod more, and that is available | 2 | 1 |
+//! | an old pod is evicted | 1 | 1 |
+//! | its successor is available | 1 | 2 |
+//! | the other old pod is evicted: none is old any more, so the ReplicaSet is to have two again | 0 | 2 |
+//!
 //! Which pods are old is a matter of their age, so that a restart can be taken up again by whoever comes next. The pod to
 //! evict is first noted on the ReplicaSet: the next one is chosen only after that one has gone, so that two operators, or one with
 //! an old picture of the pods, do not take two at once.

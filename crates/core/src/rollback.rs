@@ -1,5 +1,14 @@
 //! Going back without being asked: the new revision lost all its pods while the old one still runs (`autoRollback`). That a newer
 //! commit waits, or what it asks for, does not matter.
+//!
+//! Worked example, `autoRollback.unavailableSeconds: 30`, `scaleDownDelaySeconds: 3600`, revision 2 took over from revision 1 ten minutes ago:
+//!
+//! | time | | serves |
+//! |---|---|---|
+//! | 12:00:00 | revision 2 loses its last available pod: the record notes since when | 2 |
+//! | 12:00:20 | a pod of it is available: the note goes | 2 |
+//! | 12:01:00 | it loses that pod: noted anew | 2 |
+//! | 12:01:30 | still none: revision 2 is rejected by `greenlight`, and the pods of revision 1 are still up | 1 |
 
 use greenlight_api::{Decisions, Rejection};
 use jiff::{SignedDuration, Timestamp};

@@ -185,7 +185,8 @@ pub fn publish_at(status: &BlueGreenRolloutStatus, findings: &Findings, replan: 
         return Some(now.max(moved_at.min(now) + USUAL_PROOF));
     }
     let only_details = headline(before) == headline(status);
-    let last = world.published_at.filter(|_| only_details);
+    // From the future it is by a clock that was set back since.
+    let last = world.published_at.filter(|last| only_details && *last <= now);
     Some(last.map_or(now, |last| now.max(last + DETAIL_INTERVAL)))
 }
 

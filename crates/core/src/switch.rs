@@ -80,7 +80,9 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     // One that still leads to what served before goes by way of both, as the others did, and both last anew.
     let leads_on = |service: &&Service| matches!(service.selection(), Selection::Revision(hash) if hash != home.hash);
     let late: Vec<_> = to_move.iter().copied().filter(|service| overlapping && leads_on(service)).collect();
-    if let Some(claim) = claim(situation, home, roles.going_back() || !late.is_empty()) {
+    // One that a person moved here gets our mark with a claim of its own: a record from before that would take the mark for its own.
+    let by_hand = to_move.iter().any(|service| service.production.as_ref().is_some_and(|given| *given != home.hash));
+    if let Some(claim) = claim(situation, home, roles.going_back() || !late.is_empty() || by_hand) {
         return vec![claim];
     }
     if !late.is_empty() {

@@ -349,6 +349,32 @@ fn a_status_from_a_backup_tells_who_undid_it() {
 }
 
 #[test]
+fn a_status_from_a_backup_does_not_reject_what_was_left_for_a_promotion() {
+    let mut model = promoted(manual(), &[2]);
+    let backup = status(&model);
+    push_and_promote(&mut model, 3);
+    model.restore_status(backup);
+    model.work();
+    assert_serves(&model, 3);
+    assert_rejected(&model, 2, false);
+    undo(&mut model);
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn a_status_from_a_backup_does_not_take_a_move_by_hand_back() {
+    let mut model = promoted(manual(), &[2]);
+    let (one, backup) = (model.hash(1), status(&model));
+    model.point_by_hand("active", &one);
+    model.work();
+    assert_serves(&model, 1);
+    model.restore_status(backup);
+    model.work();
+    assert_serves(&model, 1);
+    assert_rejected(&model, 2, true);
+}
+
+#[test]
 fn a_status_from_before_the_promotion_moves_nothing() {
     let mut model = serves_one(manual());
     model.push(2);
@@ -424,6 +450,37 @@ fn a_timer_that_began_by_a_clock_ahead_is_not_an_hour_longer() {
         model.work();
     }
     assert_active(&model, 2);
+}
+
+#[test]
+fn a_deadline_that_was_written_down_by_a_clock_ahead_is_not_an_hour_longer() {
+    let mut model = serves_one(manual());
+    model.change_spec(|spec| spec.progress_deadline_seconds = Some(60));
+    model.push(2);
+    operate_for(&mut model, 3);
+    let mut ahead = status(&model);
+    let progress = ahead.progress.as_mut().expect("its pods do not start");
+    progress.since += SignedDuration::from_hours(1);
+    model.restore_status(ahead);
+    let (two, later) = (model.hash(2), model.now + SignedDuration::from_hours(1));
+    model.edit(&two, |rs| drop(rs.annotations.insert(names::SCALED_AT.into(), later.to_string())));
+    operate_for(&mut model, 70);
+    assert_eq!(model.status().phase, Phase::Degraded, "{}", say(&model));
+}
+
+#[test]
+fn the_number_of_pods_is_told_after_the_clock_was_set_back() {
+    let mut model = serves_one(manual());
+    model.scale(4);
+    model.work();
+    let one = model.hash(1);
+    model.happen(&Event::ClockAhead(3600));
+    model.run_pods(&one, 3);
+    model.operate(None);
+    model.happen(&Event::ClockAhead(0));
+    model.run_pods(&one, 2);
+    operate_for(&mut model, 5);
+    assert_eq!(model.status().available_replicas, 2, "{}", say(&model));
 }
 
 #[test]

@@ -188,6 +188,20 @@ fn what_serves_comes_back_when_it_is_deleted_in_the_foreground_and_the_one_befor
 }
 
 #[test]
+fn what_is_made_anew_is_not_rejected_because_only_an_additional_service_is_there() {
+    let analysed = BlueGreen { post_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() };
+    let mut model = promoted(analysed, &[2]);
+    model.change_spec(|spec| spec.strategy.blue_green.additional_active_services = Some(vec!["extra".into()]));
+    model.have_service("active", false);
+    delete_in_the_foreground(&mut model, 2);
+    assert_rejected(&model, 2, false);
+    model.have_service("active", true);
+    model.work();
+    model.work();
+    assert_active(&model, 2);
+}
+
+#[test]
 fn what_comes_back_after_a_foreground_deletion_can_be_named_as_the_status_names_it() {
     let mut model = serves_one(manual());
     delete_in_the_foreground(&mut model, 1);
@@ -957,4 +971,47 @@ fn undo_goes_back_whatever_somebody_asks_of_the_pods_that_production_left() {
     model.work();
     assert_eq!(model.serving(), Some(one), "{}", say(&model));
     assert_eq!(model.rs(1).min_ready_seconds, 0, "as it served");
+}
+
+// The worked examples of the core's documents.
+
+#[test]
+fn a_way_back_by_itself_goes_as_its_example_says() {
+    let auto_rollback = Some(AutoRollback { unavailable_seconds: 30 });
+    let mut model = promoted(BlueGreen { auto_rollback, ..manual() }, &[2]);
+    let two = model.hash(2);
+    let noted = |model: &Model| model.status().decisions.as_ref().and_then(|record| record.unavailable_since);
+    model.run_pods(&two, 0);
+    operate_for(&mut model, 20);
+    assert!(noted(&model).is_some());
+    model.run_pods(&two, 1);
+    operate_for(&mut model, 40);
+    assert_eq!(noted(&model), None);
+    model.run_pods(&two, 0);
+    operate_for(&mut model, 29);
+    assert_active(&model, 2);
+    operate_for(&mut model, 3);
+    assert_active(&model, 1);
+}
+
+#[test]
+fn a_restart_goes_as_its_example_says() {
+    let mut model = serves_one(manual());
+    let one = model.hash(1);
+    let first: Vec<String> = model.truth.pods[&one].iter().map(|pod| pod.name.clone()).collect();
+    let old_and_new = |model: &Model| {
+        let pods = &model.truth.pods[&one];
+        let old = pods.iter().filter(|pod| first.contains(&pod.name)).count();
+        (old, pods.len() - old)
+    };
+    let mut seen = vec![old_and_new(&model)];
+    model.request(Verb::Restart, &one, "ann", None);
+    for _ in 0..4 {
+        assert!(model.operate(None));
+        seen.push(old_and_new(&model));
+        model.run_all_pods();
+        seen.push(old_and_new(&model));
+    }
+    seen.dedup();
+    assert_eq!(seen, [(2, 0), (2, 1), (1, 1), (1, 2), (0, 2)]);
 }

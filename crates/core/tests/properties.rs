@@ -5,9 +5,9 @@ mod model;
 
 use greenlight_api::{
     AnalysisPhase, AutoRollback, BlueGreen, BlueGreenRolloutSpec, PreviewServiceIdle, RollbackWindow, RolloutAnalysis,
-    SwitchMode,
+    SwitchMode, WorkloadScaleDown,
 };
-use model::{ARGOS_HASH, Argo, Event, Kind, Model};
+use model::{ARGOS_HASH, Argo, Event, Kind, Model, Setting};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde::Serialize;
@@ -75,6 +75,43 @@ fn event_without_promotion() -> impl Strategy<Value = Event> {
         _ => false,
     };
     event().prop_filter("it promotes", move |event| !promotes(event))
+}
+
+/// A spec that changes at any moment, where no gate looks at it.
+fn setting() -> impl Strategy<Value = Setting> {
+    let few = || prop::option::of(0..3i32);
+    let seconds = || prop::option::of(prop_oneof![Just(0), Just(20)]);
+    prop_oneof![
+        few().prop_map(Setting::PreviewCount),
+        seconds().prop_map(Setting::Delay),
+        few().prop_map(Setting::DelayLimit),
+        seconds().prop_map(Setting::AbortDelay),
+        few().prop_map(Setting::Retired),
+        few().prop_map(Setting::History),
+        prop::option::of(0..3i64).prop_map(Setting::Window),
+        prop::option::of(Just(10)).prop_map(Setting::MinReady),
+        prop::option::of(Just(40)).prop_map(Setting::Deadline),
+        prop::option::of(1..20i32).prop_map(Setting::Overlap),
+        prop::option::of(1..30i32).prop_map(Setting::AutoRollback),
+        any::<bool>().prop_map(Setting::IdleNone),
+        prop::option::of(0..2u8).prop_map(Setting::Metadata),
+        scale_down().prop_map(Setting::ScaleDown),
+    ]
+}
+
+fn scale_down() -> impl Strategy<Value = WorkloadScaleDown> {
+    use WorkloadScaleDown::{Never, Onsuccess, Progressively};
+    prop::sample::select(vec![Never, Onsuccess, Progressively])
+}
+
+/// What happens beside all that: to the Deployment that is taken over from, to the operator's clock, and to the spec.
+fn event_of_any_kind() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => event(),
+        1 => prop::bool::weighted(0.7).prop_map(Event::Workload),
+        1 => (0..6u32).prop_map(Event::ClockAhead),
+        2 => setting().prop_map(Event::Set),
+    ]
 }
 
 /// Settings of the switch.
@@ -147,6 +184,16 @@ fn cluster() -> impl Strategy<Value = Model> {
     })
 }
 
+/// One in which the template may come from a Deployment that serves already.
+fn cluster_of_any_kind() -> impl Strategy<Value = Model> {
+    (cluster(), prop::option::of(scale_down())).prop_map(|(mut model, scale_down)| {
+        if let Some(scale_down) = scale_down {
+            model.take_over(scale_down);
+        }
+        model
+    })
+}
+
 fn history(mut model: Model, events: &[Event]) -> Model {
     events.iter().for_each(|event| model.happen(event));
     model
@@ -162,14 +209,19 @@ fn waits_for_a_person(model: &Model) -> bool {
     let gone = [&decisions.serving].into_iter().chain(carried).any(|hash| !hash.is_empty() && !exists(hash));
     // Somebody forged the mirror of a rejection, and the status that knew better was lost: that closes, and opens nothing.
     let closed = decisions.serving.is_empty() && !status.rejected_revision.is_empty();
-    // F13, see `a_hash_that_is_lost_before_the_first_switch_is_recorded_comes_back`: it waits, and it should not have to.
-    let unrecorded = decisions.serving.is_empty() && model.truth.services.values().any(|s| s.production.is_some());
-    // F15: no pods are never shown in preview, so their analysis never begins.
-    let spec = &model.truth.rollout.spec;
-    if spec.replicas() == 0 && spec.blue_green().pre_promotion_analysis.is_some() {
-        return true;
-    }
-    (unknown || gone || closed || unrecorded) && matches!(status.phase.as_str(), "Paused" | "Degraded")
+    (unknown || gone || closed) && matches!(status.phase.as_str(), "Paused" | "Degraded")
+}
+
+/// Planning again gives no action in the end, and something serves, unless that is for a person to decide.
+fn comes_to_rest(mut model: Model) -> Result<(), TestCaseError> {
+    prop_assert!(model.settle(), "plan after plan has actions: {:?}", model.plan().actions);
+    let plan = model.plan();
+    prop_assert_eq!(plan.actions, vec![]);
+    // With no pods asked for, a first deployment waits for some.
+    let empty = model.truth.rollout.spec.replicas == Some(0);
+    prop_assert!(model.serves_something() || waits_for_a_person(&model) || empty, "nothing serves: {:?}", model.end());
+    prop_assert!(!model.truth.active_services().any(|s| s.is_overlapping()), "two revisions serve in the end");
+    Ok(())
 }
 
 // The same histories every time: what is searched for anew is `cargo xtask prove`.
@@ -180,18 +232,7 @@ proptest! {
     /// planning again gives no action.
     #[test]
     fn every_history_is_safe_and_comes_to_rest(model in cluster(), events in prop::collection::vec(event(), 1..40)) {
-        let mut model = history(model, &events);
-        prop_assert!(model.settle(), "plan after plan has actions: {:?}", model.plan().actions);
-        let plan = model.plan();
-        prop_assert_eq!(plan.actions, vec![]);
-        // With no pods asked for, a first deployment waits for some.
-        let empty = model.truth.rollout.spec.replicas == Some(0);
-        prop_assert!(
-            model.serves_something() || waits_for_a_person(&model) || empty,
-            "nothing serves: {:?}",
-            model.end()
-        );
-        prop_assert!(!model.truth.active_services().any(|s| s.is_overlapping()), "two revisions serve in the end");
+        comes_to_rest(history(model, &events))?;
     }
 
     /// Stopping after any prefix of the actions and planning again ends in the same place.
@@ -288,6 +329,20 @@ proptest! {
         prop_assert_eq!(&read_back(&world.rollout), &world.rollout);
         prop_assert_eq!(&read_back(&world.replica_sets), &world.replica_sets);
         prop_assert_eq!(&read_back(&world.services), &world.services);
+    }
+}
+
+// The others stay what they are, whatever is added here.
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, rng_seed: RngSeed::Fixed(15), ..ProptestConfig::default() })]
+
+    /// The same with a Deployment that is taken over from, an operator whose clock is ahead, and a spec that changes at any moment.
+    #[test]
+    fn a_history_of_any_kind_is_safe_and_comes_to_rest(
+        model in cluster_of_any_kind(),
+        events in prop::collection::vec(event_of_any_kind(), 1..40),
+    ) {
+        comes_to_rest(history(model, &events))?;
     }
 }
 

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use greenlight_api::{
-    AnalysisPhase, AutoRollback, BlueGreen, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PodTemplate,
-    PreviewServiceIdle, RollbackWindow, RolloutAnalysis, Strategy, SwitchMode, WorkloadRef, WorkloadScaleDown,
+    AnalysisPhase, AntiAffinity, AutoRollback, BlueGreen, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PodMetadata,
+    PodTemplate, PreviewServiceIdle, RollbackWindow, RolloutAnalysis, Strategy, SwitchMode, WorkloadRef,
+    WorkloadScaleDown,
     names::{self, before_the_record},
 };
 use greenlight_core::simulate::{self, Written};
@@ -732,6 +733,9 @@ impl Cluster {
             Field::RestartAt => spec.restart_at = Some(Time(self.now + SignedDuration::from_secs(value.into()))),
             Field::WorkloadRef => spec.workload_ref = workload_ref(value),
             Field::Retired => blue_green.retired_replica_count = some(9),
+            Field::ActiveMetadata => blue_green.active_metadata = role_metadata("active", value),
+            Field::PreviewMetadata => blue_green.preview_metadata = role_metadata("preview", value),
+            Field::AntiAffinity => blue_green.anti_affinity = anti_affinity(value),
             Field::DualStack => {}
         }
         if spec != before && is_valid(&spec) {
@@ -1107,6 +1111,22 @@ impl Cluster {
         self.change_rollout(false, |rollout| rollout.status = Some(status.clone()));
     }
 
+    /// The record is as the first version that kept one wrote it: without what later versions added.
+    pub fn forget_what_later_versions_keep(&mut self) {
+        self.change_rollout(false, |rollout| {
+            let Some(status) = &mut rollout.status else { return };
+            if let Some(progress) = &mut status.progress {
+                progress.ready_replicas = None;
+            }
+            for revision in status.decisions.iter_mut().flat_map(|record| &mut record.revisions) {
+                (revision.claim, revision.served_with, revision.turn) = (None, 0, 0);
+                revision.returned_unasked = false;
+                revision.approvals.iter_mut().for_each(|approval| approval.heard_at = None);
+                revision.rejection.iter_mut().for_each(|rejection| rejection.of_attempt = false);
+            }
+        });
+    }
+
     /// The rival's operator moves its Service to a hash of its own.
     pub fn rival_moves(&mut self) {
         if let Some(rival) = self.rival.clone() {
@@ -1136,6 +1156,21 @@ fn workload_ref(value: u8) -> Option<WorkloadRef> {
     let named = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": DEPLOYMENT});
     let workload_ref: WorkloadRef = serde_json::from_value(named).expect("a reference");
     Some(WorkloadRef { scale_down: Some(mode), ..workload_ref })
+}
+
+/// What the pods of a role carry. Each role has the same label, with values of its own.
+fn role_metadata(role: &str, value: u8) -> Option<PodMetadata> {
+    let metadata = json!({"labels": {"role": format!("{role}-{value}")}, "annotations": {"example.com/role": role}});
+    (value > 0).then(|| serde_json::from_value(metadata).expect("metadata"))
+}
+
+fn anti_affinity(value: u8) -> Option<AntiAffinity> {
+    let how = match value {
+        0 => return None,
+        1 => json!({"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 1}}),
+        _ => json!({"requiredDuringSchedulingIgnoredDuringExecution": {}}),
+    };
+    Some(serde_json::from_value(how).expect("an antiAffinity"))
 }
 
 /// What the rules of the CRD let through, as far as this model can break them.

@@ -143,8 +143,17 @@ words! {
         Retired = "retired",
         /// Endpoints of two IP families, which is the cluster's and not the spec's.
         DualStack = "dualStack",
+        /// `activeMetadata`: one label of so many values; 0 is none.
+        ActiveMetadata = "activeMetadata",
+        /// `previewMetadata`, of the same label.
+        PreviewMetadata = "previewMetadata",
+        /// `antiAffinity` 1: preferred, 2: required; 0 is none.
+        AntiAffinity = "antiAffinity",
     }
 }
+
+/// The fields that came to the search last. Only some of the random walks draw them, so that all others are as they were without.
+pub const LATER_FIELDS: [Field; 3] = [Field::ActiveMetadata, Field::PreviewMetadata, Field::AntiAffinity];
 
 words! {
     /// What a person asks for.
@@ -401,6 +410,12 @@ pub enum Event {
     Room(Room),
     /// The status is deleted.
     LoseStatus,
+    /// Somebody makes a backup of the status.
+    BackUp,
+    /// Somebody writes the status of the last backup back.
+    Restore,
+    /// The operators are those of an earlier version until now, which kept less in the record, and are of this one from now on.
+    Upgrade,
     /// Time passes.
     Seconds(u8),
     /// The rollout is deleted.
@@ -459,6 +474,9 @@ impl fmt::Display for Event {
             Event::Refuse(refused) => write!(f, "refuse:{refused}"),
             Event::Room(room) => write!(f, "room:{room}"),
             Event::LoseStatus => f.write_str("lose-status"),
+            Event::BackUp => f.write_str("back-up"),
+            Event::Restore => f.write_str("restore"),
+            Event::Upgrade => f.write_str("upgrade"),
             Event::Seconds(seconds) => write!(f, "seconds:{seconds}"),
             Event::Delete(deletion) => write!(f, "delete:{deletion}"),
             Event::Rival(rival) => write!(f, "rival:{rival}"),
@@ -514,6 +532,9 @@ impl FromStr for Event {
             ["refuse", refused] => Event::Refuse(refused.parse()?),
             ["room", room] => Event::Room(room.parse()?),
             ["lose-status"] => Event::LoseStatus,
+            ["back-up"] => Event::BackUp,
+            ["restore"] => Event::Restore,
+            ["upgrade"] => Event::Upgrade,
             ["seconds", seconds] => Event::Seconds(number(seconds)?),
             ["delete", deletion] => Event::Delete(deletion.parse()?),
             ["rival", rival] => Event::Rival(rival.parse()?),
@@ -589,6 +610,9 @@ impl Event {
             Event::Room(Room::Quota) => "a quota is used up by the pods that there are".to_owned(),
             Event::Room(Room::Enough) => "there is room for all pods again".to_owned(),
             Event::LoseStatus => "the status is deleted".to_owned(),
+            Event::BackUp => "somebody makes a backup of the status".to_owned(),
+            Event::Restore => "somebody writes the status of that backup back".to_owned(),
+            Event::Upgrade => "the operators are replaced: those of before kept less in the record".to_owned(),
             Event::Seconds(seconds) => format!("{seconds} s pass"),
             Event::Delete(deletion) => format!("the rollout is deleted ({deletion})"),
             Event::Rival(Rival::Precedes) => "an older rollout names our active Service".to_owned(),

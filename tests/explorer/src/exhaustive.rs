@@ -199,7 +199,7 @@ pub fn fingerprint(state: &State, text: &mut String) -> u64 {
     let cluster = &state.cluster;
     let written = write!(
         text,
-        "{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}",
+        "{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}",
         cluster.rollout,
         cluster.gone,
         cluster.deletion,
@@ -215,6 +215,7 @@ pub fn fingerprint(state: &State, text: &mut String) -> u64 {
         state.operators,
         state.scaling,
         state.ghost,
+        state.backup,
     );
     debug_assert!(written.is_ok(), "a string takes everything");
     hash_canonical(text, cluster.now)

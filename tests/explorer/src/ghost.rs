@@ -91,6 +91,8 @@ pub struct Revision {
     pub renamed: bool,
     /// When its set was last made or scaled: which, to how many pods, and when.
     pub sized: Option<(String, i32, Timestamp)>,
+    /// It was rejected, and a status from before that was written back: the operator may know of it still, or not.
+    pub forgotten: bool,
 }
 
 impl Revision {
@@ -142,8 +144,32 @@ impl Revision {
         self.served_with = self.served_with.zip(size).map(|((least, _), size)| (least.min(size), size));
     }
 
+    /// A status of a time when this was known of it is written back. `is_told`: the Services show that production left it since.
+    fn restore(&mut self, then: &Revision, is_told: bool) {
+        self.approvals |= then.approvals;
+        self.promoted |= then.promoted;
+        self.full |= then.full;
+        self.auto |= then.auto;
+        self.returned |= then.returned;
+        self.by_hand |= then.by_hand;
+        self.passed |= then.passed;
+        (self.doubtful, self.served_with) = (true, None);
+        self.known &= then.known && then.uid == self.uid;
+        self.left_by_hand &= then.left_by_hand || is_told;
+        self.rejected = match (then.rejected, self.rejected) {
+            (Verdict::No, Verdict::Yes) if is_told => Verdict::Yes,
+            (Verdict::No, Verdict::Yes) => {
+                self.forgotten = true;
+                Verdict::No
+            }
+            (then, now) if then == now => now,
+            _ => Verdict::Either,
+        };
+    }
+
     fn reject(&mut self) {
         self.close();
+        self.forgotten = false;
         self.passed = false;
         self.given_up = false;
         self.rejected = Verdict::Yes;
@@ -820,6 +846,46 @@ impl Ghost {
         }
     }
 
+    /// The status of a time when this was true, and the spec asked for that version, is written back. It is believed: what was decided since is
+    /// forgotten, as far as the Services do not show it. The request in the register may be heard once more.
+    pub fn on_restore(&mut self, then: &Ghost, asked_then: Version, cluster: &Cluster) {
+        // Production left it for what is at home now, by our mark; and to leave what the spec asks for takes a rejection.
+        let is_marked = |home: Version| {
+            let given = cluster.first_active().and_then(|service| service.production.as_deref());
+            given == Some(cluster.hash_of(home)) && then.of(home).known
+        };
+        let left = then.home.filter(|left| *left == asked_then && Some(*left) != self.home && cluster.stays(*left));
+        let left = left.filter(|_| self.home.is_some_and(is_marked));
+        for version in Version::all() {
+            self.of_mut(version).restore(then.of(version), left == Some(version));
+        }
+        (self.size, self.unseen, self.lost, self.was_lost) = (None, (true, true), true, true);
+        self.active_services.clone_from(&then.active_services);
+        self.was_worker |= then.was_worker;
+        self.refused.clear();
+        let Some(request) = &mut self.request else { return };
+        (request.answer, request.was_rejected) = (None, Verdict::Either);
+        if let (Some(version), Verb::Promote | Verb::Full) = (request.version, request.verb) {
+            let request = request.clone();
+            self.approve(version, &request, cluster);
+        }
+    }
+
+    /// The record is as an earlier version kept it: with how many pods something served, and what only an attempt was rejected for, it does
+    /// not say.
+    pub fn on_upgrade(&mut self, cluster: &Cluster) {
+        // Without its claim nobody knows of a move by hand whether the mark of the Service is older than the record.
+        let home = self.home.map(|home| cluster.hash_of(home));
+        let is_marked = cluster.first_active().is_none_or(|service| service.production.as_deref() == home);
+        if !is_marked || self.hand.is_some() {
+            self.muddle(cluster);
+        }
+        for version in Version::all() {
+            let revision = self.of_mut(version);
+            (revision.doubtful, revision.served_with, revision.given_up) = (true, None, false);
+        }
+    }
+
     /// A rollout of the same name is made: it has no status, nobody has asked anything of it, and nothing that it finds has earned anything.
     pub fn on_recreation(&mut self, cluster: &Cluster) {
         if cluster.services.values().all(|service| service.production.is_none()) {
@@ -1018,6 +1084,7 @@ impl Ghost {
         // After a loss a mirror is believed that a tenant may have written: it only closes.
         let caused = caused || self.forged || self.had_its_time(version, cluster);
         let of = self.of(version);
+        let caused = caused || of.forgotten;
         report.check(Predicate::RejectsForCause, caused, || format!("{version} is called rejected: {of:?}"));
         let given_up = !asked && of.served && !of.left_by_hand && self.home != Some(version);
         self.of_mut(version).reject();

@@ -498,6 +498,55 @@ pub const MUTANTS: &[Mutant] = &[
         replace: "!is_its_own && pods::are_over_quota(candidate) && pods::fit_on_no_node(world, candidate) && is_late()",
         expected: &[P::GivesWay],
     },
+    Mutant {
+        name: "what was aborted keeps the room of what an undo goes to",
+        file: "retire.rs",
+        find: "if waits && !is_out_of_reach(situation, rs) {",
+        replace: "if waits && !(is_out_of_reach(situation, rs) && rs.name.is_empty()) {",
+        expected: &[P::GivesWay],
+    },
+    Mutant {
+        name: "an undo waits for pods that a quota has no room for",
+        file: "pods.rs",
+        find: "let lacks_room = are_over_quota(rs) || without_node > 0;",
+        replace: "let lacks_room = are_over_quota(rs) && without_node > 0;",
+        expected: &[P::UndoArrives, P::Arrives],
+    },
+    Mutant {
+        name: "no room is seen only where all of production's Services lead to it",
+        file: "plan/wake.rs",
+        find: "let home = roles.staying().filter(",
+        replace: "let home = roles.at_home().filter(",
+        expected: &[P::AllFollow],
+    },
+    Mutant {
+        name: "whoever writes a deadline ends a delay",
+        file: "retire.rs",
+        find: "deadline.max(promised_until(rollout, rs, now))",
+        replace: "deadline.min(promised_until(rollout, rs, now).max(deadline))",
+        expected: &[P::DelayKept],
+    },
+    Mutant {
+        name: "a status from a backup takes a move by hand back",
+        file: "switch.rs",
+        find: "roles.going_back() || !late.is_empty() || by_hand)",
+        replace: "roles.going_back() || !late.is_empty() || by_hand && home.name.is_empty())",
+        expected: &[P::RejectedStays, P::HandIsDecision, P::LeavesForReason],
+    },
+    Mutant {
+        name: "a status from a backup rejects what was left for a promotion",
+        file: "decisions/services.rs",
+        find: "    left.served_at.and(decisions.revision(given)?.served_at)?;\n",
+        replace: "    left.served_at?;\n",
+        expected: &[P::UndoNotRefused, P::RejectsForCause],
+    },
+    Mutant {
+        name: "what was made anew since production left is rejected",
+        file: "decisions/services.rs",
+        find: "    left.served_at.and(decisions.revision(given)?.served_at)?;\n",
+        replace: "    decisions.revision(given)?.served_at?;\n",
+        expected: &[P::RejectsForCause],
+    },
 ];
 
 /// The text of a file of the core with all faults that are planted in it. A function that has some gets a body for each, and its own for

@@ -182,6 +182,7 @@ fn check_end(state: &State, quiet: bool, report: &mut Report) {
     check_history(state, report);
     check_services(state, report);
     check_leftovers(state, report);
+    check_room_of_undo(state, report);
 }
 
 /// Every Service of production that can follow does, and the preview Service shows what it is there for.
@@ -267,16 +268,44 @@ fn check_leftovers(state: &State, report: &mut Report) {
     let predicate = if cluster.room == Room::Enough { Predicate::NoLeftovers } else { Predicate::GivesWay };
     for set in &cluster.sets {
         let waits = set.version == cluster.version && (ghost.of(set.version).rejected != Verdict::Yes || kept);
-        // Also by a Service that lost its hash: nothing is taken from under it.
-        let leads_there = |service: &Service| {
-            service.hash() == Some(&set.object.hash) || Cluster::selects(&service.selector, set) && set.ready() > 0
-        };
-        let shown = || cluster.services.values().any(|service| leads_there(service) && !gives_way(service));
+        // A Service that nobody names, and that leads to all that carries its labels, keeps nothing up.
+        let shown = || cluster.services.values().any(|it| leads_there(cluster, it, set) && !gives_way(it));
         if set.version == home || waits || !set.owned || set.object.deleting || shown() {
             continue;
         }
         report.check(predicate, set.object.replicas == 0, || {
             format!("{} has {} pods, and {home} serves", set.version, set.object.replicas)
+        });
+    }
+}
+
+/// A Service leads to this set: by its hash; or the spec calls it active, and it lost its hash, so nothing is taken from under it.
+fn leads_there(cluster: &Cluster, service: &Service, set: &SetTruth) -> bool {
+    let is_active = || cluster.rollout.spec.blue_green().active_services().any(|name| name == service.name);
+    let by_its_labels = || is_active() && Cluster::selects(&service.selector, set) && set.ready() > 0;
+    service.hash() == Some(&set.object.hash) || by_its_labels()
+}
+
+/// While an undo waits for room, nothing takes that which was never live, does not wait for its promotion, and is shown by no Service.
+fn check_room_of_undo(state: &State, report: &mut Report) {
+    let (cluster, ghost) = (&state.cluster, &state.ghost);
+    let home = ghost.home.filter(|home| cluster.room != Room::Enough && cluster.production() == Some(*home));
+    let Some(home) = home.filter(|home| ghost.of(*home).rejected == Verdict::Yes) else { return };
+    if ghost.forged || ghost.was_lost || ghost.second || ghost.hand.is_some() || cluster.has_no_template() {
+        return;
+    }
+    let arrives = |to: &Version| ghost.can_return(*to, cluster) && services_fit(cluster, *to);
+    let Some(refuge) = ghost.earlier(home).find(arrives) else { return };
+    let stays = cluster.rollout.spec.blue_green().abort_scale_down_delay_seconds() == 0;
+    for set in &cluster.sets {
+        let waits = set.version == cluster.version && (ghost.of(set.version).rejected == Verdict::No || stays);
+        let muddled = ghost.of(set.version).rejected == Verdict::Either || ghost.of(set.version).went_live;
+        let shown = || cluster.services.values().any(|service| leads_there(cluster, service, set));
+        if [home, refuge].contains(&set.version) || waits || muddled || !set.owned || set.object.deleting || shown() {
+            continue;
+        }
+        report.check(Predicate::GivesWay, set.object.replicas == 0, || {
+            format!("{} has {} pods, and production is to leave {home} for {refuge}", set.version, set.object.replicas)
         });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use greenlight_api::Request;
+use greenlight_api::{BlueGreenRolloutStatus, Request};
 use greenlight_core::world::{Refusal, RefusedWrite};
 use greenlight_core::{Action, Change};
 use jiff::{SignedDuration, Timestamp};
@@ -49,6 +49,17 @@ pub struct Made {
     pub replicas: Option<i32>,
 }
 
+/// A backup of the status, and what was true then.
+#[derive(Clone, Debug)]
+pub struct Backup {
+    status: BlueGreenRolloutStatus,
+    /// UID of the rollout.
+    uid: String,
+    /// The version that the spec asked for.
+    version: Version,
+    ghost: Ghost,
+}
+
 /// The state.
 #[derive(Clone, Debug)]
 pub struct State {
@@ -61,6 +72,8 @@ pub struct State {
     pub scaling: Option<(String, String, Change, bool)>,
     /// What was decided.
     pub ghost: Ghost,
+    /// The last backup of the status.
+    pub backup: Option<Arc<Backup>>,
     /// Writes are noted here while somebody asks for them.
     pub made: Option<Vec<Made>>,
     /// How often the status was written.
@@ -81,6 +94,7 @@ impl State {
             operators: Default::default(),
             scaling: None,
             ghost: Ghost::default(),
+            backup: None,
             made: None,
             published: 0,
         }
@@ -97,7 +111,8 @@ impl State {
             | Event::DeleteSet(_)
             | Event::DrainSet(_)
             | Event::DeleteService(_)
-            | Event::LoseStatus => true,
+            | Event::LoseStatus
+            | Event::Restore => true,
             _ => false,
         };
         let removes = matches!(event, Event::DeleteSet(_) | Event::DrainSet(_) | Event::DeleteService(_));
@@ -189,6 +204,13 @@ impl State {
                 cluster.change_rollout(false, |rollout| rollout.status = None);
                 self.ghost.on_loss(&self.cluster);
             }
+            Event::BackUp => self.back_up(),
+            Event::Restore => self.restore(),
+            Event::Upgrade => {
+                cluster.forget_what_later_versions_keep();
+                self.operators.iter_mut().for_each(Process::die);
+                self.ghost.on_upgrade(&self.cluster);
+            }
             Event::Seconds(seconds) => cluster.pass_until(cluster.now + SignedDuration::from_secs(seconds.into())),
             Event::Delete(deletion) => cluster.delete_rollout(deletion),
             Event::Rival(rival) => self.rival(rival),
@@ -215,6 +237,24 @@ impl State {
             self.ghost.muddle(&self.cluster);
         }
         self.ghost.look(&self.cluster);
+    }
+
+    fn back_up(&mut self) {
+        let rollout = &self.cluster.rollout;
+        if let Some(status) = rollout.status.clone() {
+            let (uid, version, ghost) = (rollout.uid.clone(), self.cluster.version, self.ghost.clone());
+            self.backup = Some(Arc::new(Backup { status, uid, version, ghost }));
+        }
+    }
+
+    /// Somebody writes the status of the backup into this very rollout.
+    fn restore(&mut self) {
+        let rollout = &self.cluster.rollout;
+        let differs =
+            |backup: &&Arc<Backup>| backup.uid == rollout.uid && rollout.status.as_ref() != Some(&backup.status);
+        let Some(backup) = self.backup.as_ref().filter(differs).cloned() else { return };
+        self.cluster.publish(&backup.status);
+        self.ghost.on_restore(&backup.ghost, backup.version, &self.cluster);
     }
 
     fn ask_for(&mut self, version: Option<Version>, count: Option<u8>) {
@@ -460,7 +500,7 @@ impl State {
     fn publish(
         &mut self,
         operator: Operator,
-        status: &greenlight_api::BlueGreenRolloutStatus,
+        status: &BlueGreenRolloutStatus,
         events: &[greenlight_core::events::Event],
         seen: &Seen,
         next: Option<Timestamp>,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::event::{Analysis, Cache, Deletion, Event, Field, Forgery, Name, Operator, Outcome, Person, Refused, Rival};
-use crate::event::{Room, Verb, Version};
+use crate::event::{LATER_FIELDS, Room, Verb, Version};
 use crate::predicate::{Predicate, Report, Violation};
 use crate::random::Random;
 use crate::settle::settle;
@@ -16,6 +16,11 @@ use crate::state::State;
 /// One walk in so many knows that there may be no room for pods; 0 is none. Which they are does not depend on what is drawn, so the others
 /// are as they were without.
 const CROWDED: u64 = 8;
+/// One walk in so many, beside those, knows what came to the search last: backups of the status that are written back, records of an earlier
+/// version, and [`LATER_FIELDS`]; 0 is none.
+const LATER: u64 = 8;
+/// The fields that every walk draws.
+const FIELDS: &[Field] = Field::ALL.split_at(Field::ALL.len() - LATER_FIELDS.len()).0;
 
 /// A history that ended badly.
 #[derive(Clone, Debug)]
@@ -35,7 +40,8 @@ pub fn walk(seed: u64, report: &mut Report) -> (usize, Option<Failure>) {
     let mut state = State::new();
     let mut events = Vec::new();
     let crowded = seed.checked_rem(CROWDED) == Some(0);
-    let profile = Profile { crowded, ..Profile::new(&mut random) };
+    let later = seed.checked_rem(LATER) == Some(4);
+    let profile = Profile { crowded, later, ..Profile::new(&mut random) };
     let mut prologue: Vec<Event> = profile.fields.iter().map(|(field, value)| Event::Set(*field, *value)).collect();
     if profile.workload {
         prologue.insert(0, Event::CreateWorkload);
@@ -179,6 +185,7 @@ struct Profile {
     rival: bool,
     workload: bool,
     crowded: bool,
+    later: bool,
 }
 
 impl Profile {
@@ -209,6 +216,7 @@ impl Profile {
         }
         Profile {
             crowded: false,
+            later: false,
             workload,
             outages,
             fields,
@@ -224,7 +232,7 @@ impl Profile {
 }
 
 fn setting(random: &mut Random) -> (Field, u8) {
-    let field = random.one_of(Field::ALL);
+    let field = random.one_of(FIELDS);
     let values: &[u8] = match field {
         Field::Auto | Field::Pre | Field::Post | Field::Paused | Field::Extra | Field::IdleNone | Field::DualStack => {
             &[0, 1]
@@ -245,6 +253,7 @@ fn setting(random: &mut Random) -> (Field, u8) {
         Field::MinReady => &[0, 5],
         Field::RestartAt => &[0, 0, 30],
         Field::WorkloadRef => &[0, 0, 0, 2],
+        Field::ActiveMetadata | Field::PreviewMetadata | Field::AntiAffinity => &[0, 1, 2],
     };
     (field, random.one_of(values))
 }
@@ -314,6 +323,9 @@ fn next(random: &mut Random, state: &State, profile: &Profile) -> Event {
     // There is no room, and then there is again.
     if profile.crowded && random.once_in(8) {
         return Event::Room(random.one_of(&[Room::Nodes, Room::Nodes, Room::Quota, Room::Enough]));
+    }
+    if profile.later && random.once_in(8) {
+        return later(random);
     }
     // What is deleted is gone sooner or later, and comes back.
     if state.cluster.rollout.is_deleting() && random.once_in(3) {
@@ -392,6 +404,15 @@ fn staleness(random: &mut Random) -> Event {
         4 | 5 => Event::Step(Operator::B),
         6 => Event::Run(Operator::B),
         _ => Event::Thaw(Operator::A),
+    }
+}
+
+fn later(random: &mut Random) -> Event {
+    match random.below(6) {
+        0 | 1 => Event::BackUp,
+        2 | 3 => Event::Restore,
+        4 => Event::Upgrade,
+        _ => Event::Set(random.one_of(&LATER_FIELDS), random.one_of(&[0, 1, 2])),
     }
 }
 

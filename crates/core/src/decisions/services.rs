@@ -35,15 +35,19 @@ pub(super) fn enter_our_move(world: &World, decisions: &mut Decisions, now: Time
     }
 }
 
-/// What the spec asks for we leave, as long as it is there, only when it is rejected; and that is written before. So a record that does not
-/// say so is older than the move: it was restored from a backup. What closes is on the ReplicaSet, too.
+/// What the spec asks for we leave, as long as it is there, only when it is rejected, or for what is promoted after it; and a rejection is
+/// written before. So a record that does not say so is older than the move: it was restored from a backup. What closes is on the ReplicaSet,
+/// too; to what never served nothing goes back; and what has not served in the ReplicaSet that it has was made anew since production left.
 fn forgotten_rejection(world: &World, decisions: &Decisions, given: &str, now: Timestamp) -> Option<Rejection> {
     let left = decisions.revision(&decisions.serving)?;
     let asked_for = left.digest == decisions.template && !left.digest.is_empty();
     let rs = world.replica_set(&left.hash).filter(|rs| rs.uid == left.uid && asked_for && left.rejection.is_none())?;
+    if let Some(mirrored) = rs.mirrored_rejection() {
+        return Some(mirrored);
+    }
+    left.served_at.and(decisions.revision(given)?.served_at)?;
     let reason = "production had left it, and the status that said why is lost".to_owned();
-    let rejection = rs.mirrored_rejection().unwrap_or_else(|| by_itself(now, reason, Some(given.to_owned())));
-    Some(rejection)
+    Some(by_itself(now, reason, Some(given.to_owned())))
 }
 
 /// A move by hand is a decision: production stays there. Back to a revision that served before, it rejects the one that it left, by

@@ -19,9 +19,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use greenlight_api::{
-    AnalysisPhase, BlueGreen, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PodTemplate, Request, Strategy, Verb, names,
+    AnalysisPhase, AutoRollback, BlueGreen, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PodMetadata, PodTemplate,
+    PreviewServiceIdle, Request, RollbackWindow, Strategy, SwitchMode, Verb, WorkloadRef, WorkloadScaleDown, names,
 };
-use greenlight_core::world::{ReplicaSet, Rival, Rollout, Service, Template};
+use greenlight_core::world::{ReplicaSet, Rival, Rollout, Service, Template, Workload};
 use greenlight_core::{Action, Watches, World};
 use jiff::{SignedDuration, Timestamp};
 use promises::Ledger;
@@ -183,6 +184,45 @@ pub enum Event {
         /// Whether it does.
         refused: bool,
     },
+    /// The Deployment that the template comes from is deleted, or created again; nothing, if it comes from none.
+    Workload(bool),
+    /// The operator's clock is so many seconds ahead.
+    ClockAhead(u32),
+    /// Somebody changes what no gate asks for.
+    Set(Setting),
+}
+
+/// A field of the spec, and what it is changed to.
+#[derive(Clone, Debug)]
+pub enum Setting {
+    /// `previewReplicaCount`
+    PreviewCount(Option<i32>),
+    /// `scaleDownDelaySeconds`
+    Delay(Option<i32>),
+    /// `scaleDownDelayRevisionLimit`
+    DelayLimit(Option<i32>),
+    /// `abortScaleDownDelaySeconds`
+    AbortDelay(Option<i32>),
+    /// `retiredReplicaCount`
+    Retired(Option<i32>),
+    /// `revisionHistoryLimit`
+    History(Option<i32>),
+    /// `rollbackWindow`
+    Window(Option<i64>),
+    /// `minReadySeconds`
+    MinReady(Option<i32>),
+    /// `progressDeadlineSeconds` with `progressDeadlineAbort`
+    Deadline(Option<i32>),
+    /// `overlapSeconds` with `switchMode: Overlap`
+    Overlap(Option<i32>),
+    /// `autoRollback`
+    AutoRollback(Option<i32>),
+    /// `previewServiceIdle: None`
+    IdleNone(bool),
+    /// `activeMetadata` and `previewMetadata`: a label of this value each.
+    Metadata(Option<u8>),
+    /// `workloadRef.scaleDown`; nothing, if the template comes from no Deployment.
+    ScaleDown(WorkloadScaleDown),
 }
 
 /// What Argo Rollouts' controller does to a Service, or somebody with the name that it writes there.
@@ -244,6 +284,10 @@ pub struct Model {
     pub hand_made_endpoint: bool,
     /// No analysis can begin.
     pub refuses_analyses: bool,
+    /// The Deployment that the template comes from has pods, which are all ready, and what happens to the template happens there.
+    pub takes_over: bool,
+    /// How far the operator's clock is ahead.
+    ahead: SignedDuration,
     /// What the operator has seen.
     cache: World,
     /// Kinds whose watch brings nothing at the moment.
@@ -299,6 +343,47 @@ pub fn template(number: u8) -> PodTemplate {
         "spec": {"containers": [{"name": "web", "image": format!("web:v{number}")}]},
     }))
     .expect("a template")
+}
+
+fn set(spec: &mut BlueGreenRolloutSpec, setting: &Setting) {
+    let blue_green = &mut spec.strategy.blue_green;
+    match *setting {
+        Setting::PreviewCount(count) => blue_green.preview_replica_count = count,
+        Setting::Delay(seconds) => blue_green.scale_down_delay_seconds = seconds,
+        Setting::DelayLimit(limit) => blue_green.scale_down_delay_revision_limit = limit,
+        Setting::AbortDelay(seconds) => blue_green.abort_scale_down_delay_seconds = seconds,
+        Setting::Retired(count) => blue_green.retired_replica_count = count,
+        Setting::History(limit) => spec.revision_history_limit = limit,
+        Setting::Window(revisions) => spec.rollback_window = revisions.map(|revisions| RollbackWindow { revisions }),
+        Setting::MinReady(seconds) => spec.min_ready_seconds = seconds,
+        Setting::Deadline(seconds) => {
+            spec.progress_deadline_seconds = seconds;
+            spec.progress_deadline_abort = seconds.map(|_| true);
+        }
+        Setting::Overlap(seconds) => {
+            blue_green.overlap_seconds = seconds;
+            blue_green.switch_mode = seconds.map(|_| SwitchMode::Overlap);
+        }
+        Setting::AutoRollback(seconds) => {
+            blue_green.auto_rollback = seconds.map(|unavailable_seconds| AutoRollback { unavailable_seconds });
+        }
+        Setting::IdleNone(none) => {
+            let none = none && blue_green.preview_service.is_some();
+            blue_green.preview_service_idle = none.then_some(PreviewServiceIdle::None);
+        }
+        Setting::Metadata(value) => {
+            let of_role = |role: &str| {
+                let label = format!("{role}-{}", value?);
+                Some(PodMetadata { labels: BTreeMap::from([("role".to_owned(), label)]), ..PodMetadata::default() })
+            };
+            (blue_green.active_metadata, blue_green.preview_metadata) = (of_role("active"), of_role("preview"));
+        }
+        Setting::ScaleDown(mode) => {
+            if let Some(workload) = &mut spec.workload_ref {
+                workload.scale_down = Some(mode);
+            }
+        }
+    }
 }
 
 fn service(name: &str) -> Service {
@@ -387,6 +472,8 @@ impl Model {
             dual_stack: false,
             hand_made_endpoint: false,
             refuses_analyses: false,
+            takes_over: false,
+            ahead: SignedDuration::ZERO,
             behind: BTreeSet::new(),
             watches: Watches::default(),
             version: 1,
@@ -404,11 +491,14 @@ impl Model {
     /// Lets something happen.
     pub fn happen(&mut self, event: &Event) {
         match event {
-            Event::Template(number) => self.push(*number),
+            Event::Template(number) => self.ask_for(*number),
             Event::Replicas(replicas) => self.scale(*replicas),
             Event::TemplateAndReplicas(number, replicas) => {
                 self.truth.rollout.spec.replicas = Some(*replicas);
-                self.push(*number);
+                if self.takes_over {
+                    self.touch_rollout(true);
+                }
+                self.ask_for(*number);
             }
             Event::Ask { verb, by, of } => self.ask_any(*verb, *by, *of),
             Event::Type(verb) => {
@@ -495,6 +585,51 @@ impl Model {
                     self.refused.remove(&digest)
                 };
             }
+            Event::Workload(exists) => self.have_workload(*exists),
+            Event::ClockAhead(seconds) => self.ahead = SignedDuration::from_secs(i64::from(*seconds)),
+            Event::Set(setting) => self.change_spec(|spec| set(spec, setting)),
+        }
+    }
+
+    /// A Deployment with two pods serves, and the rollout takes its template from it.
+    pub fn take_over(&mut self, scale_down: WorkloadScaleDown) {
+        self.takes_over = true;
+        self.change_spec(|spec| {
+            spec.workload_ref = Some(WorkloadRef {
+                api_version: "apps/v1".into(),
+                kind: "Deployment".into(),
+                name: "app".into(),
+                scale_down: Some(scale_down),
+            });
+        });
+        self.have_workload(true);
+        self.catch_up();
+    }
+
+    /// The Deployment is created with template 1, or deleted with its pods.
+    fn have_workload(&mut self, exists: bool) {
+        if !self.takes_over || self.truth.workload.is_some() == exists {
+            return;
+        }
+        let resource_version = self.bump();
+        let template = Template::from(&template(1));
+        let workload = Workload { name: "app".into(), resource_version, replicas: 2, template };
+        self.truth.workload = exists.then_some(workload);
+        let unknown = || Template::from(&PodTemplate::default());
+        let template = self.truth.workload.as_ref().map(|workload| workload.template.clone());
+        self.truth.rollout.template = template.unwrap_or_else(unknown);
+    }
+
+    /// Git asks for a template, in the spec or in the Deployment that it comes from.
+    fn ask_for(&mut self, number: u8) {
+        if !self.takes_over {
+            return self.push(number);
+        }
+        let version = self.bump();
+        if let Some(workload) = &mut self.truth.workload {
+            workload.template = Template::from(&template(number));
+            workload.resource_version = version;
+            self.truth.rollout.template.clone_from(&workload.template);
         }
     }
 
@@ -718,6 +853,8 @@ impl Model {
         self.behind.clear();
         self.refused.clear();
         self.refuses_analyses = false;
+        self.ahead = SignedDuration::ZERO;
+        self.have_workload(true);
         self.truth.rivals.clear();
         for name in SERVICES {
             self.have_service(name, true);

@@ -10,7 +10,7 @@ use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::simulate::{self, Written};
 use greenlight_core::world::{Refusal, RefusedWrite, Service};
 use greenlight_core::{Action, Change, Plan, Watches, World, plan};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Kind, Model, Second};
 
@@ -56,6 +56,11 @@ impl Model {
         }
     }
 
+    /// The time by the operator's clock.
+    fn clock(&self) -> Timestamp {
+        self.now + self.ahead
+    }
+
     /// The world as the operator sees it: only what it names or what carries its mark.
     fn observe(&self, live: &Live) -> World {
         let mut world = self.cache.clone();
@@ -73,7 +78,7 @@ impl Model {
     /// The plan of the moment, of an operator that has seen everything it asked to see.
     pub fn plan(&mut self) -> Plan {
         self.watch();
-        plan(&self.observe(&Live::new()), self.now)
+        plan(&self.observe(&Live::new()), self.clock())
     }
 
     /// The world as the operator sees it at the moment.
@@ -180,7 +185,7 @@ impl Model {
         for _ in 0..80 {
             self.now += SignedDuration::from_millis(3);
             self.watch();
-            let plan = plan(&self.observe(&live), self.now);
+            let plan = plan(&self.observe(&live), self.clock());
             if plan.doubt.is_some() {
                 self.read_live();
                 continue;
@@ -199,7 +204,7 @@ impl Model {
             let sees_more = std::mem::replace(&mut self.watches, plan.watches.clone()) != plan.watches;
             live.clear();
             if plan.actions.is_empty() {
-                let due = plan.publish_at.is_some_and(|at| at <= self.now);
+                let due = plan.publish_at.is_some_and(|at| at <= self.clock());
                 if due && stops_after == Some(writes) {
                     stop(self, &[]);
                     return true;
@@ -256,7 +261,7 @@ impl Model {
             return Written::Conflict;
         }
         self.cache.rollout.clone_from(&self.truth.rollout);
-        self.cache.published_at = Some(self.now);
+        self.cache.published_at = Some(self.clock());
         Written::Done
     }
 
@@ -270,20 +275,20 @@ impl Model {
         if let Action::CreateReplicaSet { digest, .. } = action
             && self.refused.contains(digest)
         {
-            let retry_at = self.now + SignedDuration::from_secs(10);
+            let retry_at = self.clock() + SignedDuration::from_secs(10);
             self.cache.refused = Some(Refusal { digest: digest.clone(), message: "quota".into(), retry_at });
             return Written::Done;
         }
         let target = action.target(&self.cache.rollout.name);
         self.cache.refused_writes.retain(|refused| refused.target != target);
         if matches!(action, Action::StartAnalysis { .. }) && self.refuses_analyses {
-            let retry_at = self.now + SignedDuration::from_secs(10);
+            let retry_at = self.clock() + SignedDuration::from_secs(10);
             let message = "there is no template".to_owned();
             self.cache.refused_writes.push(RefusedWrite { target, message, retry_at });
             return Written::Done;
         }
         if self.policy.is_some_and(|refuses| refuses(action)) {
-            let retry_at = self.now + SignedDuration::from_secs(5);
+            let retry_at = self.clock() + SignedDuration::from_secs(5);
             self.cache.refused_writes.push(RefusedWrite { target, message: "a policy says no".into(), retry_at });
             return Written::Done;
         }
@@ -295,6 +300,9 @@ impl Model {
         }
         let behind = self.behind.contains(&Kind::Endpoints);
         self.ledger.check(&before, &self.cache, action, behind, self.now);
+        if let Action::ScaleWorkload { replicas, .. } = action {
+            self.ledger.check_workload(&before, &self.cache, *replicas, !self.behind.is_empty());
+        }
         let hash = match action {
             Action::ChangeReplicaSet { name, .. } | Action::ChangePodMetadata { name, .. } => {
                 before.replica_sets.iter().find(|rs| rs.name == *name).map(|rs| rs.hash.clone())
@@ -351,7 +359,8 @@ impl Model {
                 cache.runs.retain(|run| run.name != *name);
                 cache.runs.extend(truth.runs.iter().find(|run| run.name == *name).cloned());
             }
-            Action::EvictPod { .. } | Action::ScaleWorkload { .. } => {}
+            Action::ScaleWorkload { .. } => cache.workload.clone_from(&truth.workload),
+            Action::EvictPod { .. } => {}
         }
     }
 

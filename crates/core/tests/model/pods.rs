@@ -78,12 +78,23 @@ impl Model {
             let pods = selected.flat_map(|rs| self.truth.pods.get(&rs.hash).into_iter().flatten());
             let endpoint = |pod: &Pod| Endpoint { pod: pod.name.clone(), ready: pod.ready };
             let mut endpoints: Vec<_> = pods.flat_map(|pod| vec![endpoint(pod); addresses]).collect();
+            endpoints.extend(self.of_workload(service));
             if self.hand_made_endpoint {
                 endpoints.push(Endpoint { pod: String::new(), ready: true });
             }
             all.insert(service.name.clone(), endpoints);
         }
         self.truth.endpoints = all;
+    }
+
+    /// The endpoints of a Service that are pods of the Deployment that is taken over from.
+    fn of_workload(&self, service: &Service) -> impl Iterator<Item = Endpoint> {
+        let workload = self.truth.workload.as_ref().filter(|_| self.takes_over);
+        let selected = workload.filter(|workload| {
+            service.selection() == Selection::Unmanaged && service.lacking(&workload.template.labels).is_empty()
+        });
+        let pods = selected.map_or(0, |workload| workload.replicas);
+        (0..pods).map(|number| Endpoint { pod: format!("app-{number}"), ready: true })
     }
 
     /// A measurement ends. One that is over stays as it is; one that was asked to stop is good.

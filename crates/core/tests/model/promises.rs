@@ -3,10 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use greenlight_api::{AnalysisPhase, BlueGreenRolloutSpec, BlueGreenRolloutStatus, Decisions, Request, Verb, names};
+use greenlight_api::{
+    AnalysisPhase, BlueGreenRolloutSpec, BlueGreenRolloutStatus, Decisions, PodTemplate, Request, Verb,
+    WorkloadScaleDown, names,
+};
 use greenlight_core::events::Event;
 use greenlight_core::hash::is_pod_of;
-use greenlight_core::world::{Endpoint, Pod, ReplicaSet, Rollout, Selection, Service};
+use greenlight_core::world::{Endpoint, Pod, ReplicaSet, Rollout, Selection, Service, Template};
 use greenlight_core::{Action, Change, Plan, World};
 use jiff::Timestamp;
 
@@ -125,10 +128,14 @@ impl Ledger {
         let decisions = status.decisions.as_ref().expect("a status has a record");
         self.zero |= seen.spec.replicas() == 0;
         let digest = seen.template.digest.as_str();
-        if self.seen.as_deref().is_some_and(|before| before != digest) {
+        // Without its Deployment nobody asks for another one.
+        let is_unknown = seen.template == Template::from(&PodTemplate::default());
+        if !is_unknown && self.seen.as_deref().is_some_and(|before| before != digest) {
             self.start_over(digest, seen.request.as_deref());
         }
-        self.seen = Some(digest.to_owned());
+        if !is_unknown {
+            self.seen = Some(digest.to_owned());
+        }
         if let Some(answer) = &status.observed_request {
             if !answer.accepted {
                 self.promoters.values_mut().for_each(|requests| requests.retain(|(_, value)| *value != answer.value));
@@ -433,6 +440,22 @@ impl Ledger {
         let selected = production(before).any(|service| service.hash() == Some(&rs.hash));
         let emptied = change.replicas == Some(0) && rs.replicas > 0;
         assert!(!emptied || !selected || self.zero, "production loses its pods: {rs:?}");
+    }
+
+    /// A Deployment keeps its pods as long as production reaches them; or as many of ours stand in for them, where the spec says so.
+    pub fn check_workload(&self, before: &World, seen: &World, replicas: i32, is_old: bool) {
+        let (Some(workload), Some(named)) = (&before.workload, &seen.rollout.spec.workload_ref) else { return };
+        let mode = named.scale_down.unwrap_or_default();
+        assert_ne!(mode, WorkloadScaleDown::Never, "a Deployment is scaled that is to be left alone");
+        let endpoints = before.active_services().filter_map(|service| before.endpoints.get(&service.name)).flatten();
+        let reached = endpoints.filter(|endpoint| endpoint.ready && endpoint.pod.starts_with("app-")).count();
+        if is_old || self.asleep || reached == 0 || replicas >= workload.replicas {
+            return;
+        }
+        let ours = seen.existing().map(|rs| rs.available).max().unwrap_or(0);
+        let enough = replicas > 0 && ours + replicas >= workload.replicas.min(seen.rollout.spec.replicas());
+        let stands_in = mode == WorkloadScaleDown::Progressively && enough;
+        assert!(stands_in, "a Deployment is scaled to {replicas}, and production reaches {reached} of {workload:?}");
     }
 
     /// No pods are taken from what a Service selects.
