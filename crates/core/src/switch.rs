@@ -81,7 +81,8 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     let leads_on = |service: &&Service| matches!(service.selection(), Selection::Revision(hash) if hash != home.hash);
     let late: Vec<_> = to_move.iter().copied().filter(|service| overlapping && leads_on(service)).collect();
     // One that a person moved here gets our mark with a claim of its own: a record from before that would take the mark for its own.
-    let by_hand = to_move.iter().any(|service| service.production.as_ref().is_some_and(|given| *given != home.hash));
+    let marked_for_another = |service: &Service| service.production.as_ref().is_some_and(|given| *given != home.hash);
+    let by_hand = to_move.iter().any(|service| leads_here(service) && marked_for_another(service));
     if let Some(claim) = claim(situation, home, roles.going_back() || !late.is_empty() || by_hand) {
         return vec![claim];
     }

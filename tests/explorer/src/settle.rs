@@ -279,10 +279,10 @@ fn check_leftovers(state: &State, report: &mut Report) {
     }
 }
 
-/// A Service leads to this set: by its hash; or the spec calls it active, and it lost its hash, so nothing is taken from under it.
+/// A Service leads to this set: by its hash; or the spec names it, and it has no hash, so nothing is taken from under it.
 fn leads_there(cluster: &Cluster, service: &Service, set: &SetTruth) -> bool {
-    let is_active = || cluster.rollout.spec.blue_green().active_services().any(|name| name == service.name);
-    let by_its_labels = || is_active() && Cluster::selects(&service.selector, set) && set.ready() > 0;
+    let is_named = || cluster.rollout.spec.blue_green().services().any(|name| name == service.name);
+    let by_its_labels = || is_named() && Cluster::selects(&service.selector, set) && set.ready() > 0;
     service.hash() == Some(&set.object.hash) || by_its_labels()
 }
 
