@@ -195,10 +195,6 @@ fn what_is_made_anew_is_not_rejected_because_only_an_additional_service_is_there
     model.have_service("active", false);
     delete_in_the_foreground(&mut model, 2);
     assert_rejected(&model, 2, false);
-    model.have_service("active", true);
-    model.work();
-    model.work();
-    assert_active(&model, 2);
 }
 
 #[test]

@@ -49,7 +49,9 @@ impl Moment<'_> {
         let was_ready = set.pods.iter().any(|one| set.pod_name(one) == pod && one.ready_since.is_some());
         // Of a Deployment that is gone nobody knows whether a scale came with another template.
         let reached = self.cluster.active_services().next().is_some();
-        if self.ghost.home == Some(set.version) && was_ready && reached && !self.cluster.has_no_template() {
+        // Of one whose digest was forged another is made: the scale is that one's.
+        let is_only = self.cluster.sets.iter().filter(|other| other.version == set.version).count() == 1;
+        if self.ghost.home == Some(set.version) && was_ready && reached && is_only && !self.cluster.has_no_template() {
             let left = set.ready() - 1;
             // By a Service that is called active only now it is a preview still, and has its size: nobody has promoted it.
             let is_preview = self.ghost.told_by(self.cluster) == Told::ByNobody;

@@ -485,8 +485,8 @@ impl Ghost {
             return true;
         }
         // What the Service was last given is all that tells what served.
-        let given = cluster.first_active().and_then(|service| service.production.as_deref());
-        if self.lost && given.and_then(adapter::version_of_hash) == Some(version) {
+        let given = |service: &Service| service.production.as_deref().and_then(adapter::version_of_hash);
+        if self.lost && cluster.active_services().any(|service| given(service) == Some(version)) {
             return true;
         }
         // Where nothing is left of what served, nothing is left that knows of it.
@@ -771,7 +771,7 @@ impl Ghost {
                 self.order.push(left);
             }
             // What was lost may come back.
-            if cluster.set(left).is_some_and(|set| set.object.uid == self.of(left).uid) {
+            if cluster.set(left).is_some_and(|set| set.object.uid == self.of(left).uid && !set.object.deleting) {
                 self.of_mut(left).close();
             }
             self.size = is_asked.then(|| cluster.rollout.spec.replicas());
@@ -1179,7 +1179,9 @@ impl Ghost {
                 let asked_for = version == cluster.version && Some(version) == seen.version && seen.fresh;
                 let foreign = cluster.first_active().is_some_and(|service| cluster.is_foreign(service));
                 let serves = self.home == Some(version) || cluster.production() == Some(version);
-                let leaving = foreign || serves || self.is_still_on_record(version, cluster);
+                // A Service that is gone tells nobody that production has left.
+                let untold = cluster.first_active().is_none();
+                let leaving = foreign || serves || untold || self.is_still_on_record(version, cluster);
                 let is_told = cluster.rollout.spec.blue_green().active_service.is_some();
                 if said && asked_for && !leaving && is_told && seen.rollout.status.is_some() {
                     report.check(Predicate::NotRefused, false, || format!("retry of rejected {version}: {answer}"));

@@ -333,7 +333,8 @@ fn size_candidate(round: &Round) -> Vec<Action> {
         None => change.remove_annotation(candidate.rs, names::PREVIEW_READY_AT),
     }
     // One that comes back ready is claimed by the write that brings it back.
-    if !change.is_empty() && candidate.is_ready && candidate.gate.is_open() && round.stall.is_none() {
+    let may_be_claimed = candidate.gate.is_open() && round.stall.is_none() && !says_it_serves(situation, candidate.rs);
+    if !change.is_empty() && candidate.is_ready && may_be_claimed {
         change.annotate(names::PROMOTED_AT, situation.now);
     }
     changes(situation, candidate.rs, change)
@@ -410,6 +411,7 @@ fn promote(round: &Round) -> Vec<Action> {
         || !candidate.gate.is_open()
         || !candidate.is_ready
         || !is_recorded(&round.situation, candidate.rs)
+        || says_it_serves(&round.situation, candidate.rs)
     {
         return Vec::new();
     }
@@ -423,6 +425,15 @@ fn is_recorded(situation: &Situation, candidate: &ReplicaSet) -> bool {
     let as_recorded =
         |record: &Decisions| (&record.serving, &record.template) == (&decisions.serving, &decisions.template);
     situation.world.rollout.record().is_some_and(|record| record.knows(&candidate.uid) && as_recorded(record))
+}
+
+/// The active Service carries the mark of the candidate still, since it could not be written when production left that. With a claim it would say
+/// that production is there. First the mark is put right.
+fn says_it_serves(situation: &Situation, candidate: &ReplicaSet) -> bool {
+    let world = situation.world;
+    let first = world.rollout.spec.blue_green().active_service.as_ref().and_then(|name| world.services.get(name));
+    let is_marked = first.is_some_and(|service| service.production.as_ref() == Some(&candidate.hash));
+    is_marked && situation.roles.staying().is_some_and(|home| home.ready > 0)
 }
 
 fn withdraw(round: &Round) -> Vec<Action> {
