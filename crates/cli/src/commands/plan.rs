@@ -157,6 +157,7 @@ fn tell(simulation: &mut Simulation, what: &str) {
 
 /// What the peak takes beyond now, against what the nodes have free.
 async fn capacity(session: &Session, simulation: &Simulation, running: i32) {
+    let style = Style::detect();
     let (cpu, memory) = simulation.requests;
     let pods = f64::from(simulation.peak);
     let (nodes, all_pods) = (Api::<Node>::all(session.client.clone()), Api::<KubePod>::all(session.client.clone()));
@@ -172,10 +173,14 @@ async fn capacity(session: &Session, simulation: &Simulation, running: i32) {
             println!("The nodes have {free_cpu:.2} CPU and {:.2} GiB free.", gibibytes(free_memory));
             let more = f64::from((simulation.peak - running).max(0));
             if cpu * more > free_cpu || memory * more > free_memory {
-                println!("It does not fit: pods would wait for nodes. Add nodes, or set previewReplicaCount.");
+                let fits_not = "It does not fit: pods would wait for nodes. Add nodes, or set previewReplicaCount.";
+                println!("{}", style.wrapped(fits_not));
             }
         }
-        Err(_) => println!("You may not read nodes and pods of all namespaces, so nobody knows here whether it fits."),
+        Err(_) => {
+            let unknown = "You may not read nodes and pods of all namespaces, so nobody knows here whether it fits.";
+            println!("{}", style.wrapped(unknown));
+        }
     }
 }
 

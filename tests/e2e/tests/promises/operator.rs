@@ -104,7 +104,7 @@ async fn a_second_instance_stands_by_and_takes_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_operator_goes_on_where_it_was() {
     let mut lab = Lab::new("restarted").await;
-    lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 3}}})).await;
+    lab.deploy(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 10}}})).await;
     lab.preview("web:v2").await;
     lab.kill_operator();
     lab.annotate_request("promote").await;
@@ -113,7 +113,7 @@ async fn a_restarted_operator_goes_on_where_it_was() {
     lab.start_operator();
     lab.until("carried out", |now| now.image_of("web-active") == "web:v2" && now.phase() == "Healthy").await;
     lab.kill_operator();
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::sleep(Duration::from_secs(11)).await;
     assert_eq!(lab.now().await.replicas_of_image("web:v1"), 2, "nobody is there to scale it down");
     lab.start_operator();
     lab.until("scaled down", |now| now.replicas_of_image("web:v1") == 0).await;

@@ -1709,7 +1709,9 @@ fn promoted() -> Vec<Attack> {
         goes_back_all_the_same(
             Editor,
             "a pause and a template that the API server refuses, so that nobody may go back: somebody may",
-            vec![spec(json!({"paused": true, "template": {"spec": {"restartPolicy": "Sometimes"}}}))],
+            vec![spec(
+                json!({"paused": true, "template": {"spec": {"containers": [{"name": "Not A Name", "image": "app:v3"}]}}}),
+            )],
         ),
         goes_back_all_the_same(
             Edit,
