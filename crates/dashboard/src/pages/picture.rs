@@ -44,7 +44,12 @@ pub fn picture(key: &Key, detail: &Detail) -> Markup {
             } @else if !preview.is_empty() {
                 (lane("Preview", &preview, in_preview, key, detail))
             }
-            @for revision in others { (lane(aside(revision), &[], Some(revision), key, detail)) }
+            @for (number, revision) in others.iter().enumerate() {
+                // Two of a name could not be told apart by who hears the page.
+                @let again = others[..number].iter().any(|before| aside(before) == aside(revision));
+                @let title = if again { format!("{}: revision {}", aside(revision), revision.number) } else { aside(revision).to_owned() };
+                (lane(&title, &[], Some(revision), key, detail))
+            }
         }
     }
 }
