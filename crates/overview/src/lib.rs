@@ -16,7 +16,9 @@
 //! | which rollouts are there, also those that cannot be read? | [`found`] |
 //! | how is an object read that somebody keeps from being read? | [`whole`] |
 //! | whose eyes does it see with? | [`session`] |
+//! | which requests are made again? | [`again`] |
 
+pub mod again;
 pub mod cause;
 pub mod differences;
 pub mod doctor;

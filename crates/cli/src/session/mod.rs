@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 
 use anyhow::Result;
 use greenlight_overview::Session;
+use greenlight_overview::again::Again;
 use http::header::{HeaderName, HeaderValue};
 use kube::client::ClientBuilder;
 
@@ -38,7 +39,7 @@ pub fn typed() -> &'static str {
 pub async fn open(options: &ClusterOptions) -> Result<Session> {
     TYPED.get_or_init(|| options.typed());
     let mut config = config::config(options).await?;
-    // See requests: not every request may be made again.
+    // Not every request may be made again.
     config.default_retry = false;
     config.headers.push((HeaderName::from_static("user-agent"), HeaderValue::from_static(USER_AGENT)));
     let timeout = options.request_timeout.filter(|timeout| !timeout.is_zero());
@@ -46,7 +47,10 @@ pub async fn open(options: &ClusterOptions) -> Result<Session> {
     let namespace = namespace(options.namespace.as_deref(), &config.default_namespace);
     let server = config.cluster_url.to_string();
     let treatment = requests::Treatment { verbosity: options.verbosity, timeout, server };
-    Ok(Session { client: ClientBuilder::try_from(config)?.with_layer(&treatment).build(), namespace })
+    Ok(Session {
+        client: ClientBuilder::try_from(config)?.with_layer(&Again).with_layer(&treatment).build(),
+        namespace,
+    })
 }
 
 /// The namespace that is given, or that of the context. As by kubectl, one without a name counts as none.
