@@ -44,4 +44,4 @@ pub use simulation::{Simulation, quantity};
 pub use surroundings::Surroundings;
 pub use unseen::Unseen;
 pub use whole::Whole;
-pub use words::{age, denial, role, role_of, sentence, state};
+pub use words::{age, denial, quoted, role, role_of, sentence, state};

@@ -5,6 +5,8 @@ use greenlight_overview::denial;
 use kube::core::Status;
 use kube::runtime::watcher;
 
+use super::of_cluster;
+
 /// The rights that the ClusterRoles of the chart give, the smallest first.
 const ROLES: [(&str, &[&str]); 4] = [
     ("greenlight-viewer (it is part of view)", &["get", "list", "watch"]),
@@ -90,7 +92,8 @@ fn forbidden(message: &str) -> String {
     let ours = ours.unwrap_or_default();
     format!(
         "{message}\nWhat would allow it: a binding of {ours}what this makes: kubectl create {kind} NAME --verb={verb} \
-         --resource={qualified}{flag}"
+         --resource={qualified}{flag}{}",
+        of_cluster()
     )
 }
 
