@@ -81,7 +81,7 @@ async fn everything_that_can_be_asked_for_is_asked_by_clicks_and_the_operator_an
     browser.until("it can go back to each", || browser.has(&back_to(&first)) && browser.has(&back_to(&second)));
     browser.until("healthy", || browser.has("#head .phase.healthy"));
     browser.click(&back_to(&first));
-    browser.reads("Undo revision 3 of web?");
+    browser.reads("Go back from revision 3 to revision 1 of web?");
     browser.until("the forecast", || browser.has("dialog .forecast"));
     let answer = confirm(&browser, "the basket is empty");
     assert!(answer.contains("Undo: the operator does it"), "{answer}");
