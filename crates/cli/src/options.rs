@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use greenlight_overview::quoted;
 
 /// See and drive blue-green rollouts.
 #[derive(Debug, Parser)]
@@ -82,32 +83,35 @@ impl ClusterOptions {
     /// The flags that chose the cluster and the user, to be typed again: a command that somebody is told is about another cluster without
     /// them. A token is not shown.
     pub fn typed(&self) -> String {
+        let user = [("user", &self.user), ("as", &self.act_as), ("as-uid", &self.act_as_uid)];
+        let user = user.into_iter().filter_map(|(flag, value)| Some((flag, value.as_deref()?)));
+        let groups = self.act_as_group.iter().map(|group| ("as-group", group.as_str()));
+        let user = user.chain(groups).map(|(flag, value)| written(flag, value));
+        std::iter::once(self.of_cluster()).chain(user).collect()
+    }
+
+    /// Those of them that chose the cluster.
+    pub fn of_cluster(&self) -> String {
         let file = self.kubeconfig.as_ref().map(|file| file.display().to_string());
         let authority = self.certificate_authority.as_ref().map(|file| file.display().to_string());
         let flags = [
             ("kubeconfig", &file),
             ("context", &self.context),
             ("cluster", &self.cluster),
-            ("user", &self.user),
             ("server", &self.server),
             ("certificate-authority", &authority),
             ("tls-server-name", &self.tls_server_name),
-            ("as", &self.act_as),
         ];
         let flags = flags.into_iter().filter_map(|(flag, value)| Some((flag, value.as_deref()?)));
-        let groups = self.act_as_group.iter().map(|group| ("as-group", group.as_str()));
-        flags.chain(groups).map(|(flag, value)| format!(" --{flag} {}", quoted(value))).collect()
+        let trust = self.insecure_skip_tls_verify.then(|| " --insecure-skip-tls-verify".to_owned());
+        flags.map(|(flag, value)| written(flag, value)).chain(trust).collect()
     }
 }
 
-/// A word as a shell takes it for one.
-fn quoted(word: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:@%+=,".contains(letter);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
+/// A flag as it is typed. A value that begins like a flag would be taken for one.
+fn written(flag: &str, value: &str) -> String {
+    let between = if value.starts_with('-') { "=" } else { " " };
+    format!(" --{flag}{between}{}", quoted(value))
 }
 
 /// What to do.
@@ -524,6 +528,22 @@ mod tests {
         assert_eq!(typed(&["--context", "prod", "--token", "s3cret"]), " --context prod");
         let as_them = typed(&["--kubeconfig", "/a b", "--as", "ann", "--as-group", "it's"]);
         assert_eq!(as_them, " --kubeconfig '/a b' --as ann --as-group 'it'\\''s'");
+        let odd = typed(&[
+            "--context=-n",
+            "--server",
+            "https://a",
+            "--insecure-skip-tls-verify",
+            "--as",
+            "ann",
+            "--as-uid",
+            "7",
+        ]);
+        assert_eq!(odd, " --context=-n --server https://a --insecure-skip-tls-verify --as ann --as-uid 7");
+        let again: Vec<&str> = odd.split_whitespace().collect();
+        assert_eq!(typed(&again), odd, "it is taken for what it was");
+        let args = ["kubectl-greenlight", "list", "--context", "prod", "--as", "ann"];
+        let of_cluster = Options::try_parse_from(args).expect("flags").cluster.of_cluster();
+        assert_eq!(of_cluster, " --context prod", "who lacks a right does not give it to themselves");
     }
 
     #[test]

@@ -230,11 +230,18 @@ document.getElementById("dialog").addEventListener("close", event => {
   (again || document.getElementById("main")).focus();
 });
 
+// How often something was asked.
+let asked = 0;
+
 async function show(address, options = {}) {
   const dialog = document.getElementById("dialog");
+  const number = ++asked;
   const answer = await fetch(address, { ...options, headers: { "x-part": "dialog" } }).catch(() => null);
   if (answer && answer.status === 401) return location.reload();
-  if (answer) dialog.innerHTML = await answer.text();
+  const text = answer ? await answer.text().catch(() => null) : null;
+  // What was asked later is on the screen: a question that comes late would put its button under the pointer. What came of a click is told.
+  if (number !== asked && options.method !== "POST") return;
+  if (text !== null) dialog.innerHTML = text;
   else dialog.replaceChildren(parse("<p class='notice bad' role='alert'>The dashboard does not answer.</p>"));
   if (!dialog.open) dialog.showModal();
   const first = dialog.querySelector("input:not([type=hidden]), .go, a");

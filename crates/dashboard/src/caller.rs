@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
-use greenlight_overview::Session;
+use greenlight_overview::{Session, again};
 use kube::{Client, Config};
 use sha2::{Digest, Sha256};
 
@@ -139,7 +139,7 @@ impl Door {
                 config.auth_info.token = Some(token.into());
                 let client = match &known {
                     Some(desk) => desk.client.clone(),
-                    None => Client::try_from(config).map_err(|error| error.to_string())?,
+                    None => again::client(config).map_err(|error| error.to_string())?,
                 };
                 let session = Session { client: client.clone(), namespace: "default".to_owned() };
                 let user = match session.user().await {

@@ -14,6 +14,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use futures::{Stream, StreamExt, stream};
+use greenlight_api::Decisions;
 use greenlight_overview::{Whole, denial, is_forbidden};
 use k8s_openapi::api::core::v1::Pod;
 use maud::Markup;
@@ -406,18 +407,18 @@ async fn ask(visitor: Visitor, Path(key): Path<Key>, Path(named): Path<Named>, Q
     let session = caller.session(&key.namespace);
     let part = match action::forecast(&session, &key.name, &caller.desk.user, action, &wish).await {
         Ok(forecast) => {
-            let number = number_of(&session, &key, &wish.revision).await;
-            confirm::ask(&key, action, number, &wish, &forecast, &caller.csrf)
+            let decisions = decisions(&session, &key).await;
+            confirm::ask(&key, action, &decisions, &wish, &forecast, &caller.csrf)
         }
         Err(error) => confirm::failed(&key, failure_of(&error).1, &denial(&format!("{error:#}"))),
     };
     visitor.in_dialog(action.label(), &part)
 }
 
-/// The number of a revision.
-async fn number_of(session: &greenlight_overview::Session, key: &Key, hash: &str) -> Option<i64> {
-    let status = session.rollout(&key.name).await.ok()?.status?;
-    Some(status.decisions?.revision(hash)?.number)
+/// What is on record of a rollout's revisions, if it can be read.
+async fn decisions(session: &greenlight_overview::Session, key: &Key) -> Decisions {
+    let status = session.rollout(&key.name).await.ok().and_then(|rollout| rollout.status);
+    status.and_then(|status| status.decisions).unwrap_or_default()
 }
 
 async fn carry_out(

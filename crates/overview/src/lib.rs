@@ -16,7 +16,9 @@
 //! | which rollouts are there, also those that cannot be read? | [`found`] |
 //! | how is an object read that somebody keeps from being read? | [`whole`] |
 //! | whose eyes does it see with? | [`session`] |
+//! | which requests are made again? | [`again`] |
 
+pub mod again;
 pub mod cause;
 pub mod differences;
 pub mod doctor;
@@ -42,4 +44,4 @@ pub use simulation::{Simulation, quantity};
 pub use surroundings::Surroundings;
 pub use unseen::Unseen;
 pub use whole::Whole;
-pub use words::{age, denial, role, role_of, sentence, state};
+pub use words::{age, denial, quoted, role, role_of, sentence, state};

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::session::is_forbidden;
+use crate::words::quoted;
 
 /// A part of the facts that was not read. In them it seems to be empty, which is not the same as: there is nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -48,8 +49,9 @@ impl Unseen {
     }
 }
 
-/// What is missing, in sentences: first what the caller has no right to see, and what would show it.
-pub fn missing(unseen: &[Unseen], namespace: &str) -> Vec<String> {
+/// What is missing, in sentences: first what the caller has no right to see, and what would show it. `flags` chose the cluster: without
+/// them the command is about another one.
+pub fn missing(unseen: &[Unseen], namespace: &str, flags: &str) -> Vec<String> {
     let mut told = Vec::new();
     let denied: Vec<&Unseen> = unseen.iter().filter(|unseen| unseen.denied).collect();
     if !denied.is_empty() {
@@ -57,7 +59,9 @@ pub fn missing(unseen: &[Unseen], namespace: &str) -> Vec<String> {
         let user = denied.iter().find_map(|unseen| unseen.user()).unwrap_or("YOUR-NAME");
         let command = to_look(namespace, user);
         let names = names.join("; ");
-        told.push(format!("Not shown, because you lack the right: {names}. ClusterRole view would show it: {command}"));
+        told.push(format!(
+            "Not shown, because you lack the right: {names}. ClusterRole view would show it: {command}{flags}"
+        ));
     }
     let failed: Vec<String> = unseen.iter().filter_map(failure).collect();
     if !failed.is_empty() {
@@ -79,8 +83,8 @@ pub fn to_look(namespace: &str, user: &str) -> String {
 /// A person, as `kubectl create rolebinding` takes them.
 pub fn subject(user: &str) -> String {
     match user.strip_prefix("system:serviceaccount:") {
-        Some(account) => format!("--serviceaccount={account}"),
-        None => format!("--user={user}"),
+        Some(account) => format!("--serviceaccount={}", quoted(account)),
+        None => format!("--user={}", quoted(user)),
     }
 }
 
@@ -101,14 +105,17 @@ mod tests {
     fn what_one_may_not_see_is_told_with_the_role_and_what_failed_with_its_reason() {
         let denial = r#"pods is forbidden: User "system:serviceaccount:shop:rob" cannot list resource "pods""#;
         let denied = [unseen(Unseen::PODS, 403, denial), unseen(Unseen::SERVICES, 403, "no")];
-        let told = missing(&denied, "shop");
+        let told = missing(&denied, "shop", "");
+        let of_prod = missing(&denied, "shop", " --context prod");
+        assert!(of_prod[0].ends_with("--serviceaccount=shop:rob --context prod"), "{of_prod:?}");
         let role = "kubectl create rolebinding NAME -n shop --clusterrole=view --serviceaccount=shop:rob";
         let wanted =
             format!("Not shown, because you lack the right: pods; Services. ClusterRole view would show it: {role}");
         assert_eq!(told, [wanted]);
+        assert_eq!(subject("Ann; reboot"), "--user='Ann; reboot'", "a name is no command");
         let failed = [unseen(Unseen::INGRESSES, 503, "too busy"), unseen("Events", 500, "")];
         let wanted = "Not shown, because it could not be read just now: Ingresses, so the hosts (too busy); Events (status 500).";
-        assert_eq!(missing(&failed, "shop"), [wanted]);
-        assert_eq!(missing(&[], "shop"), [""; 0]);
+        assert_eq!(missing(&failed, "shop", " --context prod"), [wanted]);
+        assert_eq!(missing(&[], "shop", ""), [""; 0]);
     }
 }

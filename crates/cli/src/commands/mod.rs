@@ -56,19 +56,29 @@ fn params(dry_run: bool) -> PatchParams {
 /// What came of a write. It may have been done although the answer says that it could not be, or has not come.
 fn written<T>(session: &Session, name: &str, what: &str, answer: kube::Result<T>) -> Result<T> {
     answer.map_err(|error| {
-        let may_be_done = match &error {
-            kube::Error::Api(status) => status.code >= 500,
-            kube::Error::Service(error) => error.to_string().contains("--request-timeout"),
-            _ => false,
-        };
         let look = format!("kubectl greenlight status {name} -n {}{} --timeout 0s", session.namespace, typed());
-        let known = if may_be_done {
+        let known = if may_be_done(&error) {
             format!(", as far as is known: look at {look} before you ask again")
         } else {
             String::new()
         };
         Error::from(error).context(format!("cannot {what}{known}"))
     })
+}
+
+/// Whether a write may have been done of which the API server, or the way to it, says this.
+fn may_be_done(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => status.code >= 500,
+        // The connection was lost after the request had gone out; one that was never made is `Connect`.
+        kube::Error::Service(error) => {
+            let told = error.to_string();
+            told.contains("--request-timeout") || told.contains("(SendRequest)")
+        }
+        // There is an answer, which cannot be read.
+        kube::Error::HyperError(_) | kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => true,
+        _ => false,
+    }
 }
 
 /// What becomes of the annotation that says why the spec was changed. Who the caller is has to be known only for a reason.
@@ -80,4 +90,26 @@ async fn cause(
 ) -> Result<Option<Value>> {
     let by = if change.reason.is_some() { session.user().await? } else { String::new() };
     Ok(of_spec.cause(rollout, &by, change.reason.as_deref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_write_of_which_nobody_knows_what_came_is_not_said_to_have_failed() {
+        let of_server = |code: u16| {
+            let status = json!({"status": "Failure", "reason": "", "message": "", "code": code});
+            kube::Error::Api(Box::new(serde_json::from_value::<Status>(status).expect("a status")))
+        };
+        let on_the_way = |told: &str| kube::Error::Service(told.into());
+        let unread = serde_json::from_str::<Value>("<html>").expect_err("no JSON");
+        assert!(may_be_done(&of_server(504)) && may_be_done(&on_the_way("client error (SendRequest)")));
+        assert!(may_be_done(&on_the_way("no answer within 5 s (--request-timeout): PATCH /")));
+        assert!(may_be_done(&kube::Error::SerdeError(unread)));
+        assert!(!may_be_done(&of_server(409)) && !may_be_done(&on_the_way("client error (Connect)")));
+    }
 }

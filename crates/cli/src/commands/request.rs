@@ -171,6 +171,12 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
         let done = done.or_else(|| (promotes(request) && approved).then_some(Exit::Waits));
         if let Some(exit) = done {
             progress.aside(|| println!("{}", sentence(&status.message)));
+            if still_stands(request, &status) && exit == Exit::Refused {
+                let abort = format!("kubectl greenlight abort {name} -n {}{}", session.namespace, typed());
+                progress.aside(|| {
+                    eprintln!("What you asked for stands, and goes on when this is over. To take it back: {abort}")
+                });
+            }
             return Ok(exit);
         }
         last = sentence(&status.message);
@@ -190,6 +196,13 @@ fn is_superseded(request: &Request, status: &BlueGreenRolloutStatus) -> bool {
     let moves = status.switch.as_ref().is_some_and(|switch| switch.to == *hash);
     let is_on_its_way = serves || moves || status.active_revision == *hash;
     promotes(request) && !newest.is_empty() && newest != hash && !is_on_its_way
+}
+
+/// Whether a promotion that was accepted goes on by itself when what keeps it is over: that the rollout is degraded takes nothing back.
+fn still_stands(request: &Request, status: &BlueGreenRolloutStatus) -> bool {
+    let Some(decisions) = &status.decisions else { return false };
+    let waits = decisions.revision(&request.revision).is_some_and(|record| record.rejection.is_none());
+    promotes(request) && waits && decisions.serving != request.revision
 }
 
 /// Whether what was asked has happened, or cannot happen any more. Asked only of a status that accepts the request.
@@ -271,6 +284,16 @@ mod tests {
         assert!(!is_superseded(&promote("v2"), &status), "production moves there");
         status.updated_revision.clear();
         assert!(!is_superseded(&promote("v4"), &status), "it is not known which one is the newest");
+    }
+
+    #[test]
+    fn a_promotion_that_has_to_wait_for_what_is_broken_stands() {
+        let promote = request(Verb::Promote, "v3", None);
+        let waits = status("v2", true, &["v2", "v3"]);
+        assert_eq!((finished(&promote, &waits), still_stands(&promote, &waits)), (Some(Exit::Refused), true));
+        assert!(!still_stands(&promote, &status("v2", true, &["v2", "v3!"])), "it was rejected since");
+        assert!(!still_stands(&promote, &status("v3", true, &["v2", "v3"])), "it serves, and something else is broken");
+        assert!(!still_stands(&request(Verb::Rollback, "v2", None), &waits));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::output::style::Style;
 use crate::output::table::{Long, table};
-use crate::session::typed;
+use crate::session::{of_cluster, typed};
 
 /// A rollout as a tree; `wide` names all the images.
 pub fn tree(facts: &Facts, wide: bool, style: Style, now: Timestamp) -> String {
@@ -30,7 +30,7 @@ pub fn tree(facts: &Facts, wide: bool, style: Style, now: Timestamp) -> String {
     if let Some(hint) = hint(facts, typed()) {
         let _ = writeln!(out, "  {}", style.bold(&hint));
     }
-    for missing in missing(&facts.unseen, &facts.namespace) {
+    for missing in missing(&facts.unseen, &facts.namespace, of_cluster()) {
         let _ = writeln!(out, "{}", style.wrapped(&one_line(&missing)));
     }
     out.push('\n');

@@ -1,9 +1,11 @@
 //! What an error of the API server means to a person, and what to do about it.
 
 use anyhow::Error;
-use greenlight_overview::denial;
+use greenlight_overview::{denial, quoted};
 use kube::core::Status;
 use kube::runtime::watcher;
+
+use super::of_cluster;
 
 /// The rights that the ClusterRoles of the chart give, the smallest first.
 const ROLES: [(&str, &[&str]); 4] = [
@@ -79,8 +81,11 @@ fn forbidden(message: &str) -> String {
     let Some(denied) = Denied::read(message) else { return denial(message) };
     let Denied { verb, resource, group, namespace } = &denied;
     let qualified = if group.is_empty() { (*resource).to_owned() } else { format!("{resource}.{group}") };
-    let (kind, flag) =
-        if namespace.is_empty() { ("clusterrole", String::new()) } else { ("role", format!(" -n {namespace}")) };
+    let (kind, flag) = if namespace.is_empty() {
+        ("clusterrole", String::new())
+    } else {
+        ("role", format!(" -n {}", quoted(namespace)))
+    };
     let ours =
         (*resource == "bluegreenrollouts").then(|| ROLES.iter().find(|(_, verbs)| verbs.contains(verb))).flatten();
     let ours = ours.map(|(name, _)| {
@@ -89,8 +94,11 @@ fn forbidden(message: &str) -> String {
     });
     let ours = ours.unwrap_or_default();
     format!(
-        "{message}\nWhat would allow it: a binding of {ours}what this makes: kubectl create {kind} NAME --verb={verb} \
-         --resource={qualified}{flag}"
+        "{message}\nWhat would allow it: a binding of {ours}what this makes: kubectl create {kind} NAME --verb={} \
+         --resource={}{flag}{}",
+        quoted(verb),
+        quoted(&qualified),
+        of_cluster()
     )
 }
 
@@ -104,13 +112,13 @@ struct Denied<'a> {
 
 impl Denied<'_> {
     fn read(message: &str) -> Option<Denied<'_>> {
-        let quoted = |after: &str| message.split_once(after)?.1.split('"').next();
+        let word = |after: &str| message.split_once(after)?.1.split('"').next();
         let (_, rest) = message.split_once("\" cannot ")?;
         Some(Denied {
             verb: rest.split(' ').next()?,
-            resource: quoted(" resource \"")?,
-            group: quoted("in API group \"")?,
-            namespace: quoted("in the namespace \"").unwrap_or_default(),
+            resource: word(" resource \"")?,
+            group: word("in API group \"")?,
+            namespace: word("in the namespace \"").unwrap_or_default(),
         })
     }
 }
@@ -153,6 +161,9 @@ mod tests {
                 .ends_with("binding of what this makes: kubectl create clusterrole NAME --verb=list --resource=pods"),
             "{of_pods}"
         );
+        // A webhook writes what it likes.
+        let of_webhook = told_of("pods", "", "$(reboot)", "at the cluster scope");
+        assert!(of_webhook.ends_with("--verb='$(reboot)' --resource=pods"), "{of_webhook}");
         let policy = "ann may not ask to promote here: ask for a Role with the verb promote on bluegreenrollouts";
         assert_eq!(told(403, policy, "bluegreenrollouts"), format!("cannot read rollout web: {policy}"));
     }

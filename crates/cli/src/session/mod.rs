@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 
 use anyhow::Result;
 use greenlight_overview::Session;
+use greenlight_overview::again::Again;
 use http::header::{HeaderName, HeaderValue};
 use kube::client::ClientBuilder;
 
@@ -27,18 +28,27 @@ use crate::options::ClusterOptions;
 const USER_AGENT: &str = concat!("kubectl-greenlight/", env!("CARGO_PKG_VERSION"));
 
 /// The flags that chose it.
+static OF_CLUSTER: OnceLock<String> = OnceLock::new();
+/// These, and those that chose the user.
 static TYPED: OnceLock<String> = OnceLock::new();
 
-/// What has to be typed after a command that somebody is told, so that it is about the same cluster; empty if nothing was typed.
+/// What has to be typed after a command that somebody is told, so that it is about the same cluster, as the same user; empty if nothing was
+/// typed.
 pub fn typed() -> &'static str {
     TYPED.get().map_or("", String::as_str)
 }
 
+/// What has to be typed after a command that is for another user, who may do more.
+pub fn of_cluster() -> &'static str {
+    OF_CLUSTER.get().map_or("", String::as_str)
+}
+
 /// Opens it as kubectl would.
 pub async fn open(options: &ClusterOptions) -> Result<Session> {
+    OF_CLUSTER.get_or_init(|| options.of_cluster());
     TYPED.get_or_init(|| options.typed());
     let mut config = config::config(options).await?;
-    // See requests: not every request may be made again.
+    // Not every request may be made again.
     config.default_retry = false;
     config.headers.push((HeaderName::from_static("user-agent"), HeaderValue::from_static(USER_AGENT)));
     let timeout = options.request_timeout.filter(|timeout| !timeout.is_zero());
@@ -46,7 +56,10 @@ pub async fn open(options: &ClusterOptions) -> Result<Session> {
     let namespace = namespace(options.namespace.as_deref(), &config.default_namespace);
     let server = config.cluster_url.to_string();
     let treatment = requests::Treatment { verbosity: options.verbosity, timeout, server };
-    Ok(Session { client: ClientBuilder::try_from(config)?.with_layer(&treatment).build(), namespace })
+    Ok(Session {
+        client: ClientBuilder::try_from(config)?.with_layer(&Again).with_layer(&treatment).build(),
+        namespace,
+    })
 }
 
 /// The namespace that is given, or that of the context. As by kubectl, one without a name counts as none.

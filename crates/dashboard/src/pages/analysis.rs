@@ -80,10 +80,12 @@ fn number(value: &str) -> Option<f64> {
     value.trim_matches(['[', ']', '"', ' ']).parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// The number that a condition compares with: 0.05 in `result[0] < 0.05`.
+/// The number that a condition compares what was measured with: 0.05 in `result[0] < 0.05`. A condition that compares more than once, or
+/// something else than that (a length, a product), has no single limit that could be drawn beside the measurements.
 fn limit(condition: &str) -> Option<f64> {
-    let (_, compared) = condition.rsplit_once(['<', '>'])?;
-    compared.trim_start_matches('=').trim().parse().ok()
+    let (measured, compared) = condition.split_once(['<', '>'])?;
+    let is_measured = matches!(measured.trim(), "result" | "result[0]");
+    compared.trim_start_matches('=').trim().parse().ok().filter(|limit: &f64| is_measured && limit.is_finite())
 }
 
 fn word(phase: AnalysisPhase) -> String {
@@ -108,6 +110,9 @@ mod tests {
         assert_eq!(limit("result[0] < 0.05"), Some(0.05));
         assert_eq!(limit("result >= 95"), Some(95.0));
         assert_eq!(limit("result == 'ok'"), None);
+        let without =
+            ["result > 2 && result < 5", "result[0] < 0.05 || result[0] > 7", "size(result) > 0", "result * 100.0 < 5"];
+        assert_eq!(without.map(limit), [None; 4], "there is no one limit of what is shown");
         assert_eq!((number("[0.03]"), number("12"), number("{\"a\":1}")), (Some(0.03), Some(12.0), None));
     }
 }

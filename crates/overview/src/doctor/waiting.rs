@@ -37,7 +37,11 @@ impl Evidence {
         if !fix.is_empty() {
             findings.push(Finding {
                 about: About::Rollout,
-                symptom: format!("the rollout is stalled: {reason}"),
+                // Production is where somebody, or an analysis, wanted it.
+                symptom: match reason {
+                    conditions::REASON_REJECTED => "the spec has a revision that was rejected".to_owned(),
+                    reason => format!("the rollout is stalled: {reason}"),
+                },
                 cause: status.message.clone(),
                 fix,
             });
@@ -63,5 +67,42 @@ impl Evidence {
             cause: status.message.clone(),
             fix,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_somebody_took_back_on_purpose_is_not_called_stalled() {
+        let symptom = |reason: &str| {
+            let stalled = json!({
+                "type": "Stalled", "status": "True", "reason": reason, "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+            });
+            let rollout = json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": {"name": "web"},
+                "spec": {"selector": {}, "strategy": {"blueGreen": {}}},
+                "status": {"phase": "Degraded", "message": "revision 2 was rejected by ann", "conditions": [stalled]},
+            });
+            let evidence = Evidence {
+                rollout: serde_json::from_value(rollout).expect("a rollout"),
+                namespace: "shop".to_owned(),
+                replica_sets: Vec::new(),
+                pods: Vec::new(),
+                services: Vec::new(),
+                slices: None,
+                ingresses: Vec::new(),
+                now: Timestamp::UNIX_EPOCH,
+            };
+            let mut findings = Vec::new();
+            evidence.check_waiting(&mut findings);
+            findings.into_iter().map(|finding| finding.symptom).collect::<Vec<_>>()
+        };
+        assert_eq!(symptom(conditions::REASON_REJECTED), ["the spec has a revision that was rejected"]);
+        assert_eq!(symptom(conditions::REASON_TEMPLATE_REFUSED), ["the rollout is stalled: TemplateRefused"]);
     }
 }

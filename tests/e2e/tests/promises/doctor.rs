@@ -101,7 +101,7 @@ async fn it_finds_what_is_wrong_with_the_release_and_the_operator() {
     lab.annotate_request("retry").await;
     finds(&lab, "the last request was refused", "nothing to retry").await;
     lab.greenlight(&["abort", "web"]).expect("aborted");
-    finds(&lab, "stalled: RevisionRejected", "was rejected by admin").await;
+    finds(&lab, "the spec has a revision that was rejected", "was rejected by admin").await;
     lab.greenlight(&["retry", "web"]).expect("retried");
     lab.until("waits", |now| now.phase() == "Paused").await;
     lab.greenlight(&["promote", "web"]).expect("promoted");
