@@ -752,6 +752,19 @@ fn a_service_that_stays_behind_is_told() {
     assert!(message.contains("Service active"), "{message}");
 }
 
+// Nothing but the promotion can put right what it says.
+#[test]
+fn what_a_service_that_stayed_behind_leads_to_is_promoted_when_that_is_named_again() {
+    let mut model = promoted(manual(), &[2]);
+    model.ask_for_tier(true);
+    model.change_spec(|spec| spec.strategy.blue_green.active_service = Some("other".into()));
+    push_and_promote(&mut model, 6);
+    model.change_spec(|spec| spec.strategy.blue_green.active_service = Some("active".into()));
+    push_and_promote(&mut model, 2);
+    let serving = model.status().decisions.as_ref().map(|decisions| decisions.serving.clone());
+    assert_eq!(serving, Some(model.hash(2)), "{}", say(&model));
+}
+
 // Between two looks of the operator the analysis failed, and the way back was deleted.
 #[test]
 fn a_failed_analysis_is_told_when_the_way_back_was_deleted() {

@@ -428,12 +428,13 @@ fn is_recorded(situation: &Situation, candidate: &ReplicaSet) -> bool {
 }
 
 /// The active Service carries the mark of the candidate still, since it could not be written when production left that. With a claim it would say
-/// that production is there. First the mark is put right.
+/// that production is there. First the mark is put right; where the Service does not fit what serves, nothing but this promotion does that.
 fn says_it_serves(situation: &Situation, candidate: &ReplicaSet) -> bool {
     let world = situation.world;
     let first = world.rollout.spec.blue_green().active_service.as_ref().and_then(|name| world.services.get(name));
-    let is_marked = first.is_some_and(|service| service.production.as_ref() == Some(&candidate.hash));
-    is_marked && situation.roles.staying().is_some_and(|home| home.ready > 0)
+    let marked = first.filter(|service| service.production.as_ref() == Some(&candidate.hash));
+    let home = situation.roles.staying().filter(|home| home.ready > 0);
+    marked.zip(home).is_some_and(|(service, home)| stall::keeps_from_moving(world, service, home).is_none())
 }
 
 fn withdraw(round: &Round) -> Vec<Action> {
