@@ -433,7 +433,7 @@ fn says_it_serves(situation: &Situation, candidate: &ReplicaSet) -> bool {
     let world = situation.world;
     let first = world.rollout.spec.blue_green().active_service.as_ref().and_then(|name| world.services.get(name));
     let marked = first.filter(|service| service.production.as_ref() == Some(&candidate.hash));
-    let home = situation.roles.staying().filter(|home| home.ready > 0);
+    let home = situation.roles.staying().filter(|home| home.ready > 0 && !situation.is_rejected(home));
     marked.zip(home).is_some_and(|(service, home)| stall::keeps_from_moving(world, service, home).is_none())
 }
 
