@@ -306,8 +306,12 @@ impl<T: Cached> Cache<T> {
             let stale =
                 |(key, entry): (&Arc<Key>, &Entry)| (entry.put_at < since && !seen.contains(key)).then(|| key.clone());
             let keys: Vec<Arc<Key>> = state.objects.iter().filter_map(stale).collect();
-            state.unreadable.retain(|key, _| seen.contains(key));
-            keys.iter().filter_map(|key| self.take(&mut state, key)).collect()
+            let gone = keys.iter().filter_map(|key| self.take(&mut state, key)).collect();
+            // What an answer has brought since the list began is not in the list, either: its outline is no object without this.
+            let State { objects, unreadable, .. } = &mut *state;
+            let is_outlined = |key: &Key| objects.get(key).is_some_and(|entry| entry.outline);
+            unreadable.retain(|key, _| seen.contains(key) || is_outlined(key));
+            gone
         };
         gone.iter().for_each(|object| self.tell(Some(object), None));
     }
@@ -515,6 +519,19 @@ mod tests {
         assert!(held < 1000, "{held} bytes");
         cache.put(rollout(20, 3));
         assert!(cache.get(&key).is_some() && cache.unreadable(&key).is_none());
+    }
+
+    #[test]
+    fn what_an_answer_has_brought_since_a_list_began_is_as_unreadable_after_it() {
+        let cache = Cache::<Rollout>::default();
+        let key = rollout(10, 1).key();
+        let since = Instant::now();
+        cache.put_answer(rollout(1_000_000, 2));
+        cache.retain(&BTreeSet::new(), since);
+        assert!(cache.get(&key).is_none() && cache.outline(&key).is_some());
+        assert!(cache.unreadable(&key).is_some(), "nobody would know why it is left alone");
+        cache.retain(&BTreeSet::new(), Instant::now() + Duration::from_secs(1));
+        assert!(!cache.knows(&key) && cache.all_unreadable().is_empty(), "the next list does not show it");
     }
 
     /// Who may only edit the template would keep everybody from rolling back otherwise.

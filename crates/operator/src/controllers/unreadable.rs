@@ -73,6 +73,15 @@ struct Told {
     by_event: bool,
     /// When to look at the status again.
     again_at: Instant,
+    /// The version of the object whose status says it, or was just written to say so, or cannot say it.
+    looked_at: Option<String>,
+}
+
+impl Told {
+    /// Whether to look at the status of this rollout now. What is as it was is not looked at again: a tenant makes as many as they like.
+    fn lacks_status(&self, rollout: &Unreadable, now: Instant) -> bool {
+        self.again_at <= now && self.looked_at.as_deref() != Some(rollout.resource_version())
+    }
 }
 
 /// Whether there is something to do about this object now, by what was told of it before. `is_behind`: much of its namespace waits to be written, and
@@ -80,7 +89,7 @@ struct Told {
 fn is_due(told: Option<&Told>, kind: Kind, object: &Unreadable, is_behind: bool, now: Instant) -> bool {
     let told = told.filter(|told| told.error == object.error);
     let lacks_event = !told.is_some_and(|told| told.by_event);
-    let lacks_status = kind == ROLLOUT && told.is_none_or(|told| told.again_at <= now);
+    let lacks_status = kind == ROLLOUT && told.is_none_or(|told| told.lacks_status(object, now));
     lacks_event && !is_behind || lacks_status
 }
 
@@ -170,17 +179,20 @@ impl Teller {
             if began + SLOW <= now {
                 break;
             }
-            let nothing = || Told { error: object.error.clone(), by_event: false, again_at: now };
+            let nothing = || Told { error: object.error.clone(), by_event: false, again_at: now, looked_at: None };
             let mut told = before.filter(|before| before.error == object.error).unwrap_or_else(nothing);
             if !told.by_event && !self.recorder.is_behind(&object.key().namespace) {
                 self.recorder.warn(regarding(kind, &object), &event(&object));
                 told.by_event = true;
             }
-            if kind == ROLLOUT && now >= told.again_at {
+            if kind == ROLLOUT && told.lacks_status(&object, now) {
                 told.again_at = now + PAUSE;
-                if let Err(error) = publish(&self.client, &self.caches, &object).await {
-                    tracing::warn!(rollout = %object.key(), %error, "cannot publish that it cannot be read");
-                    told.again_at = Instant::now() + REFUSAL_PAUSE;
+                match publish(&self.client, &self.caches, &object).await {
+                    Ok(()) => told.looked_at = Some(object.resource_version().to_owned()),
+                    Err(error) => {
+                        tracing::warn!(rollout = %object.key(), %error, "cannot publish that it cannot be read");
+                        told.again_at = Instant::now() + REFUSAL_PAUSE;
+                    }
                 }
             }
             done.push(((kind, object.key()), told));
@@ -214,7 +226,7 @@ fn regarding(kind: Kind, object: &Unreadable) -> ObjectReference {
 
 /// Says it in the status, if the status itself can be read: what was decided stands there, and must not be lost.
 async fn publish(client: &Client, caches: &Caches, object: &Unreadable) -> kube::Result<()> {
-    let outline = caches.rollouts.outline(&object.key());
+    let outline = caches.rollouts.glance(&object.key());
     let Some(rollout) = outline.filter(|outline| outline.resource_version == object.resource_version()) else {
         return Ok(());
     };
@@ -254,6 +266,7 @@ fn status(mut status: BlueGreenRolloutStatus, message: String, generation: i64) 
 
 #[cfg(test)]
 mod tests {
+    use greenlight_core::world::Rollout;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
     use super::*;
@@ -343,6 +356,31 @@ mod tests {
         assert_eq!(told, Ok(Some(())), "it waits for others' webhooks");
         stop.cancel();
         telling.await.expect("it ends");
+    }
+
+    /// Of thousands there would be hundreds of turns a second for nothing, each of which looks through all of them.
+    #[tokio::test]
+    async fn a_rollout_whose_status_says_it_is_looked_at_again_when_it_has_changed_and_not_before() {
+        let client = api_server(|_| std::future::ready(event_written()));
+        let caches = Arc::new(Caches::default());
+        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
+        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
+        let events = Events::start(&client, &metrics);
+        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let mut object = unreadable("shop", "web");
+        let outline = Rollout {
+            resource_version: object.resource_version().to_owned(),
+            status: Some(status(BlueGreenRolloutStatus::default(), message(&object), 1)),
+            ..fake::rollout("shop", "web", "web", &serde_json::Value::Null)
+        };
+        caches.rollouts.put_unreadable(object.clone(), Some(outline));
+        let teller = Teller { client, caches, leadership: Leadership::undisputed(), recorder };
+        let told = teller.tell_of(vec![(None, (ROLLOUT, object.clone()))]).await;
+        let [(_, told)] = &told[..] else { panic!("it is told") };
+        let later = Instant::now() + REFUSAL_PAUSE * 2;
+        assert!(!is_due(Some(told), ROLLOUT, &object, false, later), "it is as it was");
+        object.metadata.resource_version = Some("8".to_owned());
+        assert!(is_due(Some(told), ROLLOUT, &object, false, later), "somebody may have written over it");
     }
 
     #[tokio::test]
