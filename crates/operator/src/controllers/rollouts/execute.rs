@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -54,6 +55,8 @@ const PODS_AT_ONCE: usize = 8;
 /// So many of these requests may be under way in all, beside the one that each work has. A webhook may hold them up in some namespaces, and others need
 /// streams of the same connection.
 const BESIDE: usize = 14;
+/// Of pods of one ReplicaSet. As many that are refused hold up no others; where there are more, the others are probably refused, too.
+const MOST_REFUSED: usize = 7;
 static PLACES_BESIDE: Semaphore = Semaphore::const_new(BESIDE);
 const _: () = assert!(MOST + BESIDE < 100, "an API server gives a hundred streams to a connection");
 
@@ -277,7 +280,7 @@ impl Executor<'_> {
             self.client.request::<ObjectList<MetadataView>>(request)
         };
         by_pages(&self.rollout.namespace, labelled, list, take).await.doing(what)?;
-        let (pods, metadata, changed_since) = (&pods, &metadata, &Mutex::new(None));
+        let (pods, metadata, left_out, refused) = (&pods, &metadata, &Mutex::new(None), &AtomicUsize::new(0));
         let others = to_change.len().min(PODS_AT_ONCE).saturating_sub(1);
         let places = std::iter::from_fn(|| PLACES_BESIDE.try_acquire().ok());
         let beside: Vec<SemaphorePermit> = places.take(others).collect();
@@ -290,9 +293,14 @@ impl Executor<'_> {
             let request = pods.patch_metadata(&pod, &params(), &patch).expect("the URL is made of valid names");
             match self.client.request::<IgnoredAny>(request).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-                // The others do not wait for it.
-                Err(kube::Error::Api(status)) if is_conflict(&status) => {
-                    *changed_since.lock().expect("no panic while locked") = Some(kube::Error::Api(status));
+                // The others do not wait for it: it has changed, or is refused by itself. A webhook that does not answer keeps them waiting, though.
+                Err(kube::Error::Api(status))
+                    if is_conflict(&status)
+                        || is_refusal(&status)
+                            && status.code < 500
+                            && refused.fetch_add(1, Ordering::Relaxed) < MOST_REFUSED =>
+                {
+                    *left_out.lock().expect("no panic while locked") = Some(kube::Error::Api(status));
                     Ok(())
                 }
                 answer => answer.doing(what).map(drop),
@@ -300,8 +308,8 @@ impl Executor<'_> {
         });
         changed.await?;
         drop(beside);
-        if let Some(conflict) = changed_since.lock().expect("no panic while locked").take() {
-            return Err(conflict).doing(what);
+        if let Some(error) = left_out.lock().expect("no panic while locked").take() {
+            return Err(error).doing(what);
         }
         let mut change = Change::default();
         change.annotate(names::ROLE_METADATA, serde_json::to_string(to).expect("it has only strings in it"));

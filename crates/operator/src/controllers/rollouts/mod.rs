@@ -428,6 +428,37 @@ mod tests {
         assert_eq!(written, expected.map(|(name, version)| (name.to_owned(), json!(version))));
     }
 
+    /// Of a hundred pods these are refused. Returns how many patches were asked for.
+    async fn labelled_while_refused(is_refused: fn(&str) -> bool) -> usize {
+        let patches = Arc::new(AtomicUsize::new(0));
+        let counted = patches.clone();
+        let client = api_server(move |Asked { method, path, .. }| {
+            let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-stranger", "uid": "s"});
+            let pod =
+                |number: usize| json!({"metadata": {"name": format!("web-{number}"), "ownerReferences": [owner]}});
+            let of_pod = path.rsplit_once("/pods/").map(|(_, name)| name).filter(|_| method == Method::PATCH);
+            std::future::ready(if let Some(name) = of_pod {
+                counted.fetch_add(1, Ordering::Relaxed);
+                if is_refused(name) { failure(403, "Forbidden") } else { (200, pod(0)) }
+            } else if path.ends_with("/pods") {
+                let pods: Vec<Value> = (0..100).map(pod).collect();
+                (200, json!({"metadata": {"resourceVersion": "9"}, "items": pods}))
+            } else {
+                (200, stranger())
+            })
+        });
+        let changed = execute(client, Arc::default(), &label_pods()).await;
+        assert!(changed.is_err_and(|error| error.lasts()), "it is told");
+        patches.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_is_refused_holds_up_no_other_and_where_all_are_few_are_tried() {
+        assert_eq!(labelled_while_refused(|name| name == "web-0").await, 100);
+        let tried = labelled_while_refused(|_| true).await;
+        assert!(tried < 50, "{tried} again and again");
+    }
+
     /// One that is made anew has the same name.
     #[tokio::test]
     async fn a_run_is_stopped_only_as_it_was_read() {
