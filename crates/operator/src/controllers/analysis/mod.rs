@@ -56,6 +56,7 @@ pub struct Context {
 /// | servers hang in as many namespaces as there are places | each place is given back when [`PARALLEL`] measurements have timed out, whatever is due then |
 /// | they ask again at once | those whose turn took long leave [`MOST_LARGE`] less [`MOST_SLOW`] places to others |
 /// | more wait than there are places | whoever has waited longest is first |
+/// | a run has something to measure whenever its turn is over | another one of its namespace that has asked meanwhile is next |
 /// | whoever waits asks no more | nobody waits for it after [`FORGOTTEN`] |
 #[derive(Debug, Default)]
 pub struct Large(Mutex<LargePlaces>);
@@ -78,6 +79,8 @@ struct LargePlaces {
     waiting: Vec<(String, Instant)>,
     /// Who took long, and when.
     slow: BTreeMap<String, Instant>,
+    /// Of each namespace the run that was first to ask since the last turn, and when it last asked.
+    next: BTreeMap<String, (String, Instant)>,
 }
 
 impl LargePlaces {
@@ -101,17 +104,23 @@ impl LargePlaces {
 }
 
 impl Large {
-    /// The place of a namespace, if there is one for it. It is given back when this is dropped.
-    fn place(&self, namespace: &str) -> Option<Place<'_>> {
+    /// The place of the namespace of this run, if there is one for it, and it is the run's turn. It is given back when this is dropped.
+    fn place(&self, Key { namespace, name }: &Key) -> Option<Place<'_>> {
         let mut places = self.0.lock().expect("no panic while locked");
+        let now = Instant::now();
+        places.next.retain(|_, (_, asked)| *asked + FORGOTTEN > now);
+        let next = places.next.entry(namespace.clone()).or_insert_with(|| (name.clone(), now));
+        if next.0 != *name {
+            return None;
+        }
+        next.1 = now;
         if places.taken.contains_key(namespace) {
             return None;
         }
-        let now = Instant::now();
         places.slow.retain(|_, since| *since + PROBATION > now);
         places.waiting.retain(|(who, asked)| who == namespace || *asked + FORGOTTEN > now);
         let position = places.waiting.iter().position(|(who, _)| who == namespace).unwrap_or_else(|| {
-            places.waiting.push((namespace.to_owned(), now));
+            places.waiting.push((namespace.clone(), now));
             places.waiting.len() - 1
         });
         places.waiting[position].1 = now;
@@ -119,8 +128,9 @@ impl Large {
             return None;
         }
         places.waiting.remove(position);
-        places.taken.insert(namespace.to_owned(), now);
-        Some(Place { large: self, namespace: namespace.to_owned() })
+        places.next.remove(namespace);
+        places.taken.insert(namespace.clone(), now);
+        Some(Place { large: self, namespace: namespace.clone() })
     }
 }
 
@@ -156,7 +166,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         }
         State::UnderWay(Some(run)) => *run,
         State::UnderWay(None) => {
-            _place = context.large.place(&key.namespace);
+            _place = context.large.place(&key);
             if _place.is_none() {
                 return Ok(Some(Timestamp::now() + NO_PLACE));
             }
@@ -342,17 +352,41 @@ mod tests {
     use super::*;
     use crate::api_server::fake::{Asked, api_server};
 
+    fn run_in(namespace: &str) -> Key {
+        Key { namespace: namespace.to_owned(), name: "web".to_owned() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_two_large_runs_of_a_namespace_that_always_have_something_to_measure_each_has_its_turn() {
+        let large = Large::default();
+        let [mut one, mut other] = ["one", "other"].map(|name| run_in("shop").sibling(name));
+        let mut place = large.place(&one);
+        for _ in 0..4 {
+            assert!(place.is_some());
+            assert!(large.place(&other).is_none(), "one at a time");
+            // It asks again before the other one does.
+            drop(place);
+            assert!(large.place(&one).is_none(), "the other one has waited");
+            place = large.place(&other);
+            std::mem::swap(&mut one, &mut other);
+        }
+        drop(place);
+        tokio::time::sleep(FORGOTTEN).await;
+        assert!(large.place(&run_in("shop")).is_some(), "nobody waits any more");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn of_each_namespace_one_large_run_is_measured_at_a_time() {
         let large = Large::default();
-        let place = large.place("shop").expect("nobody measures");
-        assert!(large.place("shop").is_none());
-        let others: Vec<Place<'_>> = (0..100).filter_map(|number| large.place(&format!("shop-{number}"))).collect();
+        let place = large.place(&run_in("shop")).expect("nobody measures");
+        assert!(large.place(&run_in("shop")).is_none());
+        let others: Vec<Place<'_>> =
+            (0..100).filter_map(|number| large.place(&run_in(&format!("shop-{number}")))).collect();
         assert_eq!(others.len() + 1, MOST_LARGE);
         drop((place, others));
-        assert!(large.place("shop-15").is_some(), "it has waited");
+        assert!(large.place(&run_in("shop-15")).is_some(), "it has waited");
         tokio::time::sleep(FORGOTTEN).await;
-        assert!(large.place("shop").is_some(), "nobody waits any more");
+        assert!(large.place(&run_in("shop")).is_some(), "nobody waits any more");
     }
 
     #[tokio::test(start_paused = true)]
@@ -366,12 +400,12 @@ mod tests {
             // A measurement of a dead server takes a minute, and is begun again at once, before anybody else looks.
             held.retain(|(since, _)| since.elapsed() < Duration::from_secs(60));
             for (number, turns) in turns.iter_mut().enumerate() {
-                if let Some(place) = large.place(&format!("hangs-{number}")) {
+                if let Some(place) = large.place(&run_in(&format!("hangs-{number}"))) {
                     *turns += 1;
                     held.push((Instant::now(), place));
                 }
             }
-            refused_in_a_row = if large.place("other").is_some() { 0 } else { refused_in_a_row + 1 };
+            refused_in_a_row = if large.place(&run_in("other")).is_some() { 0 } else { refused_in_a_row + 1 };
             // At first nobody knows who hangs: all of them have a turn.
             let rounds = HANG.div_ceil(MOST_LARGE);
             assert!(refused_in_a_row <= 60 * rounds, "after {second} s");
