@@ -368,10 +368,11 @@ mod tests {
         let events = Events::start(&client, &metrics);
         let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
         let mut object = unreadable("shop", "web");
+        // As it comes from the API server, which knows whole seconds.
+        let told = serde_json::json!(status(BlueGreenRolloutStatus::default(), message(&object), 1));
         let outline = Rollout {
             resource_version: object.resource_version().to_owned(),
-            status: Some(status(BlueGreenRolloutStatus::default(), message(&object), 1)),
-            ..fake::rollout("shop", "web", "web", &serde_json::Value::Null)
+            ..fake::rollout("shop", "web", "web", &told)
         };
         caches.rollouts.put_unreadable(object.clone(), Some(outline));
         let teller = Teller { client, caches, leadership: Leadership::undisputed(), recorder };
