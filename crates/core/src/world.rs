@@ -92,6 +92,11 @@ impl World {
         self.refused_writes.iter().find(|refused| refused.target == target && now < refused.retry_at)
     }
 
+    /// The Service that the spec names as the active one, if it exists.
+    pub fn first_active_service(&self) -> Option<&Service> {
+        self.services.get(self.rollout.spec.blue_green().active_service.as_ref()?)
+    }
+
     /// The ReplicaSets that are not being deleted. One that is cannot be brought back.
     pub fn existing(&self) -> impl Iterator<Item = &ReplicaSet> {
         self.replica_sets.iter().filter(|rs| !rs.deleting)

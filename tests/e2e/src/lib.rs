@@ -16,6 +16,7 @@ mod receiver;
 mod rights;
 mod sign_in;
 mod snapshot;
+mod tls;
 mod web;
 mod witness;
 
@@ -29,5 +30,6 @@ pub use receiver::{Received, Receiver};
 pub use rights::{concerns, denials, kubeconfig_of, operator_kubeconfig};
 pub use sign_in::{SESSION, SignInProxy};
 pub use snapshot::{MIRROR, Snapshot};
+pub use tls::tls_server;
 pub use web::{Answer, Web, http, http_get};
 pub use witness::Witness;

@@ -11,7 +11,7 @@ const FIRST_MOMENTS: SignedDuration = SignedDuration::from_mins(1);
 
 /// What is known without a status: what the Services select, and what carries the mirror of a rejection.
 pub(super) fn rebuild(world: &World, now: Timestamp) -> Decisions {
-    let named = world.rollout.spec.blue_green().active_service.as_ref().and_then(|name| world.services.get(name));
+    let named = world.first_active_service();
     // What another rollout left on it says nothing of ours.
     let carries = |service: &&Service| service.production.is_some() && service.is_marked_for(&world.rollout.name);
     let marked = || world.services.values().filter(|service| service.is_marked_for(&world.rollout.name));

@@ -431,8 +431,7 @@ fn is_recorded(situation: &Situation, candidate: &ReplicaSet) -> bool {
 /// that production is there. First the mark is put right; where the Service does not fit what serves, nothing but this promotion does that.
 fn says_it_serves(situation: &Situation, candidate: &ReplicaSet) -> bool {
     let world = situation.world;
-    let first = world.rollout.spec.blue_green().active_service.as_ref().and_then(|name| world.services.get(name));
-    let marked = first.filter(|service| service.production.as_ref() == Some(&candidate.hash));
+    let marked = world.first_active_service().filter(|service| service.production.as_ref() == Some(&candidate.hash));
     let home = situation.roles.staying().filter(|home| home.ready > 0 && !situation.is_rejected(home));
     marked.zip(home).is_some_and(|(service, home)| stall::keeps_from_moving(world, service, home).is_none())
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use greenlight_e2e::{Lab, cluster};
+use greenlight_e2e::{Lab, cluster, tls_server};
 use http::{Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -17,8 +17,6 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// What it changes of an object, as a JSON patch.
 type Change = fn(&Value) -> Value;
@@ -34,7 +32,7 @@ impl Webhook {
     pub async fn start(lab: &Lab, group: &str, resource: &str, change: Change) -> Webhook {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("https://{}/", listener.local_addr().expect("an address"));
-        let (tls, certificate) = tls().expect("a certificate");
+        let (tls, certificate) = tls_server().expect("a certificate");
         let tls = TlsAcceptor::from(Arc::new(tls));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -63,17 +61,6 @@ impl Drop for Webhook {
         drop(cluster().kubectl(&["delete", "mutatingwebhookconfiguration", &self.configuration]));
         self.task.abort();
     }
-}
-
-/// What a server needs, and its certificate in PEM.
-fn tls() -> Result<(ServerConfig, String)> {
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let mut config = builder.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok((config, made.cert.pem()))
 }
 
 async fn connection(stream: TcpStream, tls: TlsAcceptor, change: Change) {

@@ -397,12 +397,12 @@ mod tests {
         executor.execute(action, &mut Fresh::new()).await
     }
 
-    /// Labels of pods decide who gets traffic in an overlap. A patch that is late must not take back what another operator has settled since.
-    #[tokio::test]
-    async fn pods_are_changed_only_as_they_were_read_and_one_that_has_changed_holds_up_no_other() {
-        let written: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
-        let seen = written.clone();
-        let client = api_server(move |Asked { method, path, body, .. }| {
+    /// One with so many pods of [`stranger`], `web-0` of version 10 and on. It takes what is written to a pod, unless `refuses` answers otherwise.
+    fn server_of_pods(
+        count: usize,
+        refuses: impl Fn(&str, &Value) -> Option<(u16, Value)> + Clone + Send + 'static,
+    ) -> Client {
+        api_server(move |Asked { method, path, body, .. }| {
             let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-stranger", "uid": "s"});
             let pod = |number: usize| {
                 let (name, version) = (format!("web-{number}"), (10 + number).to_string());
@@ -410,15 +410,25 @@ mod tests {
             };
             let of_pod = path.rsplit_once("/pods/").map(|(_, name)| name).filter(|_| method == Method::PATCH);
             std::future::ready(if let Some(name) = of_pod {
-                let version = body["metadata"]["resourceVersion"].clone();
-                seen.lock().expect("no panic while locked").push((name.to_owned(), version));
-                if name == "web-0" { failure(409, "Conflict") } else { (200, pod(0)) }
+                refuses(name, &body).unwrap_or_else(|| (200, pod(0)))
             } else if path.ends_with("/pods") {
-                let pods: Vec<Value> = (0..3).map(pod).collect();
+                let pods: Vec<Value> = (0..count).map(pod).collect();
                 (200, json!({"metadata": {"resourceVersion": "9"}, "items": pods}))
             } else {
                 (200, stranger())
             })
+        })
+    }
+
+    /// Labels of pods decide who gets traffic in an overlap. A patch that is late must not take back what another operator has settled since.
+    #[tokio::test]
+    async fn pods_are_changed_only_as_they_were_read_and_one_that_has_changed_holds_up_no_other() {
+        let written: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
+        let seen = written.clone();
+        let client = server_of_pods(3, move |name, body| {
+            let version = body["metadata"]["resourceVersion"].clone();
+            seen.lock().expect("no panic while locked").push((name.to_owned(), version));
+            (name == "web-0").then(|| failure(409, "Conflict"))
         });
         let changed = execute(client, Arc::default(), &label_pods()).await;
         assert!(changed.is_err_and(|error| error.is_conflict()), "another plan");
@@ -432,20 +442,9 @@ mod tests {
     async fn labelled_while_refused(is_refused: fn(&str) -> bool) -> usize {
         let patches = Arc::new(AtomicUsize::new(0));
         let counted = patches.clone();
-        let client = api_server(move |Asked { method, path, .. }| {
-            let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-stranger", "uid": "s"});
-            let pod =
-                |number: usize| json!({"metadata": {"name": format!("web-{number}"), "ownerReferences": [owner]}});
-            let of_pod = path.rsplit_once("/pods/").map(|(_, name)| name).filter(|_| method == Method::PATCH);
-            std::future::ready(if let Some(name) = of_pod {
-                counted.fetch_add(1, Ordering::Relaxed);
-                if is_refused(name) { failure(403, "Forbidden") } else { (200, pod(0)) }
-            } else if path.ends_with("/pods") {
-                let pods: Vec<Value> = (0..100).map(pod).collect();
-                (200, json!({"metadata": {"resourceVersion": "9"}, "items": pods}))
-            } else {
-                (200, stranger())
-            })
+        let client = server_of_pods(100, move |name, _| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            is_refused(name).then(|| failure(403, "Forbidden"))
         });
         let changed = execute(client, Arc::default(), &label_pods()).await;
         assert!(changed.is_err_and(|error| error.lasts()), "it is told");
