@@ -13,6 +13,7 @@
 //! | which revision does a verb speak of? | [`request`] |
 //! | why was the spec changed? | [`cause`] |
 //! | how is that said? | [`words`] |
+//! | how is a word of a command written that people copy? | [`mod@quoted`] |
 //! | which rollouts are there, also those that cannot be read? | [`found`] |
 //! | how is an object read that somebody keeps from being read? | [`whole`] |
 //! | whose eyes does it see with? | [`session`] |
@@ -25,6 +26,7 @@ pub mod doctor;
 pub mod facts;
 pub mod found;
 pub mod observe;
+pub mod quoted;
 pub mod request;
 pub mod session;
 pub mod simulation;
@@ -38,10 +40,11 @@ pub use differences::{Difference, differences};
 pub use facts::{Facts, Known, PodFact, Revision, Role, ServiceFact, facts, gather, gather_of};
 pub use found::{Found, Place};
 pub use observe::{Denied, Observed, hash_of, observe, observe_visible, selector};
+pub use quoted::quoted;
 pub use request::revision_meant;
 pub use session::{Session, is_answer, is_forbidden};
 pub use simulation::{Simulation, quantity};
 pub use surroundings::Surroundings;
 pub use unseen::Unseen;
 pub use whole::Whole;
-pub use words::{age, denial, quoted, role, role_of, sentence, state};
+pub use words::{age, denial, role, role_of, sentence, state};

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use crate::quoted::quoted;
 use crate::session::is_forbidden;
-use crate::words::quoted;
 
 /// A part of the facts that was not read. In them it seems to be empty, which is not the same as: there is nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
