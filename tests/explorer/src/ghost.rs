@@ -12,7 +12,7 @@ use crate::cluster::{Cluster, SetTruth};
 use crate::event::{Name, Person, Verb, Version};
 use crate::operator::Seen;
 use crate::predicate::{Predicate, Report};
-use greenlight_core::world::{ReplicaSet, Service};
+use greenlight_core::world::{ReplicaSet, Rollout, Service};
 
 /// Whether something is so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub struct Revision {
     pub known: bool,
     /// Nobody knows whether the requests for it were heard.
     pub doubtful: bool,
+    /// When the operator said last that it promotes it, where one person is enough, and nothing has happened since that takes that back.
+    pub assured_at: Option<Timestamp>,
     /// It was rejected.
     pub rejected: Verdict,
     /// The operator gave it up when it was to serve again: production may only go back to it.
@@ -100,7 +102,12 @@ impl Revision {
     fn close(&mut self) {
         self.approvals = 0;
         (self.promoted, self.full, self.auto, self.returned, self.by_hand) = (false, false, false, false, false);
-        self.doubtful = false;
+        (self.doubtful, self.assured_at) = (false, None);
+    }
+
+    /// Nobody knows any more whether what was asked for it was heard, and still counts.
+    fn doubt(&mut self) {
+        (self.doubtful, self.assured_at) = (true, None);
     }
 
     /// A new attempt.
@@ -153,7 +160,8 @@ impl Revision {
         self.returned |= then.returned;
         self.by_hand |= then.by_hand;
         self.passed |= then.passed;
-        (self.doubtful, self.served_with) = (true, None);
+        self.doubt();
+        self.served_with = None;
         self.known &= then.known && then.uid == self.uid;
         self.left_by_hand &= then.left_by_hand || is_told;
         self.rejected = match (then.rejected, self.rejected) {
@@ -511,7 +519,7 @@ impl Ghost {
         } else if self.unseen.1 || pending {
             self.size = None;
         }
-        self.of_mut(version).doubtful = true;
+        self.of_mut(version).doubt();
         if let Some(request) = self.request.as_mut().filter(|request| request.version == Some(version)) {
             // Asking for a template newly starts it over, too.
             request.was_rejected = Verdict::Either;
@@ -584,7 +592,8 @@ impl Ghost {
             asked.chain(self.home).chain(self.hand.map(|(_, version)| version)).chain([cluster.version]).collect();
         for version in concerned {
             let revision = self.of_mut(version);
-            (revision.doubtful, revision.by_hand, revision.known, revision.left_by_hand) = (true, true, false, false);
+            revision.doubt();
+            (revision.by_hand, revision.known, revision.left_by_hand) = (true, false, false);
             revision.served_with = None;
             if revision.rejected == Verdict::No {
                 revision.rejected = Verdict::Either;
@@ -669,14 +678,14 @@ impl Ghost {
 
     /// The spec changed what a promotion takes.
     pub fn on_rules(&mut self) {
-        Version::all().for_each(|version| self.of_mut(version).doubtful = true);
+        Version::all().for_each(|version| self.of_mut(version).doubt());
     }
 
     /// A ReplicaSet was deleted: what is made under its name later has not served.
     pub fn on_set_gone(&mut self, version: Version) {
         let lost = self.lost;
         let revision = self.of_mut(version);
-        revision.doubtful = true;
+        revision.doubt();
         revision.served_with = None;
         // Of a failure that nobody has looked at yet nothing is left to look at.
         revision.failed &= revision.rejected != Verdict::No;
@@ -689,7 +698,7 @@ impl Ghost {
     pub fn on_request(&mut self, request: RequestTruth, cluster: &Cluster) {
         if let Some(before) = self.request.take().filter(|before| before.answer.is_none()) {
             for version in before.version.into_iter().chain(before.meant) {
-                self.of_mut(version).doubtful = true;
+                self.of_mut(version).doubt();
             }
         }
         let targets: Vec<Version> = request.version.into_iter().chain(request.meant.iter().copied()).collect();
@@ -836,7 +845,7 @@ impl Ghost {
         }
         self.size = None;
         self.unseen = (true, true);
-        Version::all().for_each(|version| self.of_mut(version).doubtful = true);
+        Version::all().for_each(|version| self.of_mut(version).doubt());
         self.lost = true;
         self.was_lost = true;
         if let Some(request) = &mut self.request
@@ -882,7 +891,8 @@ impl Ghost {
         }
         for version in Version::all() {
             let revision = self.of_mut(version);
-            (revision.doubtful, revision.served_with, revision.given_up) = (true, None, false);
+            revision.doubt();
+            (revision.served_with, revision.given_up) = (None, false);
         }
     }
 
@@ -1136,6 +1146,11 @@ impl Ghost {
                 let way_back = self.home.is_some_and(|home| self.has_cause(home, cluster) || !cluster.stays(home));
                 let serves = serves || muddled || way_back && self.of(version).served;
                 self.of_mut(version).left_by_hand = false;
+                let suffices = |rollout: &Rollout| rollout.spec.blue_green().required_approvals() == 1;
+                let waits = version == cluster.version && Some(version) == seen.version && !serves;
+                if waits && seen.fresh && suffices(&seen.rollout) && suffices(&cluster.rollout) {
+                    self.of_mut(version).assured_at = Some(cluster.now);
+                }
                 report.check(Predicate::AnswerTrue, asked || serves, || {
                     format!("the promotion of {version}, which neither serves nor is asked for, is answered: {answer}")
                 });

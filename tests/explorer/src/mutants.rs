@@ -547,6 +547,20 @@ pub const MUTANTS: &[Mutant] = &[
         replace: "    decisions.revision(given)?.served_at?;\n",
         expected: &[P::RejectsForCause],
     },
+    Mutant {
+        name: "after a lost status a promotion opens nothing",
+        file: "gate.rs",
+        find: "    if approved {",
+        replace: "    if approved && decisions.held_template != record.digest {",
+        expected: &[P::ReasonTrue],
+    },
+    Mutant {
+        name: "whoever promotes after an analysis without a conclusion is not heard",
+        file: "analysis/mod.rs",
+        find: "AnalysisPhase::Inconclusive if accepted => Outcome::Good,",
+        replace: "AnalysisPhase::Inconclusive if accepted && rs.name.is_empty() => Outcome::Good,",
+        expected: &[P::ReasonTrue],
+    },
 ];
 
 /// The text of a file of the core with all faults that are planted in it. A function that has some gets a body for each, and its own for

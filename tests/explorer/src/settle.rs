@@ -171,9 +171,17 @@ fn check_end(state: &State, quiet: bool, report: &mut Report) {
         format!("it still plans {:?}, and to publish at {:?}", plan.actions, plan.publish_at)
     });
     check_request(state, report);
-    if cluster.rollout.spec.blue_green().active_service.is_none() {
-        return;
+    if cluster.rollout.spec.blue_green().active_service.is_some() {
+        check_what_services_show(state, report);
     }
+    if quiet && at_rest {
+        check_reason(state, report);
+    }
+}
+
+/// What can be told where a Service shows where production is.
+fn check_what_services_show(state: &State, report: &mut Report) {
+    let cluster = &state.cluster;
     check_status(state, report);
     check_production(state, report);
     check_marks(state, report);
@@ -621,6 +629,98 @@ fn check_status(state: &State, report: &mut Report) {
     } else {
         report.check(Predicate::SaysWhy, !status.message.is_empty(), || format!("{:?} without a word", status.phase));
     }
+}
+
+/// What the status says that it waits for is so. Pods, endpoints, analyses and timers have had their time, and nothing is refused any more:
+/// who still waits for one of them waits for ever.
+fn check_reason(state: &State, report: &mut Report) {
+    let (cluster, ghost) = (&state.cluster, &state.ghost);
+    // A forged digest, and a status from a backup, say something else than what was decided.
+    let is_clear = cluster.room == Room::Enough && !ghost.forged && state.backup.is_none();
+    let Some(status) = cluster.rollout.status.as_ref().filter(|status| status.phase != Phase::Healthy) else { return };
+    let ready = status.conditions.iter().find(|condition| condition.type_ == conditions::READY);
+    let Some(reason) = ready.map(|condition| condition.reason.as_str()) else { return };
+    if is_clear && !cluster.sets.iter().any(|set| set.object.deleting) {
+        report.check(Predicate::ReasonTrue, is_so(cluster, ghost, reason), || {
+            format!("nothing is left to do, and it says {reason}: {}", status.message)
+        });
+    }
+}
+
+/// Whether a rollout that rests waits for what this reason says.
+fn is_so(cluster: &Cluster, ghost: &Ghost, reason: &str) -> bool {
+    let spec = &cluster.rollout.spec;
+    match reason {
+        conditions::REASON_PROGRESSING
+        | conditions::REASON_ROLLING_BACK
+        | conditions::REASON_RESTARTING
+        | conditions::REASON_AWAITING_TIMER
+        | conditions::REASON_PRE_PROMOTION_ANALYSIS
+        | conditions::REASON_ANALYSIS_REFUSED
+        | conditions::REASON_WRITE_REFUSED => false,
+        conditions::REASON_PAUSED => spec.paused == Some(true),
+        conditions::REASON_AWAITING_PROMOTION => awaits_promotion(cluster, ghost),
+        conditions::REASON_INCONCLUSIVE => has_no_conclusion(cluster, ghost),
+        // With nothing to go back to it serves all the same.
+        conditions::REASON_POST_PROMOTION_ANALYSIS => {
+            let is_bad = |run: &Run| matches!(run.phase, AnalysisPhase::Failed | AnalysisPhase::Error);
+            cluster.runs.iter().any(|run| is_bad(run) && run.name.ends_with("-post"))
+        }
+        conditions::REASON_DEADLINE => {
+            cluster.sets.iter().any(|set| set.owned && set.object.available < set.object.replicas)
+        }
+        conditions::REASON_PROVING => is_unproven(cluster),
+        conditions::REASON_SERVICE_MISSING => {
+            spec.blue_green().services().any(|name| !cluster.services.contains_key(name))
+        }
+        conditions::REASON_SERVICE_CLAIMED => cluster.services.values().any(|service| cluster.is_foreign(service)),
+        conditions::REASON_SERVICE_MISMATCH => cluster.services.values().any(|service| is_misfit(cluster, service)),
+        conditions::REASON_WORKLOAD_MISSING | conditions::REASON_WORKLOAD_MISMATCH => cluster.has_no_template(),
+        // Whether something is rejected others ask, and what is refused for good is planned again and again.
+        _ => true,
+    }
+}
+
+/// Nobody has promoted it, or there are no pods to promote.
+fn awaits_promotion(cluster: &Cluster, ghost: &Ghost) -> bool {
+    let spec = &cluster.rollout.spec;
+    // What nobody can know any more, or what was done before there was a status, is not promoted by itself.
+    let is_unknown = ghost.was_lost || ghost.was_worker || Version::all().any(|version| ghost.of(version).by_hand);
+    let is_asked_for = !promotes_by_itself(spec) || is_unknown;
+    spec.replicas() == 0 || is_asked_for && ghost.of(cluster.version).assured_at.is_none()
+}
+
+/// An analysis of what serves or waits came to no conclusion, and nobody has promoted what waits since.
+fn has_no_conclusion(cluster: &Cluster, ghost: &Ghost) -> bool {
+    let is_accepted = |run: &Run| run.name.ends_with("-pre") && ghost.of(cluster.version).assured_at > run.completed_at;
+    let matters = |version: Version| version == cluster.version || cluster.production() == Some(version);
+    cluster.runs.iter().any(|run| {
+        let is_open = run.phase == AnalysisPhase::Inconclusive || run.terminating;
+        is_open && !is_accepted(run) && adapter::version_of_named(&run.name).is_some_and(matters)
+    })
+}
+
+/// A Service of production leads to other pods than those of what serves, or to too few of these.
+fn is_unproven(cluster: &Cluster) -> bool {
+    let production = cluster.production();
+    let needed = production.and_then(|version| cluster.set(version)).map_or(0, |set| set.object.replicas);
+    let is_named = |service: &Service| cluster.active_services().any(|active| active.name == service.name);
+    let carrying = cluster.services.values().filter(|service| service.production.is_some() || is_named(service));
+    carrying.into_iter().any(|service| {
+        let ready = || cluster.entries(&service.name).filter(|entry| entry.ready);
+        let lacks = i32::try_from(ready().count()).is_ok_and(|ready| ready < needed);
+        // One that the spec names no more may lead to both for as long as it does not fit the new one.
+        let leads_to_both = service.is_overlapping() && !is_named(service);
+        lacks || leads_to_both || ready().any(|entry| entry.version != production)
+    })
+}
+
+/// A Service selects what some pods of ours, or those of the spec's template, do not carry; or it carried production and is to show a preview.
+fn is_misfit(cluster: &Cluster, service: &Service) -> bool {
+    let lacks_template = !service.lacking(&adapter::facts(cluster.version).template.labels).is_empty();
+    let lacked = || cluster.sets.iter().any(|set| set.owned && !service.missing_labels(&set.object).is_empty());
+    let is_preview = cluster.rollout.spec.blue_green().preview_service.as_ref() == Some(&service.name);
+    service.own_selector().next().is_none() || lacks_template || lacked() || is_preview && service.production.is_some()
 }
 
 fn check_economy(state: &State, before: &Before, made: &[Made], report: &mut Report) {
