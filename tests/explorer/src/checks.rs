@@ -289,6 +289,7 @@ impl Moment<'_> {
             report.check(predicate, permitted, || format!("{version} goes live: {revision:?}"));
             self.check_analysis(version, report);
             self.check_paused(version, report);
+            self.check_people(version, report);
             self.check_timer(version, report);
         }
     }
@@ -323,6 +324,31 @@ impl Moment<'_> {
         let asked = version == self.cluster.version && self.ghost.hand.is_none();
         if forward && asked && paused(&self.cluster.rollout) && paused(&self.seen.rollout) && self.seen.fresh {
             report.check(Predicate::GateHolds, false, || format!("{version} goes live although the rollout is paused"));
+        }
+    }
+
+    /// What nobody has promoted does not go live where people are asked by now, also if nobody was when the spec came to ask for it.
+    fn check_people(&self, version: Version, report: &mut Report) {
+        let (cluster, ghost, revision) = (self.cluster, self.ghost, self.ghost.of(version));
+        let asks = |rollout: &Rollout| rollout.spec.blue_green().awaits_people();
+        let forward = ghost.home.is_some_and(|home| {
+            let is_sure = ghost.of(home).known && ghost.of(home).rejected == Verdict::No;
+            home != version && is_sure && cluster.stays(home) && !ghost.has_cause(home, cluster)
+        });
+        let is_asked_for = version == cluster.version && Some(version) == self.seen.version;
+        let is_told =
+            ghost.told_by(cluster) == Told::ByService && !ghost.was_worker && !ghost.was_lost && !ghost.second;
+        let is_clear = is_told && !ghost.forged && revision.rejected == Verdict::No && self.seen.fresh;
+        let by_hand = ghost.hand.is_some() || revision.by_hand;
+        // What production lost comes back when it is made anew.
+        let has_been = revision.went_live || !revision.uid.is_empty();
+        let is_anew = has_been && cluster.set(version).is_none_or(|set| set.object.uid != revision.uid);
+        let by_people = revision.promoted || revision.approvals > 0 || revision.assured_at.is_some();
+        let otherwise = by_people || revision.windowed || by_hand || is_anew;
+        if forward && is_asked_for && is_clear && !otherwise && asks(&cluster.rollout) && asks(&self.seen.rollout) {
+            report.check(Predicate::GateHolds, false, || {
+                format!("{version} goes live, people are asked by now, and none has promoted it: {revision:?}")
+            });
         }
     }
 
@@ -394,6 +420,28 @@ impl Moment<'_> {
             });
         }
         self.check_pods(set, change, self.needed_home(), report);
+        self.check_way_back(set, change, report);
+    }
+
+    /// What production goes back to does not wait for longer than it did when it served.
+    fn check_way_back(&self, set: &SetTruth, change: &Change, report: &mut Report) {
+        let (cluster, ghost, version) = (self.cluster, self.ghost, set.version);
+        let is_left = |home: Version| cluster.production() == Some(home) && ghost.has_cause(home, cluster);
+        let goes_back = ghost.home.is_some_and(|home| home != version && is_left(home));
+        let is_asked_for =
+            version == cluster.version || Some(version) == self.seen.version || cluster.has_no_template();
+        let is_told = ghost.told_by(cluster) == Told::ByService && !ghost.was_worker && !ghost.was_lost;
+        let muddled = ghost.forged || ghost.hand.is_some() || ghost.of(version).rejected == Verdict::Either;
+        // Another operator may be about to write what it planned before.
+        let is_current = self.seen.rollout.resource_version == cluster.rollout.resource_version && self.seen.fresh;
+        let is_claimed = change.annotations.get(names::PROMOTED_AT).is_some_and(Option::is_some);
+        let begins = is_claimed || change.min_ready_seconds.is_some();
+        if goes_back && begins && !is_asked_for && is_told && !muddled && is_current {
+            let (before, after) = (set.object.min_ready_seconds, change.min_ready_seconds);
+            report.check(Predicate::BackAtOnce, after.is_none_or(|after| after <= before), || {
+                format!("production goes back to {version}, which gets minReadySeconds {after:?} instead of {before}")
+            });
+        }
     }
 
     /// A change of size does not take the last pod from production.

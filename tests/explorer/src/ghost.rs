@@ -51,6 +51,8 @@ pub struct Revision {
     pub auto: bool,
     /// The spec came back to it while it was still up.
     pub returned: bool,
+    /// It did so within the rollback window, or nobody knows whether it did: then nobody has to promote it, whoever is asked by now.
+    pub windowed: bool,
     /// A person moved production to it.
     pub by_hand: bool,
     /// Production was moved to it in this attempt.
@@ -102,7 +104,7 @@ impl Revision {
     fn close(&mut self) {
         self.approvals = 0;
         (self.promoted, self.full, self.auto, self.returned, self.by_hand) = (false, false, false, false, false);
-        (self.doubtful, self.assured_at) = (false, None);
+        (self.doubtful, self.assured_at, self.windowed) = (false, None, false);
     }
 
     /// Nobody knows any more whether what was asked for it was heard, and still counts.
@@ -551,7 +553,9 @@ impl Ghost {
         let up = !asks_people && cluster.set(version).is_some_and(|set| set.owned && set.object.replicas > 0);
         let window = cluster.rollout.spec.rollback_window.as_ref().is_some_and(|window| window.revisions > 0);
         let revision = self.of_mut(version);
-        revision.returned |= revision.served && revision.rejected != Verdict::Yes && (up || window);
+        let may_return = revision.served && revision.rejected != Verdict::Yes;
+        revision.returned |= may_return && (up || window);
+        revision.windowed |= may_return && window;
     }
 
     /// The operator sees what a person has done to the first active Service: a decision, if there is something to decide for.
@@ -893,6 +897,7 @@ impl Ghost {
             let revision = self.of_mut(version);
             revision.doubt();
             (revision.served_with, revision.given_up) = (None, false);
+            revision.windowed |= revision.returned;
         }
     }
 

@@ -548,6 +548,27 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::RejectsForCause],
     },
     Mutant {
+        name: "what production goes back to waits for the minReadySeconds of a newer spec",
+        file: "plan/steps.rs",
+        find: "let min_ready_seconds = if goes_back { spec.min(rs.min_ready_seconds) } else { spec };",
+        replace: "let min_ready_seconds = if goes_back { spec.max(rs.min_ready_seconds) } else { spec };",
+        expected: &[P::BackAtOnce],
+    },
+    Mutant {
+        name: "an analysis of another attempt counts",
+        file: "analysis/name.rs",
+        find: "format!(\"-{}-{}-{suffix}\", record.number, record.attempt)",
+        replace: "format!(\"-{}-{}-{suffix}\", record.number, record.attempt.min(0))",
+        expected: &[P::AnalysisHolds],
+    },
+    Mutant {
+        name: "what came back while nobody was asked goes live although people are asked by now",
+        file: "approvals.rs",
+        find: "!(record.returned_unasked && blue_green.awaits_people())",
+        replace: "!(record.returned_unasked && blue_green.awaits_people() && record.hash.is_empty())",
+        expected: &[P::GateHolds],
+    },
+    Mutant {
         name: "after a lost status a promotion opens nothing",
         file: "gate.rs",
         find: "    if approved {",
