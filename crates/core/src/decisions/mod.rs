@@ -129,5 +129,5 @@ fn had_a_record(world: &World) -> bool {
 /// The mirror of a rejection that a ReplicaSet should carry: while the spec asks for it, or it still serves.
 pub fn wanted_mirror(situation: &Situation, rs: &ReplicaSet) -> Option<Rejection> {
     let matters = situation.roles.is_updated(rs) || rs.hash == situation.decisions.serving;
-    situation.record(rs).filter(|_| matters)?.rejection.clone()
+    if matters { situation.record(rs)?.rejection.clone() } else { None }
 }

@@ -24,27 +24,31 @@ pub(super) fn take_over(world: &World, status: &BlueGreenRolloutStatus) -> Decis
         rs.claimed_at().filter(|at| served || claimed.is_some_and(|serving| *at < serving))
     };
     let settled = status.updated_revision != status.active_revision || is_settled(status);
-    let revisions = world.existing().map(|rs| RevisionRecord {
-        hash: rs.hash.clone(),
-        digest: digest_of(world, rs),
-        number: rs.shown_number().clamp(0, LARGEST_NUMBER),
-        uid: rs.uid.clone(),
-        served_at: served_at(rs),
-        claim: served_at(rs).or(rs.claimed_at().filter(|_| *serving == rs.hash)),
-        confirmed_at: rs.timestamp(names::CONFIRMED_AT),
-        left_at: served_at(rs).filter(|_| *serving != rs.hash).and(claimed),
-        served_with: 0,
-        // It counted for what the spec asked for, and for nothing else.
-        turn: 0,
-        rejection: rs.mirrored_rejection().filter(|_| rs.hash == status.updated_revision),
-        attempt: rs.annotation(before_the_record::ATTEMPT).and_then(|number| number.parse().ok()).unwrap_or(0),
-        approvals: approvals(rs).into_iter().chain(accepted(world, status, rs)).collect(),
-        returned_unasked: false,
-        returned: rs.annotation(before_the_record::RETURNED).is_some(),
-        preview_ready_at: rs.timestamp(names::PREVIEW_READY_AT),
-        pre_promotion: served_at(rs).map(|_| Verdict::NotNeeded),
-        // The one that serves may be in the middle of it.
-        post_promotion: served_at(rs).filter(|_| *serving != rs.hash || settled).map(|_| Verdict::NotNeeded),
+    let revisions = world.existing().map(|rs| {
+        let (served_at, serves) = (served_at(rs), *serving == rs.hash);
+        let is_asked_for = rs.hash == status.updated_revision;
+        RevisionRecord {
+            hash: rs.hash.clone(),
+            digest: digest_of(world, rs),
+            number: rs.shown_number().clamp(0, LARGEST_NUMBER),
+            uid: rs.uid.clone(),
+            served_at,
+            claim: if serves { served_at.or(rs.claimed_at()) } else { served_at },
+            confirmed_at: rs.timestamp(names::CONFIRMED_AT),
+            left_at: if serves { None } else { served_at.and(claimed) },
+            served_with: 0,
+            turn: 0,
+            // It counted for what the spec asked for, and for nothing else.
+            rejection: if is_asked_for { rs.mirrored_rejection() } else { None },
+            attempt: rs.annotation(before_the_record::ATTEMPT).and_then(|number| number.parse().ok()).unwrap_or(0),
+            approvals: approvals(rs).into_iter().chain(accepted(world, status, rs)).collect(),
+            returned_unasked: false,
+            returned: rs.annotation(before_the_record::RETURNED).is_some(),
+            preview_ready_at: rs.timestamp(names::PREVIEW_READY_AT),
+            pre_promotion: served_at.map(|_| Verdict::NotNeeded),
+            // The one that serves may be in the middle of it.
+            post_promotion: if serves && !settled { None } else { served_at.map(|_| Verdict::NotNeeded) },
+        }
     });
     let mut revisions: Vec<RevisionRecord> = revisions.collect();
     let asked_for = &world.rollout.template.digest;

@@ -62,8 +62,8 @@ pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
             digest,
             number: if (least..LARGEST_NUMBER).contains(&shown) { shown } else { newest + 1 },
             uid: rs.uid.clone(),
-            rejection: rs.mirrored_rejection().filter(|_| is_older),
-            claim: rs.claimed_at().filter(|_| rs.hash == serving),
+            rejection: if is_older { rs.mirrored_rejection() } else { None },
+            claim: if rs.hash == serving { rs.claimed_at() } else { None },
             // New ones are made, under names that nobody has had.
             attempt: attempts(world, rs, is_older),
             ..RevisionRecord::default()

@@ -55,8 +55,10 @@ fn forgotten_rejection(world: &World, decisions: &Decisions, given: &str, now: T
 /// has available pods, and is not rejected. Otherwise it is put back.
 fn enter_move_by_hand(world: &World, decisions: &mut Decisions, service: &Service, now: Timestamp) {
     let Selection::Revision(hash) = service.selection() else { return };
-    let Some(rs) = world.replica_set(&hash).filter(|_| hash != decisions.serving) else { return };
-    let Some(by) = service.moved_by.as_ref().filter(|_| carries_production(world, decisions, service)) else { return };
+    let (Some(rs), Some(by)) = (world.replica_set(&hash), &service.moved_by) else { return };
+    if hash == decisions.serving || !carries_production(world, decisions, service) {
+        return;
+    }
     let has_pods = rs.available > 0 || world.rollout.spec.replicas() == 0;
     let able = has_pods && service.missing_labels(rs).is_empty();
     let is_barred = decisions.bar(&hash).is_some();

@@ -29,7 +29,8 @@ pub(super) fn enter_template(world: &World, decisions: &mut Decisions, now: Time
     let serving = decisions.serving.clone();
     let analysed = decisions.revision(&serving).is_some_and(|serving| serving.post_promotion.is_none());
     // The one that is kept up until what serves has shown that it is good.
-    let kept = roles::fallback(world, decisions, &serving, None).filter(|_| analysed).map(|rs| rs.hash.clone());
+    let kept = if analysed { roles::fallback(world, decisions, &serving, None) } else { None };
+    let kept = kept.map(|rs| rs.hash.clone());
     let Some(revision) = decisions.revisions.iter_mut().find(|revision| revision.digest == digest) else { return true };
     let behind = newest - revision.number;
     let serves = revision.hash == serving;
