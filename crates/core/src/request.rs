@@ -148,7 +148,7 @@ fn meant(situation: &Situation, action: Verb) -> Option<String> {
         Verb::Promote | Verb::PromoteFull | Verb::Abort => roles.candidate.or(roles.updated),
         Verb::Retry => roles.updated,
     };
-    let updated = || Some(updated_hash(situation)).filter(|_| !situation.world.template_is_unknown());
+    let updated = || (!situation.world.template_is_unknown()).then(|| updated_hash(situation));
     rs.map(|rs| rs.hash.clone()).or_else(updated)
 }
 

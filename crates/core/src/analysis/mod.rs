@@ -126,7 +126,8 @@ pub fn rejection(situation: &Situation, rs: &ReplicaSet, kind: Kind) -> Option<R
 
 /// The analyses that are due: of what serves, provably, and of the candidate when it is ready and shown.
 fn due<'a>(situation: &Situation<'a>, ready: bool, proven: bool) -> impl Iterator<Item = (&'a ReplicaSet, Kind)> {
-    let serving = situation.roles.at_home().filter(|_| proven).map(|rs| (rs, Kind::Post));
+    let serving = if proven { situation.roles.at_home() } else { None };
+    let serving = serving.map(|rs| (rs, Kind::Post));
     let candidate = situation.roles.candidate.filter(|candidate| ready && situation.is_shown(candidate));
     let candidate = candidate.map(|rs| (rs, Kind::Pre));
     serving.into_iter().chain(candidate)

@@ -126,7 +126,9 @@ fn record_production(situation: &Situation, decisions: &mut Decisions) {
     let noted = switch::noted(situation.world, home).is_some();
     let verdict = analysis::verdict_of(situation, home, Kind::Post);
     if let Some(record) = decisions.revision_mut(&home.hash) {
-        record.served_at = record.served_at.filter(|_| noted).or(Some(proven_at));
+        if !noted || record.served_at.is_none() {
+            record.served_at = Some(proven_at);
+        }
         record.post_promotion = verdict;
         record.confirmed_at = home.timestamp(names::CONFIRMED_AT);
         record.claim = home.claimed_at();
@@ -140,14 +142,14 @@ fn record_candidate(situation: &Situation, decisions: &mut Decisions) {
     // With no pods there is nothing to look at.
     let has_pods = candidate.replicas > 0;
     let is_shown = || has_pods && situation.is_shown(candidate);
-    let ready_at = Some(situation.now).filter(|_| timed && is_ready(situation, candidate) && is_shown());
+    let ready_at = (timed && is_ready(situation, candidate) && is_shown()).then_some(situation.now);
     let verdict = analysis::verdict_of(situation, candidate, Kind::Pre);
     let is_to_end =
         || matches!(analysis::outcome(situation, candidate, Kind::Pre), Outcome::NotStarted | Outcome::Running(_));
     if let Some(record) = decisions.revision_mut(&candidate.hash) {
+        let before = if has_pods { record.preview_ready_at } else { None };
         // From the future it is by another operator's clock.
-        record.preview_ready_at =
-            record.preview_ready_at.filter(|_| has_pods).map(|at| at.min(situation.now)).or(ready_at);
+        record.preview_ready_at = before.map(|at| at.min(situation.now)).or(ready_at);
         record.pre_promotion = verdict;
         // Who asked by such a clock asked before this analysis ends, and does not accept how it does.
         let now = Some(situation.now);

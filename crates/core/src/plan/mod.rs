@@ -141,9 +141,8 @@ fn is_urgent(round: &Round, actions: &[Action]) -> bool {
 /// Why what was observed is not enough for an answer that was not given before. A request and the spec's template are of one object, so who
 /// sees the one sees the other; a Deployment has a watch of its own, which may be behind.
 fn doubt_of_answer(world: &World, heard: &Heard) -> Option<Doubt> {
-    let before = world.rollout.status.as_ref()?;
-    let answer = heard.answer.as_ref().filter(|_| !world.live)?;
-    if before.observed_request.as_ref() == Some(answer) {
+    let (before, answer) = (world.rollout.status.as_ref()?, heard.answer.as_ref()?);
+    if world.live || before.observed_request.as_ref() == Some(answer) {
         return None;
     }
     let by_workload = world.rollout.spec.workload_ref.is_some().then_some(Doubt::TemplateMayHaveChanged);
@@ -171,7 +170,7 @@ fn last_plan(world: &World, now: Timestamp) -> Plan {
     let held_up = next.refused.first().map(|refused| stall::write(refused)).or_else(|| stall::trouble(world));
     let status = status::of_deletion(world, held_up, now);
     let before = world.rollout.status.as_ref();
-    let publish_at = Some(now).filter(|_| before.is_some_and(|before| *before != status));
+    let publish_at = before.is_some_and(|before| *before != status).then_some(now);
     let events = publish_at.map(|_| events::between(before, &status)).unwrap_or_default();
     let retry_at = next.refused.iter().map(|refused| refused.retry_at).min();
     Plan {

@@ -95,7 +95,7 @@ impl<'a> Round<'a> {
         let lacking = stall::home(&situation);
         // While a candidate waits that is told beside what it waits for, which may be what mends it.
         let waits = self.candidate.is_some() && situation.roles.staying().is_some();
-        let template = || stall::template(world).filter(|_| situation.roles.updated.is_none());
+        let template = || if situation.roles.updated.is_none() { stall::template(world) } else { None };
         Findings {
             situation,
             gate: self.candidate.as_ref().map(|candidate| candidate.gate.clone()),
@@ -108,7 +108,7 @@ impl<'a> Round<'a> {
             stall: self
                 .stall
                 .clone()
-                .or_else(|| lacking.filter(|_| !waits))
+                .or_else(|| if waits { None } else { lacking })
                 .or_else(template)
                 .or_else(|| refused.filter(|refused| !refused.is_eviction()).map(stall::write))
                 .or_else(|| stall::trouble(world)),

@@ -1,5 +1,7 @@
 //! When to look again, and at what meanwhile.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::round::Round;
@@ -16,11 +18,12 @@ pub(super) fn watches(round: &Round) -> Watches {
     let at_home = round.situation.roles.at_home();
     let unproven =
         at_home.is_some_and(|home| switch::noted(world, home).is_none()) || overlap::is_under_way(&round.situation);
+    let to_prove = if unproven { switch::to_prove(world) } else { BTreeSet::new() };
     let explained = [look_at_pods(round), look_at_home(round)].into_iter().flatten();
     let explained = explained.filter(|(at, _)| round.situation.now >= *at).map(|(_, hash)| hash);
     let restarted = round.restarts().map(|restart| restart.hash().to_owned());
     Watches {
-        endpoints: switch::to_prove(world).into_iter().filter(|_| unproven).map(str::to_owned).collect(),
+        endpoints: to_prove.into_iter().map(str::to_owned).collect(),
         pods: restarted.collect(),
         stuck: explained.collect(),
     }
@@ -49,8 +52,8 @@ fn reasons(
     };
     let status = world.rollout.status.as_ref();
     let progress = round.unfinished().map(|(rs, _)| progress::read(status, rs, situation.now));
-    let refused = world.refused.as_ref().filter(|_| situation.roles.updated.is_none());
-    let overlap = situation.roles.home().filter(|_| overlap::is_under_way(situation));
+    let refused = if situation.roles.updated.is_none() { world.refused.as_ref() } else { None };
+    let overlap = if overlap::is_under_way(situation) { situation.roles.home() } else { None };
     [
         ("the gate opens", gate),
         ("the progress deadline", progress.map(|progress| progress::deadline(world, &progress))),
