@@ -63,7 +63,7 @@ pub fn actions(world: &World, now: Timestamp) -> (Vec<Action>, Watches, Option<T
     if !unclear && !waits {
         actions.push(Action::RemoveFinalizer);
     }
-    (actions, Watches { endpoints: looked_at, ..Watches::default() }, Some(until).filter(|_| waits))
+    (actions, Watches { endpoints: looked_at, ..Watches::default() }, waits.then_some(until))
 }
 
 /// Whether the ReplicaSets go with the rollout has to be read live before a hash goes out of a Service: who has heard that Kubernetes is done

@@ -57,8 +57,8 @@ pub fn of_role(situation: &Situation, rs: &ReplicaSet) -> PodMetadata {
     let of_roles = || [&blue_green.active_metadata, &blue_green.preview_metadata].into_iter().flatten();
     let is_ours = |key: &str, value: &String| of_roles().any(|of_role| of_role.labels.get(key) == Some(value));
     let is_own = |key: &str| {
-        let unnoted = rs.pod_labels.get(key).filter(|_| !carried.labels.contains_key(key));
-        unnoted.is_some_and(|value| !is_ours(key, value))
+        let is_noted = carried.labels.contains_key(key);
+        !is_noted && rs.pod_labels.get(key).is_some_and(|value| !is_ours(key, value))
     };
     allowed(metadata, is_own)
 }

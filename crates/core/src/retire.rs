@@ -45,10 +45,9 @@ pub fn mark(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Change {
         change.finalizers = Some(finalizers);
     }
     if !change.is_empty() {
-        let kept = situation.world.rollout.spec.blue_green().retired_replica_count;
-        match kept.filter(|_| may_get_traffic(situation, rs)) {
-            Some(count) => change.annotate(names::RETIRED_REPLICAS, count),
-            None => change.remove_annotation(rs, names::RETIRED_REPLICAS),
+        match situation.world.rollout.spec.blue_green().retired_replica_count {
+            Some(count) if may_get_traffic(situation, rs) => change.annotate(names::RETIRED_REPLICAS, count),
+            _ => change.remove_annotation(rs, names::RETIRED_REPLICAS),
         }
     }
     change
@@ -158,7 +157,10 @@ fn refuge_until(situation: &Situation, rs: &ReplicaSet) -> Option<Timestamp> {
     let is_written =
         world.rollout.record().is_some_and(|written| written.unavailable_since == decisions.unavailable_since);
     let is_refuge = rs.replicas > 0 && situation.fallback().is_some_and(|refuge| refuge.name == rs.name);
-    let due = rollback::due_at(situation).filter(|_| is_written && is_refuge)?;
+    if !is_written || !is_refuge {
+        return None;
+    }
+    let due = rollback::due_at(situation)?;
     Some(later(due, SignedDuration::from_secs(world.rollout.spec.blue_green().scale_down_delay_seconds().into())))
 }
 

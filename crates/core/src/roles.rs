@@ -81,7 +81,7 @@ impl<'a> Roles<'a> {
 
     /// The revision that should carry production and does, even if some active Service does not lead to it.
     pub fn staying(&self) -> Option<&'a ReplicaSet> {
-        self.home().filter(|_| !self.going_back())
+        if self.going_back() { None } else { self.home() }
     }
 
     /// Production is to go to another revision than the one that serves.

@@ -24,7 +24,7 @@ pub fn record_outage(situation: &Situation, decisions: &mut Decisions) {
     // From the future it is by another operator's clock.
     let before = decisions.unavailable_since.map(|since| since.min(situation.now));
     let since = before.or(had_pods.then_some(situation.now));
-    decisions.unavailable_since = since.filter(|_| lacks_pods(situation).is_some());
+    decisions.unavailable_since = if lacks_pods(situation).is_some() { since } else { None };
 }
 
 /// When production goes back, if it does not recover.

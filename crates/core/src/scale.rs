@@ -50,7 +50,7 @@ pub fn home_size(situation: &Situation, home: &ReplicaSet) -> Size {
 /// as many as production has: that may still go back to it at once.
 pub fn candidate_size(situation: &Situation, candidate: &ReplicaSet, gate_is_open: bool) -> Size {
     let spec = &situation.world.rollout.spec;
-    let preview = spec.blue_green().preview_replica_count.filter(|_| !gate_is_open);
+    let preview = if gate_is_open { None } else { spec.blue_green().preview_replica_count };
     let is_promised = || situation.now < retire::promised_until(&situation.world.rollout, candidate, situation.now);
     let promised = if is_promised() { candidate.replicas.min(situation.decisions.replicas) } else { 0 };
     let wanted = preview.map_or(spec.replicas(), |preview| preview.max(promised));
@@ -68,7 +68,7 @@ pub fn candidate_size(situation: &Situation, candidate: &ReplicaSet, gate_is_ope
 /// The size of a candidate that is to be created, and will wait in preview or not.
 pub fn initial_size(situation: &Situation, waits_for_nothing: bool) -> Size {
     let spec = &situation.world.rollout.spec;
-    let preview = spec.blue_green().preview_replica_count.filter(|_| !waits_for_nothing);
+    let preview = if waits_for_nothing { None } else { spec.blue_green().preview_replica_count };
     let needed = preview.unwrap_or(spec.replicas());
     Size { replicas: needed, needed, shown: spec.replicas() }
 }

@@ -23,13 +23,13 @@ pub fn services(situation: &Situation) -> Option<Stall> {
     let Situation { world, roles, .. } = situation;
     let blue_green = world.rollout.spec.blue_green();
     let is_down = situation.is_down();
-    let preview = blue_green.preview_service.as_deref().filter(|_| !is_down);
+    let preview = if is_down { None } else { blue_green.preview_service.as_deref() };
     let named = || situation.needed_services().chain(preview);
     named()
         .find_map(|name| missing(world, name))
         .or_else(|| named().find_map(|name| claimed(world, name)))
         .or_else(|| named().find_map(|name| mismatched(situation, name)))
-        .or_else(|| roles.candidate.filter(|_| !is_down).and_then(|_| shows_production(world)))
+        .or_else(|| if is_down || roles.candidate.is_none() { None } else { shows_production(world) })
 }
 
 /// What is wrong with one Service by itself: it is missing, or moved by somebody else.
@@ -123,7 +123,10 @@ pub fn template(world: &World) -> Option<Stall> {
     if let Some(message) = wrong {
         return Some(Stall { reason: conditions::REASON_TEMPLATE_REFUSED, message });
     }
-    let refused = world.refused.as_ref().filter(|_| world.template_is_refused())?;
+    if !world.template_is_refused() {
+        return None;
+    }
+    let refused = world.refused.as_ref()?;
     let message = format!("the API server refuses pods of spec.template: {}", refused.message);
     Some(Stall { reason: conditions::REASON_TEMPLATE_REFUSED, message })
 }

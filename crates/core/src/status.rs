@@ -77,7 +77,10 @@ pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
     } else {
         request::updated_hash(&findings.situation)
     };
-    let stable = roles.at_home().filter(|_| findings.proof.is_there()).map(|home| home.hash.clone());
+    let stable = match roles.at_home() {
+        Some(home) if findings.proof.is_there() => &home.hash,
+        _ => &before.stable_revision,
+    };
     let mut status = BlueGreenRolloutStatus {
         phase: verdict.phase,
         observed_generation: world.rollout.generation,
@@ -90,7 +93,7 @@ pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
         current_revision: decisions.revision(&updated).map_or(before.current_revision, |revision| revision.number),
         active_revision: active(findings.situation).unwrap_or_default(),
         preview_revision: preview,
-        stable_revision: stable.unwrap_or_else(|| before.stable_revision.clone()),
+        stable_revision: stable.clone(),
         rejected_revision: decisions.rejection(&updated).map(|_| updated.clone()).unwrap_or_default(),
         release: release(before, findings, &verdict, &updated),
         updated_revision: updated,
@@ -211,7 +214,7 @@ fn verdict(findings: &Findings) -> Verdict {
     }
     let updated = request::updated_hash(&findings.situation);
     let comes_back = roles.going_back() && roles.home().is_some_and(|home| home.hash == updated);
-    let of_updated = decisions.rejection(&updated).filter(|_| !world.template_is_unknown() && !comes_back);
+    let of_updated = if world.template_is_unknown() || comes_back { None } else { decisions.rejection(&updated) };
     let Some(focus) = findings.focus else {
         return match of_updated {
             Some(rejection) => {
@@ -311,8 +314,8 @@ fn trouble(findings: &Findings) -> Option<String> {
     if let Some(lacking) = findings.lacking.as_ref().filter(is_told) {
         return Some(lacking.clone());
     }
-    let home = roles.home().filter(|_| roles.candidate.is_some() && !roles.going_back())?;
-    if home.is_available(decisions.replicas) || !home.settled {
+    let home = roles.staying()?;
+    if roles.candidate.is_none() || home.is_available(decisions.replicas) || !home.settled {
         return None;
     }
     let cause = pods::cause(world, home).map(|cause| format!(" ({cause})")).unwrap_or_default();
@@ -326,10 +329,11 @@ fn waiting(findings: &Findings, rs: &ReplicaSet) -> Option<Verdict> {
     let wanted = findings.wanted;
     if let Some(progress) = &findings.progress {
         let cause = pods::cause(world, rs).map(|cause| format!("; {cause}")).unwrap_or_default();
-        let restart = findings.restart.as_ref().filter(|_| rs.is_available(wanted));
-        let (reason, count) = match restart {
-            Some(restart) => (names::REASON_RESTARTING, format!("restarting {revision}: {}", restart.progress(world))),
-            None => (names::REASON_PROGRESSING, format!("{} of {wanted} pods of {revision} available", rs.available)),
+        let (reason, count) = match &findings.restart {
+            Some(restart) if rs.is_available(wanted) => {
+                (names::REASON_RESTARTING, format!("restarting {revision}: {}", restart.progress(world)))
+            }
+            _ => (names::REASON_PROGRESSING, format!("{} of {wanted} pods of {revision} available", rs.available)),
         };
         let seconds = world.rollout.spec.progress_deadline_seconds();
         return Some(if now >= progress::deadline(world, progress) {
@@ -390,8 +394,8 @@ fn release(before: &BlueGreenRolloutStatus, findings: &Findings, verdict: &Verdi
     let mut release = same.unwrap_or_else(|| {
         // A status that was lost begins anew: the ReplicaSet knows since when it is wanted.
         let lost = before.updated_revision.is_empty() || before.updated_revision == updated;
-        let seen_at = rs.timestamp(annotations::SCALED_AT).filter(|_| lost).unwrap_or(now);
-        Release { revision: updated.to_owned(), seen_at, preview_ready_at: None }
+        let scaled_at = if lost { rs.timestamp(annotations::SCALED_AT) } else { None };
+        Release { revision: updated.to_owned(), seen_at: scaled_at.unwrap_or(now), preview_ready_at: None }
     });
     let waits = matches!(findings.gate, Some(Gate::Closed { .. })) && verdict.phase != Phase::Degraded;
     if waits && findings.progress.is_none() && !findings.moves_preview && release.preview_ready_at.is_none() {

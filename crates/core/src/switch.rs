@@ -50,7 +50,7 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
         .collect();
     // The additional pod of a restart is not waited for.
     let full = home.is_available(awaited(situation, home));
-    if let Some(label) = overlap::rejoin(situation, home).filter(|_| full) {
+    if full && let Some(label) = overlap::rejoin(situation, home) {
         return vec![label];
     }
     let lost = !roles.going_back() && !to_move.iter().any(|service| service.is_overlapping());
@@ -110,8 +110,9 @@ pub fn awaited(situation: &Situation, home: &ReplicaSet) -> i32 {
     let all = situation.decisions.replicas;
     let Some(with_room) = pods::with_room(situation.world, home) else { return all };
     let served_with = situation.record(home).map(|record| record.served_with).filter(|served_with| *served_with > 0);
-    let left = situation.roles.serving().filter(|_| situation.roles.going_back()).map(|left| left.available);
-    let least = served_with.or(left.filter(|left| *left > 0));
+    let left = if situation.roles.going_back() { situation.roles.serving() } else { None };
+    let left = left.map(|left| left.available).filter(|left| *left > 0);
+    let least = served_with.or(left);
     least.map_or(all, |least| with_room.max(least).min(all))
 }
 
@@ -146,7 +147,7 @@ pub fn promote(situation: &Situation, candidate: &ReplicaSet) -> Vec<Action> {
     if to_move.is_empty() && !without_service {
         return Vec::new();
     }
-    if let Some(label) = overlap::prepare(situation, candidate).filter(|_| !without_service) {
+    if !without_service && let Some(label) = overlap::prepare(situation, candidate) {
         return vec![label];
     }
     let both = overlap::is_required(situation, candidate);
@@ -340,7 +341,7 @@ pub fn noted(world: &World, home: &ReplicaSet) -> Option<Timestamp> {
     let record = world.rollout.record().and_then(|record| record.revision(&home.hash));
     let confirmed_then = record.and_then(|record| record.confirmed_at);
     let same = switch.to == home.hash && confirmed_then == home.timestamp(names::CONFIRMED_AT);
-    switch.proven_at.filter(|_| same)
+    if same { switch.proven_at } else { None }
 }
 
 /// Reads the proof: from the status if it was noted there, else from the endpoints.
@@ -349,7 +350,7 @@ pub fn proof(situation: &Situation) -> Proof {
     let Some(home) = situation.roles.at_home() else { return Proof::NotApplicable };
     let counts = |service: &&Service| !roles::stands_aside(world, service, home);
     let overlapping = world.active_services().filter(counts).any(Service::is_overlapping);
-    if let Some(proven_at) = noted(world, home).filter(|_| !overlapping) {
+    if !overlapping && let Some(proven_at) = noted(world, home) {
         return Proof::Proven(proven_at);
     }
     let lacks = to_prove(world).into_iter().find_map(|service| missing(situation, service, home));
@@ -417,7 +418,8 @@ fn switched_at(situation: &Situation, home: &ReplicaSet) -> Timestamp {
     let before = situation.world.rollout.status.as_ref().and_then(|status| status.switch.as_ref());
     match before.filter(|switch| switch.to == home.hash) {
         Some(switch) => switch.switched_at,
-        None => home.claimed_at().filter(|_| is_claimed(situation, home)).unwrap_or(situation.now),
+        None if is_claimed(situation, home) => home.claimed_at().unwrap_or(situation.now),
+        None => situation.now,
     }
 }
 

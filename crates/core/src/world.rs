@@ -142,7 +142,7 @@ impl World {
         };
         let leads_elsewhere = matches!(service.selection(), Selection::Revision(hash) if !is_known(&hash));
         let is_ours = service.is_marked_for(&self.rollout.name) && !leads_elsewhere;
-        service.argo_rollout.as_deref().filter(|_| !is_ours)
+        if is_ours { None } else { service.argo_rollout.as_deref() }
     }
 
     /// Somebody else moves a Service: another rollout, or an Argo Rollout.
