@@ -71,8 +71,13 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
         if !rs.has_scale_down_finalizer() && may_get_traffic(situation, rs) && !proven {
             return None;
         }
-        let longest = after(blue_green.scale_down_delay_seconds().max(blue_green.abort_scale_down_delay_seconds()));
-        // One that does not parse is set anew; one that somebody put far into the future is brought back.
+        let promised = promised_until(&world.rollout, rs, *now);
+        let longest = match abort_delay(situation, rs) {
+            Some(delay) => after(delay).max(promised),
+            None => after(blue_green.scale_down_delay_seconds().max(blue_green.abort_scale_down_delay_seconds())),
+        };
+        // One that does not parse is set anew; one that somebody put far into the future is brought back, and so is the one of an aborted preview
+        // whose delay was made shorter meanwhile.
         let deadline = rs.scale_down_at().unwrap_or_else(|| after(blue_green.scale_down_delay_seconds())).min(longest);
         if let Some(until) = refuge_until(situation, rs) {
             return Some(deadline.max(until));
@@ -80,7 +85,7 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
         if is_surplus(situation, rs) {
             return Some(deadline.min(*now));
         }
-        let promised = promised_until(&world.rollout, rs, *now).max(aborted_until(situation, rs));
+        let promised = promised.max(aborted_until(situation, rs));
         return Some(if promised > later(deadline, RECORDED_WITHIN) { promised } else { deadline });
     }
     if rs.replicas == 0 {

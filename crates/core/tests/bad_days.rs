@@ -943,6 +943,26 @@ fn a_longer_delay_of_what_was_aborted_counts_while_it_is_up() {
 }
 
 #[test]
+fn a_shorter_delay_of_what_was_aborted_counts_from_then_on_whatever_the_delay_of_what_served_is() {
+    let delays =
+        BlueGreen { abort_scale_down_delay_seconds: Some(3600), scale_down_delay_seconds: Some(3600), ..manual() };
+    let mut model = serves_one(delays);
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Abort, &two, "ann", None);
+    model.work();
+    assert!(model.rs(2).is_retired(), "{}", say(&model));
+    model.change_spec(|spec| spec.strategy.blue_green.abort_scale_down_delay_seconds = Some(60));
+    for _ in 0..10 {
+        model.work();
+        model.scale_down();
+        model.pass(20);
+    }
+    assert_eq!(model.rs(2).replicas, 0, "{}", say(&model));
+}
+
+#[test]
 fn a_restart_that_cannot_go_on_does_not_keep_the_preview_from_what_waits() {
     let (mut model, two) = restarts_without_room();
     model.lose_hash("preview");
