@@ -55,8 +55,10 @@ impl Moment<'_> {
             let left = set.ready() - 1;
             // By a Service that is called active only now it is a preview still, and has its size: nobody has promoted it.
             let is_preview = self.ghost.told_by(self.cluster) == Told::ByNobody;
-            let preview = self.cluster.rollout.spec.blue_green().preview_replica_count.filter(|_| is_preview);
-            let needed = preview.map_or(self.needed_home(), |preview| preview.min(self.needed_home()));
+            let needed = match self.cluster.rollout.spec.blue_green().preview_replica_count {
+                Some(preview) if is_preview => preview.min(self.needed_home()),
+                _ => self.needed_home(),
+            };
             let enough = usize::try_from(needed).unwrap_or(0);
             report.check(Predicate::RestartFull, left >= enough, || {
                 format!("a pod of {} is evicted, and {left} of {enough} are left", set.version)
@@ -501,7 +503,7 @@ impl Moment<'_> {
             let idle = other.object.replicas == 0 && other.pods.is_empty() && other.object.settled;
             unused && idle && !other.object.is_retired() && !ghost.of(other.version).served && other.version != version
         });
-        let unserved = unserved.filter(|_| self.seen.rollout.spec.revision_history_limit() > 0);
+        let unserved = if self.seen.rollout.spec.revision_history_limit() > 0 { unserved } else { None };
         report.check(Predicate::HistoryServed, !last && unserved.is_none(), || match unserved {
             Some(unserved) => format!("{version} served and is pruned before {}", unserved.version),
             None => format!("{version}, the last that served, is pruned"),
@@ -531,7 +533,8 @@ pub fn check_scale_down(
     let unclear =
         cut || is_another || ghost.forged || ghost.was_lost || ghost.retimed || set.object.deleting || !set.owned;
     let is_gone = cluster.rollout.is_deleting() || cluster.gone;
-    if let Some(left_at) = revision.left_at.filter(|_| shrinks && !unclear && !is_gone && is_promised) {
+    let is_kept = shrinks && !unclear && !is_gone && is_promised;
+    if is_kept && let Some(left_at) = revision.left_at {
         let until = left_at + SignedDuration::from_secs(i64::from(blue_green.scale_down_delay_seconds()));
         report.check(Predicate::DelayKept, cluster.now >= until, || {
             format!("{}, which production left at {left_at}, loses its pods at {}", set.version, cluster.now)

@@ -763,7 +763,7 @@ impl Cluster {
     /// Deployment that is gone.
     fn take_template(&mut self) {
         let named = self.rollout.spec.workload_ref.is_some();
-        if let Some(workload) = self.workload.as_ref().filter(|_| named) {
+        if named && let Some(workload) = &self.workload {
             self.version = adapter::version_of_digest(workload.template.digest.as_str()).unwrap_or(self.version);
         } else if !named && self.version == Version::MISFIT {
             self.version = Version(1);

@@ -529,7 +529,9 @@ impl Ghost {
         let serves = self.home == Some(version);
         let revision = self.of_mut(version);
         // Until the operator sees that something else was asked for in between, it is the same attempt.
-        revision.shown_since = revision.shown_since.filter(|_| pending);
+        if !pending {
+            revision.shown_since = None;
+        }
         // What failed was rejected as soon as the operator saw that; the status tells it only of what the spec asks for.
         let was_rejected = revision.rejected == Verdict::Yes || revision.left_by_hand && !serves;
         if RETURN_LIFTS_REJECTION && (was_rejected || revision.failed && !serves) {
@@ -564,9 +566,10 @@ impl Ghost {
         // If the spec names another one by now, it is the one that carried production until then.
         let service = cluster.services.get(name.word()).filter(|service| {
             let moved = service.hash() == Some(cluster.hash_of(version)) && service.moved_by.is_some();
-            moved && self.tells_production(name, cluster) && !cluster.is_foreign(service)
+            let is_news = moved && self.home != Some(version);
+            is_news && self.tells_production(name, cluster) && !cluster.is_foreign(service)
         });
-        let Some(service) = service.filter(|_| self.home != Some(version)) else {
+        let Some(service) = service else {
             self.hand = None;
             return;
         };
@@ -765,9 +768,9 @@ impl Ghost {
         self.of_mut(version).left_at = None;
         // As far as the operator has written down what the spec asks for.
         let clear = self.unseen == (false, false) && !self.lost;
-        let before = self.size.filter(|_| clear);
+        let before = if clear { self.size } else { None };
         if self.home != Some(version) {
-            let asked = Some(cluster.rollout.spec.replicas()).filter(|_| clear);
+            let asked = clear.then(|| cluster.rollout.spec.replicas());
             self.of_mut(version).serves_with(if version == cluster.version { asked } else { before });
         }
         if let Some(left) = self.home.filter(|left| *left != version) {
@@ -778,7 +781,8 @@ impl Ghost {
             if is_out && may_go_back && self.of(left).rejected == Verdict::No {
                 self.of_mut(left).rejected = Verdict::Either;
             }
-            self.of_mut(left).left_at = Some(cluster.now).filter(|_| self.of(left).served && self.of(left).known);
+            let has_served = self.of(left).served && self.of(left).known;
+            self.of_mut(left).left_at = has_served.then_some(cluster.now);
             if self.of(left).served {
                 self.order.retain(|version| *version != left);
                 self.order.push(left);
@@ -814,7 +818,7 @@ impl Ghost {
     /// A run was deleted, perhaps before the operator had seen how it ended.
     pub fn on_run_gone(&mut self, cluster: &Cluster) {
         let settled = cluster.rollout.status.as_ref().is_some_and(|status| status.phase == Phase::Healthy);
-        if let Some(home) = self.home.filter(|_| !settled) {
+        if !settled && let Some(home) = self.home {
             self.of_mut(home).found_good = false;
         }
     }
@@ -868,7 +872,7 @@ impl Ghost {
             given == Some(cluster.hash_of(home)) && then.of(home).known
         };
         let left = then.home.filter(|left| *left == asked_then && Some(*left) != self.home && cluster.stays(*left));
-        let left = left.filter(|_| self.home.is_some_and(is_marked));
+        let left = if self.home.is_some_and(is_marked) { left } else { None };
         for version in Version::all() {
             self.of_mut(version).restore(then.of(version), left == Some(version));
         }
@@ -1042,14 +1046,16 @@ impl Ghost {
         self.was_worker |= self.active_services.is_empty();
         let theirs = cluster.active_services().any(|service| cluster.is_foreign(service));
         self.second |= seen.rival && !self.begun && theirs;
-        if let Some(home) = self.home.filter(|_| seen.fresh) {
+        if seen.fresh
+            && let Some(home) = self.home
+        {
             self.of_mut(home).found_good |= self.of(home).ended_good;
         }
         if let Some(observed) = &after.observed_request {
             self.on_answer(&observed.value, observed.accepted, &observed.answer, cluster, seen, report);
         }
         let worker = seen.rollout.spec.blue_green().active_service.is_none();
-        if let Some(serving) = adapter::version_of_hash(&after.active_revision).filter(|_| worker) {
+        if worker && let Some(serving) = adapter::version_of_hash(&after.active_revision) {
             // Without a Service nothing else tells.
             if self.home != Some(serving) {
                 self.of_mut(serving).served_with = None;

@@ -47,7 +47,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a rollout that goes believes what it has heard of its ReplicaSets",
         file: "plan/mod.rs",
         find: "if let Some(doubt) = finalize::doubt(world) {",
-        replace: "if let Some(doubt) = finalize::doubt(world).filter(|_| world.live) {",
+        replace: "if world.live && let Some(doubt) = finalize::doubt(world) {",
         expected: &[P::LettingGo],
     },
     Mutant {

@@ -209,7 +209,7 @@ impl Process {
     pub fn observe(&self, cluster: &Cluster) -> World {
         let rollout = self.rollout(cluster);
         let spec = &rollout.spec;
-        let workload = self.workload(cluster).filter(|_| spec.workload_ref.is_some());
+        let workload = if spec.workload_ref.is_some() { self.workload(cluster) } else { None };
         let template = workload.map_or(&rollout.template, |workload| &workload.template);
         let sets = self.frozen.sets.as_ref().unwrap_or(&cluster.sets);
         let services = self.frozen.services.as_ref().unwrap_or(&cluster.services);

@@ -269,7 +269,7 @@ fn check_leftovers(state: &State, report: &mut Report) {
         let is_there = candidate.owned && !candidate.object.deleting && candidate.object.replicas > 0;
         waits && is_there && !ghost.of(candidate.version).failed && candidate.lacks_room()
     });
-    let preview = cluster.rollout.spec.blue_green().preview_service.as_ref().filter(|_| is_crowded);
+    let preview = if is_crowded { cluster.rollout.spec.blue_green().preview_service.as_ref() } else { None };
     let gives_way = |service: &Service| {
         preview == Some(&service.name) && service.production.is_none() && !cluster.is_foreign(service)
     };
@@ -349,11 +349,15 @@ fn check_workload(cluster: &Cluster, report: &mut Report) {
 fn check_restart(state: &State, report: &mut Report) {
     let (cluster, ghost) = (&state.cluster, &state.ghost);
     // The clock of the operator that wrote a bare verb out may have been ahead.
-    let by_person = ghost.restart_at.filter(|_| !ghost.was_lost).map(|at| at - SignedDuration::from_secs(4));
+    let by_person = if ghost.was_lost { None } else { ghost.restart_at };
+    let by_person = by_person.map(|at| at - SignedDuration::from_secs(4));
     let in_spec = cluster.rollout.spec.restart_at.as_ref().map(|at| at.0);
     let asked_for = [by_person, in_spec].into_iter().flatten().filter(|at| *at <= cluster.now).max();
-    let Some(at) = asked_for.filter(|_| is_healthy(cluster)) else { return };
-    if let Some(set) = ghost.home.and_then(|home| cluster.set(home)) {
+    let Some(at) = asked_for else { return };
+    let serving = ghost.home.and_then(|home| cluster.set(home));
+    if is_healthy(cluster)
+        && let Some(set) = serving
+    {
         let old = set.pods.iter().find(|pod| pod.created.as_second() < at.as_second());
         report.check(Predicate::Restarted, old.is_none(), || {
             format!("{old:?} of {} is older than the restart of {at}", set.version)
@@ -580,10 +584,11 @@ fn check_production(state: &State, report: &mut Report) {
     };
     let known = !cluster.has_no_template() && !ghost.forged;
     let asked = home == cluster.version && ghost.of(home).rejected == Verdict::No;
-    let size = if asked { Some(cluster.rollout.spec.replicas()) } else { ghost.size }.filter(|_| known);
+    let size = if asked { Some(cluster.rollout.spec.replicas()) } else { ghost.size };
     // What is to be left, and cannot be for want of room, follows the scale as far as that takes no room.
     let stays = cluster.room == Room::Enough || !ghost.has_cause(home, cluster);
-    if let (Some(size), Some(set)) = (size.filter(|_| !ghost.restarted && stays), cluster.set(home)) {
+    let is_clear = known && stays && !ghost.restarted;
+    if is_clear && let (Some(size), Some(set)) = (size, cluster.set(home)) {
         report.check(Predicate::HomeSize, set.object.replicas == size || !set.owned, || {
             format!("{home} serves with {} pods, and is to have {size}", set.object.replicas)
         });

@@ -341,7 +341,8 @@ impl State {
         let carries = self.cluster.services.get(name.word()).is_some_and(|service| service.production.is_some());
         let first = self.cluster.rollout.spec.blue_green().active_service.as_deref() == Some(name.word());
         let pending = self.ghost.request.as_ref().is_some_and(|request| request.answer.is_none());
-        if let Some(version) = version.filter(|_| first || carries) {
+        let moves = first || carries;
+        if moves && let Some(version) = version {
             self.ghost.hand = Some((name, version));
             let renamed = first != carries;
             if pending || renamed || self.ghost.unseen.0 || self.ghost.lost || !self.move_is_told() {
@@ -531,7 +532,8 @@ impl State {
         let Some(held) = process.held.clone() else { return Progress::On };
         // An action on the rollout itself changes its resourceVersion: what follows is planned anew.
         let overtaken = held.next > 0 && **process.rollout(&self.cluster) != *held.seen.rollout;
-        let Some(action) = held.actions.get(held.next).filter(|_| !overtaken) else {
+        let action = if overtaken { None } else { held.actions.get(held.next) };
+        let Some(action) = action else {
             process.held = None;
             return Progress::On;
         };
@@ -574,7 +576,7 @@ impl State {
                 let tells =
                     blue_green.active_service.is_none() || blue_green.active_services().any(|service| service == name);
                 let version = self.cluster.sets.iter().find(|set| set.object.hash == *hash).map(|set| set.version);
-                if let Some(version) = version.filter(|_| tells) {
+                if tells && let Some(version) = version {
                     self.ghost.on_move(version, &self.cluster);
                 }
             }
@@ -668,7 +670,7 @@ impl State {
         let cluster = &self.cluster;
         let Some(set) = cluster.sets.iter().find(|set| set.version == version) else { return };
         let leaves = cluster.rollout.is_deleting() || cluster.gone || !set.owned;
-        let rollout = Some(cluster.rollout.as_ref()).filter(|_| !leaves);
+        let rollout = (!leaves).then_some(&*cluster.rollout);
         let by = || {
             let named = |name: &str| cluster.rollout.spec.blue_green().services().any(|named| named == name);
             let mut ours = cluster.services.values().filter(|it| named(&it.name) || it.is_marked_for(ROLLOUT));
