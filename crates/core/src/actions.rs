@@ -103,9 +103,10 @@ impl Doubt {
 pub struct Watches {
     /// Services whose endpoints are needed, to prove a switch.
     pub endpoints: BTreeSet<String>,
-    /// Hashes of the sets whose pods are needed, to replace them.
+    /// Hashes of the ReplicaSets whose pods are needed, to replace them.
     pub pods: BTreeSet<String>,
-    /// Hashes of the sets whose pods are needed, to say why they do not start. Not at once, and not of all that are stuck at a time.
+    /// Hashes of the ReplicaSets whose pods are needed, to say why they do not start. Not at once, and not of all that are stuck at a
+    /// time.
     pub stuck: BTreeSet<String>,
 }
 

@@ -27,7 +27,7 @@ pub fn read(status: Option<&BlueGreenRolloutStatus>, rs: &ReplicaSet, now: Times
         Some(before) if most_ready >= Some(rs.ready) => {
             scaled_at.map_or(before.since, |at| at.max(before.since)).min(now)
         }
-        // Without a status nobody knows; the time of the last scaling is on the rs.
+        // Without a status nobody knows; the time of the last scaling is on the ReplicaSet.
         None if status.is_none() => scaled_at.unwrap_or(now),
         _ => now,
     };

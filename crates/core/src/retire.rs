@@ -234,7 +234,8 @@ pub fn scale_down(rs: &ReplicaSet, owner: Owner<'_>, selected: &Selected, now: T
     }
     let mut change = Change { finalizers: Some(without_finalizer(rs)), ..Change::default() };
     let Owner::Exists(rollout) = owner else { return ScaleDown::RemoveFinalizer(change) };
-    // A deadline that does not parse is rewritten by the rollouts controller, or, when the rs is being deleted, over.
+    // A deadline that does not parse is rewritten by the rollouts controller, or, when the ReplicaSet is being deleted,
+    // over.
     let deadline = match rs.scale_down_at() {
         Some(deadline) => deadline,
         None if rs.deleting => now,

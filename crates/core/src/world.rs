@@ -39,7 +39,7 @@ pub struct World {
     pub rivals: Vec<Rival>,
     /// The endpoints of each Service that the last plan asked to watch; absent until they are known.
     pub endpoints: BTreeMap<String, Vec<Endpoint>>,
-    /// The pods of each set that the last plan asked to watch, by its hash; absent until they are known.
+    /// The pods of each ReplicaSet that the last plan asked to watch, by its hash; absent until they are known.
     pub pods: BTreeMap<String, Vec<Pod>>,
     /// Its analysis runs.
     pub runs: Vec<Run>,
