@@ -698,7 +698,8 @@ fn awaits_promotion(cluster: &Cluster, ghost: &Ghost) -> bool {
 /// An analysis of what serves or waits came to no conclusion, and nobody has promoted what waits since.
 fn has_no_conclusion(cluster: &Cluster, ghost: &Ghost) -> bool {
     let is_accepted = |run: &Run| run.name.ends_with("-pre") && ghost.of(cluster.version).assured_at > run.completed_at;
-    let matters = |version: Version| version == cluster.version || cluster.production() == Some(version);
+    let serves = |version: Version| ghost.home == Some(version) || cluster.production() == Some(version);
+    let matters = |version: Version| version == cluster.version || serves(version);
     cluster.runs.iter().any(|run| {
         let is_open = run.phase == AnalysisPhase::Inconclusive || run.terminating;
         is_open && !is_accepted(run) && adapter::version_of_named(&run.name).is_some_and(matters)
