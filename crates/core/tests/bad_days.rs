@@ -15,7 +15,7 @@ use greenlight_core::overlap;
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::situation::Situation;
 use greenlight_core::world::{Endpoint, RefusedWrite, Run, Template, Workload};
-use greenlight_core::{Action, Change, plan};
+use greenlight_core::{Action, Change, World, plan};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use model::people::{
@@ -1485,6 +1485,19 @@ fn a_deletion_that_is_held_up_says_why() {
     model.refuse(None);
     operate_for(&mut model, 20);
     assert!(!model.is_held(), "it heals");
+}
+
+#[test]
+fn a_deletion_that_is_held_up_reads_the_api_server_when_it_tries_again_and_not_before() {
+    let mut model = serves_one(manual());
+    model.refuse(Some(|action| matches!(action, Action::SelectRevision { .. })));
+    model.delete_rollout(None);
+    model.operate(None);
+    assert!(model.status().message.contains("a policy says no"), "{}", model.status().message);
+    let doubt = |model: &mut Model| plan(&World { live: false, ..model.seen() }, model.now).doubt;
+    assert_eq!(doubt(&mut model), None, "nothing is taken out of a Service now");
+    model.pass(10);
+    assert_eq!(doubt(&mut model), Some(Doubt::SetsMayStay));
 }
 
 #[test]

@@ -46,8 +46,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a rollout that goes believes what it has heard of its ReplicaSets",
         file: "plan/mod.rs",
-        find: "if let Some(doubt) = finalize::doubt(world) {",
-        replace: "if let Some(doubt) = finalize::doubt(world).filter(|_| world.live) {",
+        find: "if let Some(doubt) = finalize::doubt(world, now) {",
+        replace: "if let Some(doubt) = finalize::doubt(world, now).filter(|_| world.live) {",
         expected: &[P::LettingGo],
     },
     Mutant {
