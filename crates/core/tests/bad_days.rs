@@ -1037,6 +1037,50 @@ fn an_eviction_that_is_refused_for_ever_is_told_and_holds_nothing_up() {
 }
 
 #[test]
+fn a_pod_that_may_not_be_evicted_holds_up_no_other_of_its_restart() {
+    let mut model = serves_one(manual());
+    model.pass(60);
+    let one = model.hash(1);
+    let first: Vec<String> = model.truth.pods[&one].iter().map(|pod| pod.name.clone()).collect();
+    let old = |model: &Model| -> Vec<String> {
+        let names = model.truth.pods[&one].iter().map(|pod| pod.name.clone());
+        names.filter(|name| first.contains(name)).collect()
+    };
+    // The one that would go first.
+    model.refuse(Some(|action| matches!(action, Action::EvictPod { uid, .. } if uid.ends_with("x0"))));
+    model.request(Verb::Restart, &one, "ann", None);
+    for _ in 0..4 {
+        model.work();
+    }
+    let left = old(&model);
+    assert_eq!(left.len(), 1, "{}", say(&model));
+    let message = &model.status().message;
+    assert!(message.contains(&left[0]) && message.contains("a policy says no"), "{message}");
+    model.refuse(None);
+    for _ in 0..4 {
+        model.work();
+    }
+    assert_eq!((old(&model).len(), model.rs(1).replicas), (0, 2), "{}", say(&model));
+}
+
+#[test]
+fn a_restart_takes_no_pod_while_another_is_down_that_the_operator_has_not_heard_of() {
+    let mut model = serves_one(manual());
+    model.pass(60);
+    let one = model.hash(1);
+    model.refuse(Some(|action| matches!(action, Action::EvictPod { .. })));
+    model.request(Verb::Restart, &one, "ann", None);
+    model.work();
+    assert_eq!(model.rs(1).available, 3, "one more than it needs");
+    model.refuse(None);
+    let mut old = model.second();
+    model.run_pods(&one, 2);
+    model.pass(60);
+    model.as_second(&mut old, &Kind::ALL, |model| assert!(model.operate(None)));
+    assert_eq!(model.rs(1).available, 2, "{}", say(&model));
+}
+
+#[test]
 fn pods_that_were_only_half_labelled_get_no_traffic_in_an_overlap() {
     let mut model = serves_one(BlueGreen { abort_scale_down_delay_seconds: Some(0), ..overlapping() });
     model.push(2);

@@ -14,9 +14,7 @@ use greenlight_core::world::{Rollout, Selection};
 use greenlight_core::{Action, Change, stall};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{
-    DeleteParams, EvictParams, GetParams, ListParams, ObjectList, Patch, PatchParams, PostParams, Preconditions,
-};
+use kube::api::{DeleteParams, GetParams, ListParams, ObjectList, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::IgnoredAny;
@@ -154,7 +152,11 @@ impl Executor<'_> {
                 self.caches.runs.put_answer(KeptRun::from(run));
                 Ok(())
             }
-            Action::EvictPod { hash, name, uid } => self.evict(hash, name, uid).await,
+            Action::EvictPod { hash, name, uid, resource_version } => {
+                let as_seen =
+                    Preconditions { uid: Some(uid.clone()), resource_version: Some(resource_version.clone()) };
+                self.evict(hash, name, as_seen).await
+            }
         }
     }
 
@@ -316,15 +318,20 @@ impl Executor<'_> {
         self.patch_replica_set(name, &view.resource_version().unwrap_or_default(), &change).await
     }
 
-    async fn evict(&self, hash: &str, name: &str, uid: &str) -> Result<(), Error> {
+    /// Not by [`Api::evict`]: that writes `delete_options`, which the API server does not know, and so it would take the pod whatever became of it.
+    async fn evict(&self, hash: &str, name: &str, as_seen: Preconditions) -> Result<(), Error> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
-        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
-        let delete_options = Some(DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() });
-        match api.evict(name, &EvictParams { delete_options, ..EvictParams::default() }).await {
+        let eviction = json!({
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": self.rollout.namespace},
+            "deleteOptions": {"preconditions": as_seen},
+        });
+        match api.create_subresource::<_, IgnoredAny>("eviction", name, &PostParams::default(), &eviction).await {
             // A budget that has nothing left to give.
             Err(kube::Error::Api(status)) if status.code == 429 => return Err(Error::Refused(status.message.clone())),
-            // It is gone, or another pod has its name by now.
-            Err(kube::Error::Api(status)) if is_conflict(&status) => {}
+            // It is gone.
+            Err(kube::Error::Api(status)) if status.code == 404 && is_conflict(&status) => {}
             answer => {
                 answer.doing(|| format!("evict pod {name}"))?;
                 tracing::info!(rollout = %self.rollout.key(), pod = name, "evicted");

@@ -458,6 +458,30 @@ mod tests {
         assert!(tried < 50, "{tried} again and again");
     }
 
+    /// An operator with an old picture would take one that is ready by now, beside another that is down.
+    #[tokio::test]
+    async fn a_pod_is_evicted_only_as_it_was_seen() {
+        let asked: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let evict = Action::EvictPod {
+            hash: "abc".to_owned(),
+            name: "web-0".to_owned(),
+            uid: "p".to_owned(),
+            resource_version: "7".to_owned(),
+        };
+        for (code, reason) in [(201, ""), (404, "NotFound"), (409, "Conflict")] {
+            let seen = asked.clone();
+            let client = api_server(move |Asked { body, .. }| {
+                seen.lock().expect("no panic while locked").push(body["deleteOptions"]["preconditions"].clone());
+                let evicted = json!({"apiVersion": "v1", "kind": "Status", "status": "Success"});
+                std::future::ready(if code == 201 { (code, evicted) } else { failure(code, reason) })
+            });
+            let answer = execute(client, Arc::default(), &evict).await;
+            assert_eq!(answer.is_err_and(|error| error.is_conflict()), code == 409, "{code}");
+        }
+        let as_seen = json!({"uid": "p", "resourceVersion": "7"});
+        assert_eq!(*asked.lock().expect("no panic while locked"), vec![as_seen; 3]);
+    }
+
     /// One that is made anew has the same name.
     #[tokio::test]
     async fn a_run_is_stopped_only_as_it_was_read() {
