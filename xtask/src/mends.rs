@@ -314,6 +314,22 @@ const MENDS: &[Mend] = &[
         test: "pods_are_changed_only_as_they_were_read_and_one_that_has_changed_holds_up_no_other",
     },
     Mend {
+        fault: "of many pods that are refused their labels the first ones hold up all others",
+        file: "crates/operator/src/controllers/rollouts/execute.rs",
+        find: "to_change.rotate_left(usize::try_from(chance()).unwrap_or(0) % count.max(1));",
+        replace: "let _ = chance();",
+        of: Package("greenlight-operator"),
+        test: "many_pods_that_are_refused_hold_up_no_other_for_long",
+    },
+    Mend {
+        fault: "whoever labels pods rests when one of them has changed",
+        file: "crates/operator/src/controllers/rollouts/execute.rs",
+        find: "refusals.is_empty() && (1..count).contains(&conflicts.len())",
+        replace: "refusals.is_empty() && count > 0 && false",
+        of: Package("greenlight-operator"),
+        test: "a_pod_that_has_changed_is_looked_at_again_at_once_unless_there_is_no_other",
+    },
+    Mend {
         fault: "a pod is evicted whatever became of it since it was seen",
         file: "crates/operator/src/controllers/rollouts/execute.rs",
         find: "\"deleteOptions\": {\"preconditions\": as_seen},",

@@ -27,6 +27,7 @@ use super::affinity;
 use super::memory::{Memories, RefusedTemplate};
 use super::observe::Fresh;
 use super::older_crd;
+use crate::api_server::backoff::chance;
 use crate::api_server::error::{Doing, Error, is_conflict, is_refusal};
 use crate::api_server::pages::by_pages;
 use crate::cluster::cache::{Cached, Key};
@@ -53,7 +54,8 @@ const PODS_AT_ONCE: usize = 8;
 /// So many of these requests may be under way in all, beside the one that each work has. A webhook may hold them up in some namespaces, and others need
 /// streams of the same connection.
 const BESIDE: usize = 14;
-/// Of pods of one ReplicaSet. As many that are refused hold up no others; where there are more, the others are probably refused, too.
+/// Of pods of one ReplicaSet. As many that are refused hold up no others; where there are more, the others are probably refused, too, and wait for the
+/// next try, which begins with any of them.
 const MOST_REFUSED: usize = 7;
 static PLACES_BESIDE: Semaphore = Semaphore::const_new(BESIDE);
 const _: () = assert!(MOST + BESIDE < 100, "an API server gives a hundred streams to a connection");
@@ -282,8 +284,10 @@ impl Executor<'_> {
             self.client.request::<ObjectList<MetadataView>>(request)
         };
         by_pages(&self.rollout.namespace, labelled, list, take).await.doing(what)?;
-        let (pods, metadata, left_out, refused) = (&pods, &metadata, &Mutex::new(None), &AtomicUsize::new(0));
-        let others = to_change.len().min(PODS_AT_ONCE).saturating_sub(1);
+        let count = to_change.len();
+        to_change.rotate_left(usize::try_from(chance()).unwrap_or(0) % count.max(1));
+        let (pods, metadata, left_out, refused) = (&pods, &metadata, &Mutex::new(Vec::new()), &AtomicUsize::new(0));
+        let others = count.min(PODS_AT_ONCE).saturating_sub(1);
         let places = std::iter::from_fn(|| PLACES_BESIDE.try_acquire().ok());
         let beside: Vec<SemaphorePermit> = places.take(others).collect();
         let to_change = futures::stream::iter(to_change.into_iter().map(Ok));
@@ -302,7 +306,7 @@ impl Executor<'_> {
                             && status.code < 500
                             && refused.fetch_add(1, Ordering::Relaxed) < MOST_REFUSED =>
                 {
-                    *left_out.lock().expect("no panic while locked") = Some(kube::Error::Api(status));
+                    left_out.lock().expect("no panic while locked").push(status);
                     Ok(())
                 }
                 answer => answer.doing(what).map(drop),
@@ -310,8 +314,16 @@ impl Executor<'_> {
         });
         changed.await?;
         drop(beside);
-        if let Some(error) = left_out.lock().expect("no panic while locked").take() {
-            return Err(error).doing(what);
+        let left_out = std::mem::take(&mut *left_out.lock().expect("no panic while locked"));
+        let (mut conflicts, mut refusals): (Vec<_>, Vec<_>) =
+            left_out.into_iter().partition(|status| is_conflict(status));
+        if refusals.is_empty() && (1..count).contains(&conflicts.len()) {
+            // It has come further, and the next plan looks at these again: neither it nor anybody else waits for that.
+            view.keep().into_iter().for_each(|owned| self.caches.sets.put_answer(owned));
+            return Ok(Fresh::new());
+        }
+        if let Some(status) = refusals.pop().or_else(|| conflicts.pop()) {
+            return Err(kube::Error::Api(status)).doing(what);
         }
         let mut change = Change::default();
         change.annotate(names::ROLE_METADATA, serde_json::to_string(to).expect("it has only strings in it"));
