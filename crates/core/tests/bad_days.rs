@@ -530,6 +530,26 @@ fn an_overlap_that_began_by_a_clock_ahead_is_not_an_hour_longer() {
 }
 
 #[test]
+fn an_overlap_is_not_cut_short_when_the_clock_is_set_back() {
+    let (mut model, _) = both_serve(overlapping());
+    assert!(model.settle());
+    assert_serves(&model, 2);
+    // When production left revision 1 is on record still.
+    model.push(3);
+    model.work();
+    let three = model.hash(3);
+    model.happen(&Event::ClockAhead(3600));
+    model.request(Verb::Promote, &three, "ann", None);
+    operate_for(&mut model, 2);
+    assert!(model.truth.services["active"].is_overlapping(), "{}", say(&model));
+    model.happen(&Event::ClockAhead(0));
+    operate_for(&mut model, 50);
+    assert!(model.truth.services["active"].is_overlapping(), "{}", say(&model));
+    operate_for(&mut model, 30);
+    assert_serves(&model, 3);
+}
+
+#[test]
 fn the_answer_to_a_restart_says_which_pods_are_replaced() {
     let mut model = serves_one(manual());
     let one = model.hash(1);

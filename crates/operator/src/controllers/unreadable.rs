@@ -382,7 +382,7 @@ mod tests {
 
     /// Whoever makes thousands would have all of them looked through for each few that are told.
     #[tokio::test(start_paused = true)]
-    async fn telling_of_eight_times_as_many_takes_no_thirty_times_as_much() {
+    async fn telling_of_eight_times_as_many_takes_about_eight_times_as_much() {
         let (few, many) = (allocated_for(100).await, allocated_for(800).await);
         assert!(many < few * 16, "{few} bytes for 100, {many} for 800");
     }
