@@ -112,7 +112,8 @@ async fn a_delay_is_over_soon_also_when_the_clock_was_set_back_by_an_hour_meanwh
     let mut env = clock.env().expect("a compiler").to_vec();
     env.push(("KUBECONFIG", text(&kubeconfig)));
     let args = ["controller", "--namespace", "setback", "--listen", "127.0.0.1:0"].map(str::to_owned);
-    let _operator = Process::start(cluster().dir(), "clock-setback", &binary("greenlight"), &args, &env);
+    let program = binary("greenlight");
+    let _operator = Process::start(cluster().dir(), "clock-setback", &program, &args, &env).expect("it starts");
     let blue_green = json!({"autoPromotionEnabled": true, "scaleDownDelaySeconds": 10});
     lab.deploy(json!({"strategy": {"blueGreen": blue_green}})).await;
     lab.set_image("web:v2").await;
