@@ -206,7 +206,7 @@ mod tests {
     use std::time::Duration;
 
     use greenlight_api::analysis::AnalysisRun;
-    use greenlight_api::{BlueGreenRollout, PodMetadata, names};
+    use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, names};
     use greenlight_core::Action;
     use http::Method;
     use serde_json::{Value, json};
@@ -362,6 +362,25 @@ mod tests {
             stop.cancel();
             running.await.expect("it ends");
         }
+    }
+
+    /// What is applied by force takes the place of whatever is there: of what another operator has decided since, too.
+    #[tokio::test]
+    async fn a_status_is_written_only_over_the_one_that_it_was_decided_from() {
+        let written: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let seen = written.clone();
+        let client = api_server(move |Asked { body, .. }| {
+            let metadata = &body["metadata"];
+            seen.lock().expect("no panic while locked").push(json!([metadata["uid"], metadata["resourceVersion"]]));
+            std::future::ready((200, rollout()))
+        });
+        let (context, _, _events) = context(client, Arc::default(), &Queue::new(Leadership::undisputed()));
+        let Context { client, caches, memories, on_demand, recorder, .. } = &context;
+        let (whole, rollout) = (&Whole::default(), serde_json::from_value::<RolloutView>(rollout()));
+        let rollout = &rollout.expect("a rollout").keep();
+        let executor = Executor { client, caches, memories, on_demand, recorder, rollout, whole };
+        executor.publish(&BlueGreenRolloutStatus::default()).await.expect("written");
+        assert_eq!(*written.lock().expect("no panic while locked"), [json!(["u", "1"])]);
     }
 
     /// Pods of two ReplicaSets of the same hash, and one that nobody made.
