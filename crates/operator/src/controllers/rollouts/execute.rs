@@ -560,7 +560,7 @@ impl Executor<'_> {
         let metadata = &found["metadata"];
         let left_behind = metadata["ownerReferences"].as_array().is_none_or(Vec::is_empty);
         let ours = view.keep().filter(|owned| owned.owner_uid == self.rollout.uid);
-        if let Some(why) = self.may_not_adopt(name, hash, metadata).filter(|_| left_behind) {
+        if left_behind && let Some(why) = self.may_not_adopt(name, hash, metadata) {
             self.remember_refusal(digest, why);
             return Ok(());
         }
