@@ -72,12 +72,11 @@ pub fn actions(world: &World, now: Timestamp) -> (Vec<Action>, Watches, Option<T
 pub fn doubt(world: &World, now: Timestamp) -> Option<Doubt> {
     let has = |finalizer: &str| world.rollout.finalizers.iter().any(|known| known == finalizer);
     let is_known = has(ORPHAN) || has(FOREGROUND) || world.live || !has(names::SERVICES_FINALIZER);
-    let is_about_to_go = |service: &&Service| {
+    let is_about_to_go = |service: &Service| {
         let release = switch::release(world, service).target(&world.rollout.name);
         is_ours(world, service) && leads_to_ours(world, service) && world.refused_write(&release, now).is_none()
     };
-    let goes = !is_known && world.services.values().any(|service| is_about_to_go(&service));
-    goes.then_some(Doubt::SetsMayStay)
+    (!is_known && world.services.values().any(is_about_to_go)).then_some(Doubt::SetsMayStay)
 }
 
 /// What this Service selects by us, and not by its own labels alone, is a ReplicaSet of this rollout.
