@@ -40,7 +40,7 @@ pub const RESTART_AT: &str = "greenlight.dev/restart-at";
 /// On a ReplicaSet: the restart that was requested at this time (RFC 3339) is complete.
 pub const RESTARTED_AT: &str = "greenlight.dev/restarted-at";
 
-/// On a ReplicaSet: the pod that a restart evicts next. When it is gone, the operator chooses another one.
+/// On a ReplicaSet: the pod that a restart evicts next. When it is gone, or may not go, the operator chooses another one.
 pub const EVICTING: &str = "greenlight.dev/evicting";
 
 /// On a ReplicaSet: a person or the operator rejected this revision. The value is a JSON [`crate::Rejection`], a copy of the one in

@@ -230,6 +230,8 @@ pub enum Action {
         name: String,
         /// Its UID.
         uid: String,
+        /// The resourceVersion that the decision was read at.
+        resource_version: String,
     },
 }
 

@@ -68,11 +68,15 @@ pub fn actions(world: &World, now: Timestamp) -> (Vec<Action>, Watches, Option<T
 
 /// Whether the ReplicaSets go with the rollout has to be read live before a hash goes out of a Service: who has heard that Kubernetes is done
 /// with letting them be, may not have heard yet that it did. Without the hash production would lead to whatever waits in preview, too.
-pub fn doubt(world: &World) -> Option<Doubt> {
+/// While the API server refuses to take the hash out, nothing rests on that, and it is not read at each look.
+pub fn doubt(world: &World, now: Timestamp) -> Option<Doubt> {
     let has = |finalizer: &str| world.rollout.finalizers.iter().any(|known| known == finalizer);
     let is_known = has(ORPHAN) || has(FOREGROUND) || world.live || !has(names::SERVICES_FINALIZER);
-    let mut ours = world.services.values().filter(|service| is_ours(world, service));
-    (!is_known && ours.any(|service| leads_to_ours(world, service))).then_some(Doubt::SetsMayStay)
+    let is_about_to_go = |service: &Service| {
+        let release = switch::release(world, service).target(&world.rollout.name);
+        is_ours(world, service) && leads_to_ours(world, service) && world.refused_write(&release, now).is_none()
+    };
+    (!is_known && world.services.values().any(is_about_to_go)).then_some(Doubt::SetsMayStay)
 }
 
 /// What this Service selects by us, and not by its own labels alone, is a ReplicaSet of this rollout.

@@ -117,7 +117,12 @@ pub fn ends_at(situation: &Situation, home: &ReplicaSet) -> Option<Timestamp> {
     if told.is_empty() {
         return None;
     }
-    let begun = told.into_iter().filter(|at| at <= now).max().unwrap_or(*now);
+    let begun = if switched.is_some_and(|at| at > *now) {
+        // What is left to tell then is from before this overlap, which would be over at once.
+        *now
+    } else {
+        told.into_iter().filter(|at| at <= now).max().unwrap_or(*now)
+    };
     let seconds = world.rollout.spec.blue_green().overlap_seconds()?;
     Some(later(begun, SignedDuration::from_secs(seconds.into())))
 }

@@ -15,15 +15,19 @@
 //! | the other old pod is evicted: none is old any more, so the ReplicaSet is to have two again | 0 | 2 |
 //!
 //! Which pods are old is a matter of their age, so that a restart can be taken up again by whoever comes next. The pod to
-//! evict is first noted on the ReplicaSet: the next one is chosen only after that one has gone, so that two operators, or one with
-//! an old picture of the pods, do not take two at once.
+//! evict is first noted on the ReplicaSet: the next one is chosen only after that one has gone, or may not go, so that two operators, or
+//! one with an old picture of the pods, do not take two at once.
+//!
+//! An API server takes no account of other pods when it evicts one. So the note is written right before each eviction, with the version that the
+//! ReplicaSet was seen at, also where it stands there already: whoever has not heard that another pod is down meets a conflict. The eviction
+//! itself names the version of the pod: one that was seen to be down, and is ready by now, stays.
 
 use greenlight_api::{Decisions, names};
 use jiff::Timestamp;
 
 use crate::actions::{Action, Change};
 use crate::situation::Situation;
-use crate::world::{Pod, ReplicaSet, World};
+use crate::world::{Pod, RefusedWrite, ReplicaSet, World};
 
 /// The restart of a revision, while it is under way.
 #[derive(Clone, Debug)]
@@ -107,38 +111,36 @@ impl<'a> Restart<'a> {
         change.remove_annotation(self.rs, names::EVICTING);
     }
 
-    /// The next step: choosing the pod to evict, or evicting the chosen one.
-    pub fn next(&self) -> Option<Action> {
-        let chosen = self.rs.annotation(names::EVICTING);
-        let chosen = self.old().find(|pod| Some(pod.name.as_str()) == chosen);
-        let pod = match chosen {
-            Some(pod) => pod,
-            None => {
-                let next = self.old().min_by_key(|pod| (pod.ready, pod.deletion_cost, pod.created, &pod.name))?;
-                let mut change = Change::default();
-                change.annotate(names::EVICTING, &next.name);
-                let (name, resource_version) = (self.rs.name.clone(), self.rs.resource_version.clone());
-                return self.may_take(next).then_some(Action::ChangeReplicaSet { name, resource_version, change });
-            }
-        };
-        self.may_take(pod).then(|| Action::EvictPod {
-            hash: self.rs.hash.clone(),
-            name: pod.name.clone(),
-            uid: pod.uid.clone(),
-        })
+    /// The next step: noting the pod to evict, or evicting it right after that. Where the API server refuses, each other pod is tried
+    /// before it is asked again, and after a pause: a budget may be of all of them, and a policy of one.
+    pub fn next(&self, world: &World, now: Timestamp) -> Option<Action> {
+        let is_noted = |pod: &Pod| self.rs.annotation(names::EVICTING) == Some(&pod.name);
+        let rests = self.old().find(|pod| refusal(world, pod).is_some_and(|refused| now < refused.retry_at));
+        let next = || self.old().min_by_key(|pod| (refusal(world, pod).is_some(), !is_noted(pod), in_turn(pod)));
+        let pod = rests.or_else(next).filter(|pod| self.may_take(pod))?;
+        if rests.is_some() || is_noted(pod) && self.rs.fresh {
+            return Some(Action::EvictPod {
+                hash: self.rs.hash.clone(),
+                name: pod.name.clone(),
+                uid: pod.uid.clone(),
+                resource_version: pod.resource_version.clone(),
+            });
+        }
+        let mut change = Change::default();
+        change.annotate(names::EVICTING, &pod.name);
+        change.into_action(self.rs)
     }
 
     /// How far it is, as it completes "restarting revision 2 (image): ...".
     pub fn progress(&self, world: &World) -> String {
         let Some(pods) = self.pods else { return "reading its pods".to_owned() };
         let old = self.old().count();
-        let chosen = self.rs.annotation(names::EVICTING);
-        let refused = chosen.and_then(|pod| {
-            let refused = world.refused_writes.iter().find(|refused| refused.target == format!("Pod {pod}"))?;
-            Some(format!("; pod {pod} stays for now: {}", refused.message))
-        });
+        let refused = self.old().filter_map(|pod| Some((pod, refusal(world, pod)?)));
+        // Not the last one that was tried: that would be another one in each status.
+        let first = refused.min_by_key(|(pod, _)| in_turn(pod));
+        let stays = first.map(|(pod, refused)| format!("; pod {} stays for now: {}", pod.name, refused.message));
         let young = pods.iter().filter(|pod| !pod.deleting && pod.ready && pod.created >= self.before).count();
-        format!("{young} pods replaced, {old} to go{}", refused.unwrap_or_default())
+        format!("{young} pods replaced, {old} to go{}", stays.unwrap_or_default())
     }
 
     fn old(&self) -> impl Iterator<Item = &'a Pod> {
@@ -158,4 +160,15 @@ impl<'a> Restart<'a> {
             others >= self.rs.available
         }
     }
+}
+
+/// How the last try to evict this pod was answered, if it was refused.
+fn refusal<'a>(world: &'a World, pod: &Pod) -> Option<&'a RefusedWrite> {
+    let target = format!("Pod {}", pod.name);
+    world.refused_writes.iter().find(|refused| refused.target == target)
+}
+
+/// Pods that are not ready go first, then those that are the cheapest, then the oldest.
+fn in_turn(pod: &Pod) -> (bool, i32, Timestamp, &str) {
+    (pod.ready, pod.deletion_cost, pod.created, &pod.name)
 }

@@ -92,9 +92,10 @@ pub fn apply(world: &mut World, action: &Action, version: &str, now: Timestamp) 
             Some(run) => run.terminating = true,
             None => return Written::Conflict,
         },
-        Action::EvictPod { hash, name, uid } => {
-            let pods = world.pods.get_mut(hash);
-            match pods.and_then(|pods| pods.iter_mut().find(|pod| pod.name == *name && pod.uid == *uid)) {
+        Action::EvictPod { hash, name, uid, resource_version } => {
+            let is_as_it_was =
+                |pod: &&mut Pod| (&pod.name, &pod.uid, &pod.resource_version) == (name, uid, resource_version);
+            match world.pods.get_mut(hash).and_then(|pods| pods.iter_mut().find(is_as_it_was)) {
                 Some(pod) => pod.deleting = true,
                 None => return Written::Conflict,
             }

@@ -549,6 +549,8 @@ pub struct Pod {
     pub name: String,
     /// UID.
     pub uid: String,
+    /// `metadata.resourceVersion`.
+    pub resource_version: String,
     /// Creation time.
     pub created: Timestamp,
     /// It is being deleted.

@@ -15,7 +15,7 @@ use greenlight_core::overlap;
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::situation::Situation;
 use greenlight_core::world::{Endpoint, RefusedWrite, Run, Template, Workload};
-use greenlight_core::{Action, Change, plan};
+use greenlight_core::{Action, Change, World, plan};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use model::people::{
@@ -527,6 +527,26 @@ fn an_overlap_that_began_by_a_clock_ahead_is_not_an_hour_longer() {
     model.now -= SignedDuration::from_hours(1);
     operate_for(&mut model, 90);
     assert_serves(&model, 2);
+}
+
+#[test]
+fn an_overlap_is_not_cut_short_when_the_clock_is_set_back() {
+    let (mut model, _) = both_serve(overlapping());
+    assert!(model.settle());
+    assert_serves(&model, 2);
+    // When production left revision 1 is on record still.
+    model.push(3);
+    model.work();
+    let three = model.hash(3);
+    model.happen(&Event::ClockAhead(3600));
+    model.request(Verb::Promote, &three, "ann", None);
+    operate_for(&mut model, 2);
+    assert!(model.truth.services["active"].is_overlapping(), "{}", say(&model));
+    model.happen(&Event::ClockAhead(0));
+    operate_for(&mut model, 50);
+    assert!(model.truth.services["active"].is_overlapping(), "{}", say(&model));
+    operate_for(&mut model, 30);
+    assert_serves(&model, 3);
 }
 
 #[test]
@@ -1057,6 +1077,50 @@ fn an_eviction_that_is_refused_for_ever_is_told_and_holds_nothing_up() {
 }
 
 #[test]
+fn a_pod_that_may_not_be_evicted_holds_up_no_other_of_its_restart() {
+    let mut model = serves_one(manual());
+    model.pass(60);
+    let one = model.hash(1);
+    let first: Vec<String> = model.truth.pods[&one].iter().map(|pod| pod.name.clone()).collect();
+    let old = |model: &Model| -> Vec<String> {
+        let names = model.truth.pods[&one].iter().map(|pod| pod.name.clone());
+        names.filter(|name| first.contains(name)).collect()
+    };
+    // The one that would go first.
+    model.refuse(Some(|action| matches!(action, Action::EvictPod { uid, .. } if uid.ends_with("x0"))));
+    model.request(Verb::Restart, &one, "ann", None);
+    for _ in 0..4 {
+        model.work();
+    }
+    let left = old(&model);
+    assert_eq!(left.len(), 1, "{}", say(&model));
+    let message = &model.status().message;
+    assert!(message.contains(&left[0]) && message.contains("a policy says no"), "{message}");
+    model.refuse(None);
+    for _ in 0..4 {
+        model.work();
+    }
+    assert_eq!((old(&model).len(), model.rs(1).replicas), (0, 2), "{}", say(&model));
+}
+
+#[test]
+fn a_restart_takes_no_pod_while_another_is_down_that_the_operator_has_not_heard_of() {
+    let mut model = serves_one(manual());
+    model.pass(60);
+    let one = model.hash(1);
+    model.refuse(Some(|action| matches!(action, Action::EvictPod { .. })));
+    model.request(Verb::Restart, &one, "ann", None);
+    model.work();
+    assert_eq!(model.rs(1).available, 3, "one more than it needs");
+    model.refuse(None);
+    let mut old = model.second();
+    model.run_pods(&one, 2);
+    model.pass(60);
+    model.as_second(&mut old, &Kind::ALL, |model| assert!(model.operate(None)));
+    assert_eq!(model.rs(1).available, 2, "{}", say(&model));
+}
+
+#[test]
 fn pods_that_were_only_half_labelled_get_no_traffic_in_an_overlap() {
     let mut model = serves_one(BlueGreen { abort_scale_down_delay_seconds: Some(0), ..overlapping() });
     model.push(2);
@@ -1505,6 +1569,19 @@ fn a_deletion_that_is_held_up_says_why() {
     model.refuse(None);
     operate_for(&mut model, 20);
     assert!(!model.is_held(), "it heals");
+}
+
+#[test]
+fn a_deletion_that_is_held_up_reads_the_api_server_when_it_tries_again_and_not_before() {
+    let mut model = serves_one(manual());
+    model.refuse(Some(|action| matches!(action, Action::SelectRevision { .. })));
+    model.delete_rollout(None);
+    model.operate(None);
+    assert!(model.status().message.contains("a policy says no"), "{}", model.status().message);
+    let doubt = |model: &mut Model| plan(&World { live: false, ..model.seen() }, model.now).doubt;
+    assert_eq!(doubt(&mut model), None, "nothing is taken out of a Service now");
+    model.pass(10);
+    assert_eq!(doubt(&mut model), Some(Doubt::SetsMayStay));
 }
 
 #[test]

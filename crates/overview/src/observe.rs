@@ -323,6 +323,7 @@ fn pod_of(pod: &KubePod) -> Pod {
     Pod {
         name: pod.name_any(),
         uid: pod.uid().unwrap_or_default(),
+        resource_version: pod.resource_version().unwrap_or_default(),
         created: from_api::time(pod.metadata.creation_timestamp.as_ref()),
         deleting: pod.metadata.deletion_timestamp.is_some(),
         ready: conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True"),

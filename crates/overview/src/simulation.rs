@@ -282,8 +282,17 @@ fn replace_pods(pods: &mut Vec<Pod>, rs: &ReplicaSet, generation: u64, now: Time
     pods.iter_mut().for_each(|pod| pod.ready = true);
     for number in pods.len()..wanted {
         let name = format!("{}-s{generation}n{number}", rs.name);
-        let (uid, reason, message) = (name.clone(), String::new(), String::new());
-        pods.push(Pod { name, uid, created: now, deleting: false, ready: true, deletion_cost: 0, reason, message });
+        pods.push(Pod {
+            uid: name.clone(),
+            name,
+            resource_version: generation.to_string(),
+            created: now,
+            deleting: false,
+            ready: true,
+            deletion_cost: 0,
+            reason: String::new(),
+            message: String::new(),
+        });
     }
 }
 

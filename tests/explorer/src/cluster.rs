@@ -416,6 +416,8 @@ impl Cluster {
         let pod = |pod: &PodTruth| Pod {
             name: set.pod_name(pod),
             uid: format!("uid-{}", pod.number),
+            // Always the same: what an eviction is kept from by that, the search does not count on.
+            resource_version: String::new(),
             created: pod.created,
             deleting: false,
             ready: pod.ready_since.is_some(),

@@ -46,8 +46,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a rollout that goes believes what it has heard of its ReplicaSets",
         file: "plan/mod.rs",
-        find: "if let Some(doubt) = finalize::doubt(world) {",
-        replace: "if world.live && let Some(doubt) = finalize::doubt(world) {",
+        find: "if let Some(doubt) = finalize::doubt(world, now) {",
+        replace: "if world.live && let Some(doubt) = finalize::doubt(world, now) {",
         expected: &[P::LettingGo],
     },
     Mutant {

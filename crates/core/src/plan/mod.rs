@@ -158,7 +158,7 @@ fn is_newly_refused(world: &World, heard: &Heard) -> bool {
 
 /// The plan of a rollout that is being deleted. There is nothing to publish, unless something holds the deletion up.
 fn last_plan(world: &World, now: Timestamp) -> Plan {
-    if let Some(doubt) = finalize::doubt(world) {
+    if let Some(doubt) = finalize::doubt(world, now) {
         return Plan { doubt: Some(doubt), ..nothing(world) };
     }
     let (actions, watches, until) = finalize::actions(world, now);

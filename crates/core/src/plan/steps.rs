@@ -465,7 +465,7 @@ fn restart(round: &Round) -> Vec<Action> {
     };
     // Without its additional pod, which may be refused, it would be one pod less.
     let has_its_size = |restart: &Restart| size(restart.hash()).is_some_and(|(rs, size)| rs.replicas == size.replicas);
-    round.restarts().filter(has_its_size).filter_map(|restart| restart.next()).collect()
+    round.restarts().filter(has_its_size).filter_map(|restart| restart.next(situation.world, situation.now)).collect()
 }
 
 fn retire(round: &Round) -> Vec<Action> {

@@ -30,6 +30,8 @@ impl Model {
             pods.push(Pod {
                 name: format!("{}-p{uid}", rs.name),
                 uid,
+                // Always the same: what an eviction is kept from by that shows on a real API server alone.
+                resource_version: String::new(),
                 created: Timestamp::from_second(self.now.as_second()).expect("a time"),
                 deleting: false,
                 ready: false,

@@ -222,7 +222,10 @@ impl Respite {
             answer.headers().get(header::CONTENT_TYPE).is_some_and(|it| it.as_bytes().starts_with(b"text/plain"));
         let is_asked_for = (kind != Kind::Write || is_text)
             && [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&answer.status());
-        let header = answer.headers().get(header::RETRY_AFTER).filter(|_| is_asked_for);
+        if !is_asked_for {
+            return;
+        }
+        let header = answer.headers().get(header::RETRY_AFTER);
         let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
         if let Some(respite) = seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RESPITE)) {
             *self.0.lock().expect("no panic while locked") = Some(Instant::now() + respite);

@@ -6,6 +6,7 @@
 //! | how many at a time, and in which namespace | `lanes` |
 //! | working, and what when it fails | `queue` |
 //! | what wakes up whom | `triggers` |
+//! | whether somebody has set the clock | `clock` |
 //! | rollouts: observe, plan, carry out, publish | `rollouts/` |
 //! | the end of a scale-down delay | `scale_down` |
 //! | measuring | `analysis/` |
@@ -13,6 +14,7 @@
 //! | telling of objects that cannot be read | `unreadable` |
 
 pub mod analysis;
+pub mod clock;
 pub mod lanes;
 pub mod queue;
 pub mod rollouts;

@@ -27,7 +27,10 @@ pub struct Context {
 /// Looks at one ReplicaSet. Returns when to look again.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
     let Context { client, caches } = &*context;
-    let Some(owned) = caches.sets.get(&key).filter(|_| caches.sets.unreadable(&key).is_none()) else { return Ok(None) };
+    if caches.sets.unreadable(&key).is_some() {
+        return Ok(None);
+    }
+    let Some(owned) = caches.sets.get(&key) else { return Ok(None) };
     let set = &owned.set;
     // A rollout that cannot be read is there all the same, and so are its Services.
     let rollout = caches.rollouts.outline(&owned.owner).filter(|rollout| rollout.uid == owned.owner_uid);

@@ -350,8 +350,10 @@ impl Flights {
         while self.awaited.first().is_some_and(|(since, _)| *since + LONGEST_FLIGHT <= now) {
             self.awaited.pop_first();
         }
-        let is_full = self.awaited.len() >= IN_FLIGHT;
-        self.last_beginning.filter(|_| is_full).map_or(now, |last| last + TRICKLE)
+        match self.last_beginning {
+            Some(last) if self.awaited.len() >= IN_FLIGHT => last + TRICKLE,
+            _ => now,
+        }
     }
 
     fn begin(&mut self, key: &Key, now: Instant) {

@@ -325,4 +325,44 @@ mod tests {
         stop.cancel();
         running.await.expect("it ends");
     }
+
+    /// Nobody asks every few seconds how far a Job is.
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_job_wakes_its_run_at_once() {
+        let caches = Arc::new(Caches::default());
+        let [rollouts, sets, runs] = [(); 3].map(|()| Queue::new(Leadership::undisputed()));
+        connect(&caches, &rollouts, &sets, &runs);
+        let (woken, mut names) = mpsc::unbounded_channel();
+        let work = move |key: Key, _: Turn| {
+            woken.send(key.name).expect("the test listens");
+            std::future::ready(Ok(Outcome::Rests(None)))
+        };
+        let watched = (Metrics::new(caches.clone(), Leadership::undisputed()), Health::default(), None);
+        let limits = Limits {
+            places: Places { parallel: 1, share: None },
+            span: |_| tracing::Span::none(),
+            deadline: Duration::from_secs(300),
+        };
+        let stop = CancellationToken::new();
+        let begins = || vec![Key { namespace: "shop".to_owned(), name: "begins".to_owned() }];
+        let running = tokio::spawn(runs.run("test", limits, watched, stop.clone(), begins, work));
+        assert_eq!(names.recv().await.as_deref(), Some("begins"));
+        let job = |version: &str, conditions: serde_json::Value| {
+            let owner =
+                json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "name": "run", "uid": "r"});
+            let job = json!({
+                "metadata": {"name": "job", "namespace": "shop", "uid": "j", "resourceVersion": version, "ownerReferences": [owner]},
+                "status": {"conditions": conditions},
+            });
+            serde_json::from_value::<JobView>(job).expect("a Job").keep()
+        };
+        let complete = json!([{"type": "Complete", "status": "True"}]);
+        for job in [job("1", json!([])), job("2", complete)] {
+            caches.jobs.put(job);
+            let woken = tokio::time::timeout(Duration::from_secs(1), names.recv()).await;
+            assert_eq!(woken.expect("at once").as_deref(), Some("run"));
+        }
+        stop.cancel();
+        running.await.expect("it ends");
+    }
 }

@@ -1,7 +1,8 @@
 //! Telling of objects that cannot be read, on the objects themselves: an event on each, and the status of a rollout. Without that
 //! its owner would see a rollout that does nothing, and no reason.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,6 +96,9 @@ fn is_due(told: Option<&Told>, kind: Kind, object: &Unreadable, is_behind: bool,
 
 type Place = (Kind, Key);
 
+/// What is to be told, by namespace.
+type Waiting = BTreeMap<String, VecDeque<(Kind, Unreadable)>>;
+
 /// Who tells.
 struct Teller {
     client: Client,
@@ -114,41 +118,49 @@ pub async fn tell(
 ) {
     let teller = Arc::new(Teller { client, caches, leadership, recorder });
     let mut told: HashMap<Place, Told> = HashMap::new();
+    let mut waiting = Waiting::new();
+    let mut look_at = Instant::now();
     let mut lanes = Lanes::new(Places { parallel: AT_ONCE, share: Some(1) });
     let mut tasks = JoinSet::new();
     // After whom the next ones have their turn.
     let mut last = String::new();
     loop {
-        let mut waiting = teller.by_namespace();
-        // A tenant makes as many as they like: each is not looked for among all others.
-        let there: HashSet<Place> = waiting.values().flatten().map(|(kind, object)| (*kind, object.key())).collect();
-        told.retain(|place, _| there.contains(place));
         let now = Instant::now();
-        for (namespace, objects) in &mut waiting {
-            let is_behind = teller.recorder.is_behind(namespace);
-            objects.retain(|(kind, object)| is_due(told.get(&(*kind, object.key())), kind, object, is_behind, now));
-            // Of those that take their time none is first again and again.
-            objects.sort_by_key(|(kind, object)| told.get(&(*kind, object.key())).map(|told| told.again_at));
-            objects.truncate(IN_A_TURN);
+        // A tenant makes as many as they like: all of them are not looked through for each few that are told.
+        if look_at <= now {
+            waiting = teller.look(&mut told, now);
+            look_at = now + PAUSE;
         }
-        waiting.retain(|_, objects| !objects.is_empty());
         lanes.look(now);
-        let after = waiting.split_off(&format!("{last}\0"));
-        for (namespace, objects) in after.into_iter().chain(waiting) {
-            if !lanes.may_begin(&namespace, now) {
+        while !lanes.is_full() {
+            let next = next_after(&last, &waiting, |namespace| lanes.may_begin(namespace, now));
+            let Some(namespace) = next.cloned() else { break };
+            let mut objects = waiting.remove(&namespace).unwrap_or_default();
+            let is_behind = teller.recorder.is_behind(&namespace);
+            let mut work = Vec::new();
+            while work.len() < IN_A_TURN {
+                let Some((kind, object)) = objects.pop_front() else { break };
+                // It may have been told since it was looked for.
+                let before = told.get(&(kind, object.key()));
+                if is_due(before, kind, &object, is_behind, now) {
+                    work.push((before.cloned(), (kind, object)));
+                }
+            }
+            if !objects.is_empty() {
+                waiting.insert(namespace.clone(), objects);
+            }
+            if work.is_empty() {
                 continue;
             }
             let place = Key { namespace: namespace.clone(), name: String::new() };
             lanes.begin(place.clone(), now);
             last = namespace;
-            let before = objects.iter().map(|(kind, object)| told.get(&(*kind, object.key())).cloned());
-            let work: Vec<_> = before.collect::<Vec<_>>().into_iter().zip(objects).collect();
             let teller = teller.clone();
             tasks.spawn(async move { (place, teller.tell_of(work).await) });
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(PAUSE) => {}
+            () = tokio::time::sleep_until(look_at) => {}
             Some(done) = tasks.join_next() => {
                 let (place, of_namespace): (Key, Vec<(Place, Told)>) = done.expect("it does not panic");
                 lanes.end(&place, Instant::now());
@@ -158,15 +170,35 @@ pub async fn tell(
     }
 }
 
+/// The first namespace after this one that has anything to tell and may begin; after the last one comes the first.
+fn next_after<'a>(last: &str, waiting: &'a Waiting, may_begin: impl Fn(&str) -> bool) -> Option<&'a String> {
+    let after = waiting.range::<str, _>((Bound::Excluded(last), Bound::Unbounded));
+    let until = waiting.range::<str, _>((Bound::Unbounded, Bound::Included(last)));
+    after.chain(until).map(|(namespace, _)| namespace).find(|namespace| may_begin(namespace))
+}
+
 impl Teller {
-    fn by_namespace(&self) -> BTreeMap<String, Vec<(Kind, Unreadable)>> {
-        let mut found: BTreeMap<String, Vec<(Kind, Unreadable)>> = BTreeMap::new();
+    /// Everything that is to be told now. What was told of objects that are there no more, or can be read, is forgotten.
+    fn look(&self, told: &mut HashMap<Place, Told>, now: Instant) -> Waiting {
+        let mut there = HashSet::new();
+        let mut due = Waiting::new();
         for (kind, objects) in self.caches.unreadable() {
             for object in objects.into_iter().filter(|object| self.leadership.takes_work(&object.key().namespace)) {
-                found.entry(object.key().namespace).or_default().push((kind, object));
+                let place = (kind, object.key());
+                if is_due(told.get(&place), kind, &object, false, now) {
+                    due.entry(object.key().namespace).or_default().push_back((kind, object));
+                }
+                there.insert(place);
             }
         }
-        found
+        told.retain(|place, _| there.contains(place));
+        for objects in due.values_mut() {
+            // Of those that take their time none is first again and again.
+            let again_at =
+                |(kind, object): &(Kind, Unreadable)| told.get(&(*kind, object.key())).map(|told| told.again_at);
+            objects.make_contiguous().sort_by_cached_key(again_at);
+        }
+        due
     }
 
     /// Tells of these, one after the other. Of each is known what was told of it before.
@@ -266,6 +298,8 @@ fn status(mut status: BlueGreenRolloutStatus, message: String, generation: i64) 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use greenlight_core::world::Rollout;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -315,6 +349,42 @@ mod tests {
         assert_eq!(told(), 20, "once");
         stop.cancel();
         telling.await.expect("it ends");
+    }
+
+    /// What it takes to tell of so many objects of one namespace, in bytes that are allocated for that.
+    async fn allocated_for(objects: usize) -> u64 {
+        let allocated = || tikv_jemalloc_ctl::thread::allocatedp::read().expect("statistics").get();
+        let told = Arc::new(AtomicUsize::new(0));
+        let counted = told.clone();
+        let client = api_server(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            std::future::ready(event_written())
+        });
+        let caches = Arc::new(Caches::default());
+        (0..objects).for_each(|number| {
+            caches.runs.put_unreadable(unreadable("shop", &format!("run-{number}")), None);
+        });
+        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
+        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
+        let events = Events::start(&client, &metrics);
+        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let stop = CancellationToken::new();
+        let before = allocated();
+        let telling = tokio::spawn(tell(client, caches, Leadership::undisputed(), recorder, stop.clone()));
+        while told.load(Ordering::Relaxed) < objects {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let allocated = allocated() - before;
+        stop.cancel();
+        telling.await.expect("it ends");
+        allocated
+    }
+
+    /// Whoever makes thousands would have all of them looked through for each few that are told.
+    #[tokio::test(start_paused = true)]
+    async fn telling_of_eight_times_as_many_takes_about_eight_times_as_much() {
+        let (few, many) = (allocated_for(100).await, allocated_for(800).await);
+        assert!(many < few * 16, "{few} bytes for 100, {many} for 800");
     }
 
     #[tokio::test(start_paused = true)]

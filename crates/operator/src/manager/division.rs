@@ -70,7 +70,7 @@ impl Division {
             let by = lease.spec.as_ref()?.holder_identity.clone()?;
             Some(Held { by, wanted_by: lease.annotations().get(WANTED_BY).cloned() })
         };
-        state.leases[shard] = lease.filter(|_| held).and_then(of);
+        state.leases[shard] = if held { lease.and_then(of) } else { None };
         if shard == 0 {
             state.in_force = lease.is_some_and(|lease| self.is_settled(lease));
         }

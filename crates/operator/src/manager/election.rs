@@ -35,7 +35,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
@@ -339,9 +339,8 @@ impl Elector {
         let Err(error) = self.replace(lease).await else { return Ok(()) };
         // Perhaps an answer was lost: then the lease has another version, and is still ours.
         self.look().await.context(error)?;
-        let Some((mut lease, _)) = self.seen.clone().filter(|_| self.is_mine()) else {
-            bail!("it is held by {}", self.holder().unwrap_or("nobody"));
-        };
+        ensure!(self.is_mine(), "it is held by {}", self.holder().unwrap_or("nobody"));
+        let (mut lease, _) = self.seen.clone().context("it was acquired")?;
         lease.spec.get_or_insert_default().renew_time = Some(MicroTime(Timestamp::now()));
         self.replace(lease).await
     }

@@ -27,6 +27,7 @@ use crate::cluster::caches::Caches;
 use crate::cluster::objects::ReplicaSetView;
 use crate::cluster::on_demand::OnDemand;
 use crate::cluster::scope::Scope;
+use crate::controllers::clock::Clock;
 use crate::controllers::lanes::Places;
 use crate::controllers::queue::{Limits, Queue};
 use crate::controllers::rollouts::{Memories, Memory};
@@ -234,6 +235,17 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         move |key, _| analysis::reconcile(context.clone(), key),
     ));
 
+    let look_again = |concerns: &dyn Fn(&Key) -> bool| {
+        let queues = [
+            (&rollouts_queue, all_rollouts as fn(&Caches) -> Vec<Key>),
+            (&sets_queue, all_retired),
+            (&runs_queue, all_runs),
+        ];
+        for (queue, all) in queues {
+            all(&caches).into_iter().filter(|key| concerns(key)).for_each(|key| queue.now(key));
+        }
+    };
+    let mut clock = Clock::read();
     let ended = loop {
         let change = tokio::select! {
             // First: once this is so, the others end as they should.
@@ -243,6 +255,12 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
             ended = &mut server => break Err(not_serving(ended)),
             ended = work.join_next() => break Err(anyhow!("a controller has ended: {ended:?}")),
             Some(change) = changed.recv() => change,
+            step = clock.is_set() => {
+                let seconds = step.as_secs();
+                tracing::warn!(seconds, "somebody has set the clock forth by so many seconds: looking at everything again");
+                look_again(&|_| true);
+                continue;
+            }
         };
         change.note(&mut held);
         metrics.leads(held.len());
@@ -251,14 +269,11 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
             Change::Given(shard) => (shard, false),
         };
         let is_of_shard = |key: &Key| leadership.shard(&key.namespace) == shard;
-        let of_shard = |keys: Vec<Key>| keys.into_iter().filter(is_of_shard);
         if gained {
-            of_shard(all_rollouts(&caches)).for_each(|key| rollouts_queue.now(key));
-            of_shard(all_retired(&caches)).for_each(|key| sets_queue.now(key));
-            of_shard(all_runs(&caches)).for_each(|key| runs_queue.now(key));
+            look_again(&is_of_shard);
         } else {
             // Others decide there from now on: what was remembered would be old by the time that it comes back.
-            for key in of_shard(all_rollouts(&caches)) {
+            for key in all_rollouts(&caches).into_iter().filter(is_of_shard) {
                 memories.forget(&key);
                 metrics.forget(&key);
                 on_demand.set(&key, &Watches::default());

@@ -205,7 +205,8 @@ impl<T> State<T> {
         let in_turn = after.chain(&self.lines).filter_map(|(namespace, line)| Some((namespace, line, line.next(now)?)));
         let beside: usize = self.lines.values().map(|line| line.under_way.len().saturating_sub(1)).sum();
         let (first, second): (Vec<_>, Vec<_>) = in_turn.partition(|(_, line, _)| line.under_way.is_empty());
-        let (namespace, _, place) = *first.first().or(second.first().filter(|_| beside < self.beside))?;
+        let second = if beside < self.beside { second.first() } else { None };
+        let (namespace, _, place) = *first.first().or(second)?;
         let namespace = namespace.clone();
         self.last.clone_from(&namespace);
         let line = self.lines.get_mut(&namespace)?;

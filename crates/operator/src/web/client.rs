@@ -273,6 +273,21 @@ mod tests {
         assert!(refused.ends_with("has not answered within 60 s"), "{refused}");
     }
 
+    /// A POST may restart something, say, and whoever leads by now asks the same.
+    #[tokio::test]
+    async fn what_may_change_something_is_asked_by_who_leads_and_nobody_else() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let (_terms, leadership) = Leadership::by_terms(1);
+        let client = WebClient::for_analyses(leadership, Reach::Anywhere);
+        for method in [WebMethod::Post, WebMethod::Put] {
+            let question = Question { method, timeout: Duration::from_millis(200), ..question(&url) };
+            client.ask(&question).await.expect_err("it does not lead");
+        }
+        let asked = tokio::time::timeout(Duration::from_millis(200), listener.accept()).await;
+        assert!(asked.is_err(), "it was asked all the same");
+    }
+
     /// A frame of HTTP/2, on the connection as a whole.
     fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
         let length = u8::try_from(payload.len()).expect("short");

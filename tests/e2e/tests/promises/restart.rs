@@ -6,9 +6,10 @@ use std::time::Duration;
 use greenlight_api::names;
 use greenlight_e2e::{Course, Lab, Snapshot, Witness};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::PostParams;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Pods are as old as whole seconds.
 async fn grow_older() {
@@ -101,4 +102,33 @@ async fn a_restart_whose_pods_do_not_start_takes_no_old_one() {
     lab.limit_pods(9).await;
     lab.until("done", |now| now.phase() == "Healthy" && now.status().restarted_at.is_some()).await;
     witness.assert_never_below(2);
+}
+
+/// What the operator relies on: an eviction that names an older version of the pod is a conflict.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_evicts_no_pod_that_has_changed_since_it_was_seen() {
+    let lab = Lab::new("restartfence").await;
+    let before = lab.deploy(json!({})).await;
+    let pods = before.ready_pods_of_image("web:v1");
+    let pod = pods.first().expect("two pods");
+    let evict = async |preconditions: Value| {
+        let eviction = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod},
+            "deleteOptions": {"preconditions": preconditions},
+        });
+        lab.api::<Pod>().create_subresource::<_, Value>("eviction", pod, &PostParams::default(), &eviction).await
+    };
+    let code = |refused: kube::Error| match refused {
+        kube::Error::Api(status) => status.code,
+        error => panic!("{error:?}"),
+    };
+    for older in [json!({"resourceVersion": "1"}), json!({"uid": "another"})] {
+        let refused = evict(older).await.expect_err("it is not as it was seen");
+        assert_eq!(code(refused), 409);
+    }
+    assert!(lab.now().await.ready_pods_of_image("web:v1").is_superset(&pods));
+    let seen = lab.api::<Pod>().get(pod).await.expect("it is there").metadata;
+    evict(json!({"uid": seen.uid, "resourceVersion": seen.resource_version})).await.expect("it is as it was seen");
+    lab.until("it is replaced", |now| now.phase() == "Healthy" && !now.ready_pods_of_image("web:v1").contains(pod))
+        .await;
 }

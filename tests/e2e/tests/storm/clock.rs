@@ -8,10 +8,11 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use anyhow::{Context, Result, bail, ensure};
-use greenlight_e2e::{binary, cluster, eventually};
+use greenlight_api::names;
+use greenlight_e2e::{Lab, binary, cluster, eventually};
 use greenlight_test_cluster::Process;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The clock of whatever is started with [`Clock::env`].
 pub struct Clock {
@@ -100,4 +101,23 @@ async fn an_operator_lives_by_the_clock_that_it_is_given_and_that_is_set_while_i
         let ended = last(&operator.log()).expect("it says so");
         assert!(ended.duration_since(Timestamp::now()).abs() < ABOUT, "{ended}");
     }
+}
+
+/// Until when a revision stays up is a time of day, which stands on its ReplicaSet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delay_is_over_soon_also_when_the_clock_was_set_back_by_an_hour_meanwhile() {
+    let lab = Lab::without_operator("setback").await;
+    let clock = Clock::new("setback").expect("a clock");
+    let kubeconfig = cluster().kubeconfig();
+    let mut env = clock.env().expect("a compiler").to_vec();
+    env.push(("KUBECONFIG", text(&kubeconfig)));
+    let args = ["controller", "--namespace", "setback", "--listen", "127.0.0.1:0"].map(str::to_owned);
+    let program = binary("greenlight");
+    let _operator = Process::start(cluster().dir(), "clock-setback", &program, &args, &env).expect("it starts");
+    let blue_green = json!({"autoPromotionEnabled": true, "scaleDownDelaySeconds": 10});
+    lab.deploy(json!({"strategy": {"blueGreen": blue_green}})).await;
+    lab.set_image("web:v2").await;
+    lab.until("revision 1 retires", |now| now.annotation_of_image("web:v1", names::SCALE_DOWN_AT).is_some()).await;
+    clock.set(-3600.0).expect("set");
+    lab.until("its delay is over", |now| now.is_down("web:v1")).await;
 }

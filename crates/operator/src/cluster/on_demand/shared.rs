@@ -263,7 +263,7 @@ impl<T: Clone + PartialEq> State<T> {
     }
 
     fn trouble_of(&self, rollout: &Key) -> Option<String> {
-        self.trouble.clone().filter(|_| self.by_rollout.contains_key(rollout))
+        if self.by_rollout.contains_key(rollout) { self.trouble.clone() } else { None }
     }
 
     /// Returns whether anything was changed by that.

@@ -14,9 +14,7 @@ use greenlight_core::world::{Rollout, Selection};
 use greenlight_core::{Action, Change, stall};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{
-    DeleteParams, EvictParams, GetParams, ListParams, ObjectList, Patch, PatchParams, PostParams, Preconditions,
-};
+use kube::api::{DeleteParams, GetParams, ListParams, ObjectList, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::IgnoredAny;
@@ -29,6 +27,7 @@ use super::affinity;
 use super::memory::{Memories, RefusedTemplate};
 use super::observe::Fresh;
 use super::older_crd;
+use crate::api_server::backoff::chance;
 use crate::api_server::error::{Doing, Error, is_conflict, is_refusal};
 use crate::api_server::pages::by_pages;
 use crate::cluster::cache::{Cached, Key};
@@ -55,7 +54,8 @@ const PODS_AT_ONCE: usize = 8;
 /// So many of these requests may be under way in all, beside the one that each work has. A webhook may hold them up in some namespaces, and others need
 /// streams of the same connection.
 const BESIDE: usize = 14;
-/// Of pods of one ReplicaSet. As many that are refused hold up no others; where there are more, the others are probably refused, too.
+/// Of pods of one ReplicaSet. As many that are refused hold up no others; where there are more, the others are probably refused, too, and wait for the
+/// next try, which begins with any of them.
 const MOST_REFUSED: usize = 7;
 static PLACES_BESIDE: Semaphore = Semaphore::const_new(BESIDE);
 const _: () = assert!(MOST + BESIDE < 100, "an API server gives a hundred streams to a connection");
@@ -154,7 +154,11 @@ impl Executor<'_> {
                 self.caches.runs.put_answer(KeptRun::from(run));
                 Ok(())
             }
-            Action::EvictPod { hash, name, uid } => self.evict(hash, name, uid).await,
+            Action::EvictPod { hash, name, uid, resource_version } => {
+                let as_seen =
+                    Preconditions { uid: Some(uid.clone()), resource_version: Some(resource_version.clone()) };
+                self.evict(hash, name, as_seen).await
+            }
         }
     }
 
@@ -280,8 +284,10 @@ impl Executor<'_> {
             self.client.request::<ObjectList<MetadataView>>(request)
         };
         by_pages(&self.rollout.namespace, labelled, list, take).await.doing(what)?;
-        let (pods, metadata, left_out, refused) = (&pods, &metadata, &Mutex::new(None), &AtomicUsize::new(0));
-        let others = to_change.len().min(PODS_AT_ONCE).saturating_sub(1);
+        let count = to_change.len();
+        to_change.rotate_left(usize::try_from(chance()).unwrap_or(0) % count.max(1));
+        let (pods, metadata, left_out, refused) = (&pods, &metadata, &Mutex::new(Vec::new()), &AtomicUsize::new(0));
+        let others = count.min(PODS_AT_ONCE).saturating_sub(1);
         let places = std::iter::from_fn(|| PLACES_BESIDE.try_acquire().ok());
         let beside: Vec<SemaphorePermit> = places.take(others).collect();
         let to_change = futures::stream::iter(to_change.into_iter().map(Ok));
@@ -300,7 +306,7 @@ impl Executor<'_> {
                             && status.code < 500
                             && refused.fetch_add(1, Ordering::Relaxed) < MOST_REFUSED =>
                 {
-                    *left_out.lock().expect("no panic while locked") = Some(kube::Error::Api(status));
+                    left_out.lock().expect("no panic while locked").push(status);
                     Ok(())
                 }
                 answer => answer.doing(what).map(drop),
@@ -308,23 +314,36 @@ impl Executor<'_> {
         });
         changed.await?;
         drop(beside);
-        if let Some(error) = left_out.lock().expect("no panic while locked").take() {
-            return Err(error).doing(what);
+        let left_out = std::mem::take(&mut *left_out.lock().expect("no panic while locked"));
+        let (mut conflicts, mut refusals): (Vec<_>, Vec<_>) =
+            left_out.into_iter().partition(|status| is_conflict(status));
+        if refusals.is_empty() && (1..count).contains(&conflicts.len()) {
+            // It has come further, and the next plan looks at these again: neither it nor anybody else waits for that.
+            view.keep().into_iter().for_each(|owned| self.caches.sets.put_answer(owned));
+            return Ok(Fresh::new());
+        }
+        if let Some(status) = refusals.pop().or_else(|| conflicts.pop()) {
+            return Err(kube::Error::Api(status)).doing(what);
         }
         let mut change = Change::default();
         change.annotate(names::ROLE_METADATA, serde_json::to_string(to).expect("it has only strings in it"));
         self.patch_replica_set(name, &view.resource_version().unwrap_or_default(), &change).await
     }
 
-    async fn evict(&self, hash: &str, name: &str, uid: &str) -> Result<(), Error> {
+    /// Not by [`Api::evict`]: that writes `delete_options`, which the API server does not know, and so it would take the pod whatever became of it.
+    async fn evict(&self, hash: &str, name: &str, as_seen: Preconditions) -> Result<(), Error> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
-        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
-        let delete_options = Some(DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() });
-        match api.evict(name, &EvictParams { delete_options, ..EvictParams::default() }).await {
+        let eviction = json!({
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": self.rollout.namespace},
+            "deleteOptions": {"preconditions": as_seen},
+        });
+        match api.create_subresource::<_, IgnoredAny>("eviction", name, &PostParams::default(), &eviction).await {
             // A budget that has nothing left to give.
             Err(kube::Error::Api(status)) if status.code == 429 => return Err(Error::Refused(status.message.clone())),
-            // It is gone, or another pod has its name by now.
-            Err(kube::Error::Api(status)) if is_conflict(&status) => {}
+            // It is gone.
+            Err(kube::Error::Api(status)) if status.code == 404 && is_conflict(&status) => {}
             answer => {
                 answer.doing(|| format!("evict pod {name}"))?;
                 tracing::info!(rollout = %self.rollout.key(), pod = name, "evicted");
@@ -541,7 +560,7 @@ impl Executor<'_> {
         let metadata = &found["metadata"];
         let left_behind = metadata["ownerReferences"].as_array().is_none_or(Vec::is_empty);
         let ours = view.keep().filter(|owned| owned.owner_uid == self.rollout.uid);
-        if let Some(why) = self.may_not_adopt(name, hash, metadata).filter(|_| left_behind) {
+        if left_behind && let Some(why) = self.may_not_adopt(name, hash, metadata) {
             self.remember_refusal(digest, why);
             return Ok(());
         }

@@ -206,7 +206,7 @@ mod tests {
     use std::time::Duration;
 
     use greenlight_api::analysis::AnalysisRun;
-    use greenlight_api::{BlueGreenRollout, PodMetadata};
+    use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, names};
     use greenlight_core::Action;
     use http::Method;
     use serde_json::{Value, json};
@@ -364,6 +364,25 @@ mod tests {
         }
     }
 
+    /// What is applied by force takes the place of whatever is there: of what another operator has decided since, too.
+    #[tokio::test]
+    async fn a_status_is_written_only_over_the_one_that_it_was_decided_from() {
+        let written: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let seen = written.clone();
+        let client = api_server(move |Asked { body, .. }| {
+            let metadata = &body["metadata"];
+            seen.lock().expect("no panic while locked").push(json!([metadata["uid"], metadata["resourceVersion"]]));
+            std::future::ready((200, rollout()))
+        });
+        let (context, _, _events) = context(client, Arc::default(), &Queue::new(Leadership::undisputed()));
+        let Context { client, caches, memories, on_demand, recorder, .. } = &context;
+        let (whole, rollout) = (&Whole::default(), serde_json::from_value::<RolloutView>(rollout()));
+        let rollout = &rollout.expect("a rollout").keep();
+        let executor = Executor { client, caches, memories, on_demand, recorder, rollout, whole };
+        executor.publish(&BlueGreenRolloutStatus::default()).await.expect("written");
+        assert_eq!(*written.lock().expect("no panic while locked"), [json!(["u", "1"])]);
+    }
+
     /// Pods of two ReplicaSets of the same hash, and one that nobody made.
     #[tokio::test]
     async fn a_pod_that_another_rollout_made_gets_no_labels_although_the_hash_is_the_same() {
@@ -430,12 +449,45 @@ mod tests {
             seen.lock().expect("no panic while locked").push((name.to_owned(), version));
             (name == "web-0").then(|| failure(409, "Conflict"))
         });
-        let changed = execute(client, Arc::default(), &label_pods()).await;
-        assert!(changed.is_err_and(|error| error.is_conflict()), "another plan");
+        execute(client, Arc::default(), &label_pods()).await.expect("the next plan looks at it again");
         let mut written = written.lock().expect("no panic while locked").clone();
         written.sort_by(|one, other| one.0.cmp(&other.0));
         let expected = [("web-0", "10"), ("web-1", "11"), ("web-2", "12")];
         assert_eq!(written, expected.map(|(name, version)| (name.to_owned(), json!(version))));
+    }
+
+    /// While pods start each of them changes every moment. Whoever rests for that has others wait for it, a person who undoes, say.
+    #[tokio::test]
+    async fn a_pod_that_has_changed_is_looked_at_again_at_once_unless_there_is_no_other() {
+        let (notes, patches) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+        let pods = Arc::new(AtomicUsize::new(2));
+        let (seen, counted, there) = (notes.clone(), patches.clone(), pods.clone());
+        let client = api_server(move |Asked { method, path, body, .. }| {
+            let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-stranger", "uid": "s"});
+            let pod =
+                |number: usize| json!({"metadata": {"name": format!("web-{number}"), "ownerReferences": [owner]}});
+            let note = body["metadata"]["annotations"][names::ROLE_METADATA].as_str();
+            let note = note.map(|note| note.contains(names::UNSETTLED));
+            seen.lock().expect("no panic while locked").extend(note);
+            std::future::ready(if path.ends_with("/pods") {
+                let pods: Vec<Value> = (0..there.load(Ordering::Relaxed)).map(pod).collect();
+                (200, json!({"metadata": {"resourceVersion": "9"}, "items": pods}))
+            } else if method == Method::PATCH && path.ends_with("/pods/web-0") {
+                match counted.fetch_add(1, Ordering::Relaxed) {
+                    0 | 2 => failure(409, "Conflict"),
+                    _ => (200, pod(0)),
+                }
+            } else {
+                (200, stranger())
+            })
+        });
+        let label = async || execute(client.clone(), Arc::default(), &label_pods()).await;
+        label().await.expect("the other one is done");
+        assert_eq!(*notes.lock().expect("no panic while locked"), [true], "its pods are on the way");
+        label().await.expect("both are done");
+        assert_eq!(*notes.lock().expect("no panic while locked"), [true, true, false], "they are settled");
+        pods.store(1, Ordering::Relaxed);
+        assert!(label().await.is_err_and(|error| error.is_conflict()), "it would come no further");
     }
 
     /// Of a hundred pods these are refused. Returns how many patches were asked for.
@@ -456,6 +508,49 @@ mod tests {
         assert_eq!(labelled_while_refused(|name| name == "web-0").await, 100);
         let tried = labelled_while_refused(|_| true).await;
         assert!(tried < 50, "{tried} again and again");
+    }
+
+    /// They are listed in the same order each time: those behind them would never have their turn.
+    #[tokio::test]
+    async fn many_pods_that_are_refused_hold_up_no_other_for_long() {
+        let labelled = Arc::new(AtomicUsize::new(0));
+        let counted = labelled.clone();
+        let client = server_of_pods(32, move |name, _| {
+            let is_last = name == "web-31";
+            counted.fetch_add(is_last.into(), Ordering::Relaxed);
+            (!is_last).then(|| failure(403, "Forbidden"))
+        });
+        let mut tries = 0;
+        while labelled.load(Ordering::Relaxed) == 0 {
+            tries += 1;
+            assert!(tries < 200, "it waits for those that are refused");
+            let tried = execute(client.clone(), Arc::default(), &label_pods()).await;
+            assert!(tried.is_err_and(|error| error.lasts()), "it is told");
+        }
+    }
+
+    /// An operator with an old picture would take one that is ready by now, beside another that is down.
+    #[tokio::test]
+    async fn a_pod_is_evicted_only_as_it_was_seen() {
+        let asked: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let evict = Action::EvictPod {
+            hash: "abc".to_owned(),
+            name: "web-0".to_owned(),
+            uid: "p".to_owned(),
+            resource_version: "7".to_owned(),
+        };
+        for (code, reason) in [(201, ""), (404, "NotFound"), (409, "Conflict")] {
+            let seen = asked.clone();
+            let client = api_server(move |Asked { body, .. }| {
+                seen.lock().expect("no panic while locked").push(body["deleteOptions"]["preconditions"].clone());
+                let evicted = json!({"apiVersion": "v1", "kind": "Status", "status": "Success"});
+                std::future::ready(if code == 201 { (code, evicted) } else { failure(code, reason) })
+            });
+            let answer = execute(client, Arc::default(), &evict).await;
+            assert_eq!(answer.is_err_and(|error| error.is_conflict()), code == 409, "{code}");
+        }
+        let as_seen = json!({"uid": "p", "resourceVersion": "7"});
+        assert_eq!(*asked.lock().expect("no panic while locked"), vec![as_seen; 3]);
     }
 
     /// One that is made anew has the same name.

@@ -181,6 +181,7 @@ mod tests {
             pod: Pod {
                 name: name.to_owned(),
                 uid: name.to_owned(),
+                resource_version: "1".to_owned(),
                 created: Timestamp::UNIX_EPOCH,
                 deleting: false,
                 ready: true,

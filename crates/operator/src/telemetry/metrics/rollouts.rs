@@ -120,7 +120,9 @@ impl Rollouts {
             let labels = [key.namespace.as_str(), key.name.as_str()];
             info.add(&[labels[0], status.phase.as_str(), reason, labels[1]], 1);
             let ready_at = status.release.as_ref().and_then(|release| release.preview_ready_at);
-            if let Some(ready_at) = ready_at.filter(|_| status.phase == Phase::Paused) {
+            if let Some(ready_at) = ready_at
+                && status.phase == Phase::Paused
+            {
                 ready.add(&labels, ready_at.as_duration().as_secs_f64());
             }
             if leadership.may_write(&key.namespace) {
