@@ -20,7 +20,7 @@ pub use analysis_run::{JOB, JOB_UID, KeptRun, RunView, State, UnfinishedJob, unf
 pub use deployment::{DeploymentView, KeptWorkload};
 pub use job::{JobOutcome, JobView, KeptJob};
 pub use replica_set::{OwnedSet, ReplicaSetView};
-pub use rollout::{RolloutView, WholeRollout, workload_group};
+pub use rollout::{PublishedView, RolloutView, WholeRollout, workload_group};
 pub use service::{KeptService, ServiceView};
 
 #[cfg(test)]

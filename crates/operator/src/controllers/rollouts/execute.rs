@@ -36,7 +36,7 @@ use crate::cluster::caches::Caches;
 use crate::cluster::live::read_rollout;
 use crate::cluster::objects::narrow::MetadataView;
 use crate::cluster::objects::{
-    DeploymentView, KeptRun, OwnedSet, ReplicaSetView, RolloutView, ServiceView, WholeRollout,
+    DeploymentView, KeptRun, OwnedSet, PublishedView, ReplicaSetView, RolloutView, ServiceView, WholeRollout,
 };
 use crate::cluster::on_demand::OnDemand;
 use crate::controllers::analysis::{self, Start};
@@ -171,7 +171,7 @@ impl Executor<'_> {
             },
             "status": status,
         });
-        let api: Api<RolloutView> = Api::namespaced(self.client.clone(), &rollout.namespace);
+        let api: Api<PublishedView> = Api::namespaced(self.client.clone(), &rollout.namespace);
         let params = PatchParams::apply(names::FIELD_MANAGER).force();
         let written = match api.patch_status(&rollout.name, &params, &Patch::Apply(&body)).await {
             Err(kube::Error::Api(refused)) if older_crd::take_out(&mut body, &refused.message) => {
@@ -183,10 +183,12 @@ impl Executor<'_> {
             written => written,
         };
         let view = written.doing(|| "publish the status".to_owned())?;
-        let kept = view.keep();
+        let version = view.resource_version().unwrap_or_default();
+        let kept = view.status;
         // A CRD of before an upgrade does not know all of it. To write it again would change nothing.
-        let is_cut = kept.status.as_ref() != Some(status);
-        let cut = is_cut.then(|| Box::new((kept.resource_version.clone(), status.clone())));
+        let is_cut = kept.as_ref() != Some(status);
+        let cut = is_cut.then(|| Box::new((version.clone(), status.clone())));
+        let record = kept.as_ref().and_then(|kept| kept.decisions.as_ref());
         self.memories.update(&rollout.key(), |memory| {
             if is_cut && memory.cut.is_none() {
                 tracing::warn!(
@@ -196,9 +198,14 @@ impl Executor<'_> {
             }
             memory.cut = cut;
             memory.published = Some(Instant::now());
-            memory.forget_recorded(|uid| kept.record().is_some_and(|record| record.knows(uid)));
+            memory.forget_recorded(|uid| record.is_some_and(|record| record.knows(uid)));
         });
-        self.caches.rollouts.put_answer(kept);
+        // The watch may have been quicker. What is newer than both stays.
+        let known = self.caches.rollouts.get(&rollout.key());
+        let is_that = |known: &Rollout| [&rollout.resource_version, &version].contains(&&known.resource_version);
+        if let Some(known) = known.filter(is_that) {
+            self.caches.rollouts.put_answer(Rollout { resource_version: version, status: kept, ..known });
+        }
         Ok(())
     }
 
