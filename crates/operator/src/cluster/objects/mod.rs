@@ -334,7 +334,7 @@ mod tests {
     fn a_status_is_encoded() {
         let view: RolloutView = serde_json::from_value(rollout("web")).expect("a rollout");
         let status = view.keep().status.expect("a status");
-        again_and_again(|_| drop(black_box(serde_json::to_vec(&json!({"status": black_box(&status)})))));
+        again_and_again(|_| drop(black_box(serde_json::to_vec(black_box(&status)))));
     }
 
     #[test]
