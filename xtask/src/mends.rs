@@ -106,6 +106,22 @@ const MENDS: &[Mend] = &[
         test: "however_many_events_there_are_while_all_are_busy_each_object_waits_once",
     },
     Mend {
+        fault: "looks count as turns, so every third piece of work goes by age and not by urgency",
+        file: "crates/operator/src/controllers/schedule.rs",
+        find: "if !worked {",
+        replace: "if false {",
+        of: Package("greenlight-operator"),
+        test: "looks_bring_the_turn_by_age_nearer_by_little",
+    },
+    Mend {
+        fault: "what cannot be read is looked for every so often, although there is none",
+        file: "crates/operator/src/controllers/unreadable.rs",
+        find: "() = teller.caches.until_unreadable(), if is_over => {}",
+        replace: "() = tokio::time::sleep(PAUSE), if is_over => {}",
+        of: Package("greenlight-operator"),
+        test: "what_cannot_be_read_is_told_at_once_after_a_time_without_any",
+    },
+    Mend {
         fault: "what moves traffic waits for what others begin",
         file: "crates/operator/src/controllers/schedule.rs",
         find: "let others_come_first = !self.by_age",
