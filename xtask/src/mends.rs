@@ -44,8 +44,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "a CRD that is older than the operator keeps every status from being written",
         file: "crates/operator/src/controllers/rollouts/execute.rs",
-        find: "Err(kube::Error::Api(refused)) if older_crd::take_out(&mut body, &refused.message) => {",
-        replace: "Err(kube::Error::Api(refused)) if false && older_crd::take_out(&mut body, &refused.message) => {",
+        find: "if older_crd::take_out(&mut known, &refused.message) {",
+        replace: "if false && older_crd::take_out(&mut known, &refused.message) {",
         of: Suite("servers"),
         test: "a_status_that_an_older_crd_cuts_is_not_written_again_and_again",
     },
@@ -104,6 +104,22 @@ const MENDS: &[Mend] = &[
         replace: "let (waiting, arrivals) = (state.waiting, state.arrivals);\n            let name = if waiting < 9 { key.name.clone() } else { arrivals.to_string() };\n            state.look_at(Key { name, ..key }, Instant::now());\n            self.0",
         of: Package("greenlight-operator"),
         test: "however_many_events_there_are_while_all_are_busy_each_object_waits_once",
+    },
+    Mend {
+        fault: "looks count as turns, so every third piece of work goes by age and not by urgency",
+        file: "crates/operator/src/controllers/schedule.rs",
+        find: "if !worked {",
+        replace: "if false {",
+        of: Package("greenlight-operator"),
+        test: "looks_bring_the_turn_by_age_nearer_by_little",
+    },
+    Mend {
+        fault: "what cannot be read is looked for every so often, although there is none",
+        file: "crates/operator/src/controllers/unreadable.rs",
+        find: "() = teller.caches.until_unreadable(), if is_over => {}",
+        replace: "() = tokio::time::sleep(PAUSE), if is_over => {}",
+        of: Package("greenlight-operator"),
+        test: "what_cannot_be_read_is_told_at_once_after_a_time_without_any",
     },
     Mend {
         fault: "what moves traffic waits for what others begin",

@@ -72,7 +72,7 @@ pub(crate) fn build_binaries(release: bool) -> Result<PathBuf> {
     }
     eprintln!(
         "Building the operator and the plugin{}.",
-        if release { ", optimised (3 minutes when cold)" } else { "" }
+        if release { ", optimised (several minutes when cold)" } else { "" }
     );
     run(&mut command)?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);

@@ -35,7 +35,7 @@ use tokio::net::TcpStream;
 
 use observer::Observer;
 pub(crate) use process::resident_megabytes;
-use process::{cpu_ms, peak_megabytes};
+use process::{cpu_ms, kinds_of_memory, peak_megabytes};
 use report::{Figures, Report, Round};
 use subject::{Program, Subject};
 
@@ -454,6 +454,7 @@ impl Bench {
             requests,
             rss_mb: resident_megabytes(&self.process)?,
             peak_rss_mb: peak_megabytes(&self.process)?,
+            other: kinds_of_memory(&self.process)?.map(|(kind, size)| (kind.to_owned(), size)).into(),
             ..Figures::default()
         };
         // With thousands it takes an hour until the table is printed.

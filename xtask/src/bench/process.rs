@@ -13,6 +13,11 @@ pub(super) fn peak_megabytes(process: &Process) -> Result<f64> {
     megabytes(process, "VmHWM:")
 }
 
+/// What of its memory is its own at this moment (heap, stacks, and what it has written to of its file), and what is pages of its file that it has used.
+pub(super) fn kinds_of_memory(process: &Process) -> Result<[(&'static str, f64); 2]> {
+    Ok([("own MB", megabytes(process, "RssAnon:")?), ("file MB", megabytes(process, "RssFile:")?)])
+}
+
 fn megabytes(process: &Process, key: &str) -> Result<f64> {
     let status =
         std::fs::read_to_string(format!("/proc/{}/status", process.pid()?)).context("the process has ended")?;

@@ -14,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 
 use crate::cluster::arrived::Unreadable;
 pub use crate::cluster::key::Key;
@@ -54,6 +55,8 @@ pub struct Cache<T> {
     /// Only of what is in `state`, and as it is there: it is changed by whoever may write that, and added to by whoever may read it.
     at_hand: Mutex<AtHand<T>>,
     listeners: RwLock<Vec<Listener<T>>>,
+    /// Whoever waits for what cannot be read is woken by this.
+    unreadable: Notify,
 }
 
 /// Those that were looked at last, unpacked, and when that was.
@@ -149,7 +152,8 @@ const GONE_FOR: Duration = Duration::from_secs(60);
 impl<T: Cached> Default for Cache<T> {
     fn default() -> Self {
         let at_hand = Mutex::new(AtHand { objects: HashMap::new(), looks: 0 });
-        Cache { sample: Sample::default(), state: RwLock::default(), at_hand, listeners: RwLock::default() }
+        let (sample, state, listeners) = (Sample::default(), RwLock::default(), RwLock::default());
+        Cache { sample, state, at_hand, listeners, unreadable: Notify::new() }
     }
 }
 
@@ -227,6 +231,14 @@ impl<T: Cached> Cache<T> {
     /// Notes that the newest state of an object cannot be read. What was known of it stays, or this outline takes its place. Returns
     /// whether anything is new about that.
     pub fn put_unreadable(&self, unreadable: Unreadable, outline: Option<T>) -> bool {
+        let is_new = self.keep_unreadable(unreadable, outline);
+        if is_new {
+            self.unreadable.notify_one();
+        }
+        is_new
+    }
+
+    fn keep_unreadable(&self, unreadable: Unreadable, outline: Option<T>) -> bool {
         let key = unreadable.key();
         if let Some(outline) = outline {
             let before = self.unreadable(&key);
@@ -337,6 +349,16 @@ impl<T: Cached> Cache<T> {
     /// What keeps the object of this key from being read, if anything does.
     pub fn unreadable(&self, key: &Key) -> Option<Unreadable> {
         self.state.read().expect("no panic while locked").unreadable.get(key).cloned()
+    }
+
+    /// Whether every object can be read.
+    pub fn is_readable(&self) -> bool {
+        self.state.read().expect("no panic while locked").unreadable.is_empty()
+    }
+
+    /// Returns when something is new about what cannot be read. What was new before it was first waited for counts, too.
+    pub async fn until_unreadable(&self) {
+        self.unreadable.notified().await;
     }
 
     /// Every object that cannot be read.

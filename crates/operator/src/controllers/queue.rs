@@ -28,8 +28,8 @@ use crate::telemetry::metrics::Metrics;
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
-/// How often a queue shows that it is alive.
-const BEAT: Duration = Duration::from_secs(5);
+/// How often a queue shows that it is alive, which wakes it up: thrice in the time after which it counts as dead.
+const BEAT: Duration = Duration::from_secs(20);
 
 /// What became of work on a key.
 #[derive(Clone, Copy, Debug)]

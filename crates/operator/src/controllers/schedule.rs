@@ -15,7 +15,7 @@
 //! | it has let others go first, and is woken | it is looked at anew: it may be urgent now. If it is not, it has the place that it had |
 //! | it has let others go first, and its time comes | the same |
 //! | it is woken while it is worked on | it waits when that is over, unless that work has looked at it once more since ([`Turn::looks`]) |
-//! | what is urgent never ends | every [`OLDEST`]th turn goes to the class that has waited longest, and that one gives way to nobody |
+//! | what is urgent never ends | one of eight turns goes to the class that has waited longest, and that one gives way to nobody ([`OLDEST`]) |
 //! | a namespace has thousands of keys | another one's come in between |
 //! | a namespace has its share of what is under way | what else it has waits, and nobody gives way to that |
 //! | what has begun never lands | it counts for [`LONGEST_FLIGHT`] |
@@ -36,8 +36,13 @@ use tokio::time::Instant;
 use crate::api_server::leadership::Leadership;
 use crate::cluster::cache::Key;
 
-/// One of so many turns goes by age alone.
-const OLDEST: u64 = 8;
+/// A turn goes by age alone when it and those since the last one that did weigh so much.
+const OLDEST: u64 = 8 * WORK;
+/// What a turn weighs.
+const WORK: u64 = 8;
+/// What one weighs that only found that others come first. It takes no request. There are two or three for each piece of work, so if they counted as much,
+/// every third piece of work would go by age.
+const LOOK: u64 = 1;
 /// So many first deployments may wait for the controllers of Kubernetes before no more are begun. These create some ten to a hundred
 /// pods a second: a hundred rollouts keep them busy, and land within seconds.
 const IN_FLIGHT: usize = 100;
@@ -62,7 +67,8 @@ struct State {
     open: bool,
     /// Counts keys as they come, so that among equals the first is first.
     arrivals: u64,
-    turns: u64,
+    /// What the turns since the last one that went by age weigh.
+    weight: u64,
     places: HashMap<Key, Place>,
     /// Those that wait, each namespace's in a line of its own for each urgency.
     lines: HashMap<(Urgency, String), BTreeMap<Rank, Key>>,
@@ -96,11 +102,23 @@ enum Place {
         kept: Option<Rank>,
     },
     Rests(Later),
-    /// It is worked on: to be looked at then, when that is over, and with the rank that it had.
+    /// It has its turn: to be looked at then, when that is over; with the rank that it had; and whether anything is done in this turn, which then is
+    /// more than a look.
     Running {
         again: Option<Instant>,
         kept: Option<Rank>,
+        works: bool,
     },
+}
+
+/// What became of a turn.
+struct Turned {
+    /// When to look at the key by now.
+    woken: Option<Instant>,
+    /// The rank that it had.
+    kept: Option<Rank>,
+    /// Something was done.
+    worked: bool,
 }
 
 /// When to look at a key. Times may be equal.
@@ -166,7 +184,7 @@ impl Schedule {
         state.come_of_time(now);
         let may_begin_at = state.flights.may_begin_at(now);
         let is_held = |urgency| urgency == Urgency::FirstDeployment && may_begin_at > now;
-        let by_age = (state.turns + 1).is_multiple_of(OLDEST);
+        let by_age = state.weight + WORK >= OLDEST;
         let first = |urgency: Urgency| {
             let mut firsts = state.firsts.range(Rank::all_of(urgency));
             firsts.find(|(_, namespace)| may(namespace)).map(|(rank, _)| *rank)
@@ -195,15 +213,15 @@ impl Schedule {
             _ => (None, None),
         };
         later.map(|later| state.later.remove(&later));
-        state.places.insert(key.clone(), Place::Running { again: None, kept: kept.or(Some(rank)) });
-        state.turns += 1;
+        state.places.insert(key.clone(), Place::Running { again: None, kept: kept.or(Some(rank)), works: false });
+        state.weight = if by_age { 0 } else { state.weight + WORK };
         Some((key.clone(), Turn { schedule: self.clone(), key, by_age, may_begin, passed_over }))
     }
 
     /// Work on a key is over, and it is to be looked at again then, if it was not woken meanwhile.
     pub fn done(&self, key: Key, again: Option<Instant>) {
         let mut state = self.state();
-        let (woken, _) = state.release(&key);
+        let Turned { woken, .. } = state.release(&key);
         if let Some(at) = again.into_iter().chain(woken).min() {
             state.look_at(key, at);
         }
@@ -213,7 +231,10 @@ impl Schedule {
     /// A key lets others go first. It is to be looked at again then, if its turn does not come before.
     pub fn yielded(&self, key: Key, urgency: Urgency, again: Option<Instant>) {
         let mut state = self.state();
-        let (woken, kept) = state.release(&key);
+        let Turned { woken, kept, worked } = state.release(&key);
+        if !worked {
+            state.weight = state.weight.saturating_sub(WORK - LOOK);
+        }
         let rank = state.rank(urgency, &key.namespace, kept);
         state.enter(key.clone(), rank, None);
         if let Some(at) = again.into_iter().chain(woken).min() {
@@ -251,9 +272,9 @@ impl State {
         let is_due = at <= Instant::now();
         let (before, kept) = match self.places.get(&key).copied() {
             None => (None, None),
-            Some(Place::Running { again, kept }) => {
+            Some(Place::Running { again, kept, works }) => {
                 let again = Some(again.map_or(at, |known| known.min(at)));
-                self.places.insert(key, Place::Running { again, kept });
+                self.places.insert(key, Place::Running { again, kept, works });
                 return;
             }
             Some(Place::Waits { rank, .. }) if rank.urgency == Urgency::Traffic => return,
@@ -335,11 +356,11 @@ impl State {
         key
     }
 
-    /// It is not worked on any more. Returns when it is to be looked at by now, and the rank that it had.
-    fn release(&mut self, key: &Key) -> (Option<Instant>, Option<Rank>) {
+    /// The turn of a key is over.
+    fn release(&mut self, key: &Key) -> Turned {
         match self.places.remove(key) {
-            Some(Place::Running { again, kept }) => (again, kept),
-            _ => (None, None),
+            Some(Place::Running { again, kept, works }) => Turned { woken: again, kept, worked: works },
+            _ => Turned { woken: None, kept: None, worked: false },
         }
     }
 }
@@ -394,6 +415,9 @@ impl Turn {
         }
         if begins {
             state.flights.begin(&self.key, now);
+        }
+        if let Some(Place::Running { works, .. }) = state.places.get_mut(&self.key) {
+            *works = true;
         }
         None
     }
@@ -523,6 +547,26 @@ mod tests {
             schedule.done(key(&name), None);
             assert!(turns < 20);
         }
+    }
+
+    #[test]
+    fn looks_bring_the_turn_by_age_nearer_by_little() {
+        let schedule = schedule(&["oldest", "urgent"]);
+        assert_eq!(looked_at(&schedule, Urgency::Follow), ("oldest".to_owned(), false));
+        assert_eq!(looked_at(&schedule, Urgency::Traffic), ("urgent".to_owned(), true));
+        // For each that moves, two are looked at: their endpoints are listed, and follow.
+        for number in 0..20 {
+            for name in ["listed", "followed", "urgent"] {
+                schedule.now(key(&format!("{name}-{number}")));
+            }
+            for urgency in [Urgency::Follow, Urgency::Follow, Urgency::Traffic] {
+                if looked_at(&schedule, urgency).0 == "oldest" {
+                    assert!((4..8).contains(&number), "after {number} that moved");
+                    return;
+                }
+            }
+        }
+        panic!("it waits for ever");
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ use crate::cluster::objects::{DeploymentView, JobView, ReplicaSetView, RolloutVi
 use crate::controllers::lanes::{Lanes, Places, SLOW};
 use crate::telemetry::recorder::{Recorder, reference};
 
-/// How often to look whether there are any. Nothing is written for those that were told of.
+/// How often to look at them while there are any. Nothing is written for those that were told of.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long to wait until a refused status is tried again.
@@ -63,6 +63,30 @@ impl Caches {
             (RUN, self.runs.all_unreadable()),
             (JOB, self.jobs.all_unreadable()),
         ]
+    }
+
+    /// Whether everything can be read.
+    fn are_readable(&self) -> bool {
+        let Caches { rollouts, sets, services, runs, workloads, jobs } = self;
+        rollouts.is_readable()
+            && sets.is_readable()
+            && services.is_readable()
+            && runs.is_readable()
+            && workloads.is_readable()
+            && jobs.is_readable()
+    }
+
+    /// Returns when something is new about what cannot be read.
+    async fn until_unreadable(&self) {
+        let Caches { rollouts, sets, services, runs, workloads, jobs } = self;
+        tokio::select! {
+            () = rollouts.until_unreadable() => {}
+            () = sets.until_unreadable() => {}
+            () = services.until_unreadable() => {}
+            () = runs.until_unreadable() => {}
+            () = workloads.until_unreadable() => {}
+            () = jobs.until_unreadable() => {}
+        }
     }
 }
 
@@ -158,9 +182,12 @@ pub async fn tell(
             let teller = teller.clone();
             tasks.spawn(async move { (place, teller.tell_of(work).await) });
         }
+        // Most operators never have anything to tell, and are not to look for it every second.
+        let is_over = told.is_empty() && teller.caches.are_readable();
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep_until(look_at) => {}
+            () = teller.caches.until_unreadable(), if is_over => {}
+            () = tokio::time::sleep_until(look_at), if !is_over => {}
             Some(done) = tasks.join_next() => {
                 let (place, of_namespace): (Key, Vec<(Place, Told)>) = done.expect("it does not panic");
                 lanes.end(&place, Instant::now());
@@ -385,6 +412,33 @@ mod tests {
     async fn telling_of_eight_times_as_many_takes_about_eight_times_as_much() {
         let (few, many) = (allocated_for(100).await, allocated_for(800).await);
         assert!(many < few * 16, "{few} bytes for 100, {many} for 800");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_read_is_told_at_once_after_a_time_without_any() {
+        let (written, mut says) = tokio::sync::mpsc::unbounded_channel();
+        let client = api_server(move |_| {
+            written.send(()).ok();
+            std::future::ready(event_written())
+        });
+        let caches = Arc::new(Caches::default());
+        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
+        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
+        let events = Events::start(&client, &metrics);
+        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let stop = CancellationToken::new();
+        let telling = tokio::spawn(tell(client, caches.clone(), Leadership::undisputed(), recorder, stop.clone()));
+        for name in ["run", "another"] {
+            // In between two looks of whoever looks every so often.
+            tokio::time::sleep(PAUSE * 7 / 2).await;
+            caches.runs.put_unreadable(unreadable("shop", name), None);
+            let told = tokio::time::timeout(PAUSE / 4, says.recv()).await;
+            assert_eq!(told, Ok(Some(())), "{name}");
+            caches.runs.remove(&unreadable("shop", name).key(), "8");
+            tokio::time::sleep(PAUSE * 2).await;
+        }
+        stop.cancel();
+        telling.await.expect("it ends");
     }
 
     #[tokio::test(start_paused = true)]

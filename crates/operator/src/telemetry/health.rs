@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A queue looks around at least every five seconds.
+/// A queue looks around at least every twenty seconds.
 const NO_BEAT: Duration = Duration::from_secs(60);
 /// How much longer than its deadline work may last: whatever waits is given up at the deadline, so this one does not even wait.
 const OVERTIME: Duration = Duration::from_secs(60);

@@ -20,7 +20,7 @@ pub use analysis_run::{JOB, JOB_UID, KeptRun, RunView, State, UnfinishedJob, unf
 pub use deployment::{DeploymentView, KeptWorkload};
 pub use job::{JobOutcome, JobView, KeptJob};
 pub use replica_set::{OwnedSet, ReplicaSetView};
-pub use rollout::{RolloutView, WholeRollout, workload_group};
+pub use rollout::{PublishedView, RolloutView, WholeRollout, workload_group};
 pub use service::{KeptService, ServiceView};
 
 #[cfg(test)]
@@ -334,7 +334,7 @@ mod tests {
     fn a_status_is_encoded() {
         let view: RolloutView = serde_json::from_value(rollout("web")).expect("a rollout");
         let status = view.keep().status.expect("a status");
-        again_and_again(|_| drop(black_box(serde_json::to_vec(&json!({"status": black_box(&status)})))));
+        again_and_again(|_| drop(black_box(serde_json::to_vec(black_box(&status)))));
     }
 
     #[test]

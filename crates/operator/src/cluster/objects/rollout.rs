@@ -12,6 +12,7 @@ use crate::cluster::arrived::Watched;
 use crate::cluster::cache::{Cached, Key};
 
 view_of!(RolloutView, "greenlight.dev", "v1alpha1", "BlueGreenRollout", "bluegreenrollouts");
+view_of!(PublishedView, "greenlight.dev", "v1alpha1", "BlueGreenRollout", "bluegreenrollouts");
 
 /// A rollout as it arrives. Its template is reduced to a digest before anything is kept.
 #[derive(Clone, Debug, Deserialize)]
@@ -58,6 +59,16 @@ impl From<BlueGreenRollout> for RolloutView {
         };
         RolloutView { metadata, rollout: Box::new(from_api::rollout(object)) }
     }
+}
+
+/// A rollout as a write of its status is answered. Nothing else is read: the write carries the version that it was decided at, so everything else is as
+/// it was then, and the template is the largest part of it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PublishedView {
+    #[serde(deserialize_with = "narrow_metadata")]
+    metadata: ObjectMeta,
+    /// The status, as the API server keeps it.
+    pub status: Option<BlueGreenRolloutStatus>,
 }
 
 impl Watched for RolloutView {

@@ -1,5 +1,6 @@
 //! Carrying out an action: one request each, and what it answers goes into the caches.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, GetParams, ListParams, ObjectList, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::{Api, Client, Resource, ResourceExt};
+use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -35,7 +37,7 @@ use crate::cluster::caches::Caches;
 use crate::cluster::live::read_rollout;
 use crate::cluster::objects::narrow::MetadataView;
 use crate::cluster::objects::{
-    DeploymentView, KeptRun, OwnedSet, ReplicaSetView, RolloutView, ServiceView, WholeRollout,
+    DeploymentView, KeptRun, OwnedSet, PublishedView, ReplicaSetView, RolloutView, ServiceView, WholeRollout,
 };
 use crate::cluster::on_demand::OnDemand;
 use crate::controllers::analysis::{self, Start};
@@ -62,6 +64,16 @@ const _: () = assert!(MOST + BESIDE < 100, "an API server gives a hundred stream
 
 /// The rollout with its template, as an answer within one piece of work had it last.
 pub type Whole = Mutex<Option<BlueGreenRollout>>;
+
+/// A status as it is applied. It is the largest write of most releases, so no tree of JSON is made of it first.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Applied<'a> {
+    api_version: Cow<'static, str>,
+    kind: Cow<'static, str>,
+    metadata: Value,
+    status: &'a BlueGreenRolloutStatus,
+}
 
 /// Everything that writing takes.
 pub struct Executor<'a> {
@@ -165,32 +177,35 @@ impl Executor<'_> {
     /// Writes the status.
     pub async fn publish(&self, status: &BlueGreenRolloutStatus) -> Result<(), Error> {
         let rollout = self.rollout;
-        let mut body = json!({
-            "apiVersion": BlueGreenRollout::api_version(&()),
-            "kind": BlueGreenRollout::kind(&()),
+        let applied = Applied {
+            api_version: BlueGreenRollout::api_version(&()),
+            kind: BlueGreenRollout::kind(&()),
             // With the version that it was decided at: an operator that slept must not undo what another one has decided since.
-            "metadata": {
+            metadata: json!({
                 "name": rollout.name, "namespace": rollout.namespace, "uid": rollout.uid,
                 "resourceVersion": rollout.resource_version,
-            },
-            "status": status,
-        });
-        let api: Api<RolloutView> = Api::namespaced(self.client.clone(), &rollout.namespace);
+            }),
+            status,
+        };
+        let api: Api<PublishedView> = Api::namespaced(self.client.clone(), &rollout.namespace);
         let params = PatchParams::apply(names::FIELD_MANAGER).force();
-        let written = match api.patch_status(&rollout.name, &params, &Patch::Apply(&body)).await {
-            Err(kube::Error::Api(refused)) if older_crd::take_out(&mut body, &refused.message) => {
-                api.patch_status(&rollout.name, &params, &Patch::Apply(&body)).await
-            }
-            Err(kube::Error::Api(refused)) if older_crd::lacks_the_record(&refused.message) => {
+        let mut written = api.patch_status(&rollout.name, &params, &Patch::Apply(&applied)).await;
+        if let Err(kube::Error::Api(refused)) = &written {
+            if older_crd::lacks_the_record(&refused.message) {
                 return Err(Error::RecordNotKept);
             }
-            written => written,
-        };
+            let mut known = json!(applied);
+            if older_crd::take_out(&mut known, &refused.message) {
+                written = api.patch_status(&rollout.name, &params, &Patch::Apply(&known)).await;
+            }
+        }
         let view = written.doing(|| "publish the status".to_owned())?;
-        let kept = view.keep();
+        let version = view.resource_version().unwrap_or_default();
+        let kept = view.status;
         // A CRD of before an upgrade does not know all of it. To write it again would change nothing.
-        let is_cut = kept.status.as_ref() != Some(status);
-        let cut = is_cut.then(|| Box::new((kept.resource_version.clone(), status.clone())));
+        let is_cut = kept.as_ref() != Some(status);
+        let cut = is_cut.then(|| Box::new((version.clone(), status.clone())));
+        let record = kept.as_ref().and_then(|kept| kept.decisions.as_ref());
         self.memories.update(&rollout.key(), |memory| {
             if is_cut && memory.cut.is_none() {
                 tracing::warn!(
@@ -200,9 +215,14 @@ impl Executor<'_> {
             }
             memory.cut = cut;
             memory.published = Some(Instant::now());
-            memory.forget_recorded(|uid| kept.record().is_some_and(|record| record.knows(uid)));
+            memory.forget_recorded(|uid| record.is_some_and(|record| record.knows(uid)));
         });
-        self.caches.rollouts.put_answer(kept);
+        // The watch may have been quicker. What is newer than both stays.
+        let known = self.caches.rollouts.get(&rollout.key());
+        let is_that = |known: &Rollout| [&rollout.resource_version, &version].contains(&&known.resource_version);
+        if let Some(known) = known.filter(is_that) {
+            self.caches.rollouts.put_answer(Rollout { resource_version: version, status: kept, ..known });
+        }
         Ok(())
     }
 

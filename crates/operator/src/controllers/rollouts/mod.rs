@@ -624,6 +624,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_the_answer_to_a_status_that_is_read_and_all_else_stays_as_it_was_decided_from() {
+        let mut answer = json!({"metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "2"}});
+        answer["spec"] = "nobody reads this".into();
+        answer["status"] = json!({"message": "done"});
+        let client = api_server(move |_| std::future::ready((200, answer.clone())));
+        let caches = Arc::<Caches>::default();
+        let before = serde_json::from_value::<RolloutView>(rollout()).expect("a rollout").keep();
+        caches.rollouts.put(before.clone());
+        let (context, _, _events) = context(client, caches.clone(), &Queue::new(Leadership::undisputed()));
+        let Context { client, caches, memories, on_demand, recorder, .. } = &context;
+        let whole = &Whole::default();
+        let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &before, whole };
+        let status = BlueGreenRolloutStatus { message: "done".to_owned(), ..BlueGreenRolloutStatus::default() };
+        executor.publish(&status).await.expect("published");
+        let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
+        let after = caches.rollouts.get(&key).expect("it is there");
+        assert_eq!(after, Rollout { resource_version: "2".to_owned(), status: Some(status), ..before });
+    }
+
+    #[tokio::test]
     async fn however_many_pods_a_webhook_holds_up_there_are_streams_left_for_other_namespaces() {
         let held_up = Arc::new(AtomicUsize::new(0));
         let counted = held_up.clone();

@@ -77,7 +77,7 @@ pub fn observe(
     let mut services: BTreeMap<_, _> =
         named.chain(marked).map(|kept| (kept.service.name.clone(), kept.service)).collect();
     for service in services.values_mut() {
-        service.answered = memory.moved.get(&service.name) == Some(&service.resource_version);
+        service.answered = memory.has_moved(&service.name, &service.resource_version);
     }
     let (endpoints, pods) = on_demand.seen(key);
     let own = |(hash, pods): (String, Vec<OwnedPod>)| {
