@@ -9,17 +9,16 @@ use futures::stream::{SelectAll, select_all};
 use futures::{Stream, StreamExt, stream};
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::{BlueGreenRolloutSpec, names};
-use greenlight_overview::Session;
 use greenlight_overview::surroundings::slices_of;
+use greenlight_overview::{Named, Session};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::core::PartialObjectMeta;
+use kube::Resource;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, watcher};
-use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
@@ -221,13 +220,13 @@ impl Around {
     }
 }
 
-/// That objects of a kind change. What is new in them is read once for all, so only their metadata is watched.
+/// That objects of a kind change. What is new in them is read once for all, so only their names are watched: with all of their metadata, one that
+/// somebody nests too deep would keep the others from being seen.
 fn changes_of<K>(session: &Session, config: Config) -> Change
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let api: Api<PartialObjectMeta<K>> = Api::namespaced(session.client.clone(), &session.namespace);
-    watcher(api, config).default_backoff().map(drop).boxed()
+    watcher(session.api::<Named<K>>(), config).default_backoff().map(drop).boxed()
 }
 
 #[cfg(test)]
