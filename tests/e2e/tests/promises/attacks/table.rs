@@ -291,7 +291,8 @@ fn requests() -> Vec<Attack> {
             Admin,
             "a promote signed by another",
             [request(r#"{"action":"promote","revision":"{v2}","by": "paula","at":"2026-01-01T00:00:00Z"}"#)],
-        ),
+        )
+        .told(r#"You are adam: write "by": "adam""#),
         Attack::refused(
             Promoter,
             "a request together with another template",
