@@ -198,11 +198,14 @@ pub async fn with_secrets(
     metric: &Metric,
 ) -> Result<(Metric, Secrets), String> {
     let mut json = json!(metric);
+    let written = json.to_string();
     let mut values = Vec::new();
     for argument in arguments {
         let secret = argument.value_from.as_ref().and_then(|from| from.secret_key_ref.as_ref());
-        let used = json.to_string().contains(&format!("args.{}", argument.name));
-        let Some(secret) = secret.filter(|_| used) else { continue };
+        let Some(secret) = secret else { continue };
+        if !written.contains(&format!("args.{}", argument.name)) {
+            continue;
+        }
         let is_named = readable.names.contains(&secret.name);
         if !readable.labelled && !is_named {
             return Err(readable.advice(&secret.name));
