@@ -19,7 +19,6 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Resource;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, watcher};
-use serde::de::DeserializeOwned;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -224,7 +223,7 @@ impl Around {
 /// somebody nests too deep would keep the others from being seen.
 fn changes_of<K>(session: &Session, config: Config) -> Change
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + 'static,
 {
     watcher(session.api::<Named<K>>(), config).default_backoff().map(drop).boxed()
 }
