@@ -258,6 +258,33 @@ mod tests {
         }
     }
 
+    /// Otherwise the list would fail, again and again, and each time all that the page shows would be read anew.
+    #[tokio::test]
+    async fn what_somebody_nests_too_deep_is_watched_as_everything_else() {
+        let deep = (0..300).fold(json!({}), |inner, _| json!({"f:a": inner}));
+        let managed =
+            json!([{"manager": "someone", "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": deep}]);
+        let metadata =
+            json!({"name": "web-smoke", "namespace": "shop", "resourceVersion": "1", "managedFields": managed});
+        let items = json!([{"metadata": metadata}]);
+        let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": items});
+        let client = api_server(move |call: Asked| {
+            let list = list.clone();
+            async move {
+                if call.is_watch() {
+                    std::future::pending::<()>().await;
+                }
+                (200, list)
+            }
+        });
+        let mut changes = changes_of::<AnalysisRun>(&fake::session(client), Config::default());
+        // A list begins, has one, and is over.
+        for _ in 0..3 {
+            timeout(IN_TIME, changes.next()).await.expect("in time").expect("it goes on");
+        }
+        assert!(timeout(Duration::from_secs(3), changes.next()).await.is_err(), "nothing has changed");
+    }
+
     #[tokio::test]
     async fn a_page_does_not_look_new_while_the_api_server_does_not_answer() {
         let down = Arc::new(AtomicBool::new(false));
