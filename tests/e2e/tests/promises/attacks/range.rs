@@ -117,11 +117,14 @@ impl Range {
                 .kubectl(&["-n", &namespace, "create", "rolebinding", &name, "--role=lists", &user])
                 .expect("bound");
         }
-        lab.apply(&json!({
-            "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "endless"},
-            "spec": endless(),
-        }))
-        .expect("applied");
+        // The second is for who edits it.
+        for name in ["endless", "edited"] {
+            lab.apply(&json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": name},
+                "spec": endless(),
+            }))
+            .expect("applied");
+        }
         let production = Production::watch(&lab.client, &namespace);
         Range { lab, guarded, production }
     }

@@ -1044,6 +1044,12 @@ fn analyses() -> Vec<Attack> {
         .on(measured()),
         Attack::holds(
             Editor,
+            "the template of a run that is under way, with metrics that are done at once",
+            [step(How::Merge, "analysistemplates/edited", json!({"spec": good()})), wait()],
+        )
+        .on(json!({"strategy": {"blueGreen": {"autoPromotionEnabled": true, "prePromotionAnalysis": {"templates": [{"templateName": "edited"}]}}}})),
+        Attack::holds(
+            Editor,
             "a run with other arguments",
             [step(How::Merge, run, json!({"spec": {"args": [{"name": "x", "value": "y"}]}})), wait()],
         )
