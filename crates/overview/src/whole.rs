@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn what_is_said_of_who_manages_which_field_hides_no_object() {
         let deep = (0..300).fold(json!({}), |inner, _| json!({"f:a": inner}));
-        let of = |name: &str, fields: &serde_json::Value| {
+        let of = |name: &str, fields: &Value| {
             let managed =
                 json!([{"manager": "someone", "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": fields}]);
             json!({"metadata": {"name": name, "managedFields": managed}, "spec": {"selector": {"app": name}}})
