@@ -1041,6 +1041,30 @@ const MENDS: &[Mend] = &[
         of: Suite("promises"),
         test: "the_policies_and_roles_of_two_installs_do_not_meet",
     },
+    Mend {
+        fault: "gate: a text of nothing but braces keeps a worker for a minute",
+        file: "crates/operator/src/controllers/analysis/arguments.rs",
+        find: "    while let Some(close) = rest.find(\"}}\") {",
+        replace: "    for (open, _) in text.match_indices(\"{{\") {\n        let _ = std::hint::black_box(text[open..].find(\"}}\"));\n    }\n    while let Some(close) = rest.find(\"}}\") {",
+        of: Package("greenlight-operator"),
+        test: "no_text_takes_long_to_be_filled",
+    },
+    Mend {
+        fault: "gate: an AnalysisRun that is nested too deep hides the others from the plugin and the dashboard",
+        file: "crates/overview/src/whole.rs",
+        find: "            Err(error) => brief(error.to_string()),",
+        replace: "            Err(error) if true => return Err(D::Error::custom(error)),\n            Err(error) => brief(error.to_string()),",
+        of: Package("greenlight-overview"),
+        test: "a_run_that_is_nested_too_deep_hides_no_other_and_is_told",
+    },
+    Mend {
+        fault: "gate: the policy on the operator keeps it from a rollout with a long name",
+        file: "charts/greenlight/templates/operator-policy.yaml",
+        find: "(size(variables.rollout) > 46 ? variables.rollout.substring(0, 46) : variables.rollout).find('^.*[^-.]') + '-'",
+        replace: "variables.rollout + '-'",
+        of: Suite("promises"),
+        test: "a_rollout_whose_name_is_too_long_for_a_replica_set_is_released_under_the_policy",
+    },
 ];
 
 /// Which of them.

@@ -21,7 +21,8 @@ const HASH_LENGTH: usize = 10;
 /// So many ReplicaSets of one template there may be at a time: one, and those that are still being deleted. Two templates hardly ever
 /// have the same hash.
 pub const COLLISIONS: u32 = 8;
-/// A pod's name is its ReplicaSet's name, cut to 58 characters, and five more; the hash must not be what is cut off.
+/// A pod's name is its ReplicaSet's name, cut to 58 characters, and five more; the hash must not be what is cut off. The chart's policy on the operator
+/// knows where the name of a rollout is cut.
 const MAX_REPLICA_SET_NAME: usize = 57;
 const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 

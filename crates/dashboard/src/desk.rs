@@ -536,8 +536,13 @@ async fn follow_while_allowed(api: Api<Found>, rows: &Rows, namespace: Option<&s
 /// Whether the API server answers, some time after a watch has failed. By then it has been tried again, and would have said so.
 async fn answers(api: &Api<Found>) -> bool {
     tokio::time::sleep(LONGEST_PATIENCE + SHORTEST_PATIENCE).await;
+    lists(api).await
+}
+
+/// Whether the API server lists at the moment. One rollout is asked for, as the list reads it: whatever is in it, it is an answer.
+async fn lists(api: &Api<Found>) -> bool {
     let one = ListParams::default().limit(1);
-    timeout(ANSWERED_WITHIN, api.list_metadata(&one)).await.is_ok_and(|answer| answer.is_ok())
+    timeout(ANSWERED_WITHIN, api.list(&one)).await.is_ok_and(|answer| answer.is_ok())
 }
 
 /// How long a watch that has failed waits before it is tried again: each time twice as long, up to a limit.
@@ -594,6 +599,24 @@ mod tests {
 
     fn names(changed: &[Changed]) -> Vec<(&str, bool)> {
         changed.iter().map(|(key, row)| (key.name.as_str(), row.is_some())).collect()
+    }
+
+    #[tokio::test]
+    async fn an_api_server_lists_also_if_nobody_can_read_what_is_said_of_who_manages_which_field() {
+        let deep = (0..300).fold(json!({}), |inner, _| json!({"f:a": inner}));
+        let managed =
+            json!([{"manager": "someone", "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": deep}]);
+        let rollout = json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
+            "metadata": {"name": "web", "namespace": "shop", "managedFields": managed},
+            "spec": {"selector": {}, "strategy": {"blueGreen": {}}},
+        });
+        let list =
+            json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": [rollout]});
+        let client = api_server(move |_: Asked| std::future::ready((200, list.clone())));
+        assert!(lists(&Api::all(client)).await);
+        let down = api_server(|_: Asked| std::future::ready(failure(503, "too busy")));
+        assert!(!lists(&Api::all(down)).await);
     }
 
     #[tokio::test]

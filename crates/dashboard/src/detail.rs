@@ -19,6 +19,8 @@ use serde_json::Value;
 
 /// So many events are shown.
 const MOST_EVENTS: usize = 30;
+/// Of so many analyses that cannot be read it is told why: one that is mended makes room for the next.
+const MOST_UNREADABLE: usize = 3;
 
 /// A rollout with everything that its page shows.
 pub struct Detail {
@@ -75,14 +77,13 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
     let rollout = session.rollout(name).await?;
     let (examined, spec) = (rollout.clone(), rollout.spec.clone());
     let of_rollout = format!("regarding.kind=BlueGreenRollout,regarding.name={name}");
-    let everything = ListParams::default();
     let cached = cached();
     let events = ListParams::default().fields(&of_rollout);
     let (observed, around, events, runs) = tokio::join!(
         observe_visible(session, rollout),
         Surroundings::read(session, &spec, &cached),
         session.list::<Event>(&events),
-        session.list::<AnalysisRun>(&everything),
+        session.runs(),
     );
     let observed = observed?;
     let (replica_sets, pods) = (observed.replica_sets.clone(), observed.pods.clone());
@@ -102,7 +103,9 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
     let doors = ingresses.as_deref().ok().map(doors);
     let ingresses = ingresses.unwrap_or_default();
     let slices = slices.ok();
-    let mut runs = runs.unwrap_or_default();
+    let (mut runs, unreadable) = runs.unwrap_or_default();
+    let unreadable = unreadable.into_iter().take(MOST_UNREADABLE);
+    unseen.extend(unreadable.map(|why| Unseen { what: "an AnalysisRun", denied: false, why }));
     runs.retain(|run| run.annotations().get(names::ROLLOUT).is_some_and(|of| of == name));
     runs.sort_by_key(|run| std::cmp::Reverse(run.creation_timestamp().map(|time| time.0)));
     let templates: BTreeMap<String, Value> = replica_sets.iter().filter_map(template_of).collect();
@@ -258,6 +261,30 @@ mod tests {
         let told = "could not be read just now: EndpointSlices, so the proof of the switch (etcd &lt;timed out&gt;); AnalysisRuns (etcd";
         assert!(page.contains(told), "{page}");
         assert!(!page.contains("lack the right") && !page.contains("--clusterrole=view"), "{page}");
+    }
+
+    #[tokio::test]
+    async fn an_analysis_that_cannot_be_read_is_told_and_hides_no_other() {
+        let of = |name: &str, job: &Value| {
+            let metadata = json!({"name": name, "namespace": "shop", "annotations": {names::ROLLOUT: "web"}});
+            json!({"metadata": metadata, "spec": {"metrics": [{"name": "smoke", "provider": {"job": {"spec": job}}}]}})
+        };
+        let deep = (0..300).fold(json!({}), |inner, _| json!({"a": inner}));
+        let items = json!([of("web-smoke", &json!({})), of("web-deep", &deep)]);
+        let runs = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": items});
+        let client = api_server(move |call: Asked| {
+            let answer = match call.path.rsplit('/').next() {
+                Some("web") => (200, rollout(json!({}), json!({}))),
+                Some("analysisruns") => (200, runs.clone()),
+                _ => nothing(),
+            };
+            async move { answer }
+        });
+        let detail = gather(&session(client), "web").await.expect("it is shown");
+        let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
+        let page: String = sections(&key, &detail, &Rights::of("ann"), false).into_iter().map(|s| s.html).collect();
+        assert!(page.contains("<h3>web-smoke "), "{page}");
+        assert!(page.contains("could not be read just now: an AnalysisRun (web-deep: recursion limit"), "{page}");
     }
 
     #[tokio::test]

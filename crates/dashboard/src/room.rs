@@ -9,18 +9,16 @@ use futures::stream::{SelectAll, select_all};
 use futures::{Stream, StreamExt, stream};
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::{BlueGreenRolloutSpec, names};
-use greenlight_overview::Session;
 use greenlight_overview::surroundings::slices_of;
+use greenlight_overview::{Named, Session};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::core::PartialObjectMeta;
+use kube::Resource;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, watcher};
-use kube::{Api, Resource};
-use serde::de::DeserializeOwned;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -221,13 +219,13 @@ impl Around {
     }
 }
 
-/// That objects of a kind change. What is new in them is read once for all, so only their metadata is watched.
+/// That objects of a kind change. What is new in them is read once for all, so only their names are watched: with all of their metadata, one that
+/// somebody nests too deep would keep the others from being seen.
 fn changes_of<K>(session: &Session, config: Config) -> Change
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + 'static,
 {
-    let api: Api<PartialObjectMeta<K>> = Api::namespaced(session.client.clone(), &session.namespace);
-    watcher(api, config).default_backoff().map(drop).boxed()
+    watcher(session.api::<Named<K>>(), config).default_backoff().map(drop).boxed()
 }
 
 #[cfg(test)]
@@ -258,6 +256,33 @@ mod tests {
         ] {
             assert_ne!(before, of(now));
         }
+    }
+
+    /// Otherwise the list would fail, again and again, and each time all that the page shows would be read anew.
+    #[tokio::test]
+    async fn what_somebody_nests_too_deep_is_watched_as_everything_else() {
+        let deep = (0..300).fold(json!({}), |inner, _| json!({"f:a": inner}));
+        let managed =
+            json!([{"manager": "someone", "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": deep}]);
+        let metadata =
+            json!({"name": "web-smoke", "namespace": "shop", "resourceVersion": "1", "managedFields": managed});
+        let items = json!([{"metadata": metadata}]);
+        let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": items});
+        let client = api_server(move |call: Asked| {
+            let list = list.clone();
+            async move {
+                if call.is_watch() {
+                    std::future::pending::<()>().await;
+                }
+                (200, list)
+            }
+        });
+        let mut changes = changes_of::<AnalysisRun>(&fake::session(client), Config::default());
+        // A list begins, has one, and is over.
+        for _ in 0..3 {
+            timeout(IN_TIME, changes.next()).await.expect("in time").expect("it goes on");
+        }
+        assert!(timeout(Duration::from_secs(3), changes.next()).await.is_err(), "nothing has changed");
     }
 
     #[tokio::test]

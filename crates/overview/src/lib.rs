@@ -46,5 +46,5 @@ pub use session::{Session, is_answer, is_forbidden};
 pub use simulation::{Simulation, quantity};
 pub use surroundings::Surroundings;
 pub use unseen::Unseen;
-pub use whole::Whole;
+pub use whole::{Named, Whole};
 pub use words::{age, denial, role, role_of, sentence, state};

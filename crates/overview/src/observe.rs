@@ -6,7 +6,6 @@ use std::fmt::Debug;
 
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
-use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::{BlueGreenRollout, names};
 use greenlight_core::world::{Pod, ReplicaSet, Rival, Service};
 use greenlight_core::{World, from_api, hash, stall};
@@ -247,9 +246,8 @@ pub fn selector(rollout: &BlueGreenRollout) -> String {
 /// Reads the other rollouts that name one of the Services, and the analysis runs. Some people may not; then there are none as
 /// far as they can tell.
 pub async fn add_neighbours(session: &Session, world: &mut World) {
-    let everything = ListParams::default();
-    // One that cannot be read is no rival that could be known of.
-    let (rollouts, runs) = tokio::join!(Place::Namespace.list(session, None), session.list::<AnalysisRun>(&everything));
+    // One that cannot be read is no rival that could be known of, and no analysis that decides anything.
+    let (rollouts, runs) = tokio::join!(Place::Namespace.list(session, None), session.runs());
     let ours: Vec<&str> = world.rollout.spec.blue_green().services().collect();
     let rollouts = rollouts.map(|list| list.items).unwrap_or_default().into_iter();
     let others = rollouts.filter_map(|found| found.rollout.ok()).filter(|other| {
@@ -264,7 +262,7 @@ pub async fn add_neighbours(session: &Session, world: &mut World) {
             services: other.spec.blue_green().services().map(str::to_owned).collect(),
         })
         .collect();
-    let runs = runs.unwrap_or_default();
+    let (runs, _) = runs.unwrap_or_default();
     let ours = runs.iter().filter(|run| run.annotations().get(names::ROLLOUT) == Some(&world.rollout.name));
     world.runs = ours.filter_map(from_api::run).collect();
 }

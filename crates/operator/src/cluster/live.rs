@@ -3,6 +3,7 @@
 use greenlight_api::BlueGreenRollout;
 use greenlight_core::World;
 use greenlight_core::hash::replica_set_name;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{GetParams, ListParams};
 use kube::core::Request;
 use kube::{Api, Client, Resource};
@@ -11,6 +12,7 @@ use crate::api_server::error::{Doing, Error};
 use crate::api_server::pages::by_pages;
 use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
+use crate::cluster::objects::narrow::MetadataView;
 use crate::cluster::objects::{DeploymentView, ReplicaSetView, RolloutView, ServiceView, WholeRollout};
 
 /// Reads the rollout, its ReplicaSets, its Services and its Deployment from the API server into the caches.
@@ -47,6 +49,21 @@ pub async fn read_rollout(client: &Client, key: &Key) -> Result<BlueGreenRollout
     let request = request.get(&key.name, &GetParams::default()).expect("the URL is made of valid names");
     let WholeRollout(rollout) = client.request(request).await.doing(|| format!("read rollout {key}"))?;
     Ok(rollout)
+}
+
+/// The metadata of an object as it is now, whatever is said of who manages which field of it; none if it does not exist.
+pub async fn read_metadata<K: Resource<DynamicType = ()>>(
+    client: &Client,
+    key: &Key,
+) -> Result<Option<ObjectMeta>, Error> {
+    let what = || format!("read {} {key}", K::kind(&()));
+    let request = Request::new(K::url_path(&(), Some(&key.namespace)));
+    let request = request.get_metadata(&key.name, &GetParams::default());
+    match client.request::<MetadataView>(request.map_err(kube::Error::BuildRequest).doing(what)?).await {
+        Ok(found) => Ok(Some(found.metadata)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) => Err(error).doing(what),
+    }
 }
 
 async fn read_workload(client: &Client, caches: &Caches, world: &World, key: &Key) -> Result<(), Error> {
@@ -161,5 +178,24 @@ mod tests {
         assert_eq!(caches.sets.len(), MADE + 1);
         let key = Key { namespace: "shop".to_owned(), name: serving };
         assert!(caches.sets.get(&key).is_some(), "what serves is asked for by its name");
+    }
+    #[tokio::test]
+    async fn metadata_is_read_whatever_is_said_of_who_manages_which_field_and_what_is_gone_is_an_answer() {
+        let client = api_server(|Asked { path, .. }| {
+            let deep = (0..300).fold(json!({}), |inner, _| json!({"f:a": inner}));
+            let managed =
+                json!([{"manager": "someone", "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": deep}]);
+            std::future::ready(if path.ends_with("/web") {
+                (200, json!({"metadata": {"name": "web", "namespace": "shop", "uid": "u", "managedFields": managed}}))
+            } else {
+                failure(404, "NotFound")
+            })
+        });
+        let read = async |name: &str| {
+            let key = Key { namespace: "shop".to_owned(), name: name.to_owned() };
+            read_metadata::<BlueGreenRollout>(&client, &key).await.expect("an answer")
+        };
+        assert_eq!(read("web").await.and_then(|metadata| metadata.uid).as_deref(), Some("u"));
+        assert_eq!(read("gone").await, None);
     }
 }

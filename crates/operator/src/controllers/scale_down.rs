@@ -7,12 +7,12 @@ use greenlight_api::BlueGreenRollout;
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::world::ReplicaSet;
 use jiff::Timestamp;
-use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 
 use crate::api_server::error::{Doing, Error};
 use crate::cluster::cache::Key;
 use crate::cluster::caches::Caches;
+use crate::cluster::live::read_metadata;
 use crate::cluster::objects::{ReplicaSetView, ServiceView};
 use crate::controllers::rollouts::change_replica_set;
 
@@ -71,9 +71,8 @@ async fn exists(client: &Client, rollout: &Key, uid: &str) -> Result<bool, Error
         // It belongs to nobody: somebody deleted the rollout, and wanted to keep its pods.
         return Ok(false);
     }
-    let api: Api<PartialObjectMeta<BlueGreenRollout>> = Api::namespaced(client.clone(), &rollout.namespace);
-    let found = api.get_metadata_opt(&rollout.name).await.doing(|| format!("read {rollout}"))?;
-    let metadata = found.map(|found| found.metadata).filter(|metadata| metadata.uid.as_deref() == Some(uid));
+    let found = read_metadata::<BlueGreenRollout>(client, rollout).await?;
+    let metadata = found.filter(|metadata| metadata.uid.as_deref() == Some(uid));
     Ok(metadata.is_some_and(|metadata| metadata.deletion_timestamp.is_none()))
 }
 

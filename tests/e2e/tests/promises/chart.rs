@@ -680,6 +680,27 @@ fn the_operator_may_read_the_secrets_that_are_named_and_no_other() {
     assert_eq!(labelled, [json!({"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]})]);
 }
 
+#[test]
+fn analyses_reach_what_the_values_of_the_chart_say() {
+    let flags = |set: &[&str]| -> Vec<String> {
+        let documents = rendered("gl", set);
+        let operator = documents.iter().find(|document| document["kind"] == "Deployment").expect("the operator");
+        let args = operator["spec"]["template"]["spec"]["containers"][0]["args"].as_array().expect("arguments");
+        args.iter().filter_map(Value::as_str).filter(|arg| arg.contains("analys")).map(str::to_owned).collect()
+    };
+    assert!(flags(&[]).is_empty(), "what leads back is closed without a word");
+    assert_eq!(flags(&["analysis.web.enabled=false"]), ["--web-analyses=false"]);
+    let some = ["analysis.web.allow={10.0.0.0/8}", "analysis.web.deny={10.1.0.0/16,10.2.0.0/16}"];
+    assert_eq!(flags(&some), ["--analysis-allow=10.0.0.0/8", "--analysis-deny=10.1.0.0/16,10.2.0.0/16"]);
+    // The network keeps to the same, if it is told.
+    let documents = rendered("gl", &["networkPolicy.enabled=true", "networkPolicy.egress[0].ports[0].port=9090"]);
+    let policy = of_kind(&documents, "NetworkPolicy")[0];
+    assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress", "Egress"]));
+    let egress = policy["spec"]["egress"].as_array().expect("rules");
+    assert_eq!(egress.last(), Some(&json!({"ports": [{"port": 9090}]})));
+    assert_eq!(egress.len(), 3, "beside DNS and the API server");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_token_the_metrics_are_for_who_sends_it_and_probes_for_everybody() {
     let mut lab = Lab::without_operator("scraped").await;

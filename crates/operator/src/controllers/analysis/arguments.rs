@@ -60,15 +60,16 @@ fn fill_within(value: &mut Value, values: &[(String, String)], added: &mut usize
 fn filled(text: &str, values: &[(String, String)], added: &mut usize) -> Result<Option<String>, String> {
     let mut filled: Option<String> = None;
     let mut rest = text;
-    while let Some(open) = rest.find("{{") {
-        let (before, from) = rest.split_at(open);
-        let end = from.find("}}");
-        let name = end.and_then(|end| from[2..end].trim().strip_prefix("args."));
+    // Each brace is looked at once: whoever writes nothing else must not make it take longer.
+    while let Some(close) = rest.find("}}") {
+        let (before, after) = (&rest[..close], &rest[close + 2..]);
+        // No name has a brace in it, so it begins where something was opened last.
+        let open = before.match_indices("{{").last().map(|(open, _)| open);
+        let name = open.and_then(|open| before[open + 2..].trim().strip_prefix("args."));
         let known = name.and_then(|name| values.iter().find(|(known, _)| known == name));
         let filled = filled.get_or_insert_default();
-        filled.push_str(before);
-        match (known, end) {
-            (Some((_, value)), Some(end)) => {
+        match (open, known) {
+            (Some(open), Some((_, value))) => {
                 *added += value.len();
                 if *added > LARGEST_FILLING {
                     return Err(format!(
@@ -76,14 +77,12 @@ fn filled(text: &str, values: &[(String, String)], added: &mut usize) -> Result<
                         LARGEST_FILLING >> 10
                     ));
                 }
+                filled.push_str(&before[..open]);
                 filled.push_str(value);
-                rest = &from[end + 2..];
             }
-            _ => {
-                filled.push_str("{{");
-                rest = &from[2..];
-            }
+            _ => filled.push_str(&rest[..close + 2]),
         }
+        rest = after;
     }
     Ok(filled.map(|filled| filled + rest))
 }
@@ -199,11 +198,12 @@ pub async fn with_secrets(
     metric: &Metric,
 ) -> Result<(Metric, Secrets), String> {
     let mut json = json!(metric);
+    let written = json.to_string();
     let mut values = Vec::new();
     for argument in arguments {
         let secret = argument.value_from.as_ref().and_then(|from| from.secret_key_ref.as_ref());
         let Some(secret) = secret else { continue };
-        if !json.to_string().contains(&format!("args.{}", argument.name)) {
+        if !written.contains(&format!("args.{}", argument.name)) {
             continue;
         }
         let is_named = readable.names.contains(&secret.name);
@@ -237,9 +237,12 @@ fn unreadable(secret: &str, error: &kube::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cluster::arrived::LARGEST_ANALYSIS_RUN;
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
@@ -278,7 +281,40 @@ mod tests {
             filled_with("x{{args.a}}y{{ args.b }}z", &values).as_deref(),
             Ok("x{{args.b}}y{{args.a}}{{args.a}}z")
         );
-        assert_eq!(filled_with("{{args.c}} {{ {{args.a}}", &[("a", "1")]).as_deref(), Ok("{{args.c}} {{ 1"));
+        let one = |text| filled_with(text, &[("a", "1")]);
+        assert_eq!(one("{{args.c}} {{ {{args.a}}").as_deref(), Ok("{{args.c}} {{ 1"));
+        assert_eq!(one("}}{\"x\":{{args.a}}}{{{args.a}} {{args.a").as_deref(), Ok("}}{\"x\":1}{{{args.a}} {{args.a"));
+    }
+
+    /// As large as an AnalysisRun may be.
+    #[test]
+    fn no_text_takes_long_to_be_filled() {
+        const LONGEST: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1000 } else { 50 });
+        let many = |text: &str| text.repeat(LARGEST_ANALYSIS_RUN / text.len());
+        let spaces = " ".repeat(LARGEST_ANALYSIS_RUN / 2);
+        let half = |text: &str| text.repeat(LARGEST_ANALYSIS_RUN / 2 / text.len());
+        let values: Vec<(String, String)> = (0..50).map(|number| (format!("a{number}"), String::new())).collect();
+        for text in [
+            many("{"),
+            many("}"),
+            many("{}"),
+            many("{{ "),
+            many("{{args."),
+            many("{{args.b}}"),
+            many("{{args.a49}}"),
+            half("{") + &half("}"),
+            half("{{") + &spaces + "}}",
+            "{{".to_owned() + &spaces + &half("}}"),
+        ] {
+            let took = (0..3).map(|_| {
+                let mut value = Value::from(text.as_str());
+                let started = Instant::now();
+                fill(&mut value, &values).expect("no value adds anything");
+                started.elapsed()
+            });
+            let least = took.min().unwrap_or_default();
+            assert!(least < LONGEST, "{}… takes {least:?}", &text[..20]);
+        }
     }
 
     #[test]

@@ -5,14 +5,15 @@ use greenlight_api::{AnalysisPhase, names};
 use greenlight_core::hash;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, PostParams, Preconditions};
-use kube::core::PartialObjectMeta;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::{Context, arguments, shortened};
 use crate::api_server::error::{Doing, Error, is_refusal};
 use crate::cluster::cache::Key;
+use crate::cluster::live::read_metadata;
 use crate::cluster::objects::{JOB, JOB_UID, JobOutcome, JobView, UnfinishedJob};
 
 /// A running Job's end wakes its run up. One that an earlier version made has no label by which it is watched, and is looked at so often.
@@ -132,9 +133,9 @@ pub async fn end_all(client: &Client, run: &Key, run_uid: &str, unfinished: &[Un
             Some(uid) => Some(uid.clone()),
             // Noted before it was made, and perhaps made: then it has its run as owner.
             None => {
-                let found = jobs.get_metadata_opt(name).await.doing(|| format!("read Job {name}"))?;
-                let is_ours = |job: &PartialObjectMeta<Job>| job.owner_references().iter().any(|it| it.uid == run_uid);
-                found.filter(is_ours).and_then(|job| job.uid())
+                let found = read_metadata::<Job>(client, &run.sibling(name)).await?;
+                let is_ours = |job: &ObjectMeta| job.owner_references.iter().flatten().any(|it| it.uid == run_uid);
+                found.filter(is_ours).and_then(|job| job.uid)
             }
         };
         let Some(uid) = uid else { continue };

@@ -118,6 +118,8 @@ fn teams(notification: &Notification, page: Option<&str>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use greenlight_core::events::Event;
     use proptest::prelude::*;
 
@@ -140,6 +142,25 @@ mod tests {
                 let body: Value = serde_json::from_str(&message.body).expect("JSON");
                 prop_assert!(body.is_object());
                 prop_assert!(message.body.len() < 2000 + 20 * (note.len() + by.len() + image.len()));
+            }
+        }
+    }
+
+    /// As long as the longest words that anybody keeps of a rollout.
+    #[test]
+    fn no_words_of_others_take_long_to_become_a_message() {
+        const LONGEST: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1000 } else { 50 });
+        for words in ["x", "&<>", "\\[]", "\"", "\u{1b}\u{202e}", "\u{e9}"] {
+            let words = words.repeat((64 << 10) / words.len());
+            let notification = notification(&words, &words, &words);
+            for format in [Format::Cloudevents, Format::Slack, Format::Teams] {
+                let took = (0..3).map(|_| {
+                    let started = Instant::now();
+                    drop(Message::of(&notification, format, Some("https://releases.example.com")));
+                    started.elapsed()
+                });
+                let least = took.min().unwrap_or_default();
+                assert!(least < LONGEST, "{:?}… as {format:?} takes {least:?}", words.chars().next());
             }
         }
     }

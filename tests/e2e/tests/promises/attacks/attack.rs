@@ -107,6 +107,8 @@ pub(super) enum Expected {
 /// An attack.
 #[derive(Clone, Debug)]
 pub(super) struct Attack {
+    /// Which of the groups of the table it is in.
+    pub(super) group: &'static str,
     pub(super) role: Role,
     pub(super) what: &'static str,
     pub(super) steps: Vec<Step>,
@@ -126,7 +128,17 @@ impl Attack {
     pub(super) fn refused(role: Role, what: &'static str, steps: impl IntoIterator<Item = Step>) -> Attack {
         let steps = steps.into_iter().collect();
         let spec = Value::Object(Default::default());
-        Attack { role, what, steps, expected: Expected::Refused, spec, promoted: false, told: "", may_be_empty: false }
+        Attack {
+            group: "",
+            role,
+            what,
+            steps,
+            expected: Expected::Refused,
+            spec,
+            promoted: false,
+            told: "",
+            may_be_empty: false,
+        }
     }
 
     /// One that may be let through, and must be without effect.
@@ -137,6 +149,11 @@ impl Attack {
     /// What this role may do.
     pub(super) fn moves(role: Role, what: &'static str, steps: impl IntoIterator<Item = Step>) -> Attack {
         Attack { expected: Expected::Moves, ..Attack::refused(role, what, steps) }
+    }
+
+    /// In this group.
+    pub(super) fn of(self, group: &'static str) -> Attack {
+        Attack { group, ..self }
     }
 
     /// On a rollout with this in its spec.
@@ -207,7 +224,7 @@ impl Attack {
 pub(super) fn refused_by(words: &str) -> Option<&'static str> {
     if words.contains("ValidatingAdmissionPolicy 'attacks.guard-") {
         Some("policy")
-    } else if words.contains(" is forbidden: User ") {
+    } else if words.contains(" is forbidden: User ") || words.contains("RBAC permissions not currently held") {
         Some("roles")
     } else {
         None

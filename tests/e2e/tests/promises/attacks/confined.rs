@@ -1,7 +1,8 @@
 //! Whoever comes by the operator's token: it may do what the operator does, and nothing else that its Role would let it do. All operators of
 //! these suites run under the same policy, so that it does everything that it has to is shown by all of them.
 
-use greenlight_e2e::{Lab, cluster};
+use greenlight_api::BlueGreenRollout;
+use greenlight_e2e::{Lab, cluster, eventually, rollout};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::ResourceExt;
@@ -14,6 +15,9 @@ use super::table::many;
 
 /// The account that operators of the tests run as.
 const OPERATOR: &str = "system:serviceaccount:greenlight-rights:greenlight";
+
+/// The name of a rollout that is longer than that of a ReplicaSet may be. The dash behind which it is cut is left out, too.
+const LONG: &str = "a-team-with-many-words-for-what-we-look-after-in-production";
 
 /// What is tried, and how the policy refuses it; nothing, if it is what the operator does.
 type Attempt = (&'static str, How, &'static str, Value, Option<&'static str>);
@@ -110,6 +114,20 @@ fn attempts() -> Vec<Attempt> {
             How::Create,
             "replicasets",
             replica_set("anything", Some(owner())),
+            Some("is named for its rollout"),
+        ),
+        (
+            "a ReplicaSet of a rollout with a long name",
+            How::Create,
+            "replicasets",
+            replica_set(&format!("{}-other", &LONG[..45]), Some(owner_named(LONG))),
+            None,
+        ),
+        (
+            "a ReplicaSet of a rollout with a long name, under another beginning",
+            How::Create,
+            "replicasets",
+            replica_set(&format!("{}-other", &LONG[..44]), Some(owner_named(LONG))),
             Some("is named for its rollout"),
         ),
         ("a Job of an AnalysisRun", How::Create, "jobs", job(true), None),
@@ -310,8 +328,24 @@ async fn whoever_holds_the_operators_token_can_do_no_more_than_the_operator_does
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), attempts.len(), wrong.join("\n"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_whose_name_is_too_long_for_a_replica_set_is_released_under_the_policy() {
+    let lab = Lab::new("longname").await;
+    let mut long = rollout(json!({"strategy": {"blueGreen": {"activeService": null, "previewService": null}}}));
+    long["metadata"]["name"] = LONG.into();
+    lab.apply(&long).expect("applied");
+    let api: Api<BlueGreenRollout> = lab.api();
+    let is_healthy =
+        |rollout: BlueGreenRollout| rollout.status.is_some_and(|status| status.phase.as_str() == "Healthy");
+    eventually("it is healthy", async || is_healthy(api.get(LONG).await.expect("it is there"))).await;
+}
+
 fn owner() -> Value {
-    json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "web", "uid": "{uid}", "controller": true, "blockOwnerDeletion": true})
+    owner_named("web")
+}
+
+fn owner_named(name: &str) -> Value {
+    json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": name, "uid": "{uid}", "controller": true, "blockOwnerDeletion": true})
 }
 
 fn eviction(pod: &str) -> Value {

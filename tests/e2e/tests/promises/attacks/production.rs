@@ -117,7 +117,12 @@ fn note_service(services: &mut Services, service: &Service, exists: bool) {
     if !exists {
         return;
     }
-    let selector = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
+    let spec = service.spec.clone().unwrap_or_default();
+    // One that leads to a name elsewhere selects nothing, whatever stands there.
+    let selector = match spec.external_name {
+        Some(name) => BTreeMap::from([("externalName".to_owned(), name)]),
+        None => spec.selector.unwrap_or_default(),
+    };
     let seen = services.entry(service.name_any()).or_default();
     if seen.selectors.last() != Some(&selector) {
         seen.selectors.push(selector);

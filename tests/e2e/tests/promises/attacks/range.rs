@@ -30,6 +30,14 @@ const TOLD: Duration = Duration::from_secs(30);
 const WATCHED: Duration = Duration::from_secs(6);
 /// How long a rollout may take to be ready for its attack.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// Kinds whose objects belong to the whole cluster.
+const OF_NO_NAMESPACE: [&str; 5] = [
+    "clusteranalysistemplates",
+    "customresourcedefinitions",
+    "namespaces",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+];
 /// The namespace in which the policies hold.
 pub(super) const GUARDED: &str = "attacks";
 /// The image that only attackers use.
@@ -109,11 +117,14 @@ impl Range {
                 .kubectl(&["-n", &namespace, "create", "rolebinding", &name, "--role=lists", &user])
                 .expect("bound");
         }
-        lab.apply(&json!({
-            "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "endless"},
-            "spec": endless(),
-        }))
-        .expect("applied");
+        // The second is for who edits it.
+        for name in ["endless", "edited"] {
+            lab.apply(&json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": name},
+                "spec": endless(),
+            }))
+            .expect("applied");
+        }
         let production = Production::watch(&lab.client, &namespace);
         Range { lab, guarded, production }
     }
@@ -417,7 +428,9 @@ fn address(lab: &Lab, path: &str) -> String {
     let (namespace, path) = path.split_once(':').unwrap_or((lab.namespace.as_str(), path));
     let resource = path.split(['/', '?']).next().unwrap_or_default();
     let group = match resource {
-        "bluegreenrollouts" | "analysisruns" | "analysistemplates" => "apis/greenlight.dev/v1alpha1",
+        "bluegreenrollouts" | "analysisruns" | "analysistemplates" | "clusteranalysistemplates" => {
+            "apis/greenlight.dev/v1alpha1"
+        }
         "replicasets" | "deployments" => "apis/apps/v1",
         "jobs" => "apis/batch/v1",
         "roles" | "rolebindings" => "apis/rbac.authorization.k8s.io/v1",
@@ -425,8 +438,13 @@ fn address(lab: &Lab, path: &str) -> String {
         "endpointslices" => "apis/discovery.k8s.io/v1",
         "poddisruptionbudgets" => "apis/policy/v1",
         "horizontalpodautoscalers" => "apis/autoscaling/v2",
+        "validatingadmissionpolicies" | "validatingadmissionpolicybindings" => "apis/admissionregistration.k8s.io/v1",
+        "customresourcedefinitions" => "apis/apiextensions.k8s.io/v1",
         _ => "api/v1",
     };
+    if OF_NO_NAMESPACE.contains(&resource) {
+        return format!("/{group}/{path}");
+    }
     format!("/{group}/namespaces/{namespace}/{path}")
 }
 

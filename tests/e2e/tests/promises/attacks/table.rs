@@ -11,33 +11,35 @@ use super::range::{EVIL, endless};
 /// All of them.
 pub(super) fn attacks() -> Vec<Attack> {
     let groups = [
-        services(),
-        gates(),
-        metadata(),
-        requests(),
-        out_of_turn(),
-        escapes(),
-        deletion(),
-        deputies(),
-        replica_sets(),
-        analyses(),
-        sub_resources(),
-        pods(),
-        field_managers(),
-        odd_words(),
-        owners_and_finalizers(),
-        crowds(),
-        side_doors(),
-        bystanders(),
-        revisions(),
-        second_thoughts(),
-        elsewhere(),
-        promoted(),
-        roundabout(),
-        races(),
-        allowed(),
+        ("names of Services", services()),
+        ("gates", gates()),
+        ("metadata and status of the rollout", metadata()),
+        ("requests", requests()),
+        ("requests out of turn", out_of_turn()),
+        ("escapes in requests", escapes()),
+        ("deletion", deletion()),
+        ("deputies", deputies()),
+        ("ReplicaSets", replica_sets()),
+        ("analyses", analyses()),
+        ("sub-resources and dry runs", sub_resources()),
+        ("pods", pods()),
+        ("field managers", field_managers()),
+        ("odd words", odd_words()),
+        ("owners and finalizers", owners_and_finalizers()),
+        ("crowds", crowds()),
+        ("side doors", side_doors()),
+        ("around the namespace", surroundings()),
+        ("bystanders", bystanders()),
+        ("templates of revisions", revisions()),
+        ("second thoughts", second_thoughts()),
+        ("another namespace", elsewhere()),
+        ("after a promotion", promoted()),
+        ("roundabout ways", roundabout()),
+        ("races", races()),
+        ("what may be done", allowed()),
     ];
-    groups.into_iter().flatten().collect()
+    let of_group = |(group, attacks): (&'static str, Vec<Attack>)| attacks.into_iter().map(move |it| it.of(group));
+    groups.into_iter().flat_map(of_group).collect()
 }
 
 /// The names of Services.
@@ -107,6 +109,55 @@ fn services() -> Vec<Attack> {
                 How::Merge,
                 "services/{name}-active",
                 json!({"spec": {"publishNotReadyAddresses": true, "sessionAffinity": "ClientIP"}}),
+            )],
+        ),
+        Attack::holds(
+            Edit,
+            "the preview Service leads to what serves",
+            [
+                step(
+                    How::Merge,
+                    "services/{name}-preview",
+                    json!({"spec": {"selector": {"rollouts-pod-template-hash": "{v1}"}}}),
+                ),
+                wait(),
+            ],
+        ),
+        Attack::holds(
+            Edit,
+            "the preview Service selects nothing of anybody's",
+            [step(How::Merge, "services/{name}-preview", json!({"spec": {"selector": null}})), wait()],
+        ),
+        Attack::holds(
+            Edit,
+            "the active Service deleted, while a finalizer of theirs keeps it",
+            [
+                step(
+                    How::Merge,
+                    "services/{name}-active",
+                    json!({"metadata": {"finalizers": ["tenant.example/held"]}}),
+                ),
+                step(How::Delete, "services/{name}-active", Value::Null),
+            ],
+        )
+        .told("is being deleted"),
+        Attack::refused(
+            Editor,
+            "the active Service deleted",
+            [step(How::Delete, "services/{name}-active", Value::Null)],
+        ),
+        Attack::refused(
+            Promoter,
+            "the active Service deleted",
+            [step(How::Delete, "services/{name}-active", Value::Null)],
+        ),
+        Attack::refused(
+            OnCall,
+            "the preview Service leads to what serves",
+            [step(
+                How::Merge,
+                "services/{name}-preview",
+                json!({"spec": {"selector": {"rollouts-pod-template-hash": "{v1}"}}}),
             )],
         ),
     ]
@@ -240,7 +291,8 @@ fn requests() -> Vec<Attack> {
             Admin,
             "a promote signed by another",
             [request(r#"{"action":"promote","revision":"{v2}","by": "paula","at":"2026-01-01T00:00:00Z"}"#)],
-        ),
+        )
+        .told(r#"You are adam: write "by": "adam""#),
         Attack::refused(
             Promoter,
             "a request together with another template",
@@ -259,6 +311,19 @@ fn requests() -> Vec<Attack> {
                 or(request("promote {v2}")),
             ],
         ),
+        Attack::refused(Viewer, "rollback", [request("rollback")]),
+        Attack::refused(Viewer, "abort", [request("abort")]),
+        Attack::refused(Viewer, "restart", [request("restart")]),
+        Attack::refused(
+            Editor,
+            "a note that a patch makes a request",
+            [json_patch(json!([
+                {"op": "add", "path": "/metadata/annotations", "value": {"note": "promote {v2}"}},
+                {"op": "copy", "from": "/metadata/annotations/note", "path": "/metadata/annotations/greenlight.dev~1request"},
+            ]))],
+        ),
+        Attack::refused(Tenant, "abort", [request("abort {v2}")]),
+        Attack::refused(Nobody, "abort", [request("abort {v2}")]),
         Attack::refused(Tenant, "promote", [request("promote")]),
         Attack::refused(Nobody, "promote", [request("promote")]),
     ]
@@ -286,6 +351,29 @@ fn out_of_turn() -> Vec<Attack> {
             })],
         ),
         Attack::refused(Promoter, "a run deleted", [step(How::Delete, "analysisruns/{run}", Value::Null)]).on(measured),
+        Attack::refused(Promoter, "an open gate", [blue_green(json!({"autoPromotionEnabled": true}))]),
+        Attack::refused(Promoter, "a pause", [spec(json!({"paused": true}))]),
+        Attack::refused(Promoter, "no finalizers", [metadata_of(json!({"finalizers": null}))]),
+        Attack::refused(Promoter, "a label", [metadata_of(json!({"labels": {"tier": "evil"}}))]),
+        Attack::refused(Promoter, "deleting what serves", [step(How::Delete, ROLLOUT, Value::Null)]),
+        Attack::refused(
+            Promoter,
+            "a rollout of their own",
+            [step(How::Create, "bluegreenrollouts", without_services("{name}-second", EVIL))],
+        ),
+        Attack::refused(OnCall, "a pause", [spec(json!({"paused": true}))]),
+        Attack::refused(OnCall, "a label", [metadata_of(json!({"labels": {"tier": "evil"}}))]),
+        Attack::refused(
+            OnCall,
+            "a rollout of their own",
+            [step(How::Create, "bluegreenrollouts", without_services("{name}-second", EVIL))],
+        ),
+        Attack::holds(
+            Promoter,
+            "one person approves twice, by a verb without a name",
+            [request("promote {v2}"), wait(), or(request("promote  {v2}")), wait()],
+        )
+        .on(json!({"strategy": {"blueGreen": {"requiredApprovals": 2}}})),
         Attack::holds(OnCall, "a rollback with nothing to go back to", [or(request("rollback")), wait()]),
         Attack::holds(OnCall, "a rollback of what waits", [or(request("rollback {v2}")), wait()]),
         Attack::holds(OnCall, "an abort of what serves", [or(request("abort {v1}")), wait()]),
@@ -740,6 +828,91 @@ fn replica_sets() -> Vec<Attack> {
             [step(How::Create, "replicasets", of_nobody("{name}-{v3}", "{v3}")), template("app:v3")],
         )
         .told("belongs to nobody"),
+        Attack::holds(
+            Edit,
+            "a forged ReplicaSet of a generated name",
+            [
+                step(How::Create, "replicasets", {
+                    let mut forged = replica_set("", "{v2}");
+                    forged["metadata"]["name"] = Value::Null;
+                    forged["metadata"]["generateName"] = "{name}-".into();
+                    forged
+                }),
+                wait(),
+            ],
+        ),
+        Attack::holds(
+            Edit,
+            "a ReplicaSet of theirs whose pods have the hash of what waits",
+            [step(How::Create, "replicasets", of_nobody("{name}-theirs", "{v2}")), wait()],
+        ),
+        Attack::holds(
+            Edit,
+            "a Deployment of theirs whose pods have the hash of what waits",
+            [
+                step(
+                    How::Create,
+                    "deployments",
+                    deployment(json!({"app": "{name}", "of": "theirs", "rollouts-pod-template-hash": "{v2}"})),
+                ),
+                wait(),
+            ],
+        ),
+        Attack::holds(
+            Edit,
+            "what serves given to nobody, and at once a Deployment of theirs that takes such",
+            [
+                step(How::Merge, "replicasets/{name}-{v1}", json!({"metadata": {"ownerReferences": null}})),
+                step(How::Create, "deployments", deployment(json!({"app": "{name}"}))),
+                wait(),
+            ],
+        )
+        .may_empty(),
+        Attack::holds(
+            Edit,
+            "a pod that serves without its hash",
+            [
+                step(How::Merge, "pods/{pod1}", json!({"metadata": {"labels": {"rollouts-pod-template-hash": null}}})),
+                wait(),
+            ],
+        )
+        .may_empty(),
+        Attack::holds(
+            Edit,
+            "a pod that serves with the hash of what waits",
+            [
+                step(
+                    How::Merge,
+                    "pods/{pod1}",
+                    json!({"metadata": {"labels": {"rollouts-pod-template-hash": "{v2}"}}}),
+                ),
+                wait(),
+            ],
+        )
+        .may_empty(),
+        Attack::refused(
+            Edit,
+            "another selector of the ReplicaSet that waits",
+            [step(
+                How::Merge,
+                "replicasets/{name}-{v2}",
+                json!({"spec": {"selector": {"matchLabels": {"rollouts-pod-template-hash": "{v1}"}}}}),
+            )],
+        )
+        .told("field is immutable"),
+        Attack::refused(
+            Editor,
+            "annotated as returned",
+            [annotate("{v2}", json!({"greenlight.dev/returned": "true"}))],
+        ),
+        Attack::refused(
+            Promoter,
+            "annotated as returned",
+            [annotate("{v2}", json!({"greenlight.dev/returned": "true"}))],
+        ),
+        Attack::refused(OnCall, "what waits deleted", [step(How::Delete, "replicasets/{name}-{v2}", Value::Null)]),
+        Attack::refused(Editor, "what serves deleted", [step(How::Delete, "replicasets/{name}-{v1}", Value::Null)]),
+        Attack::refused(Promoter, "what serves deleted", [step(How::Delete, "replicasets/{name}-{v1}", Value::Null)]),
     ]
 }
 
@@ -758,6 +931,7 @@ fn analyses() -> Vec<Attack> {
     // The run of a new revision has its number and 1: it is recorded together with the change of the template, which begins an attempt.
     let terminated = |terminate: bool| step(How::Merge, run, json!({"spec": {"terminate": terminate}}));
     let unowned = |name: &str| json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "metadata": {"name": name}, "spec": {"metrics": []}});
+    let template_of_all = || json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "ClusterAnalysisTemplate", "metadata": {"name": "{name}-theirs"}, "spec": {"metrics": []}});
     vec![
         Attack::refused(Editor, "the analysis taken away", [blue_green(json!({"prePromotionAnalysis": null}))])
             .on(measured()),
@@ -849,6 +1023,69 @@ fn analyses() -> Vec<Attack> {
         )
         .on(measured())
         .told("somebody else made it"),
+        Attack::holds(
+            Editor,
+            "a run with no metrics, by force in the operator's name",
+            [
+                step(
+                    How::Apply,
+                    "analysisruns/{run}?fieldManager=greenlight",
+                    json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "metadata": {"name": "{run}"}, "spec": {"metrics": []}}),
+                ),
+                wait(),
+            ],
+        )
+        .on(measured()),
+        Attack::holds(
+            Editor,
+            "a run replaced by one with metrics that are done at once",
+            [step(How::Replace, run, json!({"spec": good()})), wait()],
+        )
+        .on(measured()),
+        Attack::holds(
+            Editor,
+            "the template of a run that is under way, with metrics that are done at once",
+            [step(How::Merge, "analysistemplates/edited", json!({"spec": good()})), wait()],
+        )
+        .on(json!({"strategy": {"blueGreen": {"autoPromotionEnabled": true, "prePromotionAnalysis": {"templates": [{"templateName": "edited"}]}}}})),
+        Attack::holds(
+            Editor,
+            "a run with other arguments",
+            [step(How::Merge, run, json!({"spec": {"args": [{"name": "x", "value": "y"}]}})), wait()],
+        )
+        .on(measured()),
+        Attack::holds(
+            Edit,
+            "who wrote the fields of a run, nested so that nobody can read it",
+            [step(How::Merge, run, json!({"metadata": nested("greenlight.dev/v1alpha1")})), wait()],
+        )
+        .on(measured()),
+        Attack::refused(OnCall, "a run terminated", [terminated(true)]).on(measured()),
+        Attack::refused(Promoter, "a run terminated", [terminated(true)]).on(measured()),
+        Attack::refused(Viewer, "a run terminated", [terminated(true)]).on(measured()),
+        Attack::refused(OnCall, "a run made beforehand", [forged("{name}-{v3}-3-1-pre", good())]).on(measured()),
+        Attack::refused(
+            Editor,
+            "a forged status of a run",
+            [step(How::Merge, "analysisruns/{run}/status", json!({"status": {"phase": "Successful"}}))],
+        )
+        .on(measured()),
+        Attack::refused(
+            Admin,
+            "a forged status of a run",
+            [step(How::Merge, "analysisruns/{run}/status", json!({"status": {"phase": "Successful"}}))],
+        )
+        .on(measured()),
+        Attack::refused(
+            Edit,
+            "a ClusterAnalysisTemplate of theirs",
+            [step(How::Create, "clusteranalysistemplates?dryRun=All", template_of_all())],
+        ),
+        Attack::refused(
+            Admin,
+            "a ClusterAnalysisTemplate of theirs",
+            [step(How::Create, "clusteranalysistemplates?dryRun=All", template_of_all())],
+        ),
         Attack::holds(Editor, "a run of no such rollout", [forged("{name}-nothing-1-0-pre", json!({"metrics": []}))])
             .on(measured()),
         Attack::holds(
@@ -876,6 +1113,40 @@ fn sub_resources() -> Vec<Attack> {
         Attack::refused(Editor, "what serves scaled to none by its sub-resource", [scale("{v1}", 0)]),
         Attack::refused(Editor, "a container of theirs in a pod that serves", [debugger()]),
         Attack::refused(Promoter, "a container of theirs in a pod that serves", [debugger()]),
+        Attack::refused(OnCall, "a container of theirs in a pod that serves", [debugger()]),
+        Attack::refused(Edit, "a container of theirs in a pod that serves", [debugger()]),
+        Attack::refused(Admin, "a container of theirs in a pod that serves", [debugger()]),
+        Attack::refused(
+            Edit,
+            "a forged status of a pod that serves",
+            [step(How::Merge, "pods/{pod1}/status", json!({"status": {"phase": "Failed"}}))],
+        ),
+        Attack::refused(
+            Edit,
+            "a forged status of the active Service",
+            [step(How::Merge, "services/{name}-active/status", json!({"status": {"loadBalancer": {}}}))],
+        ),
+        Attack::refused(
+            Edit,
+            "less memory for a pod that serves",
+            [step(
+                How::Strategic,
+                "pods/{pod1}/resize",
+                json!({"spec": {"containers": [{"name": "web", "resources": {"limits": {"memory": "1Mi"}}}]}}),
+            )],
+        ),
+        Attack::refused(OnCall, "what serves scaled to none by its sub-resource", [scale("{v1}", 0)]),
+        Attack::refused(Promoter, "what serves scaled to none by its sub-resource", [scale("{v1}", 0)]),
+        Attack::refused(
+            Editor,
+            "a request to a pod that serves, by the API server's proxy",
+            [step(How::Create, "pods/{pod1}/proxy", Value::Null)],
+        ),
+        Attack::refused(
+            Promoter,
+            "a request to the active Service, by the API server's proxy",
+            [step(How::Create, "services/{name}-active/proxy", Value::Null)],
+        ),
         Attack::refused(OnCall, "a forged status", [step(How::Merge, "bluegreenrollouts/{name}/status", status())]),
         Attack::refused(Promoter, "a forged status", [step(How::Replace, "bluegreenrollouts/{name}/status", status())]),
         Attack::refused(Tenant, "a forged status", [step(How::Merge, "bluegreenrollouts/{name}/status", status())]),
@@ -922,6 +1193,13 @@ fn pods() -> Vec<Attack> {
         Attack::refused(Editor, "the pods that serve deleted", [of("{v1}")]),
         Attack::refused(OnCall, "the pods that serve deleted", [of("{v1}")]),
         Attack::refused(Tenant, "the pods that serve deleted", [of("{v1}")]),
+        Attack::refused(
+            Editor,
+            "a pod that serves without its hash",
+            [step(How::Merge, "pods/{pod1}", json!({"metadata": {"labels": {"rollouts-pod-template-hash": null}}}))],
+        ),
+        Attack::refused(Promoter, "the pods that serve deleted", [of("{v1}")]),
+        Attack::refused(OnCall, "a command in a pod that serves", [command()]),
         Attack::refused(Promoter, "an autoscaler for the rollout", [autoscaler()]),
         Attack::holds(Edit, "an autoscaler for the rollout", [autoscaler(), wait()]),
         Attack::holds(Edit, "a pod that serves evicted", [evicted(), wait()]).may_empty(),
@@ -977,13 +1255,27 @@ fn field_managers() -> Vec<Attack> {
             OnCall,
             "who wrote the fields, nested so that nobody can read the rollout: it is promoted all the same",
             [
-                metadata_of(nested()),
+                metadata_of(nested("greenlight.dev/v1alpha1")),
                 by(Promoter, request("promote {v2}")),
                 wait(),
                 wait(),
                 // What is not done by now is too late.
                 by(Admin, template("app:v3")),
                 metadata_of(json!({"managedFields": [{}]})),
+            ],
+        ),
+        Attack::moves(
+            Edit,
+            "who wrote the fields of what belongs to it, nested so that nobody can read that: it is promoted all the same",
+            [
+                or(step(How::Merge, "replicasets/{name}-{v1}", json!({"metadata": nested("apps/v1")}))),
+                or(step(How::Merge, "replicasets/{name}-{v2}", json!({"metadata": nested("apps/v1")}))),
+                or(step(How::Merge, "services/{name}-active", json!({"metadata": nested("v1")}))),
+                or(step(How::Merge, "services/{name}-preview", json!({"metadata": nested("v1")}))),
+                or(step(How::Merge, "pods/{pod1}", json!({"metadata": nested("v1")}))),
+                by(Promoter, request("promote {v2}")),
+                wait(),
+                wait(),
             ],
         ),
         Attack::refused(
@@ -1155,6 +1447,17 @@ fn owners_and_finalizers() -> Vec<Attack> {
                 json!({"finalizers": ["greenlight.dev/scale-down-delay"], "annotations": {"greenlight.dev/scale-down-at": "2020-01-01T00:00:00Z"}}),
             )],
         ),
+        Attack::holds(
+            Edit,
+            "the scale-down finalizer on what waits, with a deadline that is over",
+            [
+                of(
+                    "{v2}",
+                    json!({"finalizers": ["greenlight.dev/scale-down-delay"], "annotations": {"greenlight.dev/scale-down-at": "2020-01-01T00:00:00Z"}}),
+                ),
+                wait(),
+            ],
+        ),
     ]
 }
 
@@ -1266,6 +1569,17 @@ fn side_doors() -> Vec<Attack> {
                 }),
             )],
         ),
+        Attack::refused(Admin, "an EndpointSlice of theirs for the active Service", [slice()]),
+        Attack::refused(Promoter, "an EndpointSlice of theirs for the active Service", [slice()]),
+        Attack::refused(
+            Edit,
+            "the EndpointSlices of the active Service deleted",
+            [step(
+                How::Delete,
+                "endpointslices?labelSelector=kubernetes.io/service-name%3D{name}-active&dryRun=All",
+                Value::Null,
+            )],
+        ),
         Attack::refused(Edit, "the operator's lease", [lease("{ns}-system:", How::Create, "leases")]),
         Attack::refused(Admin, "the operator's lease", [lease("{ns}-system:", How::Apply, "leases/greenlight")]),
         Attack::refused(Tenant, "the operator's lease", [lease("{ns}-system:", How::Create, "leases")]),
@@ -1278,6 +1592,38 @@ fn side_doors() -> Vec<Attack> {
             Edit,
             "the active Service marked as another rollout's",
             [marks(json!({"greenlight.dev/managed-by": "other", "greenlight.dev/production": null}))],
+        ),
+        Attack::holds(
+            Edit,
+            "the active Service marked as an Argo Rollout's",
+            [marks(json!({"argo-rollouts.argoproj.io/managed-by-rollouts": "other"})), wait()],
+        ),
+        Attack::holds(
+            Edit,
+            "a Service of theirs with the marks of the active one, which leads to what waits",
+            [
+                step(
+                    How::Create,
+                    "services",
+                    json!({
+                        "metadata": {"name": "{name}-theirs", "annotations": {"greenlight.dev/managed-by": "{name}", "greenlight.dev/production": "{v2}"}},
+                        "spec": {"selector": {"app": "{name}", "rollouts-pod-template-hash": "{v2}"}, "ports": [{"port": 80, "targetPort": 8080}]},
+                    }),
+                ),
+                wait(),
+            ],
+        ),
+        Attack::holds(
+            Edit,
+            "an event that says that it was promoted",
+            [step(
+                How::Create,
+                "events",
+                json!({
+                    "metadata": {"name": "{name}-forged"}, "reason": "Promoted", "type": "Normal", "message": "revision {v2} serves",
+                    "involvedObject": {"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "namespace": "{ns}", "name": "{name}", "uid": "{uid}"},
+                }),
+            )],
         ),
         Attack::holds(
             Edit,
@@ -1299,12 +1645,111 @@ fn side_doors() -> Vec<Attack> {
     ]
 }
 
+/// What a rollout stands on: roles, policies, kinds, the namespace, the operator's own. What would harm the others here is only pretended, since a dry
+/// run takes the same rights.
+fn surroundings() -> Vec<Attack> {
+    let binding = |role: &str| {
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "{name}-theirs"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "mallory"}],
+        })
+    };
+    let role = |group: &str, resource: &str| {
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "{name}-theirs"},
+            "rules": [{"apiGroups": [group], "resources": [resource], "verbs": ["create", "update", "patch"]}],
+        })
+    };
+    let bound = |binding: Value| step(How::Create, "rolebindings?dryRun=All", binding);
+    let made = |role: Value| step(How::Create, "roles?dryRun=All", role);
+    let quota = || {
+        step(
+            How::Create,
+            "resourcequotas?dryRun=All",
+            json!({"metadata": {"name": "{name}"}, "spec": {"hard": {"pods": "0"}}}),
+        )
+    };
+    let deleted = |path: &str| step(How::Delete, &format!("{path}?dryRun=All"), Value::Null);
+    let policy = "validatingadmissionpolicies/attacks.guard-requests";
+    let held = "is attempting to grant RBAC permissions not currently held";
+    let stopped = || step(How::Merge, "{ns}-system:deployments/guard?dryRun=All", json!({"spec": {"replicas": 0}}));
+    vec![
+        Attack::refused(Editor, "somebody bound to the promoter's role", [bound(binding("attacks.guard-promoter"))]),
+        Attack::refused(Edit, "somebody bound to the promoter's role", [bound(binding("attacks.guard-promoter"))]),
+        Attack::refused(Promoter, "somebody bound to the promoter's role", [bound(binding("attacks.guard-promoter"))]),
+        Attack::refused(Admin, "somebody bound to cluster-admin", [bound(binding("cluster-admin"))]).told(held),
+        Attack::refused(
+            Admin,
+            "a role that may write the status of rollouts",
+            [made(role("greenlight.dev", "bluegreenrollouts/status"))],
+        )
+        .told(held),
+        Attack::refused(
+            Admin,
+            "a role that may write EndpointSlices",
+            [made(role("discovery.k8s.io", "endpointslices"))],
+        )
+        .told(held),
+        Attack::refused(Edit, "the policy on requests deleted", [deleted(policy)]),
+        Attack::refused(Admin, "the policy on requests deleted", [deleted(policy)]),
+        Attack::refused(
+            Admin,
+            "the policy on requests bound to nothing",
+            [deleted("validatingadmissionpolicybindings/attacks.guard-requests")],
+        ),
+        Attack::refused(
+            Admin,
+            "the kind deleted, and all rollouts with it",
+            [deleted("customresourcedefinitions/bluegreenrollouts.greenlight.dev")],
+        ),
+        Attack::refused(Edit, "the namespace deleted, and all in it", [deleted("namespaces/{ns}")]),
+        Attack::refused(Admin, "the namespace deleted, and all in it", [deleted("namespaces/{ns}")]),
+        Attack::refused(
+            Admin,
+            "the namespace with another label, so that the policies do not hold there",
+            [step(
+                How::Merge,
+                "namespaces/{ns}?dryRun=All",
+                json!({"metadata": {"labels": {"kubernetes.io/metadata.name": "other"}}}),
+            )],
+        ),
+        Attack::refused(Edit, "a quota of no pods, so that nothing can come up", [quota()]),
+        Attack::refused(Admin, "a quota of no pods, so that nothing can come up", [quota()]),
+        Attack::refused(Edit, "the operator stopped", [stopped()]),
+        Attack::refused(Admin, "the operator stopped", [stopped()]),
+        Attack::refused(Tenant, "the operator stopped", [stopped()]),
+        Attack::refused(
+            Admin,
+            "a pod of theirs beside the operator, with its account",
+            [step(
+                How::Create,
+                "{ns}-system:pods?dryRun=All",
+                json!({
+                    "metadata": {"name": "{name}-theirs"},
+                    "spec": {"serviceAccountName": "guard", "containers": [{"name": "web", "image": EVIL}]},
+                }),
+            )],
+        ),
+    ]
+}
+
+/// Who may only look, and who may nothing.
 /// Who may only look, and who may nothing.
 fn bystanders() -> Vec<Attack> {
     vec![
         Attack::refused(Viewer, "another template", [template("app:v3")]),
         Attack::refused(Viewer, "an open gate", [blue_green(json!({"autoPromotionEnabled": true}))]),
         Attack::refused(Viewer, "deleting what serves", [step(How::Delete, ROLLOUT, Value::Null)]),
+        Attack::refused(Viewer, "a pause", [spec(json!({"paused": true}))]),
+        Attack::refused(
+            Viewer,
+            "a forged status",
+            [step(How::Merge, "bluegreenrollouts/{name}/status", json!({"status": {"phase": "Healthy"}}))],
+        ),
+        Attack::refused(Viewer, "the active Service patched", [select("{v2}")]),
+        Attack::refused(Nobody, "the active Service patched", [select("{v2}")]),
+        Attack::refused(Nobody, "deleting what serves", [step(How::Delete, ROLLOUT, Value::Null)]),
         Attack::refused(Nobody, "another template", [template("app:v3")]),
         Attack::refused(Nobody, "an open gate", [blue_green(json!({"autoPromotionEnabled": true}))]),
         Attack::refused(Tenant, "another template", [template("app:v3")]),
@@ -1396,6 +1841,37 @@ fn revisions() -> Vec<Attack> {
             [set(
                 "{v2}",
                 json!({"spec": {"template": {"metadata": {"annotations": {"sidecar.example/image": EVIL}}}}}),
+            )],
+        ),
+        Attack::refused(
+            Edit,
+            "all of the pods' spec replaced in the ReplicaSet that waits, by a strategic merge",
+            [step(
+                How::Strategic,
+                "replicasets/{name}-{v2}",
+                json!({"spec": {"template": {"spec": {"$patch": "replace", "containers": [{"name": "web", "image": EVIL}]}}}}),
+            )],
+        ),
+        Attack::refused(
+            Edit,
+            "one more container, which runs first, in the ReplicaSet that waits",
+            [set(
+                "{v2}",
+                json!({"spec": {"template": {"spec": {"initContainers": [{"name": "first", "image": EVIL}]}}}}),
+            )],
+        ),
+        Attack::refused(
+            Edit,
+            "another account for the pods of the ReplicaSet that serves",
+            [set("{v1}", json!({"spec": {"template": {"spec": {"serviceAccountName": "other"}}}}))],
+        ),
+        Attack::refused(
+            Edit,
+            "another image in the ReplicaSet that waits, by an update of all of it",
+            [step(
+                How::Replace,
+                "replicasets/{name}-{v2}",
+                json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": EVIL}]}}}}),
             )],
         ),
         Attack::refused(
@@ -1728,6 +2204,30 @@ fn promoted() -> Vec<Attack> {
             "a budget that lets no pod go, and an autoscaler for what production left, so that nobody may go back",
             vec![budget(), autoscaler()],
         ),
+        goes_back_all_the_same(
+            Edit,
+            "who wrote the fields of what belongs to it, nested so that nobody can read that, so that nobody may go back: somebody may",
+            ["replicasets/{name}-{v1}", "replicasets/{name}-{v2}"]
+                .map(|set| or(crowd(set, nested("apps/v1"))))
+                .into_iter()
+                .chain(["services/{name}-active", "services/{name}-preview"].map(|it| or(crowd(it, nested("v1")))))
+                .collect(),
+        ),
+        goes_back_all_the_same(
+            Edit,
+            "an AnalysisRun with a Job that nobody can read, so that nobody may go back: somebody may",
+            vec![step(How::Create, "analysisruns", {
+                let deep = (0..200).fold(json!({}), |inner, _| json!({"a": inner}));
+                let metrics = json!([{"name": "x", "provider": {"job": {"spec": deep}}}]);
+                let metadata = json!({"name": "{name}-deep", "annotations": {"greenlight.dev/rollout": "{name}"}});
+                json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "metadata": metadata, "spec": {"metrics": metrics}})
+            })],
+        ),
+        Attack::moves(
+            OnCall,
+            "a rollback, twice at the same moment",
+            [together(), request("rollback {v2}"), or(request("rollback  {v2}")), wait()],
+        ),
         Attack::moves(
             Editor,
             "a request to roll back that is taken away before it has an answer: it is carried out",
@@ -2004,6 +2504,29 @@ fn races() -> Vec<Attack> {
             ],
         )
         .on(measured),
+        Attack::refused(
+            Editor,
+            "an open gate, pretended, and at the same moment for real",
+            [
+                together(),
+                or(step(
+                    How::Merge,
+                    "bluegreenrollouts/{name}?dryRun=All",
+                    json!({"spec": {"strategy": {"blueGreen": {"autoPromotionEnabled": true}}}}),
+                )),
+                blue_green(json!({"autoPromotionEnabled": true})),
+            ],
+        ),
+        Attack::holds(
+            OnCall,
+            "what waits aborted, and at the same moment a rollback",
+            [together(), or(request("abort {v2}")), or(request("rollback {v1}")), wait()],
+        ),
+        Attack::moves(
+            Promoter,
+            "a promote, and at the same moment another one",
+            [together(), request("promote {v2}"), or(request("promote-full {v2}")), wait()],
+        ),
         Attack::holds(
             Editor,
             "the template that served before, and at the same moment another one",
@@ -2031,6 +2554,25 @@ fn allowed() -> Vec<Attack> {
         Attack::moves(Admin, "an open gate", [blue_green(json!({"autoPromotionEnabled": true}))]),
         // Not by Greenlight, and it cannot keep them from it: docs/security.md says so.
         Attack::moves(Edit, "the active Service patched, as in any cluster", [select("{v2}")]),
+        Attack::moves(
+            Edit,
+            "the active Service without a selector, as in any cluster",
+            [step(How::Merge, "services/{name}-active", json!({"spec": {"selector": null}}))],
+        ),
+        Attack::moves(
+            Edit,
+            "the active Service selects what no pod has, as in any cluster",
+            [step(How::Merge, "services/{name}-active", json!({"spec": {"selector": {"tier": "none"}}}))],
+        ),
+        Attack::moves(
+            Edit,
+            "the active Service leads to a name elsewhere, as in any cluster",
+            [step(
+                How::Merge,
+                "services/{name}-active",
+                json!({"spec": {"type": "ExternalName", "externalName": "evil.example"}}),
+            )],
+        ),
     ]
 }
 
@@ -2066,10 +2608,10 @@ fn noise(length: usize) -> String {
 }
 
 /// Somebody manages a field that is so deep that most parsers do not follow.
-fn nested() -> Value {
+fn nested(api_version: &str) -> Value {
     let fields = (0..200).fold(json!({}), |fields, _| json!({"f:a": fields}));
     json!({"managedFields": [{
-        "manager": "attacker", "operation": "Update", "apiVersion": "greenlight.dev/v1alpha1", "time": "2026-01-01T00:00:00Z",
+        "manager": "attacker", "operation": "Update", "apiVersion": api_version, "time": "2026-01-01T00:00:00Z",
         "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {"f:annotations": fields}},
     }]})
 }
@@ -2171,6 +2713,19 @@ fn of_nobody(name: &str, hash: &str) -> Value {
         "apiVersion": "apps/v1", "kind": "ReplicaSet",
         "metadata": {"name": name, "labels": labels, "annotations": {"greenlight.dev/template-digest": "{digest3}", "greenlight.dev/revision": "2", "greenlight.dev/desired-replicas": "1"}},
         "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": EVIL}]}}},
+    })
+}
+
+/// One that takes what has the labels of the rollout and belongs to nobody.
+fn deployment(labels: Value) -> Value {
+    let mut selected = labels.clone();
+    selected.as_object_mut().expect("labels").remove("rollouts-pod-template-hash");
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "{name}-theirs"},
+        "spec": {
+            "replicas": 1, "selector": {"matchLabels": selected},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": EVIL}]}},
+        },
     })
 }
 
