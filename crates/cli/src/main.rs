@@ -42,10 +42,11 @@ async fn main() -> ExitCode {
     if !matches!(options.command, Command::Dashboard(_)) {
         sigpipe::reset();
     }
+    let flags = options.cluster.flags();
     match run(options).await {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("error: {}", printable(&session::explain(&error)));
+            eprintln!("error: {}", printable(&session::explain(&error, &flags)));
             ExitCode::FAILURE
         }
     }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
-use greenlight_overview::{Session, again};
-use kube::{Client, Config};
+use greenlight_overview::{Flags, Session, again};
+use kube::Config;
 use sha2::{Digest, Sha256};
 
 use crate::desk::Desk;
@@ -31,10 +31,8 @@ pub fn token_cookie(headers: &HeaderMap) -> &'static str {
 pub enum Access {
     /// Those of who started it.
     Own {
-        /// Asks as them.
-        client: Client,
-        /// The namespace of their context.
-        namespace: String,
+        /// Asks as them; with the namespace of their context.
+        session: Session,
         /// What lets a browser in.
         secret: Secret,
     },
@@ -82,12 +80,15 @@ pub struct Caller {
     pub desk: Arc<Desk>,
     /// What only a page that was made for them knows.
     pub csrf: String,
+    /// What a command that they are told ends with. Whoever looks from elsewhere has a kubeconfig of their own, of which nothing is known.
+    pub flags: Flags,
 }
 
 impl Caller {
     /// Asks as the caller, in a namespace.
     pub fn session(&self, namespace: &str) -> Session {
-        Session { client: self.desk.client.clone(), namespace: namespace.to_owned() }
+        let (client, flags) = (self.desk.client.clone(), self.flags.clone());
+        Session { client, namespace: namespace.to_owned(), flags }
     }
 }
 
@@ -110,30 +111,29 @@ impl Door {
     /// Whoever it is, they show no secret, or no token that the API server takes.
     pub async fn enter(&self, headers: &HeaderMap) -> Result<Caller, String> {
         match &self.access {
-            Access::Own { client, namespace, secret } => {
+            Access::Own { session, secret } => {
                 let shown = cookie(headers, &secret.name).unwrap_or_default();
                 if !same(&shown, &secret.cookie) {
                     return Err("Open the address that kubectl greenlight dashboard printed: it has a key in it, and \
                                 is good for one browser. For another one, start it again."
                         .to_owned());
                 }
-                let csrf = csrf(&secret.cookie);
+                let (csrf, flags) = (csrf(&secret.cookie), session.flags.clone());
                 if let Some(desk) = self.desks.get(&[0; 32]) {
-                    return Ok(Caller { desk, csrf });
+                    return Ok(Caller { desk, csrf, flags });
                 }
-                let session = Session { client: client.clone(), namespace: namespace.clone() };
                 let user = session.user().await.map_err(|error| format!("The API server: {error:#}"))?;
-                let open = || Desk::open(client.clone(), user, namespace);
+                let open = || Desk::open(session.client.clone(), user, &session.namespace);
                 let desk = self.desks.get_or([0; 32], MOST_DESKS, open).ok_or(TOO_MANY)?;
-                Ok(Caller { desk, csrf })
+                Ok(Caller { desk, csrf, flags })
             }
             Access::Tokens { cluster } => {
                 let token = token(headers).ok_or("")?;
                 let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-                let csrf = csrf(&token);
+                let (csrf, flags) = (csrf(&token), Flags::default());
                 let known = self.desks.get(&digest);
                 if let Some(desk) = known.clone().filter(|desk| desk.is_verified(VERIFIED_FOR)) {
-                    return Ok(Caller { desk, csrf });
+                    return Ok(Caller { desk, csrf, flags });
                 }
                 let mut config = (**cluster).clone();
                 config.auth_info.token = Some(token.into());
@@ -141,7 +141,7 @@ impl Door {
                     Some(desk) => desk.client.clone(),
                     None => again::client(config).map_err(|error| error.to_string())?,
                 };
-                let session = Session { client: client.clone(), namespace: "default".to_owned() };
+                let session = Session { client: client.clone(), namespace: "default".to_owned(), flags: flags.clone() };
                 let user = match session.user().await {
                     Ok(user) if !user.is_empty() && user != "system:anonymous" => user,
                     _ => {
@@ -153,7 +153,7 @@ impl Door {
                 let open = || Desk::open(client, user, "default");
                 let desk = self.desks.get_or(digest, MOST_DESKS, open).ok_or(TOO_MANY)?;
                 desk.verify(true);
-                Ok(Caller { desk, csrf })
+                Ok(Caller { desk, csrf, flags })
             }
         }
     }

@@ -115,9 +115,17 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
     let endpoints = slices.as_deref().map(endpoints);
     // Who may not see them cannot be told what is wrong with them.
     let findings = services.ok().filter(|_| is_whole).map(|services| {
-        let (namespace, now) = (session.namespace.clone(), Timestamp::now());
-        let evidence = Evidence { rollout: examined, namespace, replica_sets, pods, services, slices, ingresses, now };
-        doctor::findings(&evidence)
+        doctor::findings(&Evidence {
+            rollout: examined,
+            namespace: session.namespace.clone(),
+            flags: session.flags.clone(),
+            replica_sets,
+            pods,
+            services,
+            slices,
+            ingresses,
+            now: Timestamp::now(),
+        })
     });
     let findings = findings.unwrap_or_default();
     let events = happened(events.unwrap_or_default());

@@ -85,11 +85,11 @@ async fn keep(
     let mut listed = rows.changes();
     let mut around: Option<(Around, SelectAll<Change>)> = None;
     let mut read_at = Timestamp::now();
-    let mut rights = Rights::read(&session.client, &user, &key).await;
+    let mut rights = Rights::read(&session, &user, &key).await;
     let mut rights_at = Instant::now();
     loop {
         if rights_at.elapsed() > RIGHTS_FOR {
-            if let Ok(read) = timeout(ANSWERED_WITHIN, Rights::read(&session.client, &user, &key)).await {
+            if let Ok(read) = timeout(ANSWERED_WITHIN, Rights::read(&session, &user, &key)).await {
                 rights = read;
             }
             rights_at = Instant::now();

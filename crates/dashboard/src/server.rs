@@ -582,6 +582,8 @@ async fn live_logs(
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use greenlight_overview::Flags;
+
     use super::*;
     use crate::desk::Desk;
     use crate::fake::{Asked, allowed, api_server, failure, nothing, session};
@@ -632,7 +634,7 @@ mod tests {
         let door = Door::new(Access::Tokens { cluster });
         let dashboard = Arc::new(Dashboard { door, read_only: false, epoch: "1".to_owned() });
         let query = ListQuery { version: format!("1-{}", desk.rows.version()), ..ListQuery::default() };
-        let caller = Caller { desk, csrf: String::new() };
+        let caller = Caller { desk, csrf: String::new(), flags: Flags::default() };
         let visitor = Visitor { caller, read_only: false, can_leave: false, takes_part: false };
         let mut told = live_list(State(dashboard), visitor, Query(query)).await.into_body().into_data_stream();
         let mut says_so = async || loop {
@@ -690,8 +692,7 @@ mod tests {
         let no_cluster = tower::service_fn(|_: http::Request<kube::client::Body>| async {
             Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("there is none"))
         });
-        let access =
-            Access::Own { client: kube::Client::new(no_cluster, "shop"), namespace: "shop".to_owned(), secret };
+        let access = Access::Own { session: session(kube::Client::new(no_cluster, "shop")), secret };
         tokio::spawn(serve(listener, Settings { access, read_only: false, hosts: Vec::new() }, std::future::pending()));
         let ask = async |user: u32, path: &str, cookie: &str| {
             let script = format!(

@@ -1,5 +1,7 @@
 //! The cluster, as one caller sees it.
 
+use std::fmt::{self, Display, Formatter};
+
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
@@ -15,6 +17,22 @@ pub fn is_answer(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code < 500 && status.code != 429)
 }
 
+/// The flags of kubectl with which somebody chose the cluster and the user, each after a space. A command that they are told ends with
+/// them: without them it would be about another cluster. Empty where none was typed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// Those that chose the cluster. They are enough for a command of another user, who may do more.
+    pub of_cluster: String,
+    /// Those that chose the user. A token is never among them.
+    pub of_user: String,
+}
+
+impl Display for Flags {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        write!(to, "{}{}", self.of_cluster, self.of_user)
+    }
+}
+
 /// A client and a namespace.
 #[derive(Clone)]
 pub struct Session {
@@ -22,6 +40,8 @@ pub struct Session {
     pub client: Client,
     /// The namespace.
     pub namespace: String,
+    /// What a command that the caller is told ends with.
+    pub flags: Flags,
 }
 
 impl Session {

@@ -110,7 +110,6 @@ fn head(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup 
             @if let Some(since) = facts.since { span class="dim" { "for " (ago(since)) } }
         }
         p class="says" aria-live="polite" { (sentence(&facts.status.message)) }
-        @if facts.outdated { p class="notice" { "The spec has changed; the operator has not looked at it yet." } }
         @if let Some(observed) = facts.status.observed_request.as_ref().filter(|observed| !observed.accepted && !is_told(detail, &observed.answer)) {
             p class="notice bad" { "The last request was refused: " (sentence(&observed.answer)) }
         }
@@ -134,8 +133,8 @@ fn unseen(key: &Key, detail: &Detail, rights: &Rights) -> Markup {
         @if !denied.is_empty() {
             div class="notice" {
                 "Not shown, because you lack the right: " (denied.join("; ")) "."
-                @if of_view { " ClusterRole view lets people see " (if of_events { "it, but for the Events" } else { "it" }) ": " code { (rights.to_look(key)) } "." }
                 @if of_events { " The Events take a Role with the verbs get, list and watch on events.events.k8s.io." }
+                @if of_view { " ClusterRole view lets people see " (if of_events { "the rest" } else { "it" }) ": " code { (rights.to_look(key)) } }
             }
         }
         @if !failed.is_empty() {
@@ -167,7 +166,7 @@ fn button(key: &Key, offer: &Offer, to: &str, rights: &Rights) -> Markup {
     let href = format!("{}/ask/{}?{}", path(key), offer.action.word(), query.finish());
     html! {
         @match rights.denial(offer.action, key) {
-            Some(why) => button class={ "button " (offer.action.word()) } disabled title=(why) aria-describedby="why-not" { (offer.label) },
+            Some(why) => button class={ "button " (offer.action.word()) } disabled title=(plain(&why)) aria-describedby="why-not" { (offer.label) },
             None => a class={ "button " (offer.action.word()) } role="button" data-dialog href=(href) { (offer.label) },
         }
     }
@@ -175,13 +174,20 @@ fn button(key: &Key, offer: &Offer, to: &str, rights: &Rights) -> Markup {
 
 /// Why buttons are grey: each right that is missing, once.
 fn why_not(key: &Key, offers: &[Offer], rights: &Rights) -> Markup {
-    let reasons = rights.denials(offers.iter().map(|offer| offer.action), key);
-    let all_are_grey = offers.iter().all(|offer| rights.denial(offer.action, key).is_some());
+    let denials = rights.denials(offers.iter().map(|offer| offer.action), key);
+    let is_some_allowed = offers.iter().any(|offer| rights.allow(offer.action));
     html! {
-        @if !reasons.is_empty() {
+        @if !denials.is_empty() {
             details id="why-not" class="why-not" {
-                summary { (if all_are_grey { "Why this is grey" } else { "Why some of this is grey" }) }
-                ul { @for reason in &reasons { li { (reason) } } }
+                summary { (if is_some_allowed { "Why some of this is grey" } else { "Why this is grey" }) }
+                ul {
+                    @for denial in &denials {
+                        li {
+                            (plain(&denial.lack))
+                            @for remedy in &denial.remedies { p { (plain(&remedy.words)) ": " code { (plain(&remedy.command)) } } }
+                        }
+                    }
+                }
             }
         }
     }
