@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
-use greenlight_overview::{Flags, Session, again};
+use greenlight_overview::again::{self, Again};
+use greenlight_overview::{Flags, Session, sentence};
 use kube::Config;
 use sha2::{Digest, Sha256};
 
 use crate::desk::Desk;
 use crate::guard::is_to_loopback;
 use crate::kept::Kept;
+use crate::silence::said;
 
 /// For so long the API server need not be asked again who a caller is.
 const VERIFIED_FOR: Duration = Duration::from_secs(10);
@@ -122,7 +124,7 @@ impl Door {
                 if let Some(desk) = self.desks.get(&[0; 32]) {
                     return Ok(Caller { desk, csrf, flags });
                 }
-                let user = session.user().await.map_err(|error| format!("The API server: {error:#}"))?;
+                let user = session.user().await.map_err(|error| sentence(&said(&*error)))?;
                 let open = || Desk::open(session.client.clone(), user, &session.namespace);
                 let desk = self.desks.get_or([0; 32], MOST_DESKS, open).ok_or(TOO_MANY)?;
                 Ok(Caller { desk, csrf, flags })
@@ -139,7 +141,7 @@ impl Door {
                 config.auth_info.token = Some(token.into());
                 let client = match &known {
                     Some(desk) => desk.client.clone(),
-                    None => again::client(config).map_err(|error| error.to_string())?,
+                    None => again::client(config, &Again::quick()).map_err(|error| error.to_string())?,
                 };
                 let session = Session { client: client.clone(), namespace: "default".to_owned(), flags: flags.clone() };
                 let user = match session.user().await {
@@ -214,7 +216,31 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::fake::{Asked, api_server, failure, session};
+
+    #[tokio::test]
+    async fn commands_have_the_flags_with_which_the_dashboard_was_started() {
+        let client = api_server(|call: Asked| async move {
+            if call.path.ends_with("/selfsubjectreviews") {
+                (201, json!({"status": {"userInfo": {"username": "ann"}}}))
+            } else {
+                failure(403, "no")
+            }
+        });
+        let flags = Flags { of_cluster: " --context prod".to_owned(), of_user: String::new() };
+        let secret = Secret::new(8080).expect("a secret");
+        let cookie = secret.exchange(secret.key()).expect("the first time");
+        let cookie = cookie.split(';').next().and_then(|pair| pair.parse().ok()).expect("a pair");
+        let session = Session { flags: flags.clone(), ..session(client) };
+        let door = Door::new(Access::Own { session, secret });
+        let Ok(caller) = door.enter(&HeaderMap::from_iter([(header::COOKIE, cookie)])).await else {
+            panic!("nobody is let in");
+        };
+        assert_eq!(caller.session("shop").flags, flags);
+    }
 
     #[test]
     fn a_key_is_good_once() {

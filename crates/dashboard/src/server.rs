@@ -15,7 +15,8 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use futures::{Stream, StreamExt, stream};
 use greenlight_api::Decisions;
-use greenlight_overview::{Whole, denial, is_forbidden};
+use greenlight_overview::again::Busy;
+use greenlight_overview::{Whole, is_forbidden, reason};
 use k8s_openapi::api::core::v1::Pod;
 use maud::Markup;
 use serde::Deserialize;
@@ -35,6 +36,7 @@ use crate::pages::rollout::Section;
 use crate::pages::{confirm, list, login, logs, rollout, yaml};
 use crate::room::{Page, Room};
 use crate::row::{Filter, Key};
+use crate::silence::said;
 
 /// Changes of the list that come together are sent together.
 const TOGETHER: Duration = Duration::from_millis(100);
@@ -254,8 +256,9 @@ async fn show_list(
     }
     let (all, version) = rows.all();
     let version = format!("{}-{version}", dashboard.epoch);
-    let (is_partial, silent_since) = (rows.is_partial(), rows.silent_since(filter.seen()));
-    let listed = Listed { rows: &all, version: &version, is_partial, silent_since, everything: query.everything };
+    let (is_partial, silence) = (rows.is_partial(), rows.silence(filter.seen()));
+    let silence = silence.as_ref();
+    let listed = Listed { rows: &all, version: &version, is_partial, silence, everything: query.everything };
     match headers.get("x-part").map(HeaderValue::as_bytes) {
         Some(b"rest") => list::rest_of(&filter, &all, &query.after).into_response(),
         Some(_) => html(&list::rows_of(&filter, &listed)),
@@ -303,7 +306,7 @@ async fn live_list(State(dashboard): Shared, visitor: Visitor, Query(query): Que
                 Some(Event::default().event("rows").data(json!(put.collect::<Vec<_>>()).to_string()))
             }
         };
-        let silence = rollout::silence(rows.silent_since(filter.seen()));
+        let silence = rollout::silence_section(rows.silence(filter.seen()).as_ref());
         let age = (said.as_ref() != Some(&silence)).then(|| changed_sections([&silence]));
         let events = age.into_iter().chain(event).map(Ok::<_, Infallible>);
         Some((stream::iter(events), (desk, changes, signals, version, filter, Some(silence))))
@@ -353,7 +356,7 @@ async fn show_yaml(visitor: Visitor, Path(key): Path<Key>) -> Response {
     match text.await {
         Ok(text) => html(&page(&key.name, Some(&frame), &yaml::yaml(&key, &text))),
         Err(error) => {
-            (StatusCode::NOT_FOUND, html(&rollout::failed(&frame, &key.name, &format!("{error:#}")))).into_response()
+            (StatusCode::NOT_FOUND, html(&rollout::failed(&frame, &key.name, &said(&*error)))).into_response()
         }
     }
 }
@@ -410,7 +413,7 @@ async fn ask(visitor: Visitor, Path(key): Path<Key>, Path(named): Path<Named>, Q
             let decisions = decisions(&session, &key).await;
             confirm::ask(&key, action, &decisions, &wish, &forecast, &caller.csrf)
         }
-        Err(error) => confirm::failed(&key, failure_of(&error).1, &denial(&format!("{error:#}"))),
+        Err(error) => confirm::failed(&key, failure_of(&error).1, &said(&*error)),
     };
     visitor.in_dialog(action.label(), &part)
 }
@@ -451,21 +454,24 @@ async fn carry_out(
         }
         Err(error) => {
             let (status, title) = failure_of(&error);
-            failed(status, title, &denial(&format!("{error:#}")))
+            failed(status, title, &said(&*error))
         }
     }
 }
 
 const NOT_ALLOWED: &str = "Not allowed";
+const TOO_BUSY: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "The API server is too busy");
 
 /// What an error is to whoever asked: its status, and what it is called. Only what the API server refuses is not allowed.
 fn failure_of(error: &anyhow::Error) -> (StatusCode, &'static str) {
     match error.downcast_ref::<kube::Error>() {
         Some(error) if is_forbidden(error) => (StatusCode::FORBIDDEN, NOT_ALLOWED),
         Some(kube::Error::Api(status)) if status.code == 401 => (StatusCode::UNAUTHORIZED, "Not signed in any more"),
-        Some(kube::Error::Api(status)) if (400..500).contains(&status.code) && status.code != 429 => {
+        Some(kube::Error::Api(status)) if status.code == 429 => TOO_BUSY,
+        Some(kube::Error::Api(status)) if (400..500).contains(&status.code) => {
             (StatusCode::CONFLICT, "The API server does not take it")
         }
+        Some(error) if Busy::cause_of(error).is_some() => TOO_BUSY,
         Some(_) => (StatusCode::BAD_GATEWAY, "The API server gives no answer"),
         // There is no such rollout, or it cannot be read.
         None => (StatusCode::NOT_FOUND, "There is nothing to do it with"),
@@ -549,7 +555,7 @@ async fn show_logs(
     let frame = visitor.frame();
     let object = match visitor.caller.session(&key.namespace).api::<Whole<Pod>>().get(&pod).await {
         Ok(Whole(object)) => object,
-        Err(error) => return html(&rollout::failed(&frame, &pod, &error.to_string())),
+        Err(error) => return html(&rollout::failed(&frame, &pod, &reason(&error))),
     };
     let containers = logs::containers(&object);
     let container = containers.iter().find(|name| **name == query.container).or(containers.first());
@@ -574,7 +580,7 @@ async fn live_logs(
                 Told::End(why) => event("end", &why),
             }
         })),
-        Err(error) => live(stream::once(async move { event("end", &error.to_string()) })),
+        Err(error) => live(stream::once(async move { event("end", &said(&*error)) })),
     }
 }
 
@@ -599,7 +605,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_what_the_api_server_refuses_is_called_not_allowed() {
-        for (code, status) in [(403, 403), (401, 401), (409, 409), (422, 409), (429, 502), (500, 502), (504, 502)] {
+        for (code, status) in [(403, 403), (401, 401), (409, 409), (422, 409), (429, 503), (500, 502), (504, 502)] {
             let session = session(api_server(move |_| async move { failure(code, "no") }));
             let asked = action::carry_out(&session, "web", "ann", Action::Pause, &Wish::default()).await;
             let (told, title) = failure_of(&asked.err().expect("it fails"));
@@ -713,6 +719,6 @@ mod tests {
             "the browser has sent them the cookie, on a page at another port: {answer}"
         );
         let answer = ask(0, "/", cookie).await;
-        assert!(answer.contains("The API server"), "it is good, and there is no cluster: {answer}");
+        assert!(answer.contains("Cannot ask the API server"), "it is good, and there is no cluster: {answer}");
     }
 }

@@ -44,7 +44,7 @@ pub use found::{Found, Place};
 pub use observe::{Denied, Observed, hash_of, observe, observe_visible, selector};
 pub use quoted::quoted;
 pub use request::revision_meant;
-pub use session::{Flags, Session, is_answer, is_forbidden};
+pub use session::{Flags, Session, is_answer, is_forbidden, reason};
 pub use simulation::{Simulation, quantity};
 pub use status::status_of;
 pub use surroundings::Surroundings;

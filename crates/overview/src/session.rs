@@ -17,6 +17,24 @@ pub fn is_answer(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code < 500 && status.code != 429)
 }
 
+/// What an error of a request says to a person: the API server's own words, if it has answered.
+pub fn reason(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.message.is_empty() => format!("status {}", status.code),
+        kube::Error::Api(status) => status.message.clone(),
+        kube::Error::Service(error) => {
+            let mut told = error.to_string();
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                told = format!("{told}: {error}");
+                cause = error.source();
+            }
+            told
+        }
+        other => other.to_string(),
+    }
+}
+
 /// The flags of kubectl with which somebody chose the cluster and the user, each after a space. A command that they are told ends with
 /// them: without them it would be about another cluster. Empty where none was typed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::quoted::quoted;
-use crate::session::{Flags, is_forbidden};
+use crate::session::{Flags, is_forbidden, reason};
 
 /// A part of the facts that was not read. In them it seems to be empty, which is not the same as: there is nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,12 +29,7 @@ impl Unseen {
 
     /// That this was not read.
     pub fn new(what: &'static str, error: &kube::Error) -> Unseen {
-        let why = match error {
-            kube::Error::Api(status) if status.message.is_empty() => format!("status {}", status.code),
-            kube::Error::Api(status) => status.message.clone(),
-            other => other.to_string(),
-        };
-        Unseen { what, denied: is_forbidden(error), why }
+        Unseen { what, denied: is_forbidden(error), why: reason(error) }
     }
 
     /// That this was not read, if it was not.

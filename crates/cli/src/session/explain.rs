@@ -1,7 +1,7 @@
 //! What an error of the API server means to a person, and what to do about it.
 
 use anyhow::Error;
-use greenlight_overview::{Flags, denial, quoted};
+use greenlight_overview::{Flags, denial, quoted, reason};
 use kube::core::Status;
 use kube::runtime::watcher;
 
@@ -34,14 +34,8 @@ fn of_client(error: &kube::Error, flags: &Flags) -> String {
     match error {
         kube::Error::Api(status) => of_server(status, flags),
         kube::Error::SerdeError(error) => format!("the answer cannot be read: {error}"),
-        kube::Error::Service(error) => {
-            let mut causes = vec![error.to_string()];
-            let mut inner = error.source();
-            while let Some(cause) = inner {
-                causes.push(cause.to_string());
-                inner = cause.source();
-            }
-            let all = causes.join(": ");
+        kube::Error::Service(_) => {
+            let all = reason(error);
             if all.contains("--request-timeout") {
                 return all;
             }

@@ -25,8 +25,8 @@ use crate::options::ClusterOptions;
 /// How the API server's audit log knows the plugin.
 const USER_AGENT: &str = concat!("kubectl-greenlight/", env!("CARGO_PKG_VERSION"));
 
-/// Opens it as kubectl would.
-pub async fn open(options: &ClusterOptions) -> Result<Session> {
+/// Opens it as kubectl would. What it asks while the API server is busy is asked again as is said.
+pub async fn open(options: &ClusterOptions, again: &Again) -> Result<Session> {
     let mut config = config::config(options).await?;
     // Not every request may be made again.
     config.default_retry = false;
@@ -37,7 +37,7 @@ pub async fn open(options: &ClusterOptions) -> Result<Session> {
     let server = config.cluster_url.to_string();
     let treatment = requests::Treatment { verbosity: options.verbosity, timeout, server };
     Ok(Session {
-        client: ClientBuilder::try_from(config)?.with_layer(&Again).with_layer(&treatment).build(),
+        client: ClientBuilder::try_from(config)?.with_layer(again).with_layer(&treatment).build(),
         namespace,
         flags: options.flags(),
     })

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use greenlight_overview::sentence;
-use jiff::Timestamp;
 use maud::{Markup, PreEscaped, html};
 
 use super::layout::{Frame, page};
-use super::rollout::silence;
+use super::rollout::silence_section;
 use super::{ago, colour, path, phase, plain};
 use crate::labels;
 use crate::row::{Filter, Row, Turn};
+use crate::silence::Silence;
 
 /// So many rows come with the page; the script asks for the others when these are to be seen.
 const FIRST: usize = 200;
@@ -23,8 +23,8 @@ pub struct Listed<'a> {
     pub version: &'a str,
     /// There may be namespaces that the caller may see and that were not looked into.
     pub is_partial: bool,
-    /// Since when nothing is heard of the API server; `None`: it answers.
-    pub silent_since: Option<Timestamp>,
+    /// That nothing is heard of the API server; `None`: it answers.
+    pub silence: Option<&'a Silence>,
     /// All rows are to come with the page.
     pub everything: bool,
 }
@@ -75,8 +75,8 @@ pub fn denied(frame: &Frame, namespace: &str, why: &str) -> Markup {
 
 /// The part of the page that a filter changes. Of thousands of rows only the first, unless everything is asked for.
 pub fn rows_of(filter: &Filter, listed: &Listed) -> Markup {
-    let Listed { rows, version, is_partial, silent_since, everything } = *listed;
-    let silence = silence(silent_since);
+    let Listed { rows, version, is_partial, silence, everything } = *listed;
+    let silence = silence_section(silence);
     let wanted: Vec<_> = rows.iter().filter(|row| filter.wants(row)).collect();
     let live = format!("/live?version={version}&{}", filter.query());
     let first = if everything { &wanted[..] } else { &wanted[..wanted.len().min(FIRST)] };

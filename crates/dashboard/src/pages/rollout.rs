@@ -19,6 +19,7 @@ use crate::action::{Action, Offer, can_return, offers};
 use crate::detail::{Detail, EVENTS};
 use crate::rights::Rights;
 use crate::row::Key;
+use crate::silence::Silence;
 
 /// Of a longer value only this much is shown.
 const LONGEST_VALUE: usize = 2000;
@@ -88,14 +89,14 @@ pub fn sections(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) ->
         ("yaml", html! { p { a href={ (path(key)) "/yaml" } { "YAML" } } }),
     ];
     let sections = sections.into_iter().map(|(id, html)| Section { id, html: html.into_string() });
-    std::iter::once(silence(None)).chain(sections).collect()
+    std::iter::once(silence_section(None)).chain(sections).collect()
 }
 
 /// That nothing is heard of the API server, and since when; `None`: it answers.
-pub fn silence(since: Option<Timestamp>) -> Section {
+pub fn silence_section(silence: Option<&Silence>) -> Section {
     let html = html! {
-        @if let Some(since) = since {
-            p class="notice bad" role="status" { "The API server does not answer. What you see was read " (ago(since)) " ago." }
+        @if let Some(Silence { since, why }) = silence {
+            p class="notice bad" role="status" { (plain(why)) " What you see was read " (ago(*since)) " ago." }
         }
     };
     Section { id: "silence", html: html.into_string() }
