@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use greenlight_overview::again::{self, Again};
-use greenlight_overview::{Flags, Session, sentence};
+use greenlight_overview::{Flags, Session, is_answer, sentence};
 use kube::Config;
 use sha2::{Digest, Sha256};
 
@@ -22,6 +22,9 @@ const VERIFIED_FOR: Duration = Duration::from_secs(10);
 /// So many people can look at the same time.
 const MOST_DESKS: usize = 500;
 const TOO_MANY: &str = "Too many people look at the same time. Try again in a minute.";
+const NO_KEY: &str = "Open the address that kubectl greenlight dashboard printed: it has a key in it, and is good for one browser. For \
+                      another one, start it again.";
+const BAD_TOKEN: &str = "The API server does not take this token. Is it complete, and has it not run out?";
 
 /// The cookie in which the browser keeps the token that somebody pasted. With this beginning of its name, no other host of the domain can
 /// set one, under which people would act as somebody else without knowing. Browsers keep such a cookie only of what comes by https.
@@ -82,16 +85,24 @@ pub struct Caller {
     pub desk: Arc<Desk>,
     /// What only a page that was made for them knows.
     pub csrf: String,
-    /// What a command that they are told ends with. Whoever looks from elsewhere has a kubeconfig of their own, of which nothing is known.
-    pub flags: Flags,
+    /// Asks as them. Of whoever looks from elsewhere nothing is known but their token: not what they call the cluster, nor how they choose it.
+    pub session: Session,
 }
 
 impl Caller {
     /// Asks as the caller, in a namespace.
     pub fn session(&self, namespace: &str) -> Session {
-        let (client, flags) = (self.desk.client.clone(), self.flags.clone());
-        Session { client, namespace: namespace.to_owned(), flags }
+        Session { namespace: namespace.to_owned(), ..self.session.clone() }
     }
+}
+
+/// Why somebody is not let in.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// They show no secret, or no token that the API server takes.
+    Unknown(String),
+    /// The API server does not say who they are, since it does not answer.
+    Unreached(String),
 }
 
 /// Who is let in.
@@ -110,52 +121,58 @@ impl Door {
     /// Who this is; or why nobody is let in, as far as it helps to know.
     ///
     /// # Errors
-    /// Whoever it is, they show no secret, or no token that the API server takes.
-    pub async fn enter(&self, headers: &HeaderMap) -> Result<Caller, String> {
+    /// Whoever it is, they show no secret, or no token that the API server takes; or it does not answer.
+    pub async fn enter(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         match &self.access {
             Access::Own { session, secret } => {
                 let shown = cookie(headers, &secret.name).unwrap_or_default();
                 if !same(&shown, &secret.cookie) {
-                    return Err("Open the address that kubectl greenlight dashboard printed: it has a key in it, and \
-                                is good for one browser. For another one, start it again."
-                        .to_owned());
+                    return Err(Refusal::Unknown(NO_KEY.to_owned()));
                 }
-                let (csrf, flags) = (csrf(&secret.cookie), session.flags.clone());
+                let (csrf, session) = (csrf(&secret.cookie), session.clone());
                 if let Some(desk) = self.desks.get(&[0; 32]) {
-                    return Ok(Caller { desk, csrf, flags });
+                    return Ok(Caller { desk, csrf, session });
                 }
-                let user = session.user().await.map_err(|error| sentence(&said(&*error)))?;
+                let user = session.user().await.map_err(|error| {
+                    let why = sentence(&said(&*error));
+                    if is_silent(&error) { Refusal::Unreached(why) } else { Refusal::Unknown(why) }
+                })?;
                 let open = || Desk::open(session.client.clone(), user, &session.namespace);
-                let desk = self.desks.get_or([0; 32], MOST_DESKS, open).ok_or(TOO_MANY)?;
-                Ok(Caller { desk, csrf, flags })
+                let desk = self.desks.get_or([0; 32], MOST_DESKS, open).ok_or_else(too_many)?;
+                Ok(Caller { desk, csrf, session })
             }
             Access::Tokens { cluster } => {
-                let token = token(headers).ok_or("")?;
+                let token = token(headers).ok_or_else(|| Refusal::Unknown(String::new()))?;
                 let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-                let (csrf, flags) = (csrf(&token), Flags::default());
+                let csrf = csrf(&token);
                 let known = self.desks.get(&digest);
-                if let Some(desk) = known.clone().filter(|desk| desk.is_verified(VERIFIED_FOR)) {
-                    return Ok(Caller { desk, csrf, flags });
-                }
-                let mut config = (**cluster).clone();
-                config.auth_info.token = Some(token.into());
                 let client = match &known {
                     Some(desk) => desk.client.clone(),
-                    None => again::client(config, &Again::quick()).map_err(|error| error.to_string())?,
-                };
-                let session = Session { client: client.clone(), namespace: "default".to_owned(), flags: flags.clone() };
-                let user = match session.user().await {
-                    Ok(user) if !user.is_empty() && user != "system:anonymous" => user,
-                    _ => {
-                        self.desks.forget(&digest);
-                        return Err("The API server does not take this token. Is it complete, and has it not run out?"
-                            .to_owned());
+                    None => {
+                        let mut config = (**cluster).clone();
+                        config.auth_info.token = Some(token.into());
+                        let client = again::client(config, &Again::quick());
+                        client.map_err(|error| Refusal::Unknown(error.to_string()))?
                     }
                 };
-                let open = || Desk::open(client, user, "default");
-                let desk = self.desks.get_or(digest, MOST_DESKS, open).ok_or(TOO_MANY)?;
+                let (namespace, flags, cluster) = ("default".to_owned(), Flags::default(), String::new());
+                let session = Session { client, namespace, flags, cluster };
+                if let Some(desk) = known.filter(|desk| desk.is_verified(VERIFIED_FOR)) {
+                    return Ok(Caller { desk, csrf, session });
+                }
+                let user = match session.user().await {
+                    Ok(user) if !user.is_empty() && user != "system:anonymous" => user,
+                    // The token may be as good as it was.
+                    Err(error) if is_silent(&error) => return Err(Refusal::Unreached(sentence(&said(&*error)))),
+                    _ => {
+                        self.desks.forget(&digest);
+                        return Err(Refusal::Unknown(BAD_TOKEN.to_owned()));
+                    }
+                };
+                let open = || Desk::open(session.client.clone(), user, "default");
+                let desk = self.desks.get_or(digest, MOST_DESKS, open).ok_or_else(too_many)?;
                 desk.verify(true);
-                Ok(Caller { desk, csrf, flags })
+                Ok(Caller { desk, csrf, session })
             }
         }
     }
@@ -165,6 +182,15 @@ impl Door {
         self.desks.all().iter().for_each(|desk| desk.sweep());
         self.desks.sweep();
     }
+}
+
+fn too_many() -> Refusal {
+    Refusal::Unknown(TOO_MANY.to_owned())
+}
+
+/// Whether the API server has not said anything about a caller.
+fn is_silent(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<kube::Error>().is_some_and(|error| !is_answer(error))
 }
 
 /// The token that a proxy before us, or else the browser, sends.
@@ -240,6 +266,23 @@ mod tests {
             panic!("nobody is let in");
         };
         assert_eq!(caller.session("shop").flags, flags);
+    }
+
+    #[tokio::test]
+    async fn a_token_is_not_called_bad_because_the_api_server_does_not_answer() {
+        let cluster = Box::new(Config::new("https://127.0.0.1:1".parse().expect("an address")));
+        let door = Door::new(Access::Tokens { cluster });
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, "Bearer good".parse().expect("a value"))]);
+        let Err(refusal) = door.enter(&headers).await else { panic!("nobody has said who it is") };
+        assert!(
+            matches!(&refusal, Refusal::Unreached(why) if why.contains("Cannot ask the API server")),
+            "{refusal:?}"
+        );
+        // And one that it does not take is.
+        for (code, is_unreached) in [(401, false), (403, false), (503, true), (429, true)] {
+            let error = session(api_server(move |_| async move { failure(code, "no") })).user().await;
+            assert_eq!(is_silent(&error.expect_err("no name")), is_unreached, "{code}");
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub fn api_server<A: Future<Output = (u16, Value)> + Send + 'static>(
 
 /// One that asks it, in the namespace `shop`.
 pub fn session(client: Client) -> Session {
-    Session { client, namespace: "shop".to_owned(), flags: Flags::default() }
+    Session { client, namespace: "shop".to_owned(), flags: Flags::default(), cluster: "prod".to_owned() }
 }
 
 /// How it says no.

@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::action::{self, Action, Outcome, Wish};
-use crate::caller::{Access, Caller, Door, is_forwarded, same, token_cookie};
+use crate::caller::{Access, Caller, Door, Refusal, is_forwarded, same, token_cookie};
 use crate::connections;
 use crate::ends::Ends;
 use crate::guard::{Hosts, guard, is_followed_link, is_to_loopback};
@@ -40,6 +40,8 @@ use crate::silence::said;
 
 /// Changes of the list that come together are sent together.
 const TOGETHER: Duration = Duration::from_millis(100);
+/// A page that has heard nothing for four times as long begins anew: see `SILENT` in `app.js`.
+const HEARD_EVERY: Duration = Duration::from_secs(10);
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// Browsers keep no cookie whose name and value have more bytes than this, and do not say so.
 const LARGEST_COOKIE: usize = 4096;
@@ -104,6 +106,7 @@ fn router(dashboard: Arc<Dashboard>, hosts: Vec<String>) -> Router {
         .route("/n/{namespace}/{name}/logs/{pod}", get(show_logs))
         .route("/n/{namespace}/{name}/logs/{pod}/live", get(live_logs))
         .route("/healthz", get(|| async { "ok" }))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "There is no such page.") })
         .route("/assets/style.css", get(|| asset("text/css; charset=utf-8", include_str!("../assets/style.css"))))
         .route("/assets/app.js", get(|| asset("text/javascript; charset=utf-8", include_str!("../assets/app.js"))))
         .route("/assets/icon.svg", get(|| asset("image/svg+xml", include_str!("../assets/icon.svg"))))
@@ -140,6 +143,12 @@ impl FromRequestParts<Arc<Dashboard>> for Visitor {
             if is_followed_link(headers) {
                 return html(&login::again());
             }
+            let why = match why {
+                Refusal::Unknown(why) => why,
+                Refusal::Unreached(why) => {
+                    return (StatusCode::SERVICE_UNAVAILABLE, html(&login::unreached(&why))).into_response();
+                }
+            };
             let page = match dashboard.door.access {
                 Access::Own { .. } => login::closed(&why),
                 Access::Tokens { .. } => login::token(&why, &page_of(&parts.uri)),
@@ -156,7 +165,8 @@ impl FromRequestParts<Arc<Dashboard>> for Visitor {
 impl Visitor {
     fn frame(&self) -> Frame<'_> {
         let can_leave = self.can_leave.then_some(self.caller.csrf.as_str());
-        Frame { user: &self.caller.desk.user, read_only: self.read_only, can_leave }
+        let Caller { desk, session, .. } = &self.caller;
+        Frame { cluster: &session.cluster, user: &desk.user, read_only: self.read_only, can_leave }
     }
 
     /// The room of a rollout. `None`: they look at too many.
@@ -325,8 +335,10 @@ fn changed_sections<'a>(sections: impl IntoIterator<Item = &'a Section>) -> Even
     Event::default().event("sections").data(json!(sections.collect::<Vec<_>>()).to_string())
 }
 
+/// A stream that a page is told by. It is never silent for long: a page that hears nothing knows that its connection is dead.
 fn live(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
-    Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
+    let alive = Event::default().event("alive").data("now");
+    Sse::new(events).keep_alive(KeepAlive::new().interval(HEARD_EVERY).event(alive)).into_response()
 }
 
 async fn show_rollout(visitor: Visitor, Path(key): Path<Key>) -> Response {
@@ -588,8 +600,6 @@ async fn live_logs(
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use greenlight_overview::Flags;
-
     use super::*;
     use crate::desk::Desk;
     use crate::fake::{Asked, allowed, api_server, failure, nothing, session};
@@ -634,13 +644,14 @@ mod tests {
                 }
             }
         });
-        let desk = Desk::open(client, "ann".to_owned(), "shop");
+        let session = session(client);
+        let desk = Desk::open(session.client.clone(), "ann".to_owned(), "shop");
         desk.rows.ready(None).await.expect("a list");
         let cluster = Box::new(kube::Config::new(Uri::from_static("https://127.0.0.1:1")));
         let door = Door::new(Access::Tokens { cluster });
         let dashboard = Arc::new(Dashboard { door, read_only: false, epoch: "1".to_owned() });
         let query = ListQuery { version: format!("1-{}", desk.rows.version()), ..ListQuery::default() };
-        let caller = Caller { desk, csrf: String::new(), flags: Flags::default() };
+        let caller = Caller { desk, csrf: String::new(), session };
         let visitor = Visitor { caller, read_only: false, can_leave: false, takes_part: false };
         let mut told = live_list(State(dashboard), visitor, Query(query)).await.into_body().into_data_stream();
         let mut says_so = async || loop {
@@ -656,6 +667,14 @@ mod tests {
         assert!(says_so().await);
         down.store(false, Ordering::SeqCst);
         assert!(!says_so().await);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_has_nothing_to_tell_is_heard_all_the_same() {
+        let mut told = live(stream::pending()).into_body().into_data_stream();
+        let part = tokio::time::timeout(3 * HEARD_EVERY, told.next()).await.expect("in time");
+        let part = part.expect("it goes on").expect("it can be read");
+        assert!(part.starts_with(b"event: alive\ndata: now\n"), "{}", String::from_utf8_lossy(&part));
     }
 
     #[test]

@@ -20,6 +20,12 @@ pub fn is_answer(error: &kube::Error) -> bool {
 /// What an error of a request says to a person: the API server's own words, if it has answered.
 pub fn reason(error: &kube::Error) -> String {
     match error {
+        // Of a path that is not there the message is the bare page of a web server, or nothing.
+        kube::Error::Api(status)
+            if status.code == 404 && status.details.as_ref().is_none_or(|of| of.kind.is_empty()) =>
+        {
+            "the cluster does not know this kind: install Greenlight first, with its CRDs".to_owned()
+        }
         kube::Error::Api(status) if status.message.is_empty() => format!("status {}", status.code),
         kube::Error::Api(status) => status.message.clone(),
         kube::Error::Service(error) => {
@@ -60,6 +66,8 @@ pub struct Session {
     pub namespace: String,
     /// What a command that the caller is told ends with.
     pub flags: Flags,
+    /// What the caller calls the cluster: the name of its context, or the address that they gave. Empty where they have not named it.
+    pub cluster: String,
 }
 
 impl Session {

@@ -2,7 +2,6 @@
 
 use anyhow::Error;
 use greenlight_overview::{Flags, denial, quoted, reason};
-use kube::core::Status;
 use kube::runtime::watcher;
 
 /// The rights that the ClusterRoles of the chart give, the smallest first.
@@ -32,7 +31,12 @@ pub fn explain(error: &Error, flags: &Flags) -> String {
 
 fn of_client(error: &kube::Error, flags: &Flags) -> String {
     match error {
-        kube::Error::Api(status) => of_server(status, flags),
+        kube::Error::Api(status) if status.code == 401 => {
+            "the API server does not know who you are (401): the token or certificate is wrong, or has expired. Log in \
+                again, or give --token"
+                .to_owned()
+        }
+        kube::Error::Api(status) if status.code == 403 => forbidden(&status.message, flags),
         kube::Error::SerdeError(error) => format!("the answer cannot be read: {error}"),
         kube::Error::Service(_) => {
             let all = reason(error);
@@ -48,23 +52,7 @@ fn of_client(error: &kube::Error, flags: &Flags) -> String {
                 "the API server cannot be reached: {all}. Is it up, and is its address right? See --context, --server"
             )
         }
-        other => other.to_string(),
-    }
-}
-
-fn of_server(status: &Status, flags: &Flags) -> String {
-    match status.code {
-        401 => {
-            "the API server does not know who you are (401): the token or certificate is wrong, or has expired. Log in \
-                again, or give --token"
-                .to_owned()
-        }
-        403 => forbidden(&status.message, flags),
-        // Of a path that is not there the message is the bare page of a web server, or nothing.
-        404 if status.details.as_ref().is_none_or(|details| details.kind.is_empty()) => {
-            "the cluster does not know this kind: install Greenlight first, with its CRDs".to_owned()
-        }
-        _ => status.message.clone(),
+        other => reason(other),
     }
 }
 
@@ -117,6 +105,7 @@ impl Denied<'_> {
 
 #[cfg(test)]
 mod tests {
+    use kube::core::Status;
     use serde_json::json;
 
     use super::*;

@@ -27,7 +27,7 @@ const USER_AGENT: &str = concat!("kubectl-greenlight/", env!("CARGO_PKG_VERSION"
 
 /// Opens it as kubectl would. What it asks while the API server is busy is asked again as is said.
 pub async fn open(options: &ClusterOptions, again: &Again) -> Result<Session> {
-    let mut config = config::config(options).await?;
+    let (mut config, cluster) = config::config(options).await?;
     // Not every request may be made again.
     config.default_retry = false;
     config.headers.push((HeaderName::from_static("user-agent"), HeaderValue::from_static(USER_AGENT)));
@@ -40,6 +40,7 @@ pub async fn open(options: &ClusterOptions, again: &Again) -> Result<Session> {
         client: ClientBuilder::try_from(config)?.with_layer(again).with_layer(&treatment).build(),
         namespace,
         flags: options.flags(),
+        cluster,
     })
 }
 

@@ -38,6 +38,21 @@ pub fn closed(why: &str) -> Markup {
     )
 }
 
+/// Says that it is not known who this is, since the API server does not answer. The page that was asked for comes when it does.
+pub fn unreached(why: &str) -> Markup {
+    page(
+        "No answer",
+        None,
+        &html! {
+            section class="narrow card" data-again {
+                h1 { "The API server does not answer" }
+                p class="notice bad" role="alert" { (super::plain(why)) }
+                p class="dim" { "This page comes by itself as soon as it does." }
+            }
+        },
+    )
+}
+
 /// Asks the browser to ask again by itself: a link from elsewhere comes without our cookie.
 pub fn again() -> Markup {
     html! { (PreEscaped("<!doctype html>")) html lang="en" { head { meta http-equiv="refresh" content="0"; title { "Greenlight" } } } }
