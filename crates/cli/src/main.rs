@@ -71,7 +71,8 @@ async fn run(options: Options) -> Result<Exit> {
             commands::plan::run(&session, &files, cluster.namespace.as_deref()).await
         }
         Command::Dashboard(options) => {
-            commands::dashboard::run(&session::open(&cluster, &Again::quick()).await?, options).await
+            let session = session::open(&cluster, &Again::quick()).await?;
+            commands::dashboard::run(&session, cluster.namespace.as_deref(), options).await
         }
         command => with_cluster(&session::open(&cluster, &Again::telling(tell_pause)).await?, command).await,
     }

@@ -102,10 +102,16 @@ function notice() {
   listen();
 }
 
-/** Reads what the stream cannot tell. */
+/** Reads what the stream cannot tell. A reason that somebody writes is not lost by it, nor the page, while nobody has another one to give. */
 async function refresh() {
   if (document.getElementById("list")) return filter();
-  if (document.getElementById("rollout") || document.getElementById("log")) location.reload();
+  if (!document.getElementById("rollout") && !document.getElementById("log")) return;
+  const dialog = document.getElementById("dialog");
+  if (dialog.open) return dialog.addEventListener("close", refresh, { once: true });
+  const answer = await fetch(location.href).catch(() => null);
+  if (answer && answer.status < 500) return location.reload();
+  document.getElementById("lost").hidden = false;
+  setTimeout(refresh, 3000);
 }
 
 function parse(html) {

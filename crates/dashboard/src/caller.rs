@@ -40,6 +40,8 @@ pub enum Access {
         session: Session,
         /// What lets a browser in.
         secret: Secret,
+        /// The address of the page that it is led to then.
+        first: String,
     },
     /// Those of whoever looks.
     Tokens {
@@ -124,7 +126,7 @@ impl Door {
     /// Whoever it is, they show no secret, or no token that the API server takes; or it does not answer.
     pub async fn enter(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         match &self.access {
-            Access::Own { session, secret } => {
+            Access::Own { session, secret, .. } => {
                 let shown = cookie(headers, &secret.name).unwrap_or_default();
                 if !same(&shown, &secret.cookie) {
                     return Err(Refusal::Unknown(NO_KEY.to_owned()));
@@ -261,7 +263,7 @@ mod tests {
         let cookie = secret.exchange(secret.key()).expect("the first time");
         let cookie = cookie.split(';').next().and_then(|pair| pair.parse().ok()).expect("a pair");
         let session = Session { flags: flags.clone(), ..session(client) };
-        let door = Door::new(Access::Own { session, secret });
+        let door = Door::new(Access::Own { session, secret, first: "/".to_owned() });
         let Ok(caller) = door.enter(&HeaderMap::from_iter([(header::COOKIE, cookie)])).await else {
             panic!("nobody is let in");
         };

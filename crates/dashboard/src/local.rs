@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use crate::caller::{Access, Secret};
+use crate::row::Filter;
 use crate::server::{Settings, serve};
 
 /// How it is started.
@@ -26,11 +27,11 @@ pub struct LocalOptions {
     pub read_only: bool,
 }
 
-/// Serves on loopback until Ctrl-C.
+/// Serves on loopback until Ctrl-C. The first page is the list, of one namespace if somebody has chosen one.
 ///
 /// # Errors
 /// The port is taken.
-pub async fn run(session: &Session, options: LocalOptions) -> Result<()> {
+pub async fn run(session: &Session, namespace: Option<&str>, options: LocalOptions) -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
         .await
         .with_context(|| format!("cannot serve on port {}: choose another one with --port", options.port))?;
@@ -44,7 +45,9 @@ pub async fn run(session: &Session, options: LocalOptions) -> Result<()> {
     if !options.no_open {
         open(&address);
     }
-    let access = Access::Own { session: session.clone(), secret };
+    let chosen = Filter { namespace: namespace.unwrap_or_default().to_owned(), ..Filter::default() }.query();
+    let first = if chosen.is_empty() { "/".to_owned() } else { format!("/?{chosen}") };
+    let access = Access::Own { session: session.clone(), secret, first };
     let settings = Settings { access, read_only: options.read_only, hosts: Vec::new() };
     serve(listener, settings, async { drop(tokio::signal::ctrl_c().await) }).await
 }

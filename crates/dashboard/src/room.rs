@@ -9,9 +9,9 @@ use futures::stream::{SelectAll, select_all};
 use futures::{Stream, StreamExt, stream};
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::{BlueGreenRolloutSpec, names};
+use greenlight_overview::Session;
 use greenlight_overview::again::Busy;
 use greenlight_overview::surroundings::slices_of;
-use greenlight_overview::{Session, sentence};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
@@ -119,7 +119,7 @@ async fn keep(
             Err(error) => {
                 around = None;
                 again = MISSING_FOR;
-                Page::Failed(sentence(&said(&*error)))
+                Page::Failed(said(&*error))
             }
         };
         let page = Some(Arc::new(page));

@@ -241,7 +241,7 @@ async fn show_list(
     headers: HeaderMap,
     Query(query): Query<ListQuery>,
 ) -> Response {
-    if let (Access::Own { secret, .. }, Some(key)) = (&dashboard.door.access, &query.key) {
+    if let (Access::Own { secret, first, .. }, Some(key)) = (&dashboard.door.access, &query.key) {
         if ends.is_some_and(|ends| ends.is_of_another_user()) {
             return of_another_user();
         }
@@ -250,7 +250,7 @@ async fn show_list(
                 "This key was used already. If it was not you who used it, end the dashboard; then start it again.";
             return (StatusCode::FORBIDDEN, html(&login::closed(why))).into_response();
         };
-        return ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response();
+        return ([(header::SET_COOKIE, cookie)], Redirect::to(first)).into_response();
     }
     let visitor = match visitor {
         Ok(visitor) => visitor,
@@ -717,7 +717,8 @@ mod tests {
         let no_cluster = tower::service_fn(|_: http::Request<kube::client::Body>| async {
             Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("there is none"))
         });
-        let access = Access::Own { session: session(kube::Client::new(no_cluster, "shop")), secret };
+        let session = session(kube::Client::new(no_cluster, "shop"));
+        let access = Access::Own { session, secret, first: "/?namespace=shop".to_owned() };
         tokio::spawn(serve(listener, Settings { access, read_only: false, hosts: Vec::new() }, std::future::pending()));
         let ask = async |user: u32, path: &str, cookie: &str| {
             let script = format!(
@@ -730,6 +731,7 @@ mod tests {
         assert!(ask(65534, &path, "").await.starts_with(refused), "they have read the key in the list of processes");
         let let_in = ask(0, &path, "").await;
         assert!(let_in.starts_with("HTTP/1.1 303 See Other"), "and have not used it up: {let_in}");
+        assert!(let_in.contains("location: /?namespace=shop\r\n"), "to the page that was chosen: {let_in}");
         let cookie = let_in.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect("a cookie");
         let cookie = cookie.split(';').next().expect("a pair");
         let answer = ask(65534, "/", cookie).await;

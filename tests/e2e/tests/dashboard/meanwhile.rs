@@ -107,6 +107,27 @@ async fn a_page_whose_connection_died_without_a_word_begins_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_writes_is_not_lost_when_the_page_has_to_be_read_anew() {
+    let lab = Lab::new("unlost").await;
+    lab.deploy(json!({})).await;
+    let dashboard = Dashboard::local("unlost-dashboard", &cluster().kubeconfig(), &[]);
+    let browser = Browser::start("unlost-browser");
+    browser.open(&dashboard.printed);
+    browser.open(&dashboard.url("/n/unlost/web"));
+    browser.until("healthy", || browser.has("#head .phase.healthy"));
+    browser.click("#head a.button.pause");
+    browser.until("the forecast", || browser.has("dialog[open] .forecast"));
+    browser.write("#reason", "the sale has begun");
+    kubectl(&lab, &["delete", "bgr", "web"]);
+    // The page is told, and would be read anew at once.
+    std::thread::sleep(Duration::from_secs(3));
+    let written = "return document.querySelector('dialog[open] #reason')?.value ?? ''";
+    assert_eq!(browser.run(written), "the sale has begun");
+    browser.click("dialog [data-close]");
+    browser.reads("no rollout web in namespace unlost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_shown_yet_comes_by_itself() {
     let lab = Lab::new("later").await;
     lab.deploy(json!({})).await;
