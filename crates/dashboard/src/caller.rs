@@ -103,8 +103,8 @@ impl Caller {
 pub enum Refusal {
     /// They show no secret, or no token that the API server takes.
     Unknown(String),
-    /// The API server does not say who they are, since it does not answer.
-    Unreached(String),
+    /// Nobody says who they are: the API server does not answer, or does not take the kubeconfig of who started this. That may pass.
+    NotNow(String),
 }
 
 /// Who is let in.
@@ -123,7 +123,7 @@ impl Door {
     /// Who this is; or why nobody is let in, as far as it helps to know.
     ///
     /// # Errors
-    /// Whoever it is, they show no secret, or no token that the API server takes; or it does not answer.
+    /// Whoever it is, they show no secret, or no token that the API server takes; or nobody says who they are.
     pub async fn enter(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         match &self.access {
             Access::Own { session, secret, .. } => {
@@ -135,10 +135,7 @@ impl Door {
                 if let Some(desk) = self.desks.get(&[0; 32]) {
                     return Ok(Caller { desk, csrf, session });
                 }
-                let user = session.user().await.map_err(|error| {
-                    let why = sentence(&said(&*error));
-                    if is_silent(&error) { Refusal::Unreached(why) } else { Refusal::Unknown(why) }
-                })?;
+                let user = session.user().await.map_err(|error| Refusal::NotNow(sentence(&said(&*error))))?;
                 let open = || Desk::open(session.client.clone(), user, &session.namespace);
                 let desk = self.desks.get_or([0; 32], MOST_DESKS, open).ok_or_else(too_many)?;
                 Ok(Caller { desk, csrf, session })
@@ -165,7 +162,7 @@ impl Door {
                 let user = match session.user().await {
                     Ok(user) if !user.is_empty() && user != "system:anonymous" => user,
                     // The token may be as good as it was.
-                    Err(error) if is_silent(&error) => return Err(Refusal::Unreached(sentence(&said(&*error)))),
+                    Err(error) if is_silent(&error) => return Err(Refusal::NotNow(sentence(&said(&*error)))),
                     _ => {
                         self.desks.forget(&digest);
                         return Err(Refusal::Unknown(BAD_TOKEN.to_owned()));
@@ -272,7 +269,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_is_not_called_bad_because_the_api_server_does_not_answer() {
-        for (code, is_unreached) in [(401, false), (403, false), (503, true), (429, true)] {
+        for (code, is_kept) in [(401, false), (403, false), (503, true), (429, true)] {
             let client = api_server(move |_| async move { failure(code, "no") });
             let cluster = Box::new(Config::new("https://127.0.0.1:1".parse().expect("an address")));
             let door = Door::new(Access::Tokens { cluster });
@@ -281,8 +278,8 @@ mod tests {
             desk.expect("room").verify(false);
             let headers = HeaderMap::from_iter([(header::AUTHORIZATION, "Bearer good".parse().expect("a value"))]);
             let Err(refusal) = door.enter(&headers).await else { panic!("nobody has said who it is") };
-            assert_eq!(matches!(refusal, Refusal::Unreached(_)), is_unreached, "{code}: {refusal:?}");
-            assert_eq!(door.desks.get(&digest).is_some(), is_unreached, "{code}: what they look at is kept");
+            assert_eq!(matches!(refusal, Refusal::NotNow(_)), is_kept, "{code}: {refusal:?}");
+            assert_eq!(door.desks.get(&digest).is_some(), is_kept, "{code}: what they look at");
         }
     }
 

@@ -145,8 +145,8 @@ impl FromRequestParts<Arc<Dashboard>> for Visitor {
             }
             let why = match why {
                 Refusal::Unknown(why) => why,
-                Refusal::Unreached(why) => {
-                    return (StatusCode::SERVICE_UNAVAILABLE, html(&login::unreached(&why))).into_response();
+                Refusal::NotNow(why) => {
+                    return (StatusCode::SERVICE_UNAVAILABLE, html(&login::not_now(&why))).into_response();
                 }
             };
             let page = match dashboard.door.access {

@@ -26,6 +26,10 @@ pub fn reason(error: &kube::Error) -> String {
         {
             "the cluster does not know this kind: install Greenlight first, with its CRDs".to_owned()
         }
+        kube::Error::Api(status) if status.code == 401 => {
+            "the API server does not know who you are (401): the token or certificate is wrong, or has expired"
+                .to_owned()
+        }
         kube::Error::Api(status) if status.message.is_empty() => format!("status {}", status.code),
         kube::Error::Api(status) => status.message.clone(),
         kube::Error::Service(error) => {

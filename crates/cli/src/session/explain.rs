@@ -31,11 +31,7 @@ pub fn explain(error: &Error, flags: &Flags) -> String {
 
 fn of_client(error: &kube::Error, flags: &Flags) -> String {
     match error {
-        kube::Error::Api(status) if status.code == 401 => {
-            "the API server does not know who you are (401): the token or certificate is wrong, or has expired. Log in \
-                again, or give --token"
-                .to_owned()
-        }
+        kube::Error::Api(status) if status.code == 401 => format!("{}. Log in again, or give --token", reason(error)),
         kube::Error::Api(status) if status.code == 403 => forbidden(&status.message, flags),
         kube::Error::SerdeError(error) => format!("the answer cannot be read: {error}"),
         kube::Error::Service(_) => {

@@ -38,16 +38,16 @@ pub fn closed(why: &str) -> Markup {
     )
 }
 
-/// Says that it is not known who this is, since the API server does not answer. The page that was asked for comes when it does.
-pub fn unreached(why: &str) -> Markup {
+/// Says why it is not known who this is. The page that was asked for comes when it is.
+pub fn not_now(why: &str) -> Markup {
     page(
-        "No answer",
+        "Not yet",
         None,
         &html! {
             section class="narrow card" data-again {
-                h1 { "The API server does not answer" }
+                h1 { "Nothing can be shown yet" }
                 p class="notice bad" role="alert" { (super::plain(why)) }
-                p class="dim" { "This page comes by itself as soon as it does." }
+                p class="dim" { "The page that you asked for comes by itself." }
             }
         },
     )

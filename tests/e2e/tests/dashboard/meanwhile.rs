@@ -140,7 +140,7 @@ async fn what_cannot_be_shown_yet_comes_by_itself() {
     let browser = Browser::start("later-browser");
     browser.open(&dashboard.printed);
     browser.open(&dashboard.url("/n/later/web"));
-    browser.reads("The API server does not answer");
+    browser.reads("Cannot ask the API server who you are: the API server is too busy; try again in");
     assert!(!browser.text().contains("Not open to this browser"), "{}", browser.text());
     is_down.store(false, Ordering::SeqCst);
     browser.until("the rollout", || browser.has("#head .phase.healthy"));
