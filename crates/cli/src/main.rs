@@ -72,7 +72,7 @@ async fn run(options: Options) -> Result<Exit> {
         }
         Command::Dashboard(options) => {
             let session = session::open(&cluster, &Again::quick()).await?;
-            commands::dashboard::run(&session, cluster.namespace.as_deref(), options).await
+            commands::dashboard::run(session, &cluster, options).await
         }
         command => with_cluster(&session::open(&cluster, &Again::telling(tell_pause)).await?, command).await,
     }

@@ -34,7 +34,7 @@ async fn what_doctor_finds_stands_beside_what_it_is_about() {
     lab.apply(&crate::release::ingress()).expect("applied");
     lab.deploy(json!({})).await;
     // A command that is copied acts on the cluster that is on the page, whichever is the current one by then.
-    let dashboard = Dashboard::local("found-dashboard", &cluster().kubeconfig(), &["--context", "greenlight-test"]);
+    let dashboard = Dashboard::local("found-dashboard", &cluster().kubeconfig(), &[]);
     let browser = Browser::start("found-browser");
     browser.open(&dashboard.printed);
     browser.open(&dashboard.url("/n/found/web"));
