@@ -26,7 +26,9 @@ use exit::Exit;
 use greenlight_api::Verb;
 use greenlight_api::text::printable;
 use greenlight_overview::Session;
+use greenlight_overview::again::Again;
 use options::{Command, GetWhat, Options, SetWhat};
+use output::progress::tell_pause;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -42,10 +44,11 @@ async fn main() -> ExitCode {
     if !matches!(options.command, Command::Dashboard(_)) {
         sigpipe::reset();
     }
+    let flags = options.cluster.flags();
     match run(options).await {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("error: {}", printable(&session::explain(&error)));
+            eprintln!("error: {}", printable(&session::explain(&error, &flags)));
             ExitCode::FAILURE
         }
     }
@@ -64,9 +67,14 @@ async fn run(options: Options) -> Result<Exit> {
         Command::Lint { files, strict } => commands::lint::run(&files, strict),
         Command::Convert { files, only, pause } => commands::convert::run(&files, &only, pause),
         Command::Plan { files } => {
-            commands::plan::run(&session::open(&cluster).await?, &files, cluster.namespace.as_deref()).await
+            let session = session::open(&cluster, &Again::telling(tell_pause)).await?;
+            commands::plan::run(&session, &files, cluster.namespace.as_deref()).await
         }
-        command => with_cluster(&session::open(&cluster).await?, command).await,
+        Command::Dashboard(options) => {
+            let session = session::open(&cluster, &Again::quick()).await?;
+            commands::dashboard::run(session, &cluster, options).await
+        }
+        command => with_cluster(&session::open(&cluster, &Again::telling(tell_pause)).await?, command).await,
     }
 }
 
@@ -101,7 +109,6 @@ async fn with_cluster(session: &Session, command: Command) -> Result<Exit> {
             commands::request::run(session, &of.name, wish, asking).await
         }
         Command::Doctor { of, output } => commands::doctor::run(session, &of.name, output.output).await,
-        Command::Dashboard(options) => commands::dashboard::run(session, options).await,
         Command::Pause { of, change } => commands::pause::run(session, &of.name, true, &change).await,
         Command::Resume { of, change } => commands::pause::run(session, &of.name, false, &change).await,
         Command::Set { what: SetWhat::Image { of, images, change } } => {
@@ -112,6 +119,7 @@ async fn with_cluster(session: &Session, command: Command) -> Result<Exit> {
         | Command::Complete { .. }
         | Command::Man { .. }
         | Command::Plan { .. }
+        | Command::Dashboard(_)
         | Command::Lint { .. }
         | Command::Convert { .. } => Ok(Exit::Done),
     }

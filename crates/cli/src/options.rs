@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use greenlight_overview::quoted;
+use greenlight_overview::{Flags, quoted};
 
 /// See and drive blue-green rollouts.
 #[derive(Debug, Parser)]
@@ -80,18 +80,28 @@ pub struct ClusterOptions {
 }
 
 impl ClusterOptions {
-    /// The flags that chose the cluster and the user, to be typed again: a command that somebody is told is about another cluster without
-    /// them. A token is not shown.
-    pub fn typed(&self) -> String {
+    /// Those that chose the cluster and the user, to be typed again.
+    pub fn flags(&self) -> Flags {
+        Flags { of_cluster: self.of_cluster(), of_user: self.of_user() }
+    }
+
+    /// The same for what is read long after it was told: by then another context than this one may be the current one.
+    pub fn lasting_flags(&self, current_context: &str) -> Flags {
+        let is_chosen = self.context.is_some() || self.cluster.is_some() || self.server.is_some();
+        if is_chosen || current_context.is_empty() {
+            return self.flags();
+        }
+        ClusterOptions { context: Some(current_context.to_owned()), ..self.clone() }.flags()
+    }
+
+    fn of_user(&self) -> String {
         let user = [("user", &self.user), ("as", &self.act_as), ("as-uid", &self.act_as_uid)];
         let user = user.into_iter().filter_map(|(flag, value)| Some((flag, value.as_deref()?)));
         let groups = self.act_as_group.iter().map(|group| ("as-group", group.as_str()));
-        let user = user.chain(groups).map(|(flag, value)| written(flag, value));
-        std::iter::once(self.of_cluster()).chain(user).collect()
+        user.chain(groups).map(|(flag, value)| written(flag, value)).collect()
     }
 
-    /// Those of them that chose the cluster.
-    pub fn of_cluster(&self) -> String {
+    fn of_cluster(&self) -> String {
         let file = self.kubeconfig.as_ref().map(|file| file.display().to_string());
         let authority = self.certificate_authority.as_ref().map(|file| file.display().to_string());
         let flags = [
@@ -522,7 +532,7 @@ mod tests {
     fn what_chose_the_cluster_is_typed_again_and_no_token_is() {
         let typed = |flags: &[&str]| {
             let args = ["kubectl-greenlight", "list"].iter().chain(flags);
-            Options::try_parse_from(args).expect("flags").cluster.typed()
+            Options::try_parse_from(args).expect("flags").cluster.flags().to_string()
         };
         assert_eq!(typed(&["-n", "shop", "-v", "6"]), "", "the namespace is told with each command");
         assert_eq!(typed(&["--context", "prod", "--token", "s3cret"]), " --context prod");
@@ -542,8 +552,21 @@ mod tests {
         let again: Vec<&str> = odd.split_whitespace().collect();
         assert_eq!(typed(&again), odd, "it is taken for what it was");
         let args = ["kubectl-greenlight", "list", "--context", "prod", "--as", "ann"];
-        let of_cluster = Options::try_parse_from(args).expect("flags").cluster.of_cluster();
-        assert_eq!(of_cluster, " --context prod", "who lacks a right does not give it to themselves");
+        let flags = Options::try_parse_from(args).expect("flags").cluster.flags();
+        assert_eq!(flags.of_cluster, " --context prod", "who lacks a right does not give it to themselves");
+    }
+
+    #[test]
+    fn what_is_told_for_long_names_the_context_that_was_current() {
+        let lasting = |flags: &[&str], current: &str| {
+            let args = ["kubectl-greenlight", "list"].iter().chain(flags);
+            Options::try_parse_from(args).expect("flags").cluster.lasting_flags(current).to_string()
+        };
+        assert_eq!(lasting(&[], "prod"), " --context prod");
+        assert_eq!(lasting(&["--kubeconfig", "/a", "--as", "ann"], "prod"), " --kubeconfig /a --context prod --as ann");
+        assert_eq!(lasting(&["--context", "test"], "test"), " --context test");
+        assert_eq!(lasting(&["--server", "https://a"], "https://a"), " --server https://a");
+        assert_eq!(lasting(&[], ""), "", "in a pod there is none");
     }
 
     #[test]

@@ -17,10 +17,15 @@ function set(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// Whoever looks may have a clock that is wrong by minutes.
+const ahead = Date.parse(document.body.dataset.now) - Date.now();
+
 function count(root = document) {
-  const now = Date.now();
+  const now = Date.now() + ahead;
   for (const time of root.querySelectorAll("time")) {
     const at = Date.parse(time.dateTime);
+    // The time itself is that of whoever looks, with their zone.
+    if (time.title.endsWith("Z")) time.title = new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
     if ("ago" in time.dataset) set(time, span((now - at) / 1000));
     else if ("left" in time.dataset) set(time, span((at - now) / 1000));
     else if ("span" in time.dataset) set(time, span((Date.parse(time.dataset.span) - at) / 1000));
@@ -55,6 +60,9 @@ function visibleRows(rows, height) {
 // --- Staying as the cluster is -------------------------------------------------------------------------------------------------------
 
 let stream = null;
+// When the stream was last heard. The server is never silent for long: after that a connection is dead, as when a laptop has slept.
+let heard = 0;
+const SILENT = 40000;
 
 /** Opens the page's stream; only while somebody looks, since a browser has few connections to give away. */
 function listen() {
@@ -66,7 +74,10 @@ function listen() {
   const lost = document.getElementById("lost");
   const source = new EventSource(place.dataset.live);
   stream = source;
+  heard = Date.now();
+  const on = (type, then) => source.addEventListener(type, event => { heard = Date.now(); then(event); });
   source.onopen = () => {
+    heard = Date.now();
     lost.hidden = true;
     // A log is told from its last lines on, whenever a stream begins.
     if (place.id === "log") place.replaceChildren();
@@ -76,17 +87,31 @@ function listen() {
     // A stream that was refused does not come back by itself.
     if (source.readyState === EventSource.CLOSED) setTimeout(() => { if (stream === source) refresh(); }, 3000);
   };
-  source.addEventListener("rows", event => changeRows(JSON.parse(event.data)));
-  source.addEventListener("sections", event => changeSections(JSON.parse(event.data)));
-  source.addEventListener("reload", () => refresh());
-  source.addEventListener("line", event => addLine(event.data));
-  source.addEventListener("end", event => { addLine(`— ${event.data}`); source.close(); });
+  on("alive", () => {});
+  on("rows", event => changeRows(JSON.parse(event.data)));
+  on("sections", event => changeSections(JSON.parse(event.data)));
+  on("reload", () => refresh());
+  on("line", event => addLine(event.data));
+  on("end", event => { addLine(`— ${event.data}`); source.close(); });
 }
 
-/** Reads what the stream cannot tell. */
+/** Begins anew where nothing is heard any more, though nobody has said that the connection is over. */
+function notice() {
+  if (!stream || stream.readyState === EventSource.CLOSED || Date.now() - heard < SILENT) return;
+  document.getElementById("lost").hidden = false;
+  listen();
+}
+
+/** Reads what the stream cannot tell. A reason that somebody writes is not lost by it, nor the page, while nobody has another one to give. */
 async function refresh() {
   if (document.getElementById("list")) return filter();
-  if (document.getElementById("rollout") || document.getElementById("log")) location.reload();
+  if (!document.getElementById("rollout") && !document.getElementById("log")) return;
+  const dialog = document.getElementById("dialog");
+  if (dialog.open) return dialog.addEventListener("close", refresh, { once: true });
+  const answer = await fetch(location.href).catch(() => null);
+  if (answer && answer.status < 500) return location.reload();
+  document.getElementById("lost").hidden = false;
+  setTimeout(refresh, 3000);
 }
 
 function parse(html) {
@@ -233,16 +258,27 @@ document.getElementById("dialog").addEventListener("close", event => {
 // How often something was asked.
 let asked = 0;
 
+/** What is told where the dashboard itself has no page for it. */
+function told(text) {
+  const answer = parse("<div class='answer' role='alert'><p class='notice bad'></p><p class='buttons'><a class='button go' data-close href='#'>Close</a></p></div>");
+  answer.querySelector(".notice").textContent = text;
+  return answer;
+}
+
 async function show(address, options = {}) {
   const dialog = document.getElementById("dialog");
   const number = ++asked;
+  document.body.classList.add("waits");
   const answer = await fetch(address, { ...options, headers: { "x-part": "dialog" } }).catch(() => null);
   if (answer && answer.status === 401) return location.reload();
   const text = answer ? await answer.text().catch(() => null) : null;
+  if (number === asked) document.body.classList.remove("waits");
   // What was asked later is on the screen: a question that comes late would put its button under the pointer. What came of a click is told.
   if (number !== asked && options.method !== "POST") return;
-  if (text !== null) dialog.innerHTML = text;
-  else dialog.replaceChildren(parse("<p class='notice bad' role='alert'>The dashboard does not answer.</p>"));
+  const isPage = text !== null && (answer.headers.get("content-type") || "").startsWith("text/html");
+  if (isPage) dialog.innerHTML = text;
+  else if (text) dialog.replaceChildren(told(text));
+  else dialog.replaceChildren(told("The dashboard does not answer. Look at the rollout before you ask again: it may have been asked for."));
   if (!dialog.open) dialog.showModal();
   const first = dialog.querySelector("input:not([type=hidden]), .go, a");
   if (first) first.focus();
@@ -265,7 +301,7 @@ document.addEventListener("submit", event => {
     filter();
   } else if ("inDialog" in form.dataset) {
     event.preventDefault();
-    for (const button of form.querySelectorAll("button")) button.disabled = true;
+    for (const button of form.querySelectorAll("button")) { button.disabled = true; set(button, "Waiting for the answer …"); }
     show(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
   }
 });
@@ -293,6 +329,12 @@ if (form) {
 }
 document.addEventListener("visibilitychange", () => { if (document.hidden) listen(); else { listen(); countVisible(); } });
 document.addEventListener("scroll", () => requestAnimationFrame(countVisible), { passive: true });
-setInterval(() => { if (!document.hidden) countVisible(); }, 1000);
+setInterval(() => { if (!document.hidden) { countVisible(); notice(); } }, 1000);
+// What cannot be shown yet comes by itself.
+if (document.querySelector("[data-again]")) setInterval(async () => {
+  if (document.hidden) return;
+  const answer = await fetch(location.href, { headers: { "x-part": "rows" } }).catch(() => null);
+  if (answer && answer.ok) location.reload();
+}, 5000);
 countVisible();
 complete();

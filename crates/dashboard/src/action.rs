@@ -13,6 +13,8 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
+use crate::silence::said;
+
 /// An operator that runs answers within a second.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(150);
@@ -220,7 +222,7 @@ pub async fn forecast(session: &Session, name: &str, user: &str, action: Action,
         Ok(simulation) => simulation,
         // Whoever may ask need not be one who may see the pods.
         Err(error) if error.downcast_ref::<kube::Error>().is_some_and(is_forbidden) => {
-            return Ok(Forecast::Unknown(format!("What will happen is not known here: {error:#}.")));
+            return Ok(Forecast::Unknown(format!("What will happen is not known here: {}.", said(&*error))));
         }
         Err(error) => return Err(error),
     };

@@ -7,19 +7,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
-use greenlight_overview::{Session, again};
-use kube::{Client, Config};
+use greenlight_overview::again::{self, Again};
+use greenlight_overview::{Flags, Session, is_answer, sentence};
+use kube::Config;
 use sha2::{Digest, Sha256};
 
 use crate::desk::Desk;
 use crate::guard::is_to_loopback;
 use crate::kept::Kept;
+use crate::silence::said;
 
 /// For so long the API server need not be asked again who a caller is.
 const VERIFIED_FOR: Duration = Duration::from_secs(10);
 /// So many people can look at the same time.
 const MOST_DESKS: usize = 500;
 const TOO_MANY: &str = "Too many people look at the same time. Try again in a minute.";
+const NO_KEY: &str = "Open the address that kubectl greenlight dashboard printed: it has a key in it, and is good for one browser. For \
+                      another one, start it again.";
+const BAD_TOKEN: &str = "The API server does not take this token. Is it complete, and has it not run out?";
 
 /// The cookie in which the browser keeps the token that somebody pasted. With this beginning of its name, no other host of the domain can
 /// set one, under which people would act as somebody else without knowing. Browsers keep such a cookie only of what comes by https.
@@ -31,12 +36,12 @@ pub fn token_cookie(headers: &HeaderMap) -> &'static str {
 pub enum Access {
     /// Those of who started it.
     Own {
-        /// Asks as them.
-        client: Client,
-        /// The namespace of their context.
-        namespace: String,
+        /// Asks as them; with the namespace of their context.
+        session: Session,
         /// What lets a browser in.
         secret: Secret,
+        /// The address of the page that it is led to then.
+        first: String,
     },
     /// Those of whoever looks.
     Tokens {
@@ -82,13 +87,24 @@ pub struct Caller {
     pub desk: Arc<Desk>,
     /// What only a page that was made for them knows.
     pub csrf: String,
+    /// Asks as them. Of whoever looks from elsewhere nothing is known but their token: not what they call the cluster, nor how they choose it.
+    pub session: Session,
 }
 
 impl Caller {
     /// Asks as the caller, in a namespace.
     pub fn session(&self, namespace: &str) -> Session {
-        Session { client: self.desk.client.clone(), namespace: namespace.to_owned() }
+        Session { namespace: namespace.to_owned(), ..self.session.clone() }
     }
+}
+
+/// Why somebody is not let in.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// They show no secret, or no token that the API server takes.
+    Unknown(String),
+    /// Nobody says who they are: the API server does not answer, or does not take the kubeconfig of who started this. That may pass.
+    NotNow(String),
 }
 
 /// Who is let in.
@@ -107,53 +123,55 @@ impl Door {
     /// Who this is; or why nobody is let in, as far as it helps to know.
     ///
     /// # Errors
-    /// Whoever it is, they show no secret, or no token that the API server takes.
-    pub async fn enter(&self, headers: &HeaderMap) -> Result<Caller, String> {
+    /// Whoever it is, they show no secret, or no token that the API server takes; or nobody says who they are.
+    pub async fn enter(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         match &self.access {
-            Access::Own { client, namespace, secret } => {
+            Access::Own { session, secret, .. } => {
                 let shown = cookie(headers, &secret.name).unwrap_or_default();
                 if !same(&shown, &secret.cookie) {
-                    return Err("Open the address that kubectl greenlight dashboard printed: it has a key in it, and \
-                                is good for one browser. For another one, start it again."
-                        .to_owned());
+                    return Err(Refusal::Unknown(NO_KEY.to_owned()));
                 }
-                let csrf = csrf(&secret.cookie);
+                let (csrf, session) = (csrf(&secret.cookie), session.clone());
                 if let Some(desk) = self.desks.get(&[0; 32]) {
-                    return Ok(Caller { desk, csrf });
+                    return Ok(Caller { desk, csrf, session });
                 }
-                let session = Session { client: client.clone(), namespace: namespace.clone() };
-                let user = session.user().await.map_err(|error| format!("The API server: {error:#}"))?;
-                let open = || Desk::open(client.clone(), user, namespace);
-                let desk = self.desks.get_or([0; 32], MOST_DESKS, open).ok_or(TOO_MANY)?;
-                Ok(Caller { desk, csrf })
+                let user = session.user().await.map_err(|error| Refusal::NotNow(sentence(&said(&*error))))?;
+                let open = || Desk::open(session.client.clone(), user, &session.namespace);
+                let desk = self.desks.get_or([0; 32], MOST_DESKS, open).ok_or_else(too_many)?;
+                Ok(Caller { desk, csrf, session })
             }
             Access::Tokens { cluster } => {
-                let token = token(headers).ok_or("")?;
+                let token = token(headers).ok_or_else(|| Refusal::Unknown(String::new()))?;
                 let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
                 let csrf = csrf(&token);
                 let known = self.desks.get(&digest);
-                if let Some(desk) = known.clone().filter(|desk| desk.is_verified(VERIFIED_FOR)) {
-                    return Ok(Caller { desk, csrf });
-                }
-                let mut config = (**cluster).clone();
-                config.auth_info.token = Some(token.into());
                 let client = match &known {
                     Some(desk) => desk.client.clone(),
-                    None => again::client(config).map_err(|error| error.to_string())?,
-                };
-                let session = Session { client: client.clone(), namespace: "default".to_owned() };
-                let user = match session.user().await {
-                    Ok(user) if !user.is_empty() && user != "system:anonymous" => user,
-                    _ => {
-                        self.desks.forget(&digest);
-                        return Err("The API server does not take this token. Is it complete, and has it not run out?"
-                            .to_owned());
+                    None => {
+                        let mut config = (**cluster).clone();
+                        config.auth_info.token = Some(token.into());
+                        let client = again::client(config, &Again::quick());
+                        client.map_err(|error| Refusal::Unknown(error.to_string()))?
                     }
                 };
-                let open = || Desk::open(client, user, "default");
-                let desk = self.desks.get_or(digest, MOST_DESKS, open).ok_or(TOO_MANY)?;
+                let (namespace, flags, cluster) = ("default".to_owned(), Flags::default(), String::new());
+                let session = Session { client, namespace, flags, cluster };
+                if let Some(desk) = known.filter(|desk| desk.is_verified(VERIFIED_FOR)) {
+                    return Ok(Caller { desk, csrf, session });
+                }
+                let user = match session.user().await {
+                    Ok(user) if !user.is_empty() && user != "system:anonymous" => user,
+                    // The token may be as good as it was.
+                    Err(error) if is_silent(&error) => return Err(Refusal::NotNow(sentence(&said(&*error)))),
+                    _ => {
+                        self.desks.forget(&digest);
+                        return Err(Refusal::Unknown(BAD_TOKEN.to_owned()));
+                    }
+                };
+                let open = || Desk::open(session.client.clone(), user, "default");
+                let desk = self.desks.get_or(digest, MOST_DESKS, open).ok_or_else(too_many)?;
                 desk.verify(true);
-                Ok(Caller { desk, csrf })
+                Ok(Caller { desk, csrf, session })
             }
         }
     }
@@ -163,6 +181,15 @@ impl Door {
         self.desks.all().iter().for_each(|desk| desk.sweep());
         self.desks.sweep();
     }
+}
+
+fn too_many() -> Refusal {
+    Refusal::Unknown(TOO_MANY.to_owned())
+}
+
+/// Whether the API server has not said anything about a caller.
+fn is_silent(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<kube::Error>().is_some_and(|error| !is_answer(error))
 }
 
 /// The token that a proxy before us, or else the browser, sends.
@@ -214,7 +241,47 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::fake::{Asked, api_server, failure, session};
+
+    #[tokio::test]
+    async fn commands_have_the_flags_with_which_the_dashboard_was_started() {
+        let client = api_server(|call: Asked| async move {
+            if call.path.ends_with("/selfsubjectreviews") {
+                (201, json!({"status": {"userInfo": {"username": "ann"}}}))
+            } else {
+                failure(403, "no")
+            }
+        });
+        let flags = Flags { of_cluster: " --context prod".to_owned(), of_user: String::new() };
+        let secret = Secret::new(8080).expect("a secret");
+        let cookie = secret.exchange(secret.key()).expect("the first time");
+        let cookie = cookie.split(';').next().and_then(|pair| pair.parse().ok()).expect("a pair");
+        let session = Session { flags: flags.clone(), ..session(client) };
+        let door = Door::new(Access::Own { session, secret, first: "/".to_owned() });
+        let Ok(caller) = door.enter(&HeaderMap::from_iter([(header::COOKIE, cookie)])).await else {
+            panic!("nobody is let in");
+        };
+        assert_eq!(caller.session("shop").flags, flags);
+    }
+
+    #[tokio::test]
+    async fn a_token_is_not_called_bad_because_the_api_server_does_not_answer() {
+        for (code, is_kept) in [(401, false), (403, false), (503, true), (429, true)] {
+            let client = api_server(move |_| async move { failure(code, "no") });
+            let cluster = Box::new(Config::new("https://127.0.0.1:1".parse().expect("an address")));
+            let door = Door::new(Access::Tokens { cluster });
+            let digest: [u8; 32] = Sha256::digest(b"good").into();
+            let desk = door.desks.get_or(digest, 1, || Desk::open(client, "ann".to_owned(), "shop"));
+            desk.expect("room").verify(false);
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, "Bearer good".parse().expect("a value"))]);
+            let Err(refusal) = door.enter(&headers).await else { panic!("nobody has said who it is") };
+            assert_eq!(matches!(refusal, Refusal::NotNow(_)), is_kept, "{code}: {refusal:?}");
+            assert_eq!(door.desks.get(&digest).is_some(), is_kept, "{code}: what they look at");
+        }
+    }
 
     #[test]
     fn a_key_is_good_once() {

@@ -22,6 +22,7 @@ use crate::kept::Kept;
 use crate::rights;
 use crate::room::Room;
 use crate::row::{Key, Row};
+use crate::silence::{self, Silence, said};
 
 /// A page that is so many changes behind begins anew.
 const CHANGES_KEPT: usize = 4096;
@@ -92,8 +93,8 @@ struct Known {
     is_partial: bool,
     /// How far each namespace is; all of them are the one without a name.
     states: BTreeMap<Option<String>, State>,
-    /// Since when nothing is heard of the API server, of those of which nothing is.
-    silent: BTreeMap<Option<String>, Timestamp>,
+    /// Those of which nothing new is heard.
+    silent: BTreeMap<Option<String>, Silence>,
 }
 
 /// What a caller may see.
@@ -257,12 +258,12 @@ impl Rows {
         self.lock().is_partial
     }
 
-    /// Since when the list, of one namespace or of all, may not be that of now, since nothing is heard of the API server.
-    pub fn silent_since(&self, namespace: Option<&str>) -> Option<Timestamp> {
+    /// That the list, of one namespace or of all, may not be that of now.
+    pub fn silence(&self, namespace: Option<&str>) -> Option<Silence> {
         let known = self.lock();
         match (known.scope, namespace) {
-            (Scope::Some, Some(namespace)) => known.silent.get(&Some(namespace.to_owned())).copied(),
-            _ => known.silent.values().min().copied(),
+            (Scope::Some, Some(namespace)) => known.silent.get(&Some(namespace.to_owned())).cloned(),
+            _ => known.silent.values().min_by_key(|silence| silence.since).cloned(),
         }
     }
 
@@ -376,9 +377,9 @@ impl Rows {
         self.scopes.send_modify(|count| *count += 1);
     }
 
-    /// Takes note that nothing was heard of the API server since then.
-    fn hush(&self, namespace: Option<&str>, since: Timestamp) {
-        self.lock().silent.entry(namespace.map(str::to_owned)).or_insert(since);
+    /// Takes note that nothing new is heard of the API server.
+    fn hush(&self, namespace: Option<&str>, silence: &Silence) {
+        self.lock().silent.insert(namespace.map(str::to_owned), silence.clone());
         self.scopes.send_modify(|count| *count += 1);
     }
 
@@ -478,17 +479,16 @@ async fn follow_while_allowed(api: Api<Found>, rows: &Rows, namespace: Option<&s
     let mut events = pin!(watcher(api.clone(), config).backoff(Patience(SHORTEST_PATIENCE)));
     let mut listed = BTreeSet::new();
     // When something went wrong of which it is not known yet whether it was more than a hitch.
-    let mut in_doubt: Option<Timestamp> = None;
+    let mut in_doubt: Option<Silence> = None;
     loop {
         let event = tokio::select! {
             event = events.next() => event,
             answers = answers(&api), if in_doubt.is_some() => {
-                match in_doubt.filter(|_| !answers) {
-                    Some(since) => rows.hush(namespace, since),
-                    None => {
-                        rows.hear(namespace);
-                        in_doubt = None;
-                    }
+                if answers {
+                    rows.hear(namespace);
+                    in_doubt = None;
+                } else if let Some(silence) = &in_doubt {
+                    rows.hush(namespace, silence);
                 }
                 continue;
             }
@@ -514,7 +514,7 @@ async fn follow_while_allowed(api: Api<Found>, rows: &Rows, namespace: Option<&s
             Ok(Event::Apply(found)) => rows.put(Row::of(&found)),
             Ok(Event::Delete(found)) => rows.remove(&Row::of(&found).key),
             Err(error) => {
-                let why = format!("The API server gives no list of rollouts: {error}");
+                let why = format!("The API server gives no list of rollouts: {}", said(&error));
                 if is_denied(&error) {
                     return why;
                 }
@@ -522,9 +522,12 @@ async fn follow_while_allowed(api: Api<Found>, rows: &Rows, namespace: Option<&s
                 if !rows.is_ready(namespace) {
                     rows.set(namespace, State::Failed(why));
                 } else if code(&error).is_none_or(|code| code >= 500 || code == 429) {
-                    match in_doubt {
-                        Some(since) => rows.hush(namespace, since),
-                        None => in_doubt = Some(Timestamp::now()),
+                    match &mut in_doubt {
+                        Some(silence) => {
+                            silence.why = silence::why(&error);
+                            rows.hush(namespace, silence);
+                        }
+                        None => in_doubt = Some(Silence::new(Timestamp::now(), &error)),
                     }
                 }
             }

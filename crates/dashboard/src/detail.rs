@@ -118,9 +118,17 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
     let endpoints = slices.as_deref().map(endpoints);
     // Who may not see them cannot be told what is wrong with them.
     let findings = services.ok().filter(|_| is_whole).map(|services| {
-        let (namespace, now) = (session.namespace.clone(), Timestamp::now());
-        let evidence = Evidence { rollout: examined, namespace, replica_sets, pods, services, slices, ingresses, now };
-        doctor::findings(&evidence)
+        doctor::findings(&Evidence {
+            rollout: examined,
+            namespace: session.namespace.clone(),
+            flags: session.flags.clone(),
+            replica_sets,
+            pods,
+            services,
+            slices,
+            ingresses,
+            now: Timestamp::now(),
+        })
     });
     let findings = findings.unwrap_or_default();
     let events = happened(events.unwrap_or_default());
@@ -171,10 +179,12 @@ fn endpoints(slices: &[EndpointSlice]) -> BTreeMap<String, Vec<Endpoint>> {
             let pod = pod.and_then(|pod| pod.name.clone());
             let address = endpoint.addresses.first().cloned().unwrap_or_default();
             let ready = endpoint.conditions.as_ref().is_none_or(|conditions| conditions.ready != Some(false));
-            // A pod with two addresses is in two slices. What names no pod is told from others by where it answers.
-            let is_same = |known: &Endpoint| known.pod == pod && (pod.is_some() || known.address == address);
-            if !of_service.iter().any(is_same) {
-                of_service.push(Endpoint { pod, address, ready });
+            // A pod with two addresses is in two slices, and so is, for a while, one that moves from a slice to another. For the operator it
+            // gets traffic if one of them says so. What names no pod is told from others by where it answers.
+            let is_same = |known: &&mut Endpoint| known.pod == pod && (pod.is_some() || known.address == address);
+            match of_service.iter_mut().find(is_same) {
+                Some(known) => known.ready |= ready,
+                None => of_service.push(Endpoint { pod, address, ready }),
             }
         }
         of_service.sort_by(|a, b| (&a.pod, &a.address).cmp(&(&b.pod, &b.address)));
@@ -203,6 +213,7 @@ fn happened(events: Vec<Event>) -> Vec<Happened> {
 
 #[cfg(test)]
 mod tests {
+    use greenlight_overview::Flags;
     use serde_json::json;
 
     use super::*;
@@ -310,12 +321,31 @@ mod tests {
             let answer = if is_rollout { (200, rollout(json!({}), status.clone())) } else { nothing() };
             async move { answer }
         });
-        let detail = gather(&session(client), "web").await.expect("it is shown");
+        let flags = Flags { of_cluster: " --context prod".to_owned(), of_user: " --as ann".to_owned() };
+        let session = Session { flags, ..session(client) };
+        let detail = gather(&session, "web").await.expect("it is shown");
         let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
         let page: String = sections(&key, &detail, &Rights::of("ann"), false).into_iter().map(|s| s.html).collect();
         assert_eq!(page.matches("the basket is empty").count(), 1, "{page}");
-        assert!(page.contains("What to do: <code>change spec.template, or kubectl greenlight retry web"), "{page}");
+        let command = "kubectl greenlight retry web -n shop --context prod --as ann";
+        assert!(page.contains(&format!("What to do: <code>change spec.template, or {command}</code>")), "{page}");
         assert!(!page.contains("stalled") && !page.contains("class=\"finding\""), "{page}");
+    }
+
+    #[test]
+    fn an_endpoint_that_moves_from_a_slice_to_another_counts_once_and_as_the_operator_counts_it() {
+        let slice = |ready: bool| {
+            let metadata = json!({"name": format!("web-{ready}"), "labels": {OF_SERVICE: "web"}});
+            let endpoint = json!({
+                "addresses": ["10.0.0.1"], "conditions": {"ready": ready}, "targetRef": {"kind": "Pod", "name": "web-x"},
+            });
+            let slice = json!({"metadata": metadata, "addressType": "IPv4", "endpoints": [endpoint]});
+            serde_json::from_value::<EndpointSlice>(slice).expect("a slice")
+        };
+        for order in [[true, false], [false, true]] {
+            let of_web = &endpoints(&order.map(slice))["web"];
+            assert!(of_web.len() == 1 && of_web[0].ready, "{order:?}");
+        }
     }
 
     #[test]

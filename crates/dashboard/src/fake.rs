@@ -1,6 +1,6 @@
 //! An API server for tests: a function that answers.
 
-use greenlight_overview::Session;
+use greenlight_overview::{Flags, Session};
 use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
@@ -46,7 +46,7 @@ pub fn api_server<A: Future<Output = (u16, Value)> + Send + 'static>(
 
 /// One that asks it, in the namespace `shop`.
 pub fn session(client: Client) -> Session {
-    Session { client, namespace: "shop".to_owned() }
+    Session { client, namespace: "shop".to_owned(), flags: Flags::default(), cluster: "prod".to_owned() }
 }
 
 /// How it says no.

@@ -17,6 +17,8 @@ pub struct Hosts(pub Vec<String>);
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 /// A form that never ends, or an API server that never answers, holds nobody longer. What is streamed has begun by then.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
+const SLOW: &str =
+    "The API server has not answered within a minute. What was asked of it may have been done: look, and ask again.";
 /// Nothing from anywhere else, nothing inline, in nobody's frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -52,7 +54,7 @@ pub async fn guard(State(hosts): State<Arc<Hosts>>, request: Request, next: Next
         Some(why) if !is_probe => (StatusCode::FORBIDDEN, why).into_response(),
         _ => match tokio::time::timeout(ANSWERED_WITHIN, next.run(request)).await {
             Ok(response) => response,
-            Err(_) => StatusCode::GATEWAY_TIMEOUT.into_response(),
+            Err(_) => (StatusCode::GATEWAY_TIMEOUT, SLOW).into_response(),
         },
     };
     let headers = [

@@ -9,6 +9,7 @@
 //! | with whose credentials is the cluster asked? | [`caller`] |
 //! | what is in the list, and what changes in it? | [`row`], [`desk`] |
 //! | what is known of the rollout that somebody looks at? | [`detail`], [`room`] |
+//! | what is said when the API server is not heard? | [`silence`] |
 //! | what is told of a log, and for how long? | [`log`] |
 //! | where does a line of a log end? | [`lines`] |
 //! | who may do what, and what comes of it? | [`rights`], [`action`] |
@@ -35,3 +36,4 @@ pub mod rights;
 pub mod room;
 pub mod row;
 pub mod server;
+pub mod silence;

@@ -14,7 +14,7 @@ use crate::lines::lines;
 use crate::rights;
 
 /// So many lines are told of what was written before.
-const TAIL: i64 = 1000;
+pub const TAIL: i64 = 1000;
 /// A right that is taken away ends the log within this time.
 const ASKED_EVERY: Duration = Duration::from_secs(30);
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use greenlight_api::{BlueGreenRollout, Request, Verb, names};
-use greenlight_overview::Whole;
-use greenlight_overview::unseen::{subject, to_look};
+use greenlight_overview::unseen::{to_bind, to_look};
+use greenlight_overview::{Flags, Session, Whole};
 use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::api::{Patch, PatchParams, PostParams};
@@ -61,11 +61,14 @@ pub struct Rights {
     lacking: Vec<&'static str>,
     /// The caller.
     user: String,
+    /// What a command that they are told ends with.
+    flags: Flags,
 }
 
 impl Rights {
     /// Asks for every verb at once.
-    pub async fn read(client: &Client, user: &str, key: &Key) -> Rights {
+    pub async fn read(session: &Session, user: &str, key: &Key) -> Rights {
+        let client = &session.client;
         let verbs = ["patch", "update", "promote", "abort", "rollback", "restart"];
         let asked = verbs.map(|verb| async move {
             // Who cannot be asked about is let try: the API server has the last word anyway.
@@ -79,7 +82,7 @@ impl Rights {
         if own_verbs && !lacking.contains(&"patch") && !is_policed(client, user, key).await {
             lacking.clear();
         }
-        Rights { lacking, user: user.to_owned() }
+        Rights { lacking, user: user.to_owned(), flags: session.flags.clone() }
     }
 
     /// The caller.
@@ -89,82 +92,96 @@ impl Rights {
 
     /// What would let the caller see what belongs to rollouts.
     pub fn to_look(&self, key: &Key) -> String {
-        to_look(&key.namespace, &self.user)
+        to_look(&key.namespace, &self.user, &self.flags)
     }
 
     /// Somebody who may do everything.
     #[cfg(test)]
     pub fn of(user: &str) -> Rights {
-        Rights { lacking: Vec::new(), user: user.to_owned() }
+        Rights { user: user.to_owned(), ..Rights::default() }
+    }
+
+    /// Whether the caller may do this, as far as it is known.
+    pub fn allow(&self, action: Action) -> bool {
+        self.missing(action).is_none()
     }
 
     /// Why the caller may not do this, and what would let them; `None` if they may.
     pub fn denial(&self, action: Action, key: &Key) -> Option<String> {
-        let denial = self.denied(action)?;
-        Some(format!("{} {}", denial.lack(key), self.remedy(&denial, key)))
+        let denied = self.denials([action].into_iter(), key).into_iter().next()?;
+        let remedies = denied.remedies.iter().map(|remedy| format!(" {}: {}", remedy.words, remedy.command));
+        Some(std::iter::once(denied.lack).chain(remedies).collect())
     }
 
     /// Why the caller may not do these: each verb that they lack once, with all that would give it.
-    pub fn denials(&self, actions: impl Iterator<Item = Action>, key: &Key) -> Vec<String> {
-        let denials: BTreeSet<Denial> = actions.filter_map(|action| self.denied(action)).collect();
-        let lacks: BTreeSet<&str> = denials.iter().map(|denial| denial.lacks).collect();
-        let told = lacks.into_iter().map(|lacks| {
-            let of_verb: Vec<&Denial> = denials.iter().filter(|denial| denial.lacks == lacks).collect();
-            let remedies = of_verb.iter().map(|denial| self.remedy(denial, key));
-            let lack = of_verb.first().map(|denial| denial.lack(key));
-            lack.into_iter().chain(remedies).collect::<Vec<_>>().join(" ")
+    pub fn denials(&self, actions: impl Iterator<Item = Action>, key: &Key) -> Vec<Denial> {
+        let missing: BTreeSet<Missing> = actions.filter_map(|action| self.missing(action)).collect();
+        let verbs: BTreeSet<&str> = missing.iter().map(|missing| missing.verb).collect();
+        let told = verbs.into_iter().map(|verb| {
+            let of_verb = missing.iter().filter(|missing| missing.verb == verb);
+            Denial {
+                lack: format!("Your roles do not have the verb {verb} on bluegreenrollouts in {}.", key.namespace),
+                remedies: of_verb.map(|missing| self.remedy(*missing, key)).collect(),
+            }
         });
         told.collect()
     }
 
-    fn denied(&self, action: Action) -> Option<Denial> {
-        let lacks = *needed(action).iter().find(|verb| self.lacking.contains(verb))?;
-        let role = match lacks {
+    fn missing(&self, action: Action) -> Option<Missing> {
+        let verb = *needed(action).iter().find(|verb| self.lacking.contains(verb))?;
+        let role = match verb {
             "abort" | "rollback" | "restart" => "greenlight-operator",
             "update" | "patch" if matches!(action, Action::Pause | Action::Resume) => "edit",
             _ => "greenlight-promoter",
         };
-        Some(Denial { lacks, role })
+        Some(Missing { verb, role })
     }
 
-    /// What would let the caller do it.
-    fn remedy(&self, denial: &Denial, key: &Key) -> String {
-        let Denial { lacks, role } = *denial;
-        let words = match role {
+    fn remedy(&self, Missing { verb, role }: Missing, key: &Key) -> Remedy {
+        let does = match role {
             "greenlight-operator" => "go back, abort and restart",
             "edit" => "change rollouts",
             _ => "make requests of rollouts",
         };
-        let subject = subject(&self.user);
-        let of_namespace = match role {
-            "edit" => String::new(),
-            role => format!(" If Greenlight is installed for one namespace, the role is called NAMESPACE.{role}."),
-        };
+        let mut names = Vec::new();
+        if role != "edit" {
+            names.push(format!("NAMESPACE.{role} where Greenlight is installed for one namespace"));
+        }
         // Whether the policy is there shows only to those who may patch.
-        let without_policy = if role != "edit" && lacks == "patch" {
-            " Where the chart's requestPolicy is off, this role does not exist: there, take --clusterrole=edit."
-        } else {
-            ""
-        };
-        format!(
-            "ClusterRole {role} lets people {words}: kubectl create rolebinding NAME -n {} --clusterrole={role} \
-             {subject}.{of_namespace}{without_policy}",
-            key.namespace
-        )
+        if role != "edit" && verb == "patch" {
+            names.push("edit where the chart's requestPolicy is off".to_owned());
+        }
+        let names = if names.is_empty() { String::new() } else { format!(" ({})", names.join("; ")) };
+        Remedy {
+            words: format!("ClusterRole {role}{names} lets people {does}"),
+            command: to_bind(role, &key.namespace, &self.user, &self.flags),
+        }
     }
+}
+
+/// Why a caller may not do something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The verb that they lack, in a sentence.
+    pub lack: String,
+    /// What would give it to them.
+    pub remedies: Vec<Remedy>,
+}
+
+/// A ClusterRole that would let a caller do something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remedy {
+    /// What it is called, and lets people do.
+    pub words: String,
+    /// What gives it to the caller. It is copied as it is, so nothing comes after it.
+    pub command: String,
 }
 
 /// A verb that a caller lacks, and the role that would give it to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Denial {
-    lacks: &'static str,
+struct Missing {
+    verb: &'static str,
     role: &'static str,
-}
-
-impl Denial {
-    fn lack(&self, key: &Key) -> String {
-        format!("Your roles do not have the verb {} on bluegreenrollouts in {}.", self.lacks, key.namespace)
-    }
 }
 
 /// The verbs of the API that an action takes; those of requests as the chart's policy has them.
@@ -193,48 +210,59 @@ async fn is_policed(client: &Client, user: &str, key: &Key) -> bool {
 mod tests {
     use super::*;
 
+    fn lacking(verbs: &[&'static str], user: &str) -> Rights {
+        Rights { lacking: verbs.to_vec(), ..Rights::of(user) }
+    }
+
+    fn key() -> Key {
+        Key { namespace: "shop".into(), name: "web".into() }
+    }
+
     #[test]
-    fn a_denial_names_the_verb_and_the_role_that_has_it() {
-        let key = Key { namespace: "shop".into(), name: "web".into() };
-        let rights =
-            Rights { lacking: vec!["promote", "update"], user: "system:serviceaccount:shop:viewer".to_owned() };
-        let why = rights.denial(Action::Promote, &key).expect("denied");
-        for part in ["verb promote", "--clusterrole=greenlight-promoter", "--serviceaccount=shop:viewer", "-n shop"] {
-            assert!(why.contains(part), "{part:?} is missing in {why}");
-        }
-        assert_eq!(rights.denial(Action::Undo, &key), None);
-        assert!(rights.denial(Action::Pause, &key).expect("denied").contains("--clusterrole=edit"));
+    fn a_denial_names_the_verb_and_ends_with_the_command_that_gives_it() {
+        let rights = lacking(&["promote", "update"], "system:serviceaccount:shop:viewer");
+        let why = rights.denial(Action::Promote, &key()).expect("denied");
+        assert!(why.contains("verb promote on bluegreenrollouts in shop."), "{why}");
+        let command =
+            "kubectl create rolebinding NAME -n shop --clusterrole=greenlight-promoter --serviceaccount=shop:viewer";
+        assert!(why.ends_with(&format!(": {command}")), "it is copied as it is: {why}");
+        assert!(rights.denial(Action::Undo, &key()).is_none() && rights.allow(Action::Undo));
+        assert!(rights.denial(Action::Pause, &key()).expect("denied").contains("--clusterrole=edit"));
+    }
+
+    #[test]
+    fn the_command_is_of_the_cluster_that_is_on_the_screen_and_of_a_user_who_may_do_more() {
+        let flags = Flags { of_cluster: " --context prod".to_owned(), of_user: " --as ann".to_owned() };
+        let rights = Rights { flags, ..lacking(&["abort"], "ann") };
+        let why = rights.denial(Action::Abort, &key()).expect("denied");
+        assert!(why.ends_with("--clusterrole=greenlight-operator --user=ann --context prod"), "{why}");
+        assert!(rights.to_look(&key()).ends_with("--clusterrole=view --user=ann --context prod"));
     }
 
     #[test]
     fn a_verb_that_is_missing_is_told_once_with_every_role_that_has_it() {
-        let key = Key { namespace: "shop".into(), name: "web".into() };
-        let of_viewer = Rights {
-            lacking: vec!["patch", "update", "promote", "abort", "rollback", "restart"],
-            user: "ann".to_owned(),
-        };
+        let of_viewer = lacking(&["patch", "update", "promote", "abort", "rollback", "restart"], "ann");
         let offered = [Action::Promote, Action::PromoteFull, Action::Abort, Action::Restart, Action::Pause];
-        let told = of_viewer.denials(offered.into_iter(), &key);
+        let told = of_viewer.denials(offered.into_iter(), &key());
         assert_eq!(told.len(), 1, "{told:?}");
-        assert_eq!(told[0].matches("Your roles do not have the verb patch").count(), 1, "{told:?}");
-        for role in ["--clusterrole=greenlight-promoter", "--clusterrole=edit"] {
-            assert!(told[0].contains(role), "{role} is missing in {told:?}");
+        assert!(told[0].lack.contains("Your roles do not have the verb patch"), "{told:?}");
+        let commands: Vec<&str> = told[0].remedies.iter().map(|remedy| remedy.command.as_str()).collect();
+        for role in ["--clusterrole=greenlight-promoter ", "--clusterrole=edit "] {
+            assert_eq!(commands.iter().filter(|command| command.contains(role)).count(), 1, "{commands:?}");
         }
-        let half = Rights { lacking: vec!["promote", "abort"], user: "ann".to_owned() };
-        assert_eq!(half.denials(offered.into_iter(), &key).len(), 2, "two verbs, two roles");
-        assert_eq!(Rights::of("ann").denials(offered.into_iter(), &key), [""; 0]);
+        let half = lacking(&["promote", "abort"], "ann");
+        assert_eq!(half.denials(offered.into_iter(), &key()).len(), 2, "two verbs, two roles");
+        assert!(Rights::of("ann").denials(offered.into_iter(), &key()).is_empty());
     }
 
     #[test]
     fn who_may_not_patch_is_also_told_what_would_allow_it_without_the_policy() {
-        let key = Key { namespace: "shop".into(), name: "web".into() };
-        let lacking = |verbs: &[&'static str]| Rights { lacking: verbs.to_vec(), user: "ann".to_owned() };
-        let of_nobody = lacking(&["patch", "update", "promote", "abort", "rollback", "restart"]);
+        let of_nobody = lacking(&["patch", "update", "promote", "abort", "rollback", "restart"], "ann");
         for action in [Action::Promote, Action::Undo, Action::Abort] {
-            let why = of_nobody.denial(action, &key).expect("denied");
-            assert!(why.contains("requestPolicy is off") && why.contains("take --clusterrole=edit"), "{why}");
+            let why = of_nobody.denial(action, &key()).expect("denied");
+            assert!(why.contains("; edit where the chart's requestPolicy is off)"), "{why}");
         }
-        let of_editor = lacking(&["promote", "abort", "rollback", "restart"]).denial(Action::Promote, &key);
+        let of_editor = lacking(&["promote", "abort", "rollback", "restart"], "ann").denial(Action::Promote, &key());
         let why = of_editor.expect("denied");
         assert!(!why.contains("requestPolicy"), "the policy is there, or nothing would be denied: {why}");
     }

@@ -9,6 +9,7 @@ use futures::stream::{SelectAll, select_all};
 use futures::{Stream, StreamExt, stream};
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::{BlueGreenRolloutSpec, names};
+use greenlight_overview::again::Busy;
 use greenlight_overview::surroundings::slices_of;
 use greenlight_overview::{Named, Session};
 use jiff::Timestamp;
@@ -27,9 +28,10 @@ use tokio::time::timeout;
 
 use crate::desk::Rows;
 use crate::detail::gather;
-use crate::pages::rollout::{Section, sections, silence};
+use crate::pages::rollout::{Section, sections, silence_section};
 use crate::rights::Rights;
 use crate::row::Key;
+use crate::silence::{Silence, said};
 
 /// Changes that come together are shown together.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -83,11 +85,11 @@ async fn keep(
     let mut listed = rows.changes();
     let mut around: Option<(Around, SelectAll<Change>)> = None;
     let mut read_at = Timestamp::now();
-    let mut rights = Rights::read(&session.client, &user, &key).await;
+    let mut rights = Rights::read(&session, &user, &key).await;
     let mut rights_at = Instant::now();
     loop {
         if rights_at.elapsed() > RIGHTS_FOR {
-            if let Ok(read) = timeout(ANSWERED_WITHIN, Rights::read(&session.client, &user, &key)).await {
+            if let Ok(read) = timeout(ANSWERED_WITHIN, Rights::read(&session, &user, &key)).await {
                 rights = read;
             }
             rights_at = Instant::now();
@@ -107,14 +109,15 @@ async fn keep(
             }
             // What was to be seen is better than nothing, until the API server says that it is not so any more. It may be old, and says so.
             Err(error) if around.is_some() && !is_answer(&error) => {
-                sender.send_if_modified(|page| note_silence(page, read_at));
-                tokio::time::sleep(UNREACHED_FOR).await;
+                sender.send_if_modified(|page| note_silence(page, &Silence::new(read_at, &*error)));
+                let pause = Busy::cause_of(&*error).map_or(UNREACHED_FOR, |busy| busy.pause);
+                tokio::time::sleep(pause).await;
                 continue;
             }
             Err(error) => {
                 around = None;
                 again = MISSING_FOR;
-                Page::Failed(format!("{error:#}"))
+                Page::Failed(said(&*error))
             }
         };
         let page = Some(Arc::new(page));
@@ -162,10 +165,10 @@ fn is_answer(error: &anyhow::Error) -> bool {
     }
 }
 
-/// Has a page say since when nothing was heard of the API server. Whether it did not say so before.
-fn note_silence(page: &mut Option<Arc<Page>>, since: Timestamp) -> bool {
+/// Has a page say that nothing is heard of the API server. Whether it did not say so before.
+fn note_silence(page: &mut Option<Arc<Page>>, silence: &Silence) -> bool {
     let Some(Page::Sections(sections)) = page.as_deref() else { return false };
-    let silence = silence(Some(since));
+    let silence = silence_section(Some(silence));
     if sections.contains(&silence) {
         return false;
     }
@@ -283,6 +286,18 @@ mod tests {
             timeout(IN_TIME, changes.next()).await.expect("in time").expect("it goes on");
         }
         assert!(timeout(Duration::from_secs(3), changes.next()).await.is_err(), "nothing has changed");
+    }
+
+    #[test]
+    fn a_page_that_a_busy_api_server_gives_nothing_new_says_for_how_long() {
+        let section = Section { id: "head", html: "web".to_owned() };
+        let mut page = Some(Arc::new(Page::Sections(vec![silence_section(None), section])));
+        let busy = kube::Error::Service(Box::new(Busy { pause: Duration::from_secs(30) }));
+        let silence = Silence::new(Timestamp::UNIX_EPOCH, &busy);
+        assert!(note_silence(&mut page, &silence) && !note_silence(&mut page, &silence), "it is said once");
+        let Some(Page::Sections(sections)) = page.as_deref() else { panic!("{page:?}") };
+        assert_eq!(sections.len(), 2);
+        assert!(sections[0].html.contains("The API server is too busy; try again in 30 s."), "{sections:?}");
     }
 
     #[tokio::test]

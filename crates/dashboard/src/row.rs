@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use greenlight_api::{BlueGreenRollout, Phase, conditions};
-use greenlight_overview::Found;
+use greenlight_overview::{Found, status_of};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Deserialize;
@@ -88,7 +88,7 @@ impl Row {
     }
 
     fn read(rollout: &BlueGreenRollout) -> Row {
-        let status = rollout.status.clone().unwrap_or_default();
+        let status = status_of(rollout);
         let decisions = status.decisions.unwrap_or_default();
         let serving = decisions.revision(&decisions.serving).map_or(0, |revision| revision.number);
         let explains = [conditions::STALLED, conditions::PAUSED, conditions::RECONCILING, conditions::READY];
@@ -237,6 +237,19 @@ mod tests {
         ] {
             assert!(!filter(not).wants(&row()), "{not}");
         }
+    }
+
+    #[test]
+    fn a_spec_that_the_operator_has_not_looked_at_is_not_called_healthy() {
+        let rollout = json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
+            "metadata": {"name": "cart", "namespace": "shop", "generation": 2},
+            "spec": {"selector": {}, "strategy": {"blueGreen": {}}},
+            "status": {"phase": "Healthy", "message": "revision 1 is active", "observedGeneration": 1},
+        });
+        let row = Row::of(&serde_json::from_value(rollout).expect("a rollout"));
+        assert_eq!((row.phase, row.turn), (Phase::Pending, Turn::Operator));
+        assert!(row.message.contains("has not looked at it yet"), "{}", row.message);
     }
 
     #[test]

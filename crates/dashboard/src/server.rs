@@ -15,7 +15,8 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use futures::{Stream, StreamExt, stream};
 use greenlight_api::Decisions;
-use greenlight_overview::{Whole, denial, is_forbidden};
+use greenlight_overview::again::Busy;
+use greenlight_overview::{Whole, is_forbidden, reason};
 use k8s_openapi::api::core::v1::Pod;
 use maud::Markup;
 use serde::Deserialize;
@@ -24,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::action::{self, Action, Outcome, Wish};
-use crate::caller::{Access, Caller, Door, is_forwarded, same, token_cookie};
+use crate::caller::{Access, Caller, Door, Refusal, is_forwarded, same, token_cookie};
 use crate::connections;
 use crate::ends::Ends;
 use crate::guard::{Hosts, guard, is_followed_link, is_to_loopback};
@@ -35,9 +36,12 @@ use crate::pages::rollout::Section;
 use crate::pages::{confirm, list, login, logs, rollout, yaml};
 use crate::room::{Page, Room};
 use crate::row::{Filter, Key};
+use crate::silence::said;
 
 /// Changes of the list that come together are sent together.
 const TOGETHER: Duration = Duration::from_millis(100);
+/// A page that has heard nothing for four times as long begins anew: see `SILENT` in `app.js`.
+const HEARD_EVERY: Duration = Duration::from_secs(10);
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// Browsers keep no cookie whose name and value have more bytes than this, and do not say so.
 const LARGEST_COOKIE: usize = 4096;
@@ -102,6 +106,7 @@ fn router(dashboard: Arc<Dashboard>, hosts: Vec<String>) -> Router {
         .route("/n/{namespace}/{name}/logs/{pod}", get(show_logs))
         .route("/n/{namespace}/{name}/logs/{pod}/live", get(live_logs))
         .route("/healthz", get(|| async { "ok" }))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "There is no such page.") })
         .route("/assets/style.css", get(|| asset("text/css; charset=utf-8", include_str!("../assets/style.css"))))
         .route("/assets/app.js", get(|| asset("text/javascript; charset=utf-8", include_str!("../assets/app.js"))))
         .route("/assets/icon.svg", get(|| asset("image/svg+xml", include_str!("../assets/icon.svg"))))
@@ -138,6 +143,12 @@ impl FromRequestParts<Arc<Dashboard>> for Visitor {
             if is_followed_link(headers) {
                 return html(&login::again());
             }
+            let why = match why {
+                Refusal::Unknown(why) => why,
+                Refusal::NotNow(why) => {
+                    return (StatusCode::SERVICE_UNAVAILABLE, html(&login::not_now(&why))).into_response();
+                }
+            };
             let page = match dashboard.door.access {
                 Access::Own { .. } => login::closed(&why),
                 Access::Tokens { .. } => login::token(&why, &page_of(&parts.uri)),
@@ -154,7 +165,8 @@ impl FromRequestParts<Arc<Dashboard>> for Visitor {
 impl Visitor {
     fn frame(&self) -> Frame<'_> {
         let can_leave = self.can_leave.then_some(self.caller.csrf.as_str());
-        Frame { user: &self.caller.desk.user, read_only: self.read_only, can_leave }
+        let Caller { desk, session, .. } = &self.caller;
+        Frame { cluster: &session.cluster, user: &desk.user, read_only: self.read_only, can_leave }
     }
 
     /// The room of a rollout. `None`: they look at too many.
@@ -229,7 +241,7 @@ async fn show_list(
     headers: HeaderMap,
     Query(query): Query<ListQuery>,
 ) -> Response {
-    if let (Access::Own { secret, .. }, Some(key)) = (&dashboard.door.access, &query.key) {
+    if let (Access::Own { secret, first, .. }, Some(key)) = (&dashboard.door.access, &query.key) {
         if ends.is_some_and(|ends| ends.is_of_another_user()) {
             return of_another_user();
         }
@@ -238,7 +250,7 @@ async fn show_list(
                 "This key was used already. If it was not you who used it, end the dashboard; then start it again.";
             return (StatusCode::FORBIDDEN, html(&login::closed(why))).into_response();
         };
-        return ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response();
+        return ([(header::SET_COOKIE, cookie)], Redirect::to(first)).into_response();
     }
     let visitor = match visitor {
         Ok(visitor) => visitor,
@@ -254,8 +266,9 @@ async fn show_list(
     }
     let (all, version) = rows.all();
     let version = format!("{}-{version}", dashboard.epoch);
-    let (is_partial, silent_since) = (rows.is_partial(), rows.silent_since(filter.seen()));
-    let listed = Listed { rows: &all, version: &version, is_partial, silent_since, everything: query.everything };
+    let (is_partial, silence) = (rows.is_partial(), rows.silence(filter.seen()));
+    let silence = silence.as_ref();
+    let listed = Listed { rows: &all, version: &version, is_partial, silence, everything: query.everything };
     match headers.get("x-part").map(HeaderValue::as_bytes) {
         Some(b"rest") => list::rest_of(&filter, &all, &query.after).into_response(),
         Some(_) => html(&list::rows_of(&filter, &listed)),
@@ -303,7 +316,7 @@ async fn live_list(State(dashboard): Shared, visitor: Visitor, Query(query): Que
                 Some(Event::default().event("rows").data(json!(put.collect::<Vec<_>>()).to_string()))
             }
         };
-        let silence = rollout::silence(rows.silent_since(filter.seen()));
+        let silence = rollout::silence_section(rows.silence(filter.seen()).as_ref());
         let age = (said.as_ref() != Some(&silence)).then(|| changed_sections([&silence]));
         let events = age.into_iter().chain(event).map(Ok::<_, Infallible>);
         Some((stream::iter(events), (desk, changes, signals, version, filter, Some(silence))))
@@ -322,8 +335,10 @@ fn changed_sections<'a>(sections: impl IntoIterator<Item = &'a Section>) -> Even
     Event::default().event("sections").data(json!(sections.collect::<Vec<_>>()).to_string())
 }
 
+/// A stream that a page is told by. It is never silent for long: a page that hears nothing knows that its connection is dead.
 fn live(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
-    Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
+    let alive = Event::default().event("alive").data("now");
+    Sse::new(events).keep_alive(KeepAlive::new().interval(HEARD_EVERY).event(alive)).into_response()
 }
 
 async fn show_rollout(visitor: Visitor, Path(key): Path<Key>) -> Response {
@@ -353,7 +368,7 @@ async fn show_yaml(visitor: Visitor, Path(key): Path<Key>) -> Response {
     match text.await {
         Ok(text) => html(&page(&key.name, Some(&frame), &yaml::yaml(&key, &text))),
         Err(error) => {
-            (StatusCode::NOT_FOUND, html(&rollout::failed(&frame, &key.name, &format!("{error:#}")))).into_response()
+            (StatusCode::NOT_FOUND, html(&rollout::failed(&frame, &key.name, &said(&*error)))).into_response()
         }
     }
 }
@@ -410,7 +425,7 @@ async fn ask(visitor: Visitor, Path(key): Path<Key>, Path(named): Path<Named>, Q
             let decisions = decisions(&session, &key).await;
             confirm::ask(&key, action, &decisions, &wish, &forecast, &caller.csrf)
         }
-        Err(error) => confirm::failed(&key, failure_of(&error).1, &denial(&format!("{error:#}"))),
+        Err(error) => confirm::failed(&key, failure_of(&error).1, &said(&*error)),
     };
     visitor.in_dialog(action.label(), &part)
 }
@@ -451,21 +466,24 @@ async fn carry_out(
         }
         Err(error) => {
             let (status, title) = failure_of(&error);
-            failed(status, title, &denial(&format!("{error:#}")))
+            failed(status, title, &said(&*error))
         }
     }
 }
 
 const NOT_ALLOWED: &str = "Not allowed";
+const TOO_BUSY: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "The API server is too busy");
 
 /// What an error is to whoever asked: its status, and what it is called. Only what the API server refuses is not allowed.
 fn failure_of(error: &anyhow::Error) -> (StatusCode, &'static str) {
     match error.downcast_ref::<kube::Error>() {
         Some(error) if is_forbidden(error) => (StatusCode::FORBIDDEN, NOT_ALLOWED),
         Some(kube::Error::Api(status)) if status.code == 401 => (StatusCode::UNAUTHORIZED, "Not signed in any more"),
-        Some(kube::Error::Api(status)) if (400..500).contains(&status.code) && status.code != 429 => {
+        Some(kube::Error::Api(status)) if status.code == 429 => TOO_BUSY,
+        Some(kube::Error::Api(status)) if (400..500).contains(&status.code) => {
             (StatusCode::CONFLICT, "The API server does not take it")
         }
+        Some(error) if Busy::cause_of(error).is_some() => TOO_BUSY,
         Some(_) => (StatusCode::BAD_GATEWAY, "The API server gives no answer"),
         // There is no such rollout, or it cannot be read.
         None => (StatusCode::NOT_FOUND, "There is nothing to do it with"),
@@ -549,7 +567,7 @@ async fn show_logs(
     let frame = visitor.frame();
     let object = match visitor.caller.session(&key.namespace).api::<Whole<Pod>>().get(&pod).await {
         Ok(Whole(object)) => object,
-        Err(error) => return html(&rollout::failed(&frame, &pod, &error.to_string())),
+        Err(error) => return html(&rollout::failed(&frame, &pod, &reason(&error))),
     };
     let containers = logs::containers(&object);
     let container = containers.iter().find(|name| **name == query.container).or(containers.first());
@@ -574,7 +592,7 @@ async fn live_logs(
                 Told::End(why) => event("end", &why),
             }
         })),
-        Err(error) => live(stream::once(async move { event("end", &error.to_string()) })),
+        Err(error) => live(stream::once(async move { event("end", &said(&*error)) })),
     }
 }
 
@@ -597,7 +615,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_what_the_api_server_refuses_is_called_not_allowed() {
-        for (code, status) in [(403, 403), (401, 401), (409, 409), (422, 409), (429, 502), (500, 502), (504, 502)] {
+        for (code, status) in [(403, 403), (401, 401), (409, 409), (422, 409), (429, 503), (500, 502), (504, 502)] {
             let session = session(api_server(move |_| async move { failure(code, "no") }));
             let asked = action::carry_out(&session, "web", "ann", Action::Pause, &Wish::default()).await;
             let (told, title) = failure_of(&asked.err().expect("it fails"));
@@ -626,13 +644,14 @@ mod tests {
                 }
             }
         });
-        let desk = Desk::open(client, "ann".to_owned(), "shop");
+        let session = session(client);
+        let desk = Desk::open(session.client.clone(), "ann".to_owned(), "shop");
         desk.rows.ready(None).await.expect("a list");
         let cluster = Box::new(kube::Config::new(Uri::from_static("https://127.0.0.1:1")));
         let door = Door::new(Access::Tokens { cluster });
         let dashboard = Arc::new(Dashboard { door, read_only: false, epoch: "1".to_owned() });
         let query = ListQuery { version: format!("1-{}", desk.rows.version()), ..ListQuery::default() };
-        let caller = Caller { desk, csrf: String::new() };
+        let caller = Caller { desk, csrf: String::new(), session };
         let visitor = Visitor { caller, read_only: false, can_leave: false, takes_part: false };
         let mut told = live_list(State(dashboard), visitor, Query(query)).await.into_body().into_data_stream();
         let mut says_so = async || loop {
@@ -648,6 +667,14 @@ mod tests {
         assert!(says_so().await);
         down.store(false, Ordering::SeqCst);
         assert!(!says_so().await);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_has_nothing_to_tell_is_heard_all_the_same() {
+        let mut told = live(stream::pending()).into_body().into_data_stream();
+        let part = tokio::time::timeout(3 * HEARD_EVERY, told.next()).await.expect("in time");
+        let part = part.expect("it goes on").expect("it can be read");
+        assert!(part.starts_with(b"event: alive\ndata: now\n"), "{}", String::from_utf8_lossy(&part));
     }
 
     #[test]
@@ -690,8 +717,8 @@ mod tests {
         let no_cluster = tower::service_fn(|_: http::Request<kube::client::Body>| async {
             Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("there is none"))
         });
-        let access =
-            Access::Own { client: kube::Client::new(no_cluster, "shop"), namespace: "shop".to_owned(), secret };
+        let session = session(kube::Client::new(no_cluster, "shop"));
+        let access = Access::Own { session, secret, first: "/?namespace=shop".to_owned() };
         tokio::spawn(serve(listener, Settings { access, read_only: false, hosts: Vec::new() }, std::future::pending()));
         let ask = async |user: u32, path: &str, cookie: &str| {
             let script = format!(
@@ -704,6 +731,7 @@ mod tests {
         assert!(ask(65534, &path, "").await.starts_with(refused), "they have read the key in the list of processes");
         let let_in = ask(0, &path, "").await;
         assert!(let_in.starts_with("HTTP/1.1 303 See Other"), "and have not used it up: {let_in}");
+        assert!(let_in.contains("location: /?namespace=shop\r\n"), "to the page that was chosen: {let_in}");
         let cookie = let_in.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect("a cookie");
         let cookie = cookie.split(';').next().expect("a pair");
         let answer = ask(65534, "/", cookie).await;
@@ -712,6 +740,6 @@ mod tests {
             "the browser has sent them the cookie, on a page at another port: {answer}"
         );
         let answer = ask(0, "/", cookie).await;
-        assert!(answer.contains("The API server"), "it is good, and there is no cluster: {answer}");
+        assert!(answer.contains("Cannot ask the API server"), "it is good, and there is no cluster: {answer}");
     }
 }

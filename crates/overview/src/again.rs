@@ -3,17 +3,18 @@
 //! kube would make a request again whatever it asks for. After a 503 or a 504 that may have been done already: a write that is made once more,
 //! minutes later, takes back what somebody else has asked for since, and fails where it is no write that can be made twice.
 
+use std::error::Error;
+use std::fmt::{self, Display, Formatter};
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, FutureExt};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
-use tokio::sync::Mutex;
 use tokio::time::sleep;
 use tower::{BoxError, Layer, Service};
 
@@ -24,32 +25,106 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// An API server may ask for a pause. It is not given more.
 const LONGEST_WANTED: Duration = Duration::from_secs(30);
+/// A pause that somebody notices.
+const NOTICED: Duration = Duration::from_secs(2);
 
 /// A client that makes requests again as is said here, and not as kube does.
 ///
 /// # Errors
 /// The configuration cannot be used.
-pub fn client(mut config: Config) -> kube::Result<Client> {
+pub fn client(mut config: Config, again: &Again) -> kube::Result<Client> {
     config.default_retry = false;
-    Ok(ClientBuilder::try_from(config)?.with_layer(&Again).build())
+    Ok(ClientBuilder::try_from(config)?.with_layer(again).build())
 }
 
 /// Makes requests again.
-#[derive(Clone, Copy, Debug)]
-pub struct Again;
+#[derive(Clone)]
+pub struct Again {
+    /// What is done about a pause that somebody notices.
+    long_pauses: LongPauses,
+}
+
+/// What is done about a long pause.
+#[derive(Clone)]
+enum LongPauses {
+    /// It is waited for. Whoever waits is told so, once for all requests that wait at the same time.
+    Told { tell: Arc<dyn Fn(Duration) + Send + Sync>, until: Arc<Mutex<Instant>> },
+    /// Nobody waits: the request fails, as [`Busy`].
+    Refused,
+}
+
+impl Again {
+    /// For a person who waits for one answer: `tell` says how long the pause is.
+    pub fn telling(tell: impl Fn(Duration) + Send + Sync + 'static) -> Again {
+        Again { long_pauses: LongPauses::Told { tell: Arc::new(tell), until: Arc::new(Mutex::new(Instant::now())) } }
+    }
+
+    /// For pages, which show what is known, and since when.
+    pub fn quick() -> Again {
+        Again { long_pauses: LongPauses::Refused }
+    }
+
+    /// What is to be done before a pause.
+    fn before(&self, pause: Duration) -> Result<(), Busy> {
+        if pause < NOTICED {
+            return Ok(());
+        }
+        match &self.long_pauses {
+            LongPauses::Refused => Err(Busy { pause }),
+            LongPauses::Told { tell, until } => {
+                let mut until = until.lock().unwrap_or_else(PoisonError::into_inner);
+                let now = Instant::now();
+                if now >= *until {
+                    *until = now + pause;
+                    tell(pause);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The API server is too busy, and would have to be left alone for longer than a page waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy {
+    /// How long.
+    pub pause: Duration,
+}
+
+impl Busy {
+    /// What made something fail, if it is this.
+    pub fn cause_of(error: &(dyn Error + 'static)) -> Option<Busy> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(busy) = error.downcast_ref::<Busy>() {
+                return Some(*busy);
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+impl Display for Busy {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        write!(to, "the API server is too busy; try again in {} s", self.pause.as_secs())
+    }
+}
+
+impl Error for Busy {}
 
 impl<S> Layer<S> for Again {
     type Service = AskedAgain<S>;
 
     fn layer(&self, inner: S) -> AskedAgain<S> {
-        AskedAgain { inner: Arc::new(Mutex::new(inner)) }
+        AskedAgain { inner: Arc::new(tokio::sync::Mutex::new(inner)), again: self.clone() }
     }
 }
 
 /// A service that is asked again while it is busy.
-#[derive(Debug)]
 pub struct AskedAgain<S> {
-    inner: Arc<Mutex<S>>,
+    inner: Arc<tokio::sync::Mutex<S>>,
+    again: Again,
 }
 
 impl<S, B> Service<Request<Body>> for AskedAgain<S>
@@ -68,31 +143,36 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let inner = Arc::clone(&self.inner);
-        async move { answered(&inner, request).await }.boxed()
+        let (inner, again) = (Arc::clone(&self.inner), self.again.clone());
+        async move { answered(&inner, &again, request).await }.boxed()
     }
 }
 
 /// What comes of a request. It is made again while the API server is busy, if nothing can have come of it.
-async fn answered<S, B>(inner: &Mutex<S>, mut request: Request<Body>) -> Result<Response<B>, BoxError>
+async fn answered<S, B>(
+    inner: &tokio::sync::Mutex<S>,
+    again: &Again,
+    mut request: Request<Body>,
+) -> Result<Response<B>, BoxError>
 where
     S: Service<Request<Body>, Response = Response<B>, Error = BoxError>,
 {
     let mut tries = 1;
     loop {
-        let again = copy_of(&request);
+        let copy = copy_of(&request);
         let sent = {
             let mut inner = inner.lock().await;
             poll_fn(|context| inner.poll_ready(context)).await?;
             inner.call(request)
         };
         let answer = sent.await?;
-        match again.filter(|again| tries < TRIES && may_be_asked_again(again, answer.status())) {
-            Some(again) => {
+        match copy.filter(|copy| tries < TRIES && may_be_asked_again(copy, answer.status())) {
+            Some(copy) => {
                 let pause = pause(tries, answer.headers());
                 drop(answer);
+                again.before(pause)?;
                 sleep(pause).await;
-                (request, tries) = (again, tries + 1);
+                (request, tries) = (copy, tries + 1);
             }
             None => return Ok(answer),
         }
@@ -146,6 +226,11 @@ mod tests {
 
     /// An API server that answers the first request by this code, and those after it well; and how often it was asked.
     fn first_answers(code: u16) -> (Api<ConfigMap>, Arc<AtomicUsize>) {
+        first_wants(code, 0, &Again::quick())
+    }
+
+    /// The same; with the first answer it asks for a pause of so many seconds.
+    fn first_wants(code: u16, pause: u64, again: &Again) -> (Api<ConfigMap>, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
         let service = tower::service_fn(move |_: Request<Body>| {
@@ -154,10 +239,13 @@ mod tests {
                 200 => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}}),
                 code => json!({"kind": "Status", "status": "Failure", "reason": "", "message": "busy", "code": code}),
             };
-            let answer = Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()));
+            let answer = Response::builder()
+                .status(code)
+                .header(RETRY_AFTER, pause)
+                .body(Body::from(answer.to_string().into_bytes()));
             async move { Ok::<_, BoxError>(answer.expect("a response")) }
         });
-        (Api::namespaced(Client::new(Again.layer(service), "shop"), "shop"), asked)
+        (Api::namespaced(Client::new(again.layer(service), "shop"), "shop"), asked)
     }
 
     #[tokio::test]
@@ -178,6 +266,32 @@ mod tests {
         assert_eq!(asked.load(Ordering::SeqCst), 2);
         let (api, asked) = first_answers(500);
         assert!(api.get("web").await.is_err() && asked.load(Ordering::SeqCst) == 1);
+    }
+
+    #[tokio::test]
+    async fn a_page_waits_for_no_long_pause_and_says_how_long_it_would_be() {
+        for code in [429, 503] {
+            let (api, asked) = first_wants(code, 30, &Again::quick());
+            let error = api.get("web").await.expect_err("nobody waits");
+            assert_eq!(Busy::cause_of(&error), Some(Busy { pause: Duration::from_secs(30) }), "{error}");
+            assert!(error.to_string().ends_with("the API server is too busy; try again in 30 s"), "{error}");
+            assert_eq!(asked.load(Ordering::SeqCst), 1);
+            let (api, asked) = first_wants(code, 1, &Again::quick());
+            assert!(api.get("web").await.is_ok() && asked.load(Ordering::SeqCst) == 2, "a second is no long pause");
+        }
+        let (api, _) = first_answers(500);
+        assert_eq!(Busy::cause_of(&api.get("web").await.expect_err("it fails")), None);
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_told_for_how_long_once_for_all_that_is_asked() {
+        let told: Arc<Mutex<Vec<Duration>>> = Arc::default();
+        let seen = Arc::clone(&told);
+        let again = Again::telling(move |pause| seen.lock().expect("nobody has panicked").push(pause));
+        let [one, other] = [(); 2].map(|()| first_wants(429, 2, &again).0);
+        let (one, other) = tokio::join!(one.get("web"), other.get("web"));
+        assert!(one.is_ok() && other.is_ok());
+        assert_eq!(*told.lock().expect("nobody has panicked"), [Duration::from_secs(2)]);
     }
 
     #[tokio::test]

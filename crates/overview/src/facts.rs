@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::observe::{Observed, observe_visible, replica_set_of};
 use crate::session::Session;
+use crate::status::of_newest_spec;
 use crate::surroundings::{cached, ingresses};
 use crate::unseen::Unseen;
 
@@ -29,7 +30,7 @@ pub struct Facts {
     pub namespace: String,
     /// The operator has not yet seen the newest spec.
     pub outdated: bool,
-    /// The operator's status.
+    /// The operator's status, without what it says of an older spec.
     pub status: BlueGreenRolloutStatus,
     /// Reason of the condition that explains the phase.
     pub reason: String,
@@ -170,6 +171,7 @@ pub fn facts(observed: Observed, ingresses: &kube::Result<Vec<Ingress>>) -> Fact
     let ingresses = ingresses.as_deref().unwrap_or_default();
     let status = world.rollout.status.clone().unwrap_or_default();
     let outdated = world.rollout.generation > status.observed_generation;
+    let status = of_newest_spec(status, world.rollout.generation);
     // As it is written, and not as the operator is about to write it: what is shown has happened.
     let decisions = decisions::read(&world, Timestamp::now()).written;
     let roles = Roles::read(&world, &decisions);

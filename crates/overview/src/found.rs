@@ -13,7 +13,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::session::{Session, is_forbidden};
+use crate::session::{Flags, Session, is_forbidden};
 use crate::whole::without_managed_fields;
 
 /// So many names are shown in the place of one that does not exist.
@@ -122,7 +122,10 @@ impl Session {
         match self.api::<Found>().get_opt(name).await {
             Ok(Some(Found { rollout: Ok(rollout), .. })) => Ok(*rollout),
             Ok(Some(Found { rollout: Err(error), .. })) => {
-                bail!("rollout {name} cannot be read: {error}. {}", what_to_do(name, &self.namespace, &error))
+                bail!(
+                    "rollout {name} cannot be read: {error}. {}",
+                    what_to_do(name, &self.namespace, &self.flags, &error)
+                )
             }
             Ok(None) => bail!("no rollout {name} in namespace {}: {}", self.namespace, self.instead_of(name).await?),
             Err(error) => Err(error).with_context(|| format!("cannot read rollout {name}")),
@@ -142,7 +145,7 @@ impl Session {
         if let Ok(None) = namespaces.get_opt(&self.namespace).await {
             return Ok("there is no such namespace".to_owned());
         }
-        Ok("there are none; is it in another one? See kubectl greenlight list -A".to_owned())
+        Ok(format!("there are none; is it in another one? See kubectl greenlight list -A{}", self.flags))
     }
 
     /// The names of the rollouts in the namespace, and nothing else of them: there may be ten thousand.
@@ -171,11 +174,11 @@ impl Session {
 }
 
 /// What to do about a rollout that cannot be read. Only the operator writes the status.
-fn what_to_do(name: &str, namespace: &str, error: &str) -> String {
+fn what_to_do(name: &str, namespace: &str, flags: &Flags, error: &str) -> String {
     if error.starts_with("status") {
         return "Is the operator newer than this program? Then install the version of the operator".to_owned();
     }
-    format!("Correct it: kubectl edit bgr {name} -n {namespace}")
+    format!("Correct it: kubectl edit bgr {name} -n {namespace}{flags}")
 }
 
 /// What there is instead of a name: all, or of many those that are the most alike.
@@ -245,9 +248,11 @@ mod tests {
         });
         let found: Found = serde_json::from_str(&object.to_string()).expect("found");
         let error = found.rollout.expect_err("there is no such phase");
-        let told = what_to_do("web", "shop", &error);
+        let told = what_to_do("web", "shop", &Flags::default(), &error);
         assert!(told.contains("Is the operator newer") && !told.contains("kubectl edit"), "{error}: {told}");
-        assert!(what_to_do("web", "shop", "spec.restartAt: no").contains("kubectl edit bgr web -n shop"));
+        let flags = Flags { of_cluster: " --context prod".to_owned(), of_user: String::new() };
+        let told = what_to_do("web", "shop", &flags, "spec.restartAt: no");
+        assert!(told.ends_with("kubectl edit bgr web -n shop --context prod"), "{told}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! | question | file |
 //! |---|---|
 //! | what is known of a rollout, its Services, revisions and pods? | [`facts`] |
+//! | what does its status say of the spec that is there? | [`status`] |
 //! | what does the core see of it? | [`observe`] |
 //! | what is around it? | [`surroundings`] |
 //! | what will happen? | [`simulation`] |
@@ -30,6 +31,7 @@ pub mod quoted;
 pub mod request;
 pub mod session;
 pub mod simulation;
+pub mod status;
 pub mod surroundings;
 pub mod unseen;
 pub mod whole;
@@ -42,9 +44,10 @@ pub use found::{Found, Place};
 pub use observe::{Denied, Observed, hash_of, observe, observe_visible, selector};
 pub use quoted::quoted;
 pub use request::revision_meant;
-pub use session::{Session, is_answer, is_forbidden};
+pub use session::{Flags, Session, is_answer, is_forbidden, reason};
 pub use simulation::{Simulation, quantity};
+pub use status::status_of;
 pub use surroundings::Surroundings;
 pub use unseen::Unseen;
 pub use whole::{Named, Whole};
-pub use words::{age, denial, role, role_of, sentence, state};
+pub use words::{age, denial, role, role_of, sentence};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::quoted::quoted;
-use crate::session::is_forbidden;
+use crate::session::{Flags, is_forbidden, reason};
 
 /// A part of the facts that was not read. In them it seems to be empty, which is not the same as: there is nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,12 +29,7 @@ impl Unseen {
 
     /// That this was not read.
     pub fn new(what: &'static str, error: &kube::Error) -> Unseen {
-        let why = match error {
-            kube::Error::Api(status) if status.message.is_empty() => format!("status {}", status.code),
-            kube::Error::Api(status) => status.message.clone(),
-            other => other.to_string(),
-        };
-        Unseen { what, denied: is_forbidden(error), why }
+        Unseen { what, denied: is_forbidden(error), why: reason(error) }
     }
 
     /// That this was not read, if it was not.
@@ -49,19 +44,16 @@ impl Unseen {
     }
 }
 
-/// What is missing, in sentences: first what the caller has no right to see, and what would show it. `flags` chose the cluster: without
-/// them the command is about another one.
-pub fn missing(unseen: &[Unseen], namespace: &str, flags: &str) -> Vec<String> {
+/// What is missing, in sentences: first what the caller has no right to see, and what would show it.
+pub fn missing(unseen: &[Unseen], namespace: &str, flags: &Flags) -> Vec<String> {
     let mut told = Vec::new();
     let denied: Vec<&Unseen> = unseen.iter().filter(|unseen| unseen.denied).collect();
     if !denied.is_empty() {
         let names: Vec<&str> = denied.iter().map(|unseen| unseen.what).collect();
         let user = denied.iter().find_map(|unseen| unseen.user()).unwrap_or("YOUR-NAME");
-        let command = to_look(namespace, user);
+        let command = to_look(namespace, user, flags);
         let names = names.join("; ");
-        told.push(format!(
-            "Not shown, because you lack the right: {names}. ClusterRole view would show it: {command}{flags}"
-        ));
+        told.push(format!("Not shown, because you lack the right: {names}. ClusterRole view would show it: {command}"));
     }
     let failed: Vec<String> = unseen.iter().filter_map(failure).collect();
     if !failed.is_empty() {
@@ -76,12 +68,18 @@ pub fn failure(unseen: &Unseen) -> Option<String> {
 }
 
 /// The command that lets a person see what belongs to the rollouts of a namespace.
-pub fn to_look(namespace: &str, user: &str) -> String {
-    format!("kubectl create rolebinding NAME -n {namespace} --clusterrole=view {}", subject(user))
+pub fn to_look(namespace: &str, user: &str, flags: &Flags) -> String {
+    to_bind("view", namespace, user, flags)
+}
+
+/// The command that gives a person a ClusterRole in a namespace. It is for somebody else, who may do that, so no flag chooses its user.
+pub fn to_bind(role: &str, namespace: &str, user: &str, flags: &Flags) -> String {
+    let (subject, of_cluster) = (subject(user), &flags.of_cluster);
+    format!("kubectl create rolebinding NAME -n {namespace} --clusterrole={role} {subject}{of_cluster}")
 }
 
 /// A person, as `kubectl create rolebinding` takes them.
-pub fn subject(user: &str) -> String {
+fn subject(user: &str) -> String {
     match user.strip_prefix("system:serviceaccount:") {
         Some(account) => format!("--serviceaccount={}", quoted(account)),
         None => format!("--user={}", quoted(user)),
@@ -105,8 +103,9 @@ mod tests {
     fn what_one_may_not_see_is_told_with_the_role_and_what_failed_with_its_reason() {
         let denial = r#"pods is forbidden: User "system:serviceaccount:shop:rob" cannot list resource "pods""#;
         let denied = [unseen(Unseen::PODS, 403, denial), unseen(Unseen::SERVICES, 403, "no")];
-        let told = missing(&denied, "shop", "");
-        let of_prod = missing(&denied, "shop", " --context prod");
+        let flags = Flags { of_cluster: " --context prod".to_owned(), of_user: " --as rob".to_owned() };
+        let told = missing(&denied, "shop", &Flags::default());
+        let of_prod = missing(&denied, "shop", &flags);
         assert!(of_prod[0].ends_with("--serviceaccount=shop:rob --context prod"), "{of_prod:?}");
         let role = "kubectl create rolebinding NAME -n shop --clusterrole=view --serviceaccount=shop:rob";
         let wanted =
@@ -115,7 +114,7 @@ mod tests {
         assert_eq!(subject("Ann; reboot"), "--user='Ann; reboot'", "a name is no command");
         let failed = [unseen(Unseen::INGRESSES, 503, "too busy"), unseen("Events", 500, "")];
         let wanted = "Not shown, because it could not be read just now: Ingresses, so the hosts (too busy); Events (status 500).";
-        assert_eq!(missing(&failed, "shop", " --context prod"), [wanted]);
-        assert_eq!(missing(&[], "shop", ""), [""; 0]);
+        assert_eq!(missing(&failed, "shop", &flags), [wanted]);
+        assert_eq!(missing(&[], "shop", &flags), [""; 0]);
     }
 }

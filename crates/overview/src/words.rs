@@ -1,18 +1,9 @@
 //! How facts are said, wherever they are shown.
 
 use greenlight_api::text::one_line;
-use greenlight_api::{BlueGreenRolloutStatus, Phase};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::facts::{Facts, Revision, Role};
-
-/// The phase and the message. Those of an older spec say nothing of the one that is there (`outdated`).
-pub fn state(status: &BlueGreenRolloutStatus, outdated: bool) -> (Phase, String) {
-    if outdated && status.observed_generation > 0 {
-        return (Phase::Pending, "The spec has changed; the operator has not looked at it yet.".to_owned());
-    }
-    (status.phase, sentence(&status.message))
-}
 
 /// The role in a word or two.
 pub fn role(facts: &Facts, revision: &Revision) -> String {

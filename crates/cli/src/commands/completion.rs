@@ -14,6 +14,7 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches};
 use clap_complete::Shell;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, complete};
 use greenlight_api::text::one_line;
+use greenlight_overview::again::Again;
 
 use crate::exit::Exit;
 use crate::options::{ClusterOptions, CompletionOf, Options};
@@ -95,6 +96,6 @@ fn rollouts(begun: &OsStr) -> Vec<CompletionCandidate> {
 
 fn names(cluster: &ClusterOptions) -> Option<Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    let names = async { session::open(cluster).await.ok()?.names().await.ok() };
+    let names = async { session::open(cluster, &Again::quick()).await.ok()?.names().await.ok() };
     runtime.block_on(async { tokio::time::timeout(PATIENCE, names).await.ok().flatten() })
 }

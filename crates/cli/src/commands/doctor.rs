@@ -10,12 +10,11 @@ use crate::exit::Exit;
 use crate::options::Format;
 use crate::output::format::print_facts;
 use crate::output::style::Style;
-use crate::session::{of_cluster, typed};
 
 /// Looks at everything that a release depends on. Exit code 2 when something is found.
 pub async fn run(session: &Session, name: &str, format: Option<Format>) -> Result<Exit> {
     let (evidence, unseen) = Evidence::gather(session, name).await?;
-    for missing in missing(&unseen, &session.namespace, of_cluster()) {
+    for missing in missing(&unseen, &session.namespace, &session.flags) {
         eprintln!("{}", printable(&missing));
     }
     let findings = findings(&evidence);
@@ -31,9 +30,6 @@ pub async fn run(session: &Session, name: &str, format: Option<Format>) -> Resul
         println!("{}", style.hanging("   cause: ", "          ", &cause));
         // It is copied as it is.
         println!("   fix:   {fix}");
-    }
-    if format.is_none() && !findings.is_empty() && !typed().is_empty() {
-        println!("Write each of these commands with:{}", typed());
     }
     Ok(if findings.is_empty() { Exit::Done } else { Exit::Refused })
 }

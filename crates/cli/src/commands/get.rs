@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use futures::StreamExt;
-use greenlight_overview::{Facts, Session, age, gather, is_answer, state};
+use greenlight_overview::{Facts, Flags, Session, age, gather, is_answer, sentence};
 use jiff::Timestamp;
 
 use crate::exit::Exit;
@@ -38,7 +38,7 @@ pub async fn run(session: &Session, name: &str, watch: bool, format: Option<List
         None => false,
     };
     if !watch {
-        print!("{}", tree(&facts, wide, Style::detect(), Timestamp::now()));
+        print!("{}", tree(&facts, &session.flags, wide, Style::detect(), Timestamp::now()));
         return Ok(Exit::Done);
     }
     if Screen::is_there() { redraw(session, facts, wide).await } else { follow(session, facts).await }
@@ -55,7 +55,7 @@ async fn redraw(session: &Session, mut facts: Facts, wide: bool) -> Result<Exit>
     let mut silent = false;
     let result = loop {
         // Cut commands and addresses lead nowhere.
-        screen.draw(&drawn(&facts, wide, silent.then_some(read_at)), Long::Wrapped)?;
+        screen.draw(&drawn(&facts, &session.flags, wide, silent.then_some(read_at)), Long::Wrapped)?;
         let ticked = tokio::select! {
             _ = changes.next() => false,
             () = tokio::time::sleep(TICK) => true,
@@ -79,16 +79,16 @@ async fn redraw(session: &Session, mut facts: Facts, wide: bool) -> Result<Exit>
         }
     };
     drop(screen);
-    print!("{}", drawn(&facts, wide, silent.then_some(read_at)));
+    print!("{}", drawn(&facts, &session.flags, wide, silent.then_some(read_at)));
     result
 }
 
 /// The tree, and before it that nothing was heard of the API server since, if that is so.
-fn drawn(facts: &Facts, wide: bool, silent_since: Option<Timestamp>) -> String {
+fn drawn(facts: &Facts, flags: &Flags, wide: bool, silent_since: Option<Timestamp>) -> String {
     let now = Timestamp::now();
     let silence = silent_since
         .map(|since| format!("The API server does not answer. What you see was read {} ago.\n", age(since, now)));
-    silence.unwrap_or_default() + &tree(facts, wide, Style::detect(), now)
+    silence.unwrap_or_default() + &tree(facts, flags, wide, Style::detect(), now)
 }
 
 /// Prints a line at every change of phase or message.
@@ -96,7 +96,7 @@ async fn follow(session: &Session, facts: Facts) -> Result<Exit> {
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut changes = pin!(crate::session::of_rollout(session, &facts.name));
     let mut last = String::new();
-    let (mut phase, mut message) = state(&facts.status, facts.outdated);
+    let (mut phase, mut message) = (facts.status.phase, sentence(&facts.status.message));
     loop {
         let line = format!("{}  {message}", phase.as_str());
         if line != last {

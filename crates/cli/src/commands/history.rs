@@ -12,7 +12,6 @@ use crate::options::Format;
 use crate::output::format::print_facts;
 use crate::output::style::Style;
 use crate::output::table::{Long, table};
-use crate::session::of_cluster;
 
 /// Lists the revisions, the newest first.
 pub async fn run(session: &Session, name: &str, format: Option<Format>) -> Result<Exit> {
@@ -20,7 +19,7 @@ pub async fn run(session: &Session, name: &str, format: Option<Format>) -> Resul
     let mut unseen = facts.unseen.clone();
     // No revision has any.
     unseen.retain(|unseen| unseen.what != Unseen::INGRESSES);
-    for missing in missing(&unseen, &facts.namespace, of_cluster()) {
+    for missing in missing(&unseen, &facts.namespace, &session.flags) {
         eprintln!("{}", printable(&missing));
     }
     let shows = facts.shows(Unseen::REPLICA_SETS);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures::{Stream, StreamExt};
 use greenlight_api::text::one_line;
-use greenlight_overview::{Found, Place, Session, age};
+use greenlight_overview::{Found, Place, Session, age, status_of};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::WatchStreamExt;
@@ -21,7 +21,7 @@ use crate::output::format::print_facts;
 use crate::output::screen::Screen;
 use crate::output::style::Style;
 use crate::output::table::{Long, table};
-use crate::session::{is_final, is_outdated, state_of};
+use crate::session::is_final;
 
 /// What stands before a name that kubectl takes.
 pub const KIND_AND_GROUP: &str = "bluegreenrollout.greenlight.dev/";
@@ -98,11 +98,7 @@ impl Columns {
         let mut row = vec![namespace(found), found.name_any()];
         match &found.rollout {
             Ok(rollout) => {
-                let mut status = rollout.status.clone().unwrap_or_default();
-                // What was said of an older spec is not told of this one.
-                if is_outdated(rollout) && status.observed_generation > 0 {
-                    (status.phase, status.message) = state_of(rollout);
-                }
+                let status = status_of(rollout);
                 row.push(status.phase.as_str().to_owned());
                 row.extend([status.active_revision, status.preview_revision, status.ready, created]);
                 if self.wide {

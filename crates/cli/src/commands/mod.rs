@@ -43,7 +43,6 @@ use kube::api::PatchParams;
 use serde_json::Value;
 
 use crate::options::Change;
-use crate::session::typed;
 
 /// The name under which the plugin writes.
 const FIELD_MANAGER: &str = "kubectl-greenlight";
@@ -56,7 +55,7 @@ fn params(dry_run: bool) -> PatchParams {
 /// What came of a write. It may have been done although the answer says that it could not be, or has not come.
 fn written<T>(session: &Session, name: &str, what: &str, answer: kube::Result<T>) -> Result<T> {
     answer.map_err(|error| {
-        let look = format!("kubectl greenlight status {name} -n {}{} --timeout 0s", session.namespace, typed());
+        let look = format!("kubectl greenlight status {name} -n {}{} --timeout 0s", session.namespace, session.flags);
         let known = if may_be_done(&error) {
             format!(", as far as is known: look at {look} before you ask again")
         } else {

@@ -123,7 +123,7 @@ pub async fn tell_what_would_come_of(
         // Whoever may ask need not be one who may see the pods.
         Err(error) if error.downcast_ref::<kube::Error>().is_some_and(is_forbidden) => {
             println!("{change} is allowed. Nothing was changed. What would come of it is not known here:");
-            println!("{}", printable(&explain(&error)));
+            println!("{}", printable(&explain(&error, &session.flags)));
             return Ok(Exit::Done);
         }
         Err(error) => return Err(error),

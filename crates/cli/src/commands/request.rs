@@ -17,7 +17,7 @@ use crate::commands::{params, plan, written};
 use crate::exit::Exit;
 use crate::options::Asking;
 use crate::output::progress::Progress;
-use crate::session::{of_rollout, typed};
+use crate::session::of_rollout;
 
 /// An operator that runs answers within a second; one that changes leaders, within half a minute.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -97,7 +97,7 @@ async fn hash_of(session: &Session, name: &str, number: i64) -> Result<String> {
 /// Waits for the operator's answer, and then until what was asked has happened.
 async fn outcome(session: &Session, name: &str, request: &Request, value: &str, timeout: Duration) -> Result<Exit> {
     let started = Instant::now();
-    let look = format!("kubectl greenlight status {name} -n {}{}", session.namespace, typed());
+    let look = format!("kubectl greenlight status {name} -n {}{}", session.namespace, session.flags);
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut changes = pin!(of_rollout(session, name));
     let progress = Progress::start("waiting for the operator's answer");
@@ -172,7 +172,7 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
         if let Some(exit) = done {
             progress.aside(|| println!("{}", sentence(&status.message)));
             if still_stands(request, &status) && exit == Exit::Refused {
-                let abort = format!("kubectl greenlight abort {name} -n {}{}", session.namespace, typed());
+                let abort = format!("kubectl greenlight abort {name} -n {}{}", session.namespace, session.flags);
                 progress.aside(|| {
                     eprintln!("What you asked for stands, and goes on when this is over. To take it back: {abort}")
                 });

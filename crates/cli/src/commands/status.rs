@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, conditions};
-use greenlight_overview::Session;
+use greenlight_overview::{Session, status_of};
 use tokio::time::{Instant, timeout_at};
 
 use crate::exit::Exit;
@@ -49,7 +49,7 @@ pub async fn run(
         }
         if let Some(exit) = exit {
             if let Some(format) = format {
-                progress.aside(|| print_facts(&told(rollout), format))?;
+                progress.aside(|| print_facts(&status_of(&rollout), format))?;
             }
             return Ok(exit);
         }
@@ -61,16 +61,6 @@ pub async fn run(
             Err(_) => {}
         }
     }
-}
-
-/// The status for machines. Phase and message of an older spec say nothing of the one that is there.
-fn told(rollout: BlueGreenRollout) -> BlueGreenRolloutStatus {
-    let state = is_outdated(&rollout).then(|| state_of(&rollout));
-    let mut status = rollout.status.unwrap_or_default();
-    if let Some((phase, message)) = state {
-        (status.phase, status.message) = (phase, message);
-    }
-    status
 }
 
 /// What has come of it, if the operator has seen the newest spec.
@@ -150,9 +140,6 @@ mod tests {
         assert_eq!(told(3).0, Phase::Healthy);
         let outdated = "The spec has changed; the operator has not looked at it yet.";
         assert_eq!(told(4), (Phase::Pending, outdated.to_owned()));
-        let of_machines = |generation: i64| super::told(rollout("Healthy", "v2", true, generation));
-        assert_eq!((of_machines(3).phase, of_machines(4).phase), (Phase::Healthy, Phase::Pending));
-        assert_eq!((of_machines(4).message.as_str(), of_machines(4).observed_generation), (outdated, 3));
     }
 
     #[test]

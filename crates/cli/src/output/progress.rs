@@ -1,5 +1,6 @@
 //! That a command waits, and for what. On a terminal only, and on standard error: what is printed stays clean.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use greenlight_api::text::one_line;
@@ -35,6 +36,13 @@ impl Progress {
     pub fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
         self.0.suspend(print)
     }
+}
+
+/// Says that the API server asks for a pause, and how long it is.
+pub fn tell_pause(pause: Duration) {
+    // The line that turns may stand there; it comes again below.
+    let clean = if std::io::stderr().is_terminal() && !is_dumb() { "\r\x1b[K" } else { "" };
+    eprintln!("{clean}The API server is too busy. It is asked again in {} s.", pause.as_secs());
 }
 
 impl Drop for Progress {

@@ -5,32 +5,28 @@ use std::fmt::Write;
 use greenlight_api::text::one_line;
 use greenlight_api::{Rejection, conditions};
 use greenlight_overview::unseen::missing;
-use greenlight_overview::{Facts, Known, PodFact, Revision, ServiceFact, Unseen, age, role, role_of, sentence};
+use greenlight_overview::{Facts, Flags, Known, PodFact, Revision, ServiceFact, Unseen, age, role, role_of, sentence};
 use jiff::Timestamp;
 
 use crate::output::style::Style;
 use crate::output::table::{Long, table};
-use crate::session::{of_cluster, typed};
 
-/// A rollout as a tree; `wide` names all the images.
-pub fn tree(facts: &Facts, wide: bool, style: Style, now: Timestamp) -> String {
+/// A rollout as a tree; `wide` names all the images. Commands in it have the flags that chose the cluster.
+pub fn tree(facts: &Facts, flags: &Flags, wide: bool, style: Style, now: Timestamp) -> String {
     let mut out = String::new();
     let since = facts.since.map(|since| format!(" {}", age(since, now))).unwrap_or_default();
     let title = format!("{}  {}", style.bold(&facts.name), facts.namespace);
     let _ = writeln!(out, "{title}   {}{since}", style.phase(facts.status.phase));
-    if facts.outdated {
-        let _ = writeln!(out, "The spec has changed; the operator has not looked at it yet.");
-    }
     if !facts.status.message.is_empty() {
         let _ = writeln!(out, "{}", style.wrapped(&sentence(&facts.status.message)));
     }
     if let Some(cause) = &facts.change_cause {
         let _ = writeln!(out, "{}", style.wrapped(&format!("Change cause: {}", one_line(cause))));
     }
-    if let Some(hint) = hint(facts, typed()) {
+    if let Some(hint) = hint(facts, flags) {
         let _ = writeln!(out, "  {}", style.bold(&hint));
     }
-    for missing in missing(&facts.unseen, &facts.namespace, of_cluster()) {
+    for missing in missing(&facts.unseen, &facts.namespace, flags) {
         let _ = writeln!(out, "{}", style.wrapped(&one_line(&missing)));
     }
     out.push('\n');
@@ -128,15 +124,15 @@ fn pod_row(revision: &Revision, pod: &PodFact, last: bool, now: Timestamp) -> Ve
     ]
 }
 
-/// What the person can do next, as a command line: with the flags that chose the cluster (`typed`), or it would be about another one.
-fn hint(facts: &Facts, typed: &str) -> Option<String> {
+/// What the person can do next, as a command line.
+fn hint(facts: &Facts, flags: &Flags) -> Option<String> {
     let verb = match facts.reason.as_str() {
         conditions::REASON_AWAITING_PROMOTION | conditions::REASON_AWAITING_TIMER => "promote",
         conditions::REASON_PAUSED => "resume",
         conditions::REASON_REJECTED => "retry",
         _ => return None,
     };
-    Some(format!("kubectl greenlight {verb} {} -n {}{typed}", facts.name, facts.namespace))
+    Some(format!("kubectl greenlight {verb} {} -n {}{flags}", facts.name, facts.namespace))
 }
 
 #[cfg(test)]
@@ -154,9 +150,10 @@ mod tests {
             reason: conditions::REASON_AWAITING_PROMOTION.to_owned(),
             ..Facts::default()
         };
-        assert_eq!(hint(&facts, "").as_deref(), Some("kubectl greenlight promote web -n shop"));
-        let of_prod = hint(&facts, " --context prod");
-        assert_eq!(of_prod.as_deref(), Some("kubectl greenlight promote web -n shop --context prod"));
+        assert_eq!(hint(&facts, &Flags::default()).as_deref(), Some("kubectl greenlight promote web -n shop"));
+        let flags = Flags { of_cluster: " --context prod".to_owned(), of_user: " --as ann".to_owned() };
+        let of_prod = hint(&facts, &flags);
+        assert_eq!(of_prod.as_deref(), Some("kubectl greenlight promote web -n shop --context prod --as ann"));
     }
 
     #[test]
@@ -179,7 +176,7 @@ mod tests {
             ..Facts::default()
         };
         let now = Timestamp::UNIX_EPOCH;
-        let told = tree(&facts, false, Style::default(), now);
+        let told = tree(&facts, &Flags::default(), false, Style::default(), now);
         let missing = "Not shown, because you lack the right: ReplicaSets; pods; Services. ClusterRole view would show it: \
                        kubectl create rolebinding NAME -n shop --clusterrole=view --user=ann\n";
         assert!(told.contains(missing), "{told}");
@@ -188,7 +185,7 @@ mod tests {
         // Of a Service the hash is seen.
         facts.unseen.retain(|unseen| unseen.what != Unseen::SERVICES);
         facts.services = vec![ServiceFact { exists: true, hash: Some("v1".to_owned()), ..service("active", "web") }];
-        let told = tree(&facts, false, Style::default(), now);
+        let told = tree(&facts, &Flags::default(), false, Style::default(), now);
         assert!(told.contains("→ v1\n") && !told.contains("which does not exist"), "{told}");
         assert_eq!(facts.known().first().map(|known| known.role), Some(Role::Preview));
     }

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use anyhow::{Result, anyhow};
 use futures::{Stream, StreamExt, stream};
 use greenlight_api::{BlueGreenRollout, Phase};
-use greenlight_overview::{Found, Session, Whole, selector, state};
+use greenlight_overview::{Found, Session, Whole, selector, sentence, status_of};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
@@ -26,8 +26,8 @@ pub fn of_rollout(session: &Session, name: &str) -> impl Stream<Item = Result<Op
 
 /// The phase and the message of a rollout, if they are of the spec that is there.
 pub fn state_of(rollout: &BlueGreenRollout) -> (Phase, String) {
-    let status = rollout.status.clone().unwrap_or_default();
-    state(&status, is_outdated(rollout))
+    let status = status_of(rollout);
+    (status.phase, sentence(&status.message))
 }
 
 /// The operator has not looked at the newest spec yet.

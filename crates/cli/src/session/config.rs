@@ -18,17 +18,24 @@ use crate::options::ClusterOptions;
 /// The name of the one entry that is left of a kubeconfig.
 const CHOSEN: &str = "chosen";
 
-/// The configuration that kubectl would use with these flags.
-pub async fn config(options: &ClusterOptions) -> Result<Config> {
+/// The configuration that kubectl would use with these flags, and what the caller calls the cluster.
+pub async fn config(options: &ClusterOptions) -> Result<(Config, String)> {
     let Some(file) = kubeconfig(options)? else {
         let config = Config::incluster().map_err(|_| {
             anyhow!(
                 "no cluster: there is no kubeconfig at $KUBECONFIG or ~/.kube/config. Give --kubeconfig, or --server"
             )
         })?;
-        return in_pod(config, options);
+        return Ok((in_pod(config, options)?, String::new()));
     };
-    Ok(Config::from_custom_kubeconfig(chosen(&file, options)?, &KubeConfigOptions::default()).await?)
+    let config = Config::from_custom_kubeconfig(chosen(&file, options)?, &KubeConfigOptions::default()).await?;
+    Ok((config, name(&file, options)))
+}
+
+/// What somebody has chosen the cluster by: the flag that decides which one it is, or the current context.
+fn name(file: &Kubeconfig, options: &ClusterOptions) -> String {
+    let chosen = options.server.as_ref().or(options.cluster.as_ref()).or(options.context.as_ref());
+    chosen.or(file.current_context.as_ref()).cloned().unwrap_or_default()
 }
 
 /// The configuration of the pod that this runs in, as the flags want it. What is chosen by name needs a kubeconfig: without one it would be
@@ -227,6 +234,17 @@ mod tests {
         let other = chosen_by(&["--as", "cy", "--as-group", "g", "--as-group", "h", "--as-uid", "7"]).expect("chosen");
         let user = &other["users"][0]["user"];
         assert_eq!((&user["as"], &user["as-groups"], &user["as-uid"]), (&json!("cy"), &json!(["g", "h"]), &json!("7")));
+    }
+
+    #[test]
+    fn a_cluster_is_called_what_it_was_chosen_by() {
+        let called = |flags: &[&str]| {
+            let args = ["kubectl-greenlight"].iter().chain(flags).chain(&["version"]);
+            name(&file(), &Options::try_parse_from(args).expect("flags").cluster)
+        };
+        assert_eq!((called(&[]), called(&["--context", "two"])), ("one".to_owned(), "two".to_owned()));
+        assert_eq!(called(&["--context", "two", "--cluster", "a"]), "a");
+        assert_eq!(called(&["--cluster", "a", "--server", "https://x"]), "https://x");
     }
 
     #[test]

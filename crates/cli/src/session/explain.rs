@@ -1,11 +1,8 @@
 //! What an error of the API server means to a person, and what to do about it.
 
 use anyhow::Error;
-use greenlight_overview::{denial, quoted};
-use kube::core::Status;
+use greenlight_overview::{Flags, denial, quoted, reason};
 use kube::runtime::watcher;
-
-use super::of_cluster;
 
 /// The rights that the ClusterRoles of the chart give, the smallest first.
 const ROLES: [(&str, &[&str]); 4] = [
@@ -15,12 +12,12 @@ const ROLES: [(&str, &[&str]); 4] = [
     ("greenlight-editor (it is part of edit)", &["create", "update", "delete"]),
 ];
 
-/// An error with what led to it, on one line or a few.
-pub fn explain(error: &Error) -> String {
+/// An error with what led to it, on one line or a few. A command that would help has the flags that chose the cluster.
+pub fn explain(error: &Error, flags: &Flags) -> String {
     let mut words = Vec::new();
     for cause in error.chain() {
         if let Some(error) = cause.downcast_ref::<kube::Error>() {
-            words.push(of_client(error));
+            words.push(of_client(error, flags));
             break;
         }
         // Some errors say what the one below them says.
@@ -32,18 +29,13 @@ pub fn explain(error: &Error) -> String {
     words.join(": ")
 }
 
-fn of_client(error: &kube::Error) -> String {
+fn of_client(error: &kube::Error, flags: &Flags) -> String {
     match error {
-        kube::Error::Api(status) => of_server(status),
+        kube::Error::Api(status) if status.code == 401 => format!("{}. Log in again, or give --token", reason(error)),
+        kube::Error::Api(status) if status.code == 403 => forbidden(&status.message, flags),
         kube::Error::SerdeError(error) => format!("the answer cannot be read: {error}"),
-        kube::Error::Service(error) => {
-            let mut causes = vec![error.to_string()];
-            let mut inner = error.source();
-            while let Some(cause) = inner {
-                causes.push(cause.to_string());
-                inner = cause.source();
-            }
-            let all = causes.join(": ");
+        kube::Error::Service(_) => {
+            let all = reason(error);
             if all.contains("--request-timeout") {
                 return all;
             }
@@ -56,28 +48,12 @@ fn of_client(error: &kube::Error) -> String {
                 "the API server cannot be reached: {all}. Is it up, and is its address right? See --context, --server"
             )
         }
-        other => other.to_string(),
-    }
-}
-
-fn of_server(status: &Status) -> String {
-    match status.code {
-        401 => {
-            "the API server does not know who you are (401): the token or certificate is wrong, or has expired. Log in \
-                again, or give --token"
-                .to_owned()
-        }
-        403 => forbidden(&status.message),
-        // Of a path that is not there the message is the bare page of a web server, or nothing.
-        404 if status.details.as_ref().is_none_or(|details| details.kind.is_empty()) => {
-            "the cluster does not know this kind: install Greenlight first, with its CRDs".to_owned()
-        }
-        _ => status.message.clone(),
+        other => reason(other),
     }
 }
 
 /// A denial, and the Role that would be an answer to it. A denial by a policy says that itself.
-fn forbidden(message: &str) -> String {
+fn forbidden(message: &str, flags: &Flags) -> String {
     let Some(denied) = Denied::read(message) else { return denial(message) };
     let Denied { verb, resource, group, namespace } = &denied;
     let qualified = if group.is_empty() { (*resource).to_owned() } else { format!("{resource}.{group}") };
@@ -98,7 +74,7 @@ fn forbidden(message: &str) -> String {
          --resource={}{flag}{}",
         quoted(verb),
         quoted(&qualified),
-        of_cluster()
+        flags.of_cluster
     )
 }
 
@@ -125,6 +101,7 @@ impl Denied<'_> {
 
 #[cfg(test)]
 mod tests {
+    use kube::core::Status;
     use serde_json::json;
 
     use super::*;
@@ -133,7 +110,8 @@ mod tests {
         let status =
             json!({"status": "Failure", "message": message, "reason": "", "code": code, "details": {"kind": kind}});
         let status: Status = serde_json::from_value(status).expect("a status");
-        explain(&Error::from(kube::Error::Api(Box::new(status))).context("cannot read rollout web"))
+        let flags = Flags::default();
+        explain(&Error::from(kube::Error::Api(Box::new(status))).context("cannot read rollout web"), &flags)
     }
 
     #[test]

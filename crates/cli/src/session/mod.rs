@@ -12,8 +12,6 @@ mod config;
 mod explain;
 mod requests;
 
-use std::sync::OnceLock;
-
 use anyhow::Result;
 use greenlight_overview::Session;
 use greenlight_overview::again::Again;
@@ -27,27 +25,9 @@ use crate::options::ClusterOptions;
 /// How the API server's audit log knows the plugin.
 const USER_AGENT: &str = concat!("kubectl-greenlight/", env!("CARGO_PKG_VERSION"));
 
-/// The flags that chose it.
-static OF_CLUSTER: OnceLock<String> = OnceLock::new();
-/// These, and those that chose the user.
-static TYPED: OnceLock<String> = OnceLock::new();
-
-/// What has to be typed after a command that somebody is told, so that it is about the same cluster, as the same user; empty if nothing was
-/// typed.
-pub fn typed() -> &'static str {
-    TYPED.get().map_or("", String::as_str)
-}
-
-/// What has to be typed after a command that is for another user, who may do more.
-pub fn of_cluster() -> &'static str {
-    OF_CLUSTER.get().map_or("", String::as_str)
-}
-
-/// Opens it as kubectl would.
-pub async fn open(options: &ClusterOptions) -> Result<Session> {
-    OF_CLUSTER.get_or_init(|| options.of_cluster());
-    TYPED.get_or_init(|| options.typed());
-    let mut config = config::config(options).await?;
+/// Opens it as kubectl would. What it asks while the API server is busy is asked again as is said.
+pub async fn open(options: &ClusterOptions, again: &Again) -> Result<Session> {
+    let (mut config, cluster) = config::config(options).await?;
     // Not every request may be made again.
     config.default_retry = false;
     config.headers.push((HeaderName::from_static("user-agent"), HeaderValue::from_static(USER_AGENT)));
@@ -57,8 +37,10 @@ pub async fn open(options: &ClusterOptions) -> Result<Session> {
     let server = config.cluster_url.to_string();
     let treatment = requests::Treatment { verbosity: options.verbosity, timeout, server };
     Ok(Session {
-        client: ClientBuilder::try_from(config)?.with_layer(&Again).with_layer(&treatment).build(),
+        client: ClientBuilder::try_from(config)?.with_layer(again).with_layer(&treatment).build(),
         namespace,
+        flags: options.flags(),
+        cluster,
     })
 }
 

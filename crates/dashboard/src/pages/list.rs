@@ -1,19 +1,22 @@
 //! The list of rollouts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use greenlight_overview::sentence;
-use jiff::Timestamp;
 use maud::{Markup, PreEscaped, html};
 
 use super::layout::{Frame, page};
-use super::rollout::silence;
+use super::rollout::silence_section;
 use super::{ago, colour, path, phase, plain};
 use crate::labels;
 use crate::row::{Filter, Row, Turn};
+use crate::silence::Silence;
 
 /// So many rows come with the page; the script asks for the others when these are to be seen.
 const FIRST: usize = 200;
+/// So many namespaces are offered to whoever names one.
+const MOST_OFFERED: usize = 500;
 
 /// The list as it is now, and how much of it is shown.
 pub struct Listed<'a> {
@@ -23,21 +26,24 @@ pub struct Listed<'a> {
     pub version: &'a str,
     /// There may be namespaces that the caller may see and that were not looked into.
     pub is_partial: bool,
-    /// Since when nothing is heard of the API server; `None`: it answers.
-    pub silent_since: Option<Timestamp>,
+    /// That nothing is heard of the API server; `None`: it answers.
+    pub silence: Option<&'a Silence>,
     /// All rows are to come with the page.
     pub everything: bool,
 }
 
 /// The whole page.
 pub fn list(frame: &Frame, filter: &Filter, listed: &Listed) -> Markup {
+    let namespaces: BTreeSet<&str> = listed.rows.iter().map(|row| row.key.namespace.as_str()).collect();
+    let namespaces = namespaces.into_iter().take(MOST_OFFERED);
     page(
         "Rollouts",
         Some(frame),
         &html! {
             form id="filter" class="filter" method="get" action="/" role="search" {
                 label { span { "Search" } input name="q" type="search" value=(filter.q) placeholder="name, image, message" accesskey="s"; }
-                label { span { "Namespace" } input name="namespace" value=(filter.namespace) placeholder="all"; }
+                label { span { "Namespace" } input name="namespace" value=(filter.namespace) placeholder="all" list="namespaces"; }
+                datalist id="namespaces" { @for namespace in namespaces { option value=(namespace) {} } }
                 label { span { "Phase" }
                     select name="phase" {
                         option value="" { "all" }
@@ -60,7 +66,7 @@ pub fn denied(frame: &Frame, namespace: &str, why: &str) -> Markup {
         "Rollouts",
         Some(frame),
         &html! {
-            section class="narrow card" {
+            section class="narrow card" data-again {
                 h1 { "Rollouts" }
                 p class="notice bad" { (plain(why)) }
                 form method="get" action="/" {
@@ -75,8 +81,8 @@ pub fn denied(frame: &Frame, namespace: &str, why: &str) -> Markup {
 
 /// The part of the page that a filter changes. Of thousands of rows only the first, unless everything is asked for.
 pub fn rows_of(filter: &Filter, listed: &Listed) -> Markup {
-    let Listed { rows, version, is_partial, silent_since, everything } = *listed;
-    let silence = silence(silent_since);
+    let Listed { rows, version, is_partial, silence, everything } = *listed;
+    let silence = silence_section(silence);
     let wanted: Vec<_> = rows.iter().filter(|row| filter.wants(row)).collect();
     let live = format!("/live?version={version}&{}", filter.query());
     let first = if everything { &wanted[..] } else { &wanted[..wanted.len().min(FIRST)] };
@@ -84,7 +90,7 @@ pub fn rows_of(filter: &Filter, listed: &Listed) -> Markup {
     html! {
         div id="list" data-live=(live) {
             div id=(silence.id) { (PreEscaped(&silence.html)) }
-            h1 class="count" aria-live="polite" { span id="count" { (wanted.len()) } " rollouts" }
+            h1 class="count" aria-live="polite" { "Rollouts: " span id="count" { (wanted.len()) } }
             @if let Some(part) = labels::unreadable(&filter.label) {
                 p class="notice" { "The label filter " code { (plain(part)) } " cannot be read. Write it as for kubectl: "
                     code { "team=shop,tier!=test,stage in (canary,beta),!old" } }
@@ -146,5 +152,44 @@ pub fn one(row: &Row) -> Markup {
                 (sentence(&row.message))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn row(namespace: &str, name: &str) -> Arc<Row> {
+        let rollout = json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
+            "metadata": {"name": name, "namespace": namespace}, "spec": {"selector": {}, "strategy": {"blueGreen": {}}},
+        });
+        Arc::new(Row::of(&serde_json::from_value(rollout).expect("a rollout")))
+    }
+
+    fn frame(cluster: &str) -> Frame<'_> {
+        Frame { cluster, user: "ann", read_only: false, can_leave: None }
+    }
+
+    #[test]
+    fn a_page_names_its_cluster_and_offers_each_namespace_once() {
+        let rows = [row("shop", "web"), row("pay", "web"), row("pay", "ledger")];
+        let listed = Listed { rows: &rows, version: "1", is_partial: false, silence: None, everything: false };
+        let page = list(&frame("prod\u{202e}"), &Filter::default(), &listed).into_string();
+        assert!(page.contains("<title>Rollouts · prod") && page.contains("title=\"the cluster\">prod"), "{page}");
+        assert!(!page.contains('\u{202e}'), "its name is text");
+        for namespace in ["pay", "shop"] {
+            assert_eq!(page.matches(&format!("<option value=\"{namespace}\">")).count(), 1, "{page}");
+        }
+        let page = list(&frame(""), &Filter::default(), &listed).into_string();
+        assert!(page.contains("<title>Rollouts · Greenlight") && !page.contains("the cluster"), "{page}");
+    }
+
+    #[test]
+    fn who_is_given_no_list_is_told_why_and_need_not_load_the_page_again() {
+        let page = denied(&frame(""), "shop", "The API server gives no list of rollouts: <no>").into_string();
+        assert!(page.contains("gives no list of rollouts: &lt;no&gt;") && page.contains("data-again"), "{page}");
     }
 }

@@ -38,6 +38,21 @@ pub fn closed(why: &str) -> Markup {
     )
 }
 
+/// Says why it is not known who this is. The page that was asked for comes when it is.
+pub fn not_now(why: &str) -> Markup {
+    page(
+        "Not yet",
+        None,
+        &html! {
+            section class="narrow card" data-again {
+                h1 { "Nothing can be shown yet" }
+                p class="notice bad" role="alert" { (super::plain(why)) }
+                p class="dim" { "The page that you asked for comes by itself." }
+            }
+        },
+    )
+}
+
 /// Asks the browser to ask again by itself: a link from elsewhere comes without our cookie.
 pub fn again() -> Markup {
     html! { (PreEscaped("<!doctype html>")) html lang="en" { head { meta http-equiv="refresh" content="0"; title { "Greenlight" } } } }

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use maud::{Markup, html};
 
 use super::path;
+use crate::log::TAIL;
 use crate::row::Key;
 
 /// The containers that have a log: also those that ran before the others, since one of them may be why a pod does not start.
@@ -26,7 +27,7 @@ pub fn logs(key: &Key, pod: &str, containers: &[String], container: &str, previo
         query.finish()
     };
     html! {
-        nav class="crumbs" { a href=(path(key)) { (key.name) } " › " span { (pod) } }
+        nav class="crumbs" { a href="/" { "Rollouts" } " › " a href=(path(key)) { (key.name) } " › " span { (pod) } }
         h1 { "Logs of " (pod) }
         p class="buttons" {
             @for name in containers {
@@ -34,6 +35,7 @@ pub fn logs(key: &Key, pod: &str, containers: &[String], container: &str, previo
                 a class="button quiet" href={ (at) "?" (query(name, true)) } aria-current=[(name == container && previous).then_some("page")] { (name) ", before its restart" }
             }
         }
+        p class="dim" { "The last " (TAIL) " lines" @if !previous { ", and those that come" } "." }
         pre id="log" tabindex="0" aria-label="log lines" data-live={ (at) "/live?" (query(container, previous)) } {}
     }
 }

@@ -77,7 +77,13 @@ pub fn path(key: &crate::row::Key) -> String {
     format!("/n/{}/{}", key.namespace, key.name)
 }
 
-/// The colour of a revision: one is blue, the next green.
+/// The colour of a revision: one is blue, the next green. So that production and what comes next are told apart also if revisions between
+/// them were rejected, two more colours come before it is blue again.
 pub fn colour(number: i64) -> &'static str {
-    if number % 2 == 0 { "green" } else { "blue" }
+    match number.rem_euclid(4) {
+        1 => "blue",
+        2 => "green",
+        3 => "violet",
+        _ => "magenta",
+    }
 }

@@ -11,6 +11,9 @@ use super::{ago, colour, findings, left, path, plain};
 use crate::detail::{Detail, Endpoint};
 use crate::row::Key;
 
+/// So many pods of a revision, and so many endpoints of a Service, are shown one by one: a page is made anew with each change of one of them.
+const MOST: usize = 60;
+
 /// The picture.
 pub fn picture(key: &Key, detail: &Detail) -> Markup {
     let facts = &detail.facts;
@@ -127,8 +130,12 @@ fn service_of(service: &ServiceFact, detail: &Detail) -> Markup {
         div class="service" {
             span class="kind" { "Service" } " " strong { (service.name) }
             @if service.exists {
+                @let (shown, left_out) = first(endpoints, |endpoint| {
+                    endpoint.ready && revision_of(endpoint, detail).map(|revision| &revision.hash) == service.hash.as_ref()
+                });
                 p class="endpoints" {
-                    @for endpoint in endpoints { (dot(endpoint, detail)) }
+                    @for endpoint in &shown { (dot(endpoint, detail)) }
+                    @if left_out > 0 { span class="dim" { "and " (left_out) " more " } }
                     span class="dim" { " " (proof(service, endpoints, detail)) }
                 }
             } @else if !detail.shows(Unseen::SERVICES) {
@@ -197,20 +204,68 @@ fn replica_set(revision: &Revision, key: &Key, detail: &Detail) -> Markup {
             @if let Some(at) = revision.scale_down_at { " · scaled down in " (left(at)) }
         }
         (findings(&detail.findings_about(&About::ReplicaSet(revision.replica_set.clone()))))
-        ul class="podlist" { @for pod in &revision.pods { (pod_of(pod, key, detail)) } }
+        @let (shown, left_out) = first(&revision.pods, is_well);
+        ul class="podlist" {
+            @for pod in &shown { (pod_of(pod, key, detail)) }
+            @if left_out > 0 { li class="dim" { "and " (left_out) " more" } }
+        }
     }
 }
 
+/// Of many things the first, and how many are left out. What is not as it should be comes before the others then.
+fn first<T>(all: &[T], is_usual: impl Fn(&T) -> bool) -> (Vec<&T>, usize) {
+    let mut shown: Vec<&T> = all.iter().collect();
+    if shown.len() > MOST {
+        shown.sort_by_cached_key(|&thing| is_usual(thing));
+        shown.truncate(MOST);
+    }
+    (shown, all.len().saturating_sub(MOST))
+}
+
+fn is_well(pod: &PodFact) -> bool {
+    pod.ready && pod.state == "Running"
+}
+
 fn pod_of(pod: &PodFact, key: &Key, detail: &Detail) -> Markup {
-    let is_well = pod.ready && pod.state == "Running";
     html! {
         li class=(if pod.ready { "well" } else { "ill" }) {
             span aria-hidden="true" { (if pod.ready { "✔" } else { "✖" }) } " "
             a href={ (path(key)) "/logs/" (pod.name) } { (pod.name) }
-            @if !is_well { " " span class="why" { (plain(&pod.state)) } }
+            @if !is_well(pod) { " " span class="why" { (plain(&pod.state)) } }
             @if pod.restarts > 0 { " " span class="dim" { (pod.restarts) " restarts" } }
             @if let Some(created) = pod.created { " " span class="dim" { (ago(created)) } }
             (findings(&detail.findings_about(&About::Pod(pod.name.clone()))))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_pods_those_that_are_not_well_are_shown_and_the_others_counted() {
+        let pod = |number: usize| PodFact {
+            name: format!("web-{number:03}"),
+            ready: number != 498,
+            state: "Running".to_owned(),
+            restarts: 0,
+            created: None,
+        };
+        let pods: Vec<PodFact> = (0..500).map(pod).collect();
+        let (shown, left_out) = first(&pods, is_well);
+        assert_eq!((shown.len(), left_out), (MOST, 440));
+        assert_eq!((shown[0].name.as_str(), shown[1].name.as_str()), ("web-498", "web-000"));
+        let (shown, left_out) = first(&pods[490..], is_well);
+        assert_eq!((shown.len(), left_out, shown[0].name.as_str()), (10, 0, "web-490"), "a few stay where they are");
+    }
+
+    #[test]
+    fn what_comes_next_has_another_colour_than_production_also_after_three_that_were_rejected() {
+        for serving in 1..12 {
+            let next: Vec<&str> = (1..4).map(|later| colour(serving + later)).collect();
+            assert!(!next.contains(&colour(serving)), "{serving}: {next:?}");
+        }
+        assert_eq!((colour(1), colour(2)), ("blue", "green"));
     }
 }

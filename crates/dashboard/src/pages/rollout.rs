@@ -19,6 +19,7 @@ use crate::action::{Action, Offer, can_return, offers};
 use crate::detail::{Detail, EVENTS};
 use crate::rights::Rights;
 use crate::row::Key;
+use crate::silence::Silence;
 
 /// Of a longer value only this much is shown.
 const LONGEST_VALUE: usize = 2000;
@@ -88,14 +89,14 @@ pub fn sections(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) ->
         ("yaml", html! { p { a href={ (path(key)) "/yaml" } { "YAML" } } }),
     ];
     let sections = sections.into_iter().map(|(id, html)| Section { id, html: html.into_string() });
-    std::iter::once(silence(None)).chain(sections).collect()
+    std::iter::once(silence_section(None)).chain(sections).collect()
 }
 
 /// That nothing is heard of the API server, and since when; `None`: it answers.
-pub fn silence(since: Option<Timestamp>) -> Section {
+pub fn silence_section(silence: Option<&Silence>) -> Section {
     let html = html! {
-        @if let Some(since) = since {
-            p class="notice bad" role="status" { "The API server does not answer. What you see was read " (ago(since)) " ago." }
+        @if let Some(Silence { since, why }) = silence {
+            p class="notice bad" role="status" { (plain(why)) " What you see was read " (ago(*since)) " ago." }
         }
     };
     Section { id: "silence", html: html.into_string() }
@@ -110,7 +111,6 @@ fn head(key: &Key, detail: &Detail, rights: &Rights, read_only: bool) -> Markup 
             @if let Some(since) = facts.since { span class="dim" { "for " (ago(since)) } }
         }
         p class="says" aria-live="polite" { (sentence(&facts.status.message)) }
-        @if facts.outdated { p class="notice" { "The spec has changed; the operator has not looked at it yet." } }
         @if let Some(observed) = facts.status.observed_request.as_ref().filter(|observed| !observed.accepted && !is_told(detail, &observed.answer)) {
             p class="notice bad" { "The last request was refused: " (sentence(&observed.answer)) }
         }
@@ -134,8 +134,8 @@ fn unseen(key: &Key, detail: &Detail, rights: &Rights) -> Markup {
         @if !denied.is_empty() {
             div class="notice" {
                 "Not shown, because you lack the right: " (denied.join("; ")) "."
-                @if of_view { " ClusterRole view lets people see " (if of_events { "it, but for the Events" } else { "it" }) ": " code { (rights.to_look(key)) } "." }
                 @if of_events { " The Events take a Role with the verbs get, list and watch on events.events.k8s.io." }
+                @if of_view { " ClusterRole view lets people see " (if of_events { "the rest" } else { "it" }) ": " code { (rights.to_look(key)) } }
             }
         }
         @if !failed.is_empty() {
@@ -167,7 +167,7 @@ fn button(key: &Key, offer: &Offer, to: &str, rights: &Rights) -> Markup {
     let href = format!("{}/ask/{}?{}", path(key), offer.action.word(), query.finish());
     html! {
         @match rights.denial(offer.action, key) {
-            Some(why) => button class={ "button " (offer.action.word()) } disabled title=(why) aria-describedby="why-not" { (offer.label) },
+            Some(why) => button class={ "button " (offer.action.word()) } disabled title=(plain(&why)) aria-describedby="why-not" { (offer.label) },
             None => a class={ "button " (offer.action.word()) } role="button" data-dialog href=(href) { (offer.label) },
         }
     }
@@ -175,13 +175,20 @@ fn button(key: &Key, offer: &Offer, to: &str, rights: &Rights) -> Markup {
 
 /// Why buttons are grey: each right that is missing, once.
 fn why_not(key: &Key, offers: &[Offer], rights: &Rights) -> Markup {
-    let reasons = rights.denials(offers.iter().map(|offer| offer.action), key);
-    let all_are_grey = offers.iter().all(|offer| rights.denial(offer.action, key).is_some());
+    let denials = rights.denials(offers.iter().map(|offer| offer.action), key);
+    let is_some_allowed = offers.iter().any(|offer| rights.allow(offer.action));
     html! {
-        @if !reasons.is_empty() {
+        @if !denials.is_empty() {
             details id="why-not" class="why-not" {
-                summary { (if all_are_grey { "Why this is grey" } else { "Why some of this is grey" }) }
-                ul { @for reason in &reasons { li { (reason) } } }
+                summary { (if is_some_allowed { "Why some of this is grey" } else { "Why this is grey" }) }
+                ul {
+                    @for denial in &denials {
+                        li {
+                            (plain(&denial.lack))
+                            @for remedy in &denial.remedies { p { (plain(&remedy.words)) ": " code { (plain(&remedy.command)) } } }
+                        }
+                    }
+                }
             }
         }
     }

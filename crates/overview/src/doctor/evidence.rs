@@ -12,7 +12,7 @@ use kube::api::ListParams;
 use serde::Serialize;
 
 use crate::observe::replica_sets_and_pods;
-use crate::session::Session;
+use crate::session::{Flags, Session};
 use crate::surroundings::Surroundings;
 use crate::unseen::Unseen;
 
@@ -54,6 +54,8 @@ pub struct Evidence {
     pub rollout: BlueGreenRollout,
     /// Its namespace.
     pub namespace: String,
+    /// What a command of a fix ends with.
+    pub flags: Flags,
     /// Its ReplicaSets.
     pub replica_sets: Vec<ReplicaSet>,
     /// The pods of these.
@@ -86,6 +88,7 @@ impl Evidence {
         let unseen = slices.into_iter().chain(ingresses).collect();
         let evidence = Evidence {
             namespace: session.namespace.clone(),
+            flags: session.flags.clone(),
             replica_sets,
             pods,
             services: around.services.context("cannot list Services")?,
@@ -101,8 +104,19 @@ impl Evidence {
         self.rollout.name_any()
     }
 
+    /// A command of the plugin, about the rollout.
     pub(super) fn command(&self, verb: &str) -> String {
-        format!("kubectl greenlight {verb} {} -n {}", self.name(), self.namespace)
+        self.kubectl(&format!("greenlight {verb} {}", self.name()))
+    }
+
+    /// A command of kubectl, in the namespace of the rollout and the cluster that was looked at.
+    pub(super) fn kubectl(&self, words: &str) -> String {
+        format!("kubectl {words} -n {}{}", self.namespace, self.flags)
+    }
+
+    /// The command that shows the operator's pods.
+    pub(super) fn find_operator(&self) -> String {
+        format!("kubectl get pods -A -l app.kubernetes.io/name=greenlight{}", self.flags)
     }
 
     pub(super) fn of_hash(&self, hash: &str) -> Option<&ReplicaSet> {

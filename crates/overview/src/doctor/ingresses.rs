@@ -15,7 +15,7 @@ impl Evidence {
             for backend in backends.filter_map(|backend| backend.service.as_ref()) {
                 let Some(service) = self.services.iter().find(|service| service.name_any() == backend.name) else {
                     // Only an Ingress that also leads to us is our business.
-                    let edit = format!("kubectl edit ingress {} -n {}", ingress.name_any(), self.namespace);
+                    let edit = self.kubectl(&format!("edit ingress {}", ingress.name_any()));
                     if leads_to(ingress, &ours) {
                         findings.push(Finding {
                             about: About::Ingress(ingress.name_any()),
@@ -43,7 +43,7 @@ impl Evidence {
                         about: About::Service(backend.name.clone()),
                         symptom: format!("Ingress {} does not reach Service {}", ingress.name_any(), backend.name),
                         cause: format!("it names port {port}; the Service has {}", there.join(", ")),
-                        fix: format!("kubectl edit ingress {} -n {}", ingress.name_any(), self.namespace),
+                        fix: self.kubectl(&format!("edit ingress {}", ingress.name_any())),
                     });
                 }
             }

@@ -9,7 +9,7 @@ impl Evidence {
     pub(super) fn check_operator(&self, findings: &mut Vec<Finding>) {
         let status = self.rollout.status.clone().unwrap_or_default();
         let cause = || "the operator is not running, or does not watch this namespace".to_owned();
-        let fix = || "kubectl get pods -A -l app.kubernetes.io/name=greenlight; then look at its log".to_owned();
+        let fix = || format!("look at the log of the operator: {}", self.find_operator());
         let changed = self.rollout.metadata.managed_fields.iter().flatten().filter(|entry| entry.subresource.is_none());
         let changed = changed.filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max();
         let long_ago = changed.is_some_and(|at| self.now.duration_since(at) > OPERATOR_ANSWERS_WITHIN);
@@ -45,7 +45,7 @@ impl Evidence {
                         about: About::Rollout,
                         symptom: "the last request was refused".to_owned(),
                         cause: refused.answer.clone(),
-                        fix: format!("{}, then ask for what it shows", self.command("get rollout")),
+                        fix: format!("ask for what is possible now: {}", self.command("get rollout")),
                     });
                 }
             }

@@ -10,7 +10,7 @@ impl Evidence {
         for pod in &self.pods {
             let status = pod.status.clone().unwrap_or_default();
             let name = pod.name_any();
-            let describe = format!("kubectl describe pod {name} -n {}", self.namespace);
+            let describe = self.kubectl(&format!("describe pod {name}"));
             let pod_conditions = status.conditions.unwrap_or_default();
             let condition = |type_: &str| pod_conditions.iter().find(|condition| condition.type_ == type_);
             if pod.metadata.deletion_timestamp.is_some() || condition("Ready").is_some_and(|c| c.status == "True") {
@@ -21,7 +21,7 @@ impl Evidence {
                     about: About::Pod(name.clone()),
                     symptom: format!("pod {name} finds no node"),
                     cause: unscheduled.message.clone().unwrap_or_default(),
-                    fix: format!("add nodes, lower the requests or previewReplicaCount; {describe}"),
+                    fix: format!("add nodes, lower the requests or previewReplicaCount: {describe}"),
                 });
                 continue;
             }
@@ -34,12 +34,12 @@ impl Evidence {
                     "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" => (
                         format!("pod {name} cannot pull {image}"),
                         format!("the image does not exist, or the registry needs a pull secret. {told}"),
-                        format!("kubectl greenlight set image {} {container}=IMAGE -n {}", self.name(), self.namespace),
+                        self.kubectl(&format!("greenlight set image {} {container}=IMAGE", self.name())),
                     ),
                     "CrashLoopBackOff" => (
                         format!("pod {name}: container {container} crashes"),
                         told,
-                        format!("kubectl logs {name} -c {container} --previous -n {}", self.namespace),
+                        self.kubectl(&format!("logs {name} -c {container} --previous")),
                     ),
                     "CreateContainerConfigError" | "CreateContainerError" => {
                         (format!("pod {name}: container {container} cannot be made"), told, describe.clone())
@@ -47,7 +47,7 @@ impl Evidence {
                     "" if state.running.is_some() && self.is_old(pod) && !container_ready(pod, &container) => (
                         format!("pod {name}: container {container} runs, but is not ready"),
                         "its readiness probe fails".to_owned(),
-                        format!("kubectl logs {name} -c {container} -n {}; {describe}", self.namespace),
+                        format!("{}; {describe}", self.kubectl(&format!("logs {name} -c {container}"))),
                     ),
                     "ContainerCreating" if self.is_old(pod) => (
                         format!("pod {name}: container {container} is not made"),

@@ -21,8 +21,8 @@ impl Evidence {
                     symptom: format!("ReplicaSet {name} cannot create pods"),
                     cause: failed.message.clone().unwrap_or_default(),
                     fix: format!(
-                        "kubectl get resourcequota,limitrange -n {}; raise the quota, or lower replicas",
-                        self.namespace
+                        "raise the quota, or lower replicas: {}",
+                        self.kubectl("get resourcequota,limitrange")
                     ),
                 });
             }
@@ -42,11 +42,11 @@ impl Evidence {
             let (cause, fix) = match selecting {
                 Some(service) => (
                     format!("Service {} still selects it", service.name_any()),
-                    format!("kubectl get service {} -n {} -o yaml", service.name_any(), self.namespace),
+                    self.kubectl(&format!("get service {} -o yaml", service.name_any())),
                 ),
                 None => (
                     format!("its deadline was {deadline}, and the operator has not acted: is it running?"),
-                    "kubectl get pods -A -l app.kubernetes.io/name=greenlight".to_owned(),
+                    self.find_operator(),
                 ),
             };
             findings.push(Finding {

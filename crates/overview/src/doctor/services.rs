@@ -19,7 +19,10 @@ impl Evidence {
                     about: About::Service(name.to_owned()),
                     symptom: format!("Service {name} is not there"),
                     cause: format!("the rollout names it, and there is none in namespace {}", self.namespace),
-                    fix: format!("kubectl create service clusterip {name} --tcp=80:8080 -n {}, with a selector of the pods' labels", self.namespace),
+                    fix: format!(
+                        "create it, and give it a selector of the pods' labels: {}",
+                        self.kubectl(&format!("create service clusterip {name} --tcp=80:8080"))
+                    ),
                 });
                 continue;
             };
@@ -42,7 +45,7 @@ impl Evidence {
                         about: About::Service(name.to_owned()),
                         symptom: format!("Service {name} can have no endpoints"),
                         cause: format!("its selector requires {}, which the pods do not carry", wrong.join(", ")),
-                        fix: format!("kubectl edit service {name} -n {}", self.namespace),
+                        fix: self.kubectl(&format!("edit service {name}")),
                     });
                     continue;
                 }
@@ -56,9 +59,9 @@ impl Evidence {
                             revision as soon as one may be served and has available pods"
                             .to_owned(),
                     fix: format!(
-                        "{} says what it waits for; if nothing, look at the operator: \
-                         kubectl get pods -A -l app.kubernetes.io/name=greenlight",
-                        self.command("get rollout")
+                        "see what it waits for: {}; if for nothing, look at the operator: {}",
+                        self.command("get rollout"),
+                        self.find_operator()
                     ),
                 });
             }
@@ -75,8 +78,8 @@ impl Evidence {
                         symptom: format!("Service {name} does not answer on port {}", port.port),
                         cause: format!("its targetPort {wanted} is the name of no port of the pods"),
                         fix: format!(
-                            "kubectl edit service {name} -n {}: name a containerPort, or write its number",
-                            self.namespace
+                            "name a containerPort, or write its number: {}",
+                            self.kubectl(&format!("edit service {name}"))
                         ),
                     });
                 }
@@ -89,10 +92,7 @@ impl Evidence {
                 about: About::Rollout,
                 symptom: "the switch is not proven".to_owned(),
                 cause: status.message.clone(),
-                fix: format!(
-                    "kubectl get endpointslices -n {}; is the EndpointSlice controller running?",
-                    self.namespace
-                ),
+                fix: format!("see whether the EndpointSlice controller runs: {}", self.kubectl("get endpointslices")),
             });
         }
     }
@@ -108,12 +108,7 @@ impl Evidence {
                 about: About::Service(service.to_owned()),
                 symptom: format!("Service {service} has no ready endpoint"),
                 cause: format!("none of the {wanted} pods of ReplicaSet {} is ready", rs.name_any()),
-                fix: format!(
-                    "kubectl get pods -n {} -l {}={}",
-                    self.namespace,
-                    names::HASH_LABEL,
-                    hash.unwrap_or_default()
-                ),
+                fix: self.kubectl(&format!("get pods -l {}={}", names::HASH_LABEL, hash.unwrap_or_default())),
             });
         }
     }

@@ -27,7 +27,7 @@ async fn other_users_other_origins_and_other_names_are_not_let_in() {
     // The person's own browser. The key is good once.
     let browser = Browser::start("attacked-browser");
     browser.open(&dashboard.printed);
-    browser.reads("rollouts");
+    browser.reads("Rollouts:");
     let key = dashboard.printed.split_once('?').expect("a key").1;
     assert_eq!(status("GET", &format!("/?{key}"), &[], ""), 403, "whoever finds the address later is not let in");
 

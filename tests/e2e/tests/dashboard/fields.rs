@@ -105,6 +105,11 @@ where
     lab.api::<K>().patch_status(name, &PatchParams::default(), &patch).await.expect("patched");
 }
 
+/// A status with this message, which speaks of whatever spec is there: what is said of an older one is not shown.
+fn of_newest(message: &str) -> Value {
+    json!({"message": worse(message), "observedGeneration": 1_000_000})
+}
+
 /// Writes into every field of the rollout web, whose second revision is in preview; nobody looks after it any more.
 async fn forge(lab: &Lab) {
     let now = lab.now().await;
@@ -235,12 +240,12 @@ async fn whatever_stands_in_any_field_is_text_and_fits_a_phone() {
     // Again, by the stream and the script that puts it there.
     browser.open(&dashboard.url(&at));
     browser.until("the rollout", || browser.has("#head h1"));
-    forge_status::<BlueGreenRollout>(&lab, "web", json!({"message": worse("Again")})).await;
+    forge_status::<BlueGreenRollout>(&lab, "web", of_newest("Again")).await;
     lab.set_image(&hostile("Asked")).await;
     is_only_text(&browser, "the rollout, which is alive", &["Again"]);
     browser.open(&dashboard.url(&format!("/?namespace={NAMESPACE}")));
     is_only_text(&browser, "the list", &["Again", "Asked"]);
-    forge_status::<BlueGreenRollout>(&lab, "web", json!({"message": worse("Once more")})).await;
+    forge_status::<BlueGreenRollout>(&lab, "web", of_newest("Once more")).await;
     is_only_text(&browser, "the list, which is alive", &["Once more", "Asked"]);
     fits_a_phone(&browser, "the list");
     hold_a_phone(&browser);

@@ -33,6 +33,7 @@ async fn what_doctor_finds_stands_beside_what_it_is_about() {
     let lab = Lab::new("found").await;
     lab.apply(&crate::release::ingress()).expect("applied");
     lab.deploy(json!({})).await;
+    // A command that is copied acts on the cluster that is on the page, whichever is the current one by then.
     let dashboard = Dashboard::local("found-dashboard", &cluster().kubeconfig(), &[]);
     let browser = Browser::start("found-browser");
     browser.open(&dashboard.printed);
@@ -56,7 +57,8 @@ async fn what_doctor_finds_stands_beside_what_it_is_about() {
         let is_there = || shown(&browser, part).iter().any(|found| found.contains(symptom));
         browser.until(&format!("{symptom:?} in {part}"), is_there);
     }
-    assert!(browser.text().contains("kubectl greenlight set image web"), "and what mends it");
+    let command = "kubectl greenlight set image web web=IMAGE -n found --context greenlight-test";
+    assert!(browser.text().contains(command), "and what mends it: {}", browser.text());
     browser.fit(1280, "#picture", false);
     browser.picture("findings");
     let same = || {

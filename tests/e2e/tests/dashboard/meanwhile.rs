@@ -2,9 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use greenlight_e2e::{Lab, cluster, http};
+use greenlight_e2e::{Door, Lab, cluster, http};
 use serde_json::json;
 
 use crate::browser::Browser;
@@ -81,6 +83,69 @@ async fn a_rollout_that_is_deleted_while_somebody_looks_is_gone_and_comes_back()
     browser.until("it is there again", || browser.has("#head .phase.healthy"));
     browser.go_to_window(&list);
     browser.until("in the list, too", || browser.has(".row .phase.healthy"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_whose_connection_died_without_a_word_begins_anew() {
+    let lab = Lab::new("slept").await;
+    lab.deploy(json!({})).await;
+    let dashboard = Dashboard::local("slept-dashboard", &cluster().kubeconfig(), &[]);
+    let browser = Browser::start("slept-browser");
+    browser.open(&dashboard.printed);
+    browser.open(&dashboard.url("/n/slept/web"));
+    browser.until("healthy", || browser.has("#head .phase.healthy"));
+    // As after a laptop has slept: for a minute nothing was heard, and nobody has said that the connection is over.
+    browser.run(
+        "window.opened = 0; const Real = EventSource; \
+         window.EventSource = class extends Real { constructor(address) { super(address); window.opened += 1; } }; \
+         const now = Date.now; Date.now = () => now() + 60000;",
+    );
+    browser.until("another connection", || browser.run("return window.opened") == 1);
+    browser.until("which is heard", || browser.has("#lost[hidden]"));
+    lab.set_image("web:v2").await;
+    browser.until("the page is alive", || browser.text().contains("web:v2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_writes_is_not_lost_when_the_page_has_to_be_read_anew() {
+    let lab = Lab::new("unlost").await;
+    lab.deploy(json!({})).await;
+    let dashboard = Dashboard::local("unlost-dashboard", &cluster().kubeconfig(), &[]);
+    let browser = Browser::start("unlost-browser");
+    browser.open(&dashboard.printed);
+    browser.open(&dashboard.url("/n/unlost/web"));
+    browser.until("healthy", || browser.has("#head .phase.healthy"));
+    browser.click("#head a.button.pause");
+    browser.until("the forecast", || browser.has("dialog[open] .forecast"));
+    browser.write("#reason", "the sale has begun");
+    kubectl(&lab, &["delete", "bgr", "web"]);
+    // The page is told, and would be read anew at once.
+    std::thread::sleep(Duration::from_secs(3));
+    let written = "return document.querySelector('dialog[open] #reason')?.value ?? ''";
+    assert_eq!(browser.run(written), "the sale has begun");
+    browser.click("dialog [data-close]");
+    browser.reads("no rollout web in namespace unlost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_shown_yet_comes_by_itself() {
+    let lab = Lab::new("later").await;
+    lab.deploy(json!({})).await;
+    let is_down = Arc::new(AtomicBool::new(true));
+    let down = is_down.clone();
+    let instead =
+        move |_: &str| down.load(Ordering::SeqCst).then(|| (503, "the API server is being upgraded".to_owned()));
+    let door = Door::open(Duration::ZERO, instead).await.expect("a door");
+    let dashboard = Dashboard::local("later-dashboard", &cluster().kubeconfig(), &["--server", &door.url()]);
+    let browser = Browser::start("later-browser");
+    browser.open(&dashboard.printed);
+    browser.open(&dashboard.url("/n/later/web"));
+    browser.reads("Cannot ask the API server who you are: the API server is too busy; try again in");
+    assert!(!browser.text().contains("Not open to this browser"), "{}", browser.text());
+    is_down.store(false, Ordering::SeqCst);
+    browser.until("the rollout", || browser.has("#head .phase.healthy"));
+    // The cluster is called what it was chosen by.
+    browser.reads(&door.url());
 }
 
 #[tokio::test(flavor = "multi_thread")]

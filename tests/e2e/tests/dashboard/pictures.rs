@@ -178,7 +178,7 @@ async fn the_chart_of_an_analysis_is_of_what_was_measured() {
     let lab = Lab::new("measured").await;
     let web = Web::start("0.011").await;
     let metric = json!({
-        "name": "error-rate", "interval": "500ms", "count": 18, "failureLimit": 3,
+        "name": "error-rate", "interval": "1s", "count": 18, "failureLimit": 3,
         "successCondition": "result < 0.05", "provider": {"web": {"url": web.url()}},
     });
     let template = json!({
@@ -201,6 +201,9 @@ async fn the_chart_of_an_analysis_is_of_what_was_measured() {
         eventually("it is measured", async || web.questions() > asked + usize::from(number % 2 == 0)).await;
     }
     browser.until("it passed", || browser.text().contains("Successful"));
+    browser.reads("17 good, 1 bad · good if result < 0.05");
+    let message = lab.kubectl(&["get", "analysisruns", "-o", "jsonpath={.items[*].status.message}"]);
+    assert_eq!(message, "error-rate 17 good, 1 bad", "the run counts what its metric counts");
     browser.until("the chart, with its limit", || browser.has("svg.chart polyline") && browser.has("svg.chart .limit"));
     browser.fit(1280, "#analyses", false);
     browser.picture_of("#analyses", "analysis");

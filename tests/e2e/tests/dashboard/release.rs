@@ -21,7 +21,7 @@ async fn a_whole_release_is_driven_by_clicks_from_the_first_deployment_to_the_un
     browser.until("the list", || browser.has("#list"));
     assert!(!browser.url().contains("key="), "the key does not stay in the address: {}", browser.url());
     browser.open(&dashboard.url("/?namespace=clicked"));
-    browser.reads("0 rollouts");
+    browser.reads("Rollouts: 0");
 
     // The list is live: the rollout comes, and is healthy.
     lab.apply(&rollout(json!({"strategy": {"blueGreen": {"scaleDownDelaySeconds": 600}}}))).expect("applied");

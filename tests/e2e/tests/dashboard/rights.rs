@@ -100,7 +100,7 @@ async fn a_pasted_token_is_kept_by_the_browser_alone_and_is_in_no_log() {
     assert_eq!(browser.run("return document.cookie"), "", "no script can read it");
     // Somebody who may see one namespace sees that one.
     browser.open(&dashboard.url("/?namespace=pasted"));
-    browser.reads("1 rollouts");
+    browser.reads("Rollouts: 1");
     // Without a name, they are told that there may be more, and who may see none of it can name another one.
     browser.open(&dashboard.url("/"));
     browser.reads("there may be namespaces of yours that are not shown here");
@@ -115,7 +115,7 @@ async fn a_pasted_token_is_kept_by_the_browser_alone_and_is_in_no_log() {
     browser.run("document.getElementById('namespace').value = ''");
     browser.write("#namespace", "pasted");
     browser.click("main .go");
-    browser.reads("1 rollouts");
+    browser.reads("Rollouts: 1");
     browser.click(".top form button");
     browser.reads("Sign in with a token");
     assert!(!dashboard.log().contains(&token), "{}", dashboard.log());

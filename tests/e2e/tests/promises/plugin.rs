@@ -10,6 +10,7 @@
 //! | Is what it prints fit for a terminal, narrow, dumb or none? | [`terminal`] |
 //! | How does a release look in a terminal? | [`recording`] |
 //! | What does it say when something is wrong around it? | [`trouble`] |
+//! | Does it open a browser for its dashboard, and end with Ctrl-C? | [`opening`] |
 //! | Does it complete names, has it manual pages, and can krew install it? | [`installed`] |
 
 mod asking;
@@ -18,6 +19,7 @@ mod frugal;
 mod installed;
 mod lists;
 mod looking;
+mod opening;
 mod recording;
 mod terminal;
 mod trouble;

@@ -225,7 +225,8 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     }
     let after = run::step(&run.spec, &status, Timestamp::now());
     let mut status = after.status;
-    if !status.phase.is_completed() {
+    // Also when it was good: what was told before is one measurement behind. Whatever else ends it has said why.
+    if status.phase <= AnalysisPhase::Successful {
         status.message = progress(&status);
     }
     if status != before {

@@ -2,9 +2,13 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::response::IntoResponse;
 use greenlight_e2e::{Door, Lab, binary, cluster, rollout};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{admin, bare, ended};
@@ -38,6 +42,31 @@ async fn each_kind_of_trouble_says_what_it_is_and_what_to_do() {
     assert!(unreachable.contains("the API server cannot be reached"), "also to whoever watches: {unreachable}");
     let no_namespace = ended(admin(&["get", "rollout", "web", "-n", "nowhere"])).with(1);
     assert!(no_namespace.contains("no rollout web in namespace nowhere: there is no such namespace"), "{no_namespace}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_that_a_busy_api_server_asks_for_is_told_with_its_length() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let answer = move || {
+        let is_first = count.fetch_add(1, Ordering::SeqCst) == 0;
+        async move {
+            let list = json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRolloutList", "metadata": {}, "items": [],
+            });
+            if is_first {
+                (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "3")], "busy").into_response()
+            } else {
+                ([("content-type", "application/json")], list.to_string()).into_response()
+            }
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let server = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+    let listed = ended(bare(&["list", "--server", &server]));
+    assert_eq!((listed.code, asked.load(Ordering::SeqCst)), (0, 2), "{listed:?}");
+    assert!(listed.err.starts_with("The API server is too busy. It is asked again in 3 s.\n"), "{listed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,60 @@
+//! The status of a rollout, as far as it speaks of the spec that is there.
+
+use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, conditions};
+
+/// The status of a rollout, without what it says of an older spec than the one that is there.
+pub fn status_of(rollout: &BlueGreenRollout) -> BlueGreenRolloutStatus {
+    let generation = rollout.metadata.generation.unwrap_or_default();
+    of_newest_spec(rollout.status.clone().unwrap_or_default(), generation)
+}
+
+/// A status without what it says of an older spec than that of this generation: the phase, the message and the conditions. A script that
+/// looks for `Ready` finds none, which is not the same as what was so before. `Available` stays: it speaks of the pods that serve.
+pub(crate) fn of_newest_spec(mut status: BlueGreenRolloutStatus, generation: i64) -> BlueGreenRolloutStatus {
+    if generation > status.observed_generation && status.observed_generation > 0 {
+        status.phase = Phase::Pending;
+        status.message = "the spec has changed; the operator has not looked at it yet".to_owned();
+        status.conditions.retain(|condition| condition.type_ == conditions::AVAILABLE);
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_of_a_spec_that_the_operator_has_not_looked_at() {
+        let of = |generation: i64, observed: i64| {
+            let condition = |type_: &str| {
+                json!({
+                    "type": type_, "status": "True", "reason": "Healthy", "message": "",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z",
+                })
+            };
+            let conditions = ["Ready", "Available", "Stalled", "Paused"].map(condition);
+            let rollout = json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
+                "metadata": {"name": "web", "generation": generation},
+                "spec": {"selector": {}, "strategy": {"blueGreen": {}}},
+                "status": {
+                    "phase": "Healthy", "message": "revision 1 is active", "observedGeneration": observed,
+                    "activeRevision": "v1", "conditions": conditions,
+                },
+            });
+            status_of(&serde_json::from_value(rollout).expect("a rollout"))
+        };
+        let types = |status: &BlueGreenRolloutStatus| {
+            status.conditions.iter().map(|condition| condition.type_.clone()).collect::<Vec<_>>()
+        };
+        let looked_at = of(3, 3);
+        assert_eq!((looked_at.phase, types(&looked_at).len()), (Phase::Healthy, 4));
+        let outdated = of(4, 3);
+        assert_eq!((outdated.phase, types(&outdated)), (Phase::Pending, vec!["Available".to_owned()]));
+        assert!(outdated.message.contains("has not looked at it yet"), "{}", outdated.message);
+        assert_eq!((outdated.active_revision.as_str(), outdated.observed_generation), ("v1", 3), "what is so stays");
+        assert_eq!(of(4, 0).phase, Phase::Healthy, "who writes no generation speaks of no other spec");
+    }
+}
