@@ -24,6 +24,13 @@ pub(crate) fn check() -> Result<()> {
     files.push(root().join(EXAMPLE));
     // Whether a shell linter happens to be installed makes no difference.
     shell::run(Command::new(actionlint).args(["-shellcheck=", "-pyflakes="]).args(&files).current_dir(root()))?;
+    let dockerfile = source::read("Dockerfile")?;
+    for file in std::fs::read_dir(root().join(WORKFLOWS))?.flatten() {
+        let workflow = std::fs::read_to_string(file.path())?;
+        let name = file.path().display().to_string();
+        actions_are_pinned(&workflow).with_context(|| name.clone())?;
+        one_rust(&workflow, &dockerfile).context(name)?;
+    }
     versions_agree()?;
     plugin_comes_first(&source::read(".github/workflows/release.yaml")?)?;
     for name in ["test.yaml", "nightly.yaml"] {
@@ -31,6 +38,35 @@ pub(crate) fn check() -> Result<()> {
     }
     ensure!(source::read(".github/workflows/nightly.yaml")?.contains("xtask test --ci --all"), "nobody runs all tests");
     every_version_of_kubernetes_is_in_the_matrix()
+}
+
+/// Whoever gets hold of an action's repository can move a tag to something else, and not a commit.
+fn actions_are_pinned(workflow: &str) -> Result<()> {
+    let used = workflow.lines().filter_map(|line| line.trim_start().trim_start_matches("- ").strip_prefix("uses: "));
+    let loose: Vec<&str> = used.filter(|action| !is_pinned(action)).collect();
+    ensure!(loose.is_empty(), "write ACTION@COMMIT # vVERSION in the place of {loose:?}");
+    Ok(())
+}
+
+fn is_pinned(action: &str) -> bool {
+    let Some((action, _version)) = action.split_once(" # v") else { return false };
+    let commit = action.rsplit_once('@').map_or("", |(_, commit)| commit);
+    commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// A workflow builds with the Rust of the Dockerfile: a newer one has lints that nobody has seen yet.
+fn one_rust(workflow: &str, dockerfile: &str) -> Result<()> {
+    let image = dockerfile.split("FROM rust:").nth(1).and_then(|rest| rest.split('-').next());
+    let version = image.context("the Dockerfile begins with no image of Rust")?;
+    let places = ["toolchain install ", "--default-toolchain "];
+    let after = places.iter().flat_map(|place| workflow.split(*place).skip(1));
+    let named: Vec<&str> = after.filter_map(|rest| rest.split_whitespace().next()).collect();
+    let of_image = |named: &&str| named.strip_prefix(version).is_some_and(|patch| patch.starts_with('.'));
+    ensure!(
+        !named.is_empty() && named.iter().all(of_image),
+        "the workflow installs Rust {named:?}, the Dockerfile has {version}"
+    );
+    Ok(())
 }
 
 /// The crates, the chart and its application have one version, as a release needs.
@@ -109,6 +145,28 @@ mod tests {
         }
         let ubuntu = "jobs:\n  all:\n    runs-on: ubuntu-24.04\n    steps:\n      - run: cargo xtask test --ci\n";
         assert!(tests_have_debian(ubuntu).expect_err("no Debian").to_string().contains("all"));
+    }
+
+    #[test]
+    fn an_action_is_the_one_of_a_commit() {
+        let commit = "3d3c42e5aac5ba805825da76410c181273ba90b1";
+        actions_are_pinned(&format!("      - uses: actions/checkout@{commit} # v7.0.1\n")).expect("a commit");
+        for loose in
+            ["actions/checkout@v7".to_owned(), format!("actions/checkout@{commit}"), "a/b@main # v1".to_owned()]
+        {
+            let error =
+                actions_are_pinned(&format!("        uses: {loose}\n")).expect_err("no commit with its version");
+            assert!(error.to_string().contains(&loose), "{error}");
+        }
+    }
+
+    #[test]
+    fn workflows_build_with_the_rust_of_the_dockerfile() {
+        let dockerfile = "FROM rust:1.95-alpine AS build\n";
+        one_rust("rustup toolchain install 1.95.0 --profile minimal\n", dockerfile).expect("the same");
+        for other in ["rustup toolchain install stable", "sh -s -- --default-toolchain 1.950.0", "cargo test"] {
+            assert!(one_rust(other, dockerfile).is_err(), "{other}");
+        }
     }
 
     #[test]
