@@ -72,7 +72,7 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
-    /// Check the links of the documents, and build them as a site with search if mdbook is installed
+    /// Check the links of the documents, and build them as a site with search
     Site {
         /// Only check
         #[arg(long)]
