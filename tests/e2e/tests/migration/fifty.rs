@@ -1,5 +1,5 @@
-//! Fifty Argo Rollouts of eight shapes become ours by Git, as docs/migrations.md says: a real Argo CD applies the commits, the real
-//! Argo Rollouts controller runs all the while, and everything that production leads to is seen.
+//! Fifty Argo Rollouts of eight shapes become ours by Git, and one of each shape goes back, as docs/migrations.md says: a real Argo CD applies
+//! the commits, the real Argo Rollouts controller runs all the while, and everything that production leads to is seen.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,8 +13,8 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::api::ListParams;
 
-use crate::argo_rollouts;
 use crate::production::Production;
+use crate::{QUIET, argo_rollouts};
 
 const APPLICATIONS: usize = 50;
 /// The manifests in `tests/e2e/argo` that they are made from.
@@ -92,6 +92,23 @@ impl Application {
         };
         self.converted.split("---\n").map(annotate).collect::<Vec<_>>().join("---\n")
     }
+
+    /// The Argo Rollout once more, after a release of ours, and not paused: it takes its Services.
+    fn again(&self) -> String {
+        next_version(&self.beside.replace("paused: true", "paused: false"))
+    }
+
+    /// What belongs neither to Argo Rollouts nor to Greenlight.
+    fn around(&self) -> String {
+        let is_theirs = |document: &&str| document.lines().any(|line| line.starts_with("apiVersion: argoproj.io"));
+        let others: Vec<&str> = self.before.split("---\n").filter(|document| !is_theirs(document)).collect();
+        next_version(&others.join("---\n"))
+    }
+}
+
+/// Manifests of v1, for v2.
+fn next_version(manifests: &str) -> String {
+    manifests.replace(":v1\n", ":v2\n")
 }
 
 fn autoscaler(name: &str) -> String {
@@ -201,7 +218,7 @@ async fn fifty_argo_rollouts_of_eight_shapes_move_by_git() {
     .await;
 
     // A release of each.
-    let files = applications.iter().map(|it| (it.file(), it.converted.replace(":v1\n", ":v2\n"))).collect();
+    let files = applications.iter().map(|it| (it.file(), next_version(&it.converted))).collect();
     let sixth = commit("v2", files);
     argo_cd.until_synced("fifty", &sixth).await.expect("applied");
     let second_revision =
@@ -219,9 +236,54 @@ async fn fifty_argo_rollouts_of_eight_shapes_move_by_git() {
     })
     .await;
 
-    for application in &applications {
-        let course = production.course(&application.active()).await;
-        assert_eq!(course.len(), 3, "{}: Argo's pods, ours, the next release: {course:?}", application.name);
-        assert!(course[0].ends_with(&theirs[&application.active()]), "{}: {course:?}", application.name);
+    // One of each shape goes back.
+    let back = &applications[..SHAPES.len()];
+    go_back(&lab, &argo_cd, &commit, back).await;
+    let now = hashes(&lab.now().await);
+
+    for (number, application) in applications.iter().enumerate() {
+        let service = application.active();
+        let course = production.course(&service).await;
+        let switches = if number < back.len() { 3 } else { 2 };
+        assert_eq!(
+            course.len(),
+            switches + 1,
+            "{}: Argo's pods, ours, v2, and Argo's again: {course:?}",
+            application.name
+        );
+        assert!(course[0].ends_with(&theirs[&service]), "{}: {course:?}", application.name);
+        assert!(course[switches].ends_with(&now[&service]), "{}: {course:?}", application.name);
     }
+}
+
+/// The way back where no Argo Rollout is left: it is added again, its controller takes the Services, and then the BlueGreenRollout goes.
+async fn go_back(
+    lab: &Lab,
+    argo_cd: &ArgoCd,
+    commit: &impl Fn(&str, Vec<(String, String)>) -> String,
+    back: &[Application],
+) {
+    let ours = hashes(&lab.now().await);
+    let is_theirs = |now: &Snapshot, service: String| {
+        let is_annotated = now.services[&service].annotations().contains_key(names::MANAGED_BY_ARGO);
+        is_annotated && now.hash_of(&service).is_some_and(|hash| hash != ours[&service])
+    };
+    let are_theirs = |now: &Snapshot| back.iter().all(|it| is_theirs(now, it.active()));
+
+    let again = commit("Argo Rollouts again", back.iter().map(|it| (it.file_beside(), it.again())).collect());
+    argo_cd.until_synced("fifty", &again).await.expect("applied");
+    lab.until("Argo Rollouts has taken them", are_theirs).await;
+    eventually("they say so", async || count(lab, is_claimed).await == back.len()).await;
+
+    let without = commit("without Greenlight", back.iter().map(|it| (it.file(), it.around())).collect());
+    argo_cd.until_synced("fifty", &without).await.expect("pruned");
+    eventually("their BlueGreenRollouts are gone", async || {
+        let rollouts = lab.api::<BlueGreenRollout>().list(&ListParams::default()).await.expect("rollouts").items;
+        rollouts.len() == APPLICATIONS - back.len()
+    })
+    .await;
+    lab.throughout(QUIET, "they stay with Argo Rollouts", are_theirs).await;
+    let now = lab.now().await;
+    let is_marked = |it: &&Application| now.services[&it.active()].annotations().contains_key(names::MANAGED_BY);
+    assert_eq!(back.iter().filter(is_marked).count(), 0, "no mark of Greenlight is left");
 }
