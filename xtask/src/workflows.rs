@@ -21,16 +21,15 @@ pub(crate) fn check() -> Result<()> {
         std::fs::read_dir(root().join(WORKFLOWS))?.flatten().map(|entry| entry.path()).collect();
     files.sort();
     ensure!(files.len() >= 2, "there are only {} workflows", files.len());
+    let dockerfile = source::read("Dockerfile")?;
+    for file in &files {
+        let workflow = std::fs::read_to_string(file)?;
+        let checked = actions_are_pinned(&workflow).and_then(|()| one_rust(&workflow, &dockerfile));
+        checked.with_context(|| file.display().to_string())?;
+    }
     files.push(root().join(EXAMPLE));
     // Whether a shell linter happens to be installed makes no difference.
     shell::run(Command::new(actionlint).args(["-shellcheck=", "-pyflakes="]).args(&files).current_dir(root()))?;
-    let dockerfile = source::read("Dockerfile")?;
-    for file in std::fs::read_dir(root().join(WORKFLOWS))?.flatten() {
-        let workflow = std::fs::read_to_string(file.path())?;
-        let name = file.path().display().to_string();
-        actions_are_pinned(&workflow).with_context(|| name.clone())?;
-        one_rust(&workflow, &dockerfile).context(name)?;
-    }
     versions_agree()?;
     plugin_comes_first(&source::read(".github/workflows/release.yaml")?)?;
     for name in ["test.yaml", "nightly.yaml"] {
