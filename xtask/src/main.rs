@@ -53,6 +53,9 @@ enum Chore {
         /// Where to write it
         #[arg(long, default_value = "target/image/greenlight.tar")]
         out: PathBuf,
+        /// Cross-compile it for this kind of machine, by cargo-zigbuild (pip install cargo-zigbuild): aarch64
+        #[arg(long)]
+        arch: Option<String>,
     },
     /// Pack the optimised plugin for krew: an archive, and the manifest of all archives in the folder
     Krew {
@@ -112,7 +115,7 @@ fn main() -> Result<()> {
         match Options::parse().chore {
             Chore::Demo { keep } => demo::run(keep).await,
             Chore::Test(options) => test::run(&options),
-            Chore::Image { name, out } => image::archive(&name, &out),
+            Chore::Image { name, out, arch } => image::archive(&name, &out, arch.as_deref()),
             Chore::Krew { out } => {
                 let plugin = shell::build_binaries(true)?.join("kubectl-greenlight");
                 shell::run(Command::new(shell::root().join("deploy/krew/pack.sh")).arg(plugin).arg(out))
