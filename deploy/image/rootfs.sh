@@ -4,7 +4,8 @@
 #
 #   deploy/image/rootfs.sh FOLDER [greenlight|greenlight-dashboard]
 #
-# Needs Rust and a C compiler for musl: Debian's musl-tools (installed if root), Alpine's build-base.
+# Needs Rust and a C compiler for musl: Debian's musl-tools (installed if root), Alpine's build-base. With IMAGE_ARCH=aarch64 it builds for
+# that kind of machine on another one, which takes cargo-zigbuild in the place of the compiler.
 set -eu
 out=${1:?usage: deploy/image/rootfs.sh FOLDER [greenlight|greenlight-dashboard]}
 program=${2:-greenlight}
@@ -14,8 +15,19 @@ case $program in
     *) echo "no such program: $program; write greenlight or greenlight-dashboard" >&2; exit 2 ;;
 esac
 cd "$(dirname "$0")/../.."
-target="$(uname -m)-unknown-linux-musl"
+arch=${IMAGE_ARCH:-$(uname -m)}
+target="$arch-unknown-linux-musl"
 cyclonedx=0.5.9
+
+build=build
+if [ "$arch" != "$(uname -m)" ]; then
+    build=zigbuild
+    command -v cargo-zigbuild >/dev/null || { echo "for $arch this takes cargo-zigbuild: pip install cargo-zigbuild" >&2; exit 2; }
+fi
+# jemalloc allows for pages as large as those of the machine that builds it. Kernels for arm64 have pages of 4, 16 or 64 KiB.
+if [ "$arch" = aarch64 ]; then
+    export JEMALLOC_SYS_WITH_LG_PAGE=16
+fi
 
 if command -v rustup >/dev/null; then
     rustup target add "$target"
@@ -23,7 +35,7 @@ fi
 if ! command -v musl-gcc >/dev/null && command -v apt-get >/dev/null; then
     { apt-get update && apt-get install --yes --no-install-recommends musl-tools ca-certificates; } >/dev/null
 fi
-cargo build --locked --release --package "greenlight-$crate" --target "$target"
+cargo "$build" --locked --release --package "greenlight-$crate" --target "$target"
 
 # The bill of materials; CycloneDX writes one beside each crate's manifest.
 tools=${IMAGE_TOOLS:-$PWD/target/image-tools}

@@ -12,27 +12,25 @@ const PROGRAMS: [&str; 2] = ["greenlight", "greenlight-dashboard"];
 /// The version from which the test upgrades: the last commit of 25 November 2026. Once there is a release, it is the last one.
 const EARLIER: &str = "a848fee9952c21cad0cab2153e5fb3a4cee6df3e";
 
-/// A variable of cargo, and its value.
-type Setting = (&'static str, &'static str);
+/// Variables of cargo by which to build what is only tested. To optimise across crates takes most of the time, and changes nothing but size and
+/// speed.
+const QUICKLY: [(&str, &str); 2] =
+    [("CARGO_PROFILE_RELEASE_LTO", "off"), ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")];
 
-/// How to build what is only tested. To optimise across crates takes most of the time, and changes nothing but size and speed.
-const QUICKLY: [Setting; 2] = [("CARGO_PROFILE_RELEASE_LTO", "off"), ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")];
-
-/// Builds the root file system of the operator's image; the folder that it is in.
-fn rootfs() -> Result<PathBuf> {
-    Ok(rootfs_of(&PROGRAMS[..1], &[])?.join(PROGRAMS[0]))
+/// Builds the root file system of the operator's image for a kind of machine; the folder that it is in.
+fn rootfs(arch: &str) -> Result<PathBuf> {
+    let folder = root().join("target/image").join(arch);
+    eprintln!("Building the static binary for {arch}, optimised (7 minutes when cold).");
+    build(root(), &folder, &PROGRAMS[..1], &[("IMAGE_ARCH", arch)])?;
+    Ok(folder)
 }
 
 /// Builds the root file systems of all images, for tests; the folder in which each is, by the name of its program.
 pub(crate) fn all() -> Result<PathBuf> {
-    rootfs_of(&PROGRAMS, &QUICKLY)
-}
-
-fn rootfs_of(programs: &[&str], settings: &[Setting]) -> Result<PathBuf> {
     let folder = root().join("target/image");
-    for program in programs {
+    for program in PROGRAMS {
         eprintln!("Building the static binary of {program}, optimised (7 minutes when cold).");
-        build(root(), &folder.join(program), &[program], settings)?;
+        build(root(), &folder.join(program), &[program], &QUICKLY)?;
     }
     Ok(folder)
 }
@@ -59,7 +57,7 @@ pub(crate) fn earlier() -> Result<PathBuf> {
 
 /// Runs the steps of the Dockerfile in a checkout. Optimised dependencies take minutes to compile and rarely change, so they are kept
 /// beside the tools, for every checkout.
-fn build(checkout: &Path, to: &Path, program: &[&str], settings: &[Setting]) -> Result<()> {
+fn build(checkout: &Path, to: &Path, program: &[&str], settings: &[(&str, &str)]) -> Result<()> {
     let cache = greenlight_test_cluster::cache_dir()?;
     let mut build = Command::new(checkout.join("deploy/image/rootfs.sh"));
     forget_package(&mut build);
@@ -67,9 +65,10 @@ fn build(checkout: &Path, to: &Path, program: &[&str], settings: &[Setting]) -> 
     run(build.env("CARGO_TARGET_DIR", cache.join("image-target")))
 }
 
-/// Writes the image as an OCI archive.
-pub(crate) fn archive(name: &str, to: &Path) -> Result<()> {
-    greenlight_test_cluster::write_archive(&rootfs()?, name, &["/greenlight"], to)?;
+/// Writes the image as an OCI archive, for this kind of machine or for another one.
+pub(crate) fn archive(name: &str, to: &Path, arch: Option<&str>) -> Result<()> {
+    let rootfs = rootfs(arch.unwrap_or(std::env::consts::ARCH))?;
+    greenlight_test_cluster::write_archive(&rootfs, name, &["/greenlight"], to)?;
     println!("wrote {}: docker load, podman load, ctr images import", to.display());
     Ok(())
 }

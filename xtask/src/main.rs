@@ -53,6 +53,9 @@ enum Chore {
         /// Where to write it
         #[arg(long, default_value = "target/image/greenlight.tar")]
         out: PathBuf,
+        /// Cross-compile it for this kind of machine, by cargo-zigbuild (pip install cargo-zigbuild): aarch64
+        #[arg(long)]
+        arch: Option<String>,
     },
     /// Pack the optimised plugin for krew: an archive, and the manifest of all archives in the folder
     Krew {
@@ -72,7 +75,7 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
-    /// Check the links of the documents, and build them as a site with search if mdbook is installed
+    /// Check the links of the documents, and build them as a site with search
     Site {
         /// Only check
         #[arg(long)]
@@ -112,7 +115,7 @@ fn main() -> Result<()> {
         match Options::parse().chore {
             Chore::Demo { keep } => demo::run(keep).await,
             Chore::Test(options) => test::run(&options),
-            Chore::Image { name, out } => image::archive(&name, &out),
+            Chore::Image { name, out, arch } => image::archive(&name, &out, arch.as_deref()),
             Chore::Krew { out } => {
                 let plugin = shell::build_binaries(true)?.join("kubectl-greenlight");
                 shell::run(Command::new(shell::root().join("deploy/krew/pack.sh")).arg(plugin).arg(out))

@@ -1,4 +1,4 @@
-//! The documents as a site with search: links and the table of contents are checked, and mdBook builds it if it is installed.
+//! The documents as a site with search: links and the table of contents are checked, and mdBook, a pinned version of it, builds the site.
 //!
 //! What the site shows differs from the pages in two points: a link out of the folder leads to the repository at this version, and a
 //! Mermaid block is the picture that `scripts/draw.mjs` made of it.
@@ -9,9 +9,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::shell::{self, root};
+use crate::shell::{self, cargo, root};
 
-/// The version of mdBook that the site was built with.
+/// The version of mdBook that builds the site.
 const MDBOOK: &str = "0.4.52";
 const REPOSITORY: &str = "https://github.com/greenlight-dev/greenlight/blob/v";
 const SUMMARY: &str = "SUMMARY.md";
@@ -23,17 +23,16 @@ const OUTSIDE: [&str; 6] =
 
 /// Checks the documents, and builds the site.
 pub(crate) fn run(check: bool) -> Result<()> {
-    if check {
-        return check_links();
-    }
-    match built()? {
-        Some(why_not) => println!("{why_not}"),
-        None => println!("open {}", root().join("target/site/html/index.html").display()),
+    check_links()?;
+    if !check {
+        build()?;
+        println!("open {}", root().join("target/site/html/index.html").display());
     }
     Ok(())
 }
 
-fn check_links() -> Result<()> {
+/// Checks that every link of the documents leads somewhere, and that the table of contents has every page.
+pub(crate) fn check_links() -> Result<()> {
     let wrong = problems()?;
     if !wrong.is_empty() {
         bail!("the documents:\n{}", wrong.join("\n"));
@@ -42,9 +41,8 @@ fn check_links() -> Result<()> {
     Ok(())
 }
 
-/// Checks the documents, and builds the site if that can be done here; why not, if it cannot.
-pub(crate) fn built() -> Result<Option<String>> {
-    check_links()?;
+/// Builds the site into `target/site/html`.
+pub(crate) fn build() -> Result<()> {
     let source = root().join("target/site/source");
     let _ = std::fs::remove_dir_all(&source);
     std::fs::create_dir_all(source.join(PICTURES))?;
@@ -55,18 +53,34 @@ pub(crate) fn built() -> Result<Option<String>> {
     for picture in std::fs::read_dir(root().join("docs").join(PICTURES))?.flatten() {
         std::fs::copy(picture.path(), source.join(PICTURES).join(picture.file_name()))?;
     }
-    if Command::new("mdbook").arg("--version").output().is_err() {
-        return Ok(Some(format!(
-            "the site: no mdbook here (cargo install --locked mdbook --version {MDBOOK}). Its source is in {}",
-            source.display()
-        )));
-    }
-    shell::run(Command::new("mdbook").arg("build").current_dir(root()))?;
+    shell::run(Command::new(mdbook()?).arg("build").current_dir(root()))?;
     let is_index =
         |path: PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("searchindex"));
     let html = std::fs::read_dir(root().join("target/site/html"))?.flatten();
     ensure!(html.map(|entry| entry.path()).any(is_index), "the site has no search");
-    Ok(None)
+    Ok(())
+}
+
+/// mdBook, without its server. The first call builds it; it is kept beside the tools of the tests.
+fn mdbook() -> Result<PathBuf> {
+    let folder = greenlight_test_cluster::cache_dir()?.join(format!("mdbook-{MDBOOK}"));
+    let program = folder.join("bin/mdbook");
+    if !program.exists() {
+        eprintln!("Building mdBook {MDBOOK}, once.");
+        let mut install = cargo();
+        install.args([
+            "install",
+            "--locked",
+            "--quiet",
+            "--version",
+            MDBOOK,
+            "--no-default-features",
+            "--features",
+            "search",
+        ]);
+        shell::run(install.arg("--root").arg(&folder).arg("mdbook"))?;
+    }
+    Ok(program)
 }
 
 /// What is wrong with the documents, a line each.

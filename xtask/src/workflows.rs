@@ -21,6 +21,12 @@ pub(crate) fn check() -> Result<()> {
         std::fs::read_dir(root().join(WORKFLOWS))?.flatten().map(|entry| entry.path()).collect();
     files.sort();
     ensure!(files.len() >= 2, "there are only {} workflows", files.len());
+    let dockerfile = source::read("Dockerfile")?;
+    for file in &files {
+        let workflow = std::fs::read_to_string(file)?;
+        let checked = actions_are_pinned(&workflow).and_then(|()| one_rust(&workflow, &dockerfile));
+        checked.with_context(|| file.display().to_string())?;
+    }
     files.push(root().join(EXAMPLE));
     // Whether a shell linter happens to be installed makes no difference.
     shell::run(Command::new(actionlint).args(["-shellcheck=", "-pyflakes="]).args(&files).current_dir(root()))?;
@@ -31,6 +37,39 @@ pub(crate) fn check() -> Result<()> {
     }
     ensure!(source::read(".github/workflows/nightly.yaml")?.contains("xtask test --ci --all"), "nobody runs all tests");
     every_version_of_kubernetes_is_in_the_matrix()
+}
+
+/// Whoever gets hold of an action's repository can move a tag to something else, and not a commit.
+fn actions_are_pinned(workflow: &str) -> Result<()> {
+    let used = workflow.lines().filter_map(|line| line.trim_start().trim_start_matches("- ").strip_prefix("uses: "));
+    let loose: Vec<&str> = used.filter(|action| !is_pinned(action)).collect();
+    ensure!(loose.is_empty(), "write ACTION@COMMIT # vVERSION in the place of {loose:?}");
+    Ok(())
+}
+
+fn is_pinned(action: &str) -> bool {
+    let Some((action, _version)) = action.split_once(" # v") else { return false };
+    let commit = action.rsplit_once('@').map_or("", |(_, commit)| commit);
+    commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// A workflow builds with the Rust of the Dockerfile, since a newer one has lints that nobody has seen yet; and tries the oldest one that will do.
+fn one_rust(workflow: &str, dockerfile: &str) -> Result<()> {
+    let image = dockerfile.split("FROM rust:").nth(1).and_then(|rest| rest.split('-').next());
+    let version = image.context("the Dockerfile begins with no image of Rust")?;
+    let places = ["toolchain install ", "--default-toolchain "];
+    let after = places.iter().flat_map(|place| workflow.split(*place).skip(1));
+    let named: Vec<&str> = after.filter_map(|rest| rest.split_whitespace().next()).collect();
+    let oldest = env!("CARGO_PKG_RUST_VERSION");
+    let is_known = |named: &&str| {
+        let is_patch_of = |minor: &str| named.strip_prefix(minor).is_some_and(|patch| patch.starts_with('.'));
+        is_patch_of(version) || is_patch_of(oldest)
+    };
+    ensure!(
+        !named.is_empty() && named.iter().all(is_known),
+        "the workflow installs Rust {named:?}, the Dockerfile has {version}, and {oldest} is the oldest"
+    );
+    Ok(())
 }
 
 /// The crates, the chart and its application have one version, as a release needs.
@@ -109,6 +148,28 @@ mod tests {
         }
         let ubuntu = "jobs:\n  all:\n    runs-on: ubuntu-24.04\n    steps:\n      - run: cargo xtask test --ci\n";
         assert!(tests_have_debian(ubuntu).expect_err("no Debian").to_string().contains("all"));
+    }
+
+    #[test]
+    fn an_action_is_the_one_of_a_commit() {
+        let commit = "3d3c42e5aac5ba805825da76410c181273ba90b1";
+        actions_are_pinned(&format!("      - uses: actions/checkout@{commit} # v7.0.1\n")).expect("a commit");
+        for loose in
+            ["actions/checkout@v7".to_owned(), format!("actions/checkout@{commit}"), "a/b@main # v1".to_owned()]
+        {
+            let error =
+                actions_are_pinned(&format!("        uses: {loose}\n")).expect_err("no commit with its version");
+            assert!(error.to_string().contains(&loose), "{error}");
+        }
+    }
+
+    #[test]
+    fn workflows_build_with_the_rust_of_the_dockerfile() {
+        let dockerfile = "FROM rust:1.95-alpine AS build\n";
+        one_rust("rustup toolchain install 1.95.0 --profile minimal\n", dockerfile).expect("the same");
+        for other in ["rustup toolchain install stable", "sh -s -- --default-toolchain 1.950.0", "cargo test"] {
+            assert!(one_rust(other, dockerfile).is_err(), "{other}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What should happen next in a blue-green release. Observed world in, plan out: no async, no client, no clock.
 //!
-//! [`plan`] is the whole interface. The rest is one file per idea:
+//! [`plan()`] is the whole interface. The rest is one file per idea:
 //!
 //! | question | file |
 //! |---|---|
@@ -10,7 +10,7 @@
 //! | the three of them together | [`situation`] |
 //! | what did a person ask for, and may it be done | [`request`] |
 //! | what can be done | [`actions`] |
-//! | in which order it is done, and why that is safe | [`plan`](mod@plan), [`steps`] |
+//! | in which order it is done, and why that is safe | [`plan()`], [`steps`] |
 //! | which name does a template get | [`hash`] |
 //! | how many pods should each revision have | [`scale`] |
 //! | may the candidate be promoted, and if not what is it waiting for | [`gate`] |

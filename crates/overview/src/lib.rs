@@ -3,14 +3,14 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | what is known of a rollout, its Services, revisions and pods? | [`facts`] |
-//! | what does its status say of the spec that is there? | [`status`] |
-//! | what does the core see of it? | [`observe`] |
+//! | what is known of a rollout, its Services, revisions and pods? | [`mod@facts`] |
+//! | what does its status say of the spec that is there? | [`mod@status`] |
+//! | what does the core see of it? | [`mod@observe`] |
 //! | what is around it? | [`surroundings`] |
 //! | what will happen? | [`simulation`] |
 //! | what is wrong, and what mends it? | [`doctor`], one file a check |
 //! | what of it does the caller not see? | [`unseen`] |
-//! | what differs between two revisions? | [`differences`] |
+//! | what differs between two revisions? | [`mod@differences`] |
 //! | which revision does a verb speak of? | [`request`] |
 //! | why was the spec changed? | [`cause`] |
 //! | how is that said? | [`words`] |

@@ -1,5 +1,6 @@
 //! Images without a container engine: one layer, a configuration and an index make an OCI archive, which containerd imports.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -7,10 +8,11 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// Writes an OCI archive of a root file system: `name` is the reference that pods use, `entrypoint` what they run.
+/// Writes an OCI archive of a root file system: `name` is the reference that pods use, `entrypoint` what they run. The image is for the kind of
+/// machine that the program is for.
 ///
 /// # Errors
-/// A file cannot be written, or `tar` fails.
+/// A file cannot be written, `tar` fails, or the program is none for amd64 or arm64.
 pub fn write_archive(rootfs: &Path, name: &str, entrypoint: &[&str], archive: &Path) -> Result<()> {
     let layout = archive.with_extension("layout");
     let _ = std::fs::remove_dir_all(&layout);
@@ -28,7 +30,8 @@ pub fn write_archive(rootfs: &Path, name: &str, entrypoint: &[&str], archive: &P
         std::fs::write(blobs.join(&digest), &bytes)?;
         Ok((digest, bytes.len()))
     };
-    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let program = entrypoint.first().context("an image runs a program")?;
+    let architecture = architecture(&rootfs.join(program.trim_start_matches('/')))?;
     let (config, config_size) = write(&json!({
         "architecture": architecture,
         "os": "linux",
@@ -87,6 +90,18 @@ pub fn write_pause_archive(name: &str, dir: &Path) -> Result<PathBuf> {
     Ok(archive)
 }
 
+/// The kind of machine that a program is for, as images name it: it stands in the head of an ELF file.
+fn architecture(program: &Path) -> Result<&'static str> {
+    let mut head = [0; 20];
+    let read = std::fs::File::open(program).and_then(|mut file| file.read_exact(&mut head));
+    read.with_context(|| program.display().to_string())?;
+    match head[18..] {
+        [0x3e, 0] => Ok("amd64"),
+        [0xb7, 0] => Ok("arm64"),
+        _ => bail!("{} is no program for amd64 or arm64", program.display()),
+    }
+}
+
 fn tar(args: &[&str], archive: &Path, dir: &Path, what: &str) -> Result<()> {
     let status = Command::new("tar").args(args).arg(archive).arg("-C").arg(dir).arg(what).status()?;
     if !status.success() {
@@ -97,4 +112,22 @@ fn tar(args: &[&str], archive: &Path, dir: &Path, what: &str) -> Result<()> {
 
 fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_for_the_machine_that_its_program_is_for() {
+        let here = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        let this = std::env::current_exe().expect("this program");
+        assert_eq!(architecture(&this).expect("a program"), here);
+        let other = std::env::temp_dir().join(format!("greenlight-program-{}", std::process::id()));
+        std::fs::write(&other, [&[0_u8; 18][..], &[0xb7, 0]].concat()).expect("written");
+        assert_eq!(architecture(&other).expect("the head of a program"), "arm64");
+        std::fs::write(&other, "#!/bin/sh\necho this is no program of a machine\n").expect("written");
+        assert!(architecture(&other).is_err());
+        std::fs::remove_file(&other).expect("removed");
+    }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | Which API server, and as whom? | [`config`] |
 //! | What goes over the wire, and for how long? | [`requests`] |
-//! | What does an error mean, and which Role would help? | [`explain`] |
+//! | What does an error mean, and which Role would help? | [`mod@explain`] |
 //! | What changes while somebody looks? | [`changes`] |
 
 mod changes;

@@ -1,7 +1,7 @@
 //! What was decided, and where that is written.
 //!
 //! The record is `status.decisions`, which only the operator writes. [`read`] takes it up, and enters what has happened since by
-//! itself. What people ask for is entered by [`crate::request`], what the operator finds out by [`mod@crate::plan`]. [`precede`] says
+//! itself. What people ask for is entered by [`crate::request`], what the operator finds out by [`crate::plan()`]. [`precede`] says
 //! which of it has to be written before anything is done about it.
 //!
 //! | question | file |

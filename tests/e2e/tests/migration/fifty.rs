@@ -1,5 +1,6 @@
 //! Fifty Argo Rollouts of eight shapes become ours by Git, as docs/migrations.md says: a real Argo CD applies the commits, the real
-//! Argo Rollouts controller runs all the while, and everything that production leads to is seen.
+//! Argo Rollouts controller runs all the while, and everything that production leads to is seen. One of each shape goes back while its Argo
+//! Rollout is still there, and another one after that was removed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,8 +14,8 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::api::ListParams;
 
-use crate::argo_rollouts;
 use crate::production::Production;
+use crate::{QUIET, argo_rollouts};
 
 const APPLICATIONS: usize = 50;
 /// The manifests in `tests/e2e/argo` that they are made from.
@@ -92,6 +93,23 @@ impl Application {
         };
         self.converted.split("---\n").map(annotate).collect::<Vec<_>>().join("---\n")
     }
+
+    /// The Argo Rollout, not paused: it takes its Services.
+    fn resumed(&self, version: &str) -> String {
+        of_version(version, &self.beside.replace("paused: true", "paused: false"))
+    }
+
+    /// What belongs neither to Argo Rollouts nor to Greenlight.
+    fn around(&self, version: &str) -> String {
+        let is_theirs = |document: &&str| document.lines().any(|line| line.starts_with("apiVersion: argoproj.io"));
+        let others: Vec<&str> = self.before.split("---\n").filter(|document| !is_theirs(document)).collect();
+        of_version(version, &others.join("---\n"))
+    }
+}
+
+/// Manifests of v1, for another version.
+fn of_version(version: &str, manifests: &str) -> String {
+    manifests.replace(":v1\n", &format!(":{version}\n"))
 }
 
 fn autoscaler(name: &str) -> String {
@@ -191,23 +209,27 @@ async fn fifty_argo_rollouts_of_eight_shapes_move_by_git() {
     eventually("all have moved", async || count(&lab, |rollout| phase(rollout) == "Healthy").await == APPLICATIONS)
         .await;
 
+    // One of each shape goes back: its Argo Rollout is resumed.
+    let (back_early, applications) = applications.split_at(SHAPES.len());
+    go_back(&lab, &argo_cd, &commit, back_early, "v1").await;
+
     // 3: theirs go.
     let beside: Vec<String> = applications.iter().map(Application::file_beside).collect();
     let fifth = repository.remove("without Argo Rollouts", &beside).expect("committed");
     argo_cd.until_synced("fifty", &fifth).await.expect("pruned");
-    eventually("no Argo Rollout is left", async || {
-        lab.kubectl(&["get", "rollouts.argoproj.io", "-o", "name"]).is_empty()
+    eventually("no other Argo Rollout is left", async || {
+        lab.kubectl(&["get", "rollouts.argoproj.io", "-o", "name"]).lines().count() == back_early.len()
     })
     .await;
 
     // A release of each.
-    let files = applications.iter().map(|it| (it.file(), it.converted.replace(":v1\n", ":v2\n"))).collect();
+    let files = applications.iter().map(|it| (it.file(), of_version("v2", &it.converted))).collect();
     let sixth = commit("v2", files);
     argo_cd.until_synced("fifty", &sixth).await.expect("applied");
     let second_revision =
         |rollout: &BlueGreenRollout| rollout.status.as_ref().is_some_and(|status| status.current_revision == 2);
     eventually("v2 waits or serves", async || {
-        count(&lab, |it| second_revision(it) && ["Healthy", "Paused"].contains(&phase(it))).await == APPLICATIONS
+        count(&lab, |it| second_revision(it) && ["Healthy", "Paused"].contains(&phase(it))).await == applications.len()
     })
     .await;
     let rollouts = lab.api::<BlueGreenRollout>().list(&ListParams::default()).await.expect("rollouts").items;
@@ -215,13 +237,57 @@ async fn fifty_argo_rollouts_of_eight_shapes_move_by_git() {
         lab.greenlight(&["promote", &rollout.name_any()]).expect("promoted");
     }
     eventually("all serve v2", async || {
-        count(&lab, |it| second_revision(it) && phase(it) == "Healthy").await == APPLICATIONS
+        count(&lab, |it| second_revision(it) && phase(it) == "Healthy").await == applications.len()
     })
     .await;
 
-    for application in &applications {
-        let course = production.course(&application.active()).await;
-        assert_eq!(course.len(), 3, "{}: Argo's pods, ours, the next release: {course:?}", application.name);
-        assert!(course[0].ends_with(&theirs[&application.active()]), "{}: {course:?}", application.name);
+    // One of each shape goes back: its Argo Rollout is added again.
+    let (back_late, stay) = applications.split_at(SHAPES.len());
+    go_back(&lab, &argo_cd, &commit, back_late, "v2").await;
+
+    let now = hashes(&lab.now().await);
+    for (moved, switches) in [(back_early, 2), (back_late, 3), (stay, 2)] {
+        for application in moved {
+            let service = application.active();
+            let course = production.course(&service).await;
+            assert_eq!(course.len(), switches + 1, "{}: {course:?}", application.name);
+            assert!(course[0].ends_with(&theirs[&service]), "{}: {course:?}", application.name);
+            assert!(course[switches].ends_with(&now[&service]), "{}: {course:?}", application.name);
+        }
     }
+    let returned = |it: &Application| now[&it.active()] == theirs[&it.active()];
+    assert!(back_early.iter().all(returned), "those of Argo's pods that were up all the time serve again");
+}
+
+/// The way back: the Argo Rollout is resumed, or added again, its controller takes the Services, and then the BlueGreenRollout goes.
+async fn go_back(
+    lab: &Lab,
+    argo_cd: &ArgoCd,
+    commit: &impl Fn(&str, Vec<(String, String)>) -> String,
+    back: &[Application],
+    version: &str,
+) {
+    let ours = hashes(&lab.now().await);
+    let rollouts = async || lab.api::<BlueGreenRollout>().list(&ListParams::default()).await.expect("rollouts").items;
+    let left = rollouts().await.len() - back.len();
+    let is_theirs = |now: &Snapshot, service: String| {
+        let is_annotated = now.services[&service].annotations().contains_key(names::MANAGED_BY_ARGO);
+        is_annotated && now.hash_of(&service).is_some_and(|hash| hash != ours[&service])
+    };
+    let are_theirs = |now: &Snapshot| back.iter().all(|it| is_theirs(now, it.active()));
+
+    let files = back.iter().map(|it| (it.file_beside(), it.resumed(version))).collect();
+    let resumed = commit("Argo Rollouts again", files);
+    argo_cd.until_synced("fifty", &resumed).await.expect("applied");
+    lab.until("Argo Rollouts has taken them", are_theirs).await;
+    eventually("they say so", async || count(lab, is_claimed).await == back.len()).await;
+
+    let files = back.iter().map(|it| (it.file(), it.around(version))).collect();
+    let without = commit("without Greenlight", files);
+    argo_cd.until_synced("fifty", &without).await.expect("pruned");
+    eventually("their BlueGreenRollouts are gone", async || rollouts().await.len() == left).await;
+    lab.throughout(QUIET, "they stay with Argo Rollouts", are_theirs).await;
+    let now = lab.now().await;
+    let is_marked = |it: &&Application| now.services[&it.active()].annotations().contains_key(names::MANAGED_BY);
+    assert_eq!(back.iter().filter(is_marked).count(), 0, "no mark of Greenlight is left");
 }

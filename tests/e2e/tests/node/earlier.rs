@@ -2,7 +2,7 @@
 //! are exchanged for today's and the other way round in each phase of a release, while requests come in.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 pub use greenlight_e2e::earlier::folder;
@@ -68,8 +68,11 @@ impl Versions<'_> {
     async fn exchange(&mut self, serves: &str) -> Result<()> {
         let before = self.site.pods_of(serves)?;
         self.is_today = !self.is_today;
+        let began = Instant::now();
         self.install()?;
         self.site.check_operator_pods().await?;
+        // If this takes longer, the exchange was not within the phase, and the phase has to be made longer.
+        println!("{} came within {} s, in a phase of {PHASE_SECONDS} s", self.name(), began.elapsed().as_secs());
         let crd = self.site.kubectl(&["get", "crd", CRD, "-o", "json"])?;
         let has = FIELDS.map(|field| crd.contains(field));
         ensure!(has == [self.is_today, !self.is_today], "the CRD has {FIELDS:?}: {has:?}");

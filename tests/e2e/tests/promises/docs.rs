@@ -159,6 +159,22 @@ fn the_readme_shows_what_the_quick_start_shows() {
     assert!(outputs.contains(shown), "the suite node compares the quick start with the real output: {shown}");
 }
 
+#[test]
+fn the_readme_installs_by_the_commands_of_the_quick_start() {
+    let readme = read(&folder().join("../README.md"));
+    let install = readme.split("\n## Install\n").nth(1).and_then(|section| section.split("```sh\n").nth(1));
+    let install = install.and_then(|rest| rest.split("```").next()).expect("a block of commands");
+    let blocks: Vec<String> = commands("quick-start.md").into_iter().map(|block| block.text).collect();
+    let quick_start = blocks.join("\n");
+    let mut compared = 0;
+    for line in install.lines() {
+        let command = line.split(" #").next().unwrap_or_default().trim_end();
+        assert!(quick_start.lines().any(|known| known == command), "the quick start does not run: {command}");
+        compared += 1;
+    }
+    assert!(compared >= 8, "only {compared} commands");
+}
+
 /// Every file of Rust below a folder, with its text.
 fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
     let entries = std::fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
