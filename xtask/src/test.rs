@@ -160,7 +160,7 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
             if !has_node {
                 return row.skip(ci, "the upgrades of an earlier version: they take a real node");
             }
-            on_node.env("GREENLIGHT_EARLIER", image::earlier()?);
+            on_node.env("GREENLIGHT_IMAGES", image::all()?).env("GREENLIGHT_EARLIER", image::earlier()?);
             row.tests(on_node.args(["--", "earlier"]))
         })?;
         table.step("operators of two versions at once", |row| {
