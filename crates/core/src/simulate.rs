@@ -5,7 +5,7 @@ use greenlight_api::names;
 use jiff::Timestamp;
 
 use crate::actions::{Action, Change};
-use crate::world::{ReplicaSet, Run, Selection, Service, World};
+use crate::world::{Pod, ReplicaSet, Run, Selection, Service, World};
 
 /// What a write came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

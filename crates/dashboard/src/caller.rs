@@ -37,7 +37,7 @@ pub enum Access {
     /// Those of who started it.
     Own {
         /// Asks as them; with the namespace of their context.
-        session: Session,
+        session: Box<Session>,
         /// What lets a browser in.
         secret: Secret,
         /// The address of the page that it is led to then.
@@ -131,7 +131,7 @@ impl Door {
                 if !same(&shown, &secret.cookie) {
                     return Err(Refusal::Unknown(NO_KEY.to_owned()));
                 }
-                let (csrf, session) = (csrf(&secret.cookie), session.clone());
+                let (csrf, session) = (csrf(&secret.cookie), Session::clone(session));
                 if let Some(desk) = self.desks.get(&[0; 32]) {
                     return Ok(Caller { desk, csrf, session });
                 }
@@ -260,7 +260,7 @@ mod tests {
         let cookie = secret.exchange(secret.key()).expect("the first time");
         let cookie = cookie.split(';').next().and_then(|pair| pair.parse().ok()).expect("a pair");
         let session = Session { flags: flags.clone(), ..session(client) };
-        let door = Door::new(Access::Own { session, secret, first: "/".to_owned() });
+        let door = Door::new(Access::Own { session: Box::new(session), secret, first: "/".to_owned() });
         let Ok(caller) = door.enter(&HeaderMap::from_iter([(header::COOKIE, cookie)])).await else {
             panic!("nobody is let in");
         };

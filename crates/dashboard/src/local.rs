@@ -47,7 +47,7 @@ pub async fn run(session: &Session, namespace: Option<&str>, options: LocalOptio
     }
     let chosen = Filter { namespace: namespace.unwrap_or_default().to_owned(), ..Filter::default() }.query();
     let first = if chosen.is_empty() { "/".to_owned() } else { format!("/?{chosen}") };
-    let access = Access::Own { session: session.clone(), secret, first };
+    let access = Access::Own { session: Box::new(session.clone()), secret, first };
     let settings = Settings { access, read_only: options.read_only, hosts: Vec::new() };
     serve(listener, settings, async { drop(tokio::signal::ctrl_c().await) }).await
 }

@@ -718,7 +718,7 @@ mod tests {
             Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("there is none"))
         });
         let session = session(kube::Client::new(no_cluster, "shop"));
-        let access = Access::Own { session, secret, first: "/?namespace=shop".to_owned() };
+        let access = Access::Own { session: Box::new(session), secret, first: "/?namespace=shop".to_owned() };
         tokio::spawn(serve(listener, Settings { access, read_only: false, hosts: Vec::new() }, std::future::pending()));
         let ask = async |user: u32, path: &str, cookie: &str| {
             let script = format!(

@@ -19,7 +19,7 @@ use kube::{Api, ResourceExt};
 
 use crate::exit::Exit;
 use crate::options::LogsOptions;
-use crate::session::is_final;
+use crate::session::{explain, is_final};
 
 /// Prints the logs, and goes on with `--follow` until Ctrl-C.
 pub async fn run(session: &Session, options: &LogsOptions) -> Result<Exit> {
@@ -28,7 +28,7 @@ pub async fn run(session: &Session, options: &LogsOptions) -> Result<Exit> {
     let pods: Api<Pod> = session.api();
     let labelled = format!("{}={}", names::HASH_LABEL, revision.hash);
     if options.follow {
-        return follow(session.api(), pods, &labelled, revision, options).await;
+        return follow(session, &labelled, revision, options).await;
     }
     let mut sources = Vec::new();
     for pod in
@@ -54,7 +54,7 @@ pub async fn run(session: &Session, options: &LogsOptions) -> Result<Exit> {
         Some(error) if failed.len() + 1 == sources.len() => Err(error),
         last => {
             for error in failed.iter().chain(&last) {
-                eprintln!("{}", printable(&crate::session::explain(error)));
+                eprintln!("{}", printable(&explain(error, &session.flags)));
             }
             Ok(Exit::Done)
         }
@@ -165,13 +165,8 @@ async fn copy(
 }
 
 /// Prints the logs of the pods that are there, and of those that come, until somebody has seen enough.
-async fn follow(
-    watched: Api<Whole<Pod>>,
-    pods: Api<Pod>,
-    labelled: &str,
-    revision: &Known,
-    options: &LogsOptions,
-) -> Result<Exit> {
+async fn follow(session: &Session, labelled: &str, revision: &Known, options: &LogsOptions) -> Result<Exit> {
+    let (watched, pods): (Api<Whole<Pod>>, Api<Pod>) = (session.api(), session.api());
     let mut changes = pin!(watcher(watched, Config::default().labels(labelled)).default_backoff());
     let mut known = BTreeSet::new();
     let mut printing = FuturesUnordered::new();
@@ -197,7 +192,7 @@ async fn follow(
             Some((ended, source)) = printing.next() => {
                 // It printed its last line; or it cannot be read, which is told once.
                 if let Err(error) = ended {
-                    eprintln!("{}", printable(&crate::session::explain(&error)));
+                    eprintln!("{}", printable(&explain(&error, &session.flags)));
                 } else {
                     eprintln!("[{}/{}] ends here.", source.pod, source.container);
                 }

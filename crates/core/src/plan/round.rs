@@ -108,7 +108,7 @@ impl<'a> Round<'a> {
             stall: self
                 .stall
                 .clone()
-                .or_else(|| if waits { None } else { lacking })
+                .or(if waits { None } else { lacking })
                 .or_else(template)
                 .or_else(|| refused.filter(|refused| !refused.is_eviction()).map(stall::write))
                 .or_else(|| stall::trouble(world)),

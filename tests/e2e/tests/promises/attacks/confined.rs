@@ -266,8 +266,7 @@ async fn whoever_holds_the_operators_token_can_do_no_more_than_the_operator_does
     });
     let mut job = job(false);
     job["metadata"]["name"] = "foreign".into();
-    let mut typed =
-        greenlight_e2e::rollout(json!({"strategy": {"blueGreen": {"activeService": null, "previewService": null}}}));
+    let mut typed = rollout(json!({"strategy": {"blueGreen": {"activeService": null, "previewService": null}}}));
     typed["metadata"] = json!({"name": "typed", "annotations": {"greenlight.dev/request": "restart"}});
     let mut theirs = [
         deployment("others"),
