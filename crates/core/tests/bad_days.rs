@@ -188,7 +188,7 @@ fn a_forged_planned_from_is_put_right() {
         model.edit(&hash, |rs| drop(rs.annotations.insert(names::PLANNED_FROM.into(), "99999999".into())));
     }
     model.work();
-    let world = greenlight_core::World { live: false, ..model.seen() };
+    let world = World { live: false, ..model.seen() };
     assert_eq!(plan(&world, model.now).doubt, None, "everything is read live in each reconcile for ever");
 }
 
