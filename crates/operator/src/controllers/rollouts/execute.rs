@@ -589,8 +589,8 @@ impl Executor<'_> {
             return Ok(());
         }
         let owners = wanted["metadata"]["ownerReferences"].clone();
-        // Under another name, because this one is taken.
-        wanted["metadata"]["generateName"] = format!("{}-", self.rollout.name).into();
+        // Under another name, because this one is taken; with the same beginning, by which the chart's policy knows whose it is.
+        wanted["metadata"]["generateName"] = name.strip_suffix(hash).unwrap_or(name).into();
         wanted["metadata"].as_object_mut().expect("it was made as an object").remove("name");
         let post = PostParams { dry_run: true, ..PostParams::default() };
         let body = serde_json::to_vec(&wanted).expect("JSON can be written");

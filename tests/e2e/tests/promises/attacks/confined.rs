@@ -6,7 +6,7 @@ use greenlight_e2e::{Lab, cluster, eventually, rollout};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::ResourceExt;
-use kube::api::ListParams;
+use kube::api::{DeleteParams, ListParams, PropagationPolicy};
 use serde_json::{Value, json};
 
 use super::attack::{How, Step};
@@ -18,6 +18,8 @@ const OPERATOR: &str = "system:serviceaccount:greenlight-rights:greenlight";
 
 /// The name of a rollout that is longer than that of a ReplicaSet may be. The dash behind which it is cut is left out, too.
 const LONG: &str = "a-team-with-many-words-for-what-we-look-after-in-production";
+/// One that is cut within a word.
+const CUT_IN_A_WORD: &str = "a-team-with-many-words-for-all-that-production-depends-on";
 
 /// What is tried, and how the policy refuses it; nothing, if it is what the operator does.
 type Attempt = (&'static str, How, &'static str, Value, Option<&'static str>);
@@ -330,13 +332,23 @@ async fn whoever_holds_the_operators_token_can_do_no_more_than_the_operator_does
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollout_whose_name_is_too_long_for_a_replica_set_is_released_under_the_policy() {
     let lab = Lab::new("longname").await;
-    let mut long = rollout(json!({"strategy": {"blueGreen": {"activeService": null, "previewService": null}}}));
-    long["metadata"]["name"] = LONG.into();
-    lab.apply(&long).expect("applied");
     let api: Api<BlueGreenRollout> = lab.api();
     let is_healthy =
         |rollout: BlueGreenRollout| rollout.status.is_some_and(|status| status.phase.as_str() == "Healthy");
-    eventually("it is healthy", async || is_healthy(api.get(LONG).await.expect("it is there"))).await;
+    for name in [LONG, CUT_IN_A_WORD] {
+        let mut long = rollout(json!({"strategy": {"blueGreen": {"activeService": null, "previewService": null}}}));
+        long["metadata"]["name"] = name.into();
+        lab.apply(&long).expect("applied");
+        eventually("it is healthy", async || is_healthy(api.get(name).await.expect("it is there"))).await;
+        let left = DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
+        api.delete(name, &left).await.expect("deleted");
+        eventually("it is gone", async || api.get_opt(name).await.expect("readable").is_none()).await;
+        lab.apply(&long).expect("applied");
+        eventually("what it left behind is taken over", async || {
+            is_healthy(api.get(name).await.expect("it is there"))
+        })
+        .await;
+    }
 }
 
 fn owner() -> Value {
