@@ -344,10 +344,8 @@ async fn a_rollout_whose_name_is_too_long_for_a_replica_set_is_released_under_th
         api.delete(name, &left).await.expect("deleted");
         eventually("it is gone", async || api.get_opt(name).await.expect("readable").is_none()).await;
         lab.apply(&long).expect("applied");
-        eventually("what it left behind is taken over", async || {
-            is_healthy(api.get(name).await.expect("it is there"))
-        })
-        .await;
+        eventually("what it left behind is taken over", async || is_healthy(api.get(name).await.expect("it is there")))
+            .await;
     }
 }
 
