@@ -88,7 +88,7 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
             let meant = || match &looked_at {
                 None if of_template => None,
                 Some(looked_at) if of_template && changed => Some(looked_at.clone()),
-                _ => meant(situation, action),
+                _ => meant(situation, read, action),
             };
             let Some(revision) = revision.or_else(meant) else {
                 return answered(Err(format!("there is no revision to {} yet", action.as_str())));
@@ -139,11 +139,16 @@ fn refusal<'a>(situation: &Situation<'a>) -> Option<&'a str> {
 }
 
 /// The revision that a bare verb speaks of.
-fn meant(situation: &Situation, action: Verb) -> Option<String> {
-    let Situation { roles, .. } = situation;
+fn meant(situation: &Situation, read: &Read, action: Verb) -> Option<String> {
+    let Situation { roles, decisions, .. } = situation;
     let rs = match action {
-        // What serves by the record, also if its ReplicaSet is gone: never what production took refuge with.
-        Verb::Rollback => return Some(situation.decisions.serving.clone()).filter(|serving| !serving.is_empty()),
+        // What serves by the record that was looked at, also if its ReplicaSet is gone: never what production took refuge with. Production
+        // may have moved since, by us or by hand; under another hash what was looked at is made anew.
+        Verb::Rollback => {
+            let looked_at = &read.written.serving;
+            let serving = if decisions.revision(looked_at).is_some() { looked_at } else { &decisions.serving };
+            return Some(serving.clone()).filter(|serving| !serving.is_empty());
+        }
         Verb::Restart => roles.serving().or(roles.home()).or(roles.candidate),
         Verb::Promote | Verb::PromoteFull | Verb::Abort => roles.candidate.or(roles.updated),
         Verb::Retry => roles.updated,

@@ -2931,3 +2931,34 @@ fn a_way_back_that_nobody_asked_for_is_nobodys_request() {
     let switch = status(&model).switch.clone().expect("a switch");
     assert_eq!((switch.requested_by.as_str(), switch.requested_at), ("", None), "{switch:?}");
 }
+
+/// A verb that is typed is for what the status said when somebody looked at it, however production has moved since.
+#[test]
+fn an_undo_that_is_typed_is_of_what_the_status_said() {
+    let verb = Verb::ALL.iter().position(|verb| *verb == Verb::Rollback).expect("a verb");
+    let typed = Event::Type(u8::try_from(verb).expect("there are few"));
+    // Two is bad; somebody moves the Service to three by hand, and types the verb as well.
+    let mut model = promoted(manual(), &[3, 2]);
+    let three = model.hash(3);
+    model.point_by_hand("active", &three);
+    model.happen(&typed);
+    model.work();
+    assert_serves(&model, 3);
+    assert_rejected(&model, 2, true);
+    assert_rejected(&model, 3, false);
+    // Two is bad, and three, the fix, is just being switched to.
+    for writes in 1..6 {
+        let mut model = promoted(manual(), &[2]);
+        model.push(3);
+        model.work();
+        let three = model.hash(3);
+        model.request(Verb::Promote, &three, "ann", None);
+        model.operate(Some(writes));
+        let serving = status(&model).decisions.expect("a record").serving;
+        model.happen(&typed);
+        model.work();
+        let undone = if serving == three { 3 } else { 2 };
+        assert_rejected(&model, 5 - undone, false);
+        assert!(undone == 3 || model.serving() != Some(model.hash(2)), "after {writes} writes: {}", say(&model));
+    }
+}

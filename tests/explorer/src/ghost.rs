@@ -882,6 +882,8 @@ impl Ghost {
         self.refused.clear();
         let Some(request) = &mut self.request else { return };
         (request.answer, request.was_rejected) = (None, Verdict::Either);
+        // Who typed a verb before may have looked at the one or the other.
+        request.meant.extend(then.home.into_iter().chain(self.home));
         if let (Some(version), Verb::Promote | Verb::Full) = (request.version, request.verb) {
             let request = request.clone();
             self.approve(version, &request, cluster);
@@ -891,6 +893,10 @@ impl Ghost {
     /// The record is as an earlier version kept it: with how many pods something served, and what only an attempt was rejected for, it does
     /// not say.
     pub fn on_upgrade(&mut self, cluster: &Cluster) {
+        if let Some(request) = &mut self.request {
+            // What a Service leads to is taken for what is on record.
+            request.meant.extend(self.home);
+        }
         // Without its claim nobody knows of a move by hand whether the mark of the Service is older than the record.
         let home = self.home.map(|home| cluster.hash_of(home));
         let is_marked = cluster.first_active().is_none_or(|service| service.production.as_deref() == home);

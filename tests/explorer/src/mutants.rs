@@ -191,6 +191,13 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::AnswerTrue],
     },
     Mutant {
+        name: "an undo that is typed is of what serves when it is heard",
+        file: "request.rs",
+        find: "if decisions.revision(looked_at).is_some() {",
+        replace: "if decisions.revision(looked_at).is_none() {",
+        expected: &[P::BareVerb],
+    },
+    Mutant {
         name: "story 12: what was refused is carried out after the status is lost",
         file: "request.rs",
         find: "    if read.source == Source::Nothing {",
