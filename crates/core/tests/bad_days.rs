@@ -2962,3 +2962,35 @@ fn an_undo_that_is_typed_is_of_what_the_status_said() {
         assert!(undone == 3 || model.serving() != Some(model.hash(2)), "after {writes} writes: {}", say(&model));
     }
 }
+
+/// A server-side apply takes the hash out of the Service in the moment in which production has no ready pods.
+#[test]
+fn a_service_that_lost_its_hash_does_not_lead_to_what_nobody_promoted() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let (one, two) = (model.hash(1), model.rs(2).name.clone());
+    model.run_pods(&one, 0);
+    model.lose_hash("active");
+    model.catch_up();
+    model.operate(None);
+    model.catch_up();
+    assert_eq!(model.serving(), Some(one), "{}", say(&model));
+    let leads = model.truth.endpoints["active"].iter().filter(|endpoint| endpoint.pod.starts_with(&two)).count();
+    assert_eq!(leads, 0, "{}", say(&model));
+    model.work();
+    assert_serves(&model, 1);
+}
+
+#[test]
+fn what_served_before_is_better_than_nothing_where_a_service_lost_its_hash() {
+    let mut model = promoted(manual(), &[2]);
+    undo(&mut model);
+    let one = model.hash(1);
+    model.run_pods(&one, 0);
+    model.lose_hash("active");
+    model.operate(None);
+    assert_eq!(model.serving(), None, "the pods of 2 are all that is ready: {}", say(&model));
+    model.work();
+    assert_serves(&model, 1);
+}
