@@ -85,7 +85,17 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     let marked_for_another = |service: &Service| service.production.as_ref().is_some_and(|given| *given != home.hash);
     let by_hand = to_move.iter().any(|service| leads_here(service) && marked_for_another(service));
     if let Some(claim) = claim(situation, home, roles.going_back() || !late.is_empty() || by_hand) {
-        return vec![claim];
+        // What is put back takes nothing over: its mark says that it carries home, which is not about to go. The claim may be refused then, once
+        // no proof is noted that is older.
+        let is_refused = world.refused_write(&claim.target(&world.rollout.name), situation.now).is_some();
+        let is_dispensable = lost && !overlapping && !home.is_retired() && noted(world, home).is_none();
+        if !is_refused || !is_dispensable {
+            return vec![claim];
+        }
+        let carries = |service: &&Service| service.production.as_deref() == Some(&home.hash);
+        let restored =
+            to_move.into_iter().filter(carries).filter(|service| service.selection() == Selection::Unmanaged);
+        return restored.map(|service| select(service, home)).chain([claim]).collect();
     }
     if !late.is_empty() {
         return late.into_iter().map(|service| select_both(situation, service, home)).collect();

@@ -2994,3 +2994,28 @@ fn what_served_before_is_better_than_nothing_where_a_service_lost_its_hash() {
     model.work();
     assert_serves(&model, 1);
 }
+
+/// A webhook of ReplicaSets is down, and a server-side apply takes the hash out of the Service.
+#[test]
+fn a_service_gets_its_hash_back_while_no_replica_set_may_be_written() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let one = model.hash(1);
+    model.refuse(Some(|action| matches!(action, Action::ChangeReplicaSet { .. })));
+    model.lose_hash("active");
+    model.catch_up();
+    for _ in 0..4 {
+        model.operate(None);
+        model.pass(1);
+    }
+    assert_eq!(model.serving(), Some(one), "{}", say(&model));
+    // It is proven anew.
+    for _ in 0..4 {
+        model.catch_up();
+        model.operate(None);
+        model.pass(10);
+    }
+    let switch = status(&model).switch.expect("a switch");
+    assert!(switch.proven_at.is_some(), "{switch:?} {}", say(&model));
+}
