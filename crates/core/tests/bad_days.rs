@@ -3019,3 +3019,31 @@ fn a_service_gets_its_hash_back_while_no_replica_set_may_be_written() {
     let switch = status(&model).switch.expect("a switch");
     assert!(switch.proven_at.is_some(), "{switch:?} {}", say(&model));
 }
+
+/// The status is lost, and with it the rejection; nothing is left of what was undone, and the Service is made anew.
+#[test]
+fn what_was_undone_is_not_promoted_by_itself_after_a_lost_status_with_a_new_service() {
+    let at_once = BlueGreen { scale_down_delay_seconds: Some(0), ..BlueGreen::default() };
+    for undone in [true, false] {
+        let mut model = serves_one(at_once.clone());
+        model.push(2);
+        model.work();
+        assert_serves(&model, 2);
+        let gone = if undone { 2 } else { 1 };
+        if undone {
+            undo(&mut model);
+            assert_serves(&model, 1);
+        }
+        let gone = model.hash(gone);
+        model.edit(&gone, |rs| rs.finalizers.clear());
+        model.delete_replica_set(&gone);
+        model.have_service("active", false);
+        model.have_service("active", true);
+        model.wipe_status();
+        model.work();
+        model.work();
+        // What was claimed, and is asked for, comes back by itself.
+        let serves = model.has(2) && model.serving() == Some(model.hash(2));
+        assert_eq!(serves, !undone, "{}", say(&model));
+    }
+}
