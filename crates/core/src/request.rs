@@ -67,6 +67,13 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
         Heard { completed: None, answer: Some(answer) }
     };
     if read.source == Source::Nothing {
+        // Written out, a bare verb is another value when somebody asks again by the same word.
+        if let Ok(Parsed::Short(action, revision)) = parse(value)
+            && refusal(situation).is_none()
+            && let Some(revision) = revision.or_else(|| meant(situation, read, action))
+        {
+            return written_out(situation, action, revision);
+        }
         let why = "this request was there before the status was, so nobody knows whether it has been carried out. It is not \
                    carried out now. Ask again if it is still wanted";
         return answered(Err(why.to_owned()));
@@ -98,9 +105,7 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
                     "the API server refuses to write it out in full: {why}. Ask by kubectl greenlight"
                 )));
             }
-            let (by, at) = (String::new(), situation.now);
-            let request = Request { action, revision, to: None, by, at, reason: None };
-            return Heard { completed: Some(request), answer: None };
+            return written_out(situation, action, revision);
         }
         Err(why) => return answered(Err(why)),
     };
@@ -136,6 +141,13 @@ fn refusal<'a>(situation: &Situation<'a>) -> Option<&'a str> {
     let Situation { world, now, .. } = *situation;
     let target = Action::CompleteRequest { value: String::new() }.target(&world.rollout.name);
     world.refused_write(&target, now).map(|refused| refused.message.as_str())
+}
+
+/// A bare verb, with the revision that it speaks of.
+fn written_out(situation: &Situation, action: Verb, revision: String) -> Heard {
+    let (by, at) = (String::new(), situation.now);
+    let request = Request { action, revision, to: None, by, at, reason: None };
+    Heard { completed: Some(request), answer: None }
 }
 
 /// The revision that a bare verb speaks of.

@@ -3047,3 +3047,25 @@ fn what_was_undone_is_not_promoted_by_itself_after_a_lost_status_with_a_new_serv
         assert_eq!(serves, !undone, "{}", say(&model));
     }
 }
+
+/// The first was refused, since the status was lost: the second is not that one once more.
+#[test]
+fn a_verb_that_is_typed_again_after_a_lost_status_is_heard() {
+    let verb = Verb::ALL.iter().position(|verb| *verb == Verb::Rollback).expect("a verb");
+    let typed = Event::Type(u8::try_from(verb).expect("there are few"));
+    let mut model = serves_one(automatic());
+    model.push(2);
+    model.work();
+    model.wipe_status();
+    model.happen(&typed);
+    model.work();
+    assert!(!answer(&model).0, "{}", say(&model));
+    assert_serves(&model, 2);
+    model.push(3);
+    model.work();
+    assert_serves(&model, 3);
+    model.happen(&typed);
+    model.work();
+    assert!(answer(&model).0, "{}", say(&model));
+    assert_serves(&model, 2);
+}

@@ -749,7 +749,8 @@ impl Ghost {
         if request.version.is_none() && request.verb != Verb::Restart && self.home.is_some() {
             let muddled =
                 request.meant.iter().any(|version| self.revisions[usize::from(version.0)].rejected == Verdict::Either);
-            let meant = muddled || named.is_some_and(|named| request.meant.contains(&named));
+            // Without a status it is written out, and refused.
+            let meant = muddled || self.lost || named.is_some_and(|named| request.meant.contains(&named));
             let (verb, told) = (request.verb, request.meant.clone());
             report.check(Predicate::BareVerb, meant, || {
                 format!("{verb} was typed for {told:?}, and is carried out on {named:?}")
