@@ -3069,3 +3069,24 @@ fn a_verb_that_is_typed_again_after_a_lost_status_is_heard() {
     assert!(answer(&model).0, "{}", say(&model));
     assert_serves(&model, 2);
 }
+
+#[test]
+fn a_scale_from_before_the_status_is_written_again_is_productions() {
+    for replicas in [4, 1] {
+        let mut model = serves_one(manual());
+        model.push(2);
+        model.work();
+        model.wipe_status();
+        model.scale(replicas);
+        model.work();
+        assert_serves(&model, 1);
+        assert_eq!(model.rs(1).replicas, replicas, "{}", say(&model));
+    }
+    // One that came with the template waits with it.
+    let mut model = serves_one(manual());
+    model.happen(&Event::TemplateAndReplicas(2, 4));
+    model.work();
+    model.wipe_status();
+    model.work();
+    assert_eq!((model.rs(1).replicas, model.rs(2).replicas), (2, 4), "{}", say(&model));
+}
