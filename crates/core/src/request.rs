@@ -309,7 +309,7 @@ impl<'a> Hearing<'a> {
         let Some(home) = roles.home() else {
             return Err(format!("there is no earlier revision than {hash} to serve instead"));
         };
-        let answer = format!("rejecting {}, {} serves", self.described(), self.describe(home));
+        let answer = format!("rejecting {}, {}", self.described(), self.with_production(home));
         self.reject(decisions, "aborted", None);
         Ok(answer)
     }
@@ -431,10 +431,16 @@ impl<'a> Hearing<'a> {
     fn rejected_already(&self, decisions: &Decisions) -> Answer {
         let by = decisions.rejection(&self.request.revision).map_or("somebody", |rejection| &rejection.by);
         let serves = match self.situation.roles.home() {
-            Some(home) => format!("{} serves", self.describe(home)),
-            None => "nothing serves".to_owned(),
+            Some(home) => self.with_production(home),
+            None => self.situation.where_nowhere(),
         };
         Ok(format!("{} was rejected already, by {by}; {serves}", self.described()))
+    }
+
+    /// That this revision has production, or is where that goes.
+    fn with_production(&self, home: &ReplicaSet) -> String {
+        let state = if self.situation.roles.at_home().is_some() { "serves" } else { "is where production goes" };
+        format!("{} {state}", self.describe(home))
     }
 
     fn not_asked_for(&self) -> String {

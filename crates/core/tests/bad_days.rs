@@ -3090,3 +3090,31 @@ fn a_scale_from_before_the_status_is_written_again_is_productions() {
     model.work();
     assert_eq!((model.rs(1).replicas, model.rs(2).replicas), (2, 4), "{}", say(&model));
 }
+
+#[test]
+fn a_service_that_leads_to_any_revision_is_told() {
+    let mut model = promoted(automatic(), &[2]);
+    undo(&mut model);
+    assert_serves(&model, 1);
+    model.wipe_status();
+    model.have_service("active", false);
+    model.have_service("active", true);
+    model.catch_up();
+    model.operate(None);
+    let message = status(&model).message;
+    assert!(message.contains("Service active leads to the pods of any revision"), "{message}");
+}
+
+#[test]
+fn an_abort_does_not_say_that_serves_what_production_goes_to() {
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
+    assert!(model.settle());
+    assert_eq!(model.rs(1).replicas, 0);
+    let two = model.hash(2);
+    model.request(Verb::Rollback, &two, "ann", None);
+    model.operate(None);
+    model.request(Verb::Abort, &two, "bob", None);
+    model.operate(None);
+    let (accepted, answer) = answer(&model);
+    assert!(accepted && answer.contains("is where production goes"), "{answer}");
+}
