@@ -198,6 +198,13 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::BareVerb],
     },
     Mutant {
+        name: "a Service that lost its hash leads to what nobody promoted",
+        file: "switch.rs",
+        find: "let shut = lost && lets_others_in(situation, service, home);",
+        replace: "let shut = lost && home.deleting && lets_others_in(situation, service, home);",
+        expected: &[P::ServesPermitted],
+    },
+    Mutant {
         name: "story 12: what was refused is carried out after the status is lost",
         file: "request.rs",
         find: "    if read.source == Source::Nothing {",
