@@ -31,7 +31,8 @@ use crate::world::{Endpoint, ReplicaSet, Selection, Service, Workload, World};
 /// The next writes on the way of production to where it should be; none if it is there or cannot go yet.
 ///
 /// A hash that somebody took out of a Service is put back while any pod of that revision is available: that is better than a
-/// mix of all. While none is, it is put back where only what never served would have production. From another revision that has ready pods, a Service goes only when all pods of the one to go to are available.
+/// mix of all. While none is, it is put back where only what never served would have production. From another revision that has
+/// ready pods, a Service goes only when all pods of the one to go to are available.
 pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     let Situation { world, roles, .. } = situation;
     let Some(home) = roles.home().filter(|home| !home.deleting) else { return Vec::new() };
