@@ -19,6 +19,7 @@ use greenlight_api::{Approval, PreviewServiceIdle, Switch, names};
 use jiff::Timestamp;
 
 use crate::actions::{Action, Change};
+use crate::gate;
 use crate::hash::is_pod_of;
 use crate::overlap;
 use crate::pods;
@@ -65,9 +66,11 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     let mixed = world.existing().any(|rs| rs.name != home.name && rs.has_pods());
     // Where it leads there already, by a person's hand, only its mark moves: nothing else would tell of that without a status.
     let leads_here = |service: &Service| service.selection() == Selection::Revision(home.hash.clone());
+    // What is about to be promoted may have production in the meantime: nothing is taken from that for a moment.
+    let is_promoted = roles.candidate.is_some_and(|candidate| gate::check(situation, candidate).is_open());
     let may_move = |service: &&Service| {
         let rescued = rescued && !goes_on(service);
-        let shut = lost && lets_others_in(situation, service, home);
+        let shut = lost && !is_promoted && lets_others_in(situation, service, home);
         full || rescued || leads_here(service) || shut || some && has_lost_it(world, service, home, mixed)
     };
     let to_move: Vec<_> = to_move.into_iter().filter(may_move).collect();

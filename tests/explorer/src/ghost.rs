@@ -409,8 +409,9 @@ impl Ghost {
     fn check_lost_hash(&self, cluster: &Cluster, report: &mut Report) {
         let unclear = self.was_lost || self.forged || self.was_worker || self.second || self.hand.is_some();
         let goes = cluster.rollout.is_deleting() || cluster.gone;
-        // On a way back, and in an overlap, others decide.
+        // On a way back, in an overlap, and where what waits is promoted by itself, others decide.
         let moves = cluster.rollout.spec.blue_green().auto_rollback.is_some()
+            || promotes_by_itself(&cluster.rollout.spec)
             || cluster.active_services().any(Service::is_overlapping);
         if unclear || goes || moves || cluster.refused != Refused::Nothing || cluster.workload.is_some() {
             return;
@@ -422,7 +423,8 @@ impl Ghost {
         let Some(home) = self.home.filter(stays) else { return };
         let is_stranger = |set: &Arc<SetTruth>| {
             let of = self.of(set.version);
-            set.version != home && !of.served && !of.went_live && !of.by_hand && set.object.claimed_at().is_none()
+            let decided = of.served || of.went_live || of.by_hand || of.approvals > 0 || of.promoted;
+            set.version != home && !decided && set.object.claimed_at().is_none()
         };
         for service in cluster.active_services().filter(|service| !service.deleting && !cluster.is_foreign(service)) {
             let carried = service.production.as_deref() == Some(cluster.hash_of(home));

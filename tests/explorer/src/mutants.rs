@@ -200,8 +200,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a Service that lost its hash leads to what nobody promoted",
         file: "switch.rs",
-        find: "let shut = lost && lets_others_in(situation, service, home);",
-        replace: "let shut = lost && home.deleting && lets_others_in(situation, service, home);",
+        find: "let shut = lost && !is_promoted && lets_others_in(situation, service, home);",
+        replace: "let shut = lost && is_promoted && lets_others_in(situation, service, home);",
         expected: &[P::ServesPermitted],
     },
     Mutant {
