@@ -67,6 +67,13 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
         Heard { completed: None, answer: Some(answer) }
     };
     if read.source == Source::Nothing {
+        // Written out, a bare verb is another value when somebody asks again by the same word.
+        if let Ok(Parsed::Short(action, revision)) = parse(value)
+            && refusal(situation).is_none()
+            && let Some(revision) = revision.or_else(|| meant(situation, read, action))
+        {
+            return written_out(situation, action, revision);
+        }
         let why = "this request was there before the status was, so nobody knows whether it has been carried out. It is not \
                    carried out now. Ask again if it is still wanted";
         return answered(Err(why.to_owned()));
@@ -88,7 +95,7 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
             let meant = || match &looked_at {
                 None if of_template => None,
                 Some(looked_at) if of_template && changed => Some(looked_at.clone()),
-                _ => meant(situation, action),
+                _ => meant(situation, read, action),
             };
             let Some(revision) = revision.or_else(meant) else {
                 return answered(Err(format!("there is no revision to {} yet", action.as_str())));
@@ -98,9 +105,7 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
                     "the API server refuses to write it out in full: {why}. Ask by kubectl greenlight"
                 )));
             }
-            let (by, at) = (String::new(), situation.now);
-            let request = Request { action, revision, to: None, by, at, reason: None };
-            return Heard { completed: Some(request), answer: None };
+            return written_out(situation, action, revision);
         }
         Err(why) => return answered(Err(why)),
     };
@@ -138,12 +143,24 @@ fn refusal<'a>(situation: &Situation<'a>) -> Option<&'a str> {
     world.refused_write(&target, now).map(|refused| refused.message.as_str())
 }
 
+/// A bare verb, with the revision that it speaks of.
+fn written_out(situation: &Situation, action: Verb, revision: String) -> Heard {
+    let (by, at) = (String::new(), situation.now);
+    let request = Request { action, revision, to: None, by, at, reason: None };
+    Heard { completed: Some(request), answer: None }
+}
+
 /// The revision that a bare verb speaks of.
-fn meant(situation: &Situation, action: Verb) -> Option<String> {
-    let Situation { roles, .. } = situation;
+fn meant(situation: &Situation, read: &Read, action: Verb) -> Option<String> {
+    let Situation { roles, decisions, .. } = situation;
     let rs = match action {
-        // What serves by the record, also if its ReplicaSet is gone: never what production took refuge with.
-        Verb::Rollback => return Some(situation.decisions.serving.clone()).filter(|serving| !serving.is_empty()),
+        // What serves by the record that was looked at, also if its ReplicaSet is gone: never what production took refuge with. Production
+        // may have moved since, by us or by hand; under another hash what was looked at is made anew.
+        Verb::Rollback => {
+            let looked_at = &read.written.serving;
+            let serving = if decisions.revision(looked_at).is_some() { looked_at } else { &decisions.serving };
+            return Some(serving.clone()).filter(|serving| !serving.is_empty());
+        }
         Verb::Restart => roles.serving().or(roles.home()).or(roles.candidate),
         Verb::Promote | Verb::PromoteFull | Verb::Abort => roles.candidate.or(roles.updated),
         Verb::Retry => roles.updated,
@@ -292,7 +309,7 @@ impl<'a> Hearing<'a> {
         let Some(home) = roles.home() else {
             return Err(format!("there is no earlier revision than {hash} to serve instead"));
         };
-        let answer = format!("rejecting {}, {} serves", self.described(), self.describe(home));
+        let answer = format!("rejecting {}, {}", self.described(), self.with_production(home));
         self.reject(decisions, "aborted", None);
         Ok(answer)
     }
@@ -414,10 +431,16 @@ impl<'a> Hearing<'a> {
     fn rejected_already(&self, decisions: &Decisions) -> Answer {
         let by = decisions.rejection(&self.request.revision).map_or("somebody", |rejection| &rejection.by);
         let serves = match self.situation.roles.home() {
-            Some(home) => format!("{} serves", self.describe(home)),
-            None => "nothing serves".to_owned(),
+            Some(home) => self.with_production(home),
+            None => self.situation.where_nowhere(),
         };
         Ok(format!("{} was rejected already, by {by}; {serves}", self.described()))
+    }
+
+    /// That this revision has production, or is where that goes.
+    fn with_production(&self, home: &ReplicaSet) -> String {
+        let state = if self.situation.roles.at_home().is_some() { "serves" } else { "is where production goes" };
+        format!("{} {state}", self.describe(home))
     }
 
     fn not_asked_for(&self) -> String {

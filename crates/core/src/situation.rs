@@ -4,7 +4,7 @@ use greenlight_api::{Decisions, RevisionRecord};
 use jiff::Timestamp;
 
 use crate::roles::{self, Roles};
-use crate::world::{ReplicaSet, World};
+use crate::world::{ReplicaSet, Selection, Service, World};
 
 /// The situation that a plan is made in.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,20 @@ impl<'a> Situation<'a> {
     pub fn is_down(&self) -> bool {
         let is_over = |home: &ReplicaSet| home.deleting && home.ready == 0 && home.available == 0;
         self.roles.home().is_none_or(is_over) && !self.world.is_first_deployment(self.decisions)
+    }
+
+    /// What is to be said of production that is with no revision. Something served, nobody knows what, and a Service without a hash leads to
+    /// whatever pods there are; or nothing serves.
+    pub fn where_nowhere(&self) -> String {
+        let leads_to_any = |service: &&Service| {
+            service.selection() == Selection::Unmanaged && self.world.leads_to_others(service, None)
+        };
+        match self.world.first_active_service().filter(leads_to_any) {
+            Some(service) if !self.world.is_first_deployment(self.decisions) => {
+                format!("Service {} leads to the pods of any revision: point it at one of them", service.name)
+            }
+            _ => "nothing serves".to_owned(),
+        }
     }
 
     /// The active Services that a promotion waits for: all that the spec names. Where production is down, the first one is better than none.

@@ -362,7 +362,7 @@ fn rejected(findings: &Findings, hash: &str, rejection: &Rejection, waiting: Opt
     };
     let serving = roles.home().map(|home| describe(&findings.situation, home)).unwrap_or_default();
     let state = match waiting {
-        _ if serving.is_empty() => "nothing serves".to_owned(),
+        _ if serving.is_empty() => findings.situation.where_nowhere(),
         Some(waiting) if findings.proof.is_there() => format!("{serving} serves; {}", waiting.message),
         Some(waiting) => format!("on the way back to {serving}: {}", waiting.message),
         None if roles.at_home().is_none() => format!("{serving} is about to serve"),

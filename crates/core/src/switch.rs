@@ -19,6 +19,7 @@ use greenlight_api::{Approval, PreviewServiceIdle, Switch, names};
 use jiff::Timestamp;
 
 use crate::actions::{Action, Change};
+use crate::gate;
 use crate::hash::is_pod_of;
 use crate::overlap;
 use crate::pods;
@@ -26,12 +27,13 @@ use crate::progress;
 use crate::roles;
 use crate::situation::Situation;
 use crate::stall;
-use crate::world::{Endpoint, ReplicaSet, Selection, Service, World};
+use crate::world::{Endpoint, ReplicaSet, Selection, Service, Workload, World};
 
 /// The next writes on the way of production to where it should be; none if it is there or cannot go yet.
 ///
 /// A hash that somebody took out of a Service is put back while any pod of that revision is available: that is better than a
-/// mix of all. From another revision that has ready pods, a Service goes only when all pods of the one to go to are available.
+/// mix of all. While none is, it is put back where only what never served would have production. From another revision that has
+/// ready pods, a Service goes only when all pods of the one to go to are available.
 pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     let Situation { world, roles, .. } = situation;
     let Some(home) = roles.home().filter(|home| !home.deleting) else { return Vec::new() };
@@ -64,9 +66,12 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     let mixed = world.existing().any(|rs| rs.name != home.name && rs.has_pods());
     // Where it leads there already, by a person's hand, only its mark moves: nothing else would tell of that without a status.
     let leads_here = |service: &Service| service.selection() == Selection::Revision(home.hash.clone());
+    // What is about to be promoted may have production in the meantime: nothing is taken from that for a moment.
+    let is_promoted = roles.candidate.is_some_and(|candidate| gate::check(situation, candidate).is_open());
     let may_move = |service: &&Service| {
         let rescued = rescued && !goes_on(service);
-        full || rescued || leads_here(service) || some && has_lost_it(world, service, home, mixed)
+        let shut = lost && !is_promoted && lets_others_in(situation, service, home);
+        full || rescued || leads_here(service) || shut || some && has_lost_it(world, service, home, mixed)
     };
     let to_move: Vec<_> = to_move.into_iter().filter(may_move).collect();
     let refused = refused(situation, &to_move);
@@ -84,7 +89,17 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     let marked_for_another = |service: &Service| service.production.as_ref().is_some_and(|given| *given != home.hash);
     let by_hand = to_move.iter().any(|service| leads_here(service) && marked_for_another(service));
     if let Some(claim) = claim(situation, home, roles.going_back() || !late.is_empty() || by_hand) {
-        return vec![claim];
+        // What is put back takes nothing over: its mark says that it carries home, which is not about to go. The claim may be refused then, once
+        // no proof is noted that is older.
+        let is_refused = world.refused_write(&claim.target(&world.rollout.name), situation.now).is_some();
+        let is_dispensable = lost && !overlapping && !home.is_retired() && noted(world, home).is_none();
+        if !is_refused || !is_dispensable {
+            return vec![claim];
+        }
+        let carries = |service: &&Service| service.production.as_deref() == Some(&home.hash);
+        let restored =
+            to_move.into_iter().filter(carries).filter(|service| service.selection() == Selection::Unmanaged);
+        return restored.map(|service| select(service, home)).chain([claim]).collect();
     }
     if !late.is_empty() {
         return late.into_iter().map(|service| select_both(situation, service, home)).collect();
@@ -116,8 +131,8 @@ pub fn awaited(situation: &Situation, home: &ReplicaSet) -> i32 {
     least.map_or(all, |least| with_room.max(least).min(all))
 }
 
-/// It carried this revision, and was given labels that these pods do not carry and others do, without the hash. It leads nowhere with the
-/// hash, and that is told; without, it would lead to what nobody promoted.
+/// It carried this revision and lost the hash, and these pods are not ready, or do not carry labels that it was given; others do, that never
+/// served. With the hash it leads nowhere, and that is told; without, it would lead to what nobody promoted.
 fn lets_others_in(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool {
     let world = situation.world;
     let carried = service.production.as_deref() == Some(&home.hash) && !world.is_anothers(service);
@@ -125,7 +140,9 @@ fn lets_others_in(situation: &Situation, service: &Service, home: &ReplicaSet) -
     // What served before is better than nothing; without a status only its claim tells.
     let served = |rs: &ReplicaSet| situation.served(rs) || rs.claimed_at().is_some();
     let strangers = led_to().any(|rs| rs.has_pods() && !served(rs));
-    let serves = led_to().any(|rs| rs.ready > 0 && served(rs));
+    let by_labels = |workload: &Workload| service.lacking(&workload.template.labels).is_empty();
+    let of_workload = world.workload.as_ref().is_some_and(|workload| workload.replicas > 0 && by_labels(workload));
+    let serves = of_workload || led_to().any(|rs| rs.ready > 0 && served(rs));
     carried && service.selection() == Selection::Unmanaged && strangers && !serves
 }
 

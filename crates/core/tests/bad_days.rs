@@ -2931,3 +2931,190 @@ fn a_way_back_that_nobody_asked_for_is_nobodys_request() {
     let switch = status(&model).switch.clone().expect("a switch");
     assert_eq!((switch.requested_by.as_str(), switch.requested_at), ("", None), "{switch:?}");
 }
+
+/// A verb that is typed is for what the status said when somebody looked at it, however production has moved since.
+#[test]
+fn an_undo_that_is_typed_is_of_what_the_status_said() {
+    let verb = Verb::ALL.iter().position(|verb| *verb == Verb::Rollback).expect("a verb");
+    let typed = Event::Type(u8::try_from(verb).expect("there are few"));
+    // Two is bad; somebody moves the Service to three by hand, and types the verb as well.
+    let mut model = promoted(manual(), &[3, 2]);
+    let three = model.hash(3);
+    model.point_by_hand("active", &three);
+    model.happen(&typed);
+    model.work();
+    assert_serves(&model, 3);
+    assert_rejected(&model, 2, true);
+    assert_rejected(&model, 3, false);
+    // Two is bad, and three, the fix, is just being switched to.
+    for writes in 1..6 {
+        let mut model = promoted(manual(), &[2]);
+        model.push(3);
+        model.work();
+        let three = model.hash(3);
+        model.request(Verb::Promote, &three, "ann", None);
+        model.operate(Some(writes));
+        let serving = status(&model).decisions.expect("a record").serving;
+        model.happen(&typed);
+        model.work();
+        let undone = if serving == three { 3 } else { 2 };
+        assert_rejected(&model, 5 - undone, false);
+        assert!(undone == 3 || model.serving() != Some(model.hash(2)), "after {writes} writes: {}", say(&model));
+    }
+}
+
+/// A server-side apply takes the hash out of the Service in the moment in which production has no ready pods.
+#[test]
+fn a_service_that_lost_its_hash_does_not_lead_to_what_nobody_promoted() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let (one, two) = (model.hash(1), model.rs(2).name.clone());
+    model.run_pods(&one, 0);
+    model.lose_hash("active");
+    model.catch_up();
+    model.operate(None);
+    model.catch_up();
+    assert_eq!(model.serving(), Some(one), "{}", say(&model));
+    let leads = model.truth.endpoints["active"].iter().filter(|endpoint| endpoint.pod.starts_with(&two)).count();
+    assert_eq!(leads, 0, "{}", say(&model));
+    model.work();
+    assert_serves(&model, 1);
+}
+
+#[test]
+fn what_served_before_is_better_than_nothing_where_a_service_lost_its_hash() {
+    let mut model = promoted(manual(), &[2]);
+    undo(&mut model);
+    let one = model.hash(1);
+    model.run_pods(&one, 0);
+    model.lose_hash("active");
+    model.operate(None);
+    assert_eq!(model.serving(), None, "the pods of 2 are all that is ready: {}", say(&model));
+    model.work();
+    assert_serves(&model, 1);
+}
+
+/// A webhook of ReplicaSets is down, and a server-side apply takes the hash out of the Service.
+#[test]
+fn a_service_gets_its_hash_back_while_no_replica_set_may_be_written() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let one = model.hash(1);
+    model.refuse(Some(|action| matches!(action, Action::ChangeReplicaSet { .. })));
+    model.lose_hash("active");
+    model.catch_up();
+    for _ in 0..4 {
+        model.operate(None);
+        model.pass(1);
+    }
+    assert_eq!(model.serving(), Some(one), "{}", say(&model));
+    // It is proven anew.
+    for _ in 0..4 {
+        model.catch_up();
+        model.operate(None);
+        model.pass(10);
+    }
+    let switch = status(&model).switch.expect("a switch");
+    assert!(switch.proven_at.is_some(), "{switch:?} {}", say(&model));
+}
+
+/// The status is lost, and with it the rejection; nothing is left of what was undone, and the Service is made anew.
+#[test]
+fn what_was_undone_is_not_promoted_by_itself_after_a_lost_status_with_a_new_service() {
+    let at_once = BlueGreen { scale_down_delay_seconds: Some(0), ..BlueGreen::default() };
+    for undone in [true, false] {
+        let mut model = serves_one(at_once.clone());
+        model.push(2);
+        model.work();
+        assert_serves(&model, 2);
+        let gone = if undone { 2 } else { 1 };
+        if undone {
+            undo(&mut model);
+            assert_serves(&model, 1);
+        }
+        let gone = model.hash(gone);
+        model.edit(&gone, |rs| rs.finalizers.clear());
+        model.delete_replica_set(&gone);
+        model.have_service("active", false);
+        model.have_service("active", true);
+        model.wipe_status();
+        model.work();
+        model.work();
+        // What was claimed, and is asked for, comes back by itself.
+        let serves = model.has(2) && model.serving() == Some(model.hash(2));
+        assert_eq!(serves, !undone, "{}", say(&model));
+    }
+}
+
+/// The first was refused, since the status was lost: the second is not that one once more.
+#[test]
+fn a_verb_that_is_typed_again_after_a_lost_status_is_heard() {
+    let verb = Verb::ALL.iter().position(|verb| *verb == Verb::Rollback).expect("a verb");
+    let typed = Event::Type(u8::try_from(verb).expect("there are few"));
+    let mut model = serves_one(automatic());
+    model.push(2);
+    model.work();
+    model.wipe_status();
+    model.happen(&typed);
+    model.work();
+    assert!(!answer(&model).0, "{}", say(&model));
+    assert_serves(&model, 2);
+    model.push(3);
+    model.work();
+    assert_serves(&model, 3);
+    model.happen(&typed);
+    model.work();
+    assert!(answer(&model).0, "{}", say(&model));
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn a_scale_from_before_the_status_is_written_again_is_productions() {
+    for replicas in [4, 1] {
+        let mut model = serves_one(manual());
+        model.push(2);
+        model.work();
+        model.wipe_status();
+        model.scale(replicas);
+        model.work();
+        assert_serves(&model, 1);
+        assert_eq!(model.rs(1).replicas, replicas, "{}", say(&model));
+    }
+    // One that came with the template waits with it.
+    let mut model = serves_one(manual());
+    model.happen(&Event::TemplateAndReplicas(2, 4));
+    model.work();
+    model.wipe_status();
+    model.work();
+    assert_eq!((model.rs(1).replicas, model.rs(2).replicas), (2, 4), "{}", say(&model));
+}
+
+#[test]
+fn a_service_that_leads_to_any_revision_is_told() {
+    let mut model = promoted(automatic(), &[2]);
+    undo(&mut model);
+    assert_serves(&model, 1);
+    model.wipe_status();
+    model.have_service("active", false);
+    model.have_service("active", true);
+    model.catch_up();
+    model.operate(None);
+    let message = status(&model).message;
+    assert!(message.contains("Service active leads to the pods of any revision"), "{message}");
+}
+
+#[test]
+fn an_abort_does_not_say_that_serves_what_production_goes_to() {
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
+    assert!(model.settle());
+    assert_eq!(model.rs(1).replicas, 0);
+    let two = model.hash(2);
+    model.request(Verb::Rollback, &two, "ann", None);
+    model.operate(None);
+    model.request(Verb::Abort, &two, "bob", None);
+    model.operate(None);
+    let (accepted, answer) = answer(&model);
+    assert!(accepted && answer.contains("is where production goes"), "{answer}");
+}

@@ -173,7 +173,7 @@ impl Moment<'_> {
     /// It lost its hash, and has labels by which it leads to what never served.
     fn lets_others_in(&self, service: &Service) -> bool {
         let led_to = |set: &&Arc<SetTruth>| Cluster::selects(&service.selector, set) && set.object.has_pods();
-        let is_stranger = |set: &Arc<SetTruth>| !self.ghost.of(set.version).served;
+        let is_stranger = |set: &Arc<SetTruth>| !self.ghost.of(set.version).known;
         let serves = |set: &Arc<SetTruth>| set.ready() > 0 && self.ghost.of(set.version).known;
         let led_to = || self.cluster.sets.iter().filter(led_to);
         service.selection() == Selection::Unmanaged && led_to().any(is_stranger) && !led_to().any(serves)
@@ -211,7 +211,12 @@ impl Moment<'_> {
             let selected = self.cluster.sets.iter().find(|set| it.hash() == Some(&set.object.hash));
             it.production.as_deref() == Some(hash) && selected.is_some_and(|set| !set.owned) && set.ready() > 0
         });
-        let full = if rescued || marked || left_behind {
+        // What it lost it gets back, also without pods, where only what never served would have production, or nobody.
+        let closes = self.cluster.services.get(service).is_some_and(|it| {
+            let carried = it.production.as_deref() == Some(hash) && it.selection() == Selection::Unmanaged;
+            self.ghost.home == Some(version) && carried && (left == 0 || self.lets_others_in(it))
+        });
+        let full = if rescued || marked || left_behind || closes {
             true
         } else if (strays || served_here) && lost || strays && object.available > 0 {
             set.ready() > 0 || self.needed_home() == 0
@@ -239,7 +244,6 @@ impl Moment<'_> {
         let own = self.cluster.services[service].selector.iter();
         let mut own = own.filter(|(key, _)| ![names::HASH_LABEL, names::SERVING_LABEL].contains(&key.as_str()));
         let fits = own.all(|(key, value)| labels.get(key) == Some(value));
-        let closes = self.ghost.home == Some(version) && self.lets_others_in(&self.cluster.services[service]);
         report.check(Predicate::ActiveLabels, fits || closes, || {
             format!("Service {service} is moved to {version}, whose labels its own selector does not select")
         });

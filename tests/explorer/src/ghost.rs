@@ -9,10 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::adapter::{self, RETURN_LIFTS_REJECTION};
 use crate::cluster::{Cluster, SetTruth};
-use crate::event::{Name, Person, Verb, Version};
+use crate::event::{Name, Person, Refused, Verb, Version};
 use crate::operator::Seen;
 use crate::predicate::{Predicate, Report};
-use greenlight_core::world::{ReplicaSet, Rollout, Service};
+use greenlight_core::world::{ReplicaSet, Rollout, Selection, Service};
 
 /// Whether something is so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -374,6 +374,7 @@ impl Ghost {
     /// An operator that hears everything has come to rest.
     pub fn on_rest(&mut self, cluster: &Cluster, report: &mut Report) {
         self.check_outage(cluster, report);
+        self.check_lost_hash(cluster, report);
         let told = cluster.rollout.status.as_ref().and_then(|status| status.progress.as_ref());
         let set = cluster.set(cluster.version).filter(|set| set.owned && !set.object.deleting);
         let waits = self.home.is_some_and(|home| home != cluster.version && cluster.production() == Some(home));
@@ -401,6 +402,42 @@ impl Ghost {
             report.check(Predicate::DeadlineTold, degraded, || {
                 format!("{version} has had {up} of {replicas} pods since {since}, and nobody says so")
             });
+        }
+    }
+
+    /// A Service that lost the hash of what serves does not lead to what nobody promoted, and nothing else.
+    fn check_lost_hash(&self, cluster: &Cluster, report: &mut Report) {
+        let unclear = self.was_lost || self.forged || self.was_worker || self.second || self.hand.is_some();
+        let goes = cluster.rollout.is_deleting() || cluster.gone;
+        // On a way back, in an overlap, and where what waits is promoted by itself, others decide.
+        let moves = cluster.rollout.spec.blue_green().auto_rollback.is_some()
+            || promotes_by_itself(&cluster.rollout.spec)
+            || cluster.active_services().any(Service::is_overlapping);
+        if unclear || goes || moves || cluster.refused != Refused::Nothing || cluster.workload.is_some() {
+            return;
+        }
+        let stays = |home: &Version| {
+            let exists = |set: &Arc<SetTruth>| set.owned && !set.object.deleting;
+            cluster.set(*home).is_some_and(exists) && !self.has_cause(*home, cluster)
+        };
+        let Some(home) = self.home.filter(stays) else { return };
+        let is_stranger = |set: &Arc<SetTruth>| {
+            let of = self.of(set.version);
+            let decided = of.served || of.went_live || of.by_hand || of.approvals > 0 || of.promoted;
+            set.version != home && !decided && set.object.claimed_at().is_none()
+        };
+        for service in cluster.active_services().filter(|service| !service.deleting && !cluster.is_foreign(service)) {
+            let carried = service.production.as_deref() == Some(cluster.hash_of(home));
+            if carried && service.selection() == Selection::Unmanaged {
+                let led_to =
+                    cluster.sets.iter().filter(|set| set.ready() > 0 && Cluster::selects(&service.selector, set));
+                let led_to: Vec<_> = led_to.collect();
+                let strangers = !led_to.is_empty() && led_to.into_iter().all(is_stranger);
+                report.check(Predicate::ServesPermitted, !strangers, || {
+                    let name = &service.name;
+                    format!("Service {name} lost the hash of {home}, and leads to what nobody promoted alone")
+                });
+            }
         }
     }
 
@@ -749,7 +786,8 @@ impl Ghost {
         if request.version.is_none() && request.verb != Verb::Restart && self.home.is_some() {
             let muddled =
                 request.meant.iter().any(|version| self.revisions[usize::from(version.0)].rejected == Verdict::Either);
-            let meant = muddled || named.is_some_and(|named| request.meant.contains(&named));
+            // Without a status it is written out, and refused.
+            let meant = muddled || self.lost || named.is_some_and(|named| request.meant.contains(&named));
             let (verb, told) = (request.verb, request.meant.clone());
             report.check(Predicate::BareVerb, meant, || {
                 format!("{verb} was typed for {told:?}, and is carried out on {named:?}")
@@ -882,6 +920,8 @@ impl Ghost {
         self.refused.clear();
         let Some(request) = &mut self.request else { return };
         (request.answer, request.was_rejected) = (None, Verdict::Either);
+        // Who typed a verb before may have looked at the one or the other.
+        request.meant.extend(then.home.into_iter().chain(self.home));
         if let (Some(version), Verb::Promote | Verb::Full) = (request.version, request.verb) {
             let request = request.clone();
             self.approve(version, &request, cluster);
@@ -891,6 +931,10 @@ impl Ghost {
     /// The record is as an earlier version kept it: with how many pods something served, and what only an attempt was rejected for, it does
     /// not say.
     pub fn on_upgrade(&mut self, cluster: &Cluster) {
+        if let Some(request) = &mut self.request {
+            // What a Service leads to is taken for what is on record.
+            request.meant.extend(self.home);
+        }
         // Without its claim nobody knows of a move by hand whether the mark of the Service is older than the record.
         let home = self.home.map(|home| cluster.hash_of(home));
         let is_marked = cluster.first_active().is_none_or(|service| service.production.as_deref() == home);

@@ -184,6 +184,20 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::AnswerTrue],
     },
     Mutant {
+        name: "an undo that is typed is of what serves when it is heard",
+        file: "request.rs",
+        find: "if decisions.revision(looked_at).is_some() {",
+        replace: "if decisions.revision(looked_at).is_none() {",
+        expected: &[P::BareVerb],
+    },
+    Mutant {
+        name: "a Service that lost its hash leads to what nobody promoted",
+        file: "switch.rs",
+        find: "let shut = lost && !is_promoted && lets_others_in(situation, service, home);",
+        replace: "let shut = lost && is_promoted && lets_others_in(situation, service, home);",
+        expected: &[P::ServesPermitted],
+    },
+    Mutant {
         name: "story 12: what was refused is carried out after the status is lost",
         file: "request.rs",
         find: "    if read.source == Source::Nothing {",

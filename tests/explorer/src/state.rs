@@ -302,6 +302,8 @@ impl State {
         let asked = self.cluster.version;
         let meant: Vec<Version> = match (version, verb) {
             (Some(_), _) => Vec::new(),
+            // The one that was looked at, whatever serves when it is heard.
+            (None, Verb::Undo) if self.told_serving().is_some() => self.told_serving().into_iter().collect(),
             (None, Verb::Undo) => {
                 // What a request that is under way moves production to may serve by then.
                 let pending = self.ghost.request.as_ref().filter(|request| request.answer.is_none());
@@ -328,6 +330,12 @@ impl State {
         };
         self.cluster.change_rollout(false, |rollout| rollout.request = Some(value));
         self.ghost.on_request(request, &self.cluster);
+    }
+
+    /// The revision that serves, as whoever types a verb reads it.
+    fn told_serving(&self) -> Option<Version> {
+        let record = self.cluster.rollout.record()?;
+        record.revision(&record.serving).and_then(|serving| adapter::version_of_hash(&serving.hash))
     }
 
     /// The status names what production was last moved to.

@@ -37,10 +37,18 @@ pub(super) fn rebuild(world: &World, now: Timestamp) -> Decisions {
                 old || served || rs.shown_number() > 1
             }));
     // What serves is not what the spec asks for, or no Service tells what serves: nobody knows whether that may go on, so somebody
-    // has to say so.
+    // has to say so. Where a Service was made anew, what was claimed tells: what was undone, and is gone, is asked for beside others.
     let asked_for = world.rollout.template.digest.as_str();
+    let is_marked = telling.is_some_and(|service| carries(&service));
+    let claimed = || world.existing().filter(|rs| rs.claimed_at().is_some());
+    let is_claimed = claimed().any(|rs| digest_of(world, rs) == asked_for);
+    let are_others_claimed = serving.is_none() && !is_marked && !is_claimed && claimed().next().is_some();
     let untold = world.rollout.spec.blue_green().active_service.is_none() && not_the_first;
-    let held = untold || serving.is_some_and(|rs| digest_of(world, rs) != asked_for);
+    let held = untold || are_others_claimed || serving.is_some_and(|rs| digest_of(world, rs) != asked_for);
+    // The scale that was seen last, as the ReplicaSet of the spec's template says: if the spec has another one, that was changed alone since.
+    let scaled = world.existing().find(|rs| digest_of(world, rs) == asked_for);
+    let scaled = scaled.and_then(|rs| rs.annotation(names::DESIRED_REPLICAS)?.parse().ok());
+    let seen_replicas = if spec_replicas > 0 { scaled.unwrap_or(spec_replicas) } else { spec_replicas };
     Decisions {
         // Also if its ReplicaSet is gone: then that is what production lost.
         serving: serving
@@ -49,7 +57,7 @@ pub(super) fn rebuild(world: &World, now: Timestamp) -> Decisions {
             .cloned()
             .unwrap_or_default(),
         replicas,
-        spec_replicas,
+        spec_replicas: seen_replicas,
         held_template: if held { asked_for.to_owned() } else { String::new() },
         not_the_first,
         ..Decisions::default()

@@ -54,7 +54,7 @@ pub const STEPS: [Step; 17] = [
     },
     Step {
         name: "move home",
-        rule: "production goes only where all pods are available; a hash that was lost is put back where any is",
+        rule: "production goes only where all pods are available; a hash that was lost is put back where any is, or only strangers would serve",
         promotion_waits: true,
         actions: move_home,
     },

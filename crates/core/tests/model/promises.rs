@@ -359,7 +359,7 @@ impl Ledger {
         let seen_ready = |hash: &str| existing_hash(seen, hash).is_some_and(|rs| rs.ready > 0 || rs.available > 0);
         let bereft = seen.live && service.hash().is_some_and(|left| !seen_ready(left));
         if (decided || bereft) && !leaves {
-            assert!(rs.ready > 0 || rs.replicas == 0, "production is put back on no pods: {rs:?}");
+            assert!(rs.ready > 0 || rs.replicas == 0 || lets_in, "production is put back on no pods: {rs:?}");
             if !decided {
                 self.check_gate(before, seen, rs);
             }
