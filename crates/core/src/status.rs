@@ -15,7 +15,7 @@ use crate::situation::Situation;
 use crate::stall::Stall;
 use crate::switch::{self, Proof};
 use crate::words::brief;
-use crate::world::{ReplicaSet, Rollout, Selection, World};
+use crate::world::{ReplicaSet, Rollout, Run, Selection, World};
 use crate::{pods, progress};
 
 /// A change of counts and words alone is written at most this often.
@@ -210,7 +210,8 @@ fn verdict(findings: &Findings) -> Verdict {
     let Situation { world, decisions, roles, .. } = findings.situation;
     let say = |phase, reason, message: String| Verdict { phase, reason, message };
     if let Some(stall) = &findings.stall {
-        return say(Phase::Degraded, stall.reason, stall.message.clone());
+        let told = [Some(stall.message.clone()), behind_a_stall(findings)];
+        return say(Phase::Degraded, stall.reason, told.into_iter().flatten().collect::<Vec<_>>().join("; "));
     }
     let updated = request::updated_hash(&findings.situation);
     let comes_back = roles.going_back() && roles.home().is_some_and(|home| home.hash == updated);
@@ -278,11 +279,7 @@ fn verdict(findings: &Findings) -> Verdict {
     }
     match &findings.post {
         Some(Outcome::Inconclusive(run)) => {
-            let message = format!(
-                "{revision} serves, but its analysis came to no conclusion ({}). Promote it to keep it, or undo",
-                run.message
-            );
-            say(Phase::Paused, names::REASON_INCONCLUSIVE, message)
+            say(Phase::Paused, names::REASON_INCONCLUSIVE, no_conclusion(&revision, run))
         }
         Some(Outcome::Running(run)) => {
             let message = format!("{revision} serves and is being analysed; {}", run.message);
@@ -307,7 +304,25 @@ fn verdict(findings: &Findings) -> Verdict {
     }
 }
 
-/// What production lacks while the message speaks of a candidate.
+/// What a stall must not hide: a deadline that was missed meanwhile, or a person who is waited for.
+fn behind_a_stall(findings: &Findings) -> Option<String> {
+    let waiting = findings.focus.and_then(|focus| waiting(findings, focus));
+    if let Some(late) = waiting.filter(|waiting| waiting.reason == names::REASON_DEADLINE) {
+        return Some(late.message);
+    }
+    let home = findings.situation.roles.at_home()?;
+    match &findings.post {
+        Some(Outcome::Inconclusive(run)) => Some(no_conclusion(&describe(&findings.situation, home), run)),
+        _ => None,
+    }
+}
+
+fn no_conclusion(revision: &str, run: &Run) -> String {
+    let message = &run.message;
+    format!("{revision} serves, but its analysis came to no conclusion ({message}). Promote it to keep it, or undo")
+}
+
+/// What production lacks while the message speaks of something else: of a candidate, of a stall, or of a rejection with nothing to go back to.
 fn trouble(findings: &Findings) -> Option<String> {
     let Situation { world, decisions, roles, .. } = findings.situation;
     let is_told = |lacking: &&String| findings.stall.as_ref().is_none_or(|stall| stall.message != **lacking);
@@ -315,7 +330,9 @@ fn trouble(findings: &Findings) -> Option<String> {
         return Some(lacking.clone());
     }
     let home = roles.staying()?;
-    if roles.candidate.is_none() || home.is_available(decisions.replicas) || !home.settled {
+    let is_rejected = roles.at_home().is_some_and(|home| findings.situation.is_rejected(home));
+    let speaks_of_home = roles.candidate.is_none() && findings.stall.is_none() && !is_rejected;
+    if speaks_of_home || home.is_available(decisions.replicas) || !home.settled {
         return None;
     }
     let cause = pods::cause(world, home).map(|cause| format!(" ({cause})")).unwrap_or_default();

@@ -1,0 +1,74 @@
+//! What has no pods measures nothing and shows nothing, and is told whatever else there is to tell: the findings of an attack on the core.
+
+mod model;
+
+use greenlight_api::{AnalysisPhase, BlueGreen, RolloutAnalysis, Verb};
+use model::Model;
+use model::people::{end_runs, manual, promoted, push_and_promote, say, serves_one};
+
+/// The operator works for a while; pods stay as they are.
+fn operate_for(model: &mut Model, seconds: usize) {
+    for _ in 0..seconds {
+        assert!(model.operate(None), "it never rests");
+        model.catch_up();
+        model.pass(1);
+    }
+    assert!(model.operate(None), "it never rests");
+}
+
+#[track_caller]
+fn assert_says(model: &Model, words: &[&str]) {
+    assert!(words.iter().all(|words| model.status().message.contains(words)), "{}", say(model));
+}
+
+fn analysed_after() -> BlueGreen {
+    BlueGreen { post_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() }
+}
+
+#[test]
+fn a_stall_does_not_hide_that_production_is_down() {
+    let mut model = serves_one(manual());
+    model.have_service("preview", false);
+    let one = model.hash(1);
+    model.run_pods(&one, 0);
+    operate_for(&mut model, 10);
+    assert_says(&model, &["production has 0 of 2 pods available", "Service preview does not exist"]);
+}
+
+#[test]
+fn a_rejection_with_nothing_to_go_back_to_does_not_hide_that_production_is_down() {
+    let mut model = promoted(manual(), &[2]);
+    let (one, two) = (model.hash(1), model.hash(2));
+    model.run_pods(&one, 0);
+    model.request(Verb::Rollback, &two, "ann", None);
+    operate_for(&mut model, 5);
+    model.delete_replica_set(&one);
+    operate_for(&mut model, 5);
+    model.run_pods(&two, 0);
+    operate_for(&mut model, 10);
+    assert_says(&model, &["production has 0 of 2 pods available", "nothing is known to go back to"]);
+}
+
+#[test]
+fn a_stall_does_not_hide_that_the_candidate_missed_its_deadline() {
+    let mut model = serves_one(manual());
+    model.change_spec(|spec| spec.progress_deadline_seconds = Some(60));
+    model.push(2);
+    operate_for(&mut model, 1);
+    let two = model.hash(2);
+    model.run_pods(&two, 0);
+    model.have_service("preview", false);
+    operate_for(&mut model, 100);
+    assert_says(&model, &["Service preview does not exist", "0 of 2 pods of revision 2", "no progress for 60 s"]);
+}
+
+#[test]
+fn a_stall_does_not_hide_the_person_who_is_asked_after_the_promotion() {
+    let mut model = serves_one(analysed_after());
+    push_and_promote(&mut model, 2);
+    end_runs(&mut model, "-post", AnalysisPhase::Inconclusive);
+    operate_for(&mut model, 5);
+    model.have_service("preview", false);
+    operate_for(&mut model, 5);
+    assert_says(&model, &["Service preview does not exist", "Promote it to keep it, or undo"]);
+}
