@@ -293,6 +293,10 @@ fn verdict(findings: &Findings) -> Verdict {
             );
             say(Phase::Degraded, names::REASON_POST_PROMOTION_ANALYSIS, message)
         }
+        Some(Outcome::NotStarted) if decisions.replicas == 0 && roles.at_home().is_some() => {
+            let message = format!("{revision} is active; it is to be analysed when spec.replicas is more than 0");
+            say(Phase::Healthy, names::REASON_HEALTHY, message)
+        }
         Some(Outcome::NotStarted) => {
             let message = format!("{revision} serves and is to be analysed");
             say(Phase::Progressing, names::REASON_POST_PROMOTION_ANALYSIS, message)

@@ -2,9 +2,9 @@
 
 mod model;
 
-use greenlight_api::{AnalysisPhase, BlueGreen, RolloutAnalysis, Verb};
+use greenlight_api::{AnalysisPhase, BlueGreen, Phase, RolloutAnalysis, Verb};
 use model::Model;
-use model::people::{end_runs, manual, promoted, push_and_promote, say, serves_one};
+use model::people::{assert_serves, end_runs, manual, promoted, push_and_promote, say, serves_one};
 
 /// The operator works for a while; pods stay as they are.
 fn operate_for(model: &mut Model, seconds: usize) {
@@ -71,4 +71,88 @@ fn a_stall_does_not_hide_the_person_who_is_asked_after_the_promotion() {
     model.have_service("preview", false);
     operate_for(&mut model, 5);
     assert_says(&model, &["Service preview does not exist", "Promote it to keep it, or undo"]);
+}
+
+/// Revision 2 was promoted, and is being analysed.
+fn being_analysed() -> Model {
+    let mut model = serves_one(analysed_after());
+    push_and_promote(&mut model, 2);
+    assert_eq!(under_way(&model), 1, "{}", say(&model));
+    model
+}
+
+/// So many runs are under way, and are to go on.
+fn under_way(model: &Model) -> usize {
+    model.truth.runs.iter().filter(|run| !run.phase.is_completed() && !run.terminating).count()
+}
+
+#[test]
+fn what_has_no_pods_is_not_measured_until_it_has_some() {
+    let mut model = serves_one(analysed_after());
+    model.scale(0);
+    model.work();
+    push_and_promote(&mut model, 2);
+    assert_eq!(model.truth.runs.len(), 0, "{}", say(&model));
+    assert_eq!(model.status().phase, Phase::Healthy, "{}", say(&model));
+    assert_says(&model, &["is to be analysed when spec.replicas is more than 0"]);
+    model.scale(2);
+    // No pod is there yet.
+    operate_for(&mut model, 5);
+    assert_eq!(model.truth.runs.len(), 0, "{}", say(&model));
+    model.work();
+    assert_eq!(under_way(&model), 1, "{}", say(&model));
+    end_runs(&mut model, "-post", AnalysisPhase::Failed);
+    model.work();
+    assert_serves(&model, 1);
+}
+
+#[test]
+fn production_that_loses_its_pods_before_its_analysis_begins_is_measured_all_the_same() {
+    let mut model = serves_one(analysed_after());
+    model.refuses_analyses = true;
+    push_and_promote(&mut model, 2);
+    let two = model.hash(2);
+    model.run_pods(&two, 0);
+    operate_for(&mut model, 5);
+    model.refuses_analyses = false;
+    operate_for(&mut model, 60);
+    assert_eq!(under_way(&model), 1, "{}", say(&model));
+}
+
+#[test]
+fn an_analysis_under_way_of_what_is_scaled_to_nothing_decides_nothing() {
+    for phase in [AnalysisPhase::Successful, AnalysisPhase::Failed] {
+        let mut model = being_analysed();
+        model.scale(0);
+        model.work();
+        assert_eq!(under_way(&model), 0, "{}", say(&model));
+        end_runs(&mut model, "-post", phase);
+        model.work();
+        assert_serves(&model, 2);
+        model.scale(2);
+        model.work();
+        assert_serves(&model, 2);
+        assert_eq!(under_way(&model), 1, "{phase:?}: {}", say(&model));
+    }
+}
+
+#[test]
+fn an_analysis_under_way_of_a_preview_that_is_scaled_to_nothing_promotes_nothing() {
+    let analysed = BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..BlueGreen::default() };
+    let mut model = serves_one(analysed);
+    model.push(2);
+    model.work();
+    assert_eq!(under_way(&model), 1, "{}", say(&model));
+    model.scale(0);
+    model.work();
+    assert_eq!(under_way(&model), 0, "{}", say(&model));
+    end_runs(&mut model, "-pre", AnalysisPhase::Successful);
+    model.work();
+    assert_serves(&model, 1);
+    model.scale(2);
+    model.work();
+    assert_eq!(under_way(&model), 1, "{}", say(&model));
+    end_runs(&mut model, "-pre", AnalysisPhase::Successful);
+    model.work();
+    assert_serves(&model, 2);
 }
