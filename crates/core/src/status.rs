@@ -272,6 +272,10 @@ fn verdict(findings: &Findings) -> Verdict {
             let ready = if focus.replicas > 0 { format!(" is ready{shown} and") } else { String::new() };
             return say(phase, reason, format!("{gone}{revision}{ready} {waits_for}"));
         }
+        Some(Gate::Open) if switch::waits_for_overlap(&findings.situation, focus) => {
+            let message = format!("{revision} is ready; it follows when the overlap before it is over");
+            return say(Phase::Progressing, names::REASON_PROGRESSING, message);
+        }
         Some(Gate::Open) => {
             return say(Phase::Progressing, names::REASON_PROGRESSING, format!("moving production to {revision}"));
         }
