@@ -156,3 +156,22 @@ fn an_analysis_under_way_of_a_preview_that_is_scaled_to_nothing_promotes_nothing
     model.work();
     assert_serves(&model, 2);
 }
+
+#[test]
+fn a_timer_does_not_count_while_no_pod_of_the_preview_is_ready() {
+    let mut model = serves_one(BlueGreen { auto_promotion_seconds: Some(60), ..BlueGreen::default() });
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.run_pods(&two, 0);
+    operate_for(&mut model, 60);
+    model.run_pods(&two, usize::MAX);
+    operate_for(&mut model, 30);
+    assert_serves(&model, 1);
+    // One pod is enough for it to go on.
+    model.run_pods(&two, 1);
+    operate_for(&mut model, 10);
+    model.run_pods(&two, usize::MAX);
+    operate_for(&mut model, 25);
+    assert_serves(&model, 2);
+}

@@ -154,8 +154,8 @@ fn record_production(situation: &Situation, decisions: &mut Decisions) {
 fn record_candidate(situation: &Situation, decisions: &mut Decisions) {
     let Some(candidate) = situation.roles.candidate else { return };
     let timed = situation.world.rollout.spec.blue_green().auto_promotion_seconds.is_some_and(|seconds| seconds > 0);
-    // With no pods there is nothing to look at.
-    let has_pods = candidate.replicas > 0;
+    // With no pod that is ready there is nothing to look at.
+    let has_pods = candidate.replicas > 0 && candidate.ready > 0;
     let is_shown = || has_pods && situation.is_shown(candidate);
     let ready_at = (timed && is_ready(situation, candidate) && is_shown()).then_some(situation.now);
     let verdict = analysis::verdict_of(situation, candidate, Kind::Pre);
