@@ -109,6 +109,10 @@ pub fn is_under_way(situation: &Situation) -> bool {
 /// followed. Times from the future are somebody's clock, or somebody's joke; the one in the status becomes one of now ([`crate::switch::last`]).
 pub fn ends_at(situation: &Situation, home: &ReplicaSet) -> Option<Timestamp> {
     let Situation { world, decisions, now, .. } = situation;
+    // Of what is scaled to nothing no pod has to be registered, and the revision before would serve alone.
+    if decisions.replicas == 0 {
+        return None;
+    }
     let left = decisions.revisions.iter().filter_map(|revision| revision.left_at);
     let switch = world.rollout.status.as_ref().and_then(|status| status.switch.as_ref());
     let switched = switch.filter(|switch| switch.to == home.hash).map(|switch| switch.switched_at);

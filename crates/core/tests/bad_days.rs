@@ -574,6 +574,14 @@ fn a_promotion_within_an_overlap_waits_for_its_end_and_overlaps_itself() {
 }
 
 #[test]
+fn an_overlap_is_over_when_production_is_scaled_to_nothing() {
+    let (mut model, _) = both_serve(overlapping());
+    model.scale(0);
+    model.work();
+    assert_serves(&model, 2);
+}
+
+#[test]
 fn a_revert_within_an_overlap_does_not_wait_for_its_end() {
     let mut model = serves_one(BlueGreen { auto_promotion_enabled: None, ..overlapping() });
     model.push(2);
