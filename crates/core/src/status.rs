@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::analysis::Outcome;
+use crate::approvals;
 use crate::decisions;
 use crate::gate::Gate;
 use crate::request;
@@ -283,7 +284,7 @@ fn verdict(findings: &Findings) -> Verdict {
     }
     match &findings.post {
         Some(Outcome::Inconclusive(run)) => {
-            say(Phase::Paused, names::REASON_INCONCLUSIVE, no_conclusion(&revision, run))
+            say(Phase::Paused, names::REASON_INCONCLUSIVE, no_conclusion(&findings.situation, focus, run))
         }
         Some(Outcome::Running(run)) => {
             let message = format!("{revision} serves and is being analysed; {}", run.message);
@@ -320,14 +321,21 @@ fn behind_a_stall(findings: &Findings) -> Option<String> {
     }
     let home = findings.situation.roles.at_home()?;
     match &findings.post {
-        Some(Outcome::Inconclusive(run)) => Some(no_conclusion(&describe(&findings.situation, home), run)),
+        Some(Outcome::Inconclusive(run)) => Some(no_conclusion(&findings.situation, home, run)),
         _ => None,
     }
 }
 
-fn no_conclusion(revision: &str, run: &Run) -> String {
-    let message = &run.message;
-    format!("{revision} serves, but its analysis came to no conclusion ({message}). Promote it to keep it, or undo")
+/// What is asked of people when the analysis of what serves came to no conclusion.
+fn no_conclusion(situation: &Situation, rs: &ReplicaSet, run: &Run) -> String {
+    let blue_green = situation.world.rollout.spec.blue_green();
+    let since = situation.record(rs).map_or(0, |record| approvals::given_since(blue_green, record, run));
+    let todo = match blue_green.required_approvals() {
+        0..2 => "Promote it to keep it, or undo".to_owned(),
+        needed => format!("It takes {needed} promotions from now on ({since} given) to keep it, or an undo"),
+    };
+    let revision = describe(situation, rs);
+    format!("{revision} serves, but its analysis came to no conclusion ({}). {todo}", run.message)
 }
 
 /// What production lacks while the message speaks of something else: of a candidate, of a stall, or of a rejection with nothing to go back to.

@@ -1,4 +1,5 @@
-//! What has no pods measures nothing and shows nothing, and is told whatever else there is to tell: the findings of an attack on the core.
+//! What has no pods measures nothing and shows nothing, and is told whatever else there is to tell; and who accepts a measurement that says
+//! nothing: the findings of an attack on the core.
 
 mod model;
 
@@ -174,4 +175,28 @@ fn a_timer_does_not_count_while_no_pod_of_the_preview_is_ready() {
     model.run_pods(&two, usize::MAX);
     operate_for(&mut model, 25);
     assert_serves(&model, 2);
+}
+
+#[test]
+fn an_analysis_without_a_conclusion_is_accepted_by_as_many_people_as_a_promotion_takes() {
+    let mut model = serves_one(BlueGreen { required_approvals: Some(2), ..analysed_after() });
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    let promote = |model: &mut Model, by: &str| {
+        model.request(Verb::Promote, &two, by, None);
+        model.work();
+        model.status().observed_request.as_ref().is_some_and(|answer| answer.accepted)
+    };
+    assert!(promote(&mut model, "ann") && promote(&mut model, "bob"));
+    assert_serves(&model, 2);
+    end_runs(&mut model, "-post", AnalysisPhase::Inconclusive);
+    operate_for(&mut model, 5);
+    assert_says(&model, &["It takes 2 promotions from now on (0 given)"]);
+    assert!(promote(&mut model, "ann"), "{}", say(&model));
+    assert!(promote(&mut model, "ann"), "{}", say(&model));
+    assert!(!promote(&mut model, ""), "somebody without a name: {}", say(&model));
+    assert_says(&model, &["It takes 2 promotions from now on (1 given)"]);
+    assert!(promote(&mut model, "bob"), "{}", say(&model));
+    assert_eq!(model.status().phase, Phase::Healthy, "{}", say(&model));
 }
