@@ -4,8 +4,9 @@
 //! of the old and of the new revision get [`greenlight_api::names::SERVING_LABEL`]. Then the Service moves from the old hash to
 //! that label, and after `overlapSeconds` from the label to the new hash. Nothing is proven, and so nothing retired, before
 //! that. However late the EndpointSlices are, the overlap is not over before they show the pods of the new revision. Going back goes
-//! straight to the hash, and the next promotion waits until the overlap is over. The label's value is the rollout's UID: pods of another rollout that carry the Service's own labels, and are in
-//! an overlap of their own, are not selected. Worked example, `overlapSeconds: 30`:
+//! straight to the hash, and the next promotion waits until the overlap is over. The label's value is the rollout's UID: pods of
+//! another rollout that carry the Service's own labels, and are in an overlap of their own, are not selected. Worked example,
+//! `overlapSeconds: 30`:
 //!
 //! | time | the active Service selects |
 //! |---|---|

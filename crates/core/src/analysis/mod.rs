@@ -133,7 +133,8 @@ fn due<'a>(situation: &Situation<'a>, ready: bool, proven: bool) -> impl Iterato
     serving.into_iter().chain(candidate)
 }
 
-/// What serves has pods, or has lost them all: that is measured, too. What is scaled to nothing, or has had none yet since, has nothing to measure.
+/// What serves has pods, or has lost them all: that is measured, too. What is scaled to nothing, or has had none yet since, has nothing to
+/// measure.
 fn has_pods(situation: &Situation, serving: &ReplicaSet) -> bool {
     let decisions = situation.decisions;
     decisions.replicas > 0 && (serving.available > 0 || decisions.unavailable_since.is_some())
