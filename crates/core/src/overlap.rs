@@ -4,8 +4,9 @@
 //! of the old and of the new revision get [`greenlight_api::names::SERVING_LABEL`]. Then the Service moves from the old hash to
 //! that label, and after `overlapSeconds` from the label to the new hash. Nothing is proven, and so nothing retired, before
 //! that. However late the EndpointSlices are, the overlap is not over before they show the pods of the new revision. Going back goes
-//! straight to the hash. The label's value is the rollout's UID: pods of another rollout that carry the Service's own labels, and are in
-//! an overlap of their own, are not selected. Worked example, `overlapSeconds: 30`:
+//! straight to the hash, and the next promotion waits until the overlap is over. The label's value is the rollout's UID: pods of
+//! another rollout that carry the Service's own labels, and are in an overlap of their own, are not selected. Worked example,
+//! `overlapSeconds: 30`:
 //!
 //! | time | the active Service selects |
 //! |---|---|
@@ -90,7 +91,7 @@ pub fn is_required(situation: &Situation, candidate: &ReplicaSet) -> bool {
     let roles = situation.roles;
     let asked_for = situation.world.rollout.spec.blue_green().overlap_seconds().is_some();
     let from = roles.serving().filter(|serving| serving.replicas > 0 && serving.name != candidate.name);
-    // Out of an overlap production goes straight on: three revisions are never selected.
+    // Out of an overlap that cannot be waited for production goes straight on: three revisions are never selected.
     let overlapping = situation.world.production_services().any(Service::is_overlapping);
     asked_for && from.is_some() && roles.is_candidate(candidate) && !roles.going_back() && !overlapping
 }
@@ -109,6 +110,10 @@ pub fn is_under_way(situation: &Situation) -> bool {
 /// followed. Times from the future are somebody's clock, or somebody's joke; the one in the status becomes one of now ([`crate::switch::last`]).
 pub fn ends_at(situation: &Situation, home: &ReplicaSet) -> Option<Timestamp> {
     let Situation { world, decisions, now, .. } = situation;
+    // Of what is scaled to nothing no pod has to be registered, and the revision before would serve alone.
+    if decisions.replicas == 0 {
+        return None;
+    }
     let left = decisions.revisions.iter().filter_map(|revision| revision.left_at);
     let switch = world.rollout.status.as_ref().and_then(|status| status.switch.as_ref());
     let switched = switch.filter(|switch| switch.to == home.hash).map(|switch| switch.switched_at);

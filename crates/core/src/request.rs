@@ -7,7 +7,7 @@
 //! | verb | names | decides |
 //! |---|---|---|
 //! | `promote`, `promote-full` | the candidate | an approval; enough of them open the gate |
-//! | `promote` | what serves, if its analysis was inconclusive | that it is kept |
+//! | `promote` | what serves, if its analysis was inconclusive | that it is kept, if as many ask as for a promotion |
 //! | `abort` | the candidate | its rejection |
 //! | `rollback` | what serves | its rejection, so that production goes back |
 //! | `retry` | the rejected revision of the spec | a new attempt |
@@ -29,7 +29,7 @@ use crate::roles;
 use crate::situation::Situation;
 use crate::stall;
 use crate::words::{brief, cut};
-use crate::world::{ReplicaSet, just_after};
+use crate::world::{ReplicaSet, Run, just_after};
 
 /// So many answered requests are remembered, so that one that comes again late is known.
 const REMEMBERED: usize = 8;
@@ -213,11 +213,8 @@ impl<'a> Hearing<'a> {
         }
         let of_production = [roles.home(), roles.serving()].into_iter().flatten().find(|rs| rs.hash == *hash);
         if let Some(serving) = of_production {
-            if let Outcome::Inconclusive(_) = analysis::outcome(self.situation, serving, Kind::Post)
-                && let Some(revision) = decisions.revision_mut(hash)
-            {
-                revision.post_promotion = Some(Verdict::Accepted);
-                return Ok(format!("keeping {}", self.described()));
+            if let Outcome::Inconclusive(run) = analysis::outcome(self.situation, serving, Kind::Post) {
+                return self.keep(decisions, run);
             }
             // The Services may have been moved on this request, and that is not reported yet: then it is told who asked.
             let reported = world.rollout.status.as_ref().and_then(|status| status.switch.as_ref());
@@ -237,6 +234,20 @@ impl<'a> Hearing<'a> {
         self.approve(decisions)
     }
 
+    /// What serves is kept, although its analysis came to no conclusion, when as many people ask for that since as for a promotion.
+    fn keep(&self, decisions: &mut Decisions, run: &Run) -> Answer {
+        let blue_green = self.situation.world.rollout.spec.blue_green();
+        let approved = if blue_green.required_approvals() > 1 { Some(self.approve(decisions)?) } else { None };
+        let Some(revision) = decisions.revision_mut(&self.request.revision) else { return Err(self.not_asked_for()) };
+        if let Some(so_far) = approved
+            && !approvals::accept_analysis(blue_green, revision, run)
+        {
+            return Ok(so_far);
+        }
+        revision.post_promotion = Some(Verdict::Accepted);
+        Ok(format!("keeping {}", self.described()))
+    }
+
     /// A promotion counts when enough people asked for it.
     fn approve(&self, decisions: &mut Decisions) -> Answer {
         let Request { action, revision: hash, by, at, .. } = self.request;
@@ -252,8 +263,11 @@ impl<'a> Hearing<'a> {
         let Some(revision) = decisions.revision_mut(hash) else { return Err(self.not_asked_for()) };
         let before = revision.approvals.iter().position(|approval| approval.by == *by);
         let full = *action == Verb::PromoteFull;
-        let candidate = self.situation.roles.candidate.filter(|rs| rs.hash == *hash);
-        let inconclusive = match candidate.map(|rs| analysis::outcome(self.situation, rs, Kind::Pre)) {
+        let roles = self.situation.roles;
+        let candidate = roles.candidate.map(|rs| (rs, Kind::Pre));
+        let of_production = [roles.home(), roles.serving()].into_iter().flatten().map(|rs| (rs, Kind::Post));
+        let named = candidate.into_iter().chain(of_production).find(|(rs, _)| rs.hash == *hash);
+        let inconclusive = match named.map(|(rs, kind)| analysis::outcome(self.situation, rs, kind)) {
             Some(Outcome::Inconclusive(run)) => Some(run),
             _ => None,
         };

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::analysis::Outcome;
+use crate::approvals;
 use crate::decisions;
 use crate::gate::Gate;
 use crate::request;
@@ -15,7 +16,7 @@ use crate::situation::Situation;
 use crate::stall::Stall;
 use crate::switch::{self, Proof};
 use crate::words::brief;
-use crate::world::{ReplicaSet, Rollout, Selection, World};
+use crate::world::{ReplicaSet, Rollout, Run, Selection, World};
 use crate::{pods, progress};
 
 /// A change of counts and words alone is written at most this often.
@@ -210,7 +211,8 @@ fn verdict(findings: &Findings) -> Verdict {
     let Situation { world, decisions, roles, .. } = findings.situation;
     let say = |phase, reason, message: String| Verdict { phase, reason, message };
     if let Some(stall) = &findings.stall {
-        return say(Phase::Degraded, stall.reason, stall.message.clone());
+        let told = [Some(stall.message.clone()), behind_a_stall(findings)];
+        return say(Phase::Degraded, stall.reason, told.into_iter().flatten().collect::<Vec<_>>().join("; "));
     }
     let updated = request::updated_hash(&findings.situation);
     let comes_back = roles.going_back() && roles.home().is_some_and(|home| home.hash == updated);
@@ -271,6 +273,10 @@ fn verdict(findings: &Findings) -> Verdict {
             let ready = if focus.replicas > 0 { format!(" is ready{shown} and") } else { String::new() };
             return say(phase, reason, format!("{gone}{revision}{ready} {waits_for}"));
         }
+        Some(Gate::Open) if switch::waits_for_overlap(&findings.situation, focus) => {
+            let message = format!("{revision} is ready; it follows when the overlap before it is over");
+            return say(Phase::Progressing, names::REASON_PROGRESSING, message);
+        }
         Some(Gate::Open) => {
             return say(Phase::Progressing, names::REASON_PROGRESSING, format!("moving production to {revision}"));
         }
@@ -278,11 +284,7 @@ fn verdict(findings: &Findings) -> Verdict {
     }
     match &findings.post {
         Some(Outcome::Inconclusive(run)) => {
-            let message = format!(
-                "{revision} serves, but its analysis came to no conclusion ({}). Promote it to keep it, or undo",
-                run.message
-            );
-            say(Phase::Paused, names::REASON_INCONCLUSIVE, message)
+            say(Phase::Paused, names::REASON_INCONCLUSIVE, no_conclusion(&findings.situation, focus, run))
         }
         Some(Outcome::Running(run)) => {
             let message = format!("{revision} serves and is being analysed; {}", run.message);
@@ -296,6 +298,10 @@ fn verdict(findings: &Findings) -> Verdict {
             );
             say(Phase::Degraded, names::REASON_POST_PROMOTION_ANALYSIS, message)
         }
+        Some(Outcome::NotStarted) if decisions.replicas == 0 && roles.at_home().is_some() => {
+            let message = format!("{revision} is active; it is to be analysed when spec.replicas is more than 0");
+            say(Phase::Healthy, names::REASON_HEALTHY, message)
+        }
         Some(Outcome::NotStarted) => {
             let message = format!("{revision} serves and is to be analysed");
             say(Phase::Progressing, names::REASON_POST_PROMOTION_ANALYSIS, message)
@@ -307,7 +313,32 @@ fn verdict(findings: &Findings) -> Verdict {
     }
 }
 
-/// What production lacks while the message speaks of a candidate.
+/// What a stall must not hide: a deadline that was missed meanwhile, or a person who is waited for.
+fn behind_a_stall(findings: &Findings) -> Option<String> {
+    let waiting = findings.focus.and_then(|focus| waiting(findings, focus));
+    if let Some(late) = waiting.filter(|waiting| waiting.reason == names::REASON_DEADLINE) {
+        return Some(late.message);
+    }
+    let home = findings.situation.roles.at_home()?;
+    match &findings.post {
+        Some(Outcome::Inconclusive(run)) => Some(no_conclusion(&findings.situation, home, run)),
+        _ => None,
+    }
+}
+
+/// What is asked of people when the analysis of what serves came to no conclusion.
+fn no_conclusion(situation: &Situation, rs: &ReplicaSet, run: &Run) -> String {
+    let blue_green = situation.world.rollout.spec.blue_green();
+    let since = situation.record(rs).map_or(0, |record| approvals::given_since(blue_green, record, run));
+    let todo = match blue_green.required_approvals() {
+        0..2 => "Promote it to keep it, or undo".to_owned(),
+        needed => format!("It takes {needed} promotions from now on ({since} given) to keep it, or an undo"),
+    };
+    let revision = describe(situation, rs);
+    format!("{revision} serves, but its analysis came to no conclusion ({}). {todo}", run.message)
+}
+
+/// What production lacks while the message speaks of something else: of a candidate, of a stall, or of a rejection with nothing to go back to.
 fn trouble(findings: &Findings) -> Option<String> {
     let Situation { world, decisions, roles, .. } = findings.situation;
     let is_told = |lacking: &&String| findings.stall.as_ref().is_none_or(|stall| stall.message != **lacking);
@@ -315,7 +346,9 @@ fn trouble(findings: &Findings) -> Option<String> {
         return Some(lacking.clone());
     }
     let home = roles.staying()?;
-    if roles.candidate.is_none() || home.is_available(decisions.replicas) || !home.settled {
+    let is_rejected = roles.at_home().is_some_and(|home| findings.situation.is_rejected(home));
+    let speaks_of_home = roles.candidate.is_none() && findings.stall.is_none() && !is_rejected;
+    if speaks_of_home || home.is_available(decisions.replicas) || !home.settled {
         return None;
     }
     let cause = pods::cause(world, home).map(|cause| format!(" ({cause})")).unwrap_or_default();

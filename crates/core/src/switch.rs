@@ -156,8 +156,23 @@ fn has_lost_it(world: &World, service: &Service, home: &ReplicaSet, mixed: bool)
     !leads_on && (carried || mixed && selection == Selection::Unmanaged)
 }
 
+/// Whether the promotion of this candidate waits for the end of an overlap, at a time that is known: three revisions are never selected,
+/// and straight on to a third there would be no overlap. One that is in this overlap goes on alone at once, and what is not whole keeps
+/// nobody waiting.
+pub fn waits_for_overlap(situation: &Situation, candidate: &ReplicaSet) -> bool {
+    let home = if overlap::is_under_way(situation) { situation.roles.home() } else { None };
+    let Some(home) = home else { return false };
+    let lasts = overlap::ends_at(situation, home).is_some_and(|until| situation.now < until);
+    let mut overlapping = situation.world.production_services().filter(|service| service.is_overlapping());
+    let is_in_it = overlapping.any(|service| service.selects(candidate));
+    lasts && !is_in_it && home.is_available(awaited(situation, home))
+}
+
 /// The next writes on the way of production to the candidate, whose gate is open and whose pods are all available.
 pub fn promote(situation: &Situation, candidate: &ReplicaSet) -> Vec<Action> {
+    if waits_for_overlap(situation, candidate) {
+        return Vec::new();
+    }
     let without_service = situation.world.rollout.spec.blue_green().active_service.is_none();
     let can_move = |service: &&Service| stall::keeps_from_moving(situation.world, service, candidate).is_none();
     let to_move: Vec<_> = services_to_move(situation, candidate).filter(can_move).collect();

@@ -550,6 +550,49 @@ fn an_overlap_is_not_cut_short_when_the_clock_is_set_back() {
 }
 
 #[test]
+fn a_promotion_within_an_overlap_waits_for_its_end_and_overlaps_itself() {
+    let (mut model, [_, two]) = both_serve(overlapping());
+    operate_for(&mut model, 5);
+    model.push(3);
+    operate_for(&mut model, 1);
+    let three = model.hash(3);
+    model.run_pods(&three, usize::MAX);
+    operate_for(&mut model, 3);
+    model.request(Verb::Promote, &three, "ann", None);
+    operate_for(&mut model, 10);
+    let carried = |model: &Model| {
+        let service = &model.truth.services["active"];
+        if service.is_overlapping() { service.production.clone() } else { None }
+    };
+    assert_eq!(carried(&model), Some(two), "{}", say(&model));
+    assert!(model.rs(3).claimed_at().is_none(), "{}", say(&model));
+    assert!(model.status().message.contains("when the overlap before it is over"), "{}", say(&model));
+    operate_for(&mut model, 50);
+    assert_eq!(carried(&model), Some(three), "{}", say(&model));
+    operate_for(&mut model, 70);
+    assert_serves(&model, 3);
+}
+
+#[test]
+fn an_overlap_is_over_when_production_is_scaled_to_nothing() {
+    let (mut model, _) = both_serve(overlapping());
+    model.scale(0);
+    model.work();
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn a_revert_within_an_overlap_does_not_wait_for_its_end() {
+    let mut model = serves_one(BlueGreen { auto_promotion_enabled: None, ..overlapping() });
+    model.push(2);
+    model.work();
+    assert!(model.truth.services["active"].is_overlapping(), "{}", say(&model));
+    model.push(1);
+    operate_for(&mut model, 5);
+    assert_active(&model, 1);
+}
+
+#[test]
 fn the_answer_to_a_restart_says_which_pods_are_replaced() {
     let mut model = serves_one(manual());
     let one = model.hash(1);

@@ -36,6 +36,7 @@ impl Moment<'_> {
             Action::DeleteReplicaSet { name, .. } => self.check_delete(name, report),
             Action::StartAnalysis { replica_set, kind: Kind::Post, .. } => {
                 self.check_second_analysis(replica_set, report);
+                self.check_measured(report);
             }
             Action::EvictPod { hash, name, .. } => self.check_eviction(hash, name, report),
             Action::ScaleWorkload { replicas, .. } => self.check_workload(*replicas, report),
@@ -476,6 +477,16 @@ impl Moment<'_> {
                 format!("{version} serves and was found good, and is analysed again")
             });
         }
+    }
+
+    /// What is on record as scaled to nothing is not measured.
+    fn check_measured(&self, report: &mut Report) {
+        let is_empty = |rollout: &Rollout| {
+            let recorded = rollout.record().is_some_and(|record| record.replicas == 0);
+            recorded && rollout.spec.replicas() == 0
+        };
+        let nothing = is_empty(&self.cluster.rollout) && is_empty(&self.seen.rollout);
+        report.check(Predicate::AnalysisHolds, !nothing, || "an analysis begins, and there are no pods".to_owned());
     }
 
     fn check_delete(&self, name: &str, report: &mut Report) {

@@ -981,12 +981,14 @@ impl Ghost {
         let is_there = |version: &Version| cluster.set(*version).is_some_and(|set| !set.object.deleting);
         let Some(version) = adapter::version_of_named(name).filter(is_there) else { return };
         let revision = self.of_mut(version);
+        // Of what is scaled to nothing it decides if that was not seen before it ended; else another one is made when there are pods.
+        let decides = cluster.rollout.spec.replicas() > 0;
         match phase {
             // What was promoted in full before nobody waits for.
             AnalysisPhase::Failed | AnalysisPhase::Error if name.ends_with("-pre") && revision.full => {}
-            AnalysisPhase::Failed | AnalysisPhase::Error => revision.failed = true,
+            AnalysisPhase::Failed | AnalysisPhase::Error => revision.failed |= decides,
             AnalysisPhase::Successful if name.ends_with("-pre") => revision.passed = true,
-            AnalysisPhase::Successful => revision.ended_good = true,
+            AnalysisPhase::Successful => revision.ended_good |= decides,
             _ => {}
         }
     }

@@ -589,6 +589,13 @@ pub const MUTANTS: &[Mutant] = &[
         replace: "AnalysisPhase::Inconclusive if accepted && rs.name.is_empty() => Outcome::Good,",
         expected: &[P::ReasonTrue],
     },
+    Mutant {
+        name: "what is scaled to nothing is measured",
+        file: "analysis/mod.rs",
+        find: "decisions.replicas > 0 && (serving.available > 0",
+        replace: "decisions.replicas >= 0 && (serving.available >= 0",
+        expected: &[P::AnalysisHolds],
+    },
 ];
 
 /// The text of a file of the core with all faults that are planted in it. A function that has some gets a body for each, and its own for

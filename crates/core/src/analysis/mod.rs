@@ -124,13 +124,20 @@ pub fn rejection(situation: &Situation, rs: &ReplicaSet, kind: Kind) -> Option<R
     Some(decisions::by_itself(situation.now, reason, None))
 }
 
-/// The analyses that are due: of what serves, provably, and of the candidate when it is ready and shown.
+/// The analyses that are due: of what serves, provably, and of the candidate when it is ready and shown. What has no pods is not measured.
 fn due<'a>(situation: &Situation<'a>, ready: bool, proven: bool) -> impl Iterator<Item = (&'a ReplicaSet, Kind)> {
-    let serving = if proven { situation.roles.at_home() } else { None };
+    let serving = situation.roles.at_home().filter(|serving| proven && has_pods(situation, serving));
     let serving = serving.map(|rs| (rs, Kind::Post));
-    let candidate = situation.roles.candidate.filter(|candidate| ready && situation.is_shown(candidate));
-    let candidate = candidate.map(|rs| (rs, Kind::Pre));
+    let is_due = |candidate: &&ReplicaSet| ready && candidate.replicas > 0 && situation.is_shown(candidate);
+    let candidate = situation.roles.candidate.filter(is_due).map(|rs| (rs, Kind::Pre));
     serving.into_iter().chain(candidate)
+}
+
+/// What serves has pods, or has lost them all: that is measured, too. What is scaled to nothing, or has had none yet since, has nothing to
+/// measure.
+fn has_pods(situation: &Situation, serving: &ReplicaSet) -> bool {
+    let decisions = situation.decisions;
+    decisions.replicas > 0 && (serving.available > 0 || decisions.unavailable_since.is_some())
 }
 
 /// The analyses that are to begin.

@@ -34,6 +34,7 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
     let heard = request::hear(&Situation::new(world, &read.now, now), &read, &mut decisions);
     let mut before = decisions.clone();
     for step in [
+        measure_anew,
         reject_what_serves,
         reject_what_served,
         reject_candidate,
@@ -48,6 +49,20 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
     }
     read.now = decisions;
     Decided { read, heard }
+}
+
+/// A run under way of what is scaled to nothing decides nothing: with pods again there is to be another one. That is another attempt for the runs
+/// alone; who approved it, and since when it serves, stays.
+fn measure_anew(situation: &Situation, decisions: &mut Decisions) {
+    let Situation { world, roles, .. } = situation;
+    let serving = if situation.decisions.replicas == 0 { roles.at_home() } else { None };
+    let candidate = roles.candidate.filter(|rs| world.rollout.spec.replicas() == 0 && rs.replicas == 0);
+    for (rs, kind) in serving.map(|rs| (rs, Kind::Post)).into_iter().chain(candidate.map(|rs| (rs, Kind::Pre))) {
+        let is_under_way = matches!(analysis::outcome(situation, rs, kind), Outcome::Running(_));
+        if is_under_way && let Some(record) = decisions.revision_mut(&rs.hash) {
+            record.attempt = record.attempt.saturating_add(1);
+        }
+    }
 }
 
 /// What serves is rejected when its pods are gone or its analysis failed, if there is something to go back to. What waits in
@@ -139,8 +154,8 @@ fn record_production(situation: &Situation, decisions: &mut Decisions) {
 fn record_candidate(situation: &Situation, decisions: &mut Decisions) {
     let Some(candidate) = situation.roles.candidate else { return };
     let timed = situation.world.rollout.spec.blue_green().auto_promotion_seconds.is_some_and(|seconds| seconds > 0);
-    // With no pods there is nothing to look at.
-    let has_pods = candidate.replicas > 0;
+    // With no pod that is ready there is nothing to look at.
+    let has_pods = candidate.replicas > 0 && candidate.ready > 0;
     let is_shown = || has_pods && situation.is_shown(candidate);
     let ready_at = (timed && is_ready(situation, candidate) && is_shown()).then_some(situation.now);
     let verdict = analysis::verdict_of(situation, candidate, Kind::Pre);

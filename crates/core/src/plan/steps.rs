@@ -333,7 +333,10 @@ fn size_candidate(round: &Round) -> Vec<Action> {
         None => change.remove_annotation(candidate.rs, names::PREVIEW_READY_AT),
     }
     // One that comes back ready is claimed by the write that brings it back.
-    let may_be_claimed = candidate.gate.is_open() && round.stall.is_none() && !says_it_serves(situation, candidate.rs);
+    let may_be_claimed = candidate.gate.is_open()
+        && round.stall.is_none()
+        && !says_it_serves(situation, candidate.rs)
+        && !switch::waits_for_overlap(situation, candidate.rs);
     if !change.is_empty() && candidate.is_ready && may_be_claimed {
         change.annotate(names::PROMOTED_AT, situation.now);
     }
@@ -474,8 +477,10 @@ fn retire(round: &Round) -> Vec<Action> {
     if is_production_unknown(situation) {
         return Vec::new();
     }
-    // What serves still has to show that it is good; what served before stays up meanwhile, so that no way back starts pods.
+    // What serves still has to show that it is good; what served before stays up meanwhile, so that no way back starts pods. Where production is
+    // scaled to nothing, none would.
     let analysed = roles.at_home().and_then(|home| situation.record(home)).is_some_and(|r| r.post_promotion.is_none());
+    let analysed = analysed && situation.decisions.replicas > 0;
     let kept = situation.fallback().filter(|rs| analysed && !rs.is_retired());
     let without_role = situation.world.existing().filter(|rs| {
         let has_role = roles.is_serving(rs) || roles.is_home(rs) || roles.is_candidate(rs);

@@ -1,0 +1,202 @@
+//! What has no pods measures nothing and shows nothing, and is told whatever else there is to tell; and who accepts a measurement that says
+//! nothing: the findings of an attack on the core.
+
+mod model;
+
+use greenlight_api::{AnalysisPhase, BlueGreen, Phase, RolloutAnalysis, Verb};
+use model::Model;
+use model::people::{assert_serves, end_runs, manual, promoted, push_and_promote, say, serves_one};
+
+/// The operator works for a while; pods stay as they are.
+fn operate_for(model: &mut Model, seconds: usize) {
+    for _ in 0..seconds {
+        assert!(model.operate(None), "it never rests");
+        model.catch_up();
+        model.pass(1);
+    }
+    assert!(model.operate(None), "it never rests");
+}
+
+#[track_caller]
+fn assert_says(model: &Model, words: &[&str]) {
+    assert!(words.iter().all(|words| model.status().message.contains(words)), "{}", say(model));
+}
+
+fn analysed_after() -> BlueGreen {
+    BlueGreen { post_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() }
+}
+
+#[test]
+fn a_stall_does_not_hide_that_production_is_down() {
+    let mut model = serves_one(manual());
+    model.have_service("preview", false);
+    let one = model.hash(1);
+    model.run_pods(&one, 0);
+    operate_for(&mut model, 10);
+    assert_says(&model, &["production has 0 of 2 pods available", "Service preview does not exist"]);
+}
+
+#[test]
+fn a_rejection_with_nothing_to_go_back_to_does_not_hide_that_production_is_down() {
+    let mut model = promoted(manual(), &[2]);
+    let (one, two) = (model.hash(1), model.hash(2));
+    model.run_pods(&one, 0);
+    model.request(Verb::Rollback, &two, "ann", None);
+    operate_for(&mut model, 5);
+    model.delete_replica_set(&one);
+    operate_for(&mut model, 5);
+    model.run_pods(&two, 0);
+    operate_for(&mut model, 10);
+    assert_says(&model, &["production has 0 of 2 pods available", "nothing is known to go back to"]);
+}
+
+#[test]
+fn a_stall_does_not_hide_that_the_candidate_missed_its_deadline() {
+    let mut model = serves_one(manual());
+    model.change_spec(|spec| spec.progress_deadline_seconds = Some(60));
+    model.push(2);
+    operate_for(&mut model, 1);
+    let two = model.hash(2);
+    model.run_pods(&two, 0);
+    model.have_service("preview", false);
+    operate_for(&mut model, 100);
+    assert_says(&model, &["Service preview does not exist", "0 of 2 pods of revision 2", "no progress for 60 s"]);
+}
+
+#[test]
+fn a_stall_does_not_hide_the_person_who_is_asked_after_the_promotion() {
+    let mut model = serves_one(analysed_after());
+    push_and_promote(&mut model, 2);
+    end_runs(&mut model, "-post", AnalysisPhase::Inconclusive);
+    operate_for(&mut model, 5);
+    model.have_service("preview", false);
+    operate_for(&mut model, 5);
+    assert_says(&model, &["Service preview does not exist", "Promote it to keep it, or undo"]);
+}
+
+/// Revision 2 was promoted, and is being analysed.
+fn being_analysed() -> Model {
+    let mut model = serves_one(analysed_after());
+    push_and_promote(&mut model, 2);
+    assert_eq!(under_way(&model), 1, "{}", say(&model));
+    model
+}
+
+/// So many runs are under way, and are to go on.
+fn under_way(model: &Model) -> usize {
+    model.truth.runs.iter().filter(|run| !run.phase.is_completed() && !run.terminating).count()
+}
+
+#[test]
+fn what_has_no_pods_is_not_measured_until_it_has_some() {
+    let mut model = serves_one(analysed_after());
+    model.scale(0);
+    model.work();
+    push_and_promote(&mut model, 2);
+    assert_eq!(model.truth.runs.len(), 0, "{}", say(&model));
+    assert_eq!(model.status().phase, Phase::Healthy, "{}", say(&model));
+    assert_says(&model, &["is to be analysed when spec.replicas is more than 0"]);
+    model.scale(2);
+    // No pod is there yet.
+    operate_for(&mut model, 5);
+    assert_eq!(model.truth.runs.len(), 0, "{}", say(&model));
+    model.work();
+    assert_eq!(under_way(&model), 1, "{}", say(&model));
+    end_runs(&mut model, "-post", AnalysisPhase::Failed);
+    model.work();
+    assert_serves(&model, 1);
+}
+
+#[test]
+fn production_that_loses_its_pods_before_its_analysis_begins_is_measured_all_the_same() {
+    let mut model = serves_one(analysed_after());
+    model.refuses_analyses = true;
+    push_and_promote(&mut model, 2);
+    let two = model.hash(2);
+    model.run_pods(&two, 0);
+    operate_for(&mut model, 5);
+    model.refuses_analyses = false;
+    operate_for(&mut model, 60);
+    assert_eq!(under_way(&model), 1, "{}", say(&model));
+}
+
+#[test]
+fn an_analysis_under_way_of_what_is_scaled_to_nothing_decides_nothing() {
+    for phase in [AnalysisPhase::Successful, AnalysisPhase::Failed] {
+        let mut model = being_analysed();
+        model.scale(0);
+        model.work();
+        assert_eq!(under_way(&model), 0, "{}", say(&model));
+        end_runs(&mut model, "-post", phase);
+        model.work();
+        assert_serves(&model, 2);
+        model.scale(2);
+        model.work();
+        assert_serves(&model, 2);
+        assert_eq!(under_way(&model), 1, "{phase:?}: {}", say(&model));
+    }
+}
+
+#[test]
+fn an_analysis_under_way_of_a_preview_that_is_scaled_to_nothing_promotes_nothing() {
+    let analysed = BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..BlueGreen::default() };
+    let mut model = serves_one(analysed);
+    model.push(2);
+    model.work();
+    assert_eq!(under_way(&model), 1, "{}", say(&model));
+    model.scale(0);
+    model.work();
+    assert_eq!(under_way(&model), 0, "{}", say(&model));
+    end_runs(&mut model, "-pre", AnalysisPhase::Successful);
+    model.work();
+    assert_serves(&model, 1);
+    model.scale(2);
+    model.work();
+    assert_eq!(under_way(&model), 1, "{}", say(&model));
+    end_runs(&mut model, "-pre", AnalysisPhase::Successful);
+    model.work();
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn a_timer_does_not_count_while_no_pod_of_the_preview_is_ready() {
+    let mut model = serves_one(BlueGreen { auto_promotion_seconds: Some(60), ..BlueGreen::default() });
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.run_pods(&two, 0);
+    operate_for(&mut model, 60);
+    model.run_pods(&two, usize::MAX);
+    operate_for(&mut model, 30);
+    assert_serves(&model, 1);
+    // One pod is enough for it to go on.
+    model.run_pods(&two, 1);
+    operate_for(&mut model, 10);
+    model.run_pods(&two, usize::MAX);
+    operate_for(&mut model, 25);
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn an_analysis_without_a_conclusion_is_accepted_by_as_many_people_as_a_promotion_takes() {
+    let mut model = serves_one(BlueGreen { required_approvals: Some(2), ..analysed_after() });
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    let promote = |model: &mut Model, by: &str| {
+        model.request(Verb::Promote, &two, by, None);
+        model.work();
+        model.status().observed_request.as_ref().is_some_and(|answer| answer.accepted)
+    };
+    assert!(promote(&mut model, "ann") && promote(&mut model, "bob"));
+    assert_serves(&model, 2);
+    end_runs(&mut model, "-post", AnalysisPhase::Inconclusive);
+    operate_for(&mut model, 5);
+    assert_says(&model, &["It takes 2 promotions from now on (0 given)"]);
+    assert!(promote(&mut model, "ann"), "{}", say(&model));
+    assert!(promote(&mut model, "ann"), "{}", say(&model));
+    assert!(!promote(&mut model, ""), "somebody without a name: {}", say(&model));
+    assert_says(&model, &["It takes 2 promotions from now on (1 given)"]);
+    assert!(promote(&mut model, "bob"), "{}", say(&model));
+    assert_eq!(model.status().phase, Phase::Healthy, "{}", say(&model));
+}
