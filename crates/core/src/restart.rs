@@ -48,6 +48,16 @@ fn requested_at(situation: &Situation) -> Option<Timestamp> {
     [in_spec, by_person].into_iter().flatten().filter(|at| *at <= situation.now).max()
 }
 
+/// A restart that a person asked for in the future is by another operator's clock, or was before somebody set this one back. It is asked for now: else
+/// it would stop in the middle, and nobody would be woken when that time comes. One that is done is not begun again.
+pub fn bring_back(situation: &Situation, decisions: &mut Decisions) {
+    let Some(at) = decisions.restart_requested_at.filter(|at| *at > situation.now) else { return };
+    let has = |note: &str| situation.world.existing().any(|rs| rs.timestamp(note) == Some(at));
+    if has(names::RESTART_AT) || !has(names::RESTARTED_AT) {
+        decisions.restart_requested_at = Some(situation.now);
+    }
+}
+
 /// Whether the spec or a person asks for a restart of this time: the annotation can be written by anybody who may edit ReplicaSets.
 fn is_requested(situation: &Situation, decisions: &Decisions, at: Timestamp) -> bool {
     let in_spec = situation.world.rollout.spec.restart_at.as_ref().map(|time| time.0);

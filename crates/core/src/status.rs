@@ -113,15 +113,17 @@ pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
     status
 }
 
-/// The status of a rollout that is being deleted: as it was, unless something holds the deletion up, or did.
-pub fn of_deletion(world: &World, held_up: Option<Stall>, now: Timestamp) -> BlueGreenRolloutStatus {
+/// The status of a rollout that is being deleted: as it was, unless something holds the deletion up, or did. Whether it `waits` for what is seen behind its
+/// Services.
+pub fn of_deletion(world: &World, held_up: Option<Stall>, waits: bool, now: Timestamp) -> BlueGreenRolloutStatus {
     let before = world.rollout.status.clone().unwrap_or_default();
     let generation = world.rollout.generation;
     let was_held_up = || before.conditions.iter().any(|old| old.reason == names::REASON_WRITE_REFUSED);
     let verdict = match held_up {
         Some(Stall { reason, message }) => Verdict { phase: Phase::Degraded, reason, message: brief(message) },
         None if was_held_up() => {
-            let message = "is being deleted; the operator's hash is out of its Services".to_owned();
+            let rest = if waits { "looks at which pods its Services still lead to" } else { "has let it go" };
+            let message = format!("is being deleted; the operator {rest}");
             Verdict { phase: Phase::Progressing, reason: names::REASON_PROGRESSING, message }
         }
         None => return before,

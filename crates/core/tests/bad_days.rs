@@ -549,6 +549,80 @@ fn an_overlap_is_not_cut_short_when_the_clock_is_set_back() {
     assert_serves(&model, 3);
 }
 
+/// What is on record of a restart of revision 1, and what such an annotation of its ReplicaSet says of it, is by a clock that is ten minutes ahead.
+fn put_restart_ahead(model: &mut Model, note: Option<&str>) -> Timestamp {
+    let mut ahead = status(model);
+    let record = ahead.decisions.as_mut().expect("a record");
+    let at = record.restart_requested_at.expect("somebody asked for it") + SignedDuration::from_mins(10);
+    record.restart_requested_at = Some(at);
+    model.restore_status(ahead);
+    let one = model.hash(1);
+    model.edit(&one, |rs| {
+        for known in [names::RESTART_AT, names::RESTARTED_AT] {
+            rs.annotations.remove(known);
+        }
+        if let Some(note) = note {
+            rs.annotations.insert(note.to_owned(), at.to_string());
+        }
+    });
+    at
+}
+
+fn names_of_pods(model: &Model, number: u8) -> Vec<String> {
+    let hash = model.hash(number);
+    model.truth.pods[&hash].iter().map(|pod| pod.name.clone()).collect()
+}
+
+#[test]
+fn a_restart_that_began_by_a_clock_ahead_goes_on() {
+    for (replaced, note) in [(1, Some(names::RESTART_AT)), (0, None)] {
+        let mut model = serves_one(manual());
+        model.pass(3600);
+        let (one, first) = (model.hash(1), names_of_pods(&model, 1));
+        let left = |model: &Model| names_of_pods(model, 1).iter().filter(|name| first.contains(name)).count();
+        let work = |model: &mut Model| {
+            assert!(model.operate(None), "it never rests");
+            assert!(model.rs(1).available >= 2, "{:?}", model.rs(1));
+            model.run_all_pods();
+            model.catch_up();
+            model.pass(1);
+        };
+        model.request(Verb::Restart, &one, "ann", None);
+        work(&mut model);
+        for _ in 0..10 {
+            if left(&model) > 2 - replaced {
+                work(&mut model);
+            }
+        }
+        assert_eq!(left(&model), 2 - replaced, "{}", say(&model));
+        put_restart_ahead(&mut model, note);
+        for _ in 0..30 {
+            work(&mut model);
+        }
+        assert_eq!((left(&model), model.rs(1).replicas), (0, 2), "{}", say(&model));
+        let asked_at = model.status().decisions.as_ref().and_then(|record| record.restart_requested_at);
+        assert!(
+            asked_at.is_some() && model.status().restarted_at == asked_at,
+            "whoever waits for it hears that it is done"
+        );
+    }
+}
+
+#[test]
+fn a_restart_that_was_done_by_a_clock_ahead_does_not_begin_again() {
+    let mut model = serves_one(manual());
+    model.pass(3600);
+    let one = model.hash(1);
+    model.request(Verb::Restart, &one, "ann", None);
+    for _ in 0..4 {
+        model.work();
+    }
+    let young = names_of_pods(&model, 1);
+    let at = put_restart_ahead(&mut model, Some(names::RESTARTED_AT));
+    operate_for(&mut model, 20);
+    assert_eq!((names_of_pods(&model, 1), model.status().restarted_at), (young, Some(at)), "{}", say(&model));
+}
+
 #[test]
 fn a_promotion_within_an_overlap_waits_for_its_end_and_overlaps_itself() {
     let (mut model, [_, two]) = both_serve(overlapping());

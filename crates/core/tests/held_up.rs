@@ -509,7 +509,15 @@ fn a_deletion_that_may_not_see_where_services_lead_says_so_and_goes_on_when_it_m
     assert!(again.publish_at.is_none() && again.events.is_empty(), "once");
     world.troubles.clear();
     let mended = greenlight_core::plan(&world, model.now);
-    assert!(!is_stalled(&mended.status), "{}", mended.status.message);
+    let message = &mended.status.message;
+    assert!(
+        !is_stalled(&mended.status) && message.ends_with("looks at which pods its Services still lead to"),
+        "{message}"
+    );
     world.endpoints = world.services.keys().map(|name| (name.clone(), Vec::new())).collect();
     assert!(!greenlight_core::plan(&world, model.now).actions.is_empty());
+    // Somebody else's finalizer holds it still.
+    world.rollout.finalizers = vec!["example.com/audit".to_owned()];
+    let over = greenlight_core::plan(&world, model.now);
+    assert!(over.actions.is_empty() && over.status.message.ends_with("has let it go"), "{}", over.status.message);
 }

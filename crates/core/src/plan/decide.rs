@@ -8,6 +8,7 @@ use crate::analysis::{self, Kind, Outcome};
 use crate::decisions::{self, Read};
 use crate::gate::{self, Gate};
 use crate::request::{self, Heard};
+use crate::restart;
 use crate::rollback;
 use crate::scale;
 use crate::situation::Situation;
@@ -40,6 +41,7 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
         reject_candidate,
         record_production,
         record_candidate,
+        restart::bring_back,
         switch_without_service,
     ] {
         if before != decisions {

@@ -168,7 +168,9 @@ fn last_plan(world: &World, now: Timestamp) -> Plan {
         next.actions.retain(|action| *action != Action::RemoveFinalizer);
     }
     let held_up = next.refused.first().map(|refused| stall::write(refused)).or_else(|| stall::trouble(world));
-    let status = status::of_deletion(world, held_up, now);
+    // What is looked at keeps its hash meanwhile.
+    let waits = !watches.endpoints.is_empty();
+    let status = status::of_deletion(world, held_up, waits, now);
     let before = world.rollout.status.as_ref();
     let publish_at = before.is_some_and(|before| *before != status).then_some(now);
     let events = publish_at.map(|_| events::between(before, &status)).unwrap_or_default();

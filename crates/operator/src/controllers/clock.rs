@@ -15,19 +15,19 @@ use tokio::time::Instant;
 /// How often to look.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// A clock is put right by less than this again and again.
+/// A clock may be put right by less than this in all.
 const STEP: SignedDuration = SignedDuration::from_secs(2);
 
-/// The time of day, and the clock that nobody sets, as they were when somebody looked last.
+/// The time of day, and the clock that nobody sets, as they were when somebody set the first of them last.
 pub struct Clock {
-    looked_at: Instant,
+    set_at: Instant,
     time: Timestamp,
 }
 
 impl Clock {
     /// As they are now.
     pub fn read() -> Clock {
-        Clock { looked_at: Instant::now(), time: Timestamp::now() }
+        Clock { set_at: Instant::now(), time: Timestamp::now() }
     }
 
     /// Waits until somebody sets the time of day. Returns by how much it was set forth; less than nothing is back. Whoever begins to wait anew misses nothing.
@@ -41,10 +41,14 @@ impl Clock {
     }
 
     fn look(&mut self, now: Instant, time: Timestamp) -> Option<SignedDuration> {
-        let passed = SignedDuration::try_from(now.duration_since(self.looked_at)).unwrap_or(SignedDuration::MAX);
+        let passed = SignedDuration::try_from(now.duration_since(self.set_at)).unwrap_or(SignedDuration::MAX);
         let step = time.duration_since(later(self.time, passed));
-        *self = Clock { looked_at: now, time };
-        (step.abs() >= STEP).then_some(step)
+        // Many little ones are one of their sum.
+        if step.abs() < STEP {
+            return None;
+        }
+        *self = Clock { set_at: now, time };
+        Some(step)
     }
 }
 
@@ -55,10 +59,18 @@ mod tests {
     #[test]
     fn a_time_of_day_that_is_set_is_told_from_one_that_passes() {
         let mut clock = Clock::read();
-        let (mut now, mut time) = (clock.looked_at, clock.time);
+        let (mut now, mut time) = (clock.set_at, clock.time);
         let hour = SignedDuration::from_hours(1);
-        let a_little = SignedDuration::from_millis(100);
-        for (set, expected) in [(a_little, None), (hour, Some(hour)), (-hour, Some(-hour)), (-a_little, None)] {
+        let a_little = SignedDuration::from_millis(1_500);
+        for (set, expected) in [
+            (a_little, None),
+            (-a_little, None),
+            (hour, Some(hour)),
+            (-hour, Some(-hour)),
+            (-a_little, None),
+            (-a_little, Some(-a_little * 2)),
+            (-a_little, None),
+        ] {
             now += PAUSE;
             time = time + PAUSE + set;
             assert_eq!(clock.look(now, time), expected, "{set}");

@@ -24,7 +24,7 @@ use crate::cluster::cache::Key;
 /// Work that lasts longer than this waits for something.
 pub const SLOW: Duration = Duration::from_secs(1);
 /// How long a namespace begins in the slow lane after its last work that was slow.
-const PROBATION: Duration = Duration::from_secs(300);
+pub const PROBATION: Duration = Duration::from_secs(300);
 /// So much may be under way in all: an API server gives a hundred streams to a connection, and watches take some.
 pub const MOST: usize = 80;
 
@@ -122,14 +122,21 @@ impl Lanes {
         self.under_way.insert(key, UnderWay { since: now, lane });
     }
 
-    /// When work that is under way is found to be slow, if it does not end before.
+    /// When work that is under way is found to be slow, if it does not end before, or the probation of a namespace ends: what waits there for others that
+    /// hang need not do so any more.
     pub fn next_look(&self) -> Option<Instant> {
         let quick = self.under_way.values().filter(|work| work.lane == Lane::Quick);
-        quick.map(|work| work.since + SLOW).min()
+        let ends_of_probation = self.namespaces.values().filter_map(|known| known.on_probation_until);
+        quick.map(|work| work.since + SLOW).chain(ends_of_probation).min()
     }
 
-    /// Looks for what is slow.
+    /// Looks for what is slow, and for whose probation is over.
     pub fn look(&mut self, now: Instant) {
+        for known in self.namespaces.values_mut() {
+            // What is over is not waited for again.
+            known.on_probation_until = known.on_probation_until.filter(|until| now < *until);
+        }
+        self.namespaces.retain(|_, known| known.under_way > 0 || known.on_probation_until.is_some());
         let mut found = 0;
         for (key, work) in &mut self.under_way {
             if work.lane == Lane::Quick && work.since + SLOW <= now {
@@ -154,7 +161,6 @@ impl Lanes {
                 known.on_probation_until = Some(now + PROBATION);
             }
         }
-        self.namespaces.retain(|_, known| known.under_way > 0 || known.is_on_probation(now));
     }
 
     fn most(&self) -> usize {
@@ -229,7 +235,7 @@ mod tests {
         let now = now + SLOW;
         lanes.look(now);
         assert!(lanes.may_begin("other", now));
-        assert_eq!((lanes.quick, lanes.next_look()), (0, None));
+        assert_eq!((lanes.quick, lanes.next_look()), (0, Some(now + PROBATION)));
     }
 
     #[test]
@@ -274,11 +280,12 @@ mod tests {
         let now = Instant::now();
         lanes.begin(key("shop", 0), now);
         lanes.end(&key("shop", 0), now + SLOW);
-        assert!(lanes.namespaces.contains_key("shop"));
         let later = now + SLOW + PROBATION;
+        assert_eq!(lanes.next_look(), Some(later));
         lanes.begin(key("shop", 0), later);
         assert_eq!((lanes.quick, lanes.slow), (1, 0), "like all others");
         lanes.end(&key("shop", 0), later);
+        lanes.look(later);
         assert!(lanes.namespaces.is_empty() && lanes.under_way.is_empty());
     }
 

@@ -171,7 +171,8 @@ impl Queue {
                     schedule.done(key, Some(Instant::now()));
                 }
                 () = schedule.changed(), if !lanes.is_full() => {}
-                // Whoever waits for a place, or comes while there is none: what is found to be slow gives its own back.
+                // Whoever waits for a place, or comes while there is none: what is found to be slow gives its own back, and who is on
+                // probation is not for ever.
                 () = until_then(lanes.next_look()) => {}
             }
         }
@@ -253,7 +254,7 @@ mod tests {
     use super::*;
     use crate::api_server::fake::{api_server, event_written};
     use crate::api_server::leadership::Term;
-    use crate::controllers::lanes::SLOW;
+    use crate::controllers::lanes::{PROBATION, SLOW};
     use crate::telemetry::notify::{Config, Notifier};
     use crate::telemetry::recorder::{Events, reference};
     use crate::web::client::WebClient;
@@ -431,6 +432,50 @@ mod tests {
         let ((), came) = tokio::join!(run, events);
         let begun = begun.lock().expect("no panic while locked").expect("it has begun");
         assert!(begun - came <= SLOW, "{:?}", begun - came);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_on_probation_waits_for_what_hangs_no_longer_than_that_lasts() {
+        let queue = Queue::new(Leadership::undisputed());
+        let stop = CancellationToken::new();
+        let begun: Arc<Mutex<Option<Instant>>> = Arc::default();
+        let work = {
+            let (stop, begun) = (stop.clone(), begun.clone());
+            move |key: Key, _: Turn| {
+                let (stop, begun) = (stop.clone(), begun.clone());
+                async move {
+                    if key.name == "slow" {
+                        tokio::time::sleep(SLOW * 2).await;
+                        return Ok(Outcome::Rests(None));
+                    }
+                    if key.namespace == "shop" {
+                        *begun.lock().expect("no panic while locked") = Some(Instant::now());
+                        stop.cancel();
+                    }
+                    stop.cancelled().await;
+                    Ok(Outcome::Rests(None))
+                }
+            }
+        };
+        let key = |namespace: &str, name: &str| Key { namespace: namespace.to_owned(), name: name.to_owned() };
+        let limits = Limits { deadline: PROBATION * 10, ..LIMITS };
+        let run = queue.clone().run("test", limits, watched(), stop, Vec::new, work);
+        let events = async {
+            let came = Instant::now();
+            queue.now(key("hangs", "slow"));
+            queue.now(key("shop", "slow"));
+            tokio::time::sleep(SLOW * 4).await;
+            // It takes the slow lane, so that the other one, which is on probation, too, has no place in it.
+            queue.now(key("hangs", "web"));
+            tokio::time::sleep(SLOW).await;
+            queue.now(key("shop", "web"));
+            came
+        };
+        let ((), came) = tokio::join!(run, events);
+        let begun = begun.lock().expect("no panic while locked").expect("it has begun");
+        let waited = begun - came;
+        assert!(waited >= PROBATION, "the slow lane is full: {waited:?}");
+        assert!(waited <= PROBATION + SLOW * 4, "its probation is over: {waited:?}");
     }
 
     /// A rollout of this test: it begins, is in flight until somebody wakes it, tells that it has landed, and rests.

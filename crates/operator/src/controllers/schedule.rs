@@ -15,7 +15,7 @@
 //! | it has let others go first, and is woken | it is looked at anew: it may be urgent now. If it is not, it has the place that it had |
 //! | it has let others go first, and its time comes | the same |
 //! | it is woken while it is worked on | it waits when that is over, unless that work has looked at it once more since ([`Turn::looks`]) |
-//! | what is urgent never ends | one of eight turns goes to the class that has waited longest, and that one gives way to nobody ([`OLDEST`]) |
+//! | what is urgent never ends | one of eight pieces of work goes to the class that has waited longest, and that one gives way to nobody; who only looks counts as an eighth of one ([`OLDEST`]) |
 //! | a namespace has thousands of keys | another one's come in between |
 //! | a namespace has its share of what is under way | what else it has waits, and nobody gives way to that |
 //! | what has begun never lands | it counts for [`LONGEST_FLIGHT`] |
