@@ -6,18 +6,21 @@
 # The steps are those of deploy/image/rootfs.sh, which also runs without a container engine: `cargo xtask image`. Each platform is
 # built natively or under emulation; musl comes with Alpine.
 FROM rust:1.95-alpine AS build
-# Platforms are built at the same time, and the caches have programs that run: each platform has its own.
+# Platforms are built at the same time. The cache of what is built has programs that run: each platform has its own. They share what cargo
+# downloads, one after the other: cargo's own lock of it is in another folder, which no two builds share.
 ARG TARGETARCH
 RUN apk add --no-cache build-base ca-certificates-bundle
 WORKDIR /src
 COPY . .
-RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,id=greenlight-target-$TARGETARCH,target=/src/target \
+RUN --mount=type=cache,sharing=locked,target=/usr/local/cargo/registry \
+    --mount=type=cache,id=greenlight-target-$TARGETARCH,target=/src/target \
     deploy/image/rootfs.sh /rootfs
 
 # The dashboard, on its own: `--target dashboard`. The operator's image, below, is what is built without a target.
 FROM build AS build-dashboard
 ARG TARGETARCH
-RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,id=greenlight-target-$TARGETARCH,target=/src/target \
+RUN --mount=type=cache,sharing=locked,target=/usr/local/cargo/registry \
+    --mount=type=cache,id=greenlight-target-$TARGETARCH,target=/src/target \
     deploy/image/rootfs.sh /rootfs-dashboard greenlight-dashboard
 
 FROM scratch AS dashboard

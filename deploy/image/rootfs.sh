@@ -5,7 +5,7 @@
 #   deploy/image/rootfs.sh FOLDER [greenlight|greenlight-dashboard]
 #
 # Needs Rust and a C compiler for musl: Debian's musl-tools (installed if root), Alpine's build-base. With IMAGE_ARCH=aarch64 it builds for
-# that kind of machine on another one, which takes cargo-zigbuild in the place of the compiler.
+# that kind of machine on another one, which takes cargo-zigbuild in the place of the compiler. Exit code 2: something is missing.
 set -eu
 out=${1:?usage: deploy/image/rootfs.sh FOLDER [greenlight|greenlight-dashboard]}
 program=${2:-greenlight}
@@ -22,7 +22,10 @@ cyclonedx=0.5.9
 build=build
 if [ "$arch" != "$(uname -m)" ]; then
     build=zigbuild
-    command -v cargo-zigbuild >/dev/null || { echo "for $arch this takes cargo-zigbuild: pip install cargo-zigbuild" >&2; exit 2; }
+    command -v cargo-zigbuild >/dev/null || {
+        echo "for $arch this takes cargo-zigbuild; in a virtual environment of Python: pip install cargo-zigbuild" >&2
+        exit 2
+    }
 fi
 # jemalloc allows for pages as large as those of the machine that builds it. Kernels for arm64 have pages of 4, 16 or 64 KiB.
 if [ "$arch" = aarch64 ]; then
@@ -32,7 +35,8 @@ fi
 if command -v rustup >/dev/null; then
     rustup target add "$target"
 fi
-if ! command -v musl-gcc >/dev/null && command -v apt-get >/dev/null; then
+if [ "$build" = build ] && ! command -v musl-gcc >/dev/null && command -v apt-get >/dev/null; then
+    [ "$(id -u)" = 0 ] || { echo "this takes a C compiler for musl: sudo apt-get install musl-tools" >&2; exit 2; }
     { apt-get update && apt-get install --yes --no-install-recommends musl-tools ca-certificates; } >/dev/null
 fi
 cargo "$build" --locked --release --package "greenlight-$crate" --target "$target"

@@ -53,7 +53,7 @@ enum Chore {
         /// Where to write it
         #[arg(long, default_value = "target/image/greenlight.tar")]
         out: PathBuf,
-        /// Cross-compile it for this kind of machine, by cargo-zigbuild (pip install cargo-zigbuild): aarch64
+        /// Cross-compile it for this kind of machine, by cargo-zigbuild (docs/quick-start.md installs it): aarch64
         #[arg(long)]
         arch: Option<String>,
     },

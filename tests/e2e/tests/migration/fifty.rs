@@ -31,6 +31,8 @@ const SHAPES: [&str; 8] = [
 ];
 /// This one gets an autoscaler, too.
 const AUTOSCALED: &str = "06-delays";
+/// So many pods the autoscaler wants at least: more than there are without it.
+const AUTOSCALED_TO: usize = 3;
 
 /// One application.
 struct Application {
@@ -94,9 +96,17 @@ impl Application {
         self.converted.split("---\n").map(annotate).collect::<Vec<_>>().join("---\n")
     }
 
-    /// The Argo Rollout, not paused: it takes its Services.
-    fn resumed(&self, version: &str) -> String {
-        of_version(version, &self.beside.replace("paused: true", "paused: false"))
+    fn is_autoscaled(&self) -> bool {
+        self.before.contains("kind: HorizontalPodAutoscaler")
+    }
+
+    /// The Argo Rollout, not paused: it takes its Services. Where Git does not say how many pods, it would take them with one.
+    fn resumed(&self, version: &str, pods: usize) -> String {
+        let resumed = match self.beside.contains("\n  replicas: ") {
+            true => "paused: false".to_owned(),
+            false => format!("paused: false\n  replicas: {pods}"),
+        };
+        of_version(version, &self.beside.replace("paused: true", &resumed))
     }
 
     /// What belongs neither to Argo Rollouts nor to Greenlight.
@@ -115,7 +125,7 @@ fn of_version(version: &str, manifests: &str) -> String {
 fn autoscaler(name: &str) -> String {
     format!(
         "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata:\n  name: {name}\nspec:\n  scaleTargetRef:\n    \
-         apiVersion: argoproj.io/v1alpha1\n    kind: Rollout\n    name: {name}\n  minReplicas: 3\n  maxReplicas: 6\n  metrics:\n  \
+         apiVersion: argoproj.io/v1alpha1\n    kind: Rollout\n    name: {name}\n  minReplicas: {AUTOSCALED_TO}\n  maxReplicas: 6\n  metrics:\n  \
          - type: Resource\n    resource:\n      name: cpu\n      target:\n        type: Utilization\n        averageUtilization: 50\n"
     )
 }
@@ -259,7 +269,8 @@ async fn fifty_argo_rollouts_of_eight_shapes_move_by_git() {
     assert!(back_early.iter().all(returned), "those of Argo's pods that were up all the time serve again");
 }
 
-/// The way back: the Argo Rollout is resumed, or added again, its controller takes the Services, and then the BlueGreenRollout goes.
+/// The way back: the Argo Rollout is resumed, or added again, its controller takes the Services with as many pods as served before, and then
+/// the BlueGreenRollout goes.
 async fn go_back(
     lab: &Lab,
     argo_cd: &ArgoCd,
@@ -276,10 +287,21 @@ async fn go_back(
     };
     let are_theirs = |now: &Snapshot| back.iter().all(|it| is_theirs(now, it.active()));
 
-    let files = back.iter().map(|it| (it.file_beside(), it.resumed(version))).collect();
+    let mut sizes = Vec::new();
+    for it in back {
+        if it.is_autoscaled() {
+            lab.until_endpoints(&it.active(), AUTOSCALED_TO).await;
+        }
+        sizes.push(lab.endpoints(&it.active()).await);
+    }
+    let sized = || back.iter().zip(&sizes);
+    let files = sized().map(|(it, pods)| (it.file_beside(), it.resumed(version, *pods))).collect();
     let resumed = commit("Argo Rollouts again", files);
     argo_cd.until_synced("fifty", &resumed).await.expect("applied");
     lab.until("Argo Rollouts has taken them", are_theirs).await;
+    for (it, pods) in sized() {
+        lab.until_endpoints(&it.active(), *pods).await;
+    }
     eventually("they say so", async || count(lab, is_claimed).await == back.len()).await;
 
     let files = back.iter().map(|it| (it.file(), it.around(version))).collect();
