@@ -194,6 +194,7 @@ impl Range {
     ) -> Vec<Verdict> {
         let name = name_of(number);
         let moved = self.moved(&name, attack, &words).await;
+        let is_right = moved.is_none() || self.is_where_it_was_to_go(&name, attack, &words).await;
         // An attack that has to be told of has a rollout of its own.
         let untold = match answers.first() {
             _ if attack.told.is_empty() || !self.guarded => None,
@@ -201,7 +202,8 @@ impl Range {
             _ => self.untold(&name, attack.told).await,
         };
         let verdict = |answer: Result<(), String>| match (moved.clone(), answer, untold.clone()) {
-            (Some(how), ..) => Verdict::Moved(how),
+            (Some(how), ..) if is_right => Verdict::Moved(how),
+            (Some(how), ..) => Verdict::Astray(how),
             (None, _, Some(instead)) => Verdict::Untold(instead),
             (None, Err(why), None) => Verdict::Refused(why),
             (None, Ok(()), None) => Verdict::WithoutEffect,
@@ -394,10 +396,7 @@ impl Range {
         if led.is_some() {
             return led;
         }
-        let pods: Api<Pod> = self.lab.api();
-        let served = ListParams::default().labels(&format!("app={name},{}={serving}", names::HASH_LABEL));
-        let images = pods.list(&served).await.expect("pods").items.into_iter().filter_map(|pod| pod.spec);
-        let images: Vec<String> = images.filter_map(|spec| spec.containers.into_iter().next()?.image).collect();
+        let images = self.images(name, &serving).await;
         if images.iter().any(|image| image == EVIL) {
             return Some(format!("{active} leads to {images:?}"));
         }
@@ -409,6 +408,24 @@ impl Range {
         let image = updated.spec?.template?.spec?.containers.into_iter().next()?.image?;
         (image == EVIL && status.preview_revision == status.updated_revision)
             .then(|| format!("{EVIL} waits in the place of what was asked for"))
+    }
+
+    /// Whether production, which moved, did so as it may: straight to the revision that was asked for, and to pods of whose it is.
+    async fn is_where_it_was_to_go(&self, name: &str, attack: &Attack, words: &Words) -> bool {
+        if attack.expected != Expected::Moves || attack.to.is_empty() {
+            return true;
+        }
+        let (serving, to) = (words.put_into(attack.serving()), words.put_into(attack.to));
+        let is_evil = self.images(name, &to).await.iter().any(|image| image == EVIL);
+        is_evil == attack.is_evil && self.production.went(&active(name), &serving, &to)
+    }
+
+    /// What the pods with the labels of this revision run.
+    async fn images(&self, name: &str, hash: &str) -> Vec<String> {
+        let pods: Api<Pod> = self.lab.api();
+        let of_revision = ListParams::default().labels(&format!("app={name},{}={hash}", names::HASH_LABEL));
+        let specs = pods.list(&of_revision).await.expect("pods").items.into_iter().filter_map(|pod| pod.spec);
+        specs.filter_map(|spec| spec.containers.into_iter().next()?.image).collect()
     }
 }
 

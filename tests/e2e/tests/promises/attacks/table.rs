@@ -2558,12 +2558,14 @@ fn allowed() -> Vec<Attack> {
             Edit,
             "the active Service without a selector, as in any cluster",
             [step(How::Merge, "services/{name}-active", json!({"spec": {"selector": null}}))],
-        ),
+        )
+        .anywhere(),
         Attack::moves(
             Edit,
             "the active Service selects what no pod has, as in any cluster",
             [step(How::Merge, "services/{name}-active", json!({"spec": {"selector": {"tier": "none"}}}))],
-        ),
+        )
+        .anywhere(),
         Attack::moves(
             Edit,
             "the active Service leads to a name elsewhere, as in any cluster",
@@ -2572,7 +2574,8 @@ fn allowed() -> Vec<Attack> {
                 "services/{name}-active",
                 json!({"spec": {"type": "ExternalName", "externalName": "evil.example"}}),
             )],
-        ),
+        )
+        .anywhere(),
     ]
 }
 
