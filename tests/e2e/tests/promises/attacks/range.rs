@@ -251,30 +251,42 @@ impl Range {
         (words, answers)
     }
 
-    /// Makes the requests until one is refused.
+    /// Makes the requests until one is refused that has to be answered. Who attacks is refused, too, if nothing of theirs was let through.
     async fn make(&self, attack: &Attack, words: &Words) -> Result<(), String> {
-        let make = async |step: &Step| {
+        // Of what may fail: how it did.
+        let make = async |step: &Step| -> Result<Option<String>, String> {
             let answer = send(&self.lab, step.by.unwrap_or(attack.role).user(), step, words).await;
             match answer {
-                _ if step.may_fail => Ok(()),
+                Ok(()) => Ok(None),
+                Err(why) if step.may_fail => Ok(Some(why)),
                 Err(why) if refused_by(&why) == Some("roles") && !is_there(&self.lab, step, words).await => {
                     Err(format!("nothing is there by the path {}", words.put_into(&step.path)))
                 }
-                answer => answer,
+                Err(why) => Err(why),
             }
         };
+        let is_theirs = |step: &Step| step.by.is_none() && step.how != How::Wait;
+        let (mut asked, mut refused) = (0, Vec::<String>::new());
         let mut steps = attack.steps.iter();
         while let Some(step) = steps.next() {
-            if step.how == How::Together {
+            let made = if step.how == How::Together {
                 let mut next = || steps.next().expect("it is about the two behind it");
                 let (one, other) = (next(), next());
-                let (one, other) = tokio::join!(make(one), make(other));
-                one.and(other)?;
+                let (of_one, of_other) = tokio::join!(make(one), make(other));
+                vec![(one, of_one?), (other, of_other?)]
             } else {
-                make(step).await?;
+                vec![(step, make(step).await?)]
+            };
+            for (_, failure) in made.into_iter().filter(|(step, _)| is_theirs(step)) {
+                asked += 1;
+                refused.extend(failure);
             }
         }
-        Ok(())
+        let nothing_was_let_through = refused.len() == asked;
+        match refused.pop() {
+            Some(why) if nothing_was_let_through => Err(why),
+            _ => Ok(()),
+        }
     }
 
     async fn create(&self, name: String) {
