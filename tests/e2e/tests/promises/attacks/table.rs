@@ -423,12 +423,12 @@ fn escapes() -> Vec<Attack> {
                 r#"{"x":{"action":"restart"},"\u0061ction":"promote","revision":"{v2}","by":"olga","at":"2026-01-01T00:00:00Z"}"#,
             )],
         ),
-        Attack::holds(
+        Attack::refused(
             OnCall,
             "a harmless action within a text",
-            [or(request(
+            [request(
                 r#"{"revision":"{v2}","to":"x\"action\":\"restart","\u0061ction":"promote","by":"olga","at":"2026-01-01T00:00:00Z"}"#,
-            ))],
+            )],
         ),
         Attack::refused(
             OnCall,
