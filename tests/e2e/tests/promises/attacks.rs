@@ -84,7 +84,7 @@ async fn nobody_goes_around_the_gate_whatever_the_role_and_the_door() {
     assert!(missing.is_empty(), "docs/security.md lacks these rows of its table of attacks:\n{}", missing.join("\n"));
 }
 
-/// By a policy, by the roles, or in the words that the attack names. In other words, what has a mistake in it is refused, too.
+/// Whether a policy or the roles refused it, or somebody in the words that the attack names. Any other refusal may be for a mistake in the line.
 fn is_refused(attack: &Attack, with: &Verdict) -> bool {
     matches!(with, Verdict::Refused(why) if refused_by(why).is_some() || !attack.told.is_empty())
 }

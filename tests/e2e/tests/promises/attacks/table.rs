@@ -1,7 +1,8 @@
 //! The attacks, a line each. A new one is a new line: who, what, which requests.
 //!
 //! `refused`: a policy or the roles have to say no; whoever else may say it is known by the words of `told`. `holds`: it may be let through, and
-//! production has to stay. `moves`: no attack, but what this role may do, so that it is seen that something can move here at all, and goes where it was to.
+//! production has to stay. `moves`: no attack, but what this role may do, so that it is seen that something can move here at all, and goes where
+//! it was to.
 
 use serde_json::{Value, json};
 
