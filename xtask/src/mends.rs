@@ -946,6 +946,14 @@ const MENDS: &[Mend] = &[
         test: "an_analysis_does_not_lead_back_into_the_operator_its_node_or_the_cloud_around_it",
     },
     Mend {
+        fault: "gate: an analysis leads back into the operator's own pod",
+        file: "crates/operator/src/manager/mod.rs",
+        find: "let pod = variable(\"POD_IPS\").unwrap_or_default();",
+        replace: "let pod = String::new();",
+        of: Package("greenlight-operator"),
+        test: "analyses_are_kept_from_the_api_server_and_from_the_operators_own_pod",
+    },
+    Mend {
         fault: "gate: a Secret that nobody named or labelled is read",
         file: "crates/operator/src/controllers/analysis/arguments.rs",
         find: "|| (self.labelled && is_labelled) {",

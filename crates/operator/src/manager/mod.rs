@@ -326,7 +326,7 @@ impl Ends {
     }
 }
 
-/// Where analyses may go: not to the API server, which trusts the operator more than whoever wrote them.
+/// Where analyses may go: neither to the API server, which trusts the operator more than whoever wrote them, nor back into this pod.
 async fn reach(options: &ControllerOptions, config: &kube::Config) -> Reach {
     if !options.web_analyses {
         return Reach::Nowhere;
@@ -334,14 +334,21 @@ async fn reach(options: &ControllerOptions, config: &kube::Config) -> Reach {
     let allow = options.analysis_allow.clone();
     let mut deny = options.analysis_deny.clone();
     if allow.is_empty() {
-        let host = config.cluster_url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let hosts = [host, std::env::var("KUBERNETES_SERVICE_HOST").unwrap_or_default()];
-        for host in hosts.into_iter().filter(|host| !host.is_empty()) {
+        for host in inside(config, |name| std::env::var(name).ok()) {
             let found = tokio::net::lookup_host((host, 443)).await;
             deny.extend(found.into_iter().flatten().map(|address| Network::from(address.ip().to_canonical())));
         }
     }
     Reach::Within { allow, deny }
+}
+
+/// Where the API server and this pod are, as far as the operator is told: by its kubeconfig, by the cluster, and by the chart (`POD_IPS`).
+fn inside(config: &kube::Config, variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let host = config.cluster_url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let service = variable("KUBERNETES_SERVICE_HOST").unwrap_or_default();
+    let pod = variable("POD_IPS").unwrap_or_default();
+    let hosts = [host, service].into_iter().chain(pod.split(',').map(str::to_owned));
+    hosts.filter(|host| !host.is_empty()).collect()
 }
 
 fn not_serving(ended: Result<Result<()>, tokio::task::JoinError>) -> anyhow::Error {
@@ -523,5 +530,17 @@ mod tests {
                 assert_eq!(line["span"], json!({"name": "reconcile", kind: "shop/web"}), "{line}");
             }
         }
+    }
+
+    #[test]
+    fn analyses_are_kept_from_the_api_server_and_from_the_operators_own_pod() {
+        let config = kube::Config::new("https://[2001:db8::1]:6443".parse().expect("an address"));
+        let variable = |name: &str| match name {
+            "KUBERNETES_SERVICE_HOST" => Some("10.96.0.1".to_owned()),
+            "POD_IPS" => Some("10.1.2.3,fd00::3".to_owned()),
+            _ => None,
+        };
+        assert_eq!(inside(&config, variable), ["2001:db8::1", "10.96.0.1", "10.1.2.3", "fd00::3"]);
+        assert_eq!(inside(&config, |_| None), ["2001:db8::1"], "as when it is started by hand");
     }
 }

@@ -1,5 +1,5 @@
 //! Where analyses may go. Whoever may write one has the operator ask whatever address they like, so the addresses that lead into it, into its
-//! node or to the API server are closed, whatever name stands for them.
+//! node or to the API server are closed, as far as it knows them, whatever name stands for them.
 
 use std::future::Future;
 use std::io;

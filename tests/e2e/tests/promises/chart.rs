@@ -692,6 +692,10 @@ fn analyses_reach_what_the_values_of_the_chart_say() {
     assert_eq!(flags(&["analysis.web.enabled=false"]), ["--web-analyses=false"]);
     let some = ["analysis.web.allow={10.0.0.0/8}", "analysis.web.deny={10.1.0.0/16,10.2.0.0/16}"];
     assert_eq!(flags(&some), ["--analysis-allow=10.0.0.0/8", "--analysis-deny=10.1.0.0/16,10.2.0.0/16"]);
+    let documents = rendered("gl", &[]);
+    let operator = of_kind(&documents, "Deployment")[0];
+    let own = json!([{"name": "POD_IPS", "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}}}]);
+    assert_eq!(operator["spec"]["template"]["spec"]["containers"][0]["env"], own, "it knows which pod it is in");
     // The network keeps to the same, if it is told.
     let documents = rendered("gl", &["networkPolicy.enabled=true", "networkPolicy.egress[0].ports[0].port=9090"]);
     let policy = of_kind(&documents, "NetworkPolicy")[0];

@@ -98,9 +98,9 @@ pub(super) enum Expected {
     /// The API server says no: by a policy of the chart, or because no role allows it. If it is anybody else, or nobody because a path is wrong, the
     /// attack has to say in which words ([`Attack::told`]).
     Refused,
-    /// Production stays, whether the API server says no or not.
+    /// Production stays, whether the API server says no or not. If it does, the same holds as for what has to be refused.
     Holds,
-    /// It is no attack: who has this role may do it, and it shows that the range is alive.
+    /// It is no attack, or one that cannot be stopped: production goes where it is to ([`Attack::to`]), and that shows that the range is alive.
     Moves,
 }
 
@@ -121,6 +121,10 @@ pub(super) struct Attack {
     pub(super) told: &'static str,
     /// Whether Kubernetes itself lets who has this role take all pods of production away. Whose pods the Service leads to counts all the same.
     pub(super) may_be_empty: bool,
+    /// The hash to which production goes if this role may move it, without any other on the way; anywhere if it is empty.
+    pub(super) to: &'static str,
+    /// Whether production has pods of the attacker's then, or else must have none. It counts where `to` is a hash.
+    pub(super) is_evil: bool,
 }
 
 impl Attack {
@@ -138,6 +142,8 @@ impl Attack {
             promoted: false,
             told: "",
             may_be_empty: false,
+            to: "",
+            is_evil: false,
         }
     }
 
@@ -146,9 +152,19 @@ impl Attack {
         Attack { expected: Expected::Holds, ..Attack::refused(role, what, steps) }
     }
 
-    /// What this role may do.
+    /// What this role may do. Production goes to what waits.
     pub(super) fn moves(role: Role, what: &'static str, steps: impl IntoIterator<Item = Step>) -> Attack {
-        Attack { expected: Expected::Moves, ..Attack::refused(role, what, steps) }
+        Attack { expected: Expected::Moves, to: "{v2}", ..Attack::refused(role, what, steps) }
+    }
+
+    /// Production goes to this revision, and has pods of the attacker's there.
+    pub(super) fn to_evil(self, hash: &'static str) -> Attack {
+        Attack { to: hash, is_evil: true, ..self }
+    }
+
+    /// Production may go anywhere.
+    pub(super) fn anywhere(self) -> Attack {
+        Attack { to: "", ..self }
     }
 
     /// In this group.
@@ -183,9 +199,9 @@ impl Attack {
         if self.promoted { "{v2}" } else { "{v1}" }
     }
 
-    /// Right after the candidate was promoted.
+    /// Right after the candidate was promoted. What may move goes back.
     pub(super) fn promoted(self) -> Attack {
-        Attack { promoted: true, ..self }
+        Attack { promoted: true, to: "{v1}", ..self }
     }
 
     /// Production may have no pods meanwhile, or any more.
@@ -242,13 +258,15 @@ pub(super) enum Verdict {
     Untold(String),
     /// Production moved: how.
     Moved(String),
+    /// Production was to move, and did not go where it was to, or not to the pods that it was to: what was seen.
+    Astray(String),
 }
 
 impl Verdict {
     /// The words behind it.
     pub(super) fn details(&self) -> &str {
         match self {
-            Verdict::Refused(why) | Verdict::Untold(why) | Verdict::Moved(why) => why,
+            Verdict::Refused(why) | Verdict::Untold(why) | Verdict::Moved(why) | Verdict::Astray(why) => why,
             Verdict::WithoutEffect => "",
         }
     }
@@ -265,6 +283,7 @@ impl fmt::Display for Verdict {
             Verdict::WithoutEffect => "without effect",
             Verdict::Untold(_) => "NOT TOLD",
             Verdict::Moved(_) => "MOVED",
+            Verdict::Astray(_) => "ASTRAY",
         })
     }
 }

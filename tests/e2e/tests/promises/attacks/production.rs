@@ -76,6 +76,15 @@ impl Production {
         (selectors.len() > 1).then(|| format!("{service} was seen to select {selectors:?}"))
     }
 
+    /// Whether it led from the one revision to the other since, and selected no third one on the way.
+    pub(super) fn went(&self, service: &str, from: &str, to: &str) -> bool {
+        let services = self.services();
+        let selected =
+            |selector: &BTreeMap<String, String>| selector.get(names::HASH_LABEL).cloned().unwrap_or_default();
+        let hashes: Vec<String> = services[service].selectors.iter().map(selected).collect();
+        hashes.last().is_some_and(|last| last == to) && hashes.iter().all(|hash| hash == from || hash == to)
+    }
+
     /// Which endpoints were ready behind it since that are no pods of this revision of this rollout; or that none was, unless that may be.
     pub(super) fn led_to(&self, service: &str, rollout: &str, hash: &str, may_be_empty: bool) -> Option<String> {
         let services = self.services();

@@ -194,6 +194,7 @@ impl Range {
     ) -> Vec<Verdict> {
         let name = name_of(number);
         let moved = self.moved(&name, attack, &words).await;
+        let is_right = moved.is_none() || self.is_where_it_was_to_go(&name, attack, &words).await;
         // An attack that has to be told of has a rollout of its own.
         let untold = match answers.first() {
             _ if attack.told.is_empty() || !self.guarded => None,
@@ -201,7 +202,8 @@ impl Range {
             _ => self.untold(&name, attack.told).await,
         };
         let verdict = |answer: Result<(), String>| match (moved.clone(), answer, untold.clone()) {
-            (Some(how), ..) => Verdict::Moved(how),
+            (Some(how), ..) if is_right => Verdict::Moved(how),
+            (Some(how), ..) => Verdict::Astray(how),
             (None, _, Some(instead)) => Verdict::Untold(instead),
             (None, Err(why), None) => Verdict::Refused(why),
             (None, Ok(()), None) => Verdict::WithoutEffect,
@@ -249,30 +251,42 @@ impl Range {
         (words, answers)
     }
 
-    /// Makes the requests until one is refused.
+    /// Makes the requests until one is refused that has to be answered. Who attacks is refused, too, if nothing of theirs was let through.
     async fn make(&self, attack: &Attack, words: &Words) -> Result<(), String> {
-        let make = async |step: &Step| {
+        // Of what may fail: how it did.
+        let make = async |step: &Step| -> Result<Option<String>, String> {
             let answer = send(&self.lab, step.by.unwrap_or(attack.role).user(), step, words).await;
             match answer {
-                _ if step.may_fail => Ok(()),
+                Ok(()) => Ok(None),
+                Err(why) if step.may_fail => Ok(Some(why)),
                 Err(why) if refused_by(&why) == Some("roles") && !is_there(&self.lab, step, words).await => {
                     Err(format!("nothing is there by the path {}", words.put_into(&step.path)))
                 }
-                answer => answer,
+                Err(why) => Err(why),
             }
         };
+        let is_theirs = |step: &Step| step.by.is_none() && step.how != How::Wait;
+        let (mut asked, mut refused) = (0, Vec::<String>::new());
         let mut steps = attack.steps.iter();
         while let Some(step) = steps.next() {
-            if step.how == How::Together {
+            let made = if step.how == How::Together {
                 let mut next = || steps.next().expect("it is about the two behind it");
                 let (one, other) = (next(), next());
-                let (one, other) = tokio::join!(make(one), make(other));
-                one.and(other)?;
+                let (of_one, of_other) = tokio::join!(make(one), make(other));
+                vec![(one, of_one?), (other, of_other?)]
             } else {
-                make(step).await?;
+                vec![(step, make(step).await?)]
+            };
+            for (_, failure) in made.into_iter().filter(|(step, _)| is_theirs(step)) {
+                asked += 1;
+                refused.extend(failure);
             }
         }
-        Ok(())
+        let nothing_was_let_through = refused.len() == asked;
+        match refused.pop() {
+            Some(why) if nothing_was_let_through => Err(why),
+            _ => Ok(()),
+        }
     }
 
     async fn create(&self, name: String) {
@@ -394,10 +408,7 @@ impl Range {
         if led.is_some() {
             return led;
         }
-        let pods: Api<Pod> = self.lab.api();
-        let served = ListParams::default().labels(&format!("app={name},{}={serving}", names::HASH_LABEL));
-        let images = pods.list(&served).await.expect("pods").items.into_iter().filter_map(|pod| pod.spec);
-        let images: Vec<String> = images.filter_map(|spec| spec.containers.into_iter().next()?.image).collect();
+        let images = self.images(name, &serving).await;
         if images.iter().any(|image| image == EVIL) {
             return Some(format!("{active} leads to {images:?}"));
         }
@@ -409,6 +420,24 @@ impl Range {
         let image = updated.spec?.template?.spec?.containers.into_iter().next()?.image?;
         (image == EVIL && status.preview_revision == status.updated_revision)
             .then(|| format!("{EVIL} waits in the place of what was asked for"))
+    }
+
+    /// Whether production, which moved, did so as it may: straight to the revision that was asked for, and to pods of whose it is.
+    async fn is_where_it_was_to_go(&self, name: &str, attack: &Attack, words: &Words) -> bool {
+        if attack.expected != Expected::Moves || attack.to.is_empty() {
+            return true;
+        }
+        let (serving, to) = (words.put_into(attack.serving()), words.put_into(attack.to));
+        let is_evil = self.images(name, &to).await.iter().any(|image| image == EVIL);
+        is_evil == attack.is_evil && self.production.went(&active(name), &serving, &to)
+    }
+
+    /// What the pods with the labels of this revision run.
+    async fn images(&self, name: &str, hash: &str) -> Vec<String> {
+        let pods: Api<Pod> = self.lab.api();
+        let of_revision = ListParams::default().labels(&format!("app={name},{}={hash}", names::HASH_LABEL));
+        let specs = pods.list(&of_revision).await.expect("pods").items.into_iter().filter_map(|pod| pod.spec);
+        specs.filter_map(|spec| spec.containers.into_iter().next()?.image).collect()
     }
 }
 

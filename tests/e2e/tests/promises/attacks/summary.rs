@@ -16,9 +16,9 @@ pub(super) struct Row {
     roles: usize,
     /// Refused by the schema, or another rule of the API server.
     schema: usize,
-    /// They may be let through, and come to nothing.
+    /// Let through, at least in part, and to no effect.
     operator: usize,
-    /// No attacks: what may be done.
+    /// No attacks, or none that can be stopped: what may be done.
     allowed: usize,
     /// Those that are no longer stopped where there are no policies; none if that was not tried.
     moved_without: Option<usize>,
@@ -44,12 +44,12 @@ impl Row {
         self.attacks += 1;
         let stopped = match (attack.expected, with) {
             (Expected::Moves, _) => &mut self.allowed,
-            (Expected::Holds, _) => &mut self.operator,
-            (Expected::Refused, with) => match refused_by(with.details()) {
+            (_, Verdict::Refused(why)) => match refused_by(why) {
                 Some("policy") => &mut self.policies,
                 Some(_) => &mut self.roles,
                 None => &mut self.schema,
             },
+            _ => &mut self.operator,
         };
         *stopped += 1;
         if let Some(without) = without {

@@ -1,7 +1,8 @@
 //! The attacks, a line each. A new one is a new line: who, what, which requests.
 //!
 //! `refused`: a policy or the roles have to say no; whoever else may say it is known by the words of `told`. `holds`: it may be let through, and
-//! production has to stay. `moves`: no attack, but what this role may do, so that it is seen that something can move here at all.
+//! production has to stay. `moves`: no attack, but what this role may do, so that it is seen that something can move here at all, and goes where
+//! it was to.
 
 use serde_json::{Value, json};
 
@@ -32,7 +33,6 @@ pub(super) fn attacks() -> Vec<Attack> {
         ("bystanders", bystanders()),
         ("templates of revisions", revisions()),
         ("second thoughts", second_thoughts()),
-        ("another namespace", elsewhere()),
         ("after a promotion", promoted()),
         ("roundabout ways", roundabout()),
         ("races", races()),
@@ -188,10 +188,10 @@ fn gates() -> Vec<Attack> {
         Attack::refused(Editor, "another selector", [spec(json!({"selector": {"matchLabels": {"app": "other"}}}))]).told("selector is immutable"),
         Attack::holds(Editor, "the scale alone", [spec(json!({"replicas": 2}))]),
         Attack::holds(Editor, "the scale by its sub-resource", [step(How::Merge, "bluegreenrollouts/{name}/scale", json!({"spec": {"replicas": 2}}))]),
-        Attack::holds(Editor, "a dry run of an open gate", [or(step(How::Merge, "bluegreenrollouts/{name}?dryRun=All", json!({"spec": {"strategy": {"blueGreen": {"autoPromotionEnabled": true}}}})))]),
+        Attack::refused(Editor, "a dry run of an open gate", [step(How::Merge, "bluegreenrollouts/{name}?dryRun=All", json!({"spec": {"strategy": {"blueGreen": {"autoPromotionEnabled": true}}}}))]),
         Attack::holds(Editor, "a deadline of a second", [spec(json!({"progressDeadlineSeconds": 1, "progressDeadlineAbort": true}))]),
         Attack::holds(Editor, "templates back and forth", [template("app:v1"), template("app:v2"), template("app:v1"), template("app:v2")]),
-        Attack::holds(Editor, "a template with the label that overlaps select", [spec(json!({"template": {"metadata": {"labels": {"greenlight.dev/serving": "true"}}}}))]),
+        Attack::refused(Editor, "a template with the label that overlaps select", [spec(json!({"template": {"metadata": {"labels": {"greenlight.dev/serving": "true"}}}}))]).told("greenlight sets them"),
         Attack::refused(Editor, "a template with the hash of production", [spec(json!({"template": {"metadata": {"labels": {"rollouts-pod-template-hash": "{v1}"}}}}))]).told("greenlight sets them"),
         Attack::refused(Editor, "the hash of production as a preview label", [blue_green(json!({"previewMetadata": {"labels": {"rollouts-pod-template-hash": "{v1}"}}}))]).told("greenlight sets them"),
     ]
@@ -424,12 +424,12 @@ fn escapes() -> Vec<Attack> {
                 r#"{"x":{"action":"restart"},"\u0061ction":"promote","revision":"{v2}","by":"olga","at":"2026-01-01T00:00:00Z"}"#,
             )],
         ),
-        Attack::holds(
+        Attack::refused(
             OnCall,
             "a harmless action within a text",
-            [or(request(
+            [request(
                 r#"{"revision":"{v2}","to":"x\"action\":\"restart","\u0061ction":"promote","by":"olga","at":"2026-01-01T00:00:00Z"}"#,
-            ))],
+            )],
         ),
         Attack::refused(
             OnCall,
@@ -519,10 +519,6 @@ fn deletion() -> Vec<Attack> {
 
 /// Having the operator do what they may not.
 fn deputies() -> Vec<Attack> {
-    let in_their_own = |mut step: Step| {
-        step.path = format!("{{ns}}-tenant:{}", step.path);
-        step
-    };
     vec![
         Attack::refused(
             Editor,
@@ -643,20 +639,6 @@ fn deputies() -> Vec<Attack> {
                 ROLLOUT,
                 json!([{"op": "remove", "path": "/spec/template"}, {"op": "add", "path": "/spec/workloadRef", "value": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "others"}}]),
             )],
-        ),
-        Attack::holds(
-            Tenant,
-            "a rollout of the same name in a namespace of their own",
-            [in_their_own(step(
-                How::Create,
-                "bluegreenrollouts",
-                second("{name}", EVIL, json!({"autoPromotionEnabled": true})),
-            ))],
-        ),
-        Attack::holds(
-            Tenant,
-            "a ReplicaSet in a namespace of their own, with the rollout as its owner",
-            [in_their_own(step(How::Create, "replicasets", replica_set("{name}-{v3}", "{v3}")))],
         ),
         Attack::holds(
             Editor,
@@ -812,25 +794,13 @@ fn replica_sets() -> Vec<Attack> {
         ),
         Attack::holds(
             Edit,
-            "a pod of theirs with the labels and the hash of what waits",
-            [step(
-                How::Create,
-                "pods",
-                json!({
-                    "metadata": {"name": "{name}-{v2}-forge", "labels": {"app": "{name}", "rollouts-pod-template-hash": "{v2}"}},
-                    "spec": {"containers": [{"name": "web", "image": EVIL}]},
-                }),
-            )],
-        ),
-        Attack::holds(
-            Edit,
             "a ReplicaSet of another owner under the name of the next",
             [step(How::Create, "replicasets", of_nobody("{name}-{v3}", "{v3}")), template("app:v3")],
         )
         .told("belongs to nobody"),
         Attack::holds(
             Edit,
-            "a forged ReplicaSet of a generated name",
+            "a forged ReplicaSet of a generated name, which nobody promotes",
             [
                 step(How::Create, "replicasets", {
                     let mut forged = replica_set("", "{v2}");
@@ -843,12 +813,12 @@ fn replica_sets() -> Vec<Attack> {
         ),
         Attack::holds(
             Edit,
-            "a ReplicaSet of theirs whose pods have the hash of what waits",
+            "a ReplicaSet of theirs whose pods have the hash of what waits, which nobody promotes",
             [step(How::Create, "replicasets", of_nobody("{name}-theirs", "{v2}")), wait()],
         ),
         Attack::holds(
             Edit,
-            "a Deployment of theirs whose pods have the hash of what waits",
+            "a Deployment of theirs whose pods have the hash of what waits, which nobody promotes",
             [
                 step(
                     How::Create,
@@ -1088,12 +1058,6 @@ fn analyses() -> Vec<Attack> {
         ),
         Attack::holds(Editor, "a run of no such rollout", [forged("{name}-nothing-1-0-pre", json!({"metrics": []}))])
             .on(measured()),
-        Attack::holds(
-            Tenant,
-            "a run of this name in a namespace of their own",
-            [Step { path: "{ns}-tenant:analysisruns".to_owned(), ..forged("{run}", json!({"metrics": []})) }],
-        )
-        .on(measured()),
     ]
 }
 
@@ -1735,7 +1699,6 @@ fn surroundings() -> Vec<Attack> {
 }
 
 /// Who may only look, and who may nothing.
-/// Who may only look, and who may nothing.
 fn bystanders() -> Vec<Attack> {
     vec![
         Attack::refused(Viewer, "another template", [template("app:v3")]),
@@ -1972,51 +1935,6 @@ fn second_thoughts() -> Vec<Attack> {
             Editor,
             "many annotations, so that nobody may promote any more: somebody may",
             [crowded(900), crowded(2_000), crowded(20_000), crowded(40_000), by(Promoter, request("promote {v2}"))],
-        ),
-    ]
-}
-
-/// From a namespace of their own.
-fn elsewhere() -> Vec<Attack> {
-    let in_their_own = |mut step: Step| {
-        step.path = format!("{{ns}}-tenant:{}", step.path);
-        step
-    };
-    let marked = || json!({"metadata": {"name": "{name}-active", "annotations": {"greenlight.dev/managed-by": "{name}", "greenlight.dev/production": "{v2}"}}, "spec": {"selector": {"app": "{name}"}, "ports": [{"port": 80}]}});
-    let retired = || {
-        let mut set = replica_set("{name}-{v1}", "{v1}");
-        set["metadata"]["finalizers"] = json!(["greenlight.dev/scale-down-delay"]);
-        set["metadata"]["annotations"]["greenlight.dev/scale-down-at"] = "2020-01-01T00:00:00Z".into();
-        set
-    };
-    let run = || {
-        let owner = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "{name}", "uid": "{uid}", "controller": true});
-        json!({
-            "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun",
-            "metadata": {"name": "{name}-{v2}-2-1-pre", "ownerReferences": [owner], "annotations": {"greenlight.dev/rollout": "{name}"}},
-            "spec": {"metrics": []},
-        })
-    };
-    vec![
-        Attack::holds(
-            Tenant,
-            "a Service of the same name with the operator's marks",
-            [in_their_own(step(How::Create, "services", marked()))],
-        ),
-        Attack::holds(
-            Tenant,
-            "a ReplicaSet of the same name that is due to be scaled down",
-            [in_their_own(step(How::Create, "replicasets", retired()))],
-        ),
-        Attack::holds(
-            Tenant,
-            "an AnalysisRun that the rollout owns",
-            [in_their_own(step(How::Create, "analysisruns", run()))],
-        ),
-        Attack::refused(
-            Tenant,
-            "a rollout by its path",
-            [step(How::Merge, "bluegreenrollouts/{name}/../{name}", json!({"spec": {"paused": true}}))],
         ),
     ]
 }
@@ -2536,8 +2454,21 @@ fn races() -> Vec<Attack> {
     ]
 }
 
-/// No attacks: what may be done, so that it is seen that this is alive.
+/// No attacks: what may be done, so that it is seen that this is alive. And what nobody can keep who may create pods from doing.
 fn allowed() -> Vec<Attack> {
+    let pod_of = |hash: &str| {
+        step(
+            How::Create,
+            "pods",
+            json!({
+                "metadata": {
+                    "name": format!("{{name}}-{hash}-forge"),
+                    "labels": {"app": "{name}", "rollouts-pod-template-hash": hash},
+                },
+                "spec": {"containers": [{"name": "web", "image": EVIL}]},
+            }),
+        )
+    };
     vec![
         Attack::moves(
             Promoter,
@@ -2558,12 +2489,14 @@ fn allowed() -> Vec<Attack> {
             Edit,
             "the active Service without a selector, as in any cluster",
             [step(How::Merge, "services/{name}-active", json!({"spec": {"selector": null}}))],
-        ),
+        )
+        .anywhere(),
         Attack::moves(
             Edit,
             "the active Service selects what no pod has, as in any cluster",
             [step(How::Merge, "services/{name}-active", json!({"spec": {"selector": {"tier": "none"}}}))],
-        ),
+        )
+        .anywhere(),
         Attack::moves(
             Edit,
             "the active Service leads to a name elsewhere, as in any cluster",
@@ -2572,7 +2505,31 @@ fn allowed() -> Vec<Attack> {
                 "services/{name}-active",
                 json!({"spec": {"type": "ExternalName", "externalName": "evil.example"}}),
             )],
-        ),
+        )
+        .anywhere(),
+        Attack::moves(
+            Edit,
+            "a pod of theirs with the labels of what waits, before it is promoted, as in any cluster",
+            [pod_of("{v2}"), wait(), by(Promoter, request("promote {v2}")), wait()],
+        )
+        .to_evil("{v2}"),
+        // The ReplicaSet adopts it, and makes none of its own.
+        Attack::moves(
+            Edit,
+            "a pod of theirs with the labels of the next revision, before there is one, as in any cluster",
+            [
+                pod_of("{v3}"),
+                wait(),
+                template("app:v3"),
+                wait(),
+                wait(),
+                wait(),
+                by(Promoter, request("promote {v3}")),
+                wait(),
+                wait(),
+            ],
+        )
+        .to_evil("{v3}"),
     ]
 }
 
