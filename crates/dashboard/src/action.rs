@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use greenlight_api::{BlueGreen, BlueGreenRollout, Request, RevisionRecord, Verb, names};
-use greenlight_core::approvals;
+use greenlight_core::{World, approvals, roles};
 use greenlight_overview::{Facts, Found, Session, Simulation, SpecChange, is_forbidden, sentence};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -190,6 +190,8 @@ pub enum Forecast {
         steps: Vec<String>,
         /// How it ends.
         outcome: String,
+        /// `undo` only: the revision that it goes back to, by its hash. It is to be named when this is confirmed.
+        to: String,
     },
     /// The operator would refuse it, and why.
     Refused(String),
@@ -203,14 +205,8 @@ pub enum Forecast {
 /// The rollout is not there, or the caller may not read what belongs to it.
 pub async fn forecast(session: &Session, name: &str, user: &str, action: Action, wish: &Wish) -> Result<Forecast> {
     let mut rollout = session.rollout(name).await?;
-    let mut asked = None;
-    match action.verb() {
-        Some(verb) => {
-            let value = request(verb, wish, user).to_value();
-            rollout.annotations_mut().insert(names::REQUEST.to_owned(), value.clone());
-            asked = Some(value);
-        }
-        None => rollout.spec.paused = Some(action == Action::Pause),
+    if action.verb().is_none() {
+        rollout.spec.paused = Some(action == Action::Pause);
     }
     if let Some(workload) = &rollout.spec.workload_ref {
         let name = &workload.name;
@@ -226,13 +222,26 @@ pub async fn forecast(session: &Session, name: &str, user: &str, action: Action,
         }
         Err(error) => return Err(error),
     };
+    let mut wish = wish.clone();
+    if action == Action::Undo && wish.to.is_empty() {
+        wish.to = way_back(&simulation.world, &wish.revision).unwrap_or_default();
+    }
+    let asked = action.verb().map(|verb| request(verb, &wish, user).to_value());
+    if asked.is_some() {
+        simulation.world.rollout.request.clone_from(&asked);
+    }
     let outcome = sentence(&simulation.run());
     let observed = simulation.world.rollout.status.and_then(|status| status.observed_request);
     let refusal = observed.filter(|observed| Some(&observed.value) == asked.as_ref() && !observed.accepted);
     Ok(match refusal {
         Some(observed) => Forecast::Refused(sentence(&observed.answer)),
-        None => Forecast::Steps { steps: simulation.steps, outcome },
+        None => Forecast::Steps { steps: simulation.steps, outcome, to: wish.to },
     })
+}
+
+/// Where the operator would go back to from this revision, by its hash, if it were asked now.
+fn way_back(world: &World, revision: &str) -> Option<String> {
+    roles::fallback(world, world.rollout.record()?, revision, None).map(|rs| rs.hash.clone())
 }
 
 /// What came of an action.
@@ -378,7 +387,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::fake::{Asked, api_server, failure, rollout, session};
+    use crate::fake::{Asked, api_server, failure, nothing, rollout, session};
 
     #[test]
     fn what_is_not_on_the_screen_any_more_is_not_asked_for() {
@@ -469,6 +478,51 @@ mod tests {
                 "{newest} {generation}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn an_undo_names_the_revision_that_the_forecast_goes_back_to() {
+        let revision = |(hash, number): (&str, i64)| {
+            let served_at = "2026-11-28T20:00:00Z";
+            json!({"hash": hash, "digest": hash, "number": number, "turn": number, "uid": hash, "servedAt": served_at})
+        };
+        let replica_set = |(hash, _): (&str, i64)| {
+            let version = "greenlight.dev/v1alpha1";
+            let owner = json!({"apiVersion": version, "kind": "BlueGreenRollout", "name": "web", "uid": "1"});
+            json!({
+                "metadata": {
+                    "name": format!("web-{hash}"), "namespace": "shop", "uid": hash,
+                    "labels": {names::HASH_LABEL: hash}, "ownerReferences": [owner],
+                },
+                "spec": {"replicas": 1, "selector": {}},
+                "status": {"replicas": 1, "readyReplicas": 1, "availableReplicas": 1},
+            })
+        };
+        let all = [("v1", 1), ("v2", 2), ("v3", 3)];
+        let goes_back_to = |barred: Option<usize>| async move {
+            let mut revisions = all.map(revision);
+            if let Some(barred) = barred {
+                revisions[barred]["rejection"] = json!({"by": "bob", "at": "2026-11-28T21:00:00Z", "reason": "bad"});
+            }
+            let decisions = json!({"serving": "v3", "replicas": 1, "specReplicas": 1, "revisions": revisions});
+            let status = json!({"updatedRevision": "v3", "observedGeneration": 1, "decisions": decisions});
+            let (rollout, (_, mut replica_sets)) = (rollout(json!({}), status), nothing());
+            replica_sets["items"] = json!(all.map(replica_set));
+            let client = api_server(move |call: Asked| {
+                std::future::ready(match call.path.rsplit('/').next() {
+                    Some("web") => (200, rollout.clone()),
+                    Some("replicasets") => (200, replica_sets.clone()),
+                    _ => nothing(),
+                })
+            });
+            let wish = Wish { revision: "v3".to_owned(), ..Wish::default() };
+            match forecast(&session(client), "web", "ann", Action::Undo, &wish).await.expect("it can be read") {
+                Forecast::Steps { to, .. } => to,
+                Forecast::Refused(why) | Forecast::Unknown(why) => panic!("{why}"),
+            }
+        };
+        assert_eq!(goes_back_to(None).await, "v2");
+        assert_eq!(goes_back_to(Some(1)).await, "v1", "the second is barred");
     }
 
     #[tokio::test]

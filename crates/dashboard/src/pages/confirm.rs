@@ -16,7 +16,7 @@ pub fn ask(key: &Key, action: Action, decisions: &Decisions, wish: &Wish, foreca
             @match forecast {
                 Forecast::Refused(why) => p class="notice bad" { "The operator would refuse it: " (plain(why)) },
                 Forecast::Unknown(why) => p class="notice" { (plain(why)) },
-                Forecast::Steps { steps, outcome } => {
+                Forecast::Steps { steps, outcome, .. } => {
                     p class="dim" { "What will happen, by the operator's own rules:" }
                     ol class="forecast" {
                         @for step in steps { li { (plain(step)) } }
