@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures::{Stream, StreamExt};
 use greenlight_api::text::one_line;
-use greenlight_overview::{Found, Place, Session, age, status_of};
+use greenlight_overview::{Found, Place, Session, age, quoted, status_of};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::WatchStreamExt;
@@ -15,6 +15,7 @@ use kube::runtime::watcher::{self, Config, Event, watcher};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use crate::commands::only_for_people;
 use crate::exit::Exit;
 use crate::options::{Format, ListFormat, ListOptions};
 use crate::output::format::print_facts;
@@ -35,7 +36,7 @@ pub async fn run(session: &Session, options: &ListOptions) -> Result<Exit> {
     let machine = options.output.filter(|format| *format != ListFormat::Wide);
     if options.watch {
         if machine.is_some() {
-            bail!("--watch shows text for people: leave -o out, or use kubectl get bgr -o json --watch");
+            return Err(only_for_people(&chosen(place, &session.namespace, labels), &session.flags));
         }
         return watch(session, place, labels, options.output.is_some()).await;
     }
@@ -57,6 +58,16 @@ pub async fn run(session: &Session, options: &ListOptions) -> Result<Exit> {
         eprintln!("Rollout {} in namespace {} cannot be read: {}", found.name_any(), namespace(found), one_line(error));
     }
     Ok(Exit::Done)
+}
+
+/// The words by which kubectl lists the same rollouts.
+fn chosen(place: Place, namespace: &str, labels: Option<&str>) -> String {
+    let place = match place {
+        Place::Everywhere => "-A".to_owned(),
+        Place::Namespace => format!("-n {namespace}"),
+    };
+    let labels = labels.map(|labels| format!(" -l {}", quoted(labels))).unwrap_or_default();
+    place + &labels
 }
 
 fn namespace(found: &Found) -> String {
@@ -259,6 +270,7 @@ impl Shown {
 
 #[cfg(test)]
 mod tests {
+    use greenlight_overview::Flags;
     use serde_json::json;
 
     use super::*;
@@ -289,6 +301,18 @@ mod tests {
         assert_eq!(shown.take(Event::InitDone, true), "shop  web  deleted\n");
         assert!(!shown.picture().contains("shop"));
         assert_eq!(shown.take(Event::Delete(found("pay", "web")), true), "pay  web  deleted\n");
+    }
+
+    #[test]
+    fn who_wants_a_watch_for_machines_is_told_the_command_of_the_same_rollouts() {
+        let flags = Flags { of_cluster: " --context prod".to_owned(), of_user: String::new() };
+        let told =
+            |place: Place, labels: Option<&str>| only_for_people(&chosen(place, "shop", labels), &flags).to_string();
+        let watched = "or use kubectl get bgr -o json --watch";
+        let in_shop = told(Place::Namespace, None);
+        assert!(in_shop.ends_with(&format!("{watched} -n shop --context prod")), "{in_shop}");
+        let labelled = told(Place::Everywhere, Some("team in (a,b)"));
+        assert!(labelled.ends_with(&format!("{watched} -A -l 'team in (a,b)' --context prod")), "{labelled}");
     }
 
     #[test]
