@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use greenlight_api::{BlueGreen, BlueGreenRollout, Request, RevisionRecord, Verb, names};
 use greenlight_core::{World, approvals, roles};
+use greenlight_overview::again::Busy;
 use greenlight_overview::{Facts, Found, Session, Simulation, SpecChange, is_forbidden, sentence};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -254,6 +255,8 @@ pub enum Outcome {
     Overtaken,
     /// It was asked for, and nobody has answered.
     Unanswered,
+    /// It was asked for, and what came of it could not be seen, and why.
+    Unseen(String),
 }
 
 /// Asks for it, and waits for the answer. If the revision on the screen is not the one any more that the action is about, nothing
@@ -279,16 +282,25 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
     let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: value}}}));
     api.patch(name, &params, &patch).await.with_context(|| format!("cannot ask rollout {name}"))?;
     let started = Instant::now();
+    // Why the last look saw nothing.
+    let mut unseen = None;
     while started.elapsed() < ANSWER_WITHIN {
         let rollout = match session.rollout(name).await {
             Ok(rollout) => rollout,
             // The request stands, whether or not the API server shows it now: that is no refusal.
             Err(error) if error.is::<kube::Error>() => {
-                sleep(LOOK_EVERY).await;
+                unseen = Some(said(&*error));
+                // Who asks to be left alone is.
+                let pause = Busy::cause_of(&*error).map_or(LOOK_EVERY, |busy| busy.pause);
+                if pause > ANSWER_WITHIN.saturating_sub(started.elapsed()) {
+                    break;
+                }
+                sleep(pause).await;
                 continue;
             }
             Err(error) => return Err(error),
         };
+        unseen = None;
         let stands = rollout.annotations().get(names::REQUEST).is_some_and(|stands| *stands == value);
         let status = rollout.status.unwrap_or_default();
         match status.observed_request.filter(|observed| observed.value == value) {
@@ -299,7 +311,7 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
             None => sleep(LOOK_EVERY).await,
         }
     }
-    Ok(Outcome::Unanswered)
+    Ok(unseen.map_or(Outcome::Unanswered, Outcome::Unseen))
 }
 
 /// Pauses or resumes, which changes the spec. What a resume lets go on has to be what was on the screen.
@@ -385,6 +397,11 @@ fn superseded(rollout: &BlueGreenRollout, action: Action, revision: &str) -> Opt
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
+
+    use greenlight_overview::again::Again;
+    use kube::Client;
+    use kube::client::Body;
+    use tower::Layer as _;
 
     use super::*;
     use crate::fake::{Asked, api_server, failure, nothing, rollout, session};
@@ -553,6 +570,52 @@ mod tests {
         let wish = Wish { revision: "v2".to_owned(), ..Wish::default() };
         let outcome = carry_out(&session, "web", "ann", Action::Promote, &wish).await.expect("it was asked for");
         assert!(matches!(outcome, Outcome::Accepted(answer) if answer == "It is done."));
+    }
+
+    /// What comes of a request if every look after it is answered by this code, and how often somebody looks.
+    async fn asked_before(code: u16) -> (Outcome, usize) {
+        // The value of the request, and how often somebody has looked since.
+        let asked: Arc<Mutex<(Option<String>, usize)>> = Arc::default();
+        let seen = asked.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let asked = asked.clone();
+            async move {
+                let is_patch = request.method() == http::Method::PATCH;
+                let body = request.into_body().collect_bytes().await?;
+                let mut asked = asked.lock().expect("nobody has panicked");
+                let (value, looks) = &mut *asked;
+                let mut told = (200, rollout(json!({}), json!({"updatedRevision": "v2"})));
+                if is_patch {
+                    let body: serde_json::Value = serde_json::from_slice(&body)?;
+                    *value = body["metadata"]["annotations"][names::REQUEST].as_str().map(str::to_owned);
+                } else if let Some(value) = value {
+                    *looks += 1;
+                    told.1["metadata"]["annotations"] = json!({names::REQUEST: value});
+                    if code != 200 {
+                        told = failure(code, "not now");
+                    }
+                }
+                let (code, told) = told;
+                let answer = http::Response::builder().status(code).header(http::header::RETRY_AFTER, "30");
+                Ok::<_, tower::BoxError>(answer.body(Body::from(told.to_string().into_bytes()))?)
+            }
+        });
+        let session = session(Client::new(Again::quick().layer(service), "shop"));
+        let wish = Wish { revision: "v2".to_owned(), ..Wish::default() };
+        let outcome = carry_out(&session, "web", "ann", Action::Promote, &wish).await.expect("it was asked for");
+        let looks = seen.lock().expect("nobody has panicked").1;
+        (outcome, looks)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_operator_is_not_blamed_for_what_the_api_server_does_not_show() {
+        let (outcome, looks) = asked_before(200).await;
+        assert!(matches!(outcome, Outcome::Unanswered) && looks > 1, "the operator does not run");
+        let (outcome, looks) = asked_before(403).await;
+        assert!(matches!(outcome, Outcome::Unseen(why) if why.contains("not now")) && looks > 1, "it may come back");
+        let (outcome, looks) = asked_before(429).await;
+        assert!(matches!(outcome, Outcome::Unseen(why) if why.contains("try again in 30 s")));
+        assert_eq!(looks, 1, "who asks to be left alone is");
     }
 
     #[test]

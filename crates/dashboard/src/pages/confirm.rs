@@ -70,6 +70,13 @@ pub fn answer(key: &Key, action: Action, outcome: &Outcome) -> Markup {
             "The operator has not answered. Is it running? The request stands: when it runs, it carries the request out, or says why \
              that does not fit any more.",
         ),
+        Outcome::Unseen(why) => {
+            let title = format!(
+                "{}: asked for, and what came of it could not be seen. Look before you ask again",
+                action.label()
+            );
+            ("bad", title, why.as_str())
+        }
     };
     html! {
         div class="answer" role="alert" {
