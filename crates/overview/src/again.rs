@@ -49,7 +49,7 @@ pub struct Again {
 /// What is done about a long pause.
 #[derive(Clone)]
 enum LongPauses {
-    /// It is waited for. Whoever waits is told so, once for all requests that wait at the same time.
+    /// It is waited for. Whoever waits is told so, once for all requests that wait until about the same time.
     Told { tell: Arc<dyn Fn(Duration) + Send + Sync>, until: Arc<Mutex<Instant>> },
     /// Nobody waits: the request fails, as [`Busy`].
     Refused,
@@ -85,9 +85,9 @@ impl Again {
             LongPauses::Refused => Err(Busy { pause }),
             LongPauses::Told { tell, until } => {
                 let mut until = until.lock().unwrap_or_else(PoisonError::into_inner);
-                let now = Instant::now();
-                if now >= *until {
-                    *until = now + pause;
+                let end = Instant::now() + pause;
+                if end >= *until + NOTICED {
+                    *until = end;
                     tell(pause);
                 }
                 Ok(())
@@ -335,6 +335,17 @@ mod tests {
         let (one, other) = tokio::join!(one.get("web"), other.get("web"));
         assert!(one.is_ok() && other.is_ok());
         assert_eq!(*told.lock().expect("nobody has panicked"), [Duration::from_secs(2)]);
+    }
+
+    #[test]
+    fn who_waits_is_told_of_a_longer_pause_also_while_a_shorter_one_is_under_way() {
+        let told: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let seen = Arc::clone(&told);
+        let again = Again::telling(move |pause| seen.lock().expect("nobody has panicked").push(pause.as_secs()));
+        for seconds in [2, 30, 3, 30] {
+            again.before(Duration::from_secs(seconds)).expect("it is waited for");
+        }
+        assert_eq!(*told.lock().expect("nobody has panicked"), [2, 30]);
     }
 
     #[tokio::test]
