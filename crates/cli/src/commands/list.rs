@@ -44,7 +44,7 @@ pub async fn run(session: &Session, options: &ListOptions) -> Result<Exit> {
     match machine {
         Some(ListFormat::Name) => found.iter().for_each(|found| println!("{KIND_AND_GROUP}{}", found.name_any())),
         Some(format) => {
-            let all: Result<Vec<Value>, _> = found.iter().map(|found| serde_json::from_str(found.json.get())).collect();
+            let all: Result<Vec<Value>, _> = found.iter().map(as_of_now).collect();
             let all = all.context("a rollout is nested too deep to be printed: -o name, or no -o, lists it")?;
             print_facts(&all, if format == ListFormat::Json { Format::Json } else { Format::Yaml })?;
         }
@@ -58,6 +58,18 @@ pub async fn run(session: &Session, options: &ListOptions) -> Result<Exit> {
         eprintln!("Rollout {} in namespace {} cannot be read: {}", found.name_any(), namespace(found), one_line(error));
     }
     Ok(Exit::Done)
+}
+
+/// The object, without what its status says of an older spec.
+fn as_of_now(found: &Found) -> serde_json::Result<Value> {
+    let mut object: Value = serde_json::from_str(found.json.get())?;
+    if let Ok(rollout) = &found.rollout {
+        let status = status_of(rollout);
+        if rollout.status.as_ref().is_some_and(|written| *written != status) {
+            object["status"] = serde_json::to_value(status)?;
+        }
+    }
+    Ok(object)
 }
 
 /// The words by which kubectl lists the same rollouts.
@@ -327,6 +339,30 @@ mod tests {
         let row = columns.row(&found, Timestamp::UNIX_EPOCH);
         assert_eq!(row[2], "Pending");
         assert!(row.last().is_some_and(|message| message.contains("has not looked at it yet")), "{row:?}");
+    }
+
+    #[test]
+    fn a_script_finds_nothing_that_was_said_of_an_older_spec() {
+        let listed = |generation: i64| {
+            let ready = json!({
+                "type": "Ready", "status": "True", "reason": "Healthy", "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            });
+            let object = json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
+                "metadata": {"name": "web", "namespace": "shop", "generation": generation},
+                "spec": {"selector": {}, "strategy": {"blueGreen": {}}},
+                "status": {"phase": "Healthy", "observedGeneration": 3, "conditions": [ready], "ofNewerOperator": 1},
+            });
+            let found: Found = serde_json::from_str(&object.to_string()).expect("a rollout");
+            (as_of_now(&found).expect("it is not deep"), object)
+        };
+        let (told, object) = listed(3);
+        assert_eq!(told, object, "as it is");
+        let (told, object) = listed(4);
+        assert_eq!(told["status"]["phase"], "Pending");
+        assert!(told["status"]["conditions"].as_array().is_none_or(Vec::is_empty), "{told}");
+        assert_eq!((&told["status"]["observedGeneration"], &told["spec"]), (&json!(3), &object["spec"]));
     }
 
     #[tokio::test]
