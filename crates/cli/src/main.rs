@@ -71,8 +71,9 @@ async fn run(options: Options) -> Result<Exit> {
             commands::plan::run(&session, &files, cluster.namespace.as_deref()).await
         }
         Command::Dashboard(options) => {
-            let session = session::open(&cluster, &Again::quick()).await?;
-            commands::dashboard::run(session, &cluster, options).await
+            // A command on a page is read long after it was told.
+            let session = session::open(&session::lasting(&cluster)?, &Again::quick()).await?;
+            commands::dashboard::run(&session, cluster.namespace.as_deref(), options).await
         }
         command => with_cluster(&session::open(&cluster, &Again::telling(tell_pause)).await?, command).await,
     }

@@ -85,15 +85,6 @@ impl ClusterOptions {
         Flags { of_cluster: self.of_cluster(), of_user: self.of_user() }
     }
 
-    /// The same for what is read long after it was told: by then another context than this one may be the current one.
-    pub fn lasting_flags(&self, current_context: &str) -> Flags {
-        let is_chosen = self.context.is_some() || self.cluster.is_some() || self.server.is_some();
-        if is_chosen || current_context.is_empty() {
-            return self.flags();
-        }
-        ClusterOptions { context: Some(current_context.to_owned()), ..self.clone() }.flags()
-    }
-
     fn of_user(&self) -> String {
         let user = [("user", &self.user), ("as", &self.act_as), ("as-uid", &self.act_as_uid)];
         let user = user.into_iter().filter_map(|(flag, value)| Some((flag, value.as_deref()?)));
@@ -554,19 +545,6 @@ mod tests {
         let args = ["kubectl-greenlight", "list", "--context", "prod", "--as", "ann"];
         let flags = Options::try_parse_from(args).expect("flags").cluster.flags();
         assert_eq!(flags.of_cluster, " --context prod", "who lacks a right does not give it to themselves");
-    }
-
-    #[test]
-    fn what_is_told_for_long_names_the_context_that_was_current() {
-        let lasting = |flags: &[&str], current: &str| {
-            let args = ["kubectl-greenlight", "list"].iter().chain(flags);
-            Options::try_parse_from(args).expect("flags").cluster.lasting_flags(current).to_string()
-        };
-        assert_eq!(lasting(&[], "prod"), " --context prod");
-        assert_eq!(lasting(&["--kubeconfig", "/a", "--as", "ann"], "prod"), " --kubeconfig /a --context prod --as ann");
-        assert_eq!(lasting(&["--context", "test"], "test"), " --context test");
-        assert_eq!(lasting(&["--server", "https://a"], "https://a"), " --server https://a");
-        assert_eq!(lasting(&[], ""), "", "in a pod there is none");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use greenlight_api::{BlueGreen, BlueGreenRollout, Request, RevisionRecord, Verb, names};
-use greenlight_core::approvals;
+use greenlight_core::{World, approvals, roles};
+use greenlight_overview::again::Busy;
 use greenlight_overview::{Facts, Found, Session, Simulation, SpecChange, is_forbidden, sentence};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -190,6 +191,8 @@ pub enum Forecast {
         steps: Vec<String>,
         /// How it ends.
         outcome: String,
+        /// `undo` only: the revision that it goes back to, by its hash. It is to be named when this is confirmed.
+        to: String,
     },
     /// The operator would refuse it, and why.
     Refused(String),
@@ -203,14 +206,8 @@ pub enum Forecast {
 /// The rollout is not there, or the caller may not read what belongs to it.
 pub async fn forecast(session: &Session, name: &str, user: &str, action: Action, wish: &Wish) -> Result<Forecast> {
     let mut rollout = session.rollout(name).await?;
-    let mut asked = None;
-    match action.verb() {
-        Some(verb) => {
-            let value = request(verb, wish, user).to_value();
-            rollout.annotations_mut().insert(names::REQUEST.to_owned(), value.clone());
-            asked = Some(value);
-        }
-        None => rollout.spec.paused = Some(action == Action::Pause),
+    if action.verb().is_none() {
+        rollout.spec.paused = Some(action == Action::Pause);
     }
     if let Some(workload) = &rollout.spec.workload_ref {
         let name = &workload.name;
@@ -226,13 +223,26 @@ pub async fn forecast(session: &Session, name: &str, user: &str, action: Action,
         }
         Err(error) => return Err(error),
     };
+    let mut wish = wish.clone();
+    if action == Action::Undo && wish.to.is_empty() {
+        wish.to = way_back(&simulation.world, &wish.revision).unwrap_or_default();
+    }
+    let asked = action.verb().map(|verb| request(verb, &wish, user).to_value());
+    if asked.is_some() {
+        simulation.world.rollout.request.clone_from(&asked);
+    }
     let outcome = sentence(&simulation.run());
     let observed = simulation.world.rollout.status.and_then(|status| status.observed_request);
     let refusal = observed.filter(|observed| Some(&observed.value) == asked.as_ref() && !observed.accepted);
     Ok(match refusal {
         Some(observed) => Forecast::Refused(sentence(&observed.answer)),
-        None => Forecast::Steps { steps: simulation.steps, outcome },
+        None => Forecast::Steps { steps: simulation.steps, outcome, to: wish.to },
     })
+}
+
+/// Where the operator would go back to from this revision, by its hash, if it were asked now.
+fn way_back(world: &World, revision: &str) -> Option<String> {
+    roles::fallback(world, world.rollout.record()?, revision, None).map(|rs| rs.hash.clone())
 }
 
 /// What came of an action.
@@ -245,6 +255,8 @@ pub enum Outcome {
     Overtaken,
     /// It was asked for, and nobody has answered.
     Unanswered,
+    /// It was asked for, and what came of it could not be seen, and why.
+    Unseen(String),
 }
 
 /// Asks for it, and waits for the answer. If the revision on the screen is not the one any more that the action is about, nothing
@@ -270,16 +282,25 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
     let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: value}}}));
     api.patch(name, &params, &patch).await.with_context(|| format!("cannot ask rollout {name}"))?;
     let started = Instant::now();
+    // Why the last look saw nothing.
+    let mut unseen = None;
     while started.elapsed() < ANSWER_WITHIN {
         let rollout = match session.rollout(name).await {
             Ok(rollout) => rollout,
             // The request stands, whether or not the API server shows it now: that is no refusal.
             Err(error) if error.is::<kube::Error>() => {
-                sleep(LOOK_EVERY).await;
+                unseen = Some(said(&*error));
+                // Who asks to be left alone is.
+                let pause = Busy::cause_of(&*error).map_or(LOOK_EVERY, |busy| busy.pause);
+                if pause > ANSWER_WITHIN.saturating_sub(started.elapsed()) {
+                    break;
+                }
+                sleep(pause).await;
                 continue;
             }
             Err(error) => return Err(error),
         };
+        unseen = None;
         let stands = rollout.annotations().get(names::REQUEST).is_some_and(|stands| *stands == value);
         let status = rollout.status.unwrap_or_default();
         match status.observed_request.filter(|observed| observed.value == value) {
@@ -290,7 +311,7 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
             None => sleep(LOOK_EVERY).await,
         }
     }
-    Ok(Outcome::Unanswered)
+    Ok(unseen.map_or(Outcome::Unanswered, Outcome::Unseen))
 }
 
 /// Pauses or resumes, which changes the spec. What a resume lets go on has to be what was on the screen.
@@ -377,8 +398,13 @@ fn superseded(rollout: &BlueGreenRollout, action: Action, revision: &str) -> Opt
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use greenlight_overview::again::Again;
+    use kube::Client;
+    use kube::client::Body;
+    use tower::Layer as _;
+
     use super::*;
-    use crate::fake::{Asked, api_server, failure, rollout, session};
+    use crate::fake::{Asked, api_server, failure, nothing, rollout, session};
 
     #[test]
     fn what_is_not_on_the_screen_any_more_is_not_asked_for() {
@@ -472,6 +498,51 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_undo_names_the_revision_that_the_forecast_goes_back_to() {
+        let revision = |(hash, number): (&str, i64)| {
+            let served_at = "2026-11-28T20:00:00Z";
+            json!({"hash": hash, "digest": hash, "number": number, "turn": number, "uid": hash, "servedAt": served_at})
+        };
+        let replica_set = |(hash, _): (&str, i64)| {
+            let version = "greenlight.dev/v1alpha1";
+            let owner = json!({"apiVersion": version, "kind": "BlueGreenRollout", "name": "web", "uid": "1"});
+            json!({
+                "metadata": {
+                    "name": format!("web-{hash}"), "namespace": "shop", "uid": hash,
+                    "labels": {names::HASH_LABEL: hash}, "ownerReferences": [owner],
+                },
+                "spec": {"replicas": 1, "selector": {}},
+                "status": {"replicas": 1, "readyReplicas": 1, "availableReplicas": 1},
+            })
+        };
+        let all = [("v1", 1), ("v2", 2), ("v3", 3)];
+        let goes_back_to = |barred: Option<usize>| async move {
+            let mut revisions = all.map(revision);
+            if let Some(barred) = barred {
+                revisions[barred]["rejection"] = json!({"by": "bob", "at": "2026-11-28T21:00:00Z", "reason": "bad"});
+            }
+            let decisions = json!({"serving": "v3", "replicas": 1, "specReplicas": 1, "revisions": revisions});
+            let status = json!({"updatedRevision": "v3", "observedGeneration": 1, "decisions": decisions});
+            let (rollout, (_, mut replica_sets)) = (rollout(json!({}), status), nothing());
+            replica_sets["items"] = json!(all.map(replica_set));
+            let client = api_server(move |call: Asked| {
+                std::future::ready(match call.path.rsplit('/').next() {
+                    Some("web") => (200, rollout.clone()),
+                    Some("replicasets") => (200, replica_sets.clone()),
+                    _ => nothing(),
+                })
+            });
+            let wish = Wish { revision: "v3".to_owned(), ..Wish::default() };
+            match forecast(&session(client), "web", "ann", Action::Undo, &wish).await.expect("it can be read") {
+                Forecast::Steps { to, .. } => to,
+                Forecast::Refused(why) | Forecast::Unknown(why) => panic!("{why}"),
+            }
+        };
+        assert_eq!(goes_back_to(None).await, "v2");
+        assert_eq!(goes_back_to(Some(1)).await, "v1", "the second is barred");
+    }
+
+    #[tokio::test]
     async fn a_look_that_fails_after_the_request_is_no_refusal() {
         // The value of the request, and how often somebody has looked since.
         let asked: Arc<Mutex<(Option<String>, usize)>> = Arc::default();
@@ -499,6 +570,52 @@ mod tests {
         let wish = Wish { revision: "v2".to_owned(), ..Wish::default() };
         let outcome = carry_out(&session, "web", "ann", Action::Promote, &wish).await.expect("it was asked for");
         assert!(matches!(outcome, Outcome::Accepted(answer) if answer == "It is done."));
+    }
+
+    /// What comes of a request if every look after it is answered by this code, and how often somebody looks.
+    async fn asked_before(code: u16) -> (Outcome, usize) {
+        // The value of the request, and how often somebody has looked since.
+        let asked: Arc<Mutex<(Option<String>, usize)>> = Arc::default();
+        let seen = asked.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let asked = asked.clone();
+            async move {
+                let is_patch = request.method() == http::Method::PATCH;
+                let body = request.into_body().collect_bytes().await?;
+                let mut asked = asked.lock().expect("nobody has panicked");
+                let (value, looks) = &mut *asked;
+                let mut told = (200, rollout(json!({}), json!({"updatedRevision": "v2"})));
+                if is_patch {
+                    let body: serde_json::Value = serde_json::from_slice(&body)?;
+                    *value = body["metadata"]["annotations"][names::REQUEST].as_str().map(str::to_owned);
+                } else if let Some(value) = value {
+                    *looks += 1;
+                    told.1["metadata"]["annotations"] = json!({names::REQUEST: value});
+                    if code != 200 {
+                        told = failure(code, "not now");
+                    }
+                }
+                let (code, told) = told;
+                let answer = http::Response::builder().status(code).header(http::header::RETRY_AFTER, "30");
+                Ok::<_, tower::BoxError>(answer.body(Body::from(told.to_string().into_bytes()))?)
+            }
+        });
+        let session = session(Client::new(Again::quick().layer(service), "shop"));
+        let wish = Wish { revision: "v2".to_owned(), ..Wish::default() };
+        let outcome = carry_out(&session, "web", "ann", Action::Promote, &wish).await.expect("it was asked for");
+        let looks = seen.lock().expect("nobody has panicked").1;
+        (outcome, looks)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_operator_is_not_blamed_for_what_the_api_server_does_not_show() {
+        let (outcome, looks) = asked_before(200).await;
+        assert!(matches!(outcome, Outcome::Unanswered) && looks > 1, "the operator does not run");
+        let (outcome, looks) = asked_before(403).await;
+        assert!(matches!(outcome, Outcome::Unseen(why) if why.contains("not now")) && looks > 1, "it may come back");
+        let (outcome, looks) = asked_before(429).await;
+        assert!(matches!(outcome, Outcome::Unseen(why) if why.contains("try again in 30 s")));
+        assert_eq!(looks, 1, "who asks to be left alone is");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::action::{self, Action, Outcome, Wish};
+use crate::action::{self, Action, Forecast, Outcome, Wish};
 use crate::caller::{Access, Caller, Door, Refusal, is_forwarded, same, token_cookie};
 use crate::connections;
 use crate::ends::Ends;
@@ -416,12 +416,22 @@ struct Named {
     action: String,
 }
 
-async fn ask(visitor: Visitor, Path(key): Path<Key>, Path(named): Path<Named>, Query(wish): Query<Wish>) -> Response {
+async fn ask(
+    visitor: Visitor,
+    Path(key): Path<Key>,
+    Path(named): Path<Named>,
+    Query(mut wish): Query<Wish>,
+) -> Response {
     let Some(action) = Action::parse(&named.action) else { return StatusCode::NOT_FOUND.into_response() };
     let caller = &visitor.caller;
     let session = caller.session(&key.namespace);
-    let part = match action::forecast(&session, &key.name, &caller.desk.user, action, &wish).await {
+    let forecast = action::forecast(&session, &key.name, &caller.desk.user, action, &wish).await;
+    let part = match forecast {
         Ok(forecast) => {
+            // Whatever changes until it is confirmed, production goes where this says, or nowhere.
+            if let Forecast::Steps { to, .. } = &forecast {
+                wish.to.clone_from(to);
+            }
             let decisions = decisions(&session, &key).await;
             confirm::ask(&key, action, &decisions, &wish, &forecast, &caller.csrf)
         }

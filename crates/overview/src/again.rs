@@ -15,7 +15,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tower::{BoxError, Layer, Service};
 
 /// How often something is asked at most, as by kubectl.
@@ -27,6 +27,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_WANTED: Duration = Duration::from_secs(30);
 /// A pause that somebody notices.
 const NOTICED: Duration = Duration::from_secs(2);
+/// A page waits for the beginning of an answer no longer: a connection that has been cut may keep silent for a quarter of an hour.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
 
 /// A client that makes requests again as is said here, and not as kube does.
 ///
@@ -47,7 +49,7 @@ pub struct Again {
 /// What is done about a long pause.
 #[derive(Clone)]
 enum LongPauses {
-    /// It is waited for. Whoever waits is told so, once for all requests that wait at the same time.
+    /// It is waited for. Whoever waits is told so, once for all requests that wait until about the same time.
     Told { tell: Arc<dyn Fn(Duration) + Send + Sync>, until: Arc<Mutex<Instant>> },
     /// Nobody waits: the request fails, as [`Busy`].
     Refused,
@@ -59,9 +61,19 @@ impl Again {
         Again { long_pauses: LongPauses::Told { tell: Arc::new(tell), until: Arc::new(Mutex::new(Instant::now())) } }
     }
 
-    /// For pages, which show what is known, and since when.
+    /// For pages, which show what is known, and since when. What changes nothing fails also if no answer begins in time.
     pub fn quick() -> Again {
         Again { long_pauses: LongPauses::Refused }
+    }
+
+    /// How long the beginning of an answer is waited for; `None`: for ever. What came of a change is better known late than never, and a
+    /// log that is followed begins with its first line.
+    fn patience(&self, request: &Request<Body>) -> Option<Duration> {
+        let is_followed = request.uri().query().unwrap_or_default().split('&').any(|word| word == "follow=true");
+        match self.long_pauses {
+            LongPauses::Refused if changes_nothing(request) && !is_followed => Some(ANSWERED_WITHIN),
+            _ => None,
+        }
     }
 
     /// What is to be done before a pause.
@@ -73,9 +85,9 @@ impl Again {
             LongPauses::Refused => Err(Busy { pause }),
             LongPauses::Told { tell, until } => {
                 let mut until = until.lock().unwrap_or_else(PoisonError::into_inner);
-                let now = Instant::now();
-                if now >= *until {
-                    *until = now + pause;
+                let end = Instant::now() + pause;
+                if end >= *until + NOTICED {
+                    *until = end;
                     tell(pause);
                 }
                 Ok(())
@@ -159,13 +171,19 @@ where
 {
     let mut tries = 1;
     loop {
-        let copy = copy_of(&request);
+        let (copy, patience) = (copy_of(&request), again.patience(&request));
         let sent = {
             let mut inner = inner.lock().await;
             poll_fn(|context| inner.poll_ready(context)).await?;
             inner.call(request)
         };
-        let answer = sent.await?;
+        let answer = match patience {
+            Some(patience) => {
+                let late = |_| format!("the API server has not answered within {} s", patience.as_secs());
+                timeout(patience, sent).await.map_err(late)??
+            }
+            None => sent.await?,
+        };
         match copy.filter(|copy| tries < TRIES && may_be_asked_again(copy, answer.status())) {
             Some(copy) => {
                 let pause = pause(tries, answer.headers());
@@ -195,15 +213,18 @@ fn may_be_asked_again(request: &Request<Body>, status: StatusCode) -> bool {
         // It was not looked at.
         StatusCode::TOO_MANY_REQUESTS => true,
         // Whoever stands before the API server, or its own time-out, knows nothing of what it did.
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-            let is_tried = request.uri().query().unwrap_or_default().split('&').any(|word| word.starts_with("dryRun="));
-            // The last word of a path that is posted to is a kind's and no name, which somebody chose.
-            let kind = request.uri().path().rsplit('/').next().unwrap_or_default();
-            let is_question = request.method() == Method::POST && kind.starts_with("selfsubject");
-            request.method() == Method::GET || is_tried || is_question
-        }
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => changes_nothing(request),
         _ => false,
     }
+}
+
+/// Whether a request changes nothing in the cluster.
+fn changes_nothing(request: &Request<Body>) -> bool {
+    let is_tried = request.uri().query().unwrap_or_default().split('&').any(|word| word.starts_with("dryRun="));
+    // The last word of a path that is posted to is a kind's and no name, which somebody chose.
+    let kind = request.uri().path().rsplit('/').next().unwrap_or_default();
+    let is_question = request.method() == Method::POST && kind.starts_with("selfsubject");
+    request.method() == Method::GET || is_tried || is_question
 }
 
 /// How long to wait after so many tries.
@@ -217,9 +238,9 @@ fn pause(tries: u32, headers: &HeaderMap) -> Duration {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use k8s_openapi::api::core::v1::ConfigMap;
+    use k8s_openapi::api::core::v1::{ConfigMap, Pod};
     use kube::Api;
-    use kube::api::{Patch, PatchParams};
+    use kube::api::{LogParams, Patch, PatchParams, WatchParams};
     use serde_json::json;
 
     use super::*;
@@ -283,6 +304,28 @@ mod tests {
         assert_eq!(Busy::cause_of(&api.get("web").await.expect_err("it fails")), None);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_page_does_not_hang_on_a_connection_that_has_been_cut() {
+        let silent = |again: &Again| {
+            let service =
+                tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, BoxError>>());
+            Api::<Pod>::namespaced(Client::new(again.layer(service), "shop"), "shop")
+        };
+        let an_hour = Duration::from_secs(3600);
+        let page = silent(&Again::quick());
+        let read = timeout(an_hour, page.get("web")).await.expect("it ends");
+        let error = read.expect_err("nobody answers").to_string();
+        assert!(error.ends_with("the API server has not answered within 20 s"), "{error}");
+        assert!(timeout(an_hour, page.watch(&WatchParams::default(), "0")).await.is_ok_and(|began| began.is_err()));
+        let followed = LogParams { follow: true, ..LogParams::default() };
+        assert!(timeout(an_hour, page.log_stream("web", &followed)).await.is_err(), "no line has come");
+        let patch = Patch::Merge(json!({"metadata": {}}));
+        let change = page.patch("web", &PatchParams::default(), &patch);
+        assert!(timeout(an_hour, change).await.is_err(), "it may be done at any time");
+        let person = silent(&Again::telling(|_| {}));
+        assert!(timeout(an_hour, person.get("web")).await.is_err(), "who waits ends it when they like");
+    }
+
     #[tokio::test]
     async fn who_waits_is_told_for_how_long_once_for_all_that_is_asked() {
         let told: Arc<Mutex<Vec<Duration>>> = Arc::default();
@@ -292,6 +335,17 @@ mod tests {
         let (one, other) = tokio::join!(one.get("web"), other.get("web"));
         assert!(one.is_ok() && other.is_ok());
         assert_eq!(*told.lock().expect("nobody has panicked"), [Duration::from_secs(2)]);
+    }
+
+    #[test]
+    fn who_waits_is_told_of_a_longer_pause_also_while_a_shorter_one_is_under_way() {
+        let told: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let seen = Arc::clone(&told);
+        let again = Again::telling(move |pause| seen.lock().expect("nobody has panicked").push(pause.as_secs()));
+        for seconds in [2, 30, 3, 30] {
+            again.before(Duration::from_secs(seconds)).expect("it is waited for");
+        }
+        assert_eq!(*told.lock().expect("nobody has panicked"), [2, 30]);
     }
 
     #[tokio::test]

@@ -5,11 +5,9 @@ use greenlight_dashboard::local::{self, LocalOptions};
 use greenlight_overview::Session;
 
 use crate::exit::Exit;
-use crate::options::ClusterOptions;
 
 /// Serves it until Ctrl-C. It begins with the namespace that was named, or else with all.
-pub async fn run(session: Session, cluster: &ClusterOptions, options: LocalOptions) -> Result<Exit> {
-    let session = Session { flags: cluster.lasting_flags(&session.cluster), ..session };
-    local::run(&session, cluster.namespace.as_deref(), options).await?;
+pub async fn run(session: &Session, namespace: Option<&str>, options: LocalOptions) -> Result<Exit> {
+    local::run(session, namespace, options).await?;
     Ok(Exit::Done)
 }

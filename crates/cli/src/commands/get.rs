@@ -8,6 +8,7 @@ use futures::StreamExt;
 use greenlight_overview::{Facts, Flags, Session, age, gather, is_answer, sentence};
 use jiff::Timestamp;
 
+use crate::commands::only_for_people;
 use crate::exit::Exit;
 use crate::options::{Format, ListFormat};
 use crate::output::format::print_facts;
@@ -24,7 +25,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Shows a rollout, once or for as long as somebody looks.
 pub async fn run(session: &Session, name: &str, watch: bool, format: Option<ListFormat>) -> Result<Exit> {
     if watch && format.is_some_and(|format| format != ListFormat::Wide) {
-        bail!("--watch shows text for people: leave -o out, or use kubectl get bgr {name} -o json --watch");
+        return Err(only_for_people(&format!("{name} -n {}", session.namespace), &session.flags));
     }
     let facts = gather(session, name).await?;
     let wide = match format {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures::{Stream, StreamExt};
 use greenlight_api::text::one_line;
-use greenlight_overview::{Found, Place, Session, age, status_of};
+use greenlight_overview::{Found, Place, Session, age, quoted, status_of};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::WatchStreamExt;
@@ -15,6 +15,7 @@ use kube::runtime::watcher::{self, Config, Event, watcher};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use crate::commands::only_for_people;
 use crate::exit::Exit;
 use crate::options::{Format, ListFormat, ListOptions};
 use crate::output::format::print_facts;
@@ -35,7 +36,7 @@ pub async fn run(session: &Session, options: &ListOptions) -> Result<Exit> {
     let machine = options.output.filter(|format| *format != ListFormat::Wide);
     if options.watch {
         if machine.is_some() {
-            bail!("--watch shows text for people: leave -o out, or use kubectl get bgr -o json --watch");
+            return Err(only_for_people(&chosen(place, &session.namespace, labels), &session.flags));
         }
         return watch(session, place, labels, options.output.is_some()).await;
     }
@@ -43,7 +44,7 @@ pub async fn run(session: &Session, options: &ListOptions) -> Result<Exit> {
     match machine {
         Some(ListFormat::Name) => found.iter().for_each(|found| println!("{KIND_AND_GROUP}{}", found.name_any())),
         Some(format) => {
-            let all: Result<Vec<Value>, _> = found.iter().map(|found| serde_json::from_str(found.json.get())).collect();
+            let all: Result<Vec<Value>, _> = found.iter().map(as_of_now).collect();
             let all = all.context("a rollout is nested too deep to be printed: -o name, or no -o, lists it")?;
             print_facts(&all, if format == ListFormat::Json { Format::Json } else { Format::Yaml })?;
         }
@@ -57,6 +58,28 @@ pub async fn run(session: &Session, options: &ListOptions) -> Result<Exit> {
         eprintln!("Rollout {} in namespace {} cannot be read: {}", found.name_any(), namespace(found), one_line(error));
     }
     Ok(Exit::Done)
+}
+
+/// The object, without what its status says of an older spec.
+fn as_of_now(found: &Found) -> serde_json::Result<Value> {
+    let mut object: Value = serde_json::from_str(found.json.get())?;
+    if let Ok(rollout) = &found.rollout {
+        let status = status_of(rollout);
+        if rollout.status.as_ref().is_some_and(|written| *written != status) {
+            object["status"] = serde_json::to_value(status)?;
+        }
+    }
+    Ok(object)
+}
+
+/// The words by which kubectl lists the same rollouts.
+fn chosen(place: Place, namespace: &str, labels: Option<&str>) -> String {
+    let place = match place {
+        Place::Everywhere => "-A".to_owned(),
+        Place::Namespace => format!("-n {namespace}"),
+    };
+    let labels = labels.map(|labels| format!(" -l {}", quoted(labels))).unwrap_or_default();
+    place + &labels
 }
 
 fn namespace(found: &Found) -> String {
@@ -259,6 +282,7 @@ impl Shown {
 
 #[cfg(test)]
 mod tests {
+    use greenlight_overview::Flags;
     use serde_json::json;
 
     use super::*;
@@ -292,6 +316,18 @@ mod tests {
     }
 
     #[test]
+    fn who_wants_a_watch_for_machines_is_told_the_command_of_the_same_rollouts() {
+        let flags = Flags { of_cluster: " --context prod".to_owned(), of_user: String::new() };
+        let told =
+            |place: Place, labels: Option<&str>| only_for_people(&chosen(place, "shop", labels), &flags).to_string();
+        let watched = "or use kubectl get bgr -o json --watch";
+        let in_shop = told(Place::Namespace, None);
+        assert!(in_shop.ends_with(&format!("{watched} -n shop --context prod")), "{in_shop}");
+        let labelled = told(Place::Everywhere, Some("team in (a,b)"));
+        assert!(labelled.ends_with(&format!("{watched} -A -l 'team in (a,b)' --context prod")), "{labelled}");
+    }
+
+    #[test]
     fn what_was_said_of_an_older_spec_is_not_listed() {
         let mut found = found("shop", "web");
         let rollout = found.rollout.as_mut().expect("it can be read");
@@ -303,6 +339,30 @@ mod tests {
         let row = columns.row(&found, Timestamp::UNIX_EPOCH);
         assert_eq!(row[2], "Pending");
         assert!(row.last().is_some_and(|message| message.contains("has not looked at it yet")), "{row:?}");
+    }
+
+    #[test]
+    fn a_script_finds_nothing_that_was_said_of_an_older_spec() {
+        let listed = |generation: i64| {
+            let ready = json!({
+                "type": "Ready", "status": "True", "reason": "Healthy", "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            });
+            let object = json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
+                "metadata": {"name": "web", "namespace": "shop", "generation": generation},
+                "spec": {"selector": {}, "strategy": {"blueGreen": {}}},
+                "status": {"phase": "Healthy", "observedGeneration": 3, "conditions": [ready], "ofNewerOperator": 1},
+            });
+            let found: Found = serde_json::from_str(&object.to_string()).expect("a rollout");
+            (as_of_now(&found).expect("it is not deep"), object)
+        };
+        let (told, object) = listed(3);
+        assert_eq!(told, object, "as it is");
+        let (told, object) = listed(4);
+        assert_eq!(told["status"]["phase"], "Pending");
+        assert!(told["status"]["conditions"].as_array().is_none_or(Vec::is_empty), "{told}");
+        assert_eq!((&told["status"]["observedGeneration"], &told["spec"]), (&json!(3), &object["spec"]));
     }
 
     #[tokio::test]

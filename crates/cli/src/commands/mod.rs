@@ -36,9 +36,9 @@ pub mod request;
 pub mod set_image;
 pub mod status;
 
-use anyhow::{Error, Result};
+use anyhow::{Error, Result, anyhow};
 use greenlight_api::BlueGreenRollout;
-use greenlight_overview::{Session, SpecChange};
+use greenlight_overview::{Flags, Session, SpecChange};
 use kube::api::PatchParams;
 use serde_json::Value;
 
@@ -78,6 +78,11 @@ fn may_be_done(error: &kube::Error) -> bool {
         kube::Error::HyperError(_) | kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => true,
         _ => false,
     }
+}
+
+/// Says that a watch is not printed for machines, and what prints it: kubectl itself, of what these words choose.
+fn only_for_people(chosen: &str, flags: &Flags) -> Error {
+    anyhow!("--watch shows text for people: leave -o out, or use kubectl get bgr -o json --watch {chosen}{flags}")
 }
 
 /// What becomes of the annotation that says why the spec was changed. Who the caller is has to be known only for a reason.

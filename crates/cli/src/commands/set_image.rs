@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use greenlight_api::names::CHANGE_CAUSE;
 use greenlight_api::{BlueGreenRollout, PodTemplate};
-use greenlight_overview::{Session, SpecChange, Whole};
+use greenlight_overview::{Flags, Session, SpecChange, Whole, quoted};
 use kube::Api;
 use kube::api::Patch;
 use serde_json::{Value, json};
@@ -16,10 +16,8 @@ use crate::options::Change;
 pub async fn run(session: &Session, name: &str, images: &[(String, String)], change: &Change) -> Result<Exit> {
     let rollout = session.rollout(name).await?;
     if let Some(workload) = &rollout.spec.workload_ref {
-        bail!(
-            "the template of rollout {name} is that of Deployment {0}: kubectl set image deployment/{0} ...",
-            workload.name
-        );
+        let instead = of_deployment(&workload.name, images, &session.namespace, &session.flags);
+        bail!("the template of rollout {name} is that of Deployment {}. Use {instead}", workload.name);
     }
     let mut patch = of_images(name, &rollout.spec.template(), images)?;
     if let Some(cause) = cause(session, SpecChange::SetImage, &rollout, change).await? {
@@ -36,6 +34,13 @@ pub async fn run(session: &Session, name: &str, images: &[(String, String)], cha
     }
     println!("The spec of rollout {name} now has {asked_for}.");
     Ok(Exit::Done)
+}
+
+/// The command that changes the images where the template is.
+fn of_deployment(name: &str, images: &[(String, String)], namespace: &str, flags: &Flags) -> String {
+    let images = images.iter().map(|(container, image)| quoted(&format!("{container}={image}")));
+    let images: Vec<String> = images.collect();
+    format!("kubectl set image deployment/{} {} -n {namespace}{flags}", quoted(name), images.join(" "))
 }
 
 /// The changes of the template, one for each container that is named.
@@ -103,6 +108,16 @@ mod tests {
         assert_eq!(patched("*").expect("there are some").len(), 3);
         let error = patched("app").expect_err("there is none").to_string();
         assert!(error.contains("has no container app; there are: web, proxy, init"), "{error}");
+    }
+
+    #[test]
+    fn the_deployment_that_is_to_be_changed_instead_is_that_of_the_same_cluster_and_namespace() {
+        let flags = Flags { of_cluster: " --context prod".to_owned(), of_user: " --as ann".to_owned() };
+        let images = [("web", "v2"), ("*", "v3")].map(|(container, image)| (container.to_owned(), image.to_owned()));
+        assert_eq!(
+            of_deployment("web", &images, "shop", &flags),
+            "kubectl set image deployment/web web=v2 '*=v3' -n shop --context prod --as ann"
+        );
     }
 
     #[test]

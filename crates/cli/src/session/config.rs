@@ -3,7 +3,7 @@
 //! All flags are turned into the entry of a kubeconfig that would say the same, so that there is one way from there to a client.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use kube::Config;
@@ -20,7 +20,7 @@ const CHOSEN: &str = "chosen";
 
 /// The configuration that kubectl would use with these flags, and what the caller calls the cluster.
 pub async fn config(options: &ClusterOptions) -> Result<(Config, String)> {
-    let Some(file) = kubeconfig(options)? else {
+    let Some(file) = kubeconfig(options, &paths())? else {
         let config = Config::incluster().map_err(|_| {
             anyhow!(
                 "no cluster: there is no kubeconfig at $KUBECONFIG or ~/.kube/config. Give --kubeconfig, or --server"
@@ -30,6 +30,30 @@ pub async fn config(options: &ClusterOptions) -> Result<(Config, String)> {
     };
     let config = Config::from_custom_kubeconfig(chosen(&file, options)?, &KubeConfigOptions::default()).await?;
     Ok((config, name(&file, options)))
+}
+
+/// Options that choose the same cluster and the same user when they are typed much later: in another folder, with another current context,
+/// or where $KUBECONFIG names another file. No flag names several files, so then $KUBECONFIG has to be the same.
+pub fn lasting(options: &ClusterOptions) -> Result<ClusterOptions> {
+    lasting_beside(options, &paths(), usual_path().as_ref())
+}
+
+/// The same, where kubeconfigs are at these paths, and would usually be at that one.
+fn lasting_beside(options: &ClusterOptions, paths: &[PathBuf], usual_path: Option<&PathBuf>) -> Result<ClusterOptions> {
+    let current = kubeconfig(options, paths)?.and_then(|file| file.current_context).filter(|name| !name.is_empty());
+    let there: Vec<&PathBuf> = paths.iter().filter(|path| path.exists()).collect();
+    let unusual = match there.as_slice() {
+        [only] if Some(*only) != usual_path => Some((*only).clone()),
+        _ => None,
+    };
+    let absolute = |path: PathBuf| path::absolute(&path).unwrap_or(path);
+    Ok(ClusterOptions {
+        // Also beside --cluster and --server, since it says who the user is.
+        context: options.context.clone().or(current),
+        kubeconfig: options.kubeconfig.clone().or(unusual).map(absolute),
+        certificate_authority: options.certificate_authority.clone().map(absolute),
+        ..options.clone()
+    })
 }
 
 /// What somebody has chosen the cluster by: the flag that decides which one it is, or the current context.
@@ -55,18 +79,27 @@ fn in_pod(mut config: Config, options: &ClusterOptions) -> Result<Config> {
     Ok(config)
 }
 
-/// The kubeconfig, where there is one. With `--server` an empty one is enough.
-fn kubeconfig(options: &ClusterOptions) -> Result<Option<Kubeconfig>> {
+/// Where kubeconfigs are: as $KUBECONFIG lists them, or at the usual place.
+fn paths() -> Vec<PathBuf> {
+    let listed = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    let mut paths: Vec<PathBuf> = std::env::split_paths(&listed).filter(|path| !path.as_os_str().is_empty()).collect();
+    if paths.is_empty() {
+        paths.extend(usual_path());
+    }
+    paths
+}
+
+fn usual_path() -> Option<PathBuf> {
+    std::env::home_dir().map(|home| home.join(".kube").join("config"))
+}
+
+/// The kubeconfig that is named, or else that of these paths, where there is one. With `--server` an empty one is enough.
+fn kubeconfig(options: &ClusterOptions, paths: &[PathBuf]) -> Result<Option<Kubeconfig>> {
     if let Some(path) = &options.kubeconfig {
         let file = Kubeconfig::read_from(path).with_context(|| format!("cannot read {}", path.display()))?;
         return Ok(Some(file));
     }
-    let listed = std::env::var_os("KUBECONFIG").unwrap_or_default();
-    let mut paths: Vec<PathBuf> = std::env::split_paths(&listed).filter(|path| !path.as_os_str().is_empty()).collect();
-    if paths.is_empty() {
-        paths.extend(std::env::home_dir().map(|home| home.join(".kube").join("config")));
-    }
-    Ok(merged(&paths)?.or_else(|| options.server.is_some().then(Kubeconfig::default)))
+    Ok(merged(paths)?.or_else(|| options.server.is_some().then(Kubeconfig::default)))
 }
 
 /// Kubeconfigs as one. Those that do not exist are passed over, as by kubectl.
@@ -286,6 +319,44 @@ mod tests {
             let error = in_pod(&[flag, "production"]).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains("there is no kubeconfig") && error.contains("production"), "{flag}: {error}");
         }
+    }
+
+    #[test]
+    fn what_is_told_for_long_chooses_the_same_cluster_and_user_from_anywhere() {
+        let folder = std::env::temp_dir().join(format!("greenlight-lasting-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let write = |name: &str| {
+            let path = folder.join(name);
+            let text = r#"{"current-context": "prod", "contexts": [{"name": "prod"}]}"#;
+            std::fs::write(&path, text).expect("written");
+            path
+        };
+        let (one, two, missing) = (write("one"), write("two"), folder.join("missing"));
+        let lasting = |flags: &[&str], paths: &[&PathBuf], usual_path: Option<&PathBuf>| {
+            let args = ["kubectl-greenlight"].iter().chain(flags).chain(&["version"]);
+            let options = Options::try_parse_from(args).expect("flags");
+            let paths: Vec<PathBuf> = paths.iter().map(|path| (*path).clone()).collect();
+            lasting_beside(&options.cluster, &paths, usual_path).expect("it can be read").flags().to_string()
+        };
+        let of_one = format!(" --kubeconfig {} --context prod", one.display());
+        assert_eq!(lasting(&[], &[&one], None), of_one);
+        assert_eq!(lasting(&[], &[&missing, &one], None), of_one, "the other one says nothing");
+        assert_eq!(lasting(&[], &[&one], Some(&one)), " --context prod", "everybody's commands read that one");
+        assert_eq!(lasting(&[], &[&one, &two], None), " --context prod", "no flag names two");
+        assert_eq!(lasting(&[], &[&missing], None), "", "in a pod there is none");
+        assert_eq!(lasting(&["--context", "test"], &[&one], Some(&one)), " --context test");
+        for (flag, value) in [("--cluster", "a"), ("--server", "https://a")] {
+            let told = lasting(&[flag, value], &[&one], Some(&one));
+            assert_eq!(told, format!(" --context prod {flag} {value}"), "nobody else's token goes there");
+        }
+        let here = std::env::current_dir().expect("a folder");
+        let told = lasting(&["--certificate-authority", "ca.crt"], &[&missing], None);
+        assert_eq!(told, format!(" --certificate-authority {}", here.join("ca.crt").display()));
+        let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+        let relative = up.join(one.strip_prefix("/").expect("an absolute path"));
+        let told = lasting(&["--kubeconfig", relative.to_str().expect("UTF-8")], &[&two], None);
+        assert!(told.starts_with(&format!(" --kubeconfig {}", here.display())), "{told}");
+        std::fs::remove_dir_all(&folder).expect("removed");
     }
 
     #[test]

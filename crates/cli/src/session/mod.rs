@@ -19,6 +19,7 @@ use http::header::{HeaderName, HeaderValue};
 use kube::client::ClientBuilder;
 
 pub use self::changes::{around, is_final, is_outdated, of_rollout, state_of};
+pub use self::config::lasting;
 pub use self::explain::explain;
 use crate::options::ClusterOptions;
 

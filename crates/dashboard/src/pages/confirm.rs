@@ -16,7 +16,7 @@ pub fn ask(key: &Key, action: Action, decisions: &Decisions, wish: &Wish, foreca
             @match forecast {
                 Forecast::Refused(why) => p class="notice bad" { "The operator would refuse it: " (plain(why)) },
                 Forecast::Unknown(why) => p class="notice" { (plain(why)) },
-                Forecast::Steps { steps, outcome } => {
+                Forecast::Steps { steps, outcome, .. } => {
                     p class="dim" { "What will happen, by the operator's own rules:" }
                     ol class="forecast" {
                         @for step in steps { li { (plain(step)) } }
@@ -70,6 +70,13 @@ pub fn answer(key: &Key, action: Action, outcome: &Outcome) -> Markup {
             "The operator has not answered. Is it running? The request stands: when it runs, it carries the request out, or says why \
              that does not fit any more.",
         ),
+        Outcome::Unseen(why) => {
+            let title = format!(
+                "{}: asked for, and what came of it could not be seen. Look before you ask again",
+                action.label()
+            );
+            ("bad", title, why.as_str())
+        }
     };
     html! {
         div class="answer" role="alert" {

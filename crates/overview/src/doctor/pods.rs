@@ -34,7 +34,7 @@ impl Evidence {
                     "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" => (
                         format!("pod {name} cannot pull {image}"),
                         format!("the image does not exist, or the registry needs a pull secret. {told}"),
-                        self.kubectl(&format!("greenlight set image {} {container}=IMAGE", self.name())),
+                        self.set_image(&container),
                     ),
                     "CrashLoopBackOff" => (
                         format!("pod {name}: container {container} crashes"),
@@ -61,6 +61,14 @@ impl Evidence {
         }
     }
 
+    /// The command that sets another image, where the template is.
+    fn set_image(&self, container: &str) -> String {
+        match &self.rollout.spec.workload_ref {
+            Some(workload) => self.kubectl(&format!("set image deployment/{} {container}=IMAGE", workload.name)),
+            None => self.kubectl(&format!("greenlight set image {} {container}=IMAGE", self.name())),
+        }
+    }
+
     fn is_old(&self, pod: &Pod) -> bool {
         pod.creation_timestamp().is_some_and(|created| self.now.duration_since(created.0) > OPERATOR_ANSWERS_WITHIN)
     }
@@ -69,4 +77,48 @@ impl Evidence {
 fn container_ready(pod: &Pod, container: &str) -> bool {
     let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
     statuses.into_iter().any(|status| status.name == container && status.ready)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::session::Flags;
+
+    #[test]
+    fn another_image_is_set_where_the_template_is() {
+        let fix = |spec: Value| {
+            let rollout = json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": {"name": "web"},
+                "spec": spec,
+            });
+            let waiting = json!({"waiting": {"reason": "ErrImagePull"}});
+            let container = json!({
+                "name": "app", "image": "app:v2", "imageID": "", "ready": false, "restartCount": 0, "state": waiting,
+            });
+            let pod = json!({"metadata": {"name": "web-1"}, "status": {"containerStatuses": [container]}});
+            let evidence = Evidence {
+                rollout: serde_json::from_value(rollout).expect("a rollout"),
+                namespace: "shop".to_owned(),
+                flags: Flags { of_cluster: " --context prod".to_owned(), of_user: String::new() },
+                replica_sets: Vec::new(),
+                pods: vec![serde_json::from_value(pod).expect("a pod")],
+                services: Vec::new(),
+                slices: None,
+                ingresses: Vec::new(),
+                now: Timestamp::UNIX_EPOCH,
+            };
+            let mut findings = Vec::new();
+            evidence.check_pods(&mut findings);
+            findings.pop().expect("it is found").fix
+        };
+        let strategy = json!({"blueGreen": {}});
+        let own = fix(json!({"selector": {}, "strategy": strategy}));
+        assert_eq!(own, "kubectl greenlight set image web app=IMAGE -n shop --context prod");
+        let workload = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop-web"});
+        let of_deployment = fix(json!({"selector": {}, "strategy": strategy, "workloadRef": workload}));
+        assert_eq!(of_deployment, "kubectl set image deployment/shop-web app=IMAGE -n shop --context prod");
+    }
 }

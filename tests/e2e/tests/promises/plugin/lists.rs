@@ -54,7 +54,7 @@ async fn a_list_is_chosen_and_printed_as_kubectl_does_it() {
         assert!(refused.contains("cannot be used with"), "{refused}");
     }
     let refused = ended(admin(&["get", "rollouts", "--watch", "-o", "json"])).with(1);
-    assert!(refused.contains("kubectl get bgr -o json --watch"), "{refused}");
+    assert!(refused.contains("kubectl get bgr -o json --watch -n "), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
