@@ -320,7 +320,8 @@ mod tests {
         let followed = LogParams { follow: true, ..LogParams::default() };
         assert!(timeout(an_hour, page.log_stream("web", &followed)).await.is_err(), "no line has come");
         let patch = Patch::Merge(json!({"metadata": {}}));
-        let change = page.patch("web", &PatchParams::default(), &patch);
+        let params = PatchParams::default();
+        let change = page.patch("web", &params, &patch);
         assert!(timeout(an_hour, change).await.is_err(), "it may be done at any time");
         let person = silent(&Again::telling(|_| {}));
         assert!(timeout(an_hour, person.get("web")).await.is_err(), "who waits ends it when they like");

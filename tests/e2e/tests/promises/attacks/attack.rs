@@ -158,7 +158,7 @@ impl Attack {
     }
 
     /// Production goes to this revision, and has pods of the attacker's there.
-    pub(super) fn to_evil(self, hash: &'static str) -> Attack {
+    pub(super) fn with_evil(self, hash: &'static str) -> Attack {
         Attack { to: hash, is_evil: true, ..self }
     }
 

@@ -2512,7 +2512,7 @@ fn allowed() -> Vec<Attack> {
             "a pod of theirs with the labels of what waits, before it is promoted, as in any cluster",
             [pod_of("{v2}"), wait(), by(Promoter, request("promote {v2}")), wait()],
         )
-        .to_evil("{v2}"),
+        .with_evil("{v2}"),
         // The ReplicaSet adopts it, and makes none of its own.
         Attack::moves(
             Edit,
@@ -2529,7 +2529,7 @@ fn allowed() -> Vec<Attack> {
                 wait(),
             ],
         )
-        .to_evil("{v3}"),
+        .with_evil("{v3}"),
     ]
 }
 
