@@ -22,26 +22,52 @@ impl Ends {
         if own == 0 {
             ours.extend(std::env::var("SUDO_UID").ok().and_then(|user| user.parse::<u32>().ok()));
         }
-        let users = TABLES.iter().filter_map(|table| std::fs::read_to_string(table).ok());
-        let users: Vec<u32> = users.flat_map(|table| self.users(&table)).collect();
-        users.iter().any(|user| !ours.contains(user))
+        tables().iter().flat_map(|table| self.sockets(table)).any(|socket| !ours.contains(&socket.user))
     }
 
-    /// The users of every socket that leads from their port to ours. A browser may use a socket of either version of IP.
-    fn users(&self, table: &str) -> Vec<u32> {
+    /// Whether the other end was closed, where Linux tells. Then nobody knows who it was: of a socket that was closed Linux says that it is
+    /// root's, or nothing. This end says so, since the other one need not be on this system: it may be that of a virtual machine's host.
+    pub fn is_left(&self) -> bool {
+        let turned = Ends { ours: self.theirs, theirs: self.ours };
+        let tables = tables();
+        !tables.is_empty() && !tables.iter().flat_map(|table| turned.sockets(table)).any(|socket| socket.is_open)
+    }
+
+    /// Every socket that leads from their port to ours. A browser may use a socket of either version of IP.
+    fn sockets(&self, table: &str) -> Vec<Socket> {
         let port = |address: &str| u16::from_str_radix(address.rsplit(':').next()?, 16).ok();
-        let user = |line: &str| {
+        let socket = |line: &str| {
             let mut fields = line.split_whitespace().skip(1);
             let (from, to) = (port(fields.next()?)?, port(fields.next()?)?);
-            let is_this = from == self.theirs.port() && to == self.ours.port();
-            fields.nth(4)?.parse().ok().filter(|_| is_this)
+            if from != self.theirs.port() || to != self.ours.port() {
+                return None;
+            }
+            let is_open = fields.next()? == ESTABLISHED;
+            Some(Socket { is_open, user: fields.nth(3)?.parse().ok()? })
         };
-        table.lines().filter_map(user).collect()
+        table.lines().filter_map(socket).collect()
     }
 }
 
+/// A socket as Linux lists it.
+#[derive(Debug, PartialEq, Eq)]
+struct Socket {
+    /// Neither end was closed.
+    is_open: bool,
+    /// Whose it is.
+    user: u32,
+}
+
+/// How Linux writes that neither end was closed.
+const ESTABLISHED: &str = "01";
+
 /// Where Linux lists the sockets of TCP.
 const TABLES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
+
+/// The lists, where they can be read.
+fn tables() -> Vec<String> {
+    TABLES.iter().filter_map(|table| std::fs::read_to_string(table).ok()).collect()
+}
 
 #[cfg(target_os = "linux")]
 fn own_user() -> Option<u32> {
@@ -65,6 +91,7 @@ mod tests {
    1: 0100007F:1F90 0100007F:C001 01 00000000:00000000 00:00000000 00000000  1000        0 2 1 0
    2: 0100007F:C001 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1001        0 3 1 0
    3: 0000000000000000FFFF00000100007F:C002 0000000000000000FFFF00000100007F:1F90 01 00000000:00000000 00:00000000 00000000  1002        0 4 1 0
+   4: 0100007F:C004 0100007F:1F90 05 00000000:00000000 00:00000000 00000000     0        0 0 1 0
 ";
 
     #[test]
@@ -73,9 +100,10 @@ mod tests {
             let of = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             Ends { ours: of(0x1f90), theirs: of(theirs) }
         };
-        assert_eq!(ends(0xc001).users(TABLE), [1001]);
-        assert_eq!(ends(0xc002).users(TABLE), [1002]);
-        assert_eq!(ends(0xc003).users(TABLE), [0; 0]);
+        assert_eq!(ends(0xc001).sockets(TABLE), [Socket { is_open: true, user: 1001 }]);
+        assert_eq!(ends(0xc002).sockets(TABLE), [Socket { is_open: true, user: 1002 }]);
+        assert!(ends(0xc003).sockets(TABLE).is_empty());
+        assert_eq!(ends(0xc004).sockets(TABLE), [Socket { is_open: false, user: 0 }], "whose it was is not told");
     }
 
     #[cfg(target_os = "linux")]
@@ -84,9 +112,16 @@ mod tests {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let ours = listener.local_addr().expect("an address");
         let stream = std::net::TcpStream::connect(ours).expect("it listens");
+        let _served = listener.accept().expect("a connection");
         let ends = Ends { ours, theirs: stream.local_addr().expect("an address") };
-        assert!(!ends.is_of_another_user());
+        assert!(!ends.is_of_another_user() && !ends.is_left());
         let table = std::fs::read_to_string(TABLES[0]).expect("Linux has it");
-        assert_eq!(ends.users(&table), [own_user().expect("Linux tells")]);
+        assert_eq!(ends.sockets(&table), [Socket { is_open: true, user: own_user().expect("Linux tells") }]);
+        drop(stream);
+        let is_left = || {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            ends.is_left()
+        };
+        assert!((0..1000).any(|_| is_left()), "nobody knows who it was");
     }
 }

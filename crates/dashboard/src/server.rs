@@ -242,7 +242,8 @@ async fn show_list(
     Query(query): Query<ListQuery>,
 ) -> Response {
     if let (Access::Own { secret, first, .. }, Some(key)) = (&dashboard.door.access, &query.key) {
-        if ends.is_some_and(|ends| ends.is_of_another_user()) {
+        // Whoever has gone would only use the key up.
+        if ends.is_some_and(|ends| ends.is_of_another_user() || ends.is_left()) {
             return of_another_user();
         }
         let Some(cookie) = secret.exchange(key) else {
