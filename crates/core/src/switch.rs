@@ -139,7 +139,7 @@ fn lets_others_in(situation: &Situation, service: &Service, home: &ReplicaSet) -
     let led_to = || world.replica_sets.iter().filter(|rs| service.selects(rs));
     // What served before is better than nothing; without a status only its claim tells.
     let served = |rs: &ReplicaSet| situation.served(rs) || rs.claimed_at().is_some();
-    let strangers = led_to().any(|rs| rs.has_pods() && !served(rs));
+    let strangers = led_to().any(|rs| rs.name != home.name && rs.has_pods() && !served(rs));
     let by_labels = |workload: &Workload| service.lacking(&workload.template.labels).is_empty();
     let of_workload = world.workload.as_ref().is_some_and(|workload| workload.replicas > 0 && by_labels(workload));
     let serves = of_workload || led_to().any(|rs| rs.ready > 0 && served(rs));

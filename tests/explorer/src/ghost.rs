@@ -986,7 +986,10 @@ impl Ghost {
         match phase {
             // What was promoted in full before nobody waits for.
             AnalysisPhase::Failed | AnalysisPhase::Error if name.ends_with("-pre") && revision.full => {}
-            AnalysisPhase::Failed | AnalysisPhase::Error => revision.failed |= decides,
+            AnalysisPhase::Failed | AnalysisPhase::Error if decides => revision.failed = true,
+            AnalysisPhase::Failed | AnalysisPhase::Error if revision.rejected == Verdict::No => {
+                revision.rejected = Verdict::Either;
+            }
             AnalysisPhase::Successful if name.ends_with("-pre") => revision.passed = true,
             AnalysisPhase::Successful => revision.ended_good |= decides,
             _ => {}
