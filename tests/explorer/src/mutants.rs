@@ -284,7 +284,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "production goes home before the pods are there",
         file: "switch.rs",
-        find: "full || rescued || leads_here(service) || some && has_lost_it(world, service, home, mixed)",
+        find: "full || rescued || leads_here(service) || shut || some && has_lost_it(world, service, home, mixed)",
         replace: "full || rescued || leads_here(service) || some || mixed || home.name != service.name",
         expected: &[P::ActiveFull, P::NotEmptied],
     },
