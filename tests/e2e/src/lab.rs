@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::{BlueGreenRollout, ObservedRequest, Request, Verb, names};
+use greenlight_overview::Whole;
 use greenlight_test_cluster::{Audit, Cluster, Process};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -519,7 +520,8 @@ impl Lab {
 
     /// The analysis runs, oldest first.
     pub async fn runs(&self) -> Vec<AnalysisRun> {
-        let mut runs = self.api::<AnalysisRun>().list(&Default::default()).await.expect("runs").items;
+        let runs = self.api::<Whole<AnalysisRun>>().list(&Default::default()).await.expect("runs");
+        let mut runs: Vec<AnalysisRun> = runs.items.into_iter().map(|Whole(run)| run).collect();
         runs.sort_by_key(ResourceExt::creation_timestamp);
         runs
     }

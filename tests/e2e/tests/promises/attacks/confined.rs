@@ -3,6 +3,7 @@
 
 use greenlight_api::BlueGreenRollout;
 use greenlight_e2e::{Lab, cluster, eventually, rollout};
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::ResourceExt;
@@ -349,6 +350,7 @@ async fn a_rollout_whose_name_is_too_long_for_a_replica_set_is_released_under_th
     let api: Api<BlueGreenRollout> = lab.api();
     let is_healthy =
         |rollout: BlueGreenRollout| rollout.status.is_some_and(|status| status.phase.as_str() == "Healthy");
+    let sets: Api<ReplicaSet> = lab.api();
     for name in [LONG, CUT_IN_A_WORD] {
         let mut long = rollout(json!({"strategy": {"blueGreen": {"activeService": null, "previewService": null}}}));
         long["metadata"]["name"] = name.into();
@@ -358,8 +360,12 @@ async fn a_rollout_whose_name_is_too_long_for_a_replica_set_is_released_under_th
         api.delete(name, &left).await.expect("deleted");
         eventually("it is gone", async || api.get_opt(name).await.expect("readable").is_none()).await;
         lab.apply(&long).expect("applied");
-        eventually("what it left behind is taken over", async || is_healthy(api.get(name).await.expect("it is there")))
-            .await;
+        let uid = api.get(name).await.expect("it is there").uid().expect("the API server gives one");
+        eventually("what it left behind is taken over", async || {
+            let sets = sets.list(&ListParams::default()).await.expect("ReplicaSets");
+            sets.iter().any(|rs| rs.owner_references().iter().any(|owner| owner.uid == uid))
+        })
+        .await;
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use futures::TryStreamExt;
 use greenlight_api::names;
 use greenlight_e2e::ready_endpoints;
+use greenlight_overview::Whole;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::watcher::Event;
@@ -158,13 +159,13 @@ fn note_slice(services: &mut Services, slice: &EndpointSlice, exists: bool) {
 }
 
 /// Watches one kind. It ends at the first error, since something may have happened meanwhile.
-async fn follow<K>(api: Api<K>, services: Arc<Mutex<Services>>, note: fn(&mut Services, &K, bool))
+async fn follow<K>(api: Api<Whole<K>>, services: Arc<Mutex<Services>>, note: fn(&mut Services, &K, bool))
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
     while let Ok(Some(event)) = events.try_next().await {
-        let (object, exists) = match event {
+        let (Whole(object), exists) = match event {
             Event::Apply(object) | Event::InitApply(object) => (object, true),
             Event::Delete(object) => (object, false),
             Event::Init | Event::InitDone => continue,

@@ -6,6 +6,7 @@ use futures::StreamExt;
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, PodTemplate, names};
 use greenlight_core::hash::Digest;
 use greenlight_e2e::{Lab, cluster, merge, rollout};
+use greenlight_overview::Whole;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::events::v1::Event;
@@ -377,12 +378,12 @@ impl Range {
 
     /// What is told of a rollout, by its status and its events, if that has not these words in it after a while.
     async fn untold(&self, name: &str, words: &str) -> Option<String> {
-        let (rollouts, events): (Api<BlueGreenRollout>, Api<Event>) = (self.lab.api(), self.lab.api());
+        let (rollouts, events): (Api<Whole<BlueGreenRollout>>, Api<Event>) = (self.lab.api(), self.lab.api());
         let is_about =
             |event: &Event| event.regarding.as_ref().is_some_and(|about| about.name.as_deref() == Some(name));
         let started = Instant::now();
         loop {
-            let status = rollouts.get(name).await.expect("a rollout").status;
+            let status = rollouts.get(name).await.expect("a rollout").0.status;
             let events = events.list(&ListParams::default()).await.expect("events").items;
             let notes: Vec<String> = events.into_iter().filter(is_about).filter_map(|event| event.note).collect();
             let told = format!("{}\n{}", json!(status), notes.join("\n"));
@@ -413,11 +414,11 @@ impl Range {
             return Some(format!("{active} leads to {images:?}"));
         }
         // What waits is still what was asked for: it is what a promotion would serve.
-        let sets: Api<ReplicaSet> = self.lab.api();
-        let api: Api<BlueGreenRollout> = self.lab.api();
-        let status = api.get_opt(name).await.expect("an answer").and_then(|rollout| rollout.status)?;
+        let sets: Api<Whole<ReplicaSet>> = self.lab.api();
+        let api: Api<Whole<BlueGreenRollout>> = self.lab.api();
+        let status = api.get_opt(name).await.expect("an answer").and_then(|Whole(rollout)| rollout.status)?;
         let updated = sets.get_opt(&format!("{name}-{}", status.updated_revision)).await.expect("an answer")?;
-        let image = updated.spec?.template?.spec?.containers.into_iter().next()?.image?;
+        let image = updated.0.spec?.template?.spec?.containers.into_iter().next()?.image?;
         (image == EVIL && status.preview_revision == status.updated_revision)
             .then(|| format!("{EVIL} waits in the place of what was asked for"))
     }
@@ -434,9 +435,9 @@ impl Range {
 
     /// What the pods with the labels of this revision run.
     async fn images(&self, name: &str, hash: &str) -> Vec<String> {
-        let pods: Api<Pod> = self.lab.api();
+        let pods: Api<Whole<Pod>> = self.lab.api();
         let of_revision = ListParams::default().labels(&format!("app={name},{}={hash}", names::HASH_LABEL));
-        let specs = pods.list(&of_revision).await.expect("pods").items.into_iter().filter_map(|pod| pod.spec);
+        let specs = pods.list(&of_revision).await.expect("pods").items.into_iter().filter_map(|Whole(pod)| pod.spec);
         specs.filter_map(|spec| spec.containers.into_iter().next()?.image).collect()
     }
 }
