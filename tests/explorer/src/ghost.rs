@@ -424,7 +424,8 @@ impl Ghost {
         let is_stranger = |set: &Arc<SetTruth>| {
             let of = self.of(set.version);
             let decided = of.served || of.went_live || of.by_hand || of.approvals > 0 || of.promoted;
-            set.version != home && !decided && set.object.claimed_at().is_none()
+            // What is nobody's the operator does not know.
+            set.owned && set.version != home && !decided && set.object.claimed_at().is_none()
         };
         for service in cluster.active_services().filter(|service| !service.deleting && !cluster.is_foreign(service)) {
             let carried = service.production.as_deref() == Some(cluster.hash_of(home));
