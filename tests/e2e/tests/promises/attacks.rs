@@ -50,7 +50,10 @@ async fn nobody_goes_around_the_gate_whatever_the_role_and_the_door() {
         if !in_full {
             return None;
         }
-        Some(Range::without_policies("attacks-open").await.try_all(&attacks).await)
+        let mut open = Range::without_policies("attacks-open").await;
+        let verdicts = open.try_all(&attacks).await;
+        open.forgive_denials();
+        Some(verdicts)
     };
     let (with, without) = tokio::join!(guarded.try_all(&attacks), without);
     println!("\n{:<10} {:<72} {:<28} {:<22} without policies", "role", "attack", "door", "with policies");

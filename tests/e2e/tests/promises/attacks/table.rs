@@ -2507,12 +2507,12 @@ fn allowed() -> Vec<Attack> {
             )],
         )
         .anywhere(),
+        // The ReplicaSet adopts it, has one too many, and deletes the youngest.
         Attack::moves(
             Edit,
-            "a pod of theirs with the labels of what waits, before it is promoted, as in any cluster",
+            "a pod of theirs with the labels of what waits, before it is promoted",
             [pod_of("{v2}"), wait(), by(Promoter, request("promote {v2}")), wait()],
-        )
-        .with_evil("{v2}"),
+        ),
         // The ReplicaSet adopts it, and makes none of its own.
         Attack::moves(
             Edit,
