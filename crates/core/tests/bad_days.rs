@@ -19,7 +19,8 @@ use greenlight_core::{Action, Change, World, plan};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use model::people::{
-    assert_rejected, assert_serves, both_serve, end_runs, manual, promoted, push_and_promote, say, serves_one, undo,
+    assert_rejected, assert_serves, both_serve, end_runs, manual, operate_for, promoted, push_and_promote, say,
+    serves_one, undo,
 };
 use model::{Event, Kind, Model};
 
@@ -57,16 +58,6 @@ fn is_true(model: &Model, condition: &str) -> bool {
 fn labels(of: &[(&str, &str)]) -> Option<PodMetadata> {
     let labels = of.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     Some(PodMetadata { labels, annotations: BTreeMap::new() })
-}
-
-/// The operator works for a while; pods stay as they are.
-fn operate_for(model: &mut Model, seconds: usize) {
-    for _ in 0..seconds {
-        assert!(model.operate(None), "it never rests");
-        model.catch_up();
-        model.pass(1);
-    }
-    assert!(model.operate(None), "it never rests");
 }
 
 fn size_of_status(model: &Model) -> usize {

@@ -5,17 +5,7 @@ mod model;
 
 use greenlight_api::{AnalysisPhase, BlueGreen, Phase, RolloutAnalysis, Verb};
 use model::Model;
-use model::people::{assert_serves, end_runs, manual, promoted, push_and_promote, say, serves_one};
-
-/// The operator works for a while; pods stay as they are.
-fn operate_for(model: &mut Model, seconds: usize) {
-    for _ in 0..seconds {
-        assert!(model.operate(None), "it never rests");
-        model.catch_up();
-        model.pass(1);
-    }
-    assert!(model.operate(None), "it never rests");
-}
+use model::people::{assert_serves, end_runs, manual, operate_for, promoted, push_and_promote, say, serves_one};
 
 #[track_caller]
 fn assert_says(model: &Model, words: &[&str]) {

@@ -179,6 +179,10 @@ mod tests {
 
     use super::*;
 
+    fn list_of(items: &[Value]) -> String {
+        json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items}).to_string()
+    }
+
     #[test]
     fn what_is_said_of_who_manages_which_field_hides_no_object() {
         let deep = (0..300).fold(json!({}), |inner, _| json!({"f:a": inner}));
@@ -188,16 +192,12 @@ mod tests {
             json!({"metadata": {"name": name, "managedFields": managed}, "spec": {"selector": {"app": name}}})
         };
         let items = [of("deep", &deep), of("plain", &json!({"f:spec": {}}))];
-        let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items}).to_string();
-        let list: ObjectList<Whole<Service>> = serde_json::from_str(&list).expect("a list");
+        let list: ObjectList<Whole<Service>> = serde_json::from_str(&list_of(&items)).expect("a list");
         let services: Vec<Service> = list.items.into_iter().map(|Whole(service)| service).collect();
         let selects = |service: &Service| service.spec.as_ref().and_then(|spec| spec.selector.clone());
         assert_eq!(selects(&services[0]), Some([("app".to_owned(), "deep".to_owned())].into()));
         assert!(services[0].metadata.managed_fields.is_none());
         assert!(services[1].metadata.managed_fields.is_some(), "where they can be read they are there");
-    }
-    fn list_of(items: &[Value]) -> String {
-        json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items}).to_string()
     }
 
     #[test]

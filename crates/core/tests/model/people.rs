@@ -92,3 +92,13 @@ pub fn say(model: &Model) -> String {
     let status = model.status();
     format!("{:?} {} | {:?}", status.phase, status.message, status.observed_request)
 }
+
+/// The operator works for a while; pods stay as they are.
+pub fn operate_for(model: &mut Model, seconds: usize) {
+    for _ in 0..seconds {
+        assert!(model.operate(None), "it never rests");
+        model.catch_up();
+        model.pass(1);
+    }
+    assert!(model.operate(None), "it never rests");
+}
