@@ -243,6 +243,7 @@ mod tests {
 
     use serde_json::json;
     use tokio::sync::mpsc;
+    use tokio::task::JoinHandle;
 
     use super::*;
     use crate::api_server::fake::{Asked, api_server, failure};
@@ -283,12 +284,12 @@ mod tests {
         serde_json::from_value::<RolloutView>(rollout).expect("a rollout").keep()
     }
 
-    #[tokio::test]
-    async fn what_is_told_of_a_rollout_wakes_none_that_names_its_service_and_one_that_leaves_it_does() {
-        let caches = Arc::new(Caches::default());
-        let [rollouts, sets, runs] = [(); 3].map(|()| Queue::new(Leadership::undisputed()));
-        connect(&caches, &rollouts, &sets, &runs);
-        let (woken, mut names) = mpsc::unbounded_channel();
+    /// Lets a queue work, with `begins` in it: who is woken, what ends it, and the work itself.
+    fn run(
+        queue: &Queue,
+        caches: &Arc<Caches>,
+    ) -> (mpsc::UnboundedReceiver<String>, CancellationToken, JoinHandle<()>) {
+        let (woken, names) = mpsc::unbounded_channel();
         let work = move |key: Key, _: Turn| {
             woken.send(key.name).expect("the test listens");
             std::future::ready(Ok(Outcome::Rests(None)))
@@ -300,8 +301,17 @@ mod tests {
             deadline: Duration::from_secs(300),
         };
         let stop = CancellationToken::new();
-        let everything = || vec![Key { namespace: "shop".to_owned(), name: "begins".to_owned() }];
-        let running = tokio::spawn(rollouts.clone().run("test", limits, watched, stop.clone(), everything, work));
+        let begins = || vec![Key { namespace: "shop".to_owned(), name: "begins".to_owned() }];
+        let running = tokio::spawn(queue.clone().run("test", limits, watched, stop.clone(), begins, work));
+        (names, stop, running)
+    }
+
+    #[tokio::test]
+    async fn what_is_told_of_a_rollout_wakes_none_that_names_its_service_and_one_that_leaves_it_does() {
+        let caches = Arc::new(Caches::default());
+        let [rollouts, sets, runs] = [(); 3].map(|()| Queue::new(Leadership::undisputed()));
+        connect(&caches, &rollouts, &sets, &runs);
+        let (mut names, stop, running) = run(&rollouts, &caches);
         // Who is woken until this one is.
         let mut until = async |last: &str| {
             let mut woken: Vec<String> = Vec::new();
@@ -332,20 +342,7 @@ mod tests {
         let caches = Arc::new(Caches::default());
         let [rollouts, sets, runs] = [(); 3].map(|()| Queue::new(Leadership::undisputed()));
         connect(&caches, &rollouts, &sets, &runs);
-        let (woken, mut names) = mpsc::unbounded_channel();
-        let work = move |key: Key, _: Turn| {
-            woken.send(key.name).expect("the test listens");
-            std::future::ready(Ok(Outcome::Rests(None)))
-        };
-        let watched = (Metrics::new(caches.clone(), Leadership::undisputed()), Health::default(), None);
-        let limits = Limits {
-            places: Places { parallel: 1, share: None },
-            span: |_| tracing::Span::none(),
-            deadline: Duration::from_secs(300),
-        };
-        let stop = CancellationToken::new();
-        let begins = || vec![Key { namespace: "shop".to_owned(), name: "begins".to_owned() }];
-        let running = tokio::spawn(runs.run("test", limits, watched, stop.clone(), begins, work));
+        let (mut names, stop, running) = run(&runs, &caches);
         assert_eq!(names.recv().await.as_deref(), Some("begins"));
         let job = |version: &str, conditions: serde_json::Value| {
             let owner =
