@@ -261,7 +261,15 @@ impl Range {
     async fn make(&self, attack: &Attack, words: &Words) -> Result<(), String> {
         // Of what may fail: how it did.
         let make = async |step: &Step| -> Result<Option<String>, String> {
-            let answer = send(&self.lab, step.by.unwrap_or(attack.role).user(), step, words).await;
+            let as_who = step.by.unwrap_or(attack.role).user();
+            let (mut answer, started) = (send(&self.lab, as_who, step, words).await, Instant::now());
+            // What was deleted is there until its finalizer is done, and whoever makes it anew waits for that.
+            while answer.as_ref().is_err_and(|why| why.contains("object is being deleted"))
+                && started.elapsed() < PATIENCE
+            {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                answer = send(&self.lab, as_who, step, words).await;
+            }
             match answer {
                 Ok(()) => Ok(None),
                 Err(why) if step.may_fail => Ok(Some(why)),
