@@ -131,8 +131,11 @@ pub struct Offer {
     pub label: String,
 }
 
-/// What a rollout has use for now, by a user.
+/// What a rollout has use for now, by a user. One that is being deleted has use for nothing.
 pub fn offers(facts: &Facts, blue_green: &BlueGreen, paused: bool, user: &str) -> Vec<Offer> {
+    if facts.deleting {
+        return Vec::new();
+    }
     let decisions = facts.status.decisions.clone().unwrap_or_default();
     let (serving, updated) = (decisions.serving.clone(), facts.status.updated_revision.clone());
     let record = decisions.revision(&updated);
@@ -180,7 +183,7 @@ pub fn offers(facts: &Facts, blue_green: &BlueGreen, paused: bool, user: &str) -
 pub fn can_return(hash: &str, facts: &Facts) -> bool {
     let Some(decisions) = &facts.status.decisions else { return false };
     let record = decisions.revision(hash);
-    hash != decisions.serving && record.is_some_and(RevisionRecord::may_serve_again)
+    !facts.deleting && hash != decisions.serving && record.is_some_and(RevisionRecord::may_serve_again)
 }
 
 /// What would come of an action, by the operator's own core.
@@ -372,8 +375,11 @@ fn request(verb: Verb, wish: &Wish, user: &str) -> Request {
 }
 
 /// Why the revision that was on the screen is not the one any more that the action is about. The operator looks once more, at what
-/// the request names.
+/// the request names; but at nothing of a rollout that is being deleted.
 fn superseded(rollout: &BlueGreenRollout, action: Action, revision: &str) -> Option<String> {
+    if rollout.metadata.deletion_timestamp.is_some() {
+        return Some("Nothing was done: the rollout is being deleted, and no request is answered any more.".to_owned());
+    }
     let status = rollout.status.clone().unwrap_or_default();
     let decisions = status.decisions.unwrap_or_default();
     let (now, what) = match action {
@@ -416,6 +422,23 @@ mod tests {
         assert_eq!(superseded(&rollout, Action::Resume, "v3"), None);
         let why = superseded(&rollout, Action::Promote, "v2").expect("superseded");
         assert!(why.contains("looked at revision 2 (v2), and now revision 3 (v3) is the newest"), "{why}");
+    }
+
+    #[test]
+    fn nothing_is_asked_of_a_rollout_that_is_being_deleted() {
+        let served = |hash: &str, number: i64| json!({"hash": hash, "digest": hash, "number": number, "servedAt": "2026-11-28T20:00:00Z"});
+        let revisions = json!([served("v1", 1), served("v2", 2)]);
+        let status = json!({"updatedRevision": "v2", "decisions": {"serving": "v2", "revisions": revisions}});
+        let mut object = rollout(json!({}), status.clone());
+        object["metadata"]["deletionTimestamp"] = json!("2026-11-28T20:10:00Z");
+        let why = superseded(&serde_json::from_value(object).expect("a rollout"), Action::Undo, "v2");
+        assert!(why.is_some_and(|why| why.contains("is being deleted")));
+        let of = |deleting: bool| {
+            let status = serde_json::from_value(status.clone()).expect("a status");
+            let facts = Facts { status, deleting, ..Facts::default() };
+            (offers(&facts, &BlueGreen::default(), false, "ann").len(), can_return("v1", &facts))
+        };
+        assert_eq!((of(false), of(true)), ((3, true), (0, false)));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Facts {
     pub namespace: String,
     /// The operator has not yet seen the newest spec.
     pub outdated: bool,
+    /// It is being deleted. The operator answers no request any more.
+    pub deleting: bool,
     /// The operator's status, without what it says of an older spec.
     pub status: BlueGreenRolloutStatus,
     /// Reason of the condition that explains the phase.
@@ -171,7 +173,8 @@ pub fn facts(observed: Observed, ingresses: &kube::Result<Vec<Ingress>>) -> Fact
     let ingresses = ingresses.as_deref().unwrap_or_default();
     let status = world.rollout.status.clone().unwrap_or_default();
     let outdated = world.rollout.generation > status.observed_generation;
-    let status = of_newest_spec(status, world.rollout.generation);
+    let deleting = world.rollout.is_deleting();
+    let status = of_newest_spec(status, world.rollout.generation, deleting);
     // As it is written, and not as the operator is about to write it: what is shown has happened.
     let decisions = decisions::read(&world, Timestamp::now()).written;
     let roles = Roles::read(&world, &decisions);
@@ -199,6 +202,7 @@ pub fn facts(observed: Observed, ingresses: &kube::Result<Vec<Ingress>>) -> Fact
         name: world.rollout.name.clone(),
         namespace: world.rollout.namespace.clone(),
         outdated,
+        deleting,
         reason: condition.map(|condition| condition.reason.clone()).unwrap_or_default(),
         since: condition.map(|condition| condition.last_transition_time.0),
         change_cause,

@@ -45,6 +45,9 @@ impl From<Verb> for Wish {
 pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> Result<Exit> {
     let Wish { action, revision, to } = wish;
     let (rollout, (by, theirs)) = tokio::try_join!(session.rollout(name), session.user_and_time())?;
+    if rollout.metadata.deletion_timestamp.is_some() {
+        bail!("rollout {name} is being deleted: the operator answers no request any more");
+    }
     let to = match to {
         Some(number) => Some(hash_of(session, name, number).await?),
         None => None,
