@@ -7,6 +7,7 @@
 //! | what does its status say of the spec that is there? | [`mod@status`] |
 //! | what does the core see of it? | [`mod@observe`] |
 //! | what is around it? | [`surroundings`] |
+//! | which containers does a pod begin with? | [`containers`] |
 //! | what will happen? | [`simulation`] |
 //! | what is wrong, and what mends it? | [`doctor`], one file a check |
 //! | what of it does the caller not see? | [`unseen`] |
@@ -22,6 +23,7 @@
 
 pub mod again;
 pub mod cause;
+pub mod containers;
 pub mod differences;
 pub mod doctor;
 pub mod facts;

@@ -72,7 +72,8 @@ mod tests {
     fn a_rollout_that_is_being_deleted_is_neither_healthy_nor_changed() {
         let of = |observed: i64| {
             let metadata = json!({"name": "web", "generation": 4, "deletionTimestamp": "2026-01-01T00:00:00Z"});
-            let held_up = json!({"phase": "Degraded", "message": "the write is refused", "observedGeneration": observed});
+            let held_up =
+                json!({"phase": "Degraded", "message": "the write is refused", "observedGeneration": observed});
             let rollout = json!({
                 "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": metadata,
                 "spec": {"selector": {}, "strategy": {"blueGreen": {}}}, "status": held_up,
