@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use futures::StreamExt;
-use greenlight_api::{BlueGreenRolloutStatus, Phase, Request, Verb, names};
+use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, Request, Verb, names};
 use greenlight_overview::{Found, Session, gather, revision_meant, sentence};
 use jiff::Timestamp;
 use kube::api::Patch;
@@ -17,10 +17,13 @@ use crate::commands::{params, plan, written};
 use crate::exit::Exit;
 use crate::options::Asking;
 use crate::output::progress::Progress;
-use crate::session::of_rollout;
+use crate::session::{explain, of_rollout};
 
 /// An operator that runs answers within a second; one that changes leaders, within half a minute.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// An API server that has not answered by then is not heard.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a shell says of a command that was ended by Ctrl-C.
 const INTERRUPTED: i32 = 130;
@@ -105,7 +108,6 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
     let mut changes = pin!(of_rollout(session, name));
     let progress = Progress::start("waiting for the operator's answer");
     let mut answered = false;
-    let mut last = String::new();
     loop {
         let deadline = started + if answered { timeout } else { timeout.min(ANSWER_WITHIN) };
         let change = tokio::select! {
@@ -116,6 +118,7 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
                 std::process::exit(INTERRUPTED);
             }
         };
+        let is_over = change.is_err();
         let rollout = match change {
             Ok(Some(Ok(Some(rollout)))) => rollout,
             Ok(Some(Ok(None))) => bail!("rollout {name} was deleted"),
@@ -124,19 +127,15 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
                     .with_context(|| format!("the request was made, but rollout {name} cannot be watched"));
             }
             Ok(None) => bail!("the watch ended"),
-            Err(_) if answered => {
-                progress.aside(|| eprintln!("Not done after {} s: {last}", timeout.as_secs()));
-                return Ok(Exit::TimedOut);
-            }
-            Err(_) => {
-                progress.aside(|| {
-                    eprintln!(
-                        "The operator has not answered. Is it running? The request stands: when it runs, it carries the \
-                         request out, or says why that does not fit any more."
-                    );
-                });
-                return Ok(Exit::TimedOut);
-            }
+            // A watch that is cut, or fails, says nothing: the operator is not blamed before somebody has looked.
+            Err(_) => match last_look(session, name).await {
+                Ok(rollout) => rollout,
+                Err(why) => {
+                    progress
+                        .aside(|| eprintln!("What came of the request is not known: {why}. It stands. Look at {look}"));
+                    return Ok(Exit::TimedOut);
+                }
+            },
         };
         let stands = rollout.annotations().get(names::REQUEST).is_some_and(|stands| stands == value);
         let status = rollout.status.unwrap_or_default();
@@ -157,6 +156,15 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
                     );
                 });
                 return Ok(Exit::Refused);
+            }
+            None if !answered && is_over => {
+                progress.aside(|| {
+                    eprintln!(
+                        "The operator has not answered. Is it running? The request stands: when it runs, it carries the \
+                         request out, or says why that does not fit any more."
+                    );
+                });
+                return Ok(Exit::TimedOut);
             }
             None if !answered => continue,
             _ => {}
@@ -182,8 +190,20 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
             }
             return Ok(exit);
         }
-        last = sentence(&status.message);
-        progress.say(&last);
+        let message = sentence(&status.message);
+        if is_over && started.elapsed() >= timeout {
+            progress.aside(|| eprintln!("Not done after {} s: {message}", timeout.as_secs()));
+            return Ok(Exit::TimedOut);
+        }
+        progress.say(&message);
+    }
+}
+
+/// The rollout; or why the API server does not show it, and so nobody can tell whether the operator has answered.
+async fn last_look(session: &Session, name: &str) -> Result<BlueGreenRollout, String> {
+    match timeout_at(Instant::now() + HEARD_WITHIN, session.rollout(name)).await {
+        Ok(looked) => looked.map_err(|error| explain(&error, &session.flags)),
+        Err(_) => Err("the API server does not answer".to_owned()),
     }
 }
 
