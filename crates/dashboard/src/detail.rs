@@ -328,7 +328,8 @@ mod tests {
         let page: String = sections(&key, &detail, &Rights::of("ann"), false).into_iter().map(|s| s.html).collect();
         assert_eq!(page.matches("the basket is empty").count(), 1, "{page}");
         let command = "kubectl greenlight retry web -n shop --context prod --as ann";
-        assert!(page.contains(&format!("What to do: <code>change spec.template, or {command}</code>")), "{page}");
+        let told = format!("What to do: change <code>spec.template</code>, or <code>{command}</code>");
+        assert!(page.contains(&told), "{page}");
         assert!(!page.contains("stalled") && !page.contains("class=\"finding\""), "{page}");
     }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::layout::{Frame, page};
 use super::picture::picture;
-use super::{ago, analysis, colour, findings, left, path, phase, plain};
+use super::{ago, analysis, coded, colour, findings, left, path, phase, plain};
 use crate::action::{Action, Offer, can_return, offers};
 use crate::detail::{Detail, EVENTS};
 use crate::rights::Rights;
@@ -151,7 +151,7 @@ fn about_rollout(detail: &Detail) -> Markup {
     let (told, new): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|finding| finding.cause == detail.facts.status.message);
     html! {
-        @for finding in told { p class="notice" { "What to do: " code { (plain(&finding.fix)) } } }
+        @for finding in told { p class="notice" { "What to do: " (coded(&finding.fix)) } }
         (findings(&new))
     }
 }
