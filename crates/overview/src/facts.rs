@@ -383,7 +383,7 @@ fn urls(ingresses: &[Ingress], service: &str) -> Vec<String> {
             let Some(host) = &rule.host else { continue };
             for path in rule.http.iter().flat_map(|http| &http.paths) {
                 if path.backend.service.as_ref().is_some_and(|backend| backend.name == service) {
-                    let scheme = if tls.contains(&host) { "https" } else { "http" };
+                    let scheme = if tls.iter().any(|name| covers(name, host)) { "https" } else { "http" };
                     let path = path.path.as_deref().filter(|path| *path != "/").unwrap_or_default();
                     urls.push(format!("{scheme}://{host}{path}"));
                 }
@@ -391,6 +391,12 @@ fn urls(ingresses: &[Ingress], service: &str) -> Vec<String> {
         }
     }
     urls
+}
+
+/// Whether a certificate of this name is one of a host: `*.example.com` is one of `shop.example.com`.
+fn covers(name: &str, host: &str) -> bool {
+    let domain = host.split_once('.').map(|(_, domain)| domain);
+    name == host || (domain.is_some() && name.strip_prefix("*.") == domain)
 }
 
 #[cfg(test)]
@@ -436,6 +442,23 @@ mod tests {
         let status = json!({"decisions": {"revisions": revisions}});
         let with = read(&serde_json::from_value(status).expect("a status"));
         assert_eq!((with.number, with.promoted_at.is_some(), with.rejected.is_some()), (2, false, false));
+    }
+
+    #[test]
+    fn a_certificate_for_a_whole_domain_makes_its_hosts_safe() {
+        let of = |name: &str| {
+            let backend = json!({"service": {"name": "web", "port": {"number": 80}}});
+            let paths = json!([{"pathType": "Prefix", "path": "/", "backend": backend}]);
+            let rule = json!({"host": "shop.example.com", "http": {"paths": paths}});
+            let ingress = json!({"metadata": {"name": "web"}, "spec": {"tls": [{"hosts": [name]}], "rules": [rule]}});
+            urls(&[serde_json::from_value(ingress).expect("an Ingress")], "web")
+        };
+        for safe in ["shop.example.com", "*.example.com"] {
+            assert_eq!(of(safe), ["https://shop.example.com"]);
+        }
+        for other in ["*.com", "example.com", "*.shop.example.com"] {
+            assert_eq!(of(other), ["http://shop.example.com"], "{other}");
+        }
     }
 
     #[test]
