@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use greenlight_api::{BlueGreen, BlueGreenRollout, Request, RevisionRecord, Verb, names};
 use greenlight_core::{World, approvals, roles};
 use greenlight_overview::again::Busy;
-use greenlight_overview::{Facts, Found, Session, Simulation, SpecChange, is_forbidden, sentence};
+use greenlight_overview::{Facts, Found, Session, Simulation, SpecChange, is_forbidden, sentence, was_heard};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
@@ -310,7 +310,15 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
             Some(observed) if observed.accepted => return Ok(Outcome::Accepted(sentence(&observed.answer))),
             Some(observed) => return Ok(Outcome::Refused(sentence(&observed.answer))),
             // The annotation holds one request: the last.
-            None if !stands => return Ok(Outcome::Overtaken),
+            None if !stands => {
+                return Ok(match was_heard(session, name, &value).await {
+                    Ok(false) => Outcome::Overtaken,
+                    Ok(true) => {
+                        Outcome::Unseen("The operator heard it, and answered another request since.".to_owned())
+                    }
+                    Err(error) => Outcome::Unseen(said(&*error)),
+                });
+            }
             None => sleep(LOOK_EVERY).await,
         }
     }
@@ -404,6 +412,7 @@ fn superseded(rollout: &BlueGreenRollout, action: Action, revision: &str) -> Opt
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use greenlight_core::hash;
     use greenlight_overview::again::Again;
     use kube::Client;
     use kube::client::Body;
@@ -639,6 +648,34 @@ mod tests {
         let (outcome, looks) = asked_before(429).await;
         assert!(matches!(outcome, Outcome::Unseen(why) if why.contains("try again in 30 s")));
         assert_eq!(looks, 1, "who asks to be left alone is");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_heard_before_somebody_else_asked_is_not_told_that_nothing_was_done() {
+        for is_heard in [true, false] {
+            let asked: Arc<Mutex<Option<String>>> = Arc::default();
+            let client = api_server(move |call: Asked| {
+                let asked = asked.clone();
+                async move {
+                    let mut told = rollout(json!({}), json!({"updatedRevision": "v2"}));
+                    let mut asked = asked.lock().expect("nobody has panicked");
+                    if call.method == http::Method::PATCH {
+                        *asked = call.body["metadata"]["annotations"][names::REQUEST].as_str().map(str::to_owned);
+                    } else if let Some(value) = &*asked {
+                        let heard: Vec<String> = if is_heard { vec![hash::short_name(value)] } else { Vec::new() };
+                        told["metadata"]["annotations"] = json!({names::REQUEST: "another"});
+                        told["status"]["observedRequest"] =
+                            json!({"value": "another", "accepted": true, "answer": "it is done"});
+                        told["status"]["decisions"] = json!({"serving": "v1", "revisions": [], "heard": heard});
+                    }
+                    (200, told)
+                }
+            });
+            let wish = Wish { revision: "v2".to_owned(), ..Wish::default() };
+            let outcome = carry_out(&session(client), "web", "ann", Action::Promote, &wish).await.expect("an answer");
+            assert_eq!(matches!(outcome, Outcome::Overtaken), !is_heard);
+            assert_eq!(matches!(outcome, Outcome::Unseen(why) if why.contains("heard it")), is_heard);
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! | what is wrong, and what mends it? | [`doctor`], one file a check |
 //! | what of it does the caller not see? | [`unseen`] |
 //! | what differs between two revisions? | [`mod@differences`] |
-//! | which revision does a verb speak of? | [`request`] |
+//! | which revision does a verb speak of, and was a request heard? | [`request`] |
 //! | why was the spec changed? | [`cause`] |
 //! | how is that said? | [`words`] |
 //! | how is a word of a command written that people copy? | [`mod@quoted`] |
@@ -45,7 +45,7 @@ pub use facts::{Facts, Known, PodFact, Revision, Role, ServiceFact, facts, gathe
 pub use found::{Found, Place};
 pub use observe::{Denied, Observed, hash_of, observe, observe_visible, selector};
 pub use quoted::quoted;
-pub use request::revision_meant;
+pub use request::{revision_meant, was_heard};
 pub use session::{Flags, Session, is_answer, is_forbidden, reason};
 pub use simulation::{Simulation, quantity};
 pub use status::status_of;

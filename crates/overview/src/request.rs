@@ -1,7 +1,15 @@
-//! What a request is about.
+//! What a request is about, and whether it was heard.
+
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use greenlight_api::{BlueGreenRolloutStatus, Verb};
+use greenlight_core::hash;
+
+use crate::session::Session;
+
+/// What the operator has heard stands in the status by then.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The hash of the revision that a verb speaks of: what serves, or what the spec asks for. Each is known also while the other is
 /// in trouble.
@@ -24,6 +32,18 @@ pub fn revision_meant(name: &str, action: Verb, status: &BlueGreenRolloutStatus)
         bail!("rollout {name}: {lacks}: {why}");
     }
     Ok(revision.clone())
+}
+
+/// Whether the operator has heard a request in whose place another one stands by now. The answer to that one has taken the place of its
+/// own, but what was heard lately is on record.
+///
+/// # Errors
+/// The API server does not show the rollout.
+pub async fn was_heard(session: &Session, name: &str, value: &str) -> Result<bool> {
+    tokio::time::sleep(PUBLISHED_WITHIN).await;
+    let status = session.rollout(name).await?.status.unwrap_or_default();
+    let digest = hash::short_name(value);
+    Ok(status.decisions.is_some_and(|decisions| decisions.heard.contains(&digest)))
 }
 
 #[cfg(test)]

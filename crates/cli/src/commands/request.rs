@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use futures::StreamExt;
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, Request, Verb, names};
-use greenlight_overview::{Found, Session, gather, revision_meant, sentence};
+use greenlight_overview::{Found, Session, gather, revision_meant, sentence, was_heard};
 use jiff::Timestamp;
 use kube::api::Patch;
 use kube::{Api, ResourceExt};
@@ -150,6 +150,9 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
             }
             // The annotation holds one request: the last.
             None if !answered && !stands => {
+                if was_heard(session, name, value).await? {
+                    bail!("the operator heard the request, and answered another one since: look at {look}");
+                }
                 progress.aside(|| {
                     eprintln!(
                         "Another request took the place of this one before the operator saw it. Look at {look}, and ask again."
