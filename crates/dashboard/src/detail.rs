@@ -299,6 +299,48 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn old_pods_that_run_are_not_said_to_be_gone() {
+        let gone_with = |old: i32| async move {
+            let replica_set = |hash: &str, replicas: i32| {
+                let owner = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "web", "uid": "1"});
+                json!({
+                    "metadata": {
+                        "name": format!("web-{hash}"), "namespace": "shop", "uid": hash,
+                        "labels": {names::HASH_LABEL: hash}, "ownerReferences": [owner],
+                    },
+                    "spec": {"replicas": replicas, "selector": {}},
+                })
+            };
+            let revision =
+                |hash: &str, number: i64| json!({"hash": hash, "digest": hash, "number": number, "uid": hash});
+            let revisions = json!([revision("v1", 1), revision("v2", 2)]);
+            let at = "2026-11-28T20:00:00Z";
+            let switch = json!({"from": "v1", "to": "v2", "switchedAt": at, "provenAt": at});
+            let status = json!({
+                "updatedRevision": "v2", "activeRevision": "v2", "observedGeneration": 1, "switch": switch,
+                "decisions": {"serving": "v2", "revisions": revisions},
+            });
+            let rollout = rollout(json!({}), status);
+            let (_, mut replica_sets) = nothing();
+            replica_sets["items"] = json!([replica_set("v1", old), replica_set("v2", 2)]);
+            let client = api_server(move |call: Asked| {
+                std::future::ready(match call.path.rsplit('/').next() {
+                    Some("web") => (200, rollout.clone()),
+                    Some("replicasets") => (200, replica_sets.clone()),
+                    _ => nothing(),
+                })
+            });
+            let detail = gather(&session(client), "web").await.expect("it is shown");
+            let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
+            let page: String = sections(&key, &detail, &Rights::of("ann"), false).into_iter().map(|s| s.html).collect();
+            let (before, _) = page.split_once("The old pods are gone").expect("the step is there");
+            before.rsplit("<li class=\"").next().is_some_and(|step| step.starts_with("done"))
+        };
+        assert!(gone_with(0).await);
+        assert!(!gone_with(2).await, "nobody has written down when they go");
+    }
+
+    #[tokio::test]
     async fn a_list_that_fails_is_no_list_that_may_not_be_seen() {
         let client = api_server(|call: Asked| async move {
             let is_rollout = call.path.ends_with("/bluegreenrollouts/web");

@@ -297,7 +297,10 @@ fn steps(detail: &Detail) -> Vec<Step> {
     if !is_first && undone.is_none() && detail.shows(Unseen::REPLICA_SETS) {
         let retires = detail.facts.revisions.iter().filter_map(|revision| revision.scale_down_at).max();
         let note = retires.map(|at| html! { "in " (left(at)) });
-        let gone = proven.is_some() && retires.is_none();
+        // One whose end was not written down yet, since the API server refuses that say, has its pods all the same.
+        let from = switch.map(|switch| switch.from.as_str()).unwrap_or_default();
+        let is_there = detail.facts.revisions.iter().any(|revision| revision.hash == from && revision.desired > 0);
+        let gone = proven.is_some() && retires.is_none() && !is_there;
         steps.push(step("The old pods are gone", None, gone, note));
     }
     if let Some(rejection) = &record.rejection {
