@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use greenlight_api::{BlueGreen, BlueGreenRollout, Request, RevisionRecord, Verb, names};
 use greenlight_core::{World, approvals, roles};
 use greenlight_overview::again::Busy;
-use greenlight_overview::{Facts, Found, Session, Simulation, SpecChange, is_forbidden, sentence, was_heard};
+use greenlight_overview::{Facts, Found, Session, Simulation, SpecChange, asked_at, is_forbidden, sentence, was_heard};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
@@ -230,7 +230,7 @@ pub async fn forecast(session: &Session, name: &str, user: &str, action: Action,
     if action == Action::Undo && wish.to.is_empty() {
         wish.to = way_back(&simulation.world, &wish.revision).unwrap_or_default();
     }
-    let asked = action.verb().map(|verb| request(verb, &wish, user).to_value());
+    let asked = action.verb().map(|verb| request(verb, &wish, user, Timestamp::now()).to_value());
     if asked.is_some() {
         simulation.world.rollout.request.clone_from(&asked);
     }
@@ -269,13 +269,16 @@ pub enum Outcome {
 /// The API server refuses: the caller may not. Or the rollout is gone before the operator has answered.
 pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action, wish: &Wish) -> Result<Outcome> {
     let Some(verb) = action.verb() else { return hold(session, name, user, action, wish).await };
-    let rollout = session.rollout(name).await?;
+    let (rollout, theirs) = tokio::join!(session.rollout(name), session.user_and_time());
+    let rollout = rollout?;
     let api = session.api::<Found>();
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     if let Some(why) = superseded(&rollout, action, &wish.revision) {
         return Ok(Outcome::Refused(why));
     }
-    let value = request(verb, wish, user).to_value();
+    // Whoever is not told the time by the API server has a clock of their own.
+    let at = asked_at(Timestamp::now(), theirs.ok().and_then(|(_, time)| time));
+    let value = request(verb, wish, user, at).to_value();
     if value.len() > Request::LONGEST {
         let over = value.len() - Request::LONGEST;
         return Ok(Outcome::Refused(format!(
@@ -371,13 +374,13 @@ fn reason(wish: &Wish) -> Option<String> {
     Some(reason).filter(|reason| !reason.is_empty())
 }
 
-fn request(verb: Verb, wish: &Wish, user: &str) -> Request {
+fn request(verb: Verb, wish: &Wish, user: &str, at: Timestamp) -> Request {
     Request {
         action: verb,
         revision: wish.revision.clone(),
         to: Some(wish.to.clone()).filter(|to| !to.is_empty()),
         by: user.to_owned(),
-        at: Timestamp::now(),
+        at,
         reason: reason(wish),
     }
 }
@@ -602,6 +605,32 @@ mod tests {
         let wish = Wish { revision: "v2".to_owned(), ..Wish::default() };
         let outcome = carry_out(&session, "web", "ann", Action::Promote, &wish).await.expect("it was asked for");
         assert!(matches!(outcome, Outcome::Accepted(answer) if answer == "It is done."));
+    }
+
+    #[tokio::test]
+    async fn a_request_is_not_older_than_the_clock_of_the_api_server_says() {
+        let asked: Arc<Mutex<Option<String>>> = Arc::default();
+        let seen = asked.clone();
+        let client = api_server(move |call: Asked| {
+            let asked = asked.clone();
+            async move {
+                if call.path.ends_with("/selfsubjectreviews") {
+                    // This clock is behind by a thousand years.
+                    return (201, json!({"metadata": {"creationTimestamp": "2999-01-01T00:00:00Z"}}));
+                }
+                if call.method == http::Method::PATCH {
+                    let value = call.body["metadata"]["annotations"][names::REQUEST].as_str().map(str::to_owned);
+                    *asked.lock().expect("nobody has panicked") = value;
+                    return failure(403, "no");
+                }
+                (200, rollout(json!({}), json!({"decisions": {"serving": "v1"}})))
+            }
+        });
+        let wish = Wish { revision: "v1".to_owned(), ..Wish::default() };
+        assert!(carry_out(&session(client), "web", "ann", Action::Restart, &wish).await.is_err(), "it is refused");
+        let value = seen.lock().expect("nobody has panicked").clone().expect("it was asked for");
+        let request: serde_json::Value = serde_json::from_str(&value).expect("JSON");
+        assert_eq!(request["at"], "2999-01-01T00:00:00Z");
     }
 
     /// What comes of a request if every look after it is answered by this code, and how often somebody looks.

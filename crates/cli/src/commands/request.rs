@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use futures::StreamExt;
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, Request, Verb, names};
-use greenlight_overview::{Found, Session, gather, revision_meant, sentence, was_heard};
+use greenlight_overview::{Found, Session, asked_at, gather, revision_meant, sentence, was_heard};
 use jiff::Timestamp;
 use kube::api::Patch;
 use kube::{Api, ResourceExt};
@@ -80,12 +80,6 @@ pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> R
         return Ok(Exit::Done);
     }
     outcome(session, name, &request, &value, asking.wait.timeout).await
-}
-
-/// The time of a request. By a clock that is behind, a restart would replace only what is older than that. One that is ahead the operator
-/// corrects.
-fn asked_at(ours: Timestamp, theirs: Option<Timestamp>) -> Timestamp {
-    theirs.map_or(ours, |theirs| ours.max(theirs))
 }
 
 /// The hash of a revision number.
@@ -291,12 +285,6 @@ mod tests {
             "updatedRevision": "v3", "switch": switch, "decisions": {"serving": active, "revisions": revisions},
         }))
         .expect("a status")
-    }
-
-    #[test]
-    fn a_request_is_not_older_than_the_clock_of_the_api_server_says() {
-        assert_eq!(asked_at(at(40), Some(at(100))), at(100));
-        assert_eq!((asked_at(at(101), Some(at(100))), asked_at(at(101), None)), (at(101), at(101)));
     }
 
     #[test]
