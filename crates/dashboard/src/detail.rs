@@ -75,7 +75,7 @@ pub struct Happened {
 /// The rollout is not there, or the caller may not read it, or the API server does not answer.
 pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
     let rollout = session.rollout(name).await?;
-    let (examined, spec) = (rollout.clone(), rollout.spec.clone());
+    let (examined, spec, uid) = (rollout.clone(), rollout.spec.clone(), rollout.metadata.uid.clone());
     let of_rollout = format!("regarding.kind=BlueGreenRollout,regarding.name={name}");
     let cached = cached();
     let events = ListParams::default().fields(&of_rollout);
@@ -131,7 +131,13 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
         })
     });
     let findings = findings.unwrap_or_default();
-    let events = happened(events.unwrap_or_default());
+    let mut events = events.unwrap_or_default();
+    // An earlier rollout of the same name had its own.
+    events.retain(|event| {
+        let of = event.regarding.as_ref().and_then(|regarding| regarding.uid.as_deref()).unwrap_or_default();
+        of.is_empty() || Some(of) == uid.as_deref()
+    });
+    let events = happened(events);
     Ok(Detail { spec, endpoints, runs, events, differences, findings, doors, unseen, facts })
 }
 
@@ -296,6 +302,29 @@ mod tests {
         let page: String = sections(&key, &detail, &Rights::of("ann"), false).into_iter().map(|s| s.html).collect();
         assert!(page.contains("<h3>web-smoke "), "{page}");
         assert!(page.contains("could not be read just now: an AnalysisRun (web-deep: recursion limit"), "{page}");
+    }
+
+    #[tokio::test]
+    async fn what_happened_to_an_earlier_rollout_of_the_same_name_is_not_told() {
+        let event = |uid: Option<&str>, note: &str| {
+            json!({
+                "metadata": {"name": note, "namespace": "shop"}, "note": note, "reason": "Promoted", "type": "Normal",
+                "regarding": {"kind": "BlueGreenRollout", "name": "web", "uid": uid}, "eventTime": null,
+            })
+        };
+        let (_, mut events) = nothing();
+        events["items"] = json!([event(Some("1"), "ours"), event(Some("0"), "theirs"), event(None, "anybodys")]);
+        let client = api_server(move |call: Asked| {
+            std::future::ready(match call.path.rsplit('/').next() {
+                Some("web") => (200, rollout(json!({}), json!({}))),
+                Some("events") => (200, events.clone()),
+                _ => nothing(),
+            })
+        });
+        let detail = gather(&session(client), "web").await.expect("it is shown");
+        let mut notes: Vec<&str> = detail.events.iter().map(|event| event.note.as_str()).collect();
+        notes.sort_unstable();
+        assert_eq!(notes, ["anybodys", "ours"]);
     }
 
     #[tokio::test]
