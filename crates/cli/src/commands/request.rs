@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use futures::StreamExt;
-use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, Request, Verb, names};
+use greenlight_api::{BlueGreenRolloutStatus, Phase, Request, Verb, names};
 use greenlight_overview::{Found, Session, asked_at, gather, revision_meant, sentence, was_heard};
 use jiff::Timestamp;
 use kube::api::Patch;
@@ -17,13 +17,10 @@ use crate::commands::{params, plan, written};
 use crate::exit::Exit;
 use crate::options::Asking;
 use crate::output::progress::Progress;
-use crate::session::{explain, of_rollout};
+use crate::session::{last_look, of_rollout};
 
 /// An operator that runs answers within a second; one that changes leaders, within half a minute.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-
-/// An API server that has not answered by then is not heard.
-const HEARD_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a shell says of a command that was ended by Ctrl-C.
 const INTERRUPTED: i32 = 130;
@@ -193,14 +190,6 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
             return Ok(Exit::TimedOut);
         }
         progress.say(&message);
-    }
-}
-
-/// The rollout; or why the API server does not show it, and so nobody can tell whether the operator has answered.
-async fn last_look(session: &Session, name: &str) -> Result<BlueGreenRollout, String> {
-    match timeout_at(Instant::now() + HEARD_WITHIN, session.rollout(name)).await {
-        Ok(looked) => looked.map_err(|error| explain(&error, &session.flags)),
-        Err(_) => Err("the API server does not answer".to_owned()),
     }
 }
 

@@ -278,6 +278,14 @@ async fn the_operator_is_not_blamed_for_an_api_server_that_is_not_heard() {
     let cut = Door::open(Duration::ZERO, is_watched).await.expect("a door");
     let told = promote(&cut.url()).with(4);
     assert!(told.contains("The operator has not answered. Is it running?"), "{told}");
+    let mut waiting = bare(&["status", "web", "-n", "unheard", "--timeout", "10s", "--server", &cut.url()]);
+    let mut waiting = waiting.stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut lines = BufReader::new(waiting.stdout.take().expect("a pipe")).lines();
+    let first = lines.next().expect("a line").expect("text");
+    assert!(first.starts_with("Pending: "), "{first}");
+    let healthy = r#"{"status": {"phase": "Healthy", "message": "it serves", "observedGeneration": 1}}"#;
+    lab.kubectl(&["patch", "bgr", "web", "--subresource=status", "--type=merge", "-p", healthy]);
+    assert!(waiting.wait().expect("it ends").success(), "what is so in the end counts");
     let finalizers = |finalizers: Value| {
         let patch = json!({"metadata": {"finalizers": finalizers}}).to_string();
         lab.kubectl(&["patch", "bgr", "web", "--type=merge", "-p", &patch]);
