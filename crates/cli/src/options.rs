@@ -482,14 +482,36 @@ fn assignment(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// The name of an object, as Kubernetes has them.
+/// What may stand before a name, as in `bgr/web`, for kubectl and in what `-o name` prints.
+const KINDS: [&str; 7] = [
+    "rollout",
+    "rollouts",
+    "bgr",
+    "bluegreenrollout",
+    "bluegreenrollouts",
+    "bluegreenrollout.greenlight.dev",
+    "bluegreenrollouts.greenlight.dev",
+];
+
+/// The name of a rollout, as Kubernetes has them, with or without the kind before it.
 fn object_name(text: &str) -> Result<String, String> {
+    let name = match text.split_once('/') {
+        Some((kind, name)) if KINDS.contains(&kind) => name,
+        Some((kind, _)) => {
+            return Err(format!("there are only rollouts here, and no {kind:?}: write NAME, or bgr/NAME"));
+        }
+        None => text,
+    };
     let is_plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-.".contains(letter);
-    match text.chars().find(|letter| !is_plain(*letter)) {
-        _ if text.is_empty() => Err("write the name of a rollout: kubectl greenlight list shows them".to_owned()),
-        Some('/') => Err("write the name alone, without the kind before it".to_owned()),
+    if name.is_empty() {
+        return Err("write the name of a rollout: kubectl greenlight list shows them".to_owned());
+    }
+    match name.chars().find(|letter| !is_plain(*letter)) {
         Some(letter) => Err(format!("no rollout can have this name: there is a {letter:?} in it")),
-        None => Ok(text.to_owned()),
+        None if name.starts_with(['-', '.']) => {
+            Err("no rollout can have this name: it begins with neither a letter nor a digit".to_owned())
+        }
+        None => Ok(name.to_owned()),
     }
 }
 
@@ -545,6 +567,23 @@ mod tests {
         let args = ["kubectl-greenlight", "list", "--context", "prod", "--as", "ann"];
         let flags = Options::try_parse_from(args).expect("flags").cluster.flags();
         assert_eq!(flags.of_cluster, " --context prod", "who lacks a right does not give it to themselves");
+    }
+
+    #[test]
+    fn a_name_may_have_its_kind_before_it_and_is_no_path() {
+        for text in ["web", "bgr/web", "rollout/web", "bluegreenrollout.greenlight.dev/web"] {
+            assert_eq!(object_name(text), Ok("web".to_owned()));
+        }
+        for (text, told) in [
+            ("pod/web", "there are only rollouts here, and no \"pod\": write NAME, or bgr/NAME"),
+            ("bgr/web/log", "there is a '/' in it"),
+            ("bgr/", "write the name of a rollout"),
+            ("", "write the name of a rollout"),
+            ("Web", "there is a 'W' in it"),
+            ("..", "begins with neither a letter nor a digit"),
+        ] {
+            assert!(object_name(text).is_err_and(|error| error.contains(told)), "{text}");
+        }
     }
 
     #[test]

@@ -247,8 +247,13 @@ async function filter() {
 // The address of what opened the dialog last.
 let opener = "";
 
+// What somebody wrote as a reason, by the address that they opened: it is there again if the dialog was closed, or nothing came of it.
+const reasons = new Map();
+
 // The browser gives the focus back to what had it before, unless the page has been changed meanwhile.
 document.getElementById("dialog").addEventListener("close", event => {
+  const reason = event.target.querySelector("#reason");
+  if (reason) reasons.set(opener, reason.value);
   const active = document.activeElement;
   if (active && active !== document.body && !event.target.contains(active)) return;
   const again = [...document.querySelectorAll("a[data-dialog]")].find(link => link.getAttribute("href") === opener);
@@ -267,18 +272,22 @@ function told(text) {
 
 async function show(address, options = {}) {
   const dialog = document.getElementById("dialog");
-  const number = ++asked;
+  const [number, from, acts] = [++asked, opener, options.method === "POST"];
   document.body.classList.add("waits");
   const answer = await fetch(address, { ...options, headers: { "x-part": "dialog" } }).catch(() => null);
   if (answer && answer.status === 401) return location.reload();
   const text = answer ? await answer.text().catch(() => null) : null;
   if (number === asked) document.body.classList.remove("waits");
   // What was asked later is on the screen: a question that comes late would put its button under the pointer. What came of a click is told.
-  if (number !== asked && options.method !== "POST") return;
+  if (number !== asked && !acts) return;
   const isPage = text !== null && (answer.headers.get("content-type") || "").startsWith("text/html");
   if (isPage) dialog.innerHTML = text;
   else if (text) dialog.replaceChildren(told(text));
-  else dialog.replaceChildren(told("The dashboard does not answer. Look at the rollout before you ask again: it may have been asked for."));
+  else if (acts) dialog.replaceChildren(told("The dashboard does not answer. Look at the rollout before you ask again: it may have been asked for."));
+  else dialog.replaceChildren(told("The dashboard does not answer. Nothing was asked for."));
+  if (dialog.querySelector(".answer .good")) reasons.delete(from);
+  const reason = dialog.querySelector("#reason");
+  if (reason) reason.value = reasons.get(from) ?? "";
   if (!dialog.open) dialog.showModal();
   const first = dialog.querySelector("input:not([type=hidden]), .go, a");
   if (first) first.focus();
@@ -301,6 +310,7 @@ document.addEventListener("submit", event => {
     filter();
   } else if ("inDialog" in form.dataset) {
     event.preventDefault();
+    reasons.set(opener, form.elements.reason.value);
     for (const button of form.querySelectorAll("button")) { button.disabled = true; set(button, "Waiting for the answer …"); }
     show(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
   }

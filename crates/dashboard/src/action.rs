@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use greenlight_api::{BlueGreen, BlueGreenRollout, Request, RevisionRecord, Verb, names};
 use greenlight_core::{World, approvals, roles};
 use greenlight_overview::again::Busy;
-use greenlight_overview::{Facts, Found, Session, Simulation, SpecChange, is_forbidden, sentence};
+use greenlight_overview::{Facts, Found, Session, Simulation, SpecChange, asked_at, is_forbidden, sentence, was_heard};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
@@ -131,8 +131,11 @@ pub struct Offer {
     pub label: String,
 }
 
-/// What a rollout has use for now, by a user.
+/// What a rollout has use for now, by a user. One that is being deleted has use for nothing.
 pub fn offers(facts: &Facts, blue_green: &BlueGreen, paused: bool, user: &str) -> Vec<Offer> {
+    if facts.deleting {
+        return Vec::new();
+    }
     let decisions = facts.status.decisions.clone().unwrap_or_default();
     let (serving, updated) = (decisions.serving.clone(), facts.status.updated_revision.clone());
     let record = decisions.revision(&updated);
@@ -180,7 +183,7 @@ pub fn offers(facts: &Facts, blue_green: &BlueGreen, paused: bool, user: &str) -
 pub fn can_return(hash: &str, facts: &Facts) -> bool {
     let Some(decisions) = &facts.status.decisions else { return false };
     let record = decisions.revision(hash);
-    hash != decisions.serving && record.is_some_and(RevisionRecord::may_serve_again)
+    !facts.deleting && hash != decisions.serving && record.is_some_and(RevisionRecord::may_serve_again)
 }
 
 /// What would come of an action, by the operator's own core.
@@ -227,7 +230,7 @@ pub async fn forecast(session: &Session, name: &str, user: &str, action: Action,
     if action == Action::Undo && wish.to.is_empty() {
         wish.to = way_back(&simulation.world, &wish.revision).unwrap_or_default();
     }
-    let asked = action.verb().map(|verb| request(verb, &wish, user).to_value());
+    let asked = action.verb().map(|verb| request(verb, &wish, user, Timestamp::now()).to_value());
     if asked.is_some() {
         simulation.world.rollout.request.clone_from(&asked);
     }
@@ -266,13 +269,16 @@ pub enum Outcome {
 /// The API server refuses: the caller may not. Or the rollout is gone before the operator has answered.
 pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action, wish: &Wish) -> Result<Outcome> {
     let Some(verb) = action.verb() else { return hold(session, name, user, action, wish).await };
-    let rollout = session.rollout(name).await?;
+    let (rollout, theirs) = tokio::join!(session.rollout(name), session.user_and_time());
+    let rollout = rollout?;
     let api = session.api::<Found>();
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     if let Some(why) = superseded(&rollout, action, &wish.revision) {
         return Ok(Outcome::Refused(why));
     }
-    let value = request(verb, wish, user).to_value();
+    // Whoever is not told the time by the API server has a clock of their own.
+    let at = asked_at(Timestamp::now(), theirs.ok().and_then(|(_, time)| time));
+    let value = request(verb, wish, user, at).to_value();
     if value.len() > Request::LONGEST {
         let over = value.len() - Request::LONGEST;
         return Ok(Outcome::Refused(format!(
@@ -307,7 +313,15 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
             Some(observed) if observed.accepted => return Ok(Outcome::Accepted(sentence(&observed.answer))),
             Some(observed) => return Ok(Outcome::Refused(sentence(&observed.answer))),
             // The annotation holds one request: the last.
-            None if !stands => return Ok(Outcome::Overtaken),
+            None if !stands => {
+                return Ok(match was_heard(session, name, &value).await {
+                    Ok(false) => Outcome::Overtaken,
+                    Ok(true) => {
+                        Outcome::Unseen("The operator heard it, and answered another request since.".to_owned())
+                    }
+                    Err(error) => Outcome::Unseen(said(&*error)),
+                });
+            }
             None => sleep(LOOK_EVERY).await,
         }
     }
@@ -360,20 +374,23 @@ fn reason(wish: &Wish) -> Option<String> {
     Some(reason).filter(|reason| !reason.is_empty())
 }
 
-fn request(verb: Verb, wish: &Wish, user: &str) -> Request {
+fn request(verb: Verb, wish: &Wish, user: &str, at: Timestamp) -> Request {
     Request {
         action: verb,
         revision: wish.revision.clone(),
         to: Some(wish.to.clone()).filter(|to| !to.is_empty()),
         by: user.to_owned(),
-        at: Timestamp::now(),
+        at,
         reason: reason(wish),
     }
 }
 
 /// Why the revision that was on the screen is not the one any more that the action is about. The operator looks once more, at what
-/// the request names.
+/// the request names; but at nothing of a rollout that is being deleted.
 fn superseded(rollout: &BlueGreenRollout, action: Action, revision: &str) -> Option<String> {
+    if rollout.metadata.deletion_timestamp.is_some() {
+        return Some("Nothing was done: the rollout is being deleted, and no request is answered any more.".to_owned());
+    }
     let status = rollout.status.clone().unwrap_or_default();
     let decisions = status.decisions.unwrap_or_default();
     let (now, what) = match action {
@@ -398,6 +415,7 @@ fn superseded(rollout: &BlueGreenRollout, action: Action, revision: &str) -> Opt
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use greenlight_core::hash;
     use greenlight_overview::again::Again;
     use kube::Client;
     use kube::client::Body;
@@ -416,6 +434,23 @@ mod tests {
         assert_eq!(superseded(&rollout, Action::Resume, "v3"), None);
         let why = superseded(&rollout, Action::Promote, "v2").expect("superseded");
         assert!(why.contains("looked at revision 2 (v2), and now revision 3 (v3) is the newest"), "{why}");
+    }
+
+    #[test]
+    fn nothing_is_asked_of_a_rollout_that_is_being_deleted() {
+        let served = |hash: &str, number: i64| json!({"hash": hash, "digest": hash, "number": number, "servedAt": "2026-11-28T20:00:00Z"});
+        let revisions = json!([served("v1", 1), served("v2", 2)]);
+        let status = json!({"updatedRevision": "v2", "decisions": {"serving": "v2", "revisions": revisions}});
+        let mut object = rollout(json!({}), status.clone());
+        object["metadata"]["deletionTimestamp"] = json!("2026-11-28T20:10:00Z");
+        let why = superseded(&serde_json::from_value(object).expect("a rollout"), Action::Undo, "v2");
+        assert!(why.is_some_and(|why| why.contains("is being deleted")));
+        let of = |deleting: bool| {
+            let status = serde_json::from_value(status.clone()).expect("a status");
+            let facts = Facts { status, deleting, ..Facts::default() };
+            (offers(&facts, &BlueGreen::default(), false, "ann").len(), can_return("v1", &facts))
+        };
+        assert_eq!((of(false), of(true)), ((3, true), (0, false)));
     }
 
     #[test]
@@ -572,6 +607,32 @@ mod tests {
         assert!(matches!(outcome, Outcome::Accepted(answer) if answer == "It is done."));
     }
 
+    #[tokio::test]
+    async fn a_request_is_not_older_than_the_clock_of_the_api_server_says() {
+        let asked: Arc<Mutex<Option<String>>> = Arc::default();
+        let seen = asked.clone();
+        let client = api_server(move |call: Asked| {
+            let asked = asked.clone();
+            async move {
+                if call.path.ends_with("/selfsubjectreviews") {
+                    // This clock is behind by a thousand years.
+                    return (201, json!({"metadata": {"creationTimestamp": "2999-01-01T00:00:00Z"}}));
+                }
+                if call.method == http::Method::PATCH {
+                    let value = call.body["metadata"]["annotations"][names::REQUEST].as_str().map(str::to_owned);
+                    *asked.lock().expect("nobody has panicked") = value;
+                    return failure(403, "no");
+                }
+                (200, rollout(json!({}), json!({"decisions": {"serving": "v1"}})))
+            }
+        });
+        let wish = Wish { revision: "v1".to_owned(), ..Wish::default() };
+        assert!(carry_out(&session(client), "web", "ann", Action::Restart, &wish).await.is_err(), "it is refused");
+        let value = seen.lock().expect("nobody has panicked").clone().expect("it was asked for");
+        let request: serde_json::Value = serde_json::from_str(&value).expect("JSON");
+        assert_eq!(request["at"], "2999-01-01T00:00:00Z");
+    }
+
     /// What comes of a request if every look after it is answered by this code, and how often somebody looks.
     async fn asked_before(code: u16) -> (Outcome, usize) {
         // The value of the request, and how often somebody has looked since.
@@ -616,6 +677,34 @@ mod tests {
         let (outcome, looks) = asked_before(429).await;
         assert!(matches!(outcome, Outcome::Unseen(why) if why.contains("try again in 30 s")));
         assert_eq!(looks, 1, "who asks to be left alone is");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_heard_before_somebody_else_asked_is_not_told_that_nothing_was_done() {
+        for is_heard in [true, false] {
+            let asked: Arc<Mutex<Option<String>>> = Arc::default();
+            let client = api_server(move |call: Asked| {
+                let asked = asked.clone();
+                async move {
+                    let mut told = rollout(json!({}), json!({"updatedRevision": "v2"}));
+                    let mut asked = asked.lock().expect("nobody has panicked");
+                    if call.method == http::Method::PATCH {
+                        *asked = call.body["metadata"]["annotations"][names::REQUEST].as_str().map(str::to_owned);
+                    } else if let Some(value) = &*asked {
+                        let heard: Vec<String> = if is_heard { vec![hash::short_name(value)] } else { Vec::new() };
+                        told["metadata"]["annotations"] = json!({names::REQUEST: "another"});
+                        told["status"]["observedRequest"] =
+                            json!({"value": "another", "accepted": true, "answer": "it is done"});
+                        told["status"]["decisions"] = json!({"serving": "v1", "revisions": [], "heard": heard});
+                    }
+                    (200, told)
+                }
+            });
+            let wish = Wish { revision: "v2".to_owned(), ..Wish::default() };
+            let outcome = carry_out(&session(client), "web", "ann", Action::Promote, &wish).await.expect("an answer");
+            assert_eq!(matches!(outcome, Outcome::Overtaken), !is_heard);
+            assert_eq!(matches!(outcome, Outcome::Unseen(why) if why.contains("heard it")), is_heard);
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub struct Happened {
 /// The rollout is not there, or the caller may not read it, or the API server does not answer.
 pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
     let rollout = session.rollout(name).await?;
-    let (examined, spec) = (rollout.clone(), rollout.spec.clone());
+    let (examined, spec, uid) = (rollout.clone(), rollout.spec.clone(), rollout.metadata.uid.clone());
     let of_rollout = format!("regarding.kind=BlueGreenRollout,regarding.name={name}");
     let cached = cached();
     let events = ListParams::default().fields(&of_rollout);
@@ -131,7 +131,13 @@ pub async fn gather(session: &Session, name: &str) -> Result<Detail> {
         })
     });
     let findings = findings.unwrap_or_default();
-    let events = happened(events.unwrap_or_default());
+    let mut events = events.unwrap_or_default();
+    // An earlier rollout of the same name had its own.
+    events.retain(|event| {
+        let of = event.regarding.as_ref().and_then(|regarding| regarding.uid.as_deref()).unwrap_or_default();
+        of.is_empty() || Some(of) == uid.as_deref()
+    });
+    let events = happened(events);
     Ok(Detail { spec, endpoints, runs, events, differences, findings, doors, unseen, facts })
 }
 
@@ -299,6 +305,71 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_happened_to_an_earlier_rollout_of_the_same_name_is_not_told() {
+        let event = |uid: Option<&str>, note: &str| {
+            json!({
+                "metadata": {"name": note, "namespace": "shop"}, "note": note, "reason": "Promoted", "type": "Normal",
+                "regarding": {"kind": "BlueGreenRollout", "name": "web", "uid": uid}, "eventTime": null,
+            })
+        };
+        let (_, mut events) = nothing();
+        events["items"] = json!([event(Some("1"), "ours"), event(Some("0"), "theirs"), event(None, "anybodys")]);
+        let client = api_server(move |call: Asked| {
+            std::future::ready(match call.path.rsplit('/').next() {
+                Some("web") => (200, rollout(json!({}), json!({}))),
+                Some("events") => (200, events.clone()),
+                _ => nothing(),
+            })
+        });
+        let detail = gather(&session(client), "web").await.expect("it is shown");
+        let mut notes: Vec<&str> = detail.events.iter().map(|event| event.note.as_str()).collect();
+        notes.sort_unstable();
+        assert_eq!(notes, ["anybodys", "ours"]);
+    }
+
+    #[tokio::test]
+    async fn old_pods_that_run_are_not_said_to_be_gone() {
+        let gone_with = |old: i32| async move {
+            let replica_set = |hash: &str, replicas: i32| {
+                let owner = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "web", "uid": "1"});
+                json!({
+                    "metadata": {
+                        "name": format!("web-{hash}"), "namespace": "shop", "uid": hash,
+                        "labels": {names::HASH_LABEL: hash}, "ownerReferences": [owner],
+                    },
+                    "spec": {"replicas": replicas, "selector": {}},
+                })
+            };
+            let revision =
+                |hash: &str, number: i64| json!({"hash": hash, "digest": hash, "number": number, "uid": hash});
+            let revisions = json!([revision("v1", 1), revision("v2", 2)]);
+            let at = "2026-11-28T20:00:00Z";
+            let switch = json!({"from": "v1", "to": "v2", "switchedAt": at, "provenAt": at});
+            let status = json!({
+                "updatedRevision": "v2", "activeRevision": "v2", "observedGeneration": 1, "switch": switch,
+                "decisions": {"serving": "v2", "revisions": revisions},
+            });
+            let rollout = rollout(json!({}), status);
+            let (_, mut replica_sets) = nothing();
+            replica_sets["items"] = json!([replica_set("v1", old), replica_set("v2", 2)]);
+            let client = api_server(move |call: Asked| {
+                std::future::ready(match call.path.rsplit('/').next() {
+                    Some("web") => (200, rollout.clone()),
+                    Some("replicasets") => (200, replica_sets.clone()),
+                    _ => nothing(),
+                })
+            });
+            let detail = gather(&session(client), "web").await.expect("it is shown");
+            let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
+            let page: String = sections(&key, &detail, &Rights::of("ann"), false).into_iter().map(|s| s.html).collect();
+            let (before, _) = page.split_once("The old pods are gone").expect("the step is there");
+            before.rsplit("<li class=\"").next().is_some_and(|step| step.starts_with("done"))
+        };
+        assert!(gone_with(0).await);
+        assert!(!gone_with(2).await, "nobody has written down when they go");
+    }
+
+    #[tokio::test]
     async fn a_list_that_fails_is_no_list_that_may_not_be_seen() {
         let client = api_server(|call: Asked| async move {
             let is_rollout = call.path.ends_with("/bluegreenrollouts/web");
@@ -328,7 +399,8 @@ mod tests {
         let page: String = sections(&key, &detail, &Rights::of("ann"), false).into_iter().map(|s| s.html).collect();
         assert_eq!(page.matches("the basket is empty").count(), 1, "{page}");
         let command = "kubectl greenlight retry web -n shop --context prod --as ann";
-        assert!(page.contains(&format!("What to do: <code>change spec.template, or {command}</code>")), "{page}");
+        let told = format!("What to do: change <code>spec.template</code>, or <code>{command}</code>");
+        assert!(page.contains(&told), "{page}");
         assert!(!page.contains("stalled") && !page.contains("class=\"finding\""), "{page}");
     }
 

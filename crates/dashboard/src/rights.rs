@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 use greenlight_api::{BlueGreenRollout, Request, Verb, names};
 use greenlight_overview::unseen::{to_bind, to_look};
-use greenlight_overview::{Flags, Session, Whole};
+use greenlight_overview::{Flags, Session, Whole, is_answer};
 use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::api::{Patch, PatchParams, PostParams};
@@ -203,12 +203,29 @@ async fn is_policed(client: &Client, user: &str, key: &Key) -> bool {
     let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: request.to_value()}}}));
     let params = PatchParams { dry_run: true, ..PatchParams::default() };
     let rollouts: Api<Whole<BlueGreenRollout>> = Api::namespaced(client.clone(), &key.namespace);
-    rollouts.patch(&key.name, &params, &patch).await.is_err()
+    // Without an answer nobody has refused anything.
+    rollouts.patch(&key.name, &params, &patch).await.is_err_and(|error| is_answer(&error))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::{Asked, allowed, api_server, failure, session};
+
+    #[tokio::test]
+    async fn an_api_server_that_gives_no_answer_takes_no_right_away() {
+        for (code, is_allowed) in [(422, false), (403, false), (503, true), (429, true)] {
+            let client = api_server(move |call: Asked| async move {
+                if call.path.ends_with("/selfsubjectaccessreviews") {
+                    allowed(call.body["spec"]["resourceAttributes"]["verb"] == "patch")
+                } else {
+                    failure(code, "no")
+                }
+            });
+            let rights = Rights::read(&session(client), "ann", &key()).await;
+            assert_eq!(rights.allow(Action::Promote), is_allowed, "{code}");
+        }
+    }
 
     fn lacking(verbs: &[&'static str], user: &str) -> Rights {
         Rights { lacking: verbs.to_vec(), ..Rights::of(user) }

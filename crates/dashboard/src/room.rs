@@ -41,6 +41,8 @@ const MISSING_FOR: Duration = Duration::from_secs(10);
 const UNREACHED_FOR: Duration = Duration::from_secs(2);
 /// An API server that has not answered by then is not waited for: a connection that has been cut may keep silent for minutes.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+/// Whoever may look at a rollout and list none is not told when it changes: it is read so often.
+const UNLISTED_FOR: Duration = Duration::from_secs(5);
 /// Roles change seldom.
 const RIGHTS_FOR: Duration = Duration::from_secs(60);
 
@@ -100,6 +102,9 @@ async fn keep(
         let page = match read.unwrap_or_else(silent) {
             Ok(detail) => {
                 read_at = Timestamp::now();
+                if rows.is_denied(Some(&key.namespace)) {
+                    again = UNLISTED_FOR;
+                }
                 let now = Around::of(&detail.spec);
                 if around.as_ref().is_none_or(|(watched, _)| *watched != now) {
                     let changes = now.changes(&session);
@@ -298,6 +303,44 @@ mod tests {
         let Some(Page::Sections(sections)) = page.as_deref() else { panic!("{page:?}") };
         assert_eq!(sections.len(), 2);
         assert!(sections[0].html.contains("The API server is too busy; try again in 30 s."), "{sections:?}");
+    }
+
+    #[tokio::test]
+    async fn who_may_look_at_a_rollout_and_list_none_sees_it_change() {
+        let promoted = Arc::new(AtomicBool::new(false));
+        let is_promoted = promoted.clone();
+        let client = api_server(move |call: Asked| {
+            let is_promoted = is_promoted.clone();
+            async move {
+                if call.is_watch() {
+                    std::future::pending::<()>().await;
+                }
+                let message = if is_promoted.load(Ordering::SeqCst) { "it was promoted" } else { "it waits" };
+                match call.path.rsplit('/').next() {
+                    Some("selfsubjectaccessreviews") => allowed(false),
+                    Some("bluegreenrollouts" | "namespaces") => failure(403, "no"),
+                    Some("web") => (200, fake::rollout(json!({}), json!({"message": message}))),
+                    _ => nothing(),
+                }
+            }
+        });
+        let desk = Desk::open(client.clone(), "ann".to_owned(), "shop");
+        assert!(desk.rows.ready(Some("shop")).await.is_err());
+        let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
+        let room = Room::open(fake::session(client), "ann".to_owned(), key, desk.rows.clone(), false);
+        let mut pages = room.pages();
+        let says = |message: &'static str| {
+            move |page: &Option<Arc<Page>>| match page.as_deref() {
+                Some(Page::Sections(sections)) => sections.iter().any(|section| section.html.contains(message)),
+                _ => false,
+            }
+        };
+        drop(timeout(IN_TIME, pages.wait_for(says("It waits."))).await.expect("in time").expect("open"));
+        // By then what is around it has been listed, after which it is read once more.
+        tokio::time::sleep(10 * SETTLE).await;
+        promoted.store(true, Ordering::SeqCst);
+        let soon = RIGHTS_FOR / 2;
+        drop(timeout(soon, pages.wait_for(says("It was promoted."))).await.expect("soon").expect("open"));
     }
 
     #[tokio::test]

@@ -43,8 +43,8 @@ pub struct Row {
     pub since: Option<Timestamp>,
     /// Number of the revision that serves; 0 while none does.
     pub serving: i64,
-    /// Number of the newest revision.
-    pub newest: i64,
+    /// Number of the revision that is to serve next, or of the one that serves.
+    pub next: i64,
     /// The image that the spec asks for.
     pub image: String,
     /// Ready pods of those that there should be: `2/2`.
@@ -80,7 +80,7 @@ impl Row {
             message: format!("it cannot be read: {error}"),
             since: None,
             serving: 0,
-            newest: 0,
+            next: 0,
             image: String::new(),
             ready: String::new(),
             turn: Turn::Trouble,
@@ -91,6 +91,12 @@ impl Row {
         let status = status_of(rollout);
         let decisions = status.decisions.unwrap_or_default();
         let serving = decisions.revision(&decisions.serving).map_or(0, |revision| revision.number);
+        let next = match decisions.revision(&status.updated_revision) {
+            Some(rejected) if rejected.rejection.is_some() => serving,
+            Some(updated) => updated.number,
+            None if status.current_revision == 0 => serving,
+            None => status.current_revision,
+        };
         let explains = [conditions::STALLED, conditions::PAUSED, conditions::RECONCILING, conditions::READY];
         let is_so = |type_: &str| {
             status.conditions.iter().find(|condition| condition.type_ == type_ && condition.status == "True")
@@ -115,7 +121,7 @@ impl Row {
             message: status.message,
             since: condition.map(|condition| condition.last_transition_time.0),
             serving,
-            newest: status.current_revision,
+            next,
             image,
             ready: status.ready,
             turn,
@@ -250,6 +256,32 @@ mod tests {
         let row = Row::of(&serde_json::from_value(rollout).expect("a rollout"));
         assert_eq!((row.phase, row.turn), (Phase::Pending, Turn::Operator));
         assert!(row.message.contains("has not looked at it yet"), "{}", row.message);
+    }
+
+    #[test]
+    fn a_revision_that_was_rejected_is_not_shown_as_the_next_one() {
+        let shown = |updated: &str| {
+            let rejection = json!({"by": "ann", "at": "2026-11-28T20:00:00Z", "reason": "aborted"});
+            let revisions = json!([
+                {"hash": "v1", "digest": "1", "number": 1},
+                {"hash": "v2", "digest": "2", "number": 2},
+                {"hash": "v3", "digest": "3", "number": 3, "rejection": rejection},
+            ]);
+            let rollout = json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
+                "metadata": {"name": "cart", "namespace": "shop"},
+                "spec": {"selector": {}, "strategy": {"blueGreen": {}}},
+                "status": {
+                    "updatedRevision": updated, "currentRevision": 3,
+                    "decisions": {"serving": "v2", "revisions": revisions},
+                },
+            });
+            let row = Row::of(&serde_json::from_value(rollout).expect("a rollout"));
+            (row.serving, row.next)
+        };
+        assert_eq!((shown("v3"), shown("v2")), ((2, 2), (2, 2)));
+        assert_eq!(shown("v1"), (2, 1), "the spec asks for an earlier one again");
+        assert_eq!(shown("v4"), (2, 3), "it is not on record yet");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use axum::{Extension, Router};
 use futures::{Stream, StreamExt, stream};
 use greenlight_api::Decisions;
 use greenlight_overview::again::Busy;
-use greenlight_overview::{Whole, is_forbidden, reason};
+use greenlight_overview::{Found, Whole, is_forbidden, reason};
 use k8s_openapi::api::core::v1::Pod;
 use maud::Markup;
 use serde::Deserialize;
@@ -362,9 +362,8 @@ async fn show_rollout(visitor: Visitor, Path(key): Path<Key>) -> Response {
 async fn show_yaml(visitor: Visitor, Path(key): Path<Key>) -> Response {
     let frame = visitor.frame();
     let text = async {
-        let mut rollout = visitor.caller.session(&key.namespace).rollout(&key.name).await?;
-        rollout.metadata.managed_fields = None;
-        anyhow::Ok(serde_saphyr::to_string(&serde_json::to_value(&rollout)?)?)
+        let found = visitor.caller.session(&key.namespace).api::<Found>().get(&key.name).await?;
+        anyhow::Ok(serde_saphyr::to_string(&found.object()?)?)
     };
     match text.await {
         Ok(text) => html(&page(&key.name, Some(&frame), &yaml::yaml(&key, &text))),
@@ -611,9 +610,11 @@ async fn live_logs(
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use greenlight_overview::Session;
+
     use super::*;
     use crate::desk::Desk;
-    use crate::fake::{Asked, allowed, api_server, failure, nothing, session};
+    use crate::fake::{self, Asked, allowed, api_server, failure, nothing, session};
 
     #[test]
     fn who_has_to_sign_in_comes_back_to_the_page_and_not_to_a_part_of_it() {
@@ -636,6 +637,31 @@ mod tests {
         assert_eq!(gone.0, StatusCode::NOT_FOUND);
     }
 
+    /// Asks the API server as ann.
+    fn visitor(session: Session) -> Visitor {
+        let desk = Desk::open(session.client.clone(), "ann".to_owned(), "shop");
+        let caller = Caller { desk, csrf: String::new(), session };
+        Visitor { caller, read_only: false, can_leave: false, takes_part: false }
+    }
+
+    #[tokio::test]
+    async fn the_yaml_is_the_object_as_it_is_also_what_this_version_does_not_know() {
+        let mut object = fake::rollout(json!({}), json!({"ofNewerOperator": "seven"}));
+        object["spec"]["restartAt"] = json!("9999-12-31T23:59:59Z");
+        object["metadata"]["managedFields"] = json!([{"manager": "someone"}]);
+        let client = api_server(move |call: Asked| {
+            let is_rollout = call.path.ends_with("/bluegreenrollouts/web");
+            std::future::ready(if is_rollout { (200, object.clone()) } else { nothing() })
+        });
+        let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
+        let page = show_yaml(visitor(session(client)), Path(key)).await;
+        assert_eq!(page.status(), StatusCode::OK);
+        let page = axum::body::to_bytes(page.into_body(), usize::MAX).await.expect("it can be read");
+        let page = String::from_utf8_lossy(&page);
+        assert!(page.contains("ofNewerOperator: seven") && page.contains("9999-12-31T23:59:59Z"), "{page}");
+        assert!(!page.contains("managedFields"), "{page}");
+    }
+
     #[tokio::test]
     async fn the_list_does_not_look_new_while_the_api_server_does_not_answer() {
         let down = Arc::new(AtomicBool::new(false));
@@ -655,15 +681,13 @@ mod tests {
                 }
             }
         });
-        let session = session(client);
-        let desk = Desk::open(session.client.clone(), "ann".to_owned(), "shop");
-        desk.rows.ready(None).await.expect("a list");
+        let visitor = visitor(session(client));
+        let rows = visitor.caller.desk.rows.clone();
+        rows.ready(None).await.expect("a list");
         let cluster = Box::new(kube::Config::new(Uri::from_static("https://127.0.0.1:1")));
         let door = Door::new(Access::Tokens { cluster });
         let dashboard = Arc::new(Dashboard { door, read_only: false, epoch: "1".to_owned() });
-        let query = ListQuery { version: format!("1-{}", desk.rows.version()), ..ListQuery::default() };
-        let caller = Caller { desk, csrf: String::new(), session };
-        let visitor = Visitor { caller, read_only: false, can_leave: false, takes_part: false };
+        let query = ListQuery { version: format!("1-{}", rows.version()), ..ListQuery::default() };
         let mut told = live_list(State(dashboard), visitor, Query(query)).await.into_body().into_data_stream();
         let mut says_so = async || loop {
             let part = tokio::time::timeout(Duration::from_secs(60), told.next()).await.expect("in time");

@@ -1,5 +1,5 @@
 //! What differs between two pod templates, field by field. Containers, variables and ports are told apart by their names, so that one
-//! that was put in between is one difference and not many, and what moved has not changed.
+//! that was put in between is one difference and not many, and what moved has not changed, unless its place counts.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,14 @@ use serde_json::{Map, Value};
 /// What tells the items of a list apart, where they have it.
 const NAMES: [&str; 6] = ["name", "containerPort", "mountPath", "topologyKey", "ip", "key"];
 
+/// Lists in which the place of an item counts: init containers run one after the other, and a variable can use those before it.
+const ORDERED: [&str; 2] = ["initContainers", "env"];
+
 /// A field that is not the same in both.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// As `spec.containers[web].image`.
+    /// As `spec.containers[web].image`; `spec.initContainers (order)` where the same items stand in another order, which are told by
+    /// their names then.
     pub field: String,
     /// What it was, if it was there.
     pub before: Option<Value>,
@@ -40,7 +44,10 @@ fn walk(field: &str, before: Option<&Value>, after: Option<&Value>, found: &mut 
             fields(before, after, deeper, found);
         }
         (Some(Value::Array(old)), Some(Value::Array(new))) => match (by_name(old), by_name(new)) {
-            (Some(old), Some(new)) => fields(&old, &new, |key| format!("{field}[{key}]"), found),
+            (Some(before), Some(after)) => {
+                fields(&before, &after, |key| format!("{field}[{key}]"), found);
+                order(field, old, new, found);
+            }
             _ => found.push(Difference { field: field.to_owned(), before: of_null(before), after: of_null(after) }),
         },
         _ => found.push(Difference { field: field.to_owned(), before: of_null(before), after: of_null(after) }),
@@ -57,6 +64,27 @@ fn fields(
     for key in keys {
         walk(&deeper(key), before.get(key), after.get(key), found);
     }
+}
+
+/// That the items that both lists have stand in another order, where that counts.
+fn order(field: &str, before: &[Value], after: &[Value], found: &mut Vec<Difference>) {
+    if !ORDERED.contains(&field.rsplit('.').next().unwrap_or_default()) {
+        return;
+    }
+    let (old, new) = (in_both(before, after), in_both(after, before));
+    if old != new {
+        found.push(Difference { field: format!("{field} (order)"), before: Some(old.into()), after: Some(new.into()) });
+    }
+}
+
+/// The names of the items that the other list has, too.
+fn in_both<'a>(items: &'a [Value], others: &[Value]) -> Vec<&'a str> {
+    let others: BTreeSet<&str> = others.iter().filter_map(name_of).collect();
+    items.iter().filter_map(name_of).filter(|name| others.contains(name)).collect()
+}
+
+fn name_of(item: &Value) -> Option<&str> {
+    item["name"].as_str()
 }
 
 /// The items of a list by their names, if each has one of its own.
@@ -111,6 +139,25 @@ mod tests {
     fn what_moved_in_a_list_has_not_changed() {
         let (web, log) = (json!({"name": "web", "image": "web:v1"}), json!({"name": "log", "image": "log:v1"}));
         assert_eq!(told(json!([web, log]), json!([log, web])), []);
+    }
+
+    #[test]
+    fn what_moved_has_changed_where_the_place_counts() {
+        let of = |names: &[&str]| names.iter().map(|name| json!({"name": name, "value": "1"})).collect::<Vec<_>>();
+        let env = |names: &[&str]| json!([{"name": "web", "env": of(names)}]);
+        let changed = told(env(&["HOST", "PORT", "URL"]), env(&["URL", "NEW", "HOST", "PORT"]));
+        let field = |name: &str| format!("spec.containers[web].env{name}");
+        assert_eq!(
+            changed,
+            [
+                (field("[NEW]"), Value::Null, json!({"name": "NEW", "value": "1"})),
+                (field(" (order)"), json!(["HOST", "PORT", "URL"]), json!(["URL", "HOST", "PORT"])),
+            ]
+        );
+        let initial = |names: &[&str]| json!({"spec": {"initContainers": of(names)}});
+        let changed = differences(&initial(&["wait", "migrate"]), &initial(&["migrate", "wait"]));
+        assert_eq!(changed.len(), 1, "the database is migrated before it is waited for: {changed:?}");
+        assert_eq!(changed[0].field, "spec.initContainers (order)");
     }
 
     #[test]

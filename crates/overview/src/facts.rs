@@ -9,11 +9,12 @@ use greenlight_core::world::{ReplicaSet, Selection};
 use greenlight_core::{decisions, hash};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet as KubeReplicaSet;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 use serde::Serialize;
 
+use crate::containers::{initial, is_sidecar};
 use crate::observe::{Observed, observe_visible, replica_set_of};
 use crate::session::Session;
 use crate::status::of_newest_spec;
@@ -30,6 +31,8 @@ pub struct Facts {
     pub namespace: String,
     /// The operator has not yet seen the newest spec.
     pub outdated: bool,
+    /// It is being deleted. The operator answers no request any more.
+    pub deleting: bool,
     /// The operator's status, without what it says of an older spec.
     pub status: BlueGreenRolloutStatus,
     /// Reason of the condition that explains the phase.
@@ -137,9 +140,9 @@ pub struct PodFact {
     pub name: String,
     /// Ready.
     pub ready: bool,
-    /// `Running`, or why it is not.
+    /// `Running`, or why it is not, as kubectl says it: `Init:0/2` while the first of two init containers runs.
     pub state: String,
-    /// Restarts of its containers.
+    /// Restarts of its containers, init containers included.
     pub restarts: i32,
     /// When it was created.
     pub created: Option<Timestamp>,
@@ -171,7 +174,8 @@ pub fn facts(observed: Observed, ingresses: &kube::Result<Vec<Ingress>>) -> Fact
     let ingresses = ingresses.as_deref().unwrap_or_default();
     let status = world.rollout.status.clone().unwrap_or_default();
     let outdated = world.rollout.generation > status.observed_generation;
-    let status = of_newest_spec(status, world.rollout.generation);
+    let deleting = world.rollout.is_deleting();
+    let status = of_newest_spec(status, world.rollout.generation, deleting);
     // As it is written, and not as the operator is about to write it: what is shown has happened.
     let decisions = decisions::read(&world, Timestamp::now()).written;
     let roles = Roles::read(&world, &decisions);
@@ -199,6 +203,7 @@ pub fn facts(observed: Observed, ingresses: &kube::Result<Vec<Ingress>>) -> Fact
         name: world.rollout.name.clone(),
         namespace: world.rollout.namespace.clone(),
         outdated,
+        deleting,
         reason: condition.map(|condition| condition.reason.clone()).unwrap_or_default(),
         since: condition.map(|condition| condition.last_transition_time.0),
         change_cause,
@@ -322,6 +327,7 @@ fn pod_fact(pod: &Pod) -> PodFact {
     let status = pod.status.clone().unwrap_or_default();
     let condition = |type_: &str| status.conditions.iter().flatten().find(|condition| condition.type_ == type_);
     let containers: Vec<_> = status.container_statuses.iter().flatten().collect();
+    let restarted = status.init_container_statuses.iter().flatten().chain(containers.iter().copied());
     let ready = condition("Ready").is_some_and(|condition| condition.status == "True");
     let waiting = containers.iter().find_map(|container| {
         let state = container.state.as_ref()?;
@@ -329,10 +335,11 @@ fn pod_fact(pod: &Pod) -> PodFact {
         waiting.or_else(|| state.terminated.as_ref().and_then(|terminated| terminated.reason.clone()))
     });
     let unschedulable = condition("PodScheduled").filter(|c| c.status == "False").and_then(|c| c.reason.clone());
+    let initialising = if ready { None } else { initialising(pod) };
     let phase = status.phase.clone().unwrap_or_default();
     let state = if pod.metadata.deletion_timestamp.is_some() {
         "Terminating".to_owned()
-    } else if let Some(reason) = waiting.or(unschedulable) {
+    } else if let Some(reason) = initialising.or(waiting).or(unschedulable) {
         reason
     } else if phase == "Running" && !ready {
         "not ready".to_owned()
@@ -343,9 +350,28 @@ fn pod_fact(pod: &Pod) -> PodFact {
         name: pod.name_any(),
         ready,
         state,
-        restarts: containers.iter().map(|container| container.restart_count).sum(),
+        restarts: restarted.map(|container| container.restart_count).sum(),
         created: pod.metadata.creation_timestamp.as_ref().map(|time| time.0),
     }
+}
+
+/// What the init container is at that the others wait for; `None` if they wait for none.
+fn initialising(pod: &Pod) -> Option<String> {
+    let statuses = pod.status.as_ref()?.init_container_statuses.as_deref()?;
+    let (done, status) = statuses.iter().enumerate().find(|(_, status)| !is_done(pod, status))?;
+    let state = status.state.clone().unwrap_or_default();
+    let waiting = state.waiting.and_then(|waiting| waiting.reason).filter(|reason| reason != "PodInitializing");
+    Some(match state.terminated.and_then(|terminated| terminated.reason).or(waiting) {
+        Some(reason) => format!("Init:{reason}"),
+        None => format!("Init:{done}/{}", statuses.len()),
+    })
+}
+
+/// Whether nothing waits for an init container any more: it has ended well, or it is a sidecar that has started.
+fn is_done(pod: &Pod, status: &ContainerStatus) -> bool {
+    let terminated = status.state.as_ref().and_then(|state| state.terminated.as_ref());
+    let is_of_sidecar = || initial(pod).any(|container| container.name == status.name && is_sidecar(container));
+    terminated.is_some_and(|terminated| terminated.exit_code == 0) || (status.started == Some(true) && is_of_sidecar())
 }
 
 /// The addresses at which Ingresses show a Service.
@@ -357,7 +383,7 @@ fn urls(ingresses: &[Ingress], service: &str) -> Vec<String> {
             let Some(host) = &rule.host else { continue };
             for path in rule.http.iter().flat_map(|http| &http.paths) {
                 if path.backend.service.as_ref().is_some_and(|backend| backend.name == service) {
-                    let scheme = if tls.contains(&host) { "https" } else { "http" };
+                    let scheme = if tls.iter().any(|name| covers(name, host)) { "https" } else { "http" };
                     let path = path.path.as_deref().filter(|path| *path != "/").unwrap_or_default();
                     urls.push(format!("{scheme}://{host}{path}"));
                 }
@@ -365,6 +391,12 @@ fn urls(ingresses: &[Ingress], service: &str) -> Vec<String> {
         }
     }
     urls
+}
+
+/// Whether a certificate of this name is one of a host: `*.example.com` is one of `shop.example.com`.
+fn covers(name: &str, host: &str) -> bool {
+    let domain = host.split_once('.').map(|(_, domain)| domain);
+    name == host || (domain.is_some() && name.strip_prefix("*.") == domain)
 }
 
 #[cfg(test)]
@@ -410,6 +442,57 @@ mod tests {
         let status = json!({"decisions": {"revisions": revisions}});
         let with = read(&serde_json::from_value(status).expect("a status"));
         assert_eq!((with.number, with.promoted_at.is_some(), with.rejected.is_some()), (2, false, false));
+    }
+
+    #[test]
+    fn a_certificate_for_a_whole_domain_makes_its_hosts_safe() {
+        let of = |name: &str| {
+            let backend = json!({"service": {"name": "web", "port": {"number": 80}}});
+            let paths = json!([{"pathType": "Prefix", "path": "/", "backend": backend}]);
+            let rule = json!({"host": "shop.example.com", "http": {"paths": paths}});
+            let ingress = json!({"metadata": {"name": "web"}, "spec": {"tls": [{"hosts": [name]}], "rules": [rule]}});
+            urls(&[serde_json::from_value(ingress).expect("an Ingress")], "web")
+        };
+        for safe in ["shop.example.com", "*.example.com"] {
+            assert_eq!(of(safe), ["https://shop.example.com"]);
+        }
+        for other in ["*.com", "example.com", "*.shop.example.com"] {
+            assert_eq!(of(other), ["http://shop.example.com"], "{other}");
+        }
+    }
+
+    #[test]
+    fn a_pod_that_initialises_says_how_far_it_is_and_what_is_in_its_way() {
+        let of = |started: bool, state: serde_json::Value| {
+            let status = |name: &str, started: bool, state: serde_json::Value| {
+                json!({
+                    "name": name, "image": "", "imageID": "", "ready": false, "restartCount": 2, "started": started,
+                    "state": state,
+                })
+            };
+            let waiting = json!({"waiting": {"reason": "PodInitializing"}});
+            let initial = [status("proxy", started, json!({"running": {}})), status("migrate", false, state)];
+            let pod = json!({
+                "metadata": {"name": "web-1"},
+                "spec": {
+                    "initContainers": [{"name": "proxy", "restartPolicy": "Always"}, {"name": "migrate"}],
+                    "containers": [{"name": "web"}],
+                },
+                "status": {
+                    "phase": "Pending", "initContainerStatuses": initial,
+                    "containerStatuses": [status("web", false, waiting)],
+                },
+            });
+            let fact = pod_fact(&serde_json::from_value(pod).expect("a pod"));
+            (fact.state, fact.restarts)
+        };
+        let told = |state: &str| (state.to_owned(), 6);
+        assert_eq!(of(false, json!({"waiting": {"reason": "PodInitializing"}})), told("Init:0/2"));
+        assert_eq!(of(true, json!({"running": {}})), told("Init:1/2"), "the sidecar runs beside it");
+        assert_eq!(of(true, json!({"waiting": {"reason": "CrashLoopBackOff"}})), told("Init:CrashLoopBackOff"));
+        assert_eq!(of(true, json!({"terminated": {"exitCode": 1, "reason": "Error"}})), told("Init:Error"));
+        let done = json!({"terminated": {"exitCode": 0, "reason": "Completed"}});
+        assert_eq!(of(true, done), told("PodInitializing"), "as kubectl has it");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use kube::Resource;
 use kube::api::{Api, ListParams, ObjectList};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::session::{Flags, Session, is_forbidden};
@@ -61,6 +62,17 @@ impl<'de> Deserialize<'de> for Found {
             }
         };
         Ok(Found { metadata, rollout, json })
+    }
+}
+
+impl Found {
+    /// The whole object as the API server has it, also what this version knows nothing of; without who manages which field of it, which
+    /// kubectl leaves out as well.
+    ///
+    /// # Errors
+    /// It is nested too deep.
+    pub fn object(&self) -> serde_json::Result<Value> {
+        serde_json::from_str(&without_managed_fields(self.json.get())?)
     }
 }
 
@@ -160,7 +172,7 @@ impl Session {
         }
         #[derive(Deserialize)]
         struct Row {
-            cells: Vec<serde_json::Value>,
+            cells: Vec<Value>,
         }
         let url = Place::Namespace.api(self).resource_url().to_owned();
         // From the server's cache: for a hint it need not be the newest.
@@ -200,7 +212,7 @@ mod tests {
 
     #[test]
     fn one_that_cannot_be_read_hides_no_other_and_says_where_it_is_wrong() {
-        let of = |name: &str, restart_at: serde_json::Value| {
+        let of = |name: &str, restart_at: Value| {
             json!({
                 "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
                 "metadata": {"name": name, "namespace": "shop"},
@@ -223,7 +235,7 @@ mod tests {
     #[test]
     fn what_is_said_of_who_manages_which_field_hides_no_rollout() {
         let deep = (0..300).fold(json!({}), |inner, _| json!({"f:a": inner}));
-        let of = |name: &str, restart_at: serde_json::Value| {
+        let of = |name: &str, restart_at: Value| {
             let managed = json!([{"manager": "someone", "operation": "Update", "fieldsV1": deep}]);
             json!({
                 "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
@@ -235,6 +247,9 @@ mod tests {
         let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items}).to_string();
         let list: ObjectList<Found> = serde_json::from_str(&list).expect("a list");
         let [good, late]: [Found; 2] = list.items.try_into().expect("two");
+        let object = late.object().expect("what is deep is left out");
+        assert_eq!(object["spec"]["restartAt"], "9999-12-31T23:59:59Z", "what cannot be understood is there");
+        assert_eq!(object["metadata"], json!({"name": "late", "namespace": "shop"}));
         assert_eq!(good.rollout.err(), None);
         assert_eq!(late.metadata.name.as_deref(), Some("late"));
         assert!(late.rollout.is_err_and(|error| error.starts_with("spec.restartAt: ")));

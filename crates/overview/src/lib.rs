@@ -7,11 +7,12 @@
 //! | what does its status say of the spec that is there? | [`mod@status`] |
 //! | what does the core see of it? | [`mod@observe`] |
 //! | what is around it? | [`surroundings`] |
+//! | which containers does a pod begin with? | [`containers`] |
 //! | what will happen? | [`simulation`] |
 //! | what is wrong, and what mends it? | [`doctor`], one file a check |
 //! | what of it does the caller not see? | [`unseen`] |
 //! | what differs between two revisions? | [`mod@differences`] |
-//! | which revision does a verb speak of? | [`request`] |
+//! | which revision does a verb speak of, and was a request heard? | [`request`] |
 //! | why was the spec changed? | [`cause`] |
 //! | how is that said? | [`words`] |
 //! | how is a word of a command written that people copy? | [`mod@quoted`] |
@@ -22,6 +23,7 @@
 
 pub mod again;
 pub mod cause;
+pub mod containers;
 pub mod differences;
 pub mod doctor;
 pub mod facts;
@@ -43,7 +45,7 @@ pub use facts::{Facts, Known, PodFact, Revision, Role, ServiceFact, facts, gathe
 pub use found::{Found, Place};
 pub use observe::{Denied, Observed, hash_of, observe, observe_visible, selector};
 pub use quoted::quoted;
-pub use request::revision_meant;
+pub use request::{asked_at, revision_meant, was_heard};
 pub use session::{Flags, Session, is_answer, is_forbidden, reason};
 pub use simulation::{Simulation, quantity};
 pub use status::status_of;

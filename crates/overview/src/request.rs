@@ -1,7 +1,16 @@
-//! What a request is about.
+//! What a request is about, when it was made, and whether it was heard.
+
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use greenlight_api::{BlueGreenRolloutStatus, Verb};
+use greenlight_core::hash;
+use jiff::Timestamp;
+
+use crate::session::Session;
+
+/// What the operator has heard stands in the status by then.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The hash of the revision that a verb speaks of: what serves, or what the spec asks for. Each is known also while the other is
 /// in trouble.
@@ -26,11 +35,36 @@ pub fn revision_meant(name: &str, action: Verb, status: &BlueGreenRolloutStatus)
     Ok(revision.clone())
 }
 
+/// The time of a request, by the clock of whoever asks and by that of the API server. By one that is behind, a restart would replace only what is
+/// older than that. One that is ahead the operator corrects.
+pub fn asked_at(ours: Timestamp, theirs: Option<Timestamp>) -> Timestamp {
+    theirs.map_or(ours, |theirs| ours.max(theirs))
+}
+
+/// Whether the operator has heard a request in whose place another one stands by now. The answer to that one has taken the place of its
+/// own, but what was heard lately is on record.
+///
+/// # Errors
+/// The API server does not show the rollout.
+pub async fn was_heard(session: &Session, name: &str, value: &str) -> Result<bool> {
+    tokio::time::sleep(PUBLISHED_WITHIN).await;
+    let status = session.rollout(name).await?.status.unwrap_or_default();
+    let digest = hash::short_name(value);
+    Ok(status.decisions.is_some_and(|decisions| decisions.heard.contains(&digest)))
+}
+
 #[cfg(test)]
 mod tests {
     use greenlight_api::Decisions;
 
     use super::*;
+
+    #[test]
+    fn a_request_is_not_older_than_the_clock_of_the_api_server_says() {
+        let at = |second: i64| Timestamp::from_second(second).expect("a time");
+        assert_eq!(asked_at(at(40), Some(at(100))), at(100));
+        assert_eq!((asked_at(at(101), Some(at(100))), asked_at(at(101), None)), (at(101), at(101)));
+    }
 
     #[test]
     fn each_verb_speaks_of_what_serves_or_of_what_the_spec_asks_for() {

@@ -2,12 +2,13 @@
 //! world in which pods start at once; nothing is changed.
 
 use anyhow::Result;
-use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, names};
+use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodTemplate, names};
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::simulate::{self, Written};
 use greenlight_core::world::{Endpoint, Pod, ReplicaSet, Selection, Service};
 use greenlight_core::{Action, Change, Plan, World, metadata, plan};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use crate::observe::{LeftBehind, Observed, add_neighbours, observe};
 use crate::session::Session;
@@ -33,12 +34,7 @@ pub struct Simulation {
 impl Simulation {
     /// The world of a rollout as it would be written, read from the API server.
     pub async fn read(session: &Session, object: BlueGreenRollout) -> Result<Simulation> {
-        let template = object.spec.template().into_owned();
-        let mut requests = (0.0, 0.0);
-        for container in template.0.get("spec").and_then(|spec| spec["containers"].as_array()).into_iter().flatten() {
-            let request = |what: &str| container["resources"]["requests"][what].as_str().map_or(0.0, quantity);
-            requests = (requests.0 + request("cpu"), requests.1 + request("memory"));
-        }
+        let requests = requests_of(&object.spec.template());
         let Observed { mut world, left_behind, .. } = observe(session, object).await?;
         add_neighbours(session, &mut world).await;
         Ok(Simulation::new(world, Timestamp::now(), requests).with(left_behind))
@@ -296,20 +292,47 @@ fn replace_pods(pods: &mut Vec<Pod>, rs: &ReplicaSet, generation: u64, now: Time
     }
 }
 
-/// A Kubernetes quantity as a number: `250m`, `1.5`, `64Mi`.
+/// What a pod of a template requests: CPU in cores, memory in bytes. What is limited and not requested counts as requested.
+fn requests_of(template: &PodTemplate) -> (f64, f64) {
+    let list = |name: &str| template.0.get("spec").and_then(|spec| spec[name].as_array()).into_iter().flatten();
+    let sidecars = list("initContainers").filter(|container| container["restartPolicy"] == "Always");
+    let request = |container: &Value, what: &str| {
+        let resources = &container["resources"];
+        match resources["requests"].get(what).or_else(|| resources["limits"].get(what)) {
+            Some(Value::String(text)) => quantity(text),
+            // Nobody has made a text of it: a template is kept as it is written.
+            Some(number) => number.as_f64().unwrap_or(0.0),
+            None => 0.0,
+        }
+    };
+    list("containers").chain(sidecars).fold((0.0, 0.0), |(cpu, memory), container| {
+        (cpu + request(container, "cpu"), memory + request(container, "memory"))
+    })
+}
+
+/// A Kubernetes quantity as a number: `250m`, `1.5`, `64Mi`, `1e3`.
 pub fn quantity(text: &str) -> f64 {
+    if let Ok(number) = text.parse() {
+        return number;
+    }
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let number: f64 = text[..digits].parse().unwrap_or(0.0);
     let factor = match &text[digits..] {
+        "n" => 1e-9,
+        "u" => 1e-6,
         "m" => 1e-3,
         "k" => 1e3,
         "M" => 1e6,
         "G" => 1e9,
         "T" => 1e12,
+        "P" => 1e15,
+        "E" => 1e18,
         "Ki" => 1024.0,
         "Mi" => 1024f64.powi(2),
         "Gi" => 1024f64.powi(3),
         "Ti" => 1024f64.powi(4),
+        "Pi" => 1024f64.powi(5),
+        "Ei" => 1024f64.powi(6),
         _ => 1.0,
     };
     number * factor
@@ -321,7 +344,7 @@ mod tests {
 
     use greenlight_api::BlueGreenRolloutSpec;
     use greenlight_core::world::{Rollout, Template};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -404,6 +427,22 @@ mod tests {
         simulation.world.rollout.generation += 1;
         let outcome = simulation.run();
         (outcome, simulation.steps.join("\n"))
+    }
+
+    #[test]
+    fn a_pod_requests_what_its_containers_do_however_that_is_written() {
+        let of = |resources: Value| {
+            let mesh = json!({"name": "mesh", "restartPolicy": "Always", "resources": {"requests": {"cpu": "500m"}}});
+            let migrate = json!({"name": "migrate", "resources": {"requests": {"cpu": 8}}});
+            let web = json!({"name": "web", "resources": resources});
+            let template = json!({"spec": {"initContainers": [mesh, migrate], "containers": [web]}});
+            requests_of(&serde_json::from_value(template).expect("a template"))
+        };
+        assert_eq!(of(json!({"requests": {"cpu": 2, "memory": "1Ki"}})), (2.5, 1024.0), "a number is no text");
+        assert_eq!(of(json!({"limits": {"cpu": "1.5"}, "requests": {"memory": 64}})), (2.0, 64.0));
+        assert_eq!(of(Value::Null), (0.5, 0.0));
+        let told = ["250m", "1.5", "64Mi", "1e3", "2E", "1Pi"].map(quantity);
+        assert_eq!(told, [0.25, 1.5, 67_108_864.0, 1000.0, 2e18, 1_125_899_906_842_624.0]);
     }
 
     #[test]

@@ -2,18 +2,28 @@
 
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, conditions};
 
-/// The status of a rollout, without what it says of an older spec than the one that is there.
+/// The status of a rollout, without what it says of an older spec than the one that is there, or of the time before its deletion.
 pub fn status_of(rollout: &BlueGreenRollout) -> BlueGreenRolloutStatus {
     let generation = rollout.metadata.generation.unwrap_or_default();
-    of_newest_spec(rollout.status.clone().unwrap_or_default(), generation)
+    let is_deleting = rollout.metadata.deletion_timestamp.is_some();
+    of_newest_spec(rollout.status.clone().unwrap_or_default(), generation, is_deleting)
 }
 
 /// A status without what it says of an older spec than that of this generation: the phase, the message and the conditions. A script that
 /// looks for `Ready` finds none, which is not the same as what was so before. `Available` stays: it speaks of the pods that serve.
-pub(crate) fn of_newest_spec(mut status: BlueGreenRolloutStatus, generation: i64) -> BlueGreenRolloutStatus {
+/// A deletion counts as a change of the spec, for the API server as well; the operator writes of one only if something holds it up.
+pub(crate) fn of_newest_spec(
+    mut status: BlueGreenRolloutStatus,
+    generation: i64,
+    is_deleting: bool,
+) -> BlueGreenRolloutStatus {
     if generation > status.observed_generation && status.observed_generation > 0 {
-        status.phase = Phase::Pending;
-        status.message = "the spec has changed; the operator has not looked at it yet".to_owned();
+        let (phase, message) = if is_deleting {
+            (Phase::Progressing, "it is being deleted")
+        } else {
+            (Phase::Pending, "the spec has changed; the operator has not looked at it yet")
+        };
+        (status.phase, status.message) = (phase, message.to_owned());
         status.conditions.retain(|condition| condition.type_ == conditions::AVAILABLE);
     }
     status
@@ -56,5 +66,22 @@ mod tests {
         assert!(outdated.message.contains("has not looked at it yet"), "{}", outdated.message);
         assert_eq!((outdated.active_revision.as_str(), outdated.observed_generation), ("v1", 3), "what is so stays");
         assert_eq!(of(4, 0).phase, Phase::Healthy, "who writes no generation speaks of no other spec");
+    }
+
+    #[test]
+    fn a_rollout_that_is_being_deleted_is_neither_healthy_nor_changed() {
+        let of = |observed: i64| {
+            let metadata = json!({"name": "web", "generation": 4, "deletionTimestamp": "2026-01-01T00:00:00Z"});
+            let held_up =
+                json!({"phase": "Degraded", "message": "the write is refused", "observedGeneration": observed});
+            let rollout = json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": metadata,
+                "spec": {"selector": {}, "strategy": {"blueGreen": {}}}, "status": held_up,
+            });
+            let status = status_of(&serde_json::from_value(rollout).expect("a rollout"));
+            (status.phase, status.message)
+        };
+        assert_eq!(of(3), (Phase::Progressing, "it is being deleted".to_owned()));
+        assert_eq!(of(4), (Phase::Degraded, "the write is refused".to_owned()), "the operator speaks of the deletion");
     }
 }

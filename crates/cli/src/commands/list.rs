@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Config, Event, watcher};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use crate::commands::only_for_people;
@@ -44,9 +44,9 @@ pub async fn run(session: &Session, options: &ListOptions) -> Result<Exit> {
     match machine {
         Some(ListFormat::Name) => found.iter().for_each(|found| println!("{KIND_AND_GROUP}{}", found.name_any())),
         Some(format) => {
-            let all: Result<Vec<Value>, _> = found.iter().map(as_of_now).collect();
-            let all = all.context("a rollout is nested too deep to be printed: -o name, or no -o, lists it")?;
-            print_facts(&all, if format == ListFormat::Json { Format::Json } else { Format::Yaml })?;
+            let list = as_list(&found);
+            let list = list.context("a rollout is nested too deep to be printed: -o name, or no -o, lists it")?;
+            print_facts(&list, if format == ListFormat::Json { Format::Json } else { Format::Yaml })?;
         }
         None if found.is_empty() => eprintln!("No rollouts{} in {}.", with(labels), place_name(session, place)),
         None => {
@@ -60,9 +60,15 @@ pub async fn run(session: &Session, options: &ListOptions) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// All of them as one object, as kubectl prints them: `jq '.items[]'` has them, and `kubectl apply` takes them.
+fn as_list(found: &[Found]) -> serde_json::Result<Value> {
+    let items = found.iter().map(as_of_now).collect::<serde_json::Result<Vec<Value>>>()?;
+    Ok(json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items}))
+}
+
 /// The object, without what its status says of an older spec.
 fn as_of_now(found: &Found) -> serde_json::Result<Value> {
-    let mut object: Value = serde_json::from_str(found.json.get())?;
+    let mut object = found.object()?;
     if let Ok(rollout) = &found.rollout {
         let status = status_of(rollout);
         if rollout.status.as_ref().is_some_and(|written| *written != status) {
@@ -283,7 +289,6 @@ impl Shown {
 #[cfg(test)]
 mod tests {
     use greenlight_overview::Flags;
-    use serde_json::json;
 
     use super::*;
 
@@ -339,6 +344,15 @@ mod tests {
         let row = columns.row(&found, Timestamp::UNIX_EPOCH);
         assert_eq!(row[2], "Pending");
         assert!(row.last().is_some_and(|message| message.contains("has not looked at it yet")), "{row:?}");
+    }
+
+    #[test]
+    fn for_machines_a_list_is_one_object_as_kubectl_prints_it() {
+        let listed = |found: &[Found]| as_list(found).expect("it is not deep");
+        let list = listed(&[found("shop", "web"), found("shop", "cart")]);
+        assert_eq!((&list["apiVersion"], &list["kind"]), (&json!("v1"), &json!("List")));
+        assert_eq!(list["items"][1]["metadata"]["name"], "cart");
+        assert_eq!(listed(&[])["items"], json!([]));
     }
 
     #[test]

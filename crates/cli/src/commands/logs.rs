@@ -10,6 +10,7 @@ use futures::io::{AsyncBufRead, AsyncBufReadExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use greenlight_api::names;
 use greenlight_api::text::printable;
+use greenlight_overview::containers::{initial, is_sidecar};
 use greenlight_overview::{Facts, Known, Role, Session, Whole, gather};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::LogParams;
@@ -99,13 +100,11 @@ struct Source {
 
 /// The containers of a pod that are asked for.
 fn containers(pod: &Pod, options: &LogsOptions) -> Result<Vec<Source>> {
-    let spec = pod.spec.as_ref();
-    let all = spec.into_iter().flat_map(|spec| &spec.containers).map(|container| container.name.clone());
-    let initial = spec.into_iter().flat_map(|spec| spec.init_containers.iter().flatten());
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
     let named = |name: &String| options.container.as_ref().is_none_or(|wanted| wanted == name);
-    // Init containers only when one is named: they have done their work.
-    let initial = initial.map(|container| container.name.clone()).filter(|_| options.container.is_some());
-    let all: Vec<String> = all.chain(initial).collect();
+    // Init containers only when one is named: they have done their work. A sidecar has not.
+    let initial = initial(pod).filter(|container| options.container.is_some() || is_sidecar(container));
+    let all: Vec<String> = containers.chain(initial).map(|container| container.name.clone()).collect();
     let wanted: Vec<Source> = all
         .iter()
         .filter(|name| named(name))
@@ -238,7 +237,10 @@ mod tests {
     fn pod() -> Pod {
         serde_json::from_value(json!({
             "metadata": {"name": "web-1"},
-            "spec": {"initContainers": [{"name": "init"}], "containers": [{"name": "web"}, {"name": "proxy"}]},
+            "spec": {
+                "initContainers": [{"name": "init"}, {"name": "mesh", "restartPolicy": "Always"}],
+                "containers": [{"name": "web"}, {"name": "proxy"}],
+            },
             "status": {"containerStatuses": [
                 {"name": "web", "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {}}},
                 {"name": "proxy", "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": {"waiting": {}}},
@@ -253,11 +255,11 @@ mod tests {
             let sources = containers(&pod(), &options(flags)).expect("there are some");
             sources.into_iter().map(|source| source.container).collect::<Vec<_>>()
         };
-        assert_eq!(names(&[]), ["web", "proxy"]);
+        assert_eq!(names(&[]), ["web", "proxy", "mesh"], "a sidecar runs beside them");
         assert_eq!(names(&["-c", "proxy"]), ["proxy"]);
         assert_eq!(names(&["-c", "init"]), ["init"]);
         let error = containers(&pod(), &options(&["-c", "x"])).expect_err("there is none").to_string();
-        assert!(error.contains("has no container x; there are: web, proxy, init"), "{error}");
+        assert!(error.contains("has no container x; there are: web, proxy, init, mesh"), "{error}");
     }
 
     #[test]

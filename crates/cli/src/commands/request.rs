@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use futures::StreamExt;
 use greenlight_api::{BlueGreenRolloutStatus, Phase, Request, Verb, names};
-use greenlight_overview::{Found, Session, gather, revision_meant, sentence};
+use greenlight_overview::{Found, Session, asked_at, gather, revision_meant, sentence, was_heard};
 use jiff::Timestamp;
 use kube::api::Patch;
 use kube::{Api, ResourceExt};
@@ -17,7 +17,7 @@ use crate::commands::{params, plan, written};
 use crate::exit::Exit;
 use crate::options::Asking;
 use crate::output::progress::Progress;
-use crate::session::of_rollout;
+use crate::session::{last_look, of_rollout};
 
 /// An operator that runs answers within a second; one that changes leaders, within half a minute.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -45,6 +45,9 @@ impl From<Verb> for Wish {
 pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> Result<Exit> {
     let Wish { action, revision, to } = wish;
     let (rollout, (by, theirs)) = tokio::try_join!(session.rollout(name), session.user_and_time())?;
+    if rollout.metadata.deletion_timestamp.is_some() {
+        bail!("rollout {name} is being deleted: the operator answers no request any more");
+    }
     let to = match to {
         Some(number) => Some(hash_of(session, name, number).await?),
         None => None,
@@ -76,12 +79,6 @@ pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> R
     outcome(session, name, &request, &value, asking.wait.timeout).await
 }
 
-/// The time of a request. By a clock that is behind, a restart would replace only what is older than that. One that is ahead the operator
-/// corrects.
-fn asked_at(ours: Timestamp, theirs: Option<Timestamp>) -> Timestamp {
-    theirs.map_or(ours, |theirs| ours.max(theirs))
-}
-
 /// The hash of a revision number.
 async fn hash_of(session: &Session, name: &str, number: i64) -> Result<String> {
     let known = gather(session, name).await?.known();
@@ -102,7 +99,6 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
     let mut changes = pin!(of_rollout(session, name));
     let progress = Progress::start("waiting for the operator's answer");
     let mut answered = false;
-    let mut last = String::new();
     loop {
         let deadline = started + if answered { timeout } else { timeout.min(ANSWER_WITHIN) };
         let change = tokio::select! {
@@ -113,6 +109,7 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
                 std::process::exit(INTERRUPTED);
             }
         };
+        let is_over = change.is_err();
         let rollout = match change {
             Ok(Some(Ok(Some(rollout)))) => rollout,
             Ok(Some(Ok(None))) => bail!("rollout {name} was deleted"),
@@ -121,19 +118,15 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
                     .with_context(|| format!("the request was made, but rollout {name} cannot be watched"));
             }
             Ok(None) => bail!("the watch ended"),
-            Err(_) if answered => {
-                progress.aside(|| eprintln!("Not done after {} s: {last}", timeout.as_secs()));
-                return Ok(Exit::TimedOut);
-            }
-            Err(_) => {
-                progress.aside(|| {
-                    eprintln!(
-                        "The operator has not answered. Is it running? The request stands: when it runs, it carries the \
-                         request out, or says why that does not fit any more."
-                    );
-                });
-                return Ok(Exit::TimedOut);
-            }
+            // A watch that is cut, or fails, says nothing: the operator is not blamed before somebody has looked.
+            Err(_) => match last_look(session, name).await {
+                Ok(rollout) => rollout,
+                Err(why) => {
+                    progress
+                        .aside(|| eprintln!("What came of the request is not known: {why}. It stands. Look at {look}"));
+                    return Ok(Exit::TimedOut);
+                }
+            },
         };
         let stands = rollout.annotations().get(names::REQUEST).is_some_and(|stands| stands == value);
         let status = rollout.status.unwrap_or_default();
@@ -148,12 +141,24 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
             }
             // The annotation holds one request: the last.
             None if !answered && !stands => {
+                if was_heard(session, name, value).await? {
+                    bail!("the operator heard the request, and answered another one since: look at {look}");
+                }
                 progress.aside(|| {
                     eprintln!(
                         "Another request took the place of this one before the operator saw it. Look at {look}, and ask again."
                     );
                 });
                 return Ok(Exit::Refused);
+            }
+            None if !answered && is_over => {
+                progress.aside(|| {
+                    eprintln!(
+                        "The operator has not answered. Is it running? The request stands: when it runs, it carries the \
+                         request out, or says why that does not fit any more."
+                    );
+                });
+                return Ok(Exit::TimedOut);
             }
             None if !answered => continue,
             _ => {}
@@ -179,8 +184,12 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
             }
             return Ok(exit);
         }
-        last = sentence(&status.message);
-        progress.say(&last);
+        let message = sentence(&status.message);
+        if is_over && started.elapsed() >= timeout {
+            progress.aside(|| eprintln!("Not done after {} s: {message}", timeout.as_secs()));
+            return Ok(Exit::TimedOut);
+        }
+        progress.say(&message);
     }
 }
 
@@ -265,12 +274,6 @@ mod tests {
             "updatedRevision": "v3", "switch": switch, "decisions": {"serving": active, "revisions": revisions},
         }))
         .expect("a status")
-    }
-
-    #[test]
-    fn a_request_is_not_older_than_the_clock_of_the_api_server_says() {
-        assert_eq!(asked_at(at(40), Some(at(100))), at(100));
-        assert_eq!((asked_at(at(101), Some(at(100))), asked_at(at(101), None)), (at(101), at(101)));
     }
 
     #[test]

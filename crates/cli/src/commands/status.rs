@@ -14,7 +14,7 @@ use crate::options::{Format, Until};
 use crate::output::format::print_facts;
 use crate::output::progress::Progress;
 use crate::output::style::Style;
-use crate::session::{is_outdated, of_rollout, state_of};
+use crate::session::{is_outdated, last_look, of_rollout, state_of};
 
 /// Waits for an end, or for what is named.
 pub async fn run(
@@ -58,7 +58,10 @@ pub async fn run(
             Ok(Some(Ok(None))) => bail!("rollout {name} was deleted"),
             Ok(Some(Err(error))) => return Err(error).with_context(|| format!("cannot watch rollout {name}")),
             Ok(None) => bail!("the watch ended"),
-            Err(_) => {}
+            Err(_) => match last_look(session, name).await {
+                Ok(now) => rollout = now,
+                Err(why) => progress.aside(|| eprintln!("What has come of it is not known: {why}")),
+            },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What changes while somebody looks.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use futures::{Stream, StreamExt, stream};
@@ -13,6 +14,12 @@ use kube::ResourceExt;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Config, Event, watch_object, watcher};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::explain::explain;
+
+/// An API server that has not answered by then is not heard.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
 
 /// A rollout whenever it changes; `None` when it is gone. What passes by itself is waited out; a denial ends the wait.
 pub fn of_rollout(session: &Session, name: &str) -> impl Stream<Item = Result<Option<BlueGreenRollout>>> + use<> {
@@ -22,6 +29,17 @@ pub fn of_rollout(session: &Session, name: &str) -> impl Stream<Item = Result<Op
         Err(error) if is_final(&error) => Some(Err(error.into())),
         Err(_) => None,
     })
+}
+
+/// A rollout as it is when somebody waits no longer: a watch that was cut says nothing.
+///
+/// # Errors
+/// In words, why the API server does not show it: then nobody can tell what became of it.
+pub async fn last_look(session: &Session, name: &str) -> Result<BlueGreenRollout, String> {
+    match timeout(HEARD_WITHIN, session.rollout(name)).await {
+        Ok(looked) => looked.map_err(|error| explain(&error, &session.flags)),
+        Err(_) => Err("the API server does not answer".to_owned()),
+    }
 }
 
 /// The phase and the message of a rollout, if they are of the spec that is there.

@@ -18,7 +18,7 @@ use greenlight_overview::again::Again;
 use http::header::{HeaderName, HeaderValue};
 use kube::client::ClientBuilder;
 
-pub use self::changes::{around, is_final, is_outdated, of_rollout, state_of};
+pub use self::changes::{around, is_final, is_outdated, last_look, of_rollout, state_of};
 pub use self::config::lasting;
 pub use self::explain::explain;
 use crate::options::ClusterOptions;

@@ -141,8 +141,8 @@ pub fn one(row: &Row) -> Markup {
             span class="state" { (phase(row.phase)) @if let Some(since) = row.since { " " span class="dim" { (ago(since)) } } }
             span class="revision" {
                 @if row.serving > 0 { span class={ "chip " (colour(row.serving)) } { (row.serving) } }
-                @if row.newest > row.serving && row.serving > 0 {
-                    span class="dim" { " → " } span class={ "chip " (colour(row.newest)) } { (row.newest) }
+                @if row.next != row.serving && row.serving > 0 {
+                    span class="dim" { " → " } span class={ "chip " (colour(row.next)) } { (row.next) }
                 }
                 " " span class="image" { (plain(&row.image)) }
             }

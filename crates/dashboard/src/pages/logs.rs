@@ -1,18 +1,26 @@
 //! The logs of a pod.
 
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use maud::{Markup, html};
 
 use super::path;
 use crate::log::TAIL;
 use crate::row::Key;
 
-/// The containers that have a log: also those that ran before the others, since one of them may be why a pod does not start.
+/// By this annotation a pod names the container that is meant if none is named, to kubectl as well: another one was put before it, say.
+const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+
+/// The containers that have a log, the one first that is shown if none is named: also those that ran before the others, since one of them may
+/// be why a pod does not start.
 pub fn containers(pod: &Pod) -> Vec<String> {
     let spec = pod.spec.as_ref();
     let initial = spec.into_iter().flat_map(|spec| spec.init_containers.iter().flatten());
     let containers = spec.into_iter().flat_map(|spec| &spec.containers);
-    containers.chain(initial).map(|container| container.name.clone()).collect()
+    let mut names: Vec<String> = containers.chain(initial).map(|container| container.name.clone()).collect();
+    let usual = pod.annotations().get(DEFAULT_CONTAINER);
+    names.sort_by_key(|name| Some(name) != usual);
+    names
 }
 
 /// The page, which fills itself.
@@ -48,8 +56,11 @@ mod tests {
 
     #[test]
     fn what_runs_before_the_others_has_a_log_too() {
+        let metadata = json!({"name": "web-1", "annotations": {DEFAULT_CONTAINER: "proxy"}});
         let spec = json!({"initContainers": [{"name": "migrate"}], "containers": [{"name": "web"}, {"name": "proxy"}]});
         let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "web-1"}, "spec": spec})).expect("a pod");
         assert_eq!(containers(&pod), ["web", "proxy", "migrate"]);
+        let annotated = Pod { metadata: serde_json::from_value(metadata).expect("metadata"), ..pod };
+        assert_eq!(containers(&annotated), ["proxy", "web", "migrate"], "as kubectl does");
     }
 }

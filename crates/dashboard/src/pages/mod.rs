@@ -64,12 +64,63 @@ pub fn findings(findings: &[&Finding]) -> Markup {
                     li class="finding" {
                         strong { (sentence(&finding.symptom)) }
                         @if !finding.cause.is_empty() { span class="cause" { (sentence(&finding.cause)) } }
-                        span class="fix" { "To fix it: " code { (plain(&finding.fix)) } }
+                        span class="fix" { "To fix it: " (coded(&finding.fix)) }
                     }
                 }
             }
         }
     }
+}
+
+/// A way out as `doctor` tells it, with its commands and the names of fields as code.
+pub fn coded(text: &str) -> Markup {
+    let text = plain(text);
+    html! { @for (is_code, part) in parts(&text) { @if is_code { code { (part) } } @else { (part) } } }
+}
+
+/// The parts of a text, in order, and whether each is code.
+fn parts(text: &str) -> Vec<(bool, &str)> {
+    let (mut parts, mut rest) = (Vec::new(), text);
+    while let Some((words, code, after)) = first_code(rest) {
+        parts.extend([(false, words), (true, code)]);
+        rest = after;
+    }
+    parts.push((false, rest));
+    parts
+}
+
+/// The first code in a text, with what stands before and behind it.
+fn first_code(text: &str) -> Option<(&str, &str, &str)> {
+    let mut start = 0;
+    for word in text.split(' ') {
+        let bare = word.trim_end_matches([',', ';', ':', '.']);
+        let length = if bare == "kubectl" { length_of_command(&text[start..]) } else { bare.len() };
+        if bare == "kubectl" || is_field(bare) {
+            let (words, rest) = text.split_at(start);
+            let (code, after) = rest.split_at(length);
+            return Some((words, code, after));
+        }
+        start += word.len() + 1;
+    }
+    None
+}
+
+/// How long the command is with which a text begins. What is quoted does not end it.
+fn length_of_command(text: &str) -> usize {
+    let mut is_quoted = false;
+    for (at, letter) in text.char_indices() {
+        is_quoted ^= letter == '\'';
+        if !is_quoted && ["; ", ", or "].into_iter().any(|end| text[at..].starts_with(end)) {
+            return at;
+        }
+    }
+    text.len()
+}
+
+/// Whether a word is the name of a field: `spec.template`, `previewReplicaCount`.
+fn is_field(word: &str) -> bool {
+    let is_camel = word.starts_with(|first: char| first.is_ascii_lowercase()) && word.contains(char::is_uppercase);
+    is_camel || word.starts_with("spec.")
 }
 
 /// The path of a rollout's page.
@@ -85,5 +136,31 @@ pub fn colour(number: i64) -> &'static str {
         2 => "green",
         3 => "violet",
         _ => "magenta",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_and_fields_are_code_and_what_is_said_around_them_is_not() {
+        let told = |text: &str| coded(text).into_string();
+        let retry = "kubectl greenlight retry web -n shop --context 'a; b'";
+        assert_eq!(
+            told(&format!("change spec.template, or {retry}")),
+            format!("change <code>spec.template</code>, or <code>{retry}</code>")
+        );
+        assert_eq!(
+            told("see why: kubectl get bgr; if for <nothing>, look: kubectl get pods"),
+            "see why: <code>kubectl get bgr</code>; if for &lt;nothing&gt;, look: <code>kubectl get pods</code>"
+        );
+        assert_eq!(
+            told("lower the requests or previewReplicaCount: kubectl describe pod web-1, or wait"),
+            "lower the requests or <code>previewReplicaCount</code>: <code>kubectl describe pod web-1</code>, or wait"
+        );
+        let edit = "kubectl get services,pods -n shop";
+        assert_eq!((told(edit), told("")), (format!("<code>{edit}</code>"), String::new()));
+        assert_eq!(told("correct it\u{1b}"), "correct it\u{fffd}");
     }
 }

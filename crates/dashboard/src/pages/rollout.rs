@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::layout::{Frame, page};
 use super::picture::picture;
-use super::{ago, analysis, colour, findings, left, path, phase, plain};
+use super::{ago, analysis, coded, colour, findings, left, path, phase, plain};
 use crate::action::{Action, Offer, can_return, offers};
 use crate::detail::{Detail, EVENTS};
 use crate::rights::Rights;
@@ -151,7 +151,7 @@ fn about_rollout(detail: &Detail) -> Markup {
     let (told, new): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|finding| finding.cause == detail.facts.status.message);
     html! {
-        @for finding in told { p class="notice" { "What to do: " code { (plain(&finding.fix)) } } }
+        @for finding in told { p class="notice" { "What to do: " (coded(&finding.fix)) } }
         (findings(&new))
     }
 }
@@ -297,7 +297,10 @@ fn steps(detail: &Detail) -> Vec<Step> {
     if !is_first && undone.is_none() && detail.shows(Unseen::REPLICA_SETS) {
         let retires = detail.facts.revisions.iter().filter_map(|revision| revision.scale_down_at).max();
         let note = retires.map(|at| html! { "in " (left(at)) });
-        let gone = proven.is_some() && retires.is_none();
+        // One whose end was not written down yet, since the API server refuses that say, has its pods all the same.
+        let from = switch.map(|switch| switch.from.as_str()).unwrap_or_default();
+        let is_there = detail.facts.revisions.iter().any(|revision| revision.hash == from && revision.desired > 0);
+        let gone = proven.is_some() && retires.is_none() && !is_there;
         steps.push(step("The old pods are gone", None, gone, note));
     }
     if let Some(rejection) = &record.rejection {

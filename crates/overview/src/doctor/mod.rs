@@ -4,6 +4,7 @@
 //! | question | file |
 //! |---|---|
 //! | What is looked at, and what is a finding? | [`evidence`] |
+//! | What holds a rollout that is being deleted? | [`deletion`] |
 //! | Is the operator running, and does it answer? | [`operator`] |
 //! | What does the operator itself say? | [`waiting`] |
 //! | Did somebody move production by hand? | [`moved_by_hand`] |
@@ -12,6 +13,7 @@
 //! | Can a ReplicaSet create its pods, and do old ones go away? | [`replica_sets`] |
 //! | Do the Ingresses lead to the Services? | [`ingresses`] |
 
+mod deletion;
 mod evidence;
 mod ingresses;
 mod moved_by_hand;
@@ -40,6 +42,11 @@ const CHECKS: [Check; 7] = [
 /// What is wrong, in the order of the checks.
 pub fn findings(evidence: &Evidence) -> Vec<Finding> {
     let mut findings = Vec::new();
-    CHECKS.iter().for_each(|check| check(evidence, &mut findings));
+    if evidence.rollout.metadata.deletion_timestamp.is_some() {
+        // What else is missing is on its way out.
+        evidence.check_deletion(&mut findings);
+    } else {
+        CHECKS.iter().for_each(|check| check(evidence, &mut findings));
+    }
     findings
 }

@@ -13,21 +13,6 @@ impl Evidence {
         let changed = self.rollout.metadata.managed_fields.iter().flatten().filter(|entry| entry.subresource.is_none());
         let changed = changed.filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max();
         let long_ago = changed.is_some_and(|at| self.now.duration_since(at) > OPERATOR_ANSWERS_WITHIN);
-        if self.rollout.metadata.deletion_timestamp.is_some() {
-            if long_ago
-                || self
-                    .rollout
-                    .metadata
-                    .deletion_timestamp
-                    .as_ref()
-                    .is_some_and(|at| self.now.duration_since(at.0) > OPERATOR_ANSWERS_WITHIN)
-            {
-                let symptom =
-                    format!("the rollout is being deleted, and its finalizer {} holds it", names::SERVICES_FINALIZER);
-                findings.push(Finding { about: About::Rollout, symptom, cause: cause(), fix: fix() });
-            }
-            return;
-        }
         if self.rollout.metadata.generation.unwrap_or_default() > status.observed_generation && long_ago {
             let symptom = "the spec was changed, and the status does not speak of it".to_owned();
             findings.push(Finding { about: About::Rollout, symptom, cause: cause(), fix: fix() });

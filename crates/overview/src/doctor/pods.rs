@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::evidence::{About, Evidence, Finding, OPERATOR_ANSWERS_WITHIN};
+use crate::containers::{initial, is_sidecar};
 
 impl Evidence {
     pub(super) fn check_pods(&self, findings: &mut Vec<Finding>) {
@@ -27,6 +28,7 @@ impl Evidence {
             }
             for container in status.init_container_statuses.into_iter().chain(status.container_statuses).flatten() {
                 let state = container.state.unwrap_or_default();
+                let runs_unready = state.running.is_some() && !container.ready && self.is_old(pod);
                 let (container, image) = (container.name, container.image);
                 let waiting = state.waiting.unwrap_or_default();
                 let told = waiting.message.unwrap_or_default();
@@ -44,7 +46,12 @@ impl Evidence {
                     "CreateContainerConfigError" | "CreateContainerError" => {
                         (format!("pod {name}: container {container} cannot be made"), told, describe.clone())
                     }
-                    "" if state.running.is_some() && self.is_old(pod) && !container_ready(pod, &container) => (
+                    "" if runs_unready && ends_before_the_others(pod, &container) => (
+                        format!("pod {name} waits for its init container {container}"),
+                        "the other containers begin when it has ended, and it runs".to_owned(),
+                        self.kubectl(&format!("logs {name} -c {container}")),
+                    ),
+                    "" if runs_unready => (
                         format!("pod {name}: container {container} runs, but is not ready"),
                         "its readiness probe fails".to_owned(),
                         format!("{}; {describe}", self.kubectl(&format!("logs {name} -c {container}"))),
@@ -74,9 +81,9 @@ impl Evidence {
     }
 }
 
-fn container_ready(pod: &Pod, container: &str) -> bool {
-    let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
-    statuses.into_iter().any(|status| status.name == container && status.ready)
+/// Whether this is an init container that has to end, which a sidecar has not.
+fn ends_before_the_others(pod: &Pod, container: &str) -> bool {
+    initial(pod).any(|initial| initial.name == container && !is_sidecar(initial))
 }
 
 #[cfg(test)]
@@ -87,32 +94,38 @@ mod tests {
     use super::*;
     use crate::session::Flags;
 
+    /// What is found of a pod, of a rollout with this spec.
+    fn found(spec: Value, pod: Value) -> Vec<Finding> {
+        let rollout = json!({
+            "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": {"name": "web"},
+            "spec": spec,
+        });
+        let evidence = Evidence {
+            rollout: serde_json::from_value(rollout).expect("a rollout"),
+            namespace: "shop".to_owned(),
+            flags: Flags { of_cluster: " --context prod".to_owned(), of_user: String::new() },
+            replica_sets: Vec::new(),
+            pods: vec![serde_json::from_value(pod).expect("a pod")],
+            services: Vec::new(),
+            slices: None,
+            ingresses: Vec::new(),
+            now: Timestamp::UNIX_EPOCH,
+        };
+        let mut findings = Vec::new();
+        evidence.check_pods(&mut findings);
+        findings
+    }
+
+    fn container(name: &str, state: Value) -> Value {
+        json!({"name": name, "image": "app:v2", "imageID": "", "ready": false, "restartCount": 0, "state": state})
+    }
+
     #[test]
     fn another_image_is_set_where_the_template_is() {
         let fix = |spec: Value| {
-            let rollout = json!({
-                "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": {"name": "web"},
-                "spec": spec,
-            });
-            let waiting = json!({"waiting": {"reason": "ErrImagePull"}});
-            let container = json!({
-                "name": "app", "image": "app:v2", "imageID": "", "ready": false, "restartCount": 0, "state": waiting,
-            });
+            let container = container("app", json!({"waiting": {"reason": "ErrImagePull"}}));
             let pod = json!({"metadata": {"name": "web-1"}, "status": {"containerStatuses": [container]}});
-            let evidence = Evidence {
-                rollout: serde_json::from_value(rollout).expect("a rollout"),
-                namespace: "shop".to_owned(),
-                flags: Flags { of_cluster: " --context prod".to_owned(), of_user: String::new() },
-                replica_sets: Vec::new(),
-                pods: vec![serde_json::from_value(pod).expect("a pod")],
-                services: Vec::new(),
-                slices: None,
-                ingresses: Vec::new(),
-                now: Timestamp::UNIX_EPOCH,
-            };
-            let mut findings = Vec::new();
-            evidence.check_pods(&mut findings);
-            findings.pop().expect("it is found").fix
+            found(spec, pod).pop().expect("it is found").fix
         };
         let strategy = json!({"blueGreen": {}});
         let own = fix(json!({"selector": {}, "strategy": strategy}));
@@ -120,5 +133,23 @@ mod tests {
         let workload = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop-web"});
         let of_deployment = fix(json!({"selector": {}, "strategy": strategy, "workloadRef": workload}));
         assert_eq!(of_deployment, "kubectl set image deployment/shop-web app=IMAGE -n shop --context prod");
+    }
+
+    #[test]
+    fn an_init_container_that_runs_is_waited_for_and_fails_no_probe() {
+        let symptoms = |policy: Value, state: Value| {
+            let pod = json!({
+                "metadata": {"name": "web-1", "creationTimestamp": "1969-12-31T23:00:00Z"},
+                "spec": {"initContainers": [{"name": "migrate", "restartPolicy": policy}], "containers": []},
+                "status": {"initContainerStatuses": [container("migrate", state)]},
+            });
+            let findings = found(json!({"selector": {}, "strategy": {"blueGreen": {}}}), pod);
+            findings.into_iter().map(|finding| (finding.symptom, finding.cause)).collect::<Vec<_>>()
+        };
+        let of_init = symptoms(Value::Null, json!({"running": {}}));
+        assert!(of_init.len() == 1 && of_init[0].0 == "pod web-1 waits for its init container migrate", "{of_init:?}");
+        let of_sidecar = symptoms(json!("Always"), json!({"running": {}}));
+        assert!(of_sidecar.len() == 1 && of_sidecar[0].1 == "its readiness probe fails", "{of_sidecar:?}");
+        assert!(symptoms(Value::Null, json!({"terminated": {"exitCode": 0}})).is_empty());
     }
 }

@@ -104,11 +104,27 @@ impl Evidence {
         let endpoints = slices.iter().filter(of_service).flat_map(|slice| slice.endpoints.iter().flatten());
         let ready = endpoints.filter(|e| e.conditions.as_ref().and_then(|c| c.ready) != Some(false)).count();
         if ready == 0 && wanted > 0 {
+            let are_ready = rs.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
+            let (cause, what) = if are_ready > 0 {
+                (
+                    format!(
+                        "{are_ready} of the {wanted} pods of ReplicaSet {} are ready, and its EndpointSlices have none of them: does \
+                         the EndpointSlice controller run?",
+                        rs.name_any()
+                    ),
+                    format!("get endpointslices -l {OF_SERVICE}={service}"),
+                )
+            } else {
+                (
+                    format!("none of the {wanted} pods of ReplicaSet {} is ready", rs.name_any()),
+                    format!("get pods -l {}={}", names::HASH_LABEL, hash.unwrap_or_default()),
+                )
+            };
             findings.push(Finding {
                 about: About::Service(service.to_owned()),
                 symptom: format!("Service {service} has no ready endpoint"),
-                cause: format!("none of the {wanted} pods of ReplicaSet {} is ready", rs.name_any()),
-                fix: self.kubectl(&format!("get pods -l {}={}", names::HASH_LABEL, hash.unwrap_or_default())),
+                cause,
+                fix: self.kubectl(&what),
             });
         }
     }
@@ -116,4 +132,45 @@ impl Evidence {
 
 fn shown_number(rs: &ReplicaSet) -> i64 {
     rs.annotations().get(names::REVISION).and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::session::Flags;
+
+    #[test]
+    fn pods_that_are_ready_are_not_blamed_for_a_service_without_endpoints() {
+        let found = |ready: i32| {
+            let rollout = json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": {"name": "web"},
+                "spec": {"selector": {}, "strategy": {"blueGreen": {"activeService": "web"}}},
+            });
+            let labels = json!({names::HASH_LABEL: "v1"});
+            let replica_set = json!({
+                "metadata": {"name": "web-v1", "labels": labels}, "spec": {"replicas": 2, "selector": {}},
+                "status": {"replicas": 2, "readyReplicas": ready},
+            });
+            let service = json!({"metadata": {"name": "web"}, "spec": {"selector": labels}});
+            let evidence = Evidence {
+                rollout: serde_json::from_value(rollout).expect("a rollout"),
+                namespace: "shop".to_owned(),
+                flags: Flags::default(),
+                replica_sets: vec![serde_json::from_value(replica_set).expect("a ReplicaSet")],
+                pods: Vec::new(),
+                services: vec![serde_json::from_value(service).expect("a Service")],
+                slices: Some(Vec::new()),
+                ingresses: Vec::new(),
+                now: Timestamp::UNIX_EPOCH,
+            };
+            let mut findings = Vec::new();
+            evidence.check_services(&mut findings);
+            findings.pop().expect("it has none").cause
+        };
+        assert_eq!(found(0), "none of the 2 pods of ReplicaSet web-v1 is ready");
+        assert!(found(2).starts_with("2 of the 2 pods of ReplicaSet web-v1 are ready, and its EndpointSlices"));
+    }
 }

@@ -132,8 +132,15 @@ async fn everything_that_can_be_asked_for_is_asked_by_clicks_and_the_operator_an
     browser.until("it can be resumed", || browser.has("#head a.button.resume"));
     browser.click("#head a.button.promote");
     browser.reads("The operator would refuse it: The rollout is paused by spec.paused.");
+    browser.write("#reason", "tested with the team");
     browser.press(ESCAPE);
     browser.until("closed", || !browser.has("dialog[open]"));
+    // What somebody has written is not lost with the dialog.
+    browser.click("#head a.button.promote");
+    browser.until("the dialog", || browser.has("dialog[open] .confirm"));
+    assert_eq!(browser.run("return document.getElementById('reason').value"), "tested with the team");
+    browser.press(ESCAPE);
+    browser.until("closed again", || !browser.has("dialog[open]"));
     assert_eq!(lab.now().await.image_of("web-active"), "web:v1");
 
     browser.click("#head a.button.resume");

@@ -16,10 +16,13 @@ pub struct Dashboard {
 }
 
 impl Dashboard {
-    /// `kubectl greenlight dashboard`, with a kubeconfig.
+    /// `kubectl greenlight dashboard`, of somebody whose usual kubeconfig this is: no command that they are told has to name it.
     pub fn local(name: &str, kubeconfig: &Path, more: &[&str]) -> Dashboard {
         let args = [&["dashboard", "--no-open"], more].concat();
-        let env = [("KUBECONFIG", kubeconfig.to_str().expect("a path in UTF-8"))];
+        let home = cluster().dir().join(format!("{name}-home"));
+        std::fs::create_dir_all(home.join(".kube")).expect("a folder");
+        std::fs::copy(kubeconfig, home.join(".kube/config")).expect("copied");
+        let env = [("HOME", home.to_str().expect("a path in UTF-8")), ("KUBECONFIG", "")];
         Dashboard::start(name, "kubectl-greenlight", &args, &env, "The dashboard is at ")
     }
 

@@ -57,10 +57,8 @@ async fn what_doctor_finds_stands_beside_what_it_is_about() {
         let is_there = || shown(&browser, part).iter().any(|found| found.contains(symptom));
         browser.until(&format!("{symptom:?} in {part}"), is_there);
     }
-    let kubeconfig = cluster().kubeconfig();
-    let flags = format!("--kubeconfig {} --context greenlight-test", kubeconfig.display());
-    let command = format!("kubectl greenlight set image web web=IMAGE -n found {flags}");
-    assert!(browser.text().contains(&command), "and what mends it: {}", browser.text());
+    let command = "kubectl greenlight set image web web=IMAGE -n found --context greenlight-test";
+    assert!(browser.text().contains(command), "and what mends it: {}", browser.text());
     browser.fit(1280, "#picture", false);
     browser.picture("findings");
     let same = || {

@@ -121,8 +121,10 @@ impl Sought for PodView {
 impl Status {
     /// The reason and the message of what says most.
     fn why_not_ready(&self) -> Option<(String, String)> {
-        let containers = self.init_container_statuses.iter().chain(&self.container_statuses);
-        let unready = containers.filter(|container| !container.ready);
+        // An init container has no probe, unless it is a sidecar.
+        let initial = self.init_container_statuses.iter().map(|container| (container, "and the pod waits for it"));
+        let others = self.container_statuses.iter().map(|container| (container, "its readiness probe fails"));
+        let unready = initial.chain(others).filter(|(container, _)| !container.ready);
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let not_scheduled = || {
             let scheduled = self.conditions.iter().find(|condition| condition.type_ == "PodScheduled")?;
@@ -134,13 +136,14 @@ impl Status {
             let ready = self.conditions.iter().find(|condition| condition.type_ == "Ready")?;
             (ready.reason.as_deref() == Some(GATES)).then(|| (text(&ready.reason), text(&ready.message)))
         };
-        let of_containers = unready.filter_map(Container::why_not_ready).next();
+        let of_containers = unready.filter_map(|(container, it_lacks)| container.why_not_ready(it_lacks)).next();
         of_containers.or_else(not_scheduled).or_else(of_the_pod).or_else(gated)
     }
 }
 
 impl Container {
-    fn why_not_ready(&self) -> Option<(String, String)> {
+    /// The reason and the message, and `it_lacks` if it runs.
+    fn why_not_ready(&self, it_lacks: &str) -> Option<(String, String)> {
         if let Some(waiting) = &self.state.waiting {
             let last = self.last_state.terminated.as_ref().map(Terminated::how);
             let message = waiting.message.clone().or(last).unwrap_or_default();
@@ -151,7 +154,7 @@ impl Container {
         }
         let running = self.state.running.as_ref()?;
         let Running {} = running;
-        Some(("NotReady".to_owned(), format!("container {} runs, its readiness probe fails", self.name)))
+        Some(("NotReady".to_owned(), format!("container {} runs, {it_lacks}", self.name)))
     }
 }
 
@@ -185,5 +188,20 @@ mod tests {
         let view: PodView = serde_json::from_value(pod).expect("a pod");
         let [OwnedPod { pod, .. }] = &view.items()[..] else { panic!("one") };
         assert_eq!((pod.ready, pod.reason.as_str(), pod.message.as_str()), (false, GATES, gate));
+    }
+
+    #[test]
+    fn an_init_container_that_runs_fails_no_probe() {
+        let pod = json!({
+            "metadata": {"name": "web"},
+            "status": {
+                "phase": "Pending",
+                "initContainerStatuses": [{"name": "migrate", "ready": false, "state": {"running": {}}}],
+                "containerStatuses": [{"name": "web", "ready": false, "state": {"waiting": {"reason": "PodInitializing"}}}],
+            },
+        });
+        let view: PodView = serde_json::from_value(pod).expect("a pod");
+        let [OwnedPod { pod, .. }] = &view.items()[..] else { panic!("one") };
+        assert_eq!(pod.message, "container migrate runs, and the pod waits for it");
     }
 }

@@ -100,7 +100,7 @@ async fn one_that_cannot_be_read_hides_no_other() {
     assert!(list.err.contains("Rollout bad in namespace onebad cannot be read: spec.restartAt: "), "{list:?}");
     let json: Value =
         serde_json::from_str(&through(&door, &["list", "-n", "onebad", "-o", "json"]).await.out).expect("JSON");
-    assert_eq!(json[1]["spec"]["restartAt"], "9999-12-31T23:59:59Z", "for machines it is there as it is");
+    assert_eq!(json["items"][1]["spec"]["restartAt"], "9999-12-31T23:59:59Z", "for machines it is there as it is");
     let told = through(&door, &["get", "rollout", "bad", "-n", "onebad"]).await.with(1);
     assert!(
         told.contains("rollout bad cannot be read: spec.restartAt: ")

@@ -35,7 +35,8 @@ async fn a_list_is_chosen_and_printed_as_kubectl_does_it() {
     let wide = list(&["get", "rollouts", "-o", "wide"]);
     assert!(wide.contains("IMAGES") && wide.contains("web:v1"), "{wide}");
     let json: Value = serde_json::from_str(&list(&["list", "-o", "json"])).expect("JSON");
-    assert_eq!(json.as_array().map(Vec::len), Some(3));
+    assert_eq!((&json["kind"], json["items"].as_array().map(Vec::len)), (&Value::from("List"), Some(3)));
+    assert_eq!(json["items"][0]["metadata"].get("managedFields"), None, "as kubectl leaves them out");
     let yaml: Value = serde_saphyr::from_str(&list(&["list", "-o", "yaml"])).expect("YAML");
     assert_eq!(yaml, json);
     let everywhere = ended(admin(&["get", "rollouts", "-A", "-l", "tier=back"])).well();

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::response::IntoResponse;
@@ -254,6 +254,47 @@ async fn what_could_not_be_read_is_told_with_the_reason_and_not_as_a_missing_rig
     let told = "Not shown, because it could not be read just now: Ingresses, so the hosts (etcd timed out).";
     assert!(tree.contains(told) && !tree.contains("lack the right"), "{tree}");
     assert!(tree.contains("→ revision 1"), "the rest is there: {tree}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_is_not_blamed_for_an_api_server_that_is_not_heard() {
+    let lab = Lab::without_operator("unheard").await;
+    lab.apply(&rollout(json!({}))).expect("applied");
+    let promote = |server: &str| {
+        let args = ["promote", "web", "--revision", "v2", "-n", "unheard", "--timeout", "2s", "--server", server];
+        ended(bare(&args))
+    };
+    let asked = AtomicBool::new(false);
+    let silent = Door::open(Duration::ZERO, move |uri: &str| {
+        let was_asked = asked.fetch_or(uri.contains("fieldManager="), Ordering::SeqCst);
+        was_asked.then(|| (Door::SILENCE, String::new()))
+    });
+    let silent = silent.await.expect("a door");
+    let told = promote(&silent.url()).with(4);
+    assert!(told.contains("What came of the request is not known: the API server does not answer"), "{told}");
+    assert!(told.contains("kubectl greenlight status web -n unheard") && !told.contains("Is it running?"), "{told}");
+    // A watch that has been cut says nothing, either; a look does.
+    let is_watched = |uri: &str| uri.contains("fieldSelector=").then(|| (Door::SILENCE, String::new()));
+    let cut = Door::open(Duration::ZERO, is_watched).await.expect("a door");
+    let told = promote(&cut.url()).with(4);
+    assert!(told.contains("The operator has not answered. Is it running?"), "{told}");
+    let mut waiting = bare(&["status", "web", "-n", "unheard", "--timeout", "10s", "--server", &cut.url()]);
+    let mut waiting = waiting.stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut lines = BufReader::new(waiting.stdout.take().expect("a pipe")).lines();
+    let first = lines.next().expect("a line").expect("text");
+    assert!(first.starts_with("Pending: "), "{first}");
+    let healthy = r#"{"status": {"phase": "Healthy", "message": "it serves", "observedGeneration": 1}}"#;
+    lab.kubectl(&["patch", "bgr", "web", "--subresource=status", "--type=merge", "-p", healthy]);
+    assert!(waiting.wait().expect("it ends").success(), "what is so in the end counts");
+    let finalizers = |finalizers: Value| {
+        let patch = json!({"metadata": {"finalizers": finalizers}}).to_string();
+        lab.kubectl(&["patch", "bgr", "web", "--type=merge", "-p", &patch]);
+    };
+    finalizers(json!(["example.com/held"]));
+    lab.kubectl(&["delete", "bgr", "web", "--wait=false"]);
+    let told = promote(&cut.url()).with(1);
+    assert!(told.contains("rollout web is being deleted"), "{told}");
+    finalizers(Value::Null);
 }
 
 #[test]
