@@ -97,6 +97,24 @@ fn a_dry_run_is_only_reported() {
     assert!(status.metric_results[1].dry_run);
 }
 
+/// As an argument may bring it along.
+#[test]
+fn a_count_of_nothing_passes_nothing_that_was_not_measured() {
+    for count in [IntOrString::Int(0), IntOrString::String("0".into()), IntOrString::String("-1".into())] {
+        let once = Metric { count: Some(count.clone()), interval: None, ..metric("m", 1, 0, 0) };
+        let spec = AnalysisRunSpec { metrics: vec![once], ..Default::default() };
+        let (status, counted) = run(&spec, &[0], &[false]);
+        assert_eq!((status.phase, counted.len()), (AnalysisPhase::Successful, 1), "{count:?}");
+        let (status, _) = run(&spec, &[1], &[false]);
+        assert_eq!(status.phase, AnalysisPhase::Failed, "{count:?}");
+    }
+    // With an interval it goes on until the run ends.
+    let spec = AnalysisRunSpec { metrics: vec![metric("m", 0, 0, 0)], ..Default::default() };
+    let (status, counted) = run(&spec, &[0], &[false]);
+    assert_eq!(status.phase, AnalysisPhase::Running);
+    assert!(counted.len() > 100, "measured {} times", counted.len());
+}
+
 #[test]
 fn a_run_that_is_asked_to_stop_stops() {
     let mut spec = AnalysisRunSpec { metrics: vec![metric("m", 5, 0, 0)], ..Default::default() };

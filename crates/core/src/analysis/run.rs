@@ -161,10 +161,11 @@ fn outcome(metric: &Metric, result: &MetricResult) -> (AnalysisPhase, String) {
     if exceeded(result.inconclusive, limit(&metric.inconclusive_limit, 0)) {
         return (AnalysisPhase::Inconclusive, format!("{} measurements neither good nor bad", result.inconclusive));
     }
-    let wanted = match &metric.count {
-        Some(_) => limit(&metric.count, 1),
-        None if metric.interval.is_some() => i64::MAX,
-        None => 1,
+    // As in Argo Rollouts, 0 counts as left out: nothing is good that was not measured.
+    let wanted = match limit(&metric.count, 0) {
+        count @ 1.. => count,
+        _ if metric.interval.is_some() => i64::MAX,
+        _ => 1,
     };
     if result.count >= wanted {
         return (AnalysisPhase::Successful, String::new());
