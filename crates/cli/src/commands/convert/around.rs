@@ -1,9 +1,11 @@
 //! What stays as it is, but depends on what is converted.
 
+use greenlight_api::names::MANAGED_BY_ARGO;
 use serde_json::{Value, json};
 
 use super::becomes::{Becomes, has_argo_rollouts, is_argos, is_referred_to};
 use super::draft::{API_VERSION, Converted, note};
+use super::text::without_servers_fields;
 use crate::manifests::{Manifest, find_block};
 
 /// The field in which an autoscaler names what it scales: HorizontalPodAutoscaler and KEDA's ScaledObject, VerticalPodAutoscaler.
@@ -35,13 +37,13 @@ pub(super) fn retarget(
                 "the Rollout that it scales is not among the files: write apiVersion greenlight.dev/v1alpha1 and kind BlueGreenRollout",
             );
         }
-        converted.documents.push(manifest.text.clone());
+        converted.documents.push(without_servers_fields(manifest).0);
         return;
     }
-    let mut wanted = manifest.value.clone();
+    let (text, mut wanted) = without_servers_fields(manifest);
     wanted["spec"][field]["apiVersion"] = API_VERSION.into();
     wanted["spec"][field]["kind"] = "BlueGreenRollout".into();
-    let mut lines: Vec<String> = manifest.text.lines().map(str::to_owned).collect();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for (key, value) in [("apiVersion", API_VERSION), ("kind", "BlueGreenRollout")] {
         let borrowed: Vec<&str> = lines.iter().map(String::as_str).collect();
         let at = find_block(&borrowed, &["spec", field, key]).map(|block| block.0);
@@ -59,6 +61,31 @@ pub(super) fn retarget(
 
 /// Whether this refers to what is converted.
 type IsIt<'a> = &'a dyn Fn(&Value) -> bool;
+
+/// What Kustomize does to a Deployment, or is told to do to an Argo Rollout, and not to a BlueGreenRollout, by the field that asks for it.
+const BLIND: [(&str, &str); 10] = [
+    ("namePrefix", NAMES),
+    ("nameSuffix", NAMES),
+    ("configMapGenerator", NAMES),
+    ("secretGenerator", NAMES),
+    ("replicas", "does not change a BlueGreenRollout: use a patch"),
+    ("commonLabels", LABELS),
+    (
+        "commonAnnotations",
+        "does not reach the template of a BlueGreenRollout without commonAnnotations in `configurations`",
+    ),
+    ("configurations", FILES),
+    ("crds", FILES),
+    (
+        "openapi",
+        "does not know a BlueGreenRollout: a patch that names one container replaces all of its containers. Write all of them, or a patch \
+         by path",
+    ),
+];
+const NAMES: &str = "does not reach the names in a BlueGreenRollout without nameReference in `configurations`";
+const LABELS: &str = "reaches the selector of a Service, and neither the selector nor the template of a BlueGreenRollout without \
+                      commonLabels in `configurations`: such a Service would select none of its pods";
+const FILES: &str = "may be for kind Rollout in its files: write greenlight.dev and BlueGreenRollout there, too";
 
 /// Names what a person has to change.
 pub(super) fn tell(
@@ -87,6 +114,13 @@ pub(super) fn tell(
         "Deployment" if has_argo_rollouts(all) && !is_referred_to(manifest, all) => {
             say(&[], "stays a Deployment beside Argo Rollouts: name it with --only to convert it");
         }
+        "Service" if manifest.value["metadata"]["annotations"].get(MANAGED_BY_ARGO).is_some() => {
+            say(
+                &["metadata", "annotations", MANAGED_BY_ARGO],
+                "claims the Service for an Argo Rollout: remove it from Git by a commit of its own, which hands the Service over \
+                 (docs/migrations.md, 4)",
+            );
+        }
         "Experiment" if is_argos(manifest) => {
             say(&[], "has no counterpart here: leave it with Argo Rollouts, or let an analysis with a Job do its work");
         }
@@ -106,16 +140,14 @@ pub(super) fn tell(
             }
         }
         _ if is_kustomization(manifest) => {
-            for field in ["namePrefix", "nameSuffix", "configMapGenerator", "secretGenerator"] {
+            for (field, what) in BLIND {
                 if manifest.value.get(field).is_some() {
-                    say(
-                        &[field],
-                        "does not reach the names in a BlueGreenRollout without nameReference in `configurations`",
-                    );
+                    say(&[field], what);
                 }
             }
-            if manifest.value.get("replicas").is_some() {
-                say(&["replicas"], "does not change a BlueGreenRollout: use a patch");
+            let mut labels = manifest.value["labels"].as_array().into_iter().flatten();
+            if labels.any(|labels| labels["includeSelectors"] == true || labels["includeTemplates"] == true) {
+                say(&["labels"], LABELS);
             }
             for field in ["patches", "patchesJson6902", "patchesStrategicMerge", "replacements"] {
                 for (number, part) in manifest.value[field].as_array().into_iter().flatten().enumerate() {

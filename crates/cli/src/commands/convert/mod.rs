@@ -59,7 +59,7 @@ pub fn convert(manifests: &[Manifest], only: &[String]) -> Converted {
                 Some(field) => around::retarget(manifest, field, manifests, becomes_ours, &mut converted),
                 None => {
                     around::tell(manifest, manifests, becomes_ours, &mut converted);
-                    converted.documents.push(manifest.text.clone());
+                    converted.documents.push(without_servers_fields(manifest).0);
                 }
             },
         }

@@ -131,6 +131,48 @@ fn a_rollout_that_refers_to_a_deployment_has_the_selector_of_that() {
 }
 
 #[test]
+fn what_an_analysis_means_otherwise_here_is_named() {
+    let template = "apiVersion: argoproj.io/v1alpha1\nkind: AnalysisTemplate\nmetadata: {name: smoke}\nspec:\n  metrics:\n  - name: \
+                    very-slow\n    provider:\n      prometheus: {query: up}\n  - name: fast\n    successCondition: max(result) < 5\n    \
+                    provider:\n      prometheus: {address: \"http://p\", query: up}\n  measurementRetention:\n  - {metricName: \
+                    (a|b), limit: 20}\n";
+    let rollout = EVERY_FIELD.replace("fieldPath: metadata.namespace", "fieldPath: status.stableRS");
+    let converted = of(&[&rollout, template].join("---\n"));
+    for what in [
+        "AnalysisTemplate smoke: spec.metrics.0.provider.prometheus: has no address",
+        "AnalysisTemplate smoke: spec.metrics.1.successCondition: the condition \"max(result) < 5\" is not CEL: there is no",
+        "AnalysisTemplate smoke: spec.measurementRetention.0.metricName: is a regular expression",
+        "Rollout web: spec.strategy.blueGreen.prePromotionAnalysis.dryRun.0.metricName: is for metric very-slow, too",
+        "Rollout web: spec.strategy.blueGreen.prePromotionAnalysis.args.2.valueFrom.fieldRef.fieldPath: is of Argo's status",
+    ] {
+        told(&converted, what);
+    }
+    assert!(!converted.notes.iter().any(|note| note.contains("metrics.1.provider")), "{:#?}", converted.notes);
+}
+
+#[test]
+fn what_argos_controller_wrote_into_a_service_does_not_come_into_git() {
+    let service = "apiVersion: v1\nkind: Service\nmetadata:\n  annotations:\n    argo-rollouts.argoproj.io/managed-by-rollouts: web\n  \
+                   name: web-active\n  resourceVersion: \"7\"\n  uid: a-b\nspec:\n  clusterIP: None\n  selector:\n    app: web # \
+                   ours\n    rollouts-pod-template-hash: 6c7f9d8b54\nstatus:\n  loadBalancer: {}\n";
+    let scaler = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata:\n  name: web\n  uid: c-d\nspec:\n  \
+                  scaleTargetRef:\n    apiVersion: argoproj.io/v1alpha1\n    kind: Rollout\n    name: web\nstatus: {}\n";
+    let converted = of(&[EVERY_FIELD, service, scaler].join("---\n"));
+    let [_, service, scaler] = &converted.documents[..] else { panic!("{converted:?}") };
+    assert!(service.contains("    app: web # ours\n"), "{service}");
+    let service = value(service);
+    assert_eq!(service["spec"], json!({"clusterIP": "None", "selector": {"app": "web"}}));
+    assert_eq!((&service["metadata"]["uid"], &service["status"]), (&Value::Null, &Value::Null));
+    let scaler = value(scaler);
+    assert_eq!(scaler["metadata"], json!({"name": "web"}));
+    assert_eq!(scaler["spec"]["scaleTargetRef"]["kind"], "BlueGreenRollout");
+    told(
+        &converted,
+        "Service web-active: metadata.annotations.argo-rollouts.argoproj.io/managed-by-rollouts: claims the",
+    );
+}
+
+#[test]
 fn a_field_in_one_line_with_others_takes_nothing_else_with_it() {
     let template = "apiVersion: argoproj.io/v1alpha1\nkind: AnalysisTemplate\nmetadata: {name: m}\nspec:\n  metrics:\n    - {name: a, \
                     count: 1, consecutiveSuccessLimit: 3, provider: {web: {url: \"http://a\"}}}\n    - name: b\n      count: 1\n      \
@@ -290,6 +332,25 @@ fn what_kustomize_and_flux_do_to_what_is_converted_is_named() {
     told(&converted, "patches.0: is for kind Deployment");
     told(&converted, "Kustomization apps: spec.healthChecks.0: names a Deployment that is converted");
     assert!(!converted.notes.iter().any(|note| note.contains("patches.1") || note.contains("healthChecks.1")));
+}
+
+#[test]
+fn what_kustomize_does_to_an_argo_rollout_and_not_to_ours_is_named() {
+    let kustomization = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\ncommonLabels: {team: shop}\nlabels:\n- pairs: \
+                         {a: b}\n  includeSelectors: SELECTORS\nconfigurations: [\"https://a/rollout-transform.yaml\"]\nopenapi: {path: \
+                         argo.json}\nimages: [{name: web, newTag: v2}]\n";
+    let converted = of(&kustomization.replace("SELECTORS", "true"));
+    for what in [
+        "commonLabels: reaches the selector of a Service",
+        "labels: reaches the selector of a Service",
+        "configurations: may be for kind Rollout",
+        "openapi: does not know a BlueGreenRollout",
+    ] {
+        told(&converted, &format!("Kustomization : {what}"));
+    }
+    // Kustomize looks for images in objects of every kind, and these labels are of the objects alone.
+    let converted = of(&kustomization.replace("SELECTORS", "false"));
+    assert!(!converted.notes.iter().any(|note| note.contains(": labels") || note.contains(": images")));
 }
 
 #[test]

@@ -89,6 +89,19 @@ mod tests {
     }
 
     #[test]
+    fn a_query_without_an_address_is_an_error() {
+        let found = |address: &str| {
+            let text = format!(
+                "apiVersion: greenlight.dev/v1alpha1\nkind: AnalysisTemplate\nmetadata: {{name: up}}\nspec:\n  metrics:\n  - name: up\n    \
+                 provider:\n      prometheus: {{query: up{address}}}\n"
+            );
+            let findings = lint(&manifests::documents(Path::new("f.yaml"), &text).expect("YAML"));
+            findings.iter().any(|finding| finding.error && finding.message.contains("address is missing"))
+        };
+        assert!(found("") && !found(", address: \"http://p\""));
+    }
+
+    #[test]
     fn an_annotation_of_the_template_that_a_role_takes_away_is_told() {
         let found = |key: &str| {
             let text = format!(
