@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::becomes::{Becomes, has_argo_rollouts, is_argos, is_referred_to};
 use super::draft::{API_VERSION, Converted, note};
 use super::text::without_servers_fields;
-use crate::manifests::{Manifest, find_block};
+use crate::manifests::{Manifest, find_block, parse};
 
 /// The field in which an autoscaler names what it scales: HorizontalPodAutoscaler and KEDA's ScaledObject, VerticalPodAutoscaler.
 pub(super) fn target(manifest: &Manifest) -> Option<&'static str> {
@@ -55,7 +55,7 @@ pub(super) fn retarget(
         }
     }
     let text = lines.join("\n") + "\n";
-    let is_right = serde_saphyr::from_str::<Value>(&text).is_ok_and(|value| value == wanted);
+    let is_right = parse(&text).is_ok_and(|value| value == wanted);
     converted.documents.push(if is_right { text } else { serde_saphyr::to_string(&wanted).unwrap_or_default() });
 }
 
@@ -211,7 +211,7 @@ fn is_or_patches(object: &Value, is_named: &dyn Fn(&Value) -> bool) -> bool {
 /// What a patch that is written in the kustomization itself is for.
 fn patched(part: &Value) -> Value {
     let text = part["patch"].as_str().or(part.as_str()).unwrap_or_default();
-    let patch: Value = serde_saphyr::from_str(text).unwrap_or_default();
+    let patch = parse(text).unwrap_or_default();
     let mut object = json!({"kind": patch["kind"]});
     for (key, value) in [("apiVersion", &patch["apiVersion"]), ("name", &patch["metadata"]["name"])] {
         if !value.is_null() {

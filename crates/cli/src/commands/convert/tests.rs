@@ -1,9 +1,11 @@
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::draft::API_VERSION;
 use super::*;
 
-/// Every field of Argo Rollouts 1.9's `RolloutSpec` and `BlueGreenStrategy` (`pkg/apis/rollouts/v1alpha1/types.go`) that a Rollout with a
+/// Every field of Argo Rollouts 1.10's `RolloutSpec` and `BlueGreenStrategy` (`pkg/apis/rollouts/v1alpha1/types.go`) that a Rollout with a
 /// template has.
 const EVERY_FIELD: &str = r#"apiVersion: argoproj.io/v1alpha1
 kind: Rollout

@@ -89,6 +89,15 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_begins_with_0_is_octal_as_it_is_to_kubectl() {
+        let text = "apiVersion: greenlight.dev/v1alpha1\nkind: BlueGreenRollout\nmetadata: {name: web}\nspec:\n  template:\n    spec:\n      \
+                    volumes:\n      - name: keys\n        secret: {secretName: keys, defaultMode: 0400}\n";
+        let manifests = manifests::documents(Path::new("f.yaml"), text).expect("YAML");
+        assert_eq!(manifests[0].value["spec"]["template"]["spec"]["volumes"][0]["secret"]["defaultMode"], 0o400);
+        assert!(!lint(&manifests).iter().any(|finding| finding.field.contains("defaultMode")));
+    }
+
+    #[test]
     fn a_query_without_an_address_is_an_error() {
         let found = |address: &str| {
             let text = format!(
