@@ -3,7 +3,7 @@
 use greenlight_api::names::MANAGED_BY_ARGO;
 use serde_json::{Value, json};
 
-use super::becomes::{Becomes, has_argo_rollouts, is_argos, is_referred_to};
+use super::becomes::{Becomes, has_argo_rollouts, is_argos, is_canary, is_referred_to};
 use super::draft::{API_VERSION, Converted, note};
 use super::text::without_servers_fields;
 use crate::manifests::{Manifest, find_block, parse};
@@ -28,7 +28,8 @@ pub(super) fn retarget(
         other.kind() == kind && target["name"] == other.name() && other.namespace() == manifest.namespace()
     };
     let found = all.iter().find(is_target);
-    if !found.is_some_and(|found| matches!(becomes(found), Becomes::Ours("BlueGreenRollout") | Becomes::Rollout)) {
+    let is_ours = |found: &Manifest| matches!(becomes(found), Becomes::Ours("BlueGreenRollout") | Becomes::Rollout);
+    if !found.is_some_and(|found| is_ours(found) && !is_canary(found)) {
         if kind == "Rollout" && found.is_none() {
             note(
                 converted,

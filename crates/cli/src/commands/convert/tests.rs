@@ -175,6 +175,17 @@ fn what_argos_controller_wrote_into_a_service_does_not_come_into_git() {
 }
 
 #[test]
+fn a_canary_keeps_its_autoscaler() {
+    let canary =
+        "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: slow}\nspec:\n  strategy:\n    canary: {}\n";
+    let scaler = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: slow}\nspec:\n  scaleTargetRef:\n    \
+                  apiVersion: argoproj.io/v1alpha1\n    kind: Rollout\n    name: slow\n";
+    let converted = of(&[EVERY_FIELD, canary, scaler].join("---\n"));
+    told(&converted, "Rollout slow: spec.strategy.canary: a canary cannot become blue-green");
+    assert_eq!(converted.documents[1..], [canary, scaler]);
+}
+
+#[test]
 fn a_field_in_one_line_with_others_takes_nothing_else_with_it() {
     let template = "apiVersion: argoproj.io/v1alpha1\nkind: AnalysisTemplate\nmetadata: {name: m}\nspec:\n  metrics:\n    - {name: a, \
                     count: 1, consecutiveSuccessLimit: 3, provider: {web: {url: \"http://a\"}}}\n    - name: b\n      count: 1\n      \
