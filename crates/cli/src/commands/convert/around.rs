@@ -13,6 +13,16 @@ pub(super) fn target(manifest: &Manifest) -> Option<&'static str> {
     ["scaleTargetRef", "targetRef"].into_iter().find(|field| manifest.value["spec"][field].is_object())
 }
 
+/// Whether an autoscaler is for this object.
+pub(super) fn scales(scaler: &Manifest, other: &Manifest) -> bool {
+    let Some(field) = target(scaler) else { return false };
+    let target = &scaler.value["spec"][field];
+    // KEDA's default is a Deployment.
+    other.kind() == target["kind"].as_str().unwrap_or("Deployment")
+        && target["name"] == other.name()
+        && other.namespace() == scaler.namespace()
+}
+
 /// An autoscaler scales what its target has become.
 pub(super) fn retarget(
     manifest: &Manifest,
@@ -21,16 +31,10 @@ pub(super) fn retarget(
     becomes: impl Fn(&Manifest) -> Becomes,
     converted: &mut Converted,
 ) {
-    let target = &manifest.value["spec"][field];
-    // KEDA's default is a Deployment.
-    let kind = target["kind"].as_str().unwrap_or("Deployment");
-    let is_target = |other: &&Manifest| {
-        other.kind() == kind && target["name"] == other.name() && other.namespace() == manifest.namespace()
-    };
-    let found = all.iter().find(is_target);
+    let found = all.iter().find(|other| scales(manifest, other));
     let is_ours = |found: &Manifest| matches!(becomes(found), Becomes::Ours("BlueGreenRollout") | Becomes::Rollout);
     if !found.is_some_and(|found| is_ours(found) && !is_canary(found)) {
-        if kind == "Rollout" && found.is_none() {
+        if manifest.value["spec"][field]["kind"] == "Rollout" && found.is_none() {
             note(
                 converted,
                 manifest,

@@ -250,6 +250,18 @@ fn an_application_of_argo_cd_keeps_no_deployment_from_becoming_a_rollout() {
 }
 
 #[test]
+fn a_deployment_that_an_autoscaler_scales_does_not_become_a_rollout_with_one_pod_unsaid() {
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  selector: {matchLabels: {app: web}}\n  \
+                      template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: web}]}}\n";
+    let service =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {selector: {app: web}, ports: [{port: 80}]}\n";
+    let scaler = "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {name: load}\nspec:\n  scaleTargetRef:\n    name: web\n";
+    let converted = of(&[deployment, service, scaler].join("---\n"));
+    told(&converted, "f.yaml:4: Deployment web: spec.replicas: is set by ScaledObject load: write the number of pods");
+    assert_eq!(of(&[deployment, service].join("---\n")).notes, [""; 0]);
+}
+
+#[test]
 fn the_preview_of_a_public_service_is_not_public() {
     let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n    selector: {matchLabels: {app: web}}\n    \
                       template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: web}]}}\n";
