@@ -45,6 +45,14 @@ pub(super) fn convert(manifest: &Manifest, kind: &str, all: &[Manifest], convert
             converted,
         );
     }
+    if manifest.value["spec"]["paused"] == true {
+        note(
+            converted,
+            manifest,
+            &["spec", "paused"],
+            "holds back the first revision, too: remove it before you apply this",
+        );
+    }
     tell_of_metadata(manifest, converted);
     tell_of_metrics(manifest, converted);
     for path in ANALYSES {

@@ -119,6 +119,13 @@ fn a_timer_that_argo_ignores_promotes_nothing_here_either() {
 }
 
 #[test]
+fn a_pause_is_carried_over_and_named() {
+    let converted = of(&EVERY_FIELD.replace("paused: false", "paused: true"));
+    told(&converted, "Rollout web: spec.paused: holds back the first revision, too");
+    assert_eq!(value(&converted.documents[0])["spec"]["paused"], true);
+}
+
+#[test]
 fn a_rollout_that_refers_to_a_deployment_has_the_selector_of_that() {
     let rollout = "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: web}\nspec:\n    # ours\n    workloadRef: {apiVersion: \
                    apps/v1, kind: Deployment, name: old}\n    strategy: {blueGreen: {activeService: web}}\n";
