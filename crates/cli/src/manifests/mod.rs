@@ -112,7 +112,10 @@ pub fn documents(file: &Path, text: &str) -> Result<Vec<Manifest>> {
     }
     let mut manifests = Vec::new();
     for (first_line, text) in documents {
-        let value = parse(&text).with_context(|| format!("{}:{first_line}: this is not YAML", file.display()))?;
+        let value = parse(&text).with_context(|| {
+            let hint = if text.contains("{{") { ". If it is a chart's, render that first: helm template" } else { "" };
+            format!("{}:{first_line}: this is not YAML{hint}", file.display())
+        })?;
         match value["items"].as_array() {
             Some(items) if value["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) => {
                 let lines: Vec<&str> = text.lines().collect();

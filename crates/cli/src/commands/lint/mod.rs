@@ -98,6 +98,13 @@ mod tests {
     }
 
     #[test]
+    fn of_a_template_of_a_chart_it_is_told_how_to_make_manifests_of_it() {
+        let text = "{{- if .Values.web }}\nkind: Service\n{{- end }}\n";
+        let told = manifests::documents(Path::new("f.yaml"), text).expect_err("no YAML").to_string();
+        assert_eq!(told, "f.yaml:1: this is not YAML. If it is a chart's, render that first: helm template");
+    }
+
+    #[test]
     fn a_query_without_an_address_is_an_error() {
         let found = |address: &str| {
             let text = format!(
