@@ -105,6 +105,20 @@ mod tests {
     }
 
     #[test]
+    fn an_analysis_template_of_the_other_scope_is_not_the_one_that_is_meant() {
+        let found = |scope: &str| {
+            let text = format!(
+                "apiVersion: greenlight.dev/v1alpha1\nkind: BlueGreenRollout\nmetadata: {{name: web}}\nspec:\n  strategy:\n    blueGreen:\n      \
+                 prePromotionAnalysis: {{templates: [{{templateName: smoke{scope}}}]}}\n---\napiVersion: greenlight.dev/v1alpha1\nkind: \
+                 ClusterAnalysisTemplate\nmetadata: {{name: smoke}}\nspec: {{}}\n"
+            );
+            let findings = lint(&manifests::documents(Path::new("f.yaml"), &text).expect("YAML"));
+            findings.iter().any(|finding| finding.message.starts_with("no AnalysisTemplate smoke is among the files"))
+        };
+        assert!(found("") && !found(", clusterScope: true"));
+    }
+
+    #[test]
     fn a_query_without_an_address_is_an_error() {
         let found = |address: &str| {
             let text = format!(
