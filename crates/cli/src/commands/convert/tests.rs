@@ -146,7 +146,7 @@ fn what_an_analysis_means_otherwise_here_is_named() {
                     provider:\n      prometheus: {address: \"http://p\", query: up}\n  measurementRetention:\n  - {metricName: \
                     (a|b), limit: 20}\n";
     let rollout = EVERY_FIELD.replace("fieldPath: metadata.namespace", "fieldPath: status.stableRS");
-    let converted = of(&[&rollout, template].join("---\n"));
+    let converted = of(&[rollout.as_str(), template].join("---\n"));
     for what in [
         "AnalysisTemplate smoke: spec.metrics.0.provider.prometheus: has no address",
         "AnalysisTemplate smoke: spec.metrics.1.successCondition: the condition \"max(result) < 5\" is not CEL: there is no",
