@@ -119,6 +119,23 @@ mod tests {
     }
 
     #[test]
+    fn of_two_services_of_one_name_the_one_in_the_rollouts_namespace_is_meant() {
+        let found = |own: &str| {
+            let service = |namespace: &str| {
+                format!(
+                    "apiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: {namespace}}}\nspec: {{selector: {{app: web}}}}\n"
+                )
+            };
+            let rollout = "apiVersion: greenlight.dev/v1alpha1\nkind: BlueGreenRollout\nmetadata: {name: web, namespace: shop}\nspec: \
+                           {strategy: {blueGreen: {activeService: web}}}\n";
+            let text = [service("test").as_str(), service(own).as_str(), rollout].join("---\n");
+            let findings = lint(&manifests::documents(Path::new("f.yaml"), &text).expect("YAML"));
+            findings.iter().any(|finding| finding.message.contains("is in another namespace"))
+        };
+        assert!(found("other") && !found("shop"));
+    }
+
+    #[test]
     fn a_query_without_an_address_is_an_error() {
         let found = |address: &str| {
             let text = format!(
