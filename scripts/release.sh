@@ -1,6 +1,7 @@
 #!/bin/sh
 # A release from a pipeline: check the manifests, apply them, wait for the preview, test it, promote it, and watch production for a
-# while; a preview that fails is aborted, production that fails is rolled back. Exit code 0: the new version serves.
+# while; a preview that fails is aborted, production that fails is rolled back. Exit code 0: the new version serves. The manifests have one
+# rollout, with a template of its own, and nothing of another namespace.
 #
 #   scripts/release.sh FILE-OR-FOLDER ROLLOUT NAMESPACE
 #
@@ -17,10 +18,10 @@ here=$(dirname "$0")
 
 rendered=$(mktemp)
 trap 'rm -f "$rendered"' EXIT
-if [ -f "$manifests/kustomization.yaml" ]; then
+if [ -f "$manifests/kustomization.yaml" ] || [ -f "$manifests/kustomization.yml" ]; then
     kubectl kustomize "$manifests" >"$rendered"
 else
-    find "$manifests" -name '*.yaml' -exec sh -c 'for file; do echo ---; cat "$file"; done' sh {} + >"$rendered"
+    find "$manifests" \( -name '*.yaml' -o -name '*.yml' \) -exec sh -c 'for file; do echo ---; cat "$file"; done' sh {} + >"$rendered"
 fi
 
 echo "== lint and plan"
@@ -28,7 +29,7 @@ kubectl greenlight lint "$rendered"
 kubectl greenlight plan --file "$rendered" --namespace "$namespace"
 
 echo "== apply"
-kubectl apply --filename "$rendered"
+kubectl apply --filename "$rendered" --namespace "$namespace"
 
 echo "== wait for the preview"
 code=0

@@ -115,9 +115,11 @@ sinks:
 {{- $names | uniq | join "," -}}
 {{- end -}}
 
-{{- /* Of the hook that runs when everything else is deleted; takes its weight. */ -}}
+{{- /* Of the hook that runs when everything else is deleted; takes its weight. If it fails, Helm prints its log (from Helm 4 on) before it
+deletes it: the log names what is left, and why. */ -}}
 {{- define "greenlight.uninstallHook" -}}
 helm.sh/hook: post-delete
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
+helm.sh/hook-output-log-policy: hook-failed
 {{- end -}}

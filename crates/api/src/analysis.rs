@@ -309,7 +309,7 @@ pub enum PodTemplateHashValue {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DryRun {
-    /// A regular expression. It has to match the whole name of the metric.
+    /// The whole name of the metric, in which `.*` stands for any text.
     pub metric_name: String,
 }
 
@@ -317,7 +317,7 @@ pub struct DryRun {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MeasurementRetention {
-    /// A regular expression. It has to match the whole name of the metric.
+    /// The whole name of the metric, in which `.*` stands for any text.
     pub metric_name: String,
     /// Number of measurements to keep.
     #[schemars(range(min = 1))]

@@ -15,8 +15,8 @@ use greenlight_overview::{Flags, quoted};
     bin_name = "kubectl greenlight",
     version,
     about,
-    after_help = "Exit codes: 0 done; 1 failed; 2 refused by the operator, or the rollout is degraded; 3 the rollout \
-                  waits for a person; 4 no answer in time.\n\n\
+    after_help = "Exit codes: 0 done; 1 failed; 2 refused by the operator, the rollout is degraded, or lint, doctor or convert found \
+                  something; 3 the rollout waits for a person; 4 no answer in time.\n\n\
                   Examples:\n  kubectl greenlight get rollouts -A\n  kubectl greenlight get rollout web --watch\n  \
                   kubectl greenlight promote web --reason 'the smoke test was good'\n  \
                   kubectl greenlight undo web --to-revision 3 --dry-run"

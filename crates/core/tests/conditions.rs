@@ -30,6 +30,15 @@ fn argos_usual_expressions_mean_the_same() {
         ("result >= 200 && result < 300", json!(204), true),
         ("result == true", json!(true), true),
         ("true", json!(0), true),
+        ("result.errors / result.requests < 0.05", json!({"errors": 9, "requests": 100}), false),
+        ("(result.made * result.good / 100) >= 90", json!({"made": 95, "good": 95}), true),
+        ("result[0] * 100 >= 95", json!([0.97]), true),
+        ("1 - result.errors / result.requests >= 0.95", json!({"errors": 9, "requests": 100}), false),
+        ("result.all(x, x.errors / x.requests < 0.05)", json!([{"errors": 9, "requests": 100}]), false),
+        ("result[len(result) - 1] > 5", json!([1, 6]), true),
+        ("result.now - result.before < 0", json!({"now": 1, "before": 2}), true),
+        ("result % 2 == 0", json!(4), true),
+        ("result + '!' == 'ok!'", json!("ok"), true),
     ] {
         assert_eq!(evaluate(condition, &result), Ok(holds), "{condition} of {result}");
     }
@@ -45,6 +54,9 @@ fn what_is_not_cel_is_refused_with_what_to_write() {
         ("all(result, {# > 1})", "write result.all(x, x > 1)"),
         ("default(result, 0) < 5", "write isNil(result) ? 0 : result"),
         ("result contains \"ok\"", "write result.contains(\"ok\")"),
+        ("max(result) < 5", "there is no function max"),
+        ("result.ok && 5 > sum (result.times)", "there is no function sum"),
+        ("float(result) < 5", "write double(result)"),
         ("result[0] >=", "is not CEL"),
     ] {
         let refused = check(condition).expect_err(condition);
@@ -52,6 +64,7 @@ fn what_is_not_cel_is_refused_with_what_to_write() {
     }
     // Words within a text are the text's.
     assert_eq!(evaluate("result == 'this and that'", &json!("this and that")), Ok(true));
+    assert_eq!(check("result.max > 1 && result.label == 'max(1)'").err(), None);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::{AnalysisRunSpec, AnalysisRunStatus, DryRun, Measurement, Metric};
-use greenlight_core::analysis::run::{record, step};
+use greenlight_core::analysis::run::{matches, record, step};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use proptest::prelude::*;
@@ -95,6 +95,40 @@ fn a_dry_run_is_only_reported() {
     assert_eq!(status.phase, AnalysisPhase::Successful);
     assert_eq!(status.metric_results[1].phase, AnalysisPhase::Failed);
     assert!(status.metric_results[1].dry_run);
+}
+
+/// As an argument may bring it along.
+#[test]
+fn a_count_of_nothing_passes_nothing_that_was_not_measured() {
+    for count in [IntOrString::Int(0), IntOrString::String("0".into()), IntOrString::String("-1".into())] {
+        let once = Metric { count: Some(count.clone()), interval: None, ..metric("m", 1, 0, 0) };
+        let spec = AnalysisRunSpec { metrics: vec![once], ..Default::default() };
+        let (status, counted) = run(&spec, &[0], &[false]);
+        assert_eq!((status.phase, counted.len()), (AnalysisPhase::Successful, 1), "{count:?}");
+        let (status, _) = run(&spec, &[1], &[false]);
+        assert_eq!(status.phase, AnalysisPhase::Failed, "{count:?}");
+    }
+    // With an interval it goes on until the run ends.
+    let spec = AnalysisRunSpec { metrics: vec![metric("m", 0, 0, 0)], ..Default::default() };
+    let (status, counted) = run(&spec, &[0], &[false]);
+    assert_eq!(status.phase, AnalysisPhase::Running);
+    assert!(counted.len() > 100, "measured {} times", counted.len());
+}
+
+#[test]
+fn a_dot_and_a_star_in_a_rule_stand_for_any_text() {
+    for (rule, name, is_meant) in [
+        ("latency", "latency", true),
+        ("latency", "latency-p99", false),
+        (".*", "latency", true),
+        (".*latency.*", "http-latency-p99", true),
+        (".*latency.*p99", "http-latency-p50", false),
+        ("a.*a", "a", false),
+        ("a.*b.*b", "ab", false),
+        ("", "latency", false),
+    ] {
+        assert_eq!(matches(rule, name), is_meant, "{rule:?} for {name:?}");
+    }
 }
 
 #[test]

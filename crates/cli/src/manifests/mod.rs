@@ -91,6 +91,14 @@ fn read_file(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
+/// The value of a document. A number that begins with 0 is octal, as it is to kubectl: `defaultMode: 0400`.
+///
+/// # Errors
+/// It is not YAML.
+pub fn parse(text: &str) -> Result<Value> {
+    Ok(serde_saphyr::from_str_with_options(text, serde_saphyr::options! { legacy_octal_numbers: true })?)
+}
+
 /// The documents of a text; of a list, its items.
 pub fn documents(file: &Path, text: &str) -> Result<Vec<Manifest>> {
     let mut documents = vec![(1, String::new())];
@@ -104,8 +112,10 @@ pub fn documents(file: &Path, text: &str) -> Result<Vec<Manifest>> {
     }
     let mut manifests = Vec::new();
     for (first_line, text) in documents {
-        let value: Value = serde_saphyr::from_str(&text)
-            .with_context(|| format!("{}:{first_line}: this is not YAML", file.display()))?;
+        let value = parse(&text).with_context(|| {
+            let hint = if text.contains("{{") { ". If it is a chart's, render that first: helm template" } else { "" };
+            format!("{}:{first_line}: this is not YAML{hint}", file.display())
+        })?;
         match value["items"].as_array() {
             Some(items) if value["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) => {
                 let lines: Vec<&str> = text.lines().collect();
@@ -129,7 +139,7 @@ fn item_of(file: &Path, first_line: usize, lines: &[&str], number: usize, item: 
         depth = first.len() - first.trim_start().len();
     }
     let text: String = own.iter().map(|line| format!("{}\n", line.get(depth..).unwrap_or_default())).collect();
-    let is_right = serde_saphyr::from_str::<Value>(&text).is_ok_and(|value| value == *item);
+    let is_right = parse(&text).is_ok_and(|value| value == *item);
     // If it is not in block style, its lines are not those of the file.
     let text = if is_right { text } else { serde_saphyr::to_string(item).unwrap_or_default() };
     Manifest { file: file.to_owned(), first_line: first_line + start, text, value: item.clone() }

@@ -87,10 +87,19 @@ fn walk(schema: &Value, value: &Value, path: &mut Vec<String>, found: &mut Vec<V
     {
         say(format!("{value} is more than {most}"));
     }
-    if let (Some(text), Some(least)) = (value.as_str(), schema["minLength"].as_u64())
-        && (text.len() as u64) < least
-    {
-        say("it must not be empty".to_owned());
+    let sizes = [
+        ("minLength", "maxLength", value.as_str().map(|text| text.chars().count())),
+        ("minItems", "maxItems", value.as_array().map(Vec::len)),
+        ("minProperties", "maxProperties", value.as_object().map(serde_json::Map::len)),
+    ];
+    for (least, most, size) in sizes {
+        let Some(size) = size.and_then(|size| u64::try_from(size).ok()) else { continue };
+        if schema[least].as_u64().is_some_and(|least| size < least) {
+            say("it must not be empty".to_owned());
+        }
+        if let Some(most) = schema[most].as_u64().filter(|most| size > *most) {
+            say(format!("its size is {size}, and at most {most} are allowed"));
+        }
     }
     if let (Some(text), Some(pattern)) = (value.as_str(), schema["pattern"].as_str())
         && !text.is_empty()
@@ -162,6 +171,21 @@ mod tests {
         };
         assert_eq!(of("web-active"), Vec::<String>::new());
         assert!(of("../services/x")[0].contains("is no name"), "{:?}", of("../services/x"));
+    }
+
+    #[test]
+    fn what_is_too_many_or_too_few_is_told_before_the_api_server_refuses_it() {
+        let schema = of_kind("AnalysisTemplate").expect("a schema");
+        let of = |arguments: usize| {
+            let args: Vec<Value> = (0..arguments).map(|number| json!({"name": format!("a{number}")})).collect();
+            let found = check(&schema, &json!({"spec": {"args": args}}));
+            found.into_iter().map(|violation| violation.message).collect::<Vec<_>>()
+        };
+        assert_eq!(of(50), Vec::<String>::new());
+        assert_eq!(of(51), ["its size is 51, and at most 50 are allowed"]);
+        let schema = of_kind("BlueGreenRollout").expect("a schema");
+        let analysis = json!({"spec": {"strategy": {"blueGreen": {"prePromotionAnalysis": {"templates": []}}}}});
+        assert!(check(&schema, &analysis).iter().any(|violation| violation.message == "it must not be empty"));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Conditions of a metric: CEL over `result`.
 //!
 //! Argo Rollouts writes them in another language (expr). What is the same in both works, with Argo's functions besides; what
-//! is not is refused with the CEL to write instead.
+//! is not is refused with the CEL to write instead. Numbers are calculated with as in Argo Rollouts: see `calculate_in_fractions`.
 
 use std::sync::Arc;
 
-use cel::common::ast::{Expr, IdedExpr, operators};
+use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::{Context, Env, Program, Value as Cel};
 use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::Metric;
@@ -36,6 +36,13 @@ const PLAIN_FUNCTIONS: [&str; 14] = [
     "double",
     "string",
 ];
+
+/// Functions of expr that are none of CEL's. Without this list nobody would hear of it before the first measurement, after the
+/// promotion maybe.
+const ONLY_IN_EXPR: [&str; 11] =
+    ["abs", "any", "ceil", "count", "floor", "max", "mean", "median", "min", "round", "sum"];
+/// CEL's function that makes a fraction of a number.
+const TO_FRACTION: &str = "double";
 
 /// Whether this text is a condition; if not, what to write instead. Of one that is not plain only what can be told without parsing it:
 /// a parser can be made to work for ever.
@@ -145,7 +152,8 @@ pub fn assess(metric: &Metric, result: &Value) -> Result<AnalysisPhase, String> 
 /// # Errors
 /// When it is none, or cannot be evaluated on this result.
 pub fn evaluate(condition: &str, result: &Value) -> Result<bool, String> {
-    let program = compile(condition)?;
+    let mut expression = compile(condition)?.expression().clone();
+    calculate_in_fractions(&mut expression);
     let mut context = Context::default();
     let number = |value: Cel| match value {
         Cel::Int(number) => number as f64,
@@ -172,13 +180,57 @@ pub fn evaluate(condition: &str, result: &Value) -> Result<bool, String> {
     }
     let value = cel::to_value(WithNaN(result)).map_err(|error| error.to_string())?;
     context.add_variable_from_value("result", value);
-    match program.execute(&context) {
+    match Cel::resolve(&expression, &context) {
         Ok(Cel::Bool(holds)) => Ok(holds),
         Ok(_) => {
             Err(format!("the condition {condition:?} is not true or false: compare something, as in result[0] >= 0.95"))
         }
         Err(error) => Err(format!("the condition {condition:?} does not fit the result {result}: {error}")),
     }
+}
+
+/// CEL rounds the quotient of whole numbers down, so that 9 errors of 100 requests would be none, and multiplies no fraction by a whole
+/// number. To Argo Rollouts each number is a fraction, so it is one here wherever something is divided or multiplied, and in what is added
+/// to that or taken from it.
+fn calculate_in_fractions(expression: &mut IdedExpr) {
+    match &mut expression.expr {
+        Expr::Call(call) => {
+            call.target.iter_mut().for_each(|target| calculate_in_fractions(target));
+            call.args.iter_mut().for_each(calculate_in_fractions);
+            let is = |names: [&str; 2]| names.contains(&call.func_name.as_str());
+            let is_sum = is([operators::ADD, operators::SUBSTRACT]);
+            if is([operators::DIVIDE, operators::MULTIPLY]) || is_sum && call.args.iter().any(is_fraction) {
+                call.args.iter_mut().for_each(make_fraction);
+            }
+        }
+        Expr::Select(select) => calculate_in_fractions(&mut select.operand),
+        Expr::List(list) => list.elements.iter_mut().for_each(calculate_in_fractions),
+        Expr::Comprehension(comprehension) => {
+            calculate_in_fractions(&mut comprehension.iter_range);
+            calculate_in_fractions(&mut comprehension.accu_init);
+            calculate_in_fractions(&mut comprehension.loop_cond);
+            calculate_in_fractions(&mut comprehension.loop_step);
+            calculate_in_fractions(&mut comprehension.result);
+        }
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Map(_) | Expr::Struct(_) | Expr::Unspecified => {}
+    }
+}
+
+/// Whether an expression is a fraction, whatever the result is.
+fn is_fraction(expression: &IdedExpr) -> bool {
+    const OF_FRACTIONS: [&str; 5] =
+        [operators::DIVIDE, operators::MULTIPLY, operators::ADD, operators::SUBSTRACT, operators::NEGATE];
+    match &expression.expr {
+        Expr::Literal(LiteralValue::Double(_)) => true,
+        Expr::Call(call) if OF_FRACTIONS.contains(&call.func_name.as_str()) => call.args.iter().any(is_fraction),
+        Expr::Call(call) => [TO_FRACTION, "asFloat"].contains(&call.func_name.as_str()),
+        _ => false,
+    }
+}
+
+fn make_fraction(expression: &mut IdedExpr) {
+    let number = std::mem::take(expression);
+    expression.expr = Expr::Call(CallExpr { func_name: TO_FRACTION.to_owned(), target: None, args: vec![number] });
 }
 
 /// JSON has no number for NaN and infinity, which Prometheus answers with; they are written as these words.
@@ -192,7 +244,11 @@ impl serde::Serialize for WithNaN<'_> {
             Value::String(text) if text == "-Inf" => serializer.serialize_f64(f64::NEG_INFINITY),
             Value::Array(items) => serializer.collect_seq(items.iter().map(WithNaN)),
             Value::Object(map) => serializer.collect_map(map.iter().map(|(key, value)| (key, WithNaN(value)))),
-            // A whole number stays one: CEL compares numbers of different types by their value.
+            // A whole number stays one, of the type of those in a condition: CEL compares numbers of different types by their value.
+            Value::Number(number) => match number.as_i64() {
+                Some(whole) => serializer.serialize_i64(whole),
+                None => number.serialize(serializer),
+            },
             other => other.serialize(serializer),
         }
     }
@@ -228,6 +284,20 @@ fn advice(condition: &str) -> Option<String> {
     }
     if word("default") {
         return Some("write isNil(result) ? 0 : result in the place of default(result, 0)".into());
+    }
+    let called = |name: &str| {
+        code.match_indices('(').any(|(at, _)| {
+            let before = code[..at].trim_end().strip_suffix(name);
+            before.is_some_and(|before| !before.ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+        })
+    };
+    if called("float") {
+        return Some("write double(result) in the place of float(result)".into());
+    }
+    if let Some(name) = ONLY_IN_EXPR.iter().find(|name| called(name)) {
+        return Some(format!(
+            "there is no function {name}: let the query calculate it, or write result.all(x, x > 1) or result.exists(x, x > 1)"
+        ));
     }
     if word("contains") && !code.contains(".contains(") {
         return Some("write result.contains(\"ok\") in the place of result contains \"ok\"".into());

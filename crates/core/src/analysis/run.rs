@@ -161,10 +161,11 @@ fn outcome(metric: &Metric, result: &MetricResult) -> (AnalysisPhase, String) {
     if exceeded(result.inconclusive, limit(&metric.inconclusive_limit, 0)) {
         return (AnalysisPhase::Inconclusive, format!("{} measurements neither good nor bad", result.inconclusive));
     }
-    let wanted = match &metric.count {
-        Some(_) => limit(&metric.count, 1),
-        None if metric.interval.is_some() => i64::MAX,
-        None => 1,
+    // As in Argo Rollouts, 0 counts as left out: nothing is good that was not measured.
+    let wanted = match limit(&metric.count, 0) {
+        count @ 1.. => count,
+        _ if metric.interval.is_some() => i64::MAX,
+        _ => 1,
     };
     if result.count >= wanted {
         return (AnalysisPhase::Successful, String::new());
@@ -194,12 +195,14 @@ fn limit(value: &Option<IntOrString>, default: i64) -> i64 {
     }
 }
 
-/// A regular expression that matches the whole name; Argo's examples use `.*` and plain names, and so do we.
-fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.split_once(".*") {
-        Some((prefix, suffix)) => {
-            name.starts_with(prefix) && name.ends_with(suffix) && name.len() >= prefix.len() + suffix.len()
-        }
-        None => pattern == name,
+/// Whether this is the metric's whole name, in which `.*` stands for any text. Argo's examples have no other regular expression.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let parts: Vec<&str> = pattern.split(".*").collect();
+    let [first, between @ .., last] = &parts[..] else { return pattern == name };
+    let Some(mut rest) = name.strip_prefix(*first).and_then(|rest| rest.strip_suffix(*last)) else { return false };
+    for part in between {
+        let Some((_, after)) = rest.split_once(*part) else { return false };
+        rest = after;
     }
+    true
 }

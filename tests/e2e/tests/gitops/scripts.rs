@@ -75,6 +75,12 @@ async fn the_scripts_judge_what_the_operator_really_wrote() {
     lab.until("waits", |now| now.condition("Paused") == "True/AwaitingPromotion").await;
     lab.greenlight(&["promote", "web"]).expect("promoted");
     check("healthy_promoted", "Healthy", "is active", &["pause", "restart", "rollback"]);
+    // What is bad may be noticed while something newer waits already.
+    lab.preview("web:v2.1").await;
+    let actions = ["abort", "pause", "promote", "promote-full", "restart", "rollback"];
+    check("suspended_promoted", "Suspended", "waits for promotion", &actions);
+    lab.set_image("web:v2").await;
+    lab.until("v2 serves, and nothing waits", |now| now.phase() == "Healthy").await;
     lab.greenlight(&["undo", "web"]).expect("undone");
     check("degraded_rejected", "Degraded", "was rejected by admin", &["pause", "restart", "retry"]);
     lab.set_template("web:v3", &[(greenlight_test_cluster::BEHAVIOUR, "hang")]).await;

@@ -575,11 +575,12 @@ async fn an_uninstall_hook_that_fails_leaves_nothing_of_itself_and_can_be_run_ag
     assert_eq!((held("bgr"), held("rs")), (2, 1), "nobody took them away");
 
     // What the hook is allowed, and what it runs.
-    let hook: Vec<Value> = rendered_in("gone", "leaving", &["watchNamespace=leaving"])
+    let hook = rendered_in("gone", "leaving", &["watchNamespace=leaving"])
         .into_iter()
-        .filter(|document| document["metadata"]["annotations"]["helm.sh/hook"] == "post-delete")
-        .filter(|document| document["kind"] != "Job")
-        .collect();
+        .filter(|document| document["metadata"]["annotations"]["helm.sh/hook"] == "post-delete");
+    let (job, hook): (Vec<Value>, Vec<Value>) = hook.partition(|document| document["kind"] == "Job");
+    let log_policy = &job[0]["metadata"]["annotations"]["helm.sh/hook-output-log-policy"];
+    assert_eq!(log_policy, "hook-failed", "the log names what is left, and Helm deletes it");
     hook.iter().for_each(|document| drop(lab.apply(document).expect("applied")));
     let policy = |kind: &str, spec: Value| {
         json!({

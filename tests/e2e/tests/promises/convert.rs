@@ -231,6 +231,15 @@ async fn a_kustomization_is_as_blind_to_rollouts_as_convert_says() {
     let text = cluster().kubectl(&["kustomize", &folder.display().to_string()]).expect("built");
     assert!(text.contains("name: eu-web-active") && text.contains("activeService: web-active"), "{text}");
     assert!(text.contains("name: eu-settings-") && text.contains("name: settings\n"), "{text}");
+    let labelled = "resources: [web.yaml]\ncommonLabels: {team: shop}\nimages: [{name: web, newTag: v2}]\n";
+    write("kustomization.yaml", labelled);
+    let text = cluster().kubectl(&["kustomize", &folder.display().to_string()]).expect("built");
+    let built: Vec<Value> = serde_saphyr::from_multiple(&text).expect("YAML");
+    let of_kind = |kind: &str| built.iter().find(|value| value["kind"] == kind).expect(kind);
+    assert_eq!(of_kind("Service")["spec"]["selector"]["team"], "shop", "{text}");
+    let template = &of_kind("BlueGreenRollout")["spec"]["template"];
+    assert_eq!(template["metadata"]["labels"]["team"], Value::Null, "{text}");
+    assert_eq!(template["spec"]["containers"][0]["image"], "web:v2", "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,14 +1,26 @@
 //! What stays as it is, but depends on what is converted.
 
+use greenlight_api::names::MANAGED_BY_ARGO;
 use serde_json::{Value, json};
 
-use super::becomes::{Becomes, has_argo_rollouts, is_argos, is_referred_to};
+use super::becomes::{Becomes, has_argo_rollouts, is_argos, is_canary, is_referred_to};
 use super::draft::{API_VERSION, Converted, note};
-use crate::manifests::{Manifest, find_block};
+use super::text::without_servers_fields;
+use crate::manifests::{Manifest, find_block, parse};
 
 /// The field in which an autoscaler names what it scales: HorizontalPodAutoscaler and KEDA's ScaledObject, VerticalPodAutoscaler.
 pub(super) fn target(manifest: &Manifest) -> Option<&'static str> {
     ["scaleTargetRef", "targetRef"].into_iter().find(|field| manifest.value["spec"][field].is_object())
+}
+
+/// Whether an autoscaler is for this object.
+pub(super) fn scales(scaler: &Manifest, other: &Manifest) -> bool {
+    let Some(field) = target(scaler) else { return false };
+    let target = &scaler.value["spec"][field];
+    // KEDA's default is a Deployment.
+    other.kind() == target["kind"].as_str().unwrap_or("Deployment")
+        && target["name"] == other.name()
+        && other.namespace() == scaler.namespace()
 }
 
 /// An autoscaler scales what its target has become.
@@ -19,15 +31,10 @@ pub(super) fn retarget(
     becomes: impl Fn(&Manifest) -> Becomes,
     converted: &mut Converted,
 ) {
-    let target = &manifest.value["spec"][field];
-    // KEDA's default is a Deployment.
-    let kind = target["kind"].as_str().unwrap_or("Deployment");
-    let is_target = |other: &&Manifest| {
-        other.kind() == kind && target["name"] == other.name() && other.namespace() == manifest.namespace()
-    };
-    let found = all.iter().find(is_target);
-    if !found.is_some_and(|found| matches!(becomes(found), Becomes::Ours("BlueGreenRollout") | Becomes::Rollout)) {
-        if kind == "Rollout" && found.is_none() {
+    let found = all.iter().find(|other| scales(manifest, other));
+    let is_ours = |found: &Manifest| matches!(becomes(found), Becomes::Ours("BlueGreenRollout") | Becomes::Rollout);
+    if !found.is_some_and(|found| is_ours(found) && !is_canary(found)) {
+        if manifest.value["spec"][field]["kind"] == "Rollout" && found.is_none() {
             note(
                 converted,
                 manifest,
@@ -35,13 +42,13 @@ pub(super) fn retarget(
                 "the Rollout that it scales is not among the files: write apiVersion greenlight.dev/v1alpha1 and kind BlueGreenRollout",
             );
         }
-        converted.documents.push(manifest.text.clone());
+        converted.documents.push(without_servers_fields(manifest).0);
         return;
     }
-    let mut wanted = manifest.value.clone();
+    let (text, mut wanted) = without_servers_fields(manifest);
     wanted["spec"][field]["apiVersion"] = API_VERSION.into();
     wanted["spec"][field]["kind"] = "BlueGreenRollout".into();
-    let mut lines: Vec<String> = manifest.text.lines().map(str::to_owned).collect();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for (key, value) in [("apiVersion", API_VERSION), ("kind", "BlueGreenRollout")] {
         let borrowed: Vec<&str> = lines.iter().map(String::as_str).collect();
         let at = find_block(&borrowed, &["spec", field, key]).map(|block| block.0);
@@ -53,12 +60,37 @@ pub(super) fn retarget(
         }
     }
     let text = lines.join("\n") + "\n";
-    let is_right = serde_saphyr::from_str::<Value>(&text).is_ok_and(|value| value == wanted);
+    let is_right = parse(&text).is_ok_and(|value| value == wanted);
     converted.documents.push(if is_right { text } else { serde_saphyr::to_string(&wanted).unwrap_or_default() });
 }
 
 /// Whether this refers to what is converted.
 type IsIt<'a> = &'a dyn Fn(&Value) -> bool;
+
+/// What Kustomize does to a Deployment, or is told to do to an Argo Rollout, and not to a BlueGreenRollout, by the field that asks for it.
+const BLIND: [(&str, &str); 10] = [
+    ("namePrefix", NAMES),
+    ("nameSuffix", NAMES),
+    ("configMapGenerator", NAMES),
+    ("secretGenerator", NAMES),
+    ("replicas", "does not change a BlueGreenRollout: use a patch"),
+    ("commonLabels", LABELS),
+    (
+        "commonAnnotations",
+        "does not reach the template of a BlueGreenRollout without commonAnnotations in `configurations`",
+    ),
+    ("configurations", FILES),
+    ("crds", FILES),
+    (
+        "openapi",
+        "does not know a BlueGreenRollout: a patch that names one container replaces all of its containers. Write all of them, or a patch \
+         by path",
+    ),
+];
+const NAMES: &str = "does not reach the names in a BlueGreenRollout without nameReference in `configurations`";
+const LABELS: &str = "reaches the selector of a Service, and neither the selector nor the template of a BlueGreenRollout without \
+                      commonLabels in `configurations`: such a Service would select none of its pods";
+const FILES: &str = "may be for kind Rollout in its files: write greenlight.dev and BlueGreenRollout there, too";
 
 /// Names what a person has to change.
 pub(super) fn tell(
@@ -87,6 +119,13 @@ pub(super) fn tell(
         "Deployment" if has_argo_rollouts(all) && !is_referred_to(manifest, all) => {
             say(&[], "stays a Deployment beside Argo Rollouts: name it with --only to convert it");
         }
+        "Service" if manifest.value["metadata"]["annotations"].get(MANAGED_BY_ARGO).is_some() => {
+            say(
+                &["metadata", "annotations", MANAGED_BY_ARGO],
+                "claims the Service for an Argo Rollout: remove it from Git by a commit of its own, which hands the Service over \
+                 (docs/migrations.md, 4)",
+            );
+        }
         "Experiment" if is_argos(manifest) => {
             say(&[], "has no counterpart here: leave it with Argo Rollouts, or let an analysis with a Job do its work");
         }
@@ -106,16 +145,14 @@ pub(super) fn tell(
             }
         }
         _ if is_kustomization(manifest) => {
-            for field in ["namePrefix", "nameSuffix", "configMapGenerator", "secretGenerator"] {
+            for (field, what) in BLIND {
                 if manifest.value.get(field).is_some() {
-                    say(
-                        &[field],
-                        "does not reach the names in a BlueGreenRollout without nameReference in `configurations`",
-                    );
+                    say(&[field], what);
                 }
             }
-            if manifest.value.get("replicas").is_some() {
-                say(&["replicas"], "does not change a BlueGreenRollout: use a patch");
+            let mut labels = manifest.value["labels"].as_array().into_iter().flatten();
+            if labels.any(|labels| labels["includeSelectors"] == true || labels["includeTemplates"] == true) {
+                say(&["labels"], LABELS);
             }
             for field in ["patches", "patchesJson6902", "patchesStrategicMerge", "replacements"] {
                 for (number, part) in manifest.value[field].as_array().into_iter().flatten().enumerate() {
@@ -179,7 +216,7 @@ fn is_or_patches(object: &Value, is_named: &dyn Fn(&Value) -> bool) -> bool {
 /// What a patch that is written in the kustomization itself is for.
 fn patched(part: &Value) -> Value {
     let text = part["patch"].as_str().or(part.as_str()).unwrap_or_default();
-    let patch: Value = serde_saphyr::from_str(text).unwrap_or_default();
+    let patch = parse(text).unwrap_or_default();
     let mut object = json!({"kind": patch["kind"]});
     for (key, value) in [("apiVersion", &patch["apiVersion"]), ("name", &patch["metadata"]["name"])] {
         if !value.is_null() {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::around::scales;
 use super::draft::{API_VERSION, Converted, Draft, note};
 use super::text::{comment_out, insert_in_spec, remove, set_line, without_servers_fields};
 use crate::manifests::Manifest;
@@ -46,6 +47,15 @@ pub(super) fn convert(manifest: &Manifest, all: &[Manifest], converted: &mut Con
             &["spec", "template"],
             "no Service among the files selects its pods: nothing is switched, a promotion is availability alone",
         );
+    }
+    let is_scaler = |other: &&Manifest| other.value["spec"]["scaleTargetRef"].is_object() && scales(other, manifest);
+    if let Some(scaler) = all.iter().find(is_scaler) {
+        let what = format!(
+            "is set by {} {}: write the number of pods that serve now, with which the rollout takes production over (docs/migrating.md)",
+            scaler.kind(),
+            scaler.name()
+        );
+        note(converted, manifest, &["spec", "replicas"], &what);
     }
     let (text, mut wanted) = without_servers_fields(manifest);
     let mut text = set_line(&text, "apiVersion", API_VERSION);

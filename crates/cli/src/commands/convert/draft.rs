@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::instead::instead_of;
 use super::text::{comment_out, remove, same};
-use crate::manifests::{Manifest, schema};
+use crate::manifests::{Manifest, parse, schema};
 
 /// Of a converted manifest.
 pub(super) const API_VERSION: &str = "greenlight.dev/v1alpha1";
@@ -30,7 +30,7 @@ impl<'a> Draft<'a> {
     pub(super) fn new(manifest: &'a Manifest, kind: &str, mut text: String, mut wanted: Value) -> Draft<'a> {
         wanted["apiVersion"] = API_VERSION.into();
         wanted["kind"] = kind.into();
-        if !serde_saphyr::from_str::<Value>(&text).is_ok_and(|value| value == wanted) {
+        if !parse(&text).is_ok_and(|value| value == wanted) {
             // Not in block style, so the lines were not found.
             text = serde_saphyr::to_string(&wanted).unwrap_or_default();
         }
@@ -41,9 +41,8 @@ impl<'a> Draft<'a> {
     pub(super) fn leave_out(&mut self, path: &[&str], why: &str, converted: &mut Converted) {
         let told = remove(&mut self.value, path);
         note(converted, self.manifest, path, &format!("is not carried over; it stays as a comment{why}"));
-        let commented = comment_out(&self.text, path).filter(|commented| {
-            serde_saphyr::from_str::<Value>(commented).is_ok_and(|value| same(&value, &self.value))
-        });
+        let commented = comment_out(&self.text, path)
+            .filter(|commented| parse(commented).is_ok_and(|value| same(&value, &self.value)));
         self.text = commented.unwrap_or_else(|| {
             // Not in block style: the comments of this document are the price.
             let comment = format!("# not carried over: {}: {told}\n", path.join("."));

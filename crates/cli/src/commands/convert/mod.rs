@@ -23,7 +23,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use greenlight_api::text::one_line;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use self::becomes::{Becomes, becomes, is_canary};
 use self::draft::Converted;
@@ -59,7 +59,7 @@ pub fn convert(manifests: &[Manifest], only: &[String]) -> Converted {
                 Some(field) => around::retarget(manifest, field, manifests, becomes_ours, &mut converted),
                 None => {
                     around::tell(manifest, manifests, becomes_ours, &mut converted);
-                    converted.documents.push(manifest.text.clone());
+                    converted.documents.push(without_servers_fields(manifest).0);
                 }
             },
         }
@@ -93,7 +93,7 @@ fn paused(manifest: &Manifest) -> String {
         lines.drain(start..end);
     }
     let text = insert_in_spec(&(lines.join("\n") + "\n"), &json!({"paused": true}));
-    let is_right = serde_saphyr::from_str::<Value>(&text).is_ok_and(|value| value == wanted);
+    let is_right = manifests::parse(&text).is_ok_and(|value| value == wanted);
     if is_right { text } else { serde_saphyr::to_string(&wanted).unwrap_or_default() }
 }
 

@@ -1,9 +1,11 @@
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::draft::API_VERSION;
 use super::*;
 
-/// Every field of Argo Rollouts 1.9's `RolloutSpec` and `BlueGreenStrategy` (`pkg/apis/rollouts/v1alpha1/types.go`) that a Rollout with a
+/// Every field of Argo Rollouts 1.10's `RolloutSpec` and `BlueGreenStrategy` (`pkg/apis/rollouts/v1alpha1/types.go`) that a Rollout with a
 /// template has.
 const EVERY_FIELD: &str = r#"apiVersion: argoproj.io/v1alpha1
 kind: Rollout
@@ -117,6 +119,13 @@ fn a_timer_that_argo_ignores_promotes_nothing_here_either() {
 }
 
 #[test]
+fn a_pause_is_carried_over_and_named() {
+    let converted = of(&EVERY_FIELD.replace("paused: false", "paused: true"));
+    told(&converted, "Rollout web: spec.paused: holds back the first revision, too");
+    assert_eq!(value(&converted.documents[0])["spec"]["paused"], true);
+}
+
+#[test]
 fn a_rollout_that_refers_to_a_deployment_has_the_selector_of_that() {
     let rollout = "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: web}\nspec:\n    # ours\n    workloadRef: {apiVersion: \
                    apps/v1, kind: Deployment, name: old}\n    strategy: {blueGreen: {activeService: web}}\n";
@@ -128,6 +137,59 @@ fn a_rollout_that_refers_to_a_deployment_has_the_selector_of_that() {
     assert_eq!(value(document)["spec"]["selector"], json!({"matchLabels": {"app": "web"}}));
     assert!(document.contains("    # ours\n"), "{document}");
     told(&of(rollout), "selector is missing: add it");
+}
+
+#[test]
+fn what_an_analysis_means_otherwise_here_is_named() {
+    let template = "apiVersion: argoproj.io/v1alpha1\nkind: AnalysisTemplate\nmetadata: {name: smoke}\nspec:\n  metrics:\n  - name: \
+                    very-slow\n    provider:\n      prometheus: {query: up}\n  - name: fast\n    successCondition: max(result) < 5\n    \
+                    provider:\n      prometheus: {address: \"http://p\", query: up}\n  measurementRetention:\n  - {metricName: \
+                    (a|b), limit: 20}\n";
+    let rollout = EVERY_FIELD.replace("fieldPath: metadata.namespace", "fieldPath: status.stableRS");
+    let converted = of(&[rollout.as_str(), template].join("---\n"));
+    for what in [
+        "AnalysisTemplate smoke: spec.metrics.0.provider.prometheus: has no address",
+        "AnalysisTemplate smoke: spec.metrics.1.successCondition: the condition \"max(result) < 5\" is not CEL: there is no",
+        "AnalysisTemplate smoke: spec.measurementRetention.0.metricName: is a regular expression",
+        "Rollout web: spec.strategy.blueGreen.prePromotionAnalysis.dryRun.0.metricName: is for metric very-slow, too",
+        "Rollout web: spec.strategy.blueGreen.prePromotionAnalysis.args.2.valueFrom.fieldRef.fieldPath: is of Argo's status",
+    ] {
+        told(&converted, what);
+    }
+    assert!(!converted.notes.iter().any(|note| note.contains("metrics.1.provider")), "{:#?}", converted.notes);
+}
+
+#[test]
+fn what_argos_controller_wrote_into_a_service_does_not_come_into_git() {
+    let service = "apiVersion: v1\nkind: Service\nmetadata:\n  annotations:\n    argo-rollouts.argoproj.io/managed-by-rollouts: web\n  \
+                   name: web-active\n  resourceVersion: \"7\"\n  uid: a-b\nspec:\n  clusterIP: None\n  selector:\n    app: web # \
+                   ours\n    rollouts-pod-template-hash: 6c7f9d8b54\nstatus:\n  loadBalancer: {}\n";
+    let scaler = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata:\n  name: web\n  uid: c-d\nspec:\n  \
+                  scaleTargetRef:\n    apiVersion: argoproj.io/v1alpha1\n    kind: Rollout\n    name: web\nstatus: {}\n";
+    let converted = of(&[EVERY_FIELD, service, scaler].join("---\n"));
+    let [_, service, scaler] = &converted.documents[..] else { panic!("{converted:?}") };
+    assert!(service.contains("    app: web # ours\n"), "{service}");
+    let service = value(service);
+    assert_eq!(service["spec"], json!({"clusterIP": "None", "selector": {"app": "web"}}));
+    assert_eq!((&service["metadata"]["uid"], &service["status"]), (&Value::Null, &Value::Null));
+    let scaler = value(scaler);
+    assert_eq!(scaler["metadata"], json!({"name": "web"}));
+    assert_eq!(scaler["spec"]["scaleTargetRef"]["kind"], "BlueGreenRollout");
+    told(
+        &converted,
+        "Service web-active: metadata.annotations.argo-rollouts.argoproj.io/managed-by-rollouts: claims the",
+    );
+}
+
+#[test]
+fn a_canary_keeps_its_autoscaler() {
+    let canary =
+        "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: slow}\nspec:\n  strategy:\n    canary: {}\n";
+    let scaler = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: slow}\nspec:\n  scaleTargetRef:\n    \
+                  apiVersion: argoproj.io/v1alpha1\n    kind: Rollout\n    name: slow\n";
+    let converted = of(&[EVERY_FIELD, canary, scaler].join("---\n"));
+    told(&converted, "Rollout slow: spec.strategy.canary: a canary cannot become blue-green");
+    assert_eq!(converted.documents[1..], [canary, scaler]);
 }
 
 #[test]
@@ -192,6 +254,18 @@ fn an_application_of_argo_cd_keeps_no_deployment_from_becoming_a_rollout() {
         manifests::documents(Path::new("f.yaml"), &[application, a.as_str(), b.as_str()].join("---\n")).expect("YAML");
     let converted = convert(&all, &["a".to_owned()]);
     assert!(!converted.notes.iter().any(|note| note.contains("beside Argo Rollouts")), "{:#?}", converted.notes);
+}
+
+#[test]
+fn a_deployment_that_an_autoscaler_scales_does_not_become_a_rollout_with_one_pod_unsaid() {
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  selector: {matchLabels: {app: web}}\n  \
+                      template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: web}]}}\n";
+    let service =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {selector: {app: web}, ports: [{port: 80}]}\n";
+    let scaler = "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {name: load}\nspec:\n  scaleTargetRef:\n    name: web\n";
+    let converted = of(&[deployment, service, scaler].join("---\n"));
+    told(&converted, "f.yaml:4: Deployment web: spec.replicas: is set by ScaledObject load: write the number of pods");
+    assert_eq!(of(&[deployment, service].join("---\n")).notes, [""; 0]);
 }
 
 #[test]
@@ -290,6 +364,25 @@ fn what_kustomize_and_flux_do_to_what_is_converted_is_named() {
     told(&converted, "patches.0: is for kind Deployment");
     told(&converted, "Kustomization apps: spec.healthChecks.0: names a Deployment that is converted");
     assert!(!converted.notes.iter().any(|note| note.contains("patches.1") || note.contains("healthChecks.1")));
+}
+
+#[test]
+fn what_kustomize_does_to_an_argo_rollout_and_not_to_ours_is_named() {
+    let kustomization = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\ncommonLabels: {team: shop}\nlabels:\n- pairs: \
+                         {a: b}\n  includeSelectors: SELECTORS\nconfigurations: [\"https://a/rollout-transform.yaml\"]\nopenapi: {path: \
+                         argo.json}\nimages: [{name: web, newTag: v2}]\n";
+    let converted = of(&kustomization.replace("SELECTORS", "true"));
+    for what in [
+        "commonLabels: reaches the selector of a Service",
+        "labels: reaches the selector of a Service",
+        "configurations: may be for kind Rollout",
+        "openapi: does not know a BlueGreenRollout",
+    ] {
+        told(&converted, &format!("Kustomization : {what}"));
+    }
+    // Kustomize looks for images in objects of every kind, and these labels are of the objects alone.
+    let converted = of(&kustomization.replace("SELECTORS", "false"));
+    assert!(!converted.notes.iter().any(|note| note.contains(": labels") || note.contains(": images")));
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! How the text of a manifest is changed, so that its comments and its order stay.
 
+use greenlight_api::names::HASH_LABEL;
 use serde_json::Value;
 
-use crate::manifests::{Manifest, find_block};
+use crate::manifests::{Manifest, find_block, parse};
 
-/// What the API server writes into an object. `kubectl get -o yaml` prints it, and nobody may create an object with all of it.
-const SERVERS_FIELDS: [&[&str]; 8] = [
+/// What the API server writes into an object, and Argo's controller into a Service. `kubectl get -o yaml` prints it. Nobody may create an
+/// object with all of it, and each apply of Argo's hash would lead production to Argo's pods.
+const SERVERS_FIELDS: [&[&str]; 9] = [
     &["status"],
     &["metadata", "uid"],
     &["metadata", "resourceVersion"],
@@ -14,6 +16,7 @@ const SERVERS_FIELDS: [&[&str]; 8] = [
     &["metadata", "selfLink"],
     &["metadata", "managedFields"],
     &["metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration"],
+    &["spec", "selector", HASH_LABEL],
 ];
 
 /// Text and value of a manifest as a person would have written it.
@@ -34,7 +37,7 @@ pub(super) fn without_servers_fields(manifest: &Manifest) -> (String, Value) {
         }
         text = lines.join("\n") + "\n";
     }
-    match serde_saphyr::from_str::<Value>(&text) {
+    match parse(&text) {
         Ok(value) if same(&value, &wanted) => (text, value),
         // Not in block style, so the lines were not found.
         _ => (serde_saphyr::to_string(&wanted).unwrap_or_default(), wanted),

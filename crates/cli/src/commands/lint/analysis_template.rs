@@ -23,6 +23,11 @@ impl Lint<'_> {
                     self.say(true, manifest, &["spec", "metrics", &index, field], problem);
                 }
             }
+            let prometheus = &metric["provider"]["prometheus"];
+            if prometheus.is_object() && prometheus["address"].as_str().unwrap_or_default().is_empty() {
+                let path = ["spec", "metrics", index.as_str(), "provider", "prometheus"];
+                self.say(true, manifest, &path, "address is missing: add it");
+            }
         }
     }
 }

@@ -89,6 +89,66 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_begins_with_0_is_octal_as_it_is_to_kubectl() {
+        let text = "apiVersion: greenlight.dev/v1alpha1\nkind: BlueGreenRollout\nmetadata: {name: web}\nspec:\n  template:\n    spec:\n      \
+                    volumes:\n      - name: keys\n        secret: {secretName: keys, defaultMode: 0400}\n";
+        let manifests = manifests::documents(Path::new("f.yaml"), text).expect("YAML");
+        assert_eq!(manifests[0].value["spec"]["template"]["spec"]["volumes"][0]["secret"]["defaultMode"], 0o400);
+        assert!(!lint(&manifests).iter().any(|finding| finding.field.contains("defaultMode")));
+    }
+
+    #[test]
+    fn of_a_template_of_a_chart_it_is_told_how_to_make_manifests_of_it() {
+        let text = "{{- if .Values.web }}\nkind: Service\n{{- end }}\n";
+        let told = manifests::documents(Path::new("f.yaml"), text).expect_err("no YAML").to_string();
+        assert_eq!(told, "f.yaml:1: this is not YAML. If it is a chart's, render that first: helm template");
+    }
+
+    #[test]
+    fn an_analysis_template_of_the_other_scope_is_not_the_one_that_is_meant() {
+        let found = |scope: &str| {
+            let text = format!(
+                "apiVersion: greenlight.dev/v1alpha1\nkind: BlueGreenRollout\nmetadata: {{name: web}}\nspec:\n  strategy:\n    blueGreen:\n      \
+                 prePromotionAnalysis: {{templates: [{{templateName: smoke{scope}}}]}}\n---\napiVersion: greenlight.dev/v1alpha1\nkind: \
+                 ClusterAnalysisTemplate\nmetadata: {{name: smoke}}\nspec: {{}}\n"
+            );
+            let findings = lint(&manifests::documents(Path::new("f.yaml"), &text).expect("YAML"));
+            findings.iter().any(|finding| finding.message.starts_with("no AnalysisTemplate smoke is among the files"))
+        };
+        assert!(found("") && !found(", clusterScope: true"));
+    }
+
+    #[test]
+    fn of_two_services_of_one_name_the_one_in_the_rollouts_namespace_is_meant() {
+        let found = |own: &str| {
+            let service = |namespace: &str| {
+                format!(
+                    "apiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: {namespace}}}\nspec: {{selector: {{app: web}}}}\n"
+                )
+            };
+            let rollout = "apiVersion: greenlight.dev/v1alpha1\nkind: BlueGreenRollout\nmetadata: {name: web, namespace: shop}\nspec: \
+                           {strategy: {blueGreen: {activeService: web}}}\n";
+            let text = [service("test").as_str(), service(own).as_str(), rollout].join("---\n");
+            let findings = lint(&manifests::documents(Path::new("f.yaml"), &text).expect("YAML"));
+            findings.iter().any(|finding| finding.message.contains("is in another namespace"))
+        };
+        assert!(found("other") && !found("shop"));
+    }
+
+    #[test]
+    fn a_query_without_an_address_is_an_error() {
+        let found = |address: &str| {
+            let text = format!(
+                "apiVersion: greenlight.dev/v1alpha1\nkind: AnalysisTemplate\nmetadata: {{name: up}}\nspec:\n  metrics:\n  - name: up\n    \
+                 provider:\n      prometheus: {{query: up{address}}}\n"
+            );
+            let findings = lint(&manifests::documents(Path::new("f.yaml"), &text).expect("YAML"));
+            findings.iter().any(|finding| finding.error && finding.message.contains("address is missing"))
+        };
+        assert!(found("") && !found(", address: \"http://p\""));
+    }
+
+    #[test]
     fn an_annotation_of_the_template_that_a_role_takes_away_is_told() {
         let found = |key: &str| {
             let text = format!(

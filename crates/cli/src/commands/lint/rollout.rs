@@ -24,10 +24,14 @@ impl Lint<'_> {
         for kind in ["prePromotionAnalysis", "postPromotionAnalysis"] {
             for template in blue_green[kind]["templates"].as_array().into_iter().flatten() {
                 let name = template["templateName"].as_str().unwrap_or_default();
-                let is_it = |other: &&Manifest| other.kind().ends_with("AnalysisTemplate") && other.name() == name;
-                if !self.manifests.iter().any(|other| is_it(&other)) {
-                    let message =
-                        format!("no analysis template {name} is among the files: the release would wait for it");
+                let is_of_all = template["clusterScope"] == true;
+                let kind = if is_of_all { "ClusterAnalysisTemplate" } else { "AnalysisTemplate" };
+                let is_it = |other: &Manifest| {
+                    let is_ours = other.api_version().starts_with("greenlight.dev/");
+                    is_ours && other.kind() == kind && other.name() == name
+                };
+                if !self.manifests.iter().any(is_it) {
+                    let message = format!("no {kind} {name} is among the files: the release would wait for it");
                     self.say(false, manifest, &["spec", "strategy", "blueGreen", kind], message);
                 }
             }

@@ -19,7 +19,9 @@ impl Lint<'_> {
             );
             self.say(false, manifest, &path, message);
         }
-        let there = self.manifests.iter().find(|other| other.kind() == "Service" && other.name() == name);
+        let of_name = self.manifests.iter().filter(|other| other.kind() == "Service" && other.name() == name);
+        // Other namespaces may have one of that name, too.
+        let there = of_name.min_by_key(|service| service.namespace() != manifest.namespace());
         let Some(service) = there else {
             return self.say(
                 false,

@@ -1,12 +1,13 @@
 //! Making an analysis run of templates and arguments.
 
 use greenlight_api::analysis::{
-    AnalysisRun, AnalysisTemplate, AnalysisTemplateSpec, Argument, BY_HAND, ClusterAnalysisTemplate,
+    AnalysisRun, AnalysisTemplate, AnalysisTemplateSpec, Argument, BY_HAND, ClusterAnalysisTemplate, Metric,
     PodTemplateHashValue, TemplateRef, duration,
 };
 use greenlight_api::{RolloutAnalysis, names};
 use greenlight_core::analysis::expression;
 use greenlight_core::from_api;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource};
 use serde_json::{Value, json};
@@ -216,8 +217,7 @@ fn compose(start: &Start<'_>, mut spec: AnalysisTemplateSpec, rollout: &Value) -
             "the value of an argument refers to a secret argument, as {{args.…}} does. Change that value".to_owned()
         );
     }
-    let filled: Vec<greenlight_api::analysis::Metric> =
-        serde_json::from_value(metrics.clone()).map_err(|error| error.to_string())?;
+    let filled: Vec<Metric> = serde_json::from_value(metrics.clone()).map_err(|error| error.to_string())?;
     let mut names = Vec::new();
     for metric in &filled {
         let of_metric = |why: String| format!("metric {}: {why}", metric.name);
@@ -231,6 +231,7 @@ fn compose(start: &Start<'_>, mut spec: AnalysisTemplateSpec, rollout: &Value) -
         for text in [&metric.interval, &metric.initial_delay].into_iter().flatten() {
             duration(text).map_err(of_metric)?;
         }
+        check_limits(metric).map_err(of_metric)?;
     }
     if filled.is_empty() {
         return Err("the analysis has no metric. Add one to its template".to_owned());
@@ -239,6 +240,27 @@ fn compose(start: &Start<'_>, mut spec: AnalysisTemplateSpec, rollout: &Value) -
     // The first rule that fits a metric counts: the rollout's before the template's.
     let retention = [start.analysis.measurement_retention.clone(), spec.measurement_retention].concat();
     Ok(json!({"metrics": metrics, "args": spec.args, "dryRun": dry_run, "measurementRetention": retention}))
+}
+
+/// In the schema a limit may be a text, for `{{args.name}}`. By now it is what the argument brought along.
+fn check_limits(metric: &Metric) -> Result<(), String> {
+    let limits = [
+        ("count", &metric.count),
+        ("failureLimit", &metric.failure_limit),
+        ("inconclusiveLimit", &metric.inconclusive_limit),
+        ("consecutiveErrorLimit", &metric.consecutive_error_limit),
+    ];
+    for (field, limit) in limits {
+        let number = match limit {
+            None => continue,
+            Some(IntOrString::Int(number)) => Some(*number),
+            Some(IntOrString::String(text)) => text.trim().parse().ok(),
+        };
+        if number.is_none_or(|number| number < 0) {
+            return Err(format!("{field} is {}. Write a whole number from 0 to {}", json!(limit), i32::MAX));
+        }
+    }
+    Ok(())
 }
 
 fn value_of(argument: &Argument, start: &Start<'_>, rollout: &Value) -> Result<Argument, String> {
@@ -258,7 +280,7 @@ fn value_of(argument: &Argument, start: &Start<'_>, rollout: &Value) -> Result<A
     Ok(argument.clone())
 }
 
-/// `metadata.labels['app']`, `spec.replicas`, `status.selector`.
+/// `metadata.labels['app']`, `spec.replicas`, `spec.template.spec.containers[0].image`.
 fn field_at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
     let dotted = path.replace("['", "\u{0}").replace("']", "\u{0}");
     let mut at = object;
@@ -267,7 +289,7 @@ fn field_at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
             at = at.get(part)?;
             continue;
         }
-        for key in part.split('.').filter(|key| !key.is_empty()) {
+        for key in part.split(['.', '[', ']']).filter(|key| !key.is_empty()) {
             at = match at {
                 Value::Array(items) => items.get(key.parse::<usize>().ok()?)?,
                 other => other.get(key)?,
@@ -347,6 +369,43 @@ mod tests {
             let metrics = with(note).expect(note);
             assert!(metrics.to_string().contains("{{args.token}}"), "it is put in later: {metrics}");
         }
+    }
+
+    #[test]
+    fn a_limit_that_is_no_number_is_refused_before_anything_is_measured() {
+        let key = Key { namespace: "shop".into(), name: "web".into() };
+        let nothing = analysis(&json!([]));
+        let with = |field: &str, limit: &str| {
+            let template: AnalysisTemplateSpec = serde_json::from_value(json!({
+                "args": [{"name": "limit", "value": limit}],
+                "metrics": [{"name": "m", field: "{{args.limit}}", "provider": {"web": {"url": "http://a"}}}],
+            }))
+            .expect("a template");
+            compose(&start_of(&key, &nothing), template, &json!({}))
+        };
+        for field in ["count", "failureLimit", "inconclusiveLimit", "consecutiveErrorLimit"] {
+            with(field, "3").expect(field);
+            for limit in ["-1", "", "five", "1.5"] {
+                let told = with(field, limit).expect_err(limit);
+                assert!(told.contains(&format!("metric m: {field} is \"{limit}\"")), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_field_of_the_rollout_is_found_by_the_paths_that_argo_rollouts_takes() {
+        let rollout = json!({
+            "metadata": {"labels": {"team.example/name": "shop"}},
+            "spec": {"replicas": 3, "template": {"spec": {"containers": [{"image": "web:v1"}]}}},
+        });
+        for (path, value) in [
+            ("metadata.labels['team.example/name']", json!("shop")),
+            ("spec.replicas", json!(3)),
+            ("spec.template.spec.containers[0].image", json!("web:v1")),
+        ] {
+            assert_eq!(field_at(&rollout, path), Some(&value), "{path}");
+        }
+        assert_eq!(field_at(&rollout, "spec.template.spec.containers[1].image"), None);
     }
 
     /// Each template refers to the next one, and has this many bytes of metrics.

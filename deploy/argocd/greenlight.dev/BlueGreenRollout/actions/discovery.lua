@@ -9,12 +9,19 @@ local served = known and status.activeRevision == status.updatedRevision
 local held = obj.spec.paused == true
 local candidate = known and not served and not rejected
 
+-- Production can go back to what served before and was not rejected, also while a newer revision waits.
+local earlier = served and (status.currentRevision or 0) > 1
+for _, revision in ipairs((status.decisions or {}).revisions or {}) do
+  local may_serve = is_set(revision.servedAt) and (revision.rejection == nil or revision.rejection.ofAttempt)
+  earlier = earlier or (may_serve and is_set(status.activeRevision) and revision.hash ~= status.activeRevision)
+end
+
 local actions = {}
 actions["promote"] = { ["disabled"] = not (candidate and status.phase == "Paused" and not held) }
 actions["promote-full"] = { ["disabled"] = not (candidate and not held), ["displayName"] = "Promote without analysis" }
 actions["abort"] = { ["disabled"] = not (candidate and is_set(status.activeRevision)) }
 actions["retry"] = { ["disabled"] = not rejected }
-actions["rollback"] = { ["disabled"] = not (served and (status.currentRevision or 0) > 1) }
+actions["rollback"] = { ["disabled"] = not earlier }
 actions["restart"] = { ["disabled"] = not is_set(status.activeRevision), ["displayName"] = "Restart pods" }
 actions["pause"] = { ["disabled"] = held }
 actions["resume"] = { ["disabled"] = not held }

@@ -1,6 +1,6 @@
--- A request names the revision that was looked at: if a newer one has come since, it is refused.
+-- A request names the revision that was looked at, which serves: if production has left it since, it is refused.
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {}
 end
-obj.metadata.annotations["greenlight.dev/request"] = "rollback " .. obj.status.updatedRevision
+obj.metadata.annotations["greenlight.dev/request"] = "rollback " .. obj.status.activeRevision
 return obj
