@@ -19,6 +19,9 @@ use crate::cluster::objects::{JOB, JOB_UID, JobOutcome, JobView, UnfinishedJob};
 /// A running Job's end wakes its run up. One that an earlier version made has no label by which it is watched, and is looked at so often.
 pub const POLL: SignedDuration = SignedDuration::from_secs(60);
 const LONGEST_STEM: usize = 40;
+/// In seconds. Kubernetes deletes no Job sooner after its end: the operator has to see how it ended, also if it is just being upgraded, or waits for
+/// another server of the same namespace.
+const SHORTEST_TTL: i64 = 600;
 
 /// The name of the Job for the next measurement of this metric, if it is one of a Job.
 pub fn name(run: &AnalysisRun, position: usize, status: &AnalysisRunStatus) -> Option<String> {
@@ -67,7 +70,7 @@ pub async fn go_on(
             Some(_) => {
                 done(AnalysisPhase::Error, format!("Job {name} is not the one that was made: somebody replaced it"))
             }
-            None => done(AnalysisPhase::Error, format!("Job {name} was deleted before it was over")),
+            None => done(AnalysisPhase::Error, format!("Job {name} was deleted before the operator saw how it ended")),
         });
     }
     let metric = &run.spec.metrics[position];
@@ -86,12 +89,12 @@ pub async fn go_on(
     let made = match jobs.create(&PostParams::default(), &job).await {
         Ok(made) => made,
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
-            // Made by an operator that died right after, or by somebody who knew the name.
+            // Made by an operator that died right after, or by somebody who knew the name: before there was anything to measure, if it is not this run's.
             let found = jobs.get(name).await.doing(|| format!("read Job {name}"))?;
-            if measured_by(&found) != measured_by(&as_it_would_be(&jobs, job).await?) {
-                let message = format!(
-                    "Job {name} exists, and is not what the metric describes: somebody else made it. Delete it"
-                );
+            let is_ours = is_of(&found.metadata, &run.uid().unwrap_or_default());
+            if !is_ours || measured_by(&found) != measured_by(&as_it_would_be(&jobs, job).await?) {
+                let message =
+                    format!("Job {name} exists, and is not what this run would make: somebody else made it. Delete it");
                 return Ok(done(AnalysisPhase::Error, message));
             }
             found
@@ -134,8 +137,7 @@ pub async fn end_all(client: &Client, run: &Key, run_uid: &str, unfinished: &[Un
             // Noted before it was made, and perhaps made: then it has its run as owner.
             None => {
                 let found = read_metadata::<Job>(client, &run.sibling(name)).await?;
-                let is_ours = |job: &ObjectMeta| job.owner_references.iter().flatten().any(|it| it.uid == run_uid);
-                found.filter(is_ours).and_then(|job| job.uid)
+                found.filter(|job| is_of(job, run_uid)).and_then(|job| job.uid)
             }
         };
         let Some(uid) = uid else { continue };
@@ -150,6 +152,11 @@ pub async fn end_all(client: &Client, run: &Key, run_uid: &str, unfinished: &[Un
     Ok(())
 }
 
+/// Whether this run has the Job: nobody could write its UID there before there was the run.
+fn is_of(job: &ObjectMeta, run_uid: &str) -> bool {
+    job.owner_references.iter().flatten().any(|owner| owner.uid == run_uid)
+}
+
 fn manifest(run: &AnalysisRun, name: &str, provider: &Value) -> Value {
     let mut metadata = match &provider["metadata"] {
         Value::Object(_) => provider["metadata"].clone(),
@@ -161,7 +168,11 @@ fn manifest(run: &AnalysisRun, name: &str, provider: &Value) -> Value {
         metadata["labels"][names::ANALYSIS_JOB] = "true".into();
     }
     metadata["ownerReferences"] = json!([run.controller_owner_ref(&())]);
-    json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": provider["spec"]})
+    let mut spec = provider["spec"].clone();
+    if let Some(seconds) = spec["ttlSecondsAfterFinished"].as_i64() {
+        spec["ttlSecondsAfterFinished"] = seconds.max(SHORTEST_TTL).into();
+    }
+    json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
 }
 
 #[cfg(test)]
@@ -247,13 +258,17 @@ mod tests {
             secrets: Readable::default(),
             large: Large::default(),
         };
+        go_on(&context, &run(), 0, begun).await
+    }
+
+    /// A run whose metric is this Job.
+    fn run() -> AnalysisRun {
         let run = json!({
             "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun",
             "metadata": {"name": "smoke", "namespace": "shop", "uid": "u"},
             "spec": {"metrics": [{"name": "m", "provider": {"job": {"spec": wanted()}}}]},
         });
-        let run: AnalysisRun = serde_json::from_value(run).expect("a run");
-        go_on(&context, &run, 0, begun).await
+        serde_json::from_value(run).expect("a run")
     }
 
     /// What becomes of a measurement whose Job the API server does not make, by this code and in these words.
@@ -262,12 +277,13 @@ mod tests {
         measured(client, &begun(None)).await
     }
 
-    /// A Job as an API server has it, which gives it labels of its own UID. It is complete.
+    /// A Job of the run as an API server has it, which gives it labels of its own UID. It is complete.
     fn job(uid: &str, mut spec: Value) -> Value {
         spec["selector"] = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
         spec["template"]["metadata"] = json!({"labels": {"batch.kubernetes.io/controller-uid": uid}});
         let status = json!({"conditions": [{"type": "Complete", "status": "True"}]});
-        let metadata = json!({"name": "smoke-1", "namespace": "shop", "uid": uid});
+        let owner = run().controller_owner_ref(&());
+        let metadata = json!({"name": "smoke-1", "namespace": "shop", "uid": uid, "ownerReferences": [owner]});
         json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec, "status": status})
     }
 
@@ -295,6 +311,27 @@ mod tests {
         let forged = forged.expect("a measurement");
         assert_eq!(forged.phase, AnalysisPhase::Error);
         assert!(forged.message.contains("somebody else made it. Delete it"), "{}", forged.message);
+    }
+
+    /// Whoever knows the name could have made it while the preview Service still showed another revision.
+    #[tokio::test]
+    async fn a_job_that_was_there_before_its_run_is_no_measurement_whatever_it_does() {
+        let mut earlier = job("found", wanted());
+        earlier["metadata"]["ownerReferences"][0]["uid"] = "an earlier run".into();
+        let earlier = measured(has(earlier), &begun(None)).await.expect("an answer");
+        let earlier = earlier.expect("a measurement");
+        assert_eq!(earlier.phase, AnalysisPhase::Error);
+        assert!(earlier.message.contains("not what this run would make"), "{}", earlier.message);
+    }
+
+    #[test]
+    fn a_job_stays_for_ten_minutes_after_its_end_or_longer_so_that_the_end_is_seen() {
+        for (wished, made) in [(json!(0), json!(600)), (json!(3600), json!(3600)), (Value::Null, Value::Null)] {
+            let mut spec = wanted();
+            spec["ttlSecondsAfterFinished"] = wished;
+            let job = manifest(&run(), "smoke-1", &json!({"spec": spec}));
+            assert_eq!(job["spec"]["ttlSecondsAfterFinished"], made);
+        }
     }
 
     #[tokio::test]
