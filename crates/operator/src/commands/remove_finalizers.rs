@@ -76,8 +76,13 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
     let list = Request::new(K::url_path(&(), options.namespace.as_deref())).list_metadata(which)?;
+    let found = match client.request::<ObjectList<MetadataView>>(list).await {
+        // Its CRD is gone, and with it all objects of the kind.
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Swept::default()),
+        found => found?,
+    };
     let mut swept = Swept::default();
-    for MetadataView { metadata } in client.request::<ObjectList<MetadataView>>(list).await?.items {
+    for MetadataView { metadata } in found.items {
         let finalizers = metadata.finalizers.unwrap_or_default();
         let kept: Vec<&String> = finalizers.iter().filter(|other| *other != finalizer).collect();
         if kept.len() == finalizers.len() {
@@ -102,7 +107,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::api_server::fake::{Asked, api_server};
+    use crate::api_server::fake::{Asked, api_server, failure};
 
     /// Whoever may patch an object writes there what they like, in the namespace of one tenant.
     #[tokio::test]
@@ -127,5 +132,15 @@ mod tests {
         let all = ListParams::default();
         let swept = sweep::<BlueGreenRollout>(&client, &options, &all, names::SERVICES_FINALIZER).await.expect("swept");
         assert_eq!((swept.removed, swept.refused), (2, Vec::new()));
+    }
+
+    /// Whoever deletes the CRDs before the chart has ReplicaSets left, perhaps.
+    #[tokio::test]
+    async fn a_kind_that_is_there_no_more_keeps_no_finalizer() {
+        let client = api_server(|_| std::future::ready(failure(404, "NotFound")));
+        let options = RemoveFinalizersOptions { namespace: None };
+        let all = ListParams::default();
+        let swept = sweep::<BlueGreenRollout>(&client, &options, &all, names::SERVICES_FINALIZER).await.expect("swept");
+        assert_eq!((swept.removed, swept.refused), (0, Vec::new()));
     }
 }
