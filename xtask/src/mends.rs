@@ -778,6 +778,22 @@ const MENDS: &[Mend] = &[
         test: "a_job_that_was_there_before_its_run_is_no_measurement_whatever_it_does",
     },
     Mend {
+        fault: "a histogram counts as no number, which a condition may take for good",
+        file: "crates/operator/src/controllers/analysis/prometheus.rs",
+        find: "let Some(text) = sample[1].as_str() else {",
+        replace: "let Some(text) = sample[1].as_str().or(Some(\"NaN\")) else {",
+        of: Package("greenlight-operator"),
+        test: "a_result_is_numbers_and_words_for_what_is_none_and_nothing_else",
+    },
+    Mend {
+        fault: "an uninstall without the CRDs fails, and leaves finalizers on ReplicaSets",
+        file: "crates/operator/src/commands/remove_finalizers.rs",
+        find: "Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Swept::default()),",
+        replace: "Err(kube::Error::Api(status)) if false && status.code == 404 => return Ok(Swept::default()),",
+        of: Package("greenlight-operator"),
+        test: "a_kind_that_is_there_no_more_keeps_no_finalizer",
+    },
+    Mend {
         fault: "a Job is gone before anybody sees how it ended",
         file: "crates/operator/src/controllers/analysis/job.rs",
         find: "seconds.max(SHORTEST_TTL)",
