@@ -794,6 +794,14 @@ const MENDS: &[Mend] = &[
         test: "a_kind_that_is_there_no_more_keeps_no_finalizer",
     },
     Mend {
+        fault: "an operator that works on nothing at a time stands still, and nobody is told",
+        file: "crates/operator/src/manager/options.rs",
+        find: "(1..=most).contains(number)",
+        replace: "(0..=most).contains(number)",
+        of: Package("greenlight-operator"),
+        test: "as_many_may_be_worked_on_at_a_time_as_a_connection_has_room_for_and_not_none",
+    },
+    Mend {
         fault: "a Job is gone before anybody sees how it ended",
         file: "crates/operator/src/controllers/analysis/job.rs",
         find: "seconds.max(SHORTEST_TTL)",
