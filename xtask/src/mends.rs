@@ -802,6 +802,14 @@ const MENDS: &[Mend] = &[
         test: "as_many_may_be_worked_on_at_a_time_as_a_connection_has_room_for_and_not_none",
     },
     Mend {
+        fault: "a standby whose API server has another authority by now stands by for ever",
+        file: "crates/operator/src/telemetry/health.rs",
+        find: "!inner.watches.is_empty() && inner.watches.values().all(is_deaf)",
+        replace: "false && inner.watches.values().all(is_deaf)",
+        of: Package("greenlight-operator"),
+        test: "whoever_hears_nothing_at_all_for_long_starts_anew_and_whoever_hears_something_does_not",
+    },
+    Mend {
         fault: "a Job is gone before anybody sees how it ended",
         file: "crates/operator/src/controllers/analysis/job.rs",
         find: "seconds.max(SHORTEST_TTL)",
