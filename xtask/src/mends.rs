@@ -810,6 +810,14 @@ const MENDS: &[Mend] = &[
         test: "whoever_hears_nothing_at_all_for_long_starts_anew_and_whoever_hears_something_does_not",
     },
     Mend {
+        fault: "a rollout that cannot be read cannot be deleted, nor can its namespace",
+        file: "crates/operator/src/controllers/rollouts/observe.rs",
+        find: "if is_of_now && outline.is_deleting() {",
+        replace: "if false && is_of_now && outline.is_deleting() {",
+        of: Package("greenlight-operator"),
+        test: "a_rollout_that_cannot_be_read_is_let_go_when_it_is_deleted_and_left_alone_before",
+    },
+    Mend {
         fault: "a Job is gone before anybody sees how it ended",
         file: "crates/operator/src/controllers/analysis/job.rs",
         find: "seconds.max(SHORTEST_TTL)",
