@@ -818,6 +818,14 @@ const MENDS: &[Mend] = &[
         test: "a_rollout_that_cannot_be_read_is_let_go_when_it_is_deleted_and_left_alone_before",
     },
     Mend {
+        fault: "a ReplicaSet is made for another rollout that has the name by now",
+        file: "crates/operator/src/controllers/rollouts/execute.rs",
+        find: "if !is_that || ",
+        replace: "if false && !is_that || ",
+        of: Package("greenlight-operator"),
+        test: "no_replica_set_is_made_for_another_rollout_that_has_the_name_by_now",
+    },
+    Mend {
         fault: "a Job is gone before anybody sees how it ended",
         file: "crates/operator/src/controllers/analysis/job.rs",
         find: "seconds.max(SHORTEST_TTL)",

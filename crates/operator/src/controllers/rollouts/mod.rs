@@ -202,7 +202,7 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
     use std::time::Duration;
 
     use greenlight_api::analysis::AnalysisRun;
@@ -615,6 +615,39 @@ mod tests {
         assert_eq!(written, [json!({"metadata": {"resourceVersion": "7"}, "spec": {"terminate": true}})]);
     }
 
+    /// The ReplicaSet of [`rollout`] is to be made.
+    fn create() -> Action {
+        let template = serde_json::from_value::<RolloutView>(rollout()).expect("a rollout").keep().template;
+        Action::CreateReplicaSet {
+            name: "web-abc".to_owned(),
+            hash: "abc".to_owned(),
+            digest: template.digest.to_string(),
+            replicas: 1,
+            annotations: [].into(),
+            pod_metadata: PodMetadata::default(),
+            event: events::revision_created(1, "abc", "web:v1"),
+        }
+    }
+
+    /// Somebody has deleted the rollout since the plan was made, and made another one: with a ReplicaSet of an earlier one's number it would be taken for one
+    /// that has lost its status.
+    #[tokio::test]
+    async fn no_replica_set_is_made_for_another_rollout_that_has_the_name_by_now() {
+        for (uid, expected) in [("u", true), ("another", false)] {
+            let made = Arc::new(AtomicBool::new(false));
+            let seen = made.clone();
+            let client = api_server(move |Asked { method, path, .. }| {
+                let mut object = rollout();
+                object["metadata"]["uid"] = uid.into();
+                let is_creation = method == Method::POST && path.ends_with("/replicasets");
+                seen.fetch_or(is_creation, Ordering::Relaxed);
+                std::future::ready(if is_creation { (201, stranger()) } else { (200, object) })
+            });
+            execute(client, Arc::default(), &create()).await.expect("the next plan is another one");
+            assert_eq!(made.load(Ordering::Relaxed), expected, "{uid}");
+        }
+    }
+
     #[tokio::test]
     async fn a_template_is_read_at_its_creation_unless_the_answer_before_had_it() {
         let reads = Arc::new(AtomicUsize::new(0));
@@ -645,16 +678,7 @@ mod tests {
             executor.execute(action, &mut Fresh::new()).await.expect("carried out");
             reads.load(Ordering::Relaxed)
         };
-        let template = serde_json::from_value::<RolloutView>(rollout()).expect("a rollout").keep().template;
-        let create = Action::CreateReplicaSet {
-            name: "web-abc".to_owned(),
-            hash: "abc".to_owned(),
-            digest: template.digest.to_string(),
-            replicas: 1,
-            annotations: [].into(),
-            pod_metadata: PodMetadata::default(),
-            event: events::revision_created(1, "abc", "web:v1"),
-        };
+        let create = create();
         assert_eq!(carry_out("1", &Action::AddFinalizer).await, 0);
         assert_eq!(carry_out("2", &create).await, 0, "it was just answered");
         assert_eq!(carry_out("2", &create).await, 1, "that was some time ago");
