@@ -826,6 +826,14 @@ const MENDS: &[Mend] = &[
         test: "no_replica_set_is_made_for_another_rollout_that_has_the_name_by_now",
     },
     Mend {
+        fault: "an operator that starts before the name server lets analyses ask the API server for good",
+        file: "crates/operator/src/manager/mod.rs",
+        find: "        if !has_a_name {\n",
+        replace: "        if has_a_name || !has_a_name {\n",
+        of: Package("greenlight-operator"),
+        test: "nobody_is_asked_before_it_is_known_where_the_api_server_is_unless_a_proxy_finds_it",
+    },
+    Mend {
         fault: "a Job is gone before anybody sees how it ended",
         file: "crates/operator/src/controllers/analysis/job.rs",
         find: "seconds.max(SHORTEST_TTL)",
