@@ -834,6 +834,14 @@ const MENDS: &[Mend] = &[
         test: "nobody_is_asked_before_it_is_known_where_the_api_server_is_unless_a_proxy_finds_it",
     },
     Mend {
+        fault: "a release waits for a Job that somebody has suspended, and nobody says so",
+        file: "crates/operator/src/controllers/analysis/job.rs",
+        find: "None if job.suspended => ",
+        replace: "None if false && job.suspended => ",
+        of: Package("greenlight-operator"),
+        test: "a_job_that_somebody_has_suspended_is_told_until_it_goes_on",
+    },
+    Mend {
         fault: "a Job is gone before anybody sees how it ended",
         file: "crates/operator/src/controllers/analysis/job.rs",
         find: "seconds.max(SHORTEST_TTL)",

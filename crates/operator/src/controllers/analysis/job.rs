@@ -36,7 +36,7 @@ pub fn name(run: &AnalysisRun, position: usize, status: &AnalysisRunStatus) -> O
     Some(format!("{stem}-{}-{taken}", &mark[..6]))
 }
 
-/// Creates the Job, or looks how far it is. Returns the measurement when it is over.
+/// Creates the Job, or looks how far it is. Returns the measurement when there is something new about it.
 pub async fn go_on(
     context: &Context,
     run: &AnalysisRun,
@@ -63,7 +63,8 @@ pub async fn go_on(
         };
         return Ok(match known {
             Some(job) if job.uid == *uid => match job.outcome {
-                None => None,
+                None if job.suspended => under_way(begun, format!("Job {name} is suspended")),
+                None => under_way(begun, String::new()),
                 Some(JobOutcome::Complete) => done(AnalysisPhase::Successful, String::new()),
                 Some(JobOutcome::Failed(why)) => done(AnalysisPhase::Failed, format!("Job {name} failed: {why}")),
             },
@@ -105,9 +106,14 @@ pub async fn go_on(
         }
         Err(error) => return Err(error).doing(|| format!("create Job {name}")),
     };
-    let mut under_way = begun.clone();
-    under_way.metadata.insert(JOB_UID.to_owned(), made.uid().unwrap_or_default());
-    Ok(Some(under_way))
+    let mut with_job = begun.clone();
+    with_job.metadata.insert(JOB_UID.to_owned(), made.uid().unwrap_or_default());
+    Ok(Some(with_job))
+}
+
+/// The measurement, if something else than this was said of it.
+fn under_way(begun: &Measurement, message: String) -> Option<Measurement> {
+    if begun.message == message { None } else { Some(Measurement { message, ..begun.clone() }) }
 }
 
 /// A Job with the server's defaults, which is not made.
@@ -342,6 +348,21 @@ mod tests {
         assert!(replaced.message.contains("somebody replaced it"), "{}", replaced.message);
         let ours = measured(has(job("made", wanted())), &begun(Some("made"))).await.expect("an answer");
         assert_eq!(ours.map(|ours| ours.phase), Some(AnalysisPhase::Successful));
+    }
+
+    #[tokio::test]
+    async fn a_job_that_somebody_has_suspended_is_told_until_it_goes_on() {
+        let with = |suspended: &str| {
+            let mut job = job("made", wanted());
+            job["status"]["conditions"] = json!([{"type": "Suspended", "status": suspended}]);
+            has(job)
+        };
+        let suspended = measured(with("True"), &begun(Some("made"))).await.expect("an answer");
+        let suspended = suspended.expect("it is told");
+        assert_eq!((suspended.message.as_str(), suspended.finished_at), ("Job smoke-1 is suspended", None));
+        assert_eq!(measured(with("True"), &suspended).await.expect("an answer"), None, "once");
+        let goes_on = measured(with("False"), &suspended).await.expect("an answer");
+        assert_eq!(goes_on, Some(begun(Some("made"))));
     }
 
     #[tokio::test]

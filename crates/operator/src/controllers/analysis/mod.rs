@@ -271,7 +271,7 @@ async fn publish(client: &Client, run: &AnalysisRun, status: &AnalysisRunStatus)
         .doing(|| format!("publish AnalysisRun {}", run.name_any()))
 }
 
-/// `smoke 3 good; latency 1 good, 1 bad`.
+/// `smoke 3 good; latency 1 good, 1 bad`, and what the measurement that is under way waits for.
 fn progress(status: &AnalysisRunStatus) -> String {
     let of_metric = |result: &greenlight_api::analysis::MetricResult| {
         let counts = [
@@ -282,7 +282,11 @@ fn progress(status: &AnalysisRunStatus) -> String {
         ];
         let told: Vec<String> =
             counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
-        format!("{} {}", result.name, if told.is_empty() { "not measured yet".to_owned() } else { told.join(", ") })
+        let told = if told.is_empty() { "not measured yet".to_owned() } else { told.join(", ") };
+        let under_way = result.measurements.last().filter(|last| last.finished_at.is_none());
+        let waits = under_way.map(|last| &last.message).filter(|message| !message.is_empty());
+        let waits = waits.map(|message| format!(" ({message})")).unwrap_or_default();
+        format!("{} {told}{waits}", result.name)
     };
     status.metric_results.iter().map(of_metric).collect::<Vec<_>>().join("; ")
 }
@@ -439,6 +443,16 @@ mod tests {
             assert_eq!(measured(&object).len(), turn * PARALLEL);
             assert!(again.is_some(), "there is more to do, now or later");
         }
+    }
+
+    #[test]
+    fn how_far_a_run_is_says_what_it_waits_for() {
+        let status = json!({"metricResults": [
+            {"name": "smoke", "measurements": [{"phase": "Running", "message": "Job smoke-1 is suspended"}]},
+            {"name": "latency", "successful": 1, "failed": 1},
+        ]});
+        let status: AnalysisRunStatus = serde_json::from_value(status).expect("a status");
+        assert_eq!(progress(&status), "smoke not measured yet (Job smoke-1 is suspended); latency 1 good, 1 bad");
     }
 
     #[tokio::test]
