@@ -788,10 +788,10 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "an uninstall without the CRDs fails, and leaves finalizers on ReplicaSets",
         file: "crates/operator/src/commands/remove_finalizers.rs",
-        find: "Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Swept::default()),",
-        replace: "Err(kube::Error::Api(status)) if false && status.code == 404 => return Ok(Swept::default()),",
+        find: "Err(error) if is_gone(&error) => ",
+        replace: "Err(error) if false && is_gone(&error) => ",
         of: Package("greenlight-operator"),
-        test: "a_kind_that_is_there_no_more_keeps_no_finalizer",
+        test: "without_the_crds_there_are_no_rollouts_and_without_replica_sets_it_is_no_cluster",
     },
     Mend {
         fault: "an operator that works on nothing at a time stands still, and nobody is told",
