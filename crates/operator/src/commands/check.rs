@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use greenlight_api::BlueGreenRollout;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -14,7 +15,7 @@ use crate::manager::LEASE;
 #[derive(Clone, Debug, Args)]
 pub struct CheckOptions {
     /// The only namespace that the operator watches [default: all]
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub namespace: Option<String>,
     /// Somebody must hold the lease
     #[arg(long)]

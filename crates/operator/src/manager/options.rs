@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::division::MOST_SHARDS;
 use crate::api_server::backoff::chance;
@@ -14,7 +15,7 @@ use crate::web::reach::Network;
 #[derive(Clone, Debug, Args)]
 pub struct ControllerOptions {
     /// Watch only this namespace [default: all]
-    #[arg(long, env = "GREENLIGHT_NAMESPACE")]
+    #[arg(long, env = "GREENLIGHT_NAMESPACE", value_parser = NonEmptyStringValueParser::new())]
     pub namespace: Option<String>,
     /// Where to serve /healthz, /readyz and /metrics
     #[arg(long, env = "GREENLIGHT_LISTEN", default_value = "0.0.0.0:8080")]
@@ -23,7 +24,7 @@ pub struct ControllerOptions {
     #[arg(long, env = "GREENLIGHT_LEADER_ELECT")]
     pub leader_elect: bool,
     /// Namespace of that lease
-    #[arg(long, env = "GREENLIGHT_LEASE_NAMESPACE", default_value = "default")]
+    #[arg(long, env = "GREENLIGHT_LEASE_NAMESPACE", default_value = "default", value_parser = NonEmptyStringValueParser::new())]
     pub lease_namespace: String,
     /// Into how many shards to divide the namespaces, with a lease each, so that several instances work at the same time; the same for all
     #[arg(long, env = "GREENLIGHT_SHARDS", default_value_t = 1, value_parser = shards)]
