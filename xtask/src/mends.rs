@@ -842,6 +842,14 @@ const MENDS: &[Mend] = &[
         test: "a_job_that_somebody_has_suspended_is_told_until_it_goes_on",
     },
     Mend {
+        fault: "a field of a Job with a typo is left out, and nobody is told",
+        file: "crates/operator/src/controllers/analysis/job.rs",
+        find: "&fieldValidation=Strict\", request.uri());",
+        replace: "&fieldValidation=Ignore\", request.uri());",
+        of: Package("greenlight-operator"),
+        test: "a_field_that_jobs_do_not_have_is_for_the_api_server_to_refuse_and_is_not_left_out",
+    },
+    Mend {
         fault: "a Job is gone before anybody sees how it ended",
         file: "crates/operator/src/controllers/analysis/job.rs",
         find: "seconds.max(SHORTEST_TTL)",

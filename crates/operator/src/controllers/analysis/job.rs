@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::core::Request;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
@@ -82,18 +83,14 @@ pub async fn go_on(
         return Ok(done(AnalysisPhase::Error, message.to_owned()));
     }
     let job = manifest(run, name, &provider);
-    let job: Job = match serde_json::from_value(job) {
-        Ok(job) => job,
-        Err(error) => return Ok(done(AnalysisPhase::Error, format!("the Job is not one: {error}"))),
-    };
-    let jobs: Api<Job> = Api::namespaced(client.clone(), &namespace);
-    let made = match jobs.create(&PostParams::default(), &job).await {
+    let made = match create(client, &namespace, &PostParams::default(), &job).await {
         Ok(made) => made,
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
             // Made by an operator that died right after, or by somebody who knew the name: before there was anything to measure, if it is not this run's.
+            let jobs: Api<Job> = Api::namespaced(client.clone(), &namespace);
             let found = jobs.get(name).await.doing(|| format!("read Job {name}"))?;
             let is_ours = is_of(&found.metadata, &run.uid().unwrap_or_default());
-            if !is_ours || measured_by(&found) != measured_by(&as_it_would_be(&jobs, job).await?) {
+            if !is_ours || measured_by(&found) != measured_by(&as_it_would_be(client, &namespace, job).await?) {
                 let message =
                     format!("Job {name} exists, and is not what this run would make: somebody else made it. Delete it");
                 return Ok(done(AnalysisPhase::Error, message));
@@ -116,12 +113,25 @@ fn under_way(begun: &Measurement, message: String) -> Option<Measurement> {
     if begun.message == message { None } else { Some(Measurement { message, ..begun.clone() }) }
 }
 
+/// Makes a Job as it is written, and nothing else: of a field that the API server does not know nobody would hear, neither of one that this operator does
+/// not know, and the Job would run without its deadline, say.
+async fn create(client: &Client, namespace: &str, post: &PostParams, job: &Value) -> kube::Result<Job> {
+    let body = serde_json::to_vec(job).expect("JSON can be written");
+    let request = Request::new(Job::url_path(&(), Some(namespace))).create(post, body);
+    let mut request = request.expect("the URL is made of valid names");
+    let strict = format!("{}&fieldValidation=Strict", request.uri());
+    *request.uri_mut() = strict.parse().expect("it has a query already");
+    request.extensions_mut().insert("create");
+    client.request(request).await
+}
+
 /// A Job with the server's defaults, which is not made.
-async fn as_it_would_be(jobs: &Api<Job>, mut job: Job) -> Result<Job, Error> {
-    let name = job.metadata.name.take().unwrap_or_default();
-    job.metadata.generate_name = Some(format!("{}-", name.get(..LONGEST_STEM).unwrap_or(&name)));
+async fn as_it_would_be(client: &Client, namespace: &str, mut job: Value) -> Result<Job, Error> {
+    let name = job["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    job["metadata"]["generateName"] = format!("{}-", name.get(..LONGEST_STEM).unwrap_or(&name)).into();
+    job["metadata"].as_object_mut().expect("it was made as an object").remove("name");
     let post = PostParams { dry_run: true, ..PostParams::default() };
-    jobs.create(&post, &job).await.doing(|| format!("compare Job {name}"))
+    create(client, namespace, &post, &job).await.doing(|| format!("compare Job {name}"))
 }
 
 /// What a Job does, without what the server makes of its own name and UID.
@@ -317,6 +327,27 @@ mod tests {
         let forged = forged.expect("a measurement");
         assert_eq!(forged.phase, AnalysisPhase::Error);
         assert!(forged.message.contains("somebody else made it. Delete it"), "{}", forged.message);
+    }
+
+    /// It would run without a deadline, and nobody would have been told.
+    #[tokio::test]
+    async fn a_field_that_jobs_do_not_have_is_for_the_api_server_to_refuse_and_is_not_left_out() {
+        let asked: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
+        let seen = asked.clone();
+        let client = api_server(move |Asked { query, body, .. }| {
+            seen.lock().expect("no panic while locked").push((query, body));
+            std::future::ready((201, job("made", wanted())))
+        });
+        let mut written = wanted();
+        written["activeDeadlineSecond"] = 60.into();
+        let written = manifest(&run(), "smoke-1", &json!({"spec": written}));
+        for dry_run in [false, true] {
+            let post = PostParams { dry_run, ..PostParams::default() };
+            create(&client, "shop", &post, &written).await.expect("it is made");
+        }
+        let asked = asked.lock().expect("no panic while locked");
+        assert!(asked.iter().all(|(query, body)| query.contains("fieldValidation=Strict") && *body == written));
+        assert!(asked[1].0.contains("dryRun=All"), "{}", asked[1].0);
     }
 
     /// Whoever knows the name could have made it while the preview Service still showed another revision.
