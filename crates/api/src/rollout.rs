@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
 use kube::core::crd::CustomResourceExt;
@@ -127,7 +128,9 @@ pub struct BlueGreenRolloutSpec {
         validation = Rule::new("self < timestamp('9999-01-01T00:00:00Z')").message("restartAt must be before the year 9999: write a time such as 2026-11-25T12:00:00Z")
     )]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restart_at: Option<Time>,
+    #[schemars(with = "Option<Time>")]
+    // A `Time` does not read back what it writes of a year before the first, which `0000-01-01T00:00:00+14:00` is in, and writes no fraction of a second.
+    pub restart_at: Option<Timestamp>,
 
     /// If a template returns that was promoted before and is recent enough, it needs no gate and no analysis.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -43,7 +43,7 @@ pub struct Restart<'a> {
 
 /// The time before which pods must not have been created: the later of what the spec and what a person asks for.
 fn requested_at(situation: &Situation) -> Option<Timestamp> {
-    let in_spec = situation.world.rollout.spec.restart_at.as_ref().map(|time| time.0);
+    let in_spec = situation.world.rollout.spec.restart_at;
     let by_person = situation.decisions.restart_requested_at;
     [in_spec, by_person].into_iter().flatten().filter(|at| *at <= situation.now).max()
 }
@@ -60,13 +60,13 @@ pub fn bring_back(situation: &Situation, decisions: &mut Decisions) {
 
 /// Whether the spec or a person asks for a restart of this time: the annotation can be written by anybody who may edit ReplicaSets.
 fn is_requested(situation: &Situation, decisions: &Decisions, at: Timestamp) -> bool {
-    let in_spec = situation.world.rollout.spec.restart_at.as_ref().map(|time| time.0);
+    let in_spec = situation.world.rollout.spec.restart_at;
     in_spec == Some(at) || decisions.restart_requested_at == Some(at)
 }
 
 /// When a restart that the spec asks for begins, if that is still to come.
 pub fn scheduled_at(situation: &Situation) -> Option<Timestamp> {
-    let in_spec = situation.world.rollout.spec.restart_at.as_ref().map(|time| time.0);
+    let in_spec = situation.world.rollout.spec.restart_at;
     in_spec.filter(|at| *at > situation.now)
 }
 

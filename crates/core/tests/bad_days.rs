@@ -17,7 +17,6 @@ use greenlight_core::situation::Situation;
 use greenlight_core::world::{Endpoint, RefusedWrite, Run, Template, Workload};
 use greenlight_core::{Action, Change, World, plan};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use model::people::{
     assert_rejected, assert_serves, both_serve, end_runs, manual, operate_for, promoted, push_and_promote, say,
     serves_one, undo,
@@ -2260,7 +2259,7 @@ fn no_time_and_no_number_of_a_spec_overflows() {
             spec.progress_deadline_seconds = Some(number);
             spec.revision_history_limit = Some(number);
             spec.rollback_window = Some(RollbackWindow { revisions: number.into() });
-            spec.restart_at = Some(Time(if number > 0 { Timestamp::MAX } else { Timestamp::MIN }));
+            spec.restart_at = Some(if number > 0 { Timestamp::MAX } else { Timestamp::MIN });
         });
         model.operate(None);
         let three = model.hash(3);

@@ -883,10 +883,9 @@ fn a_deletion_of_home_during_an_undo_leads_on_to_the_one_before() {
 
 #[test]
 fn a_forged_annotation_does_not_begin_a_restart_that_is_still_to_come() {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     let mut model = serves_one(manual());
     let at = model.now + SignedDuration::from_hours(24);
-    model.change_spec(|spec| spec.restart_at = Some(Time(at)));
+    model.change_spec(|spec| spec.restart_at = Some(at));
     model.work();
     let one = model.hash(1);
     let before: Vec<_> = model.truth.pods[&one].iter().map(|pod| pod.name.clone()).collect();

@@ -15,7 +15,6 @@ use greenlight_core::simulate::{self, Written};
 use greenlight_core::world::{Endpoint, Pod, ReplicaSet, Rollout, Run, Service, Template, Workload};
 use greenlight_core::{Action, World, hash};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use crate::adapter::{self, facts};
@@ -732,7 +731,7 @@ impl Cluster {
             }
             Field::Deadline => spec.progress_deadline_seconds = some(0),
             Field::MinReady => spec.min_ready_seconds = some(0),
-            Field::RestartAt => spec.restart_at = Some(Time(self.now + SignedDuration::from_secs(value.into()))),
+            Field::RestartAt => spec.restart_at = Some(self.now + SignedDuration::from_secs(value.into())),
             Field::WorkloadRef => spec.workload_ref = workload_ref(value),
             Field::Retired => blue_green.retired_replica_count = some(9),
             Field::ActiveMetadata => blue_green.active_metadata = role_metadata("active", value),

@@ -351,7 +351,7 @@ fn check_restart(state: &State, report: &mut Report) {
     // The clock of the operator that wrote a bare verb out may have been ahead.
     let by_person = if ghost.was_lost { None } else { ghost.restart_at };
     let by_person = by_person.map(|at| at - SignedDuration::from_secs(4));
-    let in_spec = cluster.rollout.spec.restart_at.as_ref().map(|at| at.0);
+    let in_spec = cluster.rollout.spec.restart_at;
     let asked_for = [by_person, in_spec].into_iter().flatten().filter(|at| *at <= cluster.now).max();
     let Some(at) = asked_for else { return };
     let serving = ghost.home.and_then(|home| cluster.set(home));

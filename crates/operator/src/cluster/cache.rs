@@ -543,6 +543,22 @@ mod tests {
         assert!(cache.get(&key).is_some() && cache.unreadable(&key).is_none());
     }
 
+    /// What cannot be unpacked would stop everybody who looks at all rollouts.
+    #[test]
+    fn at_whatever_time_a_rollout_asks_for_a_restart_it_is_unpacked_as_it_was_packed() {
+        // The first one is in the year before the first by universal time. An API server takes all of them.
+        for at in ["0000-01-01T00:00:00+14:00", "2026-11-25T12:00:00.5Z", "9998-12-31T23:59:59Z"] {
+            let object = json!({
+                "metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "1"},
+                "spec": {"selector": {}, "strategy": {"blueGreen": {}}, "restartAt": at},
+            });
+            let rollout = serde_json::from_value::<RolloutView>(object).expect(at).keep();
+            let cache = Cache::<Rollout>::default();
+            cache.put(rollout.clone());
+            assert_eq!(cache.glance(&rollout.key()), Some(rollout), "{at}");
+        }
+    }
+
     #[test]
     fn what_an_answer_has_brought_since_a_list_began_is_as_unreadable_after_it() {
         let cache = Cache::<Rollout>::default();

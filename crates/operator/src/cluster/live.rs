@@ -10,6 +10,7 @@ use kube::{Api, Client, Resource};
 
 use crate::api_server::error::{Doing, Error};
 use crate::api_server::pages::by_pages;
+use crate::cluster::arrived::Arrived;
 use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
 use crate::cluster::objects::narrow::MetadataView;
@@ -35,9 +36,12 @@ pub async fn read_live(client: &Client, caches: &Caches, world: &World) -> Resul
         }
     }
     // Last: so no ReplicaSet says that it was planned from a later state, unless somebody forged that.
-    let rollouts: Api<RolloutView> = Api::namespaced(client.clone(), namespace);
+    let rollouts: Api<Arrived<RolloutView>> = Api::namespaced(client.clone(), namespace);
     match rollouts.get_opt(&rollout.name).await.doing(|| "read the rollout".to_owned())? {
-        Some(view) => caches.rollouts.put_answer(view.keep()),
+        Some(Arrived::Readable(view)) => caches.rollouts.put_answer(view.keep()),
+        Some(Arrived::Unreadable(unreadable, outline)) => {
+            caches.rollouts.put_unreadable(*unreadable, outline.map(RolloutView::keep));
+        }
         None => caches.rollouts.remove(&key, &rollout.resource_version),
     }
     Ok(())

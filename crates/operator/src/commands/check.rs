@@ -2,8 +2,8 @@
 
 use anyhow::{Result, bail};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use greenlight_api::BlueGreenRollout;
-use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ListParams, PostParams};
@@ -15,7 +15,7 @@ use crate::manager::LEASE;
 #[derive(Clone, Debug, Args)]
 pub struct CheckOptions {
     /// The only namespace that the operator watches [default: all]
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub namespace: Option<String>,
     /// Somebody must hold the lease
     #[arg(long)]
@@ -109,20 +109,54 @@ async fn may(
     Ok(review.status.is_some_and(|status| status.allowed))
 }
 
-/// Why nobody leads, if nobody does. One that takes over has a minute.
+/// Why nobody leads, if nobody does. One that takes over has a minute. Whoever leads renews the lease every other second, by a clock that may be another
+/// than the one here.
 async fn leaderless(client: &Client, namespace: &str) -> Result<Option<String>> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
-    let mut problem = String::new();
+    let (mut problem, mut before) = (String::new(), None);
     for _ in 0..60 {
         let spec = leases.get_opt(LEASE).await?.and_then(|lease| lease.spec);
         let holder = spec.as_ref().and_then(|spec| spec.holder_identity.clone()).filter(|holder| !holder.is_empty());
-        let renewed = spec.as_ref().and_then(|spec| spec.renew_time.as_ref()).map(|time| time.0);
-        problem = match (holder, renewed) {
-            (Some(_), Some(renewed)) if Timestamp::now().duration_since(renewed).as_secs() < 30 => return Ok(None),
-            (Some(holder), _) => format!("{holder} has not renewed the lease {namespace}/{LEASE} for half a minute"),
-            (None, _) => format!("nobody holds the lease {namespace}/{LEASE}"),
+        let renewed = spec.and_then(|spec| spec.renew_time);
+        problem = match holder {
+            Some(_) if before.as_ref().is_some_and(|before| *before != renewed) => return Ok(None),
+            Some(holder) => format!("{holder} holds the lease {namespace}/{LEASE} and does not renew it"),
+            None => format!("nobody holds the lease {namespace}/{LEASE}"),
         };
+        before = Some(renewed);
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
     Ok(Some(problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::api_server::fake::api_server;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_renews_the_lease_leads_whatever_the_clocks_show() {
+        for (is_renewed, expected) in [(true, None), (false, Some("greenlight-1 holds the lease"))] {
+            let looks: Arc<AtomicU64> = Arc::default();
+            let client = api_server(move |_| {
+                let second = if is_renewed { looks.fetch_add(1, Ordering::Relaxed) } else { 0 };
+                let renewed = format!("2026-01-01T00:00:{second:02}.000000Z");
+                std::future::ready((
+                    200,
+                    json!({
+                        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": LEASE},
+                        "spec": {"holderIdentity": "greenlight-1", "renewTime": renewed},
+                    }),
+                ))
+            });
+            let why = leaderless(&client, "default").await.expect("an answer");
+            assert_eq!(why.is_some(), expected.is_some(), "{why:?}");
+            assert!(expected.is_none_or(|words| why.is_some_and(|why| why.starts_with(words))));
+        }
+    }
 }

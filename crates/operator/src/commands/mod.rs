@@ -41,3 +41,17 @@ pub enum Command {
     /// Run the example's application: a page that shows its version and colour
     DemoApp(DemoAppOptions),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As of a variable that is set to nothing: in a namespace without a name nothing is ever found, and nobody told why.
+    #[test]
+    fn a_namespace_has_a_name() {
+        for command in ["controller", "check", "remove-finalizers"] {
+            let parsed = Options::try_parse_from(["greenlight", command, "--namespace", ""]);
+            assert!(parsed.is_err(), "{command}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //! touched: the Services keep their hashes, the ReplicaSets their pods. An operator that is installed again goes on from there.
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -24,7 +25,7 @@ const MOST_ROUNDS: usize = 12;
 #[derive(Clone, Debug, Args)]
 pub struct RemoveFinalizersOptions {
     /// Only in this namespace [default: all]
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub namespace: Option<String>,
 }
 
@@ -36,8 +37,7 @@ pub async fn run(options: &RemoveFinalizersOptions) -> Result<()> {
     let client = Client::try_default().await?;
     let mut refused = Vec::new();
     for _ in 0..MOST_ROUNDS {
-        let rollouts =
-            sweep::<BlueGreenRollout>(&client, options, &ListParams::default(), names::SERVICES_FINALIZER).await?;
+        let rollouts = sweep_rollouts(&client, options).await?;
         let ours = ListParams::default().labels(names::HASH_LABEL);
         let sets = sweep::<ReplicaSet>(&client, options, &ours, names::SCALE_DOWN_FINALIZER).await?;
         refused = [rollouts.refused, sets.refused].concat();
@@ -64,6 +64,16 @@ struct Swept {
     removed: usize,
     /// Which did not, and why.
     refused: Vec<String>,
+}
+
+/// Of rollouts. If their CRD is gone, all of them are.
+async fn sweep_rollouts(client: &Client, options: &RemoveFinalizersOptions) -> Result<Swept> {
+    let is_gone =
+        |error: &anyhow::Error| matches!(error.downcast_ref(), Some(kube::Error::Api(status)) if status.code == 404);
+    match sweep::<BlueGreenRollout>(client, options, &ListParams::default(), names::SERVICES_FINALIZER).await {
+        Err(error) if is_gone(&error) => Ok(Swept::default()),
+        swept => swept,
+    }
 }
 
 async fn sweep<K>(
@@ -102,7 +112,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::api_server::fake::{Asked, api_server};
+    use crate::api_server::fake::{Asked, api_server, failure};
 
     /// Whoever may patch an object writes there what they like, in the namespace of one tenant.
     #[tokio::test]
@@ -127,5 +137,17 @@ mod tests {
         let all = ListParams::default();
         let swept = sweep::<BlueGreenRollout>(&client, &options, &all, names::SERVICES_FINALIZER).await.expect("swept");
         assert_eq!((swept.removed, swept.refused), (2, Vec::new()));
+    }
+
+    /// Whoever deletes the CRDs before the chart has ReplicaSets left, perhaps. Those there are everywhere: who does not find them asks the wrong server.
+    #[tokio::test]
+    async fn without_the_crds_there_are_no_rollouts_and_without_replica_sets_it_is_no_cluster() {
+        let client = api_server(|_| std::future::ready(failure(404, "NotFound")));
+        let options = RemoveFinalizersOptions { namespace: None };
+        let swept = sweep_rollouts(&client, &options).await.expect("swept");
+        assert_eq!((swept.removed, swept.refused), (0, Vec::new()));
+        let all = ListParams::default();
+        let swept = sweep::<ReplicaSet>(&client, &options, &all, names::SCALE_DOWN_FINALIZER).await;
+        assert!(swept.is_err(), "nothing was looked at");
     }
 }

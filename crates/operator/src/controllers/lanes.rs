@@ -27,11 +27,13 @@ pub const SLOW: Duration = Duration::from_secs(1);
 pub const PROBATION: Duration = Duration::from_secs(300);
 /// So much may be under way in all: an API server gives a hundred streams to a connection, and watches take some.
 pub const MOST: usize = 80;
+/// So many may be quick: what hangs has room beside them.
+pub const MOST_QUICK: usize = MOST / 5 * 4;
 
 /// How many may be worked on at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Places {
-    /// So many keys.
+    /// So many keys, [`MOST_QUICK`] at most.
     pub parallel: usize,
     /// So many of them in one namespace, if there is a limit to that.
     pub share: Option<usize>,
@@ -90,7 +92,7 @@ impl Lanes {
     /// Whether there is no place for anybody.
     pub fn is_full(&self) -> bool {
         let Places { parallel, .. } = self.places;
-        self.len() >= self.most() || self.quick >= parallel && self.slow >= parallel
+        self.len() >= MOST || self.quick >= parallel && self.slow >= parallel
     }
 
     /// Whether work in this namespace may begin.
@@ -99,7 +101,7 @@ impl Lanes {
         let known = self.namespaces.get(namespace);
         let share = share.unwrap_or(usize::MAX);
         let under_way = known.map_or(0, |known| known.under_way);
-        if self.len() >= self.most() {
+        if self.len() >= MOST {
             false
         } else if known.is_some_and(|known| known.is_on_probation(now)) {
             // Alone in the lane it has all of its share: then it is perhaps the API server that is slow, and nobody is kept waiting.
@@ -161,10 +163,6 @@ impl Lanes {
                 known.on_probation_until = Some(now + PROBATION);
             }
         }
-    }
-
-    fn most(&self) -> usize {
-        MOST.max(self.places.parallel * 5 / 4)
     }
 
     fn count(&mut self, lane: Lane) -> &mut usize {
@@ -306,7 +304,7 @@ mod tests {
                 let now = begin + SLOW * second;
                 time_out(&mut lanes, now);
                 lanes.look(now);
-                let all_places_hang = lanes.len() == lanes.most();
+                let all_places_hang = lanes.len() == MOST;
                 prop_assert!(all_places_hang || lanes.may_begin("other", now), "{:?}", lanes);
                 let hang = |number: &usize| starts[*number] <= u64::from(second);
                 let names: Vec<String> = (0..hanging).filter(hang).map(|number| format!("hangs-{number}")).collect();
@@ -315,7 +313,7 @@ mod tests {
                     waited_since_all_are_known += 1;
                 }
                 fill(&mut lanes, &names, now);
-                prop_assert!(lanes.len() <= lanes.most());
+                prop_assert!(lanes.len() <= MOST);
                 prop_assert!(lanes.quick <= parallel && lanes.slow <= parallel);
                 prop_assert_eq!(lanes.quick + lanes.overdue + lanes.slow, lanes.len());
             }

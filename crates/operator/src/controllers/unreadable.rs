@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, conditions, names};
 use greenlight_core::events::Event;
+use greenlight_core::world::Rollout;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -285,10 +286,10 @@ fn regarding(kind: Kind, object: &Unreadable) -> ObjectReference {
 
 /// Says it in the status, if the status itself can be read: what was decided stands there, and must not be lost.
 async fn publish(client: &Client, caches: &Caches, object: &Unreadable) -> kube::Result<()> {
-    let outline = caches.rollouts.glance(&object.key());
-    let Some(rollout) = outline.filter(|outline| outline.resource_version == object.resource_version()) else {
-        return Ok(());
-    };
+    // One that is being deleted is no more asked what it cannot say, and its status tells what keeps it from going.
+    let is_to_be_told =
+        |outline: &Rollout| outline.resource_version == object.resource_version() && !outline.is_deleting();
+    let Some(rollout) = caches.rollouts.glance(&object.key()).filter(is_to_be_told) else { return Ok(()) };
     let before = rollout.status.clone().unwrap_or_default();
     if before.conditions.iter().any(|condition| condition.message == message(object)) {
         return Ok(());
@@ -327,7 +328,6 @@ fn status(mut status: BlueGreenRolloutStatus, message: String, generation: i64) 
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use greenlight_core::world::Rollout;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
     use super::*;

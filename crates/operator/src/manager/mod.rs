@@ -5,6 +5,8 @@ mod election;
 mod options;
 
 use std::collections::BTreeSet;
+use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +58,8 @@ const RESERVED: usize = 8;
 const MEASURING: usize = 64;
 /// So many of them in one namespace.
 const SHARE: usize = 4;
+/// After so long a name that could not be looked up is tried again.
+const LOOK_UP_AGAIN: Duration = Duration::from_secs(5);
 /// How long what is under way may take when the operator is asked to end.
 const LAST_WORK: Duration = Duration::from_secs(5);
 /// How long whoever still reads metrics then may take.
@@ -207,18 +211,8 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         retired,
         move |key, _| scale_down::reconcile(context.clone(), key),
     ));
-    let http = WebClient::for_analyses(leadership.clone(), reach(&options, &config).await);
-    let context = Arc::new(analysis::Context {
-        client: connections.analyses.clone(),
-        caches: caches.clone(),
-        http,
-        evaluator: Default::default(),
-        large: Default::default(),
-        secrets: analysis::Readable {
-            labelled: options.analysis_labelled_secrets,
-            names: options.analysis_secrets.clone(),
-        },
-    });
+    let secrets =
+        analysis::Readable { labelled: options.analysis_labelled_secrets, names: options.analysis_secrets.clone() };
     let everything = keys(&caches, all_runs);
     // Measurements wait for others' servers. So there are many at a time, and each namespace has its share of them.
     let measuring = Limits {
@@ -226,14 +220,18 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         deadline: MEASUREMENTS,
         ..limits(on_analysis_run)
     };
-    let analyses = work.spawn(runs_queue.clone().run(
-        "analysis",
-        measuring,
-        told_in_status(telling_of(of_run), Memory::tell),
-        stop.clone(),
-        everything,
-        move |key, _| analysis::reconcile(context.clone(), key),
-    ));
+    let analyses = {
+        let (queue, watched) = (runs_queue.clone(), told_in_status(telling_of(of_run), Memory::tell));
+        let (client, caches) = (connections.analyses.clone(), caches.clone());
+        let (leadership, stop, reach) = (leadership.clone(), stop.clone(), reach(&options, &config));
+        work.spawn(async move {
+            let http = WebClient::for_analyses(leadership, reach.await);
+            let (evaluator, large) = (Default::default(), Default::default());
+            let context = Arc::new(analysis::Context { client, caches, http, evaluator, large, secrets });
+            let measure = move |key, _| analysis::reconcile(context.clone(), key);
+            queue.run("analysis", measuring, watched, stop, everything, measure).await;
+        })
+    };
 
     let look_again = |concerns: &dyn Fn(&Key) -> bool| {
         let queues = [
@@ -326,20 +324,47 @@ impl Ends {
     }
 }
 
-/// Where analyses may go: neither to the API server, which trusts the operator more than whoever wrote them, nor back into this pod.
-async fn reach(options: &ControllerOptions, config: &kube::Config) -> Reach {
-    if !options.web_analyses {
-        return Reach::Nowhere;
-    }
-    let allow = options.analysis_allow.clone();
-    let mut deny = options.analysis_deny.clone();
-    if allow.is_empty() {
-        for host in inside(config, |name| std::env::var(name).ok()) {
-            let found = tokio::net::lookup_host((host, 443)).await;
-            deny.extend(found.into_iter().flatten().map(|address| Network::from(address.ip().to_canonical())));
+/// Where analyses may go: neither to the API server, which trusts the operator more than whoever wrote them, nor back into this pod. It is known once
+/// their names have been looked up.
+fn reach(options: &ControllerOptions, config: &kube::Config) -> impl Future<Output = Reach> + Send + use<> {
+    let is_open = options.web_analyses;
+    let (allow, mut deny) = (options.analysis_allow.clone(), options.analysis_deny.clone());
+    let hosts = if allow.is_empty() { inside(config, |name| std::env::var(name).ok()) } else { Vec::new() };
+    // A proxy finds the API server by itself, which may have no name here.
+    let has_proxy = config.proxy_url.is_some();
+    async move {
+        if !is_open {
+            return Reach::Nowhere;
         }
+        for host in hosts {
+            deny.extend(addresses(&host, !has_proxy, look_up).await.into_iter().map(Network::from));
+        }
+        Reach::Within { allow, deny }
     }
-    Reach::Within { allow, deny }
+}
+
+/// The addresses of a host. As long as they are not known, an analysis could name one of them: so they are waited for, if this host `has_a_name` that
+/// the operator can look up.
+async fn addresses<F: Future<Output = io::Result<Vec<IpAddr>>>>(
+    host: &str,
+    has_a_name: bool,
+    look_up: impl Fn(String) -> F,
+) -> Vec<IpAddr> {
+    loop {
+        match look_up(host.to_owned()).await {
+            Ok(found) => return found,
+            Err(error) => tracing::warn!(host, %error, "cannot look up where analyses must not go"),
+        }
+        if !has_a_name {
+            return Vec::new();
+        }
+        tokio::time::sleep(LOOK_UP_AGAIN).await;
+    }
+}
+
+async fn look_up(host: String) -> io::Result<Vec<IpAddr>> {
+    let found = tokio::net::lookup_host((host, 443)).await?;
+    Ok(found.map(|address| address.ip().to_canonical()).collect())
 }
 
 /// Where the API server and this pod are, as far as the operator is told: by its kubeconfig, by the cluster, and by the chart (`POD_IPS`).
@@ -430,8 +455,8 @@ fn keys(caches: &Arc<Caches>, of: fn(&Caches) -> Vec<Key>) -> impl FnOnce() -> V
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use greenlight_api::names;
     use serde_json::{Value, json};
@@ -529,6 +554,22 @@ mod tests {
                 let line = lines.into_iter().find(|line| line["message"] == message).expect("it is told");
                 assert_eq!(line["span"], json!({"name": "reconcile", kind: "shop/web"}), "{line}");
             }
+        }
+    }
+
+    /// While the cluster's name server starts, say. The operator leads meanwhile, and goes on with everything but analyses.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_asked_before_it_is_known_where_the_api_server_is_unless_a_proxy_finds_it() {
+        let address = IpAddr::from([192, 0, 2, 1]);
+        for (has_a_name, tries, expected) in [(true, 4, vec![address]), (false, 1, Vec::new())] {
+            let tried = AtomicUsize::new(0);
+            let look_up = |_: String| {
+                let is_late = tried.fetch_add(1, Ordering::Relaxed) < 3;
+                let answer = if is_late { Err(io::Error::other("no name server answers")) } else { Ok(vec![address]) };
+                std::future::ready(answer)
+            };
+            assert_eq!(addresses("api.example.com", has_a_name, look_up).await, expected);
+            assert_eq!(tried.load(Ordering::Relaxed), tries);
         }
     }
 

@@ -4,16 +4,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::division::MOST_SHARDS;
 use crate::api_server::backoff::chance;
+use crate::controllers::lanes::MOST_QUICK;
 use crate::web::reach::Network;
 
 /// How to run the operator.
 #[derive(Clone, Debug, Args)]
 pub struct ControllerOptions {
     /// Watch only this namespace [default: all]
-    #[arg(long, env = "GREENLIGHT_NAMESPACE")]
+    #[arg(long, env = "GREENLIGHT_NAMESPACE", value_parser = NonEmptyStringValueParser::new())]
     pub namespace: Option<String>,
     /// Where to serve /healthz, /readyz and /metrics
     #[arg(long, env = "GREENLIGHT_LISTEN", default_value = "0.0.0.0:8080")]
@@ -22,13 +24,13 @@ pub struct ControllerOptions {
     #[arg(long, env = "GREENLIGHT_LEADER_ELECT")]
     pub leader_elect: bool,
     /// Namespace of that lease
-    #[arg(long, env = "GREENLIGHT_LEASE_NAMESPACE", default_value = "default")]
+    #[arg(long, env = "GREENLIGHT_LEASE_NAMESPACE", default_value = "default", value_parser = NonEmptyStringValueParser::new())]
     pub lease_namespace: String,
     /// Into how many shards to divide the namespaces, with a lease each, so that several instances work at the same time; the same for all
     #[arg(long, env = "GREENLIGHT_SHARDS", default_value_t = 1, value_parser = shards)]
     pub shards: usize,
-    /// How many rollouts to work on at the same time
-    #[arg(long, env = "GREENLIGHT_PARALLEL", default_value_t = 16)]
+    /// How many rollouts to work on at the same time, 64 at most
+    #[arg(long, env = "GREENLIGHT_PARALLEL", default_value_t = 16, value_parser = parallel)]
     pub parallel: usize,
     /// Networks that analyses may ask, such as 10.0.0.0/8, and no others [default: all but loopback, link-local and the API server]
     #[arg(long, env = "GREENLIGHT_ANALYSIS_ALLOW", value_delimiter = ',')]
@@ -57,8 +59,16 @@ pub struct ControllerOptions {
 }
 
 fn shards(number: &str) -> Result<usize, String> {
-    let number = number.parse().ok().filter(|number| (1..=MOST_SHARDS).contains(number));
-    number.ok_or_else(|| format!("write a number from 1 to {MOST_SHARDS}"))
+    up_to(MOST_SHARDS, number)
+}
+
+fn parallel(number: &str) -> Result<usize, String> {
+    up_to(MOST_QUICK, number)
+}
+
+fn up_to(most: usize, number: &str) -> Result<usize, String> {
+    let number = number.parse().ok().filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| format!("write a number from 1 to {most}"))
 }
 
 /// What tells this instance from all others: the pod's name, or the host's, and the process number, for people; and chance, since in containers
@@ -67,4 +77,18 @@ pub fn instance() -> String {
     let host = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/etc/hostname").ok());
     let host = host.as_deref().unwrap_or("greenlight").trim();
     format!("{host}_{}_{:016x}", std::process::id(), chance())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With none nothing would ever be done, and nobody told; with more than the streams of a connection, what hangs would keep all others waiting.
+    #[test]
+    fn as_many_may_be_worked_on_at_a_time_as_a_connection_has_room_for_and_not_none() {
+        for number in ["0", "65", "-1", "many", ""] {
+            assert_eq!(parallel(number), Err("write a number from 1 to 64".to_owned()), "{number}");
+        }
+        assert_eq!((parallel("1"), parallel("64")), (Ok(1), Ok(64)));
+    }
 }

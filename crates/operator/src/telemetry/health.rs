@@ -13,6 +13,9 @@ const NO_BEAT: Duration = Duration::from_secs(60);
 const OVERTIME: Duration = Duration::from_secs(60);
 /// After so long without success a watch is not in step any more. A restart of the API server takes less.
 const FAILING: Duration = Duration::from_secs(20);
+/// After so long without success of any watch it is not the API server's trouble, perhaps: its authority, or how the operator authenticates, was
+/// changed, and both are read at the start. It is longer than what a kubelet counts as one failure after the other, so that it never waits to start anew.
+const DEAF: Duration = Duration::from_secs(900);
 /// A watch is heard of at least every [`crate::cluster::watch::LONGEST`], if only because it begins anew.
 const SILENT: Duration = Duration::from_secs(150);
 
@@ -104,6 +107,10 @@ fn alive_at(inner: &Inner, now: Instant) -> Result<(), String> {
             return Err(format!("the queue {name} stands still"));
         }
     }
+    let is_deaf = |watching: &Watching| watching.failing_since.is_some_and(|then| now.duration_since(then) > DEAF);
+    if !inner.watches.is_empty() && inner.watches.values().all(is_deaf) {
+        return Err("no watch has succeeded for 15 min: what was read at the start may be old".to_owned());
+    }
     Ok(())
 }
 
@@ -142,6 +149,21 @@ mod tests {
         assert_eq!(health.alive(), Ok(()), "it is only just due");
         health.beat("rollouts", Instant::now().checked_sub(Duration::from_secs(70)));
         assert!(health.alive().is_err_and(|why| why.contains("rollouts has no end")));
+    }
+
+    /// Those who lead end when they cannot renew their lease; who stands by would wait for ever with an authority that signs nothing any more.
+    #[test]
+    fn whoever_hears_nothing_at_all_for_long_starts_anew_and_whoever_hears_something_does_not() {
+        let health = Health::default();
+        ["services", "jobs"].iter().for_each(|resource| health.depends_on(resource));
+        assert_eq!(alive_at(&health.inner(), later(10_000)), Ok(()), "a long list");
+        health.failed("services");
+        assert_eq!(alive_at(&health.inner(), later(10_000)), Ok(()), "it may not see them, say");
+        health.failed("jobs");
+        assert_eq!(alive_at(&health.inner(), later(600)), Ok(()), "the API server is down, say");
+        assert!(alive_at(&health.inner(), later(1_000)).is_err_and(|why| why.contains("no watch")));
+        health.heard("jobs");
+        assert_eq!(alive_at(&health.inner(), later(10_000)), Ok(()));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use greenlight_api::analysis::{Header, WebMethod};
 use http::header::RETRY_AFTER;
 use http::{Request, Uri};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::rt::Executor;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use kube::Config;
 use kube::client::ConfigExt;
 use tokio::task::JoinSet;
+use tower::BoxError;
 
 use crate::api_server::error::in_full;
 use crate::api_server::leadership::Leadership;
@@ -157,11 +158,16 @@ impl WebClient {
         let mut client = Client::builder(Beside(Arc::downgrade(&tasks)));
         let client = client.pool_max_idle_per_host(0).build(self.connector(question.insecure)?.clone());
         let answer = async {
-            let response = client.request(request).await.map_err(|error| in_full(&error))?;
+            let response = client.request(request).await;
+            let response = response.map_err(|error| format!("does not answer: {}", in_full(&error)))?;
             let code = response.status().as_u16();
             let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| seconds(value.to_str().ok()?));
             let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
-            let body = body.map_err(|error| error.to_string())?.to_bytes();
+            let why = |error: BoxError| match error.downcast_ref::<LengthLimitError>() {
+                Some(_) => format!("answers with more than {} KiB. Ask for less", LARGEST_ANSWER >> 10),
+                None => format!("breaks its answer off: {error}"),
+            };
+            let body = body.map_err(why)?.to_bytes();
             Ok(Answer { code, body: String::from_utf8_lossy(&body).into_owned(), retry_after })
         };
         let patience = question.timeout.min(LONGEST_WAIT);
@@ -173,7 +179,7 @@ impl WebClient {
             }
         };
         match answer {
-            Ok(answer) => answer.map_err(|error: String| format!("{} does not answer: {error}", question.shown)),
+            Ok(answer) => answer.map_err(|error: String| format!("{} {error}", question.shown)),
             Err(_) => Err(format!("{} has not answered within {} s", question.shown, patience.as_secs())),
         }
     }
@@ -260,7 +266,7 @@ mod tests {
         };
         assert_eq!(of(LARGEST_ANSWER).await.map(|answer| answer.body.len()), Ok(LARGEST_ANSWER));
         let refused = of(LARGEST_ANSWER + 1).await.expect_err("too large");
-        assert!(refused.contains("limit"), "{refused}");
+        assert!(refused.ends_with("answers with more than 256 KiB. Ask for less"), "{refused}");
     }
 
     /// Whatever a metric says. By a clock of its own: nobody waits for that minute.

@@ -87,6 +87,20 @@ async fn a_restart_respects_a_disruption_budget_and_the_order_of_deletion_cost()
     .await;
 }
 
+/// By universal time that is in the year before the first one, which not everything that writes times can write.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_before_the_first_year_replaces_nothing_and_the_operator_goes_on() {
+    let mut lab = Lab::new("restartlongago").await;
+    let pods = lab.deploy(json!({})).await.pod_uids_of_image("web:v1");
+    lab.patch_spec(json!({"restartAt": "0000-01-01T00:00:00+14:00"})).await;
+    // An operator that lists it, and sees it change.
+    lab.kill_operator();
+    lab.start_operator();
+    lab.patch_spec(json!({"progressDeadlineSeconds": 601})).await;
+    lab.throughout(Duration::from_secs(2), "the pods stay", |now| now.pod_uids_of_image("web:v1") == pods).await;
+    lab.release("web:v2").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_whose_pods_do_not_start_takes_no_old_one() {
     let lab = Lab::new("restartstuck").await;

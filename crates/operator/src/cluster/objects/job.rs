@@ -41,6 +41,8 @@ pub struct KeptJob {
     pub run: Option<String>,
     /// How it ended, if it has.
     pub outcome: Option<JobOutcome>,
+    /// It has no pods until somebody lets it: a queue of Jobs, say.
+    pub suspended: bool,
 }
 
 /// How a Job ended.
@@ -58,6 +60,7 @@ impl JobView {
         let holds = |type_: &str| {
             self.status.conditions.iter().find(|condition| condition.type_ == type_ && condition.status == "True")
         };
+        let suspended = holds("Suspended").is_some();
         let failed = || Some(JobOutcome::Failed(holds("Failed")?.message.clone()));
         let outcome = holds("Complete").map(|_| JobOutcome::Complete).or_else(failed);
         let mut owners = self.metadata.owner_references.into_iter().flatten();
@@ -68,6 +71,7 @@ impl JobView {
             uid: self.metadata.uid.unwrap_or_default(),
             resource_version: self.metadata.resource_version.unwrap_or_default(),
             outcome,
+            suspended,
         }
     }
 }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::core::Request;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
@@ -19,6 +20,9 @@ use crate::cluster::objects::{JOB, JOB_UID, JobOutcome, JobView, UnfinishedJob};
 /// A running Job's end wakes its run up. One that an earlier version made has no label by which it is watched, and is looked at so often.
 pub const POLL: SignedDuration = SignedDuration::from_secs(60);
 const LONGEST_STEM: usize = 40;
+/// In seconds. Kubernetes deletes no Job sooner after its end: the operator has to see how it ended, also if it is just being upgraded, or waits for
+/// another server of the same namespace.
+const SHORTEST_TTL: i64 = 600;
 
 /// The name of the Job for the next measurement of this metric, if it is one of a Job.
 pub fn name(run: &AnalysisRun, position: usize, status: &AnalysisRunStatus) -> Option<String> {
@@ -33,7 +37,7 @@ pub fn name(run: &AnalysisRun, position: usize, status: &AnalysisRunStatus) -> O
     Some(format!("{stem}-{}-{taken}", &mark[..6]))
 }
 
-/// Creates the Job, or looks how far it is. Returns the measurement when it is over.
+/// Creates the Job, or looks how far it is. Returns the measurement when there is something new about it.
 pub async fn go_on(
     context: &Context,
     run: &AnalysisRun,
@@ -60,14 +64,15 @@ pub async fn go_on(
         };
         return Ok(match known {
             Some(job) if job.uid == *uid => match job.outcome {
-                None => None,
+                None if job.suspended => under_way(begun, format!("Job {name} is suspended")),
+                None => under_way(begun, String::new()),
                 Some(JobOutcome::Complete) => done(AnalysisPhase::Successful, String::new()),
                 Some(JobOutcome::Failed(why)) => done(AnalysisPhase::Failed, format!("Job {name} failed: {why}")),
             },
             Some(_) => {
                 done(AnalysisPhase::Error, format!("Job {name} is not the one that was made: somebody replaced it"))
             }
-            None => done(AnalysisPhase::Error, format!("Job {name} was deleted before it was over")),
+            None => done(AnalysisPhase::Error, format!("Job {name} was deleted before the operator saw how it ended")),
         });
     }
     let metric = &run.spec.metrics[position];
@@ -78,20 +83,16 @@ pub async fn go_on(
         return Ok(done(AnalysisPhase::Error, message.to_owned()));
     }
     let job = manifest(run, name, &provider);
-    let job: Job = match serde_json::from_value(job) {
-        Ok(job) => job,
-        Err(error) => return Ok(done(AnalysisPhase::Error, format!("the Job is not one: {error}"))),
-    };
-    let jobs: Api<Job> = Api::namespaced(client.clone(), &namespace);
-    let made = match jobs.create(&PostParams::default(), &job).await {
+    let made = match create(client, &namespace, &PostParams::default(), &job).await {
         Ok(made) => made,
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
-            // Made by an operator that died right after, or by somebody who knew the name.
+            // Made by an operator that died right after, or by somebody who knew the name: before there was anything to measure, if it is not this run's.
+            let jobs: Api<Job> = Api::namespaced(client.clone(), &namespace);
             let found = jobs.get(name).await.doing(|| format!("read Job {name}"))?;
-            if measured_by(&found) != measured_by(&as_it_would_be(&jobs, job).await?) {
-                let message = format!(
-                    "Job {name} exists, and is not what the metric describes: somebody else made it. Delete it"
-                );
+            let is_ours = is_of(&found.metadata, &run.uid().unwrap_or_default());
+            if !is_ours || measured_by(&found) != measured_by(&as_it_would_be(client, &namespace, job).await?) {
+                let message =
+                    format!("Job {name} exists, and is not what this run would make: somebody else made it. Delete it");
                 return Ok(done(AnalysisPhase::Error, message));
             }
             found
@@ -102,17 +103,35 @@ pub async fn go_on(
         }
         Err(error) => return Err(error).doing(|| format!("create Job {name}")),
     };
-    let mut under_way = begun.clone();
-    under_way.metadata.insert(JOB_UID.to_owned(), made.uid().unwrap_or_default());
-    Ok(Some(under_way))
+    let mut with_job = begun.clone();
+    with_job.metadata.insert(JOB_UID.to_owned(), made.uid().unwrap_or_default());
+    Ok(Some(with_job))
+}
+
+/// The measurement, if something else than this was said of it.
+fn under_way(begun: &Measurement, message: String) -> Option<Measurement> {
+    if begun.message == message { None } else { Some(Measurement { message, ..begun.clone() }) }
+}
+
+/// Makes a Job as it is written, and nothing else: of a field that the API server does not know nobody would hear, neither of one that this operator does
+/// not know, and the Job would run without its deadline, say.
+async fn create(client: &Client, namespace: &str, post: &PostParams, job: &Value) -> kube::Result<Job> {
+    let body = serde_json::to_vec(job).expect("JSON can be written");
+    let request = Request::new(Job::url_path(&(), Some(namespace))).create(post, body);
+    let mut request = request.expect("the URL is made of valid names");
+    let strict = format!("{}&fieldValidation=Strict", request.uri());
+    *request.uri_mut() = strict.parse().expect("it has a query already");
+    request.extensions_mut().insert("create");
+    client.request(request).await
 }
 
 /// A Job with the server's defaults, which is not made.
-async fn as_it_would_be(jobs: &Api<Job>, mut job: Job) -> Result<Job, Error> {
-    let name = job.metadata.name.take().unwrap_or_default();
-    job.metadata.generate_name = Some(format!("{}-", name.get(..LONGEST_STEM).unwrap_or(&name)));
+async fn as_it_would_be(client: &Client, namespace: &str, mut job: Value) -> Result<Job, Error> {
+    let name = job["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    job["metadata"]["generateName"] = format!("{}-", name.get(..LONGEST_STEM).unwrap_or(&name)).into();
+    job["metadata"].as_object_mut().expect("it was made as an object").remove("name");
     let post = PostParams { dry_run: true, ..PostParams::default() };
-    jobs.create(&post, &job).await.doing(|| format!("compare Job {name}"))
+    create(client, namespace, &post, &job).await.doing(|| format!("compare Job {name}"))
 }
 
 /// What a Job does, without what the server makes of its own name and UID.
@@ -134,8 +153,7 @@ pub async fn end_all(client: &Client, run: &Key, run_uid: &str, unfinished: &[Un
             // Noted before it was made, and perhaps made: then it has its run as owner.
             None => {
                 let found = read_metadata::<Job>(client, &run.sibling(name)).await?;
-                let is_ours = |job: &ObjectMeta| job.owner_references.iter().flatten().any(|it| it.uid == run_uid);
-                found.filter(is_ours).and_then(|job| job.uid)
+                found.filter(|job| is_of(job, run_uid)).and_then(|job| job.uid)
             }
         };
         let Some(uid) = uid else { continue };
@@ -150,6 +168,11 @@ pub async fn end_all(client: &Client, run: &Key, run_uid: &str, unfinished: &[Un
     Ok(())
 }
 
+/// Whether this run has the Job: nobody could write its UID there before there was the run.
+fn is_of(job: &ObjectMeta, run_uid: &str) -> bool {
+    job.owner_references.iter().flatten().any(|owner| owner.uid == run_uid)
+}
+
 fn manifest(run: &AnalysisRun, name: &str, provider: &Value) -> Value {
     let mut metadata = match &provider["metadata"] {
         Value::Object(_) => provider["metadata"].clone(),
@@ -161,7 +184,11 @@ fn manifest(run: &AnalysisRun, name: &str, provider: &Value) -> Value {
         metadata["labels"][names::ANALYSIS_JOB] = "true".into();
     }
     metadata["ownerReferences"] = json!([run.controller_owner_ref(&())]);
-    json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": provider["spec"]})
+    let mut spec = provider["spec"].clone();
+    if let Some(seconds) = spec["ttlSecondsAfterFinished"].as_i64() {
+        spec["ttlSecondsAfterFinished"] = seconds.max(SHORTEST_TTL).into();
+    }
+    json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
 }
 
 #[cfg(test)]
@@ -247,13 +274,17 @@ mod tests {
             secrets: Readable::default(),
             large: Large::default(),
         };
+        go_on(&context, &run(), 0, begun).await
+    }
+
+    /// A run whose metric is this Job.
+    fn run() -> AnalysisRun {
         let run = json!({
             "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun",
             "metadata": {"name": "smoke", "namespace": "shop", "uid": "u"},
             "spec": {"metrics": [{"name": "m", "provider": {"job": {"spec": wanted()}}}]},
         });
-        let run: AnalysisRun = serde_json::from_value(run).expect("a run");
-        go_on(&context, &run, 0, begun).await
+        serde_json::from_value(run).expect("a run")
     }
 
     /// What becomes of a measurement whose Job the API server does not make, by this code and in these words.
@@ -262,12 +293,13 @@ mod tests {
         measured(client, &begun(None)).await
     }
 
-    /// A Job as an API server has it, which gives it labels of its own UID. It is complete.
+    /// A Job of the run as an API server has it, which gives it labels of its own UID. It is complete.
     fn job(uid: &str, mut spec: Value) -> Value {
         spec["selector"] = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
         spec["template"]["metadata"] = json!({"labels": {"batch.kubernetes.io/controller-uid": uid}});
         let status = json!({"conditions": [{"type": "Complete", "status": "True"}]});
-        let metadata = json!({"name": "smoke-1", "namespace": "shop", "uid": uid});
+        let owner = run().controller_owner_ref(&());
+        let metadata = json!({"name": "smoke-1", "namespace": "shop", "uid": uid, "ownerReferences": [owner]});
         json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec, "status": status})
     }
 
@@ -297,6 +329,48 @@ mod tests {
         assert!(forged.message.contains("somebody else made it. Delete it"), "{}", forged.message);
     }
 
+    /// It would run without a deadline, and nobody would have been told.
+    #[tokio::test]
+    async fn a_field_that_jobs_do_not_have_is_for_the_api_server_to_refuse_and_is_not_left_out() {
+        let asked: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
+        let seen = asked.clone();
+        let client = api_server(move |Asked { query, body, .. }| {
+            seen.lock().expect("no panic while locked").push((query, body));
+            std::future::ready((201, job("made", wanted())))
+        });
+        let mut written = wanted();
+        written["activeDeadlineSecond"] = 60.into();
+        let written = manifest(&run(), "smoke-1", &json!({"spec": written}));
+        for dry_run in [false, true] {
+            let post = PostParams { dry_run, ..PostParams::default() };
+            create(&client, "shop", &post, &written).await.expect("it is made");
+        }
+        let asked = asked.lock().expect("no panic while locked");
+        assert!(asked.iter().all(|(query, body)| query.contains("fieldValidation=Strict") && *body == written));
+        assert!(asked[1].0.contains("dryRun=All"), "{}", asked[1].0);
+    }
+
+    /// Whoever knows the name could have made it while the preview Service still showed another revision.
+    #[tokio::test]
+    async fn a_job_that_was_there_before_its_run_is_no_measurement_whatever_it_does() {
+        let mut earlier = job("found", wanted());
+        earlier["metadata"]["ownerReferences"][0]["uid"] = "an earlier run".into();
+        let earlier = measured(has(earlier), &begun(None)).await.expect("an answer");
+        let earlier = earlier.expect("a measurement");
+        assert_eq!(earlier.phase, AnalysisPhase::Error);
+        assert!(earlier.message.contains("not what this run would make"), "{}", earlier.message);
+    }
+
+    #[test]
+    fn a_job_stays_for_ten_minutes_after_its_end_or_longer_so_that_the_end_is_seen() {
+        for (wished, made) in [(json!(0), json!(600)), (json!(3600), json!(3600)), (Value::Null, Value::Null)] {
+            let mut spec = wanted();
+            spec["ttlSecondsAfterFinished"] = wished;
+            let job = manifest(&run(), "smoke-1", &json!({"spec": spec}));
+            assert_eq!(job["spec"]["ttlSecondsAfterFinished"], made);
+        }
+    }
+
     #[tokio::test]
     async fn a_job_that_was_replaced_is_no_measurement_although_it_is_complete() {
         let replaced = measured(has(job("another", wanted())), &begun(Some("made"))).await.expect("an answer");
@@ -305,6 +379,21 @@ mod tests {
         assert!(replaced.message.contains("somebody replaced it"), "{}", replaced.message);
         let ours = measured(has(job("made", wanted())), &begun(Some("made"))).await.expect("an answer");
         assert_eq!(ours.map(|ours| ours.phase), Some(AnalysisPhase::Successful));
+    }
+
+    #[tokio::test]
+    async fn a_job_that_somebody_has_suspended_is_told_until_it_goes_on() {
+        let with = |suspended: &str| {
+            let mut job = job("made", wanted());
+            job["status"]["conditions"] = json!([{"type": "Suspended", "status": suspended}]);
+            has(job)
+        };
+        let suspended = measured(with("True"), &begun(Some("made"))).await.expect("an answer");
+        let suspended = suspended.expect("it is told");
+        assert_eq!((suspended.message.as_str(), suspended.finished_at), ("Job smoke-1 is suspended", None));
+        assert_eq!(measured(with("True"), &suspended).await.expect("an answer"), None, "once");
+        let goes_on = measured(with("False"), &suspended).await.expect("an answer");
+        assert_eq!(goes_on, Some(begun(Some("made"))));
     }
 
     #[tokio::test]

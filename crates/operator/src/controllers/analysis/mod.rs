@@ -213,11 +213,18 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         let metrics = some.iter().map(|position| measure_now(&context, &run, &run.spec.metrics[*position]));
         measured.extend(some.iter().copied().zip(futures::future::join_all(metrics).await));
     }
+    let mut held_up = None;
     for position in step.under_way {
         let result = status.metric_results.iter().find(|result| result.name == run.spec.metrics[position].name);
         let Some(last) = result.and_then(|result| result.measurements.last()).cloned() else { continue };
-        let went_on = job::go_on(&context, &run, position, &last).await?;
-        measured.extend(went_on.map(|measurement| (position, measurement)));
+        match job::go_on(&context, &run, position, &last).await {
+            Ok(went_on) => measured.extend(went_on.map(|measurement| (position, measurement))),
+            // What was measured besides is written all the same: it would be measured again at each try otherwise, and never count.
+            Err(error) => {
+                held_up = Some(error);
+                break;
+            }
+        }
     }
     let took_any = !measured.is_empty();
     for (position, measurement) in measured {
@@ -236,6 +243,9 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     if status.phase.is_completed() {
         job::end_all(&context.client, &key, &kept.uid, &unfinished_jobs(&status)).await?;
         return Ok(None);
+    }
+    if let Some(error) = held_up {
+        return Err(error);
     }
     let at_once = took_any && !after.begin.is_empty();
     let poll = (!after.under_way.is_empty()).then(|| Timestamp::now() + job::POLL);
@@ -261,7 +271,7 @@ async fn publish(client: &Client, run: &AnalysisRun, status: &AnalysisRunStatus)
         .doing(|| format!("publish AnalysisRun {}", run.name_any()))
 }
 
-/// `smoke 3 good; latency 1 good, 1 bad`.
+/// `smoke 3 good; latency 1 good, 1 bad`, and what the measurement that is under way waits for.
 fn progress(status: &AnalysisRunStatus) -> String {
     let of_metric = |result: &greenlight_api::analysis::MetricResult| {
         let counts = [
@@ -272,7 +282,11 @@ fn progress(status: &AnalysisRunStatus) -> String {
         ];
         let told: Vec<String> =
             counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
-        format!("{} {}", result.name, if told.is_empty() { "not measured yet".to_owned() } else { told.join(", ") })
+        let told = if told.is_empty() { "not measured yet".to_owned() } else { told.join(", ") };
+        let under_way = result.measurements.last().filter(|last| last.finished_at.is_none());
+        let waits = under_way.map(|last| &last.message).filter(|message| !message.is_empty());
+        let waits = waits.map(|message| format!(" ({message})")).unwrap_or_default();
+        format!("{} {told}{waits}", result.name)
     };
     status.metric_results.iter().map(of_metric).collect::<Vec<_>>().join("; ")
 }
@@ -351,7 +365,7 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::api_server::fake::{Asked, api_server};
+    use crate::api_server::fake::{Asked, api_server, failure};
 
     fn run_in(namespace: &str) -> Key {
         Key { namespace: namespace.to_owned(), name: "web".to_owned() }
@@ -420,14 +434,58 @@ mod tests {
     async fn of_a_large_run_so_much_is_measured_in_a_turn_as_is_measured_at_a_time() {
         let metrics: Vec<Value> =
             (0..3 * PARALLEL).map(|number| json!({"name": format!("m{number}"), "provider": {}})).collect();
+        let spec = json!({"args": [{"name": "a", "value": "x".repeat(100_000)}], "metrics": metrics});
+        let (object, context) = server_of_run(&spec);
+        let kept = context.caches.runs.get(&run_in("shop")).expect("it is kept");
+        assert!(matches!(kept.state, State::UnderWay(None)), "it is large");
+        for turn in 1..=3 {
+            let again = reconcile(context.clone(), run_in("shop")).await.expect("it is measured");
+            assert_eq!(measured(&object).len(), turn * PARALLEL);
+            assert!(again.is_some(), "there is more to do, now or later");
+        }
+    }
+
+    #[test]
+    fn how_far_a_run_is_says_what_it_waits_for() {
+        let status = json!({"metricResults": [
+            {"name": "smoke", "measurements": [{"phase": "Running", "message": "Job smoke-1 is suspended"}]},
+            {"name": "latency", "successful": 1, "failed": 1},
+        ]});
+        let status: AnalysisRunStatus = serde_json::from_value(status).expect("a status");
+        assert_eq!(progress(&status), "smoke not measured yet (Job smoke-1 is suspended); latency 1 good, 1 bad");
+    }
+
+    #[tokio::test]
+    async fn what_was_measured_is_written_also_if_the_job_of_another_metric_cannot_be_made() {
+        let job = json!({"spec": {"template": {"spec": {"containers": [], "restartPolicy": "Never"}}}});
+        let metrics = json!([{"name": "nothing", "provider": {}}, {"name": "job", "provider": {"job": job}}]);
+        let (object, context) = server_of_run(&json!({"metrics": metrics}));
+        let held_up = reconcile(context, run_in("shop")).await.expect_err("it is tried again");
+        assert!(held_up.to_string().starts_with("cannot create Job"), "{held_up}");
+        assert_eq!(measured(&object), ["nothing"]);
+    }
+
+    /// The metrics of this run that a measurement of is over.
+    fn measured(object: &Mutex<Value>) -> Vec<String> {
+        let status = object.lock().expect("no panic while locked")["status"].clone();
+        let status: AnalysisRunStatus = serde_json::from_value(status).expect("a status");
+        let is_over = |measurement: &Measurement| measurement.finished_at.is_some();
+        let measured = status.metric_results.into_iter().filter(|result| result.measurements.iter().any(is_over));
+        measured.map(|result| result.name).collect()
+    }
+
+    /// What measures the run `web` in `shop` with this spec, and its API server's object. That makes no Job.
+    fn server_of_run(spec: &Value) -> (Arc<Mutex<Value>>, Arc<Context>) {
         let run = json!({
             "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun",
-            "metadata": {"name": "large", "namespace": "shop", "uid": "u", "resourceVersion": "1"},
-            "spec": {"args": [{"name": "a", "value": "x".repeat(100_000)}], "metrics": metrics},
+            "metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "1"}, "spec": spec,
         });
         let object = Arc::new(Mutex::new(run.clone()));
         let written = object.clone();
-        let client = api_server(move |Asked { method, body, .. }| {
+        let client = api_server(move |Asked { method, path, body, .. }| {
+            if path.contains("/jobs") {
+                return std::future::ready(failure(500, "InternalError"));
+            }
             let mut object = written.lock().expect("no panic while locked");
             if method == Method::PUT {
                 *object = body;
@@ -437,27 +495,15 @@ mod tests {
             std::future::ready((200, object.clone()))
         });
         let caches = Arc::new(Caches::default());
-        let kept = KeptRun::from(serde_json::from_value::<AnalysisRun>(run).expect("a run"));
-        assert!(matches!(kept.state, State::UnderWay(None)), "it is large");
-        caches.runs.put(kept);
-        let context = Arc::new(Context {
+        caches.runs.put(KeptRun::from(serde_json::from_value::<AnalysisRun>(run).expect("a run")));
+        let context = Context {
             client,
             caches,
             http: WebClient::default(),
             evaluator: Evaluator::default(),
             secrets: Readable { labelled: false, names: Vec::new() },
             large: Large::default(),
-        });
-        let measured = || {
-            let status = object.lock().expect("no panic while locked")["status"].clone();
-            let status: AnalysisRunStatus = serde_json::from_value(status).expect("a status");
-            status.metric_results.iter().filter(|result| !result.measurements.is_empty()).count()
         };
-        let key = Key { namespace: "shop".to_owned(), name: "large".to_owned() };
-        for turn in 1..=3 {
-            let again = reconcile(context.clone(), key.clone()).await.expect("it is measured");
-            assert_eq!(measured(), turn * PARALLEL);
-            assert!(again.is_some(), "there is more to do, now or later");
-        }
+        (object, Arc::new(context))
     }
 }

@@ -38,11 +38,15 @@ pub async fn measure(
         };
         return Err(format!("Prometheus answers {code}: {why}"));
     }
-    let data = &answer["data"];
+    result(&answer["data"])
+}
+
+/// What a query gives.
+fn result(data: &Value) -> Result<Value, String> {
     match data["resultType"].as_str() {
-        Some("scalar") => Ok(number(&data["result"])),
+        Some("scalar") => number(&data["result"]),
         Some("vector") => {
-            Ok(data["result"].as_array().into_iter().flatten().map(|sample| number(&sample["value"])).collect())
+            data["result"].as_array().into_iter().flatten().map(|sample| number(&sample["value"])).collect()
         }
         kind => {
             Err(format!("the query gives a {}: write one that gives a vector or a scalar", kind.unwrap_or("nothing")))
@@ -51,10 +55,38 @@ pub async fn measure(
 }
 
 /// Of a pair of time and number.
-fn number(sample: &Value) -> Value {
-    let text = sample[1].as_str().unwrap_or("NaN");
-    match text.parse::<f64>() {
+fn number(sample: &Value) -> Result<Value, String> {
+    let Some(text) = sample[1].as_str() else {
+        // A sample of a native histogram has none. As no number it would be good for a condition that only says what is bad.
+        return Err("the query gives histograms: write one that gives numbers, by histogram_quantile() say".to_owned());
+    };
+    Ok(match text.parse::<f64>() {
         Ok(number) if number.is_finite() => number.into(),
         _ => text.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_result_is_numbers_and_words_for_what_is_none_and_nothing_else() {
+        let result = |kind: &str, of: Value| result(&json!({"resultType": kind, "result": of}));
+        assert_eq!(result("scalar", json!([1.5, "0.25"])), Ok(json!(0.25)));
+        let vector = json!([{"metric": {}, "value": [1.5, "1"]}, {"metric": {}, "value": [1.5, "NaN"]}]);
+        assert_eq!(result("vector", vector), Ok(json!([1.0, "NaN"])));
+        assert_eq!(result("vector", json!([])), Ok(json!([])));
+        let histogram = json!([{"metric": {}, "histogram": [1.5, {"count": "3", "sum": "2", "buckets": []}]}]);
+        for (kind, of, words) in [
+            ("vector", histogram, "gives histograms"),
+            ("matrix", json!([]), "gives a matrix"),
+            ("string", json!([1.5, "1"]), "gives a string"),
+        ] {
+            let told = result(kind, of).expect_err(kind);
+            assert!(told.contains(words) && told.contains("write one that gives"), "{told}");
+        }
     }
 }

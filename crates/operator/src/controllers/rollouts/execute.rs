@@ -466,8 +466,9 @@ impl Executor<'_> {
             Some(workload) => self.workload_template(&workload.name).await?,
             None => rollout.spec.template().into_owned(),
         };
-        if Digest::of(&template).as_str() != digest {
-            // The template has changed since the plan was made: what is known now leads to another plan.
+        let is_that = rollout.uid().as_ref() == Some(&self.rollout.uid);
+        if !is_that || Digest::of(&template).as_str() != digest {
+            // The template has changed since the plan was made, or another rollout has the name: what is known now leads to another plan.
             self.caches.rollouts.put_answer(RolloutView::from(rollout).keep());
             return Ok(());
         }

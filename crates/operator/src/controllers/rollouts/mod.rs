@@ -113,13 +113,13 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
     let mut last = Vec::new();
     for _ in 0..MOST_PLANS {
         turn.looks();
-        // What it asks for is not known: everything stays as it is, and [`crate::controllers::unreadable`] tells why.
-        if caches.rollouts.unreadable(key).is_some() {
-            turn.is_in_flight(false, false);
-            return Ok(Outcome::Rests(None));
-        }
         let now = Timestamp::now();
         let Some(Observed { world, unknown }) = observe(caches, memories, on_demand, key, &fresh, live, now) else {
+            // What it asks for is not known: everything stays as it is, and [`crate::controllers::unreadable`] tells why.
+            if caches.rollouts.unreadable(key).is_some() {
+                turn.is_in_flight(false, false);
+                return Ok(Outcome::Rests(None));
+            }
             if caches.rollouts.knows(key) {
                 continue;
             }
@@ -202,7 +202,7 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
     use std::time::Duration;
 
     use greenlight_api::analysis::AnalysisRun;
@@ -216,6 +216,7 @@ mod tests {
     use super::*;
     use crate::api_server::fake::{Asked, api_server, event_written, failure};
     use crate::api_server::leadership::Leadership;
+    use crate::cluster::arrived::Arrived;
     use crate::cluster::fake;
     use crate::cluster::objects::{KeptRun, ReplicaSetView, RolloutView};
     use crate::cluster::scope::Scope;
@@ -229,6 +230,12 @@ mod tests {
     use crate::web::client::WebClient;
 
     const WORDS: &str = "nobody lists these";
+
+    const LIMITS: Limits = Limits {
+        places: Places { parallel: 1, share: None },
+        span: |_| tracing::Span::none(),
+        deadline: Duration::from_secs(300),
+    };
 
     fn rollout() -> Value {
         json!({
@@ -345,15 +352,10 @@ mod tests {
             });
             let watched = (context.metrics.clone(), health, Some(trouble));
             let context = Arc::new(context);
-            let limits = Limits {
-                places: Places { parallel: 1, share: None },
-                span: |_| tracing::Span::none(),
-                deadline: Duration::from_secs(300),
-            };
             let web = || vec![Key { namespace: "shop".to_owned(), name: "web".to_owned() }];
             let work = move |key: Key, turn: Turn| reconcile(context.clone(), key, turn);
             let stop = CancellationToken::new();
-            let running = tokio::spawn(queue.run("test", limits, watched, stop.clone(), web, work));
+            let running = tokio::spawn(queue.run("test", LIMITS, watched, stop.clone(), web, work));
             let told = until(&object, |message| message.contains(WORDS)).await;
             assert_eq!(told["phase"], "Degraded", "{refusal}: {told:#}");
             assert_eq!(told["decisions"], rollout()["status"]["decisions"], "{refusal}: nothing was decided");
@@ -361,6 +363,43 @@ mod tests {
             until(&object, |message| !message.contains(WORDS)).await;
             stop.cancel();
             running.await.expect("it ends");
+        }
+    }
+
+    /// Neither it nor its namespace could be deleted otherwise.
+    #[tokio::test(start_paused = true)]
+    async fn a_rollout_that_cannot_be_read_is_let_go_when_it_is_deleted_and_left_alone_before() {
+        for is_deleted in [false, true] {
+            let mut object = rollout();
+            object["spec"]["restartAt"] = "9999-12-31T23:59:59Z".into();
+            object["metadata"]["finalizers"] = json!([names::SERVICES_FINALIZER]);
+            if is_deleted {
+                object["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z".into();
+            }
+            let arrived = serde_json::from_str::<Arrived<RolloutView>>(&object.to_string()).expect("an object");
+            let Arrived::Unreadable(unreadable, outline) = arrived else { panic!("it can be read") };
+            let caches = Arc::new(Caches::default());
+            caches.rollouts.put_unreadable(*unreadable, outline.map(RolloutView::keep));
+            let let_go = Arc::new(AtomicUsize::new(0));
+            let counted = let_go.clone();
+            let client = api_server(move |Asked { method, body, .. }| {
+                if method == Method::PATCH && body["metadata"]["finalizers"] == json!([]) {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+                std::future::ready((200, object.clone()))
+            });
+            let queue = Queue::new(Leadership::undisputed());
+            let (context, health, _events) = context(client, caches, &queue);
+            let watched = (context.metrics.clone(), health, None);
+            let context = Arc::new(context);
+            let web = || vec![Key { namespace: "shop".to_owned(), name: "web".to_owned() }];
+            let work = move |key: Key, turn: Turn| reconcile(context.clone(), key, turn);
+            let stop = CancellationToken::new();
+            let running = tokio::spawn(queue.run("test", LIMITS, watched, stop.clone(), web, work));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            stop.cancel();
+            running.await.expect("it ends");
+            assert_eq!(let_go.load(Ordering::Relaxed) > 0, is_deleted);
         }
     }
 
@@ -576,6 +615,39 @@ mod tests {
         assert_eq!(written, [json!({"metadata": {"resourceVersion": "7"}, "spec": {"terminate": true}})]);
     }
 
+    /// The ReplicaSet of [`rollout`] is to be made.
+    fn create() -> Action {
+        let template = serde_json::from_value::<RolloutView>(rollout()).expect("a rollout").keep().template;
+        Action::CreateReplicaSet {
+            name: "web-abc".to_owned(),
+            hash: "abc".to_owned(),
+            digest: template.digest.to_string(),
+            replicas: 1,
+            annotations: [].into(),
+            pod_metadata: PodMetadata::default(),
+            event: events::revision_created(1, "abc", "web:v1"),
+        }
+    }
+
+    /// Somebody has deleted the rollout since the plan was made, and made another one: with a ReplicaSet of an earlier one's number it would be taken for one
+    /// that has lost its status.
+    #[tokio::test]
+    async fn no_replica_set_is_made_for_another_rollout_that_has_the_name_by_now() {
+        for (uid, expected) in [("u", true), ("another", false)] {
+            let made = Arc::new(AtomicBool::new(false));
+            let seen = made.clone();
+            let client = api_server(move |Asked { method, path, .. }| {
+                let mut object = rollout();
+                object["metadata"]["uid"] = uid.into();
+                let is_creation = method == Method::POST && path.ends_with("/replicasets");
+                seen.fetch_or(is_creation, Ordering::Relaxed);
+                std::future::ready(if is_creation { (201, stranger()) } else { (200, object) })
+            });
+            execute(client, Arc::default(), &create()).await.expect("the next plan is another one");
+            assert_eq!(made.load(Ordering::Relaxed), expected, "{uid}");
+        }
+    }
+
     #[tokio::test]
     async fn a_template_is_read_at_its_creation_unless_the_answer_before_had_it() {
         let reads = Arc::new(AtomicUsize::new(0));
@@ -606,16 +678,7 @@ mod tests {
             executor.execute(action, &mut Fresh::new()).await.expect("carried out");
             reads.load(Ordering::Relaxed)
         };
-        let template = serde_json::from_value::<RolloutView>(rollout()).expect("a rollout").keep().template;
-        let create = Action::CreateReplicaSet {
-            name: "web-abc".to_owned(),
-            hash: "abc".to_owned(),
-            digest: template.digest.to_string(),
-            replicas: 1,
-            annotations: [].into(),
-            pod_metadata: PodMetadata::default(),
-            event: events::revision_created(1, "abc", "web:v1"),
-        };
+        let create = create();
         assert_eq!(carry_out("1", &Action::AddFinalizer).await, 0);
         assert_eq!(carry_out("2", &create).await, 0, "it was just answered");
         assert_eq!(carry_out("2", &create).await, 1, "that was some time ago");

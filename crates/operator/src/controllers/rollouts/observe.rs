@@ -44,7 +44,8 @@ pub struct Observed {
     pub unknown: Vec<String>,
 }
 
-/// What is known of one rollout at the time `now`; `None` if it does not exist (any more). `live`: what is cached of it has just been read.
+/// What is known of one rollout at the time `now`; `None` if it does not exist (any more), or cannot be read. `live`: what is cached of it has just been
+/// read.
 pub fn observe(
     caches: &Caches,
     memories: &Memories,
@@ -54,7 +55,7 @@ pub fn observe(
     live: bool,
     now: Timestamp,
 ) -> Option<Observed> {
-    let mut rollout = caches.rollouts.get(key)?;
+    let mut rollout = readable(caches, key)?;
     let memory = memories.of(key);
     let (mut replica_sets, mut unknown) = (Vec::new(), Vec::new());
     for owned in caches.sets.group(key).into_iter().filter(|owned| owned.owner_uid == rollout.uid) {
@@ -108,6 +109,14 @@ pub fn observe(
         live,
     };
     Some(Observed { world, unknown })
+}
+
+/// The rollout, if what it asks for is known. One that is being deleted asks for nothing: which Services it has is enough to let it go.
+fn readable(caches: &Caches, key: &Key) -> Option<Rollout> {
+    let Some(unreadable) = caches.rollouts.unreadable(key) else { return caches.rollouts.get(key) };
+    let outline = caches.rollouts.outline(key)?;
+    let is_of_now = outline.resource_version == unreadable.resource_version();
+    if is_of_now && outline.is_deleting() { Some(outline) } else { None }
 }
 
 /// Those of these pods with one hash that a ReplicaSet of the rollout made: others may carry the same hash, and are not its own to evict.

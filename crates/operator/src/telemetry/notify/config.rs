@@ -135,12 +135,24 @@ fn is_origin(url: &str) -> bool {
 
 fn read(file: &Path) -> Result<String, String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    Ok(text.trim().to_owned())
+    match text.trim() {
+        "" => Err(format!("{}: it is empty", file.display())),
+        text => Ok(text.to_owned()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Config;
+    use std::path::Path;
+
+    use super::{Config, read};
+
+    /// As a Secret is while it is made anew, or with the wrong key. Each letter of the cause would be followed by the name of the sink otherwise, since the
+    /// address is taken out of it.
+    #[test]
+    fn a_file_without_an_address_says_so() {
+        assert_eq!(read(Path::new("/dev/null")), Err("/dev/null: it is empty".to_owned()));
+    }
 
     #[test]
     fn a_wrong_file_says_what_to_write_instead() {
