@@ -2686,20 +2686,23 @@ fn auto_rollback_that_is_switched_on_in_the_middle_of_an_outage_goes_back() {
 }
 
 #[test]
-fn no_number_on_what_goes_rejects_what_is_made_in_its_place() {
-    let mut model = promoted(automatic(), &[]);
-    let one = model.hash(1);
-    model.edit(&one, |rs| {
-        rs.annotations.insert(names::REVISION.into(), "99".into());
-        rs.finalizers.push("foregroundDeletion".into());
-        rs.deleting = true;
-    });
-    model.truth.pods.insert(one.clone(), Vec::new());
-    model.work();
-    assert_eq!(model.status().rejected_revision, "", "{}", model.status().message);
-    let serving = model.serving().expect("something serves");
-    let made = model.truth.replica_sets.iter().find(|rs| rs.hash == serving).expect("it exists");
-    assert!(serving != one && made.is_available(2), "{made:?}");
+fn no_number_on_what_goes_rejects_what_is_made_in_its_place_or_has_it_wait() {
+    for paused in [false, true] {
+        let mut model = promoted(automatic(), &[]);
+        model.change_spec(|spec| spec.paused = Some(paused));
+        let one = model.hash(1);
+        model.edit(&one, |rs| {
+            rs.annotations.insert(names::REVISION.into(), "99".into());
+            rs.finalizers.push("foregroundDeletion".into());
+            rs.deleting = true;
+        });
+        model.truth.pods.insert(one.clone(), Vec::new());
+        model.work();
+        assert_eq!(model.status().rejected_revision, "", "{}", model.status().message);
+        let serving = model.serving().expect("something serves");
+        let made = model.truth.replica_sets.iter().find(|rs| rs.hash == serving).expect("it exists");
+        assert!(serving != one && made.is_available(2), "paused {paused}: {made:?}");
+    }
 }
 
 #[test]
