@@ -469,7 +469,9 @@ fn forward(state: &State) -> Forward {
         return Forward::Unclear;
     }
     if ghost.home == Some(version) || !ghost.begun {
-        return if cluster.rollout.spec.paused == Some(true) { Forward::Unclear } else { Forward::Yes };
+        // What served provably comes back, also where it is made anew: a pause holds back what is promoted.
+        let is_held = cluster.rollout.spec.paused == Some(true) && !revision.known;
+        return if is_held { Forward::Unclear } else { Forward::Yes };
     }
     if cluster.rollout.spec.paused == Some(true) || !home_exists {
         return Forward::Unclear;
