@@ -2750,6 +2750,20 @@ fn what_failed_while_there_was_nothing_to_go_back_to_is_nothing_to_go_back_to() 
 }
 
 #[test]
+fn an_undo_does_not_go_to_what_is_seen_at_the_same_time_to_have_failed() {
+    let analysed = BlueGreen { post_promotion_analysis: Some(RolloutAnalysis::default()), ..automatic() };
+    let mut model = promoted(analysed, &[2, 3]);
+    let (two, three) = (model.hash(2), model.hash(3));
+    // It was bad before it was asked to stop.
+    let run = model.truth.runs.iter_mut().find(|run| run.name.contains(&two)).expect("it was started");
+    run.phase = greenlight_api::AnalysisPhase::Failed;
+    model.request(Verb::Rollback, &three, "ann", None);
+    model.work();
+    assert!(answer(&model).0, "{}", answer(&model).1);
+    assert_active(&model, 1);
+}
+
+#[test]
 fn what_is_made_anew_in_an_overlap_joins_it_again_and_nothing_else_does() {
     let (mut model, [one, two]) = both_serve(overlapping());
     let rejoins = |model: &Model, hash: &str| {

@@ -88,7 +88,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "what failed its analysis after production left it is something to go back to",
         file: "plan/decide.rs",
-        find: "        reject_what_served,\n",
+        find: "    reject_what_served(&Situation::new(world, &read.now, now), &mut decisions);\n",
         replace: "",
         expected: &[P::HistoryServed, P::UndoArrives, P::GateHolds],
     },
