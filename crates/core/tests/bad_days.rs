@@ -2756,7 +2756,7 @@ fn an_undo_does_not_go_to_what_is_seen_at_the_same_time_to_have_failed() {
     let (two, three) = (model.hash(2), model.hash(3));
     // It was bad before it was asked to stop.
     let run = model.truth.runs.iter_mut().find(|run| run.name.contains(&two)).expect("it was started");
-    run.phase = greenlight_api::AnalysisPhase::Failed;
+    run.phase = AnalysisPhase::Failed;
     model.request(Verb::Rollback, &three, "ann", None);
     model.work();
     assert!(answer(&model).0, "{}", answer(&model).1);
