@@ -225,7 +225,7 @@ pub fn fallback<'a>(
             }
             let fits_all = telling(world, left).all(|service| fits(service, rs));
             let is_named = Some(revision.hash.as_str()) == named;
-            Some(((is_named, revision.rejection.is_none(), fits_all, revision.served_order()?), rs))
+            Some(((is_named, revision.rejection.is_none(), fits_all, revision.served_order()), rs))
         })
         .collect();
     served.sort_by_key(|(rank, _)| *rank);

@@ -2685,20 +2685,23 @@ fn auto_rollback_that_is_switched_on_in_the_middle_of_an_outage_goes_back() {
 }
 
 #[test]
-fn no_number_on_what_goes_rejects_what_is_made_in_its_place() {
-    let mut model = promoted(automatic(), &[]);
-    let one = model.hash(1);
-    model.edit(&one, |rs| {
-        rs.annotations.insert(names::REVISION.into(), "99".into());
-        rs.finalizers.push("foregroundDeletion".into());
-        rs.deleting = true;
-    });
-    model.truth.pods.insert(one.clone(), Vec::new());
-    model.work();
-    assert_eq!(model.status().rejected_revision, "", "{}", model.status().message);
-    let serving = model.serving().expect("something serves");
-    let made = model.truth.replica_sets.iter().find(|rs| rs.hash == serving).expect("it exists");
-    assert!(serving != one && made.is_available(2), "{made:?}");
+fn no_number_on_what_goes_rejects_what_is_made_in_its_place_or_has_it_wait() {
+    for paused in [false, true] {
+        let mut model = promoted(automatic(), &[]);
+        model.change_spec(|spec| spec.paused = Some(paused));
+        let one = model.hash(1);
+        model.edit(&one, |rs| {
+            rs.annotations.insert(names::REVISION.into(), "99".into());
+            rs.finalizers.push("foregroundDeletion".into());
+            rs.deleting = true;
+        });
+        model.truth.pods.insert(one.clone(), Vec::new());
+        model.work();
+        assert_eq!(model.status().rejected_revision, "", "{}", model.status().message);
+        let serving = model.serving().expect("something serves");
+        let made = model.truth.replica_sets.iter().find(|rs| rs.hash == serving).expect("it exists");
+        assert!(serving != one && made.is_available(2), "paused {paused}: {made:?}");
+    }
 }
 
 #[test]
@@ -2743,6 +2746,20 @@ fn what_failed_while_there_was_nothing_to_go_back_to_is_nothing_to_go_back_to() 
     model.work();
     assert!(!answer(&model).0, "{}", answer(&model).1);
     assert_active(&model, 3);
+}
+
+#[test]
+fn an_undo_does_not_go_to_what_is_seen_at_the_same_time_to_have_failed() {
+    let analysed = BlueGreen { post_promotion_analysis: Some(RolloutAnalysis::default()), ..automatic() };
+    let mut model = promoted(analysed, &[2, 3]);
+    let (two, three) = (model.hash(2), model.hash(3));
+    // It was bad before it was asked to stop.
+    let run = model.truth.runs.iter_mut().find(|run| run.name.contains(&two)).expect("it was started");
+    run.phase = AnalysisPhase::Failed;
+    model.request(Verb::Rollback, &three, "ann", None);
+    model.work();
+    assert!(answer(&model).0, "{}", answer(&model).1);
+    assert_active(&model, 1);
 }
 
 #[test]

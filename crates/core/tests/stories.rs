@@ -566,8 +566,8 @@ fn a_move_by_hand_to_nothing_is_put_back() {
 
 // 11
 
-#[test]
-fn a_claim_is_not_service() {
+/// The second revision was claimed, and whoever claimed it died; then the third was promoted.
+fn claimed_in_vain() -> Model {
     let mut model = serves_one(manual());
     model.push(2);
     model.work();
@@ -576,14 +576,27 @@ fn a_claim_is_not_service() {
     model.operate(Some(1));
     assert!(model.rs(2).claimed_at().is_some(), "it was claimed: {:?}", model.rs(2));
     assert_serves(&model, 1);
-    model.push(3);
-    model.work();
-    let three = model.hash(3);
-    model.request(Verb::Promote, &three, "ann", None);
-    model.work();
-    assert_serves(&model, 3);
+    push_and_promote(&mut model, 3);
+    model
+}
+
+#[test]
+fn a_claim_is_not_service() {
+    let mut model = claimed_in_vain();
     undo(&mut model);
     assert_serves(&model, 1);
+}
+
+#[test]
+fn a_claim_is_nothing_to_go_back_to_where_nothing_else_is() {
+    let mut model = claimed_in_vain();
+    let (one, three) = (model.hash(1), model.hash(3));
+    model.delete_replica_set(&one);
+    model.request(Verb::Rollback, &three, "ann", None);
+    model.work();
+    let (accepted, words) = answer(&model);
+    assert!(!accepted, "{words}");
+    assert_serves(&model, 3);
 }
 
 // 12

@@ -88,7 +88,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "what failed its analysis after production left it is something to go back to",
         file: "plan/decide.rs",
-        find: "        reject_what_served,\n",
+        find: "    reject_what_served(&Situation::new(world, &read.now, now), &mut decisions);\n",
         replace: "",
         expected: &[P::HistoryServed, P::UndoArrives, P::GateHolds],
     },
@@ -172,8 +172,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "story 11: a claim counts as service",
         file: "roles.rs",
-        find: "revision.served_order()?), rs))",
-        replace: "revision.served_order().or(rs.claimed_at().map(|at| (0, at)))?), rs))",
+        find: "revision.hash != instead_of && revision.may_serve_again()",
+        replace: "revision.hash != instead_of && (revision.may_serve_again() || revision.rejection.is_none() \
+                  && world.replica_set(&revision.hash).is_some_and(|rs| rs.claimed_at().is_some()))",
         expected: &[P::BackToServed, P::GateHolds, P::LeavesForReason],
     },
     Mutant {
@@ -327,7 +328,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "going back leads to what is rejected",
         file: "roles.rs",
         find: "revision.hash != instead_of && revision.may_serve_again()",
-        replace: "revision.hash != instead_of",
+        replace: "revision.hash != instead_of && revision.served_at.is_some()",
         expected: &[P::RejectedStays, P::UndoArrives, P::LeavesForReason, P::GateHolds],
     },
     Mutant {
@@ -447,7 +448,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "decisions/replica_sets.rs",
         find: "(!rs.deleting, rs.shown_number(), rs.created)",
         replace: "(rs.shown_number(), rs.created)",
-        expected: &[P::RejectsForCause, P::RejectedStays],
+        expected: &[P::Arrives],
     },
     Mutant {
         name: "a restart believes an old picture of the pods",

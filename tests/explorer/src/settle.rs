@@ -469,7 +469,10 @@ fn forward(state: &State) -> Forward {
         return Forward::Unclear;
     }
     if ghost.home == Some(version) || !ghost.begun {
-        return if cluster.rollout.spec.paused == Some(true) { Forward::Unclear } else { Forward::Yes };
+        // Production that is lost comes back, also where it is made anew: a pause holds back what is promoted.
+        let is_lost = revision.known && cluster.production().is_none();
+        let may_be_held = cluster.rollout.spec.paused == Some(true) && !is_lost;
+        return if may_be_held { Forward::Unclear } else { Forward::Yes };
     }
     if cluster.rollout.spec.paused == Some(true) || !home_exists {
         return Forward::Unclear;

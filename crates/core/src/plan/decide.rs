@@ -32,12 +32,13 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
     if world.comes_second() && world.is_first_deployment(&decisions) {
         decisions.not_the_first = true;
     }
+    // Before anybody is heard: who asks to go back now does not go there.
+    reject_what_served(&Situation::new(world, &read.now, now), &mut decisions);
     let heard = request::hear(&Situation::new(world, &read.now, now), &read, &mut decisions);
     let mut before = decisions.clone();
     for step in [
         measure_anew,
         reject_what_serves,
-        reject_what_served,
         reject_candidate,
         record_production,
         record_candidate,
