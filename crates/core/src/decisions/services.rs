@@ -50,12 +50,12 @@ fn forgotten_rejection(world: &World, decisions: &Decisions, given: &str, now: T
     Some(by_itself(now, reason, Some(given.to_owned())))
 }
 
-/// A move by hand is a decision: production stays there. Back to a revision that served before, it rejects the one that it left, by
-/// whoever moved it; forward it is a promotion by hand. It counts only if there is somewhere to have moved to: a revision that
+/// A move by hand is a decision: production stays there. Back to a revision that served before, it rejects the one that it left, in the
+/// name of the tool that moved it; forward it is a promotion by hand. It counts only if there is somewhere to have moved to: a revision that
 /// has available pods, and is not rejected. Otherwise it is put back.
 fn enter_move_by_hand(world: &World, decisions: &mut Decisions, service: &Service, now: Timestamp) {
     let Selection::Revision(hash) = service.selection() else { return };
-    let (Some(rs), Some(by)) = (world.replica_set(&hash), &service.moved_by) else { return };
+    let (Some(rs), Some(by)) = (world.replica_set(&hash), service.moved_by_hand()) else { return };
     if hash == decisions.serving || !carries_production(world, decisions, service) {
         return;
     }
@@ -97,14 +97,10 @@ pub(super) fn enter_active(world: &World, decisions: &mut Decisions) {
     decisions.active_services = world.active_services().filter(carries).map(|service| service.name.clone()).collect();
 }
 
-fn leave_by_hand(decisions: &mut Decisions, left: &str, moved_to: &str, by: &str, now: Timestamp) {
+fn leave_by_hand(decisions: &mut Decisions, left: &str, moved_to: &str, by: String, now: Timestamp) {
     let number = decisions.revision(moved_to).map_or(0, |revision| revision.number);
     let reason = format!("{BY_HAND} to revision {number}");
-    reject(
-        decisions,
-        left,
-        Rejection { by: by.to_owned(), at: now, reason, to: Some(moved_to.to_owned()), of_attempt: false },
-    );
+    reject(decisions, left, Rejection { by, at: now, reason, to: Some(moved_to.to_owned()), of_attempt: false });
 }
 
 /// The Service that tells what serves: the first active one, or one that the record knows as active before the spec named that.
