@@ -87,6 +87,7 @@ async fn the_chart_installs_the_operator_works_with_its_permissions_and_nothing_
     lab.api::<Service>().patch("web-active", &params, &Patch::Apply(&manifest)).await.expect("applied");
     if kept {
         assert_eq!(lab.now().await.hash_of("web-active"), before, "the hash stays");
+        assert_overlap_stays(&lab).await;
     }
 
     lab.start_operator_with(&kubeconfig_of("chart", "gl"), &[]);
@@ -126,6 +127,23 @@ async fn the_chart_installs_the_operator_works_with_its_permissions_and_nothing_
     let left = ["get", &kinds];
     let selector = ["-n", "chart", "-l", "app.kubernetes.io/instance=gl", "-o", "name"];
     assert_eq!(cluster().kubectl(&[&left[..], &selector[..]].concat()).expect("listed"), "");
+}
+
+/// In an overlap a Service selects the two revisions that serve by another label. Without it, production would get what waits in preview, too.
+async fn assert_overlap_stays(lab: &Lab) {
+    let mut service = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "both", "annotations": {names::MANAGED_BY: "other"}},
+        "spec": {"selector": {"app": "both", names::SERVING_LABEL: "uid"}, "ports": [{"port": 80, "targetPort": 8080}]},
+    });
+    lab.apply(&service).expect("applied");
+    service["spec"]["selector"] = json!({"app": "both"});
+    let params = PatchParams { dry_run: true, ..PatchParams::apply("argocd-controller").force() };
+    let applied = lab.api::<Service>().patch("both", &params, &Patch::Apply(&service)).await.expect("applied");
+    let selector = applied.spec.and_then(|spec| spec.selector).unwrap_or_default();
+    assert_eq!(selector.get(names::SERVING_LABEL).map(String::as_str), Some("uid"), "{selector:?}");
+    assert!(!selector.contains_key(names::HASH_LABEL), "{selector:?}");
+    cluster().kubectl(&["-n", &lab.namespace, "delete", "service", "both"]).expect("deleted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
