@@ -204,6 +204,13 @@ fn attempts() -> Vec<Attempt> {
             None,
         ),
         (
+            "a request that was typed, written out in somebody's name",
+            How::Merge,
+            "bluegreenrollouts/typed",
+            request(r#"{"action":"restart","revision":"x","by":"adam","at":"2026-01-01T00:00:00Z"}"#),
+            requests,
+        ),
+        (
             "another request than was typed",
             How::Merge,
             "bluegreenrollouts/typed",
