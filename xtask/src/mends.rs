@@ -1073,6 +1073,38 @@ const MENDS: &[Mend] = &[
         of: Suite("promises"),
         test: "a_rollout_whose_name_is_too_long_for_a_replica_set_is_released_under_the_policy",
     },
+    Mend {
+        fault: "gate: the operator's token writes a request out in somebody's name",
+        file: "charts/greenlight/templates/operator-policy.yaml",
+        find: "variables.request.contains('\"by\":\"\"') && ",
+        replace: "",
+        of: Suite("promises"),
+        test: "whoever_holds_the_operators_token_can_do_no_more_than_the_operator_does",
+    },
+    Mend {
+        fault: "gate: whoever moves a Service by hand has the name that they gave to their tool",
+        file: "crates/core/src/world.rs",
+        find: "format!(\"field manager {manager:?}\")",
+        replace: "manager.to_string()",
+        of: Package("greenlight-core"),
+        test: "a_move_by_hand_while_the_operator_is_down_is_a_decision",
+    },
+    Mend {
+        fault: "gate: whoever approved of a revision is said to have moved a Service there by hand",
+        file: "crates/core/src/switch.rs",
+        find: "moved_by_hand(situation, home).map(",
+        replace: "moved_by_hand(situation, home).filter(|_| false).map(",
+        of: Package("greenlight-core"),
+        test: "a_promotion_by_hand_is_by_nobody_who_approved_before",
+    },
+    Mend {
+        fault: "gate: the policy on requests is bound to no namespace, if that is called null",
+        file: "charts/greenlight/templates/request-policy.yaml",
+        find: "  policyName: {{ $name }}\n  validationActions: [Deny]\n  {{- with .Values.watchNamespace }}\n  matchResources:\n    namespaceSelector:\n      matchLabels:\n        kubernetes.io/metadata.name: {{ . | quote }}",
+        replace: "  policyName: {{ $name }}\n  validationActions: [Deny]\n  {{- with .Values.watchNamespace }}\n  matchResources:\n    namespaceSelector:\n      matchLabels:\n        kubernetes.io/metadata.name: {{ . }}",
+        of: Suite("promises"),
+        test: "a_namespace_with_the_name_of_a_number_or_of_nothing_is_guarded_like_any_other",
+    },
 ];
 
 /// Which of them.
