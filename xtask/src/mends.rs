@@ -1098,6 +1098,14 @@ const MENDS: &[Mend] = &[
         test: "a_promotion_by_hand_is_by_nobody_who_approved_before",
     },
     Mend {
+        fault: "gate: two annotations have the operator move production",
+        file: "crates/core/src/decisions/services.rs",
+        find: "if service.moved_by.is_none() && service.hash()",
+        replace: "if false && service.moved_by.is_none() && service.hash()",
+        of: Package("greenlight-core"),
+        test: "a_mark_and_a_claim_that_somebody_else_wrote_move_nothing",
+    },
+    Mend {
         fault: "gate: the policy on requests is bound to no namespace, if that is called null",
         file: "charts/greenlight/templates/request-policy.yaml",
         find: "  policyName: {{ $name }}\n  validationActions: [Deny]\n  {{- with .Values.watchNamespace }}\n  matchResources:\n    namespaceSelector:\n      matchLabels:\n        kubernetes.io/metadata.name: {{ . | quote }}",

@@ -564,6 +564,22 @@ fn a_promotion_by_hand_is_by_nobody_who_approved_before() {
     assert!(promoted.note.contains(r#"promoted by field manager "kubectl-edit""#), "{}", promoted.note);
 }
 
+/// Whoever may annotate Services and ReplicaSets can say there that we have moved production.
+#[test]
+fn a_mark_and_a_claim_that_somebody_else_wrote_move_nothing() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let (two, now) = (model.hash(2), model.now);
+    model.edit(&two, |rs| drop(rs.annotations.insert(names::PROMOTED_AT.into(), now.to_string())));
+    model.edit_service("active", |active| active.production = Some(two.clone()));
+    model.catch_up();
+    model.work();
+    assert_serves(&model, 1);
+    let record = model.status().decisions.as_ref().and_then(|decisions| decisions.revision(&two)).expect("a record");
+    assert!(record.served_at.is_none() && record.approvals.is_empty(), "{record:?}");
+}
+
 #[test]
 fn a_move_by_hand_to_what_was_rejected_is_put_back() {
     let mut model = promoted(manual(), &[2]);

@@ -20,6 +20,10 @@ pub(super) fn enter_moves_by_hand(world: &World, decisions: &mut Decisions, now:
 pub(super) fn enter_our_move(world: &World, decisions: &mut Decisions, now: Timestamp) {
     let Some(service) = telling_service(world, decisions).filter(|service| !service.deleting) else { return };
     let Some(given) = service.production.as_deref().filter(|given| *given != decisions.serving) else { return };
+    // A selector and its mark are one write of ours: where we wrote the one, and it leads to what serves, somebody else wrote the other.
+    if service.moved_by.is_none() && service.hash() == Some(&decisions.serving) {
+        return;
+    }
     let Some(rs) = world.replica_sets.iter().find(|rs| rs.hash == given) else { return };
     let Some(revision) = decisions.revision(given) else { return };
     let is_news = match rs.claimed_at() {

@@ -1637,6 +1637,19 @@ fn side_doors() -> Vec<Attack> {
         ),
         Attack::holds(
             Edit,
+            "the active Service marked as production of the candidate, which is marked as promoted",
+            [
+                step(
+                    How::Merge,
+                    "replicasets/{name}-{v2}",
+                    json!({"metadata": {"annotations": {"greenlight.dev/promoted-at": "2026-11-27T00:00:00Z"}}}),
+                ),
+                marks(json!({"greenlight.dev/production": "{v2}"})),
+                wait(),
+            ],
+        ),
+        Attack::holds(
+            Edit,
             "the active Service marked as another rollout's",
             [marks(json!({"greenlight.dev/managed-by": "other", "greenlight.dev/production": null}))],
         ),
