@@ -19,6 +19,7 @@ use greenlight_api::{Approval, PreviewServiceIdle, Switch, names};
 use jiff::Timestamp;
 
 use crate::actions::{Action, Change};
+use crate::approvals;
 use crate::gate;
 use crate::hash::is_pod_of;
 use crate::overlap;
@@ -497,7 +498,14 @@ pub fn last(situation: &Situation, proof: &Proof) -> Option<Switch> {
         (approval.at <= switched_at || !is_known(approval))
             && left_at.is_none_or(|left_at| approval.heard_at.unwrap_or(approval.at) > left_at)
     };
-    let approved = || decisions.revision(&home.hash)?.approvals.last().filter(in_time);
+    let approved = || {
+        let (record, blue_green) = (decisions.revision(&home.hash)?, world.rollout.spec.blue_green());
+        // One of two who have to approve has not promoted anything.
+        if approvals::counted(blue_green, record).len() < blue_green.required_approvals() {
+            return None;
+        }
+        record.approvals.last().filter(in_time)
+    };
     let approved = || approved().map(|approval| (approval.at.min(switched_at), approval.by.clone()));
     let rejected = rejected.map(|rejection| (rejection.at, rejection.by.clone())).filter(|(at, _)| *at <= switched_at);
     let by_hand = moved_by_hand(situation, home).map(|by| (switched_at, by));

@@ -564,6 +564,24 @@ fn a_promotion_by_hand_is_by_nobody_who_approved_before() {
     assert!(promoted.note.contains(r#"promoted by field manager "kubectl-edit""#), "{}", promoted.note);
 }
 
+/// Whoever moves it may write our mark, too: then nobody is named.
+#[test]
+fn one_of_two_who_approve_has_not_promoted_what_somebody_moved_and_marked() {
+    let mut model = serves_one(BlueGreen { required_approvals: Some(2), ..manual() });
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    model.point_by_hand("active", &two);
+    model.edit_service("active", |active| active.production = Some(two.clone()));
+    model.catch_up();
+    assert!(model.settle());
+    assert_serves(&model, 2);
+    let switch = model.status().switch.clone().expect("a switch");
+    assert_eq!((switch.requested_by.as_str(), switch.requested_at), ("", None), "{switch:?}");
+}
+
 /// Whoever may annotate Services and ReplicaSets can say there that we have moved production.
 #[test]
 fn a_mark_and_a_claim_that_somebody_else_wrote_move_nothing() {
