@@ -2725,6 +2725,15 @@ fn allowed() -> Vec<Attack> {
             "the active Service patched in somebody else's name, as in any cluster",
             [select_as("paula", "{v2}")],
         ),
+        Attack::moves(
+            Edit,
+            "the active Service patched together with the operator's mark on it, as in any cluster",
+            [step(
+                How::Merge,
+                "services/{name}-active",
+                json!({"metadata": {"annotations": {"greenlight.dev/production": "{v2}"}}, "spec": {"selector": {"rollouts-pod-template-hash": "{v2}"}}}),
+            )],
+        ),
         // For the operator's own move there would be a mark: it takes this back.
         Attack::moves(
             Edit,
