@@ -1106,6 +1106,14 @@ const MENDS: &[Mend] = &[
         test: "a_mark_and_a_claim_that_somebody_else_wrote_move_nothing",
     },
     Mend {
+        fault: "gate: the policy on the operator keeps a rollout from being deleted, if a Service has no selector any more",
+        file: "charts/greenlight/templates/operator-policy.yaml",
+        find: "(has(oldObject.spec.selector) || !has(object.spec.selector))",
+        replace: "has(oldObject.spec.selector) && has(object.spec.selector)",
+        of: Suite("promises"),
+        test: "a_deletion_is_not_held_up_by_services_that_select_nothing_by_themselves",
+    },
+    Mend {
         fault: "gate: the policy on requests is bound to no namespace, if that is called null",
         file: "charts/greenlight/templates/request-policy.yaml",
         find: "  policyName: {{ $name }}\n  validationActions: [Deny]\n  {{- with .Values.watchNamespace }}\n  matchResources:\n    namespaceSelector:\n      matchLabels:\n        kubernetes.io/metadata.name: {{ . | quote }}",
