@@ -1098,6 +1098,14 @@ const MENDS: &[Mend] = &[
         test: "a_promotion_by_hand_is_by_nobody_who_approved_before",
     },
     Mend {
+        fault: "gate: whoever writes a rejection on a ReplicaSet rolls back in the name of another",
+        file: "crates/core/src/decisions/services.rs",
+        find: "by: as_it_says(&mirrored.by), ..mirrored",
+        replace: "by: mirrored.by.clone(), ..mirrored",
+        of: Package("greenlight-core"),
+        test: "a_way_back_that_somebody_feigned_is_in_nobody_elses_name",
+    },
+    Mend {
         fault: "gate: two annotations have the operator move production",
         file: "crates/core/src/decisions/services.rs",
         find: "if service.moved_by.is_none() && service.hash()",

@@ -1,6 +1,6 @@
 //! What the record learns from the Services: a move of ours that was not recorded any more, and one by hand.
 
-use greenlight_api::{Decisions, Rejection};
+use greenlight_api::{Decisions, Rejection, names};
 use jiff::Timestamp;
 
 use super::record::{BY_HAND, by_itself, reject, serve};
@@ -39,6 +39,12 @@ pub(super) fn enter_our_move(world: &World, decisions: &mut Decisions, now: Time
     }
 }
 
+/// The name of whoever rejected a revision, as its ReplicaSet tells it: whoever may edit that may have written any.
+fn as_it_says(by: &str) -> String {
+    const UNPROVEN: &str = ", as its ReplicaSet says";
+    if by == names::FIELD_MANAGER { by.to_owned() } else { format!("{}{UNPROVEN}", by.trim_end_matches(UNPROVEN)) }
+}
+
 /// What the spec asks for we leave, as long as it is there, only when it is rejected, or for what is promoted after it; and a rejection is
 /// written before. So a record that does not say so is older than the move: it was restored from a backup. What closes is on the ReplicaSet,
 /// too; to what never served nothing goes back; and what has not served in the ReplicaSet that it has was made anew since production left.
@@ -47,7 +53,7 @@ fn forgotten_rejection(world: &World, decisions: &Decisions, given: &str, now: T
     let asked_for = left.digest == decisions.template && !left.digest.is_empty();
     let rs = world.replica_set(&left.hash).filter(|rs| rs.uid == left.uid && asked_for && left.rejection.is_none())?;
     if let Some(mirrored) = rs.mirrored_rejection() {
-        return Some(mirrored);
+        return Some(Rejection { by: as_it_says(&mirrored.by), ..mirrored });
     }
     left.served_at.and(decisions.revision(given)?.served_at)?;
     let reason = "production had left it, and the status that said why is lost".to_owned();
