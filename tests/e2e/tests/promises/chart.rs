@@ -320,7 +320,8 @@ async fn the_plain_manifests_are_valid_and_so_is_everything_optional() {
     }
     let chart = chart().display().to_string();
     let values = cluster().dir().join("everything.yaml");
-    let secret = json!({"name": "events", "key": "token"});
+    // Volumes may not be called so.
+    let secret = json!({"name": "team.events", "key": "token"});
     let digest = format!("sha256:{}", "0".repeat(64));
     let everything = json!({
         "crds": {"install": false},
