@@ -19,6 +19,25 @@ bindings refer to them, and cannot be changed. */ -}}
 {{- end -}}
 {{- end -}}
 
+{{- /* Whoever leads holds a lease, which has one name in each namespace: of two releases that elect a leader in one, either would wait for the
+other for ever. */ -}}
+{{- define "greenlight.alone" -}}
+{{- if or (gt (int .Values.replicas) 1) (gt (int .Values.shards) 1) -}}
+{{- $found := lookup "apps/v1" "Deployment" .Release.Namespace "" -}}
+{{- range (dig "items" list ($found | default dict)) -}}
+{{- $labels := dig "metadata" "labels" dict . -}}
+{{- $other := get $labels "app.kubernetes.io/instance" -}}
+{{- if and (eq (get $labels "app.kubernetes.io/name") "greenlight") (ne $other $.Release.Name) -}}
+{{- range (dig "spec" "template" "spec" "containers" list .) -}}
+{{- if has "--leader-elect" (dig "args" list .) -}}
+{{- fail (printf "release %s is in namespace %s already, and both would wait for one lease: install this one into a namespace of its own" $other $.Release.Namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "greenlight.serviceAccount" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- .Values.serviceAccount.name | default (include "greenlight.name" .) -}}

@@ -140,7 +140,7 @@ pub struct Switch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub requested_at: Option<Timestamp>,
-    /// Who requested it, if somebody did.
+    /// Who requested it, if somebody did: a person, or the field manager that moved the active Service by hand.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub requested_by: String,
     /// When the operator changed the selector.
@@ -377,7 +377,7 @@ pub struct Approval {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rejection {
-    /// Who rejected it: a person, or `greenlight`.
+    /// Who rejected it: a person, `greenlight`, or the field manager that moved the active Service by hand.
     pub by: String,
     /// When it was rejected.
     #[schemars(with = "String")]

@@ -19,6 +19,7 @@ use greenlight_api::{Approval, PreviewServiceIdle, Switch, names};
 use jiff::Timestamp;
 
 use crate::actions::{Action, Change};
+use crate::approvals;
 use crate::gate;
 use crate::hash::is_pod_of;
 use crate::overlap;
@@ -455,6 +456,13 @@ fn switched_at(situation: &Situation, home: &ReplicaSet) -> Timestamp {
     }
 }
 
+/// By whose hand the first active Service came to lead there, if the operator did not move it: a move of its own is marked in the same write. Who
+/// approved of the revision before did not ask for this.
+fn moved_by_hand(situation: &Situation, home: &ReplicaSet) -> Option<String> {
+    let service = situation.world.first_active_service().filter(|service| service.hash() == Some(&home.hash))?;
+    if service.production.as_deref() == Some(&home.hash) { None } else { service.moved_by_hand() }
+}
+
 /// The last move of production, as it is to be reported.
 pub fn last(situation: &Situation, proof: &Proof) -> Option<Switch> {
     let Situation { world, decisions, .. } = situation;
@@ -490,15 +498,23 @@ pub fn last(situation: &Situation, proof: &Proof) -> Option<Switch> {
         (approval.at <= switched_at || !is_known(approval))
             && left_at.is_none_or(|left_at| approval.heard_at.unwrap_or(approval.at) > left_at)
     };
-    let approved = || decisions.revision(&home.hash)?.approvals.last().filter(in_time);
-    let approved = || approved().map(|approval| (approval.at.min(switched_at), &approval.by));
-    let rejected = rejected.map(|rejection| (rejection.at, &rejection.by)).filter(|(at, _)| *at <= switched_at);
-    let asked = rejected.or_else(approved);
+    let approved = || {
+        let (record, blue_green) = (decisions.revision(&home.hash)?, world.rollout.spec.blue_green());
+        // One of two who have to approve has not promoted anything.
+        if approvals::counted(blue_green, record).len() < blue_green.required_approvals() {
+            return None;
+        }
+        record.approvals.last().filter(in_time)
+    };
+    let approved = || approved().map(|approval| (approval.at.min(switched_at), approval.by.clone()));
+    let rejected = rejected.map(|rejection| (rejection.at, rejection.by.clone())).filter(|(at, _)| *at <= switched_at);
+    let by_hand = moved_by_hand(situation, home).map(|by| (switched_at, by));
+    let (requested_at, requested_by) = by_hand.or(rejected).or_else(approved).unzip();
     Some(Switch {
         from,
         to: home.hash.clone(),
-        requested_at: asked.map(|(at, _)| at),
-        requested_by: asked.map(|(_, by)| by.clone()).unwrap_or_default(),
+        requested_at,
+        requested_by: requested_by.unwrap_or_default(),
         switched_at,
         proven_at,
     })

@@ -470,6 +470,12 @@ impl Service {
         matches!(self.selection(), Selection::Both(_))
     }
 
+    /// Who moved it by hand, as a record may name them. A field manager is a tool, and whoever uses one gives it the name that they like: it is not to
+    /// be taken for a person's.
+    pub fn moved_by_hand(&self) -> Option<String> {
+        self.moved_by.as_ref().map(|manager| format!("field manager {manager:?}"))
+    }
+
     /// The value of the hash label in its selector.
     pub fn hash(&self) -> Option<&str> {
         self.selector.get(names::HASH_LABEL).map(String::as_str)

@@ -335,7 +335,26 @@ fn a_status_from_a_backup_tells_who_undid_it() {
     undo(&mut model);
     model.restore_status(backup);
     model.work();
-    assert!(model.status().message.contains("ann"), "{}", model.status().message);
+    let message = &model.status().message;
+    assert!(message.contains("rejected by ann, as its ReplicaSet says"), "{message}");
+}
+
+/// Whoever may edit ReplicaSets and Services can make it look as if production had gone back, and somebody had asked for that.
+#[test]
+fn a_way_back_that_somebody_feigned_is_in_nobody_elses_name() {
+    let mut model = promoted(manual(), &[2]);
+    let (one, two, now) = (model.hash(1), model.hash(2), model.now);
+    let rejection = Rejection { by: "adam".into(), at: now, reason: "bad".into(), to: None, of_attempt: false };
+    let mirror = serde_json::to_string(&rejection).expect("JSON");
+    model.edit(&two, |rs| drop(rs.annotations.insert(names::REJECTED.into(), mirror)));
+    model.edit(&one, |rs| drop(rs.annotations.insert(names::PROMOTED_AT.into(), now.to_string())));
+    model.point_by_hand("active", &one);
+    model.edit_service("active", |active| active.production = Some(one.clone()));
+    model.catch_up();
+    assert!(model.settle());
+    assert_active(&model, 1);
+    let record = status(&model).decisions.expect("a record");
+    assert_ne!(record.rejection(&two).expect("production was moved away from it").by, "adam");
 }
 
 #[test]

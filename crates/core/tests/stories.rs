@@ -542,7 +542,60 @@ fn a_move_by_hand_while_the_operator_is_down_is_a_decision() {
     assert_serves(&model, 1);
     assert_rejected(&model, 2, true);
     let decisions = model.status().decisions.as_ref().expect("a record");
-    assert_eq!(decisions.rejection(&model.hash(2)).expect("rejected").by, "kubectl-edit");
+    // The name of a tool, and whoever uses it may call it by somebody's.
+    assert_eq!(decisions.rejection(&model.hash(2)).expect("rejected").by, r#"field manager "kubectl-edit""#);
+}
+
+#[test]
+fn a_promotion_by_hand_is_by_nobody_who_approved_before() {
+    let mut model = serves_one(BlueGreen { required_approvals: Some(2), ..manual() });
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert_serves(&model, 1);
+    model.point_by_hand("active", &two);
+    assert!(model.settle());
+    assert_serves(&model, 2);
+    let switch = model.status().switch.clone().expect("a switch");
+    assert_eq!(switch.requested_by, r#"field manager "kubectl-edit""#, "{switch:?}");
+    let promoted = model.ledger.events.iter().rfind(|event| event.reason == "Promoted").expect("it is told");
+    assert!(promoted.note.contains(r#"promoted by field manager "kubectl-edit""#), "{}", promoted.note);
+}
+
+/// Whoever moves it may write our mark, too: then nobody is named.
+#[test]
+fn one_of_two_who_approve_has_not_promoted_what_somebody_moved_and_marked() {
+    let mut model = serves_one(BlueGreen { required_approvals: Some(2), ..manual() });
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    model.point_by_hand("active", &two);
+    model.edit_service("active", |active| active.production = Some(two.clone()));
+    model.catch_up();
+    assert!(model.settle());
+    assert_serves(&model, 2);
+    let switch = model.status().switch.clone().expect("a switch");
+    assert_eq!((switch.requested_by.as_str(), switch.requested_at), ("", None), "{switch:?}");
+}
+
+/// Whoever may annotate Services and ReplicaSets can say there that we have moved production.
+#[test]
+fn a_mark_and_a_claim_that_somebody_else_wrote_move_nothing() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let (two, now) = (model.hash(2), model.now);
+    model.edit(&two, |rs| drop(rs.annotations.insert(names::PROMOTED_AT.into(), now.to_string())));
+    model.edit_service("active", |active| active.production = Some(two.clone()));
+    model.catch_up();
+    model.work();
+    assert_serves(&model, 1);
+    let record = model.status().decisions.as_ref().and_then(|decisions| decisions.revision(&two)).expect("a record");
+    assert!(record.served_at.is_none() && record.approvals.is_empty(), "{record:?}");
 }
 
 #[test]

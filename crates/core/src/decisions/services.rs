@@ -1,6 +1,6 @@
 //! What the record learns from the Services: a move of ours that was not recorded any more, and one by hand.
 
-use greenlight_api::{Decisions, Rejection};
+use greenlight_api::{Decisions, Rejection, names};
 use jiff::Timestamp;
 
 use super::record::{BY_HAND, by_itself, reject, serve};
@@ -20,6 +20,10 @@ pub(super) fn enter_moves_by_hand(world: &World, decisions: &mut Decisions, now:
 pub(super) fn enter_our_move(world: &World, decisions: &mut Decisions, now: Timestamp) {
     let Some(service) = telling_service(world, decisions).filter(|service| !service.deleting) else { return };
     let Some(given) = service.production.as_deref().filter(|given| *given != decisions.serving) else { return };
+    // A selector and its mark are one write of ours: where we wrote the one, and it leads to what serves, somebody else wrote the other.
+    if service.moved_by.is_none() && service.hash() == Some(&decisions.serving) {
+        return;
+    }
     let Some(rs) = world.replica_sets.iter().find(|rs| rs.hash == given) else { return };
     let Some(revision) = decisions.revision(given) else { return };
     let is_news = match rs.claimed_at() {
@@ -35,6 +39,12 @@ pub(super) fn enter_our_move(world: &World, decisions: &mut Decisions, now: Time
     }
 }
 
+/// The name of whoever rejected a revision, as its ReplicaSet tells it: whoever may edit that may have written any.
+fn as_it_says(by: &str) -> String {
+    const UNPROVEN: &str = ", as its ReplicaSet says";
+    if by == names::FIELD_MANAGER { by.to_owned() } else { format!("{}{UNPROVEN}", by.trim_end_matches(UNPROVEN)) }
+}
+
 /// What the spec asks for we leave, as long as it is there, only when it is rejected, or for what is promoted after it; and a rejection is
 /// written before. So a record that does not say so is older than the move: it was restored from a backup. What closes is on the ReplicaSet,
 /// too; to what never served nothing goes back; and what has not served in the ReplicaSet that it has was made anew since production left.
@@ -43,19 +53,19 @@ fn forgotten_rejection(world: &World, decisions: &Decisions, given: &str, now: T
     let asked_for = left.digest == decisions.template && !left.digest.is_empty();
     let rs = world.replica_set(&left.hash).filter(|rs| rs.uid == left.uid && asked_for && left.rejection.is_none())?;
     if let Some(mirrored) = rs.mirrored_rejection() {
-        return Some(mirrored);
+        return Some(Rejection { by: as_it_says(&mirrored.by), ..mirrored });
     }
     left.served_at.and(decisions.revision(given)?.served_at)?;
     let reason = "production had left it, and the status that said why is lost".to_owned();
     Some(by_itself(now, reason, Some(given.to_owned())))
 }
 
-/// A move by hand is a decision: production stays there. Back to a revision that served before, it rejects the one that it left, by
-/// whoever moved it; forward it is a promotion by hand. It counts only if there is somewhere to have moved to: a revision that
+/// A move by hand is a decision: production stays there. Back to a revision that served before, it rejects the one that it left, in the
+/// name of the tool that moved it; forward it is a promotion by hand. It counts only if there is somewhere to have moved to: a revision that
 /// has available pods, and is not rejected. Otherwise it is put back.
 fn enter_move_by_hand(world: &World, decisions: &mut Decisions, service: &Service, now: Timestamp) {
     let Selection::Revision(hash) = service.selection() else { return };
-    let (Some(rs), Some(by)) = (world.replica_set(&hash), &service.moved_by) else { return };
+    let (Some(rs), Some(by)) = (world.replica_set(&hash), service.moved_by_hand()) else { return };
     if hash == decisions.serving || !carries_production(world, decisions, service) {
         return;
     }
@@ -97,14 +107,10 @@ pub(super) fn enter_active(world: &World, decisions: &mut Decisions) {
     decisions.active_services = world.active_services().filter(carries).map(|service| service.name.clone()).collect();
 }
 
-fn leave_by_hand(decisions: &mut Decisions, left: &str, moved_to: &str, by: &str, now: Timestamp) {
+fn leave_by_hand(decisions: &mut Decisions, left: &str, moved_to: &str, by: String, now: Timestamp) {
     let number = decisions.revision(moved_to).map_or(0, |revision| revision.number);
     let reason = format!("{BY_HAND} to revision {number}");
-    reject(
-        decisions,
-        left,
-        Rejection { by: by.to_owned(), at: now, reason, to: Some(moved_to.to_owned()), of_attempt: false },
-    );
+    reject(decisions, left, Rejection { by, at: now, reason, to: Some(moved_to.to_owned()), of_attempt: false });
 }
 
 /// The Service that tells what serves: the first active one, or one that the record knows as active before the spec named that.

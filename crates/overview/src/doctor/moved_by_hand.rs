@@ -46,7 +46,8 @@ mod tests {
     use serde_json::json;
 
     fn status(serving: &str, reason: &str) -> BlueGreenRolloutStatus {
-        let rejection = json!({"by": "kubectl-edit", "at": "2026-01-01T00:00:00Z", "reason": reason, "to": "v1"});
+        let rejection =
+            json!({"by": "field manager \"kubectl-edit\"", "at": "2026-01-01T00:00:00Z", "reason": reason, "to": "v1"});
         let revisions = json!([
             {"hash": "v1", "digest": "1", "number": 1},
             {"hash": "v2", "digest": "2", "number": 2, "rejection": rejection},
@@ -58,7 +59,7 @@ mod tests {
     fn a_move_by_hand_is_told_as_long_as_what_it_led_to_serves() {
         let moved = status("v1", "moved by hand to revision 1");
         let (left, by) = left_by_hand(&moved).expect("it was");
-        assert_eq!((left.number, by), (2, "kubectl-edit"));
+        assert_eq!((left.number, by), (2, "field manager \"kubectl-edit\""));
         assert_eq!(left_by_hand(&status("v3", "moved by hand to revision 1")), None);
         assert_eq!(left_by_hand(&status("v1", "rolled back")), None);
     }

@@ -87,6 +87,7 @@ async fn the_chart_installs_the_operator_works_with_its_permissions_and_nothing_
     lab.api::<Service>().patch("web-active", &params, &Patch::Apply(&manifest)).await.expect("applied");
     if kept {
         assert_eq!(lab.now().await.hash_of("web-active"), before, "the hash stays");
+        assert_overlap_stays(&lab).await;
     }
 
     lab.start_operator_with(&kubeconfig_of("chart", "gl"), &[]);
@@ -126,6 +127,23 @@ async fn the_chart_installs_the_operator_works_with_its_permissions_and_nothing_
     let left = ["get", &kinds];
     let selector = ["-n", "chart", "-l", "app.kubernetes.io/instance=gl", "-o", "name"];
     assert_eq!(cluster().kubectl(&[&left[..], &selector[..]].concat()).expect("listed"), "");
+}
+
+/// In an overlap a Service selects the two revisions that serve by another label. Without it, production would get what waits in preview, too.
+async fn assert_overlap_stays(lab: &Lab) {
+    let mut service = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "both", "annotations": {names::MANAGED_BY: "other"}},
+        "spec": {"selector": {"app": "both", names::SERVING_LABEL: "uid"}, "ports": [{"port": 80, "targetPort": 8080}]},
+    });
+    lab.apply(&service).expect("applied");
+    service["spec"]["selector"] = json!({"app": "both"});
+    let params = PatchParams { dry_run: true, ..PatchParams::apply("argocd-controller").force() };
+    let applied = lab.api::<Service>().patch("both", &params, &Patch::Apply(&service)).await.expect("applied");
+    let selector = applied.spec.and_then(|spec| spec.selector).unwrap_or_default();
+    assert_eq!(selector.get(names::SERVING_LABEL).map(String::as_str), Some("uid"), "{selector:?}");
+    assert!(!selector.contains_key(names::HASH_LABEL), "{selector:?}");
+    cluster().kubectl(&["-n", &lab.namespace, "delete", "service", "both"]).expect("deleted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -302,7 +320,8 @@ async fn the_plain_manifests_are_valid_and_so_is_everything_optional() {
     }
     let chart = chart().display().to_string();
     let values = cluster().dir().join("everything.yaml");
-    let secret = json!({"name": "events", "key": "token"});
+    // Volumes may not be called so.
+    let secret = json!({"name": "team.events", "key": "token"});
     let digest = format!("sha256:{}", "0".repeat(64));
     let everything = json!({
         "crds": {"install": false},
@@ -364,11 +383,14 @@ fn rendered(release: &str, set: &[&str]) -> Vec<Value> {
 }
 
 fn rendered_in(release: &str, namespace: &str, set: &[&str]) -> Vec<Value> {
+    rendered_with(release, namespace, &set.iter().flat_map(|set| ["--set", *set]).collect::<Vec<_>>())
+}
+
+fn rendered_with(release: &str, namespace: &str, set: &[&str]) -> Vec<Value> {
     let chart = chart().display().to_string();
-    let set: Vec<&str> = set.iter().flat_map(|set| ["--set", *set]).collect();
     let args = ["template", release, &chart, "--namespace", namespace, "--set", "crds.install=false"];
     let api = ["--api-versions", "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"];
-    let text = helm(&[&args[..], &api, &set].concat()).expect("rendered");
+    let text = helm(&[&args[..], &api, set].concat()).expect("rendered");
     let documents = text.split("\n---").filter(|document| document.contains("kind:"));
     documents.map(|document| serde_saphyr::from_str(document).expect("YAML")).collect()
 }
@@ -428,6 +450,36 @@ fn the_policies_and_roles_of_two_installs_do_not_meet() {
     }
 }
 
+/// Namespaces may be called so. To YAML these are numbers, a truth value and nothing, and a policy that is bound to nothing keeps nobody from anything.
+#[test]
+fn a_namespace_with_the_name_of_a_number_or_of_nothing_is_guarded_like_any_other() {
+    for namespace in ["2026", "1e3", "true", "null"] {
+        let documents = rendered_with("gl", "system", &["--set-string", &format!("watchNamespace={namespace}")]);
+        let mut bindings = 0;
+        for binding in of_kind(&documents, "AdmissionPolicyBinding") {
+            let labels = &binding["spec"]["matchResources"]["namespaceSelector"]["matchLabels"];
+            if names_of(&[binding]).iter().any(|name| name.ends_with("-operator")) {
+                continue;
+            }
+            assert_eq!(labels["kubernetes.io/metadata.name"], namespace, "{binding}");
+            bindings += 1;
+        }
+        assert_eq!(bindings, 5);
+        for kind in ["Role", "RoleBinding"] {
+            let there = |document: &&&Value| document["metadata"]["namespace"] == namespace;
+            assert_eq!(
+                of_kind(&documents, kind).iter().filter(there).count(),
+                2,
+                "the operator's, and the hook's: {kind}"
+            );
+        }
+    }
+    let chart = chart().display().to_string();
+    let wrong =
+        helm(&["template", "gl", &chart, "--set-string", "watchNamespace=shop\\,bank"]).expect_err("two namespaces");
+    assert!(wrong.to_string().contains("watchNamespace"), "{wrong}");
+}
+
 #[test]
 fn roles_that_are_only_safe_with_the_policy_are_not_there_without_it() {
     let roles = |set: &[&str]| names_of(&of_kind(&rendered("gl", set), "ClusterRole"));
@@ -476,6 +528,30 @@ async fn of_two_installs_of_one_name_either_works_without_the_other() {
     stays.kill_operator();
     helm(&["uninstall", "twin", "--namespace", "twin-b"]).expect("uninstalled");
     assert_eq!(left("twin-b"), 0);
+}
+
+/// Their operators would wait for one lease: one of the two namespaces would have no operator.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_releases_that_elect_a_leader_are_not_installed_into_one_namespace() {
+    let _lab = Lab::without_operator("sharing").await;
+    let chart = chart().display().to_string();
+    let install = |release: &str, set: &[&str]| {
+        let args = ["install", release, &chart, "--namespace", "sharing", "--set", "crds.install=false"];
+        let watched = format!("watchNamespace=sharing-{release}");
+        cluster().kubectl(&["create", "namespace", &format!("sharing-{release}")]).expect("created");
+        helm(&[&args[..], &["--set", &watched], set].concat())
+    };
+    install("shop", &[]).expect("installed");
+    let refused = install("bank", &[]).expect_err("one lease for two").to_string();
+    assert!(refused.contains("release shop is in namespace sharing already"), "{refused}");
+    assert!(refused.contains("a namespace of its own"), "{refused}");
+    // One that elects nobody waits for nobody; and the first may be upgraded.
+    install("mill", &["--set", "replicas=1"]).expect("installed");
+    let upgrade = ["upgrade", "shop", &chart, "--namespace", "sharing", "--set", "crds.install=false"];
+    helm(&[&upgrade[..], &["--set", "watchNamespace=sharing-shop"]].concat()).expect("upgraded");
+    for release in ["shop", "mill"] {
+        helm(&["uninstall", release, "--namespace", "sharing"]).expect("uninstalled");
+    }
 }
 
 /// What an earlier version named without the namespace.

@@ -62,6 +62,21 @@ async fn a_retired_set_deleted_by_hand_keeps_its_pods_until_the_deadline() {
     lab.until("gone at the deadline", gone).await;
 }
 
+/// Somebody took the selector out of one of its Services, and all but the hash out of the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_is_not_held_up_by_services_that_select_nothing_by_themselves() {
+    let mut lab = Lab::new("selectless").await;
+    lab.deploy(json!({})).await;
+    lab.kill_operator();
+    let select =
+        |service: &str, patch: &str| drop(lab.kubectl(&["patch", "service", service, "--type=merge", "-p", patch]));
+    select("web-active", r#"{"spec":{"selector":null}}"#);
+    select("web-preview", r#"{"spec":{"selector":{"app":null}}}"#);
+    lab.kubectl(&["delete", "bgr", "web", "--wait=false"]);
+    lab.start_operator();
+    lab.until("it is gone", |now| now.rollout.is_none()).await;
+}
+
 /// Whether pods are left that a Service leads to is not known: the rollout waits, and says what for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_that_may_not_see_endpoints_says_so_and_heals() {

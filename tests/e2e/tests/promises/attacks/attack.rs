@@ -60,7 +60,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// How a request changes something.
+/// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
     Merge,
@@ -72,6 +72,8 @@ pub(super) enum How {
     /// The object as it is, with this merged into it.
     Replace,
     Delete,
+    /// No change: a look at it.
+    Read,
     /// No request: time for the operator to take up the one before.
     Wait,
     /// No request: the two behind it are made at the same moment.
@@ -218,6 +220,7 @@ impl Attack {
                 How::Create => "create",
                 How::Replace => "update",
                 How::Delete => "delete",
+                How::Read => "get",
                 How::Wait | How::Together => continue,
             };
             let path = step.path.split_once(':').map_or(step.path.as_str(), |(_, path)| path);

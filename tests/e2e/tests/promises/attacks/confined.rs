@@ -175,6 +175,27 @@ fn attempts() -> Vec<Attempt> {
             selector,
         ),
         (
+            "nothing of its own in a Service that selects nothing",
+            How::Merge,
+            "services/manual",
+            json!({"metadata": {"annotations": {"greenlight.dev/managed-by": null}}, "spec": {"selector": {"rollouts-pod-template-hash": null}}}),
+            None,
+        ),
+        (
+            "nothing of its own in a Service that selects nothing else",
+            How::Merge,
+            "services/hashed",
+            json!({"metadata": {"annotations": {"greenlight.dev/managed-by": null}}, "spec": {"selector": {"rollouts-pod-template-hash": null}}}),
+            None,
+        ),
+        (
+            "nothing any more in a Service of others",
+            How::Merge,
+            "services/others",
+            json!({"metadata": managed(), "spec": {"selector": null}}),
+            selector,
+        ),
+        (
             "pods for a Service that selects none by itself",
             How::Merge,
             "services/manual",
@@ -202,6 +223,13 @@ fn attempts() -> Vec<Attempt> {
             "bluegreenrollouts/typed",
             request(r#"{"action":"restart","revision":"x","by":"","at":"2026-01-01T00:00:00Z"}"#),
             None,
+        ),
+        (
+            "a request that was typed, written out in somebody's name",
+            How::Merge,
+            "bluegreenrollouts/typed",
+            request(r#"{"action":"restart","revision":"x","by":"adam","at":"2026-01-01T00:00:00Z"}"#),
+            requests,
         ),
         (
             "another request than was typed",
@@ -285,11 +313,14 @@ async fn whoever_holds_the_operators_token_can_do_no_more_than_the_operator_does
     job["metadata"]["name"] = "foreign".into();
     let mut typed = rollout(json!({"strategy": {"blueGreen": {"activeService": null, "previewService": null}}}));
     typed["metadata"] = json!({"name": "typed", "annotations": {"greenlight.dev/request": "restart"}});
+    let mut hashed = service("hashed", json!({"rollouts-pod-template-hash": "x"}));
+    hashed["metadata"]["annotations"] = json!({"greenlight.dev/managed-by": "other"});
     let mut theirs = [
         deployment("others"),
         replica_set("foreign", None),
         service("others", json!({"app": "others"})),
         service("manual", Value::Null),
+        hashed,
         bare,
         job,
         run("hand"),

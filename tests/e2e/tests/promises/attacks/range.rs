@@ -32,9 +32,12 @@ const WATCHED: Duration = Duration::from_secs(6);
 /// How long a rollout may take to be ready for its attack.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Kinds whose objects belong to the whole cluster.
-const OF_NO_NAMESPACE: [&str; 5] = [
+const OF_NO_NAMESPACE: [&str; 8] = [
     "clusteranalysistemplates",
+    "clusterrolebindings",
+    "clusterroles",
     "customresourcedefinitions",
+    "mutatingadmissionpolicies",
     "namespaces",
     "validatingadmissionpolicies",
     "validatingadmissionpolicybindings",
@@ -131,6 +134,10 @@ impl Range {
             }))
             .expect("applied");
         }
+        lab.apply(&json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "secret"}, "stringData": {"token": "x"},
+        }))
+        .expect("applied");
         let production = Production::watch(&lab.client, &namespace);
         Range { lab, guarded, production }
     }
@@ -476,12 +483,14 @@ fn address(lab: &Lab, path: &str) -> String {
         }
         "replicasets" | "deployments" => "apis/apps/v1",
         "jobs" => "apis/batch/v1",
-        "roles" | "rolebindings" => "apis/rbac.authorization.k8s.io/v1",
+        "roles" | "rolebindings" | "clusterroles" | "clusterrolebindings" => "apis/rbac.authorization.k8s.io/v1",
         "leases" => "apis/coordination.k8s.io/v1",
         "endpointslices" => "apis/discovery.k8s.io/v1",
         "poddisruptionbudgets" => "apis/policy/v1",
         "horizontalpodautoscalers" => "apis/autoscaling/v2",
-        "validatingadmissionpolicies" | "validatingadmissionpolicybindings" => "apis/admissionregistration.k8s.io/v1",
+        "validatingadmissionpolicies" | "validatingadmissionpolicybindings" | "mutatingadmissionpolicies" => {
+            "apis/admissionregistration.k8s.io/v1"
+        }
         "customresourcedefinitions" => "apis/apiextensions.k8s.io/v1",
         _ => "api/v1",
     };
@@ -513,6 +522,7 @@ pub(super) async fn send(lab: &Lab, user: &str, step: &Step, words: &Words) -> R
             ("PUT", "application/json")
         }
         How::Delete => ("DELETE", "application/json"),
+        How::Read => ("GET", "application/json"),
         How::Wait => {
             tokio::time::sleep(TAKES_UP).await;
             return Ok(());

@@ -31,6 +31,7 @@ pub(super) fn attacks() -> Vec<Attack> {
         ("side doors", side_doors()),
         ("around the namespace", surroundings()),
         ("bystanders", bystanders()),
+        ("closed doors", closed_doors()),
         ("templates of revisions", revisions()),
         ("second thoughts", second_thoughts()),
         ("after a promotion", promoted()),
@@ -173,8 +174,11 @@ fn gates() -> Vec<Attack> {
         Attack::refused(Edit, "autoPromotionEnabled left out", [blue_green(json!({"autoPromotionEnabled": null}))]),
         Attack::holds(Editor, "the gate opened in another spelling, which is no field", [blue_green(json!({"AutoPromotionEnabled": true, "autopromotionenabled": true}))]),
         Attack::refused(Editor, "a timer of a second", [blue_green(json!({"autoPromotionSeconds": 1}))]),
-        Attack::refused(Editor, "a shorter timer", [blue_green(json!({"autoPromotionSeconds": 1}))]).on(timer),
+        Attack::refused(Editor, "a shorter timer", [blue_green(json!({"autoPromotionSeconds": 1}))]).on(timer.clone()),
+        Attack::refused(Editor, "a timer of no seconds", [blue_green(json!({"autoPromotionSeconds": 0}))]).on(timer.clone()),
+        Attack::refused(Editor, "no timer any more", [blue_green(json!({"autoPromotionSeconds": null}))]).on(timer),
         Attack::refused(Editor, "un-pausing what promotes by itself", [spec(json!({"paused": false}))]).on(paused.clone()),
+        Attack::refused(Editor, "un-pausing by null", [spec(json!({"paused": null}))]).on(paused.clone()),
         Attack::refused(Editor, "un-pausing by leaving it out", [json_patch(json!([{"op": "remove", "path": "/spec/paused"}]))]).on(paused),
         Attack::refused(Editor, "fewer approvals", [blue_green(json!({"requiredApprovals": 1}))]).on(two.clone()),
         Attack::refused(Editor, "fewer approvals and another template in one go", [spec(json!({"template": {"metadata": {"annotations": {"x": "y"}}}, "strategy": {"blueGreen": {"requiredApprovals": null}}}))]).on(two.clone()),
@@ -231,6 +235,11 @@ fn metadata() -> Vec<Attack> {
             Edit,
             "an annotation of the operator's on the rollout",
             [metadata_of(json!({"annotations": {"greenlight.dev/returned": "true"}}))],
+        ),
+        Attack::holds(
+            Editor,
+            "the cause of the last change in somebody else's name",
+            [metadata_of(json!({"annotations": {"kubernetes.io/change-cause": "paused by paula: as agreed"}}))],
         ),
         Attack::holds(
             Editor,
@@ -374,6 +383,16 @@ fn out_of_turn() -> Vec<Attack> {
             [request("promote {v2}"), wait(), or(request("promote  {v2}")), wait()],
         )
         .on(json!({"strategy": {"blueGreen": {"requiredApprovals": 2}}})),
+        Attack::moves(
+            OnCall,
+            "a promote of somebody else's that is taken away before it has an answer: it is carried out",
+            [
+                by(Promoter, request("promote {v2}")),
+                or(metadata_of(json!({"annotations": {REQUEST: null}}))),
+                wait(),
+                wait(),
+            ],
+        ),
         Attack::holds(OnCall, "a rollback with nothing to go back to", [or(request("rollback")), wait()]),
         Attack::holds(OnCall, "a rollback of what waits", [or(request("rollback {v2}")), wait()]),
         Attack::holds(OnCall, "an abort of what serves", [or(request("abort {v1}")), wait()]),
@@ -458,6 +477,26 @@ fn escapes() -> Vec<Attack> {
                 r#"{"action":"promote","revision":"{v2}","to":"\"by\":\"paula\"","by":"adam","at":"2026-01-01T00:00:00Z"}"#,
             )],
         ),
+        Attack::refused(
+            Promoter,
+            "one's own name in an escape",
+            [request(r#"{"action":"promote","revision":"{v2}","by":"pa\u0075la","at":"2026-01-01T00:00:00Z"}"#)],
+        ),
+        Attack::refused(
+            Promoter,
+            "nobody's name",
+            [request(r#"{"action":"promote","revision":"{v2}","by":"","at":"2026-01-01T00:00:00Z"}"#)],
+        ),
+        Attack::refused(
+            Promoter,
+            "no name",
+            [request(r#"{"action":"promote","revision":"{v2}","at":"2026-01-01T00:00:00Z"}"#)],
+        ),
+        Attack::refused(
+            OnCall,
+            "a signed verb with a capital",
+            [request(r#"{"action":"Restart","revision":"{v1}","by":"olga","at":"2026-01-01T00:00:00Z"}"#)],
+        ),
         Attack::holds(
             Promoter,
             "two signatures",
@@ -482,8 +521,21 @@ fn escapes() -> Vec<Attack> {
 
 /// Deleting it, to make it anew without a gate.
 fn deletion() -> Vec<Attack> {
+    let deleted = || step(How::Delete, ROLLOUT, Value::Null);
+    let by_itself = |more: Value| {
+        let mut spec = json!({"strategy": {"blueGreen": {"autoPromotionEnabled": true}}});
+        greenlight_e2e::merge(&mut spec, &more);
+        spec
+    };
+    let timer = json!({"strategy": {"blueGreen": {"autoPromotionSeconds": 3600}}});
+    let measured =
+        json!({"strategy": {"blueGreen": {"prePromotionAnalysis": {"templates": [{"templateName": "endless"}]}}}});
     vec![
-        Attack::refused(Editor, "deleting what serves", [step(How::Delete, ROLLOUT, Value::Null)]),
+        Attack::refused(Editor, "deleting what serves, where a timer promotes", [deleted()]).on(by_itself(timer)),
+        Attack::refused(Editor, "deleting what serves, where an analysis does", [deleted()]).on(by_itself(measured)),
+        Attack::refused(Editor, "deleting what serves, while it is paused", [deleted()])
+            .on(by_itself(json!({"paused": true}))),
+        Attack::refused(Editor, "deleting what serves", [deleted()]),
         Attack::refused(
             Edit,
             "deleting what serves, leaving its pods",
@@ -713,6 +765,19 @@ fn replica_sets() -> Vec<Attack> {
                 "{v1}",
                 json!({"greenlight.dev/rejected": r#"{"by":"bill","at":"2026-01-01T00:00:00Z","reason":"x","to":"{v2}"}"#}),
             )],
+        ),
+        Attack::moves(
+            Edit,
+            "what waits marked as rejected in the operator's name: it is promoted all the same",
+            [
+                annotate(
+                    "{v2}",
+                    json!({"greenlight.dev/rejected": r#"{"by":"greenlight","at":"2026-01-01T00:00:00Z","reason":"aborted by adam"}"#}),
+                ),
+                by(Promoter, request("promote {v2}")),
+                wait(),
+                wait(),
+            ],
         ),
         Attack::holds(
             Edit,
@@ -1361,6 +1426,12 @@ fn owners_and_finalizers() -> Vec<Attack> {
     };
     let gone = || json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "00000000-0000-0000-0000-000000000000", "blockOwnerDeletion": true});
     let held = || json!({"finalizers": ["tenant.example/held"]});
+    let owned = |spec: Value| {
+        let mut object = second("{name}-second", EVIL, json!({"activeService": null}));
+        object["metadata"]["ownerReferences"] = json!([gone()]);
+        greenlight_e2e::merge(&mut object["spec"], &spec);
+        step(How::Create, "bluegreenrollouts", object)
+    };
     vec![
         Attack::refused(Editor, "a finalizer of theirs on the rollout", [metadata_of(held())]),
         Attack::refused(
@@ -1370,13 +1441,25 @@ fn owners_and_finalizers() -> Vec<Attack> {
         ),
         Attack::refused(
             Editor,
-            "a rollout that waits, made with an owner whose end is its own",
-            [step(How::Create, "bluegreenrollouts", {
-                let mut object =
-                    second("{name}-second", EVIL, json!({"activeService": null, "autoPromotionEnabled": false}));
-                object["metadata"]["ownerReferences"] = json!([gone()]);
-                object
-            })],
+            "a rollout that waits for a person, made with an owner whose end is its own",
+            [owned(json!({"strategy": {"blueGreen": {"autoPromotionEnabled": false}}}))],
+        ),
+        Attack::refused(
+            Editor,
+            "a rollout that waits for a timer, made with an owner whose end is its own",
+            [owned(json!({"strategy": {"blueGreen": {"autoPromotionSeconds": 60}}}))],
+        ),
+        Attack::refused(
+            Editor,
+            "a rollout that waits for an analysis, made with an owner whose end is its own",
+            [owned(
+                json!({"strategy": {"blueGreen": {"prePromotionAnalysis": {"templates": [{"templateName": "endless"}]}}}}),
+            )],
+        ),
+        Attack::refused(
+            Editor,
+            "a rollout that is paused, made with an owner whose end is its own",
+            [owned(json!({"paused": true}))],
         ),
         Attack::holds(Edit, "a finalizer of theirs on what serves", [of("{v1}", held())]),
         Attack::holds(
@@ -1551,6 +1634,19 @@ fn side_doors() -> Vec<Attack> {
             Edit,
             "the active Service marked as production of the candidate",
             [marks(json!({"greenlight.dev/production": "{v2}"}))],
+        ),
+        Attack::holds(
+            Edit,
+            "the active Service marked as production of the candidate, which is marked as promoted",
+            [
+                step(
+                    How::Merge,
+                    "replicasets/{name}-{v2}",
+                    json!({"metadata": {"annotations": {"greenlight.dev/promoted-at": "2026-11-27T00:00:00Z"}}}),
+                ),
+                marks(json!({"greenlight.dev/production": "{v2}"})),
+                wait(),
+            ],
         ),
         Attack::holds(
             Edit,
@@ -1745,6 +1841,127 @@ fn bystanders() -> Vec<Attack> {
             )],
         ),
     ]
+}
+
+/// What takes a right that these roles have nothing of.
+fn closed_doors() -> Vec<Attack> {
+    let labels = |hash: &str| json!({"app": "{name}", "rollouts-pod-template-hash": hash});
+    let pod = json!({"restartPolicy": "Never", "containers": [{"name": "web", "image": EVIL}]});
+    let job = json!({"metadata": {"name": "{name}-theirs"}, "spec": {"template": {"metadata": {"labels": labels("{v1}")}, "spec": pod}}});
+    let bare = json!({"metadata": {"name": "{name}-theirs", "labels": labels("{v1}")}, "spec": pod});
+    let service = json!({
+        "metadata": {"name": "{name}-theirs", "annotations": {"greenlight.dev/managed-by": "{name}", "greenlight.dev/production": "{v2}"}},
+        "spec": {"selector": labels("{v2}"), "ports": [{"port": 80, "targetPort": 8080}]},
+    });
+    let readable = json!({"metadata": {"name": "{name}-theirs", "labels": {"greenlight.dev/analysis": "true"}}, "stringData": {"token": "x"}});
+    let run = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "metadata": {"name": "{name}-{v3}-3-1-pre"}, "spec": {"metrics": []}});
+    let bound_pod = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "{pod1}"}, "target": {"kind": "Node", "name": "theirs"}});
+    let promotes = json!({"rules": [{"apiGroups": ["greenlight.dev"], "resources": ["bluegreenrollouts"], "verbs": ["patch", "promote"]}]});
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "{name}-theirs"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "attacks.guard-promoter"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "mallory"}],
+    });
+    let changes_others = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy", "metadata": {"name": "{name}-theirs"}, "spec": {}});
+    let create = |kind: &str, object: &Value| step(How::Create, kind, object.clone());
+    let merge = |path: &str, patch: Value| step(How::Merge, path, patch);
+    let read = |path: &str| step(How::Read, path, Value::Null);
+    let delete = |path: &str| step(How::Delete, path, Value::Null);
+    let returned = json!({"metadata": {"annotations": {"greenlight.dev/returned": "true"}}});
+    let shows_production = json!({"spec": {"selector": {"rollouts-pod-template-hash": "{v1}"}}});
+    let outside = [Viewer, Tenant, Nobody];
+    let all_but_edit = [Viewer, Editor, OnCall, Promoter, Tenant, Nobody];
+    let release = "{ns}-system:secrets/sh.helm.release.v1.guard.v1";
+    [
+        by_each(&all_but_edit, "a Secret read", read("secrets/secret")),
+        by_each(&[Editor, Edit, Admin, Tenant], "a Secret of the operator's namespace read", read(release)),
+        by_each(&[Editor, OnCall, Promoter], "a Secret for analyses", create("secrets", &readable)),
+        by_each(&all_but_edit, "a Job of theirs with the labels of what serves", create("jobs", &job)),
+        by_each(&all_but_edit, "a pod of theirs with the labels of what serves", create("pods", &bare)),
+        by_each(&all_but_edit, "a Service of theirs with the marks of the active one", create("services", &service)),
+        by_each(
+            &all_but_edit,
+            "a forged ReplicaSet for the next template",
+            create("replicasets", &replica_set("{name}-{v3}", "{v3}")),
+        ),
+        by_each(&all_but_edit, "a Deployment of theirs", create("deployments", &deployment(labels("{v2}")))),
+        by_each(&outside, "what serves deleted", delete("replicasets/{name}-{v1}")),
+        by_each(
+            &[Viewer, OnCall, Tenant, Nobody],
+            "what waits marked as returned",
+            merge("replicasets/{name}-{v2}", returned),
+        ),
+        by_each(&[Viewer, OnCall, Tenant, Nobody], "the active Service deleted", delete("services/{name}-active")),
+        by_each(
+            &[Viewer, Editor, Promoter, Tenant, Nobody],
+            "the preview Service leads to what serves",
+            merge("services/{name}-preview", shows_production),
+        ),
+        by_each(
+            &[Viewer, OnCall, Promoter, Tenant, Nobody],
+            "deleting all of this name",
+            delete("bluegreenrollouts?fieldSelector=metadata.name%3D{name}"),
+        ),
+        by_each(
+            &[Viewer, OnCall, Promoter, Tenant, Nobody],
+            "a template of analyses with nothing to measure",
+            merge("analysistemplates/endless", json!({"spec": {"metrics": []}})),
+        ),
+        by_each(
+            &[Viewer, OnCall, Promoter, Tenant, Nobody],
+            "a template of analyses deleted",
+            delete("analysistemplates/endless"),
+        ),
+        by_each(&[Viewer, Promoter, Tenant, Nobody], "a run made beforehand", create("analysisruns", &run)),
+        by_each(
+            &[Tenant, Nobody],
+            "the scale by its sub-resource",
+            merge("bluegreenrollouts/{name}/scale", json!({"spec": {"replicas": 0}})),
+        ),
+        by_each(&[Tenant, Nobody], "rollback", request("rollback")),
+        by_each(&[Tenant, Nobody], "restart", request("restart")),
+        by_each(&outside, "retry", request("retry {v2}")),
+        by_each(&outside, "promote in full", request("promote-full {v2}")),
+        by_each(
+            &[Edit, Admin],
+            "a pod that serves bound to a node of theirs",
+            create("pods/{pod1}/binding", &bound_pod),
+        ),
+        by_each(
+            &[Edit, Admin],
+            "the namespace without its finalizer",
+            merge("namespaces/{ns}/finalize?dryRun=All", json!({"spec": {"finalizers": []}})),
+        ),
+        by_each(
+            &[Edit, Admin, Tenant],
+            "the editor's role with promote in it",
+            merge("clusterroles/attacks.guard-editor?dryRun=All", promotes),
+        ),
+        by_each(
+            &[Edit, Admin, Tenant],
+            "somebody bound to the promoter's role in all namespaces",
+            create("clusterrolebindings?dryRun=All", &binding),
+        ),
+        by_each(
+            &[Editor, Edit, Admin, Tenant],
+            "the policy on requests let through what it cannot decide",
+            merge(
+                "validatingadmissionpolicies/attacks.guard-requests?dryRun=All",
+                json!({"spec": {"failurePolicy": "Ignore"}}),
+            ),
+        ),
+        by_each(
+            &[Editor, Edit, Admin, Tenant],
+            "a policy of theirs that changes what others write",
+            create("mutatingadmissionpolicies?dryRun=All", &changes_others),
+        ),
+    ]
+    .concat()
+}
+
+/// The same, tried by each of these.
+fn by_each(roles: &[Role], what: &'static str, step: Step) -> Vec<Attack> {
+    roles.iter().map(|role| Attack::refused(*role, what, [step.clone()])).collect()
 }
 
 /// What a revision is made of, changed after it was looked at.
@@ -2048,6 +2265,15 @@ fn promoted() -> Vec<Attack> {
         ),
         Attack::refused(Promoter, "the template that served before", [template("app:v1")]),
         Attack::moves(OnCall, "a rollback", [request("rollback {v2}"), wait()]),
+        Attack::moves(
+            OnCall,
+            "a rollback that says that it was asked for in the year 1",
+            [
+                request(r#"{"action":"rollback","revision":"{v2}","by":"olga","at":"0001-01-01T00:00:00Z"}"#),
+                wait(),
+                wait(),
+            ],
+        ),
         goes_back_all_the_same(
             Edit,
             "very many annotations on the ReplicaSets, so that nobody may go back: somebody may",
@@ -2482,9 +2708,39 @@ fn allowed() -> Vec<Attack> {
         ),
         Attack::moves(Promoter, "promote, typed by hand", [request("promote {v2}")]),
         Attack::moves(Admin, "promote, typed by hand", [request("promote")]),
+        Attack::moves(
+            Promoter,
+            "a promote by server-side apply",
+            [step(
+                How::Apply,
+                ROLLOUT,
+                json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": {"name": "{name}", "annotations": {REQUEST: "promote {v2}"}}}),
+            )],
+        ),
         Attack::moves(Admin, "an open gate", [blue_green(json!({"autoPromotionEnabled": true}))]),
         // Not by Greenlight, and it cannot keep them from it: docs/security.md says so.
         Attack::moves(Edit, "the active Service patched, as in any cluster", [select("{v2}")]),
+        Attack::moves(
+            Edit,
+            "the active Service patched in somebody else's name, as in any cluster",
+            [select_as("paula", "{v2}")],
+        ),
+        Attack::moves(
+            Edit,
+            "the active Service patched together with the operator's mark on it, as in any cluster",
+            [step(
+                How::Merge,
+                "services/{name}-active",
+                json!({"metadata": {"annotations": {"greenlight.dev/production": "{v2}"}}, "spec": {"selector": {"rollouts-pod-template-hash": "{v2}"}}}),
+            )],
+        ),
+        // For the operator's own move there would be a mark: it takes this back.
+        Attack::moves(
+            Edit,
+            "the active Service patched in the operator's name, as in any cluster",
+            [select_as("greenlight", "{v2}"), wait()],
+        )
+        .anywhere(),
         Attack::moves(
             Edit,
             "the active Service without a selector, as in any cluster",
@@ -2623,6 +2879,12 @@ fn template(image: &str) -> Step {
 
 fn select(hash: &str) -> Step {
     step(How::Merge, "services/{name}-active", json!({"spec": {"selector": {"rollouts-pod-template-hash": hash}}}))
+}
+
+/// The same, by a tool with this name.
+fn select_as(manager: &str, hash: &str) -> Step {
+    let Step { body, .. } = select(hash);
+    step(How::Merge, &format!("services/{{name}}-active?fieldManager={manager}"), body)
 }
 
 /// A second rollout at the same Services.

@@ -20,10 +20,14 @@ async fn moved_back(name: &str, is_down: bool) {
         lab.start_operator();
     }
     let stays = lab.until("v2 is rejected", |now| now.condition("Stalled") == "True/RevisionRejected").await;
-    assert!(stays.message().contains("rejected by kubectl-patch (moved by hand"), "{}", stays.message());
+    assert!(
+        stays.message().contains(r#"rejected by field manager "kubectl-patch" (moved by hand"#),
+        "{}",
+        stays.message()
+    );
     let now = lab.settled().await;
     assert_eq!(course.images().await, ["web:v2", "web:v1"]);
-    assert_eq!(now.rejection_of_image("web:v2").expect("rejected").by, "kubectl-patch");
+    assert_eq!(now.rejection_of_image("web:v2").expect("rejected").by, r#"field manager "kubectl-patch""#);
     assert_eq!(now.status().active_revision, v1);
 
     // What is rejected is not served, whoever moves the Service there.
