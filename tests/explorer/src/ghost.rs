@@ -798,8 +798,17 @@ impl Ghost {
         value.clone_into(&mut request.value);
     }
 
+    /// Production goes back to this revision: it leaves another one for a reason, and nobody has promoted this one since.
+    fn goes_back(&self, version: Version, cluster: &Cluster) -> bool {
+        let revision = self.of(version);
+        let is_promoted = revision.promoted || revision.full || revision.auto || revision.returned || revision.by_hand;
+        let is_left = |home: Version| home != version && self.has_cause(home, cluster);
+        revision.known && !is_promoted && self.home.is_some_and(is_left)
+    }
+
     /// Production is moved by us.
     pub fn on_move(&mut self, version: Version, cluster: &Cluster) {
+        let goes_back = self.goes_back(version, cluster);
         // The others may follow when the spec asks for something else.
         let hash = Some(cluster.hash_of(version));
         let all = cluster.active_services().all(|service| service.hash() == hash);
@@ -848,7 +857,9 @@ impl Ghost {
             let revision = self.of_mut(version);
             // Whoever promotes in full overrules the analysis before the promotion.
             revision.failed &= revision.served || !revision.full;
-            (revision.ended_good, revision.found_good) = (false, false);
+            // What was good before is good, whatever the spec came to ask for meanwhile. What is promoted again has to show that again.
+            revision.ended_good &= goes_back;
+            revision.found_good &= goes_back;
         }
         self.home = Some(version);
         self.begun = true;

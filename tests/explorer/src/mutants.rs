@@ -163,6 +163,13 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::AnalysedOnce, P::UndoNotRefused],
     },
     Mutant {
+        name: "what production goes back to after a revert in Git is analysed again",
+        file: "decisions/record.rs",
+        find: "std::mem::take(&mut serving.was_good) && goes_back {",
+        replace: "std::mem::take(&mut serving.was_good) && goes_back && hash.is_empty() {",
+        expected: &[P::AnalysedOnce],
+    },
+    Mutant {
         name: "story 10: a move by hand decides nothing",
         file: "decisions/services.rs",
         find: "    if !able || is_barred {",
