@@ -170,6 +170,13 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::AnalysedOnce],
     },
     Mutant {
+        name: "what a revert in Git asks for loses the pods of a way back inside its delay",
+        file: "scale.rs",
+        find: "    let is_kept = is_inside_its_delay || retire::waits_for_verdict(situation, candidate);",
+        replace: "    let is_kept = is_inside_its_delay && retire::waits_for_verdict(situation, candidate);",
+        expected: &[P::DelayKept],
+    },
+    Mutant {
         name: "story 10: a move by hand decides nothing",
         file: "decisions/services.rs",
         find: "    if !able || is_barred {",
