@@ -738,6 +738,24 @@ fn a_service_that_carried_production_shows_no_preview_after_an_exchange() {
 }
 
 #[test]
+fn a_service_that_carried_production_of_a_rollout_that_is_gone_shows_no_preview_and_that_is_told() {
+    let mut model = serves_one(manual());
+    model.edit_service("preview", |preview| {
+        (preview.managed_by, preview.production) = (Some("gone".into()), Some("theirs".into()));
+        preview.selector.insert(names::HASH_LABEL.into(), "theirs".into());
+    });
+    model.push(2);
+    model.work();
+    let message = &model.status().message;
+    assert!(message.contains("Service preview carried production"), "{message}");
+    // As the message says.
+    model.edit_service("preview", |preview| preview.production = None);
+    model.work();
+    let two = model.hash(2);
+    assert_eq!(model.truth.services["preview"].hash(), Some(two.as_str()), "{}", model.status().message);
+}
+
+#[test]
 fn a_removed_active_service_keeps_its_endpoints() {
     let mut model = serves_one(manual());
     model.push(2);
