@@ -65,8 +65,9 @@ pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
     let none = BlueGreenRolloutStatus::default();
     let before = world.rollout.status.as_ref().unwrap_or(&none);
     let mut verdict = verdict(findings);
-    verdict.message =
-        brief(trouble(findings).map_or(verdict.message.clone(), |trouble| format!("{trouble}; {}", verdict.message)));
+    let beside = beside(findings).into_iter().filter(|told| !verdict.message.contains(told));
+    let told: Vec<String> = trouble(findings).into_iter().chain([verdict.message.clone()]).chain(beside).collect();
+    verdict.message = brief(told.join("; "));
     let serving = roles.serving().or(roles.home());
     let preview = world.rollout.spec.blue_green().preview_service.as_ref();
     let preview = match preview.and_then(|name| world.services.get(name)).map(|service| service.selection()) {
@@ -213,7 +214,7 @@ fn verdict(findings: &Findings) -> Verdict {
     let Situation { world, decisions, roles, .. } = findings.situation;
     let say = |phase, reason, message: String| Verdict { phase, reason, message };
     if let Some(stall) = &findings.stall {
-        let told = [Some(stall.message.clone()), behind_a_stall(findings)];
+        let told = [Some(stall.message.clone()), missed_deadline(findings)];
         return say(Phase::Degraded, stall.reason, told.into_iter().flatten().collect::<Vec<_>>().join("; "));
     }
     let updated = request::updated_hash(&findings.situation);
@@ -293,11 +294,7 @@ fn verdict(findings: &Findings) -> Verdict {
             say(Phase::Progressing, names::REASON_POST_PROMOTION_ANALYSIS, message)
         }
         Some(Outcome::Failed(run)) => {
-            let message = format!(
-                "{revision} serves, although its analysis failed ({}): there is no revision that production could go back to. \
-                 Promote another one",
-                run.message
-            );
+            let message = nowhere_to_go(&findings.situation, focus, run);
             say(Phase::Degraded, names::REASON_POST_PROMOTION_ANALYSIS, message)
         }
         Some(Outcome::NotStarted) if decisions.replicas == 0 && roles.at_home().is_some() => {
@@ -315,17 +312,41 @@ fn verdict(findings: &Findings) -> Verdict {
     }
 }
 
-/// What a stall must not hide: a deadline that was missed meanwhile, or a person who is waited for.
-fn behind_a_stall(findings: &Findings) -> Option<String> {
+/// A deadline that was missed meanwhile is not hidden by a stall.
+fn missed_deadline(findings: &Findings) -> Option<String> {
     let waiting = findings.focus.and_then(|focus| waiting(findings, focus));
-    if let Some(late) = waiting.filter(|waiting| waiting.reason == names::REASON_DEADLINE) {
-        return Some(late.message);
-    }
-    let home = findings.situation.roles.at_home()?;
-    match &findings.post {
-        Some(Outcome::Inconclusive(run)) => Some(no_conclusion(&findings.situation, home, run)),
+    waiting.filter(|waiting| waiting.reason == names::REASON_DEADLINE).map(|late| late.message)
+}
+
+/// What else is to be known of what serves, while the message speaks of a candidate, of a stall, or of a rejection: how far its restart is, and
+/// that its analysis needs a person.
+fn beside(findings: &Findings) -> Vec<String> {
+    let situation = &findings.situation;
+    let Some(home) = situation.roles.staying() else { return Vec::new() };
+    let is_spoken_of = findings.stall.is_none() && findings.focus.is_some_and(|focus| focus.name == home.name);
+    let restart = if is_spoken_of { None } else { Restart::of(situation, home) };
+    let restart = restart.map(|restart| {
+        let progress = restart.progress(situation.world);
+        format!("restarting {}: {progress}", describe(situation, home))
+    });
+    let analysis = match &findings.post {
+        // What was rejected nobody can keep.
+        _ if situation.is_rejected(home) => None,
+        Some(Outcome::Inconclusive(run)) => Some(no_conclusion(situation, home, run)),
+        Some(Outcome::Failed(run)) => Some(nowhere_to_go(situation, home, run)),
         _ => None,
-    }
+    };
+    restart.into_iter().chain(analysis).collect()
+}
+
+/// What is asked of people when the analysis of what serves failed, and production has nowhere to go back to.
+fn nowhere_to_go(situation: &Situation, rs: &ReplicaSet, run: &Run) -> String {
+    format!(
+        "{} serves, although its analysis failed ({}): there is no revision that production could go back to. \
+         Promote another one",
+        describe(situation, rs),
+        run.message
+    )
 }
 
 /// What is asked of people when the analysis of what serves came to no conclusion.

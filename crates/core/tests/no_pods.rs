@@ -64,6 +64,24 @@ fn a_stall_does_not_hide_the_person_who_is_asked_after_the_promotion() {
     assert_says(&model, &["Service preview does not exist", "Promote it to keep it, or undo"]);
 }
 
+#[test]
+fn what_waits_or_was_aborted_does_not_hide_the_person_who_is_asked_after_the_promotion() {
+    let mut model = being_analysed();
+    end_runs(&mut model, "-post", AnalysisPhase::Inconclusive);
+    operate_for(&mut model, 5);
+    model.push(3);
+    model.work();
+    assert_says(&model, &["waits for promotion", "revision 2", "Promote it to keep it, or undo"]);
+    let three = model.hash(3);
+    model.request(Verb::Abort, &three, "ann", None);
+    model.work();
+    assert_says(&model, &["was rejected by ann", "Promote it to keep it, or undo"]);
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert!(!model.status().message.contains("Promote it to keep it"), "{}", say(&model));
+}
+
 /// Revision 2 was promoted, and is being analysed.
 fn being_analysed() -> Model {
     let mut model = serves_one(analysed_after());
