@@ -7,7 +7,9 @@ use greenlight_api::{
     WorkloadScaleDown, names,
 };
 use greenlight_core::world::{Rival, Service, Template, Workload};
-use model::people::{assert_rejected, assert_serves, manual, promoted, push_and_promote, serves_one, undo};
+use model::people::{
+    assert_rejected, assert_serves, manual, operate_for, promoted, push_and_promote, serves_one, undo,
+};
 use model::{Event, Kind, Model, SERVICES};
 
 fn answer(model: &Model) -> (bool, String) {
@@ -986,6 +988,26 @@ fn a_template_within_the_rollback_window_comes_back_without_a_gate_and_an_older_
         model.work();
         assert_serves(&model, if back { 1 } else { 3 });
     }
+}
+
+#[test]
+fn no_progress_within_the_deadline_rejects_nothing_while_nothing_serves() {
+    let mut model = serves_one(BlueGreen::default());
+    model.change_spec(|spec| {
+        spec.progress_deadline_seconds = Some(60);
+        spec.progress_deadline_abort = Some(true);
+    });
+    let one = model.hash(1);
+    model.run_pods(&one, 0);
+    // The way out, and its image takes its time.
+    model.push(2);
+    operate_for(&mut model, 100);
+    assert_rejected(&model, 2, false);
+    assert_eq!(model.status().phase, Phase::Degraded);
+    let two = model.hash(2);
+    model.run_pods(&two, usize::MAX);
+    operate_for(&mut model, 10);
+    assert_serves(&model, 2);
 }
 
 #[test]
