@@ -954,8 +954,12 @@ impl Ghost {
             self.muddle(cluster);
         }
         for version in Version::all() {
+            let serves = self.home == Some(version);
             let revision = self.of_mut(version);
             revision.doubt();
+            // That what was started again was good before, it does not say either.
+            revision.ended_good &= serves;
+            revision.found_good &= serves;
             (revision.served_with, revision.given_up) = (None, false);
             revision.windowed |= revision.returned;
         }
