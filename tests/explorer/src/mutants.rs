@@ -177,6 +177,13 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::DelayKept],
     },
     Mutant {
+        name: "what waits hides the person who is asked about what serves",
+        file: "status.rs",
+        find: "        Some(Outcome::Inconclusive(run)) => Some(no_conclusion(situation, home, run)),",
+        replace: "        Some(Outcome::Inconclusive(run)) if run.name.is_empty() => Some(no_conclusion(situation, home, run)),",
+        expected: &[P::SaysWhy],
+    },
+    Mutant {
         name: "story 10: a move by hand decides nothing",
         file: "decisions/services.rs",
         find: "    if !able || is_barred {",
