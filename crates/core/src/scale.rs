@@ -58,8 +58,8 @@ pub fn candidate_size(situation: &Situation, candidate: &ReplicaSet, gate_is_ope
         && retire::may_get_traffic(situation, candidate)
         && !switch::proof(situation).is_there();
     if !keeps {
-        // What is kept for a way back the preview does not wait for.
-        return Size { needed: asked_for, ..size };
+        // What is kept for a way back the preview does not wait for; it shows one of these pods, though the spec asks for none.
+        return Size { needed: asked_for.max(kept.min(1)), ..size };
     }
     let additional = size.replicas - size.needed;
     Size { replicas: candidate.replicas, needed: candidate.replicas - additional, ..size }
