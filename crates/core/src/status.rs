@@ -318,8 +318,8 @@ fn missed_deadline(findings: &Findings) -> Option<String> {
     waiting.filter(|waiting| waiting.reason == names::REASON_DEADLINE).map(|late| late.message)
 }
 
-/// What else is to be known of what serves, while the message speaks of a candidate, of a stall, or of a rejection: how far its restart is, and
-/// that its analysis needs a person.
+/// What else is to be known of what serves, while the message speaks of a candidate, of a stall, or of a rejection: how far its restart is,
+/// that its analysis needs a person, and what production has come back from.
 fn beside(findings: &Findings) -> Vec<String> {
     let situation = &findings.situation;
     let Some(home) = situation.roles.staying() else { return Vec::new() };
@@ -336,7 +336,18 @@ fn beside(findings: &Findings) -> Vec<String> {
         Some(Outcome::Failed(run)) => Some(nowhere_to_go(situation, home, run)),
         _ => None,
     };
-    restart.into_iter().chain(analysis).collect()
+    let left = if situation.roles.candidate.is_some() { came_back_from(findings, home) } else { None };
+    restart.into_iter().chain(analysis).chain(left).collect()
+}
+
+/// That production is back at this revision since the one that it left was rejected.
+fn came_back_from(findings: &Findings, home: &ReplicaSet) -> Option<String> {
+    let Situation { decisions, .. } = findings.situation;
+    let switch = switch::last(&findings.situation, &findings.proof).filter(|switch| switch.to == home.hash)?;
+    // What was aborted later, as a candidate, production had left before.
+    let rejection = decisions.rejection(&switch.from).filter(|rejection| rejection.at <= switch.switched_at)?;
+    let (number, Rejection { by, reason, .. }) = (number(decisions, &switch.from), rejection);
+    Some(format!("revision {number} ({}) was rejected by {by} ({reason})", switch.from))
 }
 
 /// What is asked of people when the analysis of what serves failed, and production has nowhere to go back to.

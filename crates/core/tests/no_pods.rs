@@ -82,6 +82,25 @@ fn what_waits_or_was_aborted_does_not_hide_the_person_who_is_asked_after_the_pro
     assert!(!model.status().message.contains("Promote it to keep it"), "{}", say(&model));
 }
 
+#[test]
+fn what_waits_does_not_hide_that_production_has_come_back_from_what_was_rejected() {
+    let mut model = being_analysed();
+    model.push(3);
+    model.work();
+    end_runs(&mut model, "-post", AnalysisPhase::Failed);
+    model.work();
+    assert_serves(&model, 1);
+    assert_says(
+        &model,
+        &["waits for promotion", "revision 2", "was rejected by greenlight (post-promotion analysis failed"],
+    );
+    // Until something else is promoted.
+    let three = model.hash(3);
+    model.request(Verb::Promote, &three, "ann", None);
+    model.work();
+    assert!(!model.status().message.contains("rejected"), "{}", say(&model));
+}
+
 /// Revision 2 was promoted, and is being analysed.
 fn being_analysed() -> Model {
     let mut model = serves_one(analysed_after());
