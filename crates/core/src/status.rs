@@ -336,7 +336,8 @@ fn beside(findings: &Findings) -> Vec<String> {
         Some(Outcome::Failed(run)) => Some(nowhere_to_go(situation, home, run)),
         _ => None,
     };
-    let left = if situation.roles.candidate.is_some() { came_back_from(findings, home) } else { None };
+    let is_hidden = situation.roles.candidate.is_some() || findings.stall.is_some();
+    let left = if is_hidden { came_back_from(findings, home) } else { None };
     restart.into_iter().chain(analysis).chain(left).collect()
 }
 
