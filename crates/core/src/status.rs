@@ -268,10 +268,10 @@ fn verdict(findings: &Findings) -> Verdict {
             let gone = if decisions.serving.is_empty() || roles.serving().is_some() || roles.home().is_some() {
                 String::new()
             } else {
-                format!(
-                    "production is down: the ReplicaSet of revision {} is gone; ",
-                    number(decisions, &decisions.serving)
-                )
+                // After a lost status only its hash is known, from a Service.
+                let known = decisions.revision(&decisions.serving).map(|lost| lost.number.to_string());
+                let lost = known.unwrap_or_else(|| decisions.serving.clone());
+                format!("production is down: the ReplicaSet of revision {lost} is gone; ")
             };
             let ready = if focus.replicas > 0 { format!(" is ready{shown} and") } else { String::new() };
             return say(phase, reason, format!("{gone}{revision}{ready} {waits_for}"));

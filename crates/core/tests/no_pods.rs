@@ -101,6 +101,18 @@ fn what_waits_does_not_hide_that_production_has_come_back_from_what_was_rejected
     assert!(!model.status().message.contains("rejected"), "{}", say(&model));
 }
 
+#[test]
+fn after_a_lost_status_what_is_gone_is_called_by_its_hash() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let one = model.hash(1);
+    model.wipe_status();
+    model.delete_replica_set(&one);
+    operate_for(&mut model, 5);
+    assert_says(&model, &[&format!("the ReplicaSet of revision {one} is gone")]);
+}
+
 /// Revision 2 was promoted, and is being analysed.
 fn being_analysed() -> Model {
     let mut model = serves_one(analysed_after());
