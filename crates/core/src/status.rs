@@ -12,6 +12,7 @@ use crate::decisions;
 use crate::gate::Gate;
 use crate::request;
 use crate::restart::Restart;
+use crate::rollback;
 use crate::situation::Situation;
 use crate::stall::Stall;
 use crate::switch::{self, Proof};
@@ -319,7 +320,7 @@ fn missed_deadline(findings: &Findings) -> Option<String> {
 }
 
 /// What else is to be known of what serves, while the message speaks of a candidate, of a stall, or of a rejection: how far its restart is,
-/// that its analysis needs a person, and what production has come back from.
+/// that its analysis needs a person, what production has come back from, and why it does not go back by itself.
 fn beside(findings: &Findings) -> Vec<String> {
     let situation = &findings.situation;
     let Some(home) = situation.roles.staying() else { return Vec::new() };
@@ -338,7 +339,7 @@ fn beside(findings: &Findings) -> Vec<String> {
     };
     let is_hidden = situation.roles.candidate.is_some() || findings.stall.is_some();
     let left = if is_hidden { came_back_from(findings, home) } else { None };
-    restart.into_iter().chain(analysis).chain(left).collect()
+    restart.into_iter().chain(analysis).chain(left).chain(rollback::held_up(situation)).collect()
 }
 
 /// That production is back at this revision since the one that it left was rejected.

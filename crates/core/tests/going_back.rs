@@ -1048,3 +1048,21 @@ fn what_is_promoted_again_after_a_revert_in_git_is_measured_again() {
     assert_active(&model, 2);
     assert_eq!(under_way(&model), 1, "{:#?}", model.truth.runs);
 }
+
+#[test]
+fn it_is_told_why_production_does_not_go_back_by_itself() {
+    let blue_green = BlueGreen { auto_rollback: auto_rollback(), scale_down_delay_seconds: Some(1), ..manual() };
+    let mut model = promoted(blue_green, &[2]);
+    model.pass(60);
+    model.scale_down();
+    model.work();
+    assert_eq!(model.rs(1).replicas, 0);
+    let two = model.hash(2);
+    model.run_pods(&two, 0);
+    operate_for(&mut model, 30);
+    assert_active(&model, 2);
+    assert!(model.status().message.contains("does not go back by itself: revision 1"), "{}", say(&model));
+    undo(&mut model);
+    assert_active(&model, 1);
+    assert!(!model.status().message.contains("by itself"), "{}", say(&model));
+}
