@@ -319,8 +319,8 @@ fn missed_deadline(findings: &Findings) -> Option<String> {
     waiting.filter(|waiting| waiting.reason == names::REASON_DEADLINE).map(|late| late.message)
 }
 
-/// What else is to be known of what serves, while the message speaks of a candidate, of a stall, or of a rejection: how far its restart is,
-/// that its analysis needs a person, what production has come back from, and why it does not go back by itself.
+/// What else is to be known of what serves, while the message speaks of a candidate, of a stall, or of a rejection: what its proof
+/// and its restart wait for, that its analysis needs a person, what production has come back from, and why it does not go back by itself.
 fn beside(findings: &Findings) -> Vec<String> {
     let situation = &findings.situation;
     let Some(home) = situation.roles.staying() else { return Vec::new() };
@@ -330,6 +330,10 @@ fn beside(findings: &Findings) -> Vec<String> {
         let progress = restart.progress(situation.world);
         format!("restarting {}: {progress}", describe(situation, home))
     });
+    let proof = match &findings.proof {
+        Proof::Missing(missing) if !is_spoken_of => Some(format!("moved to {}; {missing}", describe(situation, home))),
+        _ => None,
+    };
     let analysis = match &findings.post {
         // What was rejected nobody can keep.
         _ if situation.is_rejected(home) => None,
@@ -339,7 +343,8 @@ fn beside(findings: &Findings) -> Vec<String> {
     };
     let is_hidden = situation.roles.candidate.is_some() || findings.stall.is_some();
     let left = if is_hidden { came_back_from(findings, home) } else { None };
-    restart.into_iter().chain(analysis).chain(left).chain(rollback::held_up(situation)).collect()
+    let told = [proof, restart, analysis, left, rollback::held_up(situation)];
+    told.into_iter().flatten().collect()
 }
 
 /// That production is back at this revision since the one that it left was rejected.

@@ -4,8 +4,8 @@
 mod model;
 
 use greenlight_api::{AnalysisPhase, BlueGreen, Phase, RolloutAnalysis, Verb};
-use model::Model;
 use model::people::{assert_serves, end_runs, manual, operate_for, promoted, push_and_promote, say, serves_one};
+use model::{Event, Kind, Model};
 
 #[track_caller]
 fn assert_says(model: &Model, words: &[&str]) {
@@ -111,6 +111,19 @@ fn after_a_lost_status_what_is_gone_is_called_by_its_hash() {
     model.delete_replica_set(&one);
     operate_for(&mut model, 5);
     assert_says(&model, &[&format!("the ReplicaSet of revision {one} is gone")]);
+}
+
+#[test]
+fn what_waits_does_not_hide_a_switch_that_is_not_proven() {
+    let mut model = serves_one(manual());
+    model.happen(&Event::Behind(Kind::Endpoints, true));
+    push_and_promote(&mut model, 2);
+    model.push(3);
+    model.work();
+    assert_says(&model, &["waits for promotion", "moved to revision 2"]);
+    model.happen(&Event::Behind(Kind::Endpoints, false));
+    model.work();
+    assert!(!model.status().message.contains("moved to"), "{}", say(&model));
 }
 
 /// Revision 2 was promoted, and is being analysed.
