@@ -332,8 +332,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "what waits hides that production has come back from what was rejected",
         file: "crates/core/src/status.rs",
-        find: "let left = if is_hidden { came_back_from(findings, home) } else { None };",
-        replace: "let left = if is_hidden && home.name.is_empty() { came_back_from(findings, home) } else { None };",
+        find: "if is_told || roles.is_updated(home) {",
+        replace: "if is_told || roles.is_updated(home) || home.ready >= 0 {",
         of: Package("greenlight-core"),
         test: "what_waits_does_not_hide_that_production_has_come_back_from_what_was_rejected",
     },

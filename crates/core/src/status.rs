@@ -341,16 +341,19 @@ fn beside(findings: &Findings) -> Vec<String> {
         Some(Outcome::Failed(run)) => Some(nowhere_to_go(situation, home, run)),
         _ => None,
     };
-    let is_hidden = situation.roles.candidate.is_some() || findings.stall.is_some();
-    let left = if is_hidden { came_back_from(findings, home) } else { None };
-    let told = [proof, restart, analysis, left, rollback::held_up(situation)];
+    let told = [proof, restart, analysis, came_back_from(findings, home), rollback::held_up(situation)];
     told.into_iter().flatten().collect()
 }
 
-/// That production is back at this revision since the one that it left was rejected.
+/// That production is back at this revision since the one that it left was rejected. Where the spec asks for this one that is over, and of the one
+/// that it asks for the message speaks by itself.
 fn came_back_from(findings: &Findings, home: &ReplicaSet) -> Option<String> {
-    let Situation { decisions, .. } = findings.situation;
+    let Situation { decisions, roles, .. } = findings.situation;
     let switch = switch::last(&findings.situation, &findings.proof).filter(|switch| switch.to == home.hash)?;
+    let is_told = findings.stall.is_none() && switch.from == request::updated_hash(&findings.situation);
+    if is_told || roles.is_updated(home) {
+        return None;
+    }
     // What was aborted later, as a candidate, production had left before.
     let rejection = decisions.rejection(&switch.from).filter(|rejection| rejection.at <= switch.switched_at)?;
     let (number, Rejection { by, reason, .. }) = (number(decisions, &switch.from), rejection);

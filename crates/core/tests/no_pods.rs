@@ -94,8 +94,14 @@ fn what_waits_does_not_hide_that_production_has_come_back_from_what_was_rejected
         &model,
         &["waits for promotion", "revision 2", "was rejected by greenlight (post-promotion analysis failed"],
     );
-    // Until something else is promoted.
+    // Nor does what was aborted.
     let three = model.hash(3);
+    model.request(Verb::Abort, &three, "ann", None);
+    model.work();
+    assert_says(&model, &["revision 3 (web:v3) was rejected by ann", "was rejected by greenlight"]);
+    model.request(Verb::Retry, &three, "ann", None);
+    model.work();
+    // Until something else is promoted.
     model.request(Verb::Promote, &three, "ann", None);
     model.work();
     assert!(!model.status().message.contains("rejected"), "{}", say(&model));
