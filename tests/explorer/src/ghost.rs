@@ -1111,8 +1111,13 @@ impl Ghost {
         self.was_worker |= self.active_services.is_empty();
         let theirs = cluster.active_services().any(|service| cluster.is_foreign(service));
         self.second |= seen.rival && !self.begun && theirs;
+        // While a Service does not lead there, or nothing is proven, the operator says nothing of that.
+        let says_so = |home: &Version| {
+            let record = after.decisions.as_ref().and_then(|record| record.revision(cluster.hash_of(*home)));
+            record.is_some_and(|record| record.post_promotion.is_some())
+        };
         if seen.fresh
-            && let Some(home) = self.home
+            && let Some(home) = self.home.filter(says_so)
         {
             self.of_mut(home).found_good |= self.of(home).ended_good;
         }
