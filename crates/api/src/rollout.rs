@@ -110,7 +110,7 @@ pub struct BlueGreenRolloutSpec {
     #[schemars(range(min = 1))]
     pub progress_deadline_seconds: Option<i32>,
 
-    /// If true, a revision that makes no progress for `progressDeadlineSeconds` is rejected. Default false.
+    /// If true, a revision that makes no progress for `progressDeadlineSeconds` is rejected, unless nothing serves meanwhile. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress_deadline_abort: Option<bool>,
 

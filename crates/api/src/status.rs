@@ -324,6 +324,10 @@ pub struct RevisionRecord {
     /// The result of its post-promotion analysis, once it is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub post_promotion: Option<Verdict>,
+    /// True if it served and was found good, and was started again since. If production goes back to it, it needs no other
+    /// post-promotion analysis. If it is promoted, it needs one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub was_good: bool,
 }
 
 impl RevisionRecord {

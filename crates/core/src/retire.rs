@@ -110,6 +110,15 @@ fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Time
     (!shown && replaced).then(|| if proven { *now } else { after(blue_green.scale_down_delay_seconds().max(1)) })
 }
 
+/// What serves still has to show that it is good, and production would go back to this one: it stays up meanwhile, so that no way back
+/// starts pods. Where production is scaled to nothing, none would.
+pub fn waits_for_verdict(situation: &Situation, rs: &ReplicaSet) -> bool {
+    let serving = situation.roles.at_home().and_then(|home| situation.record(home));
+    let is_analysed =
+        serving.is_some_and(|serving| serving.post_promotion.is_none()) && situation.decisions.replicas > 0;
+    is_analysed && situation.fallback().is_some_and(|back_to| back_to.name == rs.name)
+}
+
 /// Production is on its way back, and this gets none of its traffic, whatever was begun: its pods may take the room of what production
 /// goes to.
 fn is_out_of_reach(situation: &Situation, rs: &ReplicaSet) -> bool {

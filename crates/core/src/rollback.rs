@@ -43,6 +43,22 @@ pub fn rejection(situation: &Situation) -> Option<Rejection> {
     Some(decisions::by_itself(situation.now, reason, Some(refuge.hash.clone())))
 }
 
+/// Why production stays although it is time to go back, if that is so.
+pub fn held_up(situation: &Situation) -> Option<String> {
+    is_out(situation)?;
+    if situation.now < due_at(situation)? || refuge(situation).is_some() {
+        return None;
+    }
+    let why = match situation.fallback() {
+        Some(rs) => {
+            let number = situation.number(rs);
+            format!("revision {number} ({}) has no ready pod. An undo starts its pods", rs.hash)
+        }
+        None => "no earlier revision can serve".to_owned(),
+    };
+    Some(format!("production does not go back by itself: {why}"))
+}
+
 fn seconds(situation: &Situation) -> Option<i32> {
     situation.world.rollout.spec.blue_green().auto_rollback.as_ref().map(|auto| auto.unavailable_seconds)
 }

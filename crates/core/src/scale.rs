@@ -46,23 +46,31 @@ pub fn home_size(situation: &Situation, home: &ReplicaSet) -> Size {
 }
 
 /// The size of the candidate. No pods are taken from one that may get traffic: it has just left production, or a Service of
-/// production leads to it by its labels, or it was claimed; until it is proven that others serve. One that is inside its delay keeps
-/// as many as production has: that may still go back to it at once.
+/// production leads to it by its labels, or it was claimed; until it is proven that others serve. One that is inside its delay, or that
+/// production would go back to if the analysis of what serves failed, keeps as many as production has: that may still go back at once.
 pub fn candidate_size(situation: &Situation, candidate: &ReplicaSet, gate_is_open: bool) -> Size {
     let spec = &situation.world.rollout.spec;
     let preview = if gate_is_open { None } else { spec.blue_green().preview_replica_count };
-    let is_promised = || situation.now < retire::promised_until(&situation.world.rollout, candidate, situation.now);
-    let promised = if is_promised() { candidate.replicas.min(situation.decisions.replicas) } else { 0 };
-    let wanted = preview.map_or(spec.replicas(), |preview| preview.max(promised));
-    let size = Size::of(situation, candidate, wanted, spec.replicas());
+    let asked_for = preview.unwrap_or(spec.replicas());
+    let kept = if gate_is_open { 0 } else { kept_for_a_way_back(situation, candidate) };
+    let size = Size::of(situation, candidate, asked_for.max(kept), spec.replicas());
     let keeps = candidate.replicas > size.replicas
         && retire::may_get_traffic(situation, candidate)
         && !switch::proof(situation).is_there();
     if !keeps {
-        return size;
+        // What is kept for a way back the preview does not wait for; it shows one of these pods, though the spec asks for none.
+        return Size { needed: asked_for.max(kept.min(1)), ..size };
     }
     let additional = size.replicas - size.needed;
     Size { replicas: candidate.replicas, needed: candidate.replicas - additional, ..size }
+}
+
+/// The pods of a candidate to which production may still go back at once.
+fn kept_for_a_way_back(situation: &Situation, candidate: &ReplicaSet) -> i32 {
+    let Situation { world, decisions, now, .. } = *situation;
+    let is_inside_its_delay = now < retire::promised_until(&world.rollout, candidate, now);
+    let is_kept = is_inside_its_delay || retire::waits_for_verdict(situation, candidate);
+    if is_kept { candidate.replicas.min(decisions.replicas) } else { 0 }
 }
 
 /// The size of a candidate that is to be created, and will wait in preview or not.

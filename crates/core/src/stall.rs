@@ -192,11 +192,10 @@ fn mismatched(situation: &Situation, name: &str) -> Option<Stall> {
     )))
 }
 
-/// The preview Service carried production before: it shows no preview.
+/// The preview Service carried production before, of this rollout or of one that is gone: it shows no preview.
 fn shows_production(world: &World) -> Option<Stall> {
     let name = world.rollout.spec.blue_green().preview_service.as_ref()?;
-    let service = world.services.get(name).filter(|service| service.is_marked_for(&world.rollout.name))?;
-    service.production.as_ref()?;
+    world.services.get(name)?.production.as_ref()?;
     Some(mismatch(format!(
         "Service {name} carried production, so it shows no preview: whoever still uses it would get what nobody promoted. \
          Name another Service as previewService; or, when nobody uses it as production any more, remove its annotation {}",

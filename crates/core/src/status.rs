@@ -12,6 +12,7 @@ use crate::decisions;
 use crate::gate::Gate;
 use crate::request;
 use crate::restart::Restart;
+use crate::rollback;
 use crate::situation::Situation;
 use crate::stall::Stall;
 use crate::switch::{self, Proof};
@@ -65,8 +66,9 @@ pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
     let none = BlueGreenRolloutStatus::default();
     let before = world.rollout.status.as_ref().unwrap_or(&none);
     let mut verdict = verdict(findings);
-    verdict.message =
-        brief(trouble(findings).map_or(verdict.message.clone(), |trouble| format!("{trouble}; {}", verdict.message)));
+    let beside = beside(findings).into_iter().filter(|told| !verdict.message.contains(told));
+    let told: Vec<String> = trouble(findings).into_iter().chain([verdict.message.clone()]).chain(beside).collect();
+    verdict.message = brief(told.join("; "));
     let serving = roles.serving().or(roles.home());
     let preview = world.rollout.spec.blue_green().preview_service.as_ref();
     let preview = match preview.and_then(|name| world.services.get(name)).map(|service| service.selection()) {
@@ -213,7 +215,7 @@ fn verdict(findings: &Findings) -> Verdict {
     let Situation { world, decisions, roles, .. } = findings.situation;
     let say = |phase, reason, message: String| Verdict { phase, reason, message };
     if let Some(stall) = &findings.stall {
-        let told = [Some(stall.message.clone()), behind_a_stall(findings)];
+        let told = [Some(stall.message.clone()), missed_deadline(findings)];
         return say(Phase::Degraded, stall.reason, told.into_iter().flatten().collect::<Vec<_>>().join("; "));
     }
     let updated = request::updated_hash(&findings.situation);
@@ -267,10 +269,10 @@ fn verdict(findings: &Findings) -> Verdict {
             let gone = if decisions.serving.is_empty() || roles.serving().is_some() || roles.home().is_some() {
                 String::new()
             } else {
-                format!(
-                    "production is down: the ReplicaSet of revision {} is gone; ",
-                    number(decisions, &decisions.serving)
-                )
+                // After a lost status only its hash is known, from a Service.
+                let known = decisions.revision(&decisions.serving).map(|lost| lost.number.to_string());
+                let lost = known.unwrap_or_else(|| decisions.serving.clone());
+                format!("production is down: the ReplicaSet of revision {lost} is gone; ")
             };
             let ready = if focus.replicas > 0 { format!(" is ready{shown} and") } else { String::new() };
             return say(phase, reason, format!("{gone}{revision}{ready} {waits_for}"));
@@ -293,11 +295,7 @@ fn verdict(findings: &Findings) -> Verdict {
             say(Phase::Progressing, names::REASON_POST_PROMOTION_ANALYSIS, message)
         }
         Some(Outcome::Failed(run)) => {
-            let message = format!(
-                "{revision} serves, although its analysis failed ({}): there is no revision that production could go back to. \
-                 Promote another one",
-                run.message
-            );
+            let message = nowhere_to_go(&findings.situation, focus, run);
             say(Phase::Degraded, names::REASON_POST_PROMOTION_ANALYSIS, message)
         }
         Some(Outcome::NotStarted) if decisions.replicas == 0 && roles.at_home().is_some() => {
@@ -315,17 +313,61 @@ fn verdict(findings: &Findings) -> Verdict {
     }
 }
 
-/// What a stall must not hide: a deadline that was missed meanwhile, or a person who is waited for.
-fn behind_a_stall(findings: &Findings) -> Option<String> {
+/// A deadline that was missed meanwhile is not hidden by a stall.
+fn missed_deadline(findings: &Findings) -> Option<String> {
     let waiting = findings.focus.and_then(|focus| waiting(findings, focus));
-    if let Some(late) = waiting.filter(|waiting| waiting.reason == names::REASON_DEADLINE) {
-        return Some(late.message);
-    }
-    let home = findings.situation.roles.at_home()?;
-    match &findings.post {
-        Some(Outcome::Inconclusive(run)) => Some(no_conclusion(&findings.situation, home, run)),
+    waiting.filter(|waiting| waiting.reason == names::REASON_DEADLINE).map(|late| late.message)
+}
+
+/// What else is to be known of what serves, while the message speaks of a candidate, of a stall, or of a rejection: what its proof
+/// and its restart wait for, that its analysis needs a person, what production has come back from, and why it does not go back by itself.
+fn beside(findings: &Findings) -> Vec<String> {
+    let situation = &findings.situation;
+    let Some(home) = situation.roles.staying() else { return Vec::new() };
+    let is_spoken_of = findings.stall.is_none() && findings.focus.is_some_and(|focus| focus.name == home.name);
+    let restart = if is_spoken_of { None } else { Restart::of(situation, home) };
+    let restart = restart.map(|restart| {
+        let progress = restart.progress(situation.world);
+        format!("restarting {}: {progress}", describe(situation, home))
+    });
+    let proof = match &findings.proof {
+        Proof::Missing(missing) if !is_spoken_of => Some(format!("moved to {}; {missing}", describe(situation, home))),
         _ => None,
+    };
+    let analysis = match &findings.post {
+        // What was rejected nobody can keep.
+        _ if situation.is_rejected(home) => None,
+        Some(Outcome::Inconclusive(run)) => Some(no_conclusion(situation, home, run)),
+        Some(Outcome::Failed(run)) => Some(nowhere_to_go(situation, home, run)),
+        _ => None,
+    };
+    let told = [proof, restart, analysis, came_back_from(findings, home), rollback::held_up(situation)];
+    told.into_iter().flatten().collect()
+}
+
+/// That production is back at this revision since the one that it left was rejected. Where the spec asks for this one that is over, and of the one
+/// that it asks for the message speaks by itself.
+fn came_back_from(findings: &Findings, home: &ReplicaSet) -> Option<String> {
+    let Situation { decisions, roles, .. } = findings.situation;
+    let switch = switch::last(&findings.situation, &findings.proof).filter(|switch| switch.to == home.hash)?;
+    let is_told = findings.stall.is_none() && switch.from == request::updated_hash(&findings.situation);
+    if is_told || roles.is_updated(home) {
+        return None;
     }
+    // What was aborted later, as a candidate, production had left before.
+    let rejection = decisions.rejection(&switch.from).filter(|rejection| rejection.at <= switch.switched_at)?;
+    let (number, Rejection { by, reason, .. }) = (number(decisions, &switch.from), rejection);
+    Some(format!("revision {number} ({}) was rejected by {by} ({reason})", switch.from))
+}
+
+/// What is asked of people when the analysis of what serves failed, and production has nowhere to go back to.
+fn nowhere_to_go(situation: &Situation, rs: &ReplicaSet, run: &Run) -> String {
+    format!(
+        "{} serves, although its analysis failed ({}): there is no revision that production could go back to. \
+         Promote another one",
+        describe(situation, rs),
+        run.message
+    )
 }
 
 /// What is asked of people when the analysis of what serves came to no conclusion.

@@ -1203,6 +1203,22 @@ fn an_eviction_that_is_refused_for_ever_is_told_and_holds_nothing_up() {
 }
 
 #[test]
+fn an_eviction_that_is_refused_is_told_beside_what_waits() {
+    let mut model = serves_one(manual());
+    model.pass(60);
+    let one = model.hash(1);
+    model.refuse(Some(|action| matches!(action, Action::EvictPod { .. })));
+    model.request(Verb::Restart, &one, "ann", None);
+    model.work();
+    // Its pods are younger than the restart.
+    model.push(2);
+    model.work();
+    let message = &model.status().message;
+    assert!(message.contains("waits for promotion"), "{message}");
+    assert!(message.contains("restarting revision 1") && message.contains("a policy says no"), "{message}");
+}
+
+#[test]
 fn a_pod_that_may_not_be_evicted_holds_up_no_other_of_its_restart() {
     let mut model = serves_one(manual());
     model.pass(60);

@@ -8,7 +8,7 @@ use greenlight_core::world::{RefusedWrite, Rival, Template};
 use greenlight_core::{Action, plan};
 use jiff::SignedDuration;
 use model::Model;
-use model::people::{assert_rejected, both_serve, manual, promoted, push_and_promote, say, serves_one, undo};
+use model::people::{assert_rejected, both_serve, end_runs, manual, promoted, push_and_promote, say, serves_one, undo};
 
 fn with_extra(blue_green: BlueGreen) -> BlueGreen {
     BlueGreen { additional_active_services: Some(vec!["extra".into()]), ..blue_green }
@@ -1009,4 +1009,59 @@ fn a_restart_goes_as_its_example_says() {
     }
     seen.dedup();
     assert_eq!(seen, [(2, 0), (2, 1), (1, 1), (1, 2), (0, 2)]);
+}
+
+// What Git comes to ask for while production is elsewhere says nothing of where that goes back to.
+
+/// Revision 2 was good after its promotion, revision 3 serves and is being analysed, and somebody has reverted to 2 in Git, which waits.
+fn reverted_in_git() -> Model {
+    let post = BlueGreen { post_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() };
+    let mut model = promoted(post, &[2]);
+    end_runs(&mut model, "-post", AnalysisPhase::Successful);
+    model.work();
+    push_and_promote(&mut model, 3);
+    model.push(2);
+    model.work();
+    assert_active(&model, 3);
+    model
+}
+
+fn under_way(model: &Model) -> usize {
+    model.truth.runs.iter().filter(|run| !run.phase.is_completed() && !run.terminating).count()
+}
+
+#[test]
+fn what_was_good_is_not_measured_again_when_production_goes_back_after_a_revert_in_git() {
+    let mut model = reverted_in_git();
+    undo(&mut model);
+    assert_active(&model, 2);
+    assert_eq!(under_way(&model), 0, "{:#?}", model.truth.runs);
+}
+
+#[test]
+fn what_is_promoted_again_after_a_revert_in_git_is_measured_again() {
+    let mut model = reverted_in_git();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert_active(&model, 2);
+    assert_eq!(under_way(&model), 1, "{:#?}", model.truth.runs);
+}
+
+#[test]
+fn it_is_told_why_production_does_not_go_back_by_itself() {
+    let blue_green = BlueGreen { auto_rollback: auto_rollback(), scale_down_delay_seconds: Some(1), ..manual() };
+    let mut model = promoted(blue_green, &[2]);
+    model.pass(60);
+    model.scale_down();
+    model.work();
+    assert_eq!(model.rs(1).replicas, 0);
+    let two = model.hash(2);
+    model.run_pods(&two, 0);
+    operate_for(&mut model, 30);
+    assert_active(&model, 2);
+    assert!(model.status().message.contains("does not go back by itself: revision 1"), "{}", say(&model));
+    undo(&mut model);
+    assert_active(&model, 1);
+    assert!(!model.status().message.contains("by itself"), "{}", say(&model));
 }

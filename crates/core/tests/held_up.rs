@@ -7,10 +7,10 @@ use greenlight_api::{AnalysisPhase, AutoRollback, BlueGreen, RolloutAnalysis, Ve
 use greenlight_core::Action;
 use greenlight_core::world::{Rival, Template, Workload};
 use jiff::SignedDuration;
-use model::Model;
 use model::people::{
-    assert_rejected, assert_serves, end_runs, manual, promoted, push_and_promote, say, serves_one, undo,
+    assert_rejected, assert_serves, end_runs, manual, operate_for, promoted, push_and_promote, say, serves_one, undo,
 };
+use model::{Event, Model};
 
 fn pre() -> Option<RolloutAnalysis> {
     Some(RolloutAnalysis::default())
@@ -468,6 +468,44 @@ fn what_git_asks_for_inside_its_delay_keeps_its_pods_until_that_is_over() {
     model.work();
     assert_eq!(model.rs(1).replicas, pods, "an undo would have to start pods: {}", say(&model));
     model.pass(600);
+    model.work();
+    assert_eq!(model.rs(1).replicas, 1, "{}", say(&model));
+}
+
+#[test]
+fn what_git_asks_for_with_fewer_pods_keeps_those_of_a_way_back_inside_its_delay() {
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(600), ..manual() }, &[2]);
+    model.happen(&Event::TemplateAndReplicas(1, 1));
+    model.work();
+    assert_eq!(model.rs(1).replicas, 2, "an undo would have to start pods: {}", say(&model));
+    assert_eq!(model.rs(2).replicas, 2, "{}", say(&model));
+    model.pass(600);
+    model.work();
+    assert_eq!(model.rs(1).replicas, 1, "{}", say(&model));
+}
+
+#[test]
+fn what_git_asks_for_keeps_the_pods_of_a_way_back_until_what_serves_was_found_good() {
+    let post_promotion_analysis = Some(RolloutAnalysis::default());
+    let blue_green = BlueGreen {
+        preview_replica_count: Some(1),
+        scale_down_delay_seconds: Some(30),
+        post_promotion_analysis,
+        ..manual()
+    };
+    let mut model = promoted(blue_green, &[2]);
+    model.push(1);
+    model.work();
+    model.pass(600);
+    model.work();
+    assert_eq!(model.rs(1).replicas, 2, "an undo would have to start pods: {}", say(&model));
+    // Those of a preview are enough to be shown.
+    let one = model.hash(1);
+    model.run_pods(&one, 1);
+    operate_for(&mut model, 5);
+    assert!(model.status().message.contains("waits for promotion"), "{}", say(&model));
+    model.run_all_pods();
+    end_runs(&mut model, "-post", AnalysisPhase::Successful);
     model.work();
     assert_eq!(model.rs(1).replicas, 1, "{}", say(&model));
 }

@@ -4,8 +4,8 @@
 mod model;
 
 use greenlight_api::{AnalysisPhase, BlueGreen, Phase, RolloutAnalysis, Verb};
-use model::Model;
 use model::people::{assert_serves, end_runs, manual, operate_for, promoted, push_and_promote, say, serves_one};
+use model::{Event, Kind, Model};
 
 #[track_caller]
 fn assert_says(model: &Model, words: &[&str]) {
@@ -62,6 +62,74 @@ fn a_stall_does_not_hide_the_person_who_is_asked_after_the_promotion() {
     model.have_service("preview", false);
     operate_for(&mut model, 5);
     assert_says(&model, &["Service preview does not exist", "Promote it to keep it, or undo"]);
+}
+
+#[test]
+fn what_waits_or_was_aborted_does_not_hide_the_person_who_is_asked_after_the_promotion() {
+    let mut model = being_analysed();
+    end_runs(&mut model, "-post", AnalysisPhase::Inconclusive);
+    operate_for(&mut model, 5);
+    model.push(3);
+    model.work();
+    assert_says(&model, &["waits for promotion", "revision 2", "Promote it to keep it, or undo"]);
+    let three = model.hash(3);
+    model.request(Verb::Abort, &three, "ann", None);
+    model.work();
+    assert_says(&model, &["was rejected by ann", "Promote it to keep it, or undo"]);
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert!(!model.status().message.contains("Promote it to keep it"), "{}", say(&model));
+}
+
+#[test]
+fn what_waits_does_not_hide_that_production_has_come_back_from_what_was_rejected() {
+    let mut model = being_analysed();
+    model.push(3);
+    model.work();
+    end_runs(&mut model, "-post", AnalysisPhase::Failed);
+    model.work();
+    assert_serves(&model, 1);
+    assert_says(
+        &model,
+        &["waits for promotion", "revision 2", "was rejected by greenlight (post-promotion analysis failed"],
+    );
+    // Nor does what was aborted.
+    let three = model.hash(3);
+    model.request(Verb::Abort, &three, "ann", None);
+    model.work();
+    assert_says(&model, &["revision 3 (web:v3) was rejected by ann", "was rejected by greenlight"]);
+    model.request(Verb::Retry, &three, "ann", None);
+    model.work();
+    // Until something else is promoted.
+    model.request(Verb::Promote, &three, "ann", None);
+    model.work();
+    assert!(!model.status().message.contains("rejected"), "{}", say(&model));
+}
+
+#[test]
+fn after_a_lost_status_what_is_gone_is_called_by_its_hash() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let one = model.hash(1);
+    model.wipe_status();
+    model.delete_replica_set(&one);
+    operate_for(&mut model, 5);
+    assert_says(&model, &[&format!("the ReplicaSet of revision {one} is gone")]);
+}
+
+#[test]
+fn what_waits_does_not_hide_a_switch_that_is_not_proven() {
+    let mut model = serves_one(manual());
+    model.happen(&Event::Behind(Kind::Endpoints, true));
+    push_and_promote(&mut model, 2);
+    model.push(3);
+    model.work();
+    assert_says(&model, &["waits for promotion", "moved to revision 2"]);
+    model.happen(&Event::Behind(Kind::Endpoints, false));
+    model.work();
+    assert!(!model.status().message.contains("moved to"), "{}", say(&model));
 }
 
 /// Revision 2 was promoted, and is being analysed.

@@ -7,7 +7,9 @@ use greenlight_api::{
     WorkloadScaleDown, names,
 };
 use greenlight_core::world::{Rival, Service, Template, Workload};
-use model::people::{assert_rejected, assert_serves, manual, promoted, push_and_promote, serves_one, undo};
+use model::people::{
+    assert_rejected, assert_serves, manual, operate_for, promoted, push_and_promote, serves_one, undo,
+};
 use model::{Event, Kind, Model, SERVICES};
 
 fn answer(model: &Model) -> (bool, String) {
@@ -804,6 +806,24 @@ fn a_service_that_carried_production_shows_no_preview_after_an_exchange() {
 }
 
 #[test]
+fn a_service_that_carried_production_of_a_rollout_that_is_gone_shows_no_preview_and_that_is_told() {
+    let mut model = serves_one(manual());
+    model.edit_service("preview", |preview| {
+        (preview.managed_by, preview.production) = (Some("gone".into()), Some("theirs".into()));
+        preview.selector.insert(names::HASH_LABEL.into(), "theirs".into());
+    });
+    model.push(2);
+    model.work();
+    let message = &model.status().message;
+    assert!(message.contains("Service preview carried production"), "{message}");
+    // As the message says.
+    model.edit_service("preview", |preview| preview.production = None);
+    model.work();
+    let two = model.hash(2);
+    assert_eq!(model.truth.services["preview"].hash(), Some(two.as_str()), "{}", model.status().message);
+}
+
+#[test]
 fn a_removed_active_service_keeps_its_endpoints() {
     let mut model = serves_one(manual());
     model.push(2);
@@ -1034,6 +1054,26 @@ fn a_template_within_the_rollback_window_comes_back_without_a_gate_and_an_older_
         model.work();
         assert_serves(&model, if back { 1 } else { 3 });
     }
+}
+
+#[test]
+fn no_progress_within_the_deadline_rejects_nothing_while_nothing_serves() {
+    let mut model = serves_one(BlueGreen::default());
+    model.change_spec(|spec| {
+        spec.progress_deadline_seconds = Some(60);
+        spec.progress_deadline_abort = Some(true);
+    });
+    let one = model.hash(1);
+    model.run_pods(&one, 0);
+    // The way out, and its image takes its time.
+    model.push(2);
+    operate_for(&mut model, 100);
+    assert_rejected(&model, 2, false);
+    assert_eq!(model.status().phase, Phase::Degraded);
+    let two = model.hash(2);
+    model.run_pods(&two, usize::MAX);
+    operate_for(&mut model, 10);
+    assert_serves(&model, 2);
 }
 
 #[test]

@@ -427,7 +427,42 @@ impl Moment<'_> {
             });
         }
         self.check_pods(set, change, self.needed_home(), report);
+        self.check_kept(set, change, report);
         self.check_way_back(set, change, report);
+    }
+
+    /// What waits for its promotion, and production may still go back to, keeps as many pods as production has: inside its delay, and while what
+    /// serves is being analysed.
+    fn check_kept(&self, set: &SetTruth, change: &Change, report: &mut Report) {
+        let (cluster, ghost, version) = (self.cluster, self.ghost, set.version);
+        let Some(replicas) = change.replicas.filter(|replicas| *replicas < set.object.replicas) else { return };
+        let Some(home) = ghost.home.filter(|home| *home != version && cluster.production() == Some(*home)) else {
+            return;
+        };
+        let Some(size) = ghost.size else { return };
+        let revision = ghost.of(version);
+        let is_promoted = revision.promoted || revision.full || revision.auto || revision.returned || revision.by_hand;
+        let is_sure = revision.served && revision.rejected == Verdict::No && !revision.failed;
+        let unclear = ghost.forged || ghost.was_lost || ghost.was_worker || ghost.retimed || ghost.hand.is_some();
+        // Another operator may be about to write what it planned before.
+        let is_current = self.seen.fresh && self.seen.rollout.resource_version == cluster.rollout.resource_version;
+        let stays = set.owned && !set.object.deleting && revision.uid == set.object.uid;
+        if is_promoted || !is_sure || unclear || !is_current || !stays || ghost.has_cause(home, cluster) {
+            return;
+        }
+        let delay = SignedDuration::from_secs(i64::from(cluster.rollout.spec.blue_green().scale_down_delay_seconds()));
+        // An operator's clock may be some seconds ahead.
+        let until = revision.left_at.map(|left_at| left_at + delay - SignedDuration::from_secs(5));
+        let is_of_home = |run: &Run| adapter::version_of_named(&run.name) == Some(home) && run.name.ends_with("-post");
+        let is_analysed =
+            cluster.runs.iter().any(|run| is_of_home(run) && !run.phase.is_completed() && !run.terminating);
+        let is_refuge = ghost.earlier(home).find(|earlier| ghost.can_return(*earlier, cluster)) == Some(version);
+        let is_kept = until.is_some_and(|until| cluster.now < until) || is_analysed && is_refuge;
+        if is_kept && revision.known {
+            report.check(Predicate::DelayKept, replicas >= size, || {
+                format!("{version} goes to {replicas} pods, and production, which has {size}, may go back to it")
+            });
+        }
     }
 
     /// What production goes back to does not wait for longer than it did when it served.

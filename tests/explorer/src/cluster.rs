@@ -1121,7 +1121,7 @@ impl Cluster {
             }
             for revision in status.decisions.iter_mut().flat_map(|record| &mut record.revisions) {
                 (revision.claim, revision.served_with, revision.turn) = (None, 0, 0);
-                revision.returned_unasked = false;
+                (revision.returned_unasked, revision.was_good) = (false, false);
                 revision.approvals.iter_mut().for_each(|approval| approval.heard_at = None);
                 revision.rejection.iter_mut().for_each(|rejection| rejection.of_attempt = false);
             }

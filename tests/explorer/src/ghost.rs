@@ -798,8 +798,17 @@ impl Ghost {
         value.clone_into(&mut request.value);
     }
 
+    /// Production goes back to this revision: it leaves another one for a reason, and nobody has promoted this one since.
+    fn goes_back(&self, version: Version, cluster: &Cluster) -> bool {
+        let revision = self.of(version);
+        let is_promoted = revision.promoted || revision.full || revision.auto || revision.returned || revision.by_hand;
+        let is_left = |home: Version| home != version && self.has_cause(home, cluster);
+        revision.known && !is_promoted && self.home.is_some_and(is_left)
+    }
+
     /// Production is moved by us.
     pub fn on_move(&mut self, version: Version, cluster: &Cluster) {
+        let goes_back = self.goes_back(version, cluster);
         // The others may follow when the spec asks for something else.
         let hash = Some(cluster.hash_of(version));
         let all = cluster.active_services().all(|service| service.hash() == hash);
@@ -848,7 +857,9 @@ impl Ghost {
             let revision = self.of_mut(version);
             // Whoever promotes in full overrules the analysis before the promotion.
             revision.failed &= revision.served || !revision.full;
-            (revision.ended_good, revision.found_good) = (false, false);
+            // What was good before is good, whatever the spec came to ask for meanwhile. What is promoted again has to show that again.
+            revision.ended_good &= goes_back;
+            revision.found_good &= goes_back;
         }
         self.home = Some(version);
         self.begun = true;
@@ -943,8 +954,12 @@ impl Ghost {
             self.muddle(cluster);
         }
         for version in Version::all() {
+            let serves = self.home == Some(version);
             let revision = self.of_mut(version);
             revision.doubt();
+            // That what was started again was good before, it does not say either.
+            revision.ended_good &= serves;
+            revision.found_good &= serves;
             (revision.served_with, revision.given_up) = (None, false);
             revision.windowed |= revision.returned;
         }
@@ -1096,8 +1111,13 @@ impl Ghost {
         self.was_worker |= self.active_services.is_empty();
         let theirs = cluster.active_services().any(|service| cluster.is_foreign(service));
         self.second |= seen.rival && !self.begun && theirs;
+        // While a Service does not lead there, or nothing is proven, the operator says nothing of that.
+        let says_so = |home: &Version| {
+            let record = after.decisions.as_ref().and_then(|record| record.revision(cluster.hash_of(*home)));
+            record.is_some_and(|record| record.post_promotion.is_some())
+        };
         if seen.fresh
-            && let Some(home) = self.home
+            && let Some(home) = self.home.filter(says_so)
         {
             self.of_mut(home).found_good |= self.of(home).ended_good;
         }

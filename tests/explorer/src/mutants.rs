@@ -163,6 +163,27 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::AnalysedOnce, P::UndoNotRefused],
     },
     Mutant {
+        name: "what production goes back to after a revert in Git is analysed again",
+        file: "decisions/record.rs",
+        find: "std::mem::take(&mut serving.was_good) && goes_back {",
+        replace: "std::mem::take(&mut serving.was_good) && goes_back && hash.is_empty() {",
+        expected: &[P::AnalysedOnce],
+    },
+    Mutant {
+        name: "what a revert in Git asks for loses the pods of a way back inside its delay",
+        file: "scale.rs",
+        find: "    let is_kept = is_inside_its_delay || retire::waits_for_verdict(situation, candidate);",
+        replace: "    let is_kept = is_inside_its_delay && retire::waits_for_verdict(situation, candidate);",
+        expected: &[P::DelayKept],
+    },
+    Mutant {
+        name: "what waits hides the person who is asked about what serves",
+        file: "status.rs",
+        find: "        Some(Outcome::Inconclusive(run)) => Some(no_conclusion(situation, home, run)),",
+        replace: "        Some(Outcome::Inconclusive(run)) if run.name.is_empty() => Some(no_conclusion(situation, home, run)),",
+        expected: &[P::SaysWhy],
+    },
+    Mutant {
         name: "story 10: a move by hand decides nothing",
         file: "decisions/services.rs",
         find: "    if !able || is_barred {",

@@ -183,6 +183,7 @@ fn check_end(state: &State, quiet: bool, report: &mut Report) {
 fn check_what_services_show(state: &State, report: &mut Report) {
     let cluster = &state.cluster;
     check_status(state, report);
+    check_question(state, report);
     check_production(state, report);
     check_marks(state, report);
     check_workload(cluster, report);
@@ -636,6 +637,31 @@ fn check_status(state: &State, report: &mut Report) {
         });
     } else {
         report.check(Predicate::SaysWhy, !status.message.is_empty(), || format!("{:?} without a word", status.phase));
+    }
+}
+
+/// A person who is asked since the analysis of what serves came to no conclusion is told so, whatever else waits or was rejected.
+fn check_question(state: &State, report: &mut Report) {
+    let (cluster, ghost) = (&state.cluster, &state.ghost);
+    let Some(home) = ghost.home.filter(|home| cluster.production() == Some(*home)) else { return };
+    let leads_there = |service: &Service| service.hash() == Some(cluster.hash_of(home));
+    let is_there = cluster.active_services().all(leads_there) && services_fit(cluster, home);
+    let unclear = ghost.was_lost || ghost.forged || ghost.hand.is_some() || state.backup.is_some();
+    // Somebody kept it, or the spec asked for no analysis for a while.
+    let record = cluster.rollout.record().and_then(|record| record.revision(cluster.hash_of(home)));
+    let is_decided = record.is_none_or(|record| record.post_promotion.is_some() || record.rejection.is_some());
+    let is_asked_for = cluster.rollout.spec.blue_green().post_promotion_analysis.is_some() && !ghost.of(home).full;
+    if !is_there || unclear || is_decided || !is_asked_for || refuge(cluster, ghost, home).is_none() {
+        return;
+    }
+    let is_of_home = |run: &&Run| adapter::version_of_named(&run.name) == Some(home) && run.name.ends_with("-post");
+    let last = cluster.runs.iter().rev().find(is_of_home);
+    if last.is_some_and(|run| run.phase == AnalysisPhase::Inconclusive && !run.terminating)
+        && let Some(status) = &cluster.rollout.status
+    {
+        report.check(Predicate::SaysWhy, status.message.contains("came to no conclusion"), || {
+            format!("the analysis of {home} needs a person, and it says: {}", status.message)
+        });
     }
 }
 

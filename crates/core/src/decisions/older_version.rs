@@ -48,6 +48,7 @@ pub(super) fn take_over(world: &World, status: &BlueGreenRolloutStatus) -> Decis
             pre_promotion: served_at.map(|_| Verdict::NotNeeded),
             // The one that serves may be in the middle of it.
             post_promotion: if serves && !settled { None } else { served_at.map(|_| Verdict::NotNeeded) },
+            was_good: false,
         }
     });
     let mut revisions: Vec<RevisionRecord> = revisions.collect();

@@ -1,6 +1,6 @@
 //! What is done to entries of the record, whoever decides it.
 
-use greenlight_api::{Decisions, Rejection, RevisionRecord, names};
+use greenlight_api::{Decisions, Rejection, RevisionRecord, Verdict, names};
 use jiff::Timestamp;
 
 use crate::hash::Digest;
@@ -59,9 +59,11 @@ pub fn start_over(revision: &mut RevisionRecord) {
 pub fn try_again(revision: &mut RevisionRecord) {
     let may_serve_again = revision.may_serve_again();
     let served = (revision.served_at, revision.left_at, revision.turn, revision.served_with);
+    let was_good = revision.was_good || revision.post_promotion.is_some();
     start_over(revision);
     if may_serve_again {
         (revision.served_at, revision.left_at, revision.turn, revision.served_with) = served;
+        revision.was_good = was_good;
     }
 }
 
@@ -92,6 +94,10 @@ pub fn serve(world: &World, decisions: &mut Decisions, hash: &str, now: Timestam
     let turn = decisions.revisions.iter().map(|revision| revision.turn).max().unwrap_or(0).saturating_add(1);
     if let Some(serving) = decisions.revision_mut(hash) {
         serving.left_at = None;
+        // Whatever the spec came to ask for meanwhile, what it is gone back to has shown that it is good. A promotion has to show that anew.
+        if std::mem::take(&mut serving.was_good) && goes_back {
+            serving.post_promotion = Some(Verdict::NotNeeded);
+        }
         // Its analysis was stopped when production left it before that was over: now there is to be another one.
         if serving.served_at.is_some() && serving.post_promotion.is_none() {
             serving.attempt = serving.attempt.saturating_add(1);

@@ -98,11 +98,13 @@ fn reject_what_served(situation: &Situation, decisions: &mut Decisions) {
     }
 }
 
-/// The candidate is rejected when its analysis failed, or when it makes no progress and the spec says so. With nothing that serves
+/// The candidate is rejected when its analysis failed, or when it makes no progress and the spec says so. With no pod that serves
 /// meanwhile, it may go on trying to start.
 fn reject_candidate(situation: &Situation, decisions: &mut Decisions) {
-    let Some(candidate) = situation.roles.candidate else { return };
-    let gave_up = situation.roles.home().and_then(|_| gave_up(situation, candidate));
+    let Situation { roles, decisions: decided, .. } = situation;
+    let Some(candidate) = roles.candidate else { return };
+    let serves = roles.serving().or(roles.home()).is_some_and(|rs| rs.ready > 0 || decided.replicas == 0);
+    let gave_up = if serves { gave_up(situation, candidate) } else { None };
     let rejection = gave_up.or_else(|| analysis::rejection(situation, candidate, Kind::Pre));
     if let Some(rejection) = rejection {
         let rejection = Rejection { of_attempt: situation.served(candidate), ..as_mirrored(candidate, rejection) };

@@ -477,14 +477,9 @@ fn retire(round: &Round) -> Vec<Action> {
     if is_production_unknown(situation) {
         return Vec::new();
     }
-    // What serves still has to show that it is good; what served before stays up meanwhile, so that no way back starts pods. Where production is
-    // scaled to nothing, none would.
-    let analysed = roles.at_home().and_then(|home| situation.record(home)).is_some_and(|r| r.post_promotion.is_none());
-    let analysed = analysed && situation.decisions.replicas > 0;
-    let kept = situation.fallback().filter(|rs| analysed && !rs.is_retired());
     let without_role = situation.world.existing().filter(|rs| {
         let has_role = roles.is_serving(rs) || roles.is_home(rs) || roles.is_candidate(rs);
-        !has_role && kept.is_none_or(|kept| kept.name != rs.name)
+        !has_role && (rs.is_retired() || !retire::waits_for_verdict(situation, rs))
     });
     without_role.filter_map(|rs| retire::mark(situation, rs, round.proof.is_there()).into_action(rs)).collect()
 }
