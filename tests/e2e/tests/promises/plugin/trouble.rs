@@ -74,8 +74,8 @@ async fn names_that_no_object_has_are_told_at_once_and_ask_nobody() {
     for (name, wanted) in [
         ("Web", "there is a 'W' in it"),
         ("wéb", "there is a 'é' in it"),
-        ("bgr/web", "write the name alone"),
-        ("../secrets", "write the name alone"),
+        ("pod/web", "there are only rollouts here"),
+        ("../secrets", "write NAME, or bgr/NAME"),
         ("a,b", "there is a ',' in it"),
         ("", "write the name of a rollout"),
     ] {
