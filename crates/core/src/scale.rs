@@ -53,13 +53,15 @@ pub fn candidate_size(situation: &Situation, candidate: &ReplicaSet, gate_is_ope
     let preview = if gate_is_open { None } else { spec.blue_green().preview_replica_count };
     let asked_for = preview.unwrap_or(spec.replicas());
     let kept = if gate_is_open { 0 } else { kept_for_a_way_back(situation, candidate) };
-    let size = Size::of(situation, candidate, asked_for.max(kept), spec.replicas());
-    let keeps = candidate.replicas > size.replicas
+    // What is kept for a way back the preview does not wait for; it shows one of these pods, though the spec asks for none.
+    let size = Size::of(situation, candidate, asked_for.max(kept.min(1)), spec.replicas());
+    // The pod that a restart adds comes to what is needed: to what is kept it would come again in each plan, since it is kept itself by then.
+    let replicas = size.replicas.max(kept);
+    let keeps = candidate.replicas > replicas
         && retire::may_get_traffic(situation, candidate)
         && !switch::proof(situation).is_there();
     if !keeps {
-        // What is kept for a way back the preview does not wait for; it shows one of these pods, though the spec asks for none.
-        return Size { needed: asked_for.max(kept.min(1)), ..size };
+        return Size { replicas, ..size };
     }
     let additional = size.replicas - size.needed;
     Size { replicas: candidate.replicas, needed: candidate.replicas - additional, ..size }

@@ -38,6 +38,8 @@ fn argos_usual_expressions_mean_the_same() {
         ("result[len(result) - 1] > 5", json!([1, 6]), true),
         ("result.now - result.before < 0", json!({"now": 1, "before": 2}), true),
         ("result % 2 == 0", json!(4), true),
+        ("result[len(result) / 2] < 5", json!([1, 3, 9]), true),
+        ("result / 60 % 24 == 18", json!(5430), true),
         ("result + '!' == 'ok!'", json!("ok"), true),
     ] {
         assert_eq!(evaluate(condition, &result), Ok(holds), "{condition} of {result}");

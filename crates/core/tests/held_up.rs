@@ -511,6 +511,28 @@ fn what_git_asks_for_keeps_the_pods_of_a_way_back_until_what_serves_was_found_go
 }
 
 #[test]
+fn a_restart_of_what_is_kept_for_a_way_back_adds_no_pods_that_stay() {
+    let blue_green = BlueGreen { preview_replica_count: Some(1), scale_down_delay_seconds: Some(600), ..manual() };
+    let mut model = promoted(blue_green, &[2]);
+    model.push(1);
+    model.work();
+    // An autoscaler gives production more than revision 1 ever had.
+    model.scale(4);
+    model.work();
+    assert_eq!((model.rs(1).replicas, model.rs(2).replicas), (2, 4), "{}", say(&model));
+    model.pass(60);
+    let one = model.hash(1);
+    let before: Vec<_> = model.truth.pods[&one].iter().map(|pod| pod.name.clone()).collect();
+    model.request(Verb::Restart, &one, "ann", None);
+    for _ in 0..10 {
+        model.work();
+        assert_eq!(model.rs(1).replicas, 2, "it grows by being restarted: {}", say(&model));
+    }
+    let old = model.truth.pods[&one].iter().filter(|pod| before.contains(&pod.name)).count();
+    assert_eq!(old, 0, "{}", say(&model));
+}
+
+#[test]
 fn a_preview_that_cannot_be_written_holds_nothing_up_while_production_is_down() {
     let mut model = serves_one(manual());
     let shows = |action: &Action| matches!(action, Action::SelectRevision { name, .. } if name == "preview");

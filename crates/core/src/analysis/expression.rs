@@ -43,6 +43,8 @@ const ONLY_IN_EXPR: [&str; 11] =
     ["abs", "any", "ceil", "count", "floor", "max", "mean", "median", "min", "round", "sum"];
 /// CEL's function that makes a fraction of a number.
 const TO_FRACTION: &str = "double";
+/// CEL's function that makes a whole number of a fraction.
+const TO_WHOLE: &str = "int";
 
 /// Whether this text is a condition; if not, what to write instead. Of one that is not plain only what can be told without parsing it:
 /// a parser can be made to work for ever.
@@ -191,7 +193,7 @@ pub fn evaluate(condition: &str, result: &Value) -> Result<bool, String> {
 
 /// CEL rounds the quotient of whole numbers down, so that 9 errors of 100 requests would be none, and multiplies no fraction by a whole
 /// number. To Argo Rollouts each number is a fraction, so it is one here wherever something is divided or multiplied, and in what is added
-/// to that or taken from it.
+/// to that or taken from it. Where only a whole number has a meaning, as the place of an item has, what is behind the point goes.
 fn calculate_in_fractions(expression: &mut IdedExpr) {
     match &mut expression.expr {
         Expr::Call(call) => {
@@ -200,7 +202,9 @@ fn calculate_in_fractions(expression: &mut IdedExpr) {
             let is = |names: [&str; 2]| names.contains(&call.func_name.as_str());
             let is_sum = is([operators::ADD, operators::SUBSTRACT]);
             if is([operators::DIVIDE, operators::MULTIPLY]) || is_sum && call.args.iter().any(is_fraction) {
-                call.args.iter_mut().for_each(make_fraction);
+                call.args.iter_mut().for_each(|number| convert(number, TO_FRACTION));
+            } else if is([operators::INDEX, operators::MODULO]) {
+                call.args.iter_mut().filter(|number| is_fraction(number)).for_each(|number| convert(number, TO_WHOLE));
             }
         }
         Expr::Select(select) => calculate_in_fractions(&mut select.operand),
@@ -228,9 +232,9 @@ fn is_fraction(expression: &IdedExpr) -> bool {
     }
 }
 
-fn make_fraction(expression: &mut IdedExpr) {
+fn convert(expression: &mut IdedExpr, function: &str) {
     let number = std::mem::take(expression);
-    expression.expr = Expr::Call(CallExpr { func_name: TO_FRACTION.to_owned(), target: None, args: vec![number] });
+    expression.expr = Expr::Call(CallExpr { func_name: function.to_owned(), target: None, args: vec![number] });
 }
 
 /// JSON has no number for NaN and infinity, which Prometheus answers with; they are written as these words.
