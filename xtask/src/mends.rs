@@ -906,6 +906,14 @@ const MENDS: &[Mend] = &[
         test: "what_was_measured_is_written_also_if_the_job_of_another_metric_cannot_be_made",
     },
     Mend {
+        fault: "how a Job ended is not looked at while another one of its run cannot be made",
+        file: "crates/operator/src/controllers/analysis/mod.rs",
+        find: "under_way.sort_by_key(|(_, last)| !last.metadata.contains_key(JOB_UID));",
+        replace: "let _ = JOB_UID;",
+        of: Package("greenlight-operator"),
+        test: "how_a_job_ended_does_not_wait_for_another_one_that_cannot_be_made",
+    },
+    Mend {
         fault: "gate: a Job that somebody put in the place of the one that was made is believed",
         file: "crates/operator/src/controllers/analysis/job.rs",
         find: "Some(job) if job.uid == *uid => match job.outcome {",
