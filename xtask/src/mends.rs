@@ -818,6 +818,14 @@ const MENDS: &[Mend] = &[
         test: "a_job_that_was_there_before_its_run_is_no_measurement_whatever_it_does",
     },
     Mend {
+        fault: "the Job of a run that was deleted is an error of the one that takes its place",
+        file: "crates/operator/src/controllers/analysis/job.rs",
+        find: "if !is_ours && has_just_begun && ",
+        replace: "if false && has_just_begun && ",
+        of: Package("greenlight-operator"),
+        test: "what_is_left_of_a_run_that_was_deleted_is_waited_for_and_is_no_error",
+    },
+    Mend {
         fault: "a histogram counts as no number, which a condition may take for good",
         file: "crates/operator/src/controllers/analysis/prometheus.rs",
         find: "let Some(text) = sample[1].as_str() else {",
