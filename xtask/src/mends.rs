@@ -826,6 +826,14 @@ const MENDS: &[Mend] = &[
         test: "a_job_that_was_there_before_its_run_is_no_measurement_whatever_it_does",
     },
     Mend {
+        fault: "the Job of a run that was deleted is an error of the one that takes its place",
+        file: "crates/operator/src/controllers/analysis/job.rs",
+        find: "if !is_ours && has_just_begun && ",
+        replace: "if false && has_just_begun && ",
+        of: Package("greenlight-operator"),
+        test: "what_is_left_of_a_run_that_was_deleted_is_waited_for_and_is_no_error",
+    },
+    Mend {
         fault: "a histogram counts as no number, which a condition may take for good",
         file: "crates/operator/src/controllers/analysis/prometheus.rs",
         find: "let Some(text) = sample[1].as_str() else {",
@@ -912,6 +920,14 @@ const MENDS: &[Mend] = &[
         replace: "Err(error) => {\n                return Err(error);",
         of: Package("greenlight-operator"),
         test: "what_was_measured_is_written_also_if_the_job_of_another_metric_cannot_be_made",
+    },
+    Mend {
+        fault: "how a Job ended is not looked at while another one of its run cannot be made",
+        file: "crates/operator/src/controllers/analysis/mod.rs",
+        find: "under_way.sort_by_key(|(_, last)| !last.metadata.contains_key(JOB_UID));",
+        replace: "let _ = JOB_UID;",
+        of: Package("greenlight-operator"),
+        test: "how_a_job_ended_does_not_wait_for_another_one_that_cannot_be_made",
     },
     Mend {
         fault: "gate: a Job that somebody put in the place of the one that was made is believed",

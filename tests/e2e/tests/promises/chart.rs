@@ -473,6 +473,12 @@ fn a_namespace_with_the_name_of_a_number_or_of_nothing_is_guarded_like_any_other
                 "the operator's, and the hook's: {kind}"
             );
         }
+        // It may be installed into such a one, too.
+        for document in rendered_with("gl", namespace, &[]) {
+            for found in [&document["metadata"]["namespace"], &document["subjects"][0]["namespace"]] {
+                assert!(found.is_null() || found == namespace, "{document}");
+            }
+        }
     }
     let chart = chart().display().to_string();
     let wrong =

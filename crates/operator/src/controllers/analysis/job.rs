@@ -5,7 +5,7 @@ use greenlight_api::{AnalysisPhase, names};
 use greenlight_core::hash;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -90,6 +90,10 @@ pub async fn go_on(
             let jobs: Api<Job> = Api::namespaced(client.clone(), &namespace);
             let found = jobs.get(name).await.doing(|| format!("read Job {name}"))?;
             let is_ours = is_of(&found.metadata, &run.uid().unwrap_or_default());
+            let has_just_begun = begun.started_at.is_some_and(|at| Timestamp::now().duration_since(at) < POLL);
+            if !is_ours && has_just_begun && is_left_behind(&found.metadata, &run.name_any()) {
+                return Ok(under_way(begun, format!("Job {name} of an earlier run is being deleted")));
+            }
             if !is_ours || measured_by(&found) != measured_by(&as_it_would_be(client, &namespace, job).await?) {
                 let message =
                     format!("Job {name} exists, and is not what this run would make: somebody else made it. Delete it");
@@ -103,7 +107,7 @@ pub async fn go_on(
         }
         Err(error) => return Err(error).doing(|| format!("create Job {name}")),
     };
-    let mut with_job = begun.clone();
+    let mut with_job = Measurement { message: String::new(), ..begun.clone() };
     with_job.metadata.insert(JOB_UID.to_owned(), made.uid().unwrap_or_default());
     Ok(Some(with_job))
 }
@@ -171,6 +175,14 @@ pub async fn end_all(client: &Client, run: &Key, run_uid: &str, unfinished: &[Un
 /// Whether this run has the Job: nobody could write its UID there before there was the run.
 fn is_of(job: &ObjectMeta, run_uid: &str) -> bool {
     job.owner_references.iter().flatten().any(|owner| owner.uid == run_uid)
+}
+
+/// Whether a run of this name has the Job, if that is not the run that is there: then it is gone, and Kubernetes deletes the Job within seconds, whoever
+/// made it. That wakes up the run.
+fn is_left_behind(job: &ObjectMeta, run_name: &str) -> bool {
+    let (api_version, kind) = (AnalysisRun::api_version(&()), AnalysisRun::kind(&()));
+    let is_run = |owner: &OwnerReference| owner.api_version == api_version && owner.kind == kind;
+    job.owner_references.iter().flatten().any(|owner| is_run(owner) && owner.name == run_name)
 }
 
 fn manifest(run: &AnalysisRun, name: &str, provider: &Value) -> Value {
@@ -359,6 +371,24 @@ mod tests {
         let earlier = earlier.expect("a measurement");
         assert_eq!(earlier.phase, AnalysisPhase::Error);
         assert!(earlier.message.contains("not what this run would make"), "{}", earlier.message);
+    }
+
+    /// A run that somebody deletes is made anew at once, under the same name.
+    #[tokio::test]
+    async fn what_is_left_of_a_run_that_was_deleted_is_waited_for_and_is_no_error() {
+        let begun = Measurement { started_at: Some(Timestamp::now()), ..begun(None) };
+        let mut left = job("found", wanted());
+        left["metadata"]["ownerReferences"][0]["uid"] = "an earlier run".into();
+        let waits = measured(has(left.clone()), &begun).await.expect("an answer").expect("it is told");
+        assert_eq!(waits.message, "Job smoke-1 of an earlier run is being deleted");
+        assert_eq!(waits.finished_at, None);
+        assert_eq!(measured(has(left.clone()), &waits).await.expect("an answer"), None, "once");
+        let made = measured(has(job("made", wanted())), &waits).await.expect("an answer").expect("it goes on");
+        assert_eq!((made.message.as_str(), made.metadata.get(JOB_UID).map(String::as_str)), ("", Some("made")));
+        // Kubernetes deletes nothing that something has which is there.
+        left["metadata"]["ownerReferences"][0]["name"] = "another".into();
+        let another = measured(has(left), &begun).await.expect("an answer").expect("a measurement");
+        assert_eq!(another.phase, AnalysisPhase::Error);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::api_server::error::{Doing, Error};
 use crate::cluster::arrived::Arrived;
 use crate::cluster::cache::Key;
 use crate::cluster::caches::Caches;
-use crate::cluster::objects::{JOB, KeptRun, State, unfinished_jobs};
+use crate::cluster::objects::{JOB, JOB_UID, KeptRun, State, unfinished_jobs};
 use crate::web::client::WebClient;
 
 pub use arguments::Readable;
@@ -213,10 +213,16 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         let metrics = some.iter().map(|position| measure_now(&context, &run, &run.spec.metrics[*position]));
         measured.extend(some.iter().copied().zip(futures::future::join_all(metrics).await));
     }
-    let mut held_up = None;
+    let mut under_way = Vec::new();
     for position in step.under_way {
         let result = status.metric_results.iter().find(|result| result.name == run.spec.metrics[position].name);
-        let Some(last) = result.and_then(|result| result.measurements.last()).cloned() else { continue };
+        let last = result.and_then(|result| result.measurements.last()).cloned();
+        under_way.extend(last.map(|last| (position, last)));
+    }
+    // How a Job ended does not wait for another one that cannot be made: it is deleted some time after its end.
+    under_way.sort_by_key(|(_, last)| !last.metadata.contains_key(JOB_UID));
+    let mut held_up = None;
+    for (position, last) in under_way {
         match job::go_on(&context, &run, position, &last).await {
             Ok(went_on) => measured.extend(went_on.map(|measurement| (position, measurement))),
             // What was measured besides is written all the same: it would be measured again at each try otherwise, and never count.
@@ -362,10 +368,12 @@ async fn patch_run(client: &Client, key: &Key, patch: Value) -> Result<AnalysisR
 
 #[cfg(test)]
 mod tests {
+    use greenlight_api::analysis::BY_HAND;
     use http::Method;
 
     use super::*;
     use crate::api_server::fake::{Asked, api_server, failure};
+    use crate::cluster::objects::{JobOutcome, KeptJob};
 
     fn run_in(namespace: &str) -> Key {
         Key { namespace: namespace.to_owned(), name: "web".to_owned() }
@@ -463,6 +471,37 @@ mod tests {
         let held_up = reconcile(context, run_in("shop")).await.expect_err("it is tried again");
         assert!(held_up.to_string().starts_with("cannot create Job"), "{held_up}");
         assert_eq!(measured(&object), ["nothing"]);
+    }
+
+    /// Its Job is deleted some time after its end, and then nobody knows any more that it was bad.
+    #[tokio::test]
+    async fn how_a_job_ended_does_not_wait_for_another_one_that_cannot_be_made() {
+        let job = json!({"spec": {"template": {"spec": {"containers": [], "restartPolicy": "Never"}}}});
+        let metrics = json!([{"name": "new", "provider": {"job": job}}, {"name": "old", "provider": {"job": job}}]);
+        let begun =
+            |metadata: Value| json!({"phase": "Running", "startedAt": "2026-01-01T00:00:00Z", "metadata": metadata});
+        let results = json!([
+            {"name": "new", "phase": "Running", "measurements": [begun(json!({JOB: "web-new"}))]},
+            {"name": "old", "phase": "Running", "measurements": [begun(json!({JOB: "web-old", JOB_UID: "1"}))]},
+        ]);
+        let (object, context) = server_of_run(&json!({"metrics": metrics}));
+        let mut run = object.lock().expect("no panic while locked").clone();
+        run["metadata"]["resourceVersion"] = "2".into();
+        run["status"] = json!({
+            "phase": "Running", "startedAt": "2026-01-01T00:00:00Z", "specDigest": BY_HAND, "metricResults": results,
+        });
+        context.caches.runs.put(KeptRun::from(serde_json::from_value::<AnalysisRun>(run).expect("a run")));
+        context.caches.jobs.put(KeptJob {
+            namespace: "shop".to_owned(),
+            name: "web-old".to_owned(),
+            resource_version: "1".to_owned(),
+            uid: "1".to_owned(),
+            run: Some("web".to_owned()),
+            outcome: Some(JobOutcome::Failed("exit code 1".to_owned())),
+            suspended: false,
+        });
+        reconcile(context, run_in("shop")).await.expect_err("the other one is not made");
+        assert_eq!(measured(&object), ["old"]);
     }
 
     /// The metrics of this run that a measurement of is over.
