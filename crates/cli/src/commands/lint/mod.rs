@@ -113,7 +113,10 @@ mod tests {
                  ClusterAnalysisTemplate\nmetadata: {{name: smoke}}\nspec: {{}}\n"
             );
             let findings = lint(&manifests::documents(Path::new("f.yaml"), &text).expect("YAML"));
-            findings.iter().any(|finding| finding.message.starts_with("no AnalysisTemplate smoke is among the files"))
+            findings.iter().any(|finding| {
+                finding.field == "spec.strategy.blueGreen.prePromotionAnalysis"
+                    && finding.message.starts_with("no AnalysisTemplate smoke is among the files")
+            })
         };
         assert!(found("") && !found(", clusterScope: true"));
     }
