@@ -152,6 +152,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_limited_is_requested_too() {
+        let found = |resources: &str| {
+            let text = format!(
+                "apiVersion: greenlight.dev/v1alpha1\nkind: BlueGreenRollout\nmetadata: {{name: web}}\nspec:\n  template:\n    spec:\n      \
+                 containers: [{{name: web, resources: {resources}}}]\n"
+            );
+            let findings = lint(&manifests::documents(Path::new("f.yaml"), &text).expect("YAML"));
+            findings.iter().any(|finding| finding.message.contains("requests none"))
+        };
+        assert!(found("{}") && !found("{limits: {cpu: 1}}") && !found("{requests: {cpu: 1}}"));
+    }
+
+    #[test]
     fn an_annotation_of_the_template_that_a_role_takes_away_is_told() {
         let found = |key: &str| {
             let text = format!(
