@@ -294,7 +294,8 @@ async fn the_operator_is_not_blamed_for_an_api_server_that_is_not_heard() {
     let requested = || lab.kubectl(&["get", "bgr", "web", "-o", "jsonpath={.metadata.annotations}"]);
     let before = requested();
     let url = cut.url();
-    let promotes = ["promote", "web", "--revision", "v2", "-n", "unheard", "--timeout", "10s", "--server", url.as_str()];
+    let promotes =
+        ["promote", "web", "--revision", "v2", "-n", "unheard", "--timeout", "10s", "--server", url.as_str()];
     let waiting = bare(&promotes).stderr(Stdio::piped()).spawn().expect("it runs");
     for _ in 0..50 {
         tokio::time::sleep(Duration::from_millis(100)).await;
