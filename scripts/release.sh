@@ -21,7 +21,7 @@ trap 'rm -f "$rendered"' EXIT
 if [ -f "$manifests/kustomization.yaml" ] || [ -f "$manifests/kustomization.yml" ]; then
     kubectl kustomize "$manifests" >"$rendered"
 else
-    find "$manifests" \( -name '*.yaml' -o -name '*.yml' \) -exec sh -c 'for file; do echo ---; cat "$file"; done' sh {} + >"$rendered"
+    find "$manifests" \( -name '*.yaml' -o -name '*.yml' \) -exec sh -c 'for file; do echo ---; cat "$file"; echo; done' sh {} + >"$rendered"
 fi
 
 echo "== lint and plan"

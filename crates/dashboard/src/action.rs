@@ -308,6 +308,7 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
         };
         unseen = None;
         let stands = rollout.annotations().get(names::REQUEST).is_some_and(|stands| *stands == value);
+        let is_deleting = rollout.metadata.deletion_timestamp.is_some();
         let status = rollout.status.unwrap_or_default();
         match status.observed_request.filter(|observed| observed.value == value) {
             Some(observed) if observed.accepted => return Ok(Outcome::Accepted(sentence(&observed.answer))),
@@ -321,6 +322,11 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
                     }
                     Err(error) => Outcome::Unseen(said(&*error)),
                 });
+            }
+            None if is_deleting => {
+                return Ok(Outcome::Unseen(
+                    "The rollout is being deleted since, and no request is answered any more.".to_owned(),
+                ));
             }
             None => sleep(LOOK_EVERY).await,
         }
@@ -677,6 +683,28 @@ mod tests {
         let (outcome, looks) = asked_before(429).await;
         assert!(matches!(outcome, Outcome::Unseen(why) if why.contains("try again in 30 s")));
         assert_eq!(looks, 1, "who asks to be left alone is");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_operator_is_not_blamed_for_a_rollout_that_is_deleted_meanwhile() {
+        let asked: Arc<Mutex<Option<String>>> = Arc::default();
+        let client = api_server(move |call: Asked| {
+            let asked = asked.clone();
+            async move {
+                let mut told = rollout(json!({}), json!({"updatedRevision": "v2"}));
+                let mut asked = asked.lock().expect("nobody has panicked");
+                if call.method == http::Method::PATCH {
+                    *asked = call.body["metadata"]["annotations"][names::REQUEST].as_str().map(str::to_owned);
+                } else if let Some(value) = &*asked {
+                    told["metadata"]["annotations"] = json!({names::REQUEST: value});
+                    told["metadata"]["deletionTimestamp"] = json!("2026-11-28T20:10:00Z");
+                }
+                (200, told)
+            }
+        });
+        let wish = Wish { revision: "v2".to_owned(), ..Wish::default() };
+        let outcome = carry_out(&session(client), "web", "ann", Action::Promote, &wish).await.expect("an answer");
+        assert!(matches!(outcome, Outcome::Unseen(why) if why.contains("is being deleted")));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! The containers that a pod begins with.
+//! The containers that a pod begins with, and those that it has as long as it runs.
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
@@ -10,4 +10,10 @@ pub fn initial(pod: &Pod) -> impl Iterator<Item = &Container> {
 /// Whether an init container is a sidecar: it does not end before the others begin, but runs beside them.
 pub fn is_sidecar(container: &Container) -> bool {
     container.restart_policy.as_deref() == Some("Always")
+}
+
+/// The containers that run as long as the pod does, and whose ports and requests therefore count: sidecars are among them.
+pub fn lasting(pod: &Pod) -> impl Iterator<Item = &Container> {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    containers.chain(initial(pod).filter(|container| is_sidecar(container)))
 }

@@ -7,7 +7,7 @@
 //! | what does its status say of the spec that is there? | [`mod@status`] |
 //! | what does the core see of it? | [`mod@observe`] |
 //! | what is around it? | [`surroundings`] |
-//! | which containers does a pod begin with? | [`containers`] |
+//! | which containers does a pod begin with, and which does it keep? | [`containers`] |
 //! | what will happen? | [`simulation`] |
 //! | what is wrong, and what mends it? | [`doctor`], one file a check |
 //! | what of it does the caller not see? | [`unseen`] |

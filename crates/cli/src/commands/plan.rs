@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use greenlight_api::BlueGreenRollout;
 use greenlight_api::text::{one_line, printable};
+use greenlight_overview::containers::lasting;
 use greenlight_overview::{Session, Simulation, Whole, is_forbidden, quantity, sentence};
 use k8s_openapi::api::core::v1::{Node, Pod as KubePod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
@@ -196,7 +197,7 @@ fn free(nodes: &[Node], pods: &[KubePod]) -> (f64, f64) {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         !matches!(phase, Some("Succeeded" | "Failed"))
     };
-    for container in pods.iter().filter(over).flat_map(|pod| pod.spec.iter().flat_map(|spec| &spec.containers)) {
+    for container in pods.iter().filter(over).flat_map(lasting) {
         let requests =
             container.resources.as_ref().and_then(|resources| resources.requests.clone()).unwrap_or_default();
         free.0 -= requests.get("cpu").map_or(0.0, |amount| quantity(&amount.0));
@@ -220,6 +221,22 @@ mod tests {
         assert_eq!(of(Some(""), "shop").expect("an empty one is none"), "shop");
         let error = of(Some("pay"), "shop").expect_err("not the same").to_string();
         assert!(error.contains("for namespace shop, and -n names pay"), "{error}");
+    }
+
+    #[test]
+    fn what_sidecars_request_is_not_free() {
+        let node = json!({"metadata": {"name": "one"}, "status": {"allocatable": {"cpu": "4", "memory": "8Gi"}}});
+        let of = |policy: Option<&str>, cpu: &str| {
+            let resources = json!({"requests": {"cpu": cpu}});
+            json!({"name": "web", "restartPolicy": policy, "resources": resources})
+        };
+        let initial = [of(None, "3"), of(Some("Always"), "500m")];
+        let spec = json!({"initContainers": initial, "containers": [of(None, "1")]});
+        let pod = json!({"metadata": {"name": "web-1"}, "spec": spec});
+        let node: Node = serde_json::from_value(node).expect("a node");
+        let pod: KubePod = serde_json::from_value(pod).expect("a pod");
+        let (cpu, _) = free(&[node], &[pod]);
+        assert!((cpu - 2.5).abs() < 1e-9, "{cpu}");
     }
 
     #[test]

@@ -129,6 +129,7 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
             },
         };
         let stands = rollout.annotations().get(names::REQUEST).is_some_and(|stands| stands == value);
+        let is_deleting = rollout.metadata.deletion_timestamp.is_some();
         let status = rollout.status.unwrap_or_default();
         match status.observed_request.as_ref().filter(|observed| observed.value == value) {
             Some(observed) if !observed.accepted => {
@@ -150,6 +151,9 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
                     );
                 });
                 return Ok(Exit::Refused);
+            }
+            None if !answered && is_deleting => {
+                bail!("rollout {name} is being deleted since: the operator answers no request any more. Look at {look}")
             }
             None if !answered && is_over => {
                 progress.aside(|| {

@@ -1,7 +1,7 @@
 //! What the checks look at, and what they find.
 
 use anyhow::{Context, Result};
-use greenlight_api::{BlueGreenRollout, names};
+use greenlight_api::{BlueGreenRollout, conditions, names};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -117,6 +117,17 @@ impl Evidence {
     /// The command that shows the operator's pods.
     pub(super) fn find_operator(&self) -> String {
         format!("kubectl get pods -A -l app.kubernetes.io/name=greenlight{}", self.flags)
+    }
+
+    /// What the operator says that has kept it from its work since this moment. It says so without speaking of a newer spec: no plan got so far.
+    pub(super) fn trouble_since(&self, since: Timestamp) -> Option<&str> {
+        let status = self.rollout.status.as_ref()?;
+        let told = status.conditions.iter().find(|condition| {
+            condition.type_ == conditions::STALLED
+                && condition.reason == conditions::REASON_WRITE_REFUSED
+                && condition.last_transition_time.0 >= since
+        });
+        told.map(|told| told.message.as_str())
     }
 
     pub(super) fn of_hash(&self, hash: &str) -> Option<&ReplicaSet> {

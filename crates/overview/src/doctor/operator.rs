@@ -8,10 +8,13 @@ use super::evidence::{About, Evidence, Finding, OPERATOR_ANSWERS_WITHIN};
 impl Evidence {
     pub(super) fn check_operator(&self, findings: &mut Vec<Finding>) {
         let status = self.rollout.status.clone().unwrap_or_default();
-        let cause = || "the operator is not running, or does not watch this namespace".to_owned();
         let fix = || format!("look at the log of the operator: {}", self.find_operator());
         let changed = self.rollout.metadata.managed_fields.iter().flatten().filter(|entry| entry.subresource.is_none());
         let changed = changed.filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max();
+        let cause = || {
+            let told = changed.and_then(|at| self.trouble_since(at));
+            told.unwrap_or("the operator is not running, or does not watch this namespace").to_owned()
+        };
         let long_ago = changed.is_some_and(|at| self.now.duration_since(at) > OPERATOR_ANSWERS_WITHIN);
         if self.rollout.metadata.generation.unwrap_or_default() > status.observed_generation && long_ago {
             let symptom = "the spec was changed, and the status does not speak of it".to_owned();
@@ -36,5 +39,48 @@ impl Evidence {
             }
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Timestamp};
+    use serde_json::json;
+
+    use super::*;
+    use crate::session::Flags;
+
+    #[test]
+    fn an_operator_that_says_what_it_fails_at_is_not_said_to_be_down() {
+        let cause = |told_at: &str| {
+            let stalled = json!({
+                "type": "Stalled", "status": "True", "reason": "WriteRefused", "message": "no Services can be listed",
+                "lastTransitionTime": told_at,
+            });
+            let managed = json!([{"manager": "kubectl", "time": "1970-01-01T00:00:10Z"}]);
+            let rollout = json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout",
+                "metadata": {"name": "web", "generation": 4, "managedFields": managed},
+                "spec": {"selector": {}, "strategy": {"blueGreen": {}}},
+                "status": {"phase": "Degraded", "observedGeneration": 3, "conditions": [stalled]},
+            });
+            let evidence = Evidence {
+                rollout: serde_json::from_value(rollout).expect("a rollout"),
+                namespace: "shop".to_owned(),
+                flags: Flags::default(),
+                replica_sets: Vec::new(),
+                pods: Vec::new(),
+                services: Vec::new(),
+                slices: None,
+                ingresses: Vec::new(),
+                now: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(60),
+            };
+            let mut findings = Vec::new();
+            evidence.check_operator(&mut findings);
+            findings.pop().expect("the status is old").cause
+        };
+        assert_eq!(cause("1970-01-01T00:00:20Z"), "no Services can be listed");
+        let before = cause("1970-01-01T00:00:05Z");
+        assert!(before.starts_with("the operator is not running"), "it may have been so before: {before}");
     }
 }

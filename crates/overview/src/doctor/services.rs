@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
 use super::evidence::{About, Evidence, Finding, OPERATOR_ANSWERS_WITHIN};
+use crate::containers::lasting;
 use crate::surroundings::OF_SERVICE;
 
 impl Evidence {
@@ -69,8 +70,7 @@ impl Evidence {
             for port in spec.ports.iter().flatten() {
                 let Some(IntOrString::String(wanted)) = &port.target_port else { continue };
                 let has_port = self.pods.iter().any(|pod| {
-                    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-                    containers.flat_map(|c| c.ports.iter().flatten()).any(|port| port.name.as_ref() == Some(wanted))
+                    lasting(pod).flat_map(|c| c.ports.iter().flatten()).any(|port| port.name.as_ref() == Some(wanted))
                 });
                 if !has_port && !self.pods.is_empty() {
                     findings.push(Finding {
@@ -141,6 +141,37 @@ mod tests {
 
     use super::*;
     use crate::session::Flags;
+
+    #[test]
+    fn a_port_of_a_sidecar_is_one_of_the_pods() {
+        let found = |policy: Option<&str>| {
+            let rollout = json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "metadata": {"name": "web"},
+                "spec": {"selector": {}, "strategy": {"blueGreen": {"activeService": "web"}}},
+            });
+            let ports = json!([{"name": "http", "containerPort": 80}]);
+            let mesh = json!({"name": "mesh", "restartPolicy": policy, "ports": ports});
+            let pod = json!({"metadata": {"name": "web-1"}, "spec": {"initContainers": [mesh], "containers": []}});
+            let port = json!({"port": 80, "targetPort": "http"});
+            let service = json!({"metadata": {"name": "web"}, "spec": {"ports": [port]}});
+            let evidence = Evidence {
+                rollout: serde_json::from_value(rollout).expect("a rollout"),
+                namespace: "shop".to_owned(),
+                flags: Flags::default(),
+                replica_sets: Vec::new(),
+                pods: vec![serde_json::from_value(pod).expect("a pod")],
+                services: vec![serde_json::from_value(service).expect("a Service")],
+                slices: None,
+                ingresses: Vec::new(),
+                now: Timestamp::UNIX_EPOCH,
+            };
+            let mut findings = Vec::new();
+            evidence.check_services(&mut findings);
+            findings.into_iter().map(|finding| finding.symptom).collect::<Vec<_>>()
+        };
+        assert_eq!(found(Some("Always")), Vec::<String>::new());
+        assert_eq!(found(None), ["Service web does not answer on port 80"], "what has ended listens no more");
+    }
 
     #[test]
     fn pods_that_are_ready_are_not_blamed_for_a_service_without_endpoints() {

@@ -22,6 +22,7 @@ mod monitoring;
 mod notifications;
 mod operator;
 mod package;
+mod pipeline;
 mod plan;
 mod plugin;
 mod pods;

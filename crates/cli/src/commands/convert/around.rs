@@ -106,6 +106,12 @@ pub(super) fn tell(
         };
         value["kind"] == "Deployment" && all.iter().filter(is_it).any(|other| becomes(other) == Becomes::Rollout)
     };
+    // A Rollout that stays with Argo Rollouts keeps its Services.
+    let claim = &manifest.value["metadata"]["annotations"][MANAGED_BY_ARGO];
+    let keeps_it = |other: &Manifest| {
+        let is_it = other.kind() == "Rollout" && *claim == other.name() && other.namespace() == manifest.namespace();
+        is_it && (is_canary(other) || becomes(other) == Becomes::Same)
+    };
     let kinds: [(&str, IsIt); 2] = [("Rollout", &is_rollout), ("Deployment", &is_converted)];
     let mut say = |path: &[&str], what: &str| note(converted, manifest, path, what);
     if let Some(place) = applies_server_side(manifest).filter(|_| has_argo_rollouts(all)) {
@@ -119,7 +125,7 @@ pub(super) fn tell(
         "Deployment" if has_argo_rollouts(all) && !is_referred_to(manifest, all) => {
             say(&[], "stays a Deployment beside Argo Rollouts: name it with --only to convert it");
         }
-        "Service" if manifest.value["metadata"]["annotations"].get(MANAGED_BY_ARGO).is_some() => {
+        "Service" if !claim.is_null() && !all.iter().any(keeps_it) => {
             say(
                 &["metadata", "annotations", MANAGED_BY_ARGO],
                 "claims the Service for an Argo Rollout: remove it from Git by a commit of its own, which hands the Service over \

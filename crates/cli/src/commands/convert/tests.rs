@@ -193,6 +193,24 @@ fn a_canary_keeps_its_autoscaler() {
 }
 
 #[test]
+fn a_rollout_that_stays_with_argo_keeps_its_services() {
+    let service = "apiVersion: v1\nkind: Service\nmetadata:\n  name: slow\n  annotations:\n    \
+                   argo-rollouts.argoproj.io/managed-by-rollouts: slow\n";
+    let rollout = |strategy: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {{name: slow}}\nspec:\n  strategy:\n    {strategy}: {{}}\n"
+        )
+    };
+    let claims = |strategy: &str, only: &[String]| {
+        let text = [EVERY_FIELD, rollout(strategy).as_str(), service].join("---\n");
+        let converted = convert(&manifests::documents(Path::new("f.yaml"), &text).expect("YAML"), only);
+        converted.notes.iter().any(|note| note.contains("Service slow") && note.contains("claims the"))
+    };
+    assert!(claims("blueGreen", &[]) && !claims("canary", &[]));
+    assert!(!claims("blueGreen", &["web".to_owned()]), "it is not its turn");
+}
+
+#[test]
 fn a_field_in_one_line_with_others_takes_nothing_else_with_it() {
     let template = "apiVersion: argoproj.io/v1alpha1\nkind: AnalysisTemplate\nmetadata: {name: m}\nspec:\n  metrics:\n    - {name: a, \
                     count: 1, consecutiveSuccessLimit: 3, provider: {web: {url: \"http://a\"}}}\n    - name: b\n      count: 1\n      \

@@ -113,7 +113,10 @@ mod tests {
                  ClusterAnalysisTemplate\nmetadata: {{name: smoke}}\nspec: {{}}\n"
             );
             let findings = lint(&manifests::documents(Path::new("f.yaml"), &text).expect("YAML"));
-            findings.iter().any(|finding| finding.message.starts_with("no AnalysisTemplate smoke is among the files"))
+            findings.iter().any(|finding| {
+                finding.field == "spec.strategy.blueGreen.prePromotionAnalysis"
+                    && finding.message.starts_with("no AnalysisTemplate smoke is among the files")
+            })
         };
         assert!(found("") && !found(", clusterScope: true"));
     }
@@ -146,6 +149,19 @@ mod tests {
             findings.iter().any(|finding| finding.error && finding.message.contains("address is missing"))
         };
         assert!(found("") && !found(", address: \"http://p\""));
+    }
+
+    #[test]
+    fn what_is_limited_is_requested_too() {
+        let found = |resources: &str| {
+            let text = format!(
+                "apiVersion: greenlight.dev/v1alpha1\nkind: BlueGreenRollout\nmetadata: {{name: web}}\nspec:\n  template:\n    spec:\n      \
+                 containers: [{{name: web, resources: {resources}}}]\n"
+            );
+            let findings = lint(&manifests::documents(Path::new("f.yaml"), &text).expect("YAML"));
+            findings.iter().any(|finding| finding.message.contains("requests none"))
+        };
+        assert!(found("{}") && !found("{limits: {cpu: 1}}") && !found("{requests: {cpu: 1}}"));
     }
 
     #[test]

@@ -21,8 +21,8 @@ impl Lint<'_> {
         for name in blue_green["additionalActiveServices"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             self.check_service(manifest, "additionalActiveServices", name);
         }
-        for kind in ["prePromotionAnalysis", "postPromotionAnalysis"] {
-            for template in blue_green[kind]["templates"].as_array().into_iter().flatten() {
+        for analysis in ["prePromotionAnalysis", "postPromotionAnalysis"] {
+            for template in blue_green[analysis]["templates"].as_array().into_iter().flatten() {
                 let name = template["templateName"].as_str().unwrap_or_default();
                 let is_of_all = template["clusterScope"] == true;
                 let kind = if is_of_all { "ClusterAnalysisTemplate" } else { "AnalysisTemplate" };
@@ -32,7 +32,7 @@ impl Lint<'_> {
                 };
                 if !self.manifests.iter().any(is_it) {
                     let message = format!("no {kind} {name} is among the files: the release would wait for it");
-                    self.say(false, manifest, &["spec", "strategy", "blueGreen", kind], message);
+                    self.say(false, manifest, &["spec", "strategy", "blueGreen", analysis], message);
                 }
             }
         }

@@ -32,7 +32,9 @@ impl Lint<'_> {
                     ),
                 );
             }
-            if container["resources"].get("requests").is_none() {
+            // What is limited and not requested is requested, too.
+            let resources = &container["resources"];
+            if resources.get("requests").or_else(|| resources.get("limits")).is_none() {
                 warn(
                     "resources",
                     format!(

@@ -291,7 +291,22 @@ async fn the_operator_is_not_blamed_for_an_api_server_that_is_not_heard() {
         lab.kubectl(&["patch", "bgr", "web", "--type=merge", "-p", &patch]);
     };
     finalizers(json!(["example.com/held"]));
+    let requested = || lab.kubectl(&["get", "bgr", "web", "-o", "jsonpath={.metadata.annotations}"]);
+    let before = requested();
+    let url = cut.url();
+    let promotes =
+        ["promote", "web", "--revision", "v2", "-n", "unheard", "--timeout", "10s", "--server", url.as_str()];
+    let waiting = bare(&promotes).stderr(Stdio::piped()).spawn().expect("it runs");
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if requested() != before {
+            break;
+        }
+    }
     lab.kubectl(&["delete", "bgr", "web", "--wait=false"]);
+    let waited = waiting.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&waited.stderr);
+    assert!(told.contains("is being deleted since") && !told.contains("Is it running?"), "{told}");
     let told = promote(&cut.url()).with(1);
     assert!(told.contains("rollout web is being deleted"), "{told}");
     finalizers(Value::Null);
