@@ -1326,9 +1326,9 @@ const MENDS: &[Mend] = &[
 /// Which of them.
 #[derive(clap::Args)]
 pub(crate) struct MendsOptions {
-    /// Only those whose fault has this in it
-    #[arg(long)]
-    only: Option<String>,
+    /// Only those whose fault has one of these in it, which commas separate
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
 }
 
 /// Takes each mend out and looks whether its test fails.
@@ -1336,10 +1336,10 @@ pub(crate) fn run(options: &MendsOptions) -> Result<()> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let copy = Copy { folder: target.join("mends/workspace"), target: target.join("mends/target") };
     copy.make()?;
-    let chosen = MENDS.iter().filter(|mend| options.only.as_ref().is_none_or(|word| mend.fault.contains(word)));
+    let chosen = |mend: &&Mend| options.only.is_empty() || options.only.iter().any(|words| mend.fault.contains(words));
     let mut unseen = Vec::new();
     println!("{:<80} what its test says without the mend", "fault");
-    for mend in chosen {
+    for mend in MENDS.iter().filter(chosen) {
         let said = copy.without(mend)?;
         println!("{:<80} {}: {}", mend.fault, mend.test, said.as_deref().unwrap_or("NOTHING"));
         if said.is_none() {
