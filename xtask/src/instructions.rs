@@ -37,14 +37,14 @@ const fn of((package, target): (&'static str, &'static [&'static str]), test: &'
 }
 
 const WORKLOADS: [Workload; 8] = [
-    of(CORE, "a_plan_at_rest", 710),
-    of(CORE, "a_plan_with_a_preview", 895),
+    of(CORE, "a_plan_at_rest", 660),
+    of(CORE, "a_plan_with_a_preview", 860),
     of(CORE, "a_plan_that_moves_production", 1100),
     of(OPERATOR, "cluster::objects::tests::what_a_watch_brings_of_a_rollout_is_decoded", 5900),
     of(OPERATOR, "cluster::objects::tests::what_a_watch_brings_of_a_replica_set_is_decoded", 990),
-    of(OPERATOR, "cluster::objects::tests::a_rollout_is_packed_and_unpacked", 4850),
-    of(OPERATOR, "cluster::objects::tests::a_status_is_encoded", 1590),
-    of(OPERATOR, "cluster::objects::tests::a_template_of_the_same_hash_is_looked_for_among_many", 180),
+    of(OPERATOR, "cluster::objects::tests::a_rollout_is_packed_and_unpacked", 4800),
+    of(OPERATOR, "cluster::objects::tests::a_status_is_encoded", 1160),
+    of(OPERATOR, "cluster::objects::tests::a_template_of_the_same_hash_is_looked_for_among_many", 70),
 ];
 
 /// Counts all of them, prints a table, and fails if one takes more than it may.
