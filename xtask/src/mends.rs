@@ -1274,6 +1274,14 @@ const MENDS: &[Mend] = &[
         test: "whoever_holds_the_operators_token_can_do_no_more_than_the_operator_does",
     },
     Mend {
+        fault: "a retry is taken back by a move that was seen after it",
+        file: "crates/core/src/decisions/services.rs",
+        find: "let is_silent = left.rejection.is_none() && left.turn > 0;",
+        replace: "let is_silent = left.rejection.is_none();",
+        of: Package("greenlight-core"),
+        test: "who_retries_what_was_undone_is_heard_also_if_the_move_was_not_seen_yet",
+    },
+    Mend {
         fault: "gate: whoever moves a Service by hand has the name that they gave to their tool",
         file: "crates/core/src/world.rs",
         find: "format!(\"field manager {manager:?}\")",

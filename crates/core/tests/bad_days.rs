@@ -11,6 +11,7 @@ use greenlight_api::{
     names,
 };
 use greenlight_core::actions::Doubt;
+use greenlight_core::decisions;
 use greenlight_core::overlap;
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::situation::Situation;
@@ -337,6 +338,23 @@ fn a_status_from_a_backup_tells_who_undid_it() {
     model.work();
     let message = &model.status().message;
     assert!(message.contains("rejected by ann, as its ReplicaSet says"), "{message}");
+}
+
+/// The leader ended between the move and its record, and the next one saw that move after it had heard the retry.
+#[test]
+fn who_retries_what_was_undone_is_heard_also_if_the_move_was_not_seen_yet() {
+    let mut model = promoted(manual(), &[2]);
+    let two = model.hash(2);
+    let mut heard = status(&model);
+    undo(&mut model);
+    let rejection = status(&model).decisions.and_then(|record| record.rejection(&two).cloned());
+    let retried = heard.decisions.as_mut().and_then(|record| record.revision_mut(&two)).expect("a record");
+    retried.rejection = rejection;
+    decisions::try_again(retried);
+    model.restore_status(heard);
+    model.work();
+    assert_active(&model, 1);
+    assert_rejected(&model, 2, false);
 }
 
 /// Whoever may edit ReplicaSets and Services can make it look as if production had gone back, and somebody had asked for that.
@@ -3030,7 +3048,7 @@ fn what_a_rollout_of_this_name_left_behind_is_still_rejected_and_has_earned_noth
             vec![Run { name: format!("{}-2-0-pre", rs.name), phase: AnalysisPhase::Successful, ..Run::default() }];
         let status = world.rollout.status.as_mut().and_then(|status| status.decisions.as_mut());
         status.expect("a record").revisions.retain(|revision| revision.hash != two);
-        let read = greenlight_core::decisions::read(&world, model.now).now;
+        let read = decisions::read(&world, model.now).now;
         let record = read.revision(&two).expect("it is known");
         // A mirror that was not there before the rollout was made by somebody else.
         assert_eq!(record.rejection.is_some(), is_older);

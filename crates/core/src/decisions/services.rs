@@ -51,7 +51,9 @@ fn as_it_says(by: &str) -> String {
 fn forgotten_rejection(world: &World, decisions: &Decisions, given: &str, now: Timestamp) -> Option<Rejection> {
     let left = decisions.revision(&decisions.serving)?;
     let asked_for = left.digest == decisions.template && !left.digest.is_empty();
-    let rs = world.replica_set(&left.hash).filter(|rs| rs.uid == left.uid && asked_for && left.rejection.is_none())?;
+    // What was started over while it served has no turn any more: its rejection is not forgotten, somebody took it back.
+    let is_silent = left.rejection.is_none() && left.turn > 0;
+    let rs = world.replica_set(&left.hash).filter(|rs| rs.uid == left.uid && asked_for && is_silent)?;
     if let Some(mirrored) = rs.mirrored_rejection() {
         return Some(Rejection { by: as_it_says(&mirrored.by), ..mirrored });
     }
