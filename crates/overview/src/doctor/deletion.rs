@@ -53,7 +53,6 @@ mod tests {
 
     use super::super::findings;
     use super::*;
-    use crate::session::Flags;
 
     /// What is found so many seconds after a deletion, with these finalizers, and a status that speaks of this generation; the newest is 4.
     fn found(seconds: i64, finalizers: &[&str], observed: i64) -> Vec<Finding> {
@@ -67,15 +66,8 @@ mod tests {
             "status": {"phase": "Degraded", "message": "the API server refuses it", "observedGeneration": observed},
         });
         findings(&Evidence {
-            rollout: serde_json::from_value(rollout).expect("a rollout"),
-            namespace: "shop".to_owned(),
-            flags: Flags::default(),
-            replica_sets: Vec::new(),
-            pods: Vec::new(),
-            services: Vec::new(),
-            slices: None,
-            ingresses: Vec::new(),
             now: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds),
+            ..Evidence::of_rollout_alone(rollout)
         })
     }
 

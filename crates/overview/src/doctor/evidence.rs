@@ -72,6 +72,22 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// Of a rollout of namespace `shop` to which nothing belongs, at the beginning of 1970.
+    #[cfg(test)]
+    pub(super) fn of_rollout_alone(rollout: serde_json::Value) -> Evidence {
+        Evidence {
+            rollout: serde_json::from_value(rollout).expect("a rollout"),
+            namespace: "shop".to_owned(),
+            flags: Flags::default(),
+            replica_sets: Vec::new(),
+            pods: Vec::new(),
+            services: Vec::new(),
+            slices: None,
+            ingresses: Vec::new(),
+            now: Timestamp::UNIX_EPOCH,
+        }
+    }
+
     /// Reads the rollout, and then at once what belongs to it; and what of it could not be looked at.
     ///
     /// # Errors

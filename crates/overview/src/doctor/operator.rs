@@ -48,7 +48,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::session::Flags;
 
     #[test]
     fn an_operator_that_says_what_it_fails_at_is_not_said_to_be_down() {
@@ -65,15 +64,8 @@ mod tests {
                 "status": {"phase": "Degraded", "observedGeneration": 3, "conditions": [stalled]},
             });
             let evidence = Evidence {
-                rollout: serde_json::from_value(rollout).expect("a rollout"),
-                namespace: "shop".to_owned(),
-                flags: Flags::default(),
-                replica_sets: Vec::new(),
-                pods: Vec::new(),
-                services: Vec::new(),
-                slices: None,
-                ingresses: Vec::new(),
                 now: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(60),
+                ..Evidence::of_rollout_alone(rollout)
             };
             let mut findings = Vec::new();
             evidence.check_operator(&mut findings);

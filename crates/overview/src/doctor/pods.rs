@@ -88,7 +88,6 @@ fn ends_before_the_others(pod: &Pod, container: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use serde_json::{Value, json};
 
     use super::*;
@@ -101,15 +100,9 @@ mod tests {
             "spec": spec,
         });
         let evidence = Evidence {
-            rollout: serde_json::from_value(rollout).expect("a rollout"),
-            namespace: "shop".to_owned(),
             flags: Flags { of_cluster: " --context prod".to_owned(), of_user: String::new() },
-            replica_sets: Vec::new(),
             pods: vec![serde_json::from_value(pod).expect("a pod")],
-            services: Vec::new(),
-            slices: None,
-            ingresses: Vec::new(),
-            now: Timestamp::UNIX_EPOCH,
+            ..Evidence::of_rollout_alone(rollout)
         };
         let mut findings = Vec::new();
         evidence.check_pods(&mut findings);

@@ -136,11 +136,9 @@ fn shown_number(rs: &ReplicaSet) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
-    use crate::session::Flags;
 
     #[test]
     fn a_port_of_a_sidecar_is_one_of_the_pods() {
@@ -155,15 +153,9 @@ mod tests {
             let port = json!({"port": 80, "targetPort": "http"});
             let service = json!({"metadata": {"name": "web"}, "spec": {"ports": [port]}});
             let evidence = Evidence {
-                rollout: serde_json::from_value(rollout).expect("a rollout"),
-                namespace: "shop".to_owned(),
-                flags: Flags::default(),
-                replica_sets: Vec::new(),
                 pods: vec![serde_json::from_value(pod).expect("a pod")],
                 services: vec![serde_json::from_value(service).expect("a Service")],
-                slices: None,
-                ingresses: Vec::new(),
-                now: Timestamp::UNIX_EPOCH,
+                ..Evidence::of_rollout_alone(rollout)
             };
             let mut findings = Vec::new();
             evidence.check_services(&mut findings);
@@ -187,15 +179,10 @@ mod tests {
             });
             let service = json!({"metadata": {"name": "web"}, "spec": {"selector": labels}});
             let evidence = Evidence {
-                rollout: serde_json::from_value(rollout).expect("a rollout"),
-                namespace: "shop".to_owned(),
-                flags: Flags::default(),
                 replica_sets: vec![serde_json::from_value(replica_set).expect("a ReplicaSet")],
-                pods: Vec::new(),
                 services: vec![serde_json::from_value(service).expect("a Service")],
                 slices: Some(Vec::new()),
-                ingresses: Vec::new(),
-                now: Timestamp::UNIX_EPOCH,
+                ..Evidence::of_rollout_alone(rollout)
             };
             let mut findings = Vec::new();
             evidence.check_services(&mut findings);

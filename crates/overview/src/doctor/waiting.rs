@@ -69,7 +69,6 @@ impl Evidence {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
@@ -86,15 +85,8 @@ mod tests {
             "status": {"phase": "Degraded", "message": "revision 2 was rejected by ann", "conditions": [stalled]},
         });
         let evidence = Evidence {
-            rollout: serde_json::from_value(rollout).expect("a rollout"),
-            namespace: "shop".to_owned(),
             flags: Flags { of_cluster: " --context prod".to_owned(), of_user: " --as ann".to_owned() },
-            replica_sets: Vec::new(),
-            pods: Vec::new(),
-            services: Vec::new(),
-            slices: None,
-            ingresses: Vec::new(),
-            now: Timestamp::UNIX_EPOCH,
+            ..Evidence::of_rollout_alone(rollout)
         };
         let mut findings = Vec::new();
         evidence.check_waiting(&mut findings);
