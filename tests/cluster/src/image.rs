@@ -19,7 +19,7 @@ pub fn write_archive(rootfs: &Path, name: &str, entrypoint: &[&str], archive: &P
     let blobs = layout.join("blobs/sha256");
     std::fs::create_dir_all(&blobs)?;
     let layer = layout.join("layer.tar");
-    tar(&["--numeric-owner", "--owner=0", "--group=0", "--sort=name", "--mtime=@0", "-cf"], &layer, rootfs, ".")?;
+    tar(rootfs, &layer)?;
     let layer_digest = digest(&std::fs::read(&layer)?);
     let size = std::fs::metadata(&layer)?.len();
     std::fs::rename(&layer, blobs.join(&layer_digest))?;
@@ -61,7 +61,7 @@ pub fn write_archive(rootfs: &Path, name: &str, entrypoint: &[&str], archive: &P
     });
     std::fs::write(layout.join("index.json"), index.to_string())?;
     std::fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)?;
-    tar(&["-cf"], archive, &layout, ".")?;
+    tar(&layout, archive)?;
     std::fs::remove_dir_all(&layout)?;
     Ok(())
 }
@@ -102,10 +102,22 @@ fn architecture(program: &Path) -> Result<&'static str> {
     }
 }
 
-fn tar(args: &[&str], archive: &Path, dir: &Path, what: &str) -> Result<()> {
-    let status = Command::new("tar").args(args).arg(archive).arg("-C").arg(dir).arg(what).status()?;
+/// Writes a tar archive of what is in a folder: the same content makes the same bytes. The folder itself has no entry, since Syft refuses an
+/// archive with an entry `./`.
+fn tar(folder: &Path, archive: &Path) -> Result<()> {
+    let entries = std::fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
+    let mut names: Vec<_> = entries.iter().map(std::fs::DirEntry::file_name).collect();
+    names.sort();
+    let status = Command::new("tar")
+        .args(["--numeric-owner", "--owner=0", "--group=0", "--sort=name", "--mtime=@0", "-cf"])
+        .arg(archive)
+        .arg("-C")
+        .arg(folder)
+        .arg("--")
+        .args(&names)
+        .status()?;
     if !status.success() {
-        bail!("tar of {} failed: {status}", dir.display());
+        bail!("tar of {} failed: {status}", folder.display());
     }
     Ok(())
 }
@@ -129,5 +141,34 @@ mod tests {
         std::fs::write(&other, "#!/bin/sh\necho this is no program of a machine\n").expect("written");
         assert!(architecture(&other).is_err());
         std::fs::remove_file(&other).expect("removed");
+    }
+
+    #[test]
+    fn an_archive_has_entries_for_what_is_in_its_folder_and_none_for_the_folder() {
+        let dir = std::env::temp_dir().join(format!("greenlight-archive-{}", std::process::id()));
+        let rootfs = dir.join("rootfs");
+        std::fs::create_dir_all(rootfs.join("etc")).expect("created");
+        std::fs::write(rootfs.join("etc/passwd"), "nobody\n").expect("written");
+        std::fs::write(rootfs.join("program"), [&[0_u8; 18][..], &[0x3e, 0]].concat()).expect("written");
+        let archive = dir.join("image.tar");
+        write_archive(&rootfs, "image:1", &["/program"], &archive).expect("an archive");
+
+        let names = entries(&archive);
+        let (blobs, others): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.len() == "blobs/sha256/".len() + 64);
+        assert_eq!(others, ["blobs/", "blobs/sha256/", "index.json", "oci-layout"]);
+        assert_eq!(blobs.len(), 3, "a layer, a configuration and a manifest: {blobs:?}");
+
+        let unpacked = Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&dir).status().expect("tar");
+        assert!(unpacked.success());
+        let layers = blobs.iter().filter(|blob| std::fs::read(dir.join(blob)).expect("a blob")[0] != b'{');
+        let layers: Vec<_> = layers.map(|layer| entries(&dir.join(layer))).collect();
+        assert_eq!(layers, [["etc/", "etc/passwd", "program"]]);
+        std::fs::remove_dir_all(&dir).expect("removed");
+    }
+
+    fn entries(archive: &Path) -> Vec<String> {
+        let output = Command::new("tar").arg("-tf").arg(archive).output().expect("tar");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("names").lines().map(str::to_owned).collect()
     }
 }
