@@ -19,8 +19,8 @@ sum() { if command -v sha256sum > /dev/null; then sha256sum "$1"; else shasum -a
 		  homepage: $repository
 		  shortDescription: See and drive blue-green rollouts
 		  description: |
-		    Shows what the rollouts of the Greenlight operator are doing and what they want from you; promotes, aborts
-		    and rolls back; says what applying a manifest would do, and what is wrong with a release that stands still.
+		    Shows what the rollouts of the Greenlight operator are doing and what they need from you; promotes, aborts
+		    and rolls back; lists what applying a manifest would do, and what is wrong with a release that is stuck.
 		  caveats: |
 		    The operator has to be installed in the cluster: see $repository
 		    To complete names in the shell, put the script into a folder on the PATH:

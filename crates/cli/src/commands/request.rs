@@ -183,7 +183,7 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
             if still_stands(request, &status) && exit == Exit::Refused {
                 let abort = format!("kubectl greenlight abort {name} -n {}{}", session.namespace, session.flags);
                 progress.aside(|| {
-                    eprintln!("What you asked for stands, and goes on when this is over. To take it back: {abort}")
+                    eprintln!("Your request stands, and continues when this is over. To take it back: {abort}")
                 });
             }
             return Ok(exit);

@@ -89,7 +89,7 @@ impl<V: Watched> Arrived<V> {
         let error = match catch_unwind(AssertUnwindSafe(|| serde_json::from_str::<V>(json))) {
             Ok(Ok(object)) => return Ok(Arrived::Readable(object)),
             Ok(Err(error)) => at_its_place::<V>(json).unwrap_or_else(|| error.to_string()),
-            Err(_) => "a bug of the operator: its log says more".to_owned(),
+            Err(_) => "a bug of the operator: its log has more".to_owned(),
         };
         Arrived::unreadable(json, error)
     }

@@ -153,7 +153,7 @@ fn tell_of_arguments(manifest: &Manifest, analysis: &[&str], converted: &mut Con
         if field.starts_with("status") {
             let number = number.to_string();
             let path = [analysis, &["args", number.as_str(), "valueFrom", "fieldRef", "fieldPath"][..]].concat();
-            note(converted, manifest, &path, "is of Argo's status: write a field of ours, see docs/api.md");
+            note(converted, manifest, &path, "is of Argo's status: write one of a BlueGreenRollout, see docs/api.md");
         }
     }
 }

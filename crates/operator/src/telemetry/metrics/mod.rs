@@ -144,7 +144,7 @@ impl Metrics {
             ),
             requests: counter(
                 "greenlight_requests_total",
-                "What people asked for.",
+                "Requests of people.",
                 &["namespace", "action", "by", "accepted"],
             ),
             notifications: counter("greenlight_notifications_total", "Notifications by sink.", &["sink", "result"]),
