@@ -81,8 +81,9 @@ fn repository() -> PathBuf {
 /// The notes of a version, by the script in a copy with this changelog.
 fn notes(copy: &Path, changelog: &str, args: &[&str]) -> Output {
     std::fs::create_dir_all(copy.join("scripts")).expect("a folder");
-    std::fs::copy(repository().join("scripts/release-notes.sh"), copy.join("scripts/release-notes.sh"))
-        .expect("copied");
+    for file in ["scripts/release-notes.sh", "Cargo.toml"] {
+        std::fs::copy(repository().join(file), copy.join(file)).expect("copied");
+    }
     std::fs::write(copy.join("CHANGELOG.md"), changelog).expect("written");
     Command::new("sh").arg(copy.join("scripts/release-notes.sh")).args(args).output().expect("it runs")
 }
@@ -109,5 +110,7 @@ fn the_notes_of_a_release_are_its_section_of_the_changelog() {
     let notes = String::from_utf8_lossy(&outcomes[0].stdout);
     let section = changelog.split(heading).nth(1).expect("the section");
     let section = section.split("\n## ").next().unwrap_or_default();
-    assert_eq!(notes.trim(), section.trim(), "all of it, and nothing of other versions");
+    let pages = format!("]({}/blob/v{version}/docs/", env!("CARGO_PKG_REPOSITORY"));
+    let section = section.trim().replace("](docs/", &pages);
+    assert_eq!(notes.trim(), section, "all of it, and nothing of other versions");
 }
