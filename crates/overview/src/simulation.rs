@@ -170,7 +170,8 @@ impl Simulation {
                          would be created"
                     )];
                 }
-                format!("create ReplicaSet {name} ({image}) with {replicas} pods")
+                let pods = if *replicas == 1 { "pod" } else { "pods" };
+                format!("create ReplicaSet {name} ({image}) with {replicas} {pods}")
             }
             Action::ChangeReplicaSet { name, change, .. } => return self.describe_change(name, change),
             Action::DeleteReplicaSet { name, .. } => format!("delete ReplicaSet {name} from the history"),
@@ -226,8 +227,10 @@ impl Simulation {
             (rs.settled, rs.fresh, rs.failure) = (true, false, None);
             (rs.current, rs.ready, rs.available) = (rs.replicas, rs.replicas, rs.replicas);
             started = true;
-            if rs.replicas > 0 {
-                self.steps.push(format!("wait until {} pods of ReplicaSet {} are available", rs.replicas, rs.name));
+            match rs.replicas {
+                0 => {}
+                1 => self.steps.push(format!("wait until the pod of ReplicaSet {} is available", rs.name)),
+                pods => self.steps.push(format!("wait until {pods} pods of ReplicaSet {} are available", rs.name)),
             }
         }
         started

@@ -21,7 +21,7 @@ async fn a_plan_is_what_then_happens_and_changes_nothing_itself() {
         lab.greenlight(&["plan", "-f", &file.display().to_string()]).expect("planned")
     };
     let by_hand = plan(false);
-    assert!(by_hand.contains("(web:v2) with 1 pods"), "{by_hand}");
+    assert!(by_hand.contains("(web:v2) with 1 pod\n"), "{by_hand}");
     assert!(by_hand.contains("waits for promotion"), "{by_hand}");
     assert!(by_hand.contains("3 now, 4 at the peak, 4 in the end"), "{by_hand}");
     let by_itself = plan(true);

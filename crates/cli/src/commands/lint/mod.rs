@@ -36,7 +36,7 @@ pub fn run(files: &[PathBuf], strict: bool) -> Result<Exit> {
     }
     let rollouts = manifests.iter().filter(|manifest| manifest.kind() == "BlueGreenRollout").count();
     let errors = findings.iter().filter(|finding| finding.error).count();
-    eprintln!("{rollouts} rollouts, {errors} errors, {} warnings.", findings.len() - errors);
+    eprintln!("Rollouts: {rollouts}, errors: {errors}, warnings: {}.", findings.len() - errors);
     Ok(if errors > 0 || strict && !findings.is_empty() { Exit::Refused } else { Exit::Done })
 }
 
