@@ -23,6 +23,9 @@ const INSIDE: &str = "GREENLIGHT_INSIDE_NODE_NAMESPACES";
 /// Everything of the node and its control plane; gone with the namespaces.
 const DIR: &str = "/run/greenlight-node";
 const READY_WITHIN: Duration = Duration::from_secs(60);
+const CGROUPS: &str = "/sys/fs/cgroup";
+/// Where this file is, one tree of cgroups has every controller (version 2). Elsewhere each controller has a tree of its own.
+const CONTROLLERS: &str = "cgroup.controllers";
 
 /// The namespaces: a shell as the first process, because it takes leave of orphans.
 const ENTER: [&str; 9] =
@@ -78,9 +81,11 @@ pub fn missing() -> Option<String> {
 /// Runs this very program again, inside namespaces of its own; returns when it is the one inside.
 ///
 /// # Errors
-/// The namespaces cannot be had.
+/// The namespaces cannot be had, or the cgroups cannot be divided.
 pub fn enter_namespaces() -> Result<()> {
     if std::env::var_os(INSIDE).is_none() {
+        // Out here, since whoever is in a namespace of processes cannot move those outside of it.
+        share_controllers(Path::new(CGROUPS))?;
         let exe = std::env::current_exe()?;
         let mut command = Command::new("unshare");
         command.args(ENTER).arg(exe).args(std::env::args_os().skip(1)).env(INSIDE, "1").env("TMPDIR", DIR);
@@ -228,12 +233,12 @@ resolvConf: ""
             ),
         )?;
         // The kubelet does not make the root of its cgroups.
-        for controller in std::fs::read_dir("/sys/fs/cgroup")?.flatten().filter(|entry| entry.path().is_dir()) {
-            let cgroup = controller.path().join(self.cgroup.trim_start_matches('/'));
+        for tree in trees(Path::new(CGROUPS)) {
+            let cgroup = tree.join(self.cgroup.trim_start_matches('/'));
             std::fs::create_dir_all(&cgroup)?;
             // A new cpuset has no processors and no memory.
             for file in ["cpuset.cpus", "cpuset.mems"] {
-                if let Ok(all) = std::fs::read_to_string(controller.path().join(file)) {
+                if let Ok(all) = std::fs::read_to_string(tree.join(file)) {
                     let _ = std::fs::write(cgroup.join(file), all);
                 }
             }
@@ -246,8 +251,8 @@ resolvConf: ""
         while let Some(process) = self.processes.pop() {
             drop(process);
         }
-        for controller in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
-            end_cgroup(&controller.path().join(self.cgroup.trim_start_matches('/')));
+        for tree in trees(Path::new(CGROUPS)) {
+            end_cgroup(&tree.join(self.cgroup.trim_start_matches('/')));
         }
     }
 }
@@ -256,6 +261,35 @@ impl Drop for RealNode {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// The trees of cgroups.
+fn trees(cgroups: &Path) -> Vec<PathBuf> {
+    if cgroups.join(CONTROLLERS).exists() {
+        return vec![cgroups.to_owned()];
+    }
+    let entries = std::fs::read_dir(cgroups).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}
+
+/// Lets the groups of the one tree have every controller. The kernel refuses that while processes are in the group above them, unless it is
+/// the root of the whole machine. In a container it is not, so its processes go into a group of their own.
+fn share_controllers(cgroups: &Path) -> Result<()> {
+    let Ok(controllers) = std::fs::read_to_string(cgroups.join(CONTROLLERS)) else {
+        return Ok(());
+    };
+    let all: Vec<String> = controllers.split_whitespace().map(|controller| format!("+{controller}")).collect();
+    let share = || std::fs::write(cgroups.join("cgroup.subtree_control"), all.join(" "));
+    if share().is_ok() {
+        return Ok(());
+    }
+    let aside = cgroups.join("greenlight-aside");
+    std::fs::create_dir_all(&aside)?;
+    for process in std::fs::read_to_string(cgroups.join("cgroup.procs"))?.lines() {
+        // A process that has ended meanwhile needs no move.
+        let _ = std::fs::write(aside.join("cgroup.procs"), process);
+    }
+    share().with_context(|| format!("the cgroups in {} cannot be divided", cgroups.display()))
 }
 
 /// Kills what is in a cgroup and those below it, and removes them.
@@ -291,5 +325,38 @@ fn import(socket: &str, archive: &Path) -> Result<()> {
             bail!("cannot import {}: {}", archive.display(), String::from_utf8_lossy(&output.stderr));
         }
         std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder as the kernel shows it, with these folders in it.
+    fn cgroups(name: &str, folders: &[&str]) -> PathBuf {
+        let root = std::env::temp_dir().join(format!("greenlight-cgroups-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&root);
+        folders.iter().for_each(|folder| std::fs::create_dir_all(root.join(folder)).expect("created"));
+        root
+    }
+
+    #[test]
+    fn cgroups_are_one_tree_or_a_tree_for_each_controller() {
+        let first = cgroups("first", &["cpu", "memory"]);
+        let mut found = trees(&first);
+        found.sort();
+        assert_eq!(found, [first.join("cpu"), first.join("memory")]);
+        share_controllers(&first).expect("nothing to share");
+        assert!(!first.join("cgroup.subtree_control").exists());
+
+        let second = cgroups("second", &["system.slice", "user.slice"]);
+        std::fs::write(second.join(CONTROLLERS), "cpuset cpu memory\n").expect("written");
+        assert_eq!(trees(&second), [second.as_path()]);
+        share_controllers(&second).expect("shared");
+        let shared = std::fs::read_to_string(second.join("cgroup.subtree_control")).expect("written");
+        assert_eq!(shared, "+cpuset +cpu +memory");
+        for root in [first, second] {
+            std::fs::remove_dir_all(root).expect("removed");
+        }
     }
 }
