@@ -226,7 +226,7 @@ fn claim(situation: &Situation, rs: &ReplicaSet, takes_over: bool) -> Option<Act
 }
 
 /// It was claimed after all others, and not for an earlier move that the record knows: by such a claim nobody would see that it moved
-/// again. Claims from the future are somebody's clock, or somebody's joke.
+/// again. A claim in the future was written by a clock that is ahead, or forged, and does not count.
 fn is_claimed(situation: &Situation, rs: &ReplicaSet) -> bool {
     let known = situation.record(rs).and_then(|record| record.claim);
     if situation.decisions.serving != rs.hash && known.is_some() && known == rs.claimed_at() {
