@@ -176,10 +176,8 @@ pub fn updated_hash(situation: &Situation) -> String {
     match decisions.revisions.iter().find(|revision| revision.digest == digest) {
         Some(revision) => revision.hash.clone(),
         None => {
-            let taken =
-                |hash: &str| decisions.revision(hash).is_some() || world.replica_sets.iter().any(|rs| rs.hash == hash);
-            let digest = &world.rollout.template.digest;
-            hash::free(digest, &world.rollout.name, taken).unwrap_or_else(|| digest.hash(&world.rollout.name, 0))
+            let first = || world.rollout.template.digest.hash(&world.rollout.name, 0);
+            situation.free_hash().unwrap_or_else(first)
         }
     }
 }

@@ -3,6 +3,7 @@
 use greenlight_api::{Decisions, RevisionRecord};
 use jiff::Timestamp;
 
+use crate::hash;
 use crate::roles::{self, Roles};
 use crate::world::{ReplicaSet, Selection, Service, World};
 
@@ -84,6 +85,15 @@ impl<'a> Situation<'a> {
         }
         let Some(preview) = &self.world.rollout.spec.blue_green().preview_service else { return true };
         self.world.services.get(preview).is_some_and(|service| service.hash() == Some(&rs.hash))
+    }
+
+    /// A hash for the spec's template that no revision has: neither on record, nor as a ReplicaSet, which may be on its way out. `None` if
+    /// all are taken, see [`hash::free`].
+    pub fn free_hash(&self) -> Option<String> {
+        let Situation { world, decisions, .. } = self;
+        let is_taken =
+            |hash: &str| decisions.revision(hash).is_some() || world.replica_sets.iter().any(|rs| rs.hash == hash);
+        hash::free(&world.rollout.template.digest, &world.rollout.name, is_taken)
     }
 
     /// The revision to go back to from the one that serves, if there is one.

@@ -279,17 +279,10 @@ fn create(round: &Round) -> Vec<Action> {
         return Vec::new();
     }
     let template = &world.rollout.template;
-    let leaving = |hash: &str| world.replica_sets.iter().any(|rs| rs.hash == hash);
-    let hash = match record.map(|record| &record.hash).filter(|hash| !leaving(hash)) {
-        Some(hash) => hash.clone(),
-        None => {
-            let taken = |hash: &str| decisions.revision(hash).is_some() || leaving(hash);
-            match hash::free(&template.digest, &world.rollout.name, taken) {
-                Some(free) => free,
-                None => return Vec::new(),
-            }
-        }
-    };
+    // A ReplicaSet on its way out has its name until it is gone.
+    let is_leaving = |hash: &String| world.replica_sets.iter().any(|rs| rs.hash == *hash);
+    let recorded = record.map(|record| record.hash.clone()).filter(|hash| !is_leaving(hash));
+    let Some(hash) = recorded.or_else(|| situation.free_hash()) else { return Vec::new() };
     let number = record.map_or_else(|| decisions::newest(decisions) + 1, |record| record.number);
     let waits_for_nothing = world.is_first_deployment(decisions) && world.rollout.spec.paused != Some(true);
     let size = scale::initial_size(situation, waits_for_nothing);
