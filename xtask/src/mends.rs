@@ -355,7 +355,7 @@ const MENDS: &[Mend] = &[
     },
     Mend {
         fault: "namespaces whose servers hang have all places of large analyses",
-        file: "crates/operator/src/controllers/analysis/mod.rs",
+        file: "crates/operator/src/controllers/analysis/large.rs",
         find: "MOST_SLOW.saturating_sub(",
         replace: "MOST_LARGE.saturating_sub(",
         of: Package("greenlight-operator"),
@@ -364,7 +364,7 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "a large analysis keeps its place until all that is due has timed out",
         file: "crates/operator/src/controllers/analysis/mod.rs",
-        find: "if _place.is_some() { PARALLEL } else { usize::MAX }",
+        find: "if place.is_some() { PARALLEL } else { usize::MAX }",
         replace: "usize::MAX",
         of: Package("greenlight-operator"),
         test: "of_a_large_run_so_much_is_measured_in_a_turn_as_is_measured_at_a_time",
