@@ -13,7 +13,6 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use greenlight_api::BlueGreenRollout;
 use greenlight_api::analysis::AnalysisRun;
-use greenlight_core::Watches;
 use k8s_openapi::api::core::v1::ObjectReference;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -105,8 +104,8 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     ));
 
     let scope = Scope { namespace: options.namespace.clone(), ..Scope::default() };
-    let (rollouts_queue, sets_queue, runs_queue) = [(); 3].map(|()| Queue::new(leadership.clone())).into();
-    triggers::connect(&caches, &rollouts_queue, &sets_queue, &runs_queue);
+    let queues = Queues::new(&leadership);
+    triggers::connect(&caches, &queues.rollouts, &queues.scale_down, &queues.analyses);
     let ends = Ends { stop: stop.clone(), failed: CancellationToken::new(), went_back };
     let observers = Observers { health: health.clone(), metrics: metrics.clone(), failed: ends.failed.clone() };
     for mut listed in triggers::start(&connections.watches, &scope, &caches, &observers) {
@@ -164,12 +163,12 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let (trouble, tells) = (connections.trouble.clone(), recorder.clone());
     work.spawn(unreadable::tell(trouble, caches.clone(), leadership.clone(), tells, stop.clone()));
     let memories = Arc::new(Memories::default());
-    let on_demand = Arc::new(OnDemand::new(&connections.watches, &scope, triggers::asked(&rollouts_queue, &observers)));
-    let context = Arc::new(rollouts::Context {
+    let on_demand = OnDemand::new(&connections.watches, &scope, triggers::asked(&queues.rollouts, &observers));
+    let of_rollouts = Arc::new(rollouts::Context {
         client: connections.rollouts.clone(),
         caches: caches.clone(),
         memories: memories.clone(),
-        on_demand: on_demand.clone(),
+        on_demand: Arc::new(on_demand),
         recorder: recorder.clone(),
         metrics: metrics.clone(),
     });
@@ -179,7 +178,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         (metrics.clone(), health.clone(), trouble)
     };
     let told_in_status = |(metrics, health, trouble): (Metrics, Health, Trouble), note: Notes| {
-        let (memories, queue, leadership) = (memories.clone(), rollouts_queue.clone(), leadership.clone());
+        let (memories, queue, leadership) = (memories.clone(), queues.rollouts.clone(), leadership.clone());
         let tells = move |rollout: &Key, about: &Key, words: Option<String>| {
             // Nothing is remembered of a rollout that is another instance's.
             if leadership.takes_work(&rollout.namespace) {
@@ -193,7 +192,8 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let places = Places { parallel: options.parallel, share: Some(share) };
     let limits = |span: fn(&Key) -> Span| Limits { places, span, deadline: RECONCILE };
     let everything = keys(&caches, all_rollouts);
-    work.spawn(rollouts_queue.clone().run(
+    let context = of_rollouts.clone();
+    work.spawn(queues.rollouts.clone().run(
         "rollouts",
         limits(on_rollout),
         told_in_status(telling_of(of_rollout), Memory::tell_own),
@@ -203,7 +203,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     ));
     let context = Arc::new(scale_down::Context { client: connections.scale_down.clone(), caches: caches.clone() });
     let retired = keys(&caches, all_retired);
-    work.spawn(sets_queue.clone().run(
+    work.spawn(queues.scale_down.clone().run(
         "scale-down",
         limits(on_replica_set),
         told_in_status(telling_of(of_replica_set), Memory::tell),
@@ -221,7 +221,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         ..limits(on_analysis_run)
     };
     let analyses = {
-        let (queue, watched) = (runs_queue.clone(), told_in_status(telling_of(of_run), Memory::tell));
+        let (queue, watched) = (queues.analyses.clone(), told_in_status(telling_of(of_run), Memory::tell));
         let (client, caches) = (connections.analyses.clone(), caches.clone());
         let (leadership, stop, reach) = (leadership.clone(), stop.clone(), reach(&options, &config));
         work.spawn(async move {
@@ -233,16 +233,6 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         })
     };
 
-    let look_again = |concerns: &dyn Fn(&Key) -> bool| {
-        let queues = [
-            (&rollouts_queue, all_rollouts as fn(&Caches) -> Vec<Key>),
-            (&sets_queue, all_retired),
-            (&runs_queue, all_runs),
-        ];
-        for (queue, all) in queues {
-            all(&caches).into_iter().filter(|key| concerns(key)).for_each(|key| queue.now(key));
-        }
-    };
     let mut clock = Clock::read();
     let ended = loop {
         let change = tokio::select! {
@@ -256,7 +246,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
             step = clock.is_set() => {
                 let seconds = step.as_secs();
                 tracing::warn!(seconds, "somebody has set the clock forth by so many seconds: looking at everything again");
-                look_again(&|_| true);
+                queues.look_again(&caches, |_| true);
                 continue;
             }
         };
@@ -268,13 +258,11 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         };
         let is_of_shard = |key: &Key| leadership.shard(&key.namespace) == shard;
         if gained {
-            look_again(&is_of_shard);
+            queues.look_again(&caches, is_of_shard);
         } else {
             // Others decide there from now on: what was remembered would be old by the time that it comes back.
             for key in all_rollouts(&caches).into_iter().filter(is_of_shard) {
-                memories.forget(&key);
-                metrics.forget(&key);
-                on_demand.set(&key, &Watches::default());
+                of_rollouts.forget(&key);
             }
         }
     };
@@ -300,6 +288,32 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     }
     tracing::info!("stopped");
     ended
+}
+
+/// What the controllers work on.
+struct Queues {
+    /// Rollouts.
+    rollouts: Queue,
+    /// ReplicaSets that retire.
+    scale_down: Queue,
+    /// AnalysisRuns.
+    analyses: Queue,
+}
+
+impl Queues {
+    fn new(leadership: &Leadership) -> Queues {
+        let queue = || Queue::new(leadership.clone());
+        Queues { rollouts: queue(), scale_down: queue(), analyses: queue() }
+    }
+
+    /// Has each controller look again at what this concerns of all that there is for it.
+    fn look_again(&self, caches: &Caches, concerns: impl Fn(&Key) -> bool) {
+        let all: [(&Queue, fn(&Caches) -> Vec<Key>); 3] =
+            [(&self.rollouts, all_rollouts), (&self.scale_down, all_retired), (&self.analyses, all_runs)];
+        for (queue, all) in all {
+            all(caches).into_iter().filter(|key| concerns(key)).for_each(|key| queue.now(key));
+        }
+    }
 }
 
 /// What everything ends for.
