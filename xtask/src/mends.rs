@@ -188,8 +188,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "whoever lets others go first begins to count its failures anew",
         file: "crates/operator/src/controllers/queue.rs",
-        find: "Outcome::Yields(urgency, again) => schedule.yielded(key, urgency, instant(again)),",
-        replace: "Outcome::Yields(urgency, again) => {\n                                    forget(&mut failures, trouble.as_ref(), &key);\n                                    schedule.yielded(key, urgency, instant(again));\n                                }",
+        find: "Ok(Outcome::Yields(urgency, again)) => schedule.yielded(key, urgency, instant(again)),",
+        replace: "Ok(Outcome::Yields(urgency, again)) => {\n                                    forget(&mut failures, trouble.as_ref(), &key);\n                                    schedule.yielded(key, urgency, instant(again));\n                                }",
         of: Package("greenlight-operator"),
         test: "whoever_lets_others_go_first_has_failed_as_often_as_before",
     },
@@ -476,8 +476,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "work that hangs keeps a worker for ever",
         file: "crates/operator/src/controllers/queue.rs",
-        find: "tokio::time::timeout(limits.deadline, AssertUnwindSafe(future).catch_unwind());",
-        replace: "tokio::time::timeout(limits.deadline * 1000, AssertUnwindSafe(future).catch_unwind());",
+        find: "tokio::time::timeout(deadline, AssertUnwindSafe(work).catch_unwind())",
+        replace: "tokio::time::timeout(deadline * 1000, AssertUnwindSafe(work).catch_unwind())",
         of: Package("greenlight-operator"),
         test: "work_that_hangs_is_given_up_and_tried_again",
     },
