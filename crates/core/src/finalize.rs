@@ -17,7 +17,7 @@ use crate::world::{Selection, Service, World, later};
 
 /// What Kubernetes puts on an object whose dependents are to stay.
 const ORPHAN: &str = "orphan";
-/// So long after the deletion pods that were on their way out are gone: twice what Kubernetes grants them by default.
+/// How long after the deletion pods that were on their way out may still be there: twice what Kubernetes grants them by default.
 const LAST_PODS: SignedDuration = SignedDuration::from_mins(1);
 /// What Kubernetes puts on an object whose dependents are to go first.
 const FOREGROUND: &str = "foregroundDeletion";

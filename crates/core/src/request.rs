@@ -31,10 +31,10 @@ use crate::stall;
 use crate::words::{brief, cut};
 use crate::world::{ReplicaSet, Run, just_after};
 
-/// So many answered requests are remembered, so that one that comes again late is known.
+/// How many answered requests are remembered, so that one that comes again late is known.
 const REMEMBERED: usize = 8;
 
-/// So many approvals are remembered; none needs more.
+/// How many approvals of a revision are remembered, the latest ones. No promotion needs more.
 const MOST_APPROVALS: usize = 20;
 
 /// Where production goes back to may be what cannot start.

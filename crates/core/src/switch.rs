@@ -118,8 +118,8 @@ fn may_keep(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool
     service.production.as_ref().map_or(leads_on || was_made_anew, |given| *given == home.hash && !moved_away)
 }
 
-/// So many available pods of the revision that production goes to are waited for, and so many in a proof: all that production is to have.
-/// Where it was scaled up since, and there is no room for all, those that have room, and at least as many as it served with: the rest of the
+/// How many available pods of the revision that production goes to are waited for, before the move and in its proof: all that production
+/// is to have. Where it was scaled up since, and there is no room for all, those that have room, and at least as many as it served with: the rest of the
 /// room may be taken by what production leaves, which stays until then. Of one that served with none, or nobody knows with how many, at least as
 /// many as what production leaves has.
 pub fn awaited(situation: &Situation, home: &ReplicaSet) -> i32 {
@@ -403,7 +403,7 @@ fn ready_pods(endpoints: &[Endpoint]) -> impl Iterator<Item = &str> {
     ready.map(|endpoint| endpoint.pod.as_str())
 }
 
-/// So many ready pods production has to have.
+/// How many ready pods production has to have for a proof.
 fn enough(situation: &Situation, home: &ReplicaSet) -> usize {
     usize::try_from(awaited(situation, home)).unwrap_or(0)
 }

@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 use crate::hash::Digest;
 use crate::words::brief;
 
-/// So much later; the end of time where that would be beyond it. Times and durations come from people, too.
+/// The time `by` after `at`, and [`Timestamp::MAX`] where that would overflow: people write times and durations, too.
 pub fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
-/// So far ahead of another a clock may be, and both are right.
+/// How far the clocks of two machines may be apart before one of them counts as wrong.
 const AHEAD: SignedDuration = SignedDuration::from_mins(1);
 
-/// Right after this: of two things that happened by different clocks, that the second came second.
+/// A moment after `at`: for the second of two events whose order is known, and whose times are of different clocks.
 pub fn just_after(at: Timestamp) -> Timestamp {
     later(at, SignedDuration::from_millis(1))
 }

@@ -9,13 +9,15 @@ use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::Metric;
 use serde_json::Value;
 
-/// No condition is longer.
+/// The most bytes that a condition may have.
 const LONGEST: usize = 4096;
-/// A plain condition is no longer, looks at the result no more often, has no deeper brackets, and no more operators of the kinds that
-/// nest.
+/// The most bytes that a plain condition has, see [`is_plain`].
 const LONGEST_PLAIN: usize = 512;
+/// How often a plain condition looks at the result at most.
 const MOST_LOOKS: usize = 8;
+/// How deep the brackets of a plain condition are at most.
 const DEEPEST_PLAIN: usize = 5;
+/// How many operators a plain condition has at most of those that nest: `!`, `-` and `?`.
 const MOST_NESTING: usize = 16;
 /// Functions that look at each character or item of the result once.
 const PLAIN_FUNCTIONS: [&str; 14] = [
@@ -137,7 +139,7 @@ fn bounded(condition: &str) -> Result<(), String> {
 /// The outcome of a measurement with this result, as its metric's conditions have it.
 ///
 /// # Errors
-/// When a condition is none, or cannot be evaluated on this result.
+/// A condition is not CEL, or cannot be evaluated on this result.
 pub fn assess(metric: &Metric, result: &Value) -> Result<AnalysisPhase, String> {
     let holds = |condition: &Option<String>| condition.as_ref().map(|text| evaluate(text, result)).transpose();
     Ok(match (holds(&metric.success_condition)?, holds(&metric.failure_condition)?) {
@@ -150,7 +152,7 @@ pub fn assess(metric: &Metric, result: &Value) -> Result<AnalysisPhase, String> 
 /// Evaluates one condition.
 ///
 /// # Errors
-/// When it is none, or cannot be evaluated on this result.
+/// It is not CEL, or cannot be evaluated on this result.
 pub fn evaluate(condition: &str, result: &Value) -> Result<bool, String> {
     let mut expression = parse(condition)?;
     calculate_in_fractions(&mut expression);
