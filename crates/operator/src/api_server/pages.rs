@@ -8,9 +8,9 @@ use tokio::sync::Semaphore;
 
 use crate::shares::Shares;
 
-/// So many objects: what a rollout has usually fits.
+/// How many objects a page has: what a rollout has usually fits.
 const PAGE: u32 = 16;
-/// So many pages in memory at a time.
+/// How many pages are in memory at a time.
 const AT_ONCE: usize = 4;
 static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
 static SHARES: LazyLock<Shares> = LazyLock::new(|| Shares::new(AT_ONCE / 2));

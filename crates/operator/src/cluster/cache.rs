@@ -19,11 +19,11 @@ use tokio::sync::Notify;
 use crate::cluster::arrived::Unreadable;
 pub use crate::cluster::key::Key;
 
-/// So many objects of a kind are at hand: those of all the rollouts that are worked on at a time, and some more.
+/// How many objects of a kind are at hand, not compressed: those of all the rollouts that are worked on at a time, and some more.
 const AT_HAND: usize = 64;
-/// In bytes of JSON. What is larger is not at hand.
+/// The largest object that is at hand, in bytes of JSON.
 const LARGEST_AT_HAND: usize = 16 << 10;
-/// Of a group of more than so many none is at hand: whoever makes that many would push out what others work on.
+/// The largest group whose objects are at hand: a larger one would push out what others work on.
 const MOST_OF_A_GROUP: usize = AT_HAND / 4;
 
 /// What can be kept. It reads back from JSON as it was written.

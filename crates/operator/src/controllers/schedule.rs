@@ -43,12 +43,12 @@ const WORK: u64 = 8;
 /// What one weighs that only found that others come first. It takes no request. There are two or three for each piece of work, so if they counted as much,
 /// every third piece of work would go by age.
 const LOOK: u64 = 1;
-/// So many first deployments may wait for the controllers of Kubernetes before no more are begun. These create some ten to a hundred
+/// How many first deployments may wait for the controllers of Kubernetes before no more are begun. These create some ten to a hundred
 /// pods a second: a hundred rollouts keep them busy, and land within seconds.
 const IN_FLIGHT: usize = 100;
 /// Who does not land within this time is not waited for any more.
 const LONGEST_FLIGHT: Duration = Duration::from_secs(60);
-/// However many are in flight, one is begun after so long.
+/// How long until another one is begun, however many are in flight.
 const TRICKLE: Duration = Duration::from_millis(500);
 
 /// The order of keys that wait, or will.

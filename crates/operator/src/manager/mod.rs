@@ -51,17 +51,17 @@ pub use options::ControllerOptions;
 const RECONCILE: Duration = Duration::from_secs(300);
 /// How long the measurements of a run that are due at the same time may take: 50 that wait for a minute, 8 at a time.
 const MEASUREMENTS: Duration = Duration::from_secs(600);
-/// One of so many workers is not for a namespace that has all the others; more about that in [`crate::controllers::lanes`].
+/// Of this many workers one is reserved for other namespaces than the one that has all the others, see [`crate::controllers::lanes`].
 const RESERVED: usize = 8;
-/// So many runs are measured at the same time.
+/// How many runs are measured at the same time.
 const MEASURING: usize = 64;
-/// So many of them in one namespace.
+/// How many of them in one namespace.
 const SHARE: usize = 4;
-/// After so long a name that could not be looked up is tried again.
+/// How long until a name that could not be looked up is tried again.
 const LOOK_UP_AGAIN: Duration = Duration::from_secs(5);
 /// How long what is under way may take when the operator is asked to end.
 const LAST_WORK: Duration = Duration::from_secs(5);
-/// How long whoever still reads metrics then may take.
+/// How long a reader of metrics may take then.
 const LAST_SCRAPE: Duration = Duration::from_secs(1);
 
 /// Notes the words about what was worked on for a rollout, or that there is nothing to say of it any more.

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// So many messages have room.
+/// How many messages may wait.
 pub const MOST: usize = 1000;
 /// How long the operator, when it ends, waits for what is still to be told.
 pub const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ struct Inner<T> {
 struct State<T> {
     lines: BTreeMap<String, Line<T>>,
     count: usize,
-    /// So many messages may be under way beside another one of their namespace.
+    /// How many messages may be under way beside another one of their namespace.
     beside: usize,
     /// Who had the last turn.
     last: String,
@@ -86,7 +86,8 @@ impl<T> Clone for Lines<T> {
 }
 
 impl<T> Lines<T> {
-    /// Nothing waits yet. So many messages may be under way beside another one of their namespace, if those are about different rollouts.
+    /// Lines in which nothing waits yet. `beside`: how many messages may be under way beside another one of their namespace, if they are about
+    /// different rollouts.
     pub fn new(beside: usize) -> Lines<T> {
         let state = State { lines: BTreeMap::new(), count: 0, beside, last: String::new(), closed: false };
         Lines(Arc::new(Inner { state: Mutex::new(state), changed: Notify::new() }))

@@ -28,9 +28,9 @@ const MAX_NOTE: usize = 1024;
 /// The API refuses longer names.
 const MAX_NAME: usize = 253;
 
-/// So many events are written at a time. Each namespace has one of them, and what is left of these is for those that have more.
+/// How many events are written at a time. Each namespace may have one of these places, and those that have more to tell share what is left.
 const AT_ONCE: usize = 72;
-/// So many of them beside another one of their namespace.
+/// How many of these places may be taken by events beside another one of their namespace.
 const BESIDE: usize = 8;
 /// How long one event is tried: an API server that restarts loses none.
 const PATIENCE: Duration = Duration::from_secs(60);

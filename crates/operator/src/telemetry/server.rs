@@ -18,7 +18,7 @@ use crate::telemetry::connections;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
-/// So many may wait for the metrics at once.
+/// How many requests may wait for the metrics at once.
 const SCRAPERS: usize = 16;
 /// Whoever asks within this time gets what the one before got.
 const SAME_TEXT: Duration = Duration::from_millis(200);

@@ -50,13 +50,13 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
 /// How long to wait at most until another refused write is tried again.
 const LONGEST_REFUSAL_PAUSE: Duration = Duration::from_secs(5);
 
-/// So many pods of a ReplicaSet get other labels or annotations at the same time, while few others do that: enough for a hundred of them within
+/// How many pods of a ReplicaSet get other labels or annotations at the same time, while few others do that: enough for a hundred of them within
 /// seconds, and few beside what the API server admits of one client.
 const PODS_AT_ONCE: usize = 8;
-/// So many of these requests may be under way in all, beside the one that each work has. A webhook may hold them up in some namespaces, and others need
+/// How many of these requests may be under way in all, beside the one that each work has. A webhook may hold them up in some namespaces, and others need
 /// streams of the same connection.
 const BESIDE: usize = 14;
-/// Of pods of one ReplicaSet. As many that are refused hold up no others; where there are more, the others are probably refused, too, and wait for the
+/// How many pods of one ReplicaSet may be refused without holding up the others. Where there are more, the others are probably refused, too, and wait for the
 /// next try, which begins with any of them.
 const MOST_REFUSED: usize = 7;
 static PLACES_BESIDE: Semaphore = Semaphore::const_new(BESIDE);

@@ -30,10 +30,10 @@ use execute::{Executor, Whole};
 pub use memory::{Memories, Memory};
 use observe::{Fresh, Observed, observe};
 
-/// A release needs at most a handful of plans in a row.
+/// How many plans in a row one reconcile may make. A release needs a handful.
 const MOST_PLANS: usize = 30;
 
-/// After so many conflicts in a row it is not a watch that is a little behind: they take longer and longer pauses.
+/// After how many conflicts in a row everything is read again: by then it is not a watch that is a little behind, since the pauses grow.
 const MANY_CONFLICTS: u32 = 3;
 
 /// What a reconcile works with.
