@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::shell::{cargo, root};
 
-/// No test takes longer, in seconds: one that does waits for something that never comes.
+/// How long a test may take, in seconds: one that takes longer waits for something that never comes.
 const LONGEST: u32 = 600;
 /// By this `timeout` says that it ended what took too long.
 const TIMED_OUT: i32 = 124;
@@ -1436,7 +1436,7 @@ impl Copy {
     }
 }
 
-/// The same command, which ends after so many seconds with all that it started.
+/// The same command, which is ended after this many seconds with all that it started.
 fn within(seconds: u32, command: &Command) -> Command {
     let mut within = Command::new("timeout");
     within.arg(seconds.to_string()).arg(command.get_program()).args(command.get_args());

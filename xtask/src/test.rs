@@ -390,7 +390,7 @@ impl Row {
 #[derive(Default)]
 struct Panics {
     lines: Vec<String>,
-    /// So many of the next lines belong to the message.
+    /// How many of the next lines belong to the message.
     more: usize,
 }
 

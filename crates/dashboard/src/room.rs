@@ -33,17 +33,17 @@ use crate::rights::Rights;
 use crate::row::Key;
 use crate::silence::{Silence, said};
 
-/// Changes that come together are shown together.
+/// How long changes are gathered, so that those that come together are shown together.
 const SETTLE: Duration = Duration::from_millis(200);
-/// A rollout that is not there is looked for so often, unless the list says before that it has come.
+/// How often a rollout that is not there is looked for, unless the list says before that it has come.
 const MISSING_FOR: Duration = Duration::from_secs(10);
-/// An API server that does not answer is asked again.
+/// How long until an API server that does not answer is asked again.
 const UNREACHED_FOR: Duration = Duration::from_secs(2);
-/// An API server that has not answered by then is not waited for: a connection that has been cut may keep silent for minutes.
+/// How long an answer of the API server is waited for: a connection that has been cut may keep silent for minutes.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
-/// Whoever may look at a rollout and list none is not told when it changes: it is read so often.
+/// How often a rollout is read for callers who may look at it and list none: they are not told when it changes.
 const UNLISTED_FOR: Duration = Duration::from_secs(5);
-/// Roles change seldom.
+/// How often a caller's rights are read. Roles change seldom.
 const RIGHTS_FOR: Duration = Duration::from_secs(60);
 
 /// The page of a rollout as it is now.
