@@ -485,15 +485,10 @@ impl Executor<'_> {
         let owner = rollout.controller_owner_ref(&()).expect("an object of the API server has a name and a UID");
         let mut labels = template.labels();
         labels.insert(names::HASH_LABEL.to_owned(), hash.clone());
-        let pod_labels: BTreeMap<_, _> = labels.iter().chain(&pod_metadata.labels).collect();
         let mut selector = json!(rollout.spec.selector);
         selector["matchLabels"][names::HASH_LABEL] = hash.clone().into();
         let own = Value::Object(template.0);
-        let mut template = own.clone();
-        template["metadata"]["labels"] = json!(pod_labels);
-        for (key, value) in &pod_metadata.annotations {
-            template["metadata"]["annotations"][key] = value.clone().into();
-        }
+        let mut template = with_metadata(own.clone(), &labels, pod_metadata);
         if let Some(anti_affinity) = &rollout.spec.blue_green().anti_affinity {
             affinity::keep_apart(&mut template, anti_affinity, &rollout.spec.selector, hash);
         }
@@ -557,27 +552,7 @@ impl Executor<'_> {
     /// write any owner, or none; so it is ours only if it is what would be created, with the server's defaults.
     async fn adopt_existing(&self, taken: Taken<'_>, mut wanted: Value) -> Result<(), Error> {
         let Taken { name, hash, digest, own, blue_green } = taken;
-        let url = ReplicaSetView::url_path(&(), Some(&self.rollout.namespace));
-        let get = Request::new(&url).get(name, &GetParams::default()).expect("the URL is made of valid names");
-        let unreadable = |error: &serde_json::Error| {
-            let message = format!("ReplicaSet {name} exists and cannot be read: {error}. Delete it");
-            self.remember_refusal(digest, message);
-        };
-        let found: Value = match self.client.request(get).await {
-            // Whoever made it may have written what is nested too deep.
-            Err(kube::Error::SerdeError(error)) => {
-                unreadable(&error);
-                return Ok(());
-            }
-            answer => answer.doing(|| format!("read ReplicaSet {name}"))?,
-        };
-        let view: ReplicaSetView = match serde_json::from_value(found.clone()) {
-            Ok(view) => view,
-            Err(error) => {
-                unreadable(&error);
-                return Ok(());
-            }
-        };
+        let Some((found, view)) = self.read_existing(name, digest).await? else { return Ok(()) };
         let metadata = &found["metadata"];
         let left_behind = metadata["ownerReferences"].as_array().is_none_or(Vec::is_empty);
         let ours = view.keep().filter(|owned| owned.owner_uid == self.rollout.uid);
@@ -593,17 +568,7 @@ impl Executor<'_> {
         // Under another name, because this one is taken; with the same beginning, by which the chart's policy knows whose it is.
         wanted["metadata"]["generateName"] = name.strip_suffix(hash).unwrap_or(name).into();
         wanted["metadata"].as_object_mut().expect("it was made as an object").remove("name");
-        let post = PostParams { dry_run: true, ..PostParams::default() };
-        let body = serde_json::to_vec(&wanted).expect("JSON can be written");
-        let ask = || {
-            let request = Request::new(&url).create(&post, body.clone()).expect("the URL is made of valid names");
-            self.client.request::<Value>(request)
-        };
-        // It changes nothing, so it may be asked again when the answer is lost.
-        let wanted = match ask().await {
-            Ok(wanted) => wanted,
-            Err(_) => ask().await.doing(|| format!("compare ReplicaSet {name}"))?,
-        };
+        let wanted = self.with_defaults(name, &wanted).await?;
         if !adopt::is_same(&found, &wanted, blue_green, own) {
             let message = if left_behind {
                 format!(
@@ -634,6 +599,44 @@ impl Executor<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A ReplicaSet as the API server has it; `None` if it cannot be read, which is remembered.
+    async fn read_existing(&self, name: &str, digest: &str) -> Result<Option<(Value, ReplicaSetView)>, Error> {
+        let request = Request::new(ReplicaSetView::url_path(&(), Some(&self.rollout.namespace)));
+        let request = request.get(name, &GetParams::default()).expect("the URL is made of valid names");
+        let read = match self.client.request::<Value>(request).await {
+            // Whoever made it may have written what is nested too deep.
+            Err(kube::Error::SerdeError(error)) => Err(error),
+            answer => {
+                let found = answer.doing(|| format!("read ReplicaSet {name}"))?;
+                serde_json::from_value::<ReplicaSetView>(found.clone()).map(|view| (found, view))
+            }
+        };
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(error) => {
+                let message = format!("ReplicaSet {name} exists and cannot be read: {error}. Delete it");
+                self.remember_refusal(digest, message);
+                Ok(None)
+            }
+        }
+    }
+
+    /// What the API server would make of this ReplicaSet, to be compared with the one of this name.
+    async fn with_defaults(&self, name: &str, wanted: &Value) -> Result<Value, Error> {
+        let url = ReplicaSetView::url_path(&(), Some(&self.rollout.namespace));
+        let post = PostParams { dry_run: true, ..PostParams::default() };
+        let body = serde_json::to_vec(wanted).expect("JSON can be written");
+        let ask = || {
+            let request = Request::new(&url).create(&post, body.clone()).expect("the URL is made of valid names");
+            self.client.request::<Value>(request)
+        };
+        // It changes nothing, so it may be asked again when the answer is lost.
+        match ask().await {
+            Ok(made) => Ok(made),
+            Err(_) => ask().await.doing(|| format!("compare ReplicaSet {name}")),
+        }
     }
 
     /// Why a ReplicaSet that belongs to nobody cannot be this rollout's, whatever it is.
@@ -720,6 +723,16 @@ pub async fn change_replica_set(
 
 fn params() -> PatchParams {
     PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// The template with these labels, and with what its pods carry for their role.
+fn with_metadata(mut template: Value, labels: &BTreeMap<String, String>, of_role: &PodMetadata) -> Value {
+    let labels: BTreeMap<_, _> = labels.iter().chain(&of_role.labels).collect();
+    template["metadata"]["labels"] = json!(labels);
+    for (key, value) in &of_role.annotations {
+        template["metadata"]["annotations"][key] = value.clone().into();
+    }
+    template
 }
 
 /// What pods may carry that are on the way from one metadata to another.
