@@ -282,28 +282,8 @@ impl Executor<'_> {
         let what = || format!("change the pods' metadata of ReplicaSet {name}");
         let view = sets.patch(name, &params(), &Patch::Merge(patch)).await.doing(what)?;
         let pods = Request::new(Pod::url_path(&(), Some(&self.rollout.namespace)));
-        let labelled = ListParams::default().labels(&format!("{}={hash}", names::HASH_LABEL));
-        // Another rollout with the same template has pods of the same hash.
         let uid = view.uid().unwrap_or_default();
-        let own = |pod: &ObjectMeta| pod.owner_references.iter().flatten().any(|owner| owner.uid == uid);
-        // Whoever is interrupted, by a conflict say, does not begin with all of them again.
-        let lacks = |pod: &ObjectMeta| {
-            let none = BTreeMap::new();
-            let (labels, annotations) = (pod.labels.as_ref(), pod.annotations.as_ref());
-            !carries(labels.unwrap_or(&none), &from.labels, &to.labels)
-                || !carries(annotations.unwrap_or(&none), &from.annotations, &to.annotations)
-        };
-        let mut to_change = Vec::new();
-        let take = |MetadataView { metadata: pod }: MetadataView| {
-            if own(&pod) && lacks(&pod) {
-                to_change.push((pod.name.unwrap_or_default(), pod.resource_version));
-            }
-        };
-        let list = |page: ListParams| {
-            let request = pods.list_metadata(&page).expect("it asks for nothing that contradicts itself");
-            self.client.request::<ObjectList<MetadataView>>(request)
-        };
-        by_pages(&self.rollout.namespace, labelled, list, take).await.doing(what)?;
+        let mut to_change = self.pods_to_change(&pods, hash, &uid, from, to).await.doing(what)?;
         let count = to_change.len();
         to_change.rotate_left(usize::try_from(chance()).unwrap_or(0) % count.max(1));
         let (pods, metadata, left_out, refused) = (&pods, &metadata, &Mutex::new(Vec::new()), &AtomicUsize::new(0));
@@ -348,6 +328,40 @@ impl Executor<'_> {
         let mut change = Change::default();
         change.annotate(names::ROLE_METADATA, serde_json::to_string(to).expect("it has only strings in it"));
         self.patch_replica_set(name, &view.resource_version().unwrap_or_default(), &change).await
+    }
+
+    /// The name and the version of each pod of the ReplicaSet of this UID that is not yet as the change leaves it. `pods` is the way to the pods of
+    /// the namespace.
+    async fn pods_to_change(
+        &self,
+        pods: &Request,
+        hash: &str,
+        uid: &str,
+        from: &PodMetadata,
+        to: &PodMetadata,
+    ) -> kube::Result<Vec<(String, Option<String>)>> {
+        let labelled = ListParams::default().labels(&format!("{}={hash}", names::HASH_LABEL));
+        // Another rollout with the same template has pods of the same hash.
+        let own = |pod: &ObjectMeta| pod.owner_references.iter().flatten().any(|owner| owner.uid == uid);
+        // Whoever is interrupted, by a conflict say, does not begin with all of them again.
+        let lacks = |pod: &ObjectMeta| {
+            let none = BTreeMap::new();
+            let (labels, annotations) = (pod.labels.as_ref(), pod.annotations.as_ref());
+            !carries(labels.unwrap_or(&none), &from.labels, &to.labels)
+                || !carries(annotations.unwrap_or(&none), &from.annotations, &to.annotations)
+        };
+        let mut to_change = Vec::new();
+        let take = |MetadataView { metadata: pod }: MetadataView| {
+            if own(&pod) && lacks(&pod) {
+                to_change.push((pod.name.unwrap_or_default(), pod.resource_version));
+            }
+        };
+        let list = |page: ListParams| {
+            let request = pods.list_metadata(&page).expect("it asks for nothing that contradicts itself");
+            self.client.request::<ObjectList<MetadataView>>(request)
+        };
+        by_pages(&self.rollout.namespace, labelled, list, take).await?;
+        Ok(to_change)
     }
 
     /// Not by [`Api::evict`]: that writes `delete_options`, which the API server does not know, and so it would take the pod whatever became of it.
