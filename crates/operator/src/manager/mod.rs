@@ -15,7 +15,7 @@ use greenlight_api::BlueGreenRollout;
 use greenlight_api::analysis::AnalysisRun;
 use k8s_openapi::api::core::v1::ObjectReference;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, info_span};
 
@@ -135,16 +135,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let mut held = BTreeSet::new();
     if elects {
         tracing::info!(lease = LEASE, namespace = options.lease_namespace, shards = options.shards, "waiting to lead");
-        let first = tokio::select! {
-            biased;
-            ended = ends.come() => {
-                ended?;
-                None
-            }
-            ended = &mut server => return Err(not_serving(ended)),
-            first = changed.recv() => first,
-        };
-        let Some(first) = first else {
+        let Some(first) = first_lease(&mut changed, &ends, &mut server).await? else {
             release.cancel();
             while leases.join_next().await.is_some() {}
             return Ok(());
@@ -290,6 +281,20 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     ended
 }
 
+/// Waits until this instance has its first lease. `None`: it is asked to end before.
+async fn first_lease(
+    changed: &mut mpsc::UnboundedReceiver<Change>,
+    ends: &Ends,
+    server: &mut JoinHandle<Result<()>>,
+) -> Result<Option<Change>> {
+    tokio::select! {
+        biased;
+        ended = ends.come() => ended.map(|()| None),
+        ended = server => Err(not_serving(ended)),
+        first = changed.recv() => Ok(first),
+    }
+}
+
 /// What the controllers work on.
 struct Queues {
     /// Rollouts.
@@ -390,7 +395,7 @@ fn inside(config: &kube::Config, variable: impl Fn(&str) -> Option<String>) -> V
     hosts.filter(|host| !host.is_empty()).collect()
 }
 
-fn not_serving(ended: Result<Result<()>, tokio::task::JoinError>) -> anyhow::Error {
+fn not_serving(ended: Result<Result<()>, JoinError>) -> anyhow::Error {
     let why = match ended {
         Ok(Ok(())) => "its server has ended".to_owned(),
         Ok(Err(error)) => format!("{error:#}"),
