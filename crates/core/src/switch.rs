@@ -38,19 +38,8 @@ use crate::world::{Endpoint, ReplicaSet, Selection, Service, Workload, World};
 pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     let Situation { world, roles, .. } = situation;
     let Some(home) = roles.home().filter(|home| !home.deleting) else { return Vec::new() };
-    let overlapping = overlap::is_under_way(situation);
-    let overlap_lasts = overlapping && overlap::ends_at(situation, home).is_some_and(|until| situation.now < until);
-    let to_move: Vec<_> = services_to_move(situation, home)
-        .filter(|service| {
-            stall::keeps_from_moving(world, service, home).is_none() || lets_others_in(situation, service, home)
-        })
-        .filter(|service| {
-            !service.is_overlapping() || !overlap_lasts && (!overlapping || shows(situation, service, home))
-        })
-        .filter(|service| {
-            !situation.is_rejected(home) || situation.may_serve_again(home) || may_keep(situation, service, home)
-        })
-        .collect();
+    let to_move: Vec<_> =
+        services_to_move(situation, home).filter(|service| may_come_home(situation, service, home)).collect();
     // The additional pod of a restart is not waited for.
     let full = home.is_available(awaited(situation, home));
     if full && let Some(label) = overlap::rejoin(situation, home) {
@@ -64,6 +53,7 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
         let others = || world.replica_sets.iter().filter(|rs| rs.name != home.name && rs.ready > 0);
         service.is_overlapping() && others().any(|rs| service.selects(rs))
     };
+    let overlapping = overlap::is_under_way(situation);
     let mixed = world.existing().any(|rs| rs.name != home.name && rs.has_pods());
     // Where it leads there already, by a person's hand, only its mark moves: nothing else would tell of that without a status.
     let leads_here = |service: &Service| service.selection() == Selection::Revision(home.hash.clone());
@@ -106,6 +96,17 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
         return late.into_iter().map(|service| select_both(situation, service, home)).collect();
     }
     to_move.into_iter().map(|service| select(service, home)).collect()
+}
+
+/// Whether this Service may be moved to home as soon as home has pods for it: it fits, no overlap keeps it, and home may serve there.
+fn may_come_home(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool {
+    let fits = stall::keeps_from_moving(situation.world, service, home).is_none();
+    let overlapping = overlap::is_under_way(situation);
+    let overlap_lasts = overlapping && overlap::ends_at(situation, home).is_some_and(|until| situation.now < until);
+    let is_free = !service.is_overlapping() || !overlap_lasts && (!overlapping || shows(situation, service, home));
+    let may_serve =
+        !situation.is_rejected(home) || situation.may_serve_again(home) || may_keep(situation, service, home);
+    (fits || lets_others_in(situation, service, home)) && is_free && may_serve
 }
 
 /// With nothing to go back to, what was rejected goes on where it is: it is put back, also to a Service of production's that was made anew,
