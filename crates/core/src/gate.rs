@@ -1,12 +1,12 @@
 //! May the next revision be promoted, and if not, what is it waiting for?
 
 use greenlight_api::{RevisionRecord, conditions};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::analysis::{self, Kind, Outcome};
 use crate::approvals;
 use crate::situation::Situation;
-use crate::world::{ReplicaSet, later};
+use crate::world::{ReplicaSet, seconds_after};
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,7 +117,7 @@ fn of_timer(situation: &Situation, record: &RevisionRecord, seconds: i32) -> Gat
     let Some(ready_at) = record.preview_ready_at else {
         return closed(conditions::REASON_AWAITING_TIMER, format!("will be promoted {seconds} s later"), None);
     };
-    let due = later(ready_at, SignedDuration::from_secs(seconds.into()));
+    let due = seconds_after(ready_at, seconds);
     if now >= due {
         return Gate::Open;
     }

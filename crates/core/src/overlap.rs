@@ -15,12 +15,12 @@
 //! | 12:00:30 | `rollouts-pod-template-hash: <2>`; the label goes off the pods of 1 |
 
 use greenlight_api::{PodMetadata, names};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::actions::Action;
 use crate::metadata;
 use crate::situation::Situation;
-use crate::world::{ReplicaSet, Selection, Service, World, later};
+use crate::world::{ReplicaSet, Selection, Service, World, seconds_after};
 
 /// The change of the pods that do not carry the label yet, before a switch by way of both.
 pub fn prepare(situation: &Situation, candidate: &ReplicaSet) -> Option<Action> {
@@ -136,5 +136,5 @@ pub fn ends_at(situation: &Situation, home: &ReplicaSet) -> Option<Timestamp> {
         told.into_iter().filter(|at| at <= now).max().unwrap_or(*now)
     };
     let seconds = world.rollout.spec.blue_green().overlap_seconds()?;
-    Some(later(begun, SignedDuration::from_secs(seconds.into())))
+    Some(seconds_after(begun, seconds))
 }

@@ -16,6 +16,11 @@ pub fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
+/// The time that is this many seconds after `at`, see [`later`].
+pub fn seconds_after(at: Timestamp, seconds: i32) -> Timestamp {
+    later(at, SignedDuration::from_secs(seconds.into()))
+}
+
 /// How far the clocks of two machines may be apart before one of them counts as wrong.
 const AHEAD: SignedDuration = SignedDuration::from_mins(1);
 
