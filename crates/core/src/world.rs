@@ -61,6 +61,25 @@ pub struct World {
 }
 
 impl World {
+    /// A world in which there is this rollout, and nothing else is known.
+    pub fn of(rollout: Rollout) -> World {
+        World {
+            rollout,
+            replica_sets: Vec::new(),
+            services: BTreeMap::new(),
+            workload: None,
+            rivals: Vec::new(),
+            endpoints: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            runs: Vec::new(),
+            refused: None,
+            refused_writes: Vec::new(),
+            troubles: Vec::new(),
+            published_at: None,
+            live: false,
+        }
+    }
+
     /// The template comes from a workload that does not exist: nobody knows what is asked for.
     pub fn template_is_unknown(&self) -> bool {
         self.rollout.spec.workload_ref.is_some() && self.workload.is_none()
