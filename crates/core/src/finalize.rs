@@ -76,7 +76,7 @@ pub fn doubt(world: &World, now: Timestamp) -> Option<Doubt> {
         let release = switch::release(world, service).target(&world.rollout.name);
         is_ours(world, service) && leads_to_ours(world, service) && world.refused_write(&release, now).is_none()
     };
-    (!is_known && world.services.values().any(is_about_to_go)).then_some(Doubt::SetsMayStay)
+    (!is_known && world.services.values().any(is_about_to_go)).then_some(Doubt::ReplicaSetsMayStay)
 }
 
 /// What this Service selects by us, and not by its own labels alone, is a ReplicaSet of this rollout.
