@@ -166,7 +166,7 @@ pub enum Action {
         /// The revision that it carries as production from now on; `None` if it is a preview or let go.
         production: Option<String>,
     },
-    /// Note on a Service which claims nobody follows any more, so that whoever holds an older state of it cannot move it.
+    /// Note on a Service which claims nobody follows any more, so that an operator with an older state of it cannot move it.
     WithdrawClaims {
         /// Its name.
         name: String,

@@ -187,8 +187,8 @@ pub fn updated_hash(situation: &Situation) -> String {
     }
 }
 
-/// The revision is the spec's, and its ReplicaSet is made before anything else can be said of it. It may be there already: whoever made
-/// it has died before it was on record, and whoever asks has seen it.
+/// The revision is the spec's, and its ReplicaSet is made before anything else can be said of it. It may be there already: the
+/// operator that made it died before it was on record, and the person who asks has seen it.
 fn is_made_next(situation: &Situation, revision: &str) -> bool {
     let Situation { world, decisions, roles, .. } = situation;
     let rejected = decisions.rejection_of_template(roles::asked_for(world, decisions)).is_some();

@@ -16,7 +16,7 @@ pub struct Situation<'a> {
     pub decisions: &'a Decisions,
     /// The roles that follow from both.
     pub roles: Roles<'a>,
-    /// The time.
+    /// The time of this plan, by the operator's clock.
     pub now: Timestamp,
 }
 
@@ -31,22 +31,22 @@ impl<'a> Situation<'a> {
         self.decisions.revision(&rs.hash)
     }
 
-    /// Number of a revision.
+    /// The number of a revision; 0 if the record does not know it.
     pub fn number(&self, rs: &ReplicaSet) -> i64 {
         self.record(rs).map_or(0, |record| record.number)
     }
 
-    /// Whether it is rejected.
+    /// Whether a revision is rejected.
     pub fn is_rejected(&self, rs: &ReplicaSet) -> bool {
         self.record(rs).is_some_and(|record| record.rejection.is_some())
     }
 
-    /// Whether it carried production, provably.
+    /// Whether a revision carried production, provably.
     pub fn served(&self, rs: &ReplicaSet) -> bool {
         self.record(rs).is_some_and(|record| record.served_at.is_some())
     }
 
-    /// Whether production may go back to it.
+    /// Whether production may go back to a revision.
     pub fn may_serve_again(&self, rs: &ReplicaSet) -> bool {
         self.record(rs).is_some_and(RevisionRecord::may_serve_again)
     }
@@ -78,7 +78,8 @@ impl<'a> Situation<'a> {
         self.world.rollout.spec.blue_green().active_services().take(needed)
     }
 
-    /// Whether people can look at it in preview, as far as the spec wants that and there is time for it.
+    /// Whether people can look at a revision in preview; also if the spec names no preview Service, or production is down, so that nobody waits for a
+    /// look.
     pub fn is_shown(&self, rs: &ReplicaSet) -> bool {
         if self.is_down() {
             return true;

@@ -3,14 +3,14 @@
 //! The active Services move in three steps, each a write or a read of its own:
 //!
 //! 1. *claim*: the ReplicaSet is marked, with the resourceVersion it was read at. The answer is the ReplicaSet as the API
-//!    server has it at that moment, and whoever still holds an older picture of it (another operator about to scale it down)
+//!    server has it at that moment, and an operator that still holds an older picture of it (one about to scale it down)
 //!    can no longer write to it;
 //! 2. *move*: if that answer says that all pods are available, the selectors are patched, with the Services' resourceVersions, so
 //!    a change by somebody else in between is a conflict and not a loss;
 //! 3. *proof*: the Services' EndpointSlices are watched until every ready endpoint is a pod of the revision, and there are enough.
 //!
 //! The Services that carry production are those that the spec names, and those that it named before, until they can be let go
-//! without showing two versions at once. One that carried production is never used as a preview: whoever reaches production by
+//! without showing two versions at once. One that carried production is never used as a preview: people who reach production by
 //! it must not be shown what nobody promoted, whatever the spec calls it by now.
 
 use std::collections::BTreeSet;
