@@ -47,7 +47,7 @@ const LIST: Duration = Duration::from_secs(90);
 const LARGEST_REFUSAL: usize = 64 << 10;
 /// In bytes. Of one that is larger so much is left.
 const LONGEST_WORDS: usize = 16 << 10;
-/// The most characters that JSON takes for one.
+/// So many characters JSON may write for one.
 const LONGEST_ESCAPE: usize = 12;
 
 /// Whoever is told to come back later does, but not after more than so long: a proxy may say anything.

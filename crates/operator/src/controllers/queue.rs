@@ -58,7 +58,7 @@ pub struct Limits {
     pub deadline: Duration,
 }
 
-/// A queue: who is next, and nothing else. Whoever wakes keys up and whoever works on them share it.
+/// A queue: which key is next, and nothing else. The triggers that wake keys up and the tasks that work on them share it.
 #[derive(Clone, Debug)]
 pub struct Queue(Schedule);
 

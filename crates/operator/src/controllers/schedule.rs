@@ -391,7 +391,7 @@ pub struct Turn {
     key: Key,
     by_age: bool,
     may_begin: bool,
-    /// Those that would have come first, and have no place: whoever gave way to them would be looked at again and again.
+    /// Those that would have come first, and have no place: a key that gave way to them would be looked at again and again.
     passed_over: HashSet<String>,
 }
 

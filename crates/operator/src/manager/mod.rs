@@ -70,7 +70,7 @@ type Notes = fn(&mut Memory, &Key, Option<String>);
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// It cannot start, or go on: the lease is lost, say. Whoever restarts it starts clean.
+/// It cannot start, or go on: the lease is lost, say. The kubelet restarts it, and it starts clean.
 pub async fn run(options: ControllerOptions) -> Result<()> {
     ensure!(
         options.leader_elect || options.shards == 1,
@@ -89,7 +89,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let instance = options::instance();
     let health = Health::default();
     let connect = |protocol, leadership: &Leadership| client::connect(&config, protocol, &metrics, &health, leadership);
-    // Whoever wants to lead has to write this before it does.
+    // Its writes are those of the lease, which come before this instance leads.
     let client = connect(Protocol::Http1, &Leadership::undisputed())?;
     let electors = Elector::all(&client, &options.lease_namespace, &instance, terms, &leadership);
     let went_back = electors.first().map(Elector::went_back).unwrap_or_default();

@@ -7,7 +7,7 @@
 //! | a sink does not take a message | its line waits and tries again, and the others go on |
 //! | a sink is down, or the API server | each line tries by itself, at growing intervals |
 //! | a webhook holds up the events of one namespace | so many of its messages are under way as have no other use, and each other namespace has one |
-//! | the operator ends | what waits is told, for a few seconds; what comes then is lost, and whoever brings it is told so |
+//! | the operator ends | what waits is told, for a few seconds; what comes then is lost, and its sender is told so |
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};

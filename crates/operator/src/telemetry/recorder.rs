@@ -36,7 +36,7 @@ const BESIDE: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Whoever has more to tell than a namespace has at a time waits while so many of its events do.
+/// How many events of a namespace may wait to be written before those that tell of many objects at a time wait for them.
 const BEHIND: usize = 100;
 
 /// The way to the API server. What a reconcile records is written after it: an admission webhook that is slow to take an event must not

@@ -14,9 +14,9 @@ use crate::cluster::cache::Key;
 /// |---|---|
 /// | servers hang in as many namespaces as there are places | each place is given back when [`super::PARALLEL`] measurements have timed out, whatever is due then |
 /// | they ask again at once | those whose turn took long leave [`MOST_LARGE`] less [`MOST_SLOW`] places to others |
-/// | more wait than there are places | whoever has waited longest is first |
+/// | more wait than there are places | the namespace that has waited longest is first |
 /// | a run has something to measure whenever its turn is over | another one of its namespace that has asked meanwhile is next |
-/// | whoever waits asks no more | nobody waits for it after [`FORGOTTEN`] |
+/// | a run that waits asks no more | the others do not wait for it after [`FORGOTTEN`] |
 #[derive(Debug, Default)]
 pub struct Large(Mutex<LargePlaces>);
 
@@ -33,13 +33,13 @@ const FORGOTTEN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 struct LargePlaces {
-    /// Who has one, and since when.
+    /// The namespaces that have one, and since when.
     taken: BTreeMap<String, Instant>,
-    /// Who would have one, and when it last asked. The first has waited longest.
+    /// The namespaces that wait for one, and when each last asked. The first has waited longest.
     waiting: Vec<(String, Instant)>,
-    /// Who took long, and when.
+    /// The namespaces that took long, and when.
     slow: BTreeMap<String, Instant>,
-    /// Of each namespace the run that was first to ask since the last turn, and when it last asked.
+    /// By namespace, the run that was first to ask since its last turn, and when it last asked.
     next: BTreeMap<String, (String, Instant)>,
 }
 
@@ -49,7 +49,7 @@ impl LargePlaces {
         holds_long || self.slow.contains_key(namespace)
     }
 
-    /// Whether there is a place for whoever waits there.
+    /// Whether there is a place for the namespace at this position of [`LargePlaces::waiting`].
     fn is_free_for(&self, position: usize) -> bool {
         let slow = |namespace: &String| self.is_slow(namespace);
         let free = MOST_LARGE.saturating_sub(self.taken.len());

@@ -343,7 +343,7 @@ impl Executor<'_> {
         let labelled = ListParams::default().labels(&format!("{}={hash}", names::HASH_LABEL));
         // Another rollout with the same template has pods of the same hash.
         let own = |pod: &ObjectMeta| pod.owner_references.iter().flatten().any(|owner| owner.uid == uid);
-        // Whoever is interrupted, by a conflict say, does not begin with all of them again.
+        // A change that is interrupted, by a conflict say, does not begin with all of them again.
         let lacks = |pod: &ObjectMeta| {
             let none = BTreeMap::new();
             let (labels, annotations) = (pod.labels.as_ref(), pod.annotations.as_ref());
@@ -562,7 +562,7 @@ impl Executor<'_> {
     }
 
     /// The name is taken. Usually by us: another operator was quicker, or one died right after; or by nobody, since a rollout of this name
-    /// was deleted and left its pods behind (`--cascade=orphan`), which may be all that serves. But whoever may create ReplicaSets may
+    /// was deleted and left its pods behind (`--cascade=orphan`), which may be all that serves. But people who may create ReplicaSets may
     /// write any owner, or none; so it is ours only if it is what would be created, with the server's defaults.
     async fn adopt_existing(&self, taken: Taken<'_>, mut wanted: Value) -> Result<(), Error> {
         let Taken { name, hash, digest, own, blue_green } = taken;
