@@ -21,7 +21,7 @@ use kube::Resource;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, watcher};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
@@ -131,25 +131,9 @@ async fn keep(
             *now = page;
             is_new
         });
-        let of_rollout = async {
-            loop {
-                match listed.recv().await {
-                    Ok(changed) if changed == key => return,
-                    Ok(_) => {}
-                    Err(RecvError::Lagged(_)) => return,
-                    Err(RecvError::Closed) => std::future::pending().await,
-                }
-            }
-        };
-        let of_others = async {
-            match &mut around {
-                Some((_, changes)) => drop(changes.next().await),
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            () = of_rollout => {}
-            () = of_others => {}
+            () = rollout_changes(&mut listed, &key) => {}
+            () = others_change(around.as_mut()) => {}
             () = tokio::time::sleep(again) => {}
         }
         tokio::time::sleep(SETTLE).await;
@@ -158,6 +142,26 @@ async fn keep(
             let mut ready = pin!(changes.ready_chunks(1024));
             let _ = futures::FutureExt::now_or_never(ready.next());
         }
+    }
+}
+
+/// Waits until the list tells of a change of this rollout, or has told too much meanwhile.
+async fn rollout_changes(listed: &mut broadcast::Receiver<Key>, key: &Key) {
+    loop {
+        match listed.recv().await {
+            Ok(changed) if changed == *key => return,
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+/// Waits until something around the rollout changes; for ever while nothing is watched.
+async fn others_change(around: Option<&mut (Around, SelectAll<Change>)>) {
+    match around {
+        Some((_, changes)) => drop(changes.next().await),
+        None => std::future::pending().await,
     }
 }
 
