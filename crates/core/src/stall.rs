@@ -103,7 +103,7 @@ pub fn trouble(world: &World) -> Option<Stall> {
 pub fn template(world: &World) -> Option<Stall> {
     let (digest, rollout) = (&world.rollout.template.digest, &world.rollout.name);
     let leaving = |hash: &str| world.replica_sets.iter().any(|rs| rs.hash == hash && rs.deleting);
-    let wrong = if world.template_says_it_serves() {
+    let wrong = if world.template_has_serving_label() {
         Some(format!("remove {} from the labels of the template: greenlight sets it", names::SERVING_LABEL))
     } else if hash::free(digest, rollout, leaving).is_none() {
         let last = hash::replica_set_name(rollout, &digest.hash(rollout, 0));

@@ -91,7 +91,7 @@ impl World {
     }
 
     /// The pods of the template carry the label by which production selects two revisions in an overlap: they would get traffic then.
-    pub fn template_says_it_serves(&self) -> bool {
+    pub fn template_has_serving_label(&self) -> bool {
         self.rollout.template.labels.contains_key(names::SERVING_LABEL)
     }
 
@@ -107,7 +107,7 @@ impl World {
     pub fn template_can_be_made(&self) -> bool {
         !self.template_is_unknown()
             && !self.template_is_refused()
-            && !self.template_says_it_serves()
+            && !self.template_has_serving_label()
             && self.missing_in_workload().is_empty()
     }
 

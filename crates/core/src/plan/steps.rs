@@ -273,7 +273,7 @@ fn create(round: &Round) -> Vec<Action> {
     let unwanted = decisions.rejection_of_template(digest).is_some();
     let retry_due = world.refused.as_ref().is_none_or(|refused| situation.now >= refused.retry_at);
     let cannot = stall::workload(world).is_some()
-        || world.template_says_it_serves()
+        || world.template_has_serving_label()
         || world.template_is_refused() && !retry_due;
     if situation.roles.updated.is_some() || unwanted || cannot {
         return Vec::new();
