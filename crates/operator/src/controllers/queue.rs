@@ -108,7 +108,7 @@ impl Queue {
             while !lanes.is_full() {
                 let Some((key, turn)) = schedule.take(|namespace| lanes.may_begin(namespace, now)) else { break };
                 let Some(begun) = schedule.leadership().begin(&key.namespace) else {
-                    turn.is_in_flight(false, false);
+                    turn.note_landed();
                     forget(&mut failures, trouble.as_ref(), &key);
                     schedule.done(key, None);
                     continue;
@@ -501,7 +501,7 @@ mod tests {
                     if let Some(urgency) = turn.gives_way(urgency) {
                         return Ok(Outcome::Yields(urgency, None));
                     }
-                    turn.is_in_flight(stage == Stage::New, stage == Stage::New);
+                    turn.note_flight(stage == Stage::New, stage == Stage::New);
                     tokio::time::sleep(Duration::from_millis(1)).await;
                     let next = if stage == Stage::New { Stage::InFlight } else { Stage::Done };
                     let mut stages = stages.lock().expect("no panic while locked");

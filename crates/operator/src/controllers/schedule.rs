@@ -431,9 +431,14 @@ impl Turn {
         }
     }
 
-    /// Tells whether the controllers of Kubernetes have the next word on what the key has begun, and whether it is a first deployment
+    /// Notes that the controllers of Kubernetes have nothing to do for this key.
+    pub fn note_landed(&self) {
+        self.note_flight(false, false);
+    }
+
+    /// Notes whether the controllers of Kubernetes have the next word on what the key has begun, and whether it is a first deployment
     /// still.
-    pub fn is_in_flight(&self, in_flight: bool, is_first_deployment: bool) {
+    pub fn note_flight(&self, in_flight: bool, is_first_deployment: bool) {
         let mut state = self.schedule.state();
         let Flights { since, awaited, .. } = &mut state.flights;
         let Some(begun) = since.get(&self.key).copied() else { return };
@@ -614,7 +619,7 @@ mod tests {
         schedule.now(key(name));
         let (taken, turn) = next(schedule).expect("it waits");
         assert_eq!(taken, name);
-        turn.is_in_flight(false, false);
+        turn.note_landed();
         schedule.done(key(name), None);
     }
 
@@ -750,7 +755,7 @@ mod tests {
         let tell = |in_flight, is_first| {
             schedule.now(key("web-0"));
             let (_, turn) = schedule.take(|_| true).expect("it waits");
-            turn.is_in_flight(in_flight, is_first);
+            turn.note_flight(in_flight, is_first);
             schedule.done(key("web-0"), None);
             awaited()
         };

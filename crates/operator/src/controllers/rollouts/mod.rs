@@ -132,14 +132,14 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
         let Some(Observed { world, unknown }) = observe(caches, memories, on_demand, key, &fresh, live, now) else {
             // What it asks for is not known: everything stays as it is, and [`crate::controllers::unreadable`] tells why.
             if caches.rollouts.unreadable(key).is_some() {
-                turn.is_in_flight(false, false);
+                turn.note_landed();
                 return Ok(Outcome::Rests(None));
             }
             if caches.rollouts.knows(key) {
                 continue;
             }
             context.forget(key);
-            turn.is_in_flight(false, false);
+            turn.note_landed();
             return Ok(Outcome::Rests(None));
         };
         let plan = greenlight_core::plan(&world, now);
@@ -175,7 +175,7 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
             live = true;
             continue;
         }
-        turn.is_in_flight(plan.in_flight || plan.urgency == Urgency::FirstDeployment, plan.is_first_deployment);
+        turn.note_flight(plan.in_flight || plan.urgency == Urgency::FirstDeployment, plan.is_first_deployment);
         let executor = context.executor(&world.rollout, whole);
         if plan.actions.is_empty() {
             if due {
