@@ -15,7 +15,7 @@ use greenlight_api::BlueGreenRollout;
 use greenlight_api::analysis::AnalysisRun;
 use k8s_openapi::api::core::v1::ObjectReference;
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, info_span};
 
@@ -39,7 +39,7 @@ use crate::shutdown::stop_on_signal;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::notify::{self, Notifier};
-use crate::telemetry::recorder::{Events, reference};
+use crate::telemetry::recorder::{Events, Recorder, reference};
 use crate::telemetry::server;
 use crate::web::client::WebClient;
 use crate::web::reach::{Network, Reach};
@@ -150,80 +150,19 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let notifier = Notifier::start(notifications, &web_client, &metrics);
     let events = Events::start(&connections.events, &metrics);
     let recorder = events.recorder(instance.clone(), metrics.clone(), notifier.tell());
-    let mut work = JoinSet::new();
-    let (trouble, tells) = (connections.trouble.clone(), recorder.clone());
-    work.spawn(unreadable::tell(trouble, caches.clone(), leadership.clone(), tells, stop.clone()));
-    let memories = Arc::new(Memories::default());
-    let on_demand = OnDemand::new(&connections.watches, &scope, triggers::asked(&queues.rollouts, &observers));
-    let of_rollouts = Arc::new(rollouts::Context {
-        client: connections.rollouts.clone(),
-        caches: caches.clone(),
-        memories: memories.clone(),
-        on_demand: Arc::new(on_demand),
-        recorder: recorder.clone(),
-        metrics: metrics.clone(),
-    });
-    let telling_of = |about: fn(&Caches, &Key) -> Option<ObjectReference>| {
-        let caches = caches.clone();
-        let trouble = Trouble::new(recorder.clone(), move |failing| about(&caches, failing));
-        (metrics.clone(), health.clone(), trouble)
+    let parts = Parts {
+        options: &options,
+        config: &config,
+        connections: &connections,
+        scope: &scope,
+        caches: &caches,
+        queues: &queues,
+        observers: &observers,
+        leadership: &leadership,
+        recorder: &recorder,
+        stop: &stop,
     };
-    let told_in_status = |(metrics, health, trouble): (Metrics, Health, Trouble), note: Notes| {
-        let (memories, queue, leadership) = (memories.clone(), queues.rollouts.clone(), leadership.clone());
-        let tells = move |rollout: &Key, about: &Key, words: Option<String>| {
-            // Nothing is remembered of a rollout that is another instance's.
-            if leadership.takes_work(&rollout.namespace) {
-                memories.update(rollout, |memory| note(memory, about, words));
-                queue.now(rollout.clone());
-            }
-        };
-        (metrics, health, Some(trouble.in_status(tells)))
-    };
-    let share = options.parallel - options.parallel / RESERVED;
-    let places = Places { parallel: options.parallel, share: Some(share) };
-    let limits = |span: fn(&Key) -> Span| Limits { places, span, deadline: RECONCILE };
-    let everything = keys(&caches, all_rollouts);
-    let context = of_rollouts.clone();
-    work.spawn(queues.rollouts.clone().run(
-        "rollouts",
-        limits(on_rollout),
-        told_in_status(telling_of(of_rollout), Memory::tell_own),
-        stop.clone(),
-        everything,
-        move |key, turn| rollouts::reconcile(context.clone(), key, turn),
-    ));
-    let context = Arc::new(scale_down::Context { client: connections.scale_down.clone(), caches: caches.clone() });
-    let retired = keys(&caches, all_retired);
-    work.spawn(queues.scale_down.clone().run(
-        "scale-down",
-        limits(on_replica_set),
-        told_in_status(telling_of(of_replica_set), Memory::tell),
-        stop.clone(),
-        retired,
-        move |key, _| scale_down::reconcile(context.clone(), key),
-    ));
-    let secrets =
-        analysis::Readable { labelled: options.analysis_labelled_secrets, names: options.analysis_secrets.clone() };
-    let everything = keys(&caches, all_runs);
-    // Measurements wait for others' servers. So there are many at a time, and each namespace has its share of them.
-    let measuring = Limits {
-        places: Places { parallel: MEASURING, share: Some(options.parallel.min(SHARE)) },
-        deadline: MEASUREMENTS,
-        ..limits(on_analysis_run)
-    };
-    let analyses = {
-        let (queue, watched) = (queues.analyses.clone(), told_in_status(telling_of(of_run), Memory::tell));
-        let (client, caches) = (connections.analyses.clone(), caches.clone());
-        let (leadership, stop, reach) = (leadership.clone(), stop.clone(), reach(&options, &config));
-        work.spawn(async move {
-            let http = WebClient::for_analyses(leadership, reach.await);
-            let (evaluator, large) = (Default::default(), Default::default());
-            let context = Arc::new(analysis::Context { client, caches, http, evaluator, large, secrets });
-            let measure = move |key, _| analysis::reconcile(context.clone(), key);
-            queue.run("analysis", measuring, watched, stop, everything, measure).await;
-        })
-    };
-
+    let Work { tasks: mut work, analyses, rollouts: of_rollouts } = start(&parts);
     let mut clock = Clock::read();
     let ended = loop {
         let change = tokio::select! {
@@ -279,6 +218,109 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     }
     tracing::info!("stopped");
     ended
+}
+
+/// What the controllers are made of.
+struct Parts<'a> {
+    options: &'a ControllerOptions,
+    config: &'a kube::Config,
+    connections: &'a Connections,
+    scope: &'a Scope,
+    caches: &'a Arc<Caches>,
+    queues: &'a Queues,
+    observers: &'a Observers,
+    leadership: &'a Leadership,
+    recorder: &'a Recorder,
+    stop: &'a CancellationToken,
+}
+
+/// The controllers at work.
+struct Work {
+    tasks: JoinSet<()>,
+    /// Ends the measurements, which are not waited for at the end.
+    analyses: AbortHandle,
+    /// What the controller of rollouts works with.
+    rollouts: Arc<rollouts::Context>,
+}
+
+/// Starts the controllers. They work until [`Parts::stop`] is cancelled.
+fn start(parts: &Parts<'_>) -> Work {
+    let Parts { options, config, connections, scope, caches, queues, observers, leadership, recorder, stop } = *parts;
+    let Observers { health, metrics, .. } = observers;
+    let mut tasks = JoinSet::new();
+    let (trouble, tells) = (connections.trouble.clone(), recorder.clone());
+    tasks.spawn(unreadable::tell(trouble, caches.clone(), leadership.clone(), tells, stop.clone()));
+    let memories = Arc::new(Memories::default());
+    let on_demand = OnDemand::new(&connections.watches, scope, triggers::asked(&queues.rollouts, observers));
+    let of_rollouts = Arc::new(rollouts::Context {
+        client: connections.rollouts.clone(),
+        caches: caches.clone(),
+        memories: memories.clone(),
+        on_demand: Arc::new(on_demand),
+        recorder: recorder.clone(),
+        metrics: metrics.clone(),
+    });
+    let telling_of = |about: fn(&Caches, &Key) -> Option<ObjectReference>| {
+        let caches = caches.clone();
+        let trouble = Trouble::new(recorder.clone(), move |failing| about(&caches, failing));
+        (metrics.clone(), health.clone(), trouble)
+    };
+    let told_in_status = |(metrics, health, trouble): (Metrics, Health, Trouble), note: Notes| {
+        let (memories, queue, leadership) = (memories.clone(), queues.rollouts.clone(), leadership.clone());
+        let tells = move |rollout: &Key, about: &Key, words: Option<String>| {
+            // Nothing is remembered of a rollout that is another instance's.
+            if leadership.takes_work(&rollout.namespace) {
+                memories.update(rollout, |memory| note(memory, about, words));
+                queue.now(rollout.clone());
+            }
+        };
+        (metrics, health, Some(trouble.in_status(tells)))
+    };
+    let share = options.parallel - options.parallel / RESERVED;
+    let places = Places { parallel: options.parallel, share: Some(share) };
+    let limits = |span: fn(&Key) -> Span| Limits { places, span, deadline: RECONCILE };
+    let everything = keys(caches, all_rollouts);
+    let context = of_rollouts.clone();
+    tasks.spawn(queues.rollouts.clone().run(
+        "rollouts",
+        limits(on_rollout),
+        told_in_status(telling_of(of_rollout), Memory::tell_own),
+        stop.clone(),
+        everything,
+        move |key, turn| rollouts::reconcile(context.clone(), key, turn),
+    ));
+    let context = Arc::new(scale_down::Context { client: connections.scale_down.clone(), caches: caches.clone() });
+    let retired = keys(caches, all_retired);
+    tasks.spawn(queues.scale_down.clone().run(
+        "scale-down",
+        limits(on_replica_set),
+        told_in_status(telling_of(of_replica_set), Memory::tell),
+        stop.clone(),
+        retired,
+        move |key, _| scale_down::reconcile(context.clone(), key),
+    ));
+    let secrets =
+        analysis::Readable { labelled: options.analysis_labelled_secrets, names: options.analysis_secrets.clone() };
+    let everything = keys(caches, all_runs);
+    // Measurements wait for others' servers. So there are many at a time, and each namespace has its share of them.
+    let measuring = Limits {
+        places: Places { parallel: MEASURING, share: Some(options.parallel.min(SHARE)) },
+        deadline: MEASUREMENTS,
+        ..limits(on_analysis_run)
+    };
+    let analyses = {
+        let (queue, watched) = (queues.analyses.clone(), told_in_status(telling_of(of_run), Memory::tell));
+        let (client, caches) = (connections.analyses.clone(), caches.clone());
+        let (leadership, stop, reach) = (leadership.clone(), stop.clone(), reach(options, config));
+        tasks.spawn(async move {
+            let http = WebClient::for_analyses(leadership, reach.await);
+            let (evaluator, large) = (Default::default(), Default::default());
+            let context = Arc::new(analysis::Context { client, caches, http, evaluator, large, secrets });
+            let measure = move |key, _| analysis::reconcile(context.clone(), key);
+            queue.run("analysis", measuring, watched, stop, everything, measure).await;
+        })
+    };
+    Work { tasks, analyses, rollouts: of_rollouts }
 }
 
 /// Waits until this instance has its first lease. `None`: it is asked to end before.
