@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::shell::{cargo, root};
 
-/// No test takes longer, in seconds: one that does waits for something that never comes.
+/// How long a test may take, in seconds: one that takes longer waits for something that never comes.
 const LONGEST: u32 = 600;
 /// By this `timeout` says that it ended what took too long.
 const TIMED_OUT: i32 = 124;
@@ -188,8 +188,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "whoever lets others go first begins to count its failures anew",
         file: "crates/operator/src/controllers/queue.rs",
-        find: "Outcome::Yields(urgency, again) => schedule.yielded(key, urgency, instant(again)),",
-        replace: "Outcome::Yields(urgency, again) => {\n                                    forget(&mut failures, trouble.as_ref(), &key);\n                                    schedule.yielded(key, urgency, instant(again));\n                                }",
+        find: "Ok(Outcome::Yields(urgency, again)) => schedule.yielded(key, urgency, instant(again)),",
+        replace: "Ok(Outcome::Yields(urgency, again)) => {\n                                    forget(&mut failures, trouble.as_ref(), &key);\n                                    schedule.yielded(key, urgency, instant(again));\n                                }",
         of: Package("greenlight-operator"),
         test: "whoever_lets_others_go_first_has_failed_as_often_as_before",
     },
@@ -355,7 +355,7 @@ const MENDS: &[Mend] = &[
     },
     Mend {
         fault: "namespaces whose servers hang have all places of large analyses",
-        file: "crates/operator/src/controllers/analysis/mod.rs",
+        file: "crates/operator/src/controllers/analysis/large.rs",
         find: "MOST_SLOW.saturating_sub(",
         replace: "MOST_LARGE.saturating_sub(",
         of: Package("greenlight-operator"),
@@ -364,7 +364,7 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "a large analysis keeps its place until all that is due has timed out",
         file: "crates/operator/src/controllers/analysis/mod.rs",
-        find: "if _place.is_some() { PARALLEL } else { usize::MAX }",
+        find: "if place.is_some() { PARALLEL } else { usize::MAX }",
         replace: "usize::MAX",
         of: Package("greenlight-operator"),
         test: "of_a_large_run_so_much_is_measured_in_a_turn_as_is_measured_at_a_time",
@@ -476,8 +476,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "work that hangs keeps a worker for ever",
         file: "crates/operator/src/controllers/queue.rs",
-        find: "tokio::time::timeout(limits.deadline, AssertUnwindSafe(future).catch_unwind());",
-        replace: "tokio::time::timeout(limits.deadline * 1000, AssertUnwindSafe(future).catch_unwind());",
+        find: "tokio::time::timeout(deadline, AssertUnwindSafe(work).catch_unwind())",
+        replace: "tokio::time::timeout(deadline * 1000, AssertUnwindSafe(work).catch_unwind())",
         of: Package("greenlight-operator"),
         test: "work_that_hangs_is_given_up_and_tried_again",
     },
@@ -1436,7 +1436,7 @@ impl Copy {
     }
 }
 
-/// The same command, which ends after so many seconds with all that it started.
+/// The same command, which is ended after this many seconds with all that it started.
 fn within(seconds: u32, command: &Command) -> Command {
     let mut within = Command::new("timeout");
     within.arg(seconds.to_string()).arg(command.get_program()).args(command.get_args());

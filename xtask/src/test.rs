@@ -34,6 +34,8 @@ const PACKAGES: [(&str, &str); 12] = [
     ("redis-server", "redis-server"),
     ("valgrind", "valgrind"),
 ];
+const WITHOUT_BROWSER: &str =
+    "the dashboard: install Debian's packages chromium and chromium-driver (as root) to run them";
 /// What `greenlight-core` must never depend on.
 const NOT_IN_CORE: [&str; 8] =
     ["tokio", "async-std", "futures", "kube-client", "kube-runtime", "hyper", "tracing", "reqwest"];
@@ -109,14 +111,12 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
         }
     })?;
     table.step("end-to-end tests on a real control plane", |row| promises(row, ci, end_to_end("promises", ci)))?;
-    let has_browser = is_there("chromium") && is_there("chromedriver");
-    let without = "the dashboard: install Debian's packages chromium and chromium-driver (as root) to run them";
     table.step("the dashboard in a real browser", |row| {
         // Browsers take more of a machine than controllers.
-        if has_browser {
+        if has_browser() {
             row.tests(end_to_end("dashboard", ci).env("RUST_TEST_THREADS", "3"))
         } else {
-            row.skip(ci, without)
+            row.skip(ci, WITHOUT_BROWSER)
         }
     })?;
     table.step("other API servers", |row| row.tests(&mut end_to_end("servers", ci)))?;
@@ -145,37 +145,44 @@ fn everything(table: &mut Table, options: &TestOptions) -> Result<()> {
         })
     };
     table.step_beside("several operators", |row| row.tests(&mut end_to_end("shards", ci)), images_and_node)?;
-    if options.all {
-        table.step("a crash after any write", |row| {
-            row.tests(end_to_end("promises", ci).args(["--", "--ignored", "a_crash_after_any_write"]))
-        })?;
-        table.step("five thousand rollouts on the dashboard", |row| {
-            if has_browser {
-                row.tests(end_to_end("dashboard", ci).args(["--", "--ignored"]))
-            } else {
-                row.skip(ci, without)
-            }
-        })?;
-        table.step("upgrades of an earlier version under load", |row| {
-            if !has_node {
-                return row.skip(ci, "the upgrades of an earlier version: they take a real node");
-            }
-            on_node.env("GREENLIGHT_IMAGES", image::all()?).env("GREENLIGHT_EARLIER", image::earlier()?);
-            row.tests(on_node.args(["--", "earlier"]))
-        })?;
-        table.step("operators of two versions at once", |row| {
-            row.tests(end_to_end("two_versions", ci).env("GREENLIGHT_EARLIER", image::earlier()?))
-        })?;
-        table.step("the demo, from a fresh clone", |_| demo_of_clone())?;
-        table.step("moving from a real Argo Rollouts", |row| migration(row, ci))?;
-        table.step("the promises, searched for longer", |_| prove::run("prove", &[]))?;
-        table.step("planted faults", |_| prove::run("mutants", &[]))?;
-        table.step("releases in 500 storms", |row| row.tests(&mut storm::command(&storm::long())))?;
-        for (minor, _) in &OTHER_KUBERNETES {
-            on_kubernetes(table, minor, ci)?;
+    if options.all { what_takes_hours(table, ci) } else { Ok(()) }
+}
+
+fn what_takes_hours(table: &mut Table, ci: bool) -> Result<()> {
+    table.step("a crash after any write", |row| {
+        row.tests(end_to_end("promises", ci).args(["--", "--ignored", "a_crash_after_any_write"]))
+    })?;
+    table.step("five thousand rollouts on the dashboard", |row| {
+        if has_browser() {
+            row.tests(end_to_end("dashboard", ci).args(["--", "--ignored"]))
+        } else {
+            row.skip(ci, WITHOUT_BROWSER)
         }
+    })?;
+    table.step("upgrades of an earlier version under load", |row| {
+        if greenlight_test_cluster::missing_for_real_node().is_some() {
+            return row.skip(ci, "the upgrades of an earlier version: they take a real node");
+        }
+        let mut on_node = end_to_end("node", ci);
+        on_node.env("GREENLIGHT_IMAGES", image::all()?).env("GREENLIGHT_EARLIER", image::earlier()?);
+        row.tests(on_node.args(["--", "earlier"]))
+    })?;
+    table.step("operators of two versions at once", |row| {
+        row.tests(end_to_end("two_versions", ci).env("GREENLIGHT_EARLIER", image::earlier()?))
+    })?;
+    table.step("the demo, from a fresh clone", |_| demo_of_clone())?;
+    table.step("moving from a real Argo Rollouts", |row| migration(row, ci))?;
+    table.step("the promises, searched for longer", |_| prove::run("prove", &[]))?;
+    table.step("planted faults", |_| prove::run("mutants", &[]))?;
+    table.step("releases in 500 storms", |row| row.tests(&mut storm::command(&storm::long())))?;
+    for (minor, _) in &OTHER_KUBERNETES {
+        on_kubernetes(table, minor, ci)?;
     }
     Ok(())
+}
+
+fn has_browser() -> bool {
+    is_there("chromium") && is_there("chromedriver")
 }
 
 /// What was committed is enough: clones it, and runs the demo there as the README says. The tools of the test cluster are there already.
@@ -383,7 +390,7 @@ impl Row {
 #[derive(Default)]
 struct Panics {
     lines: Vec<String>,
-    /// So many of the next lines belong to the message.
+    /// How many of the next lines belong to the message.
     more: usize,
 }
 

@@ -77,7 +77,7 @@ pub enum Doubt {
     /// A request is about to be refused. What it speaks of may be there, and only not seen yet.
     RequestIsRefused,
     /// The rollout goes, and a Service is about to lose the hash of a ReplicaSet that may be left behind.
-    SetsMayStay,
+    ReplicaSetsMayStay,
     /// A request is about to be carried out, and the Deployment that the template comes from may have another one by now.
     TemplateMayHaveChanged,
 }
@@ -92,7 +92,7 @@ impl Doubt {
             Doubt::ProductionHasNoPods => "production has no ready pods",
             Doubt::ProductionHasMoved => "production has moved",
             Doubt::RequestIsRefused => "a request is about to be refused",
-            Doubt::SetsMayStay => "its ReplicaSets may stay when it goes",
+            Doubt::ReplicaSetsMayStay => "its ReplicaSets may stay when it goes",
             Doubt::TemplateMayHaveChanged => "a request is about to be carried out on what a Deployment asks for",
         }
     }
@@ -166,7 +166,7 @@ pub enum Action {
         /// The revision that it carries as production from now on; `None` if it is a preview or let go.
         production: Option<String>,
     },
-    /// Note on a Service which claims nobody follows any more, so that whoever holds an older state of it cannot move it.
+    /// Note on a Service which claims nobody follows any more, so that an operator with an older state of it cannot move it.
     WithdrawClaims {
         /// Its name.
         name: String,

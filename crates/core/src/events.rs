@@ -1,4 +1,4 @@
-//! What is told to whoever runs `kubectl describe`: one event a transition, read off the difference of two statuses.
+//! The events that `kubectl describe` shows: one a transition, read off the difference of two statuses.
 
 use greenlight_api::events::{
     PREVIEW_READY, PROMOTED, REQUEST_REFUSED, REVISION_CREATED, REVISION_REJECTED, ROLLED_BACK, STALLED,

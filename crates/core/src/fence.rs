@@ -89,8 +89,8 @@ pub fn announce(situation: &Situation, status: &BlueGreenRolloutStatus) -> Vec<A
     promotable.filter_map(|rs| touch(world, rs)).collect()
 }
 
-/// Notes the claims that nobody follows on the Services that carry production: whoever made one may still be about to move them, also those
-/// that the spec named until a moment ago. `followed` is the ReplicaSet that is being promoted.
+/// Notes the claims that nobody follows on the Services that carry production: the operator that made one may still be about to move them, also
+/// those that the spec named until a moment ago. `followed` is the ReplicaSet that is being promoted.
 pub fn withdraw(situation: &Situation, followed: Option<&ReplicaSet>) -> Vec<Action> {
     let Situation { world, roles, .. } = situation;
     let open = |rs: &&ReplicaSet| {
@@ -127,7 +127,7 @@ pub fn correct(situation: &Situation) -> Vec<Action> {
     ahead.filter_map(|rs| touch(world, rs)).collect()
 }
 
-/// Writes nothing but which rollout is known, so that whoever has not seen that meets a conflict.
+/// Writes nothing but which rollout is known, so that an operator that has not seen that state meets a conflict.
 fn touch(world: &World, rs: &ReplicaSet) -> Option<Action> {
     let mut change = Change::default();
     change.annotate(names::PLANNED_FROM, &world.rollout.resource_version);

@@ -17,7 +17,7 @@ use crate::world::{Selection, Service, World, later};
 
 /// What Kubernetes puts on an object whose dependents are to stay.
 const ORPHAN: &str = "orphan";
-/// So long after the deletion pods that were on their way out are gone: twice what Kubernetes grants them by default.
+/// How long after the deletion pods that were on their way out may still be there: twice what Kubernetes grants them by default.
 const LAST_PODS: SignedDuration = SignedDuration::from_mins(1);
 /// What Kubernetes puts on an object whose dependents are to go first.
 const FOREGROUND: &str = "foregroundDeletion";
@@ -76,7 +76,7 @@ pub fn doubt(world: &World, now: Timestamp) -> Option<Doubt> {
         let release = switch::release(world, service).target(&world.rollout.name);
         is_ours(world, service) && leads_to_ours(world, service) && world.refused_write(&release, now).is_none()
     };
-    (!is_known && world.services.values().any(is_about_to_go)).then_some(Doubt::SetsMayStay)
+    (!is_known && world.services.values().any(is_about_to_go)).then_some(Doubt::ReplicaSetsMayStay)
 }
 
 /// What this Service selects by us, and not by its own labels alone, is a ReplicaSet of this rollout.

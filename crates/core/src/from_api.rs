@@ -59,8 +59,8 @@ pub fn service(mut meta: ObjectMeta, selector: BTreeMap<String, String>) -> Serv
     }
 }
 
-/// The field manager that wrote a Service's selector last, if it was not the operator. A selector is an atomic map: whoever
-/// changes its value owns it alone, and who applies the same value again owns it, too.
+/// The field manager that wrote a Service's selector last, if it was not the operator. A selector is an atomic map: a manager
+/// that changes its value owns it alone, and one that applies the same value again owns it, too.
 fn mover(meta: &ObjectMeta) -> Option<String> {
     let has_selector = |fields: &FieldsV1| fields.0.get("f:spec").is_some_and(|spec| spec.get("f:selector").is_some());
     let entries = meta.managed_fields.iter().flatten();

@@ -1,12 +1,12 @@
 //! May the next revision be promoted, and if not, what is it waiting for?
 
-use greenlight_api::conditions;
-use jiff::{SignedDuration, Timestamp};
+use greenlight_api::{RevisionRecord, conditions};
+use jiff::Timestamp;
 
 use crate::analysis::{self, Kind, Outcome};
 use crate::approvals;
 use crate::situation::Situation;
-use crate::world::{ReplicaSet, later};
+use crate::world::{ReplicaSet, seconds_after};
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,12 +33,9 @@ impl Gate {
 
 /// Checks the gate of the candidate. The first rule that applies decides.
 pub fn check(situation: &Situation, candidate: &ReplicaSet) -> Gate {
-    let Situation { world, decisions, now, .. } = situation;
+    let Situation { world, decisions, .. } = situation;
     let spec = &world.rollout.spec;
     let blue_green = spec.blue_green();
-    let closed = |reason, waits_for: String, until| Gate::Closed { reason, waits_for, until };
-    let awaits_people = |waits_for: String| closed(conditions::REASON_AWAITING_PROMOTION, waits_for, None);
-
     if spec.paused == Some(true) {
         return closed(conditions::REASON_PAUSED, "is held back by spec.paused".into(), None);
     }
@@ -51,34 +48,15 @@ pub fn check(situation: &Situation, candidate: &ReplicaSet) -> Gate {
         return Gate::Open;
     }
     let Some(record) = situation.record(candidate) else { return awaits_people("is to be looked at".into()) };
-    let needed = blue_green.required_approvals();
-    let approvals = approvals::counted(blue_green, record);
-    let approved = approvals.len() >= needed;
     if approvals::needs_none(blue_green, record) || approvals::skip_analyses(blue_green, record) {
         return Gate::Open;
     }
-    match analysis::outcome(situation, candidate, Kind::Pre) {
-        Outcome::Good => {}
-        Outcome::Inconclusive(run) => {
-            let since = approvals::given_since(blue_green, record, run);
-            let todo = match needed {
-                0..2 => "Promote or abort it".to_owned(),
-                _ => format!("It takes {needed} promotions from now on ({since} given), or an abort"),
-            };
-            let waits_for = format!("waits: its analysis came to no conclusion ({}). {todo}", run.message);
-            return closed(conditions::REASON_INCONCLUSIVE, waits_for, None);
-        }
-        Outcome::Running(run) => {
-            let waits_for = format!("is being analysed{}", in_brackets(&run.message));
-            return closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, waits_for, None);
-        }
-        Outcome::NotStarted if candidate.replicas == 0 && spec.replicas() == 0 => {
-            return awaits_people("waits: there are no pods to analyse, since spec.replicas is 0. Scale it up".into());
-        }
-        Outcome::NotStarted | Outcome::Failed(_) => {
-            return closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, "is to be analysed".into(), None);
-        }
+    if let Some(closed) = of_analysis(situation, candidate, record) {
+        return closed;
     }
+    let needed = blue_green.required_approvals();
+    let approvals = approvals::counted(blue_green, record);
+    let approved = approvals.len() >= needed;
     if approved {
         return Gate::Open;
     }
@@ -87,22 +65,8 @@ pub fn check(situation: &Situation, candidate: &ReplicaSet) -> Gate {
         let why = "waits for promotion: the status was lost, and with it what had been decided about this revision";
         return awaits_people(why.to_owned());
     }
-    let seconds = blue_green.auto_promotion_seconds.unwrap_or(0);
-    if seconds > 0 {
-        if spec.replicas() == 0 {
-            let why = "waits: spec.replicas is 0, and what has no pods is not promoted by a timer. Scale it up";
-            return awaits_people(why.to_owned());
-        }
-        let Some(ready_at) = record.preview_ready_at else {
-            return closed(conditions::REASON_AWAITING_TIMER, format!("will be promoted {seconds} s later"), None);
-        };
-        let due = later(ready_at, SignedDuration::from_secs(seconds.into()));
-        if *now >= due {
-            return Gate::Open;
-        }
-        let today = due.strftime("%F").to_string() == now.strftime("%F").to_string();
-        let clock = due.strftime(if today { "%H:%M:%S UTC" } else { "%F %H:%M:%S UTC" });
-        return closed(conditions::REASON_AWAITING_TIMER, format!("will be promoted at {clock}"), Some(due));
+    if let Some(seconds) = blue_green.auto_promotion_seconds.filter(|seconds| *seconds > 0) {
+        return of_timer(situation, record, seconds);
     }
     if blue_green.auto_promotion_enabled() && needed < 2 {
         return Gate::Open;
@@ -113,6 +77,61 @@ pub fn check(situation: &Situation, candidate: &ReplicaSet) -> Gate {
     let names: Vec<_> = approvals.iter().map(|approval| approval.by.as_str()).collect();
     let by = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
     awaits_people(format!("waits for promotion ({} of {needed} approvals{by})", names.len()))
+}
+
+/// What the pre-promotion analysis keeps closed; `None` once it is good.
+fn of_analysis(situation: &Situation, candidate: &ReplicaSet, record: &RevisionRecord) -> Option<Gate> {
+    let spec = &situation.world.rollout.spec;
+    match analysis::outcome(situation, candidate, Kind::Pre) {
+        Outcome::Good => None,
+        Outcome::Inconclusive(run) => {
+            let blue_green = spec.blue_green();
+            let since = approvals::given_since(blue_green, record, run);
+            let todo = match blue_green.required_approvals() {
+                0..2 => "Promote or abort it".to_owned(),
+                needed => format!("It takes {needed} promotions from now on ({since} given), or an abort"),
+            };
+            let waits_for = format!("waits: its analysis came to no conclusion ({}). {todo}", run.message);
+            Some(closed(conditions::REASON_INCONCLUSIVE, waits_for, None))
+        }
+        Outcome::Running(run) => {
+            let waits_for = format!("is being analysed{}", in_brackets(&run.message));
+            Some(closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, waits_for, None))
+        }
+        Outcome::NotStarted if candidate.replicas == 0 && spec.replicas() == 0 => {
+            Some(awaits_people("waits: there are no pods to analyse, since spec.replicas is 0. Scale it up".into()))
+        }
+        Outcome::NotStarted | Outcome::Failed(_) => {
+            Some(closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, "is to be analysed".into(), None))
+        }
+    }
+}
+
+/// `autoPromotionSeconds`: they count from when the preview was ready.
+fn of_timer(situation: &Situation, record: &RevisionRecord, seconds: i32) -> Gate {
+    let now = situation.now;
+    if situation.world.rollout.spec.replicas() == 0 {
+        let why = "waits: spec.replicas is 0, and what has no pods is not promoted by a timer. Scale it up";
+        return awaits_people(why.to_owned());
+    }
+    let Some(ready_at) = record.preview_ready_at else {
+        return closed(conditions::REASON_AWAITING_TIMER, format!("will be promoted {seconds} s later"), None);
+    };
+    let due = seconds_after(ready_at, seconds);
+    if now >= due {
+        return Gate::Open;
+    }
+    let today = due.strftime("%F").to_string() == now.strftime("%F").to_string();
+    let clock = due.strftime(if today { "%H:%M:%S UTC" } else { "%F %H:%M:%S UTC" });
+    closed(conditions::REASON_AWAITING_TIMER, format!("will be promoted at {clock}"), Some(due))
+}
+
+fn closed(reason: &'static str, waits_for: String, until: Option<Timestamp>) -> Gate {
+    Gate::Closed { reason, waits_for, until }
+}
+
+fn awaits_people(waits_for: String) -> Gate {
+    closed(conditions::REASON_AWAITING_PROMOTION, waits_for, None)
 }
 
 fn in_brackets(message: &str) -> String {

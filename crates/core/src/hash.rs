@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 /// Ten characters hold 47 bits; Kubernetes' own hashes hold 32.
 const HASH_LENGTH: usize = 10;
-/// So many ReplicaSets of one template there may be at a time: one, and those that are still being deleted. Two templates hardly ever
+/// How many ReplicaSets of one template there may be at a time: one, and those that are still being deleted. Two templates hardly ever
 /// have the same hash.
 pub const COLLISIONS: u32 = 8;
 /// A pod's name is its ReplicaSet's name, cut to 58 characters, and five more; the hash must not be what is cut off. The chart's policy on the operator
@@ -94,8 +94,8 @@ pub fn replica_set_name(rollout: &str, hash: &str) -> String {
 }
 
 /// Whether a pod of this name belongs to the ReplicaSet of this name.
-pub fn is_pod_of(pod: &str, set: &str) -> bool {
-    pod.strip_prefix(set).and_then(|rest| rest.strip_prefix('-')).is_some_and(|suffix| !suffix.contains('-'))
+pub fn is_pod_of(pod: &str, replica_set: &str) -> bool {
+    pod.strip_prefix(replica_set).and_then(|rest| rest.strip_prefix('-')).is_some_and(|suffix| !suffix.contains('-'))
 }
 
 /// A short name for any text, the same in every version.

@@ -53,7 +53,7 @@ pub fn of_role(situation: &Situation, rs: &ReplicaSet) -> PodMetadata {
         &None
     };
     let carried = carried(rs);
-    // A value of ours that is not noted was written by whoever died before the note.
+    // A value of ours that is not noted was written by an operator that died before the note.
     let of_roles = || [&blue_green.active_metadata, &blue_green.preview_metadata].into_iter().flatten();
     let is_ours = |key: &str, value: &String| of_roles().any(|of_role| of_role.labels.get(key) == Some(value));
     let is_own = |key: &str| {
@@ -63,9 +63,9 @@ pub fn of_role(situation: &Situation, rs: &ReplicaSet) -> PodMetadata {
     allowed(metadata, is_own)
 }
 
-/// What its pods carry for their role: what is noted, and the label by which both revisions are selected in an overlap also if whoever gave
-/// them that died before the note. While the pods are being changed, what is noted is both what they carried and what they will, with
-/// [`names::UNSETTLED`]: so it is never what is wanted, and the change is made anew by whoever finds it.
+/// What its pods carry for their role: what is noted, and the label by which both revisions are selected in an overlap also if the operator that
+/// gave them that died before the note. While the pods are being changed, what is noted is both what they carried and what they will, with
+/// [`names::UNSETTLED`]: so it is never what is wanted, and the operator that finds it makes the change anew.
 pub fn carried(rs: &ReplicaSet) -> PodMetadata {
     let mut carried = noted(rs);
     if let Some((key, value)) = rs.pod_labels.get_key_value(names::SERVING_LABEL) {

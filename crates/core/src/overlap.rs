@@ -15,12 +15,12 @@
 //! | 12:00:30 | `rollouts-pod-template-hash: <2>`; the label goes off the pods of 1 |
 
 use greenlight_api::{PodMetadata, names};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::actions::Action;
 use crate::metadata;
 use crate::situation::Situation;
-use crate::world::{ReplicaSet, Selection, Service, World, later};
+use crate::world::{ReplicaSet, Selection, Service, World, seconds_after};
 
 /// The change of the pods that do not carry the label yet, before a switch by way of both.
 pub fn prepare(situation: &Situation, candidate: &ReplicaSet) -> Option<Action> {
@@ -81,33 +81,40 @@ pub fn label_value(world: &World) -> String {
 pub fn keeps_label(situation: &Situation, rs: &ReplicaSet) -> bool {
     let roles = situation.roles;
     let carries = metadata::carried(rs).labels.contains_key(names::SERVING_LABEL);
-    let asked_for = situation.world.rollout.spec.blue_green().overlap_seconds().is_some();
-    let overlapping = situation.world.production_services().any(Service::is_overlapping);
-    carries && (overlapping || asked_for && (roles.is_serving(rs) || roles.is_home(rs) || roles.is_candidate(rs)))
+    let has_role = roles.is_serving(rs) || roles.is_home(rs) || roles.is_candidate(rs);
+    carries && (are_both_selected(situation) || is_asked_for(situation) && has_role)
 }
 
 /// Whether the promotion of this candidate goes by way of both: there is one that serves, with pods.
 pub fn is_required(situation: &Situation, candidate: &ReplicaSet) -> bool {
     let roles = situation.roles;
-    let asked_for = situation.world.rollout.spec.blue_green().overlap_seconds().is_some();
     let from = roles.serving().filter(|serving| serving.replicas > 0 && serving.name != candidate.name);
     // Out of an overlap that cannot be waited for production goes straight on: three revisions are never selected.
-    let overlapping = situation.world.production_services().any(Service::is_overlapping);
-    asked_for && from.is_some() && roles.is_candidate(candidate) && !roles.going_back() && !overlapping
+    let is_free = !are_both_selected(situation);
+    is_asked_for(situation) && from.is_some() && roles.is_candidate(candidate) && !roles.going_back() && is_free
 }
 
 /// Both serve, and the revision that is to stay has not been selected alone yet.
 pub fn is_under_way(situation: &Situation) -> bool {
-    let home = situation.roles.home();
-    home.is_some()
-        && !situation.roles.going_back()
-        && situation.world.production_services().any(Service::is_overlapping)
+    let roles = situation.roles;
+    roles.home().is_some() && !roles.going_back() && are_both_selected(situation)
+}
+
+/// The spec asks for overlaps.
+fn is_asked_for(situation: &Situation) -> bool {
+    situation.world.rollout.spec.blue_green().overlap_seconds().is_some()
+}
+
+/// A Service of production selects two revisions, whichever of them is to stay.
+fn are_both_selected(situation: &Situation) -> bool {
+    situation.world.production_services().any(Service::is_overlapping)
 }
 
 /// When the overlap with the revision before is over; `None` if it is over at once. It counts from the latest of what tells of its
 /// begin: that production left the revision before (the record), that it went to this one (the status), and the claim by which a
 /// Service came to select both. The claim alone may be long before the move that it announces, or from before a second Service
-/// followed. Times from the future are somebody's clock, or somebody's joke; the one in the status becomes one of now ([`crate::switch::last`]).
+/// followed. A time in the future was written by a clock that is ahead, or forged, and does not count; the one in the status becomes one
+/// of now ([`crate::switch::last`]).
 pub fn ends_at(situation: &Situation, home: &ReplicaSet) -> Option<Timestamp> {
     let Situation { world, decisions, now, .. } = situation;
     // Of what is scaled to nothing no pod has to be registered, and the revision before would serve alone.
@@ -129,5 +136,5 @@ pub fn ends_at(situation: &Situation, home: &ReplicaSet) -> Option<Timestamp> {
         told.into_iter().filter(|at| at <= now).max().unwrap_or(*now)
     };
     let seconds = world.rollout.spec.blue_green().overlap_seconds()?;
-    Some(later(begun, SignedDuration::from_secs(seconds.into())))
+    Some(seconds_after(begun, seconds))
 }

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::words::brief;
 use crate::world::{ReplicaSet, World, later};
 
-/// Pods that start normally are not looked at: only after so long a revision's pods are watched.
+/// How long a revision's pods may take to start before they are watched. Those that start normally are not looked at.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(5);
 
 /// How Kubernetes says that a quota refuses a pod.
@@ -14,7 +14,7 @@ const EXCEEDED_QUOTA: &str = "exceeded quota";
 /// How the scheduler says that a pod fits on no node.
 const UNSCHEDULABLE: &str = "Unschedulable";
 
-/// So many of its pods wait for a node with room for them, as far as its pods are looked at.
+/// How many of its pods wait for a node with room for them, as far as its pods are looked at.
 fn without_node(world: &World, rs: &ReplicaSet) -> usize {
     let pods = world.pods.get(&rs.hash).into_iter().flatten();
     pods.filter(|pod| !pod.ready && !pod.deleting && pod.reason == UNSCHEDULABLE).count()
@@ -30,7 +30,7 @@ pub fn are_over_quota(rs: &ReplicaSet) -> bool {
     rs.failure.as_deref().is_some_and(|failure| failure.contains(EXCEEDED_QUOTA))
 }
 
-/// So many of its pods have room, if it is known that not all have: a quota refuses some, or they fit on no node. Whatever else keeps them from
+/// How many of its pods have room, if some have none: a quota refuses them, or they fit on no node. Whatever else keeps them from
 /// being made, a webhook that is down for a moment say, is no lack of room.
 pub fn with_room(world: &World, rs: &ReplicaSet) -> Option<i32> {
     let without_node = without_node(world, rs);

@@ -11,9 +11,9 @@
 //! | 12:01:30 | 1 | 1 | 12:02:30 |
 
 use greenlight_api::{BlueGreenRolloutStatus, Progress};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::world::{ReplicaSet, World, later};
+use crate::world::{ReplicaSet, World, seconds_after};
 
 /// The progress of a revision that is not available yet.
 pub fn read(status: Option<&BlueGreenRolloutStatus>, rs: &ReplicaSet, now: Timestamp) -> Progress {
@@ -41,5 +41,5 @@ pub fn read(status: Option<&BlueGreenRolloutStatus>, rs: &ReplicaSet, now: Times
 
 /// When this progress is too old.
 pub fn deadline(world: &World, progress: &Progress) -> Timestamp {
-    later(progress.since, SignedDuration::from_secs(world.rollout.spec.progress_deadline_seconds().into()))
+    seconds_after(progress.since, world.rollout.spec.progress_deadline_seconds())
 }

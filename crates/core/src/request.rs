@@ -31,11 +31,20 @@ use crate::stall;
 use crate::words::{brief, cut};
 use crate::world::{ReplicaSet, Run, just_after};
 
-/// So many answered requests are remembered, so that one that comes again late is known.
+/// How many answered requests are remembered, so that one that comes again late is known.
 const REMEMBERED: usize = 8;
 
-/// So many approvals are remembered; none needs more.
+/// How many approvals of a revision are remembered, the latest ones. No promotion needs more.
 const MOST_APPROVALS: usize = 20;
+
+/// Where production goes back to may be what cannot start.
+const INSTEAD_OF_WHAT_IS_LEFT: &str =
+    "To have its template serve all the same, change an annotation of it in the spec, and promote that revision";
+
+const EXAMPLE: &str = r#"{"action":"promote","revision":"<hash>","by":"<you>","at":"<RFC 3339>"}"#;
+
+/// What comes of a request: an answer, or why it is refused and what to ask instead.
+type Answer = Result<String, String>;
 
 /// What became of the value in the register.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -70,7 +79,7 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
         // Written out, a bare verb is another value when somebody asks again by the same word.
         if let Ok(Parsed::Short(action, revision)) = parse(value)
             && refusal(situation).is_none()
-            && let Some(revision) = revision.or_else(|| meant(situation, read, action))
+            && let Some(revision) = revision.or_else(|| spoken_of(situation, read, action))
         {
             return written_out(situation, action, revision);
         }
@@ -86,18 +95,8 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
         }
         Ok(Parsed::Full(request)) => request,
         Ok(Parsed::Short(action, revision)) => {
-            // With another template at the same time, the one that was looked at is meant. It is written out all the same, so
-            // that the answer is to this request, and the next one of the same word is another one.
-            let changed = !read.written.template.is_empty() && read.written.template != read.now.template;
-            let of_template = [Verb::Promote, Verb::PromoteFull, Verb::Abort, Verb::Retry].contains(&action);
-            let status = world.rollout.status.as_ref();
-            let looked_at = status.map(|status| status.updated_revision.clone()).filter(|hash| !hash.is_empty());
-            let meant = || match &looked_at {
-                None if of_template => None,
-                Some(looked_at) if of_template && changed => Some(looked_at.clone()),
-                _ => meant(situation, read, action),
-            };
-            let Some(revision) = revision.or_else(meant) else {
+            // Written out, so that the answer is to this request, and the next one of the same word is another one.
+            let Some(revision) = revision.or_else(|| meant(situation, read, action)) else {
                 return answered(Err(format!("there is no revision to {} yet", action.as_str())));
             };
             if let Some(why) = refusal(situation) {
@@ -129,13 +128,6 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
     answered(answer.map(|answer| hearing.with_reason(&answer)))
 }
 
-/// Where production goes back to may be what cannot start.
-const INSTEAD_OF_WHAT_IS_LEFT: &str =
-    "To have its template serve all the same, change an annotation of it in the spec, and promote that revision";
-
-/// What comes of a request: an answer, or why it is refused and what to ask instead.
-type Answer = Result<String, String>;
-
 /// Why a bare verb cannot be written out in full now.
 fn refusal<'a>(situation: &Situation<'a>) -> Option<&'a str> {
     let Situation { world, now, .. } = *situation;
@@ -150,8 +142,21 @@ fn written_out(situation: &Situation, action: Verb, revision: String) -> Heard {
     Heard { completed: Some(request), answer: None }
 }
 
-/// The revision that a bare verb speaks of.
+/// The revision that a bare verb means. Where the template changed at the same time, that is the one that was looked at.
 fn meant(situation: &Situation, read: &Read, action: Verb) -> Option<String> {
+    let changed = !read.written.template.is_empty() && read.written.template != read.now.template;
+    let of_template = [Verb::Promote, Verb::PromoteFull, Verb::Abort, Verb::Retry].contains(&action);
+    let status = situation.world.rollout.status.as_ref();
+    let looked_at = status.map(|status| status.updated_revision.clone()).filter(|hash| !hash.is_empty());
+    match looked_at {
+        None if of_template => None,
+        Some(looked_at) if of_template && changed => Some(looked_at),
+        _ => spoken_of(situation, read, action),
+    }
+}
+
+/// The revision that a bare verb speaks of, as things are now.
+fn spoken_of(situation: &Situation, read: &Read, action: Verb) -> Option<String> {
     let Situation { roles, decisions, .. } = situation;
     let rs = match action {
         // What serves by the record that was looked at, also if its ReplicaSet is gone: never what production took refuge with. Production
@@ -176,16 +181,14 @@ pub fn updated_hash(situation: &Situation) -> String {
     match decisions.revisions.iter().find(|revision| revision.digest == digest) {
         Some(revision) => revision.hash.clone(),
         None => {
-            let taken =
-                |hash: &str| decisions.revision(hash).is_some() || world.replica_sets.iter().any(|rs| rs.hash == hash);
-            let digest = &world.rollout.template.digest;
-            hash::free(digest, &world.rollout.name, taken).unwrap_or_else(|| digest.hash(&world.rollout.name, 0))
+            let first = || world.rollout.template.digest.hash(&world.rollout.name, 0);
+            situation.free_hash().unwrap_or_else(first)
         }
     }
 }
 
-/// The revision is the spec's, and its ReplicaSet is made before anything else can be said of it. It may be there already: whoever made
-/// it has died before it was on record, and whoever asks has seen it.
+/// The revision is the spec's, and its ReplicaSet is made before anything else can be said of it. It may be there already: the
+/// operator that made it died before it was on record, and the person who asks has seen it.
 fn is_made_next(situation: &Situation, revision: &str) -> bool {
     let Situation { world, decisions, roles, .. } = situation;
     let rejected = decisions.rejection_of_template(roles::asked_for(world, decisions)).is_some();
@@ -549,5 +552,3 @@ fn parse(value: &str) -> Result<Parsed, String> {
     let verbs: Vec<_> = Verb::ALL.iter().map(|verb| verb.as_str()).collect();
     Err(format!("there is no request {value:?}. Write one of {}, and the revision's hash after it", verbs.join(", ")))
 }
-
-const EXAMPLE: &str = r#"{"action":"promote","revision":"<hash>","by":"<you>","at":"<RFC 3339>"}"#;

@@ -14,13 +14,13 @@
 //! | its successor is available | 1 | 2 |
 //! | the other old pod is evicted: none is old any more, so the ReplicaSet is to have two again | 0 | 2 |
 //!
-//! Which pods are old is a matter of their age, so that a restart can be taken up again by whoever comes next. The pod to
+//! Which pods are old is a matter of their age, so that another operator can take up a restart. The pod to
 //! evict is first noted on the ReplicaSet: the next one is chosen only after that one has gone, or may not go, so that two operators, or
 //! one with an old picture of the pods, do not take two at once.
 //!
 //! An API server takes no account of other pods when it evicts one. So the note is written right before each eviction, with the version that the
-//! ReplicaSet was seen at, also where it stands there already: whoever has not heard that another pod is down meets a conflict. The eviction
-//! itself names the version of the pod: one that was seen to be down, and is ready by now, stays.
+//! ReplicaSet was seen at, also where it stands there already: an operator that has not heard that another pod is down meets a conflict. The
+//! eviction itself names the version of the pod: one that was seen to be down, and is ready by now, stays.
 
 use greenlight_api::{Decisions, names};
 use jiff::Timestamp;

@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::actions::Change;
 use crate::rollback;
 use crate::situation::Situation;
-use crate::world::{ReplicaSet, Rollout, Selection, later};
+use crate::world::{ReplicaSet, Rollout, Selection, later, seconds_after};
 
 /// The mark that a ReplicaSet should get which has no role (any more).
 pub fn mark(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Change {
@@ -65,7 +65,7 @@ pub fn may_get_traffic(situation: &Situation, rs: &ReplicaSet) -> bool {
 fn deadline(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Option<Timestamp> {
     let Situation { world, now, .. } = situation;
     let blue_green = world.rollout.spec.blue_green();
-    let after = |seconds: i32| later(*now, SignedDuration::from_secs(seconds.into()));
+    let after = |seconds: i32| seconds_after(*now, seconds);
     if rs.is_retired() {
         // A deadline that we did not write is no reason to let go of what may get traffic.
         if !rs.has_scale_down_finalizer() && may_get_traffic(situation, rs) && !proven {
@@ -132,13 +132,13 @@ const RECORDED_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 /// What served stays up for the delay that the spec has now, counted from when production left it: one that was made longer meanwhile, too.
 /// Only what is written down counts: until then it has left at another time in every plan.
 pub fn promised_until(rollout: &Rollout, rs: &ReplicaSet, now: Timestamp) -> Timestamp {
-    let delay = SignedDuration::from_secs(rollout.spec.blue_green().scale_down_delay_seconds().into());
+    let delay = rollout.spec.blue_green().scale_down_delay_seconds();
     let written =
         rollout.record().and_then(|written| written.revision(&rs.hash)).filter(|written| written.uid == rs.uid);
     let left_at = written.filter(|written| written.served_at.is_some()).and_then(|written| written.left_at);
     // From the future it is by another operator's clock.
     let counts = left_at.filter(|left_at| rs.replicas > 0 && *left_at <= now);
-    counts.map_or(Timestamp::MIN, |left_at| later(left_at, delay))
+    counts.map_or(Timestamp::MIN, |left_at| seconds_after(left_at, delay))
 }
 
 /// The delay of a preview that was aborted, and that the spec still asks for; 0 if it is to be kept.
@@ -154,7 +154,7 @@ fn aborted_until(situation: &Situation, rs: &ReplicaSet) -> Timestamp {
     // From the future it is by another operator's clock.
     let rejected_at = rejection.map(|rejection| rejection.at).filter(|at| *at <= situation.now);
     let until = rejected_at.zip(abort_delay(situation, rs));
-    until.map_or(Timestamp::MIN, |(at, delay)| later(at, SignedDuration::from_secs(delay.into())))
+    until.map_or(Timestamp::MIN, |(at, delay)| seconds_after(at, delay))
 }
 
 /// It was rejected as what waited, and not as what served: it has not served at all, or left production before it was rejected.
@@ -175,7 +175,7 @@ fn refuge_until(situation: &Situation, rs: &ReplicaSet) -> Option<Timestamp> {
         return None;
     }
     let due = rollback::due_at(situation)?;
-    Some(later(due, SignedDuration::from_secs(world.rollout.spec.blue_green().scale_down_delay_seconds().into())))
+    Some(seconds_after(due, world.rollout.spec.blue_green().scale_down_delay_seconds()))
 }
 
 /// There are `scaleDownDelayRevisionLimit` newer ones that are still up inside their delay. Of what served that is to be on record, since
@@ -278,9 +278,9 @@ fn may_be_cut(rollout: &Rollout, rs: &ReplicaSet, now: Timestamp) -> bool {
     let (Some(limit), Some(record)) = (blue_green.scale_down_delay_revision_limit, rollout.record()) else {
         return false;
     };
-    let delay = SignedDuration::from_secs(blue_green.scale_down_delay_seconds().into());
+    let delay = blue_green.scale_down_delay_seconds();
     let order = record.revision(&rs.hash).and_then(RevisionRecord::served_order);
-    let is_inside = |left_at: Timestamp| now < later(left_at, delay);
+    let is_inside = |left_at: Timestamp| now < seconds_after(left_at, delay);
     let newer = record.revisions.iter().filter(|other| other.hash != record.serving && other.served_order() > order);
     let newer = newer.filter(|other| other.left_at.is_some_and(is_inside)).count();
     newer >= usize::try_from(limit).unwrap_or(0)

@@ -11,11 +11,11 @@
 //! | 12:01:30 | still none: revision 2 is rejected by `greenlight`, and the pods of revision 1 are still up | 1 |
 
 use greenlight_api::{Decisions, Rejection};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::decisions;
 use crate::situation::Situation;
-use crate::world::{ReplicaSet, later};
+use crate::world::{ReplicaSet, seconds_after};
 
 /// Takes note of when production lost its last available pod, or that it has some again: also where the spec does not ask for a way back
 /// yet, and however often a pod is ready for a moment. What has had none yet since it was scaled up from nothing has lost none.
@@ -29,7 +29,7 @@ pub fn record_outage(situation: &Situation, decisions: &mut Decisions) {
 
 /// When production goes back, if it does not recover.
 pub fn due_at(situation: &Situation) -> Option<Timestamp> {
-    Some(later(situation.decisions.unavailable_since?, SignedDuration::from_secs(seconds(situation)?.into())))
+    Some(seconds_after(situation.decisions.unavailable_since?, seconds(situation)?))
 }
 
 /// The rejection of the revision that serves, when it is time.

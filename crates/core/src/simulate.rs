@@ -5,7 +5,7 @@ use greenlight_api::names;
 use jiff::Timestamp;
 
 use crate::actions::{Action, Change};
-use crate::world::{Pod, ReplicaSet, Run, Selection, Service, World};
+use crate::world::{Pod, ReplicaSet, Run, Selection, Service, Workload, World};
 
 /// What a write came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,23 +38,13 @@ pub fn apply(world: &mut World, action: &Action, version: &str, now: Timestamp) 
         Action::ChangeReplicaSet { name, resource_version, change } => {
             return on_replica_set(world, name, resource_version, version, |rs| change_replica_set(rs, change));
         }
-        Action::DeleteReplicaSet { name, resource_version } => {
-            let Some(position) = world.replica_sets.iter().position(|rs| rs.name == *name) else {
-                return Written::Conflict;
-            };
-            let rs = &mut world.replica_sets[position];
-            if rs.resource_version != *resource_version {
-                return Written::Conflict;
-            }
-            // A finalizer holds it.
-            if rs.finalizers.is_empty() {
-                world.replica_sets.remove(position);
-            } else {
-                rs.deleting = true;
-                version.clone_into(&mut rs.resource_version);
-            }
+        Action::DeleteReplicaSet { name, resource_version } => return delete(world, name, resource_version, version),
+        Action::SelectRevision { name, resource_version, selection, production } => {
+            let rollout = world.rollout.name.clone();
+            return on_service(world, name, resource_version, version, |service| {
+                select(service, rollout, selection, production.as_deref());
+            });
         }
-        Action::SelectRevision { .. } => return select(world, action, version),
         Action::WithdrawClaims { name, resource_version, claims } => {
             return on_service(world, name, resource_version, version, |service| {
                 service.withdrawn = Some(claims.clone());
@@ -74,12 +64,9 @@ pub fn apply(world: &mut World, action: &Action, version: &str, now: Timestamp) 
             });
         }
         Action::ScaleWorkload { name, resource_version, replicas } => {
-            let Some(workload) = world.workload.as_mut().filter(|workload| workload.name == *name) else {
-                return Written::Conflict;
-            };
-            if workload.resource_version != *resource_version {
-                return Written::Conflict;
-            }
+            let is_as_it_was =
+                |workload: &&mut Workload| (&workload.name, &workload.resource_version) == (name, resource_version);
+            let Some(workload) = world.workload.as_mut().filter(is_as_it_was) else { return Written::Conflict };
             workload.replicas = *replicas;
             version.clone_into(&mut workload.resource_version);
         }
@@ -143,6 +130,22 @@ fn create(world: &mut World, action: &Action, version: &str, now: Timestamp) -> 
     Written::Done
 }
 
+/// Deletes a ReplicaSet. While a finalizer holds it, it is only marked.
+fn delete(world: &mut World, name: &str, resource_version: &str, version: &str) -> Written {
+    let Some(position) = world.replica_sets.iter().position(|rs| rs.name == name) else { return Written::Conflict };
+    let rs = &mut world.replica_sets[position];
+    if rs.resource_version != resource_version {
+        return Written::Conflict;
+    }
+    if rs.finalizers.is_empty() {
+        world.replica_sets.remove(position);
+    } else {
+        rs.deleting = true;
+        version.clone_into(&mut rs.resource_version);
+    }
+    Written::Done
+}
+
 fn on_replica_set(
     world: &mut World,
     name: &str,
@@ -190,25 +193,20 @@ pub fn change_replica_set(rs: &mut ReplicaSet, change: &Change) {
     }
 }
 
-fn select(world: &mut World, action: &Action, version: &str) -> Written {
-    let Action::SelectRevision { name, resource_version, selection, production } = action else {
-        return Written::Conflict;
-    };
-    let rollout = world.rollout.name.clone();
-    on_service(world, name, resource_version, version, |service| {
-        for (key, value) in selector_patch(selection) {
-            match value {
-                Some(value) => service.selector.insert(key.to_owned(), value),
-                None => service.selector.remove(key),
-            };
-        }
-        service.managed_by = (*selection != Selection::Unmanaged).then_some(rollout);
-        service.production.clone_from(production);
-        service.moved_by = None;
-        if *selection == Selection::Unmanaged {
-            service.withdrawn = None;
-        }
-    })
+/// Points a Service of this rollout at a selection. Without one, it carries none of the rollout's marks.
+fn select(service: &mut Service, rollout: String, selection: &Selection, production: Option<&str>) {
+    for (key, value) in selector_patch(selection) {
+        match value {
+            Some(value) => service.selector.insert(key.to_owned(), value),
+            None => service.selector.remove(key),
+        };
+    }
+    service.managed_by = (*selection != Selection::Unmanaged).then_some(rollout);
+    service.production = production.map(str::to_owned);
+    service.moved_by = None;
+    if *selection == Selection::Unmanaged {
+        service.withdrawn = None;
+    }
 }
 
 fn on_service(

@@ -3,6 +3,7 @@
 use greenlight_api::{Decisions, RevisionRecord};
 use jiff::Timestamp;
 
+use crate::hash;
 use crate::roles::{self, Roles};
 use crate::world::{ReplicaSet, Selection, Service, World};
 
@@ -15,7 +16,7 @@ pub struct Situation<'a> {
     pub decisions: &'a Decisions,
     /// The roles that follow from both.
     pub roles: Roles<'a>,
-    /// The time.
+    /// The time of this plan, by the operator's clock.
     pub now: Timestamp,
 }
 
@@ -30,22 +31,22 @@ impl<'a> Situation<'a> {
         self.decisions.revision(&rs.hash)
     }
 
-    /// Number of a revision.
+    /// The number of a revision; 0 if the record does not know it.
     pub fn number(&self, rs: &ReplicaSet) -> i64 {
         self.record(rs).map_or(0, |record| record.number)
     }
 
-    /// Whether it is rejected.
+    /// Whether a revision is rejected.
     pub fn is_rejected(&self, rs: &ReplicaSet) -> bool {
         self.record(rs).is_some_and(|record| record.rejection.is_some())
     }
 
-    /// Whether it carried production, provably.
+    /// Whether a revision carried production, provably.
     pub fn served(&self, rs: &ReplicaSet) -> bool {
         self.record(rs).is_some_and(|record| record.served_at.is_some())
     }
 
-    /// Whether production may go back to it.
+    /// Whether production may go back to a revision.
     pub fn may_serve_again(&self, rs: &ReplicaSet) -> bool {
         self.record(rs).is_some_and(RevisionRecord::may_serve_again)
     }
@@ -77,13 +78,23 @@ impl<'a> Situation<'a> {
         self.world.rollout.spec.blue_green().active_services().take(needed)
     }
 
-    /// Whether people can look at it in preview, as far as the spec wants that and there is time for it.
+    /// Whether people can look at a revision in preview; also if the spec names no preview Service, or production is down, so that nobody waits for a
+    /// look.
     pub fn is_shown(&self, rs: &ReplicaSet) -> bool {
         if self.is_down() {
             return true;
         }
         let Some(preview) = &self.world.rollout.spec.blue_green().preview_service else { return true };
         self.world.services.get(preview).is_some_and(|service| service.hash() == Some(&rs.hash))
+    }
+
+    /// A hash for the spec's template that no revision has: neither on record, nor as a ReplicaSet, which may be on its way out. `None` if
+    /// all are taken, see [`hash::free`].
+    pub fn free_hash(&self) -> Option<String> {
+        let Situation { world, decisions, .. } = self;
+        let is_taken =
+            |hash: &str| decisions.revision(hash).is_some() || world.replica_sets.iter().any(|rs| rs.hash == hash);
+        hash::free(&world.rollout.template.digest, &world.rollout.name, is_taken)
     }
 
     /// The revision to go back to from the one that serves, if there is one.

@@ -39,24 +39,18 @@ pub fn service_stall(world: &World, name: &str) -> Option<Stall> {
 
 /// Why a Service must not be moved to this ReplicaSet: somebody else moves it, or it would have no endpoints there.
 pub fn keeps_from_moving(world: &World, service: &Service, rs: &ReplicaSet) -> Option<Stall> {
-    claimed(world, &service.name).or_else(|| {
-        let missing = service.missing_labels(rs);
-        let no_selector = service.own_selector().next().is_none();
-        if no_selector {
-            return Some(mismatch(format!(
-                "Service {} has no selector. Give it labels of spec.template",
-                service.name
-            )));
-        }
-        (!missing.is_empty()).then(|| {
-            mismatch(format!(
-                "Service {} selects {}, which the pods of ReplicaSet {} do not carry, so it would have no endpoints. \
-                 Change its selector",
-                service.name,
-                missing.join(", "),
-                rs.name
-            ))
-        })
+    if let Some(stall) = claimed(world, &service.name).or_else(|| without_selector(service)) {
+        return Some(stall);
+    }
+    let missing = service.missing_labels(rs);
+    (!missing.is_empty()).then(|| {
+        mismatch(format!(
+            "Service {} selects {}, which the pods of ReplicaSet {} do not carry, so it would have no endpoints. \
+             Change its selector",
+            service.name,
+            missing.join(", "),
+            rs.name
+        ))
     })
 }
 
@@ -109,7 +103,7 @@ pub fn trouble(world: &World) -> Option<Stall> {
 pub fn template(world: &World) -> Option<Stall> {
     let (digest, rollout) = (&world.rollout.template.digest, &world.rollout.name);
     let leaving = |hash: &str| world.replica_sets.iter().any(|rs| rs.hash == hash && rs.deleting);
-    let wrong = if world.template_says_it_serves() {
+    let wrong = if world.template_has_serving_label() {
         Some(format!("remove {} from the labels of the template: greenlight sets it", names::SERVING_LABEL))
     } else if hash::free(digest, rollout, leaving).is_none() {
         let last = hash::replica_set_name(rollout, &digest.hash(rollout, 0));
@@ -179,8 +173,8 @@ fn claimed(world: &World, name: &str) -> Option<Stall> {
 fn mismatched(situation: &Situation, name: &str) -> Option<Stall> {
     let world = situation.world;
     let service = world.services.get(name)?;
-    if service.own_selector().next().is_none() {
-        return Some(mismatch(format!("Service {name} has no selector. Give it labels of spec.template")));
+    if let Some(stall) = without_selector(service) {
+        return Some(stall);
     }
     let missing = service.lacking(&world.rollout.template.labels);
     if missing.is_empty() {
@@ -190,6 +184,14 @@ fn mismatched(situation: &Situation, name: &str) -> Option<Stall> {
         "Service {name} selects {}, which spec.template does not carry, so it would have no endpoints. Change either",
         missing.join(", ")
     )))
+}
+
+/// The Service selects nothing by itself: with a hash alone it would lead to whatever pods carry that.
+fn without_selector(service: &Service) -> Option<Stall> {
+    if service.own_selector().next().is_some() {
+        return None;
+    }
+    Some(mismatch(format!("Service {} has no selector. Give it labels of spec.template", service.name)))
 }
 
 /// The preview Service carried production before, of this rollout or of one that is gone: it shows no preview.

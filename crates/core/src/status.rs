@@ -211,9 +211,13 @@ fn headline(status: &BlueGreenRolloutStatus) -> BlueGreenRolloutStatus {
     status
 }
 
+fn say(phase: Phase, reason: &'static str, message: String) -> Verdict {
+    Verdict { phase, reason, message }
+}
+
+/// The headline: the first of these that applies. What is wrong comes before what is waited for, and that before what is well.
 fn verdict(findings: &Findings) -> Verdict {
     let Situation { world, decisions, roles, .. } = findings.situation;
-    let say = |phase, reason, message: String| Verdict { phase, reason, message };
     if let Some(stall) = &findings.stall {
         let told = [Some(stall.message.clone()), missed_deadline(findings)];
         return say(Phase::Degraded, stall.reason, told.into_iter().flatten().collect::<Vec<_>>().join("; "));
@@ -258,11 +262,21 @@ fn verdict(findings: &Findings) -> Verdict {
         return say(Phase::Progressing, names::REASON_PROGRESSING, message);
     }
     match &findings.gate {
+        Some(gate) => of_candidate(findings, focus, gate),
+        None => of_production(findings, focus),
+    }
+}
+
+/// The headline of a rollout with a candidate, when the pods in focus lack nothing.
+fn of_candidate(findings: &Findings, focus: &ReplicaSet, gate: &Gate) -> Verdict {
+    let Situation { world, decisions, roles, .. } = findings.situation;
+    let revision = describe(&findings.situation, focus);
+    match gate {
         // Who is asked to promote it can look at it.
-        Some(Gate::Closed { .. }) if findings.moves_preview => {
-            return say(Phase::Progressing, names::REASON_PROGRESSING, format!("moving the preview to {revision}"));
+        Gate::Closed { .. } if findings.moves_preview => {
+            say(Phase::Progressing, names::REASON_PROGRESSING, format!("moving the preview to {revision}"))
         }
-        Some(Gate::Closed { reason, waits_for, .. }) => {
+        Gate::Closed { reason, waits_for, .. } => {
             let shown = if world.rollout.spec.blue_green().preview_service.is_some() { " in preview" } else { "" };
             let by_itself = *reason == names::REASON_PRE_PROMOTION_ANALYSIS;
             let phase = if by_itself { Phase::Progressing } else { Phase::Paused };
@@ -275,17 +289,20 @@ fn verdict(findings: &Findings) -> Verdict {
                 format!("production is down: the ReplicaSet of revision {lost} is gone; ")
             };
             let ready = if focus.replicas > 0 { format!(" is ready{shown} and") } else { String::new() };
-            return say(phase, reason, format!("{gone}{revision}{ready} {waits_for}"));
+            say(phase, reason, format!("{gone}{revision}{ready} {waits_for}"))
         }
-        Some(Gate::Open) if switch::waits_for_overlap(&findings.situation, focus) => {
+        Gate::Open if switch::waits_for_overlap(&findings.situation, focus) => {
             let message = format!("{revision} is ready; it follows when the overlap before it is over");
-            return say(Phase::Progressing, names::REASON_PROGRESSING, message);
+            say(Phase::Progressing, names::REASON_PROGRESSING, message)
         }
-        Some(Gate::Open) => {
-            return say(Phase::Progressing, names::REASON_PROGRESSING, format!("moving production to {revision}"));
-        }
-        None => {}
+        Gate::Open => say(Phase::Progressing, names::REASON_PROGRESSING, format!("moving production to {revision}")),
     }
+}
+
+/// The headline of a rollout without a candidate, when the pods in focus lack nothing.
+fn of_production(findings: &Findings, focus: &ReplicaSet) -> Verdict {
+    let Situation { decisions, roles, .. } = findings.situation;
+    let revision = describe(&findings.situation, focus);
     match &findings.post {
         Some(Outcome::Inconclusive(run)) => {
             say(Phase::Paused, names::REASON_INCONCLUSIVE, no_conclusion(&findings.situation, focus, run))

@@ -3,14 +3,14 @@
 //! The active Services move in three steps, each a write or a read of its own:
 //!
 //! 1. *claim*: the ReplicaSet is marked, with the resourceVersion it was read at. The answer is the ReplicaSet as the API
-//!    server has it at that moment, and whoever still holds an older picture of it (another operator about to scale it down)
+//!    server has it at that moment, and an operator that still holds an older picture of it (one about to scale it down)
 //!    can no longer write to it;
 //! 2. *move*: if that answer says that all pods are available, the selectors are patched, with the Services' resourceVersions, so
 //!    a change by somebody else in between is a conflict and not a loss;
 //! 3. *proof*: the Services' EndpointSlices are watched until every ready endpoint is a pod of the revision, and there are enough.
 //!
 //! The Services that carry production are those that the spec names, and those that it named before, until they can be let go
-//! without showing two versions at once. One that carried production is never used as a preview: whoever reaches production by
+//! without showing two versions at once. One that carried production is never used as a preview: people who reach production by
 //! it must not be shown what nobody promoted, whatever the spec calls it by now.
 
 use std::collections::BTreeSet;
@@ -38,19 +38,8 @@ use crate::world::{Endpoint, ReplicaSet, Selection, Service, Workload, World};
 pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     let Situation { world, roles, .. } = situation;
     let Some(home) = roles.home().filter(|home| !home.deleting) else { return Vec::new() };
-    let overlapping = overlap::is_under_way(situation);
-    let overlap_lasts = overlapping && overlap::ends_at(situation, home).is_some_and(|until| situation.now < until);
-    let to_move: Vec<_> = services_to_move(situation, home)
-        .filter(|service| {
-            stall::keeps_from_moving(world, service, home).is_none() || lets_others_in(situation, service, home)
-        })
-        .filter(|service| {
-            !service.is_overlapping() || !overlap_lasts && (!overlapping || shows(situation, service, home))
-        })
-        .filter(|service| {
-            !situation.is_rejected(home) || situation.may_serve_again(home) || may_keep(situation, service, home)
-        })
-        .collect();
+    let to_move: Vec<_> =
+        services_to_move(situation, home).filter(|service| may_come_home(situation, service, home)).collect();
     // The additional pod of a restart is not waited for.
     let full = home.is_available(awaited(situation, home));
     if full && let Some(label) = overlap::rejoin(situation, home) {
@@ -64,6 +53,7 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
         let others = || world.replica_sets.iter().filter(|rs| rs.name != home.name && rs.ready > 0);
         service.is_overlapping() && others().any(|rs| service.selects(rs))
     };
+    let overlapping = overlap::is_under_way(situation);
     let mixed = world.existing().any(|rs| rs.name != home.name && rs.has_pods());
     // Where it leads there already, by a person's hand, only its mark moves: nothing else would tell of that without a status.
     let leads_here = |service: &Service| service.selection() == Selection::Revision(home.hash.clone());
@@ -108,6 +98,17 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     to_move.into_iter().map(|service| select(service, home)).collect()
 }
 
+/// Whether this Service may be moved to home as soon as home has pods for it: it fits, no overlap keeps it, and home may serve there.
+fn may_come_home(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool {
+    let fits = stall::keeps_from_moving(situation.world, service, home).is_none();
+    let overlapping = overlap::is_under_way(situation);
+    let overlap_lasts = overlapping && overlap::ends_at(situation, home).is_some_and(|until| situation.now < until);
+    let is_free = !service.is_overlapping() || !overlap_lasts && (!overlapping || shows(situation, service, home));
+    let may_serve =
+        !situation.is_rejected(home) || situation.may_serve_again(home) || may_keep(situation, service, home);
+    (fits || lets_others_in(situation, service, home)) && is_free && may_serve
+}
+
 /// With nothing to go back to, what was rejected goes on where it is: it is put back, also to a Service of production's that was made anew,
 /// and it is better than what nobody promoted. It does not come back to a Service that was moved away from it and leads nowhere.
 fn may_keep(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool {
@@ -118,8 +119,8 @@ fn may_keep(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool
     service.production.as_ref().map_or(leads_on || was_made_anew, |given| *given == home.hash && !moved_away)
 }
 
-/// So many available pods of the revision that production goes to are waited for, and so many in a proof: all that production is to have.
-/// Where it was scaled up since, and there is no room for all, those that have room, and at least as many as it served with: the rest of the
+/// How many available pods of the revision that production goes to are waited for, before the move and in its proof: all that production
+/// is to have. Where it was scaled up since, and there is no room for all, those that have room, and at least as many as it served with: the rest of the
 /// room may be taken by what production leaves, which stays until then. Of one that served with none, or nobody knows with how many, at least as
 /// many as what production leaves has.
 pub fn awaited(situation: &Situation, home: &ReplicaSet) -> i32 {
@@ -226,7 +227,7 @@ fn claim(situation: &Situation, rs: &ReplicaSet, takes_over: bool) -> Option<Act
 }
 
 /// It was claimed after all others, and not for an earlier move that the record knows: by such a claim nobody would see that it moved
-/// again. Claims from the future are somebody's clock, or somebody's joke.
+/// again. A claim in the future was written by a clock that is ahead, or forged, and does not count.
 fn is_claimed(situation: &Situation, rs: &ReplicaSet) -> bool {
     let known = situation.record(rs).and_then(|record| record.claim);
     if situation.decisions.serving != rs.hash && known.is_some() && known == rs.claimed_at() {
@@ -403,7 +404,7 @@ fn ready_pods(endpoints: &[Endpoint]) -> impl Iterator<Item = &str> {
     ready.map(|endpoint| endpoint.pod.as_str())
 }
 
-/// So many ready pods production has to have.
+/// How many ready pods production has to have for a proof.
 fn enough(situation: &Situation, home: &ReplicaSet) -> usize {
     usize::try_from(awaited(situation, home)).unwrap_or(0)
 }

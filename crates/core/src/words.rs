@@ -1,15 +1,15 @@
 //! How much is repeated of what others say: a webhook, a pod, an analysis. The status, the record and its mirror are written only if they
-//! are not too large, and what was decided must not be lost for somebody's many words.
+//! are not too large, and what was decided must not be lost because a message is long.
 
-/// So many bytes of it.
+/// The most bytes that are kept of a message.
 const MOST: usize = 2048;
 
-/// The text, or its beginning.
+/// The text, or its beginning if it is longer than 2 KiB.
 pub fn brief(text: String) -> String {
     cut(text, MOST)
 }
 
-/// The text, or its beginning of at most so many bytes.
+/// The text, or its beginning with an ellipsis: at most `most` bytes in all.
 pub fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         let mark = '…';
@@ -19,7 +19,7 @@ pub fn cut(mut text: String, most: usize) -> String {
     text
 }
 
-/// As much of a text as fits into so many bytes.
+/// The beginning of a text that fits into this many bytes, in whole characters.
 pub fn beginning(text: &str, bytes: usize) -> &str {
     let fits = |end: &usize| text.is_char_boundary(*end);
     let end = (0..=bytes.min(text.len())).rev().find(fits).unwrap_or(0);

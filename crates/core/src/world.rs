@@ -11,15 +11,20 @@ use serde::{Deserialize, Serialize};
 use crate::hash::Digest;
 use crate::words::brief;
 
-/// So much later; the end of time where that would be beyond it. Times and durations come from people, too.
+/// The time `by` after `at`, and [`Timestamp::MAX`] where that would overflow: people write times and durations, too.
 pub fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
-/// So far ahead of another a clock may be, and both are right.
+/// The time that is this many seconds after `at`, see [`later`].
+pub fn seconds_after(at: Timestamp, seconds: i32) -> Timestamp {
+    later(at, SignedDuration::from_secs(seconds.into()))
+}
+
+/// How far the clocks of two machines may be apart before one of them counts as wrong.
 const AHEAD: SignedDuration = SignedDuration::from_mins(1);
 
-/// Right after this: of two things that happened by different clocks, that the second came second.
+/// A moment after `at`: for the second of two events whose order is known, and whose times are of different clocks.
 pub fn just_after(at: Timestamp) -> Timestamp {
     later(at, SignedDuration::from_millis(1))
 }
@@ -56,6 +61,25 @@ pub struct World {
 }
 
 impl World {
+    /// A world in which there is this rollout, and nothing else is known.
+    pub fn of(rollout: Rollout) -> World {
+        World {
+            rollout,
+            replica_sets: Vec::new(),
+            services: BTreeMap::new(),
+            workload: None,
+            rivals: Vec::new(),
+            endpoints: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            runs: Vec::new(),
+            refused: None,
+            refused_writes: Vec::new(),
+            troubles: Vec::new(),
+            published_at: None,
+            live: false,
+        }
+    }
+
     /// The template comes from a workload that does not exist: nobody knows what is asked for.
     pub fn template_is_unknown(&self) -> bool {
         self.rollout.spec.workload_ref.is_some() && self.workload.is_none()
@@ -67,7 +91,7 @@ impl World {
     }
 
     /// The pods of the template carry the label by which production selects two revisions in an overlap: they would get traffic then.
-    pub fn template_says_it_serves(&self) -> bool {
+    pub fn template_has_serving_label(&self) -> bool {
         self.rollout.template.labels.contains_key(names::SERVING_LABEL)
     }
 
@@ -83,7 +107,7 @@ impl World {
     pub fn template_can_be_made(&self) -> bool {
         !self.template_is_unknown()
             && !self.template_is_refused()
-            && !self.template_says_it_serves()
+            && !self.template_has_serving_label()
             && self.missing_in_workload().is_empty()
     }
 

@@ -1741,7 +1741,7 @@ fn a_deletion_that_is_held_up_reads_the_api_server_when_it_tries_again_and_not_b
     let doubt = |model: &mut Model| plan(&World { live: false, ..model.seen() }, model.now).doubt;
     assert_eq!(doubt(&mut model), None, "nothing is taken out of a Service now");
     model.pass(10);
-    assert_eq!(doubt(&mut model), Some(Doubt::SetsMayStay));
+    assert_eq!(doubt(&mut model), Some(Doubt::ReplicaSetsMayStay));
 }
 
 #[test]

@@ -17,9 +17,9 @@ use crate::guard::is_to_loopback;
 use crate::kept::Kept;
 use crate::silence::said;
 
-/// For so long the API server need not be asked again who a caller is.
+/// How long it is known who a caller is before the API server is asked again.
 const VERIFIED_FOR: Duration = Duration::from_secs(10);
-/// So many people can look at the same time.
+/// How many people can look at the same time.
 const MOST_DESKS: usize = 500;
 const TOO_MANY: &str = "Too many people look at the same time. Try again in a minute.";
 const NO_KEY: &str = "Open the address that kubectl greenlight dashboard printed: it has a key in it, and is good for one browser. For \

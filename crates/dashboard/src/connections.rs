@@ -14,9 +14,9 @@ use tokio::sync::Semaphore;
 
 use crate::ends::Ends;
 
-/// So many at the same time; a browser has six.
+/// How many connections there may be at the same time; a browser has six.
 const MOST: usize = 2000;
-/// A connection on which nobody asks for anything for so long is closed.
+/// How long a connection may be idle before it is closed.
 const SILENT_FOR: Duration = Duration::from_secs(20);
 /// What is read of a request at a time, in bytes: its head has to fit, with the tokens of those whose tokens are long.
 const LARGEST_HEAD: usize = 64 << 10;

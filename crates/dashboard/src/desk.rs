@@ -24,15 +24,16 @@ use crate::room::Room;
 use crate::row::{Key, Row};
 use crate::silence::{self, Silence, said};
 
-/// A page that is so many changes behind begins anew.
+/// How many changes a page may be behind before it begins anew.
 const CHANGES_KEPT: usize = 4096;
-/// So many namespaces are tried for somebody who may not see all of them.
+/// How many namespaces are tried for somebody who may not see all of them.
 const MOST_NAMESPACES: usize = 200;
 const TOO_MANY_NAMESPACES: &str = "You look at more namespaces than are watched for one person. Try again in a minute.";
+/// How many namespaces are tried at a time.
 const AT_A_TIME: usize = 16;
-/// So many pages of one caller are kept alive.
+/// How many pages of one caller are kept alive.
 const MOST_STREAMS: usize = 256;
-/// So many rollouts one caller can look at in the same half minute.
+/// How many rollouts one caller can look at in the same half minute.
 const MOST_ROOMS: usize = 128;
 /// The API server looks at a caller's rights and at the age of their token when a watch begins, so none lasts longer.
 const WATCH_SECONDS: u32 = 30;

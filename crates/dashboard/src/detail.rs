@@ -17,9 +17,9 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::Value;
 
-/// So many events are shown.
+/// How many events are shown, the latest ones.
 const MOST_EVENTS: usize = 30;
-/// Of so many analyses that cannot be read it is told why: one that is mended makes room for the next.
+/// Of how many analyses that cannot be read it is told why: one that is mended makes room for the next.
 const MOST_UNREADABLE: usize = 3;
 
 /// A rollout with everything that its page shows.

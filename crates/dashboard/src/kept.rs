@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// For so long a thing is kept that nobody uses: from one page to the next.
+/// How long a thing is kept that nobody uses: from one page to the next.
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
 /// Shared things by key.
@@ -18,7 +18,7 @@ impl<K, V> Default for Kept<K, V> {
 }
 
 impl<K: Eq + Hash + Clone, V> Kept<K, V> {
-    /// The thing of this key, made now if there is none. Beyond so many, one that nobody uses makes room; `None`: all are used.
+    /// The thing of this key, made now if there is none. Of more than `most`, one that nobody uses makes room; `None`: all are used.
     pub fn get_or(&self, key: K, most: usize, make: impl FnOnce() -> Arc<V>) -> Option<Arc<V>> {
         let mut things = self.lock();
         if !things.contains_key(&key) && things.len() >= most {

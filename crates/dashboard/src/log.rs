@@ -13,7 +13,7 @@ use kube::api::LogParams;
 use crate::lines::lines;
 use crate::rights;
 
-/// So many lines are told of what was written before.
+/// How many lines are shown of what was written before.
 pub const TAIL: i64 = 1000;
 /// A right that is taken away ends the log within this time.
 const ASKED_EVERY: Duration = Duration::from_secs(30);

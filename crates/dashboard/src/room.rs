@@ -21,7 +21,7 @@ use kube::Resource;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, watcher};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
@@ -33,17 +33,17 @@ use crate::rights::Rights;
 use crate::row::Key;
 use crate::silence::{Silence, said};
 
-/// Changes that come together are shown together.
+/// How long changes are gathered, so that those that come together are shown together.
 const SETTLE: Duration = Duration::from_millis(200);
-/// A rollout that is not there is looked for so often, unless the list says before that it has come.
+/// How often a rollout that is not there is looked for, unless the list says before that it has come.
 const MISSING_FOR: Duration = Duration::from_secs(10);
-/// An API server that does not answer is asked again.
+/// How long until an API server that does not answer is asked again.
 const UNREACHED_FOR: Duration = Duration::from_secs(2);
-/// An API server that has not answered by then is not waited for: a connection that has been cut may keep silent for minutes.
+/// How long an answer of the API server is waited for: a connection that has been cut may keep silent for minutes.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
-/// Whoever may look at a rollout and list none is not told when it changes: it is read so often.
+/// How often a rollout is read for callers who may look at it and list none: they are not told when it changes.
 const UNLISTED_FOR: Duration = Duration::from_secs(5);
-/// Roles change seldom.
+/// How often a caller's rights are read. Roles change seldom.
 const RIGHTS_FOR: Duration = Duration::from_secs(60);
 
 /// The page of a rollout as it is now.
@@ -131,25 +131,9 @@ async fn keep(
             *now = page;
             is_new
         });
-        let of_rollout = async {
-            loop {
-                match listed.recv().await {
-                    Ok(changed) if changed == key => return,
-                    Ok(_) => {}
-                    Err(RecvError::Lagged(_)) => return,
-                    Err(RecvError::Closed) => std::future::pending().await,
-                }
-            }
-        };
-        let of_others = async {
-            match &mut around {
-                Some((_, changes)) => drop(changes.next().await),
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            () = of_rollout => {}
-            () = of_others => {}
+            () = rollout_changes(&mut listed, &key) => {}
+            () = others_change(around.as_mut()) => {}
             () = tokio::time::sleep(again) => {}
         }
         tokio::time::sleep(SETTLE).await;
@@ -158,6 +142,26 @@ async fn keep(
             let mut ready = pin!(changes.ready_chunks(1024));
             let _ = futures::FutureExt::now_or_never(ready.next());
         }
+    }
+}
+
+/// Waits until the list tells of a change of this rollout, or has told too much meanwhile.
+async fn rollout_changes(listed: &mut broadcast::Receiver<Key>, key: &Key) {
+    loop {
+        match listed.recv().await {
+            Ok(changed) if changed == *key => return,
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+/// Waits until something around the rollout changes; for ever while nothing is watched.
+async fn others_change(around: Option<&mut (Around, SelectAll<Change>)>) {
+    match around {
+        Some((_, changes)) => drop(changes.next().await),
+        None => std::future::pending().await,
     }
 }
 

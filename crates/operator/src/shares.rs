@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 
-/// So many places for each namespace. Clones share them.
+/// As many places for each namespace. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Shares {
     each: usize,
@@ -13,7 +13,7 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// So many for each.
+    /// `each`: how many places a namespace has.
     pub fn new(each: usize) -> Shares {
         Shares { each, by_namespace: Arc::default() }
     }

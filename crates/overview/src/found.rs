@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use crate::session::{Flags, Session, is_forbidden};
 use crate::whole::without_managed_fields;
 
-/// So many names are shown in the place of one that does not exist.
+/// How many names are shown in the place of one that does not exist.
 const SHOWN: usize = 3;
 /// Only the columns of a list come back, without the objects: a tenth of what it takes otherwise.
 const AS_TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";

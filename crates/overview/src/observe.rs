@@ -1,7 +1,7 @@
 //! The core's world of one rollout, read from the API server. So what a command says of roles and next steps is what the operator
 //! decides, and not a second opinion.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use anyhow::{Context, Result};
@@ -88,17 +88,9 @@ pub async fn observe_visible(session: &Session, rollout: BlueGreenRollout) -> Re
     let world = World {
         replica_sets: replica_sets.iter().map(replica_set_of).collect(),
         services,
-        workload: None,
-        rivals: Vec::new(),
-        endpoints: BTreeMap::new(),
         pods: replica_sets.iter().map(|rs| (hash_of(rs), pods_of(rs, &pods))).collect(),
-        runs: Vec::new(),
-        refused: None,
-        refused_writes: Vec::new(),
-        troubles: Vec::new(),
-        published_at: None,
         live: true,
-        rollout,
+        ..World::of(rollout)
     };
     Ok(Observed { world, replica_sets, pods, change_cause, left_behind, denied })
 }

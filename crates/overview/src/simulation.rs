@@ -401,21 +401,8 @@ mod tests {
             spec,
             status: None,
         };
-        let world = World {
-            rollout,
-            replica_sets: Vec::new(),
-            services: BTreeMap::from([(service.name.clone(), service)]),
-            workload: None,
-            rivals: Vec::new(),
-            endpoints: BTreeMap::new(),
-            pods: BTreeMap::new(),
-            runs: Vec::new(),
-            refused: None,
-            refused_writes: Vec::new(),
-            troubles: Vec::new(),
-            published_at: None,
-            live: true,
-        };
+        let world =
+            World { services: BTreeMap::from([(service.name.clone(), service)]), live: true, ..World::of(rollout) };
         let mut simulation = Simulation::new(world, at(0), (0.0, 0.0));
         let outcome = simulation.run();
         assert!(outcome.ends_with("is active"), "{outcome}: {:#?}", simulation.steps);

@@ -334,8 +334,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "what nobody has analysed goes on",
         file: "gate.rs",
-        find: "            return closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, \"is to be analysed\".into(), None);",
-        replace: "",
+        find: "            Some(closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, \"is to be analysed\".into(), None))",
+        replace: "            None",
         expected: &[P::AnalysisHolds],
     },
     Mutant {

@@ -1,7 +1,5 @@
 //! What the API server would say to a manifest of ours: the CRD's schema and its rules, offline.
 
-use std::sync::Arc;
-
 use cel::{Context, Env, Value as Cel};
 use serde_json::Value;
 
@@ -52,73 +50,17 @@ fn unknown(path: Vec<String>, key: &str) -> Violation {
     Violation { path, message: format!("there is no field {key}: correct it or take it out"), unknown: true }
 }
 
+/// Finds what is wrong with the value at this path, and with everything in it.
 fn walk(schema: &Value, value: &Value, path: &mut Vec<String>, found: &mut Vec<Violation>) {
-    let mut say = |message: String| found.push(Violation { path: path.clone(), message, unknown: false });
     if value.is_null() {
         return;
     }
-    let int_or_string = schema["x-kubernetes-int-or-string"] == true;
-    let fits = match schema["type"].as_str() {
-        _ if int_or_string => value.is_string() || value.is_i64(),
-        Some("object") => value.is_object(),
-        Some("array") => value.is_array(),
-        Some("string") => value.is_string(),
-        Some("integer") => value.is_i64() || value.is_u64(),
-        Some("number") => value.is_number(),
-        Some("boolean") => value.is_boolean(),
-        _ => true,
-    };
-    if !fits {
-        let wanted =
-            if int_or_string { "an integer or a string" } else { schema["type"].as_str().unwrap_or("another type") };
-        return say(format!("write {wanted} in the place of {value}"));
+    let violation = |message: String| Violation { path: path.clone(), message, unknown: false };
+    if let Some(message) = wrong_type(schema, value) {
+        found.push(violation(message));
+        return;
     }
-    if let Some(allowed) = schema["enum"].as_array().filter(|allowed| !allowed.contains(value)) {
-        let allowed: Vec<String> = allowed.iter().map(Value::to_string).collect();
-        say(format!("{value} is not one of {}", allowed.join(", ")));
-    }
-    if let (Some(number), Some(least)) = (value.as_f64(), schema["minimum"].as_f64())
-        && number < least
-    {
-        say(format!("{value} is less than {least}"));
-    }
-    if let (Some(number), Some(most)) = (value.as_f64(), schema["maximum"].as_f64())
-        && number > most
-    {
-        say(format!("{value} is more than {most}"));
-    }
-    let sizes = [
-        ("minLength", "maxLength", value.as_str().map(|text| text.chars().count())),
-        ("minItems", "maxItems", value.as_array().map(Vec::len)),
-        ("minProperties", "maxProperties", value.as_object().map(serde_json::Map::len)),
-    ];
-    for (least, most, size) in sizes {
-        let Some(size) = size.and_then(|size| u64::try_from(size).ok()) else { continue };
-        if schema[least].as_u64().is_some_and(|least| size < least) {
-            say("it must not be empty".to_owned());
-        }
-        if let Some(most) = schema[most].as_u64().filter(|most| size > *most) {
-            say(format!("its size is {size}, and at most {most} are allowed"));
-        }
-    }
-    if let (Some(text), Some(pattern)) = (value.as_str(), schema["pattern"].as_str())
-        && !text.is_empty()
-        && holds(&format!("self.matches({})", Value::from(pattern)), value) == Some(false)
-    {
-        say(format!("{value} is no name: it has to match {pattern}"));
-    }
-    for key in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if value.get(key).is_none_or(Value::is_null) {
-            say(format!("{key} is missing: add it"));
-        }
-    }
-    for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
-        let text = rule["rule"].as_str().unwrap_or_default();
-        // Rules about a change need the object before.
-        if !text.contains("oldSelf") && holds(text, value) == Some(false) {
-            say(rule["message"].as_str().unwrap_or(text).to_owned());
-        }
-    }
+    found.extend(out_of_bounds(schema, value).into_iter().chain(broken_rules(schema, value)).map(violation));
     let preserves = schema["x-kubernetes-preserve-unknown-fields"] == true;
     for (key, inner) in value.as_object().into_iter().flatten() {
         path.push(key.clone());
@@ -138,10 +80,86 @@ fn walk(schema: &Value, value: &Value, path: &mut Vec<String>, found: &mut Vec<V
     }
 }
 
+fn wrong_type(schema: &Value, value: &Value) -> Option<String> {
+    let int_or_string = schema["x-kubernetes-int-or-string"] == true;
+    let fits = match schema["type"].as_str() {
+        _ if int_or_string => value.is_string() || value.is_i64(),
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("integer") => value.is_i64() || value.is_u64(),
+        Some("number") => value.is_number(),
+        Some("boolean") => value.is_boolean(),
+        _ => true,
+    };
+    if fits {
+        return None;
+    }
+    let wanted =
+        if int_or_string { "an integer or a string" } else { schema["type"].as_str().unwrap_or("another type") };
+    Some(format!("write {wanted} in the place of {value}"))
+}
+
+fn out_of_bounds(schema: &Value, value: &Value) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if let Some(allowed) = schema["enum"].as_array().filter(|allowed| !allowed.contains(value)) {
+        let allowed: Vec<String> = allowed.iter().map(Value::to_string).collect();
+        wrong.push(format!("{value} is not one of {}", allowed.join(", ")));
+    }
+    if let (Some(number), Some(least)) = (value.as_f64(), schema["minimum"].as_f64())
+        && number < least
+    {
+        wrong.push(format!("{value} is less than {least}"));
+    }
+    if let (Some(number), Some(most)) = (value.as_f64(), schema["maximum"].as_f64())
+        && number > most
+    {
+        wrong.push(format!("{value} is more than {most}"));
+    }
+    let sizes = [
+        ("minLength", "maxLength", value.as_str().map(|text| text.chars().count())),
+        ("minItems", "maxItems", value.as_array().map(Vec::len)),
+        ("minProperties", "maxProperties", value.as_object().map(serde_json::Map::len)),
+    ];
+    for (least, most, size) in sizes {
+        let Some(size) = size.and_then(|size| u64::try_from(size).ok()) else { continue };
+        if schema[least].as_u64().is_some_and(|least| size < least) {
+            wrong.push("it must not be empty".to_owned());
+        }
+        if let Some(most) = schema[most].as_u64().filter(|most| size > *most) {
+            wrong.push(format!("its size is {size}, and at most {most} are allowed"));
+        }
+    }
+    if let (Some(text), Some(pattern)) = (value.as_str(), schema["pattern"].as_str())
+        && !text.is_empty()
+        && holds(&format!("self.matches({})", Value::from(pattern)), value) == Some(false)
+    {
+        wrong.push(format!("{value} is no name: it has to match {pattern}"));
+    }
+    wrong
+}
+
+/// Fields that are missing, and rules that do not hold.
+fn broken_rules(schema: &Value, value: &Value) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for key in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if value.get(key).is_none_or(Value::is_null) {
+            wrong.push(format!("{key} is missing: add it"));
+        }
+    }
+    for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+        let text = rule["rule"].as_str().unwrap_or_default();
+        // Rules about a change need the object before.
+        if !text.contains("oldSelf") && holds(text, value) == Some(false) {
+            wrong.push(rule["message"].as_str().unwrap_or(text).to_owned());
+        }
+    }
+    wrong
+}
+
 /// Whether a rule holds; `None` if it cannot be told here.
 fn holds(rule: &str, value: &Value) -> Option<bool> {
-    let env = Arc::new(Env::stdlib());
-    let program = env.compile(rule).ok()?;
+    let program = Env::stdlib().compile(rule).ok()?;
     let mut context = Context::default();
     context.add_variable_from_value("self", cel::to_value(value).ok()?);
     match program.execute(&context) {

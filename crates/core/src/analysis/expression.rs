@@ -3,21 +3,21 @@
 //! Argo Rollouts writes them in another language (expr). What is the same in both works, with Argo's functions besides; what
 //! is not is refused with the CEL to write instead. Numbers are calculated with as in Argo Rollouts: see `calculate_in_fractions`.
 
-use std::sync::Arc;
-
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
-use cel::{Context, Env, Program, Value as Cel};
+use cel::{Context, Env, Value as Cel};
 use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::Metric;
 use serde_json::Value;
 
-/// No condition is longer.
+/// The most bytes that a condition may have.
 const LONGEST: usize = 4096;
-/// A plain condition is no longer, looks at the result no more often, has no deeper brackets, and no more operators of the kinds that
-/// nest.
+/// The most bytes that a plain condition has, see [`is_plain`].
 const LONGEST_PLAIN: usize = 512;
+/// How often a plain condition looks at the result at most.
 const MOST_LOOKS: usize = 8;
+/// How deep the brackets of a plain condition are at most.
 const DEEPEST_PLAIN: usize = 5;
+/// How many operators a plain condition has at most of those that nest: `!`, `-` and `?`.
 const MOST_NESTING: usize = 16;
 /// Functions that look at each character or item of the result once.
 const PLAIN_FUNCTIONS: [&str; 14] = [
@@ -50,14 +50,14 @@ const TO_WHOLE: &str = "int";
 /// a parser can be made to work for ever.
 pub fn check(condition: &str) -> Result<(), String> {
     bounded(condition)?;
-    if is_plain(condition) { compile(condition).map(drop) } else { Ok(()) }
+    if is_plain(condition) { parse(condition).map(drop) } else { Ok(()) }
 }
 
 /// A plain condition costs no more than a few looks at the result, and its parser next to nothing: no loops over the result, no regular
 /// expressions, and little nesting. Every other one is evaluated where it can be stopped.
 pub fn is_plain(condition: &str) -> bool {
     // Whatever its text looks like, what is parsed is what runs. One that is none costs nothing more.
-    is_cheap_to_parse(condition) && compile(condition).map_or(true, |program| !loops(program.expression()))
+    is_cheap_to_parse(condition) && parse(condition).map_or(true, |expression| !loops(&expression))
 }
 
 /// Whether anything in an expression is done for each item of a list.
@@ -139,7 +139,7 @@ fn bounded(condition: &str) -> Result<(), String> {
 /// The outcome of a measurement with this result, as its metric's conditions have it.
 ///
 /// # Errors
-/// When a condition is none, or cannot be evaluated on this result.
+/// A condition is not CEL, or cannot be evaluated on this result.
 pub fn assess(metric: &Metric, result: &Value) -> Result<AnalysisPhase, String> {
     let holds = |condition: &Option<String>| condition.as_ref().map(|text| evaluate(text, result)).transpose();
     Ok(match (holds(&metric.success_condition)?, holds(&metric.failure_condition)?) {
@@ -152,9 +152,9 @@ pub fn assess(metric: &Metric, result: &Value) -> Result<AnalysisPhase, String> 
 /// Evaluates one condition.
 ///
 /// # Errors
-/// When it is none, or cannot be evaluated on this result.
+/// It is not CEL, or cannot be evaluated on this result.
 pub fn evaluate(condition: &str, result: &Value) -> Result<bool, String> {
-    let mut expression = compile(condition)?.expression().clone();
+    let mut expression = parse(condition)?;
     calculate_in_fractions(&mut expression);
     let mut context = Context::default();
     let number = |value: Cel| match value {
@@ -258,10 +258,9 @@ impl serde::Serialize for WithNaN<'_> {
     }
 }
 
-fn compile(condition: &str) -> Result<Program, String> {
+fn parse(condition: &str) -> Result<IdedExpr, String> {
     bounded(condition)?;
-    let env = Arc::new(Env::stdlib());
-    env.compile(condition).map_err(|error| {
+    Env::stdlib().parser().parse(condition).map_err(|error| {
         let first = error.to_string().lines().next().unwrap_or_default().to_owned();
         format!("the condition {condition:?} is not CEL: {first}")
     })

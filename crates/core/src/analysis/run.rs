@@ -37,8 +37,8 @@ pub struct Step {
 
 /// What comes next in a run.
 pub fn step(spec: &AnalysisRunSpec, status: &AnalysisRunStatus, now: Timestamp) -> Step {
-    let mut status = status.clone();
-    let mut step = Step { begin: Vec::new(), under_way: Vec::new(), next: None, status: status.clone() };
+    let mut step = Step { status: status.clone(), begin: Vec::new(), under_way: Vec::new(), next: None };
+    let status = &mut step.status;
     if status.phase.is_completed() {
         return step;
     }
@@ -52,18 +52,12 @@ pub fn step(spec: &AnalysisRunSpec, status: &AnalysisRunStatus, now: Timestamp) 
         status.phase = AnalysisPhase::Inconclusive;
         status.message = "its spec was changed while it was under way, so nothing that it measured counts".to_owned();
         status.completed_at = Some(now);
-        step.status = status;
         return step;
     }
     let started_at = (*status.started_at.get_or_insert(now)).min(now);
     status.started_at = Some(started_at);
     status.phase = AnalysisPhase::Running;
-    for metric in &spec.metrics {
-        if !status.metric_results.iter().any(|result| result.name == metric.name) {
-            let dry_run = spec.dry_run.iter().any(|dry| matches(&dry.metric_name, &metric.name));
-            status.metric_results.push(MetricResult { name: metric.name.clone(), dry_run, ..MetricResult::default() });
-        }
-    }
+    add_missing_results(spec, &mut status.metric_results);
     let terminate = spec.terminate == Some(true);
     let mut cut_short = false;
     for (position, metric) in spec.metrics.iter().enumerate() {
@@ -95,9 +89,10 @@ pub fn step(spec: &AnalysisRunSpec, status: &AnalysisRunStatus, now: Timestamp) 
         }
     }
     // The first that is not good ends the run; those that are only reported do not.
-    let counted = || status.metric_results.iter().filter(|result| !result.dry_run);
+    let results = &status.metric_results;
+    let counted = || results.iter().filter(|result| !result.dry_run);
     let bad = counted().filter(|result| result.phase > AnalysisPhase::Successful).max_by_key(|result| result.phase);
-    let all_done = status.metric_results.iter().all(|result| result.phase.is_completed());
+    let all_done = results.iter().all(|result| result.phase.is_completed());
     if let Some(bad) = bad {
         status.message = format!("metric {}: {}", bad.name, bad.message);
         status.phase = bad.phase;
@@ -111,8 +106,17 @@ pub fn step(spec: &AnalysisRunSpec, status: &AnalysisRunStatus, now: Timestamp) 
         status.completed_at = Some(now);
         (step.begin, step.under_way, step.next) = (Vec::new(), Vec::new(), None);
     }
-    step.status = status;
     step
+}
+
+/// Gives each metric that has none a result.
+fn add_missing_results(spec: &AnalysisRunSpec, results: &mut Vec<MetricResult>) {
+    for metric in &spec.metrics {
+        if !results.iter().any(|result| result.name == metric.name) {
+            let dry_run = spec.dry_run.iter().any(|dry| matches(&dry.metric_name, &metric.name));
+            results.push(MetricResult { name: metric.name.clone(), dry_run, ..MetricResult::default() });
+        }
+    }
 }
 
 /// Notes the beginning or the end of a metric's measurement.

@@ -9,7 +9,7 @@
 //! | Which ReplicaSets are there, and which of them are new? | [`replica_sets`] |
 //! | Did a Service move, by us or by hand? | [`services`] |
 //! | Does the spec ask for another template, another scale? | [`spec`] |
-//! | What is done to an entry, whoever decides it? | [`record`] |
+//! | Which changes of an entry do several decisions make? | [`record`] |
 //!
 //! Where there is no record:
 //! - a status of a version without a record is taken over once, with what that version wrote on the ReplicaSets ([`older_version`]);
@@ -69,7 +69,7 @@ pub fn read(world: &World, now: Timestamp) -> Read {
 
 /// Whether something in the record has to be written before it is acted upon: what rejects, what takes a rejection back, what
 /// lets a revision return without a gate, a scale of production that could not be told from the spec again, and a switch that no
-/// Service shows. Everything else can be decided again by whoever comes next, from the same facts.
+/// Service shows. Everything else the next operator can decide again, from the same facts.
 pub fn precede(world: &World, read: &Read) -> bool {
     if read.source != Source::Record {
         return !world.replica_sets.is_empty();

@@ -1,4 +1,4 @@
-//! What is done to entries of the record, whoever decides it.
+//! The changes of the record's entries that several decisions make.
 
 use greenlight_api::{Decisions, Rejection, RevisionRecord, Verdict, names};
 use jiff::Timestamp;

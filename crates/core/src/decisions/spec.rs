@@ -1,11 +1,11 @@
 //! What the record learns from the spec: another template, another scale.
 
 use greenlight_api::Decisions;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::record::{newest, start_over, try_again};
 use crate::roles;
-use crate::world::{World, later};
+use crate::world::{World, seconds_after};
 
 /// A template that comes back gets the highest number. It returns without a gate if it served, was not rejected, and is within the rollback
 /// window, or, where no person is asked for a promotion, still up inside its delay. Otherwise it is started over; also one that was rejected: to ask for it anew
@@ -22,7 +22,7 @@ pub(super) fn enter_template(world: &World, decisions: &mut Decisions, now: Time
     decisions.held_template.clear();
     let newest = newest(decisions);
     let spec = &world.rollout.spec;
-    let delay = SignedDuration::from_secs(spec.blue_green().scale_down_delay_seconds().into());
+    let delay = spec.blue_green().scale_down_delay_seconds();
     // Who may edit the template and not promote does not move production by it.
     let asks_people = spec.blue_green().awaits_people();
     let window = spec.rollback_window.as_ref().map_or(0, |window| window.revisions);
@@ -44,8 +44,8 @@ pub(super) fn enter_template(world: &World, decisions: &mut Decisions, now: Time
     }
     let same = world.replica_set(&revision.hash).filter(|rs| rs.uid == revision.uid);
     // Whether it has pods could be forged; when production left it cannot.
-    let in_time =
-        kept.as_ref() == Some(&revision.hash) || revision.left_at.is_some_and(|left_at| now < later(left_at, delay));
+    let in_time = kept.as_ref() == Some(&revision.hash)
+        || revision.left_at.is_some_and(|left_at| now < seconds_after(left_at, delay));
     let is_up = same.is_some_and(|rs| rs.replicas > 0) && in_time;
     let good = revision.served_at.is_some() && revision.rejection.is_none() && revision.post_promotion.is_some();
     // Without a window there is none, however near: after a lost status the numbers may not tell the order in which they served.

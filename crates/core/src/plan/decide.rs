@@ -10,7 +10,7 @@ use crate::gate::{self, Gate};
 use crate::request::{self, Heard};
 use crate::restart;
 use crate::rollback;
-use crate::scale;
+use crate::scale::{self, Size};
 use crate::situation::Situation;
 use crate::stall;
 use crate::switch::{self, Proof};
@@ -104,8 +104,8 @@ fn reject_candidate(situation: &Situation, decisions: &mut Decisions) {
     let Situation { roles, decisions: decided, .. } = situation;
     let Some(candidate) = roles.candidate else { return };
     let serves = roles.serving().or(roles.home()).is_some_and(|rs| rs.ready > 0 || decided.replicas == 0);
-    let gave_up = if serves { gave_up(situation, candidate) } else { None };
-    let rejection = gave_up.or_else(|| analysis::rejection(situation, candidate, Kind::Pre));
+    let given_up = if serves { gave_up(situation, candidate) } else { None };
+    let rejection = given_up.or_else(|| analysis::rejection(situation, candidate, Kind::Pre));
     if let Some(rejection) = rejection {
         let rejection = Rejection { of_attempt: situation.served(candidate), ..as_mirrored(candidate, rejection) };
         decisions::reject(decisions, &candidate.hash, rejection);
@@ -123,8 +123,7 @@ fn as_mirrored(rs: &ReplicaSet, rejection: Rejection) -> Rejection {
 /// `progressDeadlineAbort`: the rejection of a candidate that made no progress.
 fn gave_up(situation: &Situation, candidate: &ReplicaSet) -> Option<Rejection> {
     let Situation { world, now, .. } = situation;
-    let open = gate::check(situation, candidate).is_open();
-    let size = scale::candidate_size(situation, candidate, open);
+    let size = candidate_size(situation, candidate);
     // What has not been given its pods yet has made no progress that could be judged.
     let given = candidate.replicas == size.replicas;
     if world.rollout.spec.progress_deadline_abort != Some(true) || !given || candidate.is_available(size.needed) {
@@ -192,14 +191,18 @@ fn switch_without_service(situation: &Situation, decisions: &mut Decisions) {
     });
     if let Some(rs) = back.or(on).filter(|rs| switch::is_claimed_without_service(situation, rs)) {
         decisions::serve(situation.world, decisions, &rs.hash, *now);
-        decisions.replicas =
-            if roles.is_candidate(rs) { situation.world.rollout.spec.replicas() } else { decisions.replicas };
+        if roles.is_candidate(rs) {
+            decisions.replicas = situation.world.rollout.spec.replicas();
+        }
     }
 }
 
 /// The candidate has all the pods that it should have, and they are available.
 fn is_ready(situation: &Situation, candidate: &ReplicaSet) -> bool {
-    let open = gate::check(situation, candidate).is_open();
-    let size = scale::candidate_size(situation, candidate, open);
-    size.is_there(candidate)
+    candidate_size(situation, candidate).is_there(candidate)
+}
+
+fn candidate_size(situation: &Situation, candidate: &ReplicaSet) -> Size {
+    let gate_is_open = gate::check(situation, candidate).is_open();
+    scale::candidate_size(situation, candidate, gate_is_open)
 }

@@ -32,6 +32,9 @@ pub struct Step {
     actions: fn(&Round) -> Vec<Action>,
 }
 
+const MOVE_PREVIEW: &str = "move preview";
+const PROMOTE: &str = "promote";
+
 /// All steps, in order.
 pub const STEPS: [Step; 17] = [
     Step {
@@ -77,7 +80,7 @@ pub const STEPS: [Step; 17] = [
         actions: size_candidate,
     },
     Step {
-        name: "move preview",
+        name: MOVE_PREVIEW,
         rule: "the preview shows what is available, before anybody is asked to promote it",
         promotion_waits: true,
         actions: move_preview,
@@ -89,7 +92,7 @@ pub const STEPS: [Step; 17] = [
         actions: analyse,
     },
     Step {
-        name: "promote",
+        name: PROMOTE,
         rule: "the gate is open, all pods are available as just read, and every Service fits; the old pods stay",
         promotion_waits: false,
         actions: promote,
@@ -171,11 +174,13 @@ pub(super) fn next<'a>(round: &Round<'a>) -> Next<'a> {
     let mut next = Next::nothing();
     let mut promotion_waits = false;
     for step in &STEPS {
-        if step.name == "promote" && promotion_waits {
+        if step.name == PROMOTE && promotion_waits {
             continue;
         }
-        let waits = step.promotion_waits && !(step.name == "move preview" && round.situation.is_down());
-        promotion_waits |= next.add(world, (step.actions)(round), now) && waits;
+        // Where production is down, nobody waits for a preview.
+        let is_dispensable = step.name == MOVE_PREVIEW && round.situation.is_down();
+        let is_refused = next.add(world, (step.actions)(round), now);
+        promotion_waits |= is_refused && step.promotion_waits && !is_dispensable;
         if !next.actions.is_empty() {
             break;
         }
@@ -197,12 +202,9 @@ pub(super) fn before_the_record<'a>(round: &Round<'a>) -> Next<'a> {
 }
 
 fn protect(round: &Round) -> Vec<Action> {
-    let situation = &round.situation;
-    let mut actions = Vec::new();
-    if !situation.world.rollout.finalizers.iter().any(|finalizer| finalizer == names::SERVICES_FINALIZER) {
-        actions.push(Action::AddFinalizer);
-    }
-    actions
+    let finalizers = &round.situation.world.rollout.finalizers;
+    let is_there = finalizers.iter().any(|finalizer| finalizer == names::SERVICES_FINALIZER);
+    if is_there { Vec::new() } else { vec![Action::AddFinalizer] }
 }
 
 fn mirror(round: &Round) -> Vec<Action> {
@@ -271,23 +273,16 @@ fn create(round: &Round) -> Vec<Action> {
     let unwanted = decisions.rejection_of_template(digest).is_some();
     let retry_due = world.refused.as_ref().is_none_or(|refused| situation.now >= refused.retry_at);
     let cannot = stall::workload(world).is_some()
-        || world.template_says_it_serves()
+        || world.template_has_serving_label()
         || world.template_is_refused() && !retry_due;
     if situation.roles.updated.is_some() || unwanted || cannot {
         return Vec::new();
     }
     let template = &world.rollout.template;
-    let leaving = |hash: &str| world.replica_sets.iter().any(|rs| rs.hash == hash);
-    let hash = match record.map(|record| &record.hash).filter(|hash| !leaving(hash)) {
-        Some(hash) => hash.clone(),
-        None => {
-            let taken = |hash: &str| decisions.revision(hash).is_some() || leaving(hash);
-            match hash::free(&template.digest, &world.rollout.name, taken) {
-                Some(free) => free,
-                None => return Vec::new(),
-            }
-        }
-    };
+    // A ReplicaSet on its way out has its name until it is gone.
+    let is_leaving = |hash: &String| world.replica_sets.iter().any(|rs| rs.hash == *hash);
+    let recorded = record.map(|record| record.hash.clone()).filter(|hash| !is_leaving(hash));
+    let Some(hash) = recorded.or_else(|| situation.free_hash()) else { return Vec::new() };
     let number = record.map_or_else(|| decisions::newest(decisions) + 1, |record| record.number);
     let waits_for_nothing = world.is_first_deployment(decisions) && world.rollout.spec.paused != Some(true);
     let size = scale::initial_size(situation, waits_for_nothing);

@@ -449,21 +449,8 @@ impl Model {
             template: Template::from(&template(1)),
             status: None,
         };
-        let truth = World {
-            rollout,
-            replica_sets: Vec::new(),
-            services: SERVICES.map(|name| (name.to_owned(), service(name))).into(),
-            workload: None,
-            rivals: Vec::new(),
-            endpoints: BTreeMap::new(),
-            pods: BTreeMap::new(),
-            runs: Vec::new(),
-            refused: None,
-            refused_writes: Vec::new(),
-            troubles: Vec::new(),
-            published_at: None,
-            live: false,
-        };
+        let truth =
+            World { services: SERVICES.map(|name| (name.to_owned(), service(name))).into(), ..World::of(rollout) };
         let mut model = Model {
             cache: truth.clone(),
             ledger: Ledger::new(&truth.rollout.spec),

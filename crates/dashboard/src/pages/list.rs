@@ -13,9 +13,9 @@ use crate::labels;
 use crate::row::{Filter, Row, Turn};
 use crate::silence::Silence;
 
-/// So many rows come with the page; the script asks for the others when these are to be seen.
+/// How many rows come with the page; the script asks for the others when these are to be seen.
 const FIRST: usize = 200;
-/// So many namespaces are offered to whoever names one.
+/// How many namespaces are offered to complete the name of one.
 const MOST_OFFERED: usize = 500;
 
 /// The list as it is now, and how much of it is shown.

@@ -11,7 +11,7 @@ use super::{ago, colour, findings, left, path, plain};
 use crate::detail::{Detail, Endpoint};
 use crate::row::Key;
 
-/// So many pods of a revision, and so many endpoints of a Service, are shown one by one: a page is made anew with each change of one of them.
+/// How many pods of a revision, and how many endpoints of a Service, are shown one by one: a page is made anew with each change of one of them.
 const MOST: usize = 60;
 
 /// The picture.

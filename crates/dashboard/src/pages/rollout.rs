@@ -1,6 +1,6 @@
 //! A rollout. The page is made of sections, and only those that have changed are sent again.
 
-use greenlight_api::{Approval, RevisionRecord, Verdict};
+use greenlight_api::{Approval, BlueGreen, RevisionRecord, Verdict};
 use greenlight_core::analysis::Kind;
 use greenlight_core::analysis::name::run_suffix;
 use greenlight_core::approvals;
@@ -254,12 +254,6 @@ fn steps(detail: &Detail) -> Vec<Step> {
     let switched = switch.is_some() || undone.is_some();
     let revision = detail.facts.revisions.iter().find(|revision| revision.hash == *hash);
     let is_first = switch.is_some_and(|switch| switch.from.is_empty());
-    let step = |label: &str, at: Option<Timestamp>, done: bool, note: Option<Markup>| Step {
-        label: label.to_owned(),
-        at,
-        note,
-        state: if done { State::Done } else { State::Ahead },
-    };
     let seen = release.map(|release| release.seen_at).or(revision.and_then(|revision| revision.created));
     let mut steps = vec![step(&format!("Revision {} is requested", record.number), seen, true, None)];
     let ready_at = record.preview_ready_at.or(release.and_then(|release| release.preview_ready_at));
@@ -271,20 +265,7 @@ fn steps(detail: &Detail) -> Vec<Step> {
     }
     let waits = blue_green.awaits_people() && !is_first;
     if waits || !record.approvals.is_empty() {
-        let needed = blue_green.required_approvals();
-        // Whoever asks may have a clock that is ahead, and what is on record may have been heard once more after the move.
-        let asked = |approval: &Approval| approval.heard_at.map_or(approval.at, |heard| heard.min(approval.at));
-        let last = record.approvals.last().map(asked);
-        let note = html! {
-            @for approval in &record.approvals {
-                span { "by " (plain(if approval.by.is_empty() { "somebody" } else { &approval.by }))
-                    @if let Some(reason) = &approval.reason { ": “" (plain(reason)) "”" } " " }
-            }
-            @if record.approvals.is_empty() && needed > 1 { "takes " (needed) " people" }
-        };
-        let label = if needed > 1 { "Approval" } else { "Promotion" };
-        let given = approvals::counted(blue_green, record).len();
-        steps.push(step(label, last, given >= needed || switched, Some(note)));
+        steps.push(promotion(blue_green, record, switched));
     }
     steps.push(step("Traffic is moved", switch.map(|switch| switch.switched_at), switched, None));
     let proven = switch.and_then(|switch| switch.proven_at).or(undone);
@@ -315,6 +296,28 @@ fn steps(detail: &Detail) -> Vec<Step> {
     }
     level(&mut steps);
     steps
+}
+
+fn step(label: &str, at: Option<Timestamp>, done: bool, note: Option<Markup>) -> Step {
+    Step { label: label.to_owned(), at, note, state: if done { State::Done } else { State::Ahead } }
+}
+
+/// The step in which people promote the revision, which is done once they have, or production has moved.
+fn promotion(blue_green: &BlueGreen, record: &RevisionRecord, switched: bool) -> Step {
+    let needed = blue_green.required_approvals();
+    // Whoever asks may have a clock that is ahead, and what is on record may have been heard once more after the move.
+    let asked = |approval: &Approval| approval.heard_at.map_or(approval.at, |heard| heard.min(approval.at));
+    let last = record.approvals.last().map(asked);
+    let note = html! {
+        @for approval in &record.approvals {
+            span { "by " (plain(if approval.by.is_empty() { "somebody" } else { &approval.by }))
+                @if let Some(reason) = &approval.reason { ": “" (plain(reason)) "”" } " " }
+        }
+        @if record.approvals.is_empty() && needed > 1 { "takes " (needed) " people" }
+    };
+    let label = if needed > 1 { "Approval" } else { "Promotion" };
+    let given = approvals::counted(blue_green, record).len();
+    step(label, last, given >= needed || switched, Some(note))
 }
 
 /// Makes no step seem to come after the next one by less than a second: some times are those of whoever asked, and others those at which

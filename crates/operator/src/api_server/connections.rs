@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::api_server::fake::{Asked, api_server};
 
-    /// So many streams an API server gives to a connection.
+    /// How many streams an API server gives to a connection.
     const STREAMS: usize = 100;
 
     /// A connection to an API server that answers whatever is read, and never what is written.

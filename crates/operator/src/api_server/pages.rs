@@ -1,5 +1,5 @@
 //! Lists by pages. A tenant makes as many objects as they like, each of a megabyte and more, and a list is all in memory before it is read: so no more
-//! than a few pages of them are at a time, whoever asks; and of one namespace no more than half of these, so that another one need not wait for it.
+//! than a few pages of them are at a time, for all readers; and of one namespace no more than half of these, so that another one need not wait for it.
 
 use std::sync::LazyLock;
 
@@ -8,9 +8,9 @@ use tokio::sync::Semaphore;
 
 use crate::shares::Shares;
 
-/// So many objects: what a rollout has usually fits.
+/// How many objects a page has: what a rollout has usually fits.
 const PAGE: u32 = 16;
-/// So many pages in memory at a time.
+/// How many pages are in memory at a time.
 const AT_ONCE: usize = 4;
 static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
 static SHARES: LazyLock<Shares> = LazyLock::new(|| Shares::new(AT_ONCE / 2));
@@ -27,7 +27,7 @@ pub async fn by_pages<K: Clone, L: Future<Output = kube::Result<ObjectList<K>>>>
 ) -> kube::Result<String> {
     let mut params = params.limit(PAGE);
     loop {
-        // First the share: whoever waits for it keeps no place from others.
+        // First the share: a list that waits for it keeps no place from others.
         let _share = SHARES.of(namespace).acquire_owned().await.expect("it is never closed");
         let _place = PLACES.acquire().await.expect("it is never closed");
         let page = list(params.clone()).await?;

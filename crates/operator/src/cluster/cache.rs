@@ -1,4 +1,4 @@
-//! The newest known state of each object, whoever brought it: the watch, or the answer to a write of our own. So a reconcile
+//! The newest known state of each object, from its watch or from the answer to a write of the operator's own. So a reconcile
 //! sees what it wrote, and does not act twice on what it already changed.
 //!
 //! Most objects are looked at once in a long while, so they are kept packed, as compressed JSON, and unpacked at each look: a
@@ -19,11 +19,11 @@ use tokio::sync::Notify;
 use crate::cluster::arrived::Unreadable;
 pub use crate::cluster::key::Key;
 
-/// So many objects of a kind are at hand: those of all the rollouts that are worked on at a time, and some more.
+/// How many objects of a kind are at hand, not compressed: those of all the rollouts that are worked on at a time, and some more.
 const AT_HAND: usize = 64;
-/// In bytes of JSON. What is larger is not at hand.
+/// The largest object that is at hand, in bytes of JSON.
 const LARGEST_AT_HAND: usize = 16 << 10;
-/// Of a group of more than so many none is at hand: whoever makes that many would push out what others work on.
+/// The largest group whose objects are at hand: a larger one would push out what others work on.
 const MOST_OF_A_GROUP: usize = AT_HAND / 4;
 
 /// What can be kept. It reads back from JSON as it was written.
@@ -55,7 +55,7 @@ pub struct Cache<T> {
     /// Only of what is in `state`, and as it is there: it is changed by whoever may write that, and added to by whoever may read it.
     at_hand: Mutex<AtHand<T>>,
     listeners: RwLock<Vec<Listener<T>>>,
-    /// Whoever waits for what cannot be read is woken by this.
+    /// Wakes the task that tells of objects that cannot be read.
     unreadable: Notify,
 }
 
@@ -340,7 +340,7 @@ impl<T: Cached> Cache<T> {
         state.objects.get(key).map(|entry| self.look(key, entry))
     }
 
-    /// The object of this key, or its outline, for whoever looks at all of them one after the other: none is at hand for that.
+    /// The object of this key, or its outline, for a look at all of them one after the other: that leaves none at hand.
     pub fn glance(&self, key: &Key) -> Option<T> {
         let state = self.state.read().expect("no panic while locked");
         state.objects.get(key).map(|entry| self.sample.unpack(entry))

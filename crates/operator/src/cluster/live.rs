@@ -117,8 +117,6 @@ async fn read_replica_sets(client: &Client, caches: &Caches, world: &World, key:
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use serde_json::{Value, json};
 
     use super::*;
@@ -128,21 +126,7 @@ mod tests {
     const NAME: &str = "a-rollout-whose-name-is-so-long-that-its-replica-sets-have-a-part-of-it-only";
 
     fn world() -> World {
-        World {
-            rollout: fake::rollout("shop", NAME, "web", &json!({"decisions": {"serving": "bcdfghjklm"}})),
-            workload: None,
-            replica_sets: Vec::new(),
-            services: BTreeMap::new(),
-            endpoints: BTreeMap::new(),
-            pods: BTreeMap::new(),
-            rivals: Vec::new(),
-            refused: None,
-            runs: Vec::new(),
-            refused_writes: Vec::new(),
-            published_at: None,
-            troubles: Vec::new(),
-            live: false,
-        }
+        World::of(fake::rollout("shop", NAME, "web", &json!({"decisions": {"serving": "bcdfghjklm"}})))
     }
 
     fn replica_set(name: &str) -> Value {

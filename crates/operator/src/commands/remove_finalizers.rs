@@ -60,7 +60,7 @@ pub async fn run(options: &RemoveFinalizersOptions) -> Result<()> {
 /// What came of looking at each object of a kind once.
 #[derive(Default)]
 struct Swept {
-    /// So many lost the finalizer, or were changed meanwhile.
+    /// How many lost the finalizer, or were changed meanwhile.
     removed: usize,
     /// Which did not, and why.
     refused: Vec<String>,

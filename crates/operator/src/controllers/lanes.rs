@@ -25,17 +25,17 @@ use crate::cluster::cache::Key;
 pub const SLOW: Duration = Duration::from_secs(1);
 /// How long a namespace begins in the slow lane after its last work that was slow.
 pub const PROBATION: Duration = Duration::from_secs(300);
-/// So much may be under way in all: an API server gives a hundred streams to a connection, and watches take some.
+/// How many keys may be worked on in all: an API server gives a hundred streams to a connection, and watches take some.
 pub const MOST: usize = 80;
-/// So many may be quick: what hangs has room beside them.
+/// How many of these places are for quick work: what hangs has room beside them.
 pub const MOST_QUICK: usize = MOST / 5 * 4;
 
 /// How many may be worked on at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Places {
-    /// So many keys, [`MOST_QUICK`] at most.
+    /// How many keys in all, [`MOST_QUICK`] at most.
     pub parallel: usize,
-    /// So many of them in one namespace, if there is a limit to that.
+    /// How many of them in one namespace; `None`: as many as in all.
     pub share: Option<usize>,
 }
 

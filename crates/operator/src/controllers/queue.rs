@@ -53,12 +53,12 @@ pub struct Limits {
     pub places: Places,
     /// What the log says of work on a key.
     pub span: fn(&Key) -> tracing::Span,
-    /// After so long, work on a key is given up, and tried again later. Every request has a deadline of its own: what reaches
+    /// How long work on a key may take. After that it is given up, and tried again later. Every request has a deadline of its own: what reaches
     /// this one is a bug.
     pub deadline: Duration,
 }
 
-/// A queue: who is next, and nothing else. Whoever wakes keys up and whoever works on them share it.
+/// A queue: which key is next, and nothing else. The triggers that wake keys up and the tasks that work on them share it.
 #[derive(Clone, Debug)]
 pub struct Queue(Schedule);
 
@@ -108,7 +108,7 @@ impl Queue {
             while !lanes.is_full() {
                 let Some((key, turn)) = schedule.take(|namespace| lanes.may_begin(namespace, now)) else { break };
                 let Some(begun) = schedule.leadership().begin(&key.namespace) else {
-                    turn.is_in_flight(false, false);
+                    turn.note_landed();
                     forget(&mut failures, trouble.as_ref(), &key);
                     schedule.done(key, None);
                     continue;
@@ -117,12 +117,7 @@ impl Queue {
                 let future = work(key.clone(), turn).instrument((limits.span)(&key));
                 tasks.spawn(async move {
                     let started = Instant::now();
-                    // One rollout's bug must not stop the others, and neither must what it waits for.
-                    let work = tokio::time::timeout(limits.deadline, AssertUnwindSafe(future).catch_unwind());
-                    let result = match work.await {
-                        Ok(result) => result.unwrap_or(Err(Error::Panicked)),
-                        Err(_) => Err(Error::TookTooLong(limits.deadline.as_secs())),
-                    };
+                    let result = bounded(future, limits.deadline).await;
                     drop(begun);
                     (key, result, started.elapsed())
                 });
@@ -141,17 +136,12 @@ impl Queue {
                     lanes.end(&key, Instant::now());
                     metrics.reconciled(name, &result, took);
                     match result {
-                        Ok(outcome) => {
-                            let instant = |again: Option<Timestamp>| again.map(|at| Instant::now() + until(at));
-                            match outcome {
-                                Outcome::Rests(again) => {
-                                    forget(&mut failures, trouble.as_ref(), &key);
-                                    schedule.done(key, instant(again));
-                                }
-                                // Nothing was done: what failed before counts as it did.
-                                Outcome::Yields(urgency, again) => schedule.yielded(key, urgency, instant(again)),
-                            }
+                        Ok(Outcome::Rests(again)) => {
+                            forget(&mut failures, trouble.as_ref(), &key);
+                            schedule.done(key, instant(again));
                         }
+                        // Nothing was done: what failed before counts as it did.
+                        Ok(Outcome::Yields(urgency, again)) => schedule.yielded(key, urgency, instant(again)),
                         Err(error) => {
                             let failed = failures.entry(key.clone()).or_default();
                             failed.count(&error);
@@ -177,6 +167,14 @@ impl Queue {
             }
         }
         while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Does work until its deadline. One rollout's bug must not stop the others, and neither must what it waits for: a panic is an error like others.
+async fn bounded<O>(work: impl Future<Output = Result<O, Error>>, deadline: Duration) -> Result<O, Error> {
+    match tokio::time::timeout(deadline, AssertUnwindSafe(work).catch_unwind()).await {
+        Ok(result) => result.unwrap_or(Err(Error::Panicked)),
+        Err(_) => Err(Error::TookTooLong(deadline.as_secs())),
     }
 }
 
@@ -236,10 +234,10 @@ async fn until_then(at: Option<Instant>) {
     }
 }
 
-/// From now until then; a little more, so that it is really over.
-fn until(at: Timestamp) -> Duration {
-    let left = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
-    left + Duration::from_millis(1)
+/// That time by the clock that timers use; a little later, so that it is really over.
+fn instant(at: Option<Timestamp>) -> Option<Instant> {
+    let left = Duration::try_from(at?.duration_since(Timestamp::now())).unwrap_or_default();
+    Some(Instant::now() + left + Duration::from_millis(1))
 }
 
 #[cfg(test)]
@@ -503,7 +501,7 @@ mod tests {
                     if let Some(urgency) = turn.gives_way(urgency) {
                         return Ok(Outcome::Yields(urgency, None));
                     }
-                    turn.is_in_flight(stage == Stage::New, stage == Stage::New);
+                    turn.note_flight(stage == Stage::New, stage == Stage::New);
                     tokio::time::sleep(Duration::from_millis(1)).await;
                     let next = if stage == Stage::New { Stage::InFlight } else { Stage::Done };
                     let mut stages = stages.lock().expect("no panic while locked");

@@ -43,12 +43,12 @@ const WORK: u64 = 8;
 /// What one weighs that only found that others come first. It takes no request. There are two or three for each piece of work, so if they counted as much,
 /// every third piece of work would go by age.
 const LOOK: u64 = 1;
-/// So many first deployments may wait for the controllers of Kubernetes before no more are begun. These create some ten to a hundred
+/// How many first deployments may wait for the controllers of Kubernetes before no more are begun. These create some ten to a hundred
 /// pods a second: a hundred rollouts keep them busy, and land within seconds.
 const IN_FLIGHT: usize = 100;
 /// Who does not land within this time is not waited for any more.
 const LONGEST_FLIGHT: Duration = Duration::from_secs(60);
-/// However many are in flight, one is begun after so long.
+/// How long until another one is begun, however many are in flight.
 const TRICKLE: Duration = Duration::from_millis(500);
 
 /// The order of keys that wait, or will.
@@ -391,7 +391,7 @@ pub struct Turn {
     key: Key,
     by_age: bool,
     may_begin: bool,
-    /// Those that would have come first, and have no place: whoever gave way to them would be looked at again and again.
+    /// Those that would have come first, and have no place: a key that gave way to them would be looked at again and again.
     passed_over: HashSet<String>,
 }
 
@@ -431,9 +431,14 @@ impl Turn {
         }
     }
 
-    /// Tells whether the controllers of Kubernetes have the next word on what the key has begun, and whether it is a first deployment
+    /// Notes that the controllers of Kubernetes have nothing to do for this key.
+    pub fn note_landed(&self) {
+        self.note_flight(false, false);
+    }
+
+    /// Notes whether the controllers of Kubernetes have the next word on what the key has begun, and whether it is a first deployment
     /// still.
-    pub fn is_in_flight(&self, in_flight: bool, is_first_deployment: bool) {
+    pub fn note_flight(&self, in_flight: bool, is_first_deployment: bool) {
         let mut state = self.schedule.state();
         let Flights { since, awaited, .. } = &mut state.flights;
         let Some(begun) = since.get(&self.key).copied() else { return };
@@ -614,7 +619,7 @@ mod tests {
         schedule.now(key(name));
         let (taken, turn) = next(schedule).expect("it waits");
         assert_eq!(taken, name);
-        turn.is_in_flight(false, false);
+        turn.note_landed();
         schedule.done(key(name), None);
     }
 
@@ -750,7 +755,7 @@ mod tests {
         let tell = |in_flight, is_first| {
             schedule.now(key("web-0"));
             let (_, turn) = schedule.take(|_| true).expect("it waits");
-            turn.is_in_flight(in_flight, is_first);
+            turn.note_flight(in_flight, is_first);
             schedule.done(key("web-0"), None);
             awaited()
         };

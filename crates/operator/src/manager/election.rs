@@ -50,11 +50,11 @@ use crate::api_server::leadership::{Leadership, Term};
 
 /// Name of the lease of the leader, or of who has the first shard.
 pub const LEASE: &str = "greenlight";
-/// After so long without a renewal others take it.
+/// The lease's `leaseDurationSeconds`: how long it may go without a renewal before another instance takes it.
 const DURATION: Duration = Duration::from_secs(15);
-/// However long a lease says that it lasts.
+/// The longest duration of a lease that is believed.
 const LONGEST_DURATION: Duration = Duration::from_secs(60);
-/// After so long without a renewal the holder stops by itself: well before, because clocks do not run at the same speed, and a write
+/// How long the holder goes on without a renewal. It is less than the duration, because clocks do not run at the same speed, and a write
 /// that was just sent takes its time.
 const TERM: Duration = Duration::from_secs(10);
 /// How often it is renewed.
@@ -64,7 +64,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long a request about it may take. Several fit into a term.
 const REQUEST: Duration = Duration::from_secs(3);
 
-/// A lease that is given to somebody is anybody's after so long.
+/// How long a lease that is handed over is kept for the instance that it was given to. After that any may take it.
 const HANDOVER: Duration = Duration::from_secs(5);
 /// How long what is under way in a shard may take when it is given away. It is less than a term.
 const LAST_WORK: Duration = Duration::from_secs(5);

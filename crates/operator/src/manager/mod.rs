@@ -13,10 +13,9 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use greenlight_api::BlueGreenRollout;
 use greenlight_api::analysis::AnalysisRun;
-use greenlight_core::Watches;
 use k8s_openapi::api::core::v1::ObjectReference;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, info_span};
 
@@ -40,7 +39,7 @@ use crate::shutdown::stop_on_signal;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::notify::{self, Notifier};
-use crate::telemetry::recorder::{Events, reference};
+use crate::telemetry::recorder::{Events, Recorder, reference};
 use crate::telemetry::server;
 use crate::web::client::WebClient;
 use crate::web::reach::{Network, Reach};
@@ -52,17 +51,17 @@ pub use options::ControllerOptions;
 const RECONCILE: Duration = Duration::from_secs(300);
 /// How long the measurements of a run that are due at the same time may take: 50 that wait for a minute, 8 at a time.
 const MEASUREMENTS: Duration = Duration::from_secs(600);
-/// One of so many workers is not for a namespace that has all the others; more about that in [`crate::controllers::lanes`].
+/// Of this many workers one is reserved for other namespaces than the one that has all the others, see [`crate::controllers::lanes`].
 const RESERVED: usize = 8;
-/// So many runs are measured at the same time.
+/// How many runs are measured at the same time.
 const MEASURING: usize = 64;
-/// So many of them in one namespace.
+/// How many of them in one namespace.
 const SHARE: usize = 4;
-/// After so long a name that could not be looked up is tried again.
+/// How long until a name that could not be looked up is tried again.
 const LOOK_UP_AGAIN: Duration = Duration::from_secs(5);
 /// How long what is under way may take when the operator is asked to end.
 const LAST_WORK: Duration = Duration::from_secs(5);
-/// How long whoever still reads metrics then may take.
+/// How long a reader of metrics may take then.
 const LAST_SCRAPE: Duration = Duration::from_secs(1);
 
 /// Notes the words about what was worked on for a rollout, or that there is nothing to say of it any more.
@@ -71,7 +70,7 @@ type Notes = fn(&mut Memory, &Key, Option<String>);
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// It cannot start, or go on: the lease is lost, say. Whoever restarts it starts clean.
+/// It cannot start, or go on: the lease is lost, say. The kubelet restarts it, and it starts clean.
 pub async fn run(options: ControllerOptions) -> Result<()> {
     ensure!(
         options.leader_elect || options.shards == 1,
@@ -90,7 +89,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let instance = options::instance();
     let health = Health::default();
     let connect = |protocol, leadership: &Leadership| client::connect(&config, protocol, &metrics, &health, leadership);
-    // Whoever wants to lead has to write this before it does.
+    // Its writes are those of the lease, which come before this instance leads.
     let client = connect(Protocol::Http1, &Leadership::undisputed())?;
     let electors = Elector::all(&client, &options.lease_namespace, &instance, terms, &leadership);
     let went_back = electors.first().map(Elector::went_back).unwrap_or_default();
@@ -105,8 +104,8 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     ));
 
     let scope = Scope { namespace: options.namespace.clone(), ..Scope::default() };
-    let (rollouts_queue, sets_queue, runs_queue) = [(); 3].map(|()| Queue::new(leadership.clone())).into();
-    triggers::connect(&caches, &rollouts_queue, &sets_queue, &runs_queue);
+    let queues = Queues::new(&leadership);
+    triggers::connect(&caches, &queues.rollouts, &queues.scale_down, &queues.analyses);
     let ends = Ends { stop: stop.clone(), failed: CancellationToken::new(), went_back };
     let observers = Observers { health: health.clone(), metrics: metrics.clone(), failed: ends.failed.clone() };
     for mut listed in triggers::start(&connections.watches, &scope, &caches, &observers) {
@@ -136,16 +135,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let mut held = BTreeSet::new();
     if elects {
         tracing::info!(lease = LEASE, namespace = options.lease_namespace, shards = options.shards, "waiting to lead");
-        let first = tokio::select! {
-            biased;
-            ended = ends.come() => {
-                ended?;
-                None
-            }
-            ended = &mut server => return Err(not_serving(ended)),
-            first = changed.recv() => first,
-        };
-        let Some(first) = first else {
+        let Some(first) = first_lease(&mut changed, &ends, &mut server).await? else {
             release.cancel();
             while leases.join_next().await.is_some() {}
             return Ok(());
@@ -160,89 +150,19 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     let notifier = Notifier::start(notifications, &web_client, &metrics);
     let events = Events::start(&connections.events, &metrics);
     let recorder = events.recorder(instance.clone(), metrics.clone(), notifier.tell());
-    let mut work = JoinSet::new();
-    let (trouble, tells) = (connections.trouble.clone(), recorder.clone());
-    work.spawn(unreadable::tell(trouble, caches.clone(), leadership.clone(), tells, stop.clone()));
-    let memories = Arc::new(Memories::default());
-    let on_demand = Arc::new(OnDemand::new(&connections.watches, &scope, triggers::asked(&rollouts_queue, &observers)));
-    let context = Arc::new(rollouts::Context {
-        client: connections.rollouts.clone(),
-        caches: caches.clone(),
-        memories: memories.clone(),
-        on_demand: on_demand.clone(),
-        recorder: recorder.clone(),
-        metrics: metrics.clone(),
-    });
-    let telling_of = |about: fn(&Caches, &Key) -> Option<ObjectReference>| {
-        let caches = caches.clone();
-        let trouble = Trouble::new(recorder.clone(), move |failing| about(&caches, failing));
-        (metrics.clone(), health.clone(), trouble)
+    let parts = Parts {
+        options: &options,
+        config: &config,
+        connections: &connections,
+        scope: &scope,
+        caches: &caches,
+        queues: &queues,
+        observers: &observers,
+        leadership: &leadership,
+        recorder: &recorder,
+        stop: &stop,
     };
-    let told_in_status = |(metrics, health, trouble): (Metrics, Health, Trouble), note: Notes| {
-        let (memories, queue, leadership) = (memories.clone(), rollouts_queue.clone(), leadership.clone());
-        let tells = move |rollout: &Key, about: &Key, words: Option<String>| {
-            // Nothing is remembered of a rollout that is another instance's.
-            if leadership.takes_work(&rollout.namespace) {
-                memories.update(rollout, |memory| note(memory, about, words));
-                queue.now(rollout.clone());
-            }
-        };
-        (metrics, health, Some(trouble.in_status(tells)))
-    };
-    let share = options.parallel - options.parallel / RESERVED;
-    let places = Places { parallel: options.parallel, share: Some(share) };
-    let limits = |span: fn(&Key) -> Span| Limits { places, span, deadline: RECONCILE };
-    let everything = keys(&caches, all_rollouts);
-    work.spawn(rollouts_queue.clone().run(
-        "rollouts",
-        limits(on_rollout),
-        told_in_status(telling_of(of_rollout), Memory::tell_own),
-        stop.clone(),
-        everything,
-        move |key, turn| rollouts::reconcile(context.clone(), key, turn),
-    ));
-    let context = Arc::new(scale_down::Context { client: connections.scale_down.clone(), caches: caches.clone() });
-    let retired = keys(&caches, all_retired);
-    work.spawn(sets_queue.clone().run(
-        "scale-down",
-        limits(on_replica_set),
-        told_in_status(telling_of(of_replica_set), Memory::tell),
-        stop.clone(),
-        retired,
-        move |key, _| scale_down::reconcile(context.clone(), key),
-    ));
-    let secrets =
-        analysis::Readable { labelled: options.analysis_labelled_secrets, names: options.analysis_secrets.clone() };
-    let everything = keys(&caches, all_runs);
-    // Measurements wait for others' servers. So there are many at a time, and each namespace has its share of them.
-    let measuring = Limits {
-        places: Places { parallel: MEASURING, share: Some(options.parallel.min(SHARE)) },
-        deadline: MEASUREMENTS,
-        ..limits(on_analysis_run)
-    };
-    let analyses = {
-        let (queue, watched) = (runs_queue.clone(), told_in_status(telling_of(of_run), Memory::tell));
-        let (client, caches) = (connections.analyses.clone(), caches.clone());
-        let (leadership, stop, reach) = (leadership.clone(), stop.clone(), reach(&options, &config));
-        work.spawn(async move {
-            let http = WebClient::for_analyses(leadership, reach.await);
-            let (evaluator, large) = (Default::default(), Default::default());
-            let context = Arc::new(analysis::Context { client, caches, http, evaluator, large, secrets });
-            let measure = move |key, _| analysis::reconcile(context.clone(), key);
-            queue.run("analysis", measuring, watched, stop, everything, measure).await;
-        })
-    };
-
-    let look_again = |concerns: &dyn Fn(&Key) -> bool| {
-        let queues = [
-            (&rollouts_queue, all_rollouts as fn(&Caches) -> Vec<Key>),
-            (&sets_queue, all_retired),
-            (&runs_queue, all_runs),
-        ];
-        for (queue, all) in queues {
-            all(&caches).into_iter().filter(|key| concerns(key)).for_each(|key| queue.now(key));
-        }
-    };
+    let Work { tasks: mut work, analyses, rollouts: of_rollouts } = start(&parts);
     let mut clock = Clock::read();
     let ended = loop {
         let change = tokio::select! {
@@ -256,7 +176,7 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
             step = clock.is_set() => {
                 let seconds = step.as_secs();
                 tracing::warn!(seconds, "somebody has set the clock forth by so many seconds: looking at everything again");
-                look_again(&|_| true);
+                queues.look_again(&caches, |_| true);
                 continue;
             }
         };
@@ -268,13 +188,11 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
         };
         let is_of_shard = |key: &Key| leadership.shard(&key.namespace) == shard;
         if gained {
-            look_again(&is_of_shard);
+            queues.look_again(&caches, is_of_shard);
         } else {
             // Others decide there from now on: what was remembered would be old by the time that it comes back.
             for key in all_rollouts(&caches).into_iter().filter(is_of_shard) {
-                memories.forget(&key);
-                metrics.forget(&key);
-                on_demand.set(&key, &Watches::default());
+                of_rollouts.forget(&key);
             }
         }
     };
@@ -300,6 +218,149 @@ pub async fn run(options: ControllerOptions) -> Result<()> {
     }
     tracing::info!("stopped");
     ended
+}
+
+/// What the controllers are made of.
+struct Parts<'a> {
+    options: &'a ControllerOptions,
+    config: &'a kube::Config,
+    connections: &'a Connections,
+    scope: &'a Scope,
+    caches: &'a Arc<Caches>,
+    queues: &'a Queues,
+    observers: &'a Observers,
+    leadership: &'a Leadership,
+    recorder: &'a Recorder,
+    stop: &'a CancellationToken,
+}
+
+/// The controllers at work.
+struct Work {
+    tasks: JoinSet<()>,
+    /// Ends the measurements, which are not waited for at the end.
+    analyses: AbortHandle,
+    /// What the controller of rollouts works with.
+    rollouts: Arc<rollouts::Context>,
+}
+
+/// Starts the controllers. They work until [`Parts::stop`] is cancelled.
+fn start(parts: &Parts<'_>) -> Work {
+    let Parts { options, config, connections, scope, caches, queues, observers, leadership, recorder, stop } = *parts;
+    let Observers { health, metrics, .. } = observers;
+    let mut tasks = JoinSet::new();
+    let (trouble, tells) = (connections.trouble.clone(), recorder.clone());
+    tasks.spawn(unreadable::tell(trouble, caches.clone(), leadership.clone(), tells, stop.clone()));
+    let memories = Arc::new(Memories::default());
+    let on_demand = OnDemand::new(&connections.watches, scope, triggers::asked(&queues.rollouts, observers));
+    let of_rollouts = Arc::new(rollouts::Context {
+        client: connections.rollouts.clone(),
+        caches: caches.clone(),
+        memories: memories.clone(),
+        on_demand: Arc::new(on_demand),
+        recorder: recorder.clone(),
+        metrics: metrics.clone(),
+    });
+    let telling_of = |about: fn(&Caches, &Key) -> Option<ObjectReference>| {
+        let caches = caches.clone();
+        let trouble = Trouble::new(recorder.clone(), move |failing| about(&caches, failing));
+        (metrics.clone(), health.clone(), trouble)
+    };
+    let told_in_status = |(metrics, health, trouble): (Metrics, Health, Trouble), note: Notes| {
+        let (memories, queue, leadership) = (memories.clone(), queues.rollouts.clone(), leadership.clone());
+        let tells = move |rollout: &Key, about: &Key, words: Option<String>| {
+            // Nothing is remembered of a rollout that is another instance's.
+            if leadership.takes_work(&rollout.namespace) {
+                memories.update(rollout, |memory| note(memory, about, words));
+                queue.now(rollout.clone());
+            }
+        };
+        (metrics, health, Some(trouble.in_status(tells)))
+    };
+    let share = options.parallel - options.parallel / RESERVED;
+    let places = Places { parallel: options.parallel, share: Some(share) };
+    let limits = |span: fn(&Key) -> Span| Limits { places, span, deadline: RECONCILE };
+    let everything = keys(caches, all_rollouts);
+    let context = of_rollouts.clone();
+    tasks.spawn(queues.rollouts.clone().run(
+        "rollouts",
+        limits(on_rollout),
+        told_in_status(telling_of(of_rollout), Memory::tell_own),
+        stop.clone(),
+        everything,
+        move |key, turn| rollouts::reconcile(context.clone(), key, turn),
+    ));
+    let context = Arc::new(scale_down::Context { client: connections.scale_down.clone(), caches: caches.clone() });
+    let retired = keys(caches, all_retired);
+    tasks.spawn(queues.scale_down.clone().run(
+        "scale-down",
+        limits(on_replica_set),
+        told_in_status(telling_of(of_replica_set), Memory::tell),
+        stop.clone(),
+        retired,
+        move |key, _| scale_down::reconcile(context.clone(), key),
+    ));
+    let secrets =
+        analysis::Readable { labelled: options.analysis_labelled_secrets, names: options.analysis_secrets.clone() };
+    let everything = keys(caches, all_runs);
+    // Measurements wait for others' servers. So there are many at a time, and each namespace has its share of them.
+    let measuring = Limits {
+        places: Places { parallel: MEASURING, share: Some(options.parallel.min(SHARE)) },
+        deadline: MEASUREMENTS,
+        ..limits(on_analysis_run)
+    };
+    let analyses = {
+        let (queue, watched) = (queues.analyses.clone(), told_in_status(telling_of(of_run), Memory::tell));
+        let (client, caches) = (connections.analyses.clone(), caches.clone());
+        let (leadership, stop, reach) = (leadership.clone(), stop.clone(), reach(options, config));
+        tasks.spawn(async move {
+            let http = WebClient::for_analyses(leadership, reach.await);
+            let (evaluator, large) = (Default::default(), Default::default());
+            let context = Arc::new(analysis::Context { client, caches, http, evaluator, large, secrets });
+            let measure = move |key, _| analysis::reconcile(context.clone(), key);
+            queue.run("analysis", measuring, watched, stop, everything, measure).await;
+        })
+    };
+    Work { tasks, analyses, rollouts: of_rollouts }
+}
+
+/// Waits until this instance has its first lease. `None`: it is asked to end before.
+async fn first_lease(
+    changed: &mut mpsc::UnboundedReceiver<Change>,
+    ends: &Ends,
+    server: &mut JoinHandle<Result<()>>,
+) -> Result<Option<Change>> {
+    tokio::select! {
+        biased;
+        ended = ends.come() => ended.map(|()| None),
+        ended = server => Err(not_serving(ended)),
+        first = changed.recv() => Ok(first),
+    }
+}
+
+/// What the controllers work on.
+struct Queues {
+    /// Rollouts.
+    rollouts: Queue,
+    /// ReplicaSets that retire.
+    scale_down: Queue,
+    /// AnalysisRuns.
+    analyses: Queue,
+}
+
+impl Queues {
+    fn new(leadership: &Leadership) -> Queues {
+        let queue = || Queue::new(leadership.clone());
+        Queues { rollouts: queue(), scale_down: queue(), analyses: queue() }
+    }
+
+    /// Has each controller look again at what this concerns of all that there is for it.
+    fn look_again(&self, caches: &Caches, concerns: impl Fn(&Key) -> bool) {
+        let all: [(&Queue, fn(&Caches) -> Vec<Key>); 3] =
+            [(&self.rollouts, all_rollouts), (&self.scale_down, all_retired), (&self.analyses, all_runs)];
+        for (queue, all) in all {
+            all(caches).into_iter().filter(|key| concerns(key)).for_each(|key| queue.now(key));
+        }
+    }
 }
 
 /// What everything ends for.
@@ -376,7 +437,7 @@ fn inside(config: &kube::Config, variable: impl Fn(&str) -> Option<String>) -> V
     hosts.filter(|host| !host.is_empty()).collect()
 }
 
-fn not_serving(ended: Result<Result<()>, tokio::task::JoinError>) -> anyhow::Error {
+fn not_serving(ended: Result<Result<()>, JoinError>) -> anyhow::Error {
     let why = match ended {
         Ok(Ok(())) => "its server has ended".to_owned(),
         Ok(Err(error)) => format!("{error:#}"),

@@ -12,13 +12,13 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-/// So many at the same time.
+/// How many connections there may be at the same time.
 const MOST: usize = 256;
-/// A connection on which nobody asks for anything for so long is closed.
+/// How long a connection may be idle before it is closed.
 const SILENT_FOR: Duration = Duration::from_secs(20);
 /// What is read of a request at a time, in bytes: its head has to fit.
 const LARGEST_HEAD: usize = 16 << 10;
-/// After an error such as too many open files.
+/// How long no connection is taken after an error such as too many open files.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Serves every connection, until stopped.

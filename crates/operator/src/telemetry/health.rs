@@ -11,10 +11,11 @@ use tokio::time::Instant;
 const NO_BEAT: Duration = Duration::from_secs(60);
 /// How much longer than its deadline work may last: whatever waits is given up at the deadline, so this one does not even wait.
 const OVERTIME: Duration = Duration::from_secs(60);
-/// After so long without success a watch is not in step any more. A restart of the API server takes less.
+/// How long a watch may go without success before it counts as behind. A restart of the API server takes less.
 const FAILING: Duration = Duration::from_secs(20);
-/// After so long without success of any watch it is not the API server's trouble, perhaps: its authority, or how the operator authenticates, was
-/// changed, and both are read at the start. It is longer than what a kubelet counts as one failure after the other, so that it never waits to start anew.
+/// How long all watches may go without success before the operator counts as dead, so that the kubelet starts it anew. It may not be the API
+/// server's trouble: its authority, or how the operator authenticates, was changed, and both are read at the start. It is longer than what a
+/// kubelet counts as one failure after the other, so that it never waits to start anew.
 const DEAF: Duration = Duration::from_secs(900);
 /// A watch is heard of at least every [`crate::cluster::watch::LONGEST`], if only because it begins anew.
 const SILENT: Duration = Duration::from_secs(150);

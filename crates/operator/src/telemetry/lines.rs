@@ -7,7 +7,7 @@
 //! | a sink does not take a message | its line waits and tries again, and the others go on |
 //! | a sink is down, or the API server | each line tries by itself, at growing intervals |
 //! | a webhook holds up the events of one namespace | so many of its messages are under way as have no other use, and each other namespace has one |
-//! | the operator ends | what waits is told, for a few seconds; what comes then is lost, and whoever brings it is told so |
+//! | the operator ends | what waits is told, for a few seconds; what comes then is lost, and its sender is told so |
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// So many messages have room.
+/// How many messages may wait.
 pub const MOST: usize = 1000;
 /// How long the operator, when it ends, waits for what is still to be told.
 pub const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ struct Inner<T> {
 struct State<T> {
     lines: BTreeMap<String, Line<T>>,
     count: usize,
-    /// So many messages may be under way beside another one of their namespace.
+    /// How many messages may be under way beside another one of their namespace.
     beside: usize,
     /// Who had the last turn.
     last: String,
@@ -86,7 +86,8 @@ impl<T> Clone for Lines<T> {
 }
 
 impl<T> Lines<T> {
-    /// Nothing waits yet. So many messages may be under way beside another one of their namespace, if those are about different rollouts.
+    /// Lines in which nothing waits yet. `beside`: how many messages may be under way beside another one of their namespace, if they are about
+    /// different rollouts.
     pub fn new(beside: usize) -> Lines<T> {
         let state = State { lines: BTreeMap::new(), count: 0, beside, last: String::new(), closed: false };
         Lines(Arc::new(Inner { state: Mutex::new(state), changed: Notify::new() }))

@@ -28,15 +28,15 @@ const MAX_NOTE: usize = 1024;
 /// The API refuses longer names.
 const MAX_NAME: usize = 253;
 
-/// So many events are written at a time. Each namespace has one of them, and what is left of these is for those that have more.
+/// How many events are written at a time. Each namespace may have one of these places, and those that have more to tell share what is left.
 const AT_ONCE: usize = 72;
-/// So many of them beside another one of their namespace.
+/// How many of these places may be taken by events beside another one of their namespace.
 const BESIDE: usize = 8;
 /// How long one event is tried: an API server that restarts loses none.
 const PATIENCE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Whoever has more to tell than a namespace has at a time waits while so many of its events do.
+/// How many events of a namespace may wait to be written before those that tell of many objects at a time wait for them.
 const BEHIND: usize = 100;
 
 /// The way to the API server. What a reconcile records is written after it: an admission webhook that is slow to take an event must not

@@ -18,9 +18,9 @@ use crate::telemetry::connections;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
-/// So many may wait for the metrics at once.
+/// How many requests may wait for the metrics at once.
 const SCRAPERS: usize = 16;
-/// Whoever asks within this time gets what the one before got.
+/// How long the text of the metrics is kept: a reader that asks within this time gets what the one before got.
 const SAME_TEXT: Duration = Duration::from_millis(200);
 
 /// Serves until stopped. A standby that waits for its lease is ready too. With a file, the metrics are for who sends the token in it.
@@ -62,7 +62,7 @@ fn router(token: Option<PathBuf>, metrics: Metrics, health: Health) -> Router {
         )
 }
 
-/// The metrics as text, for whoever asks: made by one at a time, away from the workers, and kept for a moment.
+/// The metrics as text. It is made for one reader at a time, away from the workers, and kept for [`SAME_TEXT`].
 #[derive(Clone)]
 struct Scraped {
     metrics: Metrics,

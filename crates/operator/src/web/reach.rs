@@ -132,7 +132,7 @@ tokio::task_local! {
     pub static ASKS_FOR: Arc<str>;
 }
 
-/// So many names may be looked up at a time for one namespace. A lookup has a thread for itself until the name server has answered, or has not for
+/// How many names may be looked up at a time for one namespace. A lookup has a thread for itself until the name server has answered, or has not for
 /// long enough; whoever asks may have given up by then. There are some hundred threads, for all namespaces.
 const LOOKUPS: usize = 8;
 

@@ -2,6 +2,7 @@
 
 use greenlight_api::{conditions, names};
 use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
@@ -12,11 +13,10 @@ use crate::surroundings::OF_SERVICE;
 
 impl Evidence {
     pub(super) fn check_services(&self, findings: &mut Vec<Finding>) {
-        let blue_green = self.rollout.spec.blue_green();
-        let status = self.rollout.status.clone().unwrap_or_default();
-        for name in blue_green.services() {
-            let Some(service) = self.services.iter().find(|service| service.name_any() == name) else {
-                findings.push(Finding {
+        for name in self.rollout.spec.blue_green().services() {
+            match self.services.iter().find(|service| service.name_any() == name) {
+                Some(service) => self.check_service(name, service, findings),
+                None => findings.push(Finding {
                     about: About::Service(name.to_owned()),
                     symptom: format!("Service {name} is not there"),
                     cause: format!("the rollout names it, and there is none in namespace {}", self.namespace),
@@ -24,67 +24,76 @@ impl Evidence {
                         "create it, and give it a selector of the pods' labels: {}",
                         self.kubectl(&format!("create service clusterip {name} --tcp=80:8080"))
                     ),
-                });
-                continue;
-            };
-            let spec = service.spec.clone().unwrap_or_default();
-            let mut selector = spec.selector.unwrap_or_default();
-            let hash = selector.remove(names::HASH_LABEL);
-            selector.remove(names::SERVING_LABEL);
-            // What it selects counts, and not what comes next: the operator itself says when that does not fit.
-            let selected = hash.as_ref().and_then(|hash| self.of_hash(hash));
-            let shown = selected.or_else(|| self.replica_sets.iter().max_by_key(|rs| shown_number(rs)));
-            let labels = shown.and_then(|rs| rs.spec.as_ref()?.template.as_ref()?.metadata.as_ref()?.labels.clone());
-            if let Some(labels) = labels {
-                let wrong: Vec<String> = selector
-                    .iter()
-                    .filter(|(k, v)| labels.get(*k) != Some(v))
-                    .map(|(k, v)| format!("{k}={v}"))
-                    .collect();
-                if !wrong.is_empty() {
-                    findings.push(Finding {
-                        about: About::Service(name.to_owned()),
-                        symptom: format!("Service {name} can have no endpoints"),
-                        cause: format!("its selector requires {}, which the pods do not carry", wrong.join(", ")),
-                        fix: self.kubectl(&format!("edit service {name}")),
-                    });
-                    continue;
-                }
-            }
-            if let Some(hash) = hash.as_ref().filter(|hash| *hash != names::NO_HASH && selected.is_none()) {
-                findings.push(Finding {
-                    about: About::Service(name.to_owned()),
-                    symptom: format!("Service {name} selects the revision {hash}, which does not exist"),
-                    cause:
-                        "somebody edited the selector, or deleted the ReplicaSet. The operator points it at another \
-                            revision as soon as one may be served and has available pods"
-                            .to_owned(),
-                    fix: format!(
-                        "see what it waits for: {}; if for nothing, look at the operator: {}",
-                        self.command("get rollout"),
-                        self.find_operator()
-                    ),
-                });
-            }
-            self.endpoints(name, hash.as_deref(), findings);
-            for port in spec.ports.iter().flatten() {
-                let Some(IntOrString::String(wanted)) = &port.target_port else { continue };
-                let has_port = self.pods.iter().any(|pod| {
-                    lasting(pod).flat_map(|c| c.ports.iter().flatten()).any(|port| port.name.as_ref() == Some(wanted))
-                });
-                if !has_port && !self.pods.is_empty() {
-                    findings.push(Finding {
-                        about: About::Service(name.to_owned()),
-                        symptom: format!("Service {name} does not answer on port {}", port.port),
-                        cause: format!("its targetPort {wanted} is the name of no port of the pods"),
-                        fix: format!(
-                            "name a containerPort, or write its number: {}",
-                            self.kubectl(&format!("edit service {name}"))
-                        ),
-                    });
-                }
+                }),
             }
         }
+        self.check_proof(findings);
+    }
+
+    fn check_service(&self, name: &str, service: &Service, findings: &mut Vec<Finding>) {
+        let spec = service.spec.clone().unwrap_or_default();
+        let mut selector = spec.selector.unwrap_or_default();
+        let hash = selector.remove(names::HASH_LABEL);
+        selector.remove(names::SERVING_LABEL);
+        // What it selects counts, and not what comes next: the operator itself says when that does not fit.
+        let selected = hash.as_ref().and_then(|hash| self.of_hash(hash));
+        let shown = selected.or_else(|| self.replica_sets.iter().max_by_key(|rs| shown_number(rs)));
+        let labels = shown.and_then(|rs| rs.spec.as_ref()?.template.as_ref()?.metadata.as_ref()?.labels.clone());
+        if let Some(labels) = labels {
+            let wrong = selector.iter().filter(|(key, value)| labels.get(*key) != Some(value));
+            let wrong: Vec<String> = wrong.map(|(key, value)| format!("{key}={value}")).collect();
+            if !wrong.is_empty() {
+                findings.push(Finding {
+                    about: About::Service(name.to_owned()),
+                    symptom: format!("Service {name} can have no endpoints"),
+                    cause: format!("its selector requires {}, which the pods do not carry", wrong.join(", ")),
+                    fix: self.kubectl(&format!("edit service {name}")),
+                });
+                return;
+            }
+        }
+        if let Some(hash) = hash.as_ref().filter(|hash| *hash != names::NO_HASH && selected.is_none()) {
+            findings.push(Finding {
+                about: About::Service(name.to_owned()),
+                symptom: format!("Service {name} selects the revision {hash}, which does not exist"),
+                cause: "somebody edited the selector, or deleted the ReplicaSet. The operator points it at another \
+                        revision as soon as one may be served and has available pods"
+                    .to_owned(),
+                fix: format!(
+                    "see what it waits for: {}; if for nothing, look at the operator: {}",
+                    self.command("get rollout"),
+                    self.find_operator()
+                ),
+            });
+        }
+        self.endpoints(name, hash.as_deref(), findings);
+        for port in spec.ports.iter().flatten() {
+            self.check_port(name, port, findings);
+        }
+    }
+
+    fn check_port(&self, service: &str, port: &ServicePort, findings: &mut Vec<Finding>) {
+        let Some(IntOrString::String(wanted)) = &port.target_port else { return };
+        let has_port = self.pods.iter().any(|pod| {
+            let mut ports = lasting(pod).flat_map(|container| container.ports.iter().flatten());
+            ports.any(|port| port.name.as_ref() == Some(wanted))
+        });
+        if !has_port && !self.pods.is_empty() {
+            findings.push(Finding {
+                about: About::Service(service.to_owned()),
+                symptom: format!("Service {service} does not answer on port {}", port.port),
+                cause: format!("its targetPort {wanted} is the name of no port of the pods"),
+                fix: format!(
+                    "name a containerPort, or write its number: {}",
+                    self.kubectl(&format!("edit service {service}"))
+                ),
+            });
+        }
+    }
+
+    /// Whether the move of production waits for its proof longer than the EndpointSlice controller takes.
+    fn check_proof(&self, findings: &mut Vec<Finding>) {
+        let Some(status) = &self.rollout.status else { return };
         let proving = status.conditions.iter().any(|condition| condition.reason == conditions::REASON_PROVING);
         let since = status.switch.as_ref().map(|switch| self.now.duration_since(switch.switched_at));
         if proving && since.is_some_and(|since| since > OPERATOR_ANSWERS_WITHIN) {

@@ -150,39 +150,12 @@ pub(super) fn tell(
                 );
             }
         }
-        _ if is_kustomization(manifest) => {
-            for (field, what) in BLIND {
-                if manifest.value.get(field).is_some() {
-                    say(&[field], what);
-                }
-            }
-            let mut labels = manifest.value["labels"].as_array().into_iter().flatten();
-            if labels.any(|labels| labels["includeSelectors"] == true || labels["includeTemplates"] == true) {
-                say(&["labels"], LABELS);
-            }
-            for field in ["patches", "patchesJson6902", "patchesStrategicMerge", "replacements"] {
-                for (number, part) in manifest.value[field].as_array().into_iter().flatten().enumerate() {
-                    let patched = patched(part);
-                    for (kind, is_named) in kinds {
-                        if names(part, is_named) || names(&patched, is_named) {
-                            let what = format!("is for kind {kind}: write greenlight.dev and BlueGreenRollout there");
-                            say(&[field, &number.to_string()], &what);
-                        }
-                    }
-                }
-            }
-        }
+        _ if is_kustomization(manifest) => tell_of_kustomization(manifest, kinds, &mut say),
         _ => {
-            let is_or_patches_rollout = |object: &Value| is_or_patches(object, &is_rollout);
-            for path in places(&manifest.value, &is_or_patches_rollout).iter().filter(|path| !path.is_empty()) {
-                let path: Vec<&str> = path.iter().map(String::as_str).collect();
-                say(&path, "names an Argo Rollout: where that is converted, write greenlight.dev and BlueGreenRollout");
-            }
-            let is_or_patches_converted = |object: &Value| is_or_patches(object, &is_converted);
-            for path in places(&manifest.value, &is_or_patches_converted).iter().filter(|path| !path.is_empty()) {
-                let path: Vec<&str> = path.iter().map(String::as_str).collect();
-                say(&path, "names a Deployment that is converted: write greenlight.dev and BlueGreenRollout");
-            }
+            let what = "names an Argo Rollout: where that is converted, write greenlight.dev and BlueGreenRollout";
+            tell_where(manifest, &is_rollout, what, &mut say);
+            let what = "names a Deployment that is converted: write greenlight.dev and BlueGreenRollout";
+            tell_where(manifest, &is_converted, what, &mut say);
         }
     }
     if ["rollout_info", "argo_rollouts_", "argoproj.io/Rollout", "argoproj.io_Rollout"]
@@ -190,6 +163,39 @@ pub(super) fn tell(
         .any(|word| manifest.text.contains(word))
     {
         say(&[], "names Argo Rollouts' metrics or resources: see docs/monitoring.md and docs/gitops.md for these");
+    }
+}
+
+/// Names what Kustomize does to no BlueGreenRollout, and which of its patches are for what is converted.
+fn tell_of_kustomization(manifest: &Manifest, kinds: [(&str, IsIt<'_>); 2], say: &mut dyn FnMut(&[&str], &str)) {
+    for (field, what) in BLIND {
+        if manifest.value.get(field).is_some() {
+            say(&[field], what);
+        }
+    }
+    let mut labels = manifest.value["labels"].as_array().into_iter().flatten();
+    if labels.any(|labels| labels["includeSelectors"] == true || labels["includeTemplates"] == true) {
+        say(&["labels"], LABELS);
+    }
+    for field in ["patches", "patchesJson6902", "patchesStrategicMerge", "replacements"] {
+        for (number, part) in manifest.value[field].as_array().into_iter().flatten().enumerate() {
+            let patched = patched(part);
+            for (kind, is_named) in kinds {
+                if names(part, is_named) || names(&patched, is_named) {
+                    let what = format!("is for kind {kind}: write greenlight.dev and BlueGreenRollout there");
+                    say(&[field, &number.to_string()], &what);
+                }
+            }
+        }
+    }
+}
+
+/// Tells this at each place in a manifest that names such an object, or has a patch for it.
+fn tell_where(manifest: &Manifest, is_named: IsIt<'_>, what: &str, say: &mut dyn FnMut(&[&str], &str)) {
+    let is_meant = |object: &Value| is_or_patches(object, is_named);
+    for path in places(&manifest.value, &is_meant).iter().filter(|path| !path.is_empty()) {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        say(&path, what);
     }
 }
 

@@ -13,20 +13,20 @@ impl Lint<'_> {
             let index = number.to_string();
             for field in ["successCondition", "failureCondition"] {
                 if let Some(problem) = metric[field].as_str().and_then(|text| expression::check(text).err()) {
-                    self.say(true, manifest, &["spec", "metrics", &index, field], problem);
+                    self.error(manifest, &["spec", "metrics", &index, field], problem);
                 }
             }
             for field in ["interval", "initialDelay"] {
                 let problem =
                     metric[field].as_str().filter(|text| !text.contains("{{")).and_then(|text| duration(text).err());
                 if let Some(problem) = problem {
-                    self.say(true, manifest, &["spec", "metrics", &index, field], problem);
+                    self.error(manifest, &["spec", "metrics", &index, field], problem);
                 }
             }
             let prometheus = &metric["provider"]["prometheus"];
             if prometheus.is_object() && prometheus["address"].as_str().unwrap_or_default().is_empty() {
                 let path = ["spec", "metrics", index.as_str(), "provider", "prometheus"];
-                self.say(true, manifest, &path, "address is missing: add it");
+                self.error(manifest, &path, "address is missing: add it");
             }
         }
     }

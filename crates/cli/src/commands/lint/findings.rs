@@ -25,8 +25,18 @@ pub(super) struct Lint<'a> {
 }
 
 impl Lint<'_> {
-    pub(super) fn say(&mut self, error: bool, manifest: &Manifest, path: &[&str], message: impl Into<String>) {
-        let place = format!("{}:{}", manifest.file.display(), manifest.line_of(path));
-        self.findings.push(Finding { error, place, field: path.join("."), message: message.into() });
+    /// Adds what will not work.
+    pub(super) fn error(&mut self, manifest: &Manifest, path: &[&str], message: impl Into<String>) {
+        self.findings.push(Finding { error: true, ..warning(manifest, path, message) });
     }
+
+    /// Adds what may go wrong later.
+    pub(super) fn warn(&mut self, manifest: &Manifest, path: &[&str], message: impl Into<String>) {
+        self.findings.push(warning(manifest, path, message));
+    }
+}
+
+fn warning(manifest: &Manifest, path: &[&str], message: impl Into<String>) -> Finding {
+    let place = format!("{}:{}", manifest.file.display(), manifest.line_of(path));
+    Finding { error: false, place, field: path.join("."), message: message.into() }
 }

@@ -32,7 +32,7 @@ impl Lint<'_> {
                 };
                 if !self.manifests.iter().any(is_it) {
                     let message = format!("no {kind} {name} is among the files: the release would wait for it");
-                    self.say(false, manifest, &["spec", "strategy", "blueGreen", analysis], message);
+                    self.warn(manifest, &["spec", "strategy", "blueGreen", analysis], message);
                 }
             }
         }
@@ -46,11 +46,11 @@ impl Lint<'_> {
                 "the old pods go {delay} s after the switch, while connections to them may last for {grace} s, their grace period. Write at least {}",
                 grace.min(DEFAULT_GRACE)
             );
-            self.say(false, manifest, &["spec", "strategy", "blueGreen", "scaleDownDelaySeconds"], message);
+            self.warn(manifest, &["spec", "strategy", "blueGreen", "scaleDownDelaySeconds"], message);
         }
         if blue_green["autoPromotionEnabled"] == false && blue_green["autoPromotionSeconds"].as_i64() > Some(0) {
             let message = "promotes without a person, although autoPromotionEnabled is false. Argo Rollouts ignores it then: remove one of the two";
-            self.say(false, manifest, &["spec", "strategy", "blueGreen", "autoPromotionSeconds"], message.to_owned());
+            self.warn(manifest, &["spec", "strategy", "blueGreen", "autoPromotionSeconds"], message.to_owned());
         }
         // Of labels the API server refuses the same.
         let own = &spec["template"]["metadata"]["annotations"];
@@ -60,7 +60,7 @@ impl Lint<'_> {
                 let message = format!(
                     "the template has the annotation {key}, too: pods lose it when their revision has another role. Remove it from one of the two"
                 );
-                self.say(false, manifest, &["spec", "strategy", "blueGreen", role], message);
+                self.warn(manifest, &["spec", "strategy", "blueGreen", role], message);
             }
         }
         let replicas = spec["replicas"].as_i64().unwrap_or(1);
@@ -69,7 +69,7 @@ impl Lint<'_> {
                 "the endpoints of {replicas} pods are in several EndpointSlices, which Kubernetes writes one after the other: at the switch \
                  there is a moment with fewer pods. Write strategy.blueGreen.switchMode: Overlap"
             );
-            self.say(false, manifest, &["spec", "replicas"], message);
+            self.warn(manifest, &["spec", "replicas"], message);
         }
     }
 }

@@ -10,22 +10,17 @@ impl Lint<'_> {
         let versions = schema::versions_of(manifest.kind());
         if !versions.is_empty() && versions.iter().all(|version| version != manifest.api_version()) {
             let message = format!("kind {} is one of {}: write that", manifest.kind(), versions.join(" or "));
-            self.say(true, manifest, &["apiVersion"], message);
+            self.error(manifest, &["apiVersion"], message);
         }
     }
 
     pub(super) fn check_schema(&mut self, manifest: &Manifest) {
         let Some(schema) = schema::of_kind(manifest.kind()) else {
-            return self.say(
-                true,
-                manifest,
-                &["kind"],
-                format!("there is no kind {} in greenlight.dev", manifest.kind()),
-            );
+            return self.error(manifest, &["kind"], format!("there is no kind {} in greenlight.dev", manifest.kind()));
         };
         for violation in schema::check(&schema, &manifest.value) {
             let path: Vec<&str> = violation.path.iter().map(String::as_str).collect();
-            self.say(true, manifest, &path, violation.message);
+            self.error(manifest, &path, violation.message);
         }
     }
 }

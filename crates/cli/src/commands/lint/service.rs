@@ -17,14 +17,13 @@ impl Lint<'_> {
                  `convert --pause` does",
                 argo.name()
             );
-            self.say(false, manifest, &path, message);
+            self.warn(manifest, &path, message);
         }
         let of_name = self.manifests.iter().filter(|other| other.kind() == "Service" && other.name() == name);
         // Other namespaces may have one of that name, too.
         let there = of_name.min_by_key(|service| service.namespace() != manifest.namespace());
         let Some(service) = there else {
-            return self.say(
-                false,
+            return self.warn(
                 manifest,
                 &path,
                 format!("Service {name} is not among the files: it must exist before the first release"),
@@ -33,8 +32,7 @@ impl Lint<'_> {
         let labels = &manifest.value["spec"]["template"]["metadata"]["labels"];
         let selector = service.value["spec"]["selector"].as_object().cloned().unwrap_or_default();
         if selector.is_empty() {
-            return self.say(
-                true,
+            return self.error(
                 service,
                 &["spec", "selector"],
                 format!("Service {name} has no selector: give it labels of the template"),
@@ -44,12 +42,11 @@ impl Lint<'_> {
             for (key, value) in selector.iter().filter(|(key, value)| labels.get(*key) != Some(value)) {
                 let message =
                     format!("selects {key}={}, which the template of {} does not carry", text(value), manifest.name());
-                self.say(true, service, &["spec", "selector", key], message);
+                self.error(service, &["spec", "selector", key], message);
             }
         }
         if service.namespace() != manifest.namespace() {
-            self.say(
-                true,
+            self.error(
                 manifest,
                 &path,
                 format!("Service {name} is in another namespace: a rollout moves Services of its own"),

@@ -20,7 +20,7 @@ impl Lint<'_> {
             let path = |field: &'static str| [at[0], at[1], at[2], "containers", &index, field].map(str::to_owned);
             let mut warn = |field: &'static str, message: String| {
                 let path = path(field);
-                self.say(false, manifest, &path.each_ref().map(String::as_str), message);
+                self.warn(manifest, &path.each_ref().map(String::as_str), message);
             };
             let name = container["name"].as_str().unwrap_or_default();
             let serves = containers.len() == 1 || container.get("ports").is_some();

@@ -1,13 +1,13 @@
 //! One watch for all who ask for objects of a kind, by the value of a label. An API server gives a hundred streams to a connection, so
 //! with a watch for each question, the hundred and first waits until another one is over.
 //!
-//! An answer is never older than its question: for whoever has come since it began, the watch begins anew, with a list. While many
+//! An answer is never older than its question: for a question that has come since it began, the watch begins anew, with a list. While many
 //! come, they wait for each other: a release by itself is answered at once, and three hundred at once with a handful of lists.
 //!
 //! | what can happen | what comes of it |
 //! |---|---|
 //! | the watch fails, or its history is gone | [`Watch`] tries again, with a list where it has to; what was answered stays answered |
-//! | it is not allowed | it is said to whoever has asked, in the server's words, until it is |
+//! | it is not allowed | each that has asked is told, in the server's words, until it is |
 //! | it hangs, or lags | it lasts for one [`TURN`], and the next one begins with a list |
 //! | its list takes longer than that | the next one may take twice as long |
 //! | there are more questions than places | those that were looked at longest ago have the next turn, as soon as one leaves; what was seen of the others stays |

@@ -33,15 +33,15 @@ pub const COMMAND: &str = "evaluate";
 const LARGEST_RESULT: usize = 64 << 10;
 /// What a child is given is no larger: an answer, and expressions.
 const LARGEST_QUESTION: u64 = 2 << 20;
-/// A child takes no more time of a processor.
+/// How much time of a processor a child may take, in seconds.
 const PROCESSOR_SECONDS: u64 = 1;
-/// A child has no more memory of its own.
+/// How much memory of its own a child may have, in bytes.
 const MEMORY: u64 = 64 << 20;
-/// A child is ended then, whatever it waits for.
+/// How long a child may take, whatever it waits for.
 const LONGEST: Duration = Duration::from_secs(10);
 /// How far a child stands back when the processor is short.
 const NICE: i32 = 10;
-/// So many children at a time.
+/// How many children may run at a time.
 const PLACES: usize = 2;
 
 /// What is measured, and what is made of it.

@@ -4,13 +4,12 @@
 mod arguments;
 pub mod evaluation;
 mod job;
+mod large;
 mod prometheus;
 mod start;
 mod web;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::{AnalysisRun, AnalysisRunStatus, Measurement, Metric};
@@ -20,7 +19,6 @@ use jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::api_server::error::{Doing, Error};
 use crate::cluster::arrived::Arrived;
@@ -31,6 +29,7 @@ use crate::web::client::WebClient;
 
 pub use arguments::Readable;
 use evaluation::{Evaluator, Measured, Question};
+use large::Large;
 pub use start::{Start, start, stop};
 
 /// What a reconcile works with.
@@ -49,115 +48,17 @@ pub struct Context {
     pub large: Large,
 }
 
-/// Runs that are too large to be kept are in memory while they are measured: of each namespace one at a time, and so many in all.
-///
-/// | what can happen | what comes of it |
-/// |---|---|
-/// | servers hang in as many namespaces as there are places | each place is given back when [`PARALLEL`] measurements have timed out, whatever is due then |
-/// | they ask again at once | those whose turn took long leave [`MOST_LARGE`] less [`MOST_SLOW`] places to others |
-/// | more wait than there are places | whoever has waited longest is first |
-/// | a run has something to measure whenever its turn is over | another one of its namespace that has asked meanwhile is next |
-/// | whoever waits asks no more | nobody waits for it after [`FORGOTTEN`] |
-#[derive(Debug, Default)]
-pub struct Large(Mutex<LargePlaces>);
-
-const MOST_LARGE: usize = 16;
-/// Of them so many for namespaces that take long.
-const MOST_SLOW: usize = 12;
-/// Whoever has a place for so long takes long, and is taken for one that does for a while.
-const SLOW: Duration = Duration::from_secs(5);
-const PROBATION: Duration = Duration::from_secs(300);
-/// Whoever finds no place looks again.
-const NO_PLACE: SignedDuration = SignedDuration::from_secs(1);
-const FORGOTTEN: Duration = Duration::from_secs(10);
-
-#[derive(Debug, Default)]
-struct LargePlaces {
-    /// Who has one, and since when.
-    taken: BTreeMap<String, Instant>,
-    /// Who would have one, and when it last asked. The first has waited longest.
-    waiting: Vec<(String, Instant)>,
-    /// Who took long, and when.
-    slow: BTreeMap<String, Instant>,
-    /// Of each namespace the run that was first to ask since the last turn, and when it last asked.
-    next: BTreeMap<String, (String, Instant)>,
-}
-
-impl LargePlaces {
-    fn is_slow(&self, namespace: &str) -> bool {
-        let holds_long = self.taken.get(namespace).is_some_and(|since| since.elapsed() >= SLOW);
-        holds_long || self.slow.contains_key(namespace)
-    }
-
-    /// Whether there is a place for whoever waits there.
-    fn is_free_for(&self, position: usize) -> bool {
-        let slow = |namespace: &String| self.is_slow(namespace);
-        let free = MOST_LARGE.saturating_sub(self.taken.len());
-        let free_for_slow = free.min(MOST_SLOW.saturating_sub(self.taken.keys().filter(|taken| slow(taken)).count()));
-        let slow_before = self.waiting[..position].iter().filter(|(namespace, _)| slow(namespace)).count();
-        if slow(&self.waiting[position].0) {
-            return position < free && slow_before < free_for_slow;
-        }
-        // Those of the slow ones that get none are not waited for.
-        position - slow_before + slow_before.min(free_for_slow) < free
-    }
-}
-
-impl Large {
-    /// The place of the namespace of this run, if there is one for it, and it is the run's turn. It is given back when this is dropped.
-    fn place(&self, Key { namespace, name }: &Key) -> Option<Place<'_>> {
-        let mut places = self.0.lock().expect("no panic while locked");
-        let now = Instant::now();
-        places.next.retain(|_, (_, asked)| *asked + FORGOTTEN > now);
-        let next = places.next.entry(namespace.clone()).or_insert_with(|| (name.clone(), now));
-        if next.0 != *name {
-            return None;
-        }
-        next.1 = now;
-        if places.taken.contains_key(namespace) {
-            return None;
-        }
-        places.slow.retain(|_, since| *since + PROBATION > now);
-        places.waiting.retain(|(who, asked)| who == namespace || *asked + FORGOTTEN > now);
-        let position = places.waiting.iter().position(|(who, _)| who == namespace).unwrap_or_else(|| {
-            places.waiting.push((namespace.clone(), now));
-            places.waiting.len() - 1
-        });
-        places.waiting[position].1 = now;
-        if !places.is_free_for(position) {
-            return None;
-        }
-        places.waiting.remove(position);
-        places.next.remove(namespace);
-        places.taken.insert(namespace.clone(), now);
-        Some(Place { large: self, namespace: namespace.clone() })
-    }
-}
-
-struct Place<'a> {
-    large: &'a Large,
-    namespace: String,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let mut places = self.large.0.lock().expect("no panic while locked");
-        let took_long = places.taken.remove(&self.namespace).is_some_and(|since| since.elapsed() >= SLOW);
-        if took_long {
-            places.slow.insert(self.namespace.clone(), Instant::now());
-        }
-    }
-}
-
-/// So many measurements of one run at a time.
+/// How many measurements of one run are taken at a time.
 const PARALLEL: usize = 8;
+/// How long until a large run that finds no place is looked at again.
+const NO_PLACE: SignedDuration = SignedDuration::from_secs(1);
 
 /// Takes the measurements of one run that are due. Returns when to look again.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
     if context.caches.runs.unreadable(&key).is_some() {
         return Ok(None);
     }
-    let mut _place = None;
+    let mut place = None;
     let Some(kept) = context.caches.runs.get(&key) else { return Ok(None) };
     let mut run = match kept.state {
         State::Over { jobs } => {
@@ -166,8 +67,8 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         }
         State::UnderWay(Some(run)) => *run,
         State::UnderWay(None) => {
-            _place = context.large.place(&key);
-            if _place.is_none() {
+            place = context.large.place(&key);
+            if place.is_none() {
                 return Ok(Some(Timestamp::now() + NO_PLACE));
             }
             match read(&context.client, &key).await? {
@@ -205,8 +106,8 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         before = status.clone();
     }
     let is_quick = |position: &usize| run.spec.metrics[*position].provider.job.is_none();
-    // Whoever has one of the few places takes what it can at a time, and then it is another's turn.
-    let most = if _place.is_some() { PARALLEL } else { usize::MAX };
+    // One that has one of the few places takes what it can at a time, and then it is another's turn.
+    let most = if place.is_some() { PARALLEL } else { usize::MAX };
     let quick: Vec<usize> = step.begin.iter().copied().filter(is_quick).take(most).collect();
     let mut measured = Vec::new();
     for some in quick.chunks(PARALLEL) {
@@ -368,6 +269,8 @@ async fn patch_run(client: &Client, key: &Key, patch: Value) -> Result<AnalysisR
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use greenlight_api::analysis::BY_HAND;
     use http::Method;
 
@@ -377,65 +280,6 @@ mod tests {
 
     fn run_in(namespace: &str) -> Key {
         Key { namespace: namespace.to_owned(), name: "web".to_owned() }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn of_two_large_runs_of_a_namespace_that_always_have_something_to_measure_each_has_its_turn() {
-        let large = Large::default();
-        let [mut one, mut other] = ["one", "other"].map(|name| run_in("shop").sibling(name));
-        let mut place = large.place(&one);
-        for _ in 0..4 {
-            assert!(place.is_some());
-            assert!(large.place(&other).is_none(), "one at a time");
-            // It asks again before the other one does.
-            drop(place);
-            assert!(large.place(&one).is_none(), "the other one has waited");
-            place = large.place(&other);
-            std::mem::swap(&mut one, &mut other);
-        }
-        drop(place);
-        tokio::time::sleep(FORGOTTEN).await;
-        assert!(large.place(&run_in("shop")).is_some(), "nobody waits any more");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn of_each_namespace_one_large_run_is_measured_at_a_time() {
-        let large = Large::default();
-        let place = large.place(&run_in("shop")).expect("nobody measures");
-        assert!(large.place(&run_in("shop")).is_none());
-        let others: Vec<Place<'_>> =
-            (0..100).filter_map(|number| large.place(&run_in(&format!("shop-{number}")))).collect();
-        assert_eq!(others.len() + 1, MOST_LARGE);
-        drop((place, others));
-        assert!(large.place(&run_in("shop-15")).is_some(), "it has waited");
-        tokio::time::sleep(FORGOTTEN).await;
-        assert!(large.place(&run_in("shop")).is_some(), "nobody waits any more");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn large_runs_that_hang_in_many_namespaces_leave_places_to_others_and_take_turns() {
-        const HANG: usize = 40;
-        let large = Large::default();
-        let mut held: Vec<(Instant, Place<'_>)> = Vec::new();
-        let mut turns = [0; HANG];
-        let mut refused_in_a_row = 0;
-        for second in 0..1_200 {
-            // A measurement of a dead server takes a minute, and is begun again at once, before anybody else looks.
-            held.retain(|(since, _)| since.elapsed() < Duration::from_secs(60));
-            for (number, turns) in turns.iter_mut().enumerate() {
-                if let Some(place) = large.place(&run_in(&format!("hangs-{number}"))) {
-                    *turns += 1;
-                    held.push((Instant::now(), place));
-                }
-            }
-            refused_in_a_row = if large.place(&run_in("other")).is_some() { 0 } else { refused_in_a_row + 1 };
-            // At first nobody knows who hangs: all of them have a turn.
-            let rounds = HANG.div_ceil(MOST_LARGE);
-            assert!(refused_in_a_row <= 60 * rounds, "after {second} s");
-            assert!(second < 60 * rounds || refused_in_a_row == 0, "after {second} s, who hangs is known");
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        assert!(turns.iter().all(|turns| (4..=8).contains(turns)), "{turns:?}");
     }
 
     #[tokio::test]

@@ -22,7 +22,7 @@ use crate::cluster::objects::ReplicaSetView;
 /// What the templates and arguments of a run may have together, in bytes. It is counted as they are put together: whoever writes many large ones
 /// has the operator hold no more than one at a time.
 const LARGEST: usize = LARGEST_ANALYSIS_RUN / 2;
-/// Of so many templates a run is made at most: each is a request.
+/// The most templates that a run is made of. Each is a request.
 const MOST_TEMPLATES: usize = 50;
 
 /// What a run is made of.
@@ -44,6 +44,21 @@ pub struct Start<'a> {
 
 /// Creates the run; [`Error::Refused`] says what it lacks.
 pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Error> {
+    let templates = put_together(client, start).await?;
+    let run = with_arguments(client, start, templates).await?;
+    let made = create_or_find(client, start, &run).await?;
+    let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    // As it was read: who edits it in between gets no mark for what it has become.
+    let mark = Patch::Merge(json!({
+        "metadata": {"resourceVersion": made.metadata.resource_version},
+        "status": {"specDigest": from_api::spec_digest(&made.spec)},
+    }));
+    let api: Api<AnalysisRun> = Api::namespaced(client.clone(), &start.rollout.namespace);
+    api.patch_status(start.name, &params, &mark).await.doing(|| format!("mark AnalysisRun {}", start.name))
+}
+
+/// What the templates of the analysis have together, with those that they refer to.
+async fn put_together(client: &Client, start: &Start<'_>) -> Result<AnalysisTemplateSpec, Error> {
     let namespace = &start.rollout.namespace;
     let mut spec = AnalysisTemplateSpec::default();
     let mut wanted: Vec<TemplateRef> = start.analysis.templates.clone();
@@ -79,33 +94,41 @@ pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Er
             }
         }
     }
-    let sets: Api<ReplicaSetView> = Api::namespaced(client.clone(), namespace);
+    Ok(spec)
+}
+
+/// The run that is to be made, as the API server would have it.
+async fn with_arguments(
+    client: &Client,
+    start: &Start<'_>,
+    templates: AnalysisTemplateSpec,
+) -> Result<AnalysisRun, Error> {
+    let sets: Api<ReplicaSetView> = Api::namespaced(client.clone(), &start.rollout.namespace);
     let set = sets.get(start.set).await.doing(|| format!("read ReplicaSet {}", start.set))?;
     let rollout = read_rollout(client, start.rollout).await?;
-    let run = match compose(start, spec, &json!(rollout)) {
-        Ok(spec) => {
-            let metadata = start.analysis.analysis_run_metadata.clone().unwrap_or_default();
-            let mut annotations = metadata.annotations;
-            annotations.insert(names::ROLLOUT.to_owned(), start.rollout.name.clone());
-            let owner = set.owner_ref(&()).expect("an object of the API server has a name and a UID");
-            json!({
-                "apiVersion": AnalysisRun::api_version(&()), "kind": AnalysisRun::kind(&()),
-                "metadata": {"name": start.name, "labels": metadata.labels, "annotations": annotations, "ownerReferences": [owner]},
-                "spec": spec,
-            })
-        }
-        Err(why) => return Err(Error::Refused(why)),
-    };
-    let run: AnalysisRun = match serde_json::from_value(run) {
-        Ok(run) => run,
-        Err(error) => return Err(Error::Refused(format!("the arguments do not fit the templates: {error}"))),
-    };
+    let spec = compose(start, templates, &json!(rollout)).map_err(Error::Refused)?;
+    let metadata = start.analysis.analysis_run_metadata.clone().unwrap_or_default();
+    let mut annotations = metadata.annotations;
+    annotations.insert(names::ROLLOUT.to_owned(), start.rollout.name.clone());
+    let owner = set.owner_ref(&()).expect("an object of the API server has a name and a UID");
+    let run = json!({
+        "apiVersion": AnalysisRun::api_version(&()), "kind": AnalysisRun::kind(&()),
+        "metadata": {"name": start.name, "labels": metadata.labels, "annotations": annotations, "ownerReferences": [owner]},
+        "spec": spec,
+    });
+    let misfit = |error: serde_json::Error| Error::Refused(format!("the arguments do not fit the templates: {error}"));
+    let run: AnalysisRun = serde_json::from_value(run).map_err(misfit)?;
     Size::default().add(json!(run).to_string().len()).map_err(Error::Refused)?;
+    Ok(run)
+}
+
+/// Creates the run, and returns it as the API server stores it; or the one that there is already, if it measures the same.
+async fn create_or_find(client: &Client, start: &Start<'_>, run: &AnalysisRun) -> Result<AnalysisRun, Error> {
+    let namespace = &start.rollout.namespace;
     let api: Api<AnalysisRun> = Api::namespaced(client.clone(), namespace);
     let post = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    // As the server stores it.
-    let made = match api.create(&post, &run).await {
-        Ok(created) => created,
+    match api.create(&post, run).await {
+        Ok(created) => Ok(created),
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
             // One of ours that was not marked yet, or of somebody who knew the name.
             let found: Api<Arrived<AnalysisRun>> = Api::namespaced(client.clone(), namespace);
@@ -127,25 +150,18 @@ pub async fn start(client: &Client, start: &Start<'_>) -> Result<AnalysisRun, Er
                     start.name
                 )));
             }
-            found
+            Ok(found)
         }
-        Err(error) => return Err(error).doing(|| format!("create AnalysisRun {}", start.name)),
-    };
-    let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    // As it was read: who edits it in between gets no mark for what it has become.
-    let mark = Patch::Merge(json!({
-        "metadata": {"resourceVersion": made.metadata.resource_version},
-        "status": {"specDigest": from_api::spec_digest(&made.spec)},
-    }));
-    api.patch_status(start.name, &params, &mark).await.doing(|| format!("mark AnalysisRun {}", start.name))
+        Err(error) => Err(error).doing(|| format!("create AnalysisRun {}", start.name)),
+    }
 }
 
-/// How much has been put together.
+/// How much has been put together, in bytes.
 #[derive(Default)]
 struct Size(usize);
 
 impl Size {
-    /// So much more.
+    /// Counts this many bytes more.
     ///
     /// # Errors
     /// It is too much.

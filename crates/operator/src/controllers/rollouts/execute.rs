@@ -50,13 +50,13 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
 /// How long to wait at most until another refused write is tried again.
 const LONGEST_REFUSAL_PAUSE: Duration = Duration::from_secs(5);
 
-/// So many pods of a ReplicaSet get other labels or annotations at the same time, while few others do that: enough for a hundred of them within
+/// How many pods of a ReplicaSet get other labels or annotations at the same time, while few others do that: enough for a hundred of them within
 /// seconds, and few beside what the API server admits of one client.
 const PODS_AT_ONCE: usize = 8;
-/// So many of these requests may be under way in all, beside the one that each work has. A webhook may hold them up in some namespaces, and others need
+/// How many of these requests may be under way in all, beside the one that each work has. A webhook may hold them up in some namespaces, and others need
 /// streams of the same connection.
 const BESIDE: usize = 14;
-/// Of pods of one ReplicaSet. As many that are refused hold up no others; where there are more, the others are probably refused, too, and wait for the
+/// How many pods of one ReplicaSet may be refused without holding up the others. Where there are more, the others are probably refused, too, and wait for the
 /// next try, which begins with any of them.
 const MOST_REFUSED: usize = 7;
 static PLACES_BESIDE: Semaphore = Semaphore::const_new(BESIDE);
@@ -282,28 +282,8 @@ impl Executor<'_> {
         let what = || format!("change the pods' metadata of ReplicaSet {name}");
         let view = sets.patch(name, &params(), &Patch::Merge(patch)).await.doing(what)?;
         let pods = Request::new(Pod::url_path(&(), Some(&self.rollout.namespace)));
-        let labelled = ListParams::default().labels(&format!("{}={hash}", names::HASH_LABEL));
-        // Another rollout with the same template has pods of the same hash.
         let uid = view.uid().unwrap_or_default();
-        let own = |pod: &ObjectMeta| pod.owner_references.iter().flatten().any(|owner| owner.uid == uid);
-        // Whoever is interrupted, by a conflict say, does not begin with all of them again.
-        let lacks = |pod: &ObjectMeta| {
-            let none = BTreeMap::new();
-            let (labels, annotations) = (pod.labels.as_ref(), pod.annotations.as_ref());
-            !carries(labels.unwrap_or(&none), &from.labels, &to.labels)
-                || !carries(annotations.unwrap_or(&none), &from.annotations, &to.annotations)
-        };
-        let mut to_change = Vec::new();
-        let take = |MetadataView { metadata: pod }: MetadataView| {
-            if own(&pod) && lacks(&pod) {
-                to_change.push((pod.name.unwrap_or_default(), pod.resource_version));
-            }
-        };
-        let list = |page: ListParams| {
-            let request = pods.list_metadata(&page).expect("it asks for nothing that contradicts itself");
-            self.client.request::<ObjectList<MetadataView>>(request)
-        };
-        by_pages(&self.rollout.namespace, labelled, list, take).await.doing(what)?;
+        let mut to_change = self.pods_to_change(&pods, hash, &uid, from, to).await.doing(what)?;
         let count = to_change.len();
         to_change.rotate_left(usize::try_from(chance()).unwrap_or(0) % count.max(1));
         let (pods, metadata, left_out, refused) = (&pods, &metadata, &Mutex::new(Vec::new()), &AtomicUsize::new(0));
@@ -348,6 +328,40 @@ impl Executor<'_> {
         let mut change = Change::default();
         change.annotate(names::ROLE_METADATA, serde_json::to_string(to).expect("it has only strings in it"));
         self.patch_replica_set(name, &view.resource_version().unwrap_or_default(), &change).await
+    }
+
+    /// The name and the version of each pod of the ReplicaSet of this UID that is not yet as the change leaves it. `pods` is the way to the pods of
+    /// the namespace.
+    async fn pods_to_change(
+        &self,
+        pods: &Request,
+        hash: &str,
+        uid: &str,
+        from: &PodMetadata,
+        to: &PodMetadata,
+    ) -> kube::Result<Vec<(String, Option<String>)>> {
+        let labelled = ListParams::default().labels(&format!("{}={hash}", names::HASH_LABEL));
+        // Another rollout with the same template has pods of the same hash.
+        let own = |pod: &ObjectMeta| pod.owner_references.iter().flatten().any(|owner| owner.uid == uid);
+        // A change that is interrupted, by a conflict say, does not begin with all of them again.
+        let lacks = |pod: &ObjectMeta| {
+            let none = BTreeMap::new();
+            let (labels, annotations) = (pod.labels.as_ref(), pod.annotations.as_ref());
+            !carries(labels.unwrap_or(&none), &from.labels, &to.labels)
+                || !carries(annotations.unwrap_or(&none), &from.annotations, &to.annotations)
+        };
+        let mut to_change = Vec::new();
+        let take = |MetadataView { metadata: pod }: MetadataView| {
+            if own(&pod) && lacks(&pod) {
+                to_change.push((pod.name.unwrap_or_default(), pod.resource_version));
+            }
+        };
+        let list = |page: ListParams| {
+            let request = pods.list_metadata(&page).expect("it asks for nothing that contradicts itself");
+            self.client.request::<ObjectList<MetadataView>>(request)
+        };
+        by_pages(&self.rollout.namespace, labelled, list, take).await?;
+        Ok(to_change)
     }
 
     /// Not by [`Api::evict`]: that writes `delete_options`, which the API server does not know, and so it would take the pod whatever became of it.
@@ -485,15 +499,10 @@ impl Executor<'_> {
         let owner = rollout.controller_owner_ref(&()).expect("an object of the API server has a name and a UID");
         let mut labels = template.labels();
         labels.insert(names::HASH_LABEL.to_owned(), hash.clone());
-        let pod_labels: BTreeMap<_, _> = labels.iter().chain(&pod_metadata.labels).collect();
         let mut selector = json!(rollout.spec.selector);
         selector["matchLabels"][names::HASH_LABEL] = hash.clone().into();
         let own = Value::Object(template.0);
-        let mut template = own.clone();
-        template["metadata"]["labels"] = json!(pod_labels);
-        for (key, value) in &pod_metadata.annotations {
-            template["metadata"]["annotations"][key] = value.clone().into();
-        }
+        let mut template = with_metadata(own.clone(), &labels, pod_metadata);
         if let Some(anti_affinity) = &rollout.spec.blue_green().anti_affinity {
             affinity::keep_apart(&mut template, anti_affinity, &rollout.spec.selector, hash);
         }
@@ -553,31 +562,11 @@ impl Executor<'_> {
     }
 
     /// The name is taken. Usually by us: another operator was quicker, or one died right after; or by nobody, since a rollout of this name
-    /// was deleted and left its pods behind (`--cascade=orphan`), which may be all that serves. But whoever may create ReplicaSets may
+    /// was deleted and left its pods behind (`--cascade=orphan`), which may be all that serves. But people who may create ReplicaSets may
     /// write any owner, or none; so it is ours only if it is what would be created, with the server's defaults.
     async fn adopt_existing(&self, taken: Taken<'_>, mut wanted: Value) -> Result<(), Error> {
         let Taken { name, hash, digest, own, blue_green } = taken;
-        let url = ReplicaSetView::url_path(&(), Some(&self.rollout.namespace));
-        let get = Request::new(&url).get(name, &GetParams::default()).expect("the URL is made of valid names");
-        let unreadable = |error: &serde_json::Error| {
-            let message = format!("ReplicaSet {name} exists and cannot be read: {error}. Delete it");
-            self.remember_refusal(digest, message);
-        };
-        let found: Value = match self.client.request(get).await {
-            // Whoever made it may have written what is nested too deep.
-            Err(kube::Error::SerdeError(error)) => {
-                unreadable(&error);
-                return Ok(());
-            }
-            answer => answer.doing(|| format!("read ReplicaSet {name}"))?,
-        };
-        let view: ReplicaSetView = match serde_json::from_value(found.clone()) {
-            Ok(view) => view,
-            Err(error) => {
-                unreadable(&error);
-                return Ok(());
-            }
-        };
+        let Some((found, view)) = self.read_existing(name, digest).await? else { return Ok(()) };
         let metadata = &found["metadata"];
         let left_behind = metadata["ownerReferences"].as_array().is_none_or(Vec::is_empty);
         let ours = view.keep().filter(|owned| owned.owner_uid == self.rollout.uid);
@@ -593,17 +582,7 @@ impl Executor<'_> {
         // Under another name, because this one is taken; with the same beginning, by which the chart's policy knows whose it is.
         wanted["metadata"]["generateName"] = name.strip_suffix(hash).unwrap_or(name).into();
         wanted["metadata"].as_object_mut().expect("it was made as an object").remove("name");
-        let post = PostParams { dry_run: true, ..PostParams::default() };
-        let body = serde_json::to_vec(&wanted).expect("JSON can be written");
-        let ask = || {
-            let request = Request::new(&url).create(&post, body.clone()).expect("the URL is made of valid names");
-            self.client.request::<Value>(request)
-        };
-        // It changes nothing, so it may be asked again when the answer is lost.
-        let wanted = match ask().await {
-            Ok(wanted) => wanted,
-            Err(_) => ask().await.doing(|| format!("compare ReplicaSet {name}"))?,
-        };
+        let wanted = self.with_defaults(name, &wanted).await?;
         if !adopt::is_same(&found, &wanted, blue_green, own) {
             let message = if left_behind {
                 format!(
@@ -634,6 +613,44 @@ impl Executor<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A ReplicaSet as the API server has it; `None` if it cannot be read, which is remembered.
+    async fn read_existing(&self, name: &str, digest: &str) -> Result<Option<(Value, ReplicaSetView)>, Error> {
+        let request = Request::new(ReplicaSetView::url_path(&(), Some(&self.rollout.namespace)));
+        let request = request.get(name, &GetParams::default()).expect("the URL is made of valid names");
+        let read = match self.client.request::<Value>(request).await {
+            // Whoever made it may have written what is nested too deep.
+            Err(kube::Error::SerdeError(error)) => Err(error),
+            answer => {
+                let found = answer.doing(|| format!("read ReplicaSet {name}"))?;
+                serde_json::from_value::<ReplicaSetView>(found.clone()).map(|view| (found, view))
+            }
+        };
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(error) => {
+                let message = format!("ReplicaSet {name} exists and cannot be read: {error}. Delete it");
+                self.remember_refusal(digest, message);
+                Ok(None)
+            }
+        }
+    }
+
+    /// What the API server would make of this ReplicaSet, to be compared with the one of this name.
+    async fn with_defaults(&self, name: &str, wanted: &Value) -> Result<Value, Error> {
+        let url = ReplicaSetView::url_path(&(), Some(&self.rollout.namespace));
+        let post = PostParams { dry_run: true, ..PostParams::default() };
+        let body = serde_json::to_vec(wanted).expect("JSON can be written");
+        let ask = || {
+            let request = Request::new(&url).create(&post, body.clone()).expect("the URL is made of valid names");
+            self.client.request::<Value>(request)
+        };
+        // It changes nothing, so it may be asked again when the answer is lost.
+        match ask().await {
+            Ok(made) => Ok(made),
+            Err(_) => ask().await.doing(|| format!("compare ReplicaSet {name}")),
+        }
     }
 
     /// Why a ReplicaSet that belongs to nobody cannot be this rollout's, whatever it is.
@@ -720,6 +737,16 @@ pub async fn change_replica_set(
 
 fn params() -> PatchParams {
     PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// The template with these labels, and with what its pods carry for their role.
+fn with_metadata(mut template: Value, labels: &BTreeMap<String, String>, of_role: &PodMetadata) -> Value {
+    let labels: BTreeMap<_, _> = labels.iter().chain(&of_role.labels).collect();
+    template["metadata"]["labels"] = json!(labels);
+    for (key, value) in &of_role.annotations {
+        template["metadata"]["annotations"][key] = value.clone().into();
+    }
+    template
 }
 
 /// What pods may carry that are on the way from one metadata to another.

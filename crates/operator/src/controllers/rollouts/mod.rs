@@ -12,7 +12,7 @@ pub use execute::change_replica_set;
 use std::sync::Arc;
 
 use greenlight_core::world::Rollout;
-use greenlight_core::{Urgency, World, events, status};
+use greenlight_core::{Action, Urgency, Watches, World, events, status};
 use jiff::Timestamp;
 use kube::Client;
 
@@ -30,10 +30,10 @@ use execute::{Executor, Whole};
 pub use memory::{Memories, Memory};
 use observe::{Fresh, Observed, observe};
 
-/// A release needs at most a handful of plans in a row.
+/// How many plans in a row one reconcile may make. A release needs a handful.
 const MOST_PLANS: usize = 30;
 
-/// After so many conflicts in a row it is not a watch that is a little behind: they take longer and longer pauses.
+/// After how many conflicts in a row everything is read again: by then it is not a watch that is a little behind, since the pauses grow.
 const MANY_CONFLICTS: u32 = 3;
 
 /// What a reconcile works with.
@@ -50,6 +50,21 @@ pub struct Context {
     pub recorder: Recorder,
     /// What is counted.
     pub metrics: Metrics,
+}
+
+impl Context {
+    /// What carries out the plans of a rollout.
+    fn executor<'a>(&'a self, rollout: &'a Rollout, whole: &'a Whole) -> Executor<'a> {
+        let Context { client, caches, memories, on_demand, recorder, .. } = self;
+        Executor { client, caches, memories, on_demand, recorder, rollout, whole }
+    }
+
+    /// Keeps nothing of a rollout that does not exist any more, or is another instance's.
+    pub fn forget(&self, key: &Key) {
+        self.memories.forget(key);
+        self.metrics.forget(key);
+        self.on_demand.set(key, &Watches::default());
+    }
 }
 
 /// Brings one rollout as far as it can go now, and as others let it.
@@ -117,16 +132,14 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
         let Some(Observed { world, unknown }) = observe(caches, memories, on_demand, key, &fresh, live, now) else {
             // What it asks for is not known: everything stays as it is, and [`crate::controllers::unreadable`] tells why.
             if caches.rollouts.unreadable(key).is_some() {
-                turn.is_in_flight(false, false);
+                turn.note_landed();
                 return Ok(Outcome::Rests(None));
             }
             if caches.rollouts.knows(key) {
                 continue;
             }
-            memories.forget(key);
-            metrics.forget(key);
-            on_demand.set(key, &Default::default());
-            turn.is_in_flight(false, false);
+            context.forget(key);
+            turn.note_landed();
             return Ok(Outcome::Rests(None));
         };
         let plan = greenlight_core::plan(&world, now);
@@ -162,8 +175,8 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
             live = true;
             continue;
         }
-        turn.is_in_flight(plan.in_flight || plan.urgency == Urgency::FirstDeployment, plan.is_first_deployment);
-        let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &world.rollout, whole };
+        turn.note_flight(plan.in_flight || plan.urgency == Urgency::FirstDeployment, plan.is_first_deployment);
+        let executor = context.executor(&world.rollout, whole);
         if plan.actions.is_empty() {
             if due {
                 executor.publish(&plan.status).await?;
@@ -183,20 +196,24 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
             return Ok(Outcome::Rests(plan.next));
         }
         fresh.clear();
-        for (number, action) in plan.actions.iter().enumerate() {
-            tracing::debug!(rollout = %key, ?action, "carrying out");
-            // An action on the rollout itself changes its resourceVersion: what follows is planned anew.
-            let rollout_changed = number > 0 && caches.rollouts.get(key).is_none_or(|now| now != world.rollout);
-            if rollout_changed {
-                break;
-            }
-            if !executor.execute_unless_refused(action, &mut fresh).await? {
-                break;
-            }
-        }
+        carry_out(&executor, key, &plan.actions, &mut fresh).await?;
         last = plan.actions;
     }
     Err(Error::DidNotConverge(MOST_PLANS, format!("{last:?}")))
+}
+
+/// Carries out the actions of a plan in order, up to the first that the API server refuses, or that was planned for another state of the rollout.
+async fn carry_out(executor: &Executor<'_>, key: &Key, actions: &[Action], fresh: &mut Fresh) -> Result<(), Error> {
+    for (number, action) in actions.iter().enumerate() {
+        tracing::debug!(rollout = %key, ?action, "carrying out");
+        // An action on the rollout itself changes its resourceVersion: what follows is planned anew.
+        let rollout_changed =
+            number > 0 && executor.caches.rollouts.get(key).is_none_or(|now| now != *executor.rollout);
+        if rollout_changed || !executor.execute_unless_refused(action, fresh).await? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -207,7 +224,6 @@ mod tests {
 
     use greenlight_api::analysis::AnalysisRun;
     use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, names};
-    use greenlight_core::Action;
     use http::Method;
     use serde_json::{Value, json};
     use tokio::task::JoinSet;
@@ -414,11 +430,9 @@ mod tests {
             std::future::ready((200, rollout()))
         });
         let (context, _, _events) = context(client, Arc::default(), &Queue::new(Leadership::undisputed()));
-        let Context { client, caches, memories, on_demand, recorder, .. } = &context;
-        let (whole, rollout) = (&Whole::default(), serde_json::from_value::<RolloutView>(rollout()));
-        let rollout = &rollout.expect("a rollout").keep();
-        let executor = Executor { client, caches, memories, on_demand, recorder, rollout, whole };
-        executor.publish(&BlueGreenRolloutStatus::default()).await.expect("written");
+        let rollout = serde_json::from_value::<RolloutView>(rollout()).expect("a rollout").keep();
+        let (status, whole) = (BlueGreenRolloutStatus::default(), Whole::default());
+        context.executor(&rollout, &whole).publish(&status).await.expect("written");
         assert_eq!(*written.lock().expect("no panic while locked"), [json!(["u", "1"])]);
     }
 
@@ -449,10 +463,8 @@ mod tests {
     /// Carries out one action for a rollout, as if the caches had nothing but this.
     async fn execute(client: Client, caches: Arc<Caches>, action: &Action) -> Result<(), Error> {
         let (context, _, _events) = context(client, caches, &Queue::new(Leadership::undisputed()));
-        let Context { client, caches, memories, on_demand, recorder, .. } = &context;
-        let (rollout, whole) = (&fake::rollout("shop", "web", "web", &Value::Null), &Whole::default());
-        let executor = Executor { client, caches, memories, on_demand, recorder, rollout, whole };
-        executor.execute(action, &mut Fresh::new()).await
+        let (rollout, whole) = (fake::rollout("shop", "web", "web", &Value::Null), Whole::default());
+        context.executor(&rollout, &whole).execute(action, &mut Fresh::new()).await
     }
 
     /// One with so many pods of [`stranger`], `web-0` of version 10 and on. It takes what is written to a pod, unless `refuses` answers otherwise.
@@ -670,12 +682,10 @@ mod tests {
             })
         });
         let (context, _, _events) = context(client, Arc::default(), &Queue::new(Leadership::undisputed()));
-        let Context { client, caches, memories, on_demand, recorder, .. } = &context;
-        let whole = &Whole::default();
+        let whole = Whole::default();
         let carry_out = async |version: &str, action: &Action| {
-            let rollout = &serde_json::from_value::<RolloutView>(of_version(version)).expect("a rollout").keep();
-            let executor = Executor { client, caches, memories, on_demand, recorder, rollout, whole };
-            executor.execute(action, &mut Fresh::new()).await.expect("carried out");
+            let rollout = serde_json::from_value::<RolloutView>(of_version(version)).expect("a rollout").keep();
+            context.executor(&rollout, &whole).execute(action, &mut Fresh::new()).await.expect("carried out");
             reads.load(Ordering::Relaxed)
         };
         let create = create();
@@ -696,11 +706,8 @@ mod tests {
         let before = serde_json::from_value::<RolloutView>(rollout()).expect("a rollout").keep();
         caches.rollouts.put(before.clone());
         let (context, _, _events) = context(client, caches.clone(), &Queue::new(Leadership::undisputed()));
-        let Context { client, caches, memories, on_demand, recorder, .. } = &context;
-        let whole = &Whole::default();
-        let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &before, whole };
         let status = BlueGreenRolloutStatus { message: "done".to_owned(), ..BlueGreenRolloutStatus::default() };
-        executor.publish(&status).await.expect("published");
+        context.executor(&before, &Whole::default()).publish(&status).await.expect("published");
         let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
         let after = caches.rollouts.get(&key).expect("it is there");
         assert_eq!(after, Rollout { resource_version: "2".to_owned(), status: Some(status), ..before });
@@ -733,11 +740,9 @@ mod tests {
         for number in 0..MOST {
             let context = context.clone();
             work.spawn(async move {
-                let Context { client, caches, memories, on_demand, recorder, .. } = &*context;
-                let rollout = &fake::rollout("shop", &format!("web-{number}"), "web", &Value::Null);
-                let whole = &Whole::default();
-                let executor = Executor { client, caches, memories, on_demand, recorder, rollout, whole };
-                executor.execute(&label_pods(), &mut Fresh::new()).await
+                let rollout = fake::rollout("shop", &format!("web-{number}"), "web", &Value::Null);
+                let whole = Whole::default();
+                context.executor(&rollout, &whole).execute(&label_pods(), &mut Fresh::new()).await
             });
         }
         for _ in 0..1_000 {

@@ -25,7 +25,7 @@ use crate::cluster::cache::Key;
 use crate::cluster::caches::Caches;
 use rollouts::Rollouts;
 
-/// Names of people beyond so many are counted as `other`: without the chart's policy they are free text.
+/// How many names of people are counted each by itself; others are counted as `other`. Without the chart's policy they are free text.
 const MOST_NAMES: usize = 200;
 /// From a second to a day: people take part in it.
 const RELEASE_SECONDS: [f64; 12] =
