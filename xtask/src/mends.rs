@@ -180,8 +180,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "a read that is refused stands in no status",
         file: "crates/operator/src/controllers/rollouts/mod.rs",
-        find: "    tell_of_trouble(&context, &key).await;\n",
-        replace: "    let _ = tell_of_trouble;\n",
+        find: "tell_of_trouble(&context, &key).await;\n",
+        replace: "None;\n    let _ = tell_of_trouble;\n",
         of: Package("greenlight-operator"),
         test: "a_read_that_is_refused_or_conflicts_for_ever_is_told_in_the_status_and_heals",
     },

@@ -369,7 +369,7 @@ async fn hold(session: &Session, name: &str, user: &str, action: Action, wish: &
 fn unseen(rollout: &BlueGreenRollout) -> Option<String> {
     let observed = rollout.status.as_ref().map_or(0, |status| status.observed_generation);
     (rollout.metadata.generation.unwrap_or_default() > observed).then(|| {
-        "Nothing was done: the spec has changed, and the operator has not looked at it yet. Look again, and ask again."
+        "Nothing was done: the spec has changed, and the status does not speak of it yet. Look again, and ask again."
             .to_owned()
     })
 }

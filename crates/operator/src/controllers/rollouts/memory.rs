@@ -36,6 +36,8 @@ pub struct Memory {
     pub troubles: BTreeMap<Key, String>,
     /// What has kept the rollouts controller itself from the end of a plan, again and again, in words.
     pub own_trouble: Option<String>,
+    /// The generation of the rollout on which work failed with that last.
+    pub failed_on: i64,
     /// The Services that it moved itself, as they were then: name and resourceVersion.
     pub moved: Vec<(String, String)>,
     /// UIDs of ReplicaSets that it created itself, or whose template it has compared with what it would create, until they are on record.
@@ -160,9 +162,11 @@ impl Memories {
         self.0.lock().expect("no panic while locked").get(key).cloned().unwrap_or_default()
     }
 
-    /// What has kept the rollouts controller from the end of a plan for this rollout, again and again.
-    pub fn own_trouble(&self, key: &Key) -> Option<String> {
-        self.0.lock().expect("no panic while locked").get(key)?.own_trouble.clone()
+    /// What has kept the rollouts controller from the end of a plan for this rollout, again and again, and the generation on which that failed last.
+    pub fn own_trouble(&self, key: &Key) -> Option<(String, i64)> {
+        let memories = self.0.lock().expect("no panic while locked");
+        let memory = memories.get(key)?;
+        Some((memory.own_trouble.clone()?, memory.failed_on))
     }
 
     /// This status was written already, and is what the API server has by now, as far as its CRD lets it.

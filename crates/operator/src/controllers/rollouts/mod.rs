@@ -54,8 +54,11 @@ pub struct Context {
 
 /// Brings one rollout as far as it can go now, and as others let it.
 pub async fn reconcile(context: Arc<Context>, key: Key, turn: Turn) -> Result<Outcome, Error> {
-    tell_of_trouble(&context, &key).await;
+    let in_trouble = tell_of_trouble(&context, &key).await;
     let result = work_on(&context, &key, &turn).await;
+    if let (Some(generation), Err(_)) = (in_trouble, &result) {
+        context.memories.update(&key, |memory| memory.failed_on = generation);
+    }
     let before = context.memories.of(&key).conflicts;
     let conflicts = match &result {
         Err(error) if error.is_conflict() => before + 1,
@@ -87,22 +90,26 @@ async fn look_again(context: &Context, key: &Key) {
 }
 
 /// Says in the status what has kept work on it from its end, again and again: no plan got so far that it could. The next one that does takes it back.
-async fn tell_of_trouble(context: &Context, key: &Key) {
+/// Returns the generation of the rollout that is in trouble. A newer one than work failed on is told of after it has failed on that, too: its spec may be what
+/// mends it.
+async fn tell_of_trouble(context: &Context, key: &Key) -> Option<i64> {
     let Context { client, caches, memories, on_demand, recorder, metrics } = context;
-    let Some(words) = memories.own_trouble(key) else { return };
-    let Some(rollout) = caches.rollouts.get(key) else { return };
-    let told = status::of_trouble(&rollout, words, Timestamp::now());
-    let Some(told) = told.filter(|told| rollout.status.as_ref() != Some(told)) else { return };
+    let (words, failed_on) = memories.own_trouble(key)?;
+    let rollout = caches.rollouts.get(key)?;
+    let generation = rollout.generation;
+    let told = status::of_trouble(&rollout, failed_on, words, Timestamp::now());
+    let Some(told) = told.filter(|told| rollout.status.as_ref() != Some(told)) else { return Some(generation) };
     let whole = &Whole::default();
     let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &rollout, whole };
     if let Err(error) = executor.publish(&told).await {
         tracing::warn!(rollout = %key, error = %in_full(&error), "cannot publish what it cannot go on for");
-        return;
+        return Some(generation);
     }
     let events = events::between(rollout.status.as_ref(), &told);
     metrics.published(&rollout, &told, &events);
     let rollout = Rollout { status: Some(told), ..rollout };
     events.iter().for_each(|event| recorder.record(&rollout, event));
+    Some(generation)
 }
 
 async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, Error> {
@@ -309,11 +316,11 @@ mod tests {
         })
     }
 
-    /// What the status says, once it is so.
-    async fn until(object: &Mutex<Value>, is: impl Fn(&str) -> bool) -> Value {
+    /// The status, once it is so.
+    async fn until(object: &Mutex<Value>, is: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..10_000 {
             let status = object.lock().expect("no panic while locked")["status"].clone();
-            if is(status["message"].as_str().unwrap_or_default()) {
+            if is(&status) {
                 return status;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -356,11 +363,14 @@ mod tests {
             let work = move |key: Key, turn: Turn| reconcile(context.clone(), key, turn);
             let stop = CancellationToken::new();
             let running = tokio::spawn(queue.run("test", LIMITS, watched, stop.clone(), web, work));
-            let told = until(&object, |message| message.contains(WORDS)).await;
+            let is_told = |status: &Value| status["message"].as_str().is_some_and(|message| message.contains(WORDS));
+            let told = until(&object, is_told).await;
             assert_eq!(told["phase"], "Degraded", "{refusal}: {told:#}");
             assert_eq!(told["decisions"], rollout()["status"]["decisions"], "{refusal}: nothing was decided");
+            let told = until(&object, |status| is_told(status) && status["conditions"][0]["observedGeneration"] == 1);
+            assert_eq!(told.await["observedGeneration"], 0, "{refusal}: no plan of this spec is told");
             code.store(200, Ordering::Relaxed);
-            until(&object, |message| !message.contains(WORDS)).await;
+            until(&object, |status| !is_told(status)).await;
             stop.cancel();
             running.await.expect("it ends");
         }
