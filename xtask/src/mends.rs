@@ -914,6 +914,14 @@ const MENDS: &[Mend] = &[
         test: "a_job_stays_for_ten_minutes_after_its_end_or_longer_so_that_the_end_is_seen",
     },
     Mend {
+        fault: "a Job that is not to stay has its place in a quota for ten minutes",
+        file: "crates/operator/src/controllers/analysis/job.rs",
+        find: "is_over && ttl == Some(0)",
+        replace: "is_over && ttl == Some(-1)",
+        of: Package("greenlight-operator"),
+        test: "a_job_that_is_not_to_stay_is_deleted_as_soon_as_its_end_is_on_record_and_no_other_is",
+    },
+    Mend {
         fault: "a Job that cannot be made has all other metrics of its run measured again and again",
         file: "crates/operator/src/controllers/analysis/mod.rs",
         find: "Err(error) => {\n                held_up = Some(error);",
