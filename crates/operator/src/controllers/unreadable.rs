@@ -348,6 +348,15 @@ mod tests {
         Unreadable { metadata, error: "spec: it is nested too deep".to_owned() }
     }
 
+    /// Who writes events, as long as the first is there.
+    fn recorder(client: &Client, caches: &Arc<Caches>) -> (Events, Recorder) {
+        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
+        let tell = Notifier::start(Config::default(), &WebClient::default(), &metrics).tell();
+        let events = Events::start(client, &metrics);
+        let recorder = events.recorder("test".to_owned(), metrics, tell);
+        (events, recorder)
+    }
+
     #[tokio::test]
     async fn a_namespace_whose_events_are_held_up_holds_up_no_other_and_each_is_told_once() {
         let (client, asked) = takes_events_or_hangs();
@@ -360,10 +369,7 @@ mod tests {
         for number in 0..20 {
             caches.runs.put_unreadable(unreadable("other", &format!("run-{number}")), None);
         }
-        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
-        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
-        let events = Events::start(&client, &metrics);
-        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let (_events, recorder) = recorder(&client, &caches);
         let stop = CancellationToken::new();
         let telling = tokio::spawn(tell(client, caches, Leadership::undisputed(), recorder, stop.clone()));
         let told = || asked.in_namespace("other");
@@ -391,10 +397,7 @@ mod tests {
         (0..objects).for_each(|number| {
             caches.runs.put_unreadable(unreadable("shop", &format!("run-{number}")), None);
         });
-        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
-        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
-        let events = Events::start(&client, &metrics);
-        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let (_events, recorder) = recorder(&client, &caches);
         let stop = CancellationToken::new();
         let before = allocated();
         let telling = tokio::spawn(tell(client, caches, Leadership::undisputed(), recorder, stop.clone()));
@@ -422,10 +425,7 @@ mod tests {
             std::future::ready(event_written())
         });
         let caches = Arc::new(Caches::default());
-        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
-        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
-        let events = Events::start(&client, &metrics);
-        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let (_events, recorder) = recorder(&client, &caches);
         let stop = CancellationToken::new();
         let telling = tokio::spawn(tell(client, caches.clone(), Leadership::undisputed(), recorder, stop.clone()));
         for name in ["run", "another"] {
@@ -468,10 +468,7 @@ mod tests {
         for namespace in 0..AT_ONCE + 8 {
             (0..IN_A_TURN).for_each(|number| put(&format!("hangs-{namespace}"), number));
         }
-        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
-        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
-        let events = Events::start(&client, &metrics);
-        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let (_events, recorder) = recorder(&client, &caches);
         let stop = CancellationToken::new();
         let telling = tokio::spawn(tell(client, caches.clone(), Leadership::undisputed(), recorder, stop.clone()));
         tokio::time::sleep(PAUSE * 3).await;
@@ -487,10 +484,7 @@ mod tests {
     async fn a_rollout_whose_status_says_it_is_looked_at_again_when_it_has_changed_and_not_before() {
         let client = api_server(|_| std::future::ready(event_written()));
         let caches = Arc::new(Caches::default());
-        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
-        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
-        let events = Events::start(&client, &metrics);
-        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let (_events, recorder) = recorder(&client, &caches);
         let mut object = unreadable("shop", "web");
         // As it comes from the API server, which knows whole seconds.
         let told = serde_json::json!(status(BlueGreenRolloutStatus::default(), message(&object), 1));
@@ -522,10 +516,7 @@ mod tests {
             }
         });
         let caches = Arc::new(Caches::default());
-        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
-        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
-        let events = Events::start(&client, &metrics);
-        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let (_events, recorder) = recorder(&client, &caches);
         let run = unreadable("shop", "run");
         while !recorder.is_behind("shop") {
             recorder.warn(regarding(RUN, &run), &event(&run));
