@@ -291,7 +291,10 @@ async fn publish(client: &Client, caches: &Caches, object: &Unreadable) -> kube:
         |outline: &Rollout| outline.resource_version == object.resource_version() && !outline.is_deleting();
     let Some(rollout) = caches.rollouts.glance(&object.key()).filter(is_to_be_told) else { return Ok(()) };
     let before = rollout.status.clone().unwrap_or_default();
-    if before.conditions.iter().any(|condition| condition.message == message(object)) {
+    let says_it = |condition: &Condition| {
+        condition.message == message(object) && condition.observed_generation == Some(rollout.generation)
+    };
+    if before.conditions.iter().any(says_it) {
         return Ok(());
     }
     // All of it and by the usual manager, so that the next status takes these words away again.
@@ -500,6 +503,32 @@ mod tests {
         assert!(!is_due(Some(told), ROLLOUT, &object, false, later), "it is as it was");
         object.metadata.resource_version = Some("8".to_owned());
         assert!(is_due(Some(told), ROLLOUT, &object, false, later), "somebody may have written over it");
+    }
+
+    /// Nobody would be told more than that the spec has changed, and that the operator has not looked at it yet.
+    #[tokio::test]
+    async fn a_spec_that_was_changed_and_cannot_be_read_either_is_told_of() {
+        for generation in [1, 2] {
+            let (written, mut says) = tokio::sync::mpsc::unbounded_channel();
+            let client = api_server(move |Asked { path, body, .. }| {
+                let is_status = path.ends_with("/status");
+                if is_status {
+                    written.send(body["status"]["observedGeneration"].clone()).ok();
+                }
+                std::future::ready(if is_status { failure(409, "Conflict") } else { event_written() })
+            });
+            let caches = Arc::new(Caches::default());
+            let (_events, recorder) = recorder(&client, &caches);
+            let object = unreadable("shop", "web");
+            let told = serde_json::json!(status(BlueGreenRolloutStatus::default(), message(&object), 1));
+            let resource_version = object.resource_version().to_owned();
+            let outline = Rollout { resource_version, generation, ..fake::rollout("shop", "web", "web", &told) };
+            caches.rollouts.put_unreadable(object.clone(), Some(outline));
+            let teller = Teller { client, caches, leadership: Leadership::undisputed(), recorder };
+            teller.tell_of(vec![(None, (ROLLOUT, object))]).await;
+            let written = says.try_recv().ok();
+            assert_eq!(written, if generation == 1 { None } else { Some(serde_json::json!(2)) });
+        }
     }
 
     #[tokio::test]
