@@ -618,8 +618,9 @@ mod tests {
             std::future::ready((200, answer.clone()))
         });
         let caches = Arc::new(Caches::default());
-        caches.runs.put(KeptRun::from(serde_json::from_value::<AnalysisRun>(run).expect("a run")));
         let stop = Action::StopAnalysis { name: "web-abc-pre-1".to_owned() };
+        execute(client.clone(), caches.clone(), &stop).await.expect("it has gone since");
+        caches.runs.put(KeptRun::from(serde_json::from_value::<AnalysisRun>(run).expect("a run")));
         execute(client, caches, &stop).await.expect("it is stopped");
         let written = written.lock().expect("no panic while locked").clone();
         assert_eq!(written, [json!({"metadata": {"resourceVersion": "7"}, "spec": {"terminate": true}})]);
