@@ -153,7 +153,9 @@ pub fn of_trouble(
     let before = rollout.status.clone().filter(|before| before.decisions.is_some())?;
     let verdict = Verdict { phase: Phase::Degraded, reason: names::REASON_WRITE_REFUSED, message: brief(message) };
     let available = was_available(&before);
-    let generation = failed_on.max(before.observed_generation);
+    // An operator that just took over does not know yet on what the one before it failed.
+    let told_of = before.conditions.iter().filter_map(|old| old.observed_generation).max();
+    let generation = failed_on.max(told_of.unwrap_or(before.observed_generation));
     Some(BlueGreenRolloutStatus {
         phase: verdict.phase,
         conditions: conditions(&before, &verdict, available, generation, now),

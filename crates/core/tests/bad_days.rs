@@ -3303,17 +3303,19 @@ fn trouble_is_told_of_the_spec_on_which_work_failed_and_nothing_else_of_it_is_ne
     model.push(2);
     let newest = model.truth.rollout.generation;
     assert!(before.observed_generation < newest);
-    let told = |failed_on: i64| {
+    let told = |model: &Model, failed_on: i64| {
         let words = "nobody lists Services".to_owned();
         reported::of_trouble(&model.truth.rollout, failed_on, words, model.now).expect("there is a record")
     };
     let spoken_of = |status: &BlueGreenRolloutStatus| {
         status.conditions.iter().map(|condition| condition.observed_generation).collect::<BTreeSet<_>>()
     };
-    let tried = told(newest);
+    let untried = spoken_of(&told(&model, 0));
+    assert_eq!(untried, BTreeSet::from([Some(before.observed_generation)]), "the newest spec may be what mends it");
+    let tried = told(&model, newest);
     assert_eq!((tried.phase, spoken_of(&tried)), (Phase::Degraded, BTreeSet::from([Some(newest)])));
     assert_eq!(tried.observed_generation, before.observed_generation, "what else it says is of the spec before");
     assert_eq!(tried.updated_revision, before.updated_revision);
-    let untried = spoken_of(&told(0));
-    assert_eq!(untried, BTreeSet::from([Some(before.observed_generation)]), "the newest spec may be what mends it");
+    model.truth.rollout.status = Some(tried.clone());
+    assert_eq!(told(&model, 0), tried, "another operator takes over");
 }
