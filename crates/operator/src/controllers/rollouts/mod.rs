@@ -27,6 +27,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::recorder::Recorder;
 use execute::{Executor, Whole};
 
+use memory::OwnTrouble;
 pub use memory::{Memories, Memory};
 use observe::{Fresh, Observed, observe};
 
@@ -57,7 +58,11 @@ pub async fn reconcile(context: Arc<Context>, key: Key, turn: Turn) -> Result<Ou
     let in_trouble = tell_of_trouble(&context, &key).await;
     let result = work_on(&context, &key, &turn).await;
     if let (Some(generation), Err(_)) = (in_trouble, &result) {
-        context.memories.update(&key, |memory| memory.failed_on = generation);
+        context.memories.update(&key, |memory| {
+            if let Some(trouble) = &mut memory.own_trouble {
+                trouble.failed_on = generation;
+            }
+        });
     }
     let before = context.memories.of(&key).conflicts;
     let conflicts = match &result {
@@ -94,7 +99,7 @@ async fn look_again(context: &Context, key: &Key) {
 /// mends it.
 async fn tell_of_trouble(context: &Context, key: &Key) -> Option<i64> {
     let Context { client, caches, memories, on_demand, recorder, metrics } = context;
-    let (words, failed_on) = memories.own_trouble(key)?;
+    let OwnTrouble { words, failed_on } = memories.own_trouble(key)?;
     let rollout = caches.rollouts.get(key)?;
     let generation = rollout.generation;
     let told = status::of_trouble(&rollout, failed_on, words, Timestamp::now());
