@@ -194,6 +194,14 @@ const MENDS: &[Mend] = &[
         test: "trouble_is_told_of_the_spec_on_which_work_failed_and_nothing_else_of_it_is_new",
     },
     Mend {
+        fault: "a run that is to keep many measurements becomes too large to be read",
+        file: "crates/core/src/analysis/run.rs",
+        find: "    while taken > LARGEST_RECORD {",
+        replace: "    while taken > LARGEST_RECORD * 100 {",
+        of: Package("greenlight-core"),
+        test: "however_many_measurements_are_to_be_kept_their_run_can_be_read",
+    },
+    Mend {
         fault: "a changed spec that cannot be read either is not told of",
         file: "crates/operator/src/controllers/unreadable.rs",
         find: " && condition.observed_generation == Some(rollout.generation)",
