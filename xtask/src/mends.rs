@@ -202,6 +202,22 @@ const MENDS: &[Mend] = &[
         test: "however_many_measurements_are_to_be_kept_their_run_can_be_read",
     },
     Mend {
+        fault: "an object whose field serde_json takes for its own is kept, cannot be unpacked, and ends the operator",
+        file: "crates/operator/src/cluster/arrived.rs",
+        find: "if json.contains(READ_AS_JSON) {",
+        replace: "if json.len() == 0 && json.contains(READ_AS_JSON) {",
+        of: Package("greenlight-operator"),
+        test: "a_field_that_would_be_read_as_something_else_is_not_read",
+    },
+    Mend {
+        fault: "an answer is taken that is nested deeper than whoever evaluates it has room for",
+        file: "crates/operator/src/controllers/analysis/evaluation.rs",
+        find: "if serde_json::from_str::<Value>(&text).is_err() {",
+        replace: "if text.is_empty() {",
+        of: Package("greenlight-operator"),
+        test: "a_result_is_no_deeper_than_json_that_is_read_at_once",
+    },
+    Mend {
         fault: "a changed spec that cannot be read either is not told of",
         file: "crates/operator/src/controllers/unreadable.rs",
         find: " && condition.observed_generation == Some(rollout.generation)",
