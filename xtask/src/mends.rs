@@ -205,7 +205,7 @@ const MENDS: &[Mend] = &[
         fault: "an object whose field serde_json takes for its own is kept, cannot be unpacked, and ends the operator",
         file: "crates/operator/src/cluster/arrived.rs",
         find: "if json.contains(READ_AS_JSON) {",
-        replace: "if json.len() == 0 && json.contains(READ_AS_JSON) {",
+        replace: "if json.is_empty() && json.contains(READ_AS_JSON) {",
         of: Package("greenlight-operator"),
         test: "a_field_that_would_be_read_as_something_else_is_not_read",
     },
