@@ -141,15 +141,24 @@ pub fn of_deletion(world: &World, held_up: Option<Stall>, waits: bool, now: Time
 }
 
 /// The status of a rollout on which work fails again and again, so that there is no plan whose status could say so: as it was, with what keeps the
-/// operator from going on. Nothing else of it is new: what was found out since may rest on what could not be read. `None` without a record: a status
-/// that has none is taken for an older version's.
-pub fn of_trouble(rollout: &Rollout, message: String, now: Timestamp) -> Option<BlueGreenRolloutStatus> {
+/// operator from going on. Nothing else of it is new: what was found out since may rest on what could not be read. So the conditions speak of the spec of
+/// this generation, on which work failed last, and the rest of the status of the one that it spoke of before. `None` without a record: a status that has
+/// none is taken for an older version's.
+pub fn of_trouble(
+    rollout: &Rollout,
+    failed_on: i64,
+    message: String,
+    now: Timestamp,
+) -> Option<BlueGreenRolloutStatus> {
     let before = rollout.status.clone().filter(|before| before.decisions.is_some())?;
     let verdict = Verdict { phase: Phase::Degraded, reason: names::REASON_WRITE_REFUSED, message: brief(message) };
     let available = was_available(&before);
+    // An operator that just took over does not know yet on what the one before it failed.
+    let told_of = before.conditions.iter().filter_map(|old| old.observed_generation).max();
+    let generation = failed_on.max(told_of.unwrap_or(before.observed_generation));
     Some(BlueGreenRolloutStatus {
         phase: verdict.phase,
-        conditions: conditions(&before, &verdict, available, before.observed_generation, now),
+        conditions: conditions(&before, &verdict, available, generation, now),
         message: verdict.message,
         ..before
     })

@@ -3,7 +3,7 @@
 
 mod model;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use greenlight_api::{
     AnalysisPhase, Approval, AutoRollback, BlueGreen, BlueGreenRolloutStatus, Phase, PodMetadata, PreviewServiceIdle,
@@ -16,7 +16,7 @@ use greenlight_core::overlap;
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::situation::Situation;
 use greenlight_core::world::{Endpoint, RefusedWrite, Run, Template, Workload};
-use greenlight_core::{Action, Change, World, plan};
+use greenlight_core::{Action, Change, World, plan, status as reported};
 use jiff::{SignedDuration, Timestamp};
 use model::people::{
     assert_rejected, assert_serves, both_serve, end_runs, manual, operate_for, promoted, push_and_promote, say,
@@ -3294,4 +3294,28 @@ fn an_abort_does_not_say_that_serves_what_production_goes_to() {
     model.operate(None);
     let (accepted, answer) = answer(&model);
     assert!(accepted && answer.contains("is where production goes"), "{answer}");
+}
+
+#[test]
+fn trouble_is_told_of_the_spec_on_which_work_failed_and_nothing_else_of_it_is_new() {
+    let mut model = promoted(manual(), &[]);
+    let before = status(&model);
+    model.push(2);
+    let newest = model.truth.rollout.generation;
+    assert!(before.observed_generation < newest);
+    let told = |model: &Model, failed_on: i64| {
+        let words = "nobody lists Services".to_owned();
+        reported::of_trouble(&model.truth.rollout, failed_on, words, model.now).expect("there is a record")
+    };
+    let spoken_of = |status: &BlueGreenRolloutStatus| {
+        status.conditions.iter().map(|condition| condition.observed_generation).collect::<BTreeSet<_>>()
+    };
+    let untried = spoken_of(&told(&model, 0));
+    assert_eq!(untried, BTreeSet::from([Some(before.observed_generation)]), "the newest spec may be what mends it");
+    let tried = told(&model, newest);
+    assert_eq!((tried.phase, spoken_of(&tried)), (Phase::Degraded, BTreeSet::from([Some(newest)])));
+    assert_eq!(tried.observed_generation, before.observed_generation, "what else it says is of the spec before");
+    assert_eq!(tried.updated_revision, before.updated_revision);
+    model.truth.rollout.status = Some(tried.clone());
+    assert_eq!(told(&model, 0), tried, "another operator takes over");
 }

@@ -1,7 +1,7 @@
 //! How an analysis run goes on, whatever is measured and however often the operator dies.
 
 use greenlight_api::AnalysisPhase;
-use greenlight_api::analysis::{AnalysisRunSpec, AnalysisRunStatus, DryRun, Measurement, Metric};
+use greenlight_api::analysis::{AnalysisRunSpec, AnalysisRunStatus, DryRun, Measurement, MeasurementRetention, Metric};
 use greenlight_core::analysis::run::{matches, record, step};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -113,6 +113,31 @@ fn a_count_of_nothing_passes_nothing_that_was_not_measured() {
     let (status, counted) = run(&spec, &[0], &[false]);
     assert_eq!(status.phase, AnalysisPhase::Running);
     assert!(counted.len() > 100, "measured {} times", counted.len());
+}
+
+/// It would decide nothing any more, and nobody could make it smaller.
+#[test]
+fn however_many_measurements_are_to_be_kept_their_run_can_be_read() {
+    let metrics = (0..50).map(|number| metric(&format!("m{number}"), 0, 0, 0)).collect();
+    let rule = MeasurementRetention { metric_name: ".*".into(), limit: 1000 };
+    let spec = AnalysisRunSpec { metrics, measurement_retention: vec![rule], ..Default::default() };
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+    let mut status = step(&spec, &AnalysisRunStatus::default(), now).status;
+    for number in 0..2_000 {
+        let measurement = Measurement {
+            phase: AnalysisPhase::Successful,
+            message: format!("{number}{}", "x".repeat(300)),
+            value: "\"".repeat(300),
+            finished_at: Some(now),
+            ..Measurement::default()
+        };
+        record(&spec, &mut status, number % 50, measurement);
+    }
+    let size = serde_json::to_string(&status).expect("it is JSON").len();
+    assert!(size < 256 << 10, "{size} bytes");
+    let last = &status.metric_results[49];
+    assert_eq!(last.count, 40, "what is not kept counts all the same");
+    assert!(last.measurements.last().is_some_and(|last| last.message.starts_with("1999")), "{last:?}");
 }
 
 #[test]

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use greenlight_api::{BlueGreen, BlueGreenRollout, Request, RevisionRecord, Verb, names};
+use greenlight_api::{BlueGreen, BlueGreenRollout, BlueGreenRolloutStatus, Request, RevisionRecord, Verb, names};
 use greenlight_core::{World, approvals, roles};
 use greenlight_overview::again::Busy;
-use greenlight_overview::{Facts, Found, Session, Simulation, SpecChange, asked_at, is_forbidden, sentence, was_heard};
+use greenlight_overview::{
+    Facts, Found, Session, Simulation, SpecChange, asked_at, is_forbidden, sentence, unanswered, was_heard,
+};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
@@ -256,8 +258,8 @@ pub enum Outcome {
     Refused(String),
     /// Somebody else has asked for something since, before the operator saw it.
     Overtaken,
-    /// It was asked for, and nobody has answered.
-    Unanswered,
+    /// It was asked for, and nobody has answered, and why, as far as that is known.
+    Unanswered(String),
     /// It was asked for, and what came of it could not be seen, and why.
     Unseen(String),
 }
@@ -288,14 +290,14 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
     let patch = Patch::Merge(json!({"metadata": {"annotations": {names::REQUEST: value}}}));
     api.patch(name, &params, &patch).await.with_context(|| format!("cannot ask rollout {name}"))?;
     let started = Instant::now();
-    // Why the last look saw nothing.
-    let mut unseen = None;
+    // By what the last look saw, or why it saw nothing.
+    let mut in_vain = Outcome::Unanswered(unanswered(&BlueGreenRolloutStatus::default(), 0));
     while started.elapsed() < ANSWER_WITHIN {
         let rollout = match session.rollout(name).await {
             Ok(rollout) => rollout,
             // The request stands, whether or not the API server shows it now: that is no refusal.
             Err(error) if error.is::<kube::Error>() => {
-                unseen = Some(said(&*error));
+                in_vain = Outcome::Unseen(said(&*error));
                 // Who asks to be left alone is.
                 let pause = Busy::cause_of(&*error).map_or(LOOK_EVERY, |busy| busy.pause);
                 if pause > ANSWER_WITHIN.saturating_sub(started.elapsed()) {
@@ -306,10 +308,11 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
             }
             Err(error) => return Err(error),
         };
-        unseen = None;
         let stands = rollout.annotations().get(names::REQUEST).is_some_and(|stands| *stands == value);
         let is_deleting = rollout.metadata.deletion_timestamp.is_some();
+        let generation = rollout.metadata.generation.unwrap_or_default();
         let status = rollout.status.unwrap_or_default();
+        in_vain = Outcome::Unanswered(unanswered(&status, generation));
         match status.observed_request.filter(|observed| observed.value == value) {
             Some(observed) if observed.accepted => return Ok(Outcome::Accepted(sentence(&observed.answer))),
             Some(observed) => return Ok(Outcome::Refused(sentence(&observed.answer))),
@@ -331,7 +334,7 @@ pub async fn carry_out(session: &Session, name: &str, user: &str, action: Action
             None => sleep(LOOK_EVERY).await,
         }
     }
-    Ok(unseen.map_or(Outcome::Unanswered, Outcome::Unseen))
+    Ok(in_vain)
 }
 
 /// Pauses or resumes, which changes the spec. What a resume lets go on has to be what was on the screen.
@@ -369,7 +372,7 @@ async fn hold(session: &Session, name: &str, user: &str, action: Action, wish: &
 fn unseen(rollout: &BlueGreenRollout) -> Option<String> {
     let observed = rollout.status.as_ref().map_or(0, |status| status.observed_generation);
     (rollout.metadata.generation.unwrap_or_default() > observed).then(|| {
-        "Nothing was done: the spec has changed, and the operator has not looked at it yet. Look again, and ask again."
+        "Nothing was done: the spec has changed, and the status does not speak of it yet. Look again, and ask again."
             .to_owned()
     })
 }
@@ -677,7 +680,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_operator_is_not_blamed_for_what_the_api_server_does_not_show() {
         let (outcome, looks) = asked_before(200).await;
-        assert!(matches!(outcome, Outcome::Unanswered) && looks > 1, "the operator does not run");
+        assert!(matches!(outcome, Outcome::Unanswered(why) if why.contains("Is it running?")) && looks > 1);
         let (outcome, looks) = asked_before(403).await;
         assert!(matches!(outcome, Outcome::Unseen(why) if why.contains("not now")) && looks > 1, "it may come back");
         let (outcome, looks) = asked_before(429).await;

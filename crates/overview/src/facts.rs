@@ -29,7 +29,7 @@ pub struct Facts {
     pub name: String,
     /// Namespace.
     pub namespace: String,
-    /// The operator has not yet seen the newest spec.
+    /// The status is not of the newest spec yet.
     pub outdated: bool,
     /// It is being deleted. The operator answers no request any more.
     pub deleting: bool,

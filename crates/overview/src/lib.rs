@@ -45,7 +45,7 @@ pub use facts::{Facts, Known, PodFact, Revision, Role, ServiceFact, facts, gathe
 pub use found::{Found, Place};
 pub use observe::{Denied, Observed, hash_of, observe, observe_visible, selector};
 pub use quoted::quoted;
-pub use request::{asked_at, revision_meant, was_heard};
+pub use request::{asked_at, revision_meant, unanswered, was_heard};
 pub use session::{Flags, Session, is_answer, is_forbidden, reason};
 pub use simulation::{Simulation, quantity};
 pub use status::status_of;

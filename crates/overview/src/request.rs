@@ -8,6 +8,8 @@ use greenlight_core::hash;
 use jiff::Timestamp;
 
 use crate::session::Session;
+use crate::status::trouble_of;
+use crate::words::sentence;
 
 /// What the operator has heard stands in the status by then.
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(1);
@@ -53,11 +55,38 @@ pub async fn was_heard(session: &Session, name: &str, value: &str) -> Result<boo
     Ok(status.decisions.is_some_and(|decisions| decisions.heard.contains(&digest)))
 }
 
+/// What is told to whoever has waited for the operator's answer in vain: an operator that says what it fails at is not down. `status` is that of the
+/// rollout when nobody waited any more, and `generation` is the rollout's.
+pub fn unanswered(status: &BlueGreenRolloutStatus, generation: i64) -> String {
+    let why = trouble_of(status, generation).map_or_else(|| "Is it running?".to_owned(), sentence);
+    format!(
+        "The operator has not answered. {why} The request stands: once the operator goes on, it carries the request out, or says why that does not fit any \
+         more."
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use greenlight_api::Decisions;
+    use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn an_operator_that_says_what_it_fails_at_is_not_asked_whether_it_runs() {
+        let stalled = json!({
+            "type": "Stalled", "status": "True", "reason": "WriteRefused", "message": "cannot list Services: forbidden",
+            "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 4,
+        });
+        let status = json!({"phase": "Degraded", "observedGeneration": 3, "conditions": [stalled]});
+        let status: BlueGreenRolloutStatus = serde_json::from_value(status).expect("a status");
+        let told = unanswered(&status, 4);
+        assert!(
+            told.starts_with("The operator has not answered. Cannot list Services: forbidden. The request"),
+            "{told}"
+        );
+        assert!(unanswered(&status, 5).contains("Is it running?"), "that was of an older spec");
+    }
 
     #[test]
     fn a_request_is_not_older_than_the_clock_of_the_api_server_says() {

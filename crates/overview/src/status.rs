@@ -12,12 +12,14 @@ pub fn status_of(rollout: &BlueGreenRollout) -> BlueGreenRolloutStatus {
 /// A status without what it says of an older spec than that of this generation: the phase, the message and the conditions. A script that
 /// looks for `Ready` finds none, which is not the same as what was so before. `Available` stays: it speaks of the pods that serve.
 /// A deletion counts as a change of the spec, for the API server as well; the operator writes of one only if something holds it up.
+/// What keeps the operator from its work on this spec it tells first, and that stays, too.
 pub(crate) fn of_newest_spec(
     mut status: BlueGreenRolloutStatus,
     generation: i64,
     is_deleting: bool,
 ) -> BlueGreenRolloutStatus {
-    if generation > status.observed_generation && status.observed_generation > 0 {
+    let is_older = generation > status.observed_generation && status.observed_generation > 0;
+    if is_older && trouble_of(&status, generation).is_none() {
         let (phase, message) = if is_deleting {
             (Phase::Progressing, "it is being deleted")
         } else {
@@ -27,6 +29,17 @@ pub(crate) fn of_newest_spec(
         status.conditions.retain(|condition| condition.type_ == conditions::AVAILABLE);
     }
     status
+}
+
+/// What keeps the operator, again and again, from its work on the spec of this generation. It says so before the rest of the status speaks of that spec:
+/// no plan got so far.
+pub(crate) fn trouble_of(status: &BlueGreenRolloutStatus, generation: i64) -> Option<&str> {
+    let told = status.conditions.iter().find(|condition| {
+        condition.type_ == conditions::STALLED
+            && condition.reason == conditions::REASON_WRITE_REFUSED
+            && condition.observed_generation >= Some(generation)
+    });
+    told.map(|told| told.message.as_str())
 }
 
 #[cfg(test)]
@@ -66,6 +79,26 @@ mod tests {
         assert!(outdated.message.contains("has not looked at it yet"), "{}", outdated.message);
         assert_eq!((outdated.active_revision.as_str(), outdated.observed_generation), ("v1", 3), "what is so stays");
         assert_eq!(of(4, 0).phase, Phase::Healthy, "who writes no generation speaks of no other spec");
+    }
+
+    #[test]
+    fn an_operator_that_says_what_it_fails_at_has_looked() {
+        for is_deleting in [false, true] {
+            let phase = |told_of: i64| {
+                let stalled = json!({
+                    "type": "Stalled", "status": "True", "reason": "WriteRefused", "message": "nobody lists Services",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": told_of,
+                });
+                let status = json!({
+                    "phase": "Degraded", "message": "nobody lists Services", "observedGeneration": 3, "conditions": [stalled],
+                });
+                let status = of_newest_spec(serde_json::from_value(status).expect("a status"), 4, is_deleting);
+                (status.phase, status.conditions.len())
+            };
+            assert_eq!(phase(4), (Phase::Degraded, 1));
+            assert_eq!(phase(3).1, 0, "the spec may have been what was wrong");
+            assert_ne!(phase(3).0, Phase::Degraded);
+        }
     }
 
     #[test]

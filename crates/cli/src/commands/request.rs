@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use futures::StreamExt;
 use greenlight_api::{BlueGreenRolloutStatus, Phase, Request, Verb, names};
-use greenlight_overview::{Found, Session, asked_at, gather, revision_meant, sentence, was_heard};
+use greenlight_overview::{Found, Session, asked_at, gather, revision_meant, sentence, unanswered, was_heard};
 use jiff::Timestamp;
 use kube::api::Patch;
 use kube::{Api, ResourceExt};
@@ -130,6 +130,7 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
         };
         let stands = rollout.annotations().get(names::REQUEST).is_some_and(|stands| stands == value);
         let is_deleting = rollout.metadata.deletion_timestamp.is_some();
+        let generation = rollout.metadata.generation.unwrap_or_default();
         let status = rollout.status.unwrap_or_default();
         match status.observed_request.as_ref().filter(|observed| observed.value == value) {
             Some(observed) if !observed.accepted => {
@@ -156,12 +157,7 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
                 bail!("rollout {name} is being deleted since: the operator answers no request any more. Look at {look}")
             }
             None if !answered && is_over => {
-                progress.aside(|| {
-                    eprintln!(
-                        "The operator has not answered. Is it running? The request stands: when it runs, it carries the \
-                         request out, or says why that does not fit any more."
-                    );
-                });
+                progress.aside(|| eprintln!("{}", unanswered(&status, generation)));
                 return Ok(Exit::TimedOut);
             }
             None if !answered => continue,

@@ -66,12 +66,12 @@ pub async fn run(
     }
 }
 
-/// What has come of it, if the operator has seen the newest spec.
+/// What has come of it, if the status speaks of the newest spec, or the operator fails at that.
 fn exit(rollout: &BlueGreenRollout, until: Option<Until>) -> Option<Exit> {
     let none = BlueGreenRolloutStatus::default();
     let status = rollout.status.as_ref().unwrap_or(&none);
     if is_outdated(rollout) {
-        return None;
+        return (status_of(rollout).phase == Phase::Degraded).then_some(Exit::Refused);
     }
     match until {
         Some(until) if is_so(status, until) => Some(Exit::Done),
@@ -143,6 +143,22 @@ mod tests {
         assert_eq!(told(3).0, Phase::Healthy);
         let outdated = "The spec has changed; the operator has not looked at it yet.";
         assert_eq!(told(4), (Phase::Pending, outdated.to_owned()));
+    }
+
+    #[test]
+    fn what_the_operator_fails_at_is_told_of_this_spec_and_what_was_promoted_before_is_not() {
+        let told = |told_of: i64| {
+            let mut rollout = rollout("Degraded", "v2", true, 4);
+            let stalled = json!({
+                "type": "Stalled", "status": "True", "reason": "WriteRefused", "message": "nobody lists Services",
+                "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": told_of,
+            });
+            let status = rollout.status.as_mut().expect("a status");
+            status.conditions = vec![serde_json::from_value(stalled).expect("a condition")];
+            [None, Some(Until::Promoted)].map(|until| exit(&rollout, until))
+        };
+        assert_eq!(told(4), [Some(Exit::Refused), Some(Exit::Refused)]);
+        assert_eq!(told(3), [None, None], "the spec may have been what was wrong");
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub fn state_of(rollout: &BlueGreenRollout) -> (Phase, String) {
     (status.phase, sentence(&status.message))
 }
 
-/// The operator has not looked at the newest spec yet.
+/// The status is not of the newest spec yet.
 pub fn is_outdated(rollout: &BlueGreenRollout) -> bool {
     let seen = rollout.status.as_ref().map_or(0, |status| status.observed_generation);
     rollout.metadata.generation.unwrap_or_default() > seen

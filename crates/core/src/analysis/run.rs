@@ -15,6 +15,10 @@ use crate::from_api;
 use crate::world::later;
 
 const DEFAULT_RETENTION: usize = 10;
+/// In bytes. A run of which the measurements take more is soon too large to be read: its templates and arguments may take as much.
+const LARGEST_RECORD: usize = 224 << 10;
+/// What a measurement takes at most beside what it says: its times, its names, its Job.
+const OF_EACH: usize = 320;
 const DEFAULT_CONSECUTIVE_ERRORS: i64 = 4;
 /// Time between an error and the next try, when the metric has no interval.
 const ERROR_PAUSE: SignedDuration = SignedDuration::from_secs(10);
@@ -146,6 +150,20 @@ pub fn record(spec: &AnalysisRunSpec, status: &mut AnalysisRunStatus, position: 
     let limit = retention.map_or(DEFAULT_RETENTION, |rule| usize::try_from(rule.limit).unwrap_or(DEFAULT_RETENTION));
     let surplus = result.measurements.len().saturating_sub(limit);
     result.measurements.drain(..surplus);
+    forget_oldest(status);
+}
+
+/// Forgets the oldest measurements, of whichever metric has most of them, until the others have room. The last of each stays: what comes next depends on it.
+fn forget_oldest(status: &mut AnalysisRunStatus) {
+    // In JSON a quote takes two bytes.
+    let size = |measurement: &Measurement| OF_EACH + 2 * (measurement.message.len() + measurement.value.len());
+    let all = status.metric_results.iter().flat_map(|result| &result.measurements);
+    let mut taken: usize = all.map(size).sum();
+    while taken > LARGEST_RECORD {
+        let most = status.metric_results.iter_mut().max_by_key(|result| result.measurements.len());
+        let Some(most) = most.filter(|most| most.measurements.len() > 1) else { return };
+        taken -= size(&most.measurements.remove(0));
+    }
 }
 
 fn outcome(metric: &Metric, result: &MetricResult) -> (AnalysisPhase, String) {

@@ -64,12 +64,7 @@ pub fn answer(key: &Key, action: Action, outcome: &Outcome) -> Markup {
             format!("{}: nothing was done", action.label()),
             "Somebody else asked for something before the operator saw this. Look at what came of that, and ask again.",
         ),
-        Outcome::Unanswered => (
-            "bad",
-            format!("{}: no answer yet", action.label()),
-            "The operator has not answered. Is it running? The request stands: when it runs, it carries the request out, or says why \
-             that does not fit any more.",
-        ),
+        Outcome::Unanswered(text) => ("bad", format!("{}: no answer yet", action.label()), text.as_str()),
         Outcome::Unseen(why) => {
             let title = format!(
                 "{}: asked for, and what came of it could not be seen. Look before you ask again",

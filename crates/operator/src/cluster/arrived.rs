@@ -19,6 +19,10 @@ use crate::cluster::key::Key;
 /// In bytes. Of 50 metrics as they are written this is a third; whoever writes more would have the operator hold it while it measures.
 pub const LARGEST_ANALYSIS_RUN: usize = 512 << 10;
 
+/// A field of this name `serde_json` takes for one of its own: instead of it, it reads what the text in it is as JSON. So the operator would read something else
+/// than the API server and its policies, nested as deep as somebody likes, and something else again when it unpacks what it has kept.
+const READ_AS_JSON: &str = r#""$serde_json::private::RawValue":"#;
+
 /// What can be watched.
 pub trait Watched: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static {
     /// Of an object that has more bytes than this nothing is read. It is told, as of one that cannot be read.
@@ -83,6 +87,13 @@ impl<V: Watched> Arrived<V> {
     fn read(json: &str) -> Result<Arrived<V>, serde_json::Error> {
         if json.len() > V::LARGEST {
             let error = format!("it has {} bytes, and only {} are read. Make it smaller", json.len(), V::LARGEST);
+            return Arrived::unreadable(json, error);
+        }
+        if json.contains(READ_AS_JSON) {
+            let error = format!(
+                "the operator would not read what is in the field {}. Rename it",
+                READ_AS_JSON.trim_end_matches(':')
+            );
             return Arrived::unreadable(json, error);
         }
         // A bug that only one object brings out is that object's trouble, too.
@@ -287,6 +298,28 @@ mod tests {
         let Arrived::Unreadable(unreadable, _) = run(LARGEST_ANALYSIS_RUN) else { panic!("it is too large") };
         assert_eq!(unreadable.key().name, "large");
         assert!(unreadable.error.contains("only 524288 are read"), "{}", unreadable.error);
+    }
+
+    /// What is kept of it could not be unpacked any more, and nothing of its kind could be kept after that.
+    #[test]
+    fn a_field_that_would_be_read_as_something_else_is_not_read() {
+        const FIELD: &str = "$serde_json::private::RawValue";
+        // It would be kept with its fields in another order, and then the first of them would be that one.
+        let text = format!(r#"{{"b":1,"{FIELD}":"no JSON"}}"#);
+        let run = |body: Value| {
+            let web = json!({"url": "http://a", "jsonBody": {"a": body}});
+            let run =
+                json!({"metadata": {"name": "odd"}, "spec": {"metrics": [{"name": "m", "provider": {"web": web}}]}});
+            serde_json::from_str::<Arrived<AnalysisRun>>(&run.to_string()).expect("arrived")
+        };
+        let Arrived::Unreadable(unreadable, _) = run(json!({FIELD: text})) else {
+            panic!("it is not as it was written")
+        };
+        assert!(unreadable.error.contains(FIELD) && unreadable.error.ends_with("Rename it"), "{}", unreadable.error);
+        // Whoever may make requests may write this.
+        for harmless in [json!(FIELD), json!(format!("\"{FIELD}\":1")), json!({format!("f:{FIELD}"): 1})] {
+            assert!(matches!(run(harmless.clone()), Arrived::Readable(_)), "{harmless}");
+        }
     }
 
     /// Whoever may make requests of a rollout may patch it, and so write anything there: nobody could promote it or roll it back any more.

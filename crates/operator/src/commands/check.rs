@@ -26,7 +26,7 @@ pub struct CheckOptions {
 }
 
 /// What it cannot do without: group, resource, subresource, verb.
-const NEEDED: [(&str, &str, &str, &str); 19] = [
+const NEEDED: [(&str, &str, &str, &str); 22] = [
     ("greenlight.dev", "bluegreenrollouts", "", "watch"),
     ("greenlight.dev", "bluegreenrollouts", "", "patch"),
     ("greenlight.dev", "bluegreenrollouts", "status", "patch"),
@@ -42,9 +42,12 @@ const NEEDED: [(&str, &str, &str, &str); 19] = [
     ("", "pods", "", "patch"),
     ("", "pods", "eviction", "create"),
     ("apps", "deployments", "", "watch"),
+    ("greenlight.dev", "analysisruns", "", "watch"),
     ("greenlight.dev", "analysisruns", "", "create"),
-    ("batch", "jobs", "", "create"),
+    ("greenlight.dev", "analysisruns", "status", "update"),
     ("batch", "jobs", "", "watch"),
+    ("batch", "jobs", "", "create"),
+    ("batch", "jobs", "", "delete"),
     ("events.k8s.io", "events", "", "create"),
 ];
 

@@ -291,7 +291,10 @@ async fn publish(client: &Client, caches: &Caches, object: &Unreadable) -> kube:
         |outline: &Rollout| outline.resource_version == object.resource_version() && !outline.is_deleting();
     let Some(rollout) = caches.rollouts.glance(&object.key()).filter(is_to_be_told) else { return Ok(()) };
     let before = rollout.status.clone().unwrap_or_default();
-    if before.conditions.iter().any(|condition| condition.message == message(object)) {
+    let says_it = |condition: &Condition| {
+        condition.message == message(object) && condition.observed_generation == Some(rollout.generation)
+    };
+    if before.conditions.iter().any(says_it) {
         return Ok(());
     }
     // All of it and by the usual manager, so that the next status takes these words away again.
@@ -348,6 +351,15 @@ mod tests {
         Unreadable { metadata, error: "spec: it is nested too deep".to_owned() }
     }
 
+    /// Who writes events, as long as the first is there.
+    fn recorder(client: &Client, caches: &Arc<Caches>) -> (Events, Recorder) {
+        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
+        let tell = Notifier::start(Config::default(), &WebClient::default(), &metrics).tell();
+        let events = Events::start(client, &metrics);
+        let recorder = events.recorder("test".to_owned(), metrics, tell);
+        (events, recorder)
+    }
+
     #[tokio::test]
     async fn a_namespace_whose_events_are_held_up_holds_up_no_other_and_each_is_told_once() {
         let (client, asked) = takes_events_or_hangs();
@@ -360,10 +372,7 @@ mod tests {
         for number in 0..20 {
             caches.runs.put_unreadable(unreadable("other", &format!("run-{number}")), None);
         }
-        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
-        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
-        let events = Events::start(&client, &metrics);
-        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let (_events, recorder) = recorder(&client, &caches);
         let stop = CancellationToken::new();
         let telling = tokio::spawn(tell(client, caches, Leadership::undisputed(), recorder, stop.clone()));
         let told = || asked.in_namespace("other");
@@ -391,10 +400,7 @@ mod tests {
         (0..objects).for_each(|number| {
             caches.runs.put_unreadable(unreadable("shop", &format!("run-{number}")), None);
         });
-        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
-        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
-        let events = Events::start(&client, &metrics);
-        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let (_events, recorder) = recorder(&client, &caches);
         let stop = CancellationToken::new();
         let before = allocated();
         let telling = tokio::spawn(tell(client, caches, Leadership::undisputed(), recorder, stop.clone()));
@@ -422,10 +428,7 @@ mod tests {
             std::future::ready(event_written())
         });
         let caches = Arc::new(Caches::default());
-        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
-        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
-        let events = Events::start(&client, &metrics);
-        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let (_events, recorder) = recorder(&client, &caches);
         let stop = CancellationToken::new();
         let telling = tokio::spawn(tell(client, caches.clone(), Leadership::undisputed(), recorder, stop.clone()));
         for name in ["run", "another"] {
@@ -468,10 +471,7 @@ mod tests {
         for namespace in 0..AT_ONCE + 8 {
             (0..IN_A_TURN).for_each(|number| put(&format!("hangs-{namespace}"), number));
         }
-        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
-        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
-        let events = Events::start(&client, &metrics);
-        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let (_events, recorder) = recorder(&client, &caches);
         let stop = CancellationToken::new();
         let telling = tokio::spawn(tell(client, caches.clone(), Leadership::undisputed(), recorder, stop.clone()));
         tokio::time::sleep(PAUSE * 3).await;
@@ -487,10 +487,7 @@ mod tests {
     async fn a_rollout_whose_status_says_it_is_looked_at_again_when_it_has_changed_and_not_before() {
         let client = api_server(|_| std::future::ready(event_written()));
         let caches = Arc::new(Caches::default());
-        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
-        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
-        let events = Events::start(&client, &metrics);
-        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let (_events, recorder) = recorder(&client, &caches);
         let mut object = unreadable("shop", "web");
         // As it comes from the API server, which knows whole seconds.
         let told = serde_json::json!(status(BlueGreenRolloutStatus::default(), message(&object), 1));
@@ -508,6 +505,32 @@ mod tests {
         assert!(is_due(Some(told), ROLLOUT, &object, false, later), "somebody may have written over it");
     }
 
+    /// Nobody would be told more than that the spec has changed, and that the operator has not looked at it yet.
+    #[tokio::test]
+    async fn a_spec_that_was_changed_and_cannot_be_read_either_is_told_of() {
+        for generation in [1, 2] {
+            let (written, mut says) = tokio::sync::mpsc::unbounded_channel();
+            let client = api_server(move |Asked { path, body, .. }| {
+                let is_status = path.ends_with("/status");
+                if is_status {
+                    written.send(body["status"]["observedGeneration"].clone()).ok();
+                }
+                std::future::ready(if is_status { failure(409, "Conflict") } else { event_written() })
+            });
+            let caches = Arc::new(Caches::default());
+            let (_events, recorder) = recorder(&client, &caches);
+            let object = unreadable("shop", "web");
+            let told = serde_json::json!(status(BlueGreenRolloutStatus::default(), message(&object), 1));
+            let resource_version = object.resource_version().to_owned();
+            let outline = Rollout { resource_version, generation, ..fake::rollout("shop", "web", "web", &told) };
+            caches.rollouts.put_unreadable(object.clone(), Some(outline));
+            let teller = Teller { client, caches, leadership: Leadership::undisputed(), recorder };
+            teller.tell_of(vec![(None, (ROLLOUT, object))]).await;
+            let written = says.try_recv().ok();
+            assert_eq!(written, if generation == 1 { None } else { Some(serde_json::json!(2)) });
+        }
+    }
+
     #[tokio::test]
     async fn a_status_is_told_although_the_events_of_its_namespace_are_held_up() {
         let (written, mut says) = tokio::sync::mpsc::unbounded_channel();
@@ -522,10 +545,7 @@ mod tests {
             }
         });
         let caches = Arc::new(Caches::default());
-        let metrics = Metrics::new(caches.clone(), Leadership::undisputed());
-        let notifier = Notifier::start(Config::default(), &WebClient::default(), &metrics);
-        let events = Events::start(&client, &metrics);
-        let recorder = events.recorder("test".to_owned(), metrics, notifier.tell());
+        let (_events, recorder) = recorder(&client, &caches);
         let run = unreadable("shop", "run");
         while !recorder.is_behind("shop") {
             recorder.warn(regarding(RUN, &run), &event(&run));

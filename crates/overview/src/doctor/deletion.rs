@@ -20,7 +20,7 @@ impl Evidence {
             let speaks_of_it = status.observed_generation >= self.rollout.metadata.generation.unwrap_or_default();
             let cause = if speaks_of_it {
                 status.message
-            } else if let Some(told) = self.trouble_since(deleted_at.0) {
+            } else if let Some(told) = self.trouble() {
                 told.to_owned()
             } else {
                 "the operator is not running, or does not watch this namespace; or it looks, for a minute at most, whether the \

@@ -1,7 +1,7 @@
 //! What the checks look at, and what they find.
 
 use anyhow::{Context, Result};
-use greenlight_api::{BlueGreenRollout, conditions, names};
+use greenlight_api::{BlueGreenRollout, names};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::observe::replica_sets_and_pods;
 use crate::session::{Flags, Session};
+use crate::status::trouble_of;
 use crate::surroundings::Surroundings;
 use crate::unseen::Unseen;
 
@@ -135,15 +136,9 @@ impl Evidence {
         format!("kubectl get pods -A -l app.kubernetes.io/name=greenlight{}", self.flags)
     }
 
-    /// What the operator says that has kept it from its work since this moment. It says so without speaking of a newer spec: no plan got so far.
-    pub(super) fn trouble_since(&self, since: Timestamp) -> Option<&str> {
-        let status = self.rollout.status.as_ref()?;
-        let told = status.conditions.iter().find(|condition| {
-            condition.type_ == conditions::STALLED
-                && condition.reason == conditions::REASON_WRITE_REFUSED
-                && condition.last_transition_time.0 >= since
-        });
-        told.map(|told| told.message.as_str())
+    /// What the operator says that keeps it from its work on this spec.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        trouble_of(self.rollout.status.as_ref()?, self.rollout.metadata.generation?)
     }
 
     pub(super) fn of_hash(&self, hash: &str) -> Option<&ReplicaSet> {

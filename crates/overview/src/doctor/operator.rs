@@ -11,10 +11,8 @@ impl Evidence {
         let fix = || format!("look at the log of the operator: {}", self.find_operator());
         let changed = self.rollout.metadata.managed_fields.iter().flatten().filter(|entry| entry.subresource.is_none());
         let changed = changed.filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max();
-        let cause = || {
-            let told = changed.and_then(|at| self.trouble_since(at));
-            told.unwrap_or("the operator is not running, or does not watch this namespace").to_owned()
-        };
+        let not_running = "the operator is not running, or does not watch this namespace";
+        let cause = || self.trouble().unwrap_or(not_running).to_owned();
         let long_ago = changed.is_some_and(|at| self.now.duration_since(at) > OPERATOR_ANSWERS_WITHIN);
         if self.rollout.metadata.generation.unwrap_or_default() > status.observed_generation && long_ago {
             let symptom = "the spec was changed, and the status does not speak of it".to_owned();
@@ -51,10 +49,10 @@ mod tests {
 
     #[test]
     fn an_operator_that_says_what_it_fails_at_is_not_said_to_be_down() {
-        let cause = |told_at: &str| {
+        let cause = |told_of: i64| {
             let stalled = json!({
                 "type": "Stalled", "status": "True", "reason": "WriteRefused", "message": "no Services can be listed",
-                "lastTransitionTime": told_at,
+                "lastTransitionTime": "1970-01-01T00:00:05Z", "observedGeneration": told_of,
             });
             let managed = json!([{"manager": "kubectl", "time": "1970-01-01T00:00:10Z"}]);
             let rollout = json!({
@@ -71,8 +69,8 @@ mod tests {
             evidence.check_operator(&mut findings);
             findings.pop().expect("the status is old").cause
         };
-        assert_eq!(cause("1970-01-01T00:00:20Z"), "no Services can be listed");
-        let before = cause("1970-01-01T00:00:05Z");
+        assert_eq!(cause(4), "no Services can be listed", "also if it began before the change");
+        let before = cause(3);
         assert!(before.starts_with("the operator is not running"), "it may have been so before: {before}");
     }
 }

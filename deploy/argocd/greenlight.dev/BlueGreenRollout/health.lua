@@ -5,7 +5,13 @@ local status = obj.status
 if status == nil or status.phase == nil then
   return health
 end
-if status.observedGeneration == nil or status.observedGeneration < obj.metadata.generation then
+local is_seen = (status.observedGeneration or 0) >= obj.metadata.generation
+for _, condition in ipairs(status.conditions or {}) do
+  -- What keeps the operator from its work on this spec it tells before the rest of the status speaks of that.
+  local tells = condition.type == "Stalled" and (condition.observedGeneration or 0) >= obj.metadata.generation
+  is_seen = is_seen or tells
+end
+if not is_seen then
   return health
 end
 health.message = status.message or ""

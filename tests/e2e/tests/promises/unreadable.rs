@@ -54,6 +54,28 @@ async fn an_analysis_run_that_is_nested_too_deep_is_told_so_and_stops_nobody() {
     lab.until("it is forgotten", |_| count(0)).await;
 }
 
+/// The operator's library takes this field for one of its own, and reads the text in it as JSON. Kept like that, the run could not be unpacked any more, and
+/// its next change would end the operator.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_the_operator_would_read_as_something_else_is_told_and_ends_nobody() {
+    let lab = Lab::new("rawfield").await;
+    lab.deploy(json!({})).await;
+    let field = "$serde_json::private::RawValue";
+    let text = format!(r#"{{"b":1,"{field}":"no JSON"}}"#);
+    let web = json!({"url": "http://127.0.0.1:1", "jsonBody": {"a": {field: text}}});
+    let run = json!({
+        "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun", "metadata": {"name": "odd"},
+        "spec": {"metrics": [{"name": "m", "provider": {"web": web}}]},
+    });
+    lab.create_raw("/apis/greenlight.dev/v1alpha1/namespaces/rawfield/analysisruns", &run);
+    for number in 0..3 {
+        lab.kubectl(&["annotate", "bgar", "odd", "--overwrite", &format!("number={number}")]);
+    }
+    lab.release("web:v2").await;
+    let events = lab.kubectl(&["get", "events.events.k8s.io", "-o", "json"]);
+    assert!(events.contains("would not read what is in the field"), "{events}");
+}
+
 /// Whoever may patch an object may write what is too deep for most readers into who manages which field of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_said_of_who_manages_which_field_keeps_nobody_from_looking_pausing_or_releasing() {

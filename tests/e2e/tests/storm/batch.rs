@@ -9,12 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use greenlight_e2e::{Web, binary, cluster, concerns, denials};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::DeleteParams;
 use kube::{Api, Client};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::again::{answered, create};
 use crate::dice::Dice;
 use crate::history::in_words;
 use crate::judge::{Deeds, judge};
@@ -90,7 +91,8 @@ pub async fn run(seeds: &[u64]) -> Result<OfBatch> {
         .collect();
     futures::future::try_join_all(persons.iter().map(Person::prepare)).await?;
     let lease_namespace = format!("weather-{batch}");
-    create_namespace(&client, &lease_namespace).await?;
+    let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": lease_namespace}}))?;
+    create(&Api::all(client.clone()), &namespace).await?;
     let operators = Operators::start(batch, &client, &weather, &lease_namespace).await?;
     let mut helpers = JoinSet::new();
     let supervised = operators.clone();
@@ -176,12 +178,6 @@ async fn collect(lives: &mut JoinSet<(usize, Result<()>, Vec<String>)>, lived: &
     }
 }
 
-async fn create_namespace(client: &Client, name: &str) -> Result<()> {
-    let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
-    Api::all(client.clone()).create(&PostParams::default(), &namespace).await?;
-    Ok(())
-}
-
 /// Waits until the operators write nothing any more. Returns the namespaces in which they still do.
 async fn until_quiet(weather: &Weather, stories: &[Story]) -> Vec<String> {
     let started = Instant::now();
@@ -201,9 +197,13 @@ async fn clean_up(client: &Client, stories: &[Story], lease_namespace: &str) -> 
     let_go.arg("let-go").env("KUBECONFIG", cluster().kubeconfig());
     let output = tokio::task::spawn_blocking(move || let_go.output()).await??;
     anyhow::ensure!(output.status.success(), "let-go: {}", String::from_utf8_lossy(&output.stderr));
-    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let (namespaces, params): (Api<Namespace>, _) = (Api::all(client.clone()), DeleteParams::default());
     for name in stories.iter().map(Story::namespace).chain([lease_namespace.to_owned()]) {
-        namespaces.delete(&name, &DeleteParams::default()).await?;
+        match answered(|| namespaces.delete(&name, &params)).await {
+            // A try whose answer was cut off has deleted it.
+            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {}
+            answer => drop(answer?),
+        }
     }
     Ok(())
 }

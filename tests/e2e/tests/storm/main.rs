@@ -11,9 +11,11 @@
 //! | `recorder`, `history` | what really happened |
 //! | `judge` | whether that kept the promises; `judge_sees` shows that it can fail |
 //! | `batch`, `table` | many seeds at once, and what came of them |
+//! | `again` | how the test itself asks, where its own connection is cut |
 //!
 //! `cargo xtask storm --seeds 500` runs more of it.
 
+mod again;
 mod batch;
 mod clock;
 mod dice;

@@ -8,12 +8,13 @@ use greenlight_api::{BlueGreenRollout, Request, Verb, names};
 use greenlight_e2e::{merge, rollout};
 use greenlight_test_cluster::BEHAVIOUR;
 use k8s_openapi::api::core::v1::{Namespace, Service};
-use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::ApiResource;
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use crate::again::create;
 use crate::dice::Dice;
 use crate::history::World;
 use crate::judge::{End, EndState, Terms, not_at};
@@ -340,14 +341,14 @@ impl Person {
     pub async fn prepare(&self) -> Result<()> {
         let name = self.story.namespace();
         let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
-        Api::all(self.client.clone()).create(&PostParams::default(), &namespace).await?;
+        create(&Api::all(self.client.clone()), &namespace).await?;
         let services: Api<Service> = Api::namespaced(self.client.clone(), &name);
         for service in self.story.terms.active.iter().chain([&self.story.terms.preview]) {
             let service = json!({
                 "metadata": {"name": service},
                 "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
             });
-            services.create(&PostParams::default(), &serde_json::from_value(service)?).await?;
+            create(&services, &serde_json::from_value(service)?).await?;
         }
         for (name, wanted) in [("good", "true"), ("bad", "false")] {
             let template = json!({
@@ -371,8 +372,7 @@ impl Person {
             plural: plural.into(),
         };
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.story.namespace(), &resource);
-        api.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
-        Ok(())
+        Ok(create(&api, &serde_json::from_value(object)?).await?)
     }
 
     /// Lives through it.

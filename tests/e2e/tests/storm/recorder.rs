@@ -13,11 +13,12 @@ use futures::TryStreamExt;
 use greenlight_api::{BlueGreenRollout, names};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::{apps, discovery, events};
-use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::api::{ListParams, ObjectList, WatchEvent, WatchParams};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 
+use crate::again::answered;
 use crate::history::{Change, Kind, Pod, Rollout, Selection, Service, Set, Slice, Status, Told, What, World};
 use crate::weather::Weather;
 
@@ -159,9 +160,15 @@ impl Shared {
         seen.history.entry(namespace).or_default().push(Change { version, at: self.weather.now(), what });
     }
 
+    /// All that there is of a kind.
+    async fn list<K: Recorded>(&self) -> kube::Result<ObjectList<K>> {
+        let (api, params) = (Api::<K>::all(self.client.clone()), ListParams::default());
+        answered(|| api.list(&params)).await
+    }
+
     /// What of a kind has not been seen yet.
     async fn behind<K: Recorded>(&self) -> Result<Option<String>> {
-        let list = Api::<K>::all(self.client.clone()).list(&ListParams::default()).await?;
+        let list = self.list::<K>().await?;
         let ours = |object: &&K| object.namespace().is_some_and(|namespace| self.namespaces.contains(&namespace));
         let mut exists = BTreeSet::new();
         let seen = self.seen();
@@ -179,7 +186,7 @@ impl Shared {
 
     /// Takes up again after the server has forgotten: what changed meanwhile is not known in between.
     async fn list_anew<K: Recorded>(&self) -> Result<String> {
-        let list = Api::<K>::all(self.client.clone()).list(&ListParams::default()).await?;
+        let list = self.list::<K>().await?;
         let mut exists = BTreeSet::new();
         for object in &list.items {
             let key = (K::KIND, object.namespace().unwrap_or_default(), object.name_any());
@@ -208,11 +215,10 @@ impl Shared {
 
 /// Lists and then watches one kind, for as long as the recorder lives.
 async fn follow<K: Recorded>(shared: &Arc<Shared>) -> Result<JoinHandle<()>> {
-    let api: Api<K> = Api::all(shared.client.clone());
-    let list = api.list(&ListParams::default()).await?;
+    let list = shared.list::<K>().await?;
     list.items.iter().for_each(|object| shared.take(object, true));
     let mut version = list.metadata.resource_version.unwrap_or_default();
-    let shared = shared.clone();
+    let (shared, api) = (shared.clone(), Api::<K>::all(shared.client.clone()));
     Ok(tokio::spawn(async move {
         loop {
             if let Err(forgotten) = watch(&shared, &api, &mut version).await {

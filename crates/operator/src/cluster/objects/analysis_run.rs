@@ -8,7 +8,7 @@
 //! | edit one that is measured until it is too large | it decides nothing any more, and its rollout says so |
 //! | write long names and messages into it | they are cut, or not kept |
 
-use greenlight_api::analysis::{AnalysisRun, AnalysisRunStatus};
+use greenlight_api::analysis::{AnalysisRun, AnalysisRunStatus, Measurement};
 use greenlight_api::names;
 use greenlight_core::from_api;
 use greenlight_core::words::beginning;
@@ -109,17 +109,26 @@ pub enum State {
     /// There is not.
     Over {
         /// The Jobs that have to be ended.
-        jobs: Vec<UnfinishedJob>,
+        jobs: Vec<JobToEnd>,
     },
 }
 
-/// A Job whose measurement is not over.
+/// A Job that has to be ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnfinishedJob {
+pub struct JobToEnd {
     /// Its name.
     pub name: String,
     /// Its UID, if the measurement has it: between its creation and that note it has none.
     pub uid: Option<String>,
+}
+
+impl JobToEnd {
+    /// That of a measurement, if it has one.
+    pub fn of(measurement: &Measurement) -> Option<JobToEnd> {
+        let is_kept = |text: &&String| text.len() <= LONGEST_NAME;
+        let name = measurement.metadata.get(JOB).filter(is_kept)?.clone();
+        Some(JobToEnd { name, uid: measurement.metadata.get(JOB_UID).filter(is_kept).cloned() })
+    }
 }
 
 impl KeptRun {
@@ -165,15 +174,10 @@ fn is_kept(run: &AnalysisRun) -> bool {
 }
 
 /// The Jobs whose measurements are not over.
-pub fn unfinished_jobs(status: &AnalysisRunStatus) -> Vec<UnfinishedJob> {
+pub fn unfinished_jobs(status: &AnalysisRunStatus) -> Vec<JobToEnd> {
     let measurements = status.metric_results.iter().flat_map(|result| &result.measurements);
     let unfinished = measurements.filter(|measurement| measurement.finished_at.is_none());
-    let is_kept = |text: &&String| text.len() <= LONGEST_NAME;
-    let jobs = unfinished.filter_map(|measurement| {
-        let name = measurement.metadata.get(JOB).filter(is_kept)?.clone();
-        Some(UnfinishedJob { name, uid: measurement.metadata.get(JOB_UID).filter(is_kept).cloned() })
-    });
-    jobs.take(MOST_JOBS).collect()
+    unfinished.filter_map(JobToEnd::of).take(MOST_JOBS).collect()
 }
 
 impl Cached for KeptRun {

@@ -16,7 +16,7 @@ mod replica_set;
 mod rollout;
 mod service;
 
-pub use analysis_run::{JOB, JOB_UID, KeptRun, RunView, State, UnfinishedJob, unfinished_jobs};
+pub use analysis_run::{JOB, JOB_UID, JobToEnd, KeptRun, RunView, State, unfinished_jobs};
 pub use deployment::{DeploymentView, KeptWorkload};
 pub use job::{JobOutcome, JobView, KeptJob};
 pub use replica_set::{OwnedSet, ReplicaSetView};

@@ -118,13 +118,17 @@ impl Question {
             Measured::Answer(body, path) => web::pick(&body, path.as_deref())?,
             Measured::Result(result) => result,
         };
-        let size = result.to_string().len();
-        if size > LARGEST_RESULT {
+        let text = result.to_string();
+        if text.len() > LARGEST_RESULT {
             return Err(format!(
                 "the result has {} KiB, and at most {} are taken. Pick less of it by jsonPath, or by the query",
-                size >> 10,
+                text.len() >> 10,
                 LARGEST_RESULT >> 10
             ));
+        }
+        // An answer can have texts in it that serde_json reads as JSON, with more texts in them: it is deeper than any JSON that is read at once.
+        if serde_json::from_str::<Value>(&text).is_err() {
+            return Err("the result is nested too deep. Pick less of it by jsonPath".to_owned());
         }
         let metric = Metric { success_condition: self.success, failure_condition: self.failure, ..Metric::default() };
         let phase = expression::assess(&metric, &result)?;
@@ -179,6 +183,25 @@ pub fn run() -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Who evaluates it looks at one level in the other, and has room for so many.
+    #[test]
+    fn a_result_is_no_deeper_than_json_that_is_read_at_once() {
+        let answer = |depth: usize, within: &str| {
+            let body = format!("{}{within}{}", "[".repeat(depth), "]".repeat(depth));
+            let question = Question {
+                measured: Measured::Answer(body.clone(), None),
+                success: Some("true".to_owned()),
+                failure: None,
+            };
+            (body, question.answer())
+        };
+        let (inner, taken) = answer(100, "1");
+        taken.expect("it is taken");
+        let text = serde_json::json!({"$serde_json::private::RawValue": inner}).to_string();
+        let told = answer(100, &text).1.expect_err("it is two hundred deep");
+        assert!(told.contains("nested too deep"), "{told}");
+    }
 
     #[test]
     fn a_result_of_more_than_64_kib_is_not_taken() {

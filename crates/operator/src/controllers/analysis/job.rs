@@ -1,6 +1,6 @@
 //! The provider `job`: a real Job, good when it completes.
 
-use greenlight_api::analysis::{AnalysisRun, AnalysisRunStatus, Measurement};
+use greenlight_api::analysis::{AnalysisRun, AnalysisRunStatus, Measurement, Metric};
 use greenlight_api::{AnalysisPhase, names};
 use greenlight_core::hash;
 use jiff::{SignedDuration, Timestamp};
@@ -15,14 +15,15 @@ use super::{Context, arguments, shortened};
 use crate::api_server::error::{Doing, Error, is_refusal};
 use crate::cluster::cache::Key;
 use crate::cluster::live::read_metadata;
-use crate::cluster::objects::{JOB, JOB_UID, JobOutcome, JobView, UnfinishedJob};
+use crate::cluster::objects::{JOB, JOB_UID, JobOutcome, JobToEnd, JobView};
 
 /// A running Job's end wakes its run up. One that an earlier version made has no label by which it is watched, and is looked at so often.
 pub const POLL: SignedDuration = SignedDuration::from_secs(60);
 const LONGEST_STEM: usize = 40;
 /// In seconds. Kubernetes deletes no Job sooner after its end: the operator has to see how it ended, also if it is just being upgraded, or waits for
-/// another server of the same namespace.
+/// another server of the same namespace. One that is to be gone right after its end the operator deletes itself, once that is on record.
 const SHORTEST_TTL: i64 = 600;
+const TTL: &str = "ttlSecondsAfterFinished";
 
 /// The name of the Job for the next measurement of this metric, if it is one of a Job.
 pub fn name(run: &AnalysisRun, position: usize, status: &AnalysisRunStatus) -> Option<String> {
@@ -148,10 +149,17 @@ fn measured_by(job: &Job) -> Value {
     spec
 }
 
-/// Ends these Jobs of a run that is over: those that it made, and not what has their names by now.
-pub async fn end_all(client: &Client, run: &Key, run_uid: &str, unfinished: &[UnfinishedJob]) -> Result<(), Error> {
+/// The Job of a measurement, if that is over, and the Job is not to stay after its end: it may stand in the way of the next one, where there is a quota.
+pub fn not_to_stay(metric: &Metric, measurement: &Measurement) -> Option<JobToEnd> {
+    let ttl = metric.provider.job.as_ref()?.spec.get(TTL)?.as_i64();
+    let is_over = measurement.finished_at.is_some() && measurement.metadata.contains_key(JOB_UID);
+    if is_over && ttl == Some(0) { JobToEnd::of(measurement) } else { None }
+}
+
+/// Ends these Jobs of a run: those that it made, and not what has their names by now.
+pub async fn end_all(client: &Client, run: &Key, run_uid: &str, to_end: &[JobToEnd]) -> Result<(), Error> {
     let jobs: Api<Job> = Api::namespaced(client.clone(), &run.namespace);
-    for UnfinishedJob { name, uid } in unfinished {
+    for JobToEnd { name, uid } in to_end {
         let uid = match uid {
             Some(uid) => Some(uid.clone()),
             // Noted before it was made, and perhaps made: then it has its run as owner.
@@ -197,8 +205,8 @@ fn manifest(run: &AnalysisRun, name: &str, provider: &Value) -> Value {
     }
     metadata["ownerReferences"] = json!([run.controller_owner_ref(&())]);
     let mut spec = provider["spec"].clone();
-    if let Some(seconds) = spec["ttlSecondsAfterFinished"].as_i64() {
-        spec["ttlSecondsAfterFinished"] = seconds.max(SHORTEST_TTL).into();
+    if let Some(seconds) = spec[TTL].as_i64() {
+        spec[TTL] = seconds.max(SHORTEST_TTL).into();
     }
     json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
 }
@@ -256,8 +264,7 @@ mod tests {
             ("gone", Some("5")),
             ("never-made", None),
         ];
-        let unfinished =
-            unfinished.map(|(name, uid)| UnfinishedJob { name: name.to_owned(), uid: uid.map(str::to_owned) });
+        let unfinished = unfinished.map(|(name, uid)| JobToEnd { name: name.to_owned(), uid: uid.map(str::to_owned) });
         let run = Key { namespace: "shop".to_owned(), name: "smoke".to_owned() };
         end_all(&server(&jobs), &run, "run", &unfinished).await.expect("nothing failed");
         let left: Vec<String> = jobs.lock().expect("no panic while locked").keys().cloned().collect();

@@ -24,7 +24,7 @@ use crate::api_server::error::{Doing, Error};
 use crate::cluster::arrived::Arrived;
 use crate::cluster::cache::Key;
 use crate::cluster::caches::Caches;
-use crate::cluster::objects::{JOB, JOB_UID, KeptRun, State, unfinished_jobs};
+use crate::cluster::objects::{JOB, JOB_UID, JobToEnd, KeptRun, State, unfinished_jobs};
 use crate::web::client::WebClient;
 
 pub use arguments::Readable;
@@ -134,6 +134,9 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         }
     }
     let took_any = !measured.is_empty();
+    let not_to_stay =
+        |(position, measurement): &(usize, Measurement)| job::not_to_stay(&run.spec.metrics[*position], measurement);
+    let mut to_end: Vec<JobToEnd> = measured.iter().filter_map(not_to_stay).collect();
     for (position, measurement) in measured {
         run::record(&run.spec, &mut status, position, measurement);
     }
@@ -148,7 +151,11 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         context.caches.runs.put_answer(KeptRun::from(view));
     }
     if status.phase.is_completed() {
-        job::end_all(&context.client, &key, &kept.uid, &unfinished_jobs(&status)).await?;
+        to_end.extend(unfinished_jobs(&status));
+    }
+    // How those ended that are not to stay is on record by now. If one of them cannot be deleted, Kubernetes does it later.
+    job::end_all(&context.client, &key, &kept.uid, &to_end).await?;
+    if status.phase.is_completed() {
         return Ok(None);
     }
     if let Some(error) = held_up {
@@ -335,17 +342,60 @@ mod tests {
             "phase": "Running", "startedAt": "2026-01-01T00:00:00Z", "specDigest": BY_HAND, "metricResults": results,
         });
         context.caches.runs.put(KeptRun::from(serde_json::from_value::<AnalysisRun>(run).expect("a run")));
-        context.caches.jobs.put(KeptJob {
+        context.caches.jobs.put(ended("web-old", JobOutcome::Failed("exit code 1".to_owned())));
+        reconcile(context, run_in("shop")).await.expect_err("the other one is not made");
+        assert_eq!(measured(&object), ["old"]);
+    }
+
+    /// As many as are left fill a quota, and then no other is made.
+    #[tokio::test]
+    async fn a_job_that_is_not_to_stay_is_deleted_as_soon_as_its_end_is_on_record_and_no_other_is() {
+        for (ttl, is_deleted) in [(json!(0), true), (json!(60), false), (Value::Null, false)] {
+            let job = json!({"spec": {"ttlSecondsAfterFinished": ttl, "template": {}}});
+            let begun = json!({
+                "phase": "Running", "startedAt": "2026-01-01T00:00:00Z", "metadata": {JOB: "web-smoke", JOB_UID: "1"},
+            });
+            let run = json!({
+                "apiVersion": "greenlight.dev/v1alpha1", "kind": "AnalysisRun",
+                "metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "1"},
+                "spec": {"metrics": [{"name": "smoke", "interval": "10s", "count": 2, "provider": {"job": job}}]},
+                "status": {
+                    "phase": "Running", "startedAt": "2026-01-01T00:00:00Z", "specDigest": BY_HAND,
+                    "metricResults": [{"name": "smoke", "phase": "Running", "measurements": [begun]}],
+                },
+            });
+            let written: Arc<Mutex<Vec<(Method, Value)>>> = Arc::default();
+            let seen = written.clone();
+            let client = api_server(move |Asked { method, body, .. }| {
+                seen.lock().expect("no panic while locked").push((method.clone(), body.clone()));
+                let deleted = json!({"apiVersion": "v1", "kind": "Status", "status": "Success"});
+                std::future::ready((200, if method == Method::DELETE { deleted } else { body }))
+            });
+            let context = context(client, run);
+            context.caches.jobs.put(ended("web-smoke", JobOutcome::Complete));
+            let again = reconcile(context, run_in("shop")).await.expect("it is measured");
+            assert!(again.is_some(), "there is another measurement to come");
+            let written = written.lock().expect("no panic while locked");
+            let (last, body) = written.last().expect("that it ended");
+            assert_eq!(*last == Method::DELETE, is_deleted, "{ttl}");
+            assert!(!is_deleted || body["preconditions"]["uid"] == "1", "{body}");
+            let on_record = written.iter().rev().find(|(method, _)| *method == Method::PUT).expect("that it ended");
+            let last = &on_record.1["status"]["metricResults"][0]["measurements"][0];
+            assert_eq!(last["phase"], "Successful", "{ttl}: first");
+        }
+    }
+
+    /// The Job of this name, of the run `web` in `shop`, after its end.
+    fn ended(name: &str, outcome: JobOutcome) -> KeptJob {
+        KeptJob {
             namespace: "shop".to_owned(),
-            name: "web-old".to_owned(),
+            name: name.to_owned(),
             resource_version: "1".to_owned(),
             uid: "1".to_owned(),
             run: Some("web".to_owned()),
-            outcome: Some(JobOutcome::Failed("exit code 1".to_owned())),
+            outcome: Some(outcome),
             suspended: false,
-        });
-        reconcile(context, run_in("shop")).await.expect_err("the other one is not made");
-        assert_eq!(measured(&object), ["old"]);
+        }
     }
 
     /// The metrics of this run that a measurement of is over.
@@ -377,16 +427,20 @@ mod tests {
             }
             std::future::ready((200, object.clone()))
         });
+        (object, context(client, run))
+    }
+
+    /// What measures this run by this API server.
+    fn context(client: Client, run: Value) -> Arc<Context> {
         let caches = Arc::new(Caches::default());
         caches.runs.put(KeptRun::from(serde_json::from_value::<AnalysisRun>(run).expect("a run")));
-        let context = Context {
+        Arc::new(Context {
             client,
             caches,
             http: WebClient::default(),
             evaluator: Evaluator::default(),
             secrets: Readable { labelled: false, names: Vec::new() },
             large: Large::default(),
-        };
-        (object, Arc::new(context))
+        })
     }
 }

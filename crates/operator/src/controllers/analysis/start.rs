@@ -178,7 +178,7 @@ impl Size {
 }
 
 /// Asks a run to stop, if it still is as it was read: one of the same name may be another rollout's by now.
-pub async fn stop(client: &Client, key: &Key, version: Option<&str>) -> Result<AnalysisRun, Error> {
+pub async fn stop(client: &Client, key: &Key, version: &str) -> Result<AnalysisRun, Error> {
     patch_run(client, key, json!({"metadata": {"resourceVersion": version}, "spec": {"terminate": true}})).await
 }
 

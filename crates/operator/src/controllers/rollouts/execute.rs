@@ -161,8 +161,9 @@ impl Executor<'_> {
             }
             Action::StopAnalysis { name } => {
                 let key = self.rollout.key().sibling(name);
-                let known = self.caches.runs.outline(&key);
-                let run = analysis::stop(self.client, &key, known.as_ref().map(Cached::resource_version)).await?;
+                // It has gone since: what has its name by now is another one.
+                let Some(known) = self.caches.runs.outline(&key) else { return Ok(()) };
+                let run = analysis::stop(self.client, &key, known.resource_version()).await?;
                 self.caches.runs.put_answer(KeptRun::from(run));
                 Ok(())
             }

@@ -34,8 +34,8 @@ pub struct Memory {
     pub refused_writes: BTreeMap<String, Refused>,
     /// What other controllers of the operator cannot do for it, in words, by the object that they work on.
     pub troubles: BTreeMap<Key, String>,
-    /// What has kept the rollouts controller itself from the end of a plan, again and again, in words.
-    pub own_trouble: Option<String>,
+    /// What has kept the rollouts controller itself from the end of a plan, again and again.
+    pub own_trouble: Option<Box<OwnTrouble>>,
     /// The Services that it moved itself, as they were then: name and resourceVersion.
     pub moved: Vec<(String, String)>,
     /// UIDs of ReplicaSets that it created itself, or whose template it has compared with what it would create, until they are on record.
@@ -55,7 +55,8 @@ impl Memory {
 
     /// The rollouts controller has, or no longer has, trouble with the rollout.
     pub fn tell_own(&mut self, _: &Key, words: Option<String>) {
-        self.own_trouble = words;
+        let failed_on = self.own_trouble.as_ref().map_or(0, |before| before.failed_on);
+        self.own_trouble = words.map(|words| Box::new(OwnTrouble { words, failed_on }));
     }
 
     /// It has moved this Service, which is as `version` by now. Of others only those are remembered that are as it left them.
@@ -128,6 +129,15 @@ fn time_of_day(moment: Instant, now: Timestamp) -> Timestamp {
     now.saturating_add(until).and_then(|at| at.saturating_sub(since)).unwrap_or(now)
 }
 
+/// What keeps the rollouts controller from the end of a plan.
+#[derive(Clone, Debug)]
+pub struct OwnTrouble {
+    /// In words.
+    pub words: String,
+    /// The generation of the rollout on which it has failed last; 0 if that is not known yet.
+    pub failed_on: i64,
+}
+
 /// A template that was refused.
 #[derive(Clone, Debug)]
 pub struct RefusedTemplate {
@@ -161,8 +171,8 @@ impl Memories {
     }
 
     /// What has kept the rollouts controller from the end of a plan for this rollout, again and again.
-    pub fn own_trouble(&self, key: &Key) -> Option<String> {
-        self.0.lock().expect("no panic while locked").get(key)?.own_trouble.clone()
+    pub fn own_trouble(&self, key: &Key) -> Option<OwnTrouble> {
+        self.0.lock().expect("no panic while locked").get(key)?.own_trouble.as_deref().cloned()
     }
 
     /// This status was written already, and is what the API server has by now, as far as its CRD lets it.

@@ -27,6 +27,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::recorder::Recorder;
 use execute::{Executor, Whole};
 
+use memory::OwnTrouble;
 pub use memory::{Memories, Memory};
 use observe::{Fresh, Observed, observe};
 
@@ -69,8 +70,18 @@ impl Context {
 
 /// Brings one rollout as far as it can go now, and as others let it.
 pub async fn reconcile(context: Arc<Context>, key: Key, turn: Turn) -> Result<Outcome, Error> {
-    tell_of_trouble(&context, &key).await;
+    let in_trouble = tell_of_trouble(&context, &key).await;
     let result = work_on(&context, &key, &turn).await;
+    // What passes by itself, a conflict say, says nothing of this spec.
+    if let (Some(generation), Err(error)) = (in_trouble, &result)
+        && error.lasts()
+    {
+        context.memories.update(&key, |memory| {
+            if let Some(trouble) = &mut memory.own_trouble {
+                trouble.failed_on = generation;
+            }
+        });
+    }
     let before = context.memories.of(&key).conflicts;
     let conflicts = match &result {
         Err(error) if error.is_conflict() => before + 1,
@@ -102,22 +113,26 @@ async fn look_again(context: &Context, key: &Key) {
 }
 
 /// Says in the status what has kept work on it from its end, again and again: no plan got so far that it could. The next one that does takes it back.
-async fn tell_of_trouble(context: &Context, key: &Key) {
+/// Returns the generation of the rollout that is in trouble. A newer one than work failed on is told of after it has failed on that, too: its spec may be what
+/// mends it.
+async fn tell_of_trouble(context: &Context, key: &Key) -> Option<i64> {
     let Context { client, caches, memories, on_demand, recorder, metrics } = context;
-    let Some(words) = memories.own_trouble(key) else { return };
-    let Some(rollout) = caches.rollouts.get(key) else { return };
-    let told = status::of_trouble(&rollout, words, Timestamp::now());
-    let Some(told) = told.filter(|told| rollout.status.as_ref() != Some(told)) else { return };
+    let OwnTrouble { words, failed_on } = memories.own_trouble(key)?;
+    let rollout = caches.rollouts.get(key)?;
+    let generation = rollout.generation;
+    let told = status::of_trouble(&rollout, failed_on, words, Timestamp::now());
+    let Some(told) = told.filter(|told| rollout.status.as_ref() != Some(told)) else { return Some(generation) };
     let whole = &Whole::default();
     let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &rollout, whole };
     if let Err(error) = executor.publish(&told).await {
         tracing::warn!(rollout = %key, error = %in_full(&error), "cannot publish what it cannot go on for");
-        return;
+        return Some(generation);
     }
     let events = events::between(rollout.status.as_ref(), &told);
     metrics.published(&rollout, &told, &events);
     let rollout = Rollout { status: Some(told), ..rollout };
     events.iter().for_each(|event| recorder.record(&rollout, event));
+    Some(generation)
 }
 
 async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, Error> {
@@ -325,11 +340,11 @@ mod tests {
         })
     }
 
-    /// What the status says, once it is so.
-    async fn until(object: &Mutex<Value>, is: impl Fn(&str) -> bool) -> Value {
+    /// The status, once it is so.
+    async fn until(object: &Mutex<Value>, is: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..10_000 {
             let status = object.lock().expect("no panic while locked")["status"].clone();
-            if is(status["message"].as_str().unwrap_or_default()) {
+            if is(&status) {
                 return status;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -372,11 +387,18 @@ mod tests {
             let work = move |key: Key, turn: Turn| reconcile(context.clone(), key, turn);
             let stop = CancellationToken::new();
             let running = tokio::spawn(queue.run("test", LIMITS, watched, stop.clone(), web, work));
-            let told = until(&object, |message| message.contains(WORDS)).await;
+            let is_told = |status: &Value| status["message"].as_str().is_some_and(|message| message.contains(WORDS));
+            let told = until(&object, is_told).await;
             assert_eq!(told["phase"], "Degraded", "{refusal}: {told:#}");
             assert_eq!(told["decisions"], rollout()["status"]["decisions"], "{refusal}: nothing was decided");
+            if refusal == 403 {
+                let of_this_spec =
+                    |status: &Value| is_told(status) && status["conditions"][0]["observedGeneration"] == 1;
+                let told = until(&object, of_this_spec).await;
+                assert_eq!(told["observedGeneration"], 0, "no plan of it is told");
+            }
             code.store(200, Ordering::Relaxed);
-            until(&object, |message| !message.contains(WORDS)).await;
+            until(&object, |status| !is_told(status)).await;
             stop.cancel();
             running.await.expect("it ends");
         }
@@ -620,8 +642,9 @@ mod tests {
             std::future::ready((200, answer.clone()))
         });
         let caches = Arc::new(Caches::default());
-        caches.runs.put(KeptRun::from(serde_json::from_value::<AnalysisRun>(run).expect("a run")));
         let stop = Action::StopAnalysis { name: "web-abc-pre-1".to_owned() };
+        execute(client.clone(), caches.clone(), &stop).await.expect("it has gone since");
+        caches.runs.put(KeptRun::from(serde_json::from_value::<AnalysisRun>(run).expect("a run")));
         execute(client, caches, &stop).await.expect("it is stopped");
         let written = written.lock().expect("no panic while locked").clone();
         assert_eq!(written, [json!({"metadata": {"resourceVersion": "7"}, "spec": {"terminate": true}})]);

@@ -122,10 +122,12 @@ impl Carrier<Message> for Worker {
             }
             Err(failure) => failure,
         };
+        let own = pause(failures + 1, FIRST_PAUSE, LONGEST_PAUSE);
         let wait = match again {
             Again::Never => None,
-            Again::Later => Some(pause(failures + 1, FIRST_PAUSE, LONGEST_PAUSE)),
-            Again::After(wait) => Some(wait.min(LONGEST_RETRY_AFTER)),
+            Again::Later => Some(own),
+            // Who says "in 0 s" is not asked again at once, for ever.
+            Again::After(wait) => Some(wait.min(LONGEST_RETRY_AFTER).max(own)),
         };
         let Some(wait) = wait.filter(|wait| since.elapsed() + *wait <= PATIENCE) else {
             self.lose(message, &cause);
@@ -235,6 +237,26 @@ mod tests {
         ends.await.expect("it ends");
         tell.tell(&notification("shop", "late"));
         assert!(counted(&metrics, "dropped"));
+    }
+
+    #[tokio::test]
+    async fn a_sink_that_can_be_asked_again_at_once_is_asked_less_and_less_often_all_the_same() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let (notifier, _) = notifier(&format!("http://{}/", listener.local_addr().expect("an address")));
+        notifier.tell().tell(&notification("shop", "busy"));
+        let mut asked = 0;
+        let answers = async {
+            loop {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                let mut request = vec![0; 16 << 10];
+                let _ = stream.read(&mut request).await.expect("a request");
+                let busy = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n";
+                stream.write_all(busy).await.expect("sent");
+                asked += 1;
+            }
+        };
+        drop(tokio::time::timeout(FIRST_PAUSE * 2, answers).await);
+        assert!((1..=3).contains(&asked), "{asked} times");
     }
 
     #[tokio::test]
