@@ -739,6 +739,24 @@ fn a_refused_analysis_is_forgotten_with_the_analysis() {
     assert_eq!(reason(&skipped), "Healthy");
 }
 
+#[test]
+fn a_refused_template_is_not_told_of_any_more_when_it_was_aborted() {
+    let mut model = serves_one(manual());
+    model.happen(&Event::Refuse { template: 2, refused: true });
+    model.push(2);
+    model.work();
+    assert_eq!(reason(&model), "TemplateRefused");
+    let two = model.status().updated_revision.clone();
+    model.request(Verb::Abort, &two, "ann", None);
+    model.work();
+    assert_eq!(reason(&model), "RevisionRejected", "{}", model.status().message);
+    assert!(model.status().message.contains("was rejected by ann (aborted)"), "{}", model.status().message);
+    // Who retries it hears why it cannot be made.
+    model.request(Verb::Retry, &two, "ann", None);
+    model.work();
+    assert_eq!(reason(&model), "TemplateRefused", "{}", model.status().message);
+}
+
 fn reason(model: &Model) -> &str {
     let ready =
         model.status().conditions.iter().find(|condition| condition.type_ == "Ready").expect("it is always there");
