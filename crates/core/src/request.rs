@@ -392,7 +392,7 @@ impl<'a> Hearing<'a> {
     /// Pods are replaced by their age, of whichever revision they are.
     fn restart(&self, decisions: &mut Decisions) -> Answer {
         if self.situation.roles.home().is_none() {
-            return Err("nothing serves yet, so there is nothing to restart".to_owned());
+            return Err(format!("{}, so there is nothing to restart", self.situation.where_nowhere()));
         }
         // By a clock that is behind it is earlier than what somebody asked for before, which goes on. From the future that was by another
         // operator's clock.

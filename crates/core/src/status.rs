@@ -269,10 +269,11 @@ fn verdict(findings: &Findings) -> Verdict {
             let gone = if decisions.serving.is_empty() || roles.serving().is_some() || roles.home().is_some() {
                 String::new()
             } else {
-                // After a lost status only its hash is known, from a Service.
-                let known = decisions.revision(&decisions.serving).map(|lost| lost.number.to_string());
-                let lost = known.unwrap_or_else(|| decisions.serving.clone());
-                format!("production is down: the ReplicaSet of revision {lost} is gone; ")
+                match decisions.revision(&decisions.serving) {
+                    Some(lost) => format!("production is down: the ReplicaSet of revision {} is gone; ", lost.number),
+                    // Only a Service tells of it, and may lead to its pods still.
+                    None => format!("{}; ", findings.situation.where_nowhere()),
+                }
             };
             let ready = if focus.replicas > 0 { format!(" is ready{shown} and") } else { String::new() };
             return say(phase, reason, format!("{gone}{revision}{ready} {waits_for}"));

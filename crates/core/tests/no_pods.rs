@@ -3,7 +3,7 @@
 
 mod model;
 
-use greenlight_api::{AnalysisPhase, BlueGreen, Phase, RolloutAnalysis, Verb};
+use greenlight_api::{AnalysisPhase, BlueGreen, Phase, RolloutAnalysis, Verb, names};
 use model::people::{assert_serves, end_runs, manual, operate_for, promoted, push_and_promote, say, serves_one};
 use model::{Event, Kind, Model};
 
@@ -108,7 +108,7 @@ fn what_waits_does_not_hide_that_production_has_come_back_from_what_was_rejected
 }
 
 #[test]
-fn after_a_lost_status_what_is_gone_is_called_by_its_hash() {
+fn after_a_lost_status_what_is_gone_is_called_by_its_hash_and_not_said_to_be_down() {
     let mut model = serves_one(manual());
     model.push(2);
     model.work();
@@ -116,7 +116,26 @@ fn after_a_lost_status_what_is_gone_is_called_by_its_hash() {
     model.wipe_status();
     model.delete_replica_set(&one);
     operate_for(&mut model, 5);
-    assert_says(&model, &[&format!("the ReplicaSet of revision {one} is gone")]);
+    // Its pods may be there: so it is where an earlier rollout of this name left them behind.
+    assert_says(&model, &[&format!("Service active leads to revision {one}, of which this rollout has no ReplicaSet")]);
+    assert!(!model.status().message.contains("down"), "{}", say(&model));
+}
+
+#[test]
+fn what_an_earlier_rollout_left_behind_is_not_said_to_be_down() {
+    let mut model = Model::new(manual());
+    model.edit_service("active", |service| {
+        service.managed_by = Some("web".into());
+        service.production = Some("b2c4d6f8g2".into());
+        service.selector.insert(names::HASH_LABEL.into(), "b2c4d6f8g2".into());
+    });
+    model.work();
+    assert_says(&model, &["Service active leads to revision b2c4d6f8g2, of which this", "waits for promotion"]);
+    assert!(!model.status().message.contains("down"), "{}", say(&model));
+    let one = model.hash(1);
+    model.request(Verb::Restart, &one, "ann", None);
+    model.work();
+    assert!(say(&model).contains("has no ReplicaSet, so there is nothing to restart"), "{}", say(&model));
 }
 
 #[test]
