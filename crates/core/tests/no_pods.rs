@@ -139,6 +139,30 @@ fn what_an_earlier_rollout_left_behind_is_not_said_to_be_down() {
 }
 
 #[test]
+fn an_analysis_of_what_serves_without_a_conclusion_is_not_told_as_a_preview() {
+    let mut model = promoted(analysed_after(), &[2]);
+    end_runs(&mut model, "-post", AnalysisPhase::Inconclusive);
+    model.work();
+    let told = |reason: &str| model.ledger.events.iter().filter(|event| event.reason == reason).count();
+    assert_eq!((told("PreviewReady"), told("AnalysisInconclusive")), (1, 1), "{:?}", model.ledger.events);
+}
+
+#[test]
+fn going_back_since_a_replica_set_was_deleted_is_not_told_as_a_promotion() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(3);
+    model.work();
+    let two = model.hash(2);
+    model.delete_replica_set(&two);
+    model.work();
+    assert_serves(&model, 1);
+    let moves = |reason: &&str| ["Promoted", "RolledBack"].contains(reason);
+    let last = model.ledger.events.iter().rfind(|event| moves(&event.reason)).expect("it is told");
+    assert_eq!(last.reason, "RolledBack", "{last:?}");
+    assert!(last.note.contains(&two) && last.note.contains("is gone; revision 1"), "{last:?}");
+}
+
+#[test]
 fn what_waits_does_not_hide_a_switch_that_is_not_proven() {
     let mut model = serves_one(manual());
     model.happen(&Event::Behind(Kind::Endpoints, true));
