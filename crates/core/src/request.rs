@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `promote`, `promote-full` | the candidate | an approval; enough of them open the gate |
 //! | `promote` | what serves, if its analysis was inconclusive | that it is kept, if as many ask as for a promotion |
+//! | `promote-full` | what serves, if its analysis is not over | the same, without the analysis |
 //! | `abort` | the candidate | its rejection |
 //! | `rollback` | what serves | its rejection, so that production goes back |
 //! | `retry` | the rejected revision of the spec | a new attempt |
@@ -213,12 +214,20 @@ impl<'a> Hearing<'a> {
         }
         let of_production = [roles.home(), roles.serving()].into_iter().flatten().find(|rs| rs.hash == *hash);
         if let Some(serving) = of_production {
-            if let Outcome::Inconclusive(run) = analysis::outcome(self.situation, serving, Kind::Post) {
-                return self.keep(decisions, run);
-            }
             // The Services may have been moved on this request, and that is not reported yet: then it is told who asked.
             let reported = world.rollout.status.as_ref().and_then(|status| status.switch.as_ref());
-            if reported.is_none_or(|switch| switch.to != *hash) {
+            let is_reported = reported.is_some_and(|switch| switch.to == *hash);
+            match analysis::outcome(self.situation, serving, Kind::Post) {
+                Outcome::Inconclusive(run) => return self.keep(decisions, run),
+                // One that has failed meanwhile was not known to who asks.
+                Outcome::NotStarted | Outcome::Running(_)
+                    if is_reported && self.request.action == Verb::PromoteFull =>
+                {
+                    return self.skip_analysis(decisions);
+                }
+                Outcome::NotStarted | Outcome::Running(_) | Outcome::Good | Outcome::Failed(_) => {}
+            }
+            if !is_reported {
                 drop(self.approve(decisions));
             }
             let arrived = roles.at_home().is_some_and(|home| home.hash == *hash);
@@ -246,6 +255,20 @@ impl<'a> Hearing<'a> {
         }
         revision.post_promotion = Some(Verdict::Accepted);
         Ok(format!("keeping {}", self.described()))
+    }
+
+    /// What serves is kept without its analysis, when as many people ask for that as for a promotion.
+    fn skip_analysis(&self, decisions: &mut Decisions) -> Answer {
+        self.approve(decisions)?;
+        let blue_green = self.situation.world.rollout.spec.blue_green();
+        let Some(revision) = decisions.revision(&self.request.revision) else { return Err(self.not_asked_for()) };
+        let described = self.described();
+        if approvals::skip_analyses(blue_green, revision) {
+            return Ok(format!("keeping {described} without its analysis"));
+        }
+        let (by, so_far) = (&self.request.by, approvals::in_full(blue_green, revision));
+        let needed = blue_green.required_approvals();
+        Ok(format!("{by} wants to keep {described} without its analysis, {so_far} of {needed}"))
     }
 
     /// A promotion counts when enough people asked for it.

@@ -189,6 +189,39 @@ fn under_way(model: &Model) -> usize {
 }
 
 #[test]
+fn whoever_promotes_what_serves_in_full_keeps_it_without_its_analysis() {
+    let mut model = being_analysed();
+    let two = model.hash(2);
+    model.request(Verb::PromoteFull, &two, "bob", None);
+    model.work();
+    assert!(say(&model).contains("without its analysis"), "{}", say(&model));
+    assert_eq!((model.status().phase, under_way(&model)), (Phase::Healthy, 0), "{}", say(&model));
+    assert!(model.rs(1).is_retired(), "{}", say(&model));
+    end_runs(&mut model, "-post", AnalysisPhase::Failed);
+    model.work();
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn one_of_two_people_does_not_keep_what_serves_without_its_analysis() {
+    let mut model = serves_one(BlueGreen { required_approvals: Some(2), ..analysed_after() });
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    for by in ["ann", "bob"] {
+        model.request(Verb::Promote, &two, by, None);
+        model.work();
+    }
+    model.request(Verb::PromoteFull, &two, "ann", None);
+    model.work();
+    assert!(say(&model).contains("without its analysis, 1 of 2"), "{}", say(&model));
+    assert_eq!(under_way(&model), 1, "{}", say(&model));
+    model.request(Verb::PromoteFull, &two, "bob", None);
+    model.work();
+    assert_eq!((model.status().phase, under_way(&model)), (Phase::Healthy, 0), "{}", say(&model));
+}
+
+#[test]
 fn what_has_no_pods_is_not_measured_until_it_has_some() {
     let mut model = serves_one(analysed_after());
     model.scale(0);
