@@ -321,7 +321,8 @@ fn missed_deadline(findings: &Findings) -> Option<String> {
 }
 
 /// What else is to be known of what serves, while the message speaks of a candidate, of a stall, or of a rejection: what its proof
-/// and its restart wait for, that its analysis needs a person, what production has come back from, and why it does not go back by itself.
+/// and its restart wait for, that it is being analysed or needs a person for that, what production has come back from, and why it does not go back
+/// by itself.
 fn beside(findings: &Findings) -> Vec<String> {
     let situation = &findings.situation;
     let Some(home) = situation.roles.staying() else { return Vec::new() };
@@ -340,6 +341,10 @@ fn beside(findings: &Findings) -> Vec<String> {
         _ if situation.is_rejected(home) => None,
         Some(Outcome::Inconclusive(run)) => Some(no_conclusion(situation, home, run)),
         Some(Outcome::Failed(run)) => Some(nowhere_to_go(situation, home, run)),
+        // Who promotes another one meanwhile ends that.
+        Some(Outcome::Running(_)) if !is_spoken_of => {
+            Some(format!("{} serves and is being analysed", describe(situation, home)))
+        }
         _ => None,
     };
     let told = [proof, restart, analysis, came_back_from(findings, home), rollback::held_up(situation)];

@@ -189,6 +189,17 @@ fn under_way(model: &Model) -> usize {
 }
 
 #[test]
+fn what_waits_does_not_hide_that_what_serves_is_being_analysed() {
+    let mut model = being_analysed();
+    model.push(3);
+    model.work();
+    assert_says(&model, &["waits for promotion; revision 2 (", "serves and is being analysed"]);
+    end_runs(&mut model, "-post", AnalysisPhase::Successful);
+    model.work();
+    assert!(!model.status().message.contains("analysed"), "{}", say(&model));
+}
+
+#[test]
 fn whoever_promotes_what_serves_in_full_keeps_it_without_its_analysis() {
     let mut model = being_analysed();
     let two = model.hash(2);
