@@ -362,6 +362,22 @@ const MENDS: &[Mend] = &[
         test: "whoever_promotes_what_serves_in_full_keeps_it_without_its_analysis",
     },
     Mend {
+        fault: "who names a revision by its number is told that another one serves",
+        file: "crates/core/src/request.rs",
+        find: "if let Some(why) = hearing.named_by_number() {",
+        replace: "if let Some(why) = hearing.named_by_number().filter(String::is_empty) {",
+        of: Package("greenlight-core"),
+        test: "who_names_a_revision_by_its_number_is_told_its_hash",
+    },
+    Mend {
+        fault: "what waits hides that what serves is being analysed",
+        file: "crates/core/src/status.rs",
+        find: "Some(Outcome::Running(_)) if !is_spoken_of => {",
+        replace: "Some(Outcome::Running(_)) if !is_spoken_of && situation.decisions.serving.is_empty() => {",
+        of: Package("greenlight-core"),
+        test: "what_waits_does_not_hide_that_what_serves_is_being_analysed",
+    },
+    Mend {
         fault: "the way out of an outage is given up at the progress deadline",
         file: "crates/core/src/plan/decide.rs",
         find: "rs.ready > 0 || decided.replicas == 0",

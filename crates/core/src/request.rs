@@ -120,6 +120,9 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
     let forgotten = decisions.heard.len().saturating_sub(REMEMBERED);
     decisions.heard.drain(..forgotten);
     let hearing = Hearing { situation, request: &request };
+    if let Some(why) = hearing.named_by_number() {
+        return answered(Err(why));
+    }
     let answer = match request.action {
         Verb::Promote | Verb::PromoteFull => hearing.promote(decisions),
         Verb::Abort => hearing.abort(decisions),
@@ -201,6 +204,20 @@ struct Hearing<'a> {
 }
 
 impl<'a> Hearing<'a> {
+    /// People read numbers, and a request names hashes: the same number may be another template's by the time it is heard.
+    fn named_by_number(&self) -> Option<String> {
+        let decisions = self.situation.decisions;
+        let hash_of = |named: &str| {
+            let number: i64 = named.parse().ok()?;
+            let known = decisions.revisions.iter().find(|known| known.number == number)?;
+            let is_hash = decisions.revision(named).is_some();
+            (!is_hash).then(|| format!("a request names a revision by its hash: revision {number} is {}", known.hash))
+        };
+        let Request { action, revision, to, .. } = self.request;
+        // Pods are replaced whichever revision is named.
+        if *action == Verb::Restart { None } else { hash_of(revision).or_else(|| hash_of(to.as_deref()?)) }
+    }
+
     fn promote(&self, decisions: &mut Decisions) -> Answer {
         let Situation { world, roles, .. } = self.situation;
         let hash = &self.request.revision;

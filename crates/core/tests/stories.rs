@@ -675,6 +675,23 @@ fn a_promotion_that_a_newer_commit_overtook_is_refused_and_says_so() {
 }
 
 #[test]
+fn who_names_a_revision_by_its_number_is_told_its_hash() {
+    let mut model = promoted(manual(), &[2]);
+    let (one, two) = (model.hash(1), model.hash(2));
+    for verb in [Verb::Rollback, Verb::Abort, Verb::Promote, Verb::Retry] {
+        model.request(verb, "2", "ann", None);
+        model.work();
+        let (accepted, why) = answer(&model);
+        assert!(!accepted && why.contains(&format!("revision 2 is {two}")), "{}: {why}", verb.as_str());
+    }
+    model.request(Verb::Rollback, &two, "ann", Some("1".to_owned()));
+    model.work();
+    let (accepted, why) = answer(&model);
+    assert!(!accepted && why.contains(&format!("revision 1 is {one}")), "{why}");
+    assert_serves(&model, 2);
+}
+
+#[test]
 fn a_refused_request_is_not_carried_out_when_the_status_is_lost() {
     let mut model = serves_one(manual());
     model.push(2);
