@@ -378,6 +378,14 @@ const MENDS: &[Mend] = &[
         test: "what_waits_does_not_hide_that_what_serves_is_being_analysed",
     },
     Mend {
+        fault: "a stall hides that what waits was aborted",
+        file: "crates/core/src/status.rs",
+        find: "match rejection_of_updated(situation).or_else(|| rejection_of_what_is_left(situation)) {",
+        replace: "match rejection_of_what_is_left(situation) {",
+        of: Package("greenlight-core"),
+        test: "a_stall_does_not_hide_that_what_waits_was_aborted",
+    },
+    Mend {
         fault: "the way out of an outage is given up at the progress deadline",
         file: "crates/core/src/plan/decide.rs",
         find: "rs.ready > 0 || decided.replicas == 0",

@@ -215,38 +215,26 @@ fn verdict(findings: &Findings) -> Verdict {
     let Situation { world, decisions, roles, .. } = findings.situation;
     let say = |phase, reason, message: String| Verdict { phase, reason, message };
     if let Some(stall) = &findings.stall {
-        let told = [Some(stall.message.clone()), missed_deadline(findings)];
+        let told = [Some(stall.message.clone()), behind_a_stall(findings)];
         return say(Phase::Degraded, stall.reason, told.into_iter().flatten().collect::<Vec<_>>().join("; "));
     }
-    let updated = request::updated_hash(&findings.situation);
-    let comes_back = roles.going_back() && roles.home().is_some_and(|home| home.hash == updated);
-    let of_updated = if world.template_is_unknown() || comes_back { None } else { decisions.rejection(&updated) };
     let Some(focus) = findings.focus else {
-        return match of_updated {
-            Some(rejection) => {
-                say(Phase::Degraded, names::REASON_REJECTED, rejected(findings, &updated, rejection, None))
+        return match rejection_of_updated(&findings.situation) {
+            Some((hash, rejection)) => {
+                say(Phase::Degraded, names::REASON_REJECTED, rejected(findings, &hash, rejection, None))
             }
             None => say(Phase::Pending, names::REASON_PROGRESSING, "creating the first revision".into()),
         };
     };
     let waiting = waiting(findings, focus);
-    if let Some(home) = roles.at_home()
-        && let Some(rejection) = decisions.rejection(&home.hash)
-    {
-        let (revision, Rejection { by, reason, .. }) = (describe(&findings.situation, home), rejection);
-        let message = format!(
-            "{revision} serves, although it was rejected by {by} ({reason}): nothing is known to go back to. \
-             Promote another revision"
-        );
+    if let Some(message) = stays_although_rejected(&findings.situation) {
         return say(Phase::Degraded, names::REASON_REJECTED, message);
     }
-    if let Some(rejection) = of_updated {
-        return say(Phase::Degraded, names::REASON_REJECTED, rejected(findings, &updated, rejection, waiting));
+    if let Some((hash, rejection)) = rejection_of_updated(&findings.situation) {
+        return say(Phase::Degraded, names::REASON_REJECTED, rejected(findings, &hash, rejection, waiting));
     }
-    if roles.going_back()
-        && let Some(rejection) = decisions.rejection(&decisions.serving)
-    {
-        let message = rejected(findings, &decisions.serving, rejection, waiting);
+    if let Some((hash, rejection)) = rejection_of_what_is_left(&findings.situation) {
+        let message = rejected(findings, &hash, rejection, waiting);
         return say(Phase::Progressing, names::REASON_ROLLING_BACK, message);
     }
     if let Some(verdict) = waiting {
@@ -314,10 +302,44 @@ fn verdict(findings: &Findings) -> Verdict {
     }
 }
 
-/// A deadline that was missed meanwhile is not hidden by a stall.
-fn missed_deadline(findings: &Findings) -> Option<String> {
+/// The rejection of the revision that the spec asks for, unless production comes back to that.
+fn rejection_of_updated<'a>(situation: &Situation<'a>) -> Option<(String, &'a Rejection)> {
+    let Situation { world, decisions, roles, .. } = *situation;
+    let updated = request::updated_hash(situation);
+    let comes_back = roles.going_back() && roles.home().is_some_and(|home| home.hash == updated);
+    let rejection = if world.template_is_unknown() || comes_back { None } else { decisions.rejection(&updated) };
+    rejection.map(|rejection| (updated, rejection))
+}
+
+/// The rejection of the revision that production is about to leave.
+fn rejection_of_what_is_left<'a>(situation: &Situation<'a>) -> Option<(String, &'a Rejection)> {
+    let Situation { decisions, roles, .. } = *situation;
+    let rejection = if roles.going_back() { decisions.rejection(&decisions.serving) } else { None };
+    rejection.map(|rejection| (decisions.serving.clone(), rejection))
+}
+
+/// That what serves was rejected, and stays.
+fn stays_although_rejected(situation: &Situation) -> Option<String> {
+    let home = situation.roles.at_home()?;
+    let Rejection { by, reason, .. } = situation.decisions.rejection(&home.hash)?;
+    let revision = describe(situation, home);
+    Some(format!(
+        "{revision} serves, although it was rejected by {by} ({reason}): nothing is known to go back to. \
+         Promote another revision"
+    ))
+}
+
+/// What a stall does not hide: that a revision was rejected, or a deadline that was missed meanwhile.
+fn behind_a_stall(findings: &Findings) -> Option<String> {
+    let situation = &findings.situation;
+    if let Some(message) = stays_although_rejected(situation) {
+        return Some(message);
+    }
     let waiting = findings.focus.and_then(|focus| waiting(findings, focus));
-    waiting.filter(|waiting| waiting.reason == names::REASON_DEADLINE).map(|late| late.message)
+    match rejection_of_updated(situation).or_else(|| rejection_of_what_is_left(situation)) {
+        Some((hash, rejection)) => Some(rejected(findings, &hash, rejection, waiting)),
+        None => waiting.filter(|waiting| waiting.reason == names::REASON_DEADLINE).map(|late| late.message),
+    }
 }
 
 /// What else is to be known of what serves, while the message speaks of a candidate, of a stall, or of a rejection: what its proof
@@ -356,7 +378,7 @@ fn beside(findings: &Findings) -> Vec<String> {
 fn came_back_from(findings: &Findings, home: &ReplicaSet) -> Option<String> {
     let Situation { decisions, roles, .. } = findings.situation;
     let switch = switch::last(&findings.situation, &findings.proof).filter(|switch| switch.to == home.hash)?;
-    let is_told = findings.stall.is_none() && switch.from == request::updated_hash(&findings.situation);
+    let is_told = rejection_of_updated(&findings.situation).is_some_and(|(told, _)| told == switch.from);
     if is_told || roles.is_updated(home) {
         return None;
     }

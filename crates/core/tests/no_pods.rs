@@ -12,6 +12,34 @@ fn assert_says(model: &Model, words: &[&str]) {
     assert!(words.iter().all(|words| model.status().message.contains(words)), "{}", say(model));
 }
 
+#[test]
+fn a_stall_does_not_hide_that_what_waits_was_aborted() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    model.have_service("preview", false);
+    let two = model.hash(2);
+    model.request(Verb::Abort, &two, "ann", None);
+    model.work();
+    assert_says(&model, &["Service preview does not exist", "revision 2 (web:v2) was rejected by ann (aborted); "]);
+    assert_eq!(model.status().message.matches("was rejected").count(), 1, "{}", say(&model));
+}
+
+#[test]
+fn a_stall_does_not_hide_that_production_is_on_its_way_back() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(3);
+    model.work();
+    model.have_service("active", false);
+    let two = model.hash(2);
+    model.request(Verb::Rollback, &two, "ann", None);
+    model.work();
+    assert_says(&model, &["Service active does not exist", "was rejected by ann (rolled back); revision 1 ("]);
+    model.have_service("active", true);
+    model.work();
+    assert_serves(&model, 1);
+}
+
 fn analysed_after() -> BlueGreen {
     BlueGreen { post_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() }
 }
