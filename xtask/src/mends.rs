@@ -372,8 +372,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "what waits hides that what serves is being analysed",
         file: "crates/core/src/status.rs",
-        find: "Some(Outcome::Running(_)) if !is_spoken_of => {",
-        replace: "Some(Outcome::Running(_)) if !is_spoken_of && situation.decisions.serving.is_empty() => {",
+        find: "Some(Outcome::Running(_)) => Some(",
+        replace: "Some(Outcome::Running(_)) if situation.decisions.serving.is_empty() => Some(",
         of: Package("greenlight-core"),
         test: "what_waits_does_not_hide_that_what_serves_is_being_analysed",
     },

@@ -364,9 +364,7 @@ fn beside(findings: &Findings) -> Vec<String> {
         Some(Outcome::Inconclusive(run)) => Some(no_conclusion(situation, home, run)),
         Some(Outcome::Failed(run)) => Some(nowhere_to_go(situation, home, run)),
         // Who promotes another one meanwhile ends that.
-        Some(Outcome::Running(_)) if !is_spoken_of => {
-            Some(format!("{} serves and is being analysed", describe(situation, home)))
-        }
+        Some(Outcome::Running(_)) => Some(format!("{} serves and is being analysed", describe(situation, home))),
         _ => None,
     };
     let told = [proof, restart, analysis, came_back_from(findings, home), rollback::held_up(situation)];
