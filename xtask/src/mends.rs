@@ -386,6 +386,14 @@ const MENDS: &[Mend] = &[
         test: "a_stall_does_not_hide_that_what_waits_was_aborted",
     },
     Mend {
+        fault: "a move by hand that does not count is taken back in silence",
+        file: "crates/core/src/switch.rs",
+        find: "let event = taken_back(situation, service, home);",
+        replace: "let event = taken_back(situation, service, home).filter(|event| event.note.is_empty());",
+        of: Package("greenlight-core"),
+        test: "a_move_by_hand_to_nothing_is_put_back_and_told",
+    },
+    Mend {
         fault: "the way out of an outage is given up at the progress deadline",
         file: "crates/core/src/plan/decide.rs",
         find: "rs.ready > 0 || decided.replicas == 0",

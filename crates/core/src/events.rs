@@ -1,7 +1,7 @@
 //! What is told to whoever runs `kubectl describe`: one event a transition, read off the difference of two statuses.
 
 use greenlight_api::events::{
-    PREVIEW_READY, PROMOTED, REQUEST_REFUSED, REVISION_CREATED, REVISION_REJECTED, ROLLED_BACK, STALLED,
+    MOVED_BACK, PREVIEW_READY, PROMOTED, REQUEST_REFUSED, REVISION_CREATED, REVISION_REJECTED, ROLLED_BACK, STALLED,
 };
 use greenlight_api::names::FIELD_MANAGER;
 use greenlight_api::{BlueGreenRolloutStatus, Phase, Rejection, Request, Switch, conditions};
@@ -22,11 +22,12 @@ pub struct Event {
 }
 
 /// Every reason that an event can have.
-pub const REASONS: [&str; 17] = [
+pub const REASONS: [&str; 18] = [
     REVISION_CREATED,
     PREVIEW_READY,
     PROMOTED,
     ROLLED_BACK,
+    MOVED_BACK,
     REVISION_REJECTED,
     REQUEST_REFUSED,
     conditions::REASON_INCONCLUSIVE,
@@ -45,6 +46,11 @@ pub const REASONS: [&str; 17] = [
 /// A ReplicaSet was created for a new template.
 pub fn revision_created(revision: i64, hash: &str, image: &str) -> Event {
     normal(REVISION_CREATED, "Create", format!("created revision {revision} ({hash}) of {image}"))
+}
+
+/// A Service that a person moved by hand was moved back, and why.
+pub fn moved_back(note: String) -> Event {
+    warning(MOVED_BACK, "Switch", note)
 }
 
 /// The events of the way from one status to the next. None from no status at all: then it is only being restored.

@@ -191,7 +191,7 @@ pub fn change_replica_set(rs: &mut ReplicaSet, change: &Change) {
 }
 
 fn select(world: &mut World, action: &Action, version: &str) -> Written {
-    let Action::SelectRevision { name, resource_version, selection, production } = action else {
+    let Action::SelectRevision { name, resource_version, selection, production, .. } = action else {
         return Written::Conflict;
     };
     let rollout = world.rollout.name.clone();

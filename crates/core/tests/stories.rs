@@ -608,15 +608,27 @@ fn a_move_by_hand_to_what_was_rejected_is_put_back() {
     model.point_by_hand("active", &two);
     model.work();
     assert_serves(&model, 1);
+    let told = moved_back(&model);
+    assert!(told.contains("which was rejected by ann: it is back at revision 1"), "{told}");
+}
+
+/// What is told of a Service that was moved back.
+fn moved_back(model: &Model) -> &str {
+    let told: Vec<_> = model.ledger.events.iter().filter(|event| event.reason == "MovedBack").collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    &told[0].note
 }
 
 #[test]
-fn a_move_by_hand_to_nothing_is_put_back() {
+fn a_move_by_hand_to_nothing_is_put_back_and_told() {
     let mut model = promoted(manual(), &[2]);
     model.point_by_hand("active", "nonsense");
     model.work();
     assert_serves(&model, 2);
     assert_rejected(&model, 2, false);
+    let expected = "field manager \"kubectl-edit\" moved Service active to revision nonsense, which has no ReplicaSet";
+    let told = moved_back(&model);
+    assert!(told.starts_with(expected), "{told}");
 }
 
 // 11
