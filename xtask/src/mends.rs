@@ -394,6 +394,22 @@ const MENDS: &[Mend] = &[
         test: "a_move_by_hand_to_nothing_is_put_back_and_told",
     },
     Mend {
+        fault: "production is said to come back from what was aborted",
+        file: "crates/core/src/status.rs",
+        find: "Some(waiting) => waiting.message,",
+        replace: "Some(waiting) => format!(\"on the way back to {serving}: {}\", waiting.message),",
+        of: Package("greenlight-core"),
+        test: "production_is_not_said_to_come_back_from_what_was_aborted",
+    },
+    Mend {
+        fault: "who is told to retry what production is still leaving is refused",
+        file: "crates/core/src/status.rs",
+        find: "let is_left = roles.going_back() && decisions.serving == hash;",
+        replace: "let is_left = roles.going_back() && decisions.serving == hash && hash.is_empty();",
+        of: Package("greenlight-core"),
+        test: "nobody_is_told_to_retry_what_production_is_still_leaving",
+    },
+    Mend {
         fault: "the way out of an outage is given up at the progress deadline",
         file: "crates/core/src/plan/decide.rs",
         find: "rs.ready > 0 || decided.replicas == 0",

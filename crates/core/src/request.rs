@@ -133,8 +133,8 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
     answered(answer.map(|answer| hearing.with_reason(&answer)))
 }
 
-/// Where production goes back to may be what cannot start.
-const INSTEAD_OF_WHAT_IS_LEFT: &str =
+/// What to do instead of a retry while production is still leaving a revision: where it goes back to may be what cannot start.
+pub const INSTEAD_OF_WHAT_IS_LEFT: &str =
     "To have its template serve all the same, change an annotation of it in the spec, and promote that revision";
 
 /// What comes of a request: an answer, or why it is refused and what to ask instead.

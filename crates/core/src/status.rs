@@ -466,17 +466,19 @@ fn rejected(findings: &Findings, hash: &str, rejection: &Rejection, waiting: Opt
     let serving = roles.home().map(|home| describe(&findings.situation, home)).unwrap_or_default();
     let state = match waiting {
         _ if serving.is_empty() => findings.situation.where_nowhere(),
+        Some(waiting) if roles.going_back() => format!("on the way back to {serving}: {}", waiting.message),
         Some(waiting) if findings.proof.is_there() => format!("{serving} serves; {}", waiting.message),
-        Some(waiting) => format!("on the way back to {serving}: {}", waiting.message),
+        Some(waiting) => waiting.message,
         None if roles.at_home().is_none() => format!("{serving} is about to serve"),
         None => format!("{serving} serves"),
     };
     let by = format!("{subject} was rejected by {} ({}); {state}", rejection.by, rejection.reason);
-    if request::updated_hash(&findings.situation) == hash {
-        format!("{by}. Change spec.template, or retry")
-    } else {
-        by
+    if request::updated_hash(&findings.situation) != hash {
+        return by;
     }
+    let is_left = roles.going_back() && decisions.serving == hash;
+    let todo = if is_left { request::INSTEAD_OF_WHAT_IS_LEFT } else { "Change spec.template, or retry" };
+    format!("{by}. {todo}")
 }
 
 fn number(decisions: &Decisions, hash: &str) -> i64 {

@@ -203,6 +203,34 @@ fn what_waits_does_not_hide_a_switch_that_is_not_proven() {
     assert!(!model.status().message.contains("moved to"), "{}", say(&model));
 }
 
+#[test]
+fn production_is_not_said_to_come_back_from_what_was_aborted() {
+    let mut model = serves_one(manual());
+    model.happen(&Event::Behind(Kind::Endpoints, true));
+    push_and_promote(&mut model, 2);
+    model.push(3);
+    model.work();
+    let three = model.hash(3);
+    model.request(Verb::Abort, &three, "ann", None);
+    model.work();
+    assert_says(&model, &["was rejected by ann (aborted); moved to revision 2", "or retry"]);
+    assert!(!model.status().message.contains("way back"), "{}", say(&model));
+}
+
+#[test]
+fn nobody_is_told_to_retry_what_production_is_still_leaving() {
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
+    assert!(model.settle());
+    assert_eq!(model.rs(1).replicas, 0);
+    let two = model.hash(2);
+    model.request(Verb::Rollback, &two, "ann", None);
+    model.operate(None);
+    assert_says(&model, &["on the way back to revision 1", "change an annotation of it in the spec"]);
+    assert!(!model.status().message.contains("retry"), "{}", say(&model));
+    model.work();
+    assert_says(&model, &["revision 1", "serves. Change spec.template, or retry"]);
+}
+
 /// Revision 2 was promoted, and is being analysed.
 fn being_analysed() -> Model {
     let mut model = serves_one(analysed_after());
