@@ -165,6 +165,8 @@ pub enum Action {
         selection: Selection,
         /// The revision that it carries as production from now on; `None` if it is a preview or let go.
         production: Option<String>,
+        /// What to tell when it was moved, if that takes back what a person did.
+        event: Option<Event>,
     },
     /// Note on a Service which claims nobody follows any more, so that an operator with an older state of it cannot move it.
     WithdrawClaims {

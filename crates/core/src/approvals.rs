@@ -10,10 +10,14 @@ pub fn counted<'a>(blue_green: &BlueGreen, record: &'a RevisionRecord) -> Vec<&'
     record.approvals.iter().filter(|approval| alone || !approval.by.is_empty()).collect()
 }
 
-/// Whether as many people as it takes want it promoted past its analyses: one of two does not overrule them.
+/// How many people want it promoted past its analyses.
+pub fn in_full(blue_green: &BlueGreen, record: &RevisionRecord) -> usize {
+    counted(blue_green, record).into_iter().filter(|approval| approval.full).count()
+}
+
+/// Whether these are as many as it takes: one of two does not overrule them.
 pub fn skip_analyses(blue_green: &BlueGreen, record: &RevisionRecord) -> bool {
-    let full = counted(blue_green, record).into_iter().filter(|approval| approval.full).count();
-    full >= blue_green.required_approvals().max(1)
+    in_full(blue_green, record) >= blue_green.required_approvals().max(1)
 }
 
 /// How many people have asked for the promotion since an analysis came to no conclusion: who asked before relied on it.

@@ -1,7 +1,7 @@
 //! The events that `kubectl describe` shows: one a transition, read off the difference of two statuses.
 
 use greenlight_api::events::{
-    PREVIEW_READY, PROMOTED, REQUEST_REFUSED, REVISION_CREATED, REVISION_REJECTED, ROLLED_BACK, STALLED,
+    MOVED_BACK, PREVIEW_READY, PROMOTED, REQUEST_REFUSED, REVISION_CREATED, REVISION_REJECTED, ROLLED_BACK, STALLED,
 };
 use greenlight_api::names::FIELD_MANAGER;
 use greenlight_api::{BlueGreenRolloutStatus, Phase, Rejection, Request, Switch, conditions};
@@ -22,13 +22,15 @@ pub struct Event {
 }
 
 /// Every reason that an event can have.
-pub const REASONS: [&str; 16] = [
+pub const REASONS: [&str; 18] = [
     REVISION_CREATED,
     PREVIEW_READY,
     PROMOTED,
     ROLLED_BACK,
+    MOVED_BACK,
     REVISION_REJECTED,
     REQUEST_REFUSED,
+    conditions::REASON_INCONCLUSIVE,
     conditions::REASON_DEADLINE,
     conditions::REASON_SERVICE_MISSING,
     conditions::REASON_SERVICE_CLAIMED,
@@ -44,6 +46,11 @@ pub const REASONS: [&str; 16] = [
 /// A ReplicaSet was created for a new template.
 pub fn revision_created(revision: i64, hash: &str, image: &str) -> Event {
     normal(REVISION_CREATED, "Create", format!("created revision {revision} ({hash}) of {image}"))
+}
+
+/// A Service that a person moved by hand was moved back, and why.
+pub fn moved_back(note: String) -> Event {
+    warning(MOVED_BACK, "Switch", note)
 }
 
 /// The events of the way from one status to the next. None from no status at all: then it is only being restored.
@@ -64,6 +71,9 @@ pub fn between(before: Option<&BlueGreenRolloutStatus>, after: &BlueGreenRollout
             let Rejection { by, reason, .. } = rejection;
             let (from, to) = (name(after, &switch.from), name(after, &switch.to));
             warning(ROLLED_BACK, "Switch", format!("{from} was rejected by {by} ({reason}); {to} serves"))
+        } else if is_gone(before, after, &switch) {
+            let (from, to) = (name(before, &switch.from), name(after, &switch.to));
+            warning(ROLLED_BACK, "Switch", format!("the ReplicaSet of {from} is gone; {to} serves"))
         } else {
             // The message may speak of a newer revision by now.
             let by = if switch.requested_by.is_empty() {
@@ -82,7 +92,13 @@ pub fn between(before: Option<&BlueGreenRolloutStatus>, after: &BlueGreenRollout
     }
     let waits_for_new = before.phase != Phase::Paused || before.updated_revision != after.updated_revision;
     if after.phase == Phase::Paused && waits_for_new {
-        events.push(normal(PREVIEW_READY, "Preview", after.message.clone()));
+        // Where what the spec asks for serves, nothing waits in preview: people are asked about what serves.
+        let serves = after.decisions.as_ref().is_some_and(|decisions| decisions.serving == after.updated_revision);
+        events.push(if serves {
+            warning(conditions::REASON_INCONCLUSIVE, "Analyse", after.message.clone())
+        } else {
+            normal(PREVIEW_READY, "Preview", after.message.clone())
+        });
     }
     let stalled = |status: &BlueGreenRolloutStatus| {
         let stalled = status.conditions.iter().find(|condition| condition.type_ == conditions::STALLED);
@@ -106,10 +122,21 @@ fn was_proven(before: &BlueGreenRolloutStatus, switch: &Switch) -> bool {
     record.and_then(|record| record.served_at).is_some_and(|served_at| served_at >= switch.switched_at)
 }
 
-/// `revision 2 (5shpm7h2q6)`.
+/// Production went back to a revision that the spec does not ask for, and the one that it left is forgotten by now: nobody rejected that, its ReplicaSet
+/// was deleted.
+fn is_gone(before: &BlueGreenRolloutStatus, after: &BlueGreenRolloutStatus, switch: &Switch) -> bool {
+    let is_forgotten = after.decisions.as_ref().is_some_and(|decisions| decisions.revision(&switch.from).is_none());
+    let back_to = before.decisions.as_ref().and_then(|decisions| decisions.revision(&switch.to));
+    let has_served = back_to.is_some_and(|revision| revision.served_at.is_some());
+    is_forgotten && has_served && !switch.from.is_empty() && switch.to != after.updated_revision
+}
+
+/// `revision 2 (5shpm7h2q6)`; `revision 5shpm7h2q6` if its number is not known.
 fn name(status: &BlueGreenRolloutStatus, hash: &str) -> String {
-    let number = status.decisions.as_ref().and_then(|decisions| decisions.revision(hash)).map_or(0, |it| it.number);
-    format!("revision {number} ({hash})")
+    match status.decisions.as_ref().and_then(|decisions| decisions.revision(hash)) {
+        Some(revision) => format!("revision {} ({hash})", revision.number),
+        None => format!("revision {hash}"),
+    }
 }
 
 /// The rejection of a revision that does not serve, if it is new. That one which served was rejected is told when production has

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `promote`, `promote-full` | the candidate | an approval; enough of them open the gate |
 //! | `promote` | what serves, if its analysis was inconclusive | that it is kept, if as many ask as for a promotion |
+//! | `promote-full` | what serves, if its analysis is not over | the same, without the analysis |
 //! | `abort` | the candidate | its rejection |
 //! | `rollback` | what serves | its rejection, so that production goes back |
 //! | `retry` | the rejected revision of the spec | a new attempt |
@@ -37,8 +38,8 @@ const REMEMBERED: usize = 8;
 /// How many approvals of a revision are remembered, the latest ones. No promotion needs more.
 const MOST_APPROVALS: usize = 20;
 
-/// Where production goes back to may be what cannot start.
-const INSTEAD_OF_WHAT_IS_LEFT: &str =
+/// What to do instead of a retry while production is still leaving a revision: where it goes back to may be what cannot start.
+pub const INSTEAD_OF_WHAT_IS_LEFT: &str =
     "To have its template serve all the same, change an annotation of it in the spec, and promote that revision";
 
 const EXAMPLE: &str = r#"{"action":"promote","revision":"<hash>","by":"<you>","at":"<RFC 3339>"}"#;
@@ -118,6 +119,9 @@ pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> He
     let forgotten = decisions.heard.len().saturating_sub(REMEMBERED);
     decisions.heard.drain(..forgotten);
     let hearing = Hearing { situation, request: &request };
+    if let Some(why) = hearing.named_by_number() {
+        return answered(Err(why));
+    }
     let answer = match request.action {
         Verb::Promote | Verb::PromoteFull => hearing.promote(decisions),
         Verb::Abort => hearing.abort(decisions),
@@ -203,6 +207,20 @@ struct Hearing<'a> {
 }
 
 impl<'a> Hearing<'a> {
+    /// People read numbers, and a request names hashes: the same number may be another template's by the time it is heard.
+    fn named_by_number(&self) -> Option<String> {
+        let decisions = self.situation.decisions;
+        let hash_of = |named: &str| {
+            let number: i64 = named.parse().ok()?;
+            let known = decisions.revisions.iter().find(|known| known.number == number)?;
+            let is_hash = decisions.revision(named).is_some();
+            (!is_hash).then(|| format!("a request names a revision by its hash: revision {number} is {}", known.hash))
+        };
+        let Request { action, revision, to, .. } = self.request;
+        // Pods are replaced whichever revision is named.
+        if *action == Verb::Restart { None } else { hash_of(revision).or_else(|| hash_of(to.as_deref()?)) }
+    }
+
     fn promote(&self, decisions: &mut Decisions) -> Answer {
         let Situation { world, roles, .. } = self.situation;
         let hash = &self.request.revision;
@@ -216,12 +234,20 @@ impl<'a> Hearing<'a> {
         }
         let of_production = [roles.home(), roles.serving()].into_iter().flatten().find(|rs| rs.hash == *hash);
         if let Some(serving) = of_production {
-            if let Outcome::Inconclusive(run) = analysis::outcome(self.situation, serving, Kind::Post) {
-                return self.keep(decisions, run);
-            }
             // The Services may have been moved on this request, and that is not reported yet: then it is told who asked.
             let reported = world.rollout.status.as_ref().and_then(|status| status.switch.as_ref());
-            if reported.is_none_or(|switch| switch.to != *hash) {
+            let is_reported = reported.is_some_and(|switch| switch.to == *hash);
+            match analysis::outcome(self.situation, serving, Kind::Post) {
+                Outcome::Inconclusive(run) => return self.keep(decisions, run),
+                // One that has failed meanwhile was not known to who asks.
+                Outcome::NotStarted | Outcome::Running(_)
+                    if is_reported && self.request.action == Verb::PromoteFull =>
+                {
+                    return self.skip_analysis(decisions);
+                }
+                Outcome::NotStarted | Outcome::Running(_) | Outcome::Good | Outcome::Failed(_) => {}
+            }
+            if !is_reported {
                 drop(self.approve(decisions));
             }
             let arrived = roles.at_home().is_some_and(|home| home.hash == *hash);
@@ -249,6 +275,20 @@ impl<'a> Hearing<'a> {
         }
         revision.post_promotion = Some(Verdict::Accepted);
         Ok(format!("keeping {}", self.described()))
+    }
+
+    /// What serves is kept without its analysis, when as many people ask for that as for a promotion.
+    fn skip_analysis(&self, decisions: &mut Decisions) -> Answer {
+        self.approve(decisions)?;
+        let blue_green = self.situation.world.rollout.spec.blue_green();
+        let Some(revision) = decisions.revision(&self.request.revision) else { return Err(self.not_asked_for()) };
+        let described = self.described();
+        if approvals::skip_analyses(blue_green, revision) {
+            return Ok(format!("keeping {described} without its analysis"));
+        }
+        let (by, so_far) = (&self.request.by, approvals::in_full(blue_green, revision));
+        let needed = blue_green.required_approvals();
+        Ok(format!("{by} wants to keep {described} without its analysis, {so_far} of {needed}"))
     }
 
     /// A promotion counts when enough people asked for it.
@@ -395,7 +435,7 @@ impl<'a> Hearing<'a> {
     /// Pods are replaced by their age, of whichever revision they are.
     fn restart(&self, decisions: &mut Decisions) -> Answer {
         if self.situation.roles.home().is_none() {
-            return Err("nothing serves yet, so there is nothing to restart".to_owned());
+            return Err(format!("{}, so there is nothing to restart", self.situation.where_nowhere()));
         }
         // By a clock that is behind it is earlier than what somebody asked for before, which goes on. From the future that was by another
         // operator's clock.

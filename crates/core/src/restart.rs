@@ -150,7 +150,7 @@ impl<'a> Restart<'a> {
         let first = refused.min_by_key(|(pod, _)| in_turn(pod));
         let stays = first.map(|(pod, refused)| format!("; pod {} stays for now: {}", pod.name, refused.message));
         let young = pods.iter().filter(|pod| !pod.deleting && pod.ready && pod.created >= self.before).count();
-        format!("{young} pods replaced, {old} to go{}", stays.unwrap_or_default())
+        format!("{young} new pods ready, {old} old ones to go{}", stays.unwrap_or_default())
     }
 
     fn old(&self) -> impl Iterator<Item = &'a Pod> {

@@ -39,7 +39,7 @@ pub fn apply(world: &mut World, action: &Action, version: &str, now: Timestamp) 
             return on_replica_set(world, name, resource_version, version, |rs| change_replica_set(rs, change));
         }
         Action::DeleteReplicaSet { name, resource_version } => return delete(world, name, resource_version, version),
-        Action::SelectRevision { name, resource_version, selection, production } => {
+        Action::SelectRevision { name, resource_version, selection, production, .. } => {
             let rollout = world.rollout.name.clone();
             return on_service(world, name, resource_version, version, |service| {
                 select(service, rollout, selection, production.as_deref());

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::hash;
 use crate::roles::{self, Roles};
-use crate::world::{ReplicaSet, Selection, Service, World};
+use crate::world::{ReplicaSet, Selection, World};
 
 /// The situation that a plan is made in.
 #[derive(Clone, Copy, Debug)]
@@ -59,17 +59,25 @@ impl<'a> Situation<'a> {
     }
 
     /// What is to be said of production that is with no revision. Something served, nobody knows what, and a Service without a hash leads to
-    /// whatever pods there are; or nothing serves.
+    /// whatever pods there are; or the Service leads to what an earlier rollout of this name left behind, as far as its pods are still there
+    /// (`--cascade=orphan`); or nothing serves.
     pub fn where_nowhere(&self) -> String {
-        let leads_to_any = |service: &&Service| {
-            service.selection() == Selection::Unmanaged && self.world.leads_to_others(service, None)
-        };
-        match self.world.first_active_service().filter(leads_to_any) {
-            Some(service) if !self.world.is_first_deployment(self.decisions) => {
+        let served = !self.world.is_first_deployment(self.decisions);
+        let active = if served { self.world.first_active_service() } else { None };
+        match active.map(|service| (service.selection(), service)) {
+            Some((Selection::Unmanaged, service)) if self.world.leads_to_others(service, None) => {
                 format!("Service {} leads to the pods of any revision: point it at one of them", service.name)
+            }
+            Some((Selection::Revision(hash), service)) if self.is_unknown(&hash) => {
+                format!("Service {} leads to revision {hash}, of which this rollout has no ReplicaSet", service.name)
             }
             _ => "nothing serves".to_owned(),
         }
+    }
+
+    /// Neither the record nor a ReplicaSet tells of this revision.
+    fn is_unknown(&self, hash: &str) -> bool {
+        self.decisions.revision(hash).is_none() && self.world.replica_sets.iter().all(|rs| rs.hash != hash)
     }
 
     /// The active Services that a promotion waits for: all that the spec names. Where production is down, the first one is better than none.

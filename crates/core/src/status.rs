@@ -226,40 +226,28 @@ fn say(phase: Phase, reason: &'static str, message: String) -> Verdict {
 
 /// The headline: the first of these that applies. What is wrong comes before what is waited for, and that before what is well.
 fn verdict(findings: &Findings) -> Verdict {
-    let Situation { world, decisions, roles, .. } = findings.situation;
+    let Situation { world, roles, .. } = findings.situation;
     if let Some(stall) = &findings.stall {
-        let told = [Some(stall.message.clone()), missed_deadline(findings)];
+        let told = [Some(stall.message.clone()), behind_a_stall(findings)];
         return say(Phase::Degraded, stall.reason, told.into_iter().flatten().collect::<Vec<_>>().join("; "));
     }
-    let updated = request::updated_hash(&findings.situation);
-    let comes_back = roles.going_back() && roles.home().is_some_and(|home| home.hash == updated);
-    let of_updated = if world.template_is_unknown() || comes_back { None } else { decisions.rejection(&updated) };
     let Some(focus) = findings.focus else {
-        return match of_updated {
-            Some(rejection) => {
-                say(Phase::Degraded, names::REASON_REJECTED, rejected(findings, &updated, rejection, None))
+        return match rejection_of_updated(&findings.situation) {
+            Some((hash, rejection)) => {
+                say(Phase::Degraded, names::REASON_REJECTED, rejected(findings, &hash, rejection, None))
             }
             None => say(Phase::Pending, names::REASON_PROGRESSING, "creating the first revision".into()),
         };
     };
     let waiting = waiting(findings, focus);
-    if let Some(home) = roles.at_home()
-        && let Some(rejection) = decisions.rejection(&home.hash)
-    {
-        let (revision, Rejection { by, reason, .. }) = (describe(&findings.situation, home), rejection);
-        let message = format!(
-            "{revision} serves, although it was rejected by {by} ({reason}): nothing is known to go back to. \
-             Promote another revision"
-        );
+    if let Some(message) = stays_although_rejected(&findings.situation) {
         return say(Phase::Degraded, names::REASON_REJECTED, message);
     }
-    if let Some(rejection) = of_updated {
-        return say(Phase::Degraded, names::REASON_REJECTED, rejected(findings, &updated, rejection, waiting));
+    if let Some((hash, rejection)) = rejection_of_updated(&findings.situation) {
+        return say(Phase::Degraded, names::REASON_REJECTED, rejected(findings, &hash, rejection, waiting));
     }
-    if roles.going_back()
-        && let Some(rejection) = decisions.rejection(&decisions.serving)
-    {
-        let message = rejected(findings, &decisions.serving, rejection, waiting);
+    if let Some((hash, rejection)) = rejection_of_what_is_left(&findings.situation) {
+        let message = rejected(findings, &hash, rejection, waiting);
         return say(Phase::Progressing, names::REASON_ROLLING_BACK, message);
     }
     if let Some(verdict) = waiting {
@@ -292,10 +280,11 @@ fn of_candidate(findings: &Findings, focus: &ReplicaSet, gate: &Gate) -> Verdict
             let gone = if decisions.serving.is_empty() || roles.serving().is_some() || roles.home().is_some() {
                 String::new()
             } else {
-                // After a lost status only its hash is known, from a Service.
-                let known = decisions.revision(&decisions.serving).map(|lost| lost.number.to_string());
-                let lost = known.unwrap_or_else(|| decisions.serving.clone());
-                format!("production is down: the ReplicaSet of revision {lost} is gone; ")
+                match decisions.revision(&decisions.serving) {
+                    Some(lost) => format!("production is down: the ReplicaSet of revision {} is gone; ", lost.number),
+                    // Only a Service tells of it, and may lead to its pods still.
+                    None => format!("{}; ", findings.situation.where_nowhere()),
+                }
             };
             let ready = if focus.replicas > 0 { format!(" is ready{shown} and") } else { String::new() };
             say(phase, reason, format!("{gone}{revision}{ready} {waits_for}"))
@@ -339,14 +328,49 @@ fn of_production(findings: &Findings, focus: &ReplicaSet) -> Verdict {
     }
 }
 
-/// A deadline that was missed meanwhile is not hidden by a stall.
-fn missed_deadline(findings: &Findings) -> Option<String> {
+/// The rejection of the revision that the spec asks for, unless production comes back to that.
+fn rejection_of_updated<'a>(situation: &Situation<'a>) -> Option<(String, &'a Rejection)> {
+    let Situation { world, decisions, roles, .. } = *situation;
+    let updated = request::updated_hash(situation);
+    let comes_back = roles.going_back() && roles.home().is_some_and(|home| home.hash == updated);
+    let rejection = if world.template_is_unknown() || comes_back { None } else { decisions.rejection(&updated) };
+    rejection.map(|rejection| (updated, rejection))
+}
+
+/// The rejection of the revision that production is about to leave.
+fn rejection_of_what_is_left<'a>(situation: &Situation<'a>) -> Option<(String, &'a Rejection)> {
+    let Situation { decisions, roles, .. } = *situation;
+    let rejection = if roles.going_back() { decisions.rejection(&decisions.serving) } else { None };
+    rejection.map(|rejection| (decisions.serving.clone(), rejection))
+}
+
+/// That what serves was rejected, and stays.
+fn stays_although_rejected(situation: &Situation) -> Option<String> {
+    let home = situation.roles.at_home()?;
+    let Rejection { by, reason, .. } = situation.decisions.rejection(&home.hash)?;
+    let revision = describe(situation, home);
+    Some(format!(
+        "{revision} serves, although it was rejected by {by} ({reason}): nothing is known to go back to. \
+         Promote another revision"
+    ))
+}
+
+/// What a stall does not hide: that a revision was rejected, or a deadline that was missed meanwhile.
+fn behind_a_stall(findings: &Findings) -> Option<String> {
+    let situation = &findings.situation;
+    if let Some(message) = stays_although_rejected(situation) {
+        return Some(message);
+    }
     let waiting = findings.focus.and_then(|focus| waiting(findings, focus));
-    waiting.filter(|waiting| waiting.reason == names::REASON_DEADLINE).map(|late| late.message)
+    match rejection_of_updated(situation).or_else(|| rejection_of_what_is_left(situation)) {
+        Some((hash, rejection)) => Some(rejected(findings, &hash, rejection, waiting)),
+        None => waiting.filter(|waiting| waiting.reason == names::REASON_DEADLINE).map(|late| late.message),
+    }
 }
 
 /// What else is to be known of what serves, while the message speaks of a candidate, of a stall, or of a rejection: what its proof
-/// and its restart wait for, that its analysis needs a person, what production has come back from, and why it does not go back by itself.
+/// and its restart wait for, that it is being analysed or needs a person for that, what production has come back from, and why it does not go back
+/// by itself.
 fn beside(findings: &Findings) -> Vec<String> {
     let situation = &findings.situation;
     let Some(home) = situation.roles.staying() else { return Vec::new() };
@@ -365,6 +389,8 @@ fn beside(findings: &Findings) -> Vec<String> {
         _ if situation.is_rejected(home) => None,
         Some(Outcome::Inconclusive(run)) => Some(no_conclusion(situation, home, run)),
         Some(Outcome::Failed(run)) => Some(nowhere_to_go(situation, home, run)),
+        // Who promotes another one meanwhile ends that.
+        Some(Outcome::Running(_)) => Some(format!("{} serves and is being analysed", describe(situation, home))),
         _ => None,
     };
     let told = [proof, restart, analysis, came_back_from(findings, home), rollback::held_up(situation)];
@@ -376,7 +402,7 @@ fn beside(findings: &Findings) -> Vec<String> {
 fn came_back_from(findings: &Findings, home: &ReplicaSet) -> Option<String> {
     let Situation { decisions, roles, .. } = findings.situation;
     let switch = switch::last(&findings.situation, &findings.proof).filter(|switch| switch.to == home.hash)?;
-    let is_told = findings.stall.is_none() && switch.from == request::updated_hash(&findings.situation);
+    let is_told = rejection_of_updated(&findings.situation).is_some_and(|(told, _)| told == switch.from);
     if is_told || roles.is_updated(home) {
         return None;
     }
@@ -466,17 +492,19 @@ fn rejected(findings: &Findings, hash: &str, rejection: &Rejection, waiting: Opt
     let serving = roles.home().map(|home| describe(&findings.situation, home)).unwrap_or_default();
     let state = match waiting {
         _ if serving.is_empty() => findings.situation.where_nowhere(),
+        Some(waiting) if roles.going_back() => format!("on the way back to {serving}: {}", waiting.message),
         Some(waiting) if findings.proof.is_there() => format!("{serving} serves; {}", waiting.message),
-        Some(waiting) => format!("on the way back to {serving}: {}", waiting.message),
+        Some(waiting) => waiting.message,
         None if roles.at_home().is_none() => format!("{serving} is about to serve"),
         None => format!("{serving} serves"),
     };
     let by = format!("{subject} was rejected by {} ({}); {state}", rejection.by, rejection.reason);
-    if request::updated_hash(&findings.situation) == hash {
-        format!("{by}. Change spec.template, or retry")
-    } else {
-        by
+    if request::updated_hash(&findings.situation) != hash {
+        return by;
     }
+    let is_left = roles.going_back() && decisions.serving == hash;
+    let todo = if is_left { request::INSTEAD_OF_WHAT_IS_LEFT } else { "Change spec.template, or retry" };
+    format!("{by}. {todo}")
 }
 
 fn number(decisions: &Decisions, hash: &str) -> i64 {

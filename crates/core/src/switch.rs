@@ -20,6 +20,7 @@ use jiff::Timestamp;
 
 use crate::actions::{Action, Change};
 use crate::approvals;
+use crate::events::{self, Event};
 use crate::gate;
 use crate::hash::is_pod_of;
 use crate::overlap;
@@ -67,7 +68,7 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     let to_move: Vec<_> = to_move.into_iter().filter(may_move).collect();
     let refused = refused(situation, &to_move);
     if !to_move.is_empty() && refused.len() == to_move.len() {
-        return to_move.into_iter().map(|service| select(service, home)).collect();
+        return to_move.into_iter().map(|service| select_home(situation, service, home)).collect();
     }
     let only_claim = full && world.rollout.spec.blue_green().active_service.is_none() && roles.going_back();
     if to_move.is_empty() && !only_claim {
@@ -95,7 +96,7 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     if !late.is_empty() {
         return late.into_iter().map(|service| select_both(situation, service, home)).collect();
     }
-    to_move.into_iter().map(|service| select(service, home)).collect()
+    to_move.into_iter().map(|service| select_home(situation, service, home)).collect()
 }
 
 /// Whether this Service may be moved to home as soon as home has pods for it: it fits, no overlap keeps it, and home may serve there.
@@ -283,7 +284,7 @@ pub fn move_preview(situation: &Situation, candidate_size: Option<i32>) -> Optio
             Selection::Revision(roles.at_home().or(serving)?.hash.clone())
         }
     };
-    (shown != wanted).then(|| set_selection(service, wanted, None))
+    (shown != wanted).then(|| set_selection(service, wanted, None, None))
 }
 
 /// What is shown is kept up by that alone, and the candidate gets no pods by a quota that they count for, or since no node has room for them
@@ -324,12 +325,43 @@ pub fn release_unnamed(situation: &Situation) -> Vec<Action> {
 
 /// Points a Service at a revision, as production.
 fn select(service: &Service, rs: &ReplicaSet) -> Action {
-    set_selection(service, Selection::Revision(rs.hash.clone()), Some(&rs.hash))
+    set_selection(service, Selection::Revision(rs.hash.clone()), Some(&rs.hash), None)
+}
+
+/// The same, at where production should be.
+fn select_home(situation: &Situation, service: &Service, home: &ReplicaSet) -> Action {
+    let event = taken_back(situation, service, home);
+    set_selection(service, Selection::Revision(home.hash.clone()), Some(&home.hash), event)
+}
+
+/// What is told of a move by hand that does not count, and is taken back.
+fn taken_back(situation: &Situation, service: &Service, home: &ReplicaSet) -> Option<Event> {
+    let Situation { world, decisions, roles, .. } = *situation;
+    let Selection::Revision(hash) = service.selection() else { return None };
+    let carried = service.production.as_deref() == Some(&home.hash);
+    if roles.going_back() || !carried || hash == home.hash {
+        return None;
+    }
+    let by = service.moved_by_hand()?;
+    let is_first = world.rollout.spec.blue_green().active_service.as_ref() == Some(&service.name);
+    let why = match (decisions.bar(&hash), world.replica_set(&hash)) {
+        (Some(rejection), _) => format!("was rejected by {}", rejection.by),
+        (None, None) => "has no ReplicaSet".to_owned(),
+        (None, Some(rs)) if rs.available == 0 => "has no available pod".to_owned(),
+        (None, Some(_)) if is_first => "does not fit it".to_owned(),
+        (None, Some(_)) => "does not have production".to_owned(),
+    };
+    let named = |hash: &str| match decisions.revision(hash) {
+        Some(revision) => format!("revision {} ({hash})", revision.number),
+        None => format!("revision {hash}"),
+    };
+    let (name, to, back_to) = (&service.name, named(&hash), named(&home.hash));
+    Some(events::moved_back(format!("{by} moved Service {name} to {to}, which {why}: it is back at {back_to}")))
 }
 
 /// Points a Service at both revisions, of which this one is to stay.
 fn select_both(situation: &Situation, service: &Service, rs: &ReplicaSet) -> Action {
-    set_selection(service, Selection::Both(overlap::label_value(situation.world)), Some(&rs.hash))
+    set_selection(service, Selection::Both(overlap::label_value(situation.world)), Some(&rs.hash), None)
 }
 
 /// Takes everything of ours out of a Service. What an Argo Rollout moves by now leads to its pods: there only our marks go.
@@ -338,15 +370,16 @@ pub fn release(world: &World, service: &Service) -> Action {
         let (name, resource_version) = (service.name.clone(), service.resource_version.clone());
         return Action::RemoveMarks { name, resource_version };
     }
-    set_selection(service, Selection::Unmanaged, None)
+    set_selection(service, Selection::Unmanaged, None, None)
 }
 
-fn set_selection(service: &Service, selection: Selection, production: Option<&str>) -> Action {
+fn set_selection(service: &Service, selection: Selection, production: Option<&str>, event: Option<Event>) -> Action {
     Action::SelectRevision {
         name: service.name.clone(),
         resource_version: service.resource_version.clone(),
         selection,
         production: production.map(str::to_owned),
+        event,
     }
 }
 

@@ -1216,7 +1216,10 @@ fn an_eviction_that_is_refused_for_ever_is_told_and_holds_nothing_up() {
     model.refuse(Some(|action| matches!(action, Action::EvictPod { .. })));
     model.request(Verb::Restart, &one, "ann", None);
     model.work();
-    assert!(model.status().message.contains("a policy says no"), "{}", model.status().message);
+    let message = &model.status().message;
+    assert!(message.contains("a policy says no"), "{message}");
+    // None is replaced yet: the new one is the additional one.
+    assert!(message.contains("1 new pods ready, 2 old ones to go"), "{message}");
     push_and_promote(&mut model, 2);
 }
 

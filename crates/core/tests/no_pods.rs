@@ -3,13 +3,41 @@
 
 mod model;
 
-use greenlight_api::{AnalysisPhase, BlueGreen, Phase, RolloutAnalysis, Verb};
+use greenlight_api::{AnalysisPhase, BlueGreen, Phase, RolloutAnalysis, Verb, names};
 use model::people::{assert_serves, end_runs, manual, operate_for, promoted, push_and_promote, say, serves_one};
 use model::{Event, Kind, Model};
 
 #[track_caller]
 fn assert_says(model: &Model, words: &[&str]) {
     assert!(words.iter().all(|words| model.status().message.contains(words)), "{}", say(model));
+}
+
+#[test]
+fn a_stall_does_not_hide_that_what_waits_was_aborted() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    model.have_service("preview", false);
+    let two = model.hash(2);
+    model.request(Verb::Abort, &two, "ann", None);
+    model.work();
+    assert_says(&model, &["Service preview does not exist", "revision 2 (web:v2) was rejected by ann (aborted); "]);
+    assert_eq!(model.status().message.matches("was rejected").count(), 1, "{}", say(&model));
+}
+
+#[test]
+fn a_stall_does_not_hide_that_production_is_on_its_way_back() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(3);
+    model.work();
+    model.have_service("active", false);
+    let two = model.hash(2);
+    model.request(Verb::Rollback, &two, "ann", None);
+    model.work();
+    assert_says(&model, &["Service active does not exist", "was rejected by ann (rolled back); revision 1 ("]);
+    model.have_service("active", true);
+    model.work();
+    assert_serves(&model, 1);
 }
 
 fn analysed_after() -> BlueGreen {
@@ -108,7 +136,7 @@ fn what_waits_does_not_hide_that_production_has_come_back_from_what_was_rejected
 }
 
 #[test]
-fn after_a_lost_status_what_is_gone_is_called_by_its_hash() {
+fn after_a_lost_status_what_is_gone_is_called_by_its_hash_and_not_said_to_be_down() {
     let mut model = serves_one(manual());
     model.push(2);
     model.work();
@@ -116,7 +144,50 @@ fn after_a_lost_status_what_is_gone_is_called_by_its_hash() {
     model.wipe_status();
     model.delete_replica_set(&one);
     operate_for(&mut model, 5);
-    assert_says(&model, &[&format!("the ReplicaSet of revision {one} is gone")]);
+    // Its pods may be there: so it is where an earlier rollout of this name left them behind.
+    assert_says(&model, &[&format!("Service active leads to revision {one}, of which this rollout has no ReplicaSet")]);
+    assert!(!model.status().message.contains("down"), "{}", say(&model));
+}
+
+#[test]
+fn what_an_earlier_rollout_left_behind_is_not_said_to_be_down() {
+    let mut model = Model::new(manual());
+    model.edit_service("active", |service| {
+        service.managed_by = Some("web".into());
+        service.production = Some("b2c4d6f8g2".into());
+        service.selector.insert(names::HASH_LABEL.into(), "b2c4d6f8g2".into());
+    });
+    model.work();
+    assert_says(&model, &["Service active leads to revision b2c4d6f8g2, of which this", "waits for promotion"]);
+    assert!(!model.status().message.contains("down"), "{}", say(&model));
+    let one = model.hash(1);
+    model.request(Verb::Restart, &one, "ann", None);
+    model.work();
+    assert!(say(&model).contains("has no ReplicaSet, so there is nothing to restart"), "{}", say(&model));
+}
+
+#[test]
+fn an_analysis_of_what_serves_without_a_conclusion_is_not_told_as_a_preview() {
+    let mut model = promoted(analysed_after(), &[2]);
+    end_runs(&mut model, "-post", AnalysisPhase::Inconclusive);
+    model.work();
+    let told = |reason: &str| model.ledger.events.iter().filter(|event| event.reason == reason).count();
+    assert_eq!((told("PreviewReady"), told("AnalysisInconclusive")), (1, 1), "{:?}", model.ledger.events);
+}
+
+#[test]
+fn going_back_since_a_replica_set_was_deleted_is_not_told_as_a_promotion() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(3);
+    model.work();
+    let two = model.hash(2);
+    model.delete_replica_set(&two);
+    model.work();
+    assert_serves(&model, 1);
+    let moves = |reason: &&str| ["Promoted", "RolledBack"].contains(reason);
+    let last = model.ledger.events.iter().rfind(|event| moves(&event.reason)).expect("it is told");
+    assert_eq!(last.reason, "RolledBack", "{last:?}");
+    assert!(last.note.contains(&two) && last.note.contains("is gone; revision 1"), "{last:?}");
 }
 
 #[test]
@@ -132,6 +203,34 @@ fn what_waits_does_not_hide_a_switch_that_is_not_proven() {
     assert!(!model.status().message.contains("moved to"), "{}", say(&model));
 }
 
+#[test]
+fn production_is_not_said_to_come_back_from_what_was_aborted() {
+    let mut model = serves_one(manual());
+    model.happen(&Event::Behind(Kind::Endpoints, true));
+    push_and_promote(&mut model, 2);
+    model.push(3);
+    model.work();
+    let three = model.hash(3);
+    model.request(Verb::Abort, &three, "ann", None);
+    model.work();
+    assert_says(&model, &["was rejected by ann (aborted); moved to revision 2", "or retry"]);
+    assert!(!model.status().message.contains("way back"), "{}", say(&model));
+}
+
+#[test]
+fn nobody_is_told_to_retry_what_production_is_still_leaving() {
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
+    assert!(model.settle());
+    assert_eq!(model.rs(1).replicas, 0);
+    let two = model.hash(2);
+    model.request(Verb::Rollback, &two, "ann", None);
+    model.operate(None);
+    assert_says(&model, &["on the way back to revision 1", "change an annotation of it in the spec"]);
+    assert!(!model.status().message.contains("retry"), "{}", say(&model));
+    model.work();
+    assert_says(&model, &["revision 1", "serves. Change spec.template, or retry"]);
+}
+
 /// Revision 2 was promoted, and is being analysed.
 fn being_analysed() -> Model {
     let mut model = serves_one(analysed_after());
@@ -143,6 +242,50 @@ fn being_analysed() -> Model {
 /// So many runs are under way, and are to go on.
 fn under_way(model: &Model) -> usize {
     model.truth.runs.iter().filter(|run| !run.phase.is_completed() && !run.terminating).count()
+}
+
+#[test]
+fn what_waits_does_not_hide_that_what_serves_is_being_analysed() {
+    let mut model = being_analysed();
+    model.push(3);
+    model.work();
+    assert_says(&model, &["waits for promotion; revision 2 (", "serves and is being analysed"]);
+    end_runs(&mut model, "-post", AnalysisPhase::Successful);
+    model.work();
+    assert!(!model.status().message.contains("analysed"), "{}", say(&model));
+}
+
+#[test]
+fn whoever_promotes_what_serves_in_full_keeps_it_without_its_analysis() {
+    let mut model = being_analysed();
+    let two = model.hash(2);
+    model.request(Verb::PromoteFull, &two, "bob", None);
+    model.work();
+    assert!(say(&model).contains("without its analysis"), "{}", say(&model));
+    assert_eq!((model.status().phase, under_way(&model)), (Phase::Healthy, 0), "{}", say(&model));
+    assert!(model.rs(1).is_retired(), "{}", say(&model));
+    end_runs(&mut model, "-post", AnalysisPhase::Failed);
+    model.work();
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn one_of_two_people_does_not_keep_what_serves_without_its_analysis() {
+    let mut model = serves_one(BlueGreen { required_approvals: Some(2), ..analysed_after() });
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    for by in ["ann", "bob"] {
+        model.request(Verb::Promote, &two, by, None);
+        model.work();
+    }
+    model.request(Verb::PromoteFull, &two, "ann", None);
+    model.work();
+    assert!(say(&model).contains("without its analysis, 1 of 2"), "{}", say(&model));
+    assert_eq!(under_way(&model), 1, "{}", say(&model));
+    model.request(Verb::PromoteFull, &two, "bob", None);
+    model.work();
+    assert_eq!((model.status().phase, under_way(&model)), (Phase::Healthy, 0), "{}", say(&model));
 }
 
 #[test]

@@ -608,15 +608,27 @@ fn a_move_by_hand_to_what_was_rejected_is_put_back() {
     model.point_by_hand("active", &two);
     model.work();
     assert_serves(&model, 1);
+    let told = moved_back(&model);
+    assert!(told.contains("which was rejected by ann: it is back at revision 1"), "{told}");
+}
+
+/// What is told of a Service that was moved back.
+fn moved_back(model: &Model) -> &str {
+    let told: Vec<_> = model.ledger.events.iter().filter(|event| event.reason == "MovedBack").collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    &told[0].note
 }
 
 #[test]
-fn a_move_by_hand_to_nothing_is_put_back() {
+fn a_move_by_hand_to_nothing_is_put_back_and_told() {
     let mut model = promoted(manual(), &[2]);
     model.point_by_hand("active", "nonsense");
     model.work();
     assert_serves(&model, 2);
     assert_rejected(&model, 2, false);
+    let expected = "field manager \"kubectl-edit\" moved Service active to revision nonsense, which has no ReplicaSet";
+    let told = moved_back(&model);
+    assert!(told.starts_with(expected), "{told}");
 }
 
 // 11
@@ -672,6 +684,23 @@ fn a_promotion_that_a_newer_commit_overtook_is_refused_and_says_so() {
     model.push(2);
     model.work();
     assert_serves(&model, 1);
+}
+
+#[test]
+fn who_names_a_revision_by_its_number_is_told_its_hash() {
+    let mut model = promoted(manual(), &[2]);
+    let (one, two) = (model.hash(1), model.hash(2));
+    for verb in [Verb::Rollback, Verb::Abort, Verb::Promote, Verb::Retry] {
+        model.request(verb, "2", "ann", None);
+        model.work();
+        let (accepted, why) = answer(&model);
+        assert!(!accepted && why.contains(&format!("revision 2 is {two}")), "{}: {why}", verb.as_str());
+    }
+    model.request(Verb::Rollback, &two, "ann", Some("1".to_owned()));
+    model.work();
+    let (accepted, why) = answer(&model);
+    assert!(!accepted && why.contains(&format!("revision 1 is {one}")), "{why}");
+    assert_serves(&model, 2);
 }
 
 #[test]
@@ -737,6 +766,24 @@ fn a_refused_analysis_is_forgotten_with_the_analysis() {
     skipped.work();
     assert_serves(&skipped, 2);
     assert_eq!(reason(&skipped), "Healthy");
+}
+
+#[test]
+fn a_refused_template_is_not_told_of_any_more_when_it_was_aborted() {
+    let mut model = serves_one(manual());
+    model.happen(&Event::Refuse { template: 2, refused: true });
+    model.push(2);
+    model.work();
+    assert_eq!(reason(&model), "TemplateRefused");
+    let two = model.status().updated_revision.clone();
+    model.request(Verb::Abort, &two, "ann", None);
+    model.work();
+    assert_eq!(reason(&model), "RevisionRejected", "{}", model.status().message);
+    assert!(model.status().message.contains("was rejected by ann (aborted)"), "{}", model.status().message);
+    // Who retries it hears why it cannot be made.
+    model.request(Verb::Retry, &two, "ann", None);
+    model.work();
+    assert_eq!(reason(&model), "TemplateRefused", "{}", model.status().message);
 }
 
 fn reason(model: &Model) -> &str {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use greenlight_api::{BlueGreen, BlueGreenRollout, BlueGreenRolloutStatus, Request, RevisionRecord, Verb, names};
+use greenlight_api::{
+    BlueGreen, BlueGreenRollout, BlueGreenRolloutStatus, Phase, Request, RevisionRecord, Verb, conditions, names,
+};
 use greenlight_core::{World, approvals, roles};
 use greenlight_overview::again::Busy;
 use greenlight_overview::{
@@ -162,6 +164,19 @@ pub fn offers(facts: &Facts, blue_green: &BlueGreen, paused: bool, user: &str) -
             offers.push(offer(Action::Promote, &updated, label));
             offers.push(offer(Action::PromoteFull, &updated, Action::PromoteFull.label().to_owned()));
             offers.push(offer(Action::Abort, &updated, format!("Abort revision {}", number(&updated))));
+        }
+    }
+    if !serving.is_empty() && updated == serving && !rejected {
+        // Its analysis waits for a person, or one need not wait for it.
+        let keep = format!("Keep revision {}", number(&serving));
+        match facts.reason.as_str() {
+            conditions::REASON_INCONCLUSIVE => offers.push(offer(Action::Promote, &serving, keep)),
+            // One that failed, with nothing to go back to, is over.
+            conditions::REASON_POST_PROMOTION_ANALYSIS if facts.status.phase == Phase::Degraded => {}
+            conditions::REASON_POST_PROMOTION_ANALYSIS | conditions::REASON_ANALYSIS_REFUSED => {
+                offers.push(offer(Action::PromoteFull, &serving, format!("{keep} without its analysis")));
+            }
+            _ => {}
         }
     }
     if !serving.is_empty() {
@@ -478,6 +493,23 @@ mod tests {
         assert!(offered(serde_json::Value::Null).contains(&Action::Undo));
         let undone = json!({"by": "ann", "at": "2026-11-28T20:10:00Z", "reason": "rolled back"});
         assert!(!offered(undone).contains(&Action::Undo));
+    }
+
+    #[test]
+    fn what_serves_is_offered_to_be_kept_while_its_analysis_is_not_over() {
+        let served = |hash: &str, number: i64| json!({"hash": hash, "digest": hash, "number": number, "servedAt": "2026-11-28T20:00:00Z"});
+        let offered = |reason: &str| {
+            let decisions = json!({"serving": "v2", "revisions": [served("v1", 1), served("v2", 2)]});
+            let status = json!({"updatedRevision": "v2", "decisions": decisions});
+            let status = serde_json::from_value(status).expect("a status");
+            let facts = Facts { status, reason: reason.to_owned(), ..Facts::default() };
+            let offers = offers(&facts, &BlueGreen::default(), false, "ann").into_iter();
+            let promotion = offers.filter(|offer| [Action::Promote, Action::PromoteFull].contains(&offer.action));
+            promotion.map(|offer| offer.label).collect::<Vec<_>>()
+        };
+        assert_eq!(offered("AnalysisInconclusive"), ["Keep revision 2"]);
+        assert_eq!(offered("PostPromotionAnalysis"), ["Keep revision 2 without its analysis"]);
+        assert_eq!(offered("Healthy"), Vec::<String>::new());
     }
 
     #[test]

@@ -454,8 +454,9 @@ impl Moment<'_> {
         // An operator's clock may be some seconds ahead.
         let until = revision.left_at.map(|left_at| left_at + delay - SignedDuration::from_secs(5));
         let is_of_home = |run: &Run| adapter::version_of_named(&run.name) == Some(home) && run.name.ends_with("-post");
-        let is_analysed =
-            cluster.runs.iter().any(|run| is_of_home(run) && !run.phase.is_completed() && !run.terminating);
+        let is_open = |run: &Run| is_of_home(run) && !run.phase.is_completed() && !run.terminating;
+        // Who keeps it in full ends its analysis.
+        let is_analysed = !ghost.of(home).full && cluster.runs.iter().any(is_open);
         let is_refuge = ghost.earlier(home).find(|earlier| ghost.can_return(*earlier, cluster)) == Some(version);
         let is_kept = until.is_some_and(|until| cluster.now < until) || is_analysed && is_refuge;
         if is_kept && revision.known {

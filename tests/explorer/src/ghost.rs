@@ -1002,7 +1002,8 @@ impl Ghost {
         match phase {
             // What was promoted in full before nobody waits for.
             AnalysisPhase::Failed | AnalysisPhase::Error if name.ends_with("-pre") && revision.full => {}
-            AnalysisPhase::Failed | AnalysisPhase::Error if decides => revision.failed = true,
+            // Who kept it in full may have been heard before it ended, or not.
+            AnalysisPhase::Failed | AnalysisPhase::Error if decides && !revision.full => revision.failed = true,
             AnalysisPhase::Failed | AnalysisPhase::Error if revision.rejected == Verdict::No => {
                 revision.rejected = Verdict::Either;
             }

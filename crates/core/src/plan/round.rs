@@ -6,6 +6,7 @@ use crate::gate::{self, Gate};
 use crate::progress;
 use crate::request::Heard;
 use crate::restart::Restart;
+use crate::roles;
 use crate::scale::{self, Size};
 use crate::situation::Situation;
 use crate::stall::{self, Stall};
@@ -95,7 +96,11 @@ impl<'a> Round<'a> {
         let lacking = stall::home(&situation);
         // While a candidate waits that is told beside what it waits for, which may be what mends it.
         let waits = self.candidate.is_some() && situation.roles.staying().is_some();
-        let template = || if situation.roles.updated.is_none() { stall::template(world) } else { None };
+        // What was rejected is not tried any more, so nobody is kept waiting by why it could not be made.
+        let asked_for = roles::asked_for(world, situation.decisions);
+        let is_to_be_made =
+            situation.roles.updated.is_none() && situation.decisions.rejection_of_template(asked_for).is_none();
+        let template = || if is_to_be_made { stall::template(world) } else { None };
         Findings {
             situation,
             gate: self.candidate.as_ref().map(|candidate| candidate.gate.clone()),

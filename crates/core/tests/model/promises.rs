@@ -230,7 +230,8 @@ impl Ledger {
                 self.events.push(event.clone());
                 assert!(!self.rejected.contains(digest), "a rejected template gets a ReplicaSet");
             }
-            Action::SelectRevision { name, selection, production, .. } => {
+            Action::SelectRevision { name, selection, production, event, .. } => {
+                self.events.extend(event.clone());
                 self.check_selection(before, seen, name, selection, production.as_deref(), now);
             }
             Action::ChangeReplicaSet { name, change, .. } => {

@@ -355,10 +355,13 @@ impl Queues {
 
     /// Has each controller look again at what this concerns of all that there is for it.
     fn look_again(&self, caches: &Caches, concerns: impl Fn(&Key) -> bool) {
-        let all: [(&Queue, fn(&Caches) -> Vec<Key>); 3] =
-            [(&self.rollouts, all_rollouts), (&self.scale_down, all_retired), (&self.analyses, all_runs)];
-        for (queue, all) in all {
-            all(caches).into_iter().filter(|key| concerns(key)).for_each(|key| queue.now(key));
+        let all = [
+            (&self.rollouts, all_rollouts(caches)),
+            (&self.scale_down, all_retired(caches)),
+            (&self.analyses, all_runs(caches)),
+        ];
+        for (queue, keys) in all {
+            keys.into_iter().filter(|key| concerns(key)).for_each(|key| queue.now(key));
         }
     }
 }

@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use greenlight_api::{BlueGreenRolloutStatus, ObservedRequest};
 use greenlight_explorer::budget;
 use greenlight_explorer::event::{Event, read_trace, write_trace};
 use greenlight_explorer::exhaustive::{Limits, scopes, search};
@@ -325,6 +326,18 @@ fn tell(failure: &Failure) {
     println!("  cargo xtask prove --replay '{}'", write_trace(&failure.events));
 }
 
+/// What a status says, and the answer to a request if it is not the one that was told before.
+fn tell_status(status: &BlueGreenRolloutStatus, answered: &mut Option<ObservedRequest>) {
+    if let Some(request) = &status.observed_request
+        && status.observed_request != *answered
+    {
+        let heard = if request.accepted { "accepted" } else { "refused" };
+        println!("    {heard}: {}", request.answer);
+    }
+    answered.clone_from(&status.observed_request);
+    println!("    {}: {}", status.phase.as_str(), status.message);
+}
+
 fn tell_replay(trace: &str, ignored: &[Predicate], verbose: bool) -> ExitCode {
     let events = match read_trace(trace) {
         Ok(events) => events,
@@ -334,6 +347,7 @@ fn tell_replay(trace: &str, ignored: &[Predicate], verbose: bool) -> ExitCode {
         }
     };
     let mut told = 0;
+    let mut answered = None;
     let told_writes = replay_and_tell(&events, ignored, |event, state| {
         if verbose {
             println!("* {}", event.map_or_else(|| "faults stop, and everything goes on".to_owned(), Event::told));
@@ -341,8 +355,10 @@ fn tell_replay(trace: &str, ignored: &[Predicate], verbose: bool) -> ExitCode {
             let from = if event.is_none() { 0 } else { told };
             made[from..].iter().for_each(|made| println!("    {:?}", made.write));
             told = made.len();
-            let status = state.cluster.rollout.status.as_ref();
-            println!("    {}", status.map_or("no status", |status| status.message.as_str()));
+            match &state.cluster.rollout.status {
+                Some(status) => tell_status(status, &mut answered),
+                None => println!("    no status"),
+            }
         }
     });
     match told_writes {

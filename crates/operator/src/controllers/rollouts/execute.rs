@@ -136,8 +136,12 @@ impl Executor<'_> {
                 Ok(())
             }
             Action::DeleteReplicaSet { name, resource_version } => self.delete(name, resource_version).await,
-            Action::SelectRevision { name, resource_version, selection, production } => {
-                self.patch_selector(name, resource_version, selection, production.as_deref()).await
+            Action::SelectRevision { name, resource_version, selection, production, event } => {
+                self.patch_selector(name, resource_version, selection, production.as_deref()).await?;
+                if let Some(event) = event {
+                    self.recorder.record(self.rollout, event);
+                }
+                Ok(())
             }
             Action::WithdrawClaims { name, resource_version, claims } => {
                 self.withdraw_claims(name, resource_version, claims).await
