@@ -1282,6 +1282,22 @@ const MENDS: &[Mend] = &[
         test: "who_retries_what_was_undone_is_heard_also_if_the_move_was_not_seen_yet",
     },
     Mend {
+        fault: "what was moved with a claim that another operator has not seen is moved back",
+        file: "crates/core/src/fence.rs",
+        find: ".is_some_and(is_elsewhere);",
+        replace: ".is_some_and(|service| service.name.is_empty() && is_elsewhere(service));",
+        of: Package("greenlight-core"),
+        test: "who_has_not_seen_the_claim_of_a_promotion_does_not_take_it_back",
+    },
+    Mend {
+        fault: "what is retried serves again where its undo was not seen yet",
+        file: "crates/core/src/fence.rs",
+        find: ".is_some_and(is_elsewhere);",
+        replace: ".is_some_and(|service| service.name.is_empty() && is_elsewhere(service));",
+        of: Package("greenlight-core"),
+        test: "what_is_retried_while_its_undo_was_not_seen_yet_does_not_serve_again",
+    },
+    Mend {
         fault: "gate: whoever moves a Service by hand has the name that they gave to their tool",
         file: "crates/core/src/world.rs",
         find: "format!(\"field manager {manager:?}\")",

@@ -14,7 +14,7 @@
 use greenlight_api::{BlueGreenRolloutStatus, names};
 
 use crate::actions::{Action, Change, Doubt};
-use crate::decisions::{Read, Source};
+use crate::decisions::{Read, Source, telling_service};
 use crate::roles::Roles;
 use crate::situation::Situation;
 use crate::stall;
@@ -50,9 +50,14 @@ pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
     if by_workload && written.template != now.template {
         return Some(Doubt::TemplateHasChanged);
     }
-    let moved = *source == Source::Record && written.serving != now.serving;
+    // By our mark production is elsewhere, and no claim that is known tells when it went there: that may only not have been seen yet.
+    let is_elsewhere = |service: &Service| {
+        let given = service.production.as_deref().filter(|given| *given != now.serving);
+        given.is_some() && given == service.hash()
+    };
+    let moved = written.serving != now.serving || telling_service(world, written).is_some_and(is_elsewhere);
     let answered = || world.active_services().all(|service| service.answered);
-    (moved && !answered()).then_some(Doubt::ProductionHasMoved)
+    (*source == Source::Record && moved && !answered()).then_some(Doubt::ProductionHasMoved)
 }
 
 /// Notes in each change of a ReplicaSet which rollout it was planned from.

@@ -183,6 +183,43 @@ fn a_forged_planned_from_is_put_right() {
     assert_eq!(plan(&world, model.now).doubt, None, "everything is read live in each reconcile for ever");
 }
 
+/// What is promoted once more has a claim of before: who hears nothing of ReplicaSets takes that for the last one.
+#[test]
+fn who_has_not_seen_the_claim_of_a_promotion_does_not_take_it_back() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(1);
+    model.work();
+    let one = model.hash(1);
+    model.request(Verb::Promote, &one, "ann", None);
+    let mut other = model.second();
+    // The claim, and the move.
+    model.operate(Some(2));
+    assert_active(&model, 1);
+    model.as_second(&mut other, &[Kind::ReplicaSets], |model| {
+        model.operate(None);
+    });
+    assert_active(&model, 1);
+}
+
+#[test]
+fn what_is_retried_while_its_undo_was_not_seen_yet_does_not_serve_again() {
+    let mut model = promoted(manual(), &[2]);
+    let two = model.hash(2);
+    model.request(Verb::Rollback, &two, "ann", None);
+    // The mirror, and the record.
+    model.operate(Some(2));
+    let mut other = model.second();
+    // The claim, and the move.
+    model.operate(Some(2));
+    assert_active(&model, 1);
+    model.request(Verb::Retry, &two, "ann", None);
+    model.as_second(&mut other, &[Kind::ReplicaSets], |model| {
+        model.operate(None);
+    });
+    assert_active(&model, 1);
+    assert_rejected(&model, 2, false);
+}
+
 #[test]
 fn two_operators_with_the_same_picture_promote_once() {
     for writes in 0..10 {
