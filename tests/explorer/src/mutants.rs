@@ -444,6 +444,20 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::LeavesForReason, P::GateHolds, P::RejectedStays, P::BackToServed],
     },
     Mutant {
+        name: "what was moved with a claim that another operator has not seen is moved back",
+        file: "fence.rs",
+        find: ".is_some_and(is_elsewhere);",
+        replace: ".is_some_and(|service| service.name.is_empty() && is_elsewhere(service));",
+        expected: &[P::GateHolds, P::LeavesForReason],
+    },
+    Mutant {
+        name: "a retry is told, and nothing comes of it",
+        file: "request.rs",
+        find: "                decisions::try_again(revision);\n",
+        replace: "                revision.approvals.clear();\n",
+        expected: &[P::RetryStays],
+    },
+    Mutant {
         name: "a promotion does not wait for the ReplicaSet that is made next",
         file: "request.rs",
         find: "of_candidate && world.live && is_made_next(",
