@@ -1298,6 +1298,14 @@ const MENDS: &[Mend] = &[
         test: "what_is_retried_while_its_undo_was_not_seen_yet_does_not_serve_again",
     },
     Mend {
+        fault: "who promotes in full, and then once more, has the analysis asked for again",
+        file: "crates/core/src/request.rs",
+        find: "let full = full || revision.approvals[position].full;",
+        replace: "",
+        of: Package("greenlight-core"),
+        test: "who_promotes_in_full_and_then_once_more_has_no_analysis_asked_for_again",
+    },
+    Mend {
         fault: "gate: whoever moves a Service by hand has the name that they gave to their tool",
         file: "crates/core/src/world.rs",
         find: "format!(\"field manager {manager:?}\")",

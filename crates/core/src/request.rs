@@ -276,8 +276,11 @@ impl<'a> Hearing<'a> {
         let heard_at = ended_at.map(just_after).max(Some(self.situation.now));
         let approval = Approval { by: by.clone(), at: *at, heard_at, full, reason: self.reason().map(str::to_owned) };
         match before {
-            // Asked again, after an analysis came to no conclusion.
-            Some(position) => revision.approvals[position] = approval,
+            // Asked again, after an analysis came to no conclusion. Who has asked for all of it goes on asking for that.
+            Some(position) => {
+                let full = full || revision.approvals[position].full;
+                revision.approvals[position] = Approval { full, ..approval };
+            }
             None => revision.approvals.push(approval),
         }
         let forgotten = revision.approvals.len().saturating_sub(MOST_APPROVALS);

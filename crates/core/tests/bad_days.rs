@@ -2632,6 +2632,22 @@ fn one_of_two_people_does_not_stop_the_analysis() {
 }
 
 #[test]
+fn who_promotes_in_full_and_then_once_more_has_no_analysis_asked_for_again() {
+    let mut model = serves_one(BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() });
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::PromoteFull, &two, "ann", None);
+    // There are more pods to come: production does not move yet.
+    model.scale(4);
+    model.operate(None);
+    assert_active(&model, 1);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert_serves(&model, 2);
+}
+
+#[test]
 fn a_failed_analysis_is_not_overruled_by_one_of_two_people() {
     let mut model = serves_one(two_people());
     model.push(2);
