@@ -1306,6 +1306,14 @@ const MENDS: &[Mend] = &[
         test: "who_promotes_in_full_and_then_once_more_has_no_analysis_asked_for_again",
     },
     Mend {
+        fault: "a second undo sends production elsewhere than the first one, in its own name",
+        file: "crates/core/src/request.rs",
+        find: "let is_left = serving != hash || to.is_none() && roles.going_back();",
+        replace: "let is_left = serving != hash;",
+        of: Package("greenlight-core"),
+        test: "a_second_undo_goes_where_the_first_one_goes_and_leaves_its_name",
+    },
+    Mend {
         fault: "gate: whoever moves a Service by hand has the name that they gave to their tool",
         file: "crates/core/src/world.rs",
         find: "format!(\"field manager {manager:?}\")",

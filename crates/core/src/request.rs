@@ -335,10 +335,12 @@ impl<'a> Hearing<'a> {
         let Situation { world, roles, .. } = self.situation;
         let Request { revision: hash, to, .. } = self.request;
         let serving = roles.serving().map_or(decisions.serving.as_str(), |rs| rs.hash.as_str());
+        // Production goes where whoever asked before has said, or for what it was found out; only who names another revision sends it there.
+        let is_left = serving != hash || to.is_none() && roles.going_back();
+        if is_left && decisions.rejection(hash).is_some() {
+            return self.rejected_already(decisions);
+        }
         if serving != hash {
-            if decisions.rejection(hash).is_some() {
-                return self.rejected_already(decisions);
-            }
             let serves = match roles.serving() {
                 Some(serving) => format!("{} does", self.describe(serving)),
                 None => "nothing does".to_owned(),

@@ -1101,6 +1101,20 @@ fn an_undo_to_what_cannot_start_can_be_sent_to_another_revision() {
 }
 
 #[test]
+fn a_second_undo_goes_where_the_first_one_goes_and_leaves_its_name() {
+    let mut model = promoted(manual(), &[2, 3]);
+    let (one, three) = (model.hash(1), model.hash(3));
+    model.request(Verb::Rollback, &three, "ann", Some(one));
+    // The mirror, and the record.
+    model.operate(Some(2));
+    model.request(Verb::Rollback, &three, "bob", None);
+    model.work();
+    assert_active(&model, 1);
+    let (accepted, answer) = answer(&model);
+    assert!(accepted && answer.contains("was rejected already, by ann"), "{answer}");
+}
+
+#[test]
 fn an_undo_to_what_cannot_start_is_over_when_that_is_deleted_and_a_retry_keeps_what_serves() {
     let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
     assert!(model.settle());
