@@ -1314,6 +1314,22 @@ const MENDS: &[Mend] = &[
         test: "a_second_undo_goes_where_the_first_one_goes_and_leaves_its_name",
     },
     Mend {
+        fault: "a promotion out of what was undone is in the name of whoever undid it",
+        file: "crates/core/src/switch.rs",
+        find: "filter(|rejection| is_back && rejection.by",
+        replace: "filter(|rejection| (is_back || !rejection.by.is_empty()) && rejection.by",
+        of: Package("greenlight-core"),
+        test: "who_promotes_while_an_undo_cannot_arrive_is_named_and_nothing_is_told_to_be_back",
+    },
+    Mend {
+        fault: "a promotion out of what was undone is told as a way back",
+        file: "crates/core/src/events.rs",
+        find: "            && is_back\n",
+        replace: "            && (is_back || rejection.at <= switch.switched_at)\n",
+        of: Package("greenlight-core"),
+        test: "who_promotes_while_an_undo_cannot_arrive_is_named_and_nothing_is_told_to_be_back",
+    },
+    Mend {
         fault: "gate: whoever moves a Service by hand has the name that they gave to their tool",
         file: "crates/core/src/world.rs",
         find: "format!(\"field manager {manager:?}\")",

@@ -60,7 +60,13 @@ pub fn between(before: Option<&BlueGreenRolloutStatus>, after: &BlueGreenRollout
         && (before.stable_revision != switch.to || is_rejected(&switch.from) && !was_proven(before, &switch))
         && !restored(&switch.to)
     {
-        let event = if let Some(rejection) = after.decisions.as_ref().and_then(|it| it.rejection(&switch.from)) {
+        // What never served was promoted, whoever rejected what it takes over from.
+        let known = before.decisions.as_ref().and_then(|it| it.revision(&switch.to));
+        let is_back = known.is_none_or(|known| known.served_at.is_some());
+        let rejection = after.decisions.as_ref().and_then(|it| it.rejection(&switch.from));
+        let event = if let Some(rejection) = rejection
+            && is_back
+        {
             let Rejection { by, reason, .. } = rejection;
             let (from, to) = (name(after, &switch.from), name(after, &switch.to));
             warning(ROLLED_BACK, "Switch", format!("{from} was rejected by {by} ({reason}); {to} serves"))

@@ -1044,6 +1044,26 @@ fn what_serves_follows_the_scale_while_an_undo_cannot_arrive_and_a_newer_templat
 }
 
 #[test]
+fn who_promotes_while_an_undo_cannot_arrive_is_named_and_nothing_is_told_to_be_back() {
+    let they_crash: Fill = |model, one| model.run_pods(one, 0);
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
+    assert!(model.settle());
+    let two = model.hash(2);
+    model.request(Verb::Rollback, &two, "ann", None);
+    goes_back_to_nothing(&mut model, 10, they_crash);
+    model.push(3);
+    goes_back_to_nothing(&mut model, 10, they_crash);
+    let three = model.hash(3);
+    model.request(Verb::Promote, &three, "bob", None);
+    goes_back_to_nothing(&mut model, 10, they_crash);
+    assert_active(&model, 3);
+    let switch = status(&model).switch.expect("a switch");
+    assert_eq!((switch.from, switch.requested_by.as_str()), (two, "bob"));
+    let told = model.ledger.events.iter().rfind(|event| event.action == "Switch").expect("it is told");
+    assert_eq!(told.reason, "Promoted", "{told:?}");
+}
+
+#[test]
 fn a_preview_that_was_aborted_or_superseded_gives_its_room_to_an_undo() {
     for superseded in [false, true] {
         let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
