@@ -1330,6 +1330,14 @@ const MENDS: &[Mend] = &[
         test: "who_promotes_while_an_undo_cannot_arrive_is_named_and_nothing_is_told_to_be_back",
     },
     Mend {
+        fault: "that a revision was rejected is told in the words of another one that serves",
+        file: "crates/core/src/events.rs",
+        find: "let is_told = after.message.contains(&how);",
+        replace: "let is_told = !how.is_empty();",
+        of: Package("greenlight-core"),
+        test: "it_is_told_which_revision_was_rejected_also_while_another_one_serves",
+    },
+    Mend {
         fault: "gate: whoever moves a Service by hand has the name that they gave to their tool",
         file: "crates/core/src/world.rs",
         find: "format!(\"field manager {manager:?}\")",

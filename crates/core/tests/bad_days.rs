@@ -2903,6 +2903,19 @@ fn an_undo_does_not_go_to_what_is_seen_at_the_same_time_to_have_failed() {
 }
 
 #[test]
+fn it_is_told_which_revision_was_rejected_also_while_another_one_serves() {
+    let analysed = BlueGreen { post_promotion_analysis: Some(RolloutAnalysis::default()), ..automatic() };
+    let mut model = promoted(analysed, &[2, 3]);
+    let two = model.hash(2);
+    let run = model.truth.runs.iter_mut().find(|run| run.name.contains(&two)).expect("it was started");
+    run.phase = AnalysisPhase::Failed;
+    model.work();
+    assert_rejected(&model, 2, true);
+    let told = model.ledger.events.iter().rfind(|event| event.reason == "RevisionRejected").expect("it is told");
+    assert!(told.note.starts_with("revision 2 ") && told.note.contains("was rejected by greenlight"), "{told:?}");
+}
+
+#[test]
 fn what_is_made_anew_in_an_overlap_joins_it_again_and_nothing_else_does() {
     let (mut model, [one, two]) = both_serve(overlapping());
     let rejoins = |model: &Model, hash: &str| {
