@@ -1290,6 +1290,14 @@ const MENDS: &[Mend] = &[
         test: "who_has_not_seen_the_claim_of_a_promotion_does_not_take_it_back",
     },
     Mend {
+        fault: "a move by hand to pods that were not seen yet is taken back",
+        file: "crates/core/src/fence.rs",
+        find: ".is_some_and(is_elsewhere);",
+        replace: ".is_some_and(|service| service.name.is_empty() && is_elsewhere(service));",
+        of: Package("greenlight-core"),
+        test: "a_move_by_hand_to_pods_that_were_not_seen_yet_is_not_taken_back",
+    },
+    Mend {
         fault: "what is retried serves again where its undo was not seen yet",
         file: "crates/core/src/fence.rs",
         find: ".is_some_and(is_elsewhere);",

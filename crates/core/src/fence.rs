@@ -50,10 +50,10 @@ pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
     if by_workload && written.template != now.template {
         return Some(Doubt::TemplateHasChanged);
     }
-    // By our mark production is elsewhere, and no claim that is known tells when it went there: that may only not have been seen yet.
-    let is_elsewhere = |service: &Service| {
-        let given = service.production.as_deref().filter(|given| *given != now.serving);
-        given.is_some() && given == service.hash()
+    // It leads elsewhere, and that is no move yet: what would make it one, a claim or pods, may only not have been seen.
+    let is_elsewhere = |service: &Service| match service.selection() {
+        Selection::Revision(hash) => !now.serving.is_empty() && hash != now.serving,
+        Selection::Both(_) | Selection::Nothing | Selection::Unmanaged => false,
     };
     let moved = written.serving != now.serving || telling_service(world, written).is_some_and(is_elsewhere);
     let answered = || world.active_services().all(|service| service.answered);

@@ -202,6 +202,23 @@ fn who_has_not_seen_the_claim_of_a_promotion_does_not_take_it_back() {
 }
 
 #[test]
+fn a_move_by_hand_to_pods_that_were_not_seen_yet_is_not_taken_back() {
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
+    assert!(model.settle());
+    let one = model.hash(1);
+    assert_eq!(model.rs(1).replicas, 0);
+    model.happen(&Event::Behind(Kind::ReplicaSets, true));
+    model.edit(&one, |rs| rs.replicas = 2);
+    model.run_pods(&one, usize::MAX);
+    model.point_by_hand("active", &one);
+    model.operate(None);
+    model.happen(&Event::Behind(Kind::ReplicaSets, false));
+    model.work();
+    assert_serves(&model, 1);
+    assert_rejected(&model, 2, true);
+}
+
+#[test]
 fn what_is_retried_while_its_undo_was_not_seen_yet_does_not_serve_again() {
     let mut model = promoted(manual(), &[2]);
     let two = model.hash(2);
