@@ -270,6 +270,8 @@ pub struct Ghost {
     pub crowded: bool,
     /// Answers that were given, by value.
     pub refused: Vec<String>,
+    /// An undo of the first was accepted that names the second, and nothing has happened since that may send production elsewhere.
+    pub sent: Option<(Version, Version)>,
 }
 
 impl Ghost {
@@ -801,7 +803,7 @@ impl Ghost {
     }
 
     /// Production goes back to this revision: it leaves another one for a reason, and nobody has promoted this one since.
-    fn goes_back(&self, version: Version, cluster: &Cluster) -> bool {
+    pub fn goes_back(&self, version: Version, cluster: &Cluster) -> bool {
         let revision = self.of(version);
         let is_promoted = revision.promoted || revision.full || revision.auto || revision.returned || revision.by_hand;
         let is_left = |home: Version| home != version && self.has_cause(home, cluster);
@@ -865,6 +867,7 @@ impl Ghost {
             revision.found_good &= goes_back;
         }
         self.home = Some(version);
+        self.sent = None;
         self.begun = true;
     }
 
@@ -1243,6 +1246,11 @@ impl Ghost {
             }
             return;
         };
+        if accepted {
+            let is_undo = request.verb == Verb::Undo;
+            let standing = self.sent.filter(|(left, _)| is_undo && *left == version);
+            self.sent = request.to.map(|to| (version, to)).or(standing);
+        }
         let asked = Some(version) == seen.version || version == cluster.version || cluster.has_no_template();
         let worker = cluster.rollout.spec.blue_green().active_service.is_none() || self.hand.is_some();
         let home_gone = self.home.is_none_or(|home| cluster.set(home).is_none());

@@ -451,6 +451,20 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::GateHolds, P::LeavesForReason],
     },
     Mutant {
+        name: "a second undo that names nothing sends production elsewhere than the first one",
+        file: "request.rs",
+        find: "let is_left = serving != hash || to.is_none() && roles.going_back();",
+        replace: "let is_left = serving != hash;",
+        expected: &[P::UndoNamed],
+    },
+    Mutant {
+        name: "an undo goes to what served last, whatever it names",
+        file: "roles.rs",
+        find: "let is_named = Some(revision.hash.as_str()) == named;",
+        replace: "let is_named = named == Some(\"\");",
+        expected: &[P::UndoNamed],
+    },
+    Mutant {
         name: "a retry is told, and nothing comes of it",
         file: "request.rs",
         find: "                decisions::try_again(revision);\n",
