@@ -4,7 +4,7 @@ use greenlight_api::events::{
     MOVED_BACK, PREVIEW_READY, PROMOTED, REQUEST_REFUSED, REVISION_CREATED, REVISION_REJECTED, ROLLED_BACK, STALLED,
 };
 use greenlight_api::names::FIELD_MANAGER;
-use greenlight_api::{BlueGreenRolloutStatus, Phase, Rejection, Request, Switch, conditions};
+use greenlight_api::{BlueGreenRolloutStatus, Phase, Rejection, Request, RevisionRecord, Switch, conditions};
 
 /// An event of a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,13 @@ pub fn between(before: Option<&BlueGreenRolloutStatus>, after: &BlueGreenRollout
         && (before.stable_revision != switch.to || is_rejected(&switch.from) && !was_proven(before, &switch))
         && !restored(&switch.to)
     {
-        let event = if let Some(rejection) = after.decisions.as_ref().and_then(|it| it.rejection(&switch.from)) {
+        // What never served was promoted, whoever rejected what it takes over from.
+        let known = before.decisions.as_ref().and_then(|it| it.revision(&switch.to));
+        let is_back = known.is_none_or(|known| known.served_at.is_some());
+        let rejection = after.decisions.as_ref().and_then(|it| it.rejection(&switch.from));
+        let event = if let Some(rejection) = rejection
+            && is_back
+        {
             let Rejection { by, reason, .. } = rejection;
             let (from, to) = (name(after, &switch.from), name(after, &switch.to));
             warning(ROLLED_BACK, "Switch", format!("{from} was rejected by {by} ({reason}); {to} serves"))
@@ -86,9 +92,13 @@ pub fn between(before: Option<&BlueGreenRolloutStatus>, after: &BlueGreenRollout
             normal(PROMOTED, "Switch", note + &by)
         };
         events.push(Event { by: switch.requested_by, ..event });
-    } else if let Some(rejection) = newly_rejected(before, after) {
-        let by = if rejection.by == FIELD_MANAGER { String::new() } else { rejection.by.clone() };
-        events.push(Event { by, ..warning(REVISION_REJECTED, "Reject", after.message.clone()) });
+    } else if let Some((revision, Rejection { by, reason, .. })) = newly_rejected(before, after) {
+        // The message may speak of what serves, or of a stall.
+        let how = format!("was rejected by {by} ({reason})");
+        let is_told = after.message.contains(&how);
+        let note = if is_told { after.message.clone() } else { format!("{} {how}", name(after, &revision.hash)) };
+        let by = if by == FIELD_MANAGER { String::new() } else { by.clone() };
+        events.push(Event { by, ..warning(REVISION_REJECTED, "Reject", note) });
     }
     let waits_for_new = before.phase != Phase::Paused || before.updated_revision != after.updated_revision;
     if after.phase == Phase::Paused && waits_for_new {
@@ -141,12 +151,15 @@ fn name(status: &BlueGreenRolloutStatus, hash: &str) -> String {
 
 /// The rejection of a revision that does not serve, if it is new. That one which served was rejected is told when production has
 /// left it.
-fn newly_rejected<'a>(before: &BlueGreenRolloutStatus, after: &'a BlueGreenRolloutStatus) -> Option<&'a Rejection> {
+fn newly_rejected<'a>(
+    before: &BlueGreenRolloutStatus,
+    after: &'a BlueGreenRolloutStatus,
+) -> Option<(&'a RevisionRecord, &'a Rejection)> {
     let (before, after) = (before.decisions.as_ref()?, after.decisions.as_ref()?);
     let others =
         after.revisions.iter().filter(|revision| revision.hash != after.serving && revision.hash != before.serving);
     let new = others.filter(|revision| before.rejection(&revision.hash) != revision.rejection.as_ref());
-    new.filter_map(|revision| revision.rejection.as_ref()).next()
+    new.filter_map(|revision| Some((revision, revision.rejection.as_ref()?))).next()
 }
 
 /// Who made the last request.

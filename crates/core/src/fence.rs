@@ -14,7 +14,7 @@
 use greenlight_api::{BlueGreenRolloutStatus, names};
 
 use crate::actions::{Action, Change, Doubt};
-use crate::decisions::{Read, Source};
+use crate::decisions::{Read, Source, telling_service};
 use crate::roles::Roles;
 use crate::situation::Situation;
 use crate::stall;
@@ -50,9 +50,14 @@ pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
     if by_workload && written.template != now.template {
         return Some(Doubt::TemplateHasChanged);
     }
-    let moved = *source == Source::Record && written.serving != now.serving;
+    // It leads elsewhere, and that is no move yet: what would make it one, a claim or pods, may only not have been seen.
+    let is_elsewhere = |service: &Service| match service.selection() {
+        Selection::Revision(hash) => !now.serving.is_empty() && hash != now.serving,
+        Selection::Both(_) | Selection::Nothing | Selection::Unmanaged => false,
+    };
+    let moved = written.serving != now.serving || telling_service(world, written).is_some_and(is_elsewhere);
     let answered = || world.active_services().all(|service| service.answered);
-    (moved && !answered()).then_some(Doubt::ProductionHasMoved)
+    (*source == Source::Record && moved && !answered()).then_some(Doubt::ProductionHasMoved)
 }
 
 /// Notes in each change of a ReplicaSet which rollout it was planned from.

@@ -319,8 +319,11 @@ impl<'a> Hearing<'a> {
         let heard_at = ended_at.map(just_after).max(Some(self.situation.now));
         let approval = Approval { by: by.clone(), at: *at, heard_at, full, reason: self.reason().map(str::to_owned) };
         match before {
-            // Asked again, after an analysis came to no conclusion.
-            Some(position) => revision.approvals[position] = approval,
+            // Asked again, after an analysis came to no conclusion. Who has asked for all of it goes on asking for that.
+            Some(position) => {
+                let full = full || revision.approvals[position].full;
+                revision.approvals[position] = Approval { full, ..approval };
+            }
             None => revision.approvals.push(approval),
         }
         let forgotten = revision.approvals.len().saturating_sub(MOST_APPROVALS);
@@ -375,10 +378,12 @@ impl<'a> Hearing<'a> {
         let Situation { world, roles, .. } = self.situation;
         let Request { revision: hash, to, .. } = self.request;
         let serving = roles.serving().map_or(decisions.serving.as_str(), |rs| rs.hash.as_str());
+        // Production goes where whoever asked before has said, or for what it was found out; only who names another revision sends it there.
+        let is_left = serving != hash || to.is_none() && roles.going_back();
+        if is_left && decisions.rejection(hash).is_some() {
+            return self.rejected_already(decisions);
+        }
         if serving != hash {
-            if decisions.rejection(hash).is_some() {
-                return self.rejected_already(decisions);
-            }
             let serves = match roles.serving() {
                 Some(serving) => format!("{} does", self.describe(serving)),
                 None => "nothing does".to_owned(),

@@ -519,10 +519,12 @@ pub fn last(situation: &Situation, proof: &Proof) -> Option<Switch> {
     let served = status.map(|status| status.decisions.as_ref().map_or(&status.active_revision, |d| &d.serving));
     let from = served.filter(|served| **served != home.hash).cloned().unwrap_or_default();
     let switched_at = switched_at(situation, home);
-    let rejected = decisions.rejection(&from).filter(|rejection| rejection.by != names::FIELD_MANAGER);
+    let known = world.rollout.record().and_then(|record| record.revision(&home.hash));
+    // What never served was promoted, whoever rejected what it takes over from.
+    let is_back = known.is_none_or(|known| known.served_at.is_some());
+    let rejected = decisions.rejection(&from).filter(|rejection| is_back && rejection.by != names::FIELD_MANAGER);
     // By a clock that is ahead somebody asked later than what came of it. Until the switch is reported the request is heard anew in each
     // plan; what is on record already, and was asked for later, is not what it was made for. Nor is what it was promoted for before.
-    let known = world.rollout.record().and_then(|record| record.revision(&home.hash));
     let left_at = known.and_then(|known| known.left_at);
     let is_known = |approval: &Approval| {
         let same = |other: &Approval| (&other.by, other.heard_at) == (&approval.by, approval.heard_at);

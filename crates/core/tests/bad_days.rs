@@ -183,6 +183,60 @@ fn a_forged_planned_from_is_put_right() {
     assert_eq!(plan(&world, model.now).doubt, None, "everything is read live in each reconcile for ever");
 }
 
+/// What is promoted once more has a claim of before: who hears nothing of ReplicaSets takes that for the last one.
+#[test]
+fn who_has_not_seen_the_claim_of_a_promotion_does_not_take_it_back() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(1);
+    model.work();
+    let one = model.hash(1);
+    model.request(Verb::Promote, &one, "ann", None);
+    let mut other = model.second();
+    // The claim, and the move.
+    model.operate(Some(2));
+    assert_active(&model, 1);
+    model.as_second(&mut other, &[Kind::ReplicaSets], |model| {
+        model.operate(None);
+    });
+    assert_active(&model, 1);
+}
+
+#[test]
+fn a_move_by_hand_to_pods_that_were_not_seen_yet_is_not_taken_back() {
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
+    assert!(model.settle());
+    let one = model.hash(1);
+    assert_eq!(model.rs(1).replicas, 0);
+    model.happen(&Event::Behind(Kind::ReplicaSets, true));
+    model.edit(&one, |rs| rs.replicas = 2);
+    model.run_pods(&one, usize::MAX);
+    model.point_by_hand("active", &one);
+    model.operate(None);
+    model.happen(&Event::Behind(Kind::ReplicaSets, false));
+    model.work();
+    assert_serves(&model, 1);
+    assert_rejected(&model, 2, true);
+}
+
+#[test]
+fn what_is_retried_while_its_undo_was_not_seen_yet_does_not_serve_again() {
+    let mut model = promoted(manual(), &[2]);
+    let two = model.hash(2);
+    model.request(Verb::Rollback, &two, "ann", None);
+    // The mirror, and the record.
+    model.operate(Some(2));
+    let mut other = model.second();
+    // The claim, and the move.
+    model.operate(Some(2));
+    assert_active(&model, 1);
+    model.request(Verb::Retry, &two, "ann", None);
+    model.as_second(&mut other, &[Kind::ReplicaSets], |model| {
+        model.operate(None);
+    });
+    assert_active(&model, 1);
+    assert_rejected(&model, 2, false);
+}
+
 #[test]
 fn two_operators_with_the_same_picture_promote_once() {
     for writes in 0..10 {
@@ -1007,6 +1061,26 @@ fn what_serves_follows_the_scale_while_an_undo_cannot_arrive_and_a_newer_templat
 }
 
 #[test]
+fn who_promotes_while_an_undo_cannot_arrive_is_named_and_nothing_is_told_to_be_back() {
+    let they_crash: Fill = |model, one| model.run_pods(one, 0);
+    let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
+    assert!(model.settle());
+    let two = model.hash(2);
+    model.request(Verb::Rollback, &two, "ann", None);
+    goes_back_to_nothing(&mut model, 10, they_crash);
+    model.push(3);
+    goes_back_to_nothing(&mut model, 10, they_crash);
+    let three = model.hash(3);
+    model.request(Verb::Promote, &three, "bob", None);
+    goes_back_to_nothing(&mut model, 10, they_crash);
+    assert_active(&model, 3);
+    let switch = status(&model).switch.expect("a switch");
+    assert_eq!((switch.from, switch.requested_by.as_str()), (two, "bob"));
+    let told = model.ledger.events.iter().rfind(|event| event.action == "Switch").expect("it is told");
+    assert_eq!(told.reason, "Promoted", "{told:?}");
+}
+
+#[test]
 fn a_preview_that_was_aborted_or_superseded_gives_its_room_to_an_undo() {
     for superseded in [false, true] {
         let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
@@ -1061,6 +1135,20 @@ fn an_undo_to_what_cannot_start_can_be_sent_to_another_revision() {
     }
     assert_serves(&model, 1);
     assert_rejected(&model, 3, true);
+}
+
+#[test]
+fn a_second_undo_goes_where_the_first_one_goes_and_leaves_its_name() {
+    let mut model = promoted(manual(), &[2, 3]);
+    let (one, three) = (model.hash(1), model.hash(3));
+    model.request(Verb::Rollback, &three, "ann", Some(one));
+    // The mirror, and the record.
+    model.operate(Some(2));
+    model.request(Verb::Rollback, &three, "bob", None);
+    model.work();
+    assert_active(&model, 1);
+    let (accepted, answer) = answer(&model);
+    assert!(accepted && answer.contains("was rejected already, by ann"), "{answer}");
 }
 
 #[test]
@@ -2598,6 +2686,22 @@ fn one_of_two_people_does_not_stop_the_analysis() {
 }
 
 #[test]
+fn who_promotes_in_full_and_then_once_more_has_no_analysis_asked_for_again() {
+    let mut model = serves_one(BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..manual() });
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::PromoteFull, &two, "ann", None);
+    // There are more pods to come: production does not move yet.
+    model.scale(4);
+    model.operate(None);
+    assert_active(&model, 1);
+    model.request(Verb::Promote, &two, "ann", None);
+    model.work();
+    assert_serves(&model, 2);
+}
+
+#[test]
 fn a_failed_analysis_is_not_overruled_by_one_of_two_people() {
     let mut model = serves_one(two_people());
     model.push(2);
@@ -2816,6 +2920,19 @@ fn an_undo_does_not_go_to_what_is_seen_at_the_same_time_to_have_failed() {
     model.work();
     assert!(answer(&model).0, "{}", answer(&model).1);
     assert_active(&model, 1);
+}
+
+#[test]
+fn it_is_told_which_revision_was_rejected_also_while_another_one_serves() {
+    let analysed = BlueGreen { post_promotion_analysis: Some(RolloutAnalysis::default()), ..automatic() };
+    let mut model = promoted(analysed, &[2, 3]);
+    let two = model.hash(2);
+    let run = model.truth.runs.iter_mut().find(|run| run.name.contains(&two)).expect("it was started");
+    run.phase = AnalysisPhase::Failed;
+    model.work();
+    assert_rejected(&model, 2, true);
+    let told = model.ledger.events.iter().rfind(|event| event.reason == "RevisionRejected").expect("it is told");
+    assert!(told.note.starts_with("revision 2 ") && told.note.contains("was rejected by greenlight"), "{told:?}");
 }
 
 #[test]

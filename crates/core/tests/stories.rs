@@ -548,8 +548,8 @@ fn a_move_by_hand_while_the_operator_is_down_is_a_decision() {
     assert_eq!(decisions.rejection(&model.hash(2)).expect("rejected").by, r#"field manager "kubectl-edit""#);
 }
 
-#[test]
-fn a_promotion_by_hand_is_by_nobody_who_approved_before() {
+/// Revision 2 waits for two people, and one of them approves of it. Returns its hash, too.
+fn one_of_two_approves() -> (Model, String) {
     let mut model = serves_one(BlueGreen { required_approvals: Some(2), ..manual() });
     model.push(2);
     model.work();
@@ -557,6 +557,12 @@ fn a_promotion_by_hand_is_by_nobody_who_approved_before() {
     model.request(Verb::Promote, &two, "ann", None);
     model.work();
     assert_serves(&model, 1);
+    (model, two)
+}
+
+#[test]
+fn a_promotion_by_hand_is_by_nobody_who_approved_before() {
+    let (mut model, two) = one_of_two_approves();
     model.point_by_hand("active", &two);
     assert!(model.settle());
     assert_serves(&model, 2);
@@ -569,12 +575,7 @@ fn a_promotion_by_hand_is_by_nobody_who_approved_before() {
 /// Whoever moves it may write our mark, too: then nobody is named.
 #[test]
 fn one_of_two_who_approve_has_not_promoted_what_somebody_moved_and_marked() {
-    let mut model = serves_one(BlueGreen { required_approvals: Some(2), ..manual() });
-    model.push(2);
-    model.work();
-    let two = model.hash(2);
-    model.request(Verb::Promote, &two, "ann", None);
-    model.work();
+    let (mut model, two) = one_of_two_approves();
     model.point_by_hand("active", &two);
     model.edit_service("active", |active| active.production = Some(two.clone()));
     model.catch_up();
@@ -722,12 +723,7 @@ fn a_refused_request_is_not_carried_out_when_the_status_is_lost() {
 
 #[test]
 fn what_was_approved_before_the_status_was_lost_does_not_go_live() {
-    let mut model = serves_one(BlueGreen { required_approvals: Some(2), ..manual() });
-    model.push(2);
-    model.work();
-    let two = model.hash(2);
-    model.request(Verb::Promote, &two, "ann", None);
-    model.work();
+    let (mut model, two) = one_of_two_approves();
     model.wipe_status();
     model.work();
     model.request(Verb::Promote, &two, "bob", None);

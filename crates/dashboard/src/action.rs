@@ -271,7 +271,7 @@ pub enum Outcome {
     Accepted(String),
     /// Nothing is done, and why.
     Refused(String),
-    /// Somebody else has asked for something since, before the operator saw it.
+    /// Somebody else has asked for something since, before it was answered. The operator may have begun with it.
     Overtaken,
     /// It was asked for, and nobody has answered, and why, as far as that is known.
     Unanswered(String),

@@ -273,6 +273,21 @@ impl Moment<'_> {
                 report.check(Predicate::LeavesForReason, cause, || format!("production leaves {home} for {version}"));
             }
         }
+        self.check_named(version, report);
+    }
+
+    /// An undo that named where to go leads there.
+    fn check_named(&self, version: Version, report: &mut Report) {
+        let (cluster, ghost) = (self.cluster, self.ghost);
+        let leaves = |left: Version| ghost.home == Some(left) && version != left;
+        let Some((left, to)) = ghost.sent.filter(|(left, _)| leaves(*left)) else { return };
+        let is_there = ghost.can_return(to, cluster) && ghost.earlier(left).any(|earlier| earlier == to);
+        let unclear = ghost.forged || ghost.was_lost || ghost.was_worker || ghost.hand.is_some();
+        if is_there && !unclear && self.seen.fresh && ghost.goes_back(version, cluster) {
+            report.check(Predicate::UndoNamed, version == to, || {
+                format!("production leaves {left} for {version}, and was sent to {to}")
+            });
+        }
     }
 
     /// `by_person`: a person leads there already, and it only gets its mark.

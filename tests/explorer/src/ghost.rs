@@ -97,6 +97,8 @@ pub struct Revision {
     pub sized: Option<(String, i32, Timestamp)>,
     /// It was rejected, and a status from before that was written back: the operator may know of it still, or not.
     pub forgotten: bool,
+    /// A retry of it was accepted, it has not gone live since, and nothing has happened that may have made something else of that.
+    pub retried: bool,
 }
 
 impl Revision {
@@ -104,12 +106,12 @@ impl Revision {
     fn close(&mut self) {
         self.approvals = 0;
         (self.promoted, self.full, self.auto, self.returned, self.by_hand) = (false, false, false, false, false);
-        (self.doubtful, self.assured_at, self.windowed) = (false, None, false);
+        (self.doubtful, self.assured_at, self.windowed, self.retried) = (false, None, false, false);
     }
 
     /// Nobody knows any more whether what was asked for it was heard, and still counts.
     fn doubt(&mut self) {
-        (self.doubtful, self.assured_at) = (true, None);
+        (self.doubtful, self.assured_at, self.retried) = (true, None, false);
     }
 
     /// A new attempt.
@@ -268,6 +270,8 @@ pub struct Ghost {
     pub crowded: bool,
     /// Answers that were given, by value.
     pub refused: Vec<String>,
+    /// An undo of the first was accepted that names the second, and nothing has happened since that may send production elsewhere.
+    pub sent: Option<(Version, Version)>,
 }
 
 impl Ghost {
@@ -696,7 +700,7 @@ impl Ghost {
         revision.failed = false;
         revision.served_with = None;
         revision.by_hand = true;
-        revision.left_by_hand = false;
+        (revision.left_by_hand, revision.retried) = (false, false);
         self.home = Some(version);
         self.begun = true;
         self.size = None;
@@ -799,7 +803,7 @@ impl Ghost {
     }
 
     /// Production goes back to this revision: it leaves another one for a reason, and nobody has promoted this one since.
-    fn goes_back(&self, version: Version, cluster: &Cluster) -> bool {
+    pub fn goes_back(&self, version: Version, cluster: &Cluster) -> bool {
         let revision = self.of(version);
         let is_promoted = revision.promoted || revision.full || revision.auto || revision.returned || revision.by_hand;
         let is_left = |home: Version| home != version && self.has_cause(home, cluster);
@@ -852,7 +856,8 @@ impl Ghost {
             let revision = self.of_mut(version);
             (revision.rejected, revision.given_up, revision.failed) = (Verdict::No, false, false);
         }
-        self.of_mut(version).went_live = true;
+        let revision = self.of_mut(version);
+        (revision.went_live, revision.retried) = (true, false);
         if self.home != Some(version) {
             let revision = self.of_mut(version);
             // Whoever promotes in full overrules the analysis before the promotion.
@@ -862,6 +867,7 @@ impl Ghost {
             revision.found_good &= goes_back;
         }
         self.home = Some(version);
+        self.sent = None;
         self.begun = true;
     }
 
@@ -1140,6 +1146,7 @@ impl Ghost {
             }
         }
         let said = |status: &BlueGreenRolloutStatus| adapter::version_of_hash(&status.rejected_revision);
+        self.check_retries(said(after), cluster, report);
         if let Some(version) = said(after).filter(|version| before.and_then(said) != Some(*version)) {
             self.on_rejected(version, cluster, report);
         }
@@ -1161,20 +1168,44 @@ impl Ghost {
         }
     }
 
-    fn on_rejected(&mut self, version: Version, cluster: &Cluster, report: &mut Report) {
-        let asked = self.request.as_ref().is_some_and(|request| {
+    /// A person asks for its rejection.
+    fn is_to_be_rejected(&self, version: Version) -> bool {
+        self.request.as_ref().is_some_and(|request| {
             matches!(request.verb, Verb::Undo | Verb::Abort)
                 && (request.version == Some(version) || request.meant.contains(&version))
-        });
-        let retried = self.request.as_ref().is_some_and(|request| request.verb == Verb::Retry);
+        })
+    }
+
+    /// There is a reason to reject it.
+    fn may_be_rejected(&self, version: Version, cluster: &Cluster) -> bool {
         let failed = |run: &greenlight_core::world::Run| {
             let bad = matches!(run.phase, AnalysisPhase::Failed | AnalysisPhase::Error);
             bad && adapter::version_of_named(&run.name) == Some(version)
         };
         let analysed = cluster.runs.iter().any(failed);
-        let caused = asked || retried || analysed || self.has_cause(version, cluster);
+        let caused = self.is_to_be_rejected(version) || analysed || self.has_cause(version, cluster);
         // After a loss a mirror is believed that a tenant may have written: it only closes.
-        let caused = caused || self.forged || self.had_its_time(version, cluster);
+        caused || self.forged || self.had_its_time(version, cluster)
+    }
+
+    /// A retry that was told as accepted is not taken back.
+    fn check_retries(&mut self, rejected: Option<Version>, cluster: &Cluster, report: &mut Report) {
+        for version in Version::all() {
+            if self.of(version).retried && !self.was_lost {
+                let is_rejected = rejected == Some(version);
+                report.check(Predicate::RetryStays, !is_rejected || self.may_be_rejected(version, cluster), || {
+                    format!("the retry of {version} was accepted, and {version} is called rejected")
+                });
+                // What comes of a new cause is another story.
+                self.of_mut(version).retried = !is_rejected;
+            }
+        }
+    }
+
+    fn on_rejected(&mut self, version: Version, cluster: &Cluster, report: &mut Report) {
+        let asked = self.is_to_be_rejected(version);
+        let retried = self.request.as_ref().is_some_and(|request| request.verb == Verb::Retry);
+        let caused = retried || self.may_be_rejected(version, cluster);
         let of = self.of(version);
         let caused = caused || of.forgotten;
         report.check(Predicate::RejectsForCause, caused, || format!("{version} is called rejected: {of:?}"));
@@ -1216,6 +1247,11 @@ impl Ghost {
             }
             return;
         };
+        if accepted {
+            let is_undo = request.verb == Verb::Undo;
+            let standing = self.sent.filter(|(left, _)| is_undo && *left == version);
+            self.sent = request.to.map(|to| (version, to)).or(standing);
+        }
         let asked = Some(version) == seen.version || version == cluster.version || cluster.has_no_template();
         let worker = cluster.rollout.spec.blue_green().active_service.is_none() || self.hand.is_some();
         let home_gone = self.home.is_none_or(|home| cluster.set(home).is_none());
@@ -1252,6 +1288,7 @@ impl Ghost {
                 let by_hand = revision.by_hand && moved;
                 revision.try_again();
                 (revision.rejected, revision.by_hand, revision.auto) = (Verdict::No, by_hand, auto);
+                revision.retried = true;
             }
             (Verb::Undo, false) => {
                 let refuge = self.earlier(version).find(|earlier| self.can_return(*earlier, cluster));

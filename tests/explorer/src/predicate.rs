@@ -51,9 +51,11 @@ predicates! {
     NotRefused = "3", "not-refused", "what can be done is not refused";
     BareVerb = "3", "bare-verb", "a bare verb is carried out on the revision that it was typed for";
     RejectedStays = "4", "rejected-stays", "what was rejected does not go live until it is started over";
+    RetryStays = "4", "retry-stays", "what was started over is not rejected again without a new cause";
     BackToServed = "4", "back-to-served", "production goes back only to what has served";
     UndoNotRefused = "4", "undo-not-refused", "an undo of what serves is not refused while an earlier revision has served";
     UndoArrives = "4", "undo-arrives", "after an undo production goes to the revision that served before";
+    UndoNamed = "4", "undo-named", "an undo that names where to go leads there, whoever asks for one that names nothing meanwhile";
     BackAtOnce = "4", "back-at-once", "what production goes back to waits for no longer than it did when it served";
     LeavesForReason = "4", "leaves-for-reason", "production leaves a revision only for a reason";
     HandIsDecision = "4", "hand-is-decision", "what a person moved production away from does not come back out of an old request";

@@ -115,6 +115,27 @@ impl State {
             | Event::Restore => true,
             _ => false,
         };
+        let goes_on = matches!(
+            event,
+            Event::Ask(..)
+                | Event::UndoTo(..)
+                | Event::Scale(_)
+                | Event::Pods(..)
+                | Event::Endpoints(_)
+                | Event::Step(_)
+                | Event::Unanswered(_)
+                | Event::Run(_)
+                | Event::Die(_)
+                | Event::Freeze(..)
+                | Event::Thaw(_)
+                | Event::Skew(..)
+                | Event::ScaleDown
+                | Event::Seconds(_)
+                | Event::Calm
+        );
+        if !goes_on {
+            self.ghost.sent = None;
+        }
         let removes = matches!(event, Event::DeleteSet(_) | Event::DrainSet(_) | Event::DeleteService(_));
         let moved = removes && !self.move_is_told();
         if decides && self.ghost.hand.is_some() || moved {

@@ -141,14 +141,15 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
                 progress.aside(|| println!("{}", sentence(&observed.answer)));
                 answered = true;
             }
-            // The annotation holds one request: the last.
+            // The annotation holds one request: the last. What moves production is done before it is answered.
             None if !answered && !stands => {
                 if was_heard(session, name, value).await? {
                     bail!("the operator heard the request, and answered another one since: look at {look}");
                 }
                 progress.aside(|| {
                     eprintln!(
-                        "Another request took the place of this one before the operator saw it. Look at {look}, and ask again."
+                        "Another request took the place of this one. The operator may have begun with it by then: look at \
+                         {look}, and ask again if nothing came of it."
                     );
                 });
                 return Ok(Exit::Refused);

@@ -117,7 +117,7 @@ fn leave_by_hand(decisions: &mut Decisions, left: &str, moved_to: &str, by: Stri
 
 /// The Service that tells what serves: the first active one, or one that the record knows as active before the spec named that.
 /// What a Service says of itself does not make it one.
-fn telling_service<'a>(world: &'a World, decisions: &Decisions) -> Option<&'a Service> {
+pub fn telling_service<'a>(world: &'a World, decisions: &Decisions) -> Option<&'a Service> {
     let named = world.first_active_service();
     let tells = |service: &&Service| carries_production(world, decisions, service);
     let mut known = decisions.active_services.iter().filter_map(|name| world.services.get(name));

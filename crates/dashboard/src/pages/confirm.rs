@@ -61,8 +61,9 @@ pub fn answer(key: &Key, action: Action, outcome: &Outcome) -> Markup {
         Outcome::Refused(text) => ("bad", format!("{}: refused", action.label()), text.as_str()),
         Outcome::Overtaken => (
             "bad",
-            format!("{}: nothing was done", action.label()),
-            "Somebody else asked for something before the operator saw this. Look at what came of that, and ask again.",
+            format!("{}: another request took its place", action.label()),
+            "Somebody else asked for something. The operator may have begun with yours by then: look at what came of both, and ask again if \
+             nothing came of it.",
         ),
         Outcome::Unanswered(text) => ("bad", format!("{}: no answer yet", action.label()), text.as_str()),
         Outcome::Unseen(why) => {
