@@ -1329,6 +1329,22 @@ const MENDS: &[Mend] = &[
         of: Suite("promises"),
         test: "a_namespace_with_the_name_of_a_number_or_of_nothing_is_guarded_like_any_other",
     },
+    Mend {
+        fault: "a lease whose number of holders is the last there is is never taken again",
+        file: "crates/operator/src/manager/election.rs",
+        find: "map_or(0, |number| number.saturating_add(1))",
+        replace: "map_or(0, |number| number.wrapping_add(1))",
+        of: Package("greenlight-operator"),
+        test: "whatever_somebody_writes_into_a_lease_by_hand_it_is_taken_when_its_holder_is_dead",
+    },
+    Mend {
+        fault: "what nobody can read of a lease keeps all from leading",
+        file: "crates/operator/src/manager/lease.rs",
+        find: "#[serde(deserialize_with = \"narrow_metadata\")]",
+        replace: "",
+        of: Package("greenlight-operator"),
+        test: "a_lease_can_be_read_whatever_somebody_has_written_by_hand",
+    },
 ];
 
 /// Which of them.

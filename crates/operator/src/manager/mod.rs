@@ -2,6 +2,7 @@
 
 mod division;
 mod election;
+mod lease;
 mod options;
 
 use std::collections::BTreeSet;
@@ -46,6 +47,7 @@ use crate::web::client::WebClient;
 use crate::web::reach::{Network, Reach};
 pub use election::LEASE;
 use election::{Change, Elector};
+pub use lease::Lease;
 pub use options::ControllerOptions;
 
 /// How long work on one object may take. Every request has a deadline that is much shorter.
