@@ -1345,6 +1345,14 @@ const MENDS: &[Mend] = &[
         of: Package("greenlight-operator"),
         test: "a_lease_can_be_read_whatever_somebody_has_written_by_hand",
     },
+    Mend {
+        fault: "a write that a proxy puts off for ever is told nowhere",
+        file: "crates/operator/src/controllers/trouble.rs",
+        find: "failures == MANY_DELAYS && error.is_answer()",
+        replace: "false && failures == MANY_DELAYS && error.is_answer()",
+        of: Package("greenlight-operator"),
+        test: "a_write_that_is_put_off_again_and_again_is_told_within_seconds_and_one_that_nobody_answers_is_not",
+    },
 ];
 
 /// Which of them.

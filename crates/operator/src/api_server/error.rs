@@ -50,6 +50,11 @@ impl Error {
         }
     }
 
+    /// The API server, or who stands before it, has answered. Otherwise it is out of reach.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Error::Api { source: kube::Error::Api(_), .. })
+    }
+
     /// Somebody else wrote in between, or the object is gone: the answer is another plan.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Error::Api { source: kube::Error::Api(status), .. } if is_conflict(status))

@@ -187,6 +187,8 @@ struct Failures {
     conflicts: u32,
     /// Those that will be the same the next time. What came between them says nothing of these: an API server that is out of reach, say.
     lasting: u32,
+    /// Other answers: that somebody has too much to do, say.
+    delays: u32,
 }
 
 impl Failures {
@@ -196,12 +198,20 @@ impl Failures {
             self.conflicts = self.conflicts.saturating_add(1);
         } else if error.lasts() {
             (self.conflicts, self.lasting) = (0, self.lasting.saturating_add(1));
+        } else if error.is_answer() {
+            self.delays = self.delays.saturating_add(1);
         }
     }
 
     /// How many were like this one, which is counted.
     fn like(&self, error: &Error) -> u32 {
-        if error.is_conflict() { self.conflicts } else { self.lasting }
+        if error.is_conflict() {
+            self.conflicts
+        } else if error.lasts() {
+            self.lasting
+        } else {
+            self.delays
+        }
     }
 
     /// A conflict is the design at work; many in a row, and anything else, are worth a look.
@@ -667,6 +677,22 @@ mod tests {
             let ends = move |attempt| Err(Error::answered(before.get(attempt).copied().unwrap_or(403)));
             assert!(is_told(ends, Duration::from_secs(600)).await, "nobody knows of it after {before:?}");
         }
+    }
+
+    /// As by a proxy that gives up before the webhooks of one Service do.
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_is_put_off_again_and_again_is_told_within_seconds_and_one_that_nobody_answers_is_not() {
+        for code in [429, 503, 504] {
+            assert!(is_told(|_| Err(Error::answered(code)), Duration::from_secs(5)).await, "{code}");
+            let ends =
+                move |attempt: usize| if attempt < 5 { Err(Error::answered(code)) } else { Ok(Outcome::Rests(None)) };
+            assert!(!is_told(ends, Duration::from_secs(60)).await, "{code} was over soon");
+        }
+        let out_of_reach = |_: usize| {
+            let source = kube::Error::Service("connection refused".into());
+            Err(Error::Api { what: "change it".to_owned(), source })
+        };
+        assert!(!is_told(out_of_reach, Duration::from_secs(60)).await);
     }
 
     #[tokio::test(start_paused = true)]
