@@ -1353,6 +1353,14 @@ const MENDS: &[Mend] = &[
         of: Package("greenlight-operator"),
         test: "a_write_that_is_put_off_again_and_again_is_told_within_seconds_and_one_that_nobody_answers_is_not",
     },
+    Mend {
+        fault: "a sink gets a message again and again, since its answer has no end",
+        file: "crates/operator/src/telemetry/notify/mod.rs",
+        find: "reads: false,",
+        replace: "reads: true,",
+        of: Package("greenlight-operator"),
+        test: "a_sink_that_takes_a_message_and_does_not_come_to_the_end_of_its_answer_has_taken_it",
+    },
 ];
 
 /// Which of them.
