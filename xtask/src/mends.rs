@@ -1361,6 +1361,22 @@ const MENDS: &[Mend] = &[
         of: Package("greenlight-operator"),
         test: "a_sink_that_takes_a_message_and_does_not_come_to_the_end_of_its_answer_has_taken_it",
     },
+    Mend {
+        fault: "one Secret of a megabyte is in memory fifty times for each metric that asks for it",
+        file: "crates/operator/src/controllers/analysis/arguments.rs",
+        find: "if size > LARGEST_SECRETS {",
+        replace: "if size > usize::MAX - LARGEST_SECRETS {",
+        of: Package("greenlight-operator"),
+        test: "no_more_is_read_of_secrets_than_a_metric_may_have",
+    },
+    Mend {
+        fault: "all metrics of all namespaces read their Secrets at the same time, of a megabyte each",
+        file: "crates/operator/src/controllers/analysis/arguments.rs",
+        find: "let _place = PLACES.acquire().await.expect(\"it is never closed\");",
+        replace: "let _place = &PLACES;",
+        of: Package("greenlight-operator"),
+        test: "however_many_metrics_ask_for_secrets_few_of_these_are_read_at_a_time",
+    },
 ];
 
 /// Which of them.
