@@ -1377,6 +1377,22 @@ const MENDS: &[Mend] = &[
         of: Package("greenlight-operator"),
         test: "however_many_metrics_ask_for_secrets_few_of_these_are_read_at_a_time",
     },
+    Mend {
+        fault: "Services of a megabyte each are kept, so that a few hundred end the operator for everybody",
+        file: "crates/operator/src/cluster/cache.rs",
+        find: "const LARGEST: usize = 64 << 10;",
+        replace: "const LARGEST: usize = usize::MAX;",
+        of: Package("greenlight-operator"),
+        test: "of_what_somebody_has_written_a_megabyte_on_none_is_kept_whatever_its_kind",
+    },
+    Mend {
+        fault: "a long annotation hides a ReplicaSet that serves from its rollout",
+        file: "crates/operator/src/cluster/objects/replica_set.rs",
+        find: "value.len() <= LONGEST_ANNOTATION",
+        replace: "value.len() <= usize::MAX - LONGEST_ANNOTATION",
+        of: Package("greenlight-operator"),
+        test: "of_what_somebody_has_written_a_megabyte_on_none_is_kept_whatever_its_kind",
+    },
 ];
 
 /// Which of them.
