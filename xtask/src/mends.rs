@@ -1393,6 +1393,14 @@ const MENDS: &[Mend] = &[
         of: Package("greenlight-operator"),
         test: "of_what_somebody_has_written_a_megabyte_on_none_is_kept_whatever_its_kind",
     },
+    Mend {
+        fault: "pages of large objects of several kinds are more than the chart gives the operator",
+        file: "crates/operator/src/cluster/watch.rs",
+        find: "const PAGE: u32 = 10;",
+        replace: "const PAGE: u32 = 40;",
+        of: Package("greenlight-operator"),
+        test: "pages_of_the_largest_objects_of_all_kinds_fit_into_memory",
+    },
 ];
 
 /// Which of them.
