@@ -1401,6 +1401,14 @@ const MENDS: &[Mend] = &[
         of: Package("greenlight-operator"),
         test: "pages_of_the_largest_objects_of_all_kinds_fit_into_memory",
     },
+    Mend {
+        fault: "the hook of helm uninstall reads all rollouts at once, and has no memory for ten thousand",
+        file: "crates/operator/src/commands/remove_finalizers.rs",
+        find: "by_pages(\"\", which.clone(), list, take).await?;",
+        replace: "list(which.clone()).await?.items.into_iter().for_each(take);",
+        of: Package("greenlight-operator"),
+        test: "however_many_there_are_a_page_of_them_is_read_at_a_time_and_none_is_left_out",
+    },
 ];
 
 /// Which of them.
