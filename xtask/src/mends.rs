@@ -1409,6 +1409,14 @@ const MENDS: &[Mend] = &[
         of: Package("greenlight-operator"),
         test: "however_many_there_are_a_page_of_them_is_read_at_a_time_and_none_is_left_out",
     },
+    Mend {
+        fault: "what the API server says of when to try one write again is not heard",
+        file: "crates/operator/src/controllers/queue.rs",
+        find: ".max(error.respite())",
+        replace: "",
+        of: Package("greenlight-operator"),
+        test: "whoever_is_told_when_to_come_back_does_not_come_before_and_others_come_meanwhile",
+    },
 ];
 
 /// Which of them.

@@ -26,6 +26,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower::{BoxError, Service, ServiceBuilder, service_fn};
 
+use crate::api_server::backoff::LONGEST_RESPITE;
 use crate::api_server::error::Unanswered;
 use crate::api_server::leadership::Leadership;
 use crate::telemetry::health::Health;
@@ -49,9 +50,6 @@ const LARGEST_REFUSAL: usize = 64 << 10;
 const LONGEST_WORDS: usize = 16 << 10;
 /// So many characters JSON may write for one.
 const LONGEST_ESCAPE: usize = 12;
-
-/// Whoever is told to come back later does, but not after more than so long: a proxy may say anything.
-const LONGEST_RESPITE: Duration = Duration::from_secs(10);
 
 /// The cluster that KUBECONFIG or the pod's own ServiceAccount leads to.
 pub async fn config() -> Result<Config> {
@@ -205,7 +203,8 @@ impl Asking {
 }
 
 /// Until when the API server wants to be left alone: it has said so by `Retry-After`. Clones share it. What only concerns the object of a
-/// write, as that a pod may not be evicted now or a webhook's answer, comes as JSON; that there are too many requests comes as text.
+/// write, as that a pod may not be evicted now or a webhook's answer, comes as JSON, and only that object's work waits
+/// ([`crate::api_server::error::Error::respite`]); that there are too many requests comes as text.
 #[derive(Clone, Debug, Default)]
 struct Respite(Arc<Mutex<Option<Instant>>>);
 

@@ -155,7 +155,7 @@ impl Queue {
                         Err(error) => {
                             let failed = failures.entry(key.clone()).or_default();
                             failed.count(&error);
-                            let delay = pause(failed.in_a_row, FIRST_RETRY, LONGEST_RETRY);
+                            let delay = pause(failed.in_a_row, FIRST_RETRY, LONGEST_RETRY).max(error.respite());
                             (limits.span)(&key).in_scope(|| failed.report(name, &error, delay));
                             if let Some(trouble) = &trouble {
                                 trouble.tell(&key, &error, failed.like(&error));
@@ -645,6 +645,36 @@ mod tests {
         running.await.expect("it ends");
         let attempts = attempts.load(Ordering::Relaxed);
         assert!((5..=40).contains(&attempts), "{attempts} attempts in a minute");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_told_when_to_come_back_does_not_come_before_and_others_come_meanwhile() {
+        // In nineteen seconds. Without being told it would come ten times.
+        for (says, expected) in [(3, 7), (3600, 2)] {
+            let attempts: Arc<Mutex<HashMap<Key, usize>>> = Arc::default();
+            let counted = attempts.clone();
+            let work = move |key: Key, _: Turn| {
+                let put_off = key.name == "web-0";
+                *counted.lock().expect("no panic while locked").entry(key).or_default() += 1;
+                let again = Timestamp::now() + Duration::from_secs(1);
+                std::future::ready(if put_off {
+                    Err(Error::put_off(429, says))
+                } else {
+                    Ok(Outcome::Rests(Some(again)))
+                })
+            };
+            let stop = CancellationToken::new();
+            let queue = Queue::new(Leadership::undisputed());
+            let everything = || (0..2).map(key).collect();
+            let running = tokio::spawn(queue.run("test", LIMITS, watched(), stop.clone(), everything, work));
+            tokio::time::sleep(Duration::from_secs(19)).await;
+            stop.cancel();
+            running.await.expect("it ends");
+            let attempts = attempts.lock().expect("no panic while locked");
+            let [put_off, other] = [0, 1].map(|number| attempts[&key(number)]);
+            assert_eq!(put_off, expected, "{says} s");
+            assert!(other >= 15, "{other}");
+        }
     }
 
     /// Whether somebody is told of work whose attempts, counted from 0, end so; within this time.
