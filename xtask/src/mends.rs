@@ -1417,6 +1417,14 @@ const MENDS: &[Mend] = &[
         of: Package("greenlight-operator"),
         test: "whoever_is_told_when_to_come_back_does_not_come_before_and_others_come_meanwhile",
     },
+    Mend {
+        fault: "gate: a status that only tells why a rollout cannot be read has ReplicaSets believed as an older version's",
+        file: "crates/core/src/decisions/mod.rs",
+        find: "&& names_a_revision(status)",
+        replace: "&& (true || names_a_revision(status))",
+        of: Package("greenlight-core"),
+        test: "a_status_that_only_tells_why_a_rollout_cannot_be_read_opens_no_more_than_none",
+    },
 ];
 
 /// Which of them.
