@@ -1425,6 +1425,14 @@ const MENDS: &[Mend] = &[
         of: Package("greenlight-core"),
         test: "a_status_that_only_tells_why_a_rollout_cannot_be_read_opens_no_more_than_none",
     },
+    Mend {
+        fault: "a ReplicaSet with a long annotation keeps its finalizer, and its namespace cannot be deleted",
+        file: "crates/operator/src/controllers/scale_down.rs",
+        find: "let Some(owned) = caches.sets.outline(&key)",
+        replace: "let Some(owned) = caches.sets.get(&key)",
+        of: Package("greenlight-operator"),
+        test: "what_is_only_too_large_to_be_kept_holds_up_no_namespace_and_what_cannot_be_read_is_left_alone",
+    },
 ];
 
 /// Which of them.
