@@ -412,7 +412,7 @@ fn of_rollout(caches: &Caches, key: &Key) -> Option<ObjectReference> {
 }
 
 fn of_replica_set(caches: &Caches, key: &Key) -> Option<ObjectReference> {
-    let owned = caches.sets.get(key)?;
+    let owned = caches.sets.outline(key)?;
     let itself = || reference::<ReplicaSetView>(&key.namespace, &key.name, &owned.set.uid);
     Some(of_rollout(caches, &owned.owner).unwrap_or_else(itself))
 }

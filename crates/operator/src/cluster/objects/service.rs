@@ -119,6 +119,17 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_longer_than_any_hides_no_service() {
+        let long = "x".repeat(200_000);
+        let annotations = json!({names::MANAGED_BY: long, names::PRODUCTION: long, names::MANAGED_BY_ARGO: long});
+        let service = json!({"metadata": {"name": "web", "namespace": "shop", "annotations": annotations}});
+        let service = serde_json::from_value::<ServiceView>(service).expect("a Service").keep().service;
+        let kept = [service.managed_by, service.production, service.argo_rollout];
+        let lengths = kept.map(|name| name.map_or(0, |name| name.len()));
+        assert!(lengths.iter().all(|length| (200..=253).contains(length)), "{lengths:?}");
+    }
+
+    #[test]
     fn who_wrote_the_selector_last_is_read_of_all_that_is_managed() {
         let ports = || json!({"f:spec": {"f:ports": {".": {}}}});
         let selector = || json!({"f:spec": {"f:ports": {}, "f:selector": {}}});
