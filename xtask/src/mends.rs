@@ -1441,6 +1441,14 @@ const MENDS: &[Mend] = &[
         of: Package("greenlight-operator"),
         test: "one_that_is_being_deleted_has_an_outline_whatever_its_decisions_are",
     },
+    Mend {
+        fault: "a watch on demand that a proxy never lets begin is told nowhere",
+        file: "crates/operator/src/cluster/on_demand/shared.rs",
+        find: "(failures >= MANY_FAILURES).then(",
+        replace: "(failures >= u32::MAX - MANY_FAILURES).then(",
+        of: Package("greenlight-operator"),
+        test: "a_watch_that_fails_again_and_again_is_told_within_seconds_and_until_it_begins",
+    },
 ];
 
 /// Which of them.
