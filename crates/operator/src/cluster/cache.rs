@@ -205,13 +205,13 @@ impl<T: Cached> Cache<T> {
     fn keep(&self, object: T, answered: bool) {
         let entry = self.sample.pack(&object);
         if entry.packed.len() > T::LARGEST {
-            self.put_too_large(object, entry.packed.len());
+            self.put_too_large(object);
         } else {
             self.put_entry(&object, entry, None, answered);
         }
     }
 
-    fn put_too_large(&self, object: T, length: usize) {
+    fn put_too_large(&self, object: T) {
         let key = object.key();
         let metadata = ObjectMeta {
             namespace: Some(key.namespace.clone()),
@@ -219,8 +219,9 @@ impl<T: Cached> Cache<T> {
             resource_version: Some(object.resource_version().to_owned()),
             ..ObjectMeta::default()
         };
+        // Not by how much: that is another with each change of its status, and each would be told anew.
         let error = format!(
-            "without its template it takes {length} bytes of memory, and {} are allowed. Make its labels, arguments and annotations shorter",
+            "without its template it takes more than {} bytes of memory. Make its labels, arguments and annotations shorter",
             T::LARGEST
         );
         let outline = object.outlined().filter(|outline| self.sample.pack(outline).packed.len() <= T::LARGEST);
@@ -583,7 +584,9 @@ mod tests {
         let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
         let [kept] = &caches.sets.group(&key)[..] else { panic!("it is its rollout's") };
         assert_eq!(kept.set.annotations.len(), 1, "{:?}", kept.set.annotations.keys());
-        assert!(caches.sets.unreadable(&key).is_some_and(|unreadable| unreadable.error.contains("65536 are allowed")));
+        assert!(
+            caches.sets.unreadable(&key).is_some_and(|unreadable| unreadable.error.contains("more than 65536 bytes"))
+        );
     }
 
     /// What cannot be unpacked would stop everybody who looks at all rollouts.
