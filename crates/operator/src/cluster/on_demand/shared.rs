@@ -7,12 +7,13 @@
 //! | what can happen | what comes of it |
 //! |---|---|
 //! | the watch fails, or its history is gone | [`Watch`] tries again, with a list where it has to; what was answered stays answered |
-//! | it is not allowed, or does not begin however often it is tried | it is said to whoever has asked, in the server's words, until it does |
+//! | it is not allowed | it is said to whoever has asked, in the server's words, until it is |
 //! | it hangs, or lags | it lasts for one [`TURN`], and the next one begins with a list |
 //! | its list takes longer than that | the next one may take twice as long |
 //! | there are more questions than places | those that were looked at longest ago have the next turn, as soon as one leaves; what was seen of the others stays |
 //! | one namespace has that many | each namespace has its first place before any has another one, and whose has none begins a turn |
 //! | somebody asks for what cannot be a label | it is not asked for: the server would refuse the question of all |
+//! | it does not begin, however often it is tried | the server's words are in the status of each rollout that has asked, until it begins |
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
