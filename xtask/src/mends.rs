@@ -1449,6 +1449,14 @@ const MENDS: &[Mend] = &[
         of: Package("greenlight-operator"),
         test: "a_watch_that_fails_again_and_again_is_told_within_seconds_and_until_it_begins",
     },
+    Mend {
+        fault: "a header that says when to try one write again is not heard",
+        file: "crates/operator/src/api_server/client.rs",
+        find: "http_body::Frame::data(with_respite(words, again))",
+        replace: "http_body::Frame::data(with_respite(words, again.filter(|_| false)))",
+        of: Package("greenlight-operator"),
+        test: "when_to_ask_again_is_heard_of_a_header_too_and_what_is_no_status_is_left_as_it_is",
+    },
 ];
 
 /// Which of them.
