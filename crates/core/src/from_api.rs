@@ -42,7 +42,8 @@ pub fn service(mut meta: ObjectMeta, selector: BTreeMap<String, String>) -> Serv
     let selects_ours = [names::HASH_LABEL, names::SERVING_LABEL].iter().any(|key| selector.contains_key(*key));
     let moved_by = if selects_ours { mover(&meta) } else { None };
     let mut annotation = |key: &str| meta.annotations.as_mut().and_then(|annotations| annotations.remove(key));
-    let (managed_by, production) = (annotation(names::MANAGED_BY), annotation(names::PRODUCTION));
+    let [managed_by, production] =
+        [names::MANAGED_BY, names::PRODUCTION].map(|key| annotation(key).map(|name| cut(name, LONGEST_NAME)));
     let withdrawn = annotation(names::WITHDRAWN);
     let argo_rollout = annotation(names::MANAGED_BY_ARGO).filter(|name| !name.is_empty());
     Service {

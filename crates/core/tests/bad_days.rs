@@ -1454,6 +1454,37 @@ fn a_replica_set_that_an_older_version_made_is_not_made_anew_when_the_status_is_
     assert_eq!(model.truth.replica_sets.len(), 1);
 }
 
+/// Its ReplicaSets would count as an older version's: with the approvals that somebody wrote on them, and with a first deployment that waits for nobody.
+#[test]
+fn a_status_that_only_tells_why_a_rollout_cannot_be_read_opens_no_more_than_none() {
+    let mut model = Model::new(manual());
+    model.change_spec(|spec| {
+        spec.strategy.blue_green.active_service = None;
+        spec.strategy.blue_green.preview_service = None;
+    });
+    model.work();
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    let approvals = serde_json::json!([{"by": "ann", "at": model.now}]).to_string();
+    model.edit(&two, |rs| drop(rs.annotations.insert(names::before_the_record::APPROVALS.to_owned(), approvals)));
+    let read = |status: Option<BlueGreenRolloutStatus>| {
+        let mut world = model.truth.clone();
+        world.rollout.status = status;
+        decisions::read(&world, model.now).now
+    };
+    let told = BlueGreenRolloutStatus {
+        phase: Phase::Degraded,
+        message: "greenlight cannot read this object".to_owned(),
+        observed_generation: 1,
+        ..BlueGreenRolloutStatus::default()
+    };
+    let told = read(Some(told));
+    assert_eq!(told, read(None));
+    assert!(told.revision(&two).is_none_or(|revision| revision.approvals.is_empty()), "{told:#?}");
+    assert!(!told.held_template.is_empty(), "a person has to say what is served: {told:#?}");
+}
+
 #[test]
 fn a_replica_set_without_pods_loses_the_label_before_an_overlap() {
     let mut model = serves_one(BlueGreen { scale_down_delay_seconds: Some(0), ..overlapping() });

@@ -12,7 +12,8 @@
 //! | Which changes of an entry do several decisions make? | [`record`] |
 //!
 //! Where there is no record:
-//! - a status of a version without a record is taken over once, with what that version wrote on the ReplicaSets ([`older_version`]);
+//! - a status of a version without a record is taken over once, with what that version wrote on the ReplicaSets ([`older_version`]). One that names no
+//!   revision is none of these: it only tells why the rollout could not be read;
 //! - a status that was lost opens nothing ([`rebuilt`]): production stays where the Services have it, what carries the mirror of
 //!   a rejection stays rejected, and nothing that served before, was approved or asked for is believed.
 
@@ -51,7 +52,7 @@ pub fn read(world: &World, now: Timestamp) -> Read {
     let status = world.rollout.status.as_ref();
     let (written, source) = match status {
         Some(BlueGreenRolloutStatus { decisions: Some(decisions), .. }) => (decisions.clone(), Source::Record),
-        Some(status) if status.observed_generation > 0 && !had_a_record(world) => {
+        Some(status) if status.observed_generation > 0 && names_a_revision(status) && !had_a_record(world) => {
             (older_version::take_over(world, status), Source::OlderVersion)
         }
         _ => (rebuilt::rebuild(world, now), Source::Nothing),
@@ -120,6 +121,12 @@ pub fn pruned(world: &World, mut decisions: Decisions) -> Decisions {
             || revision.rejection.is_some() && revision.number > oldest
     });
     decisions
+}
+
+/// What a version without a record says of any revision.
+fn names_a_revision(status: &BlueGreenRolloutStatus) -> bool {
+    let BlueGreenRolloutStatus { active_revision, stable_revision, updated_revision, rejected_revision, .. } = status;
+    [active_revision, stable_revision, updated_revision, rejected_revision].into_iter().any(|hash| !hash.is_empty())
 }
 
 /// A version that keeps a record has moved a Service: if there is none now, it was lost.

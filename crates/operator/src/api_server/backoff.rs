@@ -3,6 +3,9 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+/// Whoever is told to come back later does, but not after more than so long: a proxy, or somebody's webhook, may say anything.
+pub const LONGEST_RESPITE: Duration = Duration::from_secs(10);
+
 /// Doubles with every failure up to `longest`. Up to a quarter is taken off at random, so that what failed together does not
 /// come back together.
 pub fn pause(failures: u32, first: Duration, longest: Duration) -> Duration {

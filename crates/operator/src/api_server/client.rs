@@ -20,12 +20,14 @@ use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
+use kube::core::Status;
 use kube::{Client, Config};
 use rustls_pki_types::ServerName;
 use serde_json::json;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower::{BoxError, Service, ServiceBuilder, service_fn};
 
+use crate::api_server::backoff::LONGEST_RESPITE;
 use crate::api_server::error::Unanswered;
 use crate::api_server::leadership::Leadership;
 use crate::telemetry::health::Health;
@@ -49,9 +51,6 @@ const LARGEST_REFUSAL: usize = 64 << 10;
 const LONGEST_WORDS: usize = 16 << 10;
 /// So many characters JSON may write for one.
 const LONGEST_ESCAPE: usize = 12;
-
-/// Whoever is told to come back later does, but not after more than so long: a proxy may say anything.
-const LONGEST_RESPITE: Duration = Duration::from_secs(10);
 
 /// The cluster that KUBECONFIG or the pod's own ServiceAccount leads to.
 pub async fn config() -> Result<Config> {
@@ -205,7 +204,8 @@ impl Asking {
 }
 
 /// Until when the API server wants to be left alone: it has said so by `Retry-After`. Clones share it. What only concerns the object of a
-/// write, as that a pod may not be evicted now or a webhook's answer, comes as JSON; that there are too many requests comes as text.
+/// write, as that a pod may not be evicted now or a webhook's answer, comes as JSON, and only that object's work waits
+/// ([`crate::api_server::error::Error::respite`]); that there are too many requests comes as text.
 #[derive(Clone, Debug, Default)]
 struct Respite(Arc<Mutex<Option<Instant>>>);
 
@@ -225,12 +225,16 @@ impl Respite {
         if !is_asked_for {
             return;
         }
-        let header = answer.headers().get(header::RETRY_AFTER);
-        let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
-        if let Some(respite) = seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RESPITE)) {
+        if let Some(seconds) = retry_after(answer) {
+            let respite = Duration::from_secs(seconds).min(LONGEST_RESPITE);
             *self.0.lock().expect("no panic while locked") = Some(Instant::now() + respite);
         }
     }
+}
+
+/// In seconds. An API server writes no date.
+fn retry_after<B>(answer: &Response<B>) -> Option<u64> {
+    answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -267,8 +271,8 @@ enum Reading {
     Until(Instant),
     /// It has no end: its watcher minds it. Whoever wants to know hears of every piece.
     Watch(Hearing),
-    /// It says why not: as much of it as somebody would read, by then.
-    Refusal(StatusCode, Instant),
+    /// It says why not: as much of it as somebody would read, by then; and after how many seconds to ask again, if it says that.
+    Refusal(StatusCode, Option<u64>, Instant),
     /// All of it was.
     Done,
 }
@@ -306,9 +310,10 @@ where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
     let status = answer.status();
+    let again = retry_after(&answer);
     let reading = match reading {
-        Reading::Until(deadline) if is_refusal(status) => Reading::Refusal(status, deadline),
-        Reading::Watch(_) if is_refusal(status) => Reading::Refusal(status, Instant::now() + REQUEST),
+        Reading::Until(deadline) if is_refusal(status) => Reading::Refusal(status, again, deadline),
+        Reading::Watch(_) if is_refusal(status) => Reading::Refusal(status, again, Instant::now() + REQUEST),
         reading => reading,
     };
     if let Reading::Watch(hearing) = &reading
@@ -324,9 +329,9 @@ where
                     let frame = body.frame().await.inspect(|_| hearing.heard());
                     (frame, Reading::Watch(hearing))
                 }
-                Reading::Refusal(status, deadline) => {
+                Reading::Refusal(status, again, deadline) => {
                     let words = timeout_at(deadline, refusal(&mut body, status)).await??;
-                    (Some(Ok(http_body::Frame::data(words))), Reading::Done)
+                    (Some(Ok(http_body::Frame::data(with_respite(words, again)))), Reading::Done)
                 }
                 Reading::Done => (None, Reading::Done),
             };
@@ -354,6 +359,18 @@ where
         read.extend_from_slice(&data);
     }
     Ok(read.into())
+}
+
+/// A refusal whose header says after how many seconds to ask again, and whose body does not: whoever has asked sees the body only.
+fn with_respite(words: Bytes, again: Option<u64>) -> Bytes {
+    let Some(seconds) = again else { return words };
+    let Ok(mut status) = serde_json::from_slice::<Status>(&words) else { return words };
+    let details =
+        status.details.get_or_insert_with(|| serde_json::from_value(json!({})).expect("each may be left out"));
+    if details.retry_after_seconds == 0 {
+        details.retry_after_seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+    }
+    serde_json::to_vec(&status).map_or(words, Bytes::from)
 }
 
 /// A refusal of which this is the beginning, in fewer words.
@@ -395,18 +412,40 @@ mod tests {
             let words = wrong.repeat(1_000_000);
             let answer = heard(refusal(&words), 422).await;
             assert!(answer.len() < 2 * LARGEST_REFUSAL, "{} bytes", answer.len());
-            let status: kube::core::Status = serde_json::from_slice(&answer).expect("it is one still");
+            let status: Status = serde_json::from_slice(&answer).expect("it is one still");
             assert_eq!(status.code, 422);
             let length = status.message.len();
             assert!((LONGEST_WORDS / 8..=LONGEST_WORDS).contains(&length), "{length}");
             assert!(words.starts_with(status.message.trim_end_matches('…')), "its own words");
         }
-        let status: kube::core::Status =
+        let status: Status =
             serde_json::from_slice(&heard("<html>".repeat(1_000_000), 502).await).expect("one of a proxy's words");
         assert!(status.message.starts_with("<html>") && status.code == 502);
         let usual = refusal("no");
         assert_eq!(heard(usual.clone(), 422).await, usual);
         assert_eq!(heard("x".repeat(1_000_000), 200).await.len(), 1_000_000, "what is no refusal");
+    }
+
+    #[tokio::test]
+    async fn when_to_ask_again_is_heard_of_a_header_too_and_what_is_no_status_is_left_as_it_is() {
+        let heard = async |said: String| {
+            let answer = Response::builder().status(429).header(header::RETRY_AFTER, "5");
+            let answer = answer.body(Full::new(Bytes::from(said))).expect("an answer");
+            let body = read(answer, Reading::Until(Instant::now() + REQUEST)).into_body();
+            body.collect().await.expect("it is read").to_bytes()
+        };
+        let status = json!({"kind": "Status", "status": "Failure", "message": "later", "reason": "TooManyRequests", "code": 429});
+        let mut with_details = status.clone();
+        with_details["details"] = json!({"name": "web", "retryAfterSeconds": 7});
+        for (said, expected) in [(&status, 5), (&with_details, 7)] {
+            let heard: Status = serde_json::from_slice(&heard(said.to_string()).await).expect("a status");
+            assert_eq!(heard.details.map(|details| details.retry_after_seconds), Some(expected));
+            assert_eq!((heard.message.as_str(), heard.code, heard.reason.as_str()), ("later", 429, "TooManyRequests"));
+        }
+        assert_eq!(
+            heard("Too many requests, please try again later.".to_owned()).await,
+            "Too many requests, please try again later."
+        );
     }
 
     /// Of several webhooks that hang and may be left out, each takes its time, and the API server takes as long as all of them.

@@ -1,5 +1,9 @@
 //! What can go wrong while a plan is carried out.
 
+use std::time::Duration;
+
+use crate::api_server::backoff::LONGEST_RESPITE;
+
 /// An error of a reconcile. All are tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -50,6 +54,18 @@ impl Error {
         }
     }
 
+    /// The API server, or who stands before it, has answered. Otherwise it is out of reach.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Error::Api { source: kube::Error::Api(_), .. })
+    }
+
+    /// For how long the API server, as it says, is not to be asked the same again.
+    pub fn respite(&self) -> Duration {
+        let Error::Api { source: kube::Error::Api(status), .. } = self else { return Duration::ZERO };
+        let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+        Duration::from_secs(seconds.into()).min(LONGEST_RESPITE)
+    }
+
     /// Somebody else wrote in between, or the object is gone: the answer is another plan.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Error::Api { source: kube::Error::Api(status), .. } if is_conflict(status))
@@ -60,7 +76,13 @@ impl Error {
 impl Error {
     /// The API server has answered with this code.
     pub fn answered(code: u16) -> Error {
-        let status = kube::core::Status { code, ..kube::core::Status::default() };
+        Error::put_off(code, 0)
+    }
+
+    /// The API server has answered with this code, and wants to be asked again after so many seconds.
+    pub fn put_off(code: u16, seconds: u32) -> Error {
+        let details = serde_json::from_value(serde_json::json!({"retryAfterSeconds": seconds})).expect("details");
+        let status = kube::core::Status { code, details: Some(details), ..kube::core::Status::default() };
         Error::Api { what: "change it".to_owned(), source: kube::Error::Api(Box::new(status)) }
     }
 }

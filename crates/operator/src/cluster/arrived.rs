@@ -287,6 +287,19 @@ mod tests {
         assert!(matches!(object, Arrived::Unreadable(_, None)), "{object:?}");
     }
 
+    /// As a newer version's are, after a downgrade. It would hold up its namespace.
+    #[test]
+    fn one_that_is_being_deleted_has_an_outline_whatever_its_decisions_are() {
+        let mut object = rollout("web", &json!({}));
+        object["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z".into();
+        object["status"] = json!({"phase": "Sleeping"});
+        let object: Arrived<RolloutView> = serde_json::from_str(&object.to_string()).expect("arrived");
+        let Arrived::Unreadable(_, Some(outline)) = object else { panic!("an outline: {object:?}") };
+        let outline = outline.keep();
+        assert_eq!(outline.spec.blue_green().services().collect::<Vec<_>>(), ["web-active"]);
+        assert!(outline.is_deleting() && outline.status.is_none(), "{outline:?}");
+    }
+
     #[test]
     fn what_is_too_large_is_not_read_and_said_to_be() {
         let run = |length: usize| {

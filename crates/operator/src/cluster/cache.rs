@@ -34,8 +34,9 @@ pub trait Cached: Serialize + DeserializeOwned + Clone + PartialEq + fmt::Debug 
     fn resource_version(&self) -> &str;
     /// What it can be looked up by, besides its key.
     fn groups(&self) -> Vec<Key>;
-    /// One that takes more bytes than this, packed, is not kept: it counts as one that cannot be read.
-    const LARGEST: usize = usize::MAX;
+    /// One that takes more bytes than this, packed, is not kept: it counts as one that cannot be read. A few hundred are usual, and whoever may write a
+    /// Service, say, writes a megabyte on each of hundreds, of labels and annotations.
+    const LARGEST: usize = 64 << 10;
     /// As little of it as is needed while it cannot be read.
     fn outlined(self) -> Option<Self> {
         None
@@ -204,13 +205,13 @@ impl<T: Cached> Cache<T> {
     fn keep(&self, object: T, answered: bool) {
         let entry = self.sample.pack(&object);
         if entry.packed.len() > T::LARGEST {
-            self.put_too_large(object, entry.packed.len());
+            self.put_too_large(object);
         } else {
             self.put_entry(&object, entry, None, answered);
         }
     }
 
-    fn put_too_large(&self, object: T, length: usize) {
+    fn put_too_large(&self, object: T) {
         let key = object.key();
         let metadata = ObjectMeta {
             namespace: Some(key.namespace.clone()),
@@ -218,8 +219,9 @@ impl<T: Cached> Cache<T> {
             resource_version: Some(object.resource_version().to_owned()),
             ..ObjectMeta::default()
         };
+        // Not by how much: that is another with each change of its status, and each would be told anew.
         let error = format!(
-            "without its template it takes {length} bytes of memory, and {} are allowed. Make its arguments and annotations shorter",
+            "without its template it takes more than {} bytes of memory. Make its labels, arguments and annotations shorter",
             T::LARGEST
         );
         let outline = object.outlined().filter(|outline| self.sample.pack(outline).packed.len() <= T::LARGEST);
@@ -494,7 +496,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cluster::objects::{KeptRun, KeptService, RolloutView};
+    use crate::cluster::caches::Caches;
+    use crate::cluster::objects::{
+        DeploymentView, JobView, KeptRun, KeptService, ReplicaSetView, RolloutView, ServiceView,
+    };
 
     /// So many characters that no compression makes fewer.
     fn noise(length: usize) -> String {
@@ -541,6 +546,47 @@ mod tests {
         assert!(held < 1000, "{held} bytes");
         cache.put(rollout(20, 3));
         assert!(cache.get(&key).is_some() && cache.unreadable(&key).is_none());
+    }
+
+    /// Hundreds of a megabyte each would be more than the chart gives the operator, which would end, and end again, for everybody.
+    #[test]
+    fn of_what_somebody_has_written_a_megabyte_on_none_is_kept_whatever_its_kind() {
+        let (caches, noise) = (Caches::default(), noise(1_000_000));
+        let owner = |kind: &str, name: &str| json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": kind, "name": name, "uid": "u", "controller": true});
+        let metadata = |owner: serde_json::Value, annotations: serde_json::Value| {
+            json!({
+                "name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "1", "ownerReferences": [owner],
+                "annotations": annotations,
+            })
+        };
+        let (rollout, none) = (|| owner("BlueGreenRollout", "web"), || json!({}));
+        let labelled = json!({"metadata": {"labels": {"app": noise}}, "spec": {}});
+        let service = json!({"metadata": metadata(rollout(), none()), "spec": {"selector": {"app": noise}}});
+        let set = json!({"metadata": metadata(rollout(), none()), "spec": {"template": labelled}});
+        let deployment = json!({"metadata": metadata(rollout(), none()), "spec": {"template": labelled}});
+        let job = json!({"metadata": metadata(owner("AnalysisRun", &noise), none())});
+        caches.services.put(serde_json::from_value::<ServiceView>(service).expect("a Service").keep());
+        caches.workloads.put(serde_json::from_value::<DeploymentView>(deployment).expect("a Deployment").keep());
+        caches.jobs.put(serde_json::from_value::<JobView>(job).expect("a Job").keep());
+        let replica_set =
+            |set| serde_json::from_value::<ReplicaSetView>(set).expect("one").keep().expect("it has an owner");
+        caches.sets.put(replica_set(set));
+        let sizes = [caches.services.len(), caches.workloads.len(), caches.jobs.len(), caches.sets.len()];
+        assert_eq!(sizes, [0; 4], "none is kept");
+        let told = caches.unreadable().map(|(_, unreadable)| unreadable.len());
+        assert_eq!(told.iter().sum::<usize>(), 2, "the ReplicaSet and the Job are told; no rollout names the others");
+
+        // What serves is still seen: of a ReplicaSet that somebody annotates at such length the rest is kept.
+        let annotations = json!({"greenlight.dev/note": noise, "greenlight.dev/revision": "7"});
+        let mut set = json!({"metadata": metadata(rollout(), annotations), "spec": {}});
+        set["metadata"]["resourceVersion"] = "2".into();
+        caches.sets.put(replica_set(set));
+        let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
+        let [kept] = &caches.sets.group(&key)[..] else { panic!("it is its rollout's") };
+        assert_eq!(kept.set.annotations.len(), 1, "{:?}", kept.set.annotations.keys());
+        assert!(
+            caches.sets.unreadable(&key).is_some_and(|unreadable| unreadable.error.contains("more than 65536 bytes"))
+        );
     }
 
     /// What cannot be unpacked would stop everybody who looks at all rollouts.

@@ -5,11 +5,10 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use greenlight_api::BlueGreenRollout;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
-use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 
-use crate::manager::LEASE;
+use crate::manager::{LEASE, Lease};
 
 /// What to check.
 #[derive(Clone, Debug, Args)]

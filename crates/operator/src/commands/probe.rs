@@ -45,6 +45,7 @@ pub async fn run(options: &ProbeOptions) -> Result<()> {
                 body: String::new(),
                 insecure: false,
                 timeout: Duration::from_secs(options.timeout_seconds),
+                reads: true,
             };
             let problem = match client.ask(&question).await {
                 Ok(Answer { code: 200..=299, body, .. }) => match &options.contains {

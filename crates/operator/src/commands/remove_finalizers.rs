@@ -15,6 +15,7 @@ use kube::{Client, Resource};
 use serde::de::IgnoredAny;
 use serde_json::json;
 
+use crate::api_server::pages::by_pages;
 use crate::cluster::objects::narrow::MetadataView;
 
 /// An operator that is just ending may still put one on.
@@ -85,16 +86,23 @@ async fn sweep<K>(
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
-    let list = Request::new(K::url_path(&(), options.namespace.as_deref())).list_metadata(which)?;
-    let mut swept = Swept::default();
-    for MetadataView { metadata } in client.request::<ObjectList<MetadataView>>(list).await?.items {
+    // Of ten thousand, or of some that a tenant has written a quarter of a megabyte on, a list would be more than the hook's memory.
+    let list = |page: ListParams| {
+        let request = Request::new(K::url_path(&(), options.namespace.as_deref())).list_metadata(&page);
+        client.request::<ObjectList<MetadataView>>(request.expect("it asks for nothing that contradicts itself"))
+    };
+    let mut found = Vec::new();
+    let take = |MetadataView { metadata }: MetadataView| {
         let finalizers = metadata.finalizers.unwrap_or_default();
-        let kept: Vec<&String> = finalizers.iter().filter(|other| *other != finalizer).collect();
-        if kept.len() == finalizers.len() {
-            continue;
+        let kept: Vec<String> = finalizers.iter().filter(|other| *other != finalizer).cloned().collect();
+        if kept.len() < finalizers.len() {
+            let patch = json!({"metadata": {"finalizers": kept, "resourceVersion": metadata.resource_version}});
+            found.push((metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default(), patch));
         }
-        let patch = json!({"metadata": {"finalizers": kept, "resourceVersion": metadata.resource_version}});
-        let (namespace, name) = (metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default());
+    };
+    by_pages("", which.clone(), list, take).await?;
+    let mut swept = Swept::default();
+    for (namespace, name, patch) in found {
         let at = Request::new(K::url_path(&(), Some(&namespace)));
         let patch = at.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(patch))?;
         match client.request::<IgnoredAny>(patch).await {
@@ -109,6 +117,9 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use serde_json::Value;
 
     use super::*;
@@ -137,6 +148,39 @@ mod tests {
         let all = ListParams::default();
         let swept = sweep::<BlueGreenRollout>(&client, &options, &all, names::SERVICES_FINALIZER).await.expect("swept");
         assert_eq!((swept.removed, swept.refused), (2, Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn however_many_there_are_a_page_of_them_is_read_at_a_time_and_none_is_left_out() {
+        const MADE: usize = 100;
+        let changed: Arc<AtomicUsize> = Arc::default();
+        let counted = changed.clone();
+        let client = api_server(move |Asked { method, query, .. }| {
+            let asked = |what: &str| {
+                let mut parts = form_urlencoded::parse(query.as_bytes());
+                parts.find(|(key, _)| key == what).and_then(|(_, value)| value.parse::<usize>().ok())
+            };
+            std::future::ready(if method == "GET" {
+                let (from, limit) = (asked("continue").unwrap_or(0), asked("limit").unwrap_or(MADE));
+                assert!(limit < MADE / 4, "all of them at once");
+                let until = MADE.min(from + limit);
+                let object = |number: usize| {
+                    json!({"metadata": {
+                        "name": format!("web-{number}"), "namespace": "shop", "resourceVersion": "7",
+                        "finalizers": [names::SERVICES_FINALIZER],
+                    }})
+                };
+                let next = if until < MADE { until.to_string() } else { String::new() };
+                let items: Vec<Value> = (from..until).map(object).collect();
+                (200, json!({"metadata": {"resourceVersion": "9", "continue": next}, "items": items}))
+            } else {
+                counted.fetch_add(1, Ordering::Relaxed);
+                (200, json!({"metadata": {}}))
+            })
+        });
+        let options = RemoveFinalizersOptions { namespace: None };
+        let swept = sweep_rollouts(&client, &options).await.expect("swept");
+        assert_eq!((swept.removed, changed.load(Ordering::Relaxed)), (MADE, MADE));
     }
 
     /// Whoever deletes the CRDs before the chart has ReplicaSets left, perhaps. Those there are everywhere: who does not find them asks the wrong server.

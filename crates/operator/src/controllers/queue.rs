@@ -145,7 +145,7 @@ impl Queue {
                         Err(error) => {
                             let failed = failures.entry(key.clone()).or_default();
                             failed.count(&error);
-                            let delay = pause(failed.in_a_row, FIRST_RETRY, LONGEST_RETRY);
+                            let delay = pause(failed.in_a_row, FIRST_RETRY, LONGEST_RETRY).max(error.respite());
                             (limits.span)(&key).in_scope(|| failed.report(name, &error, delay));
                             if let Some(trouble) = &trouble {
                                 trouble.tell(&key, &error, failed.like(&error));
@@ -185,6 +185,8 @@ struct Failures {
     conflicts: u32,
     /// Those that will be the same the next time. What came between them says nothing of these: an API server that is out of reach, say.
     lasting: u32,
+    /// Other answers: that somebody has too much to do, say.
+    delays: u32,
 }
 
 impl Failures {
@@ -194,12 +196,20 @@ impl Failures {
             self.conflicts = self.conflicts.saturating_add(1);
         } else if error.lasts() {
             (self.conflicts, self.lasting) = (0, self.lasting.saturating_add(1));
+        } else if error.is_answer() {
+            self.delays = self.delays.saturating_add(1);
         }
     }
 
     /// How many were like this one, which is counted.
     fn like(&self, error: &Error) -> u32 {
-        if error.is_conflict() { self.conflicts } else { self.lasting }
+        if error.is_conflict() {
+            self.conflicts
+        } else if error.lasts() {
+            self.lasting
+        } else {
+            self.delays
+        }
     }
 
     /// A conflict is the design at work; many in a row, and anything else, are worth a look.
@@ -635,6 +645,36 @@ mod tests {
         assert!((5..=40).contains(&attempts), "{attempts} attempts in a minute");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_told_when_to_come_back_does_not_come_before_and_others_come_meanwhile() {
+        // In nineteen seconds. Without being told it would come ten times.
+        for (says, expected) in [(3, 7), (3600, 2)] {
+            let attempts: Arc<Mutex<HashMap<Key, usize>>> = Arc::default();
+            let counted = attempts.clone();
+            let work = move |key: Key, _: Turn| {
+                let put_off = key.name == "web-0";
+                *counted.lock().expect("no panic while locked").entry(key).or_default() += 1;
+                let again = Timestamp::now() + Duration::from_secs(1);
+                std::future::ready(if put_off {
+                    Err(Error::put_off(429, says))
+                } else {
+                    Ok(Outcome::Rests(Some(again)))
+                })
+            };
+            let stop = CancellationToken::new();
+            let queue = Queue::new(Leadership::undisputed());
+            let everything = || (0..2).map(key).collect();
+            let running = tokio::spawn(queue.run("test", LIMITS, watched(), stop.clone(), everything, work));
+            tokio::time::sleep(Duration::from_secs(19)).await;
+            stop.cancel();
+            running.await.expect("it ends");
+            let attempts = attempts.lock().expect("no panic while locked");
+            let [put_off, other] = [0, 1].map(|number| attempts[&key(number)]);
+            assert_eq!(put_off, expected, "{says} s");
+            assert!(other >= 15, "{other}");
+        }
+    }
+
     /// Whether somebody is told of work whose attempts, counted from 0, end so; within this time.
     async fn is_told(ends: impl Fn(usize) -> Result<Outcome, Error>, within: Duration) -> bool {
         let told = Arc::new(Notify::new());
@@ -665,6 +705,22 @@ mod tests {
             let ends = move |attempt| Err(Error::answered(before.get(attempt).copied().unwrap_or(403)));
             assert!(is_told(ends, Duration::from_secs(600)).await, "nobody knows of it after {before:?}");
         }
+    }
+
+    /// As by a proxy that gives up before the webhooks of one Service do.
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_is_put_off_again_and_again_is_told_within_seconds_and_one_that_nobody_answers_is_not() {
+        for code in [429, 503, 504] {
+            assert!(is_told(|_| Err(Error::answered(code)), Duration::from_secs(5)).await, "{code}");
+            let ends =
+                move |attempt: usize| if attempt < 5 { Err(Error::answered(code)) } else { Ok(Outcome::Rests(None)) };
+            assert!(!is_told(ends, Duration::from_secs(60)).await, "{code} was over soon");
+        }
+        let out_of_reach = |_: usize| {
+            let source = kube::Error::Service("connection refused".into());
+            Err(Error::Api { what: "change it".to_owned(), source })
+        };
+        assert!(!is_told(out_of_reach, Duration::from_secs(60)).await);
     }
 
     #[tokio::test(start_paused = true)]

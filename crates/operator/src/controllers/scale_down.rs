@@ -27,11 +27,12 @@ pub struct Context {
 /// Looks at one ReplicaSet. Returns when to look again.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timestamp>, Error> {
     let Context { client, caches } = &*context;
-    if caches.sets.unreadable(&key).is_some() {
+    let Some(owned) = caches.sets.outline(&key) else { return Ok(None) };
+    let set = &owned.set;
+    // What is only too large has an outline, by which it goes: it would hold up its namespace. What is known of any other was so before.
+    if caches.sets.unreadable(&key).is_some_and(|newest| newest.resource_version() != set.resource_version) {
         return Ok(None);
     }
-    let Some(owned) = caches.sets.get(&key) else { return Ok(None) };
-    let set = &owned.set;
     // A rollout that cannot be read is there all the same, and so are its Services.
     let rollout = caches.rollouts.outline(&owned.owner).filter(|rollout| rollout.uid == owned.owner_uid);
     let owner = match &rollout {
@@ -107,4 +108,62 @@ async fn selected_live(
         }
     }
     Ok(Selected::No)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use greenlight_api::names;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api_server::fake::{Asked, api_server, failure};
+    use crate::cluster::arrived::Unreadable;
+
+    /// Whoever may edit a ReplicaSet writes a quarter of a megabyte on it, and deletes the namespace.
+    #[tokio::test]
+    async fn what_is_only_too_large_to_be_kept_holds_up_no_namespace_and_what_cannot_be_read_is_left_alone() {
+        // No compression makes it short.
+        let next = |state: &u64| state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let states = std::iter::successors(Some(1_u64), |state| Some(next(state)));
+        let letter = |state: u64| char::from(b'a' + u8::try_from((state >> 33) % 26).unwrap_or_default());
+        let noise: String = states.map(letter).take(250_000).collect();
+        let owner = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "web", "uid": "u", "controller": true});
+        let set = json!({
+            "metadata": {
+                "name": "web-abc", "namespace": "shop", "uid": "s", "resourceVersion": "7", "ownerReferences": [owner],
+                "finalizers": [names::SCALE_DOWN_FINALIZER, "example.com/other"], "annotations": {"greenlight.dev/note": noise},
+            },
+            "spec": {},
+        });
+        let patched: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let (hears, answer) = (patched.clone(), set.clone());
+        let client = api_server(move |Asked { method, body, .. }| {
+            std::future::ready(if method == "PATCH" {
+                hears.lock().expect("no panic while locked").push(body["metadata"]["finalizers"].clone());
+                (200, answer.clone())
+            } else {
+                failure(404, "NotFound")
+            })
+        });
+        let caches = Arc::new(Caches::default());
+        caches.sets.put(serde_json::from_value::<ReplicaSetView>(set).expect("one").keep().expect("it has an owner"));
+        let key = Key { namespace: "shop".to_owned(), name: "web-abc".to_owned() };
+        assert!(caches.sets.unreadable(&key).is_some() && caches.sets.get(&key).is_none(), "it is too large");
+        let context = Arc::new(Context { client, caches: caches.clone() });
+        reconcile(context.clone(), key.clone()).await.expect("it is let go");
+        assert_eq!(*patched.lock().expect("no panic while locked"), [json!(["example.com/other"])]);
+        let text = |text: &str| Some(text.to_owned());
+        let metadata = ObjectMeta {
+            namespace: text("shop"),
+            name: text("web-abc"),
+            resource_version: text("8"),
+            ..ObjectMeta::default()
+        };
+        caches.sets.put_unreadable(Unreadable { metadata, error: "spec: broken".to_owned() }, None);
+        assert_eq!(reconcile(context, key).await.expect("nothing is done"), None);
+        assert_eq!(patched.lock().expect("no panic while locked").len(), 1);
+    }
 }

@@ -17,6 +17,9 @@ use crate::telemetry::recorder::Recorder;
 
 /// After so many answers that will not change by themselves, somebody has to know.
 const MANY_REFUSALS: u32 = 3;
+/// So many answers that somebody else has too much to do, or too little time, are no moment's any more: with their pauses they take three seconds. A proxy
+/// gives up one write again and again, whose webhooks take their time, say.
+const MANY_DELAYS: u32 = 7;
 /// So many conflicts are more than watches that lag: somebody else writes all the time, or answers for the API server.
 pub const MANY_CONFLICTS: u32 = 10;
 
@@ -52,8 +55,7 @@ impl Trouble {
         Trouble { status: Some(InStatus { tells: Arc::new(tells), told: Arc::default() }), ..self }
     }
 
-    /// Tells of it, once the failures of its kind are as many as that. That the API server is out of reach or has too much to do is told by metrics: it
-    /// is nobody's object.
+    /// Tells of it, once the failures of its kind are as many as that. That the API server is out of reach is told by metrics: it is nobody's object.
     pub fn tell(&self, key: &Key, error: &Error, failures: u32) {
         let is_time = is_time(error, failures);
         let is_told = || self.status.as_ref().is_some_and(|status| status.tells_of(key));
@@ -103,7 +105,13 @@ impl InStatus {
 }
 
 fn is_time(error: &Error, failures: u32) -> bool {
-    if error.is_conflict() { failures == MANY_CONFLICTS } else { failures == MANY_REFUSALS && error.lasts() }
+    if error.is_conflict() {
+        failures == MANY_CONFLICTS
+    } else if error.lasts() {
+        failures == MANY_REFUSALS
+    } else {
+        failures == MANY_DELAYS && error.is_answer()
+    }
 }
 
 #[cfg(test)]
@@ -163,13 +171,13 @@ mod tests {
     }
 
     #[test]
-    fn what_will_not_change_by_itself_is_told_once_and_what_may_is_not() {
+    fn whatever_is_answered_again_and_again_is_told_once_and_that_nobody_answers_is_not() {
         let times = |error: &Error| (1..100).filter(|failures| is_time(error, *failures)).count();
-        for error in [403, 422, 500, 409, 404].map(Error::answered).into_iter().chain([Error::Panicked]) {
+        let answers = [403, 422, 500, 409, 404, 410, 429, 503, 504].map(Error::answered);
+        for error in answers.into_iter().chain([Error::Panicked]) {
             assert_eq!(times(&error), 1, "{error:?}");
         }
-        for code in [429, 503, 504] {
-            assert_eq!(times(&Error::answered(code)), 0, "{code}");
-        }
+        let cause = kube::Error::Service("connection refused".into());
+        assert_eq!(times(&Error::Api { what: "change it".to_owned(), source: cause }), 0);
     }
 }

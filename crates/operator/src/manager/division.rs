@@ -15,8 +15,9 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
+
+use super::lease::Lease;
 
 /// Each instance looks after the leases of all shards: more would be many requests and no more work done at a time.
 pub const MOST_SHARDS: usize = 32;

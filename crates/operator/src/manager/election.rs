@@ -23,6 +23,7 @@
 //! | who has asked for it writes on the lease of one that is dead | only the holder's own renewals count: it is taken no later for that |
 //! | a lease is deleted | its holder and whoever knew it see that within seconds, and begin anew, as after a backup |
 //! | a lease is forged | its holder finds another one's name, or none, at its next renewal, and ends; whatever it says, it lasts for [`LONGEST_DURATION`] |
+//! | its times are no times, or the number of its holders is the last one there is | nobody counts with the first ([`super::lease`]), and the other one stays |
 //! | what it says about the number of shards is forged, or taken away | its holder gives it back; whoever takes it writes what is so |
 //! | the number of shards is changed while others run, or from one to several and back | whoever takes the first lease writes what there will be; whoever counts otherwise gives its shards back, or its leases run out; only then there are as many, and anybody takes one |
 //! | it is asked to end while it waits for those | it gives back what it has taken |
@@ -36,9 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::{mpsc, watch};
@@ -46,6 +45,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::division::{Division, SHARDS, SHARDS_TO_BE, WANTED_BY, shards_of};
+use super::lease::{Lease, LeaseSpec, now};
 use crate::api_server::leadership::{Leadership, Term};
 
 /// Name of the lease of the leader, or of who has the first shard.
@@ -335,13 +335,13 @@ impl Elector {
 
     async fn renew(&mut self) -> Result<()> {
         let (mut lease, _) = self.seen.clone().context("it was acquired")?;
-        lease.spec.get_or_insert_default().renew_time = Some(MicroTime(Timestamp::now()));
+        lease.spec.get_or_insert_default().renew_time = Some(now());
         let Err(error) = self.replace(lease).await else { return Ok(()) };
         // Perhaps an answer was lost: then the lease has another version, and is still ours.
         self.look().await.context(error)?;
         ensure!(self.is_mine(), "it is held by {}", self.holder().unwrap_or("nobody"));
         let (mut lease, _) = self.seen.clone().context("it was acquired")?;
-        lease.spec.get_or_insert_default().renew_time = Some(MicroTime(Timestamp::now()));
+        lease.spec.get_or_insert_default().renew_time = Some(now());
         self.replace(lease).await
     }
 
@@ -359,7 +359,7 @@ impl Elector {
         let duration = if to.is_some() { HANDOVER } else { Duration::from_secs(1) };
         spec.holder_identity = to.map(str::to_owned);
         spec.lease_duration_seconds = i32::try_from(duration.as_secs()).ok();
-        spec.renew_time = Some(MicroTime(Timestamp::now()));
+        spec.renew_time = Some(now());
         self.replace(lease).await
     }
 
@@ -404,14 +404,14 @@ impl Elector {
     }
 
     fn record(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
-        let now = Some(MicroTime(Timestamp::now()));
+        let now = Some(now());
+        let transitions = before.and_then(|spec| spec.lease_transitions).map_or(0, |number| number.saturating_add(1));
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
             acquire_time: now.clone(),
             renew_time: now,
-            lease_transitions: Some(before.and_then(|spec| spec.lease_transitions).map_or(0, |number| number + 1)),
-            ..LeaseSpec::default()
+            lease_transitions: Some(transitions),
         }
     }
 
@@ -643,6 +643,23 @@ mod tests {
         leases.edit(LEASE, |lease| lease["spec"] = spec);
         let me = Instance::start("me", &leases, 1);
         within_seconds(90, "it is taken", || me.leads(1)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_somebody_writes_into_a_lease_by_hand_it_is_taken_when_its_holder_is_dead() {
+        let leases = Leases::default();
+        let spec = json!({
+            "holderIdentity": "ghost", "renewTime": "9999-12-31T23:59:59.999999Z", "acquireTime": "9999-12-31T23:59:59.999999Z",
+            "leaseTransitions": i32::MAX,
+        });
+        leases.edit(LEASE, |lease| lease["spec"] = spec);
+        let mut me = Instance::start("me", &leases, 1);
+        within_seconds(30, "it is taken", || me.leads(1)).await;
+        sleep(Duration::from_secs(30)).await;
+        assert!(me.leads(1) && me.goes_on());
+        let taken = leases.kept.lock().expect("no panic while locked")[LEASE]["spec"].clone();
+        // The API server takes no number that is less than nothing.
+        assert_eq!((&taken["holderIdentity"], &taken["leaseTransitions"]), (&json!("me"), &json!(i32::MAX)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 mod division;
 mod election;
+mod lease;
 mod options;
 
 use std::collections::BTreeSet;
@@ -45,6 +46,7 @@ use crate::web::client::WebClient;
 use crate::web::reach::{Network, Reach};
 pub use election::LEASE;
 use election::{Change, Elector};
+pub use lease::Lease;
 pub use options::ControllerOptions;
 
 /// How long work on one object may take. Every request has a deadline that is much shorter.
@@ -474,7 +476,7 @@ fn of_rollout(caches: &Caches, key: &Key) -> Option<ObjectReference> {
 }
 
 fn of_replica_set(caches: &Caches, key: &Key) -> Option<ObjectReference> {
-    let owned = caches.sets.get(key)?;
+    let owned = caches.sets.outline(key)?;
     let itself = || reference::<ReplicaSetView>(&key.namespace, &key.name, &owned.set.uid);
     Some(of_rollout(caches, &owned.owner).unwrap_or_else(itself))
 }

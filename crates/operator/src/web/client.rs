@@ -85,6 +85,8 @@ pub struct Question<'a> {
     pub insecure: bool,
     /// How long to wait.
     pub timeout: Duration,
+    /// Whether the body of the answer is read. Without it the code is all that is waited for.
+    pub reads: bool,
 }
 
 impl Default for WebClient {
@@ -162,6 +164,9 @@ impl WebClient {
             let response = response.map_err(|error| format!("does not answer: {}", in_full(&error)))?;
             let code = response.status().as_u16();
             let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| seconds(value.to_str().ok()?));
+            if !question.reads {
+                return Ok(Answer { code, body: String::new(), retry_after });
+            }
             let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
             let why = |error: BoxError| match error.downcast_ref::<LengthLimitError>() {
                 Some(_) => format!("answers with more than {} KiB. Ask for less", LARGEST_ANSWER >> 10),
@@ -214,6 +219,7 @@ mod tests {
             body: String::new(),
             insecure: false,
             timeout: LONGEST_WAIT,
+            reads: true,
         }
     }
 

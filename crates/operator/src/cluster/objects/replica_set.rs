@@ -12,6 +12,9 @@ use super::narrow::{Condition, narrow_metadata, view_of};
 use crate::cluster::arrived::Watched;
 use crate::cluster::cache::{Cache, Cached, Key};
 
+/// In bytes.
+const LONGEST_ANNOTATION: usize = 8 << 10;
+
 view_of!(ReplicaSetView, "apps", "v1", "ReplicaSet", "replicasets");
 
 impl Watched for ReplicaSetView {}
@@ -136,6 +139,11 @@ impl Cached for OwnedSet {
     }
     fn resource_version(&self) -> &str {
         &self.set.resource_version
+    }
+    /// Without what is longer than anything that the operator writes there.
+    fn outlined(mut self) -> Option<OwnedSet> {
+        self.set.annotations.retain(|_, value| value.len() <= LONGEST_ANNOTATION);
+        Some(self)
     }
     /// Its rollout, and its hash.
     fn groups(&self) -> Vec<Key> {

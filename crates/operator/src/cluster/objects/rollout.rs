@@ -72,16 +72,22 @@ pub struct PublishedView {
 }
 
 impl Watched for RolloutView {
-    /// Which Services it names, so that nobody else takes them, and what was decided, so that it is not written over.
+    /// Which Services it names, so that nobody else takes them, and what was decided, so that it is not written over. Of one that is being deleted
+    /// nothing is written any more: it goes also if its decisions cannot be read, as a newer version's.
     fn outline(json: &str) -> Option<RolloutView> {
         let outline: Outline = serde_json::from_str(json).ok()?;
         let blue_green = outline.spec.strategy.blue_green;
-        let object = json!({
+        let mut object = json!({
             "metadata": outline.metadata,
             "spec": {"selector": outline.spec.selector, "strategy": {"blueGreen": blue_green}},
             "status": outline.status,
         });
-        serde_json::from_value(object).ok()
+        let with_decisions = serde_json::from_value(object.clone()).ok();
+        if with_decisions.is_none() && outline.metadata.deletion_timestamp.is_some() {
+            object["status"] = Value::Null;
+            return serde_json::from_value(object).ok();
+        }
+        with_decisions
     }
 }
 

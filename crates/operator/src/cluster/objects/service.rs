@@ -38,6 +38,7 @@ fn metadata_of_service<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Obj
     let selector = || FieldsV1(json!({"f:spec": {"f:selector": {}}}));
     let entry = |Manager { manager, time, fields }: Manager| {
         let has_selector = fields.and_then(|fields| fields.spec?.selector).is_some();
+        let time = time.and_then(|time| time.parse().ok()).map(Time);
         ManagedFieldsEntry { manager, time, fields_v1: has_selector.then(selector), ..ManagedFieldsEntry::default() }
     };
     metadata.managed_fields = managers.map(|managers| managers.into_iter().map(entry).collect());
@@ -47,7 +48,8 @@ fn metadata_of_service<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Obj
 #[derive(Deserialize)]
 struct Manager {
     manager: Option<String>,
-    time: Option<Time>,
+    /// Whoever may patch a Service may write any time there, also one that nobody reads: the last day of the year 9999.
+    time: Option<String>,
     #[serde(rename = "fieldsV1")]
     fields: Option<Fields>,
 }
@@ -117,6 +119,17 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_longer_than_any_hides_no_service() {
+        let long = "x".repeat(200_000);
+        let annotations = json!({names::MANAGED_BY: long, names::PRODUCTION: long, names::MANAGED_BY_ARGO: long});
+        let service = json!({"metadata": {"name": "web", "namespace": "shop", "annotations": annotations}});
+        let service = serde_json::from_value::<ServiceView>(service).expect("a Service").keep().service;
+        let kept = [service.managed_by, service.production, service.argo_rollout];
+        let lengths = kept.map(|name| name.map_or(0, |name| name.len()));
+        assert!(lengths.iter().all(|length| (200..=253).contains(length)), "{lengths:?}");
+    }
+
+    #[test]
     fn who_wrote_the_selector_last_is_read_of_all_that_is_managed() {
         let ports = || json!({"f:spec": {"f:ports": {".": {}}}});
         let selector = || json!({"f:spec": {"f:ports": {}, "f:selector": {}}});
@@ -130,6 +143,9 @@ mod tests {
         let ours =
             [("helm", "2026-01-01T00:00:00Z", ports()), (names::FIELD_MANAGER, "2026-01-01T00:00:00Z", selector())];
         assert_eq!(moved_by(&ours), None);
+        let [by_helm, by_hand, ..] = by_others;
+        let at_no_time = [by_helm, by_hand, ("ghost", "9999-12-31T23:59:59Z", selector())];
+        assert_eq!(moved_by(&at_no_time).as_deref(), Some("kubectl-patch"), "and it can be read");
         assert_eq!(moved_by(&[]), None);
     }
 }

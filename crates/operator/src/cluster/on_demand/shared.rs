@@ -13,6 +13,7 @@
 //! | there are more questions than places | those that were looked at longest ago have the next turn, as soon as one leaves; what was seen of the others stays |
 //! | one namespace has that many | each namespace has its first place before any has another one, and whose has none begins a turn |
 //! | somebody asks for what cannot be a label | it is not asked for: the server would refuse the question of all |
+//! | it does not begin, however often it is tried | the server's words are in the status of each rollout that has asked, until it begins |
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
@@ -46,6 +47,8 @@ pub const LONGEST_SELECTOR: usize = 300;
 const AT_MOST_EVERY: Duration = Duration::from_millis(20);
 /// The longest value of a label.
 const LONGEST_VALUE: usize = 63;
+/// So many failures in a row are no moment's any more: with their pauses they take three seconds.
+const MANY_FAILURES: u32 = 5;
 
 /// What can be asked for.
 pub trait Sought: Watched + Resource<Scope = NamespaceResourceScope> {
@@ -124,7 +127,7 @@ async fn run<K: Sought>(
     scope: Scope,
     observer: Arc<dyn Observer>,
 ) -> Infallible {
-    let (mut pause, mut lasts) = (FIRST_PAUSE, TURN);
+    let (mut pause, mut lasts, mut failures) = (FIRST_PAUSE, TURN, 0_u32);
     loop {
         // From the end of the one before: after a time of rest nobody waits for anybody.
         let (began, at_least) = (Instant::now(), pause);
@@ -148,6 +151,10 @@ async fn run<K: Sought>(
                 _ = &mut is_over => break,
                 event = watch.next() => match event {
                     Ok(event) => {
+                        // The beginning of a list is said before anything is asked for.
+                        if !matches!(event, Event::Init) {
+                            failures = 0;
+                        }
                         let woken = inner.state().take(&mut turn, event);
                         woken.into_iter().for_each(|rollout| observer.seen(rollout));
                         inner.changed.notify_one();
@@ -155,8 +162,8 @@ async fn run<K: Sought>(
                     Err(error) => {
                         observer.interrupted(&K::plural(&()));
                         tracing::warn!(kind = %K::kind(&()), error = in_full(&error), "watch interrupted");
-                        if let Some(words) = refusal(&error) {
-                            let trouble = format!("the operator may not see {}: {words}", K::plural(&()));
+                        failures = failures.saturating_add(1);
+                        if let Some(trouble) = trouble::<K>(&error, failures) {
                             let asking = inner.state().note_trouble(trouble);
                             asking.into_iter().for_each(|rollout| observer.seen(rollout));
                         }
@@ -179,17 +186,18 @@ impl<T> Inner<T> {
     }
 }
 
-/// The server's words, if it does not let the operator see this.
-fn refusal(error: &watcher::Error) -> Option<&str> {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-            if [401, 403].contains(&status.code) =>
-        {
-            Some(&status.message)
-        }
-        _ => None,
+/// What keeps the operator from seeing these, in the server's words: it does not let it, or has failed so often in a row.
+fn trouble<K: Sought>(error: &watcher::Error, failures: u32) -> Option<String> {
+    let (watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status))) = error
+    else {
+        return None;
+    };
+    let kind = K::plural(&());
+    if [401, 403].contains(&status.code) {
+        return Some(format!("the operator may not see {kind}: {}", status.message));
     }
+    (failures >= MANY_FAILURES).then(|| format!("the operator cannot see {kind}: {}", status.message))
 }
 
 fn the_only_namespace(topics: &BTreeSet<Key>) -> Option<&str> {
@@ -511,6 +519,8 @@ fn is_value(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use serde_json::{Value, json};
 
     use super::super::pod::PodView;
@@ -805,6 +815,36 @@ mod tests {
         fn broken(&self) -> &CancellationToken {
             &self.0
         }
+    }
+
+    /// A proxy that has no time for watches, say. No switch is proven meanwhile.
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_fails_again_and_again_is_told_within_seconds_and_until_it_begins() {
+        let is_busy = Arc::new(AtomicBool::new(true));
+        let busy = is_busy.clone();
+        let client = api_server(move |Asked { query, .. }| {
+            std::future::ready(if busy.load(Ordering::Relaxed) {
+                failure(503, "no time for this")
+            } else if query.contains("sendInitialEvents") {
+                failure(400, "sendInitialEvents is forbidden")
+            } else if query.contains("watch=true") {
+                failure(410, "Expired")
+            } else {
+                (200, json!({"metadata": {"resourceVersion": "9"}, "items": []}))
+            })
+        });
+        let observer = Arc::new(Nobody(CancellationToken::new()));
+        let shared = Shared::<SliceView>::start(client, Scope::default(), observer, 10);
+        shared.ask(&key("a"), &values(&["active"]));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(shared.trouble(&key("a")), None, "it may be over soon");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let told = shared.trouble(&key("a")).expect("it is told");
+        assert_eq!(told, "the operator cannot see endpointslices: no time for this");
+        is_busy.store(false, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(shared.seen(&key("a")).contains_key("active"), "it is answered");
+        assert_eq!(shared.trouble(&key("a")), None);
     }
 
     /// An API server that is slow, and does not stream lists.

@@ -4,16 +4,23 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use greenlight_api::analysis::{Argument, Metric};
+use greenlight_api::analysis::{Argument, Metric, SecretKeyRef};
 use greenlight_api::names::READABLE_SECRET;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::api_server::backoff::chance;
 
 /// What arguments may add to the texts of a run, altogether.
 const LARGEST_FILLING: usize = 256 << 10;
+/// What the secrets of a metric may have together, in bytes. Each is in memory in eight forms while a server takes its time to answer, and one Secret may
+/// have a megabyte and be the value of fifty arguments.
+const LARGEST_SECRETS: usize = 16 << 10;
+/// So many Secrets are read at a time, of all namespaces: what is in memory of one is much more than the value that is asked for.
+const READ_AT_ONCE: usize = 8;
+static PLACES: Semaphore = Semaphore::const_new(READ_AT_ONCE);
 
 /// Puts the values into every text of a JSON value. What has no value stays, and what a value brings along is not looked at again.
 ///
@@ -199,7 +206,7 @@ pub async fn with_secrets(
 ) -> Result<(Metric, Secrets), String> {
     let mut json = json!(metric);
     let written = json.to_string();
-    let mut values = Vec::new();
+    let (mut values, mut size) = (Vec::new(), 0);
     for argument in arguments {
         let secret = argument.value_from.as_ref().and_then(|from| from.secret_key_ref.as_ref());
         let Some(secret) = secret else { continue };
@@ -210,18 +217,39 @@ pub async fn with_secrets(
         if !readable.labelled && !is_named {
             return Err(readable.advice(&secret.name));
         }
-        let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-        let read = api.get(&secret.name).await.map_err(|error| unreadable(&secret.name, &error))?;
-        readable.check(&secret.name, read.metadata.labels.as_ref().unwrap_or(&BTreeMap::new()))?;
-        let bytes = read.data.and_then(|mut data| data.remove(&secret.key));
-        let bytes = bytes.ok_or_else(|| format!("Secret {} has no key {}", secret.name, secret.key))?;
-        let text =
-            String::from_utf8(bytes.0).map_err(|_| format!("Secret {}: {} is not text", secret.name, secret.key))?;
-        values.push((argument.name.clone(), text.trim_end_matches('\n').to_owned()));
+        let value = value_of(client, readable, namespace, secret).await?;
+        size += value.len();
+        if size > LARGEST_SECRETS {
+            return Err(format!(
+                "the secrets of the metric have more than {} KiB together, with key {} of Secret {}. Use shorter ones",
+                LARGEST_SECRETS >> 10,
+                secret.key,
+                secret.name
+            ));
+        }
+        values.push((argument.name.clone(), value));
     }
     fill(&mut json, &values)?;
     let metric = serde_json::from_value(json).map_err(|_| "its secrets make the metric unreadable".to_owned())?;
     Ok((metric, Secrets::new(values.iter().map(|(_, value)| value.as_str()))))
+}
+
+/// The value of a key of a Secret, which may be read.
+async fn value_of(
+    client: &Client,
+    readable: &Readable,
+    namespace: &str,
+    secret: &SecretKeyRef,
+) -> Result<String, String> {
+    let SecretKeyRef { name, key } = secret;
+    let _place = PLACES.acquire().await.expect("it is never closed");
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let read = api.get(name).await.map_err(|error| unreadable(name, &error))?;
+    readable.check(name, read.metadata.labels.as_ref().unwrap_or(&BTreeMap::new()))?;
+    let bytes = read.data.and_then(|mut data| data.remove(key));
+    let bytes = bytes.ok_or_else(|| format!("Secret {name} has no key {key}"))?;
+    let text = String::from_utf8(bytes.0).map_err(|_| format!("Secret {name}: {key} is not text"))?;
+    Ok(text.trim_end_matches('\n').to_owned())
 }
 
 fn unreadable(secret: &str, error: &kube::Error) -> String {
@@ -237,11 +265,14 @@ fn unreadable(secret: &str, error: &kube::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::{Duration, Instant};
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::api_server::fake::api_server;
     use crate::cluster::arrived::LARGEST_ANALYSIS_RUN;
 
     proptest! {
@@ -322,6 +353,59 @@ mod tests {
         let large = "x".repeat(1 << 10);
         let text = "{{args.a}}".repeat(1 << 10);
         assert!(filled_with(&text, &[("a", &large)]).expect_err("too large").contains("more than 256 KiB"));
+    }
+
+    /// An API server whose Secrets have a value of so many bytes, and how many of them were read at most at a time, and in all.
+    fn secrets_of(bytes: usize) -> (Client, [Arc<AtomicUsize>; 2]) {
+        let [under_way, most, all] = [(); 3].map(|()| Arc::new(AtomicUsize::new(0)));
+        let counted = [most.clone(), all.clone()];
+        let client = api_server(move |_| {
+            let (under_way, most, all) = (under_way.clone(), most.clone(), all.clone());
+            async move {
+                all.fetch_add(1, Ordering::Relaxed);
+                most.fetch_max(under_way.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                under_way.fetch_sub(1, Ordering::Relaxed);
+                (200, json!({"metadata": {"name": "token"}, "data": {"key": STANDARD.encode("x".repeat(bytes))}}))
+            }
+        });
+        (client, counted)
+    }
+
+    /// A metric that asks for fifty arguments, each of which is the same secret.
+    async fn with_fifty(client: &Client) -> Result<(Metric, Secrets), String> {
+        let name = |number: usize| format!("a{number}");
+        let secret = json!({"secretKeyRef": {"name": "token", "key": "key"}});
+        let arguments =
+            json!((0..50).map(|number| json!({"name": name(number), "valueFrom": secret})).collect::<Vec<_>>());
+        let arguments: Vec<Argument> = serde_json::from_value(arguments).expect("arguments");
+        let body: String = (0..50).map(|number| format!("{{{{args.{}}}}}", name(number))).collect();
+        let metric = json!({"name": "m", "provider": {"web": {"url": "http://a", "body": body}}});
+        let metric: Metric = serde_json::from_value(metric).expect("a metric");
+        let readable = Readable { labelled: false, names: vec!["token".to_owned()] };
+        with_secrets(client, &readable, "shop", &arguments, &metric).await
+    }
+
+    /// Fifty of them would be in memory for each metric until its server answers, in all forms.
+    #[tokio::test(start_paused = true)]
+    async fn no_more_is_read_of_secrets_than_a_metric_may_have() {
+        let (client, [_, all]) = secrets_of(LARGEST_SECRETS / 4);
+        let refused = with_fifty(&client).await.expect_err("it is too much");
+        assert!(refused.contains("more than 16 KiB together, with key key of Secret token"), "{refused}");
+        assert_eq!(all.load(Ordering::Relaxed), 5);
+        let (client, [_, all]) = secrets_of(LARGEST_SECRETS / 50);
+        let (metric, _) = with_fifty(&client).await.expect("it is filled");
+        let body = metric.provider.web.and_then(|web| web.body).unwrap_or_default();
+        assert_eq!((body.len(), all.load(Ordering::Relaxed)), (LARGEST_SECRETS / 50 * 50, 50));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn however_many_metrics_ask_for_secrets_few_of_these_are_read_at_a_time() {
+        let (client, [most, _]) = secrets_of(1);
+        let metrics = (0..4 * READ_AT_ONCE).map(|_| with_fifty(&client));
+        let filled = futures::future::join_all(metrics).await;
+        assert!(filled.into_iter().all(|filled| filled.is_ok()));
+        assert!(most.load(Ordering::Relaxed) <= READ_AT_ONCE, "{most:?}");
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub async fn measure(
         body: String::new(),
         insecure: prometheus.insecure == Some(true),
         timeout: Duration::from_secs(prometheus.timeout.unwrap_or(30).unsigned_abs()),
+        reads: true,
     };
     let Answer { code, body, .. } = http.ask(&question).await?;
     let answer: Value = serde_json::from_str(&body).unwrap_or_default();

@@ -27,6 +27,7 @@ pub async fn measure(http: &WebClient, web: &WebProvider, shown: &str) -> Result
         body,
         insecure: web.insecure == Some(true),
         timeout,
+        reads: true,
     };
     let Answer { code, body, .. } = http.ask(&question).await?;
     if !(200..300).contains(&code) {

@@ -366,7 +366,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_read_that_is_refused_or_conflicts_for_ever_is_told_in_the_status_and_heals() {
-        for refusal in [403, 409] {
+        for refusal in [403, 409, 503] {
             let (object, code) = (Arc::new(Mutex::new(rollout())), Arc::new(AtomicU16::new(refusal)));
             let caches = Arc::new(Caches::default());
             caches.rollouts.put(serde_json::from_value::<RolloutView>(rollout()).expect("a rollout").keep());

@@ -162,6 +162,8 @@ impl Worker {
             body: message.body.clone(),
             insecure: false,
             timeout: TIMEOUT,
+            // Whoever has said that it took a message took it, whatever it goes on to say.
+            reads: false,
         };
         // A webhook's address may be a secret: it is not repeated in messages, nor in what a library says of it.
         let hidden = |cause: String| cause.replace(&url, &self.sink.name);
@@ -237,6 +239,24 @@ mod tests {
         ends.await.expect("it ends");
         tell.tell(&notification("shop", "late"));
         assert!(counted(&metrics, "dropped"));
+    }
+
+    /// It would get the message again and again for an hour, and those after it would wait.
+    #[tokio::test]
+    async fn a_sink_that_takes_a_message_and_does_not_come_to_the_end_of_its_answer_has_taken_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let (notifier, metrics) = notifier(&format!("http://{}/", listener.local_addr().expect("an address")));
+        notifier.tell().tell(&notification("shop", "once"));
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut request = vec![0; 16 << 10];
+        let _ = stream.read(&mut request).await.expect("a request");
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n<html>").await.expect("sent");
+        let is_delivered = async {
+            while !counted(&metrics, "delivered") {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(TIMEOUT / 2, is_delivered).await.expect("it was taken");
     }
 
     #[tokio::test]
