@@ -1300,8 +1300,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "gate: a result may have any size",
         file: "crates/operator/src/controllers/analysis/evaluation.rs",
-        find: "if size > LARGEST_RESULT {",
-        replace: "if size > LARGEST_RESULT * 1000 {",
+        find: "if text.len() > LARGEST_RESULT {",
+        replace: "if text.len() > LARGEST_RESULT * 1000 {",
         of: Package("greenlight-operator"),
         test: "a_result_of_more_than_64_kib_is_not_taken",
     },
