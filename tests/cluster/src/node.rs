@@ -1,6 +1,7 @@
 //! A real node: containerd, kubelet and kube-proxy, with pods that run and Services that carry traffic. It lives in namespaces of
 //! its own (network, mounts, processes), so nothing leaves it, and it ends as a whole.
 
+use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,6 +27,8 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const CGROUPS: &str = "/sys/fs/cgroup";
 /// Where this file is, one tree of cgroups has every controller (version 2). Elsewhere each controller has a tree of its own.
 const CONTROLLERS: &str = "cgroup.controllers";
+/// How often processes are moved aside. Other tests start some in the middle of that, which are moved the next time.
+const MOST_MOVES: usize = 100;
 
 /// The namespaces: a shell as the first process, because it takes leave of orphans.
 const ENTER: [&str; 9] =
@@ -272,24 +275,28 @@ fn trees(cgroups: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
-/// Lets the groups of the one tree have every controller. The kernel refuses that while processes are in the group above them, unless it is
+/// Lets the groups of the one tree have every controller. The kernel refuses that as long as processes are in the group above them, unless it is
 /// the root of the whole machine. In a container it is not, so its processes go into a group of their own.
 fn share_controllers(cgroups: &Path) -> Result<()> {
     let Ok(controllers) = std::fs::read_to_string(cgroups.join(CONTROLLERS)) else {
         return Ok(());
     };
     let all: Vec<String> = controllers.split_whitespace().map(|controller| format!("+{controller}")).collect();
-    let share = || std::fs::write(cgroups.join("cgroup.subtree_control"), all.join(" "));
-    if share().is_ok() {
-        return Ok(());
-    }
+    let all = all.join(" ");
     let aside = cgroups.join("greenlight-aside");
-    std::fs::create_dir_all(&aside)?;
-    for process in std::fs::read_to_string(cgroups.join("cgroup.procs"))?.lines() {
-        // A process that has ended meanwhile needs no move.
-        let _ = std::fs::write(aside.join("cgroup.procs"), process);
+    for _ in 0..MOST_MOVES {
+        match std::fs::write(cgroups.join("cgroup.subtree_control"), &all) {
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => {}
+            // What it refuses for another reason it refuses without these processes, too. They stay where they are.
+            shared => return shared.with_context(|| format!("the cgroups in {} cannot be divided", cgroups.display())),
+        }
+        std::fs::create_dir_all(&aside)?;
+        for process in std::fs::read_to_string(cgroups.join("cgroup.procs"))?.lines() {
+            // A process that has ended meanwhile needs no move.
+            let _ = std::fs::write(aside.join("cgroup.procs"), process);
+        }
     }
-    share().with_context(|| format!("the cgroups in {} cannot be divided", cgroups.display()))
+    bail!("the cgroups in {} cannot be divided: processes are there again and again", cgroups.display())
 }
 
 /// Kills what is in a cgroup and those below it, and removes them.
@@ -358,5 +365,16 @@ mod tests {
         for root in [first, second] {
             std::fs::remove_dir_all(root).expect("removed");
         }
+    }
+
+    #[test]
+    fn no_process_is_moved_where_the_kernel_refuses_for_another_reason() {
+        let root = cgroups("refused", &["cgroup.subtree_control"]);
+        std::fs::write(root.join(CONTROLLERS), "cpu memory\n").expect("written");
+        std::fs::write(root.join("cgroup.procs"), "1\n").expect("written");
+        let error = share_controllers(&root).expect_err("a folder takes no text");
+        assert!(error.to_string().ends_with("cannot be divided"), "{error:#}");
+        assert!(!root.join("greenlight-aside").exists());
+        std::fs::remove_dir_all(root).expect("removed");
     }
 }
