@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::api_server::leadership::Leadership;
 use crate::cluster::cache::{Cached, Key};
 use crate::cluster::caches::Caches;
-use greenlight_api::{Phase, conditions};
+use greenlight_api::{BlueGreenRolloutStatus, Phase, conditions};
 use greenlight_core::world::Rollout;
+use jiff::Timestamp;
 
 /// A metric, and by what it is told apart.
 #[derive(Clone, Copy)]
@@ -119,10 +120,7 @@ impl Rollouts {
             let reason = condition.map_or("", |condition| condition.reason.as_str());
             let labels = [key.namespace.as_str(), key.name.as_str()];
             info.add(&[labels[0], status.phase.as_str(), reason, labels[1]], 1);
-            let ready_at = status.release.as_ref().and_then(|release| release.preview_ready_at);
-            if let Some(ready_at) = ready_at
-                && status.phase == Phase::Paused
-            {
+            if let Some(ready_at) = waits_since(&status) {
                 ready.add(&labels, ready_at.as_duration().as_secs_f64());
             }
             if leadership.may_write(&key.namespace) {
@@ -136,6 +134,16 @@ impl Rollouts {
             text.push_str(&family.text);
         }
     }
+}
+
+/// Since when a preview has waited for its promotion, if one waits. Where what the spec asks for serves, a person decides about that, and nothing
+/// waits in preview.
+fn waits_since(status: &BlueGreenRolloutStatus) -> Option<Timestamp> {
+    let serves = status.decisions.as_ref().is_some_and(|decisions| decisions.serving == status.updated_revision);
+    if status.phase != Phase::Paused || serves {
+        return None;
+    }
+    status.release.as_ref()?.preview_ready_at
 }
 
 /// A family as text. Without any series it is empty.
@@ -176,7 +184,23 @@ impl Text {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn what_serves_and_waits_for_a_person_is_no_preview_that_waits() {
+        let waits = |phase: &str, serving: &str| {
+            let status = json!({
+                "phase": phase, "updatedRevision": "v2", "decisions": {"serving": serving, "revisions": []},
+                "release": {"revision": "v2", "seenAt": "2026-11-30T01:00:00Z", "previewReadyAt": "2026-11-30T01:00:05Z"},
+            });
+            waits_since(&serde_json::from_value(status).expect("a status")).is_some()
+        };
+        assert!(waits("Paused", "v1"));
+        assert!(!waits("Paused", "v2"), "its analysis came to no conclusion");
+        assert!(!waits("Healthy", "v1"));
+    }
 
     #[test]
     fn text_is_what_prometheus_reads() {
