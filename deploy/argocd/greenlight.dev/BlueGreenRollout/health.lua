@@ -1,4 +1,4 @@
--- Healthy: the EndpointSlices confirm that the active Service serves the revision in Git. Suspended: a revision waits in preview for a promotion.
+-- Healthy: the EndpointSlices confirm that the active Service serves the revision in Git. Suspended: a person has to promote, or to decide after an analysis.
 -- Degraded: somebody has to act, and the message says why. Progressing: everything else.
 local health = { status = "Progressing", message = "The operator has not seen this change yet" }
 local status = obj.status
