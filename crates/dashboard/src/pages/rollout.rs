@@ -264,8 +264,9 @@ fn steps(detail: &Detail) -> Vec<Step> {
         steps.push(step("Analysis before the promotion", at, record.pre_promotion.is_some(), note));
     }
     let waits = blue_green.awaits_people() && !is_first;
-    if waits || !record.approvals.is_empty() {
-        steps.push(promotion(blue_green, record, switched));
+    let promoted_at = promoted_at(record, switch.map(|switch| switch.switched_at));
+    if waits || promoted_at.is_some() {
+        steps.push(promotion(blue_green, record, promoted_at, switched));
     }
     steps.push(step("Traffic is moved", switch.map(|switch| switch.switched_at), switched, None));
     let proven = switch.and_then(|switch| switch.proven_at).or(undone);
@@ -302,12 +303,18 @@ fn step(label: &str, at: Option<Timestamp>, done: bool, note: Option<Markup>) ->
     Step { label: label.to_owned(), at, note, state: if done { State::Done } else { State::Ahead } }
 }
 
-/// The step in which people promote the revision, which is done once they have, or production has moved.
-fn promotion(blue_green: &BlueGreen, record: &RevisionRecord, switched: bool) -> Step {
-    let needed = blue_green.required_approvals();
+/// When the last person promoted the revision before production moved to it. Who promotes it after that keeps it in spite of its analysis.
+fn promoted_at(record: &RevisionRecord, moved_at: Option<Timestamp>) -> Option<Timestamp> {
     // Whoever asks may have a clock that is ahead, and what is on record may have been heard once more after the move.
     let asked = |approval: &Approval| approval.heard_at.map_or(approval.at, |heard| heard.min(approval.at));
-    let last = record.approvals.last().map(asked);
+    let is_before =
+        |at: &Timestamp| moved_at.is_none_or(|moved| at.duration_since(moved) < SignedDuration::from_secs(1));
+    record.approvals.iter().map(asked).rfind(is_before)
+}
+
+/// The step in which people promote the revision, which is done once they have, or production has moved.
+fn promotion(blue_green: &BlueGreen, record: &RevisionRecord, at: Option<Timestamp>, switched: bool) -> Step {
+    let needed = blue_green.required_approvals();
     let note = html! {
         @for approval in &record.approvals {
             span { "by " (plain(if approval.by.is_empty() { "somebody" } else { &approval.by }))
@@ -317,7 +324,7 @@ fn promotion(blue_green: &BlueGreen, record: &RevisionRecord, switched: bool) ->
     };
     let label = if needed > 1 { "Approval" } else { "Promotion" };
     let given = approvals::counted(blue_green, record).len();
-    step(label, last, given >= needed || switched, Some(note))
+    step(label, at, given >= needed || switched, Some(note))
 }
 
 /// Makes no step seem to come after the next one by less than a second: some times are those of whoever asked, and others those at which
@@ -461,7 +468,25 @@ fn events(detail: &Detail) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn who_keeps_what_serves_has_not_promoted_it_after_the_move() {
+        let at = |second: &str| format!("2026-11-28T20:00:{second}Z").parse::<Timestamp>().expect("a time");
+        let approval = |by: &str, second: &str| {
+            let approval = json!({"by": by, "at": at(second), "heardAt": at(second)});
+            serde_json::from_value::<Approval>(approval).expect("an approval")
+        };
+        let of = |approvals: Vec<Approval>, moved_at: Option<Timestamp>| {
+            promoted_at(&RevisionRecord { approvals, ..RevisionRecord::default() }, moved_at)
+        };
+        let both = || vec![approval("ann", "10"), approval("bob", "40")];
+        assert_eq!(of(both(), None), Some(at("40")), "two people may be needed");
+        assert_eq!(of(both(), Some(at("11"))), Some(at("10")), "bob keeps it");
+        assert_eq!(of(vec![approval("bob", "40")], Some(at("11"))), None, "a timer promoted it");
+    }
 
     #[test]
     fn no_step_seems_younger_than_the_next_by_a_fraction_of_a_second() {
