@@ -1665,6 +1665,30 @@ const MENDS: &[Mend] = &[
         of: Package("greenlight-operator"),
         test: "when_to_ask_again_is_heard_of_a_header_too_and_what_is_no_status_is_left_as_it_is",
     },
+    Mend {
+        fault: "what serves and waits for a person is measured as a preview that waits",
+        file: "crates/operator/src/telemetry/metrics/rollouts.rs",
+        find: "if status.phase != Phase::Paused || serves {",
+        replace: "if status.phase != Phase::Paused || false && serves {",
+        of: Package("greenlight-operator"),
+        test: "what_serves_and_waits_for_a_person_is_no_preview_that_waits",
+    },
+    Mend {
+        fault: "who keeps what serves is shown to have promoted it",
+        file: "crates/dashboard/src/pages/rollout.rs",
+        find: "record.approvals.iter().map(asked).rfind(is_before)",
+        replace: "record.approvals.iter().map(asked).rfind(|at| is_before(at) || true)",
+        of: Package("greenlight-dashboard"),
+        test: "who_keeps_what_serves_has_not_promoted_it_after_the_move",
+    },
+    Mend {
+        fault: "the processes of a machine are moved where that does not help",
+        file: "tests/cluster/src/node.rs",
+        find: "Err(error) if error.kind() == ErrorKind::ResourceBusy => {}",
+        replace: "Err(error) if error.kind() != ErrorKind::NotFound => {}",
+        of: Package("greenlight-test-cluster"),
+        test: "no_process_is_moved_where_the_kernel_refuses_for_another_reason",
+    },
 ];
 
 /// Which of them.
