@@ -57,3 +57,5 @@ mv "crates/$crate/${program}_bin.cdx.json" "$out/usr/share/sbom/"
 find crates tests xtask -name '*.cdx.json' -delete
 echo "greenlight:x:65532:65532::/:/$program" > "$out/etc/passwd"
 echo 'greenlight:x:65532:' > "$out/etc/group"
+# The user of the image is not the one who builds, whose new files may be for nobody else.
+chmod -R go=rX "$out"
