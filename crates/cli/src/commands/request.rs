@@ -171,11 +171,7 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
             });
             return Ok(Exit::Refused);
         }
-        // One of several approvals: whose turn it is now stands in the message.
-        let approved = rollout.spec.blue_green().required_approvals() > 1 && status.phase == Phase::Paused;
-        let done = finished(request, &status);
-        let done = done.or_else(|| (promotes(request) && approved).then_some(Exit::Waits));
-        if let Some(exit) = done {
+        if let Some(exit) = settled(request, &status, rollout.spec.blue_green().required_approvals()) {
             progress.aside(|| println!("{}", sentence(&status.message)));
             if still_stands(request, &status) && exit == Exit::Refused {
                 let abort = format!("kubectl greenlight abort {name} -n {}{}", session.namespace, session.flags);
@@ -213,6 +209,16 @@ fn still_stands(request: &Request, status: &BlueGreenRolloutStatus) -> bool {
     let Some(decisions) = &status.decisions else { return false };
     let waits = decisions.revision(&request.revision).is_some_and(|record| record.rejection.is_none());
     promotes(request) && waits && decisions.serving != request.revision
+}
+
+/// What has come of it, if nothing is waited for any more, or only the other people whom it takes: whose turn it is stands in the message.
+fn settled(request: &Request, status: &BlueGreenRolloutStatus, required_approvals: usize) -> Option<Exit> {
+    let waits = promotes(request) && required_approvals > 1 && status.phase == Phase::Paused;
+    // It may serve already: as many people keep it after an analysis that came to no conclusion.
+    if waits && status.updated_revision == request.revision {
+        return Some(Exit::Waits);
+    }
+    finished(request, status).or_else(|| waits.then_some(Exit::Waits))
 }
 
 /// Whether what was asked has happened, or cannot happen any more. Asked only of a status that accepts the request.
@@ -298,6 +304,21 @@ mod tests {
         assert!(!still_stands(&promote, &status("v2", true, &["v2", "v3!"])), "it was rejected since");
         assert!(!still_stands(&promote, &status("v3", true, &["v2", "v3"])), "it serves, and something else is broken");
         assert!(!still_stands(&request(Verb::Rollback, "v2", None), &waits));
+    }
+
+    #[test]
+    fn one_of_two_people_who_keep_what_serves_waits_for_the_other() {
+        let promote = request(Verb::Promote, "v3", None);
+        let mut inconclusive = status("v3", true, &["v2", "v3"]);
+        inconclusive.phase = Phase::Paused;
+        assert_eq!(settled(&promote, &inconclusive, 2), Some(Exit::Waits));
+        assert_eq!(settled(&promote, &inconclusive, 1), Some(Exit::Done));
+        let mut waits = status("v2", true, &["v2", "v3"]);
+        waits.phase = Phase::Paused;
+        assert_eq!(settled(&promote, &waits, 2), Some(Exit::Waits), "it is promoted by two, too");
+        assert_eq!(settled(&promote, &waits, 1), None);
+        let promoted = request(Verb::Promote, "v2", None);
+        assert_eq!(settled(&promoted, &waits, 2), Some(Exit::Done), "it is a newer one that waits");
     }
 
     #[test]
