@@ -1450,6 +1450,22 @@ const MENDS: &[Mend] = &[
         test: "what_is_retried_while_its_undo_was_not_seen_yet_does_not_serve_again",
     },
     Mend {
+        fault: "what was moved with a claim that was not seen is moved back where the Service lost its hash since",
+        file: "crates/core/src/fence.rs",
+        find: "is_marked || matches!(",
+        replace: "is_marked && service.name.is_empty() || matches!(",
+        of: Package("greenlight-core"),
+        test: "a_promotion_whose_claim_was_not_seen_is_not_taken_back_where_the_service_lost_its_hash_since",
+    },
+    Mend {
+        fault: "a move by hand back from a promotion whose claim was not seen is taken for none",
+        file: "crates/core/src/fence.rs",
+        find: "is_marked || matches!(",
+        replace: "is_marked && service.name.is_empty() || matches!(",
+        of: Package("greenlight-core"),
+        test: "a_move_by_hand_back_from_a_promotion_whose_claim_was_not_seen_is_a_decision",
+    },
+    Mend {
         fault: "who promotes in full, and then once more, has the analysis asked for again",
         file: "crates/core/src/request.rs",
         find: "let full = full || revision.approvals[position].full;",

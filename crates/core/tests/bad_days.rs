@@ -201,6 +201,46 @@ fn who_has_not_seen_the_claim_of_a_promotion_does_not_take_it_back() {
     assert_active(&model, 1);
 }
 
+/// What the Service selects tells nothing of the move then; its mark does.
+#[test]
+fn a_promotion_whose_claim_was_not_seen_is_not_taken_back_where_the_service_lost_its_hash_since() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(1);
+    model.work();
+    let one = model.hash(1);
+    model.request(Verb::Promote, &one, "ann", None);
+    let mut other = model.second();
+    // The claim, and the move.
+    model.operate(Some(2));
+    assert_active(&model, 1);
+    model.lose_hash("active");
+    model.as_second(&mut other, &[Kind::ReplicaSets], |model| {
+        model.operate(None);
+    });
+    assert_active(&model, 1);
+}
+
+#[test]
+fn a_move_by_hand_back_from_a_promotion_whose_claim_was_not_seen_is_a_decision() {
+    let mut model = promoted(manual(), &[2]);
+    let two = model.hash(2);
+    model.push(1);
+    model.work();
+    let one = model.hash(1);
+    model.request(Verb::Promote, &one, "ann", None);
+    let mut other = model.second();
+    // The claim, and the move.
+    model.operate(Some(2));
+    assert_active(&model, 1);
+    model.point_by_hand("active", &two);
+    model.as_second(&mut other, &[Kind::ReplicaSets], |model| {
+        model.operate(None);
+    });
+    model.work();
+    assert_serves(&model, 2);
+    assert_rejected(&model, 1, true);
+}
+
 #[test]
 fn a_move_by_hand_to_pods_that_were_not_seen_yet_is_not_taken_back() {
     let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
