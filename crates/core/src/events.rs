@@ -60,8 +60,9 @@ pub fn between(before: Option<&BlueGreenRolloutStatus>, after: &BlueGreenRollout
     let proven = |status: &BlueGreenRolloutStatus| status.switch.clone().filter(|switch| switch.proven_at.is_some());
     let is_rejected =
         |hash: &str| after.decisions.as_ref().is_some_and(|decisions| decisions.rejection(hash).is_some());
-    // A status that was wiped has no switch to compare with; what it names as active was announced already.
-    let restored = |to: &str| before.switch.is_none() && before.active_revision == to;
+    // A status that was wiped, or only told why the rollout could not be read, has no switch to compare with; what it names as active, if
+    // anything, was announced already.
+    let restored = |to: &str| before.switch.is_none() && (before.decisions.is_none() || before.active_revision == to);
     if let Some(switch) = proven(after)
         && proven(before).as_ref() != Some(&switch)
         && (before.stable_revision != switch.to || is_rejected(&switch.from) && !was_proven(before, &switch))

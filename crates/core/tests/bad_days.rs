@@ -1526,6 +1526,37 @@ fn a_status_that_only_tells_why_a_rollout_cannot_be_read_opens_no_more_than_none
 }
 
 #[test]
+fn what_serves_is_not_told_as_promoted_after_a_status_that_only_told_why_the_rollout_could_not_be_read() {
+    let mut model = promoted(manual(), &[2]);
+    model.restore_status(BlueGreenRolloutStatus {
+        phase: Phase::Degraded,
+        message: "greenlight cannot read this object".to_owned(),
+        observed_generation: 1,
+        ..BlueGreenRolloutStatus::default()
+    });
+    let told_before = model.ledger.events.len();
+    model.work();
+    assert_serves(&model, 2);
+    assert!(model.status().switch.as_ref().is_some_and(|switch| switch.proven_at.is_some()), "{}", say(&model));
+    let told = &model.ledger.events[told_before..];
+    assert!(told.iter().all(|event| event.reason != "Promoted"), "{told:?}");
+}
+
+#[test]
+fn a_lost_status_is_made_anew_also_while_endpoints_cannot_be_read() {
+    let mut model = promoted(manual(), &[2]);
+    model.wipe_status();
+    let mut world = World { live: true, ..model.seen() };
+    world.endpoints.clear();
+    assert_eq!(plan(&world, model.now).publish_at, None, "they are about to be read");
+    let words = "the operator may not see endpointslices: forbidden";
+    world.troubles = vec![words.to_owned()];
+    let told = plan(&world, model.now);
+    assert_eq!(told.publish_at, Some(model.now));
+    assert!(told.status.message.contains(words), "{}", told.status.message);
+}
+
+#[test]
 fn a_replica_set_without_pods_loses_the_label_before_an_overlap() {
     let mut model = serves_one(BlueGreen { scale_down_delay_seconds: Some(0), ..overlapping() });
     model.push(2);
