@@ -1458,6 +1458,14 @@ const MENDS: &[Mend] = &[
         test: "a_promotion_whose_claim_was_not_seen_is_not_taken_back_where_the_service_lost_its_hash_since",
     },
     Mend {
+        fault: "what was moved with a claim that was not seen is moved back where the spec names no Service since",
+        file: "crates/core/src/fence.rs",
+        find: "world.production_services().all(",
+        replace: "world.active_services().all(",
+        of: Package("greenlight-core"),
+        test: "a_promotion_whose_claim_was_not_seen_is_not_taken_back_where_the_spec_names_no_service_since",
+    },
+    Mend {
         fault: "a move by hand back from a promotion whose claim was not seen is taken for none",
         file: "crates/core/src/fence.rs",
         find: "is_marked || matches!(",

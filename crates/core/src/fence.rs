@@ -58,7 +58,8 @@ pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
         is_marked || matches!(service.selection(), Selection::Revision(hash) if is_another(&hash))
     };
     let moved = written.serving != now.serving || telling_service(world, written).is_some_and(is_elsewhere);
-    let answered = || world.active_services().all(|service| service.answered);
+    // Also those that the spec named until now: where it names none, they alone tell.
+    let answered = || world.production_services().all(|service| service.answered);
     (*source == Source::Record && moved && !answered()).then_some(Doubt::ProductionHasMoved)
 }
 

@@ -221,6 +221,25 @@ fn a_promotion_whose_claim_was_not_seen_is_not_taken_back_where_the_service_lost
 }
 
 #[test]
+fn a_promotion_whose_claim_was_not_seen_is_not_taken_back_where_the_spec_names_no_service_since() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(1);
+    model.work();
+    let one = model.hash(1);
+    model.request(Verb::Promote, &one, "ann", None);
+    let mut other = model.second();
+    // The claim, and the move.
+    model.operate(Some(2));
+    assert_active(&model, 1);
+    model.change_spec(|spec| spec.strategy.blue_green.active_service = None);
+    model.as_second(&mut other, &[Kind::ReplicaSets], |model| {
+        model.operate(None);
+    });
+    let decisions = model.status().decisions.as_ref().expect("a record");
+    assert_eq!(decisions.serving, one, "{}", say(&model));
+}
+
+#[test]
 fn a_move_by_hand_back_from_a_promotion_whose_claim_was_not_seen_is_a_decision() {
     let mut model = promoted(manual(), &[2]);
     let two = model.hash(2);
