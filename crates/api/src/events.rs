@@ -3,7 +3,7 @@
 
 /// The operator created a ReplicaSet for a new template.
 pub const REVISION_CREATED: &str = "RevisionCreated";
-/// A revision is available in preview and waits for its promotion; or a person has to decide about the one that serves, since its analysis is inconclusive.
+/// A revision is available in preview and waits for its promotion.
 pub const PREVIEW_READY: &str = "PreviewReady";
 /// A promotion is complete: the EndpointSlices confirm the switch.
 pub const PROMOTED: &str = "Promoted";
