@@ -396,10 +396,18 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "going back since a ReplicaSet was deleted is told as a promotion",
         file: "crates/core/src/events.rs",
-        find: "is_forgotten && has_served && !switch.from.is_empty()",
-        replace: "is_forgotten && has_served && switch.from.is_empty()",
+        find: "has_served && !switch.from.is_empty()",
+        replace: "has_served && switch.from.is_empty()",
         of: Package("greenlight-core"),
         test: "going_back_since_a_replica_set_was_deleted_is_not_told_as_a_promotion",
+    },
+    Mend {
+        fault: "production that goes back while a ReplicaSet is being deleted is told as a promotion",
+        file: "crates/core/src/events.rs",
+        find: "!is_there(&switch.from) && is_way_back(",
+        replace: "!is_there(&switch.from) && after.decisions.as_ref().is_some_and(|it| it.revision(&switch.from).is_none()) && is_way_back(",
+        of: Package("greenlight-core"),
+        test: "nor_is_it_while_the_replica_set_is_still_being_deleted",
     },
     Mend {
         fault: "whoever promotes in full what serves is not heard",
