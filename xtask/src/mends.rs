@@ -378,6 +378,14 @@ const MENDS: &[Mend] = &[
         test: "a_refused_template_is_not_told_of_any_more_when_it_was_aborted",
     },
     Mend {
+        fault: "what an aborted template lacks is told as long as the spec asks for it",
+        file: "crates/core/src/stall.rs",
+        find: "if missing.is_empty() || is_rejected {",
+        replace: "if missing.is_empty() || is_rejected && missing.is_empty() {",
+        of: Package("greenlight-core"),
+        test: "what_an_aborted_template_lacks_is_not_told_of_any_more",
+    },
+    Mend {
         fault: "what an earlier rollout left behind is said to be down",
         file: "crates/core/src/status.rs",
         find: "None => format!(\"{}; \", findings.situation.where_nowhere()),",
