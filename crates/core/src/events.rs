@@ -53,15 +53,21 @@ pub fn moved_back(note: String) -> Event {
     warning(MOVED_BACK, "Switch", note)
 }
 
-/// The events of the way from one status to the next. None from no status at all: then it is only being restored.
-pub fn between(before: Option<&BlueGreenRolloutStatus>, after: &BlueGreenRolloutStatus) -> Vec<Event> {
+/// The events of the way from one status to the next. None from no status at all: then it is only being restored. `is_there` tells whether a revision,
+/// by its hash, has a ReplicaSet that is not being deleted.
+pub fn between(
+    before: Option<&BlueGreenRolloutStatus>,
+    after: &BlueGreenRolloutStatus,
+    is_there: impl Fn(&str) -> bool,
+) -> Vec<Event> {
     let Some(before) = before else { return Vec::new() };
     let mut events = Vec::new();
     let proven = |status: &BlueGreenRolloutStatus| status.switch.clone().filter(|switch| switch.proven_at.is_some());
     let is_rejected =
         |hash: &str| after.decisions.as_ref().is_some_and(|decisions| decisions.rejection(hash).is_some());
-    // A status that was wiped has no switch to compare with; what it names as active was announced already.
-    let restored = |to: &str| before.switch.is_none() && before.active_revision == to;
+    // A status that was wiped, or only told why the rollout could not be read, has no switch to compare with; what it names as active, if
+    // anything, was announced already.
+    let restored = |to: &str| before.switch.is_none() && (before.decisions.is_none() || before.active_revision == to);
     if let Some(switch) = proven(after)
         && proven(before).as_ref() != Some(&switch)
         && (before.stable_revision != switch.to || is_rejected(&switch.from) && !was_proven(before, &switch))
@@ -77,7 +83,7 @@ pub fn between(before: Option<&BlueGreenRolloutStatus>, after: &BlueGreenRollout
             let Rejection { by, reason, .. } = rejection;
             let (from, to) = (name(after, &switch.from), name(after, &switch.to));
             warning(ROLLED_BACK, "Switch", format!("{from} was rejected by {by} ({reason}); {to} serves"))
-        } else if is_gone(before, after, &switch) {
+        } else if !is_there(&switch.from) && is_way_back(before, after, &switch) {
             let (from, to) = (name(before, &switch.from), name(after, &switch.to));
             warning(ROLLED_BACK, "Switch", format!("the ReplicaSet of {from} is gone; {to} serves"))
         } else {
@@ -132,13 +138,12 @@ fn was_proven(before: &BlueGreenRolloutStatus, switch: &Switch) -> bool {
     record.and_then(|record| record.served_at).is_some_and(|served_at| served_at >= switch.switched_at)
 }
 
-/// Production went back to a revision that the spec does not ask for, and the one that it left is forgotten by now: nobody rejected that, its ReplicaSet
-/// was deleted.
-fn is_gone(before: &BlueGreenRolloutStatus, after: &BlueGreenRolloutStatus, switch: &Switch) -> bool {
-    let is_forgotten = after.decisions.as_ref().is_some_and(|decisions| decisions.revision(&switch.from).is_none());
+/// Production went from one revision to another that served before, and that the spec does not ask for. If nobody rejected the first, its ReplicaSet was
+/// deleted.
+fn is_way_back(before: &BlueGreenRolloutStatus, after: &BlueGreenRolloutStatus, switch: &Switch) -> bool {
     let back_to = before.decisions.as_ref().and_then(|decisions| decisions.revision(&switch.to));
     let has_served = back_to.is_some_and(|revision| revision.served_at.is_some());
-    is_forgotten && has_served && !switch.from.is_empty() && switch.to != after.updated_revision
+    has_served && !switch.from.is_empty() && switch.to != after.updated_revision
 }
 
 /// `revision 2 (5shpm7h2q6)`; `revision 5shpm7h2q6` if its number is not known.

@@ -50,13 +50,16 @@ pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
     if by_workload && written.template != now.template {
         return Some(Doubt::TemplateHasChanged);
     }
-    // It leads elsewhere, and that is no move yet: what would make it one, a claim or pods, may only not have been seen.
-    let is_elsewhere = |service: &Service| match service.selection() {
-        Selection::Revision(hash) => !now.serving.is_empty() && hash != now.serving,
-        Selection::Both(_) | Selection::Nothing | Selection::Unmanaged => false,
+    // It leads elsewhere, or its mark names another revision, and that is no move yet: what would make it one, a claim or pods, may only not have
+    // been seen.
+    let is_another = |hash: &str| !now.serving.is_empty() && hash != now.serving;
+    let is_elsewhere = |service: &Service| {
+        let is_marked = service.production.as_deref().is_some_and(is_another);
+        is_marked || matches!(service.selection(), Selection::Revision(hash) if is_another(&hash))
     };
     let moved = written.serving != now.serving || telling_service(world, written).is_some_and(is_elsewhere);
-    let answered = || world.active_services().all(|service| service.answered);
+    // Also those that the spec named until now: where it names none, they alone tell.
+    let answered = || world.production_services().all(|service| service.answered);
     (*source == Source::Record && moved && !answered()).then_some(Doubt::ProductionHasMoved)
 }
 

@@ -3,7 +3,7 @@
 use greenlight_api::{conditions, names};
 
 use crate::hash;
-use crate::roles::Production;
+use crate::roles::{self, Production};
 use crate::situation::Situation;
 use crate::world::{RefusedWrite, ReplicaSet, Rival, Rollout, Service, World};
 
@@ -177,7 +177,9 @@ fn mismatched(situation: &Situation, name: &str) -> Option<Stall> {
         return Some(stall);
     }
     let missing = service.lacking(&world.rollout.template.labels);
-    if missing.is_empty() {
+    // What was rejected is not to serve, whatever it lacks.
+    let is_rejected = situation.decisions.rejection_of_template(roles::asked_for(world, situation.decisions)).is_some();
+    if missing.is_empty() || is_rejected {
         return None;
     }
     Some(mismatch(format!(

@@ -185,9 +185,11 @@ fn active(situation: Situation) -> Option<String> {
 pub fn publish_at(status: &BlueGreenRolloutStatus, findings: &Findings, replan: bool) -> Option<Timestamp> {
     let Situation { world, roles, now, .. } = findings.situation;
     let unproven = matches!(findings.proof, Proof::Missing(_));
-    let Some(before) = &world.rollout.status else {
-        // A lost status is restored as a whole: a switch that was proven before does not look like a new one.
-        return (!unproven || !world.endpoints.is_empty()).then_some(now);
+    let Some(before) = world.rollout.status.as_ref().filter(|before| decisions::tells_of_revisions(before)) else {
+        // A lost status is restored as a whole: a switch that was proven before does not look like a new one. What keeps the endpoints from
+        // being read, say, is told all the same.
+        let is_in_trouble = !world.troubles.is_empty();
+        return (!unproven || !world.endpoints.is_empty() || is_in_trouble).then_some(now);
     };
     if before == status {
         return None;

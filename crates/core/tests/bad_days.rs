@@ -201,6 +201,65 @@ fn who_has_not_seen_the_claim_of_a_promotion_does_not_take_it_back() {
     assert_active(&model, 1);
 }
 
+/// What the Service selects tells nothing of the move then; its mark does.
+#[test]
+fn a_promotion_whose_claim_was_not_seen_is_not_taken_back_where_the_service_lost_its_hash_since() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(1);
+    model.work();
+    let one = model.hash(1);
+    model.request(Verb::Promote, &one, "ann", None);
+    let mut other = model.second();
+    // The claim, and the move.
+    model.operate(Some(2));
+    assert_active(&model, 1);
+    model.lose_hash("active");
+    model.as_second(&mut other, &[Kind::ReplicaSets], |model| {
+        model.operate(None);
+    });
+    assert_active(&model, 1);
+}
+
+#[test]
+fn a_promotion_whose_claim_was_not_seen_is_not_taken_back_where_the_spec_names_no_service_since() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(1);
+    model.work();
+    let one = model.hash(1);
+    model.request(Verb::Promote, &one, "ann", None);
+    let mut other = model.second();
+    // The claim, and the move.
+    model.operate(Some(2));
+    assert_active(&model, 1);
+    model.change_spec(|spec| spec.strategy.blue_green.active_service = None);
+    model.as_second(&mut other, &[Kind::ReplicaSets], |model| {
+        model.operate(None);
+    });
+    let decisions = model.status().decisions.as_ref().expect("a record");
+    assert_eq!(decisions.serving, one, "{}", say(&model));
+}
+
+#[test]
+fn a_move_by_hand_back_from_a_promotion_whose_claim_was_not_seen_is_a_decision() {
+    let mut model = promoted(manual(), &[2]);
+    let two = model.hash(2);
+    model.push(1);
+    model.work();
+    let one = model.hash(1);
+    model.request(Verb::Promote, &one, "ann", None);
+    let mut other = model.second();
+    // The claim, and the move.
+    model.operate(Some(2));
+    assert_active(&model, 1);
+    model.point_by_hand("active", &two);
+    model.as_second(&mut other, &[Kind::ReplicaSets], |model| {
+        model.operate(None);
+    });
+    model.work();
+    assert_serves(&model, 2);
+    assert_rejected(&model, 1, true);
+}
+
 #[test]
 fn a_move_by_hand_to_pods_that_were_not_seen_yet_is_not_taken_back() {
     let mut model = promoted(BlueGreen { scale_down_delay_seconds: Some(0), ..manual() }, &[2]);
@@ -1483,6 +1542,37 @@ fn a_status_that_only_tells_why_a_rollout_cannot_be_read_opens_no_more_than_none
     assert_eq!(told, read(None));
     assert!(told.revision(&two).is_none_or(|revision| revision.approvals.is_empty()), "{told:#?}");
     assert!(!told.held_template.is_empty(), "a person has to say what is served: {told:#?}");
+}
+
+#[test]
+fn what_serves_is_not_told_as_promoted_after_a_status_that_only_told_why_the_rollout_could_not_be_read() {
+    let mut model = promoted(manual(), &[2]);
+    model.restore_status(BlueGreenRolloutStatus {
+        phase: Phase::Degraded,
+        message: "greenlight cannot read this object".to_owned(),
+        observed_generation: 1,
+        ..BlueGreenRolloutStatus::default()
+    });
+    let told_before = model.ledger.events.len();
+    model.work();
+    assert_serves(&model, 2);
+    assert!(model.status().switch.as_ref().is_some_and(|switch| switch.proven_at.is_some()), "{}", say(&model));
+    let told = &model.ledger.events[told_before..];
+    assert!(told.iter().all(|event| event.reason != "Promoted"), "{told:?}");
+}
+
+#[test]
+fn a_lost_status_is_made_anew_also_while_endpoints_cannot_be_read() {
+    let mut model = promoted(manual(), &[2]);
+    model.wipe_status();
+    let mut world = World { live: true, ..model.seen() };
+    world.endpoints.clear();
+    assert_eq!(plan(&world, model.now).publish_at, None, "they are about to be read");
+    let words = "the operator may not see endpointslices: forbidden";
+    world.troubles = vec![words.to_owned()];
+    let told = plan(&world, model.now);
+    assert_eq!(told.publish_at, Some(model.now));
+    assert!(told.status.message.contains(words), "{}", told.status.message);
 }
 
 #[test]

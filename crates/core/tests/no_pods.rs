@@ -190,6 +190,26 @@ fn going_back_since_a_replica_set_was_deleted_is_not_told_as_a_promotion() {
     assert!(last.note.contains(&two) && last.note.contains("is gone; revision 1"), "{last:?}");
 }
 
+/// In the foreground a ReplicaSet is there until the last of its pods is gone.
+#[test]
+fn nor_is_it_while_the_replica_set_is_still_being_deleted() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(3);
+    model.work();
+    let two = model.hash(2);
+    model.edit(&two, |rs| {
+        rs.finalizers.push("foregroundDeletion".into());
+        rs.deleting = true;
+    });
+    model.truth.pods.insert(two.clone(), Vec::new());
+    model.work();
+    assert_serves(&model, 1);
+    let moves = |reason: &&str| ["Promoted", "RolledBack"].contains(reason);
+    let last = model.ledger.events.iter().rfind(|event| moves(&event.reason)).expect("it is told");
+    assert_eq!(last.reason, "RolledBack", "{last:?}");
+    assert!(last.note.contains(&two) && last.note.contains("is gone; revision 1"), "{last:?}");
+}
+
 #[test]
 fn what_waits_does_not_hide_a_switch_that_is_not_proven() {
     let mut model = serves_one(manual());

@@ -782,6 +782,22 @@ fn a_refused_template_is_not_told_of_any_more_when_it_was_aborted() {
     assert_eq!(reason(&model), "TemplateRefused", "{}", model.status().message);
 }
 
+#[test]
+fn what_an_aborted_template_lacks_is_not_told_of_any_more() {
+    let mut model = serves_one(manual());
+    model.ask_for_tier(true);
+    model.push(6);
+    model.work();
+    assert_eq!(reason(&model), "ServiceSelectorMismatch");
+    let six = model.hash(6);
+    model.request(Verb::Abort, &six, "ann", None);
+    model.work();
+    assert_eq!(reason(&model), "RevisionRejected", "{}", model.status().message);
+    model.request(Verb::Retry, &six, "ann", None);
+    model.work();
+    assert_eq!(reason(&model), "ServiceSelectorMismatch", "{}", model.status().message);
+}
+
 fn reason(model: &Model) -> &str {
     let ready =
         model.status().conditions.iter().find(|condition| condition.type_ == "Ready").expect("it is always there");

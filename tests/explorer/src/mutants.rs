@@ -451,6 +451,20 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::GateHolds, P::LeavesForReason],
     },
     Mutant {
+        name: "what another operator moved, and a Service lost since, is not looked for",
+        file: "fence.rs",
+        find: "is_marked || matches!(",
+        replace: "is_marked && service.name.is_empty() || matches!(",
+        expected: &[P::GateHolds],
+    },
+    Mutant {
+        name: "a Service that the spec named until now does not tell that another operator moved it",
+        file: "fence.rs",
+        find: "world.production_services().all(",
+        replace: "world.active_services().all(",
+        expected: &[P::GateHolds],
+    },
+    Mutant {
         name: "a second undo that names nothing sends production elsewhere than the first one",
         file: "request.rs",
         find: "let is_left = serving != hash || to.is_none() && roles.going_back();",

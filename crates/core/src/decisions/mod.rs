@@ -52,7 +52,7 @@ pub fn read(world: &World, now: Timestamp) -> Read {
     let status = world.rollout.status.as_ref();
     let (written, source) = match status {
         Some(BlueGreenRolloutStatus { decisions: Some(decisions), .. }) => (decisions.clone(), Source::Record),
-        Some(status) if status.observed_generation > 0 && names_a_revision(status) && !had_a_record(world) => {
+        Some(status) if status.observed_generation > 0 && tells_of_revisions(status) && !had_a_record(world) => {
             (older_version::take_over(world, status), Source::OlderVersion)
         }
         _ => (rebuilt::rebuild(world, now), Source::Nothing),
@@ -123,10 +123,12 @@ pub fn pruned(world: &World, mut decisions: Decisions) -> Decisions {
     decisions
 }
 
-/// What a version without a record says of any revision.
-fn names_a_revision(status: &BlueGreenRolloutStatus) -> bool {
+/// Whether a status tells of any revision, by its record or as a version without one does. One that does not only tells why the rollout could not be
+/// read: for all else it is like none.
+pub fn tells_of_revisions(status: &BlueGreenRolloutStatus) -> bool {
     let BlueGreenRolloutStatus { active_revision, stable_revision, updated_revision, rejected_revision, .. } = status;
-    [active_revision, stable_revision, updated_revision, rejected_revision].into_iter().any(|hash| !hash.is_empty())
+    let named = [active_revision, stable_revision, updated_revision, rejected_revision];
+    status.decisions.is_some() || named.into_iter().any(|hash| !hash.is_empty())
 }
 
 /// A version that keeps a record has moved a Service: if there is none now, it was lost.

@@ -5,12 +5,12 @@ mod round;
 pub mod steps;
 mod wake;
 
-use greenlight_api::{ObservedRequest, names};
+use greenlight_api::{BlueGreenRolloutStatus, ObservedRequest, names};
 use jiff::Timestamp;
 
 use crate::actions::{Action, Doubt, Plan, Urgency, Watches};
 use crate::decisions;
-use crate::events;
+use crate::events::{self, Event};
 use crate::fence;
 use crate::finalize;
 use crate::overlap;
@@ -56,7 +56,7 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
     let Next { mut actions, refused } = next;
     fence::stamp(world, &mut actions);
     let publish_at = status::publish_at(&status, &findings, replan);
-    let events = events::between(world.rollout.status.as_ref(), &status);
+    let events = events_until(world, &status);
     let watches = wake::watches(&round);
     let wake = wake::at(&round, publish_at, &refused);
     let is_first_deployment = world.is_first_deployment(situation.decisions);
@@ -173,7 +173,7 @@ fn last_plan(world: &World, now: Timestamp) -> Plan {
     let status = status::of_deletion(world, held_up, waits, now);
     let before = world.rollout.status.as_ref();
     let publish_at = before.is_some_and(|before| *before != status).then_some(now);
-    let events = publish_at.map(|_| events::between(before, &status)).unwrap_or_default();
+    let events = publish_at.map(|_| events_until(world, &status)).unwrap_or_default();
     let retry_at = next.refused.iter().map(|refused| refused.retry_at).min();
     Plan {
         actions: next.actions,
@@ -184,6 +184,11 @@ fn last_plan(world: &World, now: Timestamp) -> Plan {
         next: retry_at.into_iter().chain(until).min(),
         ..nothing(world)
     }
+}
+
+/// The events of the way from the status that is published to this one.
+fn events_until(world: &World, status: &BlueGreenRolloutStatus) -> Vec<Event> {
+    events::between(world.rollout.status.as_ref(), status, |hash| world.replica_set(hash).is_some())
 }
 
 fn nothing(world: &World) -> Plan {

@@ -128,7 +128,8 @@ async fn tell_of_trouble(context: &Context, key: &Key) -> Option<i64> {
         tracing::warn!(rollout = %key, error = %in_full(&error), "cannot publish what it cannot go on for");
         return Some(generation);
     }
-    let events = events::between(rollout.status.as_ref(), &told);
+    // Nothing has moved, whatever is there.
+    let events = events::between(rollout.status.as_ref(), &told, |_| true);
     metrics.published(&rollout, &told, &events);
     let rollout = Rollout { status: Some(told), ..rollout };
     events.iter().for_each(|event| recorder.record(&rollout, event));
