@@ -72,13 +72,10 @@ impl Context {
 pub async fn reconcile(context: Arc<Context>, key: Key, turn: Turn) -> Result<Outcome, Error> {
     let in_trouble = tell_of_trouble(&context, &key).await;
     let result = work_on(&context, &key, &turn).await;
-    // What passes by itself, a conflict say, says nothing of this spec.
-    if let (Some(generation), Err(error)) = (in_trouble, &result)
-        && error.lasts()
-    {
+    if let (Some(generation), Err(error)) = (in_trouble, &result) {
         context.memories.update(&key, |memory| {
             if let Some(trouble) = &mut memory.own_trouble {
-                trouble.failed_on = generation;
+                trouble.note(generation, error);
             }
         });
     }
@@ -391,7 +388,8 @@ mod tests {
             let told = until(&object, is_told).await;
             assert_eq!(told["phase"], "Degraded", "{refusal}: {told:#}");
             assert_eq!(told["decisions"], rollout()["status"]["decisions"], "{refusal}: nothing was decided");
-            if refusal == 403 {
+            // A conflict says nothing of a spec.
+            if refusal != 409 {
                 let of_this_spec =
                     |status: &Value| is_told(status) && status["conditions"][0]["observedGeneration"] == 1;
                 let told = until(&object, of_this_spec).await;
