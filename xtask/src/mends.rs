@@ -186,6 +186,22 @@ const MENDS: &[Mend] = &[
         test: "a_read_that_is_refused_or_conflicts_for_ever_is_told_in_the_status_and_heals",
     },
     Mend {
+        fault: "what is put off again and again is never told of a changed spec",
+        file: "crates/operator/src/controllers/rollouts/memory.rs",
+        find: "            if self.put_off_on == generation {",
+        replace: "            if self.put_off_on > i64::MAX - generation {",
+        of: Package("greenlight-operator"),
+        test: "a_read_that_is_refused_or_conflicts_for_ever_is_told_in_the_status_and_heals",
+    },
+    Mend {
+        fault: "who keeps to what an answer says of when to come back is told of after a minute",
+        file: "crates/operator/src/controllers/queue.rs",
+        find: ".map_or(1, |seconds| 1 + seconds)",
+        replace: ".map_or(1, |seconds| 1 + seconds.min(0))",
+        of: Package("greenlight-operator"),
+        test: "that_a_write_is_put_off_is_told_no_later_where_the_answer_says_when_to_come_back",
+    },
+    Mend {
         fault: "trouble is told of a spec that nothing has failed on yet, which may be what mends it",
         file: "crates/core/src/status.rs",
         find: "failed_on.max(told_of.unwrap_or(before.observed_generation))",
