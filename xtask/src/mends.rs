@@ -1612,10 +1612,18 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "a long annotation hides a ReplicaSet that serves from its rollout",
         file: "crates/operator/src/cluster/objects/replica_set.rs",
-        find: "value.len() <= LONGEST_ANNOTATION",
-        replace: "value.len() <= usize::MAX - LONGEST_ANNOTATION",
+        find: "            is_role_metadata || OWN.contains(&key.as_str())",
+        replace: "            is_role_metadata || OWN.len() < key.len()",
         of: Package("greenlight-operator"),
         test: "of_what_somebody_has_written_a_megabyte_on_none_is_kept_whatever_its_kind",
+    },
+    Mend {
+        fault: "long metadata of a role is not known to be noted, and pods are changed again and again",
+        file: "crates/operator/src/cluster/objects/replica_set.rs",
+        find: "const LARGEST: usize = 128 << 10;",
+        replace: "const LARGEST: usize = 64 << 10;",
+        of: Package("greenlight-operator"),
+        test: "what_pods_carry_for_their_role_is_known_however_long_it_is_and_whatever_else_stands_there",
     },
     Mend {
         fault: "pages of large objects of several kinds are more than the chart gives the operator",
