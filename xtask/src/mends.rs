@@ -1618,6 +1618,14 @@ const MENDS: &[Mend] = &[
         test: "of_what_somebody_has_written_a_megabyte_on_none_is_kept_whatever_its_kind",
     },
     Mend {
+        fault: "who may annotate a Service hides it by claims that were never made, and nobody can move it",
+        file: "crates/core/src/from_api.rs",
+        find: ".map(|claims| cut(claims, LONGEST_CLAIMS))",
+        replace: ".map(|claims| cut(claims, LONGEST_CLAIMS << 10))",
+        of: Package("greenlight-operator"),
+        test: "a_name_that_is_longer_than_any_hides_no_service",
+    },
+    Mend {
         fault: "long metadata of a role is not known to be noted, and pods are changed again and again",
         file: "crates/operator/src/cluster/objects/replica_set.rs",
         find: "const LARGEST: usize = 128 << 10;",
