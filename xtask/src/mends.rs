@@ -1626,6 +1626,14 @@ const MENDS: &[Mend] = &[
         test: "a_name_that_is_longer_than_any_hides_no_service",
     },
     Mend {
+        fault: "a watch that was broken long ago is told to whoever asks next",
+        file: "crates/operator/src/cluster/on_demand/shared.rs",
+        find: "if self.by_rollout.is_empty() {",
+        replace: "if self.topics.len() > self.places {",
+        of: Package("greenlight-operator"),
+        test: "a_watch_that_fails_again_and_again_is_told_within_seconds_and_until_it_begins",
+    },
+    Mend {
         fault: "long metadata of a role is not known to be noted, and pods are changed again and again",
         file: "crates/operator/src/cluster/objects/replica_set.rs",
         find: "const LARGEST: usize = 128 << 10;",
