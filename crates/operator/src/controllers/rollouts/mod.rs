@@ -114,7 +114,7 @@ async fn look_again(context: &Context, key: &Key) {
 /// mends it.
 async fn tell_of_trouble(context: &Context, key: &Key) -> Option<i64> {
     let Context { client, caches, memories, on_demand, recorder, metrics } = context;
-    let OwnTrouble { words, failed_on } = memories.own_trouble(key)?;
+    let OwnTrouble { words, failed_on, .. } = memories.own_trouble(key)?;
     let rollout = caches.rollouts.get(key)?;
     let generation = rollout.generation;
     let told = status::of_trouble(&rollout, failed_on, words, Timestamp::now());
