@@ -646,6 +646,21 @@ mod tests {
         }
     }
 
+    /// Its spec would have another digest, and the run would end as one that somebody has changed while it was under way.
+    #[test]
+    fn a_number_of_an_analysis_is_unpacked_as_it_was_packed() {
+        let number: f64 = "3.4336685287480932e-9".parse().expect("a number");
+        let web = json!({"url": "http://a", "jsonBody": {"tolerance": number}});
+        let run = json!({
+            "metadata": {"name": "smoke", "namespace": "shop", "uid": "u", "resourceVersion": "1"},
+            "spec": {"metrics": [{"name": "smoke", "provider": {"web": web}}]},
+        });
+        let run = KeptRun::from(serde_json::from_value::<AnalysisRun>(run).expect("a run"));
+        let cache = Cache::<KeptRun>::default();
+        cache.put(run.clone());
+        assert_eq!(cache.get(&run.key()), Some(run));
+    }
+
     #[test]
     fn what_an_answer_has_brought_since_a_list_began_is_as_unreadable_after_it() {
         let cache = Cache::<Rollout>::default();
