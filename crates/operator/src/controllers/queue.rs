@@ -197,7 +197,8 @@ impl Failures {
         } else if error.lasts() {
             (self.conflicts, self.lasting) = (0, self.lasting.saturating_add(1));
         } else if error.is_answer() {
-            // A respite counts as the tries that it takes the place of, so that a key that keeps to it is told of no later. One answer alone may be a moment's.
+            // A respite counts as the tries that it takes the place of, so that a key that keeps to it is told of no later. One answer alone may be a
+            // moment's.
             let tries = u32::try_from(error.respite().as_secs()).map_or(1, |seconds| 1 + seconds);
             let most = if self.delays < MANY_DELAYS { MANY_DELAYS } else { u32::MAX };
             self.delays = self.delays.saturating_add(tries.min(MANY_DELAYS - 1)).min(most);
