@@ -163,7 +163,7 @@ impl Cached for OwnedSet {
     fn resource_version(&self) -> &str {
         &self.set.resource_version
     }
-    /// What pods carry for their role is noted on it, and of a rollout that may take as much as all that is kept of it.
+    /// What its pods carry for their role is noted on it, and that may be as long as all that is kept of a rollout.
     const LARGEST: usize = 128 << 10;
 
     /// Without annotations that are not the operator's own, however many there are, and with no more than the beginning of what somebody has made longer.
