@@ -491,6 +491,7 @@ fn version(resource_version: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use greenlight_api::analysis::AnalysisRun;
+    use greenlight_api::names;
     use greenlight_core::from_api;
     use greenlight_core::world::Rollout;
     use serde_json::json;
@@ -498,7 +499,7 @@ mod tests {
     use super::*;
     use crate::cluster::caches::Caches;
     use crate::cluster::objects::{
-        DeploymentView, JobView, KeptRun, KeptService, ReplicaSetView, RolloutView, ServiceView,
+        DeploymentView, JobView, KeptRun, KeptService, OwnedSet, ReplicaSetView, RolloutView, ServiceView,
     };
 
     /// So many characters that no compression makes fewer.
@@ -585,8 +586,48 @@ mod tests {
         let [kept] = &caches.sets.group(&key)[..] else { panic!("it is its rollout's") };
         assert_eq!(kept.set.annotations.len(), 1, "{:?}", kept.set.annotations.keys());
         assert!(
-            caches.sets.unreadable(&key).is_some_and(|unreadable| unreadable.error.contains("more than 65536 bytes"))
+            caches.sets.unreadable(&key).is_some_and(|unreadable| unreadable.error.contains("more than 131072 bytes"))
         );
+    }
+
+    /// A ReplicaSet with these annotations besides its revision, as it is kept.
+    fn replica_set(annotations: &[(&str, &str)]) -> OwnedSet {
+        let owner = json!({"apiVersion": "greenlight.dev/v1alpha1", "kind": "BlueGreenRollout", "name": "web", "uid": "u", "controller": true});
+        let mut set = json!({
+            "metadata": {
+                "name": "web-abc", "namespace": "shop", "uid": "s", "resourceVersion": "1", "ownerReferences": [owner],
+                "annotations": {names::REVISION: "7"},
+            },
+        });
+        for (key, value) in annotations {
+            set["metadata"]["annotations"][key] = (*value).into();
+        }
+        serde_json::from_value::<ReplicaSetView>(set).expect("a ReplicaSet").keep().expect("it has an owner")
+    }
+
+    /// What the operator does not know to be noted it does again, and again.
+    #[test]
+    fn what_pods_carry_for_their_role_is_known_however_long_it_is_and_whatever_else_stands_there() {
+        let noise = noise(240_000);
+        let of_role = |length: usize| json!({"annotations": {"config": noise[..length]}}).to_string();
+        let sets = Cache::<OwnedSet>::default();
+        let long = replica_set(&[(names::ROLE_METADATA, of_role(110_000).as_str())]);
+        sets.put(long.clone());
+        assert_eq!(sets.get(&long.key()), Some(long.clone()), "a rollout may ask for so much");
+
+        // Each is short, and together they are not.
+        let keys: Vec<String> = (0..28).map(|number| format!("greenlight.dev/note-{number}")).collect();
+        let note = |number: usize| &noise[number * 7_000..(number + 1) * 7_000];
+        let notes = keys.iter().enumerate().map(|(number, key)| (key.as_str(), note(number)));
+        let (of_role, long) = (of_role(40_000), &noise[200_000..]);
+        let own = [(names::ROLE_METADATA, of_role.as_str()), (names::REVISION, long), (names::TEMPLATE_DIGEST, long)];
+        let sets = Cache::<OwnedSet>::default();
+        sets.put(replica_set(&notes.chain(own).collect::<Vec<_>>()));
+        let [kept] = &sets.group(&replica_set(&[]).owner)[..] else { panic!("it is its rollout's") };
+        let lengths: Vec<(&str, usize)> =
+            kept.set.annotations.iter().map(|(key, value)| (key.as_str(), value.len())).collect();
+        assert_eq!(lengths, [(names::REVISION, 3 << 10), (names::ROLE_METADATA, of_role.len())]);
+        assert_eq!(kept.set.digest.len(), 3 << 10);
     }
 
     /// What cannot be unpacked would stop everybody who looks at all rollouts.
@@ -603,6 +644,21 @@ mod tests {
             cache.put(rollout.clone());
             assert_eq!(cache.glance(&rollout.key()), Some(rollout), "{at}");
         }
+    }
+
+    /// Its spec would have another digest, and the run would end as one that somebody has changed while it was under way.
+    #[test]
+    fn a_number_of_an_analysis_is_unpacked_as_it_was_packed() {
+        let number: f64 = "3.4336685287480932e-9".parse().expect("a number");
+        let web = json!({"url": "http://a", "jsonBody": {"tolerance": number}});
+        let run = json!({
+            "metadata": {"name": "smoke", "namespace": "shop", "uid": "u", "resourceVersion": "1"},
+            "spec": {"metrics": [{"name": "smoke", "provider": {"web": web}}]},
+        });
+        let run = KeptRun::from(serde_json::from_value::<AnalysisRun>(run).expect("a run"));
+        let cache = Cache::<KeptRun>::default();
+        cache.put(run.clone());
+        assert_eq!(cache.get(&run.key()), Some(run));
     }
 
     #[test]

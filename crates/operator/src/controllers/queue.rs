@@ -22,7 +22,7 @@ use crate::api_server::leadership::Leadership;
 use crate::cluster::cache::Key;
 use crate::controllers::lanes::{Lanes, Places};
 use crate::controllers::schedule::{Schedule, Turn};
-use crate::controllers::trouble::{MANY_CONFLICTS, Trouble};
+use crate::controllers::trouble::{MANY_CONFLICTS, MANY_DELAYS, Trouble};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
@@ -197,7 +197,11 @@ impl Failures {
         } else if error.lasts() {
             (self.conflicts, self.lasting) = (0, self.lasting.saturating_add(1));
         } else if error.is_answer() {
-            self.delays = self.delays.saturating_add(1);
+            // A respite counts as the tries that it takes the place of, so that a key that keeps to it is told of no later. One answer alone may be a
+            // moment's.
+            let tries = u32::try_from(error.respite().as_secs()).map_or(1, |seconds| 1 + seconds);
+            let most = if self.delays < MANY_DELAYS { MANY_DELAYS } else { u32::MAX };
+            self.delays = self.delays.saturating_add(tries.min(MANY_DELAYS - 1)).min(most);
         }
     }
 
@@ -721,6 +725,17 @@ mod tests {
             Err(Error::Api { what: "change it".to_owned(), source })
         };
         assert!(!is_told(out_of_reach, Duration::from_secs(60)).await);
+    }
+
+    /// Who keeps to it tries less often, and would be told of after a minute.
+    #[tokio::test(start_paused = true)]
+    async fn that_a_write_is_put_off_is_told_no_later_where_the_answer_says_when_to_come_back() {
+        for (says, within) in [(1, 5), (2, 5), (3600, 15)] {
+            let put_off = move |_: usize| Err(Error::put_off(429, says));
+            assert!(is_told(put_off, Duration::from_secs(within)).await, "{says} s");
+        }
+        let once = |attempt: usize| if attempt == 0 { Err(Error::put_off(503, 10)) } else { Ok(Outcome::Rests(None)) };
+        assert!(!is_told(once, Duration::from_secs(60)).await, "it was over the next time");
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,9 +17,9 @@ use crate::telemetry::recorder::Recorder;
 
 /// After so many answers that will not change by themselves, somebody has to know.
 const MANY_REFUSALS: u32 = 3;
-/// So many answers that somebody else has too much to do, or too little time, are no moment's any more: with their pauses they take three seconds. A proxy
-/// gives up one write again and again, whose webhooks take their time, say.
-const MANY_DELAYS: u32 = 7;
+/// So many answers that somebody else has too much to do, or too little time, are no moment's any more: with their pauses they take three seconds. One that
+/// says when to come back counts as several. A proxy gives up one write again and again, whose webhooks take their time, say.
+pub const MANY_DELAYS: u32 = 7;
 /// So many conflicts are more than watches that lag: somebody else writes all the time, or answers for the API server.
 pub const MANY_CONFLICTS: u32 = 10;
 

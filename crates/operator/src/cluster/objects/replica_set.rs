@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_api::names;
+use greenlight_api::names::{self, before_the_record};
 use greenlight_core::from_api;
+use greenlight_core::words::beginning;
 use greenlight_core::world::{ReplicaSet, Rollout};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
@@ -12,8 +13,30 @@ use super::narrow::{Condition, narrow_metadata, view_of};
 use crate::cluster::arrived::Watched;
 use crate::cluster::cache::{Cache, Cached, Key};
 
-/// In bytes.
-const LONGEST_ANNOTATION: usize = 8 << 10;
+/// What the operator writes on a ReplicaSet, [`names::TEMPLATE_DIGEST`] aside. Without one of these it would write it again, and again.
+const OWN: [&str; 17] = [
+    names::REVISION,
+    names::DESIRED_REPLICAS,
+    names::SCALED_AT,
+    names::PREVIEW_READY_AT,
+    names::PROMOTED_AT,
+    names::RESTART_AT,
+    names::RESTARTED_AT,
+    names::EVICTING,
+    names::REJECTED,
+    names::SCALE_DOWN_AT,
+    names::RETIRED_REPLICAS,
+    names::CONFIRMED_AT,
+    names::PLANNED_FROM,
+    before_the_record::RETURNED,
+    before_the_record::APPROVALS,
+    before_the_record::UNAVAILABLE_SINCE,
+    before_the_record::ATTEMPT,
+];
+/// How much of each of these an outline has, in bytes.
+const LONGEST_ANNOTATION: usize = 3 << 10;
+/// How much of [`names::ROLE_METADATA`] an outline has, in bytes.
+const LONGEST_ROLE_METADATA: usize = 64 << 10;
 
 view_of!(ReplicaSetView, "apps", "v1", "ReplicaSet", "replicasets");
 
@@ -140,9 +163,20 @@ impl Cached for OwnedSet {
     fn resource_version(&self) -> &str {
         &self.set.resource_version
     }
-    /// Without what is longer than anything that the operator writes there.
+    /// What its pods carry for their role is noted on it, and that may be as long as all that is kept of a rollout.
+    const LARGEST: usize = 128 << 10;
+
+    /// Without annotations that are not the operator's own, however many there are, and with no more than the beginning of what somebody has made longer.
     fn outlined(mut self) -> Option<OwnedSet> {
-        self.set.annotations.retain(|_, value| value.len() <= LONGEST_ANNOTATION);
+        self.set.annotations.retain(|key, value| {
+            let is_role_metadata = key == names::ROLE_METADATA;
+            let most = if is_role_metadata { LONGEST_ROLE_METADATA } else { LONGEST_ANNOTATION };
+            let kept = beginning(value, most).len();
+            value.truncate(kept);
+            is_role_metadata || OWN.contains(&key.as_str())
+        });
+        let kept = beginning(&self.set.digest, LONGEST_ANNOTATION).len();
+        self.set.digest.truncate(kept);
         Some(self)
     }
     /// Its rollout, and its hash.

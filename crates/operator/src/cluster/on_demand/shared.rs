@@ -304,6 +304,10 @@ impl<T: Clone + PartialEq> State<T> {
         if !values.is_empty() {
             self.by_rollout.insert(rollout.clone(), values);
         }
+        if self.by_rollout.is_empty() {
+            // Nobody tries any more: whoever asks next is not told of what was long ago.
+            self.trouble = None;
+        }
         changed
     }
 
@@ -841,6 +845,11 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(5)).await;
         let told = shared.trouble(&key("a")).expect("it is told");
         assert_eq!(told, "the operator cannot see endpointslices: no time for this");
+        shared.ask(&key("a"), &BTreeSet::new());
+        shared.ask(&key("a"), &values(&["active"]));
+        assert_eq!(shared.trouble(&key("a")), None, "it was not tried since");
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(shared.trouble(&key("a")).is_some(), "it was");
         is_busy.store(false, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_secs(10)).await;
         assert!(shared.seen(&key("a")).contains_key("active"), "it is answered");

@@ -10,6 +10,7 @@ use greenlight_core::world::{Refusal, RefusedWrite, Rollout};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use crate::api_server::error::Error;
 use crate::cluster::cache::{Cached, Key};
 
 /// A write that was refused so long ago, and is not tried any more, is not planned any more: the pod is gone that was to be evicted, say.
@@ -55,8 +56,8 @@ impl Memory {
 
     /// The rollouts controller has, or no longer has, trouble with the rollout.
     pub fn tell_own(&mut self, _: &Key, words: Option<String>) {
-        let failed_on = self.own_trouble.as_ref().map_or(0, |before| before.failed_on);
-        self.own_trouble = words.map(|words| Box::new(OwnTrouble { words, failed_on }));
+        let before = self.own_trouble.take().map(|before| *before).unwrap_or_default();
+        self.own_trouble = words.map(|words| Box::new(OwnTrouble { words, ..before }));
     }
 
     /// It has moved this Service, which is as `version` by now. Of others only those are remembered that are as it left them.
@@ -130,12 +131,29 @@ fn time_of_day(moment: Instant, now: Timestamp) -> Timestamp {
 }
 
 /// What keeps the rollouts controller from the end of a plan.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct OwnTrouble {
     /// In words.
     pub words: String,
     /// The generation of the rollout on which it has failed last; 0 if that is not known yet.
     pub failed_on: i64,
+    /// The generation of the rollout on which it was last put off; 0 if it was not yet.
+    put_off_on: i64,
+}
+
+impl OwnTrouble {
+    /// Work on this generation of the rollout has failed once more. A conflict, and that nobody answers, say nothing of its spec. Nor does the first answer
+    /// that somebody has no time: that may be a moment's.
+    pub fn note(&mut self, generation: i64, error: &Error) {
+        if error.lasts() {
+            self.failed_on = generation;
+        } else if error.is_answer() && !error.is_conflict() {
+            if self.put_off_on == generation {
+                self.failed_on = generation;
+            }
+            self.put_off_on = generation;
+        }
+    }
 }
 
 /// A template that was refused.
