@@ -244,8 +244,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "a sink that may be asked again in 0 seconds is asked without a pause",
         file: "crates/operator/src/telemetry/notify/mod.rs",
-        find: "wait.min(LONGEST_RETRY_AFTER).max(own)",
-        replace: "wait.min(LONGEST_RETRY_AFTER)",
+        find: "Again::Later | Again::After(Duration::ZERO) => Some(own),",
+        replace: "Again::Later => Some(own),",
         of: Package("greenlight-operator"),
         test: "a_sink_that_can_be_asked_again_at_once_is_asked_less_and_less_often_all_the_same",
     },

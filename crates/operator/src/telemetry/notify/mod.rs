@@ -125,9 +125,9 @@ impl Carrier<Message> for Worker {
         let own = pause(failures + 1, FIRST_PAUSE, LONGEST_PAUSE);
         let wait = match again {
             Again::Never => None,
-            Again::Later => Some(own),
-            // Who says "in 0 s" is not asked again at once, for ever.
-            Again::After(wait) => Some(wait.min(LONGEST_RETRY_AFTER).max(own)),
+            // A sink that says "in 0 s" is not asked again at once, for ever.
+            Again::Later | Again::After(Duration::ZERO) => Some(own),
+            Again::After(wait) => Some(wait.min(LONGEST_RETRY_AFTER)),
         };
         let Some(wait) = wait.filter(|wait| since.elapsed() + *wait <= PATIENCE) else {
             self.lose(message, &cause);
