@@ -134,8 +134,20 @@ impl Course {
 
     /// Fails if it ever had fewer ready pods behind it.
     pub async fn assert_never_below(&self, pods: usize) {
-        let fewest = self.fewest().await;
-        assert!(fewest >= pods, "{}: there was a moment with {fewest} endpoints", self.service);
+        self.catch_up().await;
+        let seen = self.seen();
+        let Some(at) = seen.ready.iter().position(|ready| ready.len() < pods) else { return };
+        let around: Vec<BTreeSet<String>> = seen.ready[at.saturating_sub(1)..]
+            .iter()
+            .take(3)
+            .map(|ready| ready.iter().map(|pod| format!("{pod} ({})", seen.image_of_pod(pod))).collect())
+            .collect();
+        panic!(
+            "{}: there was a moment with {} endpoints; before it, then, and after it: {around:?}; it selected {:?}",
+            self.service,
+            seen.ready[at].len(),
+            seen.selections
+        );
     }
 
     /// Waits until everything that has happened by now has been seen.
