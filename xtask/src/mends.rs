@@ -114,6 +114,22 @@ const MENDS: &[Mend] = &[
         test: "looks_bring_the_turn_by_age_nearer_by_little",
     },
     Mend {
+        fault: "all objects of a kind are packed by what they have in common with the first, which has no status yet",
+        file: "crates/operator/src/cluster/cache.rs",
+        find: "json.len() > longest + longest / 2 {",
+        replace: "longest == 0 {",
+        of: Package("greenlight-operator"),
+        test: "how_little_is_kept_of_the_others_does_not_depend_on_what_was_seen_first",
+    },
+    Mend {
+        fault: "a first deployment gives way between its finalizer and its ReplicaSet, and reads its template once more",
+        file: "crates/operator/src/controllers/rollouts/mod.rs",
+        find: "creates_replica_set(&plan.actions) && is_of(whole, &world.rollout);",
+        replace: "creates_replica_set(&[]) && is_of(whole, &world.rollout);",
+        of: Package("greenlight-operator"),
+        test: "nobody_comes_between_the_finalizer_of_a_first_deployment_and_its_replica_set",
+    },
+    Mend {
         fault: "what cannot be read is looked for every so often, although there is none",
         file: "crates/operator/src/controllers/unreadable.rs",
         find: "() = teller.caches.until_unreadable(), if is_over => {}",
