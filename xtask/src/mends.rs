@@ -122,6 +122,14 @@ const MENDS: &[Mend] = &[
         test: "how_little_is_kept_of_the_others_does_not_depend_on_what_was_seen_first",
     },
     Mend {
+        fault: "each of those that wait for an event to write has the room that a request takes",
+        file: "crates/operator/src/telemetry/lines.rs",
+        find: "Box::pin(carrier.deliver(&lines, first)).await;",
+        replace: "carrier.deliver(&lines, first).await;",
+        of: Package("greenlight-operator"),
+        test: "who_waits_for_a_message_has_no_room_yet_for_delivering_it",
+    },
+    Mend {
         fault: "a first deployment gives way between its finalizer and its ReplicaSet, and reads its template once more",
         file: "crates/operator/src/controllers/rollouts/mod.rs",
         find: "creates_replica_set(&plan.actions) && is_of(whole, &world.rollout);",
