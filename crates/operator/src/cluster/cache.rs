@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -25,6 +25,8 @@ const AT_HAND: usize = 64;
 const LARGEST_AT_HAND: usize = 16 << 10;
 /// The largest group whose objects are at hand: a larger one would push out what others work on.
 const MOST_OF_A_GROUP: usize = AT_HAND / 4;
+/// The longest sample, in bytes of JSON: a rollout with a history of ten revisions.
+const LONGEST_SAMPLE: usize = 8 << 10;
 
 /// What can be kept. It reads back from JSON as it was written.
 pub trait Cached: Serialize + DeserializeOwned + Clone + PartialEq + fmt::Debug {
@@ -51,7 +53,7 @@ type Listener<T> = Box<dyn Fn(Option<&T>, Option<&T>) + Send + Sync>;
 
 /// Objects of one kind.
 pub struct Cache<T> {
-    sample: Sample,
+    samples: Samples,
     state: RwLock<State>,
     /// Only of what is in `state`, and as it is there: it is changed by whoever may write that, and added to by whoever may read it.
     at_hand: Mutex<AtHand<T>>,
@@ -104,6 +106,8 @@ struct State {
 
 struct Entry {
     packed: Box<[u8]>,
+    /// The number of the sample that it was packed by.
+    sample: u8,
     version: u64,
     put_at: Instant,
     marked: bool,
@@ -111,17 +115,41 @@ struct Entry {
     outline: bool,
 }
 
-/// The first object of a kind, as JSON: what the others have in common with it takes no room.
-#[derive(Default)]
-struct Sample(OnceLock<Box<[u8]>>);
+/// Objects of a kind, as JSON, each longer than the one before: what an object has in common with the last of them takes no room. One would not do: the
+/// first rollout of a cluster has no status yet, and the names of all fields of a status would be kept for each of the others.
+struct Samples(Mutex<Vec<Arc<[u8]>>>);
 
-impl Sample {
+impl Default for Samples {
+    /// With an empty one, for what is too long to be one.
+    fn default() -> Samples {
+        Samples(Mutex::new(vec![Arc::default()]))
+    }
+}
+
+impl Samples {
+    /// The sample for an object of this JSON, and its number: the last one, or the object itself if it is half as long again.
+    fn of(&self, json: &[u8]) -> (u8, Arc<[u8]>) {
+        let mut samples = self.0.lock().expect("no panic while locked");
+        let longest = samples.last().map_or(0, |sample| sample.len());
+        if json.len() <= LONGEST_SAMPLE && json.len() > longest + longest / 2 {
+            samples.push(json.into());
+        }
+        let last = samples.len() - 1;
+        (u8::try_from(last).expect("some twenty at most, as they grow so"), samples[last].clone())
+    }
+
+    /// The sample of this number.
+    fn get(&self, number: u8) -> Arc<[u8]> {
+        self.0.lock().expect("no panic while locked")[usize::from(number)].clone()
+    }
+
     fn pack<T: Cached>(&self, object: &T) -> Entry {
         let json = serde_json::to_vec(object).expect("it came from JSON");
-        let sample = self.0.get_or_init(|| json.as_slice().into());
-        let packed = compress_prepend_size_with_dict(&json, sample).into_boxed_slice();
+        let (number, sample) = self.of(&json);
+        let packed = compress_prepend_size_with_dict(&json, &sample).into_boxed_slice();
         let entry = Entry {
             packed,
+            sample: number,
             version: version(object.resource_version()),
             put_at: Instant::now(),
             marked: object.is_marked(),
@@ -138,8 +166,8 @@ impl Sample {
     }
 
     fn unpack<T: Cached>(&self, entry: &Entry) -> T {
-        let sample = self.0.get().map(Box::as_ref).unwrap_or_default();
-        let json = decompress_size_prepended_with_dict(&entry.packed, sample).expect("it was packed by us");
+        let sample = self.get(entry.sample);
+        let json = decompress_size_prepended_with_dict(&entry.packed, &sample).expect("it was packed by us");
         let mut deserializer = serde_json::Deserializer::from_slice(&json);
         // Some kinds are kept inside of something: what was just not too deep to arrive would be too deep to be unpacked.
         deserializer.disable_recursion_limit();
@@ -153,8 +181,8 @@ const GONE_FOR: Duration = Duration::from_secs(60);
 impl<T: Cached> Default for Cache<T> {
     fn default() -> Self {
         let at_hand = Mutex::new(AtHand { objects: HashMap::new(), looks: 0 });
-        let (sample, state, listeners) = (Sample::default(), RwLock::default(), RwLock::default());
-        Cache { sample, state, at_hand, listeners, unreadable: Notify::new() }
+        let (samples, state, listeners) = (Samples::default(), RwLock::default(), RwLock::default());
+        Cache { samples, state, at_hand, listeners, unreadable: Notify::new() }
     }
 }
 
@@ -203,7 +231,7 @@ impl<T: Cached> Cache<T> {
     }
 
     fn keep(&self, object: T, answered: bool) {
-        let entry = self.sample.pack(&object);
+        let entry = self.samples.pack(&object);
         if entry.packed.len() > T::LARGEST {
             self.put_too_large(object);
         } else {
@@ -224,7 +252,7 @@ impl<T: Cached> Cache<T> {
             "without its template it takes more than {} bytes of memory. Make its labels, arguments and annotations shorter",
             T::LARGEST
         );
-        let outline = object.outlined().filter(|outline| self.sample.pack(outline).packed.len() <= T::LARGEST);
+        let outline = object.outlined().filter(|outline| self.samples.pack(outline).packed.len() <= T::LARGEST);
         if self.put_unreadable(Unreadable { metadata, error: error.clone() }, outline) {
             tracing::warn!(object = %key, error, "is left alone until it can be read");
         }
@@ -245,7 +273,7 @@ impl<T: Cached> Cache<T> {
         if let Some(outline) = outline {
             let before = self.unreadable(&key);
             let is_new = before.is_none_or(|before| before.error != unreadable.error);
-            let entry = Entry { outline: true, ..self.sample.pack(&outline) };
+            let entry = Entry { outline: true, ..self.samples.pack(&outline) };
             return self.put_entry(&outline, entry, Some(unreadable), false) && is_new;
         }
         let known: Option<T> = {
@@ -280,7 +308,7 @@ impl<T: Cached> Cache<T> {
             }
             let is_at_hand = self.at_hand().objects.contains_key(&key);
             let before = self.take(&mut state, &key);
-            if is_at_hand && Sample::length(&entry) <= LARGEST_AT_HAND {
+            if is_at_hand && Samples::length(&entry) <= LARGEST_AT_HAND {
                 self.at_hand().put(&key, object);
             }
             let key = Arc::new(key);
@@ -345,7 +373,7 @@ impl<T: Cached> Cache<T> {
     /// The object of this key, or its outline, for a look at all of them one after the other: that leaves none at hand.
     pub fn glance(&self, key: &Key) -> Option<T> {
         let state = self.state.read().expect("no panic while locked");
-        state.objects.get(key).map(|entry| self.sample.unpack(entry))
+        state.objects.get(key).map(|entry| self.samples.unpack(entry))
     }
 
     /// What keeps the object of this key from being read, if anything does.
@@ -374,7 +402,7 @@ impl<T: Cached> Cache<T> {
         let keys = state.groups.get(group).map(Vec::as_slice).unwrap_or_default();
         let entries = keys.iter().filter_map(|key| Some((key, state.objects.get(key)?)));
         if keys.len() > MOST_OF_A_GROUP {
-            return entries.map(|(_, entry)| self.sample.unpack(entry)).collect();
+            return entries.map(|(_, entry)| self.samples.unpack(entry)).collect();
         }
         entries.map(|(key, entry)| self.look(key, entry)).collect()
     }
@@ -422,8 +450,8 @@ impl<T: Cached> Cache<T> {
         if let Some(object) = self.at_hand().get(key) {
             return object;
         }
-        let object = self.sample.unpack(entry);
-        if Sample::length(entry) <= LARGEST_AT_HAND {
+        let object = self.samples.unpack(entry);
+        if Samples::length(entry) <= LARGEST_AT_HAND {
             self.at_hand().put(key, &object);
         }
         object
@@ -433,7 +461,7 @@ impl<T: Cached> Cache<T> {
     fn take(&self, state: &mut State, key: &Key) -> Option<T> {
         let entry = state.objects.remove(key)?;
         let at_hand = self.at_hand().take(key);
-        let object = at_hand.unwrap_or_else(|| self.sample.unpack(&entry));
+        let object = at_hand.unwrap_or_else(|| self.samples.unpack(&entry));
         for group in object.groups() {
             if let Some(members) = state.groups.get_mut(&group) {
                 members.retain(|member| **member != *key);
@@ -498,6 +526,7 @@ mod tests {
 
     use super::*;
     use crate::cluster::caches::Caches;
+    use crate::cluster::fake;
     use crate::cluster::objects::{
         DeploymentView, JobView, KeptRun, KeptService, OwnedSet, ReplicaSetView, RolloutView, ServiceView,
     };
@@ -672,6 +701,48 @@ mod tests {
         assert!(cache.unreadable(&key).is_some(), "nobody would know why it is left alone");
         cache.retain(&BTreeSet::new(), Instant::now() + Duration::from_secs(1));
         assert!(!cache.knows(&key) && cache.all_unreadable().is_empty(), "the next list does not show it");
+    }
+
+    /// The first rollout of a cluster has no status yet, and of ten thousand each would be kept as if it had nothing in common with the others.
+    #[test]
+    fn how_little_is_kept_of_the_others_does_not_depend_on_what_was_seen_first() {
+        let (hash, at) = ("bcdfghjklm", "2026-01-01T00:00:00Z");
+        let status = json!({
+            "phase": "Healthy", "message": "revision 1 (web:v1) is active", "ready": "2/2", "replicas": 2, "readyReplicas": 2,
+            "activeRevision": hash, "previewRevision": hash, "stableRevision": hash, "updatedRevision": hash,
+            "switch": {"to": hash, "switchedAt": at, "provenAt": at},
+            "decisions": {
+                "serving": hash, "replicas": 2, "specReplicas": 2,
+                "revisions": [{"hash": hash, "digest": "9f86d081884c7d65", "number": 1, "uid": "u", "servedAt": at}],
+            },
+        });
+        let new = fake::rollout("shop", "new", "web:v1", &json!(null));
+        let released = (0..50).map(|number| fake::rollout("shop", &format!("web-{number}"), "web:v1", &status));
+        let released: Vec<Rollout> = released.collect();
+        let kept = |first: &Rollout| {
+            let cache = Cache::<Rollout>::default();
+            cache.put(first.clone());
+            released.iter().for_each(|rollout| cache.put(rollout.clone()));
+            for rollout in released.iter().chain([first]) {
+                assert_eq!(cache.glance(&rollout.key()).as_ref(), Some(rollout));
+            }
+            let state = cache.state.read().expect("no panic");
+            state.objects.values().map(|entry| entry.packed.len()).sum::<usize>()
+        };
+        let (after_new, after_released) = (kept(&new), kept(&released[0]));
+        assert!(after_new < 2 * after_released, "{after_new} bytes, and {after_released}");
+    }
+
+    #[test]
+    fn what_is_too_long_to_be_a_sample_is_unpacked_as_it_was_packed_and_so_is_what_follows() {
+        let cache = Cache::<Rollout>::default();
+        for (length, version) in [(2 * LONGEST_SAMPLE, 1), (10, 2), (3_000, 3), (2 * LONGEST_SAMPLE, 4)] {
+            cache.put(rollout(length, version));
+            let key = rollout(length, version).key();
+            assert_eq!(cache.glance(&key), Some(rollout(length, version)), "{length}");
+        }
+        let samples = cache.samples.0.lock().expect("no panic").len();
+        assert_eq!(samples, 3, "the empty one, a short one, and a longer one");
     }
 
     /// Who may only edit the template would keep everybody from rolling back otherwise.

@@ -265,7 +265,8 @@ impl Workers {
         self.tasks.spawn(async move {
             let all = async {
                 while let Some(first) = lines.next().await {
-                    carrier.deliver(&lines, first).await;
+                    // There are many, and most wait: none has the room that a request takes before it makes one.
+                    Box::pin(carrier.deliver(&lines, first)).await;
                 }
             };
             tokio::select! {
@@ -292,6 +293,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::allocated::held;
 
     impl Lines<String> {
         fn told(&self, namespace: &str, about: &str, message: &str) -> Option<String> {
@@ -309,6 +311,33 @@ mod tests {
         let first = lines.next().await.expect("one waits");
         lines.done(&first);
         first.message.to_string()
+    }
+
+    /// It takes so much room, as long as it delivers.
+    struct Large;
+
+    impl Carrier<String> for Large {
+        async fn deliver(&self, lines: &Lines<String>, first: First<String>) {
+            let room = [1_u8; 64 << 10];
+            tokio::task::yield_now().await;
+            std::hint::black_box(&room);
+            lines.done(&first);
+        }
+
+        fn lose(&self, _: &String, _: &str) {}
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_message_has_no_room_yet_for_delivering_it() {
+        let (lines, mut workers, before) = (Lines::<String>::new(0), Workers::default(), held());
+        (0..10).for_each(|_| workers.spawn(lines.clone(), Large));
+        tokio::task::yield_now().await;
+        let each = (held() - before) / 10;
+        assert!(each < 8 << 10, "{each} bytes each");
+        assert_eq!(lines.told("shop", "web", "promoted"), None);
+        lines.close();
+        workers.finish().await;
+        assert_eq!(lines.len("shop"), 0, "it was told");
     }
 
     #[tokio::test(start_paused = true)]

@@ -65,6 +65,12 @@ const _: () = assert!(MOST + BESIDE < 100, "an API server gives a hundred stream
 /// The rollout with its template, as an answer within one piece of work had it last.
 pub type Whole = Mutex<Option<BlueGreenRollout>>;
 
+/// Whether the answer that was had last is of the rollout as it is here.
+pub fn is_of(whole: &Whole, rollout: &Rollout) -> bool {
+    let answered = whole.lock().expect("no panic while locked");
+    answered.as_ref().is_some_and(|whole| whole.metadata.resource_version.as_ref() == Some(&rollout.resource_version))
+}
+
 /// A status as it is applied. It is the largest write of most releases, so no tree of JSON is made of it first.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -247,11 +253,11 @@ impl Executor<'_> {
     /// The rollout with its template, from the API server: the answer to the write before, if the plan was made from that. The next plan takes no
     /// longer than a request would, so it is as fresh as one that is read now.
     async fn read_whole(&self) -> Result<BlueGreenRollout, Error> {
+        let is_as_planned = is_of(self.whole, self.rollout);
         let answered = self.whole.lock().expect("no panic while locked").take();
-        let planned_from = Some(&self.rollout.resource_version);
-        match answered.filter(|whole| whole.metadata.resource_version.as_ref() == planned_from) {
-            Some(whole) => Ok(whole),
-            None => read_rollout(self.client, &self.rollout.key()).await,
+        match answered {
+            Some(whole) if is_as_planned => Ok(whole),
+            _ => read_rollout(self.client, &self.rollout.key()).await,
         }
     }
 

@@ -25,7 +25,7 @@ use crate::controllers::queue::Outcome;
 use crate::controllers::schedule::Turn;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::recorder::Recorder;
-use execute::{Executor, Whole};
+use execute::{Executor, Whole, is_of};
 
 use memory::OwnTrouble;
 pub use memory::{Memories, Memory};
@@ -161,8 +161,11 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
             on_demand.set(key, &plan.watches);
         }
         let due = plan.publish_at.is_some_and(|at| at <= now) && !memories.is_cut(&world.rollout, &plan.status);
-        // Not between a claim and the move that rests on its answer, and not after reading, which would be for nothing.
-        if fresh.is_empty() && !live && (is_to_be_read || due || !plan.actions.is_empty()) {
+        let has_its_template = creates_replica_set(&plan.actions) && is_of(whole, &world.rollout);
+        let may_yield = fresh.is_empty() && !live && !has_its_template;
+        // Not between a claim and the move that rests on its answer, nor between an answer with the template and the ReplicaSet that is made of it; and not
+        // after reading, which would be for nothing.
+        if may_yield && (is_to_be_read || due || !plan.actions.is_empty()) {
             // What is not believed yet is as urgent as if it were.
             let believed = is_to_be_read.then(|| greenlight_core::plan(&World { live: true, ..world.clone() }, now));
             let plan = believed.as_ref().unwrap_or(&plan);
@@ -213,6 +216,10 @@ async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, E
         last = plan.actions;
     }
     Err(Error::DidNotConverge(MOST_PLANS, format!("{last:?}")))
+}
+
+fn creates_replica_set(actions: &[Action]) -> bool {
+    actions.iter().any(|action| matches!(action, Action::CreateReplicaSet { .. }))
 }
 
 /// Carries out the actions of a plan in order, up to the first that the API server refuses, or that was planned for another state of the rollout.
@@ -716,6 +723,45 @@ mod tests {
         assert_eq!(carry_out("2", &create).await, 1, "that was some time ago");
         assert_eq!(carry_out("1", &Action::AddFinalizer).await, 1);
         assert_eq!(carry_out("3", &create).await, 2, "the rollout has changed since");
+    }
+
+    /// Who gave way there would read the template once more, and count as begun while there is nothing that anybody could act upon.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_comes_between_the_finalizer_of_a_first_deployment_and_its_replica_set() {
+        let key = |name: &str| Key { namespace: "shop".to_owned(), name: name.to_owned() };
+        let mut object = rollout();
+        object.as_object_mut().expect("an object").remove("status");
+        let caches = Arc::new(Caches::default());
+        caches.rollouts.put(serde_json::from_value::<RolloutView>(object.clone()).expect("a rollout").keep());
+        object["metadata"]["resourceVersion"] = "2".into();
+        object["metadata"]["finalizers"] = json!([names::SERVICES_FINALIZER]);
+        let (queue, made) = (Queue::new(Leadership::undisputed()), CancellationToken::new());
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (wakes, is_made, seen) = (queue.clone(), made.clone(), asked.clone());
+        let client = api_server(move |Asked { method, path, .. }| {
+            let what = format!("{method} {}", path.rsplit('/').next().unwrap_or_default());
+            seen.lock().expect("no panic while locked").push(what.clone());
+            std::future::ready(match what.as_str() {
+                "PATCH web" => {
+                    wakes.now(key("another"));
+                    (200, object.clone())
+                }
+                "POST replicasets" => {
+                    is_made.cancel();
+                    (201, stranger())
+                }
+                "POST events" => event_written(),
+                _ => (200, object.clone()),
+            })
+        });
+        let (context, health, _events) = context(client, caches, &queue);
+        let watched = (context.metrics.clone(), health, None);
+        let context = Arc::new(context);
+        let work = move |key: Key, turn: Turn| reconcile(context.clone(), key, turn);
+        queue.run("test", LIMITS, watched, made, || vec![key("web")], work).await;
+        let asked = asked.lock().expect("no panic while locked").clone();
+        let made = asked.iter().position(|what| what == "POST replicasets").expect("it is made");
+        assert_eq!(asked[..made], ["PATCH web"]);
     }
 
     #[tokio::test]
