@@ -2281,6 +2281,20 @@ fn no_forged_mark_of_a_service_promotes_or_keeps_the_operator_from_rest() {
     }
 }
 
+/// Of what stands on a Service no more is kept than there can be of the operator's own, and it would be written again and again.
+#[test]
+fn a_claim_that_somebody_writes_at_length_is_withdrawn_in_no_more_words_than_others() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    let long = format!("2026-01-01T00:00:00Z{}", "[a=b]".repeat(12_000));
+    model.edit(&two, |rs| drop(rs.annotations.insert(names::PROMOTED_AT.into(), long)));
+    assert!(model.settle(), "it never rests");
+    let withdrawn = model.truth.services["active"].withdrawn.clone();
+    assert_eq!(withdrawn, Some(format!("{two}@2026-01-01T00:00:00Z")));
+}
+
 #[test]
 fn a_forged_label_of_a_template_is_not_taken_off_the_pods() {
     let mut model = serves_one(manual());
