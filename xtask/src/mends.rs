@@ -180,10 +180,18 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "a read that is refused stands in no status",
         file: "crates/operator/src/controllers/rollouts/mod.rs",
-        find: "tell_of_trouble(&context, &key).await;\n",
-        replace: "None;\n    let _ = tell_of_trouble;\n",
+        find: "        if result.is_err() {",
+        replace: "        if false && result.is_err() {",
         of: Package("greenlight-operator"),
         test: "a_read_that_is_refused_or_conflicts_for_ever_is_told_in_the_status_and_heals",
+    },
+    Mend {
+        fault: "that the API server was out is told when it is back",
+        file: "crates/operator/src/controllers/rollouts/mod.rs",
+        find: "    if never_ended {",
+        replace: "    if never_ended || generation > 0 {",
+        of: Package("greenlight-operator"),
+        test: "what_is_over_by_the_time_that_it_can_be_told_is_not_told_but_for_what_hung",
     },
     Mend {
         fault: "what is put off again and again is never told of a changed spec",
