@@ -1695,7 +1695,7 @@ const MENDS: &[Mend] = &[
         find: "if self.by_rollout.is_empty() {",
         replace: "if self.topics.len() > self.places {",
         of: Package("greenlight-operator"),
-        test: "a_watch_that_fails_again_and_again_is_told_within_seconds_and_until_it_begins",
+        test: "what_failed_when_the_last_asker_had_left_is_not_told_to_the_next_one",
     },
     Mend {
         fault: "long metadata of a role is not known to be noted, and pods are changed again and again",
