@@ -186,6 +186,14 @@ const MENDS: &[Mend] = &[
         test: "a_read_that_is_refused_or_conflicts_for_ever_is_told_in_the_status_and_heals",
     },
     Mend {
+        fault: "a webhook that is away for a moment ends a pipeline",
+        file: "crates/cli/src/patience.rs",
+        find: "let may_pass = end == Some(Exit::Refused)",
+        replace: "let may_pass = false && end == Some(Exit::Refused)",
+        of: Package("greenlight-cli"),
+        test: "a_refused_write_is_waited_for_and_nothing_else_that_somebody_has_to_mend",
+    },
+    Mend {
         fault: "that the API server was out is told when it is back",
         file: "crates/operator/src/controllers/rollouts/mod.rs",
         find: "    if never_ended {",
