@@ -1764,8 +1764,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "a lost status is not made anew while endpoints cannot be read",
         file: "crates/core/src/status.rs",
-        find: "|| is_in_trouble)",
-        replace: "|| is_in_trouble && now < Timestamp::MIN)",
+        find: "|| world.blind)",
+        replace: "|| world.blind && now < Timestamp::MIN)",
         of: Package("greenlight-core"),
         test: "a_lost_status_is_made_anew_also_while_endpoints_cannot_be_read",
     },

@@ -1570,6 +1570,8 @@ fn a_lost_status_is_made_anew_also_while_endpoints_cannot_be_read() {
     assert_eq!(plan(&world, model.now).publish_at, None, "they are about to be read");
     let words = "the operator may not see endpointslices: forbidden";
     world.troubles = vec![words.to_owned()];
+    assert_eq!(plan(&world, model.now).publish_at, None, "nothing else keeps them from being read");
+    world.blind = true;
     let told = plan(&world, model.now);
     assert_eq!(told.publish_at, Some(model.now));
     assert!(told.status.message.contains(words), "{}", told.status.message);
