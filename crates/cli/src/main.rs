@@ -9,12 +9,14 @@
 //! | How does it look? | [`output`] |
 //! | What stands in the files that somebody gives? | [`manifests`] |
 //! | How does it end? | [`exit`] |
+//! | And when is it too early to say so? | [`patience`] |
 
 mod commands;
 mod exit;
 mod manifests;
 mod options;
 mod output;
+mod patience;
 mod session;
 
 use std::process::ExitCode;

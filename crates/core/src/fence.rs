@@ -106,11 +106,9 @@ pub fn withdraw(situation: &Situation, followed: Option<&ReplicaSet>) -> Vec<Act
         let in_use = roles.is_serving(rs) || roles.is_home(rs) || followed.is_some_and(|of| of.name == rs.name);
         rs.claimed_at().is_some() && rs.claimed_at() != used && !in_use
     };
-    let mut claims: Vec<String> = world
-        .existing()
-        .filter(open)
-        .filter_map(|rs| Some(format!("{}@{}", rs.hash, rs.annotation(names::PROMOTED_AT)?)))
-        .collect();
+    // As the operator writes a time: what stands there may be anybody's text, and a time can be as long as they like.
+    let claim = |rs: &ReplicaSet| Some(format!("{}@{}", rs.hash, rs.claimed_at()?));
+    let mut claims: Vec<String> = world.existing().filter(open).filter_map(claim).collect();
     claims.sort();
     if claims.is_empty() {
         return Vec::new();

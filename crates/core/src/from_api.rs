@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, ObjectMeta, Time};
 
 use crate::hash::Digest;
-use crate::words::cut;
+use crate::words::{beginning_in_json, cut};
 use crate::world::{Rollout, Run, Service, Template};
 
 /// No object has a longer name. Anybody who may write to a Service can put any text where a name belongs.
 const LONGEST_NAME: usize = 253;
-/// Of the claims that were withdrawn no more is kept, in bytes. Those of a thousand revisions take less.
+/// Of the claims that were withdrawn no more is kept, in bytes of JSON. Those of a thousand revisions take less.
 const LONGEST_CLAIMS: usize = 48 << 10;
 
 /// A rollout. Its template is reduced to a digest, and not kept.
@@ -46,7 +46,7 @@ pub fn service(mut meta: ObjectMeta, selector: BTreeMap<String, String>) -> Serv
     let mut annotation = |key: &str| meta.annotations.as_mut().and_then(|annotations| annotations.remove(key));
     let [managed_by, production] =
         [names::MANAGED_BY, names::PRODUCTION].map(|key| annotation(key).map(|name| cut(name, LONGEST_NAME)));
-    let withdrawn = annotation(names::WITHDRAWN).map(|claims| cut(claims, LONGEST_CLAIMS));
+    let withdrawn = annotation(names::WITHDRAWN).map(|claims| beginning_in_json(&claims, LONGEST_CLAIMS).to_owned());
     let argo_rollout = annotation(names::MANAGED_BY_ARGO).filter(|name| !name.is_empty());
     Service {
         name: meta.name.unwrap_or_default(),

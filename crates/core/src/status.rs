@@ -187,9 +187,8 @@ pub fn publish_at(status: &BlueGreenRolloutStatus, findings: &Findings, replan: 
     let unproven = matches!(findings.proof, Proof::Missing(_));
     let Some(before) = world.rollout.status.as_ref().filter(|before| decisions::tells_of_revisions(before)) else {
         // A lost status is restored as a whole: a switch that was proven before does not look like a new one. What keeps the endpoints from
-        // being read, say, is told all the same.
-        let is_in_trouble = !world.troubles.is_empty();
-        return (!unproven || !world.endpoints.is_empty() || is_in_trouble).then_some(now);
+        // being seen is told all the same.
+        return (!unproven || !world.endpoints.is_empty() || world.blind).then_some(now);
     };
     if before == status {
         return None;

@@ -25,3 +25,19 @@ pub fn beginning(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len())).rev().find(fits).unwrap_or(0);
     &text[..end]
 }
+
+/// The beginning of a text that takes so many bytes at most as a string in JSON, without its quotes, in whole characters: some take six times
+/// as much there.
+pub fn beginning_in_json(text: &str, bytes: usize) -> &str {
+    let mut taken = 0;
+    let fits = |character: &char| {
+        taken += match *character {
+            '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+            control if control < ' ' => 6,
+            other => other.len_utf8(),
+        };
+        taken <= bytes
+    };
+    let end: usize = text.chars().take_while(fits).map(char::len_utf8).sum();
+    &text[..end]
+}

@@ -54,6 +54,8 @@ pub struct World {
     pub refused_writes: Vec<RefusedWrite>,
     /// What the operator tries in vain for this rollout beside the rollouts controller, in words: to scale down what is retired, to measure.
     pub troubles: Vec<String>,
+    /// The endpoints that were asked for cannot be seen; one of the troubles tells why.
+    pub blind: bool,
     /// When the operator last wrote the status, if it did so since it started.
     pub published_at: Option<Timestamp>,
     /// The rollout, its ReplicaSets and its Services were all read from the API server for this very plan, not from a cache.
@@ -75,6 +77,7 @@ impl World {
             refused: None,
             refused_writes: Vec::new(),
             troubles: Vec::new(),
+            blind: false,
             published_at: None,
             live: false,
         }

@@ -1513,6 +1513,27 @@ fn a_replica_set_that_an_older_version_made_is_not_made_anew_when_the_status_is_
     assert_eq!(model.truth.replica_sets.len(), 1);
 }
 
+/// It kept approvals on ReplicaSets. A status of it that tells of revisions is read once, and what it decided goes on.
+#[test]
+fn what_an_older_version_kept_on_replica_sets_counts_after_the_upgrade() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(3);
+    model.work();
+    let three = model.hash(3);
+    let approvals = serde_json::json!([{"by": "ann", "at": model.now}]).to_string();
+    model.edit(&three, |rs| drop(rs.annotations.insert(names::before_the_record::APPROVALS.to_owned(), approvals)));
+    model.truth.services.values_mut().for_each(|service| service.production = None);
+    let mut status = model.status();
+    status.decisions = None;
+    let mut world = model.truth.clone();
+    world.rollout.status = Some(status);
+    let read = decisions::read(&world, model.now);
+    assert_eq!(read.source, Source::OlderVersion);
+    let approved = &read.now.revision(&three).expect("it is on record").approvals;
+    assert_eq!(approved.iter().map(|approval| approval.by.as_str()).collect::<Vec<_>>(), ["ann"]);
+    assert_eq!(read.now.serving, model.hash(2));
+}
+
 /// Its ReplicaSets would count as an older version's: with the approvals that somebody wrote on them, and with a first deployment that waits for nobody.
 #[test]
 fn a_status_that_only_tells_why_a_rollout_cannot_be_read_opens_no_more_than_none() {
@@ -1570,6 +1591,8 @@ fn a_lost_status_is_made_anew_also_while_endpoints_cannot_be_read() {
     assert_eq!(plan(&world, model.now).publish_at, None, "they are about to be read");
     let words = "the operator may not see endpointslices: forbidden";
     world.troubles = vec![words.to_owned()];
+    assert_eq!(plan(&world, model.now).publish_at, None, "nothing else keeps them from being read");
+    world.blind = true;
     let told = plan(&world, model.now);
     assert_eq!(told.publish_at, Some(model.now));
     assert!(told.status.message.contains(words), "{}", told.status.message);
@@ -2279,6 +2302,20 @@ fn no_forged_mark_of_a_service_promotes_or_keeps_the_operator_from_rest() {
             assert_eq!(model.serving(), Some(one), "{name} {mark}: {}", model.status().message);
         }
     }
+}
+
+/// Of what stands on a Service no more is kept than there can be of the operator's own, and it would be written again and again.
+#[test]
+fn a_claim_that_somebody_writes_at_length_is_withdrawn_in_no_more_words_than_others() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    let long = format!("2026-01-01T00:00:00Z{}", "[a=b]".repeat(12_000));
+    model.edit(&two, |rs| drop(rs.annotations.insert(names::PROMOTED_AT.into(), long)));
+    assert!(model.settle(), "it never rests");
+    let withdrawn = model.truth.services["active"].withdrawn.clone();
+    assert_eq!(withdrawn, Some(format!("{two}@2026-01-01T00:00:00Z")));
 }
 
 #[test]

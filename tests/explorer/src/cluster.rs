@@ -1054,6 +1054,7 @@ impl Cluster {
             refused: None,
             refused_writes: Vec::new(),
             troubles: Vec::new(),
+            blind: false,
             published_at: None,
             live: false,
         }

@@ -266,6 +266,7 @@ impl Process {
             refused: self.memory.refused.clone(),
             refused_writes: self.memory.refused_writes.clone(),
             troubles: Vec::new(),
+            blind: false,
             published_at: self.memory.published_at,
             live: self.read_live,
         }

@@ -17,6 +17,7 @@ use crate::commands::{params, plan, written};
 use crate::exit::Exit;
 use crate::options::Asking;
 use crate::output::progress::Progress;
+use crate::patience::Patience;
 use crate::session::{last_look, of_rollout};
 
 /// An operator that runs answers within a second; one that changes leaders, within half a minute.
@@ -99,8 +100,10 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
     let mut changes = pin!(of_rollout(session, name));
     let progress = Progress::start("waiting for the operator's answer");
     let mut answered = false;
+    let mut patience = Patience::default();
     loop {
         let deadline = started + if answered { timeout } else { timeout.min(ANSWER_WITHIN) };
+        let deadline = patience.until().map_or(deadline, |until| until.min(deadline));
         let change = tokio::select! {
             change = timeout_at(deadline, changes.next()) => change,
             _ = &mut interrupted => {
@@ -171,7 +174,9 @@ async fn outcome(session: &Session, name: &str, request: &Request, value: &str, 
             });
             return Ok(Exit::Refused);
         }
-        if let Some(exit) = settled(request, &status, rollout.spec.blue_green().required_approvals()) {
+        let end = settled(request, &status, rollout.spec.blue_green().required_approvals());
+        let end = if started.elapsed() < timeout { patience.with(end, &status, Instant::now()) } else { end };
+        if let Some(exit) = end {
             progress.aside(|| println!("{}", sentence(&status.message)));
             if still_stands(request, &status) && exit == Exit::Refused {
                 let abort = format!("kubectl greenlight abort {name} -n {}{}", session.namespace, session.flags);

@@ -14,6 +14,7 @@ use crate::options::{Format, Until};
 use crate::output::format::print_facts;
 use crate::output::progress::Progress;
 use crate::output::style::Style;
+use crate::patience::Patience;
 use crate::session::{is_outdated, last_look, of_rollout, state_of};
 
 /// Waits for an end, or for what is named.
@@ -39,8 +40,11 @@ pub async fn run(
     let progress = Progress::start(&format!("waiting for rollout {name}"));
     let style = Style::detect();
     let mut last = String::new();
+    let mut patience = Patience::default();
     loop {
-        let exit = exit(&rollout, until).or((Instant::now() >= deadline).then_some(Exit::TimedOut));
+        let (now, end) = (Instant::now(), exit(&rollout, until));
+        let exit =
+            if now < deadline { patience.with(end, &status_of(&rollout), now) } else { end.or(Some(Exit::TimedOut)) };
         let (phase, message) = state_of(&rollout);
         let line = format!("{}: {message}", phase.as_str());
         if format.is_none() && line != last {
@@ -53,7 +57,8 @@ pub async fn run(
             }
             return Ok(exit);
         }
-        match timeout_at(deadline, changes.next()).await {
+        let look_at = patience.until().map_or(deadline, |until| until.min(deadline));
+        match timeout_at(look_at, changes.next()).await {
             Ok(Some(Ok(Some(now)))) => rollout = now,
             Ok(Some(Ok(None))) => bail!("rollout {name} was deleted"),
             Ok(Some(Err(error))) => return Err(error).with_context(|| format!("cannot watch rollout {name}")),

@@ -637,26 +637,42 @@ mod tests {
     /// What the operator does not know to be noted it does again, and again.
     #[test]
     fn what_pods_carry_for_their_role_is_known_however_long_it_is_and_whatever_else_stands_there() {
-        let noise = noise(240_000);
+        let noise = noise(300_000);
         let of_role = |length: usize| json!({"annotations": {"config": noise[..length]}}).to_string();
         let sets = Cache::<OwnedSet>::default();
         let long = replica_set(&[(names::ROLE_METADATA, of_role(110_000).as_str())]);
         sets.put(long.clone());
         assert_eq!(sets.get(&long.key()), Some(long.clone()), "a rollout may ask for so much");
 
-        // Each is short, and together they are not.
+        // Each is short, and together they are not: what is not the operator's own is enough.
         let keys: Vec<String> = (0..28).map(|number| format!("greenlight.dev/note-{number}")).collect();
         let note = |number: usize| &noise[number * 7_000..(number + 1) * 7_000];
-        let notes = keys.iter().enumerate().map(|(number, key)| (key.as_str(), note(number)));
+        let notes = || keys.iter().enumerate().map(|(number, key)| (key.as_str(), note(number)));
+        let whole = of_role(110_000);
+        let sets = Cache::<OwnedSet>::default();
+        sets.put(replica_set(&notes().chain([(names::ROLE_METADATA, whole.as_str())]).collect::<Vec<_>>()));
+        assert_eq!(sets.group(&long.owner), [long], "all that its pods carry is still known");
+
+        // Nor are the operator's own as it wrote them.
         let (of_role, long) = (of_role(40_000), &noise[200_000..]);
         let own = [(names::ROLE_METADATA, of_role.as_str()), (names::REVISION, long), (names::TEMPLATE_DIGEST, long)];
         let sets = Cache::<OwnedSet>::default();
-        sets.put(replica_set(&notes.chain(own).collect::<Vec<_>>()));
+        sets.put(replica_set(&notes().chain(own).collect::<Vec<_>>()));
         let [kept] = &sets.group(&replica_set(&[]).owner)[..] else { panic!("it is its rollout's") };
         let lengths: Vec<(&str, usize)> =
             kept.set.annotations.iter().map(|(key, value)| (key.as_str(), value.len())).collect();
         assert_eq!(lengths, [(names::REVISION, 3 << 10), (names::ROLE_METADATA, of_role.len())]);
         assert_eq!(kept.set.digest.len(), 3 << 10);
+    }
+
+    /// In JSON it is six times as long.
+    #[test]
+    fn nothing_that_has_to_be_escaped_hides_a_replica_set() {
+        let escaped = "\u{1}".repeat(64 << 10);
+        let own = [names::ROLE_METADATA, names::REVISION, names::REJECTED, names::TEMPLATE_DIGEST];
+        let outline = replica_set(&own.map(|key| (key, escaped.as_str()))).outlined().expect("an outline");
+        let json = serde_json::to_vec(&outline).expect("it came from JSON").len();
+        assert!(json < OwnedSet::LARGEST, "{json}");
     }
 
     /// What cannot be unpacked would stop everybody who looks at all rollouts.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use greenlight_api::names::{self, before_the_record};
 use greenlight_core::from_api;
-use greenlight_core::words::beginning;
+use greenlight_core::words::beginning_in_json;
 use greenlight_core::world::{ReplicaSet, Rollout};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
@@ -33,10 +33,12 @@ const OWN: [&str; 17] = [
     before_the_record::UNAVAILABLE_SINCE,
     before_the_record::ATTEMPT,
 ];
-/// How much of each of these an outline has, in bytes.
+/// How much of each of these an outline has where not all is kept, in bytes of JSON.
 const LONGEST_ANNOTATION: usize = 3 << 10;
-/// How much of [`names::ROLE_METADATA`] an outline has, in bytes.
+/// How much of [`names::ROLE_METADATA`] it has then, in bytes of JSON.
 const LONGEST_ROLE_METADATA: usize = 64 << 10;
+/// By how much packing may make something longer, at most, in bytes.
+const PACKING: usize = 1 << 10;
 
 view_of!(ReplicaSetView, "apps", "v1", "ReplicaSet", "replicasets");
 
@@ -139,6 +141,12 @@ impl ReplicaSetView {
     }
 }
 
+/// Keeps of a text what takes so many bytes of JSON at most.
+fn shorten(text: &mut String, most: usize) {
+    let kept = beginning_in_json(text, most).len();
+    text.truncate(kept);
+}
+
 /// The group of the ReplicaSets of a namespace whose pods carry this hash. A rollout of the same name is another group.
 fn hash_group(namespace: &str, hash: &str) -> Key {
     Key { namespace: namespace.to_owned(), name: format!("hash/{hash}") }
@@ -166,17 +174,18 @@ impl Cached for OwnedSet {
     /// What its pods carry for their role is noted on it, and that may be as long as all that is kept of a rollout.
     const LARGEST: usize = 128 << 10;
 
-    /// Without annotations that are not the operator's own, however many there are, and with no more than the beginning of what somebody has made longer.
+    /// Without annotations that are not the operator's own, however many there are; and if that is not enough, with no more than the beginning of
+    /// each. What was cut the operator takes for something else than it wrote, and writes it again.
     fn outlined(mut self) -> Option<OwnedSet> {
-        self.set.annotations.retain(|key, value| {
-            let is_role_metadata = key == names::ROLE_METADATA;
-            let most = if is_role_metadata { LONGEST_ROLE_METADATA } else { LONGEST_ANNOTATION };
-            let kept = beginning(value, most).len();
-            value.truncate(kept);
-            is_role_metadata || OWN.contains(&key.as_str())
-        });
-        let kept = beginning(&self.set.digest, LONGEST_ANNOTATION).len();
-        self.set.digest.truncate(kept);
+        self.set.annotations.retain(|key, _| key == names::ROLE_METADATA || OWN.contains(&key.as_str()));
+        let json = serde_json::to_vec(&self).ok()?;
+        if json.len() > Self::LARGEST - PACKING {
+            for (key, value) in &mut self.set.annotations {
+                let most = if key == names::ROLE_METADATA { LONGEST_ROLE_METADATA } else { LONGEST_ANNOTATION };
+                shorten(value, most);
+            }
+            shorten(&mut self.set.digest, LONGEST_ANNOTATION);
+        }
         Some(self)
     }
     /// Its rollout, and its hash.

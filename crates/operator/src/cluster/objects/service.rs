@@ -121,8 +121,10 @@ mod tests {
     #[test]
     fn a_name_that_is_longer_than_any_hides_no_service() {
         let long = "x".repeat(200_000);
+        // In JSON it is six times as long.
+        let escaped = "\u{1}".repeat(200_000);
         let annotations = json!({
-            names::MANAGED_BY: long, names::PRODUCTION: long, names::MANAGED_BY_ARGO: long, names::WITHDRAWN: long,
+            names::MANAGED_BY: long, names::PRODUCTION: long, names::MANAGED_BY_ARGO: long, names::WITHDRAWN: escaped,
         });
         let service = json!({"metadata": {"name": "web", "namespace": "shop", "annotations": annotations}});
         let kept = serde_json::from_value::<ServiceView>(service).expect("a Service").keep();

@@ -69,6 +69,11 @@ impl OnDemand {
         troubles
     }
 
+    /// The endpoints that this rollout has asked for cannot be seen: that is one of its troubles.
+    pub fn is_blind(&self, key: &Key) -> bool {
+        self.endpoints.trouble(key).is_some()
+    }
+
     /// This pod is on its way out, as the answer to an eviction says; the watch will say so a little later.
     pub fn evicted(&self, key: &Key, hash: &str, pod: &str) {
         self.restarted.amend(&key.sibling(hash), pod, |owned| owned.pod.deleting = true);

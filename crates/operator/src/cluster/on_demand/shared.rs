@@ -131,6 +131,10 @@ async fn run<K: Sought>(
     loop {
         // From the end of the one before: after a time of rest nobody waits for anybody.
         let (began, at_least) = (Instant::now(), pause);
+        if inner.state().topics.is_empty() {
+            // What fails for whoever asks next has not failed in a row with what was before.
+            failures = 0;
+        }
         inner.until(|state| !state.topics.is_empty()).await;
         let asked = inner.state().begin();
         let api: Api<Arrived<K>> = match the_only_namespace(&asked) {
@@ -281,6 +285,10 @@ impl<T: Clone + PartialEq> State<T> {
 
     /// Returns whether anything was changed by that.
     fn ask(&mut self, rollout: &Key, values: &BTreeSet<String>) -> bool {
+        if self.by_rollout.is_empty() {
+            // Nobody has asked until now: what was in the way then, maybe long ago, is not told.
+            self.trouble = None;
+        }
         let before = self.by_rollout.remove(rollout).unwrap_or_default();
         let values: Box<[String]> = values.iter().filter(|value| is_value(value)).cloned().collect();
         for value in before.iter().filter(|value| !values.contains(value)) {
@@ -303,10 +311,6 @@ impl<T: Clone + PartialEq> State<T> {
         let changed = before != values;
         if !values.is_empty() {
             self.by_rollout.insert(rollout.clone(), values);
-        }
-        if self.by_rollout.is_empty() {
-            // Nobody tries any more: whoever asks next is not told of what was long ago.
-            self.trouble = None;
         }
         changed
     }
@@ -809,6 +813,19 @@ mod tests {
         object["endpoints"] = Value::Null;
         state.take(&mut turn, Event::Apply(read(&object)));
         assert_eq!(pods(&state, "a"), Some(vec!["v1".to_owned()]));
+    }
+
+    #[test]
+    fn what_failed_when_the_last_asker_had_left_is_not_told_to_the_next_one() {
+        let mut state = state(10);
+        state.ask(&key("a"), &values(&["active"]));
+        state.ask(&key("a"), &BTreeSet::new());
+        assert!(state.note_trouble("no time for this".to_owned()).is_empty(), "nobody asks");
+        state.ask(&key("b"), &values(&["active"]));
+        assert_eq!(state.trouble_of(&key("b")), None, "it was not tried since");
+        state.note_trouble("no time for this".to_owned());
+        state.ask(&key("b"), &values(&["active", "preview"]));
+        assert!(state.trouble_of(&key("b")).is_some(), "it was");
     }
 
     struct Nobody(CancellationToken);

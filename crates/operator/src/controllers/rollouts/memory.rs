@@ -139,12 +139,14 @@ pub struct OwnTrouble {
     pub failed_on: i64,
     /// The generation of the rollout on which it was last put off; 0 if it was not yet.
     put_off_on: i64,
+    /// Work has begun since, and has not come to an end.
+    is_under_way: bool,
 }
 
 impl OwnTrouble {
     /// Work on this generation of the rollout has failed once more. A conflict, and that nobody answers, say nothing of its spec. Nor does the first answer
     /// that somebody has no time: that may be a moment's.
-    pub fn note(&mut self, generation: i64, error: &Error) {
+    fn note(&mut self, generation: i64, error: &Error) {
         if error.lasts() {
             self.failed_on = generation;
         } else if error.is_answer() && !error.is_conflict() {
@@ -191,6 +193,23 @@ impl Memories {
     /// What has kept the rollouts controller from the end of a plan for this rollout, again and again.
     pub fn own_trouble(&self, key: &Key) -> Option<OwnTrouble> {
         self.0.lock().expect("no panic while locked").get(key)?.own_trouble.as_deref().cloned()
+    }
+
+    /// Work on this rollout begins. If it is in trouble: whether the last work never came to an end, because it hung or panicked.
+    pub fn begin(&self, key: &Key) -> Option<bool> {
+        let mut memories = self.0.lock().expect("no panic while locked");
+        let trouble = memories.get_mut(key)?.own_trouble.as_mut()?;
+        Some(std::mem::replace(&mut trouble.is_under_way, true))
+    }
+
+    /// Work on this generation of the rollout has come to an end; by what error, if it has failed.
+    pub fn end(&self, key: &Key, generation: i64, error: Option<&Error>) {
+        let mut memories = self.0.lock().expect("no panic while locked");
+        let Some(trouble) = memories.get_mut(key).and_then(|memory| memory.own_trouble.as_mut()) else { return };
+        trouble.is_under_way = false;
+        if let Some(error) = error {
+            trouble.note(generation, error);
+        }
     }
 
     /// This status was written already, and is what the API server has by now, as far as its CRD lets it.

@@ -70,14 +70,13 @@ impl Context {
 
 /// Brings one rollout as far as it can go now, and as others let it.
 pub async fn reconcile(context: Arc<Context>, key: Key, turn: Turn) -> Result<Outcome, Error> {
-    let in_trouble = tell_of_trouble(&context, &key).await;
+    let in_trouble = begin(&context, &key).await;
     let result = work_on(&context, &key, &turn).await;
-    if let (Some(generation), Err(error)) = (in_trouble, &result) {
-        context.memories.update(&key, |memory| {
-            if let Some(trouble) = &mut memory.own_trouble {
-                trouble.note(generation, error);
-            }
-        });
+    if let Some(generation) = in_trouble {
+        context.memories.end(&key, generation, result.as_ref().err());
+        if result.is_err() {
+            tell_of_trouble(&context, &key).await;
+        }
     }
     let before = context.memories.of(&key).conflicts;
     let conflicts = match &result {
@@ -95,6 +94,17 @@ pub async fn reconcile(context: Arc<Context>, key: Key, turn: Turn) -> Result<Ou
     result
 }
 
+/// Returns the generation of a rollout that is in trouble. What that was may be over by now, so it is told when it has failed once more: an API server
+/// that was out for a moment took no status, either. But nobody can tell of work after it has hung or panicked, and it may do so again.
+async fn begin(context: &Context, key: &Key) -> Option<i64> {
+    let never_ended = context.memories.begin(key)?;
+    let generation = context.caches.rollouts.get(key)?.generation;
+    if never_ended {
+        tell_of_trouble(context, key).await;
+    }
+    Some(generation)
+}
+
 /// Reads what the watches should have brought: one of them hangs, and without its news each plan would conflict as the last did.
 async fn look_again(context: &Context, key: &Key) {
     let Context { client, caches, memories, on_demand, .. } = context;
@@ -110,27 +120,24 @@ async fn look_again(context: &Context, key: &Key) {
 }
 
 /// Says in the status what has kept work on it from its end, again and again: no plan got so far that it could. The next one that does takes it back.
-/// Returns the generation of the rollout that is in trouble. A newer one than work failed on is told of after it has failed on that, too: its spec may be what
-/// mends it.
-async fn tell_of_trouble(context: &Context, key: &Key) -> Option<i64> {
+/// A newer generation of the rollout than work failed on is told of after it has failed on that, too: its spec may be what mends it.
+async fn tell_of_trouble(context: &Context, key: &Key) {
     let Context { client, caches, memories, on_demand, recorder, metrics } = context;
-    let OwnTrouble { words, failed_on, .. } = memories.own_trouble(key)?;
-    let rollout = caches.rollouts.get(key)?;
-    let generation = rollout.generation;
+    let (Some(trouble), Some(rollout)) = (memories.own_trouble(key), caches.rollouts.get(key)) else { return };
+    let OwnTrouble { words, failed_on, .. } = trouble;
     let told = status::of_trouble(&rollout, failed_on, words, Timestamp::now());
-    let Some(told) = told.filter(|told| rollout.status.as_ref() != Some(told)) else { return Some(generation) };
+    let Some(told) = told.filter(|told| rollout.status.as_ref() != Some(told)) else { return };
     let whole = &Whole::default();
     let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &rollout, whole };
     if let Err(error) = executor.publish(&told).await {
         tracing::warn!(rollout = %key, error = %in_full(&error), "cannot publish what it cannot go on for");
-        return Some(generation);
+        return;
     }
     // Nothing has moved, whatever is there.
     let events = events::between(rollout.status.as_ref(), &told, |_| true);
     metrics.published(&rollout, &told, &events);
     let rollout = Rollout { status: Some(told), ..rollout };
     events.iter().for_each(|event| recorder.record(&rollout, event));
-    Some(generation)
 }
 
 async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, Error> {
@@ -317,9 +324,10 @@ mod tests {
         }
     }
 
-    /// One that has this rollout, takes its status and no other write, and answers the list of ReplicaSets by this code.
-    fn server(object: &Arc<Mutex<Value>>, code: &Arc<AtomicU16>) -> Client {
-        let (object, code) = (object.clone(), code.clone());
+    /// One that has this rollout, takes its status and no other write, and answers the list of ReplicaSets by this code. It counts how often it is told of
+    /// that in the status.
+    fn server(object: &Arc<Mutex<Value>>, code: &Arc<AtomicU16>, told: &Arc<AtomicUsize>) -> Client {
+        let (object, code, told) = (object.clone(), code.clone(), told.clone());
         api_server(move |Asked { method, path, body, .. }| {
             let mut object = object.lock().expect("no panic while locked");
             let is_read = method == Method::GET;
@@ -329,6 +337,8 @@ mod tests {
                 let version = object["metadata"]["resourceVersion"].as_str().and_then(|it| it.parse::<u64>().ok());
                 object["metadata"]["resourceVersion"] = (version.unwrap_or(0) + 1).to_string().into();
                 object["status"] = body["status"].clone();
+                let is_told = object["status"]["message"].as_str().is_some_and(|message| message.contains(WORDS));
+                told.fetch_add(usize::from(is_told), Ordering::Relaxed);
                 (200, object.clone())
             } else if is_read && path.ends_with("/bluegreenrollouts/web") {
                 (200, object.clone())
@@ -378,7 +388,7 @@ mod tests {
             let stranger = serde_json::from_value::<ReplicaSetView>(stranger()).expect("a ReplicaSet").keep();
             caches.sets.put(stranger.expect("it has an owner"));
             let queue = Queue::new(Leadership::undisputed());
-            let (context, health, _events) = context(server(&object, &code), caches, &queue);
+            let (context, health, _events) = context(server(&object, &code, &Arc::default()), caches, &queue);
             let hears = context.memories.clone();
             let trouble = Trouble::new(context.recorder.clone(), |key| {
                 Some(reference::<BlueGreenRollout>(&key.namespace, &key.name, "u"))
@@ -407,6 +417,34 @@ mod tests {
             until(&object, |status| !is_told(status)).await;
             stop.cancel();
             running.await.expect("it ends");
+        }
+    }
+
+    /// An API server that was out for a while takes no status until that is over.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_over_by_the_time_that_it_can_be_told_is_not_told_but_for_what_hung() {
+        for (hung, code, is_told) in [(false, 200, false), (false, 503, true), (true, 200, true)] {
+            let (object, code) = (Arc::new(Mutex::new(rollout())), Arc::new(AtomicU16::new(code)));
+            let caches = Arc::new(Caches::default());
+            caches.rollouts.put(serde_json::from_value::<RolloutView>(rollout()).expect("a rollout").keep());
+            let stranger = serde_json::from_value::<ReplicaSetView>(stranger()).expect("a ReplicaSet").keep();
+            caches.sets.put(stranger.expect("it has an owner"));
+            let (queue, told) = (Queue::new(Leadership::undisputed()), Arc::default());
+            let (context, health, _events) = context(server(&object, &code, &told), caches, &queue);
+            let web = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
+            context.memories.update(&web, |memory| memory.tell_own(&web, Some(WORDS.to_owned())));
+            if hung {
+                assert_eq!(context.memories.begin(&web), Some(false), "that it will hang is not known");
+            }
+            let watched = (context.metrics.clone(), health, None);
+            let context = Arc::new(context);
+            let work = move |key: Key, turn: Turn| reconcile(context.clone(), key, turn);
+            let stop = CancellationToken::new();
+            let running = tokio::spawn(queue.run("test", LIMITS, watched, stop.clone(), || vec![web], work));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            stop.cancel();
+            running.await.expect("it ends");
+            assert_eq!(told.load(Ordering::Relaxed) > 0, is_told, "{hung} {code:?}");
         }
     }
 

@@ -106,6 +106,7 @@ pub fn observe(
         refused_writes: memory.refused_writes(now),
         published_at: memory.published_at(now),
         troubles: memory.troubles.into_values().chain(on_demand.troubles(key)).collect(),
+        blind: on_demand.is_blind(key),
         live,
     };
     Some(Observed { world, unknown })
