@@ -1523,12 +1523,10 @@ fn what_an_older_version_kept_on_replica_sets_counts_after_the_upgrade() {
     let approvals = serde_json::json!([{"by": "ann", "at": model.now}]).to_string();
     model.edit(&three, |rs| drop(rs.annotations.insert(names::before_the_record::APPROVALS.to_owned(), approvals)));
     model.truth.services.values_mut().for_each(|service| service.production = None);
-    let mut status = model.status();
-    status.decisions = None;
     let mut world = model.truth.clone();
-    world.rollout.status = Some(status);
+    world.rollout.status.as_mut().expect("it has a status").decisions = None;
     let read = decisions::read(&world, model.now);
-    assert_eq!(read.source, Source::OlderVersion);
+    assert_eq!(read.source, decisions::Source::OlderVersion);
     let approved = &read.now.revision(&three).expect("it is on record").approvals;
     assert_eq!(approved.iter().map(|approval| approval.by.as_str()).collect::<Vec<_>>(), ["ann"]);
     assert_eq!(read.now.serving, model.hash(2));
