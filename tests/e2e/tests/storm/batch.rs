@@ -196,7 +196,8 @@ async fn clean_up(client: &Client, stories: &[Story], lease_namespace: &str) -> 
     let mut let_go = Command::new(binary("greenlight"));
     let_go.arg("let-go").env("KUBECONFIG", cluster().kubeconfig());
     let output = tokio::task::spawn_blocking(move || let_go.output()).await??;
-    anyhow::ensure!(output.status.success(), "let-go: {}", String::from_utf8_lossy(&output.stderr));
+    let told = [output.stdout, output.stderr].map(|told| String::from_utf8_lossy(&told).into_owned());
+    anyhow::ensure!(output.status.success(), "let-go: {}", told.join(""));
     let (namespaces, params): (Api<Namespace>, _) = (Api::all(client.clone()), DeleteParams::default());
     for name in stories.iter().map(Story::namespace).chain([lease_namespace.to_owned()]) {
         match answered(|| namespaces.delete(&name, &params)).await {
