@@ -210,6 +210,25 @@ fn nor_is_it_while_the_replica_set_is_still_being_deleted() {
     assert!(last.note.contains(&two) && last.note.contains("is gone; revision 1"), "{last:?}");
 }
 
+/// Nobody went back: what was promoted is what the spec asks for.
+#[test]
+fn a_promotion_stays_one_if_the_replica_set_that_it_leaves_is_deleted_before_it_is_proven() {
+    let mut model = promoted(manual(), &[2]);
+    model.push(3);
+    model.work();
+    let (two, three) = (model.hash(2), model.hash(3));
+    model.request(Verb::Promote, &three, "ann", None);
+    model.operate(None);
+    assert_eq!(model.truth.services["active"].hash(), Some(three.as_str()), "it has moved");
+    assert!(model.status().switch.as_ref().is_none_or(|switch| switch.to != three || switch.proven_at.is_none()));
+    model.delete_replica_set(&two);
+    model.work();
+    assert_serves(&model, 3);
+    let moves = |reason: &&str| ["Promoted", "RolledBack"].contains(reason);
+    let last = model.ledger.events.iter().rfind(|event| moves(&event.reason)).expect("it is told");
+    assert_eq!(last.reason, "Promoted", "{last:?}");
+}
+
 #[test]
 fn what_waits_does_not_hide_a_switch_that_is_not_proven() {
     let mut model = serves_one(manual());
