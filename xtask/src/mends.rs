@@ -1778,14 +1778,6 @@ const MENDS: &[Mend] = &[
         test: "what_serves_is_not_told_as_promoted_after_a_status_that_only_told_why_the_rollout_could_not_be_read",
     },
     Mend {
-        fault: "a status that only tells why a rollout cannot be read is not made anew as a whole",
-        file: "crates/core/src/status.rs",
-        find: ".filter(|before| decisions::tells_of_revisions(before)) else {",
-        replace: " else {",
-        of: Package("greenlight-core"),
-        test: "what_serves_is_not_told_as_promoted_after_a_status_that_only_told_why_the_rollout_could_not_be_read",
-    },
-    Mend {
         fault: "a lost status is not made anew while endpoints cannot be read",
         file: "crates/core/src/status.rs",
         find: "|| world.blind)",
