@@ -22,7 +22,7 @@ use model::people::{
     assert_rejected, assert_serves, both_serve, end_runs, manual, operate_for, promoted, push_and_promote, say,
     serves_one, undo,
 };
-use model::{Event, Kind, Model};
+use model::{Event, Kind, Model, Second};
 
 fn automatic() -> BlueGreen {
     BlueGreen { scale_down_delay_seconds: Some(3600), ..BlueGreen::default() }
@@ -113,9 +113,7 @@ fn who_does_not_know_what_production_was_moved_to_does_not_move_it_back() {
             continue;
         }
         moved += 1;
-        model.as_second(&mut other, &[Kind::ReplicaSets], |model| {
-            model.operate(None);
-        });
+        operate_unaware(&mut model, &mut other);
         assert_active(&model, 2);
     }
     assert!(moved > 0, "none died in between");
@@ -183,78 +181,59 @@ fn a_forged_planned_from_is_put_right() {
     assert_eq!(plan(&world, model.now).doubt, None, "everything is read live in each reconcile for ever");
 }
 
-/// What is promoted once more has a claim of before: who hears nothing of ReplicaSets takes that for the last one.
-#[test]
-fn who_has_not_seen_the_claim_of_a_promotion_does_not_take_it_back() {
+/// Revision 1 is promoted once more, and production has moved. With it a second operator, which has seen everything up to the request.
+fn promoted_once_more() -> (Model, Second) {
     let mut model = promoted(manual(), &[2]);
     model.push(1);
     model.work();
     let one = model.hash(1);
     model.request(Verb::Promote, &one, "ann", None);
-    let mut other = model.second();
+    let other = model.second();
     // The claim, and the move.
     model.operate(Some(2));
     assert_active(&model, 1);
-    model.as_second(&mut other, &[Kind::ReplicaSets], |model| {
+    (model, other)
+}
+
+/// The second operator works, and has heard nothing of ReplicaSets.
+fn operate_unaware(model: &mut Model, other: &mut Second) {
+    model.as_second(other, &[Kind::ReplicaSets], |model| {
         model.operate(None);
     });
+}
+
+/// What is promoted once more has a claim of before: who hears nothing of ReplicaSets takes that for the last one.
+#[test]
+fn who_has_not_seen_the_claim_of_a_promotion_does_not_take_it_back() {
+    let (mut model, mut other) = promoted_once_more();
+    operate_unaware(&mut model, &mut other);
     assert_active(&model, 1);
 }
 
 /// What the Service selects tells nothing of the move then; its mark does.
 #[test]
 fn a_promotion_whose_claim_was_not_seen_is_not_taken_back_where_the_service_lost_its_hash_since() {
-    let mut model = promoted(manual(), &[2]);
-    model.push(1);
-    model.work();
-    let one = model.hash(1);
-    model.request(Verb::Promote, &one, "ann", None);
-    let mut other = model.second();
-    // The claim, and the move.
-    model.operate(Some(2));
-    assert_active(&model, 1);
+    let (mut model, mut other) = promoted_once_more();
     model.lose_hash("active");
-    model.as_second(&mut other, &[Kind::ReplicaSets], |model| {
-        model.operate(None);
-    });
+    operate_unaware(&mut model, &mut other);
     assert_active(&model, 1);
 }
 
 #[test]
 fn a_promotion_whose_claim_was_not_seen_is_not_taken_back_where_the_spec_names_no_service_since() {
-    let mut model = promoted(manual(), &[2]);
-    model.push(1);
-    model.work();
-    let one = model.hash(1);
-    model.request(Verb::Promote, &one, "ann", None);
-    let mut other = model.second();
-    // The claim, and the move.
-    model.operate(Some(2));
-    assert_active(&model, 1);
+    let (mut model, mut other) = promoted_once_more();
     model.change_spec(|spec| spec.strategy.blue_green.active_service = None);
-    model.as_second(&mut other, &[Kind::ReplicaSets], |model| {
-        model.operate(None);
-    });
+    operate_unaware(&mut model, &mut other);
     let decisions = model.status().decisions.as_ref().expect("a record");
-    assert_eq!(decisions.serving, one, "{}", say(&model));
+    assert_eq!(decisions.serving, model.hash(1), "{}", say(&model));
 }
 
 #[test]
 fn a_move_by_hand_back_from_a_promotion_whose_claim_was_not_seen_is_a_decision() {
-    let mut model = promoted(manual(), &[2]);
+    let (mut model, mut other) = promoted_once_more();
     let two = model.hash(2);
-    model.push(1);
-    model.work();
-    let one = model.hash(1);
-    model.request(Verb::Promote, &one, "ann", None);
-    let mut other = model.second();
-    // The claim, and the move.
-    model.operate(Some(2));
-    assert_active(&model, 1);
     model.point_by_hand("active", &two);
-    model.as_second(&mut other, &[Kind::ReplicaSets], |model| {
-        model.operate(None);
-    });
+    operate_unaware(&mut model, &mut other);
     model.work();
     assert_serves(&model, 2);
     assert_rejected(&model, 1, true);
@@ -289,9 +268,7 @@ fn what_is_retried_while_its_undo_was_not_seen_yet_does_not_serve_again() {
     model.operate(Some(2));
     assert_active(&model, 1);
     model.request(Verb::Retry, &two, "ann", None);
-    model.as_second(&mut other, &[Kind::ReplicaSets], |model| {
-        model.operate(None);
-    });
+    operate_unaware(&mut model, &mut other);
     assert_active(&model, 1);
     assert_rejected(&model, 2, false);
 }

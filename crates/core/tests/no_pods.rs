@@ -175,6 +175,12 @@ fn an_analysis_of_what_serves_without_a_conclusion_is_not_told_as_a_preview() {
     assert_eq!((told("PreviewReady"), told("AnalysisInconclusive")), (1, 1), "{:?}", model.ledger.events);
 }
 
+/// The last event that tells of a move of production.
+fn last_move(model: &Model) -> &greenlight_core::events::Event {
+    let moves = |reason: &&str| ["Promoted", "RolledBack"].contains(reason);
+    model.ledger.events.iter().rfind(|event| moves(&event.reason)).expect("it is told")
+}
+
 #[test]
 fn going_back_since_a_replica_set_was_deleted_is_not_told_as_a_promotion() {
     let mut model = promoted(manual(), &[2]);
@@ -184,8 +190,7 @@ fn going_back_since_a_replica_set_was_deleted_is_not_told_as_a_promotion() {
     model.delete_replica_set(&two);
     model.work();
     assert_serves(&model, 1);
-    let moves = |reason: &&str| ["Promoted", "RolledBack"].contains(reason);
-    let last = model.ledger.events.iter().rfind(|event| moves(&event.reason)).expect("it is told");
+    let last = last_move(&model);
     assert_eq!(last.reason, "RolledBack", "{last:?}");
     assert!(last.note.contains(&two) && last.note.contains("is gone; revision 1"), "{last:?}");
 }
@@ -204,8 +209,7 @@ fn nor_is_it_while_the_replica_set_is_still_being_deleted() {
     model.truth.pods.insert(two.clone(), Vec::new());
     model.work();
     assert_serves(&model, 1);
-    let moves = |reason: &&str| ["Promoted", "RolledBack"].contains(reason);
-    let last = model.ledger.events.iter().rfind(|event| moves(&event.reason)).expect("it is told");
+    let last = last_move(&model);
     assert_eq!(last.reason, "RolledBack", "{last:?}");
     assert!(last.note.contains(&two) && last.note.contains("is gone; revision 1"), "{last:?}");
 }
@@ -224,8 +228,7 @@ fn a_promotion_stays_one_if_the_replica_set_that_it_leaves_is_deleted_before_it_
     model.delete_replica_set(&two);
     model.work();
     assert_serves(&model, 3);
-    let moves = |reason: &&str| ["Promoted", "RolledBack"].contains(reason);
-    let last = model.ledger.events.iter().rfind(|event| moves(&event.reason)).expect("it is told");
+    let last = last_move(&model);
     assert_eq!(last.reason, "Promoted", "{last:?}");
 }
 

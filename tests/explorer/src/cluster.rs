@@ -1043,20 +1043,12 @@ impl Cluster {
         let of_pod = |set: &&Arc<SetTruth>| matches!(action, Action::EvictPod { hash, .. } if *hash == set.object.hash);
         let evicted = self.sets.iter().find(of_pod).map(|set| (set.object.hash.clone(), Cluster::pods(set)));
         World {
-            rollout: (*self.rollout).clone(),
             replica_sets: self.sets.iter().map(|set| set.object.clone()).collect(),
             services: self.services.iter().map(|(name, service)| (name.clone(), (**service).clone())).collect(),
             workload: self.workload.as_ref().map(|workload| (**workload).clone()),
-            rivals: Vec::new(),
-            endpoints: BTreeMap::new(),
             pods: evicted.into_iter().collect(),
             runs: (*self.runs).clone(),
-            refused: None,
-            refused_writes: Vec::new(),
-            troubles: Vec::new(),
-            blind: false,
-            published_at: None,
-            live: false,
+            ..World::of((*self.rollout).clone())
         }
     }
 
