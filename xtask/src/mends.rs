@@ -1692,8 +1692,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "a long annotation hides a ReplicaSet that serves from its rollout",
         file: "crates/operator/src/cluster/objects/replica_set.rs",
-        find: "|key, _| key == names::ROLE_METADATA || OWN.contains(&key.as_str())",
-        replace: "|key, _| key == names::ROLE_METADATA || OWN.len() < key.len()",
+        find: "names::ON_REPLICA_SETS.contains(&key.as_str())",
+        replace: "names::ON_REPLICA_SETS.len() < key.len()",
         of: Package("greenlight-operator"),
         test: "of_what_somebody_has_written_a_megabyte_on_none_is_kept_whatever_its_kind",
     },

@@ -103,6 +103,29 @@ pub const PRODUCTION: &str = "greenlight.dev/production";
 /// operator with an older copy of the Service can no longer move it to one of these revisions.
 pub const WITHDRAWN: &str = "greenlight.dev/withdrawn";
 
+/// Every annotation that the operator writes on ReplicaSets, or that a version without a record wrote there.
+pub const ON_REPLICA_SETS: [&str; 19] = [
+    REVISION,
+    TEMPLATE_DIGEST,
+    DESIRED_REPLICAS,
+    SCALED_AT,
+    PREVIEW_READY_AT,
+    PROMOTED_AT,
+    RESTART_AT,
+    RESTARTED_AT,
+    EVICTING,
+    REJECTED,
+    SCALE_DOWN_AT,
+    RETIRED_REPLICAS,
+    ROLE_METADATA,
+    CONFIRMED_AT,
+    PLANNED_FROM,
+    before_the_record::RETURNED,
+    before_the_record::APPROVALS,
+    before_the_record::UNAVAILABLE_SINCE,
+    before_the_record::ATTEMPT,
+];
+
 /// Annotations of ReplicaSets that versions without a record wrote. They are read once, when such a version's status is taken over;
 /// since then their meaning stands in `status.decisions`.
 pub mod before_the_record {

@@ -15,23 +15,6 @@ use proptest::prelude::*;
 /// Nothing takes longer on a machine that has time. A build that is not optimised is several times slower.
 const LONGEST: Duration = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 50 });
 
-const ANNOTATIONS: [&str; 14] = [
-    names::REVISION,
-    names::TEMPLATE_DIGEST,
-    names::DESIRED_REPLICAS,
-    names::SCALED_AT,
-    names::PREVIEW_READY_AT,
-    names::PROMOTED_AT,
-    names::RESTART_AT,
-    names::RESTARTED_AT,
-    names::EVICTING,
-    names::REJECTED,
-    names::SCALE_DOWN_AT,
-    names::RETIRED_REPLICAS,
-    names::ROLE_METADATA,
-    names::PLANNED_FROM,
-];
-
 /// Pieces of what is usually there, so that many values are nearly right.
 fn value() -> impl Strategy<Value = String> {
     let pieces = [
@@ -144,13 +127,13 @@ proptest! {
 
     #[test]
     fn any_annotations_of_replica_sets_and_marks_of_services_promote_nobody(
-        annotations in prop::collection::vec((0_usize..3, 0_usize..ANNOTATIONS.len(), value()), 0..12),
+        annotations in prop::collection::vec((0_usize..3, 0_usize..names::ON_REPLICA_SETS.len(), value()), 0..12),
         marks in prop::collection::vec(prop::option::of(value()), 3),
     ) {
         let (mut world, now) = waiting();
         for (which, key, value) in &annotations {
             let count = world.replica_sets.len();
-            world.replica_sets[which % count].annotations.insert(ANNOTATIONS[*key].to_owned(), value.clone());
+            world.replica_sets[which % count].annotations.insert(names::ON_REPLICA_SETS[*key].to_owned(), value.clone());
         }
         for service in world.services.values_mut() {
             let [managed_by, production, withdrawn] = &marks[..] else { unreachable!("there are three") };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_api::names::{self, before_the_record};
+use greenlight_api::names;
 use greenlight_core::from_api;
 use greenlight_core::words::beginning_in_json;
 use greenlight_core::world::{ReplicaSet, Rollout};
@@ -13,27 +13,7 @@ use super::narrow::{Condition, narrow_metadata, view_of};
 use crate::cluster::arrived::Watched;
 use crate::cluster::cache::{Cache, Cached, Key};
 
-/// What the operator writes on a ReplicaSet, [`names::TEMPLATE_DIGEST`] aside. Without one of these it would write it again, and again.
-const OWN: [&str; 17] = [
-    names::REVISION,
-    names::DESIRED_REPLICAS,
-    names::SCALED_AT,
-    names::PREVIEW_READY_AT,
-    names::PROMOTED_AT,
-    names::RESTART_AT,
-    names::RESTARTED_AT,
-    names::EVICTING,
-    names::REJECTED,
-    names::SCALE_DOWN_AT,
-    names::RETIRED_REPLICAS,
-    names::CONFIRMED_AT,
-    names::PLANNED_FROM,
-    before_the_record::RETURNED,
-    before_the_record::APPROVALS,
-    before_the_record::UNAVAILABLE_SINCE,
-    before_the_record::ATTEMPT,
-];
-/// How much of each of these an outline has where not all is kept, in bytes of JSON.
+/// How much of each annotation an outline has where not all is kept, in bytes of JSON.
 const LONGEST_ANNOTATION: usize = 3 << 10;
 /// How much of [`names::ROLE_METADATA`] it has then, in bytes of JSON.
 const LONGEST_ROLE_METADATA: usize = 64 << 10;
@@ -175,9 +155,9 @@ impl Cached for OwnedSet {
     const LARGEST: usize = 128 << 10;
 
     /// Without annotations that are not the operator's own, however many there are; and if that is not enough, with no more than the beginning of
-    /// each. What was cut the operator takes for something else than it wrote, and writes it again.
+    /// each. One that it does not find, or finds cut, the operator takes for something else than it wrote, and writes it again.
     fn outlined(mut self) -> Option<OwnedSet> {
-        self.set.annotations.retain(|key, _| key == names::ROLE_METADATA || OWN.contains(&key.as_str()));
+        self.set.annotations.retain(|key, _| names::ON_REPLICA_SETS.contains(&key.as_str()));
         let json = serde_json::to_vec(&self).ok()?;
         if json.len() > Self::LARGEST - PACKING {
             for (key, value) in &mut self.set.annotations {
