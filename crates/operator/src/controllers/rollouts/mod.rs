@@ -122,22 +122,22 @@ async fn look_again(context: &Context, key: &Key) {
 /// Says in the status what has kept work on it from its end, again and again: no plan got so far that it could. The next one that does takes it back.
 /// A newer generation of the rollout than work failed on is told of after it has failed on that, too: its spec may be what mends it.
 async fn tell_of_trouble(context: &Context, key: &Key) {
-    let Context { client, caches, memories, on_demand, recorder, metrics } = context;
-    let (Some(trouble), Some(rollout)) = (memories.own_trouble(key), caches.rollouts.get(key)) else { return };
+    let (Some(trouble), Some(rollout)) = (context.memories.own_trouble(key), context.caches.rollouts.get(key)) else {
+        return;
+    };
     let OwnTrouble { words, failed_on, .. } = trouble;
     let told = status::of_trouble(&rollout, failed_on, words, Timestamp::now());
     let Some(told) = told.filter(|told| rollout.status.as_ref() != Some(told)) else { return };
     let whole = &Whole::default();
-    let executor = Executor { client, caches, memories, on_demand, recorder, rollout: &rollout, whole };
-    if let Err(error) = executor.publish(&told).await {
+    if let Err(error) = context.executor(&rollout, whole).publish(&told).await {
         tracing::warn!(rollout = %key, error = %in_full(&error), "cannot publish what it cannot go on for");
         return;
     }
     // Nothing has moved, whatever is there.
     let events = events::between(rollout.status.as_ref(), &told, |_| true);
-    metrics.published(&rollout, &told, &events);
+    context.metrics.published(&rollout, &told, &events);
     let rollout = Rollout { status: Some(told), ..rollout };
-    events.iter().for_each(|event| recorder.record(&rollout, event));
+    events.iter().for_each(|event| context.recorder.record(&rollout, event));
 }
 
 async fn work_on(context: &Context, key: &Key, turn: &Turn) -> Result<Outcome, Error> {
