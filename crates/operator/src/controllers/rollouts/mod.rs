@@ -347,7 +347,8 @@ mod tests {
                     200 => (200, json!({"metadata": {"resourceVersion": "9"}, "items": []})),
                     code => failure(code, WORDS),
                 }
-            } else if is_read && path.ends_with("/services/web") {
+            } else if is_read {
+                // The ReplicaSet that only the cache knows, and the Service.
                 failure(404, "NotFound")
             } else {
                 failure(403, "nobody writes")
