@@ -4,7 +4,9 @@ use greenlight_api::events::{
     MOVED_BACK, PREVIEW_READY, PROMOTED, REQUEST_REFUSED, REVISION_CREATED, REVISION_REJECTED, ROLLED_BACK, STALLED,
 };
 use greenlight_api::names::FIELD_MANAGER;
-use greenlight_api::{BlueGreenRolloutStatus, Phase, Rejection, Request, RevisionRecord, Switch, conditions};
+use greenlight_api::{
+    BlueGreenRolloutStatus, Decisions, Phase, Rejection, Request, RevisionRecord, Switch, conditions,
+};
 
 /// An event of a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +64,7 @@ pub fn between(
 ) -> Vec<Event> {
     let Some(before) = before else { return Vec::new() };
     let mut events = Vec::new();
+    let named = |status: &BlueGreenRolloutStatus, hash: &str| name(status.decisions.as_ref(), hash);
     let proven = |status: &BlueGreenRolloutStatus| status.switch.clone().filter(|switch| switch.proven_at.is_some());
     let is_rejected =
         |hash: &str| after.decisions.as_ref().is_some_and(|decisions| decisions.rejection(hash).is_some());
@@ -81,10 +84,10 @@ pub fn between(
             && is_back
         {
             let Rejection { by, reason, .. } = rejection;
-            let (from, to) = (name(after, &switch.from), name(after, &switch.to));
+            let (from, to) = (named(after, &switch.from), named(after, &switch.to));
             warning(ROLLED_BACK, "Switch", format!("{from} was rejected by {by} ({reason}); {to} serves"))
         } else if !is_there(&switch.from) && is_way_back(before, after, &switch) {
-            let (from, to) = (name(before, &switch.from), name(after, &switch.to));
+            let (from, to) = (named(before, &switch.from), named(after, &switch.to));
             warning(ROLLED_BACK, "Switch", format!("the ReplicaSet of {from} is gone; {to} serves"))
         } else {
             // The message may speak of a newer revision by now.
@@ -94,7 +97,7 @@ pub fn between(
                 format!(", promoted by {}", switch.requested_by)
             };
             let plain = after.updated_revision == switch.to && after.phase == Phase::Healthy;
-            let note = if plain { after.message.clone() } else { format!("{} is active", name(after, &switch.to)) };
+            let note = if plain { after.message.clone() } else { format!("{} is active", named(after, &switch.to)) };
             normal(PROMOTED, "Switch", note + &by)
         };
         events.push(Event { by: switch.requested_by, ..event });
@@ -102,7 +105,7 @@ pub fn between(
         // The message may speak of what serves, or of a stall.
         let how = format!("was rejected by {by} ({reason})");
         let is_told = after.message.contains(&how);
-        let note = if is_told { after.message.clone() } else { format!("{} {how}", name(after, &revision.hash)) };
+        let note = if is_told { after.message.clone() } else { format!("{} {how}", named(after, &revision.hash)) };
         let by = if by == FIELD_MANAGER { String::new() } else { by.clone() };
         events.push(Event { by, ..warning(REVISION_REJECTED, "Reject", note) });
     }
@@ -147,8 +150,8 @@ fn is_way_back(before: &BlueGreenRolloutStatus, after: &BlueGreenRolloutStatus, 
 }
 
 /// `revision 2 (5shpm7h2q6)`; `revision 5shpm7h2q6` if its number is not known.
-fn name(status: &BlueGreenRolloutStatus, hash: &str) -> String {
-    match status.decisions.as_ref().and_then(|decisions| decisions.revision(hash)) {
+pub fn name(decisions: Option<&Decisions>, hash: &str) -> String {
+    match decisions.and_then(|decisions| decisions.revision(hash)) {
         Some(revision) => format!("revision {} ({hash})", revision.number),
         None => format!("revision {hash}"),
     }

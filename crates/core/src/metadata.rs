@@ -24,10 +24,15 @@ fn allowed(metadata: &Option<PodMetadata>, is_own: impl Fn(&str) -> bool) -> Pod
     metadata
 }
 
-/// The change of a revision's pods from one metadata to another.
+/// The change of a revision's pods from what they carry to another metadata. Its ReplicaSet's template comes first; `None` until the controller of
+/// ReplicaSets has seen that: until then it may make pods of the template before, which nobody would change any more.
 ///
 /// A label that the pods' own template has, as far as is known, or that a Service selects, is never taken off, whatever somebody noted.
-pub fn change(situation: &Situation, rs: &ReplicaSet, mut from: PodMetadata, mut to: PodMetadata) -> Action {
+pub fn change(situation: &Situation, rs: &ReplicaSet, mut to: PodMetadata) -> Option<Action> {
+    if is_under_way(rs) && !rs.settled {
+        return None;
+    }
+    let mut from = carried(rs);
     let own = &situation.world.rollout.template.labels;
     let selector = situation.world.rollout.spec.selector.match_labels.as_ref();
     let is_theirs = |key: &String| own.contains_key(key) || selector.is_some_and(|labels| labels.contains_key(key));
@@ -37,7 +42,7 @@ pub fn change(situation: &Situation, rs: &ReplicaSet, mut from: PodMetadata, mut
     from.labels.retain(|key, _| !is_theirs(key) && key != names::HASH_LABEL && !is_selected(key));
     to.annotations.remove(names::UNSETTLED);
     let (name, resource_version, hash) = (rs.name.clone(), rs.resource_version.clone(), rs.hash.clone());
-    Action::ChangePodMetadata { name, resource_version, hash, from, to }
+    Some(Action::ChangePodMetadata { name, resource_version, hash, from, to })
 }
 
 /// What the pods of a revision carry for the role that it has now.
@@ -72,6 +77,25 @@ pub fn carried(rs: &ReplicaSet) -> PodMetadata {
         carried.labels.insert(key.clone(), value.clone());
     }
     carried
+}
+
+/// A change of its pods has begun: its template has it already, and its pods may not have it yet.
+pub fn is_under_way(rs: &ReplicaSet) -> bool {
+    noted(rs).annotations.contains_key(names::UNSETTLED)
+}
+
+/// What is noted while a change is under way: what the pods may carry then.
+pub fn underway(from: &PodMetadata, to: &PodMetadata) -> PodMetadata {
+    let mut both = from.clone();
+    both.labels.extend(to.labels.clone());
+    both.annotations.extend(to.annotations.clone());
+    both.annotations.insert(names::UNSETTLED.to_owned(), "true".to_owned());
+    both
+}
+
+/// This change has begun, so that only its pods are left to be changed.
+pub fn has_begun(rs: &ReplicaSet, from: &PodMetadata, to: &PodMetadata) -> bool {
+    noted(rs) == underway(from, to)
 }
 
 /// What the operator noted on the ReplicaSet, last of all; nothing if that is not readable.

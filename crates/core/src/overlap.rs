@@ -1,8 +1,8 @@
 //! `switchMode: Overlap`: on the way from one revision to the next, both are selected for a while.
 //!
 //! A Service selects by equality, so both must have a label in common that no other revision has: before the switch, the pods
-//! of the old and of the new revision get [`greenlight_api::names::SERVING_LABEL`]. Then the Service moves from the old hash to
-//! that label, and after `overlapSeconds` from the label to the new hash. Nothing is proven, and so nothing retired, before
+//! of the old and of the new revision get [`greenlight_api::names::SERVING_LABEL`]. Once the controllers of Kubernetes have seen it there
+//! ([`unseen`]) the Service moves from the old hash to that label, and after `overlapSeconds` from the label to the new hash. Nothing is proven, and so nothing retired, before
 //! that. However late the EndpointSlices are, the overlap is not over before they show the pods of the new revision. Going back goes
 //! straight to the hash, and the next promotion waits until the overlap is over. The label's value is the rollout's UID: pods of
 //! another rollout that carry the Service's own labels, and are in an overlap of their own, are not selected. Worked example,
@@ -22,41 +22,64 @@ use crate::metadata;
 use crate::situation::Situation;
 use crate::world::{ReplicaSet, Selection, Service, World, seconds_after};
 
-/// The change of the pods that do not carry the label yet, before a switch by way of both.
-pub fn prepare(situation: &Situation, candidate: &ReplicaSet) -> Option<Action> {
+/// What is to be done before a Service may select both, a switch by way of both being due: `None` if nothing is, and no action at all while it is
+/// the controllers of Kubernetes that are waited for.
+pub fn prepare(situation: &Situation, candidate: &ReplicaSet) -> Option<Vec<Action>> {
     if !is_required(situation, candidate) {
         return None;
     }
     let serving = situation.roles.serving()?;
-    // The label must select these two alone.
-    let mut others = situation.world.existing().filter(|rs| rs.name != serving.name && rs.name != candidate.name);
-    let unlabel = |rs: &ReplicaSet| {
-        let carried = metadata::carried(rs);
-        let mut without = carried.clone();
-        without.labels.remove(names::SERVING_LABEL)?;
-        Some(metadata::change(situation, rs, carried, without))
-    };
+    // The label must select these two alone. Pods are seen in the order in which they were changed: who sees the label on the one that got it last
+    // sees that these have lost it.
+    let others = situation.world.existing().filter(|rs| rs.name != serving.name && rs.name != candidate.name);
     // Also one without pods: those that it gets later would be selected, too.
-    if let Some(change) = others.find_map(unlabel) {
-        return Some(change);
+    let labelled: Vec<_> =
+        others.filter(|rs| metadata::carried(rs).labels.contains_key(names::SERVING_LABEL)).collect();
+    if !labelled.is_empty() {
+        return Some(
+            labelled
+                .into_iter()
+                .filter_map(|rs| metadata::change(situation, rs, metadata::of_role(situation, rs)))
+                .collect(),
+        );
     }
-    [serving, candidate].into_iter().find_map(|rs| label(situation, rs))
+    let unlabelled: Vec<_> = [serving, candidate].into_iter().filter(|rs| !is_labelled(situation, rs)).collect();
+    if !unlabelled.is_empty() {
+        return Some(unlabelled.into_iter().filter_map(|rs| label(situation, rs)).collect());
+    }
+    unseen(situation).map(|_| Vec::new())
+}
+
+/// A revision with ready pods on which the controllers of Kubernetes have not seen the label yet. That of EndpointSlices may hear of a Service
+/// before it hears of pods: by a label that it has not seen there, the Service would lose these for a moment.
+pub fn unseen<'a>(situation: &Situation<'a>) -> Option<&'a ReplicaSet> {
+    let carries = |rs: &&ReplicaSet| rs.pod_labels.contains_key(names::SERVING_LABEL);
+    situation.world.existing().filter(carries).find(|rs| rs.ready > 0 && !rs.are_labels_seen())
+}
+
+/// The candidate is about to serve beside what serves, and that waits for [`unseen`].
+pub fn waits_for_label<'a>(situation: &Situation<'a>, candidate: &ReplicaSet) -> Option<&'a ReplicaSet> {
+    let is_prepared = prepare(situation, candidate).is_some_and(|actions| actions.is_empty());
+    if is_prepared { unseen(situation) } else { None }
 }
 
 /// The change of the pods of the revision that is to stay, if both are selected and they do not carry the label: a ReplicaSet that was
 /// deleted meanwhile was made anew without it. Nothing would ever lead to it, and so the overlap never end.
 pub fn rejoin(situation: &Situation, home: &ReplicaSet) -> Option<Action> {
-    if is_under_way(situation) { label(situation, home) } else { None }
+    if is_under_way(situation) && !is_labelled(situation, home) { label(situation, home) } else { None }
 }
 
-/// The change of the pods that gives them the label, if they lack it.
+/// The change of the pods that gives them the label. What else they carry becomes what their role asks for: of two changes that begin each
+/// time the other is under way none would end.
 fn label(situation: &Situation, rs: &ReplicaSet) -> Option<Action> {
-    let (noted, carried) = (metadata::noted(rs), metadata::carried(rs));
-    let labelled = with_label(situation, carried.clone());
-    // The note alone may be forged, and the label alone may not have reached all pods.
-    let is_labelled =
-        noted == labelled && rs.pod_labels.get(names::SERVING_LABEL) == labelled.labels.get(names::SERVING_LABEL);
-    (!is_labelled).then(|| metadata::change(situation, rs, carried, labelled))
+    metadata::change(situation, rs, with_label(situation, metadata::of_role(situation, rs)))
+}
+
+/// All its pods carry the label. The note alone may be forged, and the label alone may not have reached all pods.
+fn is_labelled(situation: &Situation, rs: &ReplicaSet) -> bool {
+    let labelled = with_label(situation, metadata::carried(rs));
+    let given = rs.pod_labels.get(names::SERVING_LABEL);
+    metadata::noted(rs) == labelled && given == labelled.labels.get(names::SERVING_LABEL)
 }
 
 /// The metadata with the label, on all pods.

@@ -1,10 +1,11 @@
 //! What an action does to a world, as the API server would do it. For `kubectl greenlight plan`, and for the explorer: what is proven
 //! there is what is shown here.
 
-use greenlight_api::names;
+use greenlight_api::{PodMetadata, names};
 use jiff::Timestamp;
 
 use crate::actions::{Action, Change};
+use crate::metadata;
 use crate::world::{Pod, ReplicaSet, Run, Selection, Service, Workload, World};
 
 /// What a write came to.
@@ -56,9 +57,13 @@ pub fn apply(world: &mut World, action: &Action, version: &str, now: Timestamp) 
             });
         }
         Action::ChangePodMetadata { name, resource_version, from, to, .. } => {
-            let value = serde_json::to_string(to).expect("it has only strings in it");
+            let json = |metadata: &PodMetadata| serde_json::to_string(metadata).expect("it has only strings in it");
             return on_replica_set(world, name, resource_version, version, |rs| {
-                rs.annotations.insert(names::ROLE_METADATA.to_owned(), value);
+                // The template first. Its pods follow in a second one, once no others are made of the template before.
+                let has_begun = metadata::has_begun(rs, from, to);
+                rs.settled &= has_begun;
+                let noted = if has_begun { json(to) } else { json(&metadata::underway(from, to)) };
+                rs.annotations.insert(names::ROLE_METADATA.to_owned(), noted);
                 rs.pod_labels.retain(|key, _| !from.labels.contains_key(key));
                 rs.pod_labels.extend(to.labels.clone());
             });
@@ -124,6 +129,7 @@ fn create(world: &mut World, action: &Action, version: &str, now: Timestamp) -> 
         current: 0,
         ready: 0,
         available: 0,
+        fully_labeled: 0,
         failure: None,
         fresh: true,
     });

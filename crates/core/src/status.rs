@@ -10,6 +10,7 @@ use crate::analysis::Outcome;
 use crate::approvals;
 use crate::decisions;
 use crate::gate::Gate;
+use crate::overlap;
 use crate::request;
 use crate::restart::Restart;
 use crate::rollback;
@@ -294,7 +295,14 @@ fn of_candidate(findings: &Findings, focus: &ReplicaSet, gate: &Gate) -> Verdict
             let message = format!("{revision} is ready; it follows when the overlap before it is over");
             say(Phase::Progressing, names::REASON_PROGRESSING, message)
         }
-        Gate::Open => say(Phase::Progressing, names::REASON_PROGRESSING, format!("moving production to {revision}")),
+        Gate::Open => {
+            let unseen = overlap::waits_for_label(&findings.situation, focus).map(|rs| {
+                let (seen, all, of) = (rs.fully_labeled, rs.current, describe(&findings.situation, rs));
+                format!("; Kubernetes has seen the labels of the overlap on {seen} of {all} pods of {of}")
+            });
+            let message = format!("moving production to {revision}{}", unseen.unwrap_or_default());
+            say(Phase::Progressing, names::REASON_PROGRESSING, message)
+        }
     }
 }
 

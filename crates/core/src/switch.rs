@@ -182,8 +182,8 @@ pub fn promote(situation: &Situation, candidate: &ReplicaSet) -> Vec<Action> {
     if to_move.is_empty() && !without_service {
         return Vec::new();
     }
-    if !without_service && let Some(label) = overlap::prepare(situation, candidate) {
-        return vec![label];
+    if !without_service && let Some(preparations) = overlap::prepare(situation, candidate) {
+        return preparations;
     }
     let both = overlap::is_required(situation, candidate);
     let step =
@@ -351,10 +351,7 @@ fn taken_back(situation: &Situation, service: &Service, home: &ReplicaSet) -> Op
         (None, Some(_)) if is_first => "does not fit it".to_owned(),
         (None, Some(_)) => "does not have production".to_owned(),
     };
-    let named = |hash: &str| match decisions.revision(hash) {
-        Some(revision) => format!("revision {} ({hash})", revision.number),
-        None => format!("revision {hash}"),
-    };
+    let named = |hash: &str| events::name(Some(decisions), hash);
     let (name, to, back_to) = (&service.name, named(&hash), named(&home.hash));
     Some(events::moved_back(format!("{by} moved Service {name} to {to}, which {why}: it is back at {back_to}")))
 }

@@ -355,6 +355,8 @@ pub struct ReplicaSet {
     pub ready: i32,
     /// `status.availableReplicas`.
     pub available: i32,
+    /// `status.fullyLabeledReplicas`: how many of its pods carry all labels of its template.
+    pub fully_labeled: i32,
     /// Why pods cannot be created, in the words of the ReplicaSet controller.
     pub failure: Option<String>,
     /// These facts come from an answer of the API server within this very reconcile, not from a cache.
@@ -421,6 +423,12 @@ impl ReplicaSet {
     /// All of `wanted` pods are available, and the ReplicaSet controller has seen that so many are wanted.
     pub fn is_available(&self, wanted: i32) -> bool {
         self.settled && self.replicas >= wanted && self.available >= wanted
+    }
+
+    /// The controllers of Kubernetes have seen the labels of its template on all its pods: that of ReplicaSets counts them in the same cache
+    /// in which that of EndpointSlices looks for what a Service selects.
+    pub fn are_labels_seen(&self) -> bool {
+        self.settled && self.fully_labeled >= self.current
     }
 
     /// It has pods, or should have some.

@@ -292,6 +292,7 @@ pub fn replica_set_of(rs: &KubeReplicaSet) -> ReplicaSet {
         current: status.replicas,
         ready: status.ready_replicas.unwrap_or(0),
         available: status.available_replicas.unwrap_or(0),
+        fully_labeled: status.fully_labeled_replicas.unwrap_or(0),
         failure: failure.and_then(|condition| condition.message),
         fresh: false,
     }

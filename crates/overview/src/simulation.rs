@@ -181,7 +181,12 @@ impl Simulation {
                 Selection::Nothing => format!("point Service {name} at no revision"),
                 Selection::Unmanaged => format!("give Service {name} its own selector back"),
             },
-            Action::ChangePodMetadata { name, .. } => {
+            // It is told once its pods are changed, which comes last.
+            Action::ChangePodMetadata { name, from, to, .. } => {
+                let rs = self.world.replica_sets.iter().find(|rs| rs.name == *name);
+                if !rs.is_some_and(|rs| metadata::has_begun(rs, from, to)) {
+                    return Vec::new();
+                }
                 format!("give the pods of ReplicaSet {name} the labels and annotations of their role")
             }
             Action::ScaleWorkload { name, replicas, .. } => format!("scale Deployment {name} to {replicas}"),
@@ -219,13 +224,18 @@ impl Simulation {
         for rs in self.world.replica_sets.iter_mut().filter(|rs| !rs.deleting) {
             let pods = self.world.pods.entry(rs.hash.clone()).or_default();
             let evicted = pods.iter().any(|pod| pod.deleting);
-            if rs.settled && rs.available == rs.replicas && !evicted {
+            let is_complete = rs.available == rs.replicas && !evicted;
+            if is_complete {
+                // What it has not seen may be new labels alone.
+                started |= !rs.settled;
+                (rs.settled, rs.fully_labeled) = (true, rs.current);
                 continue;
             }
             self.version += 1;
             replace_pods(pods, rs, self.version, self.now);
             (rs.settled, rs.fresh, rs.failure) = (true, false, None);
-            (rs.current, rs.ready, rs.available) = (rs.replicas, rs.replicas, rs.replicas);
+            (rs.current, rs.ready, rs.available, rs.fully_labeled) =
+                (rs.replicas, rs.replicas, rs.replicas, rs.replicas);
             started = true;
             match rs.replicas {
                 0 => {}

@@ -159,6 +159,10 @@ impl Moment<'_> {
                 self.check_move(service, hash, lost && !before.is_overlapping(), report);
             }
             Selection::Both(_) => {
+                let [before, after_it] = [before, after].map(|service| ready(&service.selector));
+                report.check(Predicate::NothingLost, after_it >= before, || {
+                    format!("Service {service} had {before} ready pods, and has {after_it} by the label of both")
+                });
                 // The other one is what serves.
                 if let Some(version) = after.production.as_deref().and_then(adapter::version_of_hash) {
                     self.check_permission(version, false, report);
@@ -199,10 +203,11 @@ impl Moment<'_> {
         // One that leads to pods of several revisions is better off with any of what serves.
         let lost = lost || self.cluster.services.get(service).is_some_and(|it| it.selection() == Selection::Unmanaged);
         // Nothing is lost where nothing serves: of what served, any pod is better than none.
-        let left = self.cluster.services.get(service).map_or(0, |it| {
-            let own = if Cluster::selects(&it.selector, set) { set.ready() } else { 0 };
-            self.cluster.ready_behind(&it.selector) - own
-        });
+        let left = self
+            .cluster
+            .services
+            .get(service)
+            .map_or(0, |it| self.cluster.ready_behind(&it.selector) - Cluster::ready_pods(&it.selector, set));
         let rescued = left == 0 && self.ghost.of(version).served && set.ready() > 0;
         // What leads there already only gets its mark.
         let selection = self.cluster.services.get(service).map(|service| service.selection());

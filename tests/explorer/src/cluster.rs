@@ -13,7 +13,7 @@ use greenlight_api::{
 };
 use greenlight_core::simulate::{self, Written};
 use greenlight_core::world::{Endpoint, Pod, ReplicaSet, Rollout, Run, Service, Template, Workload};
-use greenlight_core::{Action, World, hash};
+use greenlight_core::{Action, World, hash, metadata};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -44,6 +44,10 @@ pub struct PodTruth {
     pub created: Timestamp,
     /// There is room for it.
     pub on_node: bool,
+    /// Its label of an overlap.
+    pub label: Option<String>,
+    /// The same, as the controllers of Kubernetes have seen it.
+    pub seen_label: Option<String>,
 }
 
 /// A ReplicaSet, with what only the truth knows of it.
@@ -57,9 +61,26 @@ pub struct SetTruth {
     pub pods: Vec<PodTruth>,
     /// It has an ownerReference to the rollout.
     pub owned: bool,
+    /// The label of an overlap that its template had when its controller looked last.
+    seen_label: Option<String>,
 }
 
 impl SetTruth {
+    fn new(version: Version, object: ReplicaSet, owned: bool) -> SetTruth {
+        let seen_label = object.pod_labels.get(names::SERVING_LABEL).cloned();
+        SetTruth { version, object, pods: Vec::new(), owned, seen_label }
+    }
+
+    /// The label of an overlap that its template has.
+    fn label(&self) -> Option<&String> {
+        self.object.pod_labels.get(names::SERVING_LABEL)
+    }
+
+    /// How many of its pods carry the labels of its template, as far as that is seen.
+    fn fully_labeled(&self) -> usize {
+        self.pods.iter().filter(|pod| self.label().is_none_or(|label| pod.seen_label.as_ref() == Some(label))).count()
+    }
+
     /// It is being deleted in the foreground: its pods go first.
     pub fn drains(&self) -> bool {
         self.object.finalizers.iter().any(|finalizer| finalizer == FOREGROUND)
@@ -112,6 +133,7 @@ impl SetTruth {
         self.object.current = number(self.pods.len());
         self.object.ready = number(self.ready());
         self.object.available = number(self.available(self.object.min_ready_seconds, now));
+        self.object.fully_labeled = number(self.fully_labeled());
     }
 }
 
@@ -374,9 +396,29 @@ impl Cluster {
         })
     }
 
+    /// The pods of a set that a Service with this selector leads to, as far as the controllers of Kubernetes have seen their labels.
+    pub fn selected_pods<'a>(
+        selector: &'a BTreeMap<String, String>,
+        set: &'a SetTruth,
+    ) -> impl Iterator<Item = &'a PodTruth> {
+        let own = |(key, value): (&String, &String)| match key.as_str() {
+            names::SERVING_LABEL => true,
+            names::HASH_LABEL => *value == set.object.hash,
+            key => set.object.pod_labels.get(key) == Some(value),
+        };
+        let fits = selector.iter().all(own);
+        let label = selector.get(names::SERVING_LABEL);
+        set.pods.iter().filter(move |pod| fits && label.is_none_or(|label| pod.seen_label.as_ref() == Some(label)))
+    }
+
+    /// How many of them are ready.
+    pub fn ready_pods(selector: &BTreeMap<String, String>, set: &SetTruth) -> usize {
+        Cluster::selected_pods(selector, set).filter(|pod| pod.ready_since.is_some()).count()
+    }
+
     /// How many ready pods a selector selects, the Deployment's included.
     pub fn ready_behind(&self, selector: &BTreeMap<String, String>) -> usize {
-        let ours: usize = self.sets.iter().filter(|set| Cluster::selects(selector, set)).map(|set| set.ready()).sum();
+        let ours: usize = self.sets.iter().map(|set| Cluster::ready_pods(selector, set)).sum();
         ours + self.workload_behind(selector)
     }
 
@@ -430,9 +472,8 @@ impl Cluster {
     /// The EndpointSlices catch up; with `half`, only those of the first family.
     pub fn catch_up(&mut self, service: &str, half: bool) {
         let Some(selector) = self.services.get(service).map(|service| service.selector.clone()) else { return };
-        let sets = self.sets.iter().filter(|set| Cluster::selects(&selector, set));
-        let ours = sets.flat_map(|set| {
-            set.pods.iter().filter(|pod| pod.on_node).map(|pod| Entry {
+        let ours = self.sets.iter().flat_map(|set| {
+            Cluster::selected_pods(&selector, set).filter(|pod| pod.on_node).map(|pod| Entry {
                 version: Some(set.version),
                 pod: pod.number,
                 name: set.pod_name(pod),
@@ -485,7 +526,9 @@ impl Cluster {
             }
             let [exist, run] = self.most(set);
             let seen = i32::try_from(set.available(set.object.min_ready_seconds, self.now)) == Ok(set.object.available);
-            !set.object.settled || set.pods.len() != exist || set.ready() != run || !seen
+            let unseen = set.pods.iter().any(|pod| pod.label != pod.seen_label)
+                || usize::try_from(set.object.fully_labeled) != Ok(set.fully_labeled());
+            !set.object.settled || set.pods.len() != exist || set.ready() != run || !seen || unseen
         };
         let names: Vec<_> = self.sets.iter().filter(unfinished).map(|set| set.object.name.clone()).collect();
         names.iter().for_each(|name| self.run_pods_of(name, u8::MAX));
@@ -499,13 +542,24 @@ impl Cluster {
         let now = self.now;
         let created = Timestamp::from_second(now.as_second()).expect("a time");
         let mut counter = self.pod_counter;
+        self.see_labels();
         self.change_set(name, |set| {
-            set.object.settled = true;
             set.pods.truncate(exist);
             while set.pods.len() < exist {
                 counter += 1;
-                set.pods.push(PodTruth { number: counter, ready_since: None, created, on_node: false });
+                // Of the template as it was when the controller looked last.
+                let [label, seen_label] = [set.seen_label.clone(), set.seen_label.clone()];
+                set.pods.push(PodTruth {
+                    number: counter,
+                    ready_since: None,
+                    created,
+                    on_node: false,
+                    label,
+                    seen_label,
+                });
             }
+            set.object.settled = true;
+            set.seen_label = set.label().cloned();
             for (place, pod) in set.pods.iter_mut().enumerate() {
                 // Those that have room come first.
                 pod.on_node |= place < run;
@@ -516,6 +570,14 @@ impl Cluster {
             set.object.failure = (exist < wanted).then(|| OVER_QUOTA.to_owned());
         });
         self.pod_counter = counter;
+    }
+
+    /// The controllers of Kubernetes see what pods carry: of all, since pods are seen in the order in which they were changed.
+    fn see_labels(&mut self) {
+        let is_unseen = |set: &&mut Arc<SetTruth>| set.pods.iter().any(|pod| pod.label != pod.seen_label);
+        for set in self.sets.iter_mut().filter(is_unseen) {
+            Arc::make_mut(set).pods.iter_mut().for_each(|pod| pod.seen_label.clone_from(&pod.label));
+        }
     }
 
     /// Time passes; the controllers see which pods have been ready for long enough.
@@ -897,10 +959,11 @@ impl Cluster {
             current: 0,
             ready: 0,
             available: 0,
+            fully_labeled: 0,
             failure: None,
             fresh: false,
         };
-        self.sets.push(Arc::new(SetTruth { version, object, pods: Vec::new(), owned: false }));
+        self.sets.push(Arc::new(SetTruth::new(version, object, false)));
         self.sets.sort_by(|a, b| a.object.name.cmp(&b.object.name));
     }
 
@@ -966,11 +1029,26 @@ impl Cluster {
         let mut after = self.clone();
         let (version, mut world) = (after.bump(), self.objects(action));
         match simulate::apply(&mut world, action, &version, self.now) {
-            Written::Done => after.take(world),
+            Written::Done => {
+                after.take(world);
+                after.label_pods(action, self);
+            }
             Written::Conflict => return Err(self.why_not(action)),
         }
         after.go();
         Ok(after)
+    }
+
+    /// The pods of a set follow its template, where a change of them had begun `before`.
+    fn label_pods(&mut self, action: &Action, before: &Cluster) {
+        let Action::ChangePodMetadata { name, from, to, .. } = action else { return };
+        if before.named(name).is_some_and(|set| metadata::has_begun(&set.object, from, to))
+            && let Some(set) = self.sets.iter_mut().find(|set| set.object.name == *name)
+        {
+            let set = Arc::make_mut(set);
+            let label = set.label().cloned();
+            set.pods.iter_mut().for_each(|pod| pod.label.clone_from(&label));
+        }
     }
 
     /// The name is taken by a set that is nobody's: it becomes ours if it is what would be made.
@@ -1065,8 +1143,7 @@ impl Cluster {
         for object in replica_sets {
             let object = ReplicaSet { fresh: false, ..object };
             let Some(set) = self.sets.iter_mut().find(|set| set.object.name == object.name) else {
-                let (version, pods) = (self.version, Vec::new());
-                self.sets.push(Arc::new(SetTruth { version, object, pods, owned: true }));
+                self.sets.push(Arc::new(SetTruth::new(self.version, object, true)));
                 continue;
             };
             let evicts = set.pods.iter().any(|pod| evicted.contains(&set.pod_name(pod)));

@@ -386,6 +386,15 @@ pub fn scopes() -> Vec<Scope> {
             ),
         },
         Scope {
+            name: "overlap",
+            about: "two revisions that serve for a while, by a label that the controllers of Kubernetes see late",
+            prologue: trace("set:overlap:10,set:auto:0,calm,template:v2,calm,ask:promote:v2:ann"),
+            events: trace(
+                "step:a,run:a,die:a,step:b,pods:v1:9,pods:v2:9,pods:v1:1,pods-gone:v1,endpoints:active,scale:3,seconds:5,seconds:45,\
+                 ask:rollback:v2:ann,delete-set:v2,set:extra:1,set:previewMetadata:1,set:overlap:0,calm",
+            ),
+        },
+        Scope {
             name: "adoption",
             about: "a Deployment that the template comes from: taken over from, changed, scaled down, deleted",
             prologue: trace("create-workload,set:workloadRef:3"),

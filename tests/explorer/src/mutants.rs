@@ -44,6 +44,20 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::UndoArrives, P::RejectedStays, P::AnswerTrue],
     },
     Mutant {
+        name: "an overlap begins before the controllers of Kubernetes have seen its label",
+        file: "overlap.rs",
+        find: "rs.ready > 0 && !rs.are_labels_seen()",
+        replace: "rs.ready > 0 && !rs.settled",
+        expected: &[P::NothingLost, P::NotEmptied],
+    },
+    Mutant {
+        name: "pods are changed before the controller of ReplicaSets has seen their template",
+        file: "metadata.rs",
+        find: "if is_under_way(rs) && !rs.settled {",
+        replace: "if is_under_way(rs) && rs.replicas < 0 {",
+        expected: &[P::Arrives, P::ReasonTrue, P::SaysWhy, P::NothingLost],
+    },
+    Mutant {
         name: "a rollout that goes believes what it has heard of its ReplicaSets",
         file: "plan/mod.rs",
         find: "if let Some(doubt) = finalize::doubt(world, now) {",
@@ -74,8 +88,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "an overlap waits for pods that no Service can lead to",
         file: "overlap.rs",
-        find: "if is_under_way(situation) { label(situation, home) } else { None }",
-        replace: "if is_under_way(situation) && home.deleting { label(situation, home) } else { None }",
+        find: "if is_under_way(situation) && !is_labelled(situation, home) {",
+        replace: "if is_under_way(situation) && home.deleting {",
         expected: &[P::Arrives, P::UndoArrives, P::Rests],
     },
     Mutant {

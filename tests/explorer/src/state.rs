@@ -413,7 +413,7 @@ impl State {
     }
 
     fn calm(&mut self, report: &mut Report) {
-        for _ in 0..12 {
+        for _ in 0..16 {
             let pods = self.cluster.run_all_pods();
             Name::ALL.iter().for_each(|name| self.cluster.catch_up(name.word(), false));
             self.ghost.look(&self.cluster);

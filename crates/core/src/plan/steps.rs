@@ -448,8 +448,8 @@ fn change_pod_metadata(round: &Round) -> Vec<Action> {
         let of_role = metadata::of_role(situation, rs);
         let wanted =
             if overlap::keeps_label(situation, rs) { overlap::with_label(situation, of_role) } else { of_role };
-        let carried = metadata::carried(rs);
-        (wanted != carried && rs.replicas > 0).then(|| metadata::change(situation, rs, carried, wanted))
+        let is_due = wanted != metadata::carried(rs) && rs.replicas > 0;
+        if is_due { metadata::change(situation, rs, wanted) } else { None }
     };
     situation.world.existing().filter_map(pending).collect()
 }

@@ -298,6 +298,11 @@ impl Model {
         if written == Written::Conflict {
             return written;
         }
+        if let Action::ChangePodMetadata { name, .. } = action {
+            // Here its controller sees a new template at once; the explorer has those that are late.
+            let settled = before.replica_sets.iter().any(|rs| rs.name == *name && rs.settled);
+            self.truth.replica_sets.iter_mut().filter(|rs| rs.name == *name).for_each(|rs| rs.settled = settled);
+        }
         let behind = self.behind.contains(&Kind::Endpoints);
         self.ledger.check(&before, &self.cache, action, behind, self.now);
         if let Action::ScaleWorkload { replicas, .. } = action {

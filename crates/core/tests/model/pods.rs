@@ -64,6 +64,7 @@ impl Model {
         let number = |n: usize| i32::try_from(n).expect("few");
         let before = rs.clone();
         rs.current = number(pods.len());
+        rs.fully_labeled = rs.current;
         rs.ready = number(pods.iter().filter(|pod| pod.ready).count());
         rs.available = number(pods.iter().filter(|pod| is_available(pod)).count());
         if *rs != before {

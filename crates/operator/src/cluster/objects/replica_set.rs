@@ -61,6 +61,7 @@ struct ReplicaSetStatus {
     replicas: i32,
     ready_replicas: i32,
     available_replicas: i32,
+    fully_labeled_replicas: i32,
     observed_generation: i64,
     conditions: Vec<Condition>,
 }
@@ -77,9 +78,15 @@ pub struct OwnedSet {
 }
 
 impl ReplicaSetView {
+    /// The ReplicaSet controller has seen its spec as it is.
+    pub fn is_settled(&self) -> bool {
+        self.status.observed_generation >= self.metadata.generation.unwrap_or_default()
+    }
+
     /// What is kept of it; `None` if no rollout controls it. One that was left behind (`--cascade=orphan`) is kept as long as
     /// it carries the scale-down finalizer: nobody else takes that off.
     pub fn keep(self) -> Option<OwnedSet> {
+        let settled = self.is_settled();
         let meta = self.metadata;
         let controller = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
         let is_ours = |kind: &str, version: &str| kind == "BlueGreenRollout" && version.starts_with("greenlight.dev/");
@@ -110,10 +117,11 @@ impl ReplicaSetView {
             pod_labels,
             replicas: self.spec.replicas.unwrap_or(1),
             min_ready_seconds: self.spec.min_ready_seconds,
-            settled: self.status.observed_generation >= meta.generation.unwrap_or_default(),
+            settled,
             current: self.status.replicas,
             ready: self.status.ready_replicas,
             available: self.status.available_replicas,
+            fully_labeled: self.status.fully_labeled_replicas,
             failure: failure.map(|condition| condition.message),
             fresh: false,
         };

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use greenlight_api::{BlueGreen, BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, PodTemplate, names};
 use greenlight_core::hash::{self, Digest};
+use greenlight_core::metadata::underway;
 use greenlight_core::simulate::selector_patch;
 use greenlight_core::words::brief;
 use greenlight_core::world::{Rollout, Selection};
@@ -270,8 +271,9 @@ impl Executor<'_> {
         Ok(fresh)
     }
 
-    /// The template first, so that no pod misses it, and with it the note that the pods are being changed; what they carry then comes
-    /// last. So a crash in between does it all again, also if something else is wanted by then.
+    /// The template first, and with it the note that the pods are being changed; what they carry then comes last. So a crash in between does it
+    /// all again, also if something else is wanted by then. Until the controller of ReplicaSets has seen the template it may make pods of the one
+    /// before: the pods are changed by a later plan then, and none is missed.
     async fn change_pod_metadata(
         &self,
         name: &str,
@@ -284,7 +286,7 @@ impl Executor<'_> {
             "labels": merge_keys(&from.labels, &to.labels),
             "annotations": merge_keys(&from.annotations, &to.annotations),
         });
-        let underway = serde_json::to_string(&unsettled(from, to)).expect("it has only strings in it");
+        let underway = serde_json::to_string(&underway(from, to)).expect("it has only strings in it");
         let patch = json!({
             "metadata": {"resourceVersion": resource_version, "annotations": {names::ROLE_METADATA: underway}},
             "spec": {"template": {"metadata": metadata}},
@@ -292,6 +294,10 @@ impl Executor<'_> {
         let sets: Api<ReplicaSetView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
         let what = || format!("change the pods' metadata of ReplicaSet {name}");
         let view = sets.patch(name, &params(), &Patch::Merge(patch)).await.doing(what)?;
+        if !view.is_settled() {
+            view.keep().into_iter().for_each(|owned| self.caches.sets.put_answer(owned));
+            return Ok(Fresh::new());
+        }
         let pods = Request::new(Pod::url_path(&(), Some(&self.rollout.namespace)));
         let uid = view.uid().unwrap_or_default();
         let mut to_change = self.pods_to_change(&pods, hash, &uid, from, to).await.doing(what)?;
@@ -758,15 +764,6 @@ fn with_metadata(mut template: Value, labels: &BTreeMap<String, String>, of_role
         template["metadata"]["annotations"][key] = value.clone().into();
     }
     template
-}
-
-/// What pods may carry that are on the way from one metadata to another.
-fn unsettled(from: &PodMetadata, to: &PodMetadata) -> PodMetadata {
-    let mut both = from.clone();
-    both.labels.extend(to.labels.clone());
-    both.annotations.extend(to.annotations.clone());
-    both.annotations.insert(names::UNSETTLED.to_owned(), "true".to_owned());
-    both
 }
 
 /// Whether these are as a change from one map to another leaves them.
