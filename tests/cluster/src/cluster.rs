@@ -261,7 +261,7 @@ impl Cluster {
         self.wait_until_serving().await
     }
 
-    /// Lets `etcd` or `kube-apiserver` fall asleep, or wakes it up.
+    /// Lets a program of the control plane fall asleep (`etcd`, `kube-apiserver`, `kube-controller-manager`), or wakes it up.
     ///
     /// # Errors
     /// It does not run.

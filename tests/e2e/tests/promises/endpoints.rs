@@ -59,6 +59,28 @@ async fn with_an_overlap_there_is_no_moment_with_fewer_pods_however_many_slices_
     assert!(patched <= 3 * SEVERAL_SLICES, "{patched} changes of pods");
 }
 
+/// Who changes a label of a pod by hand keeps the controller of ReplicaSets from counting it among those that carry all of their template.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overlap_begins_only_once_kubernetes_has_seen_its_label_on_every_pod() {
+    let lab = Lab::new("seenlabels").await;
+    let template = json!({"metadata": {"labels": {"tier": "front"}}});
+    let settings = json!({"switchMode": "Overlap", "overlapSeconds": 600});
+    let first = lab.deploy(json!({"template": template, "strategy": {"blueGreen": settings}})).await;
+    lab.preview("web:v2").await;
+    let pod = first.ready_pods_of_image("web:v1").pop_first().expect("two pods");
+    let set_tier = |tier: &str| lab.kubectl(&["label", "--overwrite", "pod", &pod, &format!("tier={tier}")]);
+    set_tier("by-hand");
+    let course = Course::start(&lab, "web-active").await;
+    lab.greenlight(&["promote", "web", "--no-wait"]).expect("asked");
+    let waits = lab.until("it says what it waits for", |now| now.message().contains("labels of the overlap")).await;
+    assert!(waits.message().contains("on 1 of 2 pods of revision 1"), "{}", waits.message());
+    lab.throughout(Duration::from_secs(2), "v1 serves", |now| now.image_of("web-active") == "web:v1").await;
+    set_tier("front");
+    lab.until_endpoints("web-active", 4).await;
+    course.assert_never_below(2).await;
+    assert_eq!(course.images().await, ["web:v1", "both revisions"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_headless_service_is_switched_and_proven() {
     let lab = Lab::without_operator("headless").await;

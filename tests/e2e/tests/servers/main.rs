@@ -1,10 +1,11 @@
 //! What needs a control plane of its own: API servers as they are out there (without streaming lists, upgraded under a running operator,
-//! with yesterday's CRDs), and an operator for all namespaces.
+//! with yesterday's CRDs), controllers that hear of changes late, and an operator for all namespaces.
 //! What is done to it would disturb other tests. One after the other.
 
 mod all_namespaces;
 mod bombs;
 mod hanging;
+mod late_controllers;
 mod old_crds;
 mod streaming_lists;
 mod versions;
