@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use futures::StreamExt;
-use greenlight_api::{BlueGreenRolloutStatus, Phase, Request, Verb, names};
+use greenlight_api::{BlueGreenRollout, BlueGreenRolloutStatus, Phase, Request, Verb, names};
 use greenlight_overview::{Found, Session, asked_at, gather, revision_meant, sentence, unanswered, was_heard};
 use jiff::Timestamp;
 use kube::api::Patch;
@@ -77,7 +77,19 @@ pub async fn run(session: &Session, name: &str, wish: Wish, asking: Asking) -> R
         println!("Asked rollout {name} to {}.", action.as_str());
         return Ok(Exit::Done);
     }
-    outcome(session, name, &request, &value, asking.wait.timeout).await
+    let waiting = Waiting {
+        session,
+        name,
+        request: &request,
+        value: &value,
+        timeout: asking.wait.timeout,
+        started: Instant::now(),
+        look: format!("kubectl greenlight status {name} -n {}{}", session.namespace, session.flags),
+        progress: Progress::start("waiting for the operator's answer"),
+        answered: false,
+        patience: Patience::default(),
+    };
+    waiting.outcome().await
 }
 
 /// The hash of a revision number.
@@ -92,106 +104,145 @@ async fn hash_of(session: &Session, name: &str, number: i64) -> Result<String> {
     }
 }
 
-/// Waits for the operator's answer, and then until what was asked has happened.
-async fn outcome(session: &Session, name: &str, request: &Request, value: &str, timeout: Duration) -> Result<Exit> {
-    let started = Instant::now();
-    let look = format!("kubectl greenlight status {name} -n {}{}", session.namespace, session.flags);
-    let mut interrupted = pin!(tokio::signal::ctrl_c());
-    let mut changes = pin!(of_rollout(session, name));
-    let progress = Progress::start("waiting for the operator's answer");
-    let mut answered = false;
-    let mut patience = Patience::default();
-    loop {
-        let deadline = started + if answered { timeout } else { timeout.min(ANSWER_WITHIN) };
-        let deadline = patience.until().map_or(deadline, |until| until.min(deadline));
-        let change = tokio::select! {
-            change = timeout_at(deadline, changes.next()) => change,
-            _ = &mut interrupted => {
-                drop(progress);
-                eprintln!("Nobody waits any more. The request stands: {look}");
-                std::process::exit(INTERRUPTED);
-            }
-        };
-        let is_over = change.is_err();
-        let rollout = match change {
-            Ok(Some(Ok(Some(rollout)))) => rollout,
-            Ok(Some(Ok(None))) => bail!("rollout {name} was deleted"),
-            Ok(Some(Err(error))) => {
-                return Err(error)
-                    .with_context(|| format!("the request was made, but rollout {name} cannot be watched"));
-            }
-            Ok(None) => bail!("the watch ended"),
-            // A watch that is cut, or fails, says nothing: the operator is not blamed before somebody has looked.
-            Err(_) => match last_look(session, name).await {
-                Ok(rollout) => rollout,
-                Err(why) => {
-                    progress
-                        .aside(|| eprintln!("What came of the request is not known: {why}. It stands. Look at {look}"));
-                    return Ok(Exit::TimedOut);
+/// Whoever waits for what comes of a request: for the operator's answer, and then until what was asked has happened.
+struct Waiting<'a> {
+    session: &'a Session,
+    /// The name of the rollout.
+    name: &'a str,
+    request: &'a Request,
+    /// The request, as it stands in the register.
+    value: &'a str,
+    timeout: Duration,
+    started: Instant,
+    /// The command that shows the state.
+    look: String,
+    progress: Progress,
+    answered: bool,
+    patience: Patience,
+}
+
+impl Waiting<'_> {
+    async fn outcome(mut self) -> Result<Exit> {
+        let mut interrupted = pin!(tokio::signal::ctrl_c());
+        let mut changes = pin!(of_rollout(self.session, self.name));
+        loop {
+            let change = tokio::select! {
+                change = timeout_at(self.deadline(), changes.next()) => change,
+                _ = &mut interrupted => {
+                    drop(self.progress);
+                    eprintln!("Nobody waits any more. The request stands: {}", self.look);
+                    std::process::exit(INTERRUPTED);
                 }
-            },
-        };
+            };
+            let is_over = change.is_err();
+            let rollout = match change {
+                Ok(Some(Ok(Some(rollout)))) => rollout,
+                Ok(Some(Ok(None))) => bail!("rollout {} was deleted", self.name),
+                Ok(Some(Err(error))) => {
+                    return Err(error)
+                        .with_context(|| format!("the request was made, but rollout {} cannot be watched", self.name));
+                }
+                Ok(None) => bail!("the watch ended"),
+                // A watch that is cut, or fails, says nothing: the operator is not blamed before somebody has looked.
+                Err(_) => match last_look(self.session, self.name).await {
+                    Ok(rollout) => rollout,
+                    Err(why) => {
+                        let look = &self.look;
+                        self.aside(&format!("What came of the request is not known: {why}. It stands. Look at {look}"));
+                        return Ok(Exit::TimedOut);
+                    }
+                },
+            };
+            let end = match self.answer(&rollout, is_over).await? {
+                None if self.answered => self.happened(&rollout, is_over),
+                end => end,
+            };
+            if let Some(end) = end {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Until when the next change is waited for.
+    fn deadline(&self) -> Instant {
+        let deadline = self.started + if self.answered { self.timeout } else { self.timeout.min(ANSWER_WITHIN) };
+        self.patience.until().map_or(deadline, |until| until.min(deadline))
+    }
+
+    /// Tells the operator's answer, once it is there. Returns how the command ends, if nothing can come of the request any more.
+    async fn answer(&mut self, rollout: &BlueGreenRollout, is_over: bool) -> Result<Option<Exit>> {
+        let Waiting { session, name, value, look, .. } = &*self;
+        let none = BlueGreenRolloutStatus::default();
+        let status = rollout.status.as_ref().unwrap_or(&none);
         let stands = rollout.annotations().get(names::REQUEST).is_some_and(|stands| stands == value);
-        let is_deleting = rollout.metadata.deletion_timestamp.is_some();
-        let generation = rollout.metadata.generation.unwrap_or_default();
-        let status = rollout.status.unwrap_or_default();
-        match status.observed_request.as_ref().filter(|observed| observed.value == value) {
+        match status.observed_request.as_ref().filter(|observed| observed.value == *value) {
             Some(observed) if !observed.accepted => {
-                progress.aside(|| eprintln!("Refused: {}", sentence(&observed.answer)));
-                return Ok(Exit::Refused);
+                self.aside(&format!("Refused: {}", sentence(&observed.answer)));
+                Ok(Some(Exit::Refused))
             }
-            Some(observed) if !answered => {
-                progress.aside(|| println!("{}", sentence(&observed.answer)));
-                answered = true;
+            Some(observed) => {
+                if !self.answered {
+                    self.progress.aside(|| println!("{}", sentence(&observed.answer)));
+                    self.answered = true;
+                }
+                Ok(None)
             }
+            None if self.answered => Ok(None),
             // The annotation holds one request: the last. What moves production is done before it is answered.
-            None if !answered && !stands => {
+            None if !stands => {
                 if was_heard(session, name, value).await? {
                     bail!("the operator heard the request, and answered another one since: look at {look}");
                 }
-                progress.aside(|| {
-                    eprintln!(
-                        "Another request took the place of this one. The operator may have begun with it by then: look at \
-                         {look}, and ask again if nothing came of it."
-                    );
-                });
-                return Ok(Exit::Refused);
+                self.aside(&format!(
+                    "Another request took the place of this one. The operator may have begun with it by then: look at {look}, and ask \
+                     again if nothing came of it."
+                ));
+                Ok(Some(Exit::Refused))
             }
-            None if !answered && is_deleting => {
+            None if rollout.metadata.deletion_timestamp.is_some() => {
                 bail!("rollout {name} is being deleted since: the operator answers no request any more. Look at {look}")
             }
-            None if !answered && is_over => {
-                progress.aside(|| eprintln!("{}", unanswered(&status, generation)));
-                return Ok(Exit::TimedOut);
+            None if is_over => {
+                let generation = rollout.metadata.generation.unwrap_or_default();
+                self.aside(&unanswered(status, generation));
+                Ok(Some(Exit::TimedOut))
             }
-            None if !answered => continue,
-            _ => {}
+            None => Ok(None),
         }
-        if is_superseded(request, &status) {
-            let message = sentence(&status.message);
-            progress.aside(|| {
-                eprintln!("Not done: the spec was changed since, and another revision is the newest. {message}")
-            });
-            return Ok(Exit::Refused);
+    }
+
+    /// Tells what came of a request that was accepted. Returns how the command ends, unless it waits on.
+    fn happened(&mut self, rollout: &BlueGreenRollout, is_over: bool) -> Option<Exit> {
+        let none = BlueGreenRolloutStatus::default();
+        let status = rollout.status.as_ref().unwrap_or(&none);
+        let (request, message) = (self.request, sentence(&status.message));
+        if is_superseded(request, status) {
+            self.aside(&format!("Not done: the spec was changed since, and another revision is the newest. {message}"));
+            return Some(Exit::Refused);
         }
-        let end = settled(request, &status, rollout.spec.blue_green().required_approvals());
-        let end = if started.elapsed() < timeout { patience.with(end, &status, Instant::now()) } else { end };
+        let end = settled(request, status, rollout.spec.blue_green().required_approvals());
+        let has_time = self.started.elapsed() < self.timeout;
+        let end = if has_time { self.patience.with(end, status, Instant::now()) } else { end };
         if let Some(exit) = end {
-            progress.aside(|| println!("{}", sentence(&status.message)));
-            if still_stands(request, &status) && exit == Exit::Refused {
-                let abort = format!("kubectl greenlight abort {name} -n {}{}", session.namespace, session.flags);
-                progress.aside(|| {
-                    eprintln!("Your request stands, and continues when this is over. To take it back: {abort}")
-                });
+            self.progress.aside(|| println!("{message}"));
+            if still_stands(request, status) && exit == Exit::Refused {
+                let Session { namespace, flags, .. } = self.session;
+                let abort = format!("kubectl greenlight abort {} -n {namespace}{flags}", self.name);
+                self.aside(&format!("Your request stands, and continues when this is over. To take it back: {abort}"));
             }
-            return Ok(exit);
+            return Some(exit);
         }
-        let message = sentence(&status.message);
-        if is_over && started.elapsed() >= timeout {
-            progress.aside(|| eprintln!("Not done after {} s: {message}", timeout.as_secs()));
-            return Ok(Exit::TimedOut);
+        if is_over && !has_time {
+            self.aside(&format!("Not done after {} s: {message}", self.timeout.as_secs()));
+            return Some(Exit::TimedOut);
         }
-        progress.say(&message);
+        self.progress.say(&message);
+        None
+    }
+
+    /// Tells something that is no result.
+    fn aside(&self, told: &str) {
+        self.progress.aside(|| eprintln!("{told}"));
     }
 }
 

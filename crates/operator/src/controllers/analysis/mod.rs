@@ -85,57 +85,20 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
         return Ok(None);
     }
     let mut step = run::step(&run.spec, &before, Timestamp::now());
-    let mut status = step.status.clone();
-    // A measurement that may not be taken twice is noted before it begins.
-    for position in &step.begin {
-        if let Some(name) = job::name(&run, *position, &status) {
-            let metadata = [(JOB.to_owned(), name)].into();
-            let begun = Measurement {
-                phase: AnalysisPhase::Running,
-                started_at: Some(Timestamp::now()),
-                metadata,
-                ..Measurement::default()
-            };
-            run::record(&run.spec, &mut status, *position, begun);
-            step.under_way.push(*position);
-        }
-    }
+    step.under_way.extend(note_jobs(&run, &step.begin, &mut step.status));
+    let mut status = step.status;
     if status != before {
         run = publish(&context.client, &run, &status).await?;
         context.caches.runs.put_answer(KeptRun::from(run.clone()));
         before = status.clone();
     }
-    let is_quick = |position: &usize| run.spec.metrics[*position].provider.job.is_none();
     // One that has one of the few places takes what it can at a time, and then it is another's turn.
     let most = if place.is_some() { PARALLEL } else { usize::MAX };
-    let quick: Vec<usize> = step.begin.iter().copied().filter(is_quick).take(most).collect();
-    let mut measured = Vec::new();
-    for some in quick.chunks(PARALLEL) {
-        let metrics = some.iter().map(|position| measure_now(&context, &run, &run.spec.metrics[*position]));
-        measured.extend(some.iter().copied().zip(futures::future::join_all(metrics).await));
-    }
-    let mut under_way = Vec::new();
-    for position in step.under_way {
-        let result = status.metric_results.iter().find(|result| result.name == run.spec.metrics[position].name);
-        let last = result.and_then(|result| result.measurements.last()).cloned();
-        under_way.extend(last.map(|last| (position, last)));
-    }
-    // How a Job ended does not wait for another one that cannot be made: it is deleted some time after its end.
-    under_way.sort_by_key(|(_, last)| !last.metadata.contains_key(JOB_UID));
-    let mut held_up = None;
-    for (position, last) in under_way {
-        match job::go_on(&context, &run, position, &last).await {
-            Ok(went_on) => measured.extend(went_on.map(|measurement| (position, measurement))),
-            // What was measured besides is written all the same: it would be measured again at each try otherwise, and never count.
-            Err(error) => {
-                held_up = Some(error);
-                break;
-            }
-        }
-    }
+    let mut measured = measure_due(&context, &run, &step.begin, most).await;
+    // What was measured besides is written all the same: it would be measured again at each try otherwise, and never count.
+    let held_up = look_at_jobs(&context, &run, &step.under_way, &status, &mut measured).await.err();
     let took_any = !measured.is_empty();
-    let not_to_stay =
-        |(position, measurement): &(usize, Measurement)| job::not_to_stay(&run.spec.metrics[*position], measurement);
+    let not_to_stay = |(position, measurement): &Taken| job::not_to_stay(&run.spec.metrics[*position], measurement);
     let mut to_end: Vec<JobToEnd> = measured.iter().filter_map(not_to_stay).collect();
     for (position, measurement) in measured {
         run::record(&run.spec, &mut status, position, measurement);
@@ -164,6 +127,63 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Option<Timesta
     let at_once = took_any && !after.begin.is_empty();
     let poll = (!after.under_way.is_empty()).then(|| Timestamp::now() + job::POLL);
     Ok([after.next, poll, at_once.then(Timestamp::now)].into_iter().flatten().min())
+}
+
+/// The place of a metric in the spec, and a measurement of it.
+type Taken = (usize, Measurement);
+
+/// Notes the Jobs that are about to begin, so that none is made twice. Returns the places of their metrics.
+fn note_jobs(run: &AnalysisRun, due: &[usize], status: &mut AnalysisRunStatus) -> Vec<usize> {
+    let mut noted = Vec::new();
+    for position in due {
+        let Some(name) = job::name(run, *position, status) else { continue };
+        let begun = Measurement {
+            phase: AnalysisPhase::Running,
+            started_at: Some(Timestamp::now()),
+            metadata: [(JOB.to_owned(), name)].into(),
+            ..Measurement::default()
+        };
+        run::record(&run.spec, status, *position, begun);
+        noted.push(*position);
+    }
+    noted
+}
+
+/// Takes `most` at most of the measurements that are due and are not by Jobs, some at a time.
+async fn measure_due(context: &Context, run: &AnalysisRun, due: &[usize], most: usize) -> Vec<Taken> {
+    let is_quick = |position: &usize| run.spec.metrics[*position].provider.job.is_none();
+    let quick: Vec<usize> = due.iter().copied().filter(is_quick).take(most).collect();
+    let mut measured = Vec::new();
+    for some in quick.chunks(PARALLEL) {
+        let metrics = some.iter().map(|position| measure_now(context, run, &run.spec.metrics[*position]));
+        measured.extend(some.iter().copied().zip(futures::future::join_all(metrics).await));
+    }
+    measured
+}
+
+/// Goes on with the Jobs that are under way, and adds what came of them.
+///
+/// # Errors
+/// One cannot be made, or looked at. Those before it are added.
+async fn look_at_jobs(
+    context: &Context,
+    run: &AnalysisRun,
+    under_way: &[usize],
+    status: &AnalysisRunStatus,
+    measured: &mut Vec<Taken>,
+) -> Result<(), Error> {
+    let last_of = |position: &usize| {
+        let result = status.metric_results.iter().find(|result| result.name == run.spec.metrics[*position].name);
+        Some((*position, result?.measurements.last()?))
+    };
+    let mut lasts: Vec<_> = under_way.iter().filter_map(last_of).collect();
+    // How a Job ended does not wait for another one that cannot be made: it is deleted some time after its end.
+    lasts.sort_by_key(|(_, last)| !last.metadata.contains_key(JOB_UID));
+    for (position, last) in lasts {
+        let went_on = job::go_on(context, run, position, last).await?;
+        measured.extend(went_on.map(|measurement| (position, measurement)));
+    }
+    Ok(())
 }
 
 /// A run as it is now, if it can be read.
