@@ -200,10 +200,11 @@ pub fn publish_at(status: &BlueGreenRolloutStatus, findings: &Findings, replan: 
     if replan || overlapping {
         return Some(now);
     }
-    let moved_at = roles.at_home().and_then(ReplicaSet::claimed_at);
+    // From the future it is by another operator's clock, or forged: it would be now at every look.
+    let moved_at = roles.at_home().and_then(ReplicaSet::claimed_at).filter(|at| *at <= now);
     let proving = unproven && roles.candidate.is_none();
     if let (true, Some(moved_at)) = (proving, moved_at) {
-        return Some(now.max(moved_at.min(now) + USUAL_PROOF));
+        return Some(now.max(moved_at + USUAL_PROOF));
     }
     let only_details = headline(before) == headline(status);
     // From the future it is by a clock that was set back since.

@@ -655,3 +655,17 @@ fn a_scale_that_comes_with_the_next_template_is_not_for_what_a_person_has_made_s
     assert_eq!(model.status().active_revision, one, "{}", say(&model));
     assert_eq!((model.rs(1).replicas, model.rs(2).replicas), (2, 5), "{}", say(&model));
 }
+
+#[test]
+fn a_claim_from_the_future_does_not_keep_it_quiet_that_a_proof_does_not_come() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    assert!(model.operate(None), "it never rests");
+    model.edit(&two, |rs| drop(rs.annotations.insert(names::PROMOTED_AT.into(), "2100-01-01T00:00:00Z".into())));
+    model.pass(5);
+    assert!(model.operate(None), "it never rests");
+    assert!(model.status().message.starts_with("moved to revision 2 (web:v2); Service active"), "{}", say(&model));
+}
