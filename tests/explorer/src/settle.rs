@@ -251,7 +251,8 @@ fn check_leftovers(state: &State, report: &mut Report) {
     let is_ours = |home: &Version| cluster.set(*home).is_some_and(|set| set.owned);
     let home = ghost.home.filter(|home| cluster.production() == Some(*home)).filter(is_ours);
     let Some(home) = home else { return };
-    let is_told = services_fit(cluster, home) && !ghost.second;
+    // Before anything was moved, what a Service leads to that is only called active by now does not serve: it was a preview.
+    let is_told = services_fit(cluster, home) && !ghost.second && ghost.told_by(cluster) != Told::ByNobody;
     if !is_told
         || ghost.forged
         || ghost.was_lost
