@@ -1841,6 +1841,38 @@ const MENDS: &[Mend] = &[
         of: Package("greenlight-test-cluster"),
         test: "no_process_is_moved_where_the_kernel_refuses_for_another_reason",
     },
+    Mend {
+        fault: "a scale that comes with the next template is that of what a person has made serve first",
+        file: "crates/core/src/decisions/spec.rs",
+        find: "let is_first = decisions.serving.is_empty() && same_template;",
+        replace: "let is_first = decisions.serving.is_empty();",
+        of: Package("greenlight-core"),
+        test: "a_scale_that_comes_with_the_next_template_is_not_for_what_a_person_has_made_serve_first",
+    },
+    Mend {
+        fault: "a Service that is called active right after it showed a preview counts as proven",
+        file: "crates/core/src/switch.rs",
+        find: "if same && leading_here.all(is_counted) {",
+        replace: "if same && (leading_here.all(is_counted) || home.replicas >= 0) {",
+        of: Package("greenlight-core"),
+        test: "what_a_service_showed_is_retired_only_when_its_endpoints_have_followed_also_if_it_is_called_active_since",
+    },
+    Mend {
+        fault: "a proof that does not come is told as progress for ever",
+        file: "crates/core/src/status.rs",
+        find: "findings.proving.as_ref().is_some_and(is_late)",
+        replace: "findings.proving.as_ref().is_some_and(is_late) && rs.name.is_empty()",
+        of: Package("greenlight-core"),
+        test: "a_proof_that_does_not_come_is_told_as_degraded_after_the_progress_deadline_and_nothing_is_undone",
+    },
+    Mend {
+        fault: "a claim from the future keeps it quiet that a proof does not come",
+        file: "crates/core/src/status.rs",
+        find: "claimed_at).filter(|at| *at <= now);",
+        replace: "claimed_at).map(|at| at.min(now));",
+        of: Package("greenlight-core"),
+        test: "a_claim_from_the_future_does_not_keep_it_quiet_that_a_proof_does_not_come",
+    },
 ];
 
 /// Which of them.

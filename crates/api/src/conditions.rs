@@ -16,8 +16,8 @@ pub const PAUSED: &str = "Paused";
 pub const REASON_HEALTHY: &str = "Healthy";
 /// Pods of a revision are starting.
 pub const REASON_PROGRESSING: &str = "Progressing";
-/// The operator moved the active Service, and its EndpointSlices do not confirm it yet. If it lasts, check that the EndpointSlice
-/// controller runs and that the Service's own selector matches the pods.
+/// The operator moved the active Service, and its EndpointSlices do not confirm it yet; with the phase `Degraded`, not for
+/// `progressDeadlineSeconds`. If it lasts, check that the EndpointSlice controller runs and that the Service's own selector matches the pods.
 pub const REASON_PROVING: &str = "ProvingSwitch";
 /// A revision is ready in preview and waits for `promote`.
 pub const REASON_AWAITING_PROMOTION: &str = "AwaitingPromotion";

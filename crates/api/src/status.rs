@@ -97,7 +97,7 @@ pub struct BlueGreenRolloutStatus {
     /// The last move of the active Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<Switch>,
-    /// The last progress of a revision whose pods start. `progressDeadlineSeconds` counts from it.
+    /// The last progress of a revision whose pods start, or whose switch is being proven. `progressDeadlineSeconds` counts from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
     /// The last request, and the operator's answer.

@@ -9,6 +9,8 @@
 //! | 12:00:55, it crashed | 0 | 0 | 12:01:50 |
 //! | 12:01:10, and is ready again: no more than before | 1 | 0 | 12:01:50 |
 //! | 12:01:30 | 1 | 1 | 12:02:30 |
+//!
+//! The proof that traffic followed to a revision has as long, from when the status first says that it waits for that.
 
 use greenlight_api::{BlueGreenRolloutStatus, Progress};
 use jiff::Timestamp;
@@ -36,6 +38,23 @@ pub fn read(status: Option<&BlueGreenRolloutStatus>, rs: &ReplicaSet, now: Times
         available_replicas: rs.available,
         ready_replicas: most_ready.max(Some(rs.ready)),
         since,
+    }
+}
+
+/// The progress of the proof that traffic followed to a revision that has all its pods: none since the status says that it waits for that, as long as
+/// its pods are the same.
+pub fn of_proof(status: Option<&BlueGreenRolloutStatus>, rs: &ReplicaSet, now: Timestamp) -> Progress {
+    let is_told = |status: &&BlueGreenRolloutStatus| {
+        status.switch.as_ref().is_some_and(|switch| switch.to == rs.hash && switch.proven_at.is_none())
+    };
+    let before = status.filter(is_told).and_then(|status| status.progress.as_ref());
+    let same = before.filter(|before| before.revision == rs.hash && before.available_replicas == rs.available);
+    Progress {
+        revision: rs.hash.clone(),
+        available_replicas: rs.available,
+        ready_replicas: Some(rs.ready),
+        // From the future it is by another operator's clock.
+        since: same.map_or(now, |before| before.since.min(now)),
     }
 }
 

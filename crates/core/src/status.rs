@@ -48,6 +48,8 @@ pub struct Findings<'a> {
     pub stall: Option<Stall>,
     /// The progress of the revision in focus, if it is not available or its pods are being replaced.
     pub progress: Option<Progress>,
+    /// The progress of the proof of the last move, if nothing else is waited for.
+    pub proving: Option<Progress>,
     /// The post-promotion analysis of what serves.
     pub post: Option<Outcome<'a>>,
     /// The restart of the revision in focus, if one is under way.
@@ -102,7 +104,7 @@ pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
         release: release(before, findings, &verdict, &updated),
         updated_revision: updated,
         switch: switch::last(&findings.situation, &findings.proof),
-        progress: findings.progress.clone(),
+        progress: findings.progress.clone().or_else(|| findings.proving.clone()),
         observed_request: findings.answer.clone(),
         decisions: Some(decisions::pruned(world, decisions.clone())),
         conditions: Vec::new(),
@@ -198,10 +200,11 @@ pub fn publish_at(status: &BlueGreenRolloutStatus, findings: &Findings, replan: 
     if replan || overlapping {
         return Some(now);
     }
-    let moved_at = roles.at_home().and_then(ReplicaSet::claimed_at);
+    // From the future it is by another operator's clock, or forged: it would be now at every look.
+    let moved_at = roles.at_home().and_then(ReplicaSet::claimed_at).filter(|at| *at <= now);
     let proving = unproven && roles.candidate.is_none();
     if let (true, Some(moved_at)) = (proving, moved_at) {
-        return Some(now.max(moved_at.min(now) + USUAL_PROOF));
+        return Some(now.max(moved_at + USUAL_PROOF));
     }
     let only_details = headline(before) == headline(status);
     // From the future it is by a clock that was set back since.
@@ -482,11 +485,17 @@ fn waiting(findings: &Findings, rs: &ReplicaSet) -> Option<Verdict> {
         });
     }
     match &findings.proof {
-        Proof::Missing(missing) if roles.is_home(rs) => Some(Verdict {
-            phase: Phase::Progressing,
-            reason: names::REASON_PROVING,
-            message: format!("moved to {revision}; {missing}"),
-        }),
+        Proof::Missing(missing) if roles.is_home(rs) => {
+            let mut message = format!("moved to {revision}; {missing}");
+            let is_late = |proving: &Progress| now >= progress::deadline(world, proving);
+            let phase = if findings.proving.as_ref().is_some_and(is_late) {
+                message += &format!(", for {} s", world.rollout.spec.progress_deadline_seconds());
+                Phase::Degraded
+            } else {
+                Phase::Progressing
+            };
+            Some(Verdict { phase, reason: names::REASON_PROVING, message })
+        }
         _ => None,
     }
 }

@@ -401,11 +401,14 @@ impl Proof {
 /// When the last move was proven, if the status says so of the revision that is at home.
 pub fn noted(world: &World, home: &ReplicaSet) -> Option<Timestamp> {
     let switch = world.rollout.status.as_ref()?.switch.as_ref()?;
+    let record = world.rollout.record();
     // A Service that was put on it later has to be proven, too.
-    let record = world.rollout.record().and_then(|record| record.revision(&home.hash));
-    let confirmed_then = record.and_then(|record| record.confirmed_at);
+    let confirmed_then = record.and_then(|record| record.revision(&home.hash)?.confirmed_at);
     let same = switch.to == home.hash && confirmed_then == home.timestamp(names::CONFIRMED_AT);
-    if same { switch.proven_at } else { None }
+    // So has one that showed it as a preview, and that the spec came to call active since: its endpoints may be of what it showed before.
+    let is_counted = |service: &Service| record.is_none_or(|record| record.active_services.contains(&service.name));
+    let mut leading_here = world.active_services().filter(|service| service.hash() == Some(&home.hash));
+    if same && leading_here.all(is_counted) { switch.proven_at } else { None }
 }
 
 /// Reads the proof: from the status if it was noted there, else from the endpoints.

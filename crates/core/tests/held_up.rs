@@ -3,7 +3,7 @@
 
 mod model;
 
-use greenlight_api::{AnalysisPhase, AutoRollback, BlueGreen, RolloutAnalysis, Verb, WorkloadRef, names};
+use greenlight_api::{AnalysisPhase, AutoRollback, BlueGreen, Phase, RolloutAnalysis, Verb, WorkloadRef, names};
 use greenlight_core::Action;
 use greenlight_core::world::{Rival, Template, Workload};
 use jiff::SignedDuration;
@@ -580,4 +580,92 @@ fn a_deletion_that_may_not_see_where_services_lead_says_so_and_goes_on_when_it_m
     world.rollout.finalizers = vec!["example.com/audit".to_owned()];
     let over = greenlight_core::plan(&world, model.now);
     assert!(over.actions.is_empty() && over.status.message.ends_with("has let it go"), "{}", over.status.message);
+}
+
+#[test]
+fn a_proof_that_does_not_come_is_told_as_degraded_after_the_progress_deadline_and_nothing_is_undone() {
+    let mut model = serves_one(manual());
+    model.change_spec(|spec| spec.progress_deadline_seconds = Some(60));
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    assert!(model.operate(None));
+    // The EndpointSlices stay as they are.
+    let look_after = |model: &mut Model, seconds: i64| {
+        model.pass(seconds);
+        assert!(model.operate(None), "it never rests");
+    };
+    look_after(&mut model, 5);
+    look_after(&mut model, 50);
+    assert_eq!(model.status().phase, Phase::Progressing, "{}", say(&model));
+    let soon = model.now + SignedDuration::from_secs(10);
+    assert!(model.plan().next.is_some_and(|next| next <= soon), "it looks again at the deadline");
+    look_after(&mut model, 30);
+    let late = model.status();
+    assert_eq!(late.phase, Phase::Degraded, "{}", say(&model));
+    assert!(late.message.ends_with("still has 2 ready endpoints of other pods, for 60 s"), "{}", late.message);
+    let stalled = late.conditions.iter().find(|condition| condition.type_ == "Stalled");
+    assert_eq!(stalled.map(|stalled| stalled.reason.as_str()), Some("ProvingSwitch"));
+    assert!(!model.rs(1).is_retired());
+    assert_serves(&model, 2);
+    model.work();
+    assert_eq!(model.status().phase, Phase::Healthy, "{}", say(&model));
+    assert!(model.rs(1).is_retired(), "the delay begins with the proof");
+}
+
+#[test]
+fn what_a_service_showed_is_retired_only_when_its_endpoints_have_followed_also_if_it_is_called_active_since() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let (one, two) = (model.hash(1), model.hash(2));
+    model.request(Verb::Abort, &two, "ann", None);
+    // The operator dies after each write, until the preview shows production again. Its EndpointSlices stay as they are.
+    for _ in 0..3 {
+        model.operate(Some(1));
+    }
+    assert_eq!(model.truth.services["preview"].hash(), Some(one.as_str()));
+    assert!(!model.rs(2).is_retired());
+    // One commit exchanges the names of both Services.
+    model.happen(&Event::Names(2));
+    assert!(model.operate(None), "it never rests");
+    assert!(!model.rs(2).is_retired(), "production reaches it: {}", say(&model));
+    model.catch_up();
+    assert!(model.operate(None), "it never rests");
+    assert!(model.rs(2).is_retired(), "{}", say(&model));
+    assert_serves(&model, 1);
+    assert!(model.status().switch.as_ref().is_some_and(|switch| switch.proven_at.is_some()), "{}", say(&model));
+}
+
+#[test]
+fn a_scale_that_comes_with_the_next_template_is_not_for_what_a_person_has_made_serve_first() {
+    let mut model = Model::new(manual());
+    model.change_spec(|spec| spec.min_ready_seconds = Some(30));
+    assert!(model.operate(None), "it never rests");
+    model.run_all_pods();
+    let one = model.hash(1);
+    // Its pods are ready, and not available yet: until they are the move does not count.
+    model.point_by_hand("active", &one);
+    assert!(model.operate(None), "it never rests");
+    model.happen(&Event::TemplateAndReplicas(2, 5));
+    assert!(model.operate(None), "it never rests");
+    model.pass(31);
+    assert!(model.operate(None), "it never rests");
+    assert_eq!(model.status().active_revision, one, "{}", say(&model));
+    assert_eq!((model.rs(1).replicas, model.rs(2).replicas), (2, 5), "{}", say(&model));
+}
+
+#[test]
+fn a_claim_from_the_future_does_not_keep_it_quiet_that_a_proof_does_not_come() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    assert!(model.operate(None), "it never rests");
+    model.edit(&two, |rs| drop(rs.annotations.insert(names::PROMOTED_AT.into(), "2100-01-01T00:00:00Z".into())));
+    model.pass(5);
+    assert!(model.operate(None), "it never rests");
+    assert!(model.status().message.starts_with("moved to revision 2 (web:v2); Service active"), "{}", say(&model));
 }

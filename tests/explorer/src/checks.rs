@@ -175,11 +175,15 @@ impl Moment<'_> {
         }
     }
 
-    /// It lost its hash, and has labels by which it leads to what never served.
+    /// It lost its hash, and has labels by which it leads to what never served: what was made anew since production left it has not, either.
     fn lets_others_in(&self, service: &Service) -> bool {
         let led_to = |set: &&Arc<SetTruth>| Cluster::selects(&service.selector, set) && set.object.has_pods();
-        let is_stranger = |set: &Arc<SetTruth>| !self.ghost.of(set.version).known;
-        let serves = |set: &Arc<SetTruth>| set.ready() > 0 && self.ghost.of(set.version).known;
+        let has_served = |set: &Arc<SetTruth>| {
+            let revision = self.ghost.of(set.version);
+            revision.known && (revision.uid == set.object.uid || self.ghost.home == Some(set.version))
+        };
+        let is_stranger = |set: &Arc<SetTruth>| !has_served(set);
+        let serves = |set: &Arc<SetTruth>| set.ready() > 0 && has_served(set);
         let led_to = || self.cluster.sets.iter().filter(led_to);
         service.selection() == Selection::Unmanaged && led_to().any(is_stranger) && !led_to().any(serves)
     }

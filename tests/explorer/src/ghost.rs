@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use greenlight_api::{AnalysisPhase, BlueGreenRolloutSpec, BlueGreenRolloutStatus, Phase, names};
+use greenlight_api::{AnalysisPhase, BlueGreenRolloutSpec, BlueGreenRolloutStatus, Phase, Progress, Switch, names};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::adapter::{self, RETURN_LIFTS_REJECTION};
@@ -379,6 +379,7 @@ impl Ghost {
     pub fn on_rest(&mut self, cluster: &Cluster, report: &mut Report) {
         self.check_outage(cluster, report);
         self.check_lost_hash(cluster, report);
+        self.check_late_proof(cluster, report);
         let told = cluster.rollout.status.as_ref().and_then(|status| status.progress.as_ref());
         let set = cluster.set(cluster.version).filter(|set| set.owned && !set.object.deleting);
         let waits = self.home.is_some_and(|home| home != cluster.version && cluster.production() == Some(home));
@@ -405,6 +406,28 @@ impl Ghost {
         if cluster.now >= since + deadline && !preview && self.of(version).rejected == Verdict::No && !self.restarted {
             report.check(Predicate::DeadlineTold, degraded, || {
                 format!("{version} has had {up} of {replicas} pods since {since}, and nobody says so")
+            });
+        }
+    }
+
+    /// A proof that the status says it waits for does not come: when the deadline is over that is told.
+    fn check_late_proof(&self, cluster: &Cluster, report: &mut Report) {
+        let Some(status) = &cluster.rollout.status else { return };
+        let home = self.home.filter(|home| cluster.production() == Some(*home));
+        let Some(set) = home.and_then(|home| cluster.set(home)).filter(|set| set.owned && !set.object.deleting) else {
+            return;
+        };
+        let object = &set.object;
+        let is_unproven = |switch: &Switch| switch.to == object.hash && switch.proven_at.is_none();
+        let is_current = |told: &&Progress| told.revision == object.hash && told.available_replicas == object.available;
+        let Some(told) = status.progress.as_ref().filter(is_current) else { return };
+        let overlapping = cluster.services.values().any(|service| service.is_overlapping());
+        let has_all = object.settled && object.available == object.replicas;
+        if status.switch.as_ref().is_some_and(is_unproven) && has_all && !overlapping && !self.restarted {
+            let deadline = SignedDuration::from_secs(i64::from(cluster.rollout.spec.progress_deadline_seconds()) + 3);
+            let is_late = cluster.now >= told.since + deadline;
+            report.check(Predicate::DeadlineTold, !is_late || status.phase == Phase::Degraded, || {
+                format!("the switch to {} has not been proven since {}, and nobody says so", set.version, told.since)
             });
         }
     }
@@ -454,6 +477,10 @@ impl Ghost {
         if let Some(status) = cluster.rollout.status.as_ref().filter(|status| status.available_replicas > 0) {
             let active = |home: &Version| cluster.hash_of(*home) == status.active_revision;
             self.said_up = self.home.filter(active).or(self.said_up);
+        }
+        // What is to have no pods has lost none either, also while the API server does not let them be taken.
+        if self.size == Some(0) {
+            self.said_up = None;
         }
         let out = self.home.filter(|home| {
             let revision = self.of(*home);

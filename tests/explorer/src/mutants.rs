@@ -423,6 +423,27 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::DeadlineTold],
     },
     Mutant {
+        name: "a proof that does not come is not told",
+        file: "status.rs",
+        find: "findings.proving.as_ref().is_some_and(is_late)",
+        replace: "findings.proving.as_ref().is_some_and(is_late) && rs.name.is_empty()",
+        expected: &[P::DeadlineTold],
+    },
+    Mutant {
+        name: "a Service that is called active right after it showed a preview counts as proven",
+        file: "switch.rs",
+        find: "if same && leading_here.all(is_counted) {",
+        replace: "if same && (leading_here.all(is_counted) || home.replicas >= 0) {",
+        expected: &[P::RetiredUnreached],
+    },
+    Mutant {
+        name: "before anything has served, a scale that comes with another template is everybody's",
+        file: "decisions/spec.rs",
+        find: "let is_first = decisions.serving.is_empty() && same_template;",
+        replace: "let is_first = decisions.serving.is_empty();",
+        expected: &[P::HomeSize],
+    },
+    Mutant {
         name: "nothing is pruned",
         file: "history.rs",
         find: "old.into_iter().skip(limit)",

@@ -73,7 +73,7 @@ predicates! {
     PreviewShows = "9", "preview-shows", "at rest the preview Service shows what waits, or what the spec says for when nothing does";
     SaysWhy = "9", "says-why", "what does not move is not called healthy, and a sentence says why";
     ReasonTrue = "9", "reason-true", "at rest what the status waits for is so: nothing that was promoted, and has its pods, is left standing";
-    DeadlineTold = "9", "deadline-told", "what makes no progress for progressDeadlineSeconds is said to, or rejected where the spec wants that";
+    DeadlineTold = "9", "deadline-told", "what makes no progress for progressDeadlineSeconds, a proof too, is said to, or rejected where the spec wants that";
     EventOnce = "9", "event-once", "nothing is announced that did not happen";
     HomeSize = "scale", "home-size", "the pods of what serves follow a change of scale alone";
     HistoryServed = "history", "history-served", "what served is kept before what did not, and the last that served is never pruned";

@@ -247,8 +247,12 @@ fn check_services(state: &State, report: &mut Report) {
 /// Nothing has pods that nobody needs.
 fn check_leftovers(state: &State, report: &mut Report) {
     let (cluster, ghost) = (&state.cluster, &state.ghost);
-    let Some(home) = ghost.home.filter(|home| cluster.production() == Some(*home)) else { return };
-    let is_told = services_fit(cluster, home) && !ghost.second;
+    // With a ReplicaSet that is nobody's, whatever its name, production is down: everything stays then.
+    let is_ours = |home: &Version| cluster.set(*home).is_some_and(|set| set.owned);
+    let home = ghost.home.filter(|home| cluster.production() == Some(*home)).filter(is_ours);
+    let Some(home) = home else { return };
+    // Before anything was moved, what a Service leads to that is only called active by now does not serve: it was a preview.
+    let is_told = services_fit(cluster, home) && !ghost.second && ghost.told_by(cluster) != Told::ByNobody;
     if !is_told
         || ghost.forged
         || ghost.was_lost
@@ -369,9 +373,11 @@ fn check_restart(state: &State, report: &mut Report) {
 /// What is kept to go back to: so many as the spec says, and the last that served.
 fn check_history(state: &State, report: &mut Report) {
     let (cluster, ghost) = (&state.cluster, &state.ghost);
-    // Where something served and nobody knows what, everything stays.
+    // Where something served and nobody knows what, everything stays: so it is beside another rollout while only what was a preview until now leads to
+    // anything.
+    let is_told = !ghost.second || ghost.told_by(cluster) != Told::ByNobody;
     let is_known = match ghost.home {
-        Some(home) => cluster.production() == Some(home),
+        Some(home) => cluster.production() == Some(home) && is_told,
         None => !ghost.begun && !ghost.second && !ghost.was_lost,
     };
     if !is_known {
@@ -656,6 +662,10 @@ fn check_question(state: &State, report: &mut Report) {
     }
     let is_of_home = |run: &&Run| adapter::version_of_named(&run.name) == Some(home) && run.name.ends_with("-post");
     let last = cluster.runs.iter().rev().find(is_of_home);
+    // Of an attempt before production came here anew nobody is asked any more: another analysis is made, as soon as there are pods.
+    let came_at = Version::all().filter(|other| *other != home).filter_map(|other| ghost.of(other).left_at).max();
+    let is_empty = cluster.set(home).is_some_and(|set| set.object.replicas == 0);
+    let last = last.filter(|run| !is_empty || run.completed_at >= came_at);
     if last.is_some_and(|run| run.phase == AnalysisPhase::Inconclusive && !run.terminating)
         && let Some(status) = &cluster.rollout.status
     {

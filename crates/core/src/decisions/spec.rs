@@ -63,7 +63,8 @@ pub(super) fn enter_template(world: &World, decisions: &mut Decisions, now: Time
     true
 }
 
-/// The pods that production is to have. Worked example: `replicas: 2`, revision 1 serves.
+/// The pods that production is to have. Also before anything serves, a scale that comes with another template is not for the revisions before it:
+/// a person may still move production to one of them by hand. Worked example: `replicas: 2`, revision 1 serves.
 ///
 /// | the spec changes to | production has | because |
 /// |---|---|---|
@@ -77,7 +78,8 @@ pub(super) fn enter_scale(world: &World, decisions: &mut Decisions, same_templat
     let digest = roles::asked_for(world, decisions);
     let serves_updated = decisions.revision(&decisions.serving).is_some_and(|serving| serving.digest == digest);
     let scaled_alone = same_template && decisions.spec_replicas != spec;
-    if decisions.serving.is_empty() || serves_updated || scaled_alone {
+    let is_first = decisions.serving.is_empty() && same_template;
+    if is_first || serves_updated || scaled_alone {
         decisions.replicas = spec;
     }
     decisions.spec_replicas = spec;

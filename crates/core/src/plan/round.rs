@@ -1,8 +1,11 @@
 //! One round of planning: the situation, and what several steps ask of it.
 
+use greenlight_api::Progress;
+
 use crate::actions::Action;
 use crate::analysis::{self, Kind};
 use crate::gate::{self, Gate};
+use crate::overlap;
 use crate::progress;
 use crate::request::Heard;
 use crate::restart::Restart;
@@ -76,6 +79,24 @@ impl<'a> Round<'a> {
         (restarts || rs.replicas != size.replicas || !rs.is_available(size.needed)).then_some((rs, size))
     }
 
+    /// The progress of the revision in focus, if it is unfinished.
+    pub fn progress(&self) -> Option<Progress> {
+        let Situation { world, now, .. } = self.situation;
+        self.unfinished().map(|(rs, _)| progress::read(world.rollout.status.as_ref(), rs, now))
+    }
+
+    /// The progress of the proof that production is with the revision in focus, if nothing else is waited for. An overlap takes as long as the spec
+    /// says.
+    pub fn proving(&self) -> Option<Progress> {
+        let Situation { world, roles, now, .. } = self.situation;
+        let is_missing = matches!(self.proof, Proof::Missing(_)) && !overlap::is_under_way(&self.situation);
+        if !is_missing || self.unfinished().is_some() {
+            return None;
+        }
+        let (home, _) = self.focus().filter(|(rs, _)| roles.is_home(rs))?;
+        Some(progress::of_proof(world.rollout.status.as_ref(), home, now))
+    }
+
     /// What the preview Service is to show instead of what it shows. The additional pod of a restart is not waited for.
     pub fn move_preview(&self) -> Option<Action> {
         switch::move_preview(&self.situation, self.candidate.as_ref().map(|candidate| candidate.size.needed))
@@ -117,7 +138,8 @@ impl<'a> Round<'a> {
                 .or_else(template)
                 .or_else(|| refused.filter(|refused| !refused.is_eviction()).map(stall::write))
                 .or_else(|| stall::trouble(world)),
-            progress: self.unfinished().map(|(rs, _)| progress::read(world.rollout.status.as_ref(), rs, situation.now)),
+            progress: self.progress(),
+            proving: self.proving(),
             post: situation.roles.at_home().map(|home| analysis::outcome(&situation, home, Kind::Post)),
             restart: focus.and_then(|(rs, _)| Restart::of(&situation, rs)),
         }

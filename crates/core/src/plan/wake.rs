@@ -50,8 +50,7 @@ fn reasons(
         Some(Gate::Closed { until, .. }) => *until,
         _ => None,
     };
-    let status = world.rollout.status.as_ref();
-    let progress = round.unfinished().map(|(rs, _)| progress::read(status, rs, situation.now));
+    let progress = round.progress().or_else(|| round.proving());
     let refused = if situation.roles.updated.is_none() { world.refused.as_ref() } else { None };
     let overlap = if overlap::is_under_way(situation) { situation.roles.home() } else { None };
     [
