@@ -3,6 +3,7 @@
 use crate::actions::Action;
 use crate::analysis::{self, Kind};
 use crate::gate::{self, Gate};
+use crate::metadata;
 use crate::progress;
 use crate::request::Heard;
 use crate::restart::Restart;
@@ -73,7 +74,8 @@ impl<'a> Round<'a> {
     pub fn unfinished(&self) -> Option<(&'a ReplicaSet, Size)> {
         let (rs, size) = self.focus()?;
         let restarts = Restart::of(&self.situation, rs).is_some();
-        (restarts || rs.replicas != size.replicas || !rs.is_available(size.needed)).then_some((rs, size))
+        let is_there = rs.replicas == size.replicas && metadata::is_available_meanwhile(rs, size.needed);
+        if restarts || !is_there { Some((rs, size)) } else { None }
     }
 
     /// What the preview Service is to show instead of what it shows. The additional pod of a restart is not waited for.
