@@ -1850,20 +1850,20 @@ const MENDS: &[Mend] = &[
         test: "pods_that_are_to_carry_something_else_are_no_news",
     },
     Mend {
+        fault: "a candidate is given up for a template that its controller has not seen",
+        file: "crates/core/src/metadata.rs",
+        find: "let is_known = rs.settled || is_under_way(rs);",
+        replace: "let is_known = rs.settled;",
+        of: Package("greenlight-core"),
+        test: "a_candidate_is_not_given_up_for_a_template_that_is_not_seen",
+    },
+    Mend {
         fault: "a simulated change of pods that is taken back on its way is done at once",
         file: "crates/core/src/metadata.rs",
         find: "noted(rs) == underway(from, to) && template == rs.pod_labels",
         replace: "noted(rs) == underway(from, to) || false && template == rs.pod_labels",
         of: Package("greenlight-core"),
         test: "a_change_of_pods_that_is_taken_back_on_its_way_begins_with_the_template",
-    },
-    Mend {
-        fault: "a candidate is given up for a template that its controller has not seen",
-        file: "crates/core/src/plan/decide.rs",
-        find: "let is_there = metadata::is_available_meanwhile(candidate, size.needed);",
-        replace: "let is_there = candidate.is_available(size.needed) || false && metadata::is_under_way(candidate);",
-        of: Package("greenlight-core"),
-        test: "a_candidate_is_not_given_up_for_a_template_that_is_not_seen",
     },
     Mend {
         fault: "a Service that is added in an overlap loses pods whose label is not seen",

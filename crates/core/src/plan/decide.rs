@@ -15,7 +15,7 @@ use crate::situation::Situation;
 use crate::stall;
 use crate::switch::{self, Proof};
 use crate::world::{ReplicaSet, World};
-use crate::{metadata, pods, progress};
+use crate::{pods, progress};
 
 /// The record with everything that is decided by now.
 pub(super) struct Decided {
@@ -126,8 +126,7 @@ fn gave_up(situation: &Situation, candidate: &ReplicaSet) -> Option<Rejection> {
     let size = candidate_size(situation, candidate);
     // What has not been given its pods yet has made no progress that could be judged.
     let given = candidate.replicas == size.replicas;
-    let is_there = metadata::is_available_meanwhile(candidate, size.needed);
-    if world.rollout.spec.progress_deadline_abort != Some(true) || !given || is_there {
+    if world.rollout.spec.progress_deadline_abort != Some(true) || !given || candidate.is_available(size.needed) {
         return None;
     }
     let progress = progress::read(world.rollout.status.as_ref(), candidate, *now);
