@@ -93,8 +93,8 @@ pub fn underway(from: &PodMetadata, to: &PodMetadata) -> PodMetadata {
     both
 }
 
-/// This change has begun, so that only its pods are left to be changed: what is noted while one is under way is noted while it is taken back, too, but
-/// then the template is another.
+/// This change has begun, so that only its pods are left to be changed. The note alone does not tell: it is the same while the change is taken back,
+/// which begins with the template, too.
 pub fn has_begun(rs: &ReplicaSet, from: &PodMetadata, to: &PodMetadata) -> bool {
     let mut template = rs.pod_labels.clone();
     template.retain(|key, _| !from.labels.contains_key(key));
