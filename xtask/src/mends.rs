@@ -1850,6 +1850,14 @@ const MENDS: &[Mend] = &[
         test: "pods_that_are_to_carry_something_else_are_no_news",
     },
     Mend {
+        fault: "production is called unavailable whenever it is scaled down",
+        file: "crates/core/src/status.rs",
+        find: "serving.is_some_and(|rs| rs.available >= needed(rs))",
+        replace: "serving.is_some_and(|rs| rs.settled && rs.available >= needed(rs))",
+        of: Package("greenlight-core"),
+        test: "production_is_available_while_it_is_scaled_down",
+    },
+    Mend {
         fault: "a candidate is given up for a template that its controller has not seen",
         file: "crates/core/src/metadata.rs",
         find: "let is_known = rs.settled || is_under_way(rs);",

@@ -10,7 +10,6 @@ use crate::analysis::Outcome;
 use crate::approvals;
 use crate::decisions;
 use crate::gate::Gate;
-use crate::metadata;
 use crate::overlap;
 use crate::request;
 use crate::restart::Restart;
@@ -111,7 +110,8 @@ pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
     };
     // The additional pod of a restart is not needed; and no pod is not enough, whoever took them all.
     let needed = |rs: &ReplicaSet| rs.replicas.clamp(decisions.replicas.min(1), decisions.replicas);
-    let available = serving.is_some_and(|rs| metadata::is_available_meanwhile(rs, needed(rs)));
+    // As they were counted last, also while its controller has not seen a change: it would be called unavailable whenever it is scaled down.
+    let available = serving.is_some_and(|rs| rs.available >= needed(rs));
     status.conditions = conditions(before, &verdict, available, world.rollout.generation, now);
     status.message = verdict.message;
     status

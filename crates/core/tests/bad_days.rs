@@ -3160,6 +3160,15 @@ fn pods_that_are_to_carry_something_else_are_no_news() {
 }
 
 #[test]
+fn production_is_available_while_it_is_scaled_down() {
+    let mut model = serves_one(manual());
+    model.scale(1);
+    model.operate(None);
+    assert!(model.rs(1).replicas == 1 && !model.rs(1).settled, "its controller has not seen that");
+    assert!(is_true(&model, conditions::AVAILABLE), "{}", say(&model));
+}
+
+#[test]
 fn a_candidate_is_not_given_up_for_a_template_that_is_not_seen() {
     let mut model = serves_one(manual());
     model.change_spec(|spec| {
