@@ -3189,7 +3189,7 @@ fn an_overlap_that_waits_for_kubernetes_says_so() {
     model.work();
     let uid = model.truth.rollout.uid.clone();
     for number in [1, 2] {
-        begin_change(&mut model, number, &[(names::SERVING_LABEL, &uid)]);
+        begin_change(&mut model, number, &[(names::SERVING_LABEL, uid.as_str())]);
     }
     let (one, two) = (model.hash(1), model.hash(2));
     model.request(Verb::Promote, &two, "ann", None);
@@ -3266,7 +3266,7 @@ fn what_comes_back_by_way_of_an_overlap_is_claimed_once_its_pods_carry_the_label
 fn a_change_of_pods_that_is_taken_back_on_its_way_begins_with_the_template() {
     let mut model = serves_one(overlapping());
     let uid = model.truth.rollout.uid.clone();
-    begin_change(&mut model, 1, &[(names::SERVING_LABEL, &uid)]);
+    begin_change(&mut model, 1, &[(names::SERVING_LABEL, uid.as_str())]);
     let one = model.hash(1);
     for has_begun in [false, true] {
         model.edit(&one, |rs| rs.settled = true);
