@@ -24,8 +24,8 @@ fn allowed(metadata: &Option<PodMetadata>, is_own: impl Fn(&str) -> bool) -> Pod
     metadata
 }
 
-/// The change of a revision's pods from what they carry to another metadata. Its ReplicaSet's template comes first; `None` until the controller of
-/// ReplicaSets has seen that: until then it may make pods of the template before, which nobody would change any more.
+/// The change of a revision's pods from what they carry to another metadata. The template of its ReplicaSet comes first; then it is `None` until the
+/// controller of ReplicaSets has seen that: it may make pods of the template before, which nobody would change any more.
 ///
 /// A label that the pods' own template has, as far as is known, or that a Service selects, is never taken off, whatever somebody noted.
 pub fn change(situation: &Situation, rs: &ReplicaSet, mut to: PodMetadata) -> Option<Action> {
@@ -93,9 +93,20 @@ pub fn underway(from: &PodMetadata, to: &PodMetadata) -> PodMetadata {
     both
 }
 
-/// This change has begun, so that only its pods are left to be changed.
+/// This change has begun, so that only its pods are left to be changed. The note alone does not tell: it is the same while the change is taken back,
+/// which begins with the template, too.
 pub fn has_begun(rs: &ReplicaSet, from: &PodMetadata, to: &PodMetadata) -> bool {
-    noted(rs) == underway(from, to)
+    let mut template = rs.pod_labels.clone();
+    template.retain(|key, _| !from.labels.contains_key(key));
+    template.extend(to.labels.clone());
+    noted(rs) == underway(from, to) && template == rs.pod_labels
+}
+
+/// All of `wanted` pods are available, also while their template is another one that its controller has not seen yet: for what they carry it takes none of
+/// them. This is for what is told; production moves only by [`ReplicaSet::is_available`].
+pub fn is_available_meanwhile(rs: &ReplicaSet, wanted: i32) -> bool {
+    let is_known = rs.settled || is_under_way(rs);
+    is_known && rs.replicas >= wanted && rs.available >= wanted
 }
 
 /// What the operator noted on the ReplicaSet, last of all; nothing if that is not readable.

@@ -2,8 +2,8 @@
 //!
 //! A Service selects by equality, so both must have a label in common that no other revision has: before the switch, the pods
 //! of the old and of the new revision get [`greenlight_api::names::SERVING_LABEL`]. Once the controllers of Kubernetes have seen it there
-//! ([`unseen`]) the Service moves from the old hash to that label, and after `overlapSeconds` from the label to the new hash. Nothing is proven, and so nothing retired, before
-//! that. However late the EndpointSlices are, the overlap is not over before they show the pods of the new revision. Going back goes
+//! ([`unseen`]) the Service moves from the old hash to that label, and after `overlapSeconds` from the label to the new hash. Nothing is proven,
+//! and so nothing retired, before that. However late the EndpointSlices are, the overlap is not over before they show the pods of the new revision. Going back goes
 //! straight to the hash, and the next promotion waits until the overlap is over. The label's value is the rollout's UID: pods of
 //! another rollout that carry the Service's own labels, and are in an overlap of their own, are not selected. Worked example,
 //! `overlapSeconds: 30`:
@@ -31,10 +31,11 @@ pub fn prepare(situation: &Situation, candidate: &ReplicaSet) -> Option<Vec<Acti
     let serving = situation.roles.serving()?;
     // The label must select these two alone. Pods are seen in the order in which they were changed: who sees the label on the one that got it last
     // sees that these have lost it.
-    let others = situation.world.existing().filter(|rs| rs.name != serving.name && rs.name != candidate.name);
-    // Also one without pods: those that it gets later would be selected, too.
-    let labelled: Vec<_> =
-        others.filter(|rs| metadata::carried(rs).labels.contains_key(names::SERVING_LABEL)).collect();
+    let all = situation.world.replica_sets.iter();
+    let others = all.filter(|rs| rs.name != serving.name && rs.name != candidate.name);
+    // Also one without pods: those that it gets later would be selected, too. One that is being deleted gets none, but may keep some for its delay.
+    let may_have_pods = others.filter(|rs| !rs.deleting || rs.current > 0);
+    let labelled: Vec<_> = may_have_pods.filter(|rs| carries_label(rs)).collect();
     if !labelled.is_empty() {
         return Some(
             labelled
@@ -53,14 +54,30 @@ pub fn prepare(situation: &Situation, candidate: &ReplicaSet) -> Option<Vec<Acti
 /// A revision with ready pods on which the controllers of Kubernetes have not seen the label yet. That of EndpointSlices may hear of a Service
 /// before it hears of pods: by a label that it has not seen there, the Service would lose these for a moment.
 pub fn unseen<'a>(situation: &Situation<'a>) -> Option<&'a ReplicaSet> {
-    let carries = |rs: &&ReplicaSet| rs.pod_labels.contains_key(names::SERVING_LABEL);
-    situation.world.existing().filter(carries).find(|rs| rs.ready > 0 && !rs.are_labels_seen())
+    let labelled = |rs: &&ReplicaSet| rs.pod_labels.contains_key(names::SERVING_LABEL);
+    situation.world.replica_sets.iter().filter(labelled).find(|rs| rs.ready > 0 && !rs.are_labels_seen())
 }
 
-/// The candidate is about to serve beside what serves, and that waits for [`unseen`].
-pub fn waits_for_label<'a>(situation: &Situation<'a>, candidate: &ReplicaSet) -> Option<&'a ReplicaSet> {
-    let is_prepared = prepare(situation, candidate).is_some_and(|actions| actions.is_empty());
-    if is_prepared { unseen(situation) } else { None }
+/// The ReplicaSet by which the controllers of Kubernetes keep the candidate, which is about to serve beside what serves, waiting: they have not seen
+/// that its template has the label, or has lost it, or else have not seen the label on all its pods.
+pub fn waits_for<'a>(situation: &Situation<'a>, candidate: &ReplicaSet) -> Option<&'a ReplicaSet> {
+    if prepare(situation, candidate).is_none_or(|actions| !actions.is_empty()) {
+        return None;
+    }
+    let is_unseen = |rs: &&ReplicaSet| carries_label(rs) && metadata::is_under_way(rs) && !rs.settled;
+    situation.world.replica_sets.iter().find(is_unseen).or_else(|| unseen(situation))
+}
+
+/// This Service still leads to another revision than the one that is to stay, while others select both.
+pub fn is_late(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool {
+    let leads_on = matches!(service.selection(), Selection::Revision(hash) if hash != home.hash);
+    is_under_way(situation) && leads_on
+}
+
+/// The same, and by the label it would lose pods for a moment: see [`unseen`].
+pub fn would_lose_pods(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool {
+    let has_pods = || situation.world.replica_sets.iter().any(|rs| rs.ready > 0 && service.selects(rs));
+    is_late(situation, service, home) && has_pods() && unseen(situation).is_some()
 }
 
 /// The change of the pods of the revision that is to stay, if both are selected and they do not carry the label: a ReplicaSet that was
@@ -103,9 +120,13 @@ pub fn label_value(world: &World) -> String {
 /// Whether the revision keeps the label: it serves, or will, or does while both do.
 pub fn keeps_label(situation: &Situation, rs: &ReplicaSet) -> bool {
     let roles = situation.roles;
-    let carries = metadata::carried(rs).labels.contains_key(names::SERVING_LABEL);
     let has_role = roles.is_serving(rs) || roles.is_home(rs) || roles.is_candidate(rs);
-    carries && (are_both_selected(situation) || is_asked_for(situation) && has_role)
+    carries_label(rs) && (are_both_selected(situation) || is_asked_for(situation) && has_role)
+}
+
+/// Some of its pods may carry the label.
+fn carries_label(rs: &ReplicaSet) -> bool {
+    metadata::carried(rs).labels.contains_key(names::SERVING_LABEL)
 }
 
 /// Whether the promotion of this candidate goes by way of both: there is one that serves, with pods.

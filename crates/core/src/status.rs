@@ -112,7 +112,8 @@ pub fn compose(findings: &Findings) -> BlueGreenRolloutStatus {
     };
     // The additional pod of a restart is not needed; and no pod is not enough, whoever took them all.
     let needed = |rs: &ReplicaSet| rs.replicas.clamp(decisions.replicas.min(1), decisions.replicas);
-    let available = serving.is_some_and(|rs| rs.is_available(needed(rs)));
+    // As they were counted last, also while its controller has not seen a change: it would be called unavailable whenever it is scaled down.
+    let available = serving.is_some_and(|rs| rs.available >= needed(rs));
     status.conditions = conditions(before, &verdict, available, world.rollout.generation, now);
     status.message = verdict.message;
     status
@@ -299,14 +300,24 @@ fn of_candidate(findings: &Findings, focus: &ReplicaSet, gate: &Gate) -> Verdict
             say(Phase::Progressing, names::REASON_PROGRESSING, message)
         }
         Gate::Open => {
-            let unseen = overlap::waits_for_label(&findings.situation, focus).map(|rs| {
-                let (seen, all, of) = (rs.fully_labeled, rs.current, describe(&findings.situation, rs));
-                format!("; Kubernetes has seen the labels of the overlap on {seen} of {all} pods of {of}")
-            });
-            let message = format!("moving production to {revision}{}", unseen.unwrap_or_default());
-            say(Phase::Progressing, names::REASON_PROGRESSING, message)
+            let unseen = unseen(&findings.situation, overlap::waits_for(&findings.situation, focus));
+            say(Phase::Progressing, names::REASON_PROGRESSING, format!("moving production to {revision}{unseen}"))
         }
     }
+}
+
+/// What the controllers of Kubernetes have not seen yet of the ReplicaSet that a move by way of both revisions waits for.
+fn unseen(situation: &Situation, kept_by: Option<&ReplicaSet>) -> String {
+    let Some(rs) = kept_by else { return String::new() };
+    let (revision, seen, all) = (describe(situation, rs), rs.fully_labeled, rs.current);
+    if !rs.settled {
+        return format!("; Kubernetes has not seen the last change of the ReplicaSet of {revision} yet");
+    }
+    // Where somebody has changed another label of a pod, a webhook say, people would look at the wrong one.
+    format!(
+        "; Kubernetes has seen the labels of the overlap on {seen} of {all} pods of {revision}. A pod without all labels \
+         of its template does not count"
+    )
 }
 
 /// The headline of a rollout without a candidate, when the pods in focus lack nothing.
@@ -334,7 +345,10 @@ fn of_production(findings: &Findings, focus: &ReplicaSet) -> Verdict {
             say(Phase::Progressing, names::REASON_POST_PROMOTION_ANALYSIS, message)
         }
         Some(Outcome::Good) | None if roles.at_home().is_none() => {
-            say(Phase::Progressing, names::REASON_PROGRESSING, format!("moving production to {revision}"))
+            let is_kept = overlap::is_under_way(&findings.situation);
+            let kept_by = if is_kept { overlap::unseen(&findings.situation) } else { None };
+            let unseen = unseen(&findings.situation, kept_by);
+            say(Phase::Progressing, names::REASON_PROGRESSING, format!("moving production to {revision}{unseen}"))
         }
         Some(Outcome::Good) | None => say(Phase::Healthy, names::REASON_HEALTHY, format!("{revision} is active")),
     }

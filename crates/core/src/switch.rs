@@ -75,8 +75,7 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
         return Vec::new();
     }
     // One that still leads to what served before goes by way of both, as the others did, and both last anew.
-    let leads_on = |service: &&Service| matches!(service.selection(), Selection::Revision(hash) if hash != home.hash);
-    let late: Vec<_> = to_move.iter().copied().filter(|service| overlapping && leads_on(service)).collect();
+    let late: Vec<_> = to_move.iter().copied().filter(|service| overlap::is_late(situation, service, home)).collect();
     // One that a person moved here gets our mark with a claim of its own: a record from before that would take the mark for its own.
     let marked_for_another = |service: &Service| service.production.as_ref().is_some_and(|given| *given != home.hash);
     let by_hand = to_move.iter().any(|service| leads_here(service) && marked_for_another(service));
@@ -99,7 +98,8 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
     to_move.into_iter().map(|service| select_home(situation, service, home)).collect()
 }
 
-/// Whether this Service may be moved to home as soon as home has pods for it: it fits, no overlap keeps it, and home may serve there.
+/// Whether this Service may be moved to home as soon as home has pods for it: it fits, no overlap keeps it, it loses no pods by way of both, and home
+/// may serve there.
 fn may_come_home(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool {
     let fits = stall::keeps_from_moving(situation.world, service, home).is_none();
     let overlapping = overlap::is_under_way(situation);
@@ -107,7 +107,8 @@ fn may_come_home(situation: &Situation, service: &Service, home: &ReplicaSet) ->
     let is_free = !service.is_overlapping() || !overlap_lasts && (!overlapping || shows(situation, service, home));
     let may_serve =
         !situation.is_rejected(home) || situation.may_serve_again(home) || may_keep(situation, service, home);
-    (fits || lets_others_in(situation, service, home)) && is_free && may_serve
+    let loses_nothing = !overlap::would_lose_pods(situation, service, home);
+    (fits || lets_others_in(situation, service, home)) && is_free && may_serve && loses_nothing
 }
 
 /// With nothing to go back to, what was rejected goes on where it is: it is put back, also to a Service of production's that was made anew,

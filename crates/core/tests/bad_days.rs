@@ -12,6 +12,7 @@ use greenlight_api::{
 };
 use greenlight_core::actions::Doubt;
 use greenlight_core::decisions;
+use greenlight_core::metadata;
 use greenlight_core::overlap;
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::situation::Situation;
@@ -3114,6 +3115,175 @@ fn who_takes_over_in_an_overlap_and_has_not_seen_its_claim_looks_before_producti
     }
     let plan = plan(&seen, model.now);
     assert!(plan.doubt.is_some(), "{:?}", plan.actions);
+}
+
+// Controllers of Kubernetes that see late what pods carry.
+
+/// A change of what its pods carry has begun, with these labels in its template, which its controller has not seen yet.
+fn begin_change(model: &mut Model, number: u8, labels: &[(&str, &str)]) {
+    let hash = model.hash(number);
+    let labels: BTreeMap<String, String> =
+        labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let annotations = BTreeMap::from([(names::UNSETTLED.to_owned(), "true".to_owned())]);
+    let note = PodMetadata { labels: labels.clone(), annotations };
+    model.edit(&hash, |rs| {
+        rs.annotations.insert(names::ROLE_METADATA.into(), serde_json::to_string(&note).expect("it is JSON"));
+        rs.pod_labels.extend(labels);
+        rs.settled = false;
+    });
+}
+
+/// Revision 2 serves, and the pods of revision 1 are up inside their delay.
+fn overlap_is_over() -> Model {
+    let (mut model, _) = both_serve(overlapping());
+    operate_for(&mut model, 70);
+    assert_serves(&model, 2);
+    assert!(model.rs(1).is_retired() && model.rs(1).current > 0, "{}", say(&model));
+    model
+}
+
+/// It would be told as ready in preview once more, and production as not available.
+#[test]
+fn pods_that_are_to_carry_something_else_are_no_news() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    let before = plan(&model.seen(), model.now).status;
+    assert_eq!(before.phase, Phase::Paused);
+    for number in [1, 2] {
+        begin_change(&mut model, number, &[]);
+    }
+    let after = plan(&model.seen(), model.now);
+    assert!(after.actions.is_empty(), "{:?}", after.actions);
+    assert_eq!(after.status, before);
+    assert_eq!(after.publish_at, None);
+}
+
+#[test]
+fn production_is_available_while_it_is_scaled_down() {
+    let mut model = serves_one(manual());
+    model.scale(1);
+    model.operate(None);
+    assert!(model.rs(1).replicas == 1 && !model.rs(1).settled, "its controller has not seen that");
+    assert!(is_true(&model, conditions::AVAILABLE), "{}", say(&model));
+}
+
+#[test]
+fn a_candidate_is_not_given_up_for_a_template_that_is_not_seen() {
+    let mut model = serves_one(manual());
+    model.change_spec(|spec| {
+        spec.progress_deadline_abort = Some(true);
+        spec.progress_deadline_seconds = Some(60);
+    });
+    model.push(2);
+    model.work();
+    begin_change(&mut model, 2, &[]);
+    operate_for(&mut model, 200);
+    assert_rejected(&model, 2, false);
+}
+
+#[test]
+fn an_overlap_that_waits_for_kubernetes_says_so() {
+    let mut model = serves_one(overlapping());
+    model.push(2);
+    model.work();
+    let uid = model.truth.rollout.uid.clone();
+    for number in [1, 2] {
+        begin_change(&mut model, number, &[(names::SERVING_LABEL, uid.as_str())]);
+    }
+    let (one, two) = (model.hash(1), model.hash(2));
+    model.request(Verb::Promote, &two, "ann", None);
+    operate_for(&mut model, 5);
+    assert_active(&model, 1);
+    let waits = "moving production to revision 2 (web:v2); Kubernetes has not seen the last change of the ReplicaSet of revision 1";
+    assert!(model.status().message.contains(waits), "{}", say(&model));
+    for hash in [&one, &two] {
+        model.edit(hash, |rs| rs.settled = true);
+    }
+    operate_for(&mut model, 1);
+    assert!(model.truth.services["active"].is_overlapping(), "{}", say(&model));
+}
+
+#[test]
+fn a_service_that_is_added_in_an_overlap_loses_no_pods_whose_label_is_not_seen() {
+    let (mut model, [one, _]) = both_serve(overlapping());
+    model.edit_service("extra", |service| drop(service.selector.insert(names::HASH_LABEL.into(), one.clone())));
+    model.change_spec(|spec| spec.strategy.blue_green.additional_active_services = Some(vec!["extra".into()]));
+    model.edit(&one, |rs| rs.fully_labeled = rs.current - 1);
+    model.operate(None);
+    assert_eq!(model.truth.services["extra"].hash(), Some(one.as_str()), "{}", say(&model));
+    let (seen, all) = (model.rs(1).fully_labeled, model.rs(1).current);
+    let waits = format!("Kubernetes has seen the labels of the overlap on {seen} of {all} pods of revision 1");
+    assert!(model.status().message.contains(&waits), "{}", say(&model));
+    model.edit(&one, |rs| rs.fully_labeled = rs.current);
+    model.operate(None);
+    assert!(model.truth.services["extra"].is_overlapping(), "{}", say(&model));
+}
+
+#[test]
+fn what_is_being_deleted_and_keeps_its_pods_for_its_delay_is_in_no_later_overlap() {
+    let mut model = overlap_is_over();
+    let one = model.hash(1);
+    let uid = model.truth.rollout.uid.clone();
+    // Somebody has deleted it before its pods had lost the label.
+    model.edit(&one, |rs| {
+        let note = format!(r#"{{"labels":{{"{}":"{uid}"}}}}"#, names::SERVING_LABEL);
+        rs.annotations.insert(names::ROLE_METADATA.into(), note);
+        rs.pod_labels.insert(names::SERVING_LABEL.into(), uid);
+    });
+    model.delete_replica_set(&one);
+    model.push(3);
+    model.work();
+    assert!(model.rs(1).deleting && model.rs(1).current > 0, "its delay is not over");
+    let three = model.hash(3);
+    model.request(Verb::Promote, &three, "ann", None);
+    model.operate(None);
+    assert!(model.truth.services["active"].is_overlapping(), "{}", say(&model));
+    assert!(!model.rs(1).pod_labels.contains_key(names::SERVING_LABEL), "three revisions serve");
+}
+
+/// A claim that is not followed at once is withdrawn from each Service, and made once more.
+#[test]
+fn what_comes_back_by_way_of_an_overlap_is_claimed_once_its_pods_carry_the_label() {
+    let mut model = overlap_is_over();
+    model.change_spec(|spec| spec.strategy.blue_green.auto_promotion_enabled = Some(true));
+    let before = model.rs(1).claimed_at();
+    model.push(1);
+    for writes in 1..20 {
+        let mut copy = model.clone();
+        copy.operate(Some(writes));
+        if copy.truth.services["active"].is_overlapping() {
+            return;
+        }
+        let rs = copy.rs(1);
+        let is_labelled = rs.pod_labels.contains_key(names::SERVING_LABEL);
+        assert!(is_labelled || rs.claimed_at() == before, "after {writes} writes: {rs:?}");
+    }
+    panic!("the overlap never began");
+}
+
+#[test]
+fn a_change_of_pods_that_is_taken_back_on_its_way_begins_with_the_template() {
+    let mut model = serves_one(overlapping());
+    let uid = model.truth.rollout.uid.clone();
+    begin_change(&mut model, 1, &[(names::SERVING_LABEL, uid.as_str())]);
+    let one = model.hash(1);
+    for has_begun in [false, true] {
+        model.edit(&one, |rs| rs.settled = true);
+        let rs = model.rs(1).clone();
+        let action = Action::ChangePodMetadata {
+            name: rs.name.clone(),
+            resource_version: rs.resource_version.clone(),
+            hash: rs.hash.clone(),
+            from: metadata::carried(&rs),
+            to: PodMetadata::default(),
+        };
+        let written = greenlight_core::simulate::apply(&mut model.truth, &action, "999999", model.now);
+        assert_eq!(written, greenlight_core::simulate::Written::Done);
+        let rs = model.rs(1);
+        assert!(!rs.pod_labels.contains_key(names::SERVING_LABEL));
+        assert_eq!((rs.settled, metadata::is_under_way(rs)), (has_begun, !has_begun), "{rs:?}");
+    }
 }
 
 // Clocks and words of others.

@@ -221,10 +221,10 @@ impl Simulation {
     /// The pods that should be there start, and are ready at once.
     fn start_pods(&mut self) -> bool {
         let mut started = false;
-        for rs in self.world.replica_sets.iter_mut().filter(|rs| !rs.deleting) {
+        for rs in &mut self.world.replica_sets {
             let pods = self.world.pods.entry(rs.hash.clone()).or_default();
             let evicted = pods.iter().any(|pod| pod.deleting);
-            let is_complete = rs.available == rs.replicas && !evicted;
+            let is_complete = rs.deleting || rs.available == rs.replicas && !evicted;
             if is_complete {
                 // What it has not seen may be new labels alone.
                 started |= !rs.settled;

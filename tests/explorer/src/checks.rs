@@ -163,6 +163,12 @@ impl Moment<'_> {
                 report.check(Predicate::NothingLost, after_it >= before, || {
                     format!("Service {service} had {before} ready pods, and has {after_it} by the label of both")
                 });
+                // Also of one that is being deleted, and keeps its pods for its delay.
+                let selected = |set: &&Arc<SetTruth>| set.owned && Cluster::ready_pods(&after.selector, set) > 0;
+                let revisions = self.cluster.sets.iter().filter(selected).count();
+                report.check(Predicate::OnlyTwo, revisions <= 2, || {
+                    format!("Service {service} leads to ready pods of {revisions} revisions by the label of both")
+                });
                 // The other one is what serves.
                 if let Some(version) = after.production.as_deref().and_then(adapter::version_of_hash) {
                     self.check_permission(version, false, report);

@@ -37,6 +37,7 @@ predicates! {
     ActiveLabels = "1", "active-labels", "production moves only to pods that the Service's own selector selects";
     NotEmptied = "1", "not-emptied", "no write of ours takes the last ready endpoint from production";
     NothingLost = "1", "nothing-lost", "an overlap begins with every pod that served, as far as the controllers of Kubernetes have seen its label";
+    OnlyTwo = "1", "only-two", "an overlap selects ready pods of two revisions of the rollout at most";
     AllFollow = "1", "all-follow", "at rest every active Service that can leads to what serves";
     RestartFull = "1", "restart-full", "a restart takes no pod that production needs";
     WorkloadStays = "1", "workload-stays", "a Deployment that is taken over from keeps its pods until the switch is proven, or as many of ours stand in for them";

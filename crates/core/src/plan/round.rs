@@ -5,6 +5,7 @@ use greenlight_api::Progress;
 use crate::actions::Action;
 use crate::analysis::{self, Kind};
 use crate::gate::{self, Gate};
+use crate::metadata;
 use crate::overlap;
 use crate::progress;
 use crate::request::Heard;
@@ -76,7 +77,8 @@ impl<'a> Round<'a> {
     pub fn unfinished(&self) -> Option<(&'a ReplicaSet, Size)> {
         let (rs, size) = self.focus()?;
         let restarts = Restart::of(&self.situation, rs).is_some();
-        (restarts || rs.replicas != size.replicas || !rs.is_available(size.needed)).then_some((rs, size))
+        let is_there = rs.replicas == size.replicas && metadata::is_available_meanwhile(rs, size.needed);
+        if restarts || !is_there { Some((rs, size)) } else { None }
     }
 
     /// The progress of the revision in focus, if it is unfinished.

@@ -9,7 +9,7 @@ use crate::actions::Watches;
 use crate::gate::Gate;
 use crate::situation::Situation;
 use crate::world::RefusedWrite;
-use crate::{overlap, pods, progress, restart, retire, rollback, switch};
+use crate::{metadata, overlap, pods, progress, restart, retire, rollback, switch};
 
 /// What to watch until the next plan: the endpoints that a proof rests on, as long as it does not stand in the status, and the
 /// pods of what does not become available or is being restarted.
@@ -82,7 +82,7 @@ fn look_at_pods(round: &Round) -> Option<(Timestamp, String)> {
 /// those that it lacks, whatever else waits in preview.
 fn look_at_home(round: &Round) -> Option<(Timestamp, String)> {
     let Situation { world, roles, decisions, now } = round.situation;
-    let home = roles.staying().filter(|home| !home.is_available(decisions.replicas))?;
+    let home = roles.staying().filter(|home| !metadata::is_available_meanwhile(home, decisions.replicas))?;
     let is_proven = roles.at_home().is_some() && switch::noted(world, home).is_some();
     let is_waited_for = !is_proven || overlap::is_under_way(&round.situation);
     is_waited_for.then(|| (pods::look_at(home, Timestamp::MIN, now), home.hash.clone()))

@@ -33,7 +33,12 @@ async fn an_overlap_waits_for_controllers_that_have_not_seen_the_label_of_its_po
     };
     lab.until("the templates have the label", begun("web:v1")).await;
     lab.until("the templates have the label", begun("web:v2")).await;
-    lab.throughout(ASLEEP, "v1 serves", |now| now.image_of("web-active") == "web:v1").await;
+    let serves = |now: &greenlight_e2e::Snapshot| {
+        now.image_of("web-active") == "web:v1" && now.condition("Available") == "True/PodsAvailable"
+    };
+    lab.throughout(ASLEEP, "v1 serves, and is called available", serves).await;
+    let says = |now: &greenlight_e2e::Snapshot| now.message().contains("Kubernetes has not seen the last change");
+    lab.until("it says what it waits for", says).await;
     put_controllers_to_sleep(false);
     lab.until_endpoints("web-active", 4).await;
     course.assert_never_below(2).await;

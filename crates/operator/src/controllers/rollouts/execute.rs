@@ -293,7 +293,8 @@ impl Executor<'_> {
         });
         let sets: Api<ReplicaSetView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
         let what = || format!("change the pods' metadata of ReplicaSet {name}");
-        let view = sets.patch(name, &params(), &Patch::Merge(patch)).await.doing(what)?;
+        let view = sets.patch(name, &params(), &Patch::Merge(patch)).await.doing(what);
+        let view = view.inspect_err(|error| self.forget_if_gone(error, name, resource_version))?;
         if !view.is_settled() {
             view.keep().into_iter().for_each(|owned| self.caches.sets.put_answer(owned));
             return Ok(Fresh::new());

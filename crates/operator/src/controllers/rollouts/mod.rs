@@ -608,6 +608,30 @@ mod tests {
         assert!(label().await.is_err_and(|error| error.is_conflict()), "it would come no further");
     }
 
+    /// Until then it may make pods of the template before, which nobody would change any more.
+    #[tokio::test]
+    async fn pods_are_changed_only_once_the_controller_of_replica_sets_has_seen_their_template() {
+        for (seen, is_seen) in [(1, false), (2, true)] {
+            let listed = Arc::new(AtomicBool::new(false));
+            let lists = listed.clone();
+            let client = api_server(move |Asked { path, .. }| {
+                let is_list = path.ends_with("/pods");
+                lists.fetch_or(is_list, Ordering::Relaxed);
+                let mut set = stranger();
+                set["metadata"]["generation"] = 2.into();
+                set["status"] = json!({"observedGeneration": seen});
+                let no_pods = json!({"metadata": {"resourceVersion": "9"}, "items": []});
+                std::future::ready((200, if is_list { no_pods } else { set }))
+            });
+            let caches = Arc::new(Caches::default());
+            execute(client, caches.clone(), &label_pods()).await.expect("carried out");
+            assert_eq!(listed.load(Ordering::Relaxed), is_seen);
+            let key = Key { namespace: "shop".to_owned(), name: "web-stranger".to_owned() };
+            let kept = caches.sets.get(&key).map(|owned| owned.set.settled);
+            assert_eq!(kept, Some(is_seen), "the next plan is made from the answer");
+        }
+    }
+
     /// Of a hundred pods these are refused. Returns how many patches were asked for.
     async fn labelled_while_refused(is_refused: fn(&str) -> bool) -> usize {
         let patches = Arc::new(AtomicUsize::new(0));
