@@ -1844,8 +1844,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "a scale that comes with the next template is that of what a person has made serve first",
         file: "crates/core/src/decisions/spec.rs",
-        find: "let is_first = decisions.serving.is_empty() && same_template;",
-        replace: "let is_first = decisions.serving.is_empty();",
+        find: "decisions.serving.is_empty() && decisions.revisions.iter().all(|revision| revision.digest == digest);",
+        replace: "decisions.serving.is_empty();",
         of: Package("greenlight-core"),
         test: "a_scale_that_comes_with_the_next_template_is_not_for_what_a_person_has_made_serve_first",
     },

@@ -439,8 +439,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "before anything has served, a scale that comes with another template is everybody's",
         file: "decisions/spec.rs",
-        find: "let is_first = decisions.serving.is_empty() && same_template;",
-        replace: "let is_first = decisions.serving.is_empty();",
+        find: "decisions.serving.is_empty() && decisions.revisions.iter().all(|revision| revision.digest == digest);",
+        replace: "decisions.serving.is_empty();",
         expected: &[P::HomeSize],
     },
     Mutant {

@@ -78,7 +78,7 @@ pub(super) fn enter_scale(world: &World, decisions: &mut Decisions, same_templat
     let digest = roles::asked_for(world, decisions);
     let serves_updated = decisions.revision(&decisions.serving).is_some_and(|serving| serving.digest == digest);
     let scaled_alone = same_template && decisions.spec_replicas != spec;
-    let is_first = decisions.serving.is_empty() && same_template;
+    let is_first = decisions.serving.is_empty() && decisions.revisions.iter().all(|revision| revision.digest == digest);
     if is_first || serves_updated || scaled_alone {
         decisions.replicas = spec;
     }
