@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use greenlight_api::{Decisions, PodMetadata, Rejection, names};
 use jiff::Timestamp;
 
-use super::round::Round;
+use super::round::{Candidate, Round};
 use crate::actions::{Action, Change};
 use crate::decisions::{self, wanted_mirror};
 use crate::restart::{self, Restart};
@@ -436,10 +436,10 @@ fn says_it_serves(situation: &Situation, candidate: &ReplicaSet) -> bool {
 }
 
 fn withdraw(round: &Round) -> Vec<Action> {
-    let promoted = round
-        .candidate
-        .as_ref()
-        .filter(|candidate| round.stall.is_none() && candidate.gate.is_open() && candidate.is_ready);
+    // One whose pods get what they carry by way of both is followed meanwhile: it would be withdrawn and used by turns.
+    let has_pods = |candidate: &Candidate| metadata::is_available_meanwhile(candidate.rs, candidate.size.needed);
+    let is_followed = |candidate: &&Candidate| round.stall.is_none() && candidate.gate.is_open() && has_pods(candidate);
+    let promoted = round.candidate.as_ref().filter(is_followed);
     fence::withdraw(&round.situation, promoted.map(|candidate| candidate.rs))
 }
 
