@@ -1132,15 +1132,15 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "a Job that cannot be made has all other metrics of its run measured again and again",
         file: "crates/operator/src/controllers/analysis/mod.rs",
-        find: "Err(error) => {\n                held_up = Some(error);",
-        replace: "Err(error) => {\n                return Err(error);",
+        find: "&mut measured).await.err();",
+        replace: "&mut measured).await.map(|()| None)?;",
         of: Package("greenlight-operator"),
         test: "what_was_measured_is_written_also_if_the_job_of_another_metric_cannot_be_made",
     },
     Mend {
         fault: "how a Job ended is not looked at while another one of its run cannot be made",
         file: "crates/operator/src/controllers/analysis/mod.rs",
-        find: "under_way.sort_by_key(|(_, last)| !last.metadata.contains_key(JOB_UID));",
+        find: "lasts.sort_by_key(|(_, last)| !last.metadata.contains_key(JOB_UID));",
         replace: "let _ = JOB_UID;",
         of: Package("greenlight-operator"),
         test: "how_a_job_ended_does_not_wait_for_another_one_that_cannot_be_made",
