@@ -507,7 +507,7 @@ fn waiting(findings: &Findings, rs: &ReplicaSet) -> Option<Verdict> {
             if is_due && sees_endpoints {
                 message += &format!(", for {} s", world.rollout.spec.progress_deadline_seconds());
             }
-            // An operator that has just begun sees none: they may have followed while there was none, and what was told stays told.
+            // Until this operator has looked, they may have followed while there was none; and what was told stays told.
             let is_told = sees_endpoints || is_told_late(world);
             let phase = if is_due && is_told { Phase::Degraded } else { Phase::Progressing };
             Some(Verdict { phase, reason: names::REASON_PROVING, message })

@@ -449,7 +449,7 @@ pub fn to_prove(world: &World) -> BTreeSet<&str> {
     world.rollout.spec.blue_green().active_services().chain(carrying).collect()
 }
 
-/// Whether the endpoints of all of them were seen, as far as they exist.
+/// Whether the endpoints of all Services that have to follow production were seen, as far as these exist. An operator that has just begun has seen none.
 pub fn sees_endpoints(world: &World) -> bool {
     let mut existing = to_prove(world).into_iter().filter(|service| world.services.contains_key(*service));
     existing.all(|service| world.endpoints.contains_key(service))
