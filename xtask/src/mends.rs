@@ -1882,6 +1882,14 @@ const MENDS: &[Mend] = &[
         test: "an_operator_that_has_just_begun_does_not_call_a_proof_late_before_it_has_looked",
     },
     Mend {
+        fault: "an attempt at a first deployment keeps the room of the next one with pods that never were ready",
+        file: "crates/core/src/retire.rs",
+        find: "if is_first && is_followed && rs.settled",
+        replace: "if is_first && is_followed && rs.ready < 0",
+        of: Package("greenlight-core"),
+        test: "an_attempt_at_a_first_deployment_that_another_one_follows_keeps_only_the_pods_that_are_ready",
+    },
+    Mend {
         fault: "a first deployment that finds no room for all its pods cannot be made smaller",
         file: "crates/core/src/scale.rs",
         find: "let up = if is_first {",

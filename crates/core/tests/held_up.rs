@@ -701,6 +701,22 @@ fn an_operator_that_has_just_begun_does_not_call_a_proof_late_before_it_has_look
 }
 
 #[test]
+fn an_attempt_at_a_first_deployment_that_another_one_follows_keeps_only_the_pods_that_are_ready() {
+    let mut model = Model::new(manual());
+    assert!(model.operate(None), "it never rests");
+    let one = model.hash(1);
+    model.run_pods(&one, 1);
+    model.push(2);
+    assert!(model.operate(None), "it never rests");
+    assert_eq!((model.rs(1).replicas, model.rs(2).replicas), (1, 2), "{}", say(&model));
+    model.run_pods(&one, 0);
+    assert!(model.operate(None), "it never rests");
+    assert_eq!((model.rs(1).replicas, model.rs(2).replicas), (0, 2), "{}", say(&model));
+    model.work();
+    assert_serves(&model, 2);
+}
+
+#[test]
 fn a_first_deployment_that_finds_no_room_for_all_its_pods_can_be_made_smaller() {
     let mut model = Model::new(manual());
     assert!(model.operate(None), "it never rests");
