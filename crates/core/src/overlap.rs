@@ -37,12 +37,8 @@ pub fn prepare(situation: &Situation, candidate: &ReplicaSet) -> Option<Vec<Acti
     let may_have_pods = others.filter(|rs| !rs.deleting || rs.current > 0);
     let labelled: Vec<_> = may_have_pods.filter(|rs| carries_label(rs)).collect();
     if !labelled.is_empty() {
-        return Some(
-            labelled
-                .into_iter()
-                .filter_map(|rs| metadata::change(situation, rs, metadata::of_role(situation, rs)))
-                .collect(),
-        );
+        let unlabel = |rs: &ReplicaSet| metadata::change(situation, rs, metadata::of_role(situation, rs));
+        return Some(labelled.into_iter().filter_map(unlabel).collect());
     }
     let unlabelled: Vec<_> = [serving, candidate].into_iter().filter(|rs| !is_labelled(situation, rs)).collect();
     if !unlabelled.is_empty() {

@@ -2,7 +2,8 @@
 //!
 //! Two writers share this, so that no single stale picture can take pods away. The rollouts controller only *marks*: a finalizer
 //! and a deadline. The scale-down controller only acts on what is marked, at the deadline, and after it has read live, after
-//! the mark, that no Service selects the ReplicaSet.
+//! the mark, that no Service selects the ReplicaSet. (Before anything has served, the first one takes pods that are not ready from an attempt that
+//! another one follows: nothing leads to them.)
 //!
 //! Worked example, `scaleDownDelaySeconds: 30`, `retiredReplicaCount: 1`, revision 1 served with 3 pods:
 //!
@@ -35,7 +36,10 @@ pub fn mark(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Change {
         revive(rs, &mut change);
         return change;
     }
-    let Some(deadline) = deadline(situation, rs, proven) else { return change };
+    let Some(deadline) = deadline(situation, rs, proven) else {
+        take_what_is_not_ready(situation, rs, &mut change);
+        return change;
+    };
     if rs.scale_down_at() != Some(deadline) {
         change.annotate(names::SCALE_DOWN_AT, deadline);
     }
@@ -51,6 +55,17 @@ pub fn mark(situation: &Situation, rs: &ReplicaSet, proven: bool) -> Change {
         }
     }
     change
+}
+
+/// Of an attempt at a first deployment that another one follows, the pods that are not ready: no Service leads to them, and the next attempt may
+/// need their room. Those that are ready stay until something serves. Whoever read it before one became ready meets a conflict.
+fn take_what_is_not_ready(situation: &Situation, rs: &ReplicaSet, change: &mut Change) {
+    let is_first = situation.world.is_first_deployment(situation.decisions);
+    let is_followed = situation.roles.candidate.is_some_and(|candidate| candidate.name != rs.name);
+    if is_first && is_followed && rs.settled && rs.ready < rs.replicas {
+        change.replicas = Some(rs.ready);
+        change.annotate(names::SCALED_AT, situation.now);
+    }
 }
 
 /// It served, or was about to, or an active Service selects nothing of ours yet, and so all: until the proof that others serve it

@@ -57,14 +57,15 @@ pub fn candidate_size(situation: &Situation, candidate: &ReplicaSet, gate_is_ope
     let size = Size::of(situation, candidate, asked_for.max(kept.min(1)), spec.replicas());
     // The pod that a restart adds comes to what is needed: to what is kept it would come again in each plan, since it is kept itself by then.
     let replicas = size.replicas.max(kept);
-    let keeps = candidate.replicas > replicas
-        && retire::may_get_traffic(situation, candidate)
-        && !switch::proof(situation).is_there();
+    // Where nothing has served yet, fewer may be asked for since there is no room for all: those that are not ready get no traffic, and go.
+    let is_first = situation.world.is_first_deployment(situation.decisions);
+    let up = if is_first { candidate.ready.min(candidate.replicas) } else { candidate.replicas };
+    let keeps = up > replicas && retire::may_get_traffic(situation, candidate) && !switch::proof(situation).is_there();
     if !keeps {
         return Size { replicas, ..size };
     }
     let additional = size.replicas - size.needed;
-    Size { replicas: candidate.replicas, needed: candidate.replicas - additional, ..size }
+    Size { replicas: up, needed: up - additional, ..size }
 }
 
 /// The pods of a candidate to which production may still go back at once.

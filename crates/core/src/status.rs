@@ -502,16 +502,24 @@ fn waiting(findings: &Findings, rs: &ReplicaSet) -> Option<Verdict> {
         Proof::Missing(missing) if roles.is_home(rs) => {
             let mut message = format!("moved to {revision}; {missing}");
             let is_late = |proving: &Progress| now >= progress::deadline(world, proving);
-            let phase = if findings.proving.as_ref().is_some_and(is_late) {
+            let is_due = findings.proving.as_ref().is_some_and(is_late);
+            let sees_endpoints = switch::sees_endpoints(world);
+            if is_due && sees_endpoints {
                 message += &format!(", for {} s", world.rollout.spec.progress_deadline_seconds());
-                Phase::Degraded
-            } else {
-                Phase::Progressing
-            };
+            }
+            // Until this operator has looked, they may have followed while there was none; and what was told stays told.
+            let is_told = sees_endpoints || is_told_late(world);
+            let phase = if is_due && is_told { Phase::Degraded } else { Phase::Progressing };
             Some(Verdict { phase, reason: names::REASON_PROVING, message })
         }
         _ => None,
     }
+}
+
+/// The status that is published says that the proof is late.
+fn is_told_late(world: &World) -> bool {
+    let Some(before) = &world.rollout.status else { return false };
+    before.phase == Phase::Degraded && before.conditions.iter().any(|old| old.reason == names::REASON_PROVING)
 }
 
 /// That a revision was rejected, and what serves instead.

@@ -449,6 +449,12 @@ pub fn to_prove(world: &World) -> BTreeSet<&str> {
     world.rollout.spec.blue_green().active_services().chain(carrying).collect()
 }
 
+/// Whether the endpoints of all Services that have to follow production were seen, as far as these exist. An operator that has just begun has seen none.
+pub fn sees_endpoints(world: &World) -> bool {
+    let mut existing = to_prove(world).into_iter().filter(|service| world.services.contains_key(*service));
+    existing.all(|service| world.endpoints.contains_key(service))
+}
+
 /// What this Service lacks until every ready endpoint of it is a pod of the revision, and there are enough pods. A pod counts
 /// once, however many addresses it has; an endpoint that leads to no pod was made by somebody else and proves nothing.
 fn missing(situation: &Situation, service: &str, home: &ReplicaSet) -> Option<String> {

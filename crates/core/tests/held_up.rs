@@ -669,3 +669,65 @@ fn a_claim_from_the_future_does_not_keep_it_quiet_that_a_proof_does_not_come() {
     assert!(model.operate(None), "it never rests");
     assert!(model.status().message.starts_with("moved to revision 2 (web:v2); Service active"), "{}", say(&model));
 }
+
+#[test]
+fn an_operator_that_has_just_begun_does_not_call_a_proof_late_before_it_has_looked() {
+    let mut model = serves_one(manual());
+    model.change_spec(|spec| spec.progress_deadline_seconds = Some(60));
+    model.push(2);
+    model.work();
+    let two = model.hash(2);
+    model.request(Verb::Promote, &two, "ann", None);
+    assert!(model.operate(None), "it never rests");
+    model.pass(5);
+    assert!(model.operate(None), "it never rests");
+    assert!(model.status().message.starts_with("moved to revision 2 (web:v2); Service active"), "{}", say(&model));
+    // No operator works for longer than the deadline, and the next one has seen no endpoints yet.
+    let begin = |model: &mut Model| {
+        let mut world = model.seen();
+        world.endpoints.clear();
+        let plan = greenlight_core::plan(&world, model.now);
+        assert!(plan.doubt.is_none(), "{:?}", plan.doubt);
+        (plan.status.phase, plan.status.message, plan.events.len())
+    };
+    model.pass(100);
+    let (phase, message, _) = begin(&mut model);
+    assert_eq!((phase, message.contains("60 s")), (Phase::Progressing, false), "{message}");
+    assert!(model.operate(None), "it never rests");
+    assert_eq!(model.status().phase, Phase::Degraded, "{}", say(&model));
+    // What was told stays told.
+    let (phase, message, events) = begin(&mut model);
+    assert_eq!((phase, events), (Phase::Degraded, 0), "{message}");
+}
+
+#[test]
+fn an_attempt_at_a_first_deployment_that_another_one_follows_keeps_only_the_pods_that_are_ready() {
+    let mut model = Model::new(manual());
+    assert!(model.operate(None), "it never rests");
+    let one = model.hash(1);
+    model.run_pods(&one, 1);
+    model.push(2);
+    assert!(model.operate(None), "it never rests");
+    assert_eq!((model.rs(1).replicas, model.rs(2).replicas), (1, 2), "{}", say(&model));
+    model.run_pods(&one, 0);
+    assert!(model.operate(None), "it never rests");
+    assert_eq!((model.rs(1).replicas, model.rs(2).replicas), (0, 2), "{}", say(&model));
+    model.work();
+    assert_serves(&model, 2);
+}
+
+#[test]
+fn a_first_deployment_that_finds_no_room_for_all_its_pods_can_be_made_smaller() {
+    let mut model = Model::new(manual());
+    assert!(model.operate(None), "it never rests");
+    let one = model.hash(1);
+    model.run_pods(&one, 1);
+    assert!(model.operate(None), "it never rests");
+    assert_eq!((model.rs(1).replicas, model.rs(1).ready), (2, 1));
+    model.scale(1);
+    assert!(model.operate(None), "it never rests");
+    assert_eq!(model.rs(1).replicas, 1, "{}", say(&model));
+    model.run_pods(&one, 1);
+    assert!(model.operate(None), "it never rests");
+    assert_eq!(model.truth.services["active"].hash(), Some(one.as_str()), "{}", say(&model));
+}
