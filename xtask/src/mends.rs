@@ -1882,6 +1882,14 @@ const MENDS: &[Mend] = &[
         test: "an_operator_that_has_just_begun_does_not_call_a_proof_late_before_it_has_looked",
     },
     Mend {
+        fault: "the additional pod of a restart goes before the last eviction is seen, and another one with it",
+        file: "crates/core/src/restart.rs",
+        find: "let has_evicted = self.rs.annotation(names::EVICTING).is_some();",
+        replace: "let has_evicted = self.rs.annotation(names::EVICTING).is_some() && self.rs.replicas < 0;",
+        of: Package("greenlight-core"),
+        test: "a_restart_goes_as_its_example_says",
+    },
+    Mend {
         fault: "an attempt at a first deployment keeps the room of the next one with pods that never were ready",
         file: "crates/core/src/retire.rs",
         find: "if is_first && is_followed && rs.settled",

@@ -12,7 +12,8 @@
 //! | the ReplicaSet gets a pod more, and that is available | 2 | 1 |
 //! | an old pod is evicted | 1 | 1 |
 //! | its successor is available | 1 | 2 |
-//! | the other old pod is evicted: none is old any more, so the ReplicaSet is to have two again | 0 | 2 |
+//! | the other old pod is evicted | 0 | 2 |
+//! | its successor is made: none is old any more, so the ReplicaSet is to have two again | 0 | 3 |
 //!
 //! Which pods are old is a matter of their age, so that another operator can take up a restart. The pod to
 //! evict is first noted on the ReplicaSet: the next one is chosen only after that one has gone, or may not go, so that two operators, or
@@ -100,7 +101,7 @@ impl<'a> Restart<'a> {
     pub fn surge(&self, needed: i32) -> i32 {
         match self.pods {
             None => (self.rs.replicas - needed).clamp(0, 1),
-            Some(_) => i32::from(needed > 0 && self.old().next().is_some()),
+            Some(_) => i32::from(needed > 0 && (self.old().next().is_some() || self.lacks_successor())),
         }
     }
 
@@ -109,9 +110,17 @@ impl<'a> Restart<'a> {
         &self.rs.hash
     }
 
-    /// No pod is old any more.
+    /// No pod is old any more, and each has its successor.
     pub fn is_done(&self) -> bool {
-        self.pods.is_some() && self.old().next().is_none()
+        self.pods.is_some() && self.old().next().is_none() && !self.lacks_successor()
+    }
+
+    /// The controller of ReplicaSets has not made the successor of the last pod that was evicted. Until it has, it may not know of the eviction, and would
+    /// take one of those that are left for the additional one.
+    fn lacks_successor(&self) -> bool {
+        let has_evicted = self.rs.annotation(names::EVICTING).is_some();
+        let pods = self.pods.into_iter().flatten().filter(|pod| !pod.deleting).count();
+        has_evicted && i32::try_from(pods).unwrap_or(i32::MAX) < self.rs.replicas
     }
 
     /// Takes note that it is done.
