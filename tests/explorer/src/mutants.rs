@@ -397,7 +397,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a restart has no additional pod",
         file: "restart.rs",
-        find: "i32::from(needed > 0 && self.old().next().is_some())",
+        find: "i32::from(needed > 0 && (self.old().next().is_some() || self.lacks_successor()))",
         replace: "i32::from(needed > 9 && self.old().next().is_some())",
         expected: &[P::RestartFull],
     },
