@@ -582,16 +582,21 @@ fn a_deletion_that_may_not_see_where_services_lead_says_so_and_goes_on_when_it_m
     assert!(over.actions.is_empty() && over.status.message.ends_with("has let it go"), "{}", over.status.message);
 }
 
-#[test]
-fn a_proof_that_does_not_come_is_told_as_degraded_after_the_progress_deadline_and_nothing_is_undone() {
+/// Production has moved to revision 2, and the EndpointSlices stay as they were. The progress deadline is 60 s.
+fn moved_but_unproven() -> Model {
     let mut model = serves_one(manual());
     model.change_spec(|spec| spec.progress_deadline_seconds = Some(60));
     model.push(2);
     model.work();
     let two = model.hash(2);
     model.request(Verb::Promote, &two, "ann", None);
-    assert!(model.operate(None));
-    // The EndpointSlices stay as they are.
+    assert!(model.operate(None), "it never rests");
+    model
+}
+
+#[test]
+fn a_proof_that_does_not_come_is_told_as_degraded_after_the_progress_deadline_and_nothing_is_undone() {
+    let mut model = moved_but_unproven();
     let look_after = |model: &mut Model, seconds: i64| {
         model.pass(seconds);
         assert!(model.operate(None), "it never rests");
@@ -658,12 +663,8 @@ fn a_scale_that_comes_with_the_next_template_is_not_for_what_a_person_has_made_s
 
 #[test]
 fn a_claim_from_the_future_does_not_keep_it_quiet_that_a_proof_does_not_come() {
-    let mut model = serves_one(manual());
-    model.push(2);
-    model.work();
+    let mut model = moved_but_unproven();
     let two = model.hash(2);
-    model.request(Verb::Promote, &two, "ann", None);
-    assert!(model.operate(None), "it never rests");
     model.edit(&two, |rs| drop(rs.annotations.insert(names::PROMOTED_AT.into(), "2100-01-01T00:00:00Z".into())));
     model.pass(5);
     assert!(model.operate(None), "it never rests");
@@ -672,13 +673,7 @@ fn a_claim_from_the_future_does_not_keep_it_quiet_that_a_proof_does_not_come() {
 
 #[test]
 fn an_operator_that_has_just_begun_does_not_call_a_proof_late_before_it_has_looked() {
-    let mut model = serves_one(manual());
-    model.change_spec(|spec| spec.progress_deadline_seconds = Some(60));
-    model.push(2);
-    model.work();
-    let two = model.hash(2);
-    model.request(Verb::Promote, &two, "ann", None);
-    assert!(model.operate(None), "it never rests");
+    let mut model = moved_but_unproven();
     model.pass(5);
     assert!(model.operate(None), "it never rests");
     assert!(model.status().message.starts_with("moved to revision 2 (web:v2); Service active"), "{}", say(&model));
