@@ -29,16 +29,8 @@ pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
         return Some(Doubt::RolloutIsOld);
     }
     let Read { written, now, source } = read;
-    let exists = |hash: &str| world.replica_sets.iter().any(|rs| rs.hash == hash);
-    // What production was moved to may be missing, and what it left be all that is known.
-    let leads_to_unknown = |service: &Service| match service.selection() {
-        Selection::Revision(hash) => !exists(&hash),
-        // Or what is known of it may be from before it was claimed.
-        Selection::Both(_) => service.production.as_deref().is_some_and(|hash| !exists(hash) || hash != now.serving),
-        Selection::Nothing | Selection::Unmanaged => false,
-    };
-    let mut ours = world.active_services().filter(|service| world.owner(service).is_none());
-    if !now.serving.is_empty() && (!exists(&now.serving) || ours.any(leads_to_unknown)) {
+    let exists = world.replica_sets.iter().any(|rs| rs.hash == now.serving);
+    if !now.serving.is_empty() && !exists {
         return Some(Doubt::ProductionIsMissing);
     }
     let whole = |rs: &ReplicaSet| rs.is_available(now.replicas);
@@ -50,8 +42,8 @@ pub fn doubt(world: &World, read: &Read) -> Option<Doubt> {
     if by_workload && written.template != now.template {
         return Some(Doubt::TemplateHasChanged);
     }
-    // It leads elsewhere, or its mark names another revision, and that is no move yet: what would make it one, a claim or pods, may only not have
-    // been seen.
+    // It leads elsewhere, or its mark names another revision, and that is no move yet: what would make it one, a ReplicaSet, its claim or its pods,
+    // may only not have been seen.
     let is_another = |hash: &str| !now.serving.is_empty() && hash != now.serving;
     let is_elsewhere = |service: &Service| {
         let is_marked = service.production.as_deref().is_some_and(is_another);

@@ -472,13 +472,6 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::Arrives, P::UndoArrives, P::Rests],
     },
     Mutant {
-        name: "who does not know what an active Service leads to does not look",
-        file: "fence.rs",
-        find: "(!exists(&now.serving) || ours.any(leads_to_unknown))",
-        replace: "!exists(&now.serving)",
-        expected: &[P::LeavesForReason, P::GateHolds, P::RejectedStays, P::BackToServed],
-    },
-    Mutant {
         name: "what was moved with a claim that another operator has not seen is moved back",
         file: "fence.rs",
         find: ".is_some_and(is_elsewhere);",
