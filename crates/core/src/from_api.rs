@@ -95,6 +95,11 @@ pub fn spec_digest(spec: &AnalysisRunSpec) -> String {
     Digest::of_json(&serde_json::json!(measures)).to_string()
 }
 
+/// Whether a pod whose `status.phase` this is has ended.
+pub fn is_over(phase: Option<&str>) -> bool {
+    matches!(phase, Some("Failed" | "Succeeded"))
+}
+
 /// A time of the API; the beginning of time where there is none.
 pub fn time(time: Option<&Time>) -> Timestamp {
     time.map_or(Timestamp::UNIX_EPOCH, |time| time.0)

@@ -15,6 +15,8 @@
 //! | the other old pod is evicted | 0 | 2 |
 //! | its successor is made: none is old any more, so the ReplicaSet is to have two again | 0 | 3 |
 //!
+//! The additional pod goes only once the ReplicaSet controller has made up for each pod that went, also where nobody asks for the restart any more.
+//!
 //! Which pods are old is a matter of their age, so that another operator can take up a restart. The pod to
 //! evict is first noted on the ReplicaSet: the next one is chosen only after that one has gone, or may not go, so that two operators, or
 //! one with an old picture of the pods, do not take two at once.
@@ -34,8 +36,9 @@ use crate::world::{Pod, RefusedWrite, ReplicaSet, World};
 #[derive(Clone, Debug)]
 pub struct Restart<'a> {
     rs: &'a ReplicaSet,
-    /// When it was asked for.
-    at: Timestamp,
+    /// When it was asked for; `None` if nobody asks for it any more. Then no pod is old to it, and it ends as soon as those that it evicted have their
+    /// successors.
+    at: Option<Timestamp>,
     /// Pods created before this are to be replaced.
     before: Timestamp,
     /// Its pods, as soon as they are known.
@@ -86,22 +89,29 @@ impl<'a> Restart<'a> {
     /// The restart of this ReplicaSet, if one is under way.
     pub fn of(situation: &Situation<'a>, rs: &'a ReplicaSet) -> Option<Restart<'a>> {
         let Situation { world, now, .. } = *situation;
-        let at = rs.timestamp(names::RESTART_AT).filter(|at| *at <= now)?;
         // Only what is on record.
         let nothing = Decisions::default();
-        if !is_requested(situation, world.rollout.record().unwrap_or(&nothing), at) {
+        let record = world.rollout.record().unwrap_or(&nothing);
+        let noted = rs.timestamp(names::RESTART_AT).filter(|at| *at <= now);
+        let at = noted.filter(|at| is_requested(situation, record, *at));
+        if at.is_none() && rs.annotation(names::EVICTING).is_none() {
             return None;
         }
         // Creation times are in whole seconds: without this, a pod made in the same second would seem too old for ever.
-        let before = Timestamp::from_second(at.as_second()).unwrap_or(at);
+        let whole_second = |at: Timestamp| Timestamp::from_second(at.as_second()).unwrap_or(at);
+        let before = at.map_or(Timestamp::MIN, whole_second);
         Some(Restart { rs, at, before, pods: world.pods.get(&rs.hash).map(Vec::as_slice) })
     }
 
     /// How many pods it has beyond `needed` while its pods are being replaced.
     pub fn surge(&self, needed: i32) -> i32 {
+        let is_there = (self.rs.replicas - needed).clamp(0, 1);
         match self.pods {
-            None => (self.rs.replicas - needed).clamp(0, 1),
-            Some(_) => i32::from(needed > 0 && (self.old().next().is_some() || self.lacks_successor())),
+            None => is_there,
+            Some(_) if needed == 0 => 0,
+            Some(_) if self.old().next().is_some() => 1,
+            Some(_) if self.lacks_successor() => is_there,
+            Some(_) => 0,
         }
     }
 
@@ -115,17 +125,18 @@ impl<'a> Restart<'a> {
         self.pods.is_some() && self.old().next().is_none() && !self.lacks_successor()
     }
 
-    /// The controller of ReplicaSets has not made the successor of the last pod that was evicted. Until it has, it may not know of the eviction, and would
-    /// take one of those that are left for the additional one.
+    /// The controller of ReplicaSets has not made the successor of the last pod that went, whoever took that. Until it has, it may not know that the pod
+    /// went, and would take one of those that are left for the additional one. Where it says why it cannot make one, it knows.
     fn lacks_successor(&self) -> bool {
-        let has_evicted = self.rs.annotation(names::EVICTING).is_some();
-        let pods = self.pods.into_iter().flatten().filter(|pod| !pod.deleting).count();
-        has_evicted && i32::try_from(pods).unwrap_or(i32::MAX) < self.rs.replicas
+        let pods = self.pods.into_iter().flatten().filter(|pod| pod.counts()).count();
+        self.rs.failure.is_none() && i32::try_from(pods).unwrap_or(i32::MAX) < self.rs.replicas
     }
 
-    /// Takes note that it is done.
+    /// Takes note that it is done, or that nobody asks for it any more.
     pub fn finish(&self, change: &mut Change) {
-        change.annotate(names::RESTARTED_AT, self.at);
+        if let Some(at) = self.at {
+            change.annotate(names::RESTARTED_AT, at);
+        }
         change.remove_annotation(self.rs, names::RESTART_AT);
         change.remove_annotation(self.rs, names::EVICTING);
     }
@@ -158,19 +169,19 @@ impl<'a> Restart<'a> {
         // Not the last one that was tried: that would be another one in each status.
         let first = refused.min_by_key(|(pod, _)| in_turn(pod));
         let stays = first.map(|(pod, refused)| format!("; pod {} stays for now: {}", pod.name, refused.message));
-        let young = pods.iter().filter(|pod| !pod.deleting && pod.ready && pod.created >= self.before).count();
+        let young = pods.iter().filter(|pod| pod.counts() && pod.ready && pod.created >= self.before).count();
         format!("{young} new pods ready, {old} old ones to go{}", stays.unwrap_or_default())
     }
 
     fn old(&self) -> impl Iterator<Item = &'a Pod> {
         let before = self.before;
-        self.pods.into_iter().flatten().filter(move |pod| !pod.deleting && pod.created < before)
+        self.pods.into_iter().flatten().filter(move |pod| pod.counts() && pod.created < before)
     }
 
     /// Without this pod there are as many available as before the restart: it is not ready, or all others are. While fewer are known to
     /// be ready than the ReplicaSet has available, what is known of the pods is older.
     fn may_take(&self, pod: &Pod) -> bool {
-        let ready = || self.pods.into_iter().flatten().filter(|other| !other.deleting && other.ready);
+        let ready = || self.pods.into_iter().flatten().filter(|other| other.counts() && other.ready);
         let count = |pods: usize| i32::try_from(pods).unwrap_or(i32::MAX);
         let others = count(ready().filter(|other| other.name != pod.name).count());
         if pod.ready {

@@ -596,6 +596,8 @@ pub struct Pod {
     pub created: Timestamp,
     /// It is being deleted.
     pub deleting: bool,
+    /// It has ended (`Failed`, `Succeeded`): only the object is left, until somebody deletes that.
+    pub over: bool,
     /// It is ready.
     pub ready: bool,
     /// Value of `controller.kubernetes.io/pod-deletion-cost`; the cheapest goes first.
@@ -604,6 +606,13 @@ pub struct Pod {
     pub reason: String,
     /// More words to it, possibly none.
     pub message: String,
+}
+
+impl Pod {
+    /// The controller of ReplicaSets counts it, and makes no other one in its place.
+    pub fn counts(&self) -> bool {
+        !self.deleting && !self.over
+    }
 }
 
 /// An analysis run.

@@ -1316,6 +1316,88 @@ fn a_restart_whose_additional_pod_is_refused_takes_no_pod() {
     assert!(model.status().message.contains("a policy says no"), "{}", model.status().message);
 }
 
+/// Revision 1 serves with two pods, and its restart has evicted the last old one: the ReplicaSet controller has not made the successor. The hash of
+/// revision 1.
+fn restarted_but_for_a_successor() -> (Model, String) {
+    let mut model = serves_one(manual());
+    let (one, old, at) = (model.hash(1), names_of_pods(&model, 1), model.now);
+    model.change_spec(|spec| spec.restart_at = Some(at));
+    for _ in 0..3 {
+        model.run_all_pods();
+        assert!(model.operate(None));
+    }
+    let left = names_of_pods(&model, 1);
+    assert!(left.len() == 2 && left.iter().all(|pod| !old.contains(pod)), "{left:?}");
+    assert_eq!(model.rs(1).replicas, 3, "{}", say(&model));
+    (model, one)
+}
+
+#[test]
+fn a_restart_takes_no_pod_that_has_ended_for_a_successor() {
+    let (mut model, one) = restarted_but_for_a_successor();
+    // A node was low on memory. The object of its pod stays.
+    let mut ended = model.truth.pods[&one][0].clone();
+    (ended.name, ended.uid, ended.ready, ended.over) = ("web-ended".into(), "ended".into(), false, true);
+    model.truth.pods.get_mut(&one).expect("it has pods").push(ended);
+    assert!(model.operate(None));
+    assert_eq!(model.rs(1).replicas, 3, "{}", say(&model));
+}
+
+#[test]
+fn a_restart_whose_last_successor_is_refused_is_done() {
+    let (mut model, one) = restarted_but_for_a_successor();
+    model.edit(&one, |rs| rs.failure = Some("exceeded quota".into()));
+    assert!(model.operate(None));
+    assert_eq!((model.rs(1).replicas, model.rs(1).annotation(names::RESTART_AT)), (2, None), "{}", say(&model));
+}
+
+#[test]
+fn a_restart_that_nobody_asks_for_any_more_keeps_its_additional_pod_until_the_last_successor_is_made() {
+    let (mut model, one) = restarted_but_for_a_successor();
+    model.change_spec(|spec| spec.restart_at = None);
+    assert!(model.operate(None));
+    assert_eq!(model.rs(1).replicas, 3, "{}", say(&model));
+    model.run_pods(&one, usize::MAX);
+    assert!(model.operate(None));
+    let rs = model.rs(1);
+    let notes = [names::RESTART_AT, names::RESTARTED_AT, names::EVICTING].map(|note| rs.annotation(note));
+    assert_eq!((rs.replicas, notes), (2, [None; 3]), "{}", say(&model));
+}
+
+#[test]
+fn a_restart_of_a_later_time_keeps_the_additional_pod_of_the_one_before() {
+    let (mut model, _) = restarted_but_for_a_successor();
+    model.pass(5);
+    let at = model.now;
+    model.change_spec(|spec| spec.restart_at = Some(at));
+    for writes in 0..8 {
+        let mut model = model.clone();
+        model.operate(Some(writes));
+        assert_eq!(model.rs(1).replicas, 3, "after {writes} writes: {}", say(&model));
+    }
+}
+
+// A budget keeps the only pod from being drained until a restart has added one.
+
+#[test]
+fn a_restart_keeps_its_additional_pod_until_what_somebody_else_evicted_has_a_successor() {
+    let mut model = serves_one(manual());
+    model.scale(1);
+    model.work();
+    let (one, old, at) = (model.hash(1), names_of_pods(&model, 1), model.now);
+    model.change_spec(|spec| spec.restart_at = Some(at));
+    assert!(model.operate(None));
+    model.run_all_pods();
+    assert_eq!(model.rs(1).available, 2, "one more than it needs");
+    // The ReplicaSet controller has not seen that it went.
+    model.truth.pods.get_mut(&one).expect("it has pods").retain(|pod| !old.contains(&pod.name));
+    assert!(model.operate(None));
+    assert_eq!(model.rs(1).replicas, 2, "it may take the only one that is left: {}", say(&model));
+    model.run_all_pods();
+    assert!(model.operate(None));
+    assert_eq!((model.rs(1).replicas, model.rs(1).annotation(names::RESTART_AT)), (1, None), "{}", say(&model));
+}
+
 #[test]
 fn what_git_went_back_from_is_not_rejected_and_can_be_gone_back_to() {
     let mut model = serves_one(automatic());

@@ -317,6 +317,7 @@ fn pod_of(pod: &KubePod) -> Pod {
         resource_version: pod.resource_version().unwrap_or_default(),
         created: from_api::time(pod.metadata.creation_timestamp.as_ref()),
         deleting: pod.metadata.deletion_timestamp.is_some(),
+        over: from_api::is_over(pod.status.as_ref().and_then(|status| status.phase.as_deref())),
         ready: conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True"),
         deletion_cost: pod.annotations().get(DELETION_COST).and_then(|cost| cost.parse().ok()).unwrap_or(0),
         reason: String::new(),

@@ -286,7 +286,7 @@ fn selects(service: &Service, rs: &ReplicaSet) -> bool {
 /// The pods that a ReplicaSet has once its controller is done: evicted ones are gone, new ones take their place.
 fn replace_pods(pods: &mut Vec<Pod>, rs: &ReplicaSet, generation: u64, now: Timestamp) {
     let wanted = usize::try_from(rs.replicas).unwrap_or(0);
-    pods.retain(|pod| !pod.deleting);
+    pods.retain(Pod::counts);
     pods.truncate(wanted);
     pods.iter_mut().for_each(|pod| pod.ready = true);
     for number in pods.len()..wanted {
@@ -297,6 +297,7 @@ fn replace_pods(pods: &mut Vec<Pod>, rs: &ReplicaSet, generation: u64, now: Time
             resource_version: generation.to_string(),
             created: now,
             deleting: false,
+            over: false,
             ready: true,
             deletion_cost: 0,
             reason: String::new(),

@@ -461,6 +461,7 @@ impl Cluster {
             resource_version: String::new(),
             created: pod.created,
             deleting: false,
+            over: false,
             ready: pod.ready_since.is_some(),
             deletion_cost: 0,
             reason: if pod.on_node { "" } else { "Unschedulable" }.to_owned(),

@@ -397,8 +397,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a restart has no additional pod",
         file: "restart.rs",
-        find: "i32::from(needed > 0 && (self.old().next().is_some() || self.lacks_successor()))",
-        replace: "i32::from(needed > 9 && self.old().next().is_some())",
+        find: "Some(_) if self.old().next().is_some() => 1,",
+        replace: "Some(_) if self.old().next().is_some() => 0,",
         expected: &[P::RestartFull],
     },
     Mutant {

@@ -34,6 +34,7 @@ impl Model {
                 resource_version: String::new(),
                 created: Timestamp::from_second(self.now.as_second()).expect("a time"),
                 deleting: false,
+                over: false,
                 ready: false,
                 deletion_cost: 0,
                 reason: String::new(),

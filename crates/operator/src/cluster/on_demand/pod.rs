@@ -1,6 +1,7 @@
 //! What is kept of a pod: whether it is ready, and if it is not, why.
 
 use greenlight_api::names::HASH_LABEL;
+use greenlight_core::from_api;
 use greenlight_core::world::Pod;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -36,6 +37,7 @@ pub struct PodView {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Status {
+    phase: Option<String>,
     reason: Option<String>,
     message: Option<String>,
     conditions: Vec<Condition>,
@@ -109,6 +111,7 @@ impl Sought for PodView {
             resource_version: metadata.resource_version.unwrap_or_default(),
             created: metadata.creation_timestamp.map_or(Timestamp::UNIX_EPOCH, |time| time.0),
             deleting: metadata.deletion_timestamp.is_some(),
+            over: from_api::is_over(status.phase.as_deref()),
             ready,
             deletion_cost: cost.unwrap_or(0),
             reason,
@@ -188,6 +191,23 @@ mod tests {
         let view: PodView = serde_json::from_value(pod).expect("a pod");
         let [OwnedPod { pod, .. }] = &view.items()[..] else { panic!("one") };
         assert_eq!((pod.ready, pod.reason.as_str(), pod.message.as_str()), (false, GATES, gate));
+    }
+
+    /// A node was low on memory, say. Its ReplicaSet has made another one, and the object stays.
+    #[test]
+    fn a_pod_that_has_ended_is_told_apart_from_one_that_is_not_ready_and_says_why_it_ended() {
+        let of_phase = |phase: &str| {
+            let pod = json!({
+                "metadata": {"name": "web"},
+                "status": {"phase": phase, "reason": "Evicted", "message": "The node was low on resource: memory."},
+            });
+            let view: PodView = serde_json::from_value(pod).expect("a pod");
+            let [OwnedPod { pod, .. }] = &view.items()[..] else { panic!("one") };
+            assert_eq!(pod.reason, "Evicted");
+            (pod.over, pod.counts())
+        };
+        assert_eq!(["Failed", "Succeeded"].map(of_phase), [(true, false); 2]);
+        assert_eq!(["Pending", "Running", "Unknown"].map(of_phase), [(false, true); 3]);
     }
 
     #[test]

@@ -194,6 +194,7 @@ mod tests {
                 resource_version: "1".to_owned(),
                 created: Timestamp::UNIX_EPOCH,
                 deleting: false,
+                over: false,
                 ready: true,
                 deletion_cost: 0,
                 reason: String::new(),
