@@ -1898,6 +1898,22 @@ const MENDS: &[Mend] = &[
         test: "a_restart_takes_no_pod_that_has_ended_for_a_successor",
     },
     Mend {
+        fault: "production goes back to pods that are on their way out",
+        file: "crates/core/src/plan/steps.rs",
+        find: "let may_have_size = serves || size.replicas < rs.replicas || !rs.is_shrinking();",
+        replace: "let may_have_size = serves || size.replicas < rs.replicas || rs.replicas >= 0;",
+        of: Package("greenlight-core"),
+        test: "production_does_not_go_back_to_pods_that_are_on_their_way_out",
+    },
+    Mend {
+        fault: "a restart takes a pod while others are on their way out",
+        file: "crates/core/src/restart.rs",
+        find: "self.rs.is_available(all) && !self.rs.is_shrinking() && others",
+        replace: "self.rs.is_available(all) && others",
+        of: Package("greenlight-core"),
+        test: "a_restart_takes_no_pod_while_others_may_be_on_their_way_out",
+    },
+    Mend {
         fault: "a restart waits for ever for a successor that is refused",
         file: "crates/core/src/restart.rs",
         find: "self.rs.failure.is_none() && i32::try_from(pods)",

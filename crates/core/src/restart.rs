@@ -179,13 +179,14 @@ impl<'a> Restart<'a> {
     }
 
     /// Without this pod there are as many available as before the restart: it is not ready, or all others are. While fewer are known to
-    /// be ready than the ReplicaSet has available, what is known of the pods is older.
+    /// be ready than the ReplicaSet has available, what is known of the pods is older. While the ReplicaSet shrinks, others may be on their way out.
     fn may_take(&self, pod: &Pod) -> bool {
         let ready = || self.pods.into_iter().flatten().filter(|other| other.counts() && other.ready);
         let count = |pods: usize| i32::try_from(pods).unwrap_or(i32::MAX);
         let others = count(ready().filter(|other| other.name != pod.name).count());
         if pod.ready {
-            self.rs.is_available(self.rs.replicas) && others >= self.rs.replicas - 1
+            let all = self.rs.replicas;
+            self.rs.is_available(all) && !self.rs.is_shrinking() && others >= all - 1
         } else {
             others >= self.rs.available
         }

@@ -425,6 +425,12 @@ impl ReplicaSet {
         self.settled && self.replicas >= wanted && self.available >= wanted
     }
 
+    /// Its controller has not counted out all pods that were taken from it when it was made smaller: some that it counts as available may be on their way
+    /// out. Where it says why it cannot delete them, they are not.
+    pub fn is_shrinking(&self) -> bool {
+        self.current > self.replicas && self.failure.is_none()
+    }
+
     /// The controllers of Kubernetes have seen the labels of its template on all its pods: that of ReplicaSets counts them in the same cache
     /// in which that of EndpointSlices looks for what a Service selects.
     pub fn are_labels_seen(&self) -> bool {

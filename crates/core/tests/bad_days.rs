@@ -1399,6 +1399,58 @@ fn a_restart_keeps_its_additional_pod_until_what_somebody_else_evicted_has_a_suc
 }
 
 #[test]
+fn a_restart_takes_no_pod_while_others_may_be_on_their_way_out() {
+    let mut model = serves_one(manual());
+    model.scale(4);
+    model.work();
+    let (one, at) = (model.hash(1), model.now);
+    model.change_spec(|spec| spec.restart_at = Some(at));
+    assert!(model.operate(None));
+    model.run_all_pods();
+    model.scale(2);
+    assert!(model.operate(None));
+    assert_eq!(model.rs(1).replicas, 3, "{}", say(&model));
+    // Its controller has begun to delete two, and counts them still.
+    model.edit(&one, |rs| (rs.settled, rs.current, rs.ready, rs.available) = (true, 5, 5, 5));
+    assert!(model.operate(None));
+    assert_eq!(model.rs(1).annotation(names::EVICTING), None, "{}", say(&model));
+    for _ in 0..6 {
+        model.work();
+    }
+    assert_eq!((model.rs(1).replicas, model.rs(1).annotation(names::RESTART_AT)), (2, None), "{}", say(&model));
+}
+
+// Whoever undoes at the moment at which the delay is over.
+
+#[test]
+fn production_does_not_go_back_to_pods_that_are_on_their_way_out() {
+    let mut model = promoted(manual(), &[2]);
+    model.pass(3700);
+    model.operate(None);
+    model.scale_down();
+    let (one, two) = (model.hash(1), model.hash(2));
+    assert_eq!(model.rs(1).replicas, 0, "{}", say(&model));
+    // Its controller has begun to delete them, and counts them still. With a larger size it would call them available.
+    model.edit(&one, |rs| (rs.settled, rs.current, rs.ready, rs.available) = (true, 2, 2, 2));
+    model.request(Verb::Rollback, &two, "ann", None);
+    assert!(model.operate(None));
+    assert_eq!(model.rs(1).replicas, 0, "{}", say(&model));
+    assert_active(&model, 2);
+    model.work();
+    assert_serves(&model, 1);
+}
+
+#[test]
+fn what_serves_gets_its_pods_back_at_once() {
+    let mut model = serves_one(manual());
+    let one = model.hash(1);
+    // Somebody scales the ReplicaSet, and its controller has not seen that yet.
+    model.edit(&one, |rs| (rs.replicas, rs.settled) = (1, false));
+    assert!(model.operate(Some(1)));
+    assert_eq!(model.rs(1).replicas, 2, "{}", say(&model));
+}
+
+#[test]
 fn what_git_went_back_from_is_not_rejected_and_can_be_gone_back_to() {
     let mut model = serves_one(automatic());
     model.push(2);

@@ -356,7 +356,10 @@ fn changes(situation: &Situation, rs: &ReplicaSet, mut change: Change) -> Vec<Ac
 fn wanted(round: &Round, rs: &ReplicaSet, size: Size) -> Change {
     let situation = &round.situation;
     let mut change = Change::default();
-    if rs.replicas != size.replicas {
+    // What production may move to does not grow before it has shrunk: nobody could tell any more which of the available pods are on their way out.
+    let serves = situation.roles.staying().is_some_and(|home| home.name == rs.name);
+    let may_have_size = serves || size.replicas < rs.replicas || !rs.is_shrinking();
+    if rs.replicas != size.replicas && may_have_size {
         change.replicas = Some(size.replicas);
         change.annotate(names::SCALED_AT, situation.now);
     }
