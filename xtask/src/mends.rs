@@ -1884,7 +1884,7 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "the additional pod of a restart goes before the last eviction is seen, and another one with it",
         file: "crates/core/src/restart.rs",
-        find: "Some(_) if self.lacks_successor() => is_there,",
+        find: "Some(_) if self.lacks_successor() => additional,",
         replace: "Some(_) if self.lacks_successor() => 0,",
         of: Package("greenlight-core"),
         test: "a_restart_goes_as_its_example_says",

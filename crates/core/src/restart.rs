@@ -105,12 +105,12 @@ impl<'a> Restart<'a> {
 
     /// How many pods it has beyond `needed` while its pods are being replaced.
     pub fn surge(&self, needed: i32) -> i32 {
-        let is_there = (self.rs.replicas - needed).clamp(0, 1);
+        let additional = (self.rs.replicas - needed).clamp(0, 1);
         match self.pods {
-            None => is_there,
+            None => additional,
             Some(_) if needed == 0 => 0,
             Some(_) if self.old().next().is_some() => 1,
-            Some(_) if self.lacks_successor() => is_there,
+            Some(_) if self.lacks_successor() => additional,
             Some(_) => 0,
         }
     }

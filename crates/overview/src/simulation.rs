@@ -224,7 +224,7 @@ impl Simulation {
         for rs in &mut self.world.replica_sets {
             let pods = self.world.pods.entry(rs.hash.clone()).or_default();
             let evicted = pods.iter().any(|pod| pod.deleting);
-            let is_complete = rs.deleting || rs.available == rs.replicas && !evicted;
+            let is_complete = rs.deleting || rs.available == rs.replicas && !rs.is_shrinking() && !evicted;
             if is_complete {
                 // What it has not seen may be new labels alone.
                 started |= !rs.settled;
