@@ -517,13 +517,20 @@ impl Moment<'_> {
         }
     }
 
-    /// A change of size does not take the last pod from production.
+    /// A change of size does not take the last pod from production, nor, at the end of a restart, one for another that was evicted.
     fn check_pods(&self, set: &SetTruth, change: &Change, needed: i32, report: &mut Report) {
         let Some(replicas) = change.replicas.filter(|replicas| *replicas < set.object.replicas) else { return };
-        let left = usize::try_from(replicas).unwrap_or(0);
-        let mut smaller = set.clone();
-        smaller.pods.truncate(left);
-        let lost = set.ready().saturating_sub(smaller.ready());
+        let left = self.after.named(&set.object.name).map_or(0, |smaller| smaller.ready());
+        let lost = set.ready().saturating_sub(left);
+        let enough = usize::try_from(replicas).unwrap_or(0).min(set.ready());
+        if self.ghost.home == Some(set.version) {
+            report.check(Predicate::RestartFull, left >= enough, || {
+                format!(
+                    "{} goes to {replicas} pods, and {left} of {enough} are left, since not every eviction is seen",
+                    set.version
+                )
+            });
+        }
         for service in self.cluster.active_services().filter(|service| Cluster::selects(&service.selector, set)) {
             let before = self.cluster.ready_behind(&service.selector);
             if before > 0 && needed > 0 && self.is_active(&service.name) {

@@ -63,12 +63,14 @@ pub struct SetTruth {
     pub owned: bool,
     /// The label of an overlap that its template had when its controller looked last.
     seen_label: Option<String>,
+    /// Pods that were evicted, and that its controller still counts.
+    evicted: Vec<PodTruth>,
 }
 
 impl SetTruth {
     fn new(version: Version, object: ReplicaSet, owned: bool) -> SetTruth {
         let seen_label = object.pod_labels.get(names::SERVING_LABEL).cloned();
-        SetTruth { version, object, pods: Vec::new(), owned, seen_label }
+        SetTruth { version, object, pods: Vec::new(), owned, seen_label, evicted: Vec::new() }
     }
 
     /// The label of an overlap that its template has.
@@ -93,7 +95,7 @@ impl SetTruth {
 
     /// How many of its pods are ready.
     pub fn ready(&self) -> usize {
-        self.pods.iter().filter(|pod| pod.ready_since.is_some()).count()
+        ready(&self.pods)
     }
 
     /// How many of its pods have room.
@@ -117,8 +119,7 @@ impl SetTruth {
 
     /// How many of them have been ready for so many seconds.
     pub fn available(&self, min_ready_seconds: i32, now: Timestamp) -> usize {
-        let long = SignedDuration::from_secs(min_ready_seconds.into());
-        self.pods.iter().filter(|pod| pod.ready_since.is_some_and(|since| since + long <= now)).count()
+        available(&self.pods, min_ready_seconds, now)
     }
 
     /// When the next of them will have been ready for long enough.
@@ -127,14 +128,31 @@ impl SetTruth {
         self.pods.iter().filter_map(|pod| Some(pod.ready_since? + long)).filter(|at| *at > now).min()
     }
 
+    /// Its controller takes what it has too many of: those that it takes for pods still, though they were evicted, count.
+    fn take_surplus(&mut self) {
+        let wanted = usize::try_from(self.object.replicas).unwrap_or(0);
+        self.pods.truncate(wanted.saturating_sub(self.evicted.len()));
+    }
+
     /// What its controller counts, as far as it has seen the spec.
     fn count(&mut self, now: Timestamp) {
         let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-        self.object.current = number(self.pods.len());
-        self.object.ready = number(self.ready());
-        self.object.available = number(self.available(self.object.min_ready_seconds, now));
+        let least = self.object.min_ready_seconds;
+        self.object.current = number(self.pods.len() + self.evicted.len());
+        self.object.ready = number(ready(&self.pods) + ready(&self.evicted));
+        self.object.available = number(available(&self.pods, least, now) + available(&self.evicted, least, now));
         self.object.fully_labeled = number(self.fully_labeled());
     }
+}
+
+fn ready(pods: &[PodTruth]) -> usize {
+    pods.iter().filter(|pod| pod.ready_since.is_some()).count()
+}
+
+/// How many pods have been ready for so many seconds.
+fn available(pods: &[PodTruth], min_ready_seconds: i32, now: Timestamp) -> usize {
+    let long = SignedDuration::from_secs(min_ready_seconds.into());
+    pods.iter().filter(|pod| pod.ready_since.is_some_and(|since| since + long <= now)).count()
 }
 
 /// An entry of an EndpointSlice.
@@ -528,7 +546,8 @@ impl Cluster {
             let [exist, run] = self.most(set);
             let seen = i32::try_from(set.available(set.object.min_ready_seconds, self.now)) == Ok(set.object.available);
             let unseen = set.pods.iter().any(|pod| pod.label != pod.seen_label)
-                || usize::try_from(set.object.fully_labeled) != Ok(set.fully_labeled());
+                || usize::try_from(set.object.fully_labeled) != Ok(set.fully_labeled())
+                || !set.evicted.is_empty();
             !set.object.settled || set.pods.len() != exist || set.ready() != run || !seen || unseen
         };
         let names: Vec<_> = self.sets.iter().filter(unfinished).map(|set| set.object.name.clone()).collect();
@@ -545,6 +564,7 @@ impl Cluster {
         let mut counter = self.pod_counter;
         self.see_labels();
         self.change_set(name, |set| {
+            set.evicted.clear();
             set.pods.truncate(exist);
             while set.pods.len() < exist {
                 counter += 1;
@@ -697,7 +717,7 @@ impl Cluster {
         self.change_set(name, |set| {
             set.object.settled = replicas == set.object.replicas && set.object.settled;
             set.object.replicas = replicas;
-            set.pods.truncate(usize::try_from(replicas).unwrap_or(0));
+            set.take_surplus();
         });
     }
 
@@ -1140,7 +1160,6 @@ impl Cluster {
         self.sets.retain(|set| replica_sets.iter().any(|object| object.name == set.object.name));
         let evicted: Vec<String> =
             pods.into_values().flatten().filter(|pod| pod.deleting).map(|pod| pod.name).collect();
-        let seen = self.bump();
         for object in replica_sets {
             let object = ReplicaSet { fresh: false, ..object };
             let Some(set) = self.sets.iter_mut().find(|set| set.object.name == object.name) else {
@@ -1150,18 +1169,20 @@ impl Cluster {
             let evicts = set.pods.iter().any(|pod| evicted.contains(&set.pod_name(pod)));
             if evicts || set.object.resource_version != object.resource_version {
                 let set = Arc::make_mut(set);
-                let names: Vec<String> = set.pods.iter().map(|pod| set.pod_name(pod)).collect();
-                let mut names = names.iter();
-                set.pods.retain(|_| names.next().is_none_or(|name| !evicted.contains(name)));
-                set.pods.truncate(usize::try_from(object.replicas).unwrap_or(0));
+                let pods = std::mem::take(&mut set.pods);
+                let (gone, left): (Vec<_>, Vec<_>) =
+                    pods.into_iter().partition(|pod| evicted.contains(&set.pod_name(pod)));
+                set.pods = left;
+                set.evicted.extend(gone);
                 // The ReplicaSet controller has not counted anew by another minReadySeconds.
                 let recounts = object.min_ready_seconds != set.object.min_ready_seconds;
+                let shrinks = object.replicas < set.object.replicas;
                 set.object = object;
+                if shrinks {
+                    set.take_surplus();
+                }
                 set.object.settled &= !recounts;
                 set.count(self.now);
-                if evicts {
-                    set.object.resource_version.clone_from(&seen);
-                }
             }
         }
         self.sets.sort_by(|a, b| a.object.name.cmp(&b.object.name));

@@ -402,6 +402,13 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::RestartFull],
     },
     Mutant {
+        name: "a restart ends before the successor of the last pod is made",
+        file: "restart.rs",
+        find: "let has_evicted = self.rs.annotation(names::EVICTING).is_some();",
+        replace: "let has_evicted = self.rs.annotation(names::EVICTING) == Some(\"\");",
+        expected: &[P::RestartFull],
+    },
+    Mutant {
         name: "a restart does not begin",
         file: "restart.rs",
         find: "    if [Some(rs.created), begun, done].into_iter().flatten().all(|known| known < at) {",
