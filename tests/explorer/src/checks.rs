@@ -522,7 +522,7 @@ impl Moment<'_> {
         let Some(replicas) = change.replicas.filter(|replicas| *replicas < set.object.replicas) else { return };
         let left = self.after.named(&set.object.name).map_or(0, |smaller| smaller.ready());
         let lost = set.ready().saturating_sub(left);
-        let enough = usize::try_from(replicas).unwrap_or(0).min(set.ready());
+        let enough = usize::try_from(replicas.min(needed)).unwrap_or(0).min(set.ready());
         if self.ghost.home == Some(set.version) {
             report.check(Predicate::RestartFull, left >= enough, || {
                 format!(

@@ -404,8 +404,15 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a restart ends before the successor of the last pod is made",
         file: "restart.rs",
-        find: "let has_evicted = self.rs.annotation(names::EVICTING).is_some();",
-        replace: "let has_evicted = self.rs.annotation(names::EVICTING) == Some(\"\");",
+        find: "Some(_) if self.lacks_successor() => additional,",
+        replace: "Some(_) if self.lacks_successor() => 0,",
+        expected: &[P::RestartFull],
+    },
+    Mutant {
+        name: "a restart that is not asked for any more takes its additional pod away at once",
+        file: "restart.rs",
+        find: "        if at.is_none() && rs.annotation(names::EVICTING).is_none() {",
+        replace: "        if at.is_none() {",
         expected: &[P::RestartFull],
     },
     Mutant {
