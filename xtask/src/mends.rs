@@ -1922,6 +1922,14 @@ const MENDS: &[Mend] = &[
         test: "a_restart_whose_last_successor_is_refused_is_done",
     },
     Mend {
+        fault: "the additional pod of a restart goes at once when somebody deletes the note of it",
+        file: "crates/core/src/restart.rs",
+        find: "let at = due(situation, record, rs).or(noted);",
+        replace: "let at = noted;",
+        of: Package("greenlight-core"),
+        test: "a_restart_whose_notes_somebody_deletes_keeps_its_additional_pod_until_the_last_successor_is_made",
+    },
+    Mend {
         fault: "the additional pod of a restart goes at once when nobody asks for that any more",
         file: "crates/core/src/restart.rs",
         find: "if at.is_none() && rs.annotation(names::EVICTING).is_none() {",

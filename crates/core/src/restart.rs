@@ -46,9 +46,9 @@ pub struct Restart<'a> {
 }
 
 /// The time before which pods must not have been created: the later of what the spec and what a person asks for.
-fn requested_at(situation: &Situation) -> Option<Timestamp> {
+fn requested_at(situation: &Situation, decisions: &Decisions) -> Option<Timestamp> {
     let in_spec = situation.world.rollout.spec.restart_at;
-    let by_person = situation.decisions.restart_requested_at;
+    let by_person = decisions.restart_requested_at;
     [in_spec, by_person].into_iter().flatten().filter(|at| *at <= situation.now).max()
 }
 
@@ -74,15 +74,27 @@ pub fn scheduled_at(situation: &Situation) -> Option<Timestamp> {
     in_spec.filter(|at| *at > situation.now)
 }
 
-/// Records on a ReplicaSet that its pods are to be replaced, unless they are younger or that was done.
+/// Records on a ReplicaSet that its pods are to be replaced, unless they are younger, or that was done or is by this change.
 pub fn record(situation: &Situation, rs: &ReplicaSet, change: &mut Change) {
-    let Some(at) = requested_at(situation) else { return };
-    // Notes of what nobody asks for any more, or from the future, say nothing.
-    let begun = rs.timestamp(names::RESTART_AT).filter(|begun| is_requested(situation, situation.decisions, *begun));
-    let done = rs.timestamp(names::RESTARTED_AT).filter(|done| *done <= situation.now);
-    if [Some(rs.created), begun, done].into_iter().flatten().all(|known| known < at) {
+    if change.annotations.contains_key(names::RESTARTED_AT) {
+        return;
+    }
+    if let Some(at) = due(situation, situation.decisions, rs) {
         change.annotate(names::RESTART_AT, at);
     }
+}
+
+/// When a restart was asked for that is not noted on this ReplicaSet, or not any more: it is under way all the same. None begins on the way back.
+fn due(situation: &Situation, decisions: &Decisions, rs: &ReplicaSet) -> Option<Timestamp> {
+    if situation.roles.going_back() {
+        return None;
+    }
+    let at = requested_at(situation, decisions)?;
+    // Notes of what nobody asks for any more, or from the future, say nothing.
+    let begun = rs.timestamp(names::RESTART_AT).filter(|begun| is_requested(situation, decisions, *begun));
+    let done = rs.timestamp(names::RESTARTED_AT).filter(|done| *done <= situation.now);
+    let is_new = [Some(rs.created), begun, done].into_iter().flatten().all(|known| known < at);
+    is_new.then_some(at)
 }
 
 impl<'a> Restart<'a> {
@@ -92,8 +104,8 @@ impl<'a> Restart<'a> {
         // Only what is on record.
         let nothing = Decisions::default();
         let record = world.rollout.record().unwrap_or(&nothing);
-        let noted = rs.timestamp(names::RESTART_AT).filter(|at| *at <= now);
-        let at = noted.filter(|at| is_requested(situation, record, *at));
+        let noted = rs.timestamp(names::RESTART_AT).filter(|at| *at <= now && is_requested(situation, record, *at));
+        let at = due(situation, record, rs).or(noted);
         if at.is_none() && rs.annotation(names::EVICTING).is_none() {
             return None;
         }

@@ -1365,6 +1365,20 @@ fn a_restart_that_nobody_asks_for_any_more_keeps_its_additional_pod_until_the_la
 }
 
 #[test]
+fn a_restart_whose_notes_somebody_deletes_keeps_its_additional_pod_until_the_last_successor_is_made() {
+    let (mut model, one) = restarted_but_for_a_successor();
+    model.edit(&one, |rs| {
+        rs.annotations.remove(names::RESTART_AT);
+        rs.annotations.remove(names::EVICTING);
+    });
+    assert!(model.operate(None));
+    assert_eq!(model.rs(1).replicas, 3, "{}", say(&model));
+    model.run_pods(&one, usize::MAX);
+    assert!(model.operate(None));
+    assert_eq!((model.rs(1).replicas, model.rs(1).annotation(names::RESTART_AT)), (2, None), "{}", say(&model));
+}
+
+#[test]
 fn a_restart_of_a_later_time_keeps_the_additional_pod_of_the_one_before() {
     let (mut model, _) = restarted_but_for_a_successor();
     model.pass(5);

@@ -418,8 +418,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a restart does not begin",
         file: "restart.rs",
-        find: "    if [Some(rs.created), begun, done].into_iter().flatten().all(|known| known < at) {",
-        replace: "    if [Some(rs.created), begun, done].into_iter().flatten().all(|known| known < at) && rs.name.is_empty() {",
+        find: "    is_new.then_some(at)",
+        replace: "    (is_new && rs.name.is_empty()).then_some(at)",
         expected: &[P::Restarted],
     },
     Mutant {

@@ -233,9 +233,7 @@ fn size_home(round: &Round) -> Vec<Action> {
     let Some(home) = situation.roles.home().filter(|home| !home.deleting) else { return Vec::new() };
     let size = scale::home_size(situation, home);
     let mut change = wanted(round, home, size);
-    if situation.roles.staying().is_some() {
-        restart::record(situation, home, &mut change);
-    }
+    restart::record(situation, home, &mut change);
     // One that comes back ready is claimed by the write that brings it back.
     let ready = home.replicas == size.replicas && home.is_available(size.replicas);
     if !change.is_empty() && ready && situation.roles.going_back() {
@@ -316,9 +314,7 @@ fn size_candidate(round: &Round) -> Vec<Action> {
     let Some(candidate) = &round.candidate else { return Vec::new() };
     let situation = &round.situation;
     let mut change = wanted(round, candidate.rs, candidate.size);
-    if situation.roles.home().is_none() || situation.roles.staying().is_some() {
-        restart::record(situation, candidate.rs, &mut change);
-    }
+    restart::record(situation, candidate.rs, &mut change);
     // Only what is written down: until then it would be another time in every plan.
     match situation.world.rollout.record().and_then(|written| written.revision(&candidate.rs.hash)?.preview_ready_at) {
         Some(at) if candidate.rs.timestamp(names::PREVIEW_READY_AT) != Some(at) => {
