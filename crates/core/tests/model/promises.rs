@@ -367,7 +367,8 @@ impl Ledger {
             return;
         }
         // The additional pod of a restart is not waited for.
-        let additional = i32::from(rs.annotation(names::RESTART_AT).is_some());
+        let restarts = [names::RESTART_AT, names::EVICTING].iter().any(|note| rs.annotation(note).is_some());
+        let additional = i32::from(restarts);
         let enough = before.rollout.record().and_then(|record| enough_without_room(before, record, rs));
         let enough = enough.unwrap_or(rs.replicas - additional);
         let ready = rs.replicas == 0 || rs.settled && rs.available >= enough;
