@@ -3253,7 +3253,8 @@ fn what_is_made_anew_in_an_overlap_joins_it_again_and_nothing_else_does() {
 fn who_takes_over_in_an_overlap_and_has_not_seen_its_claim_looks_before_production_moves() {
     let (mut model, [one, two]) = both_serve(overlapping());
     let mut seen = model.seen();
-    // The rollout and the new ReplicaSet are as they were before the promotion; the Service is as it is now.
+    // The rollout and the new ReplicaSet are as they were before the promotion; the Service is as it is now, and another process was answered so.
+    seen.services.values_mut().for_each(|service| service.answered = false);
     let record = seen.rollout.status.as_mut().and_then(|status| status.decisions.as_mut()).expect("a record");
     record.serving.clone_from(&one);
     record.revision_mut(&two).expect("it is known").claim = None;
