@@ -351,9 +351,9 @@ pub struct ReplicaSet {
     pub settled: bool,
     /// `status.replicas`.
     pub current: i32,
-    /// `status.readyReplicas`.
+    /// `status.readyReplicas`, as far as they [stay](crate::from_api::staying).
     pub ready: i32,
-    /// `status.availableReplicas`.
+    /// `status.availableReplicas`, as far as they stay.
     pub available: i32,
     /// `status.fullyLabeledReplicas`: how many of its pods carry all labels of its template.
     pub fully_labeled: i32,

@@ -147,6 +147,12 @@ impl Moment<'_> {
             self.ghost.home != Some(version) && self.ghost.is_still_on_record(version, self.cluster)
         }));
         let strangers = self.lets_others_in(before);
+        // That the pods of what serves are on their way out, because somebody wanted none a moment ago, nobody has seen yet.
+        let leaving =
+            self.ghost.home.and_then(|home| self.cluster.set(home)).is_some_and(|home| {
+                home.are_pods_leaving() && *selection == Selection::Revision(home.object.hash.clone())
+            });
+        let strangers = strangers || leaving;
         if ready(&before.selector) > 0 && self.needed() > 0 && self.needed_home() > 0 && !traceless && !strangers {
             report.check(Predicate::NotEmptied, ready(&after.selector) > 0, || {
                 format!("Service {service} loses all its ready endpoints to {selection:?}")
@@ -179,6 +185,11 @@ impl Moment<'_> {
             }
             Selection::Unmanaged => self.check_letting_go([before, after], report),
         }
+    }
+
+    /// That the pods of what serves are on their way out, because somebody wanted none a moment ago, nobody has seen yet.
+    fn is_leaving_unseen(&self, set: &SetTruth) -> bool {
+        self.ghost.home == Some(set.version) && set.are_pods_leaving()
     }
 
     /// It lost its hash, and has labels by which it leads to what never served: what was made anew since production left it has not, either.
@@ -232,7 +243,7 @@ impl Moment<'_> {
             let carried = it.production.as_deref() == Some(hash) && it.selection() == Selection::Unmanaged;
             self.ghost.home == Some(version) && carried && (left == 0 || self.lets_others_in(it))
         });
-        let full = if rescued || marked || left_behind || closes {
+        let full = if rescued || marked || left_behind || closes || self.is_leaving_unseen(set) {
             true
         } else if (strays || served_here) && lost || strays && object.available > 0 {
             set.ready() > 0 || self.needed_home() == 0

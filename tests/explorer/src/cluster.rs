@@ -11,6 +11,7 @@ use greenlight_api::{
     WorkloadScaleDown,
     names::{self, before_the_record},
 };
+use greenlight_core::from_api;
 use greenlight_core::simulate::{self, Written};
 use greenlight_core::world::{Endpoint, Pod, ReplicaSet, Rollout, Run, Service, Template, Workload};
 use greenlight_core::{Action, World, hash, metadata};
@@ -65,12 +66,22 @@ pub struct SetTruth {
     seen_label: Option<String>,
     /// Pods that were evicted, and that its controller still counts.
     evicted: Vec<PodTruth>,
+    /// Pods that its controller deletes, and still counts.
+    on_their_way_out: Vec<PodTruth>,
 }
 
 impl SetTruth {
     fn new(version: Version, object: ReplicaSet, owned: bool) -> SetTruth {
         let seen_label = object.pod_labels.get(names::SERVING_LABEL).cloned();
-        SetTruth { version, object, pods: Vec::new(), owned, seen_label, evicted: Vec::new() }
+        SetTruth {
+            version,
+            object,
+            pods: Vec::new(),
+            owned,
+            seen_label,
+            evicted: Vec::new(),
+            on_their_way_out: Vec::new(),
+        }
     }
 
     /// The label of an overlap that its template has.
@@ -128,19 +139,31 @@ impl SetTruth {
         self.pods.iter().filter_map(|pod| Some(pod.ready_since? + long)).filter(|at| *at > now).min()
     }
 
-    /// Its controller takes what it has too many of: those that it takes for pods still, though they were evicted, count.
+    /// Its controller deletes pods, and counts them still.
+    pub fn are_pods_leaving(&self) -> bool {
+        !self.on_their_way_out.is_empty()
+    }
+
+    /// Its controller deletes what it has too many of. What was evicted counts as long as it has not seen that; and while it waits to see what it
+    /// deletes, it deletes no more.
     fn take_surplus(&mut self) {
-        let wanted = usize::try_from(self.object.replicas).unwrap_or(0);
-        self.pods.truncate(wanted.saturating_sub(self.evicted.len()));
+        let wanted = usize::try_from(self.object.replicas).unwrap_or(0).saturating_sub(self.evicted.len());
+        if self.on_their_way_out.is_empty() && self.pods.len() > wanted {
+            self.on_their_way_out = self.pods.split_off(wanted);
+        }
     }
 
     /// What its controller counts, as far as it has seen the spec.
     fn count(&mut self, now: Timestamp) {
         let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
         let least = self.object.min_ready_seconds;
-        self.object.current = number(self.pods.len() + self.evicted.len());
-        self.object.ready = number(ready(&self.pods) + ready(&self.evicted));
-        self.object.available = number(available(&self.pods, least, now) + available(&self.evicted, least, now));
+        let pods = || [&self.pods, &self.evicted, &self.on_their_way_out].into_iter();
+        let current = number(pods().map(Vec::len).sum());
+        let staying =
+            |count| from_api::staying(number(count), current, self.object.replicas, self.object.failure.as_deref());
+        let ready = staying(pods().map(|pods| ready(pods)).sum());
+        let available = staying(pods().map(|pods| available(pods, least, now)).sum());
+        (self.object.current, self.object.ready, self.object.available) = (current, ready, available);
         self.object.fully_labeled = number(self.fully_labeled());
     }
 }
@@ -547,7 +570,8 @@ impl Cluster {
             let seen = i32::try_from(set.available(set.object.min_ready_seconds, self.now)) == Ok(set.object.available);
             let unseen = set.pods.iter().any(|pod| pod.label != pod.seen_label)
                 || usize::try_from(set.object.fully_labeled) != Ok(set.fully_labeled())
-                || !set.evicted.is_empty();
+                || !set.evicted.is_empty()
+                || set.are_pods_leaving();
             !set.object.settled || set.pods.len() != exist || set.ready() != run || !seen || unseen
         };
         let names: Vec<_> = self.sets.iter().filter(unfinished).map(|set| set.object.name.clone()).collect();
@@ -565,6 +589,7 @@ impl Cluster {
         self.see_labels();
         self.change_set(name, |set| {
             set.evicted.clear();
+            set.on_their_way_out.clear();
             set.pods.truncate(exist);
             while set.pods.len() < exist {
                 counter += 1;
@@ -591,6 +616,13 @@ impl Cluster {
             set.object.failure = (exist < wanted).then(|| OVER_QUOTA.to_owned());
         });
         self.pod_counter = counter;
+    }
+
+    /// The controller of a ReplicaSet has seen its spec, writes what it counts, and has seen nothing more of its pods.
+    pub fn recount(&mut self, version: Version) {
+        if let Some(name) = self.set(version).map(|set| set.object.name.clone()) {
+            self.change_set(&name, |set| set.object.settled = true);
+        }
     }
 
     /// The controllers of Kubernetes see what pods carry: of all, since pods are seen in the order in which they were changed.
@@ -706,7 +738,7 @@ impl Cluster {
         });
     }
 
-    /// Somebody scales a ReplicaSet.
+    /// Somebody scales a ReplicaSet, and its controller sees what it deletes.
     pub fn scale_by_hand(&mut self, version: Version, replicas: u8) {
         if let Some(name) = self.set(version).map(|set| set.object.name.clone()) {
             self.resize(&name, replicas.into());
@@ -717,7 +749,7 @@ impl Cluster {
         self.change_set(name, |set| {
             set.object.settled = replicas == set.object.replicas && set.object.settled;
             set.object.replicas = replicas;
-            set.take_surplus();
+            set.pods.truncate(usize::try_from(replicas).unwrap_or(0).saturating_sub(set.evicted.len()));
         });
     }
 

@@ -378,6 +378,8 @@ pub enum Event {
     Pods(Version, u8),
     /// The pods of a revision are gone.
     PodsGone(Version),
+    /// The controller of a ReplicaSet sees its spec, and counts its pods as it saw them before.
+    Recount(Version),
     /// The EndpointSlices of a Service catch up.
     Endpoints(Name),
     /// Those of one of its two families do.
@@ -458,6 +460,7 @@ impl fmt::Display for Event {
             Event::Forge(version, forgery) => write!(f, "forge:{version}:{forgery}"),
             Event::Pods(version, count) => write!(f, "pods:{version}:{count}"),
             Event::PodsGone(version) => write!(f, "pods-gone:{version}"),
+            Event::Recount(version) => write!(f, "recount:{version}"),
             Event::Endpoints(name) => write!(f, "endpoints:{name}"),
             Event::HalfEndpoints(name) => write!(f, "half-endpoints:{name}"),
             Event::Analyse(analysis, outcome) => write!(f, "analysis:{analysis}:{outcome}"),
@@ -516,6 +519,7 @@ impl FromStr for Event {
             ["forge", version, forgery] => Event::Forge(version.parse()?, forgery.parse()?),
             ["pods", version, count] => Event::Pods(version.parse()?, number(count)?),
             ["pods-gone", version] => Event::PodsGone(version.parse()?),
+            ["recount", version] => Event::Recount(version.parse()?),
             ["endpoints", name] => Event::Endpoints(name.parse()?),
             ["half-endpoints", name] => Event::HalfEndpoints(name.parse()?),
             ["analysis", analysis, outcome] => Event::Analyse(analysis.parse()?, outcome.parse()?),
@@ -588,6 +592,7 @@ impl Event {
             Event::Forge(version, forgery) => format!("a tenant forges {forgery} on the ReplicaSet of {version}"),
             Event::Pods(version, count) => format!("at most {count} pods of {version} are ready"),
             Event::PodsGone(version) => format!("the pods of {version} are gone"),
+            Event::Recount(version) => format!("the pods of {version} are counted as they were before"),
             Event::Endpoints(name) => format!("the endpoints of Service {name} catch up"),
             Event::HalfEndpoints(name) => format!("the endpoints of Service {name} catch up in one IP family"),
             Event::Analyse(analysis, Outcome::Deleted) => format!("somebody deletes the {analysis}-promotion analysis"),

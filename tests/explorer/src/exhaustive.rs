@@ -354,7 +354,7 @@ pub fn scopes() -> Vec<Scope> {
             prologue: trace("set:dualStack:1,set:delay:0,calm,template:v2"),
             events: trace(
                 "run:a,pods:v2:9,pods:v2:1,pods:v1:0,endpoints:active,half-endpoints:active,scale-down-begins:v1,\
-                 scale-down-ends,seconds:5,ask:rollback:v2:ann,lose-hash:active,scale:3,scale:0",
+                 scale-down-ends,seconds:5,ask:rollback:v2:ann,lose-hash:active,scale:3,scale:0,recount:v1",
             ),
         },
         Scope {
@@ -372,7 +372,7 @@ pub fn scopes() -> Vec<Scope> {
             about: "pods that do not come up, or not for long enough, deadlines, and restarts with evictions that are refused",
             prologue: trace("set:deadline:30,calm,template:v2,run:a"),
             events: trace(
-                "run:a,step:a,calm,pods:v2:9,pods:v2:1,pods:v1:1,seconds:5,seconds:45,set:deadlineAbort:30,set:minReady:5,\
+                "run:a,step:a,calm,pods:v2:9,pods:v2:1,pods:v1:1,recount:v1,seconds:5,seconds:45,set:deadlineAbort:30,set:minReady:5,\
                  set:restartAt:0,type:restart:ann,refuse:evictions,refuse:nothing,die:a,ask:abort:v2:ann,template:v1",
             ),
         },

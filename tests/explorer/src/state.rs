@@ -190,6 +190,7 @@ impl State {
             }
             Event::Pods(version, count) => cluster.run_pods(version, count),
             Event::PodsGone(version) => cluster.lose_pods(version),
+            Event::Recount(version) => cluster.recount(version),
             Event::Endpoints(name) => cluster.catch_up(name.word(), false),
             Event::HalfEndpoints(name) => cluster.catch_up(name.word(), true),
             Event::Analyse(analysis, outcome) => {

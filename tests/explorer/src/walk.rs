@@ -422,6 +422,7 @@ fn fault(random: &mut Random) -> Event {
         1 => Event::Refuse(Refused::Nothing),
         2 | 3 => Event::Die(Operator::A),
         4 => Event::PodsGone(some_version(random)),
+        5 if random.once_in(2) => Event::Recount(some_version(random)),
         5 => Event::HalfEndpoints(random.one_of(Name::ALL)),
         6 if random.once_in(3) => Event::Collect,
         6 => Event::Rival(random.one_of(Rival::ALL)),

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::record::{BY_HAND, by_itself, reject, serve};
 use crate::roles;
-use crate::world::{Selection, Service, World};
+use crate::world::{ReplicaSet, Selection, Service, World};
 
 /// What the first active Service selects serves, if we or a person had it do so. Anything else it merely lost, and gets back.
 pub(super) fn enter_moves_by_hand(world: &World, decisions: &mut Decisions, now: Timestamp) {
@@ -19,7 +19,11 @@ pub(super) fn enter_moves_by_hand(world: &World, decisions: &mut Decisions, now:
 /// not move traffic.
 pub(super) fn enter_our_move(world: &World, decisions: &mut Decisions, now: Timestamp) {
     let Some(service) = telling_service(world, decisions).filter(|service| !service.deleting) else { return };
-    let Some(given) = service.production.as_deref().filter(|given| *given != decisions.serving) else { return };
+    let Some(given) = service.production.as_deref() else { return };
+    if *given == decisions.serving {
+        enter_used_claim(world, decisions);
+        return;
+    }
     // A selector and its mark are one write of ours: where we wrote the one, and it leads to what serves, somebody else wrote the other.
     if service.moved_by.is_none() && service.hash() == Some(&decisions.serving) {
         return;
@@ -36,6 +40,16 @@ pub(super) fn enter_our_move(world: &World, decisions: &mut Decisions, now: Time
             reject(decisions, &left, rejection);
         }
         serve(world, decisions, given, now);
+    }
+}
+
+/// What serves by our mark has used its claim. A record of before claims were kept in it does not say so: once a person has moved production away, the
+/// claim would look like news.
+fn enter_used_claim(world: &World, decisions: &mut Decisions) {
+    let claim = world.replica_sets.iter().find(|rs| rs.hash == decisions.serving).and_then(ReplicaSet::claimed_at);
+    let serving = decisions.serving.clone();
+    if let Some(revision) = decisions.revision_mut(&serving) {
+        revision.claim = revision.claim.or(claim);
     }
 }
 
