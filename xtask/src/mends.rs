@@ -1946,6 +1946,14 @@ const MENDS: &[Mend] = &[
         test: "production_does_not_go_back_to_pods_that_are_on_their_way_out",
     },
     Mend {
+        fault: "a move by hand counts that leads to pods on their way out",
+        file: "crates/core/src/decisions/services.rs",
+        find: "let has_pods = rs.lasting() > 0 ||",
+        replace: "let has_pods = rs.available > 0 ||",
+        of: Package("greenlight-core"),
+        test: "a_move_by_hand_to_pods_that_are_on_their_way_out_is_put_back",
+    },
+    Mend {
         fault: "nobody is told that production waits for pods to go",
         file: "crates/core/src/status.rs",
         find: "let leaving = if rs.replicas < wanted { pods::leaving(rs) } else { None };",

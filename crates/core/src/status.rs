@@ -485,13 +485,11 @@ fn waiting(findings: &Findings, rs: &ReplicaSet) -> Option<Verdict> {
     if let Some(progress) = &findings.progress {
         let leaving = if rs.replicas < wanted { pods::leaving(rs) } else { None };
         let cause = leaving.or_else(|| pods::cause(world, rs)).map(|cause| format!("; {cause}")).unwrap_or_default();
-        // Those beyond its size are on their way out.
-        let available = rs.available.min(rs.replicas);
         let (reason, count) = match &findings.restart {
             Some(restart) if rs.is_available(wanted) => {
                 (names::REASON_RESTARTING, format!("restarting {revision}: {}", restart.progress(world)))
             }
-            _ => (names::REASON_PROGRESSING, format!("{available} of {wanted} pods of {revision} available")),
+            _ => (names::REASON_PROGRESSING, format!("{} of {wanted} pods of {revision} available", rs.lasting())),
         };
         let seconds = world.rollout.spec.progress_deadline_seconds();
         return Some(if now >= progress::deadline(world, progress) {

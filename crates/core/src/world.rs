@@ -425,6 +425,11 @@ impl ReplicaSet {
         self.settled && self.replicas >= wanted && self.available >= wanted
     }
 
+    /// How many of its available pods it is to keep. Those beyond its size are on their way out.
+    pub fn lasting(&self) -> i32 {
+        self.available.min(self.replicas)
+    }
+
     /// Its controller has not counted out all pods that were taken from it when it was made smaller: some that it counts as available may be on their way
     /// out. Where it says why it cannot delete them, they are not; what it says of an older size is about pods that it could not make.
     pub fn is_shrinking(&self) -> bool {

@@ -1462,16 +1462,23 @@ fn a_restart_takes_no_pod_while_others_may_be_on_their_way_out() {
 
 // Whoever undoes at the moment at which the delay is over.
 
+/// Revision 2 serves, and the delay of revision 1 is over just now. The hash of revision 1.
+fn scaled_down_just_now() -> (Model, String) {
+    let mut model = promoted(manual(), &[2]);
+    model.pass(3700);
+    model.operate(None);
+    model.scale_down();
+    let one = model.hash(1);
+    assert_eq!(model.rs(1).replicas, 0, "{}", say(&model));
+    (model, one)
+}
+
 #[test]
 fn production_does_not_go_back_to_pods_that_are_on_their_way_out() {
     // What its controller said before it saw the new size is about a pod that it could not make.
     for (settled, failure) in [(true, None), (false, Some("a webhook says no".to_owned()))] {
-        let mut model = promoted(manual(), &[2]);
-        model.pass(3700);
-        model.operate(None);
-        model.scale_down();
-        let (one, two) = (model.hash(1), model.hash(2));
-        assert_eq!(model.rs(1).replicas, 0, "{}", say(&model));
+        let (mut model, one) = scaled_down_just_now();
+        let two = model.hash(2);
         // Its controller has begun to delete them, and counts them still. With a larger size it would call them available.
         model.edit(&one, |rs| {
             (rs.settled, rs.current, rs.ready, rs.available) = (settled, 2, 2, 2);
@@ -1489,15 +1496,22 @@ fn production_does_not_go_back_to_pods_that_are_on_their_way_out() {
     }
 }
 
+#[test]
+fn a_move_by_hand_to_pods_that_are_on_their_way_out_is_put_back() {
+    let (mut model, one) = scaled_down_just_now();
+    model.edit(&one, |rs| (rs.settled, rs.current, rs.ready, rs.available) = (true, 2, 2, 2));
+    model.point_by_hand("active", &one);
+    assert!(model.operate(None));
+    assert_active(&model, 2);
+    assert_rejected(&model, 2, false);
+}
+
 // Somebody's webhook lets no pod go: then none is on its way out, and nobody waits for that.
 
 #[test]
 fn production_goes_back_to_pods_that_cannot_be_deleted() {
-    let mut model = promoted(manual(), &[2]);
-    model.pass(3700);
-    model.operate(None);
-    model.scale_down();
-    let (one, two) = (model.hash(1), model.hash(2));
+    let (mut model, one) = scaled_down_just_now();
+    let two = model.hash(2);
     model.edit(&one, |rs| {
         (rs.settled, rs.current, rs.ready, rs.available) = (true, 2, 2, 2);
         rs.failure = Some("a webhook says no".to_owned());
