@@ -43,15 +43,29 @@ pub fn look_at(rs: &ReplicaSet, since: Timestamp, now: Timestamp) -> Timestamp {
     later(rs.scaled_by(now).map_or(since, |at| at.max(since)), PATIENCE)
 }
 
+/// What keeps it from getting more pods, if that is those that were taken from it before.
+pub fn leaving(rs: &ReplicaSet) -> Option<String> {
+    let left = rs.current.saturating_sub(rs.replicas);
+    let text = || {
+        format!("new ones are made once those are gone that were taken from ReplicaSet {}: {left} are left", rs.name)
+    };
+    rs.is_shrinking().then(text)
+}
+
 /// The cause, if one is known: `pod web-…-x2k9d: ImagePullBackOff: …`.
 pub fn cause(world: &World, rs: &ReplicaSet) -> Option<String> {
     if let Some(failure) = &rs.failure {
         return Some(brief(failure.clone()));
     }
-    let stuck = world.pods.get(&rs.hash).into_iter().flatten().filter(|pod| !pod.ready && !pod.deleting);
-    // The pod that says most: one with a reason, and words to it, before one that is merely not ready.
-    let pod =
-        stuck.max_by_key(|pod| (!pod.reason.is_empty(), !pod.message.is_empty(), std::cmp::Reverse(&pod.name)))?;
+    // What has ended, maybe long ago, says at most why others are missing.
+    let is_short = rs.available < rs.replicas;
+    let pods = world.pods.get(&rs.hash).into_iter().flatten();
+    let stuck = pods.filter(|pod| !pod.ready && !pod.deleting && (is_short || !pod.over));
+    // The pod that says most: one with a reason that has not ended, then one with a reason, and words to it, before one that is merely not ready.
+    let pod = stuck.max_by_key(|pod| {
+        let (has_reason, has_message) = (!pod.reason.is_empty(), !pod.message.is_empty());
+        (has_reason && !pod.over, has_reason, has_message, std::cmp::Reverse(&pod.name))
+    })?;
     let mut text = format!("pod {}", pod.name);
     for part in [&pod.reason, &pod.message] {
         if !part.is_empty() {

@@ -119,8 +119,8 @@ impl<'a> Restart<'a> {
     pub fn surge(&self, needed: i32) -> i32 {
         let additional = (self.rs.replicas - needed).clamp(0, 1);
         match self.pods {
+            _ if needed == 0 => 0,
             None => additional,
-            Some(_) if needed == 0 => 0,
             Some(_) if self.old().next().is_some() => 1,
             Some(_) if self.lacks_successor() => additional,
             Some(_) => 0,
@@ -182,7 +182,9 @@ impl<'a> Restart<'a> {
         let first = refused.min_by_key(|(pod, _)| in_turn(pod));
         let stays = first.map(|(pod, refused)| format!("; pod {} stays for now: {}", pod.name, refused.message));
         let young = pods.iter().filter(|pod| pod.counts() && pod.ready && pod.created >= self.before).count();
-        format!("{young} new pods ready, {old} old ones to go{}", stays.unwrap_or_default())
+        let waits =
+            if old == 0 && self.lacks_successor() { "; Kubernetes has not replaced the last one yet" } else { "" };
+        format!("{young} new pods ready, {old} old ones to go{waits}{}", stays.unwrap_or_default())
     }
 
     fn old(&self) -> impl Iterator<Item = &'a Pod> {

@@ -483,12 +483,13 @@ fn waiting(findings: &Findings, rs: &ReplicaSet) -> Option<Verdict> {
     let revision = describe(&findings.situation, rs);
     let wanted = findings.wanted;
     if let Some(progress) = &findings.progress {
-        let cause = pods::cause(world, rs).map(|cause| format!("; {cause}")).unwrap_or_default();
+        let leaving = if rs.replicas < wanted { pods::leaving(rs) } else { None };
+        let cause = leaving.or_else(|| pods::cause(world, rs)).map(|cause| format!("; {cause}")).unwrap_or_default();
         let (reason, count) = match &findings.restart {
             Some(restart) if rs.is_available(wanted) => {
                 (names::REASON_RESTARTING, format!("restarting {revision}: {}", restart.progress(world)))
             }
-            _ => (names::REASON_PROGRESSING, format!("{} of {wanted} pods of {revision} available", rs.available)),
+            _ => (names::REASON_PROGRESSING, format!("{} of {wanted} pods of {revision} available", rs.lasting())),
         };
         let seconds = world.rollout.spec.progress_deadline_seconds();
         return Some(if now >= progress::deadline(world, progress) {

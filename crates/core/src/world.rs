@@ -425,10 +425,16 @@ impl ReplicaSet {
         self.settled && self.replicas >= wanted && self.available >= wanted
     }
 
+    /// How many of its available pods it is to keep. Those beyond its size are on their way out.
+    pub fn lasting(&self) -> i32 {
+        self.available.min(self.replicas)
+    }
+
     /// Its controller has not counted out all pods that were taken from it when it was made smaller: some that it counts as available may be on their way
-    /// out. Where it says why it cannot delete them, they are not.
+    /// out. Where it says why it cannot delete them, they are not; what it says of an older size is about pods that it could not make.
     pub fn is_shrinking(&self) -> bool {
-        self.current > self.replicas && self.failure.is_none()
+        let cannot_delete = self.settled && self.failure.is_some();
+        self.current > self.replicas && !cannot_delete
     }
 
     /// The controllers of Kubernetes have seen the labels of its template on all its pods: that of ReplicaSets counts them in the same cache

@@ -16,7 +16,7 @@ use greenlight_core::metadata;
 use greenlight_core::overlap;
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::situation::Situation;
-use greenlight_core::world::{Endpoint, RefusedWrite, Run, Template, Workload};
+use greenlight_core::world::{Endpoint, Pod, RefusedWrite, Run, Template, Workload};
 use greenlight_core::{Action, Change, World, plan, status as reported};
 use jiff::{SignedDuration, Timestamp};
 use model::people::{
@@ -1333,6 +1333,32 @@ fn restarted_but_for_a_successor() -> (Model, String) {
 }
 
 #[test]
+fn a_restart_says_that_it_waits_for_the_last_successor() {
+    let (mut model, one) = restarted_but_for_a_successor();
+    let words = "0 old ones to go; Kubernetes has not replaced the last one yet";
+    let message = model.plan().status.message;
+    assert!(message.contains(words), "{message}");
+    model.run_pods(&one, usize::MAX);
+    let message = model.plan().status.message;
+    assert!(!message.contains("has not replaced"), "{message}");
+}
+
+#[test]
+fn production_that_is_scaled_to_nothing_in_a_restart_keeps_no_pod_until_its_pods_are_known() {
+    let (mut model, _) = restarted_but_for_a_successor();
+    model.scale(0);
+    // An operator writes down how many it is to have, and dies. The next one does not know the pods yet.
+    model.operate(Some(1));
+    assert_eq!(model.rs(1).replicas, 3, "{}", say(&model));
+    let plan = model.plan();
+    let sizes = plan.actions.iter().filter_map(|action| match action {
+        Action::ChangeReplicaSet { change, .. } => change.replicas,
+        _ => None,
+    });
+    assert_eq!(sizes.collect::<Vec<_>>(), [0], "{:?}", plan.actions);
+}
+
+#[test]
 fn a_restart_takes_no_pod_that_has_ended_for_a_successor() {
     let (mut model, one) = restarted_but_for_a_successor();
     // A node was low on memory. The object of its pod stays.
@@ -1436,22 +1462,111 @@ fn a_restart_takes_no_pod_while_others_may_be_on_their_way_out() {
 
 // Whoever undoes at the moment at which the delay is over.
 
-#[test]
-fn production_does_not_go_back_to_pods_that_are_on_their_way_out() {
+/// Revision 2 serves, and the delay of revision 1 is over just now. The hash of revision 1.
+fn scaled_down_just_now() -> (Model, String) {
     let mut model = promoted(manual(), &[2]);
     model.pass(3700);
     model.operate(None);
     model.scale_down();
-    let (one, two) = (model.hash(1), model.hash(2));
+    let one = model.hash(1);
     assert_eq!(model.rs(1).replicas, 0, "{}", say(&model));
-    // Its controller has begun to delete them, and counts them still. With a larger size it would call them available.
+    (model, one)
+}
+
+#[test]
+fn production_does_not_go_back_to_pods_that_are_on_their_way_out() {
+    // What its controller said before it saw the new size is about a pod that it could not make.
+    for (settled, failure) in [(true, None), (false, Some("a webhook says no".to_owned()))] {
+        let (mut model, one) = scaled_down_just_now();
+        let two = model.hash(2);
+        // Its controller has begun to delete them, and counts them still. With a larger size it would call them available.
+        model.edit(&one, |rs| {
+            (rs.settled, rs.current, rs.ready, rs.available) = (settled, 2, 2, 2);
+            rs.failure = failure;
+        });
+        model.request(Verb::Rollback, &two, "ann", None);
+        assert!(model.operate(None));
+        assert_eq!(model.rs(1).replicas, 0, "{}", say(&model));
+        assert_active(&model, 2);
+        let message = model.plan().status.message;
+        assert!(message.contains("0 of 2 pods of revision 1"), "{message}");
+        assert!(message.contains("taken from ReplicaSet") && message.contains("2 are left"), "{message}");
+        model.work();
+        assert_serves(&model, 1);
+    }
+}
+
+#[test]
+fn a_move_by_hand_to_pods_that_are_on_their_way_out_is_put_back() {
+    let (mut model, one) = scaled_down_just_now();
     model.edit(&one, |rs| (rs.settled, rs.current, rs.ready, rs.available) = (true, 2, 2, 2));
+    model.point_by_hand("active", &one);
+    assert!(model.operate(None));
+    assert_active(&model, 2);
+    assert_rejected(&model, 2, false);
+}
+
+// Somebody's webhook lets no pod go: then none is on its way out, and nobody waits for that.
+
+#[test]
+fn production_goes_back_to_pods_that_cannot_be_deleted() {
+    let (mut model, one) = scaled_down_just_now();
+    let two = model.hash(2);
+    model.edit(&one, |rs| {
+        (rs.settled, rs.current, rs.ready, rs.available) = (true, 2, 2, 2);
+        rs.failure = Some("a webhook says no".to_owned());
+    });
     model.request(Verb::Rollback, &two, "ann", None);
     assert!(model.operate(None));
-    assert_eq!(model.rs(1).replicas, 0, "{}", say(&model));
-    assert_active(&model, 2);
+    assert_eq!(model.rs(1).replicas, 2, "{}", say(&model));
+}
+
+/// A node was low on memory, maybe long ago.
+fn ended(pod: &Pod) -> Pod {
+    Pod {
+        // In the order of names it comes first.
+        name: "web-0-ended".into(),
+        uid: "ended".into(),
+        over: true,
+        ready: false,
+        reason: "Evicted".into(),
+        message: "The node was low on resource: memory".into(),
+        ..pod.clone()
+    }
+}
+
+#[test]
+fn a_pod_that_has_ended_does_not_hide_why_another_one_does_not_start() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    assert!(model.operate(None));
+    let two = model.hash(2);
+    model.run_pods(&two, 0);
+    operate_for(&mut model, 10);
+    let pods = model.truth.pods.get_mut(&two).expect("it has pods");
+    let ended = ended(&pods[0]);
+    pods.push(ended);
+    let message = model.plan().status.message;
+    assert!(message.contains("web-0-ended: Evicted"), "nothing else tells why: {message}");
+    let pods = model.truth.pods.get_mut(&two).expect("it has pods");
+    (pods[0].reason, pods[0].message) = ("ImagePullBackOff".into(), "no such image".into());
+    let message = model.plan().status.message;
+    assert!(message.contains("no such image") && !message.contains("Evicted"), "{message}");
+}
+
+#[test]
+fn a_pod_that_has_ended_is_no_cause_where_none_is_missing() {
+    let mut model = serves_one(manual());
+    model.pass(60);
+    let one = model.hash(1);
+    model.refuse(Some(|action| matches!(action, Action::EvictPod { .. })));
+    model.request(Verb::Restart, &one, "ann", None);
     model.work();
-    assert_serves(&model, 1);
+    let pods = model.truth.pods.get_mut(&one).expect("it has pods");
+    let ended = ended(&pods[0]);
+    pods.push(ended);
+    let message = model.plan().status.message;
+    assert!(message.contains("restarting revision 1") && !message.contains("low on resource"), "{message}");
 }
 
 #[test]
