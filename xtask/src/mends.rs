@@ -1947,9 +1947,9 @@ const MENDS: &[Mend] = &[
     },
     Mend {
         fault: "a move by hand counts that leads to pods on their way out",
-        file: "crates/core/src/decisions/services.rs",
-        find: "let has_pods = rs.lasting() > 0 ||",
-        replace: "let has_pods = rs.available > 0 ||",
+        file: "crates/core/src/world.rs",
+        find: "*count = count.saturating_sub(leaving).max(0);",
+        replace: "*count = count.saturating_sub(leaving.min(0)).max(0);",
         of: Package("greenlight-core"),
         test: "a_move_by_hand_to_pods_that_are_on_their_way_out_is_put_back",
     },

@@ -95,13 +95,6 @@ pub fn spec_digest(spec: &AnalysisRunSpec) -> String {
     Digest::of_json(&serde_json::json!(measures)).to_string()
 }
 
-/// How many of the pods that a ReplicaSet's status counts as ready, or as available, stay for sure. It counts pods as its controller saw them before it
-/// deleted what it has too many of, and any of them may be on their way out; where its controller says why it cannot delete them, they stay.
-pub fn staying(count: i32, current: i32, replicas: i32, failure: Option<&str>) -> i32 {
-    let leaving = if failure.is_some() { 0 } else { current.saturating_sub(replicas) };
-    count.saturating_sub(leaving.max(0)).max(0)
-}
-
 /// Whether a pod whose `status.phase` this is has ended.
 pub fn is_over(phase: Option<&str>) -> bool {
     matches!(phase, Some("Failed" | "Succeeded"))

@@ -489,7 +489,7 @@ fn waiting(findings: &Findings, rs: &ReplicaSet) -> Option<Verdict> {
             Some(restart) if rs.is_available(wanted) => {
                 (names::REASON_RESTARTING, format!("restarting {revision}: {}", restart.progress(world)))
             }
-            _ => (names::REASON_PROGRESSING, format!("{} of {wanted} pods of {revision} available", rs.lasting())),
+            _ => (names::REASON_PROGRESSING, format!("{} of {wanted} pods of {revision} available", rs.available)),
         };
         let seconds = world.rollout.spec.progress_deadline_seconds();
         return Some(if now >= progress::deadline(world, progress) {

@@ -348,7 +348,7 @@ fn taken_back(situation: &Situation, service: &Service, home: &ReplicaSet) -> Op
     let why = match (decisions.bar(&hash), world.replica_set(&hash)) {
         (Some(rejection), _) => format!("was rejected by {}", rejection.by),
         (None, None) => "has no ReplicaSet".to_owned(),
-        (None, Some(rs)) if rs.lasting() == 0 => "has no available pod".to_owned(),
+        (None, Some(rs)) if rs.available == 0 => "has no available pod".to_owned(),
         (None, Some(_)) if is_first => "does not fit it".to_owned(),
         (None, Some(_)) => "does not have production".to_owned(),
     };

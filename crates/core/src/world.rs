@@ -351,7 +351,7 @@ pub struct ReplicaSet {
     pub settled: bool,
     /// `status.replicas`.
     pub current: i32,
-    /// `status.readyReplicas`, as far as they [stay](crate::from_api::staying).
+    /// `status.readyReplicas`, as far as they [stay](ReplicaSet::count_out_what_leaves).
     pub ready: i32,
     /// `status.availableReplicas`, as far as they stay.
     pub available: i32,
@@ -425,16 +425,22 @@ impl ReplicaSet {
         self.settled && self.replicas >= wanted && self.available >= wanted
     }
 
-    /// How many of its available pods it is to keep. Those beyond its size are on their way out.
-    pub fn lasting(&self) -> i32 {
-        self.available.min(self.replicas)
-    }
-
     /// Its controller has not counted out all pods that were taken from it when it was made smaller: some that it counts as available may be on their way
     /// out. Where it says why it cannot delete them, they are not; what it says of an older size is about pods that it could not make.
     pub fn is_shrinking(&self) -> bool {
         let cannot_delete = self.settled && self.failure.is_some();
         self.current > self.replicas && !cannot_delete
+    }
+
+    /// Takes those of its pods that are on their way out from what its status counts as ready and as available. Which ones go its controller decides: it may
+    /// be any of them.
+    pub fn count_out_what_leaves(&mut self) {
+        if self.is_shrinking() {
+            let leaving = self.current.saturating_sub(self.replicas);
+            for count in [&mut self.ready, &mut self.available] {
+                *count = count.saturating_sub(leaving).max(0);
+            }
+        }
     }
 
     /// The controllers of Kubernetes have seen the labels of its template on all its pods: that of ReplicaSets counts them in the same cache

@@ -1451,7 +1451,7 @@ fn a_restart_takes_no_pod_while_others_may_be_on_their_way_out() {
     assert!(model.operate(None));
     assert_eq!(model.rs(1).replicas, 3, "{}", say(&model));
     // Its controller has begun to delete two, and counts them still.
-    model.edit(&one, |rs| (rs.settled, rs.current, rs.ready, rs.available) = (true, 5, 5, 5));
+    model.edit(&one, |rs| counts_still(rs, 5));
     assert!(model.operate(None));
     assert_eq!(model.rs(1).annotation(names::EVICTING), None, "{}", say(&model));
     for _ in 0..6 {
@@ -1461,6 +1461,12 @@ fn a_restart_takes_no_pod_while_others_may_be_on_their_way_out() {
 }
 
 // Whoever undoes at the moment at which the delay is over.
+
+/// Its controller has seen that it has too many pods, and counts all of them as it saw them before.
+fn counts_still(rs: &mut ReplicaSet, pods: i32) {
+    (rs.settled, rs.current, rs.ready, rs.available) = (true, pods, pods, pods);
+    rs.count_out_what_leaves();
+}
 
 /// Revision 2 serves, and the delay of revision 1 is over just now. The hash of revision 1.
 fn scaled_down_just_now() -> (Model, String) {
@@ -1481,8 +1487,9 @@ fn production_does_not_go_back_to_pods_that_are_on_their_way_out() {
         let two = model.hash(2);
         // Its controller has begun to delete them, and counts them still. With a larger size it would call them available.
         model.edit(&one, |rs| {
-            (rs.settled, rs.current, rs.ready, rs.available) = (settled, 2, 2, 2);
             rs.failure = failure;
+            counts_still(rs, 2);
+            rs.settled = settled;
         });
         model.request(Verb::Rollback, &two, "ann", None);
         assert!(model.operate(None));
@@ -1499,7 +1506,7 @@ fn production_does_not_go_back_to_pods_that_are_on_their_way_out() {
 #[test]
 fn a_move_by_hand_to_pods_that_are_on_their_way_out_is_put_back() {
     let (mut model, one) = scaled_down_just_now();
-    model.edit(&one, |rs| (rs.settled, rs.current, rs.ready, rs.available) = (true, 2, 2, 2));
+    model.edit(&one, |rs| counts_still(rs, 2));
     model.point_by_hand("active", &one);
     assert!(model.operate(None));
     assert_active(&model, 2);
@@ -1513,8 +1520,8 @@ fn production_goes_back_to_pods_that_cannot_be_deleted() {
     let (mut model, one) = scaled_down_just_now();
     let two = model.hash(2);
     model.edit(&one, |rs| {
-        (rs.settled, rs.current, rs.ready, rs.available) = (true, 2, 2, 2);
         rs.failure = Some("a webhook says no".to_owned());
+        counts_still(rs, 2);
     });
     model.request(Verb::Rollback, &two, "ann", None);
     assert!(model.operate(None));

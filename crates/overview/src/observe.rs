@@ -275,11 +275,7 @@ pub fn replica_set_of(rs: &KubeReplicaSet) -> ReplicaSet {
     pod_labels.remove(names::HASH_LABEL);
     let mut conditions = status.conditions.into_iter().flatten();
     let failure = conditions.find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True");
-    let failure = failure.and_then(|condition| condition.message);
-    let replicas = spec.replicas.unwrap_or(1);
-    let staying =
-        |count: Option<i32>| from_api::staying(count.unwrap_or(0), status.replicas, replicas, failure.as_deref());
-    ReplicaSet {
+    let mut set = ReplicaSet {
         name: rs.name_any(),
         uid: rs.uid().unwrap_or_default(),
         hash: hash_of(rs),
@@ -290,16 +286,18 @@ pub fn replica_set_of(rs: &KubeReplicaSet) -> ReplicaSet {
         finalizers: rs.finalizers().to_vec(),
         annotations,
         pod_labels,
-        replicas,
+        replicas: spec.replicas.unwrap_or(1),
         min_ready_seconds: spec.min_ready_seconds.unwrap_or(0),
         settled: status.observed_generation >= rs.metadata.generation,
         current: status.replicas,
-        ready: staying(status.ready_replicas),
-        available: staying(status.available_replicas),
+        ready: status.ready_replicas.unwrap_or(0),
+        available: status.available_replicas.unwrap_or(0),
         fully_labeled: status.fully_labeled_replicas.unwrap_or(0),
-        failure,
+        failure: failure.and_then(|condition| condition.message),
         fresh: false,
-    }
+    };
+    set.count_out_what_leaves();
+    set
 }
 
 fn service_of(service: KubeService) -> Service {

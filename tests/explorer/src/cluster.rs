@@ -11,7 +11,6 @@ use greenlight_api::{
     WorkloadScaleDown,
     names::{self, before_the_record},
 };
-use greenlight_core::from_api;
 use greenlight_core::simulate::{self, Written};
 use greenlight_core::world::{Endpoint, Pod, ReplicaSet, Rollout, Run, Service, Template, Workload};
 use greenlight_core::{Action, World, hash, metadata};
@@ -158,13 +157,11 @@ impl SetTruth {
         let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
         let least = self.object.min_ready_seconds;
         let pods = || [&self.pods, &self.evicted, &self.on_their_way_out].into_iter();
-        let current = number(pods().map(Vec::len).sum());
-        let staying =
-            |count| from_api::staying(number(count), current, self.object.replicas, self.object.failure.as_deref());
-        let ready = staying(pods().map(|pods| ready(pods)).sum());
-        let available = staying(pods().map(|pods| available(pods, least, now)).sum());
-        (self.object.current, self.object.ready, self.object.available) = (current, ready, available);
+        self.object.current = number(pods().map(Vec::len).sum());
+        self.object.ready = number(pods().map(|pods| ready(pods)).sum());
+        self.object.available = number(pods().map(|pods| available(pods, least, now)).sum());
         self.object.fully_labeled = number(self.fully_labeled());
+        self.object.count_out_what_leaves();
     }
 }
 

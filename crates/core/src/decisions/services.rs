@@ -78,14 +78,14 @@ fn forgotten_rejection(world: &World, decisions: &Decisions, given: &str, now: T
 
 /// A move by hand is a decision: production stays there. Back to a revision that served before, it rejects the one that it left, in the
 /// name of the tool that moved it; forward it is a promotion by hand. It counts only if there is somewhere to have moved to: a revision that
-/// has available pods, and keeps some of them, and is not rejected. Otherwise it is put back.
+/// has available pods that stay, and is not rejected. Otherwise it is put back.
 fn enter_move_by_hand(world: &World, decisions: &mut Decisions, service: &Service, now: Timestamp) {
     let Selection::Revision(hash) = service.selection() else { return };
     let (Some(rs), Some(by)) = (world.replica_set(&hash), service.moved_by_hand()) else { return };
     if hash == decisions.serving || !carries_production(world, decisions, service) {
         return;
     }
-    let has_pods = rs.lasting() > 0 || world.rollout.spec.replicas() == 0;
+    let has_pods = rs.available > 0 || world.rollout.spec.replicas() == 0;
     let able = has_pods && service.missing_labels(rs).is_empty();
     let is_barred = decisions.bar(&hash).is_some();
     if !able || is_barred {

@@ -103,11 +103,8 @@ impl ReplicaSetView {
         // What its pods carry, and its selector, which cannot be changed; its own labels can.
         let mut pod_labels = self.spec.template.metadata.labels;
         let hash = pod_labels.remove(names::HASH_LABEL).unwrap_or_default();
-        let failure = self.status.conditions.iter().find(|c| c.type_ == "ReplicaFailure" && c.status == "True");
-        let failure = failure.map(|condition| condition.message.clone());
-        let (replicas, status) = (self.spec.replicas.unwrap_or(1), self.status);
-        let staying = |count| from_api::staying(count, status.replicas, replicas, failure.as_deref());
-        let set = ReplicaSet {
+        let failure = self.status.conditions.into_iter().find(|c| c.type_ == "ReplicaFailure" && c.status == "True");
+        let mut set = ReplicaSet {
             name: meta.name.unwrap_or_default(),
             uid: meta.uid.unwrap_or_default(),
             hash,
@@ -118,16 +115,17 @@ impl ReplicaSetView {
             finalizers: meta.finalizers.unwrap_or_default(),
             annotations,
             pod_labels,
-            replicas,
+            replicas: self.spec.replicas.unwrap_or(1),
             min_ready_seconds: self.spec.min_ready_seconds,
             settled,
-            current: status.replicas,
-            ready: staying(status.ready_replicas),
-            available: staying(status.available_replicas),
-            fully_labeled: status.fully_labeled_replicas,
-            failure,
+            current: self.status.replicas,
+            ready: self.status.ready_replicas,
+            available: self.status.available_replicas,
+            fully_labeled: self.status.fully_labeled_replicas,
+            failure: failure.map(|condition| condition.message),
             fresh: false,
         };
+        set.count_out_what_leaves();
         Some(OwnedSet { owner: Key { namespace, name: owner }, owner_uid, set })
     }
 }
