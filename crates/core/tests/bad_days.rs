@@ -3029,6 +3029,26 @@ fn being_analysed() -> (Model, String) {
 }
 
 #[test]
+fn nothing_is_measured_by_a_preview_whose_endpoints_are_still_those_of_what_it_showed_before() {
+    let mut model = serves_one(analysed());
+    model.push(2);
+    assert!(model.operate(None), "it never rests");
+    model.run_all_pods();
+    assert!(model.operate(None), "it never rests");
+    let two = model.hash(2);
+    assert_eq!(model.truth.services["preview"].hash(), Some(two.as_str()), "{}", say(&model));
+    assert!(model.truth.runs.is_empty(), "the first revision would be measured: {:?}", model.truth.runs);
+    model.pass(3);
+    assert!(model.operate(None), "it never rests");
+    let told = &model.status().message;
+    assert!(told.contains("to be analysed (Service preview still has 2 ready endpoints of other pods)"), "{told}");
+    model.catch_up();
+    assert!(model.operate(None), "it never rests");
+    assert_eq!(model.truth.runs.len(), 1, "{}", say(&model));
+    assert!(model.seen().endpoints.is_empty(), "they are looked at no more");
+}
+
+#[test]
 fn who_asked_before_an_analysis_ended_does_not_accept_how_by_a_clock_that_is_ahead() {
     let (mut model, two) = being_analysed();
     // The clock of the operator that hears it is ten minutes ahead; another one takes over.
