@@ -348,8 +348,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "what nobody has analysed goes on",
         file: "gate.rs",
-        find: "            Some(closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, \"is to be analysed\".into(), None))",
-        replace: "            None",
+        find: "            let waits_for = format!(\"is to be analysed{}\", in_brackets(&lacks));\n            Some(closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, waits_for, None))",
+        replace: "            drop(lacks);\n            None",
         expected: &[P::AnalysisHolds],
     },
     Mutant {
@@ -694,6 +694,13 @@ pub const MUTANTS: &[Mutant] = &[
         find: "AnalysisPhase::Inconclusive if accepted => Outcome::Good,",
         replace: "AnalysisPhase::Inconclusive if accepted && rs.name.is_empty() => Outcome::Good,",
         expected: &[P::ReasonTrue],
+    },
+    Mutant {
+        name: "what the preview Service showed before is measured",
+        file: "analysis/mod.rs",
+        find: "situation.is_shown(rs) && situation.preview_lacks(rs).is_none()",
+        replace: "situation.is_shown(rs)",
+        expected: &[P::AnalysisHolds],
     },
     Mutant {
         name: "what is scaled to nothing is measured",
