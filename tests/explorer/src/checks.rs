@@ -570,7 +570,8 @@ impl Moment<'_> {
         let Some(preview) = &cluster.rollout.spec.blue_green().preview_service else { return };
         let is_selected = cluster.services.get(preview).is_some_and(|it| it.hash() == Some(&set.object.hash));
         let serves = ghost.home.is_some() && cluster.production() == ghost.home;
-        if is_selected && serves && self.seen.fresh && !ghost.was_lost && !ghost.forged {
+        let is_current = self.seen.fresh && self.seen.rollout.resource_version == cluster.rollout.resource_version;
+        if is_selected && serves && is_current && !ghost.was_lost && !ghost.forged {
             let is_other = |entry: &&Entry| entry.ready && entry.version != Some(set.version);
             let others = cluster.entries(preview).filter(is_other).count();
             report.check(Predicate::AnalysisHolds, others == 0, || {
