@@ -163,6 +163,13 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::RejectsForCause, P::GateHolds, P::LeavesForReason],
     },
     Mutant {
+        name: "a longer minReadySeconds is an outage",
+        file: "rollback.rs",
+        find: "had_pods && is_out(situation).is_some()",
+        replace: "had_pods",
+        expected: &[P::RejectsForCause, P::LeavesForReason],
+    },
+    Mutant {
         name: "story 8: a retry keeps approvals and verdicts",
         file: "request.rs",
         find: "                decisions::try_again(revision);",
