@@ -1778,6 +1778,22 @@ const MENDS: &[Mend] = &[
         test: "what_serves_is_not_told_as_promoted_after_a_status_that_only_told_why_the_rollout_could_not_be_read",
     },
     Mend {
+        fault: "gate: an analysis before the promotion measures what the preview Service showed before",
+        file: "crates/core/src/analysis/mod.rs",
+        find: "situation.is_shown(rs) && situation.preview_lacks(rs).is_none()",
+        replace: "situation.is_shown(rs)",
+        of: Package("greenlight-core"),
+        test: "nothing_is_measured_by_a_preview_whose_endpoints_are_still_those_of_what_it_showed_before",
+    },
+    Mend {
+        fault: "a longer minReadySeconds counts as an outage, and a moment without ready pods as its end",
+        file: "crates/core/src/rollback.rs",
+        find: "had_pods && is_out(situation).is_some()",
+        replace: "had_pods",
+        of: Package("greenlight-core"),
+        test: "a_longer_min_ready_seconds_is_no_outage_that_a_moment_without_pods_would_end_at_once",
+    },
+    Mend {
         fault: "a lost status is not made anew while endpoints cannot be read",
         file: "crates/core/src/status.rs",
         find: "|| world.blind)",

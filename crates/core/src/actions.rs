@@ -101,7 +101,7 @@ impl Doubt {
 /// What a plan needs to see that is not watched all the time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Watches {
-    /// Services whose endpoints are needed, to prove a switch.
+    /// Services whose endpoints are needed, to prove a switch, or that a preview shows what is to be measured.
     pub endpoints: BTreeSet<String>,
     /// Hashes of the ReplicaSets whose pods are needed, to replace them.
     pub pods: BTreeSet<String>,

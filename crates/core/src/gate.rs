@@ -102,7 +102,9 @@ fn of_analysis(situation: &Situation, candidate: &ReplicaSet, record: &RevisionR
             Some(awaits_people("waits: there are no pods to analyse, since spec.replicas is 0. Scale it up".into()))
         }
         Outcome::NotStarted | Outcome::Failed(_) => {
-            Some(closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, "is to be analysed".into(), None))
+            let lacks = situation.preview_lacks(candidate).unwrap_or_default();
+            let waits_for = format!("is to be analysed{}", in_brackets(&lacks));
+            Some(closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, waits_for, None))
         }
     }
 }

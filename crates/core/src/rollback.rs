@@ -18,12 +18,14 @@ use crate::situation::Situation;
 use crate::world::{ReplicaSet, seconds_after};
 
 /// Takes note of when production lost its last available pod, or that it has some again: also where the spec does not ask for a way back
-/// yet, and however often a pod is ready for a moment. What has had none yet since it was scaled up from nothing has lost none.
+/// yet, and however often a pod is ready for a moment. Pods that are ready are not lost: the spec may have come to ask for more `minReadySeconds`.
+/// What has had none yet since it was scaled up from nothing has lost none.
 pub fn record_outage(situation: &Situation, decisions: &mut Decisions) {
-    let had_pods = situation.world.rollout.status.as_ref().is_some_and(|status| status.available_replicas > 0);
+    let had_pods = situation.world.rollout.status.as_ref().is_some_and(|status| status.ready_replicas > 0);
+    let begins = had_pods && is_out(situation).is_some();
     // From the future it is by another operator's clock.
     let before = decisions.unavailable_since.map(|since| since.min(situation.now));
-    let since = before.or(had_pods.then_some(situation.now));
+    let since = before.or(begins.then_some(situation.now));
     decisions.unavailable_since = if lacks_pods(situation).is_some() { since } else { None };
 }
 

@@ -1,11 +1,13 @@
 //! What a question is asked in: the world, what was decided, the roles that follow from both, and the time.
 
+use std::collections::BTreeSet;
+
 use greenlight_api::{Decisions, RevisionRecord};
 use jiff::Timestamp;
 
 use crate::hash;
 use crate::roles::{self, Roles};
-use crate::world::{ReplicaSet, Selection, World};
+use crate::world::{ReplicaSet, Selection, World, ready_pods};
 
 /// The situation that a plan is made in.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +96,27 @@ impl<'a> Situation<'a> {
         }
         let Some(preview) = &self.world.rollout.spec.blue_green().preview_service else { return true };
         self.world.services.get(preview).is_some_and(|service| service.hash() == Some(&rs.hash))
+    }
+
+    /// The preview Service, if it selects this revision. `None` also where production is down, so that nobody waits for a look.
+    pub fn shown_by(&self, rs: &ReplicaSet) -> Option<&'a str> {
+        let preview = self.world.rollout.spec.blue_green().preview_service.as_deref()?;
+        if self.is_shown(rs) && !self.is_down() { Some(preview) } else { None }
+    }
+
+    /// What the EndpointSlices of the preview Service do not show yet, if it selects this revision: that it leads to pods of this revision, and to no
+    /// others. Until they do, what it showed before may answer.
+    pub fn preview_lacks(&self, rs: &ReplicaSet) -> Option<String> {
+        let service = self.shown_by(rs)?;
+        let Some(endpoints) = self.world.endpoints.get(service) else {
+            return Some(format!("reading the endpoints of Service {service}"));
+        };
+        let (ours, others): (BTreeSet<&str>, BTreeSet<&str>) =
+            ready_pods(endpoints).partition(|pod| hash::is_pod_of(pod, &rs.name));
+        if !others.is_empty() {
+            return Some(format!("Service {service} still has {} ready endpoints of other pods", others.len()));
+        }
+        ours.is_empty().then(|| format!("Service {service} has no ready endpoint of its pods"))
     }
 
     /// A hash for the spec's template that no revision has: neither on record, nor as a ReplicaSet, which may be on its way out. `None` if

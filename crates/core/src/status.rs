@@ -192,7 +192,8 @@ pub fn publish_at(status: &BlueGreenRolloutStatus, findings: &Findings, replan: 
     let Some(before) = world.rollout.status.as_ref().filter(|before| decisions::tells_of_revisions(before)) else {
         // A lost status is restored as a whole: a switch that was proven before does not look like a new one. What keeps the endpoints from
         // being seen is told all the same.
-        return (!unproven || !world.endpoints.is_empty() || world.blind).then_some(now);
+        let is_read = || switch::to_prove(world).into_iter().any(|service| world.endpoints.contains_key(service));
+        return (!unproven || is_read() || world.blind).then_some(now);
     };
     if before == status {
         return None;

@@ -29,7 +29,7 @@ use crate::progress;
 use crate::roles;
 use crate::situation::Situation;
 use crate::stall;
-use crate::world::{Endpoint, ReplicaSet, Selection, Service, Workload, World};
+use crate::world::{ReplicaSet, Selection, Service, Workload, World, ready_pods};
 
 /// The next writes on the way of production to where it should be; none if it is there or cannot go yet.
 ///
@@ -430,12 +430,6 @@ fn shows(situation: &Situation, service: &Service, home: &ReplicaSet) -> bool {
     let endpoints = situation.world.endpoints.get(&service.name).map_or(&[][..], Vec::as_slice);
     let ours: BTreeSet<&str> = ready_pods(endpoints).filter(|pod| is_pod_of(pod, &home.name)).collect();
     ours.len() >= enough(situation, home)
-}
-
-/// The pods that ready endpoints lead to, as often as they do.
-fn ready_pods(endpoints: &[Endpoint]) -> impl Iterator<Item = &str> {
-    let ready = endpoints.iter().filter(|endpoint| endpoint.ready && !endpoint.pod.is_empty());
-    ready.map(|endpoint| endpoint.pod.as_str())
 }
 
 /// How many ready pods production has to have for a proof.

@@ -601,6 +601,12 @@ pub struct Endpoint {
     pub ready: bool,
 }
 
+/// The pods that ready endpoints lead to, as often as they do.
+pub fn ready_pods(endpoints: &[Endpoint]) -> impl Iterator<Item = &str> {
+    let ready = endpoints.iter().filter(|endpoint| endpoint.ready && !endpoint.pod.is_empty());
+    ready.map(|endpoint| endpoint.pod.as_str())
+}
+
 /// A pod of a ReplicaSet that does not become available, or whose pods are being replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {

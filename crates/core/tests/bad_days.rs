@@ -16,7 +16,7 @@ use greenlight_core::metadata;
 use greenlight_core::overlap;
 use greenlight_core::retire::{Owner, ScaleDown, Selected, scale_down};
 use greenlight_core::situation::Situation;
-use greenlight_core::world::{Endpoint, Pod, RefusedWrite, Run, Template, Workload};
+use greenlight_core::world::{Endpoint, Pod, RefusedWrite, ReplicaSet, Run, Template, Workload};
 use greenlight_core::{Action, Change, World, plan, status as reported};
 use jiff::{SignedDuration, Timestamp};
 use model::people::{
@@ -1451,7 +1451,7 @@ fn a_restart_takes_no_pod_while_others_may_be_on_their_way_out() {
     assert!(model.operate(None));
     assert_eq!(model.rs(1).replicas, 3, "{}", say(&model));
     // Its controller has begun to delete two, and counts them still.
-    model.edit(&one, |rs| counts_still(rs, 5));
+    model.edit(&one, |rs| counts_still(rs, true, 5));
     assert!(model.operate(None));
     assert_eq!(model.rs(1).annotation(names::EVICTING), None, "{}", say(&model));
     for _ in 0..6 {
@@ -1462,9 +1462,9 @@ fn a_restart_takes_no_pod_while_others_may_be_on_their_way_out() {
 
 // Whoever undoes at the moment at which the delay is over.
 
-/// Its controller has seen that it has too many pods, and counts all of them as it saw them before.
-fn counts_still(rs: &mut ReplicaSet, pods: i32) {
-    (rs.settled, rs.current, rs.ready, rs.available) = (true, pods, pods, pods);
+/// Its controller counts pods that it should not have any more, as it saw them before; `settled` if it has begun to delete them.
+fn counts_still(rs: &mut ReplicaSet, settled: bool, pods: i32) {
+    (rs.settled, rs.current, rs.ready, rs.available) = (settled, pods, pods, pods);
     rs.count_out_what_leaves();
 }
 
@@ -1488,8 +1488,7 @@ fn production_does_not_go_back_to_pods_that_are_on_their_way_out() {
         // Its controller has begun to delete them, and counts them still. With a larger size it would call them available.
         model.edit(&one, |rs| {
             rs.failure = failure;
-            counts_still(rs, 2);
-            rs.settled = settled;
+            counts_still(rs, settled, 2);
         });
         model.request(Verb::Rollback, &two, "ann", None);
         assert!(model.operate(None));
@@ -1506,7 +1505,7 @@ fn production_does_not_go_back_to_pods_that_are_on_their_way_out() {
 #[test]
 fn a_move_by_hand_to_pods_that_are_on_their_way_out_is_put_back() {
     let (mut model, one) = scaled_down_just_now();
-    model.edit(&one, |rs| counts_still(rs, 2));
+    model.edit(&one, |rs| counts_still(rs, true, 2));
     model.point_by_hand("active", &one);
     assert!(model.operate(None));
     assert_active(&model, 2);
@@ -1521,7 +1520,7 @@ fn production_goes_back_to_pods_that_cannot_be_deleted() {
     let two = model.hash(2);
     model.edit(&one, |rs| {
         rs.failure = Some("a webhook says no".to_owned());
-        counts_still(rs, 2);
+        counts_still(rs, true, 2);
     });
     model.request(Verb::Rollback, &two, "ann", None);
     assert!(model.operate(None));
@@ -3148,6 +3147,26 @@ fn being_analysed() -> (Model, String) {
     model.work();
     let two = model.hash(2);
     (model, two)
+}
+
+#[test]
+fn nothing_is_measured_by_a_preview_whose_endpoints_are_still_those_of_what_it_showed_before() {
+    let mut model = serves_one(analysed());
+    model.push(2);
+    assert!(model.operate(None), "it never rests");
+    model.run_all_pods();
+    assert!(model.operate(None), "it never rests");
+    let two = model.hash(2);
+    assert_eq!(model.truth.services["preview"].hash(), Some(two.as_str()), "{}", say(&model));
+    assert!(model.truth.runs.is_empty(), "the first revision would be measured: {:?}", model.truth.runs);
+    model.pass(3);
+    assert!(model.operate(None), "it never rests");
+    let told = &model.status().message;
+    assert!(told.contains("to be analysed (Service preview still has 2 ready endpoints of other pods)"), "{told}");
+    model.catch_up();
+    assert!(model.operate(None), "it never rests");
+    assert_eq!(model.truth.runs.len(), 1, "{}", say(&model));
+    assert!(model.seen().endpoints.is_empty(), "they are looked at no more");
 }
 
 #[test]

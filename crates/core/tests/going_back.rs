@@ -989,6 +989,26 @@ fn a_way_back_by_itself_goes_as_its_example_says() {
     assert_active(&model, 1);
 }
 
+/// The spec comes to ask for an hour of readiness, and the pods that serve have not had that; then no pod is ready for some seconds.
+#[test]
+fn a_longer_min_ready_seconds_is_no_outage_that_a_moment_without_pods_would_end_at_once() {
+    let mut model = promoted(BlueGreen { auto_rollback: auto_rollback(), ..manual() }, &[2]);
+    model.change_spec(|spec| spec.min_ready_seconds = Some(3600));
+    operate_for(&mut model, 30);
+    let two = model.hash(2);
+    assert_eq!((model.rs(2).ready, model.rs(2).available), (2, 0), "{}", say(&model));
+    model.run_pods(&two, 0);
+    operate_for(&mut model, 5);
+    assert_active(&model, 2);
+    // What is ready for a moment, and is lost again, does not put that off.
+    model.run_pods(&two, 1);
+    operate_for(&mut model, 5);
+    assert_active(&model, 2);
+    model.run_pods(&two, 0);
+    operate_for(&mut model, 5);
+    assert_active(&model, 1);
+}
+
 #[test]
 fn a_restart_goes_as_its_example_says() {
     let mut model = serves_one(manual());

@@ -9,7 +9,7 @@ use greenlight_core::{Action, Change};
 use jiff::SignedDuration;
 
 use crate::adapter;
-use crate::cluster::{Cluster, SetTruth};
+use crate::cluster::{Cluster, Entry, SetTruth};
 use crate::event::{Deletion, Version};
 use crate::ghost::{Ghost, Told, Verdict, is_reached};
 use crate::operator::Seen;
@@ -38,6 +38,7 @@ impl Moment<'_> {
                 self.check_second_analysis(replica_set, report);
                 self.check_measured(report);
             }
+            Action::StartAnalysis { replica_set, kind: Kind::Pre, .. } => self.check_shown(replica_set, report),
             Action::EvictPod { hash, name, .. } => self.check_eviction(hash, name, report),
             Action::ScaleWorkload { replicas, .. } => self.check_workload(*replicas, report),
             _ => {}
@@ -571,6 +572,23 @@ impl Moment<'_> {
         };
         let nothing = is_empty(&self.cluster.rollout) && is_empty(&self.seen.rollout);
         report.check(Predicate::AnalysisHolds, !nothing, || "an analysis begins, and there are no pods".to_owned());
+    }
+
+    /// What is measured by the preview Service is what it is to show, as far as this operator can see. Where production is down nobody waits for that.
+    fn check_shown(&self, name: &str, report: &mut Report) {
+        let (cluster, ghost) = (self.cluster, self.ghost);
+        let Some(set) = cluster.named(name) else { return };
+        let Some(preview) = &cluster.rollout.spec.blue_green().preview_service else { return };
+        let is_selected = cluster.services.get(preview).is_some_and(|it| it.hash() == Some(&set.object.hash));
+        let serves = ghost.home.is_some() && cluster.production() == ghost.home;
+        let is_current = self.seen.fresh && self.seen.rollout.resource_version == cluster.rollout.resource_version;
+        if is_selected && serves && is_current && !ghost.was_lost && !ghost.forged {
+            let is_other = |entry: &&Entry| entry.ready && entry.version != Some(set.version);
+            let others = cluster.entries(preview).filter(is_other).count();
+            report.check(Predicate::AnalysisHolds, others == 0, || {
+                format!("{} is measured by Service {preview}, which leads to {others} other pods", set.version)
+            });
+        }
     }
 
     fn check_delete(&self, name: &str, report: &mut Report) {

@@ -163,6 +163,13 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::RejectsForCause, P::GateHolds, P::LeavesForReason],
     },
     Mutant {
+        name: "a longer minReadySeconds is an outage",
+        file: "rollback.rs",
+        find: "had_pods && is_out(situation).is_some()",
+        replace: "had_pods",
+        expected: &[P::RejectsForCause, P::LeavesForReason],
+    },
+    Mutant {
         name: "story 8: a retry keeps approvals and verdicts",
         file: "request.rs",
         find: "                decisions::try_again(revision);",
@@ -348,8 +355,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "what nobody has analysed goes on",
         file: "gate.rs",
-        find: "            Some(closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, \"is to be analysed\".into(), None))",
-        replace: "            None",
+        find: "            let waits_for = format!(\"is to be analysed{}\", in_brackets(&lacks));\n            Some(closed(conditions::REASON_PRE_PROMOTION_ANALYSIS, waits_for, None))",
+        replace: "            drop(lacks);\n            None",
         expected: &[P::AnalysisHolds],
     },
     Mutant {
@@ -694,6 +701,13 @@ pub const MUTANTS: &[Mutant] = &[
         find: "AnalysisPhase::Inconclusive if accepted => Outcome::Good,",
         replace: "AnalysisPhase::Inconclusive if accepted && rs.name.is_empty() => Outcome::Good,",
         expected: &[P::ReasonTrue],
+    },
+    Mutant {
+        name: "what the preview Service showed before is measured",
+        file: "analysis/mod.rs",
+        find: "situation.is_shown(rs) && situation.preview_lacks(rs).is_none()",
+        replace: "situation.is_shown(rs)",
+        expected: &[P::AnalysisHolds],
     },
     Mutant {
         name: "what is scaled to nothing is measured",

@@ -66,7 +66,7 @@ predicates! {
     LossOpensNothing = "5", "loss-opens-nothing", "after the loss of the status nothing goes live that nobody promoted";
     GateHolds = "7", "gate-holds", "what goes live was promoted by enough people, or came back in time, or is the first";
     TimerHolds = "7", "timer-holds", "what goes live by a timer has been in preview for that long";
-    AnalysisHolds = "7", "analysis-holds", "what goes live has passed the analysis that the spec asks for, and what has no pods is not measured";
+    AnalysisHolds = "7", "analysis-holds", "what goes live has passed the analysis that the spec asks for; neither what has no pods nor what the preview showed before is measured";
     ServesPermitted = "7", "serves-permitted", "what serves at rest is a revision that was allowed to go live";
     Foreign = "7", "foreign", "a Service that another rollout moves is not touched";
     LettingGo = "7", "letting-go", "a rollout that goes does not open production to what nobody promoted";

@@ -124,13 +124,22 @@ pub fn rejection(situation: &Situation, rs: &ReplicaSet, kind: Kind) -> Option<R
     Some(decisions::by_itself(situation.now, reason, None))
 }
 
-/// The analyses that are due: of what serves, provably, and of the candidate when it is ready and shown. What has no pods is not measured.
+/// The analyses that are due: of what serves, provably, and of the candidate when it is ready and shown, provably, too: what is measured by the preview
+/// Service is to be the candidate. What has no pods is not measured.
 fn due<'a>(situation: &Situation<'a>, ready: bool, proven: bool) -> impl Iterator<Item = (&'a ReplicaSet, Kind)> {
     let serving = situation.roles.at_home().filter(|serving| proven && has_pods(situation, serving));
     let serving = serving.map(|rs| (rs, Kind::Post));
-    let is_due = |candidate: &&ReplicaSet| ready && candidate.replicas > 0 && situation.is_shown(candidate);
+    let is_shown = |rs: &ReplicaSet| situation.is_shown(rs) && situation.preview_lacks(rs).is_none();
+    let is_due = |candidate: &&ReplicaSet| ready && candidate.replicas > 0 && is_shown(candidate);
     let candidate = situation.roles.candidate.filter(is_due).map(|rs| (rs, Kind::Pre));
     serving.into_iter().chain(candidate)
+}
+
+/// The preview Service that shows a candidate whose analysis has not begun: first its endpoints have to show that, too.
+pub fn preview_to_look_at<'a>(situation: &Situation<'a>) -> Option<&'a str> {
+    let candidate = situation.roles.candidate.filter(|candidate| candidate.replicas > 0)?;
+    let is_to_begin = outcome(situation, candidate, Kind::Pre) == Outcome::NotStarted;
+    if is_to_begin { situation.shown_by(candidate) } else { None }
 }
 
 /// What serves has pods, or has lost them all: that is measured, too. What is scaled to nothing, or has had none yet since, has nothing to

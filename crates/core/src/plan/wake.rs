@@ -9,24 +9,21 @@ use crate::actions::Watches;
 use crate::gate::Gate;
 use crate::situation::Situation;
 use crate::world::RefusedWrite;
-use crate::{metadata, overlap, pods, progress, restart, retire, rollback, switch};
+use crate::{analysis, metadata, overlap, pods, progress, restart, retire, rollback, switch};
 
-/// What to watch until the next plan: the endpoints that a proof rests on, as long as it does not stand in the status, and the
-/// pods of what does not become available or is being restarted.
+/// What to watch until the next plan: the endpoints that a proof rests on, as long as it does not stand in the status, those of a preview that is about to
+/// be measured, and the pods of what does not become available or is being restarted.
 pub(super) fn watches(round: &Round) -> Watches {
     let world = round.situation.world;
     let at_home = round.situation.roles.at_home();
     let unproven =
         at_home.is_some_and(|home| switch::noted(world, home).is_none()) || overlap::is_under_way(&round.situation);
     let to_prove = if unproven { switch::to_prove(world) } else { BTreeSet::new() };
+    let endpoints = to_prove.into_iter().chain(analysis::preview_to_look_at(&round.situation));
     let explained = [look_at_pods(round), look_at_home(round)].into_iter().flatten();
     let explained = explained.filter(|(at, _)| round.situation.now >= *at).map(|(_, hash)| hash);
     let restarted = round.restarts().map(|restart| restart.hash().to_owned());
-    Watches {
-        endpoints: to_prove.into_iter().map(str::to_owned).collect(),
-        pods: restarted.collect(),
-        stuck: explained.collect(),
-    }
+    Watches { endpoints: endpoints.map(str::to_owned).collect(), pods: restarted.collect(), stuck: explained.collect() }
 }
 
 /// The next moment at which the plan could be another one without any change of the world.
