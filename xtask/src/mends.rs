@@ -1962,6 +1962,14 @@ const MENDS: &[Mend] = &[
         test: "production_does_not_go_back_to_pods_that_are_on_their_way_out",
     },
     Mend {
+        fault: "a move by hand is undone, and what it led to rejected, where an older record does not know the claim of what it left",
+        file: "crates/core/src/decisions/services.rs",
+        find: "revision.claim = revision.claim.or(claim);",
+        replace: "revision.claim = revision.claim.or(claim.filter(|_| revision.hash.is_empty()));",
+        of: Package("greenlight-core"),
+        test: "a_move_by_hand_counts_also_where_the_record_does_not_know_the_claim_of_what_it_left",
+    },
+    Mend {
         fault: "a move by hand counts that leads to pods on their way out",
         file: "crates/core/src/world.rs",
         find: "*count = count.saturating_sub(leaving).max(0);",

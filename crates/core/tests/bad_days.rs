@@ -1503,6 +1503,23 @@ fn production_does_not_go_back_to_pods_that_are_on_their_way_out() {
 }
 
 #[test]
+fn a_move_by_hand_counts_also_where_the_record_does_not_know_the_claim_of_what_it_left() {
+    let mut model = serves_one(manual());
+    model.push(2);
+    model.work();
+    // The version before kept no claims in it.
+    let record = model.truth.rollout.status.as_mut().and_then(|status| status.decisions.as_mut()).expect("a record");
+    record.revisions.iter_mut().for_each(|revision| revision.claim = None);
+    let two = model.hash(2);
+    model.point_by_hand("active", &two);
+    for _ in 0..3 {
+        model.work();
+    }
+    assert_serves(&model, 2);
+    assert_rejected(&model, 2, false);
+}
+
+#[test]
 fn a_move_by_hand_to_pods_that_are_on_their_way_out_is_put_back() {
     let (mut model, one) = scaled_down_just_now();
     model.edit(&one, |rs| counts_still(rs, true, 2));
