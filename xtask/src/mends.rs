@@ -2068,8 +2068,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "a simulated change of pods that is taken back on its way is done at once",
         file: "crates/core/src/metadata.rs",
-        find: "noted(rs) == underway(from, to) && template == rs.pod_labels",
-        replace: "noted(rs) == underway(from, to) || false && template == rs.pod_labels",
+        find: "noted(rs) == either(from, to) && template == rs.pod_labels",
+        replace: "noted(rs) == either(from, to) || false && template == rs.pod_labels",
         of: Package("greenlight-core"),
         test: "a_change_of_pods_that_is_taken_back_on_its_way_begins_with_the_template",
     },
@@ -2092,8 +2092,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "what comes back by way of an overlap is claimed long before it moves",
         file: "crates/core/src/plan/steps.rs",
-        find: "&& overlap::prepare(situation, candidate.rs).is_none();",
-        replace: "&& overlap::prepare(situation, candidate.rs).is_none_or(|_| true);",
+        find: "&& overlap::prepare(situation, candidate.rs).is_none()",
+        replace: "&& overlap::prepare(situation, candidate.rs).is_none_or(|_| true)",
         of: Package("greenlight-core"),
         test: "what_comes_back_by_way_of_an_overlap_is_claimed_once_its_pods_carry_the_label",
     },

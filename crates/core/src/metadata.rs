@@ -85,7 +85,7 @@ pub fn is_under_way(rs: &ReplicaSet) -> bool {
 }
 
 /// What is noted while a change is under way: what the pods may carry then.
-pub fn underway(from: &PodMetadata, to: &PodMetadata) -> PodMetadata {
+pub fn either(from: &PodMetadata, to: &PodMetadata) -> PodMetadata {
     let mut both = from.clone();
     both.labels.extend(to.labels.clone());
     both.annotations.extend(to.annotations.clone());
@@ -99,7 +99,7 @@ pub fn has_begun(rs: &ReplicaSet, from: &PodMetadata, to: &PodMetadata) -> bool 
     let mut template = rs.pod_labels.clone();
     template.retain(|key, _| !from.labels.contains_key(key));
     template.extend(to.labels.clone());
-    noted(rs) == underway(from, to) && template == rs.pod_labels
+    noted(rs) == either(from, to) && template == rs.pod_labels
 }
 
 /// All of `wanted` pods are available, also while their template is another one that its controller has not seen yet: for what they carry it takes none of

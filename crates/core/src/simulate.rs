@@ -62,7 +62,7 @@ pub fn apply(world: &mut World, action: &Action, version: &str, now: Timestamp) 
                 // The template first. Its pods follow in a second one, once no others are made of the template before.
                 let has_begun = metadata::has_begun(rs, from, to);
                 rs.settled &= has_begun;
-                let noted = if has_begun { json(to) } else { json(&metadata::underway(from, to)) };
+                let noted = if has_begun { json(to) } else { json(&metadata::either(from, to)) };
                 rs.annotations.insert(names::ROLE_METADATA.to_owned(), noted);
                 rs.pod_labels.retain(|key, _| !from.labels.contains_key(key));
                 rs.pod_labels.extend(to.labels.clone());

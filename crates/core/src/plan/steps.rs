@@ -324,12 +324,14 @@ fn size_candidate(round: &Round) -> Vec<Action> {
         None => change.remove_annotation(candidate.rs, names::PREVIEW_READY_AT),
     }
     // One that comes back ready is claimed by the write that brings it back, if nothing is to be done between the claim and the move.
-    let may_be_claimed = candidate.gate.is_open()
-        && round.stall.is_none()
-        && !says_it_serves(situation, candidate.rs)
-        && !switch::waits_for_overlap(situation, candidate.rs)
-        && overlap::prepare(situation, candidate.rs).is_none();
-    if !change.is_empty() && candidate.is_ready && may_be_claimed {
+    let may_be_claimed = || {
+        candidate.gate.is_open()
+            && round.stall.is_none()
+            && !says_it_serves(situation, candidate.rs)
+            && !switch::waits_for_overlap(situation, candidate.rs)
+            && overlap::prepare(situation, candidate.rs).is_none()
+    };
+    if !change.is_empty() && candidate.is_ready && may_be_claimed() {
         change.annotate(names::PROMOTED_AT, situation.now);
     }
     changes(situation, candidate.rs, change)

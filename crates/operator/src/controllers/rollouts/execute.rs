@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use greenlight_api::{BlueGreen, BlueGreenRollout, BlueGreenRolloutStatus, PodMetadata, PodTemplate, names};
 use greenlight_core::hash::{self, Digest};
-use greenlight_core::metadata::underway;
+use greenlight_core::metadata;
 use greenlight_core::simulate::selector_patch;
 use greenlight_core::words::brief;
 use greenlight_core::world::{Rollout, Selection};
@@ -286,9 +286,9 @@ impl Executor<'_> {
             "labels": merge_keys(&from.labels, &to.labels),
             "annotations": merge_keys(&from.annotations, &to.annotations),
         });
-        let underway = serde_json::to_string(&underway(from, to)).expect("it has only strings in it");
+        let either = serde_json::to_string(&metadata::either(from, to)).expect("it has only strings in it");
         let patch = json!({
-            "metadata": {"resourceVersion": resource_version, "annotations": {names::ROLE_METADATA: underway}},
+            "metadata": {"resourceVersion": resource_version, "annotations": {names::ROLE_METADATA: either}},
             "spec": {"template": {"metadata": metadata}},
         });
         let sets: Api<ReplicaSetView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
