@@ -1970,6 +1970,14 @@ const MENDS: &[Mend] = &[
         test: "a_move_by_hand_counts_also_where_the_record_does_not_know_the_claim_of_what_it_left",
     },
     Mend {
+        fault: "what is not kept of an old revision goes before proxies have followed",
+        file: "crates/core/src/retire.rs",
+        find: "(Some(_), _) if now < shrinks_at =>",
+        replace: "(Some(_), _) if now < shrinks_at && rs.name.is_empty() =>",
+        of: Package("greenlight-core"),
+        test: "what_is_kept_of_the_old_revision_shrinks_only_after_the_proof",
+    },
+    Mend {
         fault: "a move by hand counts that leads to pods on their way out",
         file: "crates/core/src/world.rs",
         find: "*count = count.saturating_sub(leaving).max(0);",

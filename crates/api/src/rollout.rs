@@ -223,7 +223,8 @@ pub struct BlueGreen {
     #[schemars(range(min = 0))]
     pub scale_down_delay_revision_limit: Option<i32>,
 
-    /// Number of pods that an old revision keeps during its delay. Default: all of them.
+    /// Number of pods that an old revision keeps during its delay. The others go 30 seconds after the switch, or when a shorter delay is over.
+    /// Default: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub retired_replica_count: Option<i32>,

@@ -5,14 +5,14 @@
 //! the mark, that no Service selects the ReplicaSet. (Before anything has served, the first one takes pods that are not ready from an attempt that
 //! another one follows: nothing leads to them.)
 //!
-//! Worked example, `scaleDownDelaySeconds: 30`, `retiredReplicaCount: 1`, revision 1 served with 3 pods:
+//! Worked example, `scaleDownDelaySeconds: 600`, `retiredReplicaCount: 1`, revision 1 served with 3 pods:
 //!
 //! | time | | pods of revision 1 |
 //! |---|---|---|
 //! | 12:00:00 | the Service moves to revision 2 | 3 |
-//! | 12:00:01 | that is proven: revision 1 is marked, deadline 12:00:31 | 3 |
-//! | 12:00:01 | no Service selects it: the scale-down controller keeps one | 1 |
-//! | 12:00:31 | the scale-down controller takes that one and the mark away | 0 |
+//! | 12:00:01 | that is proven: revision 1 is marked, deadline 12:10:01 | 3 |
+//! | 12:00:31 | proxies have followed, and no Service selects it: the scale-down controller keeps one | 1 |
+//! | 12:10:01 | the scale-down controller takes that one and the mark away | 0 |
 
 use greenlight_api::{RevisionRecord, names};
 use jiff::{SignedDuration, Timestamp};
@@ -251,6 +251,10 @@ pub enum ScaleDown {
     RemoveFinalizer(Change),
 }
 
+/// For how long after the proof of a switch also those pods stay that are not kept until the deadline, in seconds: proxies follow the EndpointSlices a
+/// moment later than the proof does. This is the default of the delay, which is there for the same reason. A shorter delay is over before.
+const PROXIES_FOLLOW: i32 = 30;
+
 /// Decides for one ReplicaSet. Its deadline may be anybody's: what served keeps its pods as long as the record says.
 pub fn scale_down(rs: &ReplicaSet, owner: Owner<'_>, selected: &Selected, now: Timestamp) -> ScaleDown {
     if !rs.has_scale_down_finalizer() {
@@ -269,7 +273,10 @@ pub fn scale_down(rs: &ReplicaSet, owner: Owner<'_>, selected: &Selected, now: T
     if now < deadline {
         let kept =
             rs.annotation(names::RETIRED_REPLICAS).and_then(|count| count.parse().ok()).map(|count: i32| count.max(0));
+        let rest = rollout.spec.blue_green().scale_down_delay_seconds().saturating_sub(PROXIES_FOLLOW).max(0);
+        let shrinks_at = seconds_after(deadline, -rest);
         return match (kept.filter(|kept| *kept < rs.replicas), selected) {
+            (Some(_), _) if now < shrinks_at => ScaleDown::Wait(shrinks_at),
             (Some(_), Selected::Unverified) => ScaleDown::CheckServices,
             (Some(kept), Selected::No) => ScaleDown::Shrink(Change { replicas: Some(kept), ..Change::default() }),
             _ => ScaleDown::Wait(deadline),

@@ -2017,6 +2017,9 @@ fn what_is_kept_of_the_old_revision_shrinks_only_after_the_proof() {
     assert_eq!(model.rs(1).replicas, 3, "the endpoints have not followed");
     model.work();
     model.scale_down();
+    assert_eq!(model.rs(1).replicas, 3, "a proxy may not have followed");
+    model.pass(30);
+    model.scale_down();
     assert_eq!(model.rs(1).replicas, 1);
     undo(&mut model);
     model.work();

@@ -591,6 +591,7 @@ fn a_foreground_deletion_with_the_one_before_still_up_moves_there() {
 fn a_foreground_deletion_with_the_one_before_half_up_can_be_promoted_again() {
     let settings = BlueGreen { retired_replica_count: Some(1), ..manual() };
     let mut model = promoted(settings, &[2]);
+    model.pass(30);
     model.scale_down();
     model.work();
     assert_eq!(model.rs(1).replicas, 1);

@@ -108,6 +108,8 @@ async fn a_retired_set_can_keep_fewer_pods_2167() {
     )
     .await;
     lab.release("web:v2").await;
+    lab.throughout(Duration::from_secs(5), "proxies may not have followed", |now| now.replicas_of_image("web:v1") == 3)
+        .await;
     let shrunk = lab.until("shrunk", |now| now.replicas_of_image("web:v1") == 1).await;
     assert!(shrunk.annotation_of_image("web:v1", names::SCALE_DOWN_AT).is_some(), "it stays until the deadline");
     let witness = Witness::start(lab.client.clone(), "retiredcount", "web-active");
