@@ -1962,6 +1962,22 @@ const MENDS: &[Mend] = &[
         test: "production_does_not_go_back_to_pods_that_are_on_their_way_out",
     },
     Mend {
+        fault: "a first deployment loses its ready pods while those that are not ready are on their way out",
+        file: "crates/core/src/world.rs",
+        find: "let leaving = self.ready.saturating_sub(self.replicas).max(0);",
+        replace: "let leaving = self.current.saturating_sub(self.replicas);",
+        of: Package("greenlight-core"),
+        test: "an_attempt_at_a_first_deployment_keeps_its_ready_pods_while_the_others_are_on_their_way_out",
+    },
+    Mend {
+        fault: "a smaller size is taken for an outage while the pods that are not ready are on their way out",
+        file: "crates/core/src/world.rs",
+        find: "let leaving = self.ready.saturating_sub(self.replicas).max(0);",
+        replace: "let leaving = self.current.saturating_sub(self.replicas);",
+        of: Package("greenlight-core"),
+        test: "a_smaller_size_is_no_outage_while_pods_are_on_their_way_out",
+    },
+    Mend {
         fault: "a move by hand counts that leads to pods on their way out",
         file: "crates/core/src/world.rs",
         find: "*count = count.saturating_sub(leaving).max(0);",
