@@ -3182,11 +3182,11 @@ fn a_preview_whose_endpoints_do_not_follow_before_an_analysis_is_told_as_degrade
         assert!(model.operate(None), "it never rests");
     };
     look_after(&mut model, 0);
-    look_after(&mut model, 50);
+    look_after(&mut model, 45);
     assert_eq!(model.status().phase, Phase::Progressing, "{}", say(&model));
-    let soon = model.now + SignedDuration::from_secs(10);
+    let soon = model.now + SignedDuration::from_secs(15);
     assert!(model.plan().next.is_some_and(|next| next <= soon), "it looks again at the deadline");
-    look_after(&mut model, 20);
+    look_after(&mut model, 30);
     let late = status(&model);
     assert_eq!(late.phase, Phase::Degraded, "{}", say(&model));
     assert!(late.message.ends_with("still has 2 ready endpoints of other pods), for 60 s"), "{}", late.message);
