@@ -25,7 +25,8 @@ pub const REASON_AWAITING_PROMOTION: &str = "AwaitingPromotion";
 pub const REASON_AWAITING_TIMER: &str = "AwaitingAutoPromotion";
 /// `spec.paused` holds the promotion back.
 pub const REASON_PAUSED: &str = "PausedBySpec";
-/// The pre-promotion analysis of a revision is under way.
+/// The pre-promotion analysis of a revision is under way, or waits for the EndpointSlices of the preview Service; with the phase `Degraded`,
+/// these have not followed for `progressDeadlineSeconds`.
 pub const REASON_PRE_PROMOTION_ANALYSIS: &str = "PrePromotionAnalysis";
 /// The post-promotion analysis of the active revision is under way; with the phase `Degraded`, it failed, and no earlier revision served.
 pub const REASON_POST_PROMOTION_ANALYSIS: &str = "PostPromotionAnalysis";

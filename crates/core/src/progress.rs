@@ -10,7 +10,8 @@
 //! | 12:01:10, and is ready again: no more than before | 1 | 0 | 12:01:50 |
 //! | 12:01:30 | 1 | 1 | 12:02:30 |
 //!
-//! The proof that traffic followed to a revision has as long, from when the status first says that it waits for that.
+//! The proof that traffic followed to a revision has as long, from when the status first says that it waits for that; and so has the one that the preview
+//! followed, before an analysis.
 
 use greenlight_api::{BlueGreenRolloutStatus, Progress};
 use jiff::Timestamp;
@@ -47,7 +48,17 @@ pub fn of_proof(status: Option<&BlueGreenRolloutStatus>, rs: &ReplicaSet, now: T
     let is_told = |status: &&BlueGreenRolloutStatus| {
         status.switch.as_ref().is_some_and(|switch| switch.to == rs.hash && switch.proven_at.is_none())
     };
-    let before = status.filter(is_told).and_then(|status| status.progress.as_ref());
+    since_told(status.filter(is_told), rs, now)
+}
+
+/// The same of the proof that the preview followed to a candidate that has all its pods, and is to be analysed: since the status says that the preview
+/// Service selects it.
+pub fn of_preview(status: Option<&BlueGreenRolloutStatus>, rs: &ReplicaSet, now: Timestamp) -> Progress {
+    since_told(status.filter(|status| status.preview_revision == rs.hash), rs, now)
+}
+
+fn since_told(told: Option<&BlueGreenRolloutStatus>, rs: &ReplicaSet, now: Timestamp) -> Progress {
+    let before = told.and_then(|status| status.progress.as_ref());
     let same = before.filter(|before| before.revision == rs.hash && before.available_replicas == rs.available);
     Progress {
         revision: rs.hash.clone(),

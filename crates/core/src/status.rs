@@ -48,7 +48,7 @@ pub struct Findings<'a> {
     pub stall: Option<Stall>,
     /// The progress of the revision in focus, if it is not available or its pods are being replaced.
     pub progress: Option<Progress>,
-    /// The progress of the proof of the last move, if nothing else is waited for.
+    /// The progress of the proof of the last move, or of that of the preview before an analysis, if nothing else is waited for.
     pub proving: Option<Progress>,
     /// The post-promotion analysis of what serves.
     pub post: Option<Outcome<'a>>,
@@ -283,7 +283,13 @@ fn of_candidate(findings: &Findings, focus: &ReplicaSet, gate: &Gate) -> Verdict
         Gate::Closed { reason, waits_for, .. } => {
             let shown = if world.rollout.spec.blue_green().preview_service.is_some() { " in preview" } else { "" };
             let by_itself = *reason == names::REASON_PRE_PROMOTION_ANALYSIS;
-            let phase = if by_itself { Phase::Progressing } else { Phase::Paused };
+            let (phase, late) = if by_itself {
+                let preview = findings.situation.shown_by(focus);
+                let is_seen = preview.is_some_and(|service| world.endpoints.contains_key(service));
+                of_proof(findings, reason, is_seen)
+            } else {
+                (Phase::Paused, String::new())
+            };
             let gone = if decisions.serving.is_empty() || roles.serving().is_some() || roles.home().is_some() {
                 String::new()
             } else {
@@ -294,7 +300,7 @@ fn of_candidate(findings: &Findings, focus: &ReplicaSet, gate: &Gate) -> Verdict
                 }
             };
             let ready = if focus.replicas > 0 { format!(" is ready{shown} and") } else { String::new() };
-            say(phase, reason, format!("{gone}{revision}{ready} {waits_for}"))
+            say(phase, reason, format!("{gone}{revision}{ready} {waits_for}{late}"))
         }
         Gate::Open if switch::waits_for_overlap(&findings.situation, focus) => {
             let message = format!("{revision} is ready; it follows when the overlap before it is over");
@@ -502,26 +508,32 @@ fn waiting(findings: &Findings, rs: &ReplicaSet) -> Option<Verdict> {
     }
     match &findings.proof {
         Proof::Missing(missing) if roles.is_home(rs) => {
-            let mut message = format!("moved to {revision}; {missing}");
-            let is_late = |proving: &Progress| now >= progress::deadline(world, proving);
-            let is_due = findings.proving.as_ref().is_some_and(is_late);
-            let sees_endpoints = switch::sees_endpoints(world);
-            if is_due && sees_endpoints {
-                message += &format!(", for {} s", world.rollout.spec.progress_deadline_seconds());
-            }
-            // Until this operator has looked, they may have followed while there was none; and what was told stays told.
-            let is_told = sees_endpoints || is_told_late(world);
-            let phase = if is_due && is_told { Phase::Degraded } else { Phase::Progressing };
-            Some(Verdict { phase, reason: names::REASON_PROVING, message })
+            let reason = names::REASON_PROVING;
+            let (phase, late) = of_proof(findings, reason, switch::sees_endpoints(world));
+            Some(say(phase, reason, format!("moved to {revision}; {missing}{late}")))
         }
         _ => None,
     }
 }
 
-/// The status that is published says that the proof is late.
-fn is_told_late(world: &World) -> bool {
+/// The phase while a proof is waited for, which this reason tells, and what is added to the message once it is late. `sees_endpoints`: those that it rests on
+/// were seen.
+fn of_proof(findings: &Findings, reason: &str, sees_endpoints: bool) -> (Phase, String) {
+    let Situation { world, now, .. } = findings.situation;
+    let is_late = |proving: &Progress| now >= progress::deadline(world, proving);
+    let is_due = findings.proving.as_ref().is_some_and(is_late);
+    // Until this operator has looked, they may have followed while there was none; and what was told stays told.
+    let is_told = sees_endpoints || is_told_late(world, reason);
+    let phase = if is_due && is_told { Phase::Degraded } else { Phase::Progressing };
+    let seconds = world.rollout.spec.progress_deadline_seconds();
+    let late = if is_due && sees_endpoints { format!(", for {seconds} s") } else { String::new() };
+    (phase, late)
+}
+
+/// The status that is published says for this reason that a proof is late.
+fn is_told_late(world: &World, reason: &str) -> bool {
     let Some(before) = &world.rollout.status else { return false };
-    before.phase == Phase::Degraded && before.conditions.iter().any(|old| old.reason == names::REASON_PROVING)
+    before.phase == Phase::Degraded && before.conditions.iter().any(|old| old.reason == reason)
 }
 
 /// That a revision was rejected, and what serves instead.

@@ -432,11 +432,11 @@ impl ReplicaSet {
         self.current > self.replicas && !cannot_delete
     }
 
-    /// Takes those of its pods that are on their way out from what its status counts as ready and as available. Which ones go its controller decides: it may
-    /// be any of them.
+    /// Takes those of its pods that are on their way out from what its status counts as ready and as available. Its controller takes those that are not ready
+    /// first. Which of the others go it decides: it may be any of them.
     pub fn count_out_what_leaves(&mut self) {
         if self.is_shrinking() {
-            let leaving = self.current.saturating_sub(self.replicas);
+            let leaving = self.ready.saturating_sub(self.replicas).max(0);
             for count in [&mut self.ready, &mut self.available] {
                 *count = count.saturating_sub(leaving).max(0);
             }

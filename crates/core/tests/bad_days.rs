@@ -3189,6 +3189,39 @@ fn nothing_is_measured_by_a_preview_whose_endpoints_are_still_those_of_what_it_s
     assert!(model.seen().endpoints.is_empty(), "they are looked at no more");
 }
 
+/// Somebody else makes EndpointSlices for the preview Service, say, or their controller stands still.
+#[test]
+fn a_preview_whose_endpoints_do_not_follow_before_an_analysis_is_told_as_degraded_after_the_progress_deadline() {
+    let mut model = serves_one(analysed());
+    model.change_spec(|spec| spec.progress_deadline_seconds = Some(60));
+    model.push(2);
+    assert!(model.operate(None), "it never rests");
+    model.run_all_pods();
+    let look_after = |model: &mut Model, seconds: i64| {
+        model.pass(seconds);
+        assert!(model.operate(None), "it never rests");
+    };
+    look_after(&mut model, 0);
+    look_after(&mut model, 45);
+    assert_eq!(model.status().phase, Phase::Progressing, "{}", say(&model));
+    let soon = model.now + SignedDuration::from_secs(15);
+    assert!(model.plan().next.is_some_and(|next| next <= soon), "it looks again at the deadline");
+    look_after(&mut model, 30);
+    let late = status(&model);
+    assert_eq!(late.phase, Phase::Degraded, "{}", say(&model));
+    assert!(late.message.ends_with("still has 2 ready endpoints of other pods), for 60 s"), "{}", late.message);
+    let stalled = late.conditions.iter().find(|condition| condition.type_ == conditions::STALLED);
+    let reason = stalled.map(|stalled| stalled.reason.as_str());
+    assert_eq!(reason, Some(conditions::REASON_PRE_PROMOTION_ANALYSIS));
+    // The next operator has seen no endpoints yet: what was told stays told.
+    let mut world = model.seen();
+    world.endpoints.clear();
+    assert_eq!(plan(&world, model.now).status.phase, Phase::Degraded);
+    model.catch_up();
+    look_after(&mut model, 3);
+    assert_eq!((model.truth.runs.len(), model.status().phase), (1, Phase::Progressing), "{}", say(&model));
+}
+
 #[test]
 fn who_asked_before_an_analysis_ended_does_not_accept_how_by_a_clock_that_is_ahead() {
     let (mut model, two) = being_analysed();

@@ -1010,6 +1010,26 @@ fn a_longer_min_ready_seconds_is_no_outage_that_a_moment_without_pods_would_end_
     assert_active(&model, 1);
 }
 
+/// One of the pods that serve is not ready, and fewer are asked for. The controller of ReplicaSets stands still, or is about to take that one.
+#[test]
+fn a_smaller_size_is_no_outage_while_pods_are_on_their_way_out() {
+    let mut model = promoted(BlueGreen { auto_rollback: auto_rollback(), ..manual() }, &[2]);
+    let two = model.hash(2);
+    model.run_pods(&two, 1);
+    operate_for(&mut model, 5);
+    model.scale(1);
+    assert!(model.operate(None));
+    for settled in [false, true] {
+        model.edit(&two, |rs| {
+            (rs.settled, rs.current, rs.ready, rs.available) = (settled, 2, 1, 1);
+            rs.count_out_what_leaves();
+        });
+        assert!(model.operate(None));
+        let recorded = model.status().decisions.as_ref().and_then(|record| record.unavailable_since);
+        assert_eq!((recorded, model.status().available_replicas), (None, 1), "{}", say(&model));
+    }
+}
+
 #[test]
 fn a_restart_goes_as_its_example_says() {
     let mut model = serves_one(manual());

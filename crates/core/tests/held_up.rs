@@ -712,6 +712,25 @@ fn an_attempt_at_a_first_deployment_that_another_one_follows_keeps_only_the_pods
 }
 
 #[test]
+fn an_attempt_at_a_first_deployment_keeps_its_ready_pods_while_the_others_are_on_their_way_out() {
+    let mut model = Model::new(manual());
+    model.scale(5);
+    assert!(model.operate(None), "it never rests");
+    let one = model.hash(1);
+    model.run_pods(&one, 3);
+    model.push(2);
+    assert!(model.operate(None), "it never rests");
+    assert_eq!(model.rs(1).replicas, 3, "{}", say(&model));
+    // Its controller has begun to delete the other two, and counts them still.
+    model.edit(&one, |rs| {
+        (rs.settled, rs.current, rs.ready, rs.available) = (true, 5, 3, 3);
+        rs.count_out_what_leaves();
+    });
+    assert!(model.operate(None), "it never rests");
+    assert_eq!(model.rs(1).replicas, 3, "{}", say(&model));
+}
+
+#[test]
 fn a_first_deployment_that_finds_no_room_for_all_its_pods_can_be_made_smaller() {
     let mut model = Model::new(manual());
     assert!(model.operate(None), "it never rests");

@@ -447,7 +447,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a proof that does not come is not told",
         file: "status.rs",
         find: "findings.proving.as_ref().is_some_and(is_late)",
-        replace: "findings.proving.as_ref().is_some_and(is_late) && rs.name.is_empty()",
+        replace: "findings.proving.as_ref().is_some_and(is_late) && reason.is_empty()",
         expected: &[P::DeadlineTold],
     },
     Mutant {

@@ -142,6 +142,11 @@ pub fn preview_to_look_at<'a>(situation: &Situation<'a>) -> Option<&'a str> {
     if is_to_begin { situation.shown_by(candidate) } else { None }
 }
 
+/// The analysis of this candidate begins once the endpoints of the preview Service show it, and they do not yet.
+pub fn waits_for_preview(situation: &Situation, candidate: &ReplicaSet) -> bool {
+    preview_to_look_at(situation).is_some() && situation.preview_lacks(candidate).is_some()
+}
+
 /// What serves has pods, or has lost them all: that is measured, too. What is scaled to nothing, or has had none yet since, has nothing to
 /// measure.
 fn has_pods(situation: &Situation, serving: &ReplicaSet) -> bool {

@@ -87,16 +87,20 @@ impl<'a> Round<'a> {
         self.unfinished().map(|(rs, _)| progress::read(world.rollout.status.as_ref(), rs, now))
     }
 
-    /// The progress of the proof that production is with the revision in focus, if nothing else is waited for. An overlap takes as long as the spec
-    /// says.
+    /// The progress of the proof that production, or the preview before an analysis, is with the revision in focus, if nothing else is waited for. An
+    /// overlap takes as long as the spec says.
     pub fn proving(&self) -> Option<Progress> {
         let Situation { world, roles, now, .. } = self.situation;
-        let is_missing = matches!(self.proof, Proof::Missing(_)) && !overlap::is_under_way(&self.situation);
-        if !is_missing || self.unfinished().is_some() {
+        let (rs, _) = self.focus()?;
+        if self.unfinished().is_some() {
             return None;
         }
-        let (home, _) = self.focus().filter(|(rs, _)| roles.is_home(rs))?;
-        Some(progress::of_proof(world.rollout.status.as_ref(), home, now))
+        let status = world.rollout.status.as_ref();
+        if roles.is_candidate(rs) {
+            return analysis::waits_for_preview(&self.situation, rs).then(|| progress::of_preview(status, rs, now));
+        }
+        let is_missing = matches!(self.proof, Proof::Missing(_)) && !overlap::is_under_way(&self.situation);
+        (is_missing && roles.is_home(rs)).then(|| progress::of_proof(status, rs, now))
     }
 
     /// What the preview Service is to show instead of what it shows. The additional pod of a restart is not waited for.
