@@ -173,7 +173,7 @@ impl Moment<'_> {
                 // Also of one that is being deleted, and keeps its pods for its delay.
                 let selected = |set: &&Arc<SetTruth>| set.owned && Cluster::ready_pods(&after.selector, set) > 0;
                 let revisions = self.cluster.sets.iter().filter(selected).count();
-                report.check(Predicate::OnlyTwo, revisions <= 2, || {
+                report.check(Predicate::OnlyTwo, revisions <= 2 || self.ghost.forged, || {
                     format!("Service {service} leads to ready pods of {revisions} revisions by the label of both")
                 });
                 // The other one is what serves.
