@@ -3169,6 +3169,39 @@ fn nothing_is_measured_by_a_preview_whose_endpoints_are_still_those_of_what_it_s
     assert!(model.seen().endpoints.is_empty(), "they are looked at no more");
 }
 
+/// What it measures meanwhile is production, a mix, or nothing.
+#[test]
+fn an_analysis_under_way_decides_nothing_once_the_preview_has_led_elsewhere_and_another_one_is_made() {
+    let ways: [fn(&mut Model); 3] = [
+        |model| {
+            let one = model.hash(1);
+            model.point_by_hand("preview", &one);
+        },
+        |model| model.lose_hash("preview"),
+        |model| model.have_service("preview", false),
+    ];
+    for lead_elsewhere in ways {
+        let mut model =
+            serves_one(BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..automatic() });
+        model.push(2);
+        model.work();
+        assert_eq!(model.truth.runs.len(), 1, "{}", say(&model));
+        lead_elsewhere(&mut model);
+        model.catch_up();
+        assert!(model.operate(None), "it never rests");
+        model.have_service("preview", true);
+        model.work();
+        let [first, second] = &model.truth.runs[..] else { panic!("two runs: {:?}", model.truth.runs) };
+        assert!(first.terminating && !second.terminating && first.name != second.name, "{first:?} {second:?}");
+        model.end_run(0, AnalysisPhase::Successful);
+        model.work();
+        assert_serves(&model, 1);
+        model.end_run(1, AnalysisPhase::Successful);
+        model.work();
+        assert_serves(&model, 2);
+    }
+}
+
 #[test]
 fn who_asked_before_an_analysis_ended_does_not_accept_how_by_a_clock_that_is_ahead() {
     let (mut model, two) = being_analysed();
@@ -3229,6 +3262,26 @@ fn the_timer_begins_when_the_preview_can_be_looked_at() {
     model.work();
     let two = model.hash(2);
     assert!(model.serving() != Some(two), "nobody could look at it for more than a moment: {}", say(&model));
+}
+
+#[test]
+fn the_timer_begins_anew_when_the_preview_could_not_be_looked_at_for_a_while() {
+    let mut model = serves_one(BlueGreen { auto_promotion_seconds: Some(600), ..BlueGreen::default() });
+    model.push(2);
+    model.work();
+    model.have_service("preview", false);
+    model.work();
+    model.pass(3600);
+    model.have_service("preview", true);
+    model.work();
+    assert_serves(&model, 1);
+    // A hash that is put back at once makes no difference.
+    model.pass(300);
+    model.lose_hash("preview");
+    model.work();
+    model.pass(300);
+    model.work();
+    assert_serves(&model, 2);
 }
 
 fn auto_rollback() -> BlueGreen {
