@@ -8,8 +8,9 @@ use greenlight_api::{RolloutAnalysis, names};
 use greenlight_core::analysis::expression;
 use greenlight_core::from_api;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client, Resource};
+use kube::api::{GetParams, Patch, PatchParams, PostParams};
+use kube::core::Request;
+use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::{arguments, patch_run};
@@ -105,8 +106,11 @@ async fn with_arguments(
 ) -> Result<AnalysisRun, Error> {
     let sets: Api<ReplicaSetView> = Api::namespaced(client.clone(), &start.rollout.namespace);
     let set = sets.get(start.set).await.doing(|| format!("read ReplicaSet {}", start.set))?;
-    let rollout = read_rollout(client, start.rollout).await?;
-    let spec = compose(start, templates, &json!(rollout)).map_err(Error::Refused)?;
+    let mut rollout = json!(read_rollout(client, start.rollout).await?);
+    if asks_for_template(start, &templates) {
+        rollout["spec"]["template"] = template_of_set(client, start).await?;
+    }
+    let spec = compose(start, templates, &rollout).map_err(Error::Refused)?;
     let metadata = start.analysis.analysis_run_metadata.clone().unwrap_or_default();
     let mut annotations = metadata.annotations;
     annotations.insert(names::ROLLOUT.to_owned(), start.rollout.name.clone());
@@ -120,6 +124,23 @@ async fn with_arguments(
     let run: AnalysisRun = serde_json::from_value(run).map_err(misfit)?;
     Size::default().add(json!(run).to_string().len()).map_err(Error::Refused)?;
     Ok(run)
+}
+
+/// Whether an argument is a field of the pod template.
+fn asks_for_template(start: &Start<'_>, templates: &AnalysisTemplateSpec) -> bool {
+    let mut args = start.analysis.args.iter().chain(&templates.args);
+    args.any(|argument| {
+        let field = argument.value_from.as_ref().and_then(|from| from.field_ref.as_ref());
+        field.is_some_and(|field| field.field_path.contains("template"))
+    })
+}
+
+/// The pod template of the revision that is measured. The spec may ask for another one by now, or have it in a Deployment.
+async fn template_of_set(client: &Client, start: &Start<'_>) -> Result<Value, Error> {
+    let request = Request::new(ReplicaSetView::url_path(&(), Some(&start.rollout.namespace)));
+    let request = request.get(start.set, &GetParams::default()).expect("the URL is made of valid names");
+    let mut set: Value = client.request(request).await.doing(|| format!("read ReplicaSet {}", start.set))?;
+    Ok(set["spec"]["template"].take())
 }
 
 /// Creates the run, and returns it as the API server stores it; or the one that there is already, if it measures the same.
@@ -136,6 +157,14 @@ async fn create_or_find(client: &Client, start: &Start<'_>, run: &AnalysisRun) -
             let found = found.readable().map_err(|error| {
                 Error::Refused(format!("AnalysisRun {} exists and cannot be read ({error}). Delete it", start.name))
             })?;
+            // Without it nobody would hear how it ends.
+            if found.annotations().get(names::ROLLOUT) != Some(&start.rollout.name) {
+                return Err(Error::Refused(format!(
+                    "AnalysisRun {} has no annotation {} with the name of this rollout: somebody else made it, or took that away. Delete it",
+                    start.name,
+                    names::ROLLOUT
+                )));
+            }
             if from_api::spec_digest(&found.spec) != from_api::spec_digest(&run.spec) {
                 return Err(Error::Refused(format!(
                     "AnalysisRun {} measures something else than the templates: somebody else made it, or has edited it, or the \
@@ -317,13 +346,14 @@ fn field_at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
 
     use greenlight_api::RolloutAnalysis;
+    use http::Method;
 
     use super::*;
-    use crate::api_server::fake::api_server;
+    use crate::api_server::fake::{Asked, api_server, failure};
 
     fn analysis(args: &Value) -> RolloutAnalysis {
         serde_json::from_value(json!({"templates": [{"templateName": "t-0"}], "args": args})).expect("an analysis")
@@ -406,6 +436,66 @@ mod tests {
                 assert!(told.contains(&format!("metric m: {field} is \"{limit}\"")), "{told}");
             }
         }
+    }
+
+    /// What a server has on which this analysis begins: its template, the ReplicaSet of revision a, the rollout that asks for b by now, and the run, if
+    /// somebody made that before.
+    fn server(run: &Arc<Mutex<Value>>) -> Client {
+        let run = run.clone();
+        api_server(move |Asked { method, path, body, .. }| {
+            let pods = |image: &str| json!({"spec": {"containers": [{"name": "web", "image": image}]}});
+            let mut run = run.lock().expect("no panic while locked");
+            let answer = if path.contains("/analysistemplates/") {
+                let metric = json!({"name": "m", "provider": {"web": {"url": "http://web/{{args.image}}"}}});
+                let spec = json!({"args": [{"name": "image"}], "metrics": [metric]});
+                let (version, kind) = ("greenlight.dev/v1alpha1", "AnalysisTemplate");
+                (200, json!({"apiVersion": version, "kind": kind, "metadata": {"name": "t-0"}, "spec": spec}))
+            } else if path.contains("/replicasets/") {
+                let metadata = json!({"name": "web-a", "namespace": "shop", "uid": "a", "resourceVersion": "1"});
+                (200, json!({"metadata": metadata, "spec": {"selector": {}, "template": pods("web:a")}}))
+            } else if path.contains("/bluegreenrollouts/") {
+                let spec = json!({"selector": {}, "strategy": {"blueGreen": {}}, "template": pods("web:b")});
+                (200, json!({"metadata": {"name": "web", "namespace": "shop", "uid": "u"}, "spec": spec}))
+            } else if method == Method::POST && run.is_null() {
+                *run = body;
+                (201, run.clone())
+            } else if method == Method::POST {
+                failure(409, "AlreadyExists")
+            } else {
+                (200, run.clone())
+            };
+            std::future::ready(answer)
+        })
+    }
+
+    /// An argument that is the image of the revision.
+    fn of_image() -> RolloutAnalysis {
+        let path = json!({"fieldPath": "spec.template.spec.containers[0].image"});
+        analysis(&json!([{"name": "image", "valueFrom": {"fieldRef": path}}]))
+    }
+
+    /// A newer commit, or an undo.
+    #[tokio::test]
+    async fn a_field_of_the_template_is_that_of_the_revision_which_is_measured_whatever_the_spec_asks_for_by_now() {
+        let run: Arc<Mutex<Value>> = Arc::default();
+        let key = Key { namespace: "shop".into(), name: "web".into() };
+        start(&server(&run), &start_of(&key, &of_image())).await.expect("it begins");
+        let made = run.lock().expect("no panic while locked");
+        assert_eq!(made["spec"]["args"][0]["value"], "web:a", "{made}");
+        assert_eq!(made["spec"]["metrics"][0]["provider"]["web"]["url"], "http://web/web:a", "{made}");
+    }
+
+    #[tokio::test]
+    async fn a_run_whose_end_nobody_would_hear_of_is_refused_and_that_is_told() {
+        let run: Arc<Mutex<Value>> = Arc::default();
+        let key = Key { namespace: "shop".into(), name: "web".into() };
+        let analysis = of_image();
+        start(&server(&run), &start_of(&key, &analysis)).await.expect("it begins");
+        start(&server(&run), &start_of(&key, &analysis)).await.expect("it is found");
+        run.lock().expect("no panic while locked")["metadata"]["annotations"] = json!({});
+        let refused = start(&server(&run), &start_of(&key, &analysis)).await;
+        let Err(Error::Refused(why)) = refused else { panic!("it is refused: {refused:?}") };
+        assert!(why.contains("has no annotation greenlight.dev/rollout"), "{why}");
     }
 
     #[test]
