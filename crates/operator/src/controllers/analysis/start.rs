@@ -65,6 +65,7 @@ async fn put_together(client: &Client, start: &Start<'_>) -> Result<AnalysisTemp
     let mut wanted: Vec<TemplateRef> = start.analysis.templates.clone();
     let mut read = Vec::new();
     let mut size = Size::default();
+    let is_given = |name: &str| start.analysis.args.iter().any(|given| given.name == name);
     while let Some(reference) = wanted.pop() {
         if read.contains(&reference) {
             continue;
@@ -88,8 +89,16 @@ async fn put_together(client: &Client, start: &Start<'_>) -> Result<AnalysisTemp
         spec.dry_run.extend(template.dry_run);
         spec.measurement_retention.extend(template.measurement_retention);
         for argument in template.args {
+            let has_value = argument.value.is_some() || argument.value_from.is_some();
             match spec.args.iter_mut().find(|known| known.name == argument.name) {
                 Some(known) if known.value.is_none() && known.value_from.is_none() => *known = argument,
+                // One of the templates would measure something else than it says.
+                Some(known) if has_value && *known != argument && !is_given(&argument.name) => {
+                    return Err(Error::Refused(format!(
+                        "the templates give the argument {} of the analysis different values. Give it one in args of the rollout, or rename one",
+                        argument.name
+                    )));
+                }
                 Some(_) => {}
                 None => spec.args.push(argument),
             }
@@ -531,6 +540,29 @@ mod tests {
         let refused = start(&client, &start_of(&key, &analysis)).await;
         let Err(Error::Refused(why)) = refused else { panic!("it has an end: {refused:?}") };
         (why, asked.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn templates_that_give_an_argument_different_values_are_refused_unless_the_rollout_gives_it() {
+        let client = api_server(|Asked { path, .. }| {
+            let name = path.rsplit('/').next().expect("a name").to_owned();
+            let metric = json!({"name": name, "provider": {"web": {"url": "http://{{args.service}}"}}});
+            let spec = json!({"args": [{"name": "service", "value": name}], "metrics": [metric]});
+            let (version, kind) = ("greenlight.dev/v1alpha1", "AnalysisTemplate");
+            let template = json!({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec});
+            std::future::ready((200, template))
+        });
+        let key = Key { namespace: "shop".into(), name: "web".into() };
+        let with = |args: Value| -> RolloutAnalysis {
+            let both = json!({"templates": [{"templateName": "orders"}, {"templateName": "stock"}], "args": args});
+            serde_json::from_value(both).expect("an analysis")
+        };
+        let refused = put_together(&client, &start_of(&key, &with(json!([])))).await;
+        let Err(Error::Refused(why)) = refused else { panic!("it is refused: {refused:?}") };
+        assert!(why.contains("the argument service of the analysis different values"), "{why}");
+        let given = with(json!([{"name": "service", "value": "shop"}]));
+        let together = put_together(&client, &start_of(&key, &given)).await.expect("the rollout gives it");
+        assert_eq!(together.metrics.len(), 2);
     }
 
     #[tokio::test]
