@@ -1794,6 +1794,14 @@ const MENDS: &[Mend] = &[
         test: "the_timer_begins_anew_when_the_preview_could_not_be_looked_at_for_a_while",
     },
     Mend {
+        fault: "gate: an analysis is given the image that the spec asks for by now, and not that of the revision which it measures",
+        file: "crates/operator/src/controllers/analysis/start.rs",
+        find: "if asks_for_template(start, &templates) {",
+        replace: "if asks_for_template(start, &templates) && templates.metrics.is_empty() {",
+        of: Package("greenlight-operator"),
+        test: "a_field_of_the_template_is_that_of_the_revision_which_is_measured_whatever_the_spec_asks_for_by_now",
+    },
+    Mend {
         fault: "gate: a condition takes what has no length for empty",
         file: "crates/core/src/analysis/expression.rs",
         find: "_ => return Err(ExecutionError::function_error(\"len\", \"it takes a list, a map or a text\")),",
