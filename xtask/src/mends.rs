@@ -1802,6 +1802,14 @@ const MENDS: &[Mend] = &[
         test: "a_field_of_the_template_is_that_of_the_revision_which_is_measured_whatever_the_spec_asks_for_by_now",
     },
     Mend {
+        fault: "gate: a name of an argument that is written wrong stays in a query, which finds nothing",
+        file: "crates/operator/src/controllers/analysis/start.rs",
+        find: "arguments::unknown(&as_written, &spec.args)",
+        replace: "arguments::unknown(&as_written, &spec.args).filter(|name| name.is_empty())",
+        of: Package("greenlight-operator"),
+        test: "a_metric_that_asks_for_an_argument_that_there_is_not_is_refused",
+    },
+    Mend {
         fault: "gate: a condition takes what has no length for empty",
         file: "crates/core/src/analysis/expression.rs",
         find: "_ => return Err(ExecutionError::function_error(\"len\", \"it takes a list, a map or a text\")),",

@@ -7,6 +7,7 @@ use greenlight_api::analysis::{
 use greenlight_api::{RolloutAnalysis, names};
 use greenlight_core::analysis::expression;
 use greenlight_core::from_api;
+use greenlight_core::words::cut;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{GetParams, Patch, PatchParams, PostParams};
 use kube::core::Request;
@@ -23,6 +24,8 @@ use crate::cluster::objects::ReplicaSetView;
 /// What the templates and arguments of a run may have together, in bytes. It is counted as they are put together: whoever writes many large ones
 /// has the operator hold no more than one at a time.
 const LARGEST: usize = LARGEST_ANALYSIS_RUN / 2;
+/// How much of a name is told, in bytes: it may be any text.
+const LONGEST_NAME: usize = 253;
 /// The most templates that a run is made of. Each is a request.
 const MOST_TEMPLATES: usize = 50;
 
@@ -262,6 +265,12 @@ fn compose(start: &Start<'_>, mut spec: AnalysisTemplateSpec, rollout: &Value) -
     let values: Vec<(String, String)> =
         spec.args.iter().filter_map(|argument| Some((argument.name.clone(), argument.value.clone()?))).collect();
     let as_written = json!(spec.metrics);
+    if let Some(name) = arguments::unknown(&as_written, &spec.args) {
+        let name = cut(name.to_owned(), LONGEST_NAME);
+        return Err(format!(
+            "a metric asks for {{{{args.{name}}}}}, and the analysis has no such argument. Add it to args, or correct its name"
+        ));
+    }
     let mut metrics = as_written.clone();
     arguments::fill(&mut metrics, &values)?;
     let secrets: Vec<&str> =
@@ -424,6 +433,20 @@ mod tests {
             let metrics = with(note).expect(note);
             assert!(metrics.to_string().contains("{{args.token}}"), "it is put in later: {metrics}");
         }
+    }
+
+    /// A query for it finds nothing, and `len(result) == 0 ||` is good of nothing.
+    #[test]
+    fn a_metric_that_asks_for_an_argument_that_there_is_not_is_refused() {
+        let key = Key { namespace: "shop".into(), name: "web".into() };
+        let nothing = analysis(&json!([]));
+        let template: AnalysisTemplateSpec = serde_json::from_value(json!({
+            "args": [{"name": "service", "value": "web"}],
+            "metrics": [{"name": "m", "provider": {"prometheus": {"address": "http://a", "query": "errors{service=\"{{args.sevice}}\"}"}}}],
+        }))
+        .expect("a template");
+        let told = compose(&start_of(&key, &nothing), template, &json!({})).expect_err("there is none");
+        assert!(told.contains("asks for {{args.sevice}}, and the analysis has no such argument"), "{told}");
     }
 
     #[test]
