@@ -44,11 +44,30 @@ case $code in
     3) ;;
     *) kubectl greenlight doctor "$rollout" --namespace "$namespace" || true; exit "$code" ;;
 esac
-# What is tested is what is promoted: should a newer commit arrive meanwhile, the promotion is refused.
-revision=$(kubectl get bluegreenrollout "$rollout" --namespace "$namespace" --output jsonpath='{.status.updatedRevision}')
+reason=$(kubectl get bluegreenrollout "$rollout" --namespace "$namespace" --output jsonpath='{.status.conditions[?(@.type=="Paused")].reason}')
+if [ "$reason" = AnalysisInconclusive ]; then
+    echo "An analysis came to no conclusion. A person looks at it, and promotes or aborts." >&2
+    exit 3
+fi
+# What is tested is what is promoted or aborted. A newer commit may arrive at any moment, and the preview shows it a while later.
+revisions() {
+    kubectl get bluegreenrollout "$rollout" --namespace "$namespace" --output jsonpath='{.status.updatedRevision} {.status.previewRevision}'
+}
+newer() {
+    echo "A newer revision has arrived. Nothing is promoted or aborted: run this again." >&2
+    exit 1
+}
+tested=$(revisions)
+revision=${tested%% *}
+# Without a preview Service it shows none.
+[ "$tested" = "$revision $revision" ] || [ "$tested" = "$revision " ] || newer
 
 echo "== test the preview"
-if ! sh -c "$PREVIEW_TEST"; then
+good=true
+sh -c "$PREVIEW_TEST" || good=false
+now=$(revisions)
+[ "${now%% *}" = "$revision" ] || newer
+if [ $good = false ]; then
     kubectl greenlight abort "$rollout" --namespace "$namespace"
     exit 1
 fi

@@ -31,6 +31,8 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 [ -n "$url" ] || [ -n "$rollout" ] || usage
+# Without a request nothing is tested.
+[ "$requests" -gt 0 ] 2>/dev/null || usage
 [ -n "$paths" ] || paths=/
 command -v curl >/dev/null || { echo "this needs curl" >&2; exit 64; }
 

@@ -3222,6 +3222,39 @@ fn a_preview_whose_endpoints_do_not_follow_before_an_analysis_is_told_as_degrade
     assert_eq!((model.truth.runs.len(), model.status().phase), (1, Phase::Progressing), "{}", say(&model));
 }
 
+/// What it measures meanwhile is production, a mix, or nothing.
+#[test]
+fn an_analysis_under_way_decides_nothing_once_the_preview_has_led_elsewhere_and_another_one_is_made() {
+    let ways: [fn(&mut Model); 3] = [
+        |model| {
+            let one = model.hash(1);
+            model.point_by_hand("preview", &one);
+        },
+        |model| model.lose_hash("preview"),
+        |model| model.have_service("preview", false),
+    ];
+    for lead_elsewhere in ways {
+        let mut model =
+            serves_one(BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..automatic() });
+        model.push(2);
+        model.work();
+        assert_eq!(model.truth.runs.len(), 1, "{}", say(&model));
+        lead_elsewhere(&mut model);
+        model.catch_up();
+        assert!(model.operate(None), "it never rests");
+        model.have_service("preview", true);
+        model.work();
+        let [first, second] = &model.truth.runs[..] else { panic!("two runs: {:?}", model.truth.runs) };
+        assert!(first.terminating && !second.terminating && first.name != second.name, "{first:?} {second:?}");
+        model.end_run(0, AnalysisPhase::Successful);
+        model.work();
+        assert_serves(&model, 1);
+        model.end_run(1, AnalysisPhase::Successful);
+        model.work();
+        assert_serves(&model, 2);
+    }
+}
+
 #[test]
 fn who_asked_before_an_analysis_ended_does_not_accept_how_by_a_clock_that_is_ahead() {
     let (mut model, two) = being_analysed();
@@ -3282,6 +3315,26 @@ fn the_timer_begins_when_the_preview_can_be_looked_at() {
     model.work();
     let two = model.hash(2);
     assert!(model.serving() != Some(two), "nobody could look at it for more than a moment: {}", say(&model));
+}
+
+#[test]
+fn the_timer_begins_anew_when_the_preview_could_not_be_looked_at_for_a_while() {
+    let mut model = serves_one(BlueGreen { auto_promotion_seconds: Some(600), ..BlueGreen::default() });
+    model.push(2);
+    model.work();
+    model.have_service("preview", false);
+    model.work();
+    model.pass(3600);
+    model.have_service("preview", true);
+    model.work();
+    assert_serves(&model, 1);
+    // A hash that is put back at once makes no difference.
+    model.pass(300);
+    model.lose_hash("preview");
+    model.work();
+    model.pass(300);
+    model.work();
+    assert_serves(&model, 2);
 }
 
 fn auto_rollback() -> BlueGreen {

@@ -76,6 +76,28 @@ fn a_condition_that_does_not_fit_the_result_is_an_error() {
 }
 
 #[test]
+fn what_has_no_length_or_no_number_in_it_is_not_taken_for_nothing() {
+    for (condition, result, told) in [
+        // Of both halves that cannot be evaluated, the second one is told.
+        ("len(result) == 0 || result[0] < 5", json!(900), "does not fit the result 900"),
+        ("len(result) == 0", json!(900), "it takes a list, a map or a text"),
+        ("len(result) == 0", Value::Null, "it takes a list, a map or a text"),
+        ("asInt(result) < 5", json!("many"), "it takes a number, or a text that is one"),
+        ("asInt(result) < 5", Value::Null, "it takes a number, or a text that is one"),
+        ("asInt(result) < 5", json!("NaN"), "it takes a finite number"),
+        ("asInt(result) < 5", json!("-Inf"), "it takes a finite number"),
+        ("asFloat(result) != 1", json!("many"), "it takes a number, or a text that is one"),
+        ("!isNaN(result)", json!(["NaN"]), "it takes a number, or a text that is one"),
+        ("!isInf(result)", json!(["+Inf"]), "it takes a number, or a text that is one"),
+    ] {
+        let refused = evaluate(condition, &result).expect_err(condition);
+        assert!(refused.contains(told), "{condition} of {result}: {refused}");
+    }
+    assert_eq!(evaluate("asInt(result) == 3 && asFloat(result) == 3.7", &json!("3.7")), Ok(true));
+    assert_eq!(evaluate("isNaN(result) || isInf(result)", &json!(3)), Ok(false));
+}
+
+#[test]
 fn both_conditions_together_leave_room_for_doubt() {
     let metric = |success: Option<&str>, failure: Option<&str>| Metric {
         success_condition: success.map(str::to_owned),

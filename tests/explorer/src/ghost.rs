@@ -91,6 +91,8 @@ pub struct Revision {
     pub served_with: Option<(i32, i32)>,
     /// Since when people can look at it in this attempt.
     pub shown_since: Option<Timestamp>,
+    /// The preview Service has led elsewhere while its analysis is under way: if an operator saw that, another one is made.
+    pub strayed: bool,
     /// One of its sets was made beside another that was going, under another hash than the first.
     pub renamed: bool,
     /// When its set was last made or scaled: which, to how many pods, and when.
@@ -1031,7 +1033,7 @@ impl Ghost {
         let Some(version) = adapter::version_of_named(name).filter(is_there) else { return };
         let revision = self.of_mut(version);
         // Of what is scaled to nothing it decides if that was not seen before it ended; else another one is made when there are pods.
-        let decides = cluster.rollout.spec.replicas() > 0;
+        let decides = cluster.rollout.spec.replicas() > 0 && !(revision.strayed && name.ends_with("-pre"));
         match phase {
             // What was promoted in full before nobody waits for.
             AnalysisPhase::Failed | AnalysisPhase::Error if name.ends_with("-pre") && revision.full => {}
@@ -1063,11 +1065,17 @@ impl Ghost {
             let shown = cluster.set(version).filter(|set| {
                 let is_shown =
                     |name: &String| cluster.services.get(name).is_some_and(|it| it.hash() == Some(&set.object.hash));
-                let has_pods = set.object.replicas > 0;
-                has_pods && set.object.available >= set.object.replicas && preview.is_none_or(is_shown)
+                preview.is_none_or(is_shown)
             });
-            if shown.is_some() && version == cluster.version {
-                self.of_mut(version).shown_since.get_or_insert(cluster.now);
+            let is_measured = cluster.runs.iter().any(|run| {
+                let is_open = !run.phase.is_completed() && !run.terminating;
+                is_open && run.name.ends_with("-pre") && adapter::version_of_named(&run.name) == Some(version)
+            });
+            let revision = self.of_mut(version);
+            revision.strayed = is_measured && (revision.strayed || shown.is_none());
+            let is_up = |set: &Arc<SetTruth>| set.object.replicas > 0 && set.object.available >= set.object.replicas;
+            if shown.is_some_and(is_up) && version == cluster.version {
+                revision.shown_since.get_or_insert(cluster.now);
             }
             let first = &adapter::facts(version).hash;
             self.of_mut(version).renamed |= cluster.set(version).is_some_and(|set| set.object.hash != *first);

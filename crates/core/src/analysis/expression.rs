@@ -4,7 +4,7 @@
 //! is not is refused with the CEL to write instead. Numbers are calculated with as in Argo Rollouts: see `calculate_in_fractions`.
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
-use cel::{Context, Env, Value as Cel};
+use cel::{Context, Env, ExecutionError, Value as Cel};
 use greenlight_api::AnalysisPhase;
 use greenlight_api::analysis::Metric;
 use serde_json::Value;
@@ -157,25 +157,13 @@ pub fn evaluate(condition: &str, result: &Value) -> Result<bool, String> {
     let mut expression = parse(condition)?;
     calculate_in_fractions(&mut expression);
     let mut context = Context::default();
-    let number = |value: Cel| match value {
-        Cel::Int(number) => number as f64,
-        Cel::UInt(number) => number as f64,
-        Cel::Float(number) => number,
-        Cel::String(text) => text.parse().unwrap_or(f64::NAN),
-        _ => f64::NAN,
-    };
     let added = [
-        context.add_function("len", |value: Cel| match value {
-            Cel::List(items) => i64::try_from(items.len()).unwrap_or(i64::MAX),
-            Cel::Map(map) => i64::try_from(map.map.len()).unwrap_or(i64::MAX),
-            Cel::String(text) => i64::try_from(text.chars().count()).unwrap_or(i64::MAX),
-            _ => 0,
-        }),
-        context.add_function("isNaN", move |value: Cel| matches!(value, Cel::Float(n) if n.is_nan())),
-        context.add_function("isInf", move |value: Cel| matches!(value, Cel::Float(n) if n.is_infinite())),
+        context.add_function("len", length),
+        context.add_function("isNaN", |value: Cel| number("isNaN", &value).map(f64::is_nan)),
+        context.add_function("isInf", |value: Cel| number("isInf", &value).map(f64::is_infinite)),
         context.add_function("isNil", |value: Cel| matches!(value, Cel::Null)),
-        context.add_function("asFloat", number),
-        context.add_function("asInt", move |value: Cel| number(value) as i64),
+        context.add_function("asFloat", |value: Cel| number("asFloat", &value)),
+        context.add_function("asInt", |value: Cel| number("asInt", &value).and_then(whole)),
     ];
     if added.iter().any(Result::is_err) {
         return Err("the functions of conditions could not be set up".to_owned());
@@ -188,6 +176,37 @@ pub fn evaluate(condition: &str, result: &Value) -> Result<bool, String> {
             Err(format!("the condition {condition:?} is not true or false: compare something, as in result[0] >= 0.95"))
         }
         Err(error) => Err(format!("the condition {condition:?} does not fit the result {result}: {error}")),
+    }
+}
+
+/// What has no length is not of length 0: `len(result) == 0 || result[0] < 5` would be good of any number.
+fn length(value: Cel) -> Result<i64, ExecutionError> {
+    let length = match value {
+        Cel::List(items) => items.len(),
+        Cel::Map(map) => map.map.len(),
+        Cel::String(text) => text.chars().count(),
+        _ => return Err(ExecutionError::function_error("len", "it takes a list, a map or a text")),
+    };
+    Ok(i64::try_from(length).unwrap_or(i64::MAX))
+}
+
+/// The number that this is, or that stands in this text. Anything else is not 0, which might be good.
+fn number(function: &str, value: &Cel) -> Result<f64, ExecutionError> {
+    let number = match value {
+        Cel::Int(number) => Some(*number as f64),
+        Cel::UInt(number) => Some(*number as f64),
+        Cel::Float(number) => Some(*number),
+        Cel::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    number.ok_or_else(|| ExecutionError::function_error(function, "it takes a number, or a text that is one"))
+}
+
+fn whole(number: f64) -> Result<i64, ExecutionError> {
+    if number.is_finite() {
+        Ok(number as i64)
+    } else {
+        Err(ExecutionError::function_error("asInt", "it takes a finite number"))
     }
 }
 

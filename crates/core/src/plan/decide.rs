@@ -54,12 +54,14 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
     Decided { read, heard }
 }
 
-/// A run under way of what is scaled to nothing decides nothing: with pods again there is to be another one. That is another attempt for the runs
+/// A run under way of what is scaled to nothing decides nothing, nor does that of a candidate which the preview Service does not show any more, by whoever's
+/// hand: it measures what is shown instead. With pods again, and shown again, there is to be another one. That is another attempt for the runs
 /// alone; who approved it, and since when it serves, stays.
 fn measure_anew(situation: &Situation, decisions: &mut Decisions) {
     let Situation { world, roles, .. } = situation;
     let serving = if situation.decisions.replicas == 0 { roles.at_home() } else { None };
-    let candidate = roles.candidate.filter(|rs| world.rollout.spec.replicas() == 0 && rs.replicas == 0);
+    let is_empty = |rs: &ReplicaSet| world.rollout.spec.replicas() == 0 && rs.replicas == 0;
+    let candidate = roles.candidate.filter(|rs| is_empty(rs) || !situation.is_shown(rs));
     for (rs, kind) in serving.map(|rs| (rs, Kind::Post)).into_iter().chain(candidate.map(|rs| (rs, Kind::Pre))) {
         let is_under_way = matches!(analysis::outcome(situation, rs, kind), Outcome::Running(_));
         if is_under_way && let Some(record) = decisions.revision_mut(&rs.hash) {
@@ -158,15 +160,14 @@ fn record_production(situation: &Situation, decisions: &mut Decisions) {
 fn record_candidate(situation: &Situation, decisions: &mut Decisions) {
     let Some(candidate) = situation.roles.candidate else { return };
     let timed = situation.world.rollout.spec.blue_green().auto_promotion_seconds.is_some_and(|seconds| seconds > 0);
-    // With no pod that is ready there is nothing to look at.
-    let has_pods = candidate.replicas > 0 && candidate.ready > 0;
-    let is_shown = || has_pods && situation.is_shown(candidate);
-    let ready_at = (timed && is_ready(situation, candidate) && is_shown()).then_some(situation.now);
+    // With no pod that is ready, or where the preview Service leads elsewhere, there is nothing to look at.
+    let can_be_seen = candidate.replicas > 0 && candidate.ready > 0 && situation.is_shown(candidate);
+    let ready_at = (timed && can_be_seen && is_ready(situation, candidate)).then_some(situation.now);
     let verdict = analysis::verdict_of(situation, candidate, Kind::Pre);
     let is_to_end =
         || matches!(analysis::outcome(situation, candidate, Kind::Pre), Outcome::NotStarted | Outcome::Running(_));
     if let Some(record) = decisions.revision_mut(&candidate.hash) {
-        let before = if has_pods { record.preview_ready_at } else { None };
+        let before = if can_be_seen { record.preview_ready_at } else { None };
         // From the future it is by another operator's clock.
         record.preview_ready_at = before.map(|at| at.min(situation.now)).or(ready_at);
         record.pre_promotion = verdict;

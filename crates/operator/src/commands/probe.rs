@@ -14,8 +14,8 @@ pub struct ProbeOptions {
     /// Address to ask; can be repeated
     #[arg(long = "url", required = true)]
     urls: Vec<String>,
-    /// How often to ask each
-    #[arg(long, default_value_t = 10)]
+    /// How often to ask each, at least once
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     requests: u32,
     /// Text that every answer must have in it
     #[arg(long)]
@@ -71,4 +71,24 @@ pub async fn run(options: &ProbeOptions) -> Result<()> {
         bail!("{failed} requests failed");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Called {
+        #[command(flatten)]
+        options: ProbeOptions,
+    }
+
+    #[test]
+    fn a_smoke_test_that_asks_nothing_is_none() {
+        let with = |requests: &str| Called::try_parse_from(["probe", "--url=http://shop", "--requests", requests]);
+        assert_eq!(with("1").map(|called| called.options.requests).ok(), Some(1));
+        assert!(with("0").is_err());
+    }
 }

@@ -13,9 +13,23 @@ case "$*" in
     "greenlight plan "*) exit 1 ;;
 esac
 "#;
+/// A kubectl of a rollout that waits for this reason, with what the spec asks for and what the preview shows: before the test, and after it.
+const WAITS: &str = r#"#!/bin/sh
+case "$*" in
+    "greenlight status "*) exit 3 ;;
+    "get bluegreenrollout "*Paused*) echo REASON ;;
+    "get bluegreenrollout "*) if [ -e "$0.asked" ]; then echo "AFTER"; else touch "$0.asked"; echo "BEFORE"; fi ;;
+    "greenlight promote "* | "greenlight abort "*) echo "kubectl has to $2" ;;
+esac
+"#;
 
 /// What the script does with two manifests, of which neither has a line break at its end, and with this program as kubectl.
 fn release(name: &str, kubectl: &str) -> Output {
+    release_tested(name, kubectl, "true")
+}
+
+/// The same, with this test of the preview.
+fn release_tested(name: &str, kubectl: &str, test: &str) -> Output {
     let folder = std::env::temp_dir().join(format!("greenlight-pipeline-{name}-{}", std::process::id()));
     let (manifests, program) = (folder.join("manifests"), folder.join("kubectl"));
     std::fs::create_dir_all(&manifests).expect("a folder");
@@ -27,7 +41,8 @@ fn release(name: &str, kubectl: &str) -> Output {
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").expect("a path"));
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/release.sh");
     let mut release = Command::new("sh");
-    let output = release.arg(script).arg(&manifests).args(["web", "shop"]).env("PATH", path).output().expect("it runs");
+    release.arg(script).arg(&manifests).args(["web", "shop"]).env("PATH", path).env("PREVIEW_TEST", test);
+    let output = release.output().expect("it runs");
     std::fs::remove_dir_all(&folder).expect("removed");
     output
 }
@@ -50,4 +65,30 @@ fn a_first_deployment_into_a_namespace_that_the_manifests_make_has_nothing_to_pl
     assert!(told.contains("Namespace shop does not exist yet") && told.contains("== apply"), "{told}");
     let later = release("later", &FINDS_NO_NAMESPACE.replace("get namespace shop", "get nothing"));
     assert_eq!(later.status.code(), Some(1), "the plan counts: {}", String::from_utf8_lossy(&later.stdout));
+}
+
+#[test]
+fn what_was_tested_is_promoted_or_aborted_and_nothing_that_arrived_meanwhile() {
+    for (number, (test, reason, before, after, done, code)) in [
+        ("true", "AwaitingPromotion", "v2 v2", "v2 v2", "promote", 0),
+        ("false", "AwaitingPromotion", "v2 v2", "v2 v2", "abort", 1),
+        // Without a preview Service.
+        ("true", "AwaitingPromotion", "v2 ", "v2 ", "promote", 0),
+        ("true", "AwaitingPromotion", "v3 v2", "v3 v3", "nothing", 1),
+        ("true", "AwaitingPromotion", "v2 v2", "v3 v2", "nothing", 1),
+        ("false", "AwaitingPromotion", "v2 v2", "v3 v3", "nothing", 1),
+        ("true", "AnalysisInconclusive", "v2 v2", "v2 v2", "nothing", 3),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let kubectl = WAITS.replace("REASON", reason).replace("BEFORE", before).replace("AFTER", after);
+        let output = release_tested(&format!("tested-{number}"), &kubectl, test);
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{number}: {told}{}", String::from_utf8_lossy(&output.stderr));
+        let is_done = |what: &str| told.contains(&format!("kubectl has to {what}"));
+        for what in ["promote", "abort"] {
+            assert_eq!(is_done(what), what == done, "{number}: {told}");
+        }
+    }
 }

@@ -7,7 +7,7 @@
 //! | What of a rollout would go wrong later? | [`rollout`] |
 //! | Do the Services that a rollout names fit it? | [`service`] |
 //! | Will the pods start, serve and end as a release needs it? | [`template`] |
-//! | Can the conditions and times of an analysis be read? | [`analysis_template`] |
+//! | Can the conditions and times of an analysis be read, and its metrics be bad? | [`analysis_template`] |
 
 mod analysis_template;
 mod findings;
@@ -149,6 +149,26 @@ mod tests {
             findings.iter().any(|finding| finding.error && finding.message.contains("address is missing"))
         };
         assert!(found("") && !found(", address: \"http://p\""));
+    }
+
+    /// `failureLimit: 3` for a Job that may fail three times, say.
+    #[test]
+    fn a_metric_that_is_good_however_bad_its_measurements_are_is_told() {
+        let found = |fields: &str| {
+            let text = format!(
+                "apiVersion: greenlight.dev/v1alpha1\nkind: AnalysisTemplate\nmetadata: {{name: up}}\nspec:\n  metrics:\n  - {{name: up, {fields}, \
+                 provider: {{web: {{url: \"http://up\"}}}}}}\n"
+            );
+            let findings = lint(&manifests::documents(Path::new("f.yaml"), &text).expect("YAML"));
+            findings.iter().any(|finding| !finding.error && finding.field == "spec.metrics.0.failureLimit")
+        };
+        for bad in ["failureLimit: 1", "failureLimit: 3, count: 3, interval: 1s", "failureLimit: \"1\", count: 0"] {
+            assert!(found(bad), "{bad}");
+        }
+        let good = ["failureLimit: 0", "failureLimit: 2, count: 3, interval: 1s", "failureLimit: 9, interval: 1s"];
+        for good in good.into_iter().chain(["failureLimit: 9, count: \"{{args.count}}\""]) {
+            assert!(!found(good), "{good}");
+        }
     }
 
     #[test]

@@ -70,13 +70,10 @@ fn filled(text: &str, values: &[(String, String)], added: &mut usize) -> Result<
     // Each brace is looked at once: whoever writes nothing else must not make it take longer.
     while let Some(close) = rest.find("}}") {
         let (before, after) = (&rest[..close], &rest[close + 2..]);
-        // No name has a brace in it, so it begins where something was opened last.
-        let open = before.match_indices("{{").last().map(|(open, _)| open);
-        let name = open.and_then(|open| before[open + 2..].trim().strip_prefix("args."));
-        let known = name.and_then(|name| values.iter().find(|(known, _)| known == name));
+        let value = |name: &str| values.iter().find(|(known, _)| known == name).map(|(_, value)| value);
         let filled = filled.get_or_insert_default();
-        match (open, known) {
-            (Some(open), Some((_, value))) => {
+        match asked_for(before).and_then(|(open, name)| Some((open, value(name)?))) {
+            Some((open, value)) => {
                 *added += value.len();
                 if *added > LARGEST_FILLING {
                     return Err(format!(
@@ -87,11 +84,33 @@ fn filled(text: &str, values: &[(String, String)], added: &mut usize) -> Result<
                 filled.push_str(&before[..open]);
                 filled.push_str(value);
             }
-            _ => filled.push_str(&rest[..close + 2]),
+            None => filled.push_str(&rest[..close + 2]),
         }
         rest = after;
     }
     Ok(filled.map(|filled| filled + rest))
+}
+
+/// The argument that is asked for by what stands before two closing braces, and where that begins. No name has a brace in it, so it is where something was
+/// opened last.
+fn asked_for(before: &str) -> Option<(usize, &str)> {
+    let (open, _) = before.match_indices("{{").last()?;
+    Some((open, before[open + 2..].trim().strip_prefix("args.")?))
+}
+
+/// An argument that a text asks for, and that is none of these. It would stay as it is written, and a query for it find nothing, which may be good.
+pub fn unknown<'a>(written: &'a Value, known: &[Argument]) -> Option<&'a str> {
+    match written {
+        Value::String(text) => {
+            // Nothing is asked for behind the last two.
+            let closed = text.split("}}").take(text.matches("}}").count());
+            let mut names = closed.filter_map(asked_for).map(|(_, name)| name);
+            names.find(|name| known.iter().all(|argument| argument.name != *name))
+        }
+        Value::Array(items) => items.iter().find_map(|item| unknown(item, known)),
+        Value::Object(map) => map.values().find_map(|item| unknown(item, known)),
+        _ => None,
+    }
 }
 
 /// What stands in the place of what is not told.
@@ -315,6 +334,17 @@ mod tests {
         let one = |text| filled_with(text, &[("a", "1")]);
         assert_eq!(one("{{args.c}} {{ {{args.a}}").as_deref(), Ok("{{args.c}} {{ 1"));
         assert_eq!(one("}}{\"x\":{{args.a}}}{{{args.a}} {{args.a").as_deref(), Ok("}}{\"x\":1}{{{args.a}} {{args.a"));
+    }
+
+    #[test]
+    fn an_argument_that_there_is_not_is_found_wherever_it_is_asked_for() {
+        let known = [Argument { name: "a".to_owned(), ..Argument::default() }];
+        for text in ["{{args.b}}", "{{args.a}}{{ args.b }}", "{\"x\":{{args.b}}}", "}}{{args.b}}x{{args.a"] {
+            assert_eq!(unknown(&json!({"web": [1, {"url": text}]}), &known), Some("b"), "{text}");
+        }
+        for text in ["{{args.a}}", "{\"x\":{{args.a}}}", "{{ .Values.b }} {{args.b", "args.b}}", "{{{args.b}}"] {
+            assert_eq!(unknown(&json!({"web": [1, {"url": text}]}), &known), None, "{text}");
+        }
     }
 
     /// As large as an AnalysisRun may be.

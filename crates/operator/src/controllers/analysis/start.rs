@@ -7,9 +7,11 @@ use greenlight_api::analysis::{
 use greenlight_api::{RolloutAnalysis, names};
 use greenlight_core::analysis::expression;
 use greenlight_core::from_api;
+use greenlight_core::words::cut;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client, Resource};
+use kube::api::{GetParams, Patch, PatchParams, PostParams};
+use kube::core::Request;
+use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::{arguments, patch_run};
@@ -22,6 +24,8 @@ use crate::cluster::objects::ReplicaSetView;
 /// What the templates and arguments of a run may have together, in bytes. It is counted as they are put together: whoever writes many large ones
 /// has the operator hold no more than one at a time.
 const LARGEST: usize = LARGEST_ANALYSIS_RUN / 2;
+/// How much of a name is told, in bytes: it may be any text.
+const LONGEST_NAME: usize = 253;
 /// The most templates that a run is made of. Each is a request.
 const MOST_TEMPLATES: usize = 50;
 
@@ -64,6 +68,7 @@ async fn put_together(client: &Client, start: &Start<'_>) -> Result<AnalysisTemp
     let mut wanted: Vec<TemplateRef> = start.analysis.templates.clone();
     let mut read = Vec::new();
     let mut size = Size::default();
+    let is_given = |name: &str| start.analysis.args.iter().any(|given| given.name == name);
     while let Some(reference) = wanted.pop() {
         if read.contains(&reference) {
             continue;
@@ -87,8 +92,16 @@ async fn put_together(client: &Client, start: &Start<'_>) -> Result<AnalysisTemp
         spec.dry_run.extend(template.dry_run);
         spec.measurement_retention.extend(template.measurement_retention);
         for argument in template.args {
+            let has_value = argument.value.is_some() || argument.value_from.is_some();
             match spec.args.iter_mut().find(|known| known.name == argument.name) {
                 Some(known) if known.value.is_none() && known.value_from.is_none() => *known = argument,
+                // One of the templates would measure something else than it says.
+                Some(known) if has_value && *known != argument && !is_given(&argument.name) => {
+                    return Err(Error::Refused(format!(
+                        "the templates give the argument {} of the analysis different values. Give it one in args of the rollout, or rename one",
+                        argument.name
+                    )));
+                }
                 Some(_) => {}
                 None => spec.args.push(argument),
             }
@@ -105,8 +118,11 @@ async fn with_arguments(
 ) -> Result<AnalysisRun, Error> {
     let sets: Api<ReplicaSetView> = Api::namespaced(client.clone(), &start.rollout.namespace);
     let set = sets.get(start.set).await.doing(|| format!("read ReplicaSet {}", start.set))?;
-    let rollout = read_rollout(client, start.rollout).await?;
-    let spec = compose(start, templates, &json!(rollout)).map_err(Error::Refused)?;
+    let mut rollout = json!(read_rollout(client, start.rollout).await?);
+    if asks_for_template(start, &templates) {
+        rollout["spec"]["template"] = template_of_set(client, start).await?;
+    }
+    let spec = compose(start, templates, &rollout).map_err(Error::Refused)?;
     let metadata = start.analysis.analysis_run_metadata.clone().unwrap_or_default();
     let mut annotations = metadata.annotations;
     annotations.insert(names::ROLLOUT.to_owned(), start.rollout.name.clone());
@@ -120,6 +136,23 @@ async fn with_arguments(
     let run: AnalysisRun = serde_json::from_value(run).map_err(misfit)?;
     Size::default().add(json!(run).to_string().len()).map_err(Error::Refused)?;
     Ok(run)
+}
+
+/// Whether an argument is a field of the pod template.
+fn asks_for_template(start: &Start<'_>, templates: &AnalysisTemplateSpec) -> bool {
+    let mut args = start.analysis.args.iter().chain(&templates.args);
+    args.any(|argument| {
+        let field = argument.value_from.as_ref().and_then(|from| from.field_ref.as_ref());
+        field.is_some_and(|field| field.field_path.contains("template"))
+    })
+}
+
+/// The pod template of the revision that is measured. The spec may ask for another one by now, or have it in a Deployment.
+async fn template_of_set(client: &Client, start: &Start<'_>) -> Result<Value, Error> {
+    let request = Request::new(ReplicaSetView::url_path(&(), Some(&start.rollout.namespace)));
+    let request = request.get(start.set, &GetParams::default()).expect("the URL is made of valid names");
+    let mut set: Value = client.request(request).await.doing(|| format!("read ReplicaSet {}", start.set))?;
+    Ok(set["spec"]["template"].take())
 }
 
 /// Creates the run, and returns it as the API server stores it; or the one that there is already, if it measures the same.
@@ -136,6 +169,14 @@ async fn create_or_find(client: &Client, start: &Start<'_>, run: &AnalysisRun) -
             let found = found.readable().map_err(|error| {
                 Error::Refused(format!("AnalysisRun {} exists and cannot be read ({error}). Delete it", start.name))
             })?;
+            // Without it nobody would hear how it ends.
+            if found.annotations().get(names::ROLLOUT) != Some(&start.rollout.name) {
+                return Err(Error::Refused(format!(
+                    "AnalysisRun {} has no annotation {} with the name of this rollout: somebody else made it, or took that away. Delete it",
+                    start.name,
+                    names::ROLLOUT
+                )));
+            }
             if from_api::spec_digest(&found.spec) != from_api::spec_digest(&run.spec) {
                 return Err(Error::Refused(format!(
                     "AnalysisRun {} measures something else than the templates: somebody else made it, or has edited it, or the \
@@ -224,6 +265,12 @@ fn compose(start: &Start<'_>, mut spec: AnalysisTemplateSpec, rollout: &Value) -
     let values: Vec<(String, String)> =
         spec.args.iter().filter_map(|argument| Some((argument.name.clone(), argument.value.clone()?))).collect();
     let as_written = json!(spec.metrics);
+    if let Some(name) = arguments::unknown(&as_written, &spec.args) {
+        let name = cut(name.to_owned(), LONGEST_NAME);
+        return Err(format!(
+            "a metric asks for {{{{args.{name}}}}}, and the analysis has no such argument. Add it to args, or correct its name"
+        ));
+    }
     let mut metrics = as_written.clone();
     arguments::fill(&mut metrics, &values)?;
     let secrets: Vec<&str> =
@@ -317,13 +364,14 @@ fn field_at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
 
     use greenlight_api::RolloutAnalysis;
+    use http::Method;
 
     use super::*;
-    use crate::api_server::fake::api_server;
+    use crate::api_server::fake::{Asked, api_server, failure};
 
     fn analysis(args: &Value) -> RolloutAnalysis {
         serde_json::from_value(json!({"templates": [{"templateName": "t-0"}], "args": args})).expect("an analysis")
@@ -387,6 +435,20 @@ mod tests {
         }
     }
 
+    /// A query for it finds nothing, and `len(result) == 0 ||` is good of nothing.
+    #[test]
+    fn a_metric_that_asks_for_an_argument_that_there_is_not_is_refused() {
+        let key = Key { namespace: "shop".into(), name: "web".into() };
+        let nothing = analysis(&json!([]));
+        let template: AnalysisTemplateSpec = serde_json::from_value(json!({
+            "args": [{"name": "service", "value": "web"}],
+            "metrics": [{"name": "m", "provider": {"prometheus": {"address": "http://a", "query": "errors{service=\"{{args.sevice}}\"}"}}}],
+        }))
+        .expect("a template");
+        let told = compose(&start_of(&key, &nothing), template, &json!({})).expect_err("there is none");
+        assert!(told.contains("asks for {{args.sevice}}, and the analysis has no such argument"), "{told}");
+    }
+
     #[test]
     fn a_limit_that_is_no_number_is_refused_before_anything_is_measured() {
         let key = Key { namespace: "shop".into(), name: "web".into() };
@@ -406,6 +468,66 @@ mod tests {
                 assert!(told.contains(&format!("metric m: {field} is \"{limit}\"")), "{told}");
             }
         }
+    }
+
+    /// What a server has on which this analysis begins: its template, the ReplicaSet of revision a, the rollout that asks for b by now, and the run, if
+    /// somebody made that before.
+    fn server(run: &Arc<Mutex<Value>>) -> Client {
+        let run = run.clone();
+        api_server(move |Asked { method, path, body, .. }| {
+            let pods = |image: &str| json!({"spec": {"containers": [{"name": "web", "image": image}]}});
+            let mut run = run.lock().expect("no panic while locked");
+            let answer = if path.contains("/analysistemplates/") {
+                let metric = json!({"name": "m", "provider": {"web": {"url": "http://web/{{args.image}}"}}});
+                let spec = json!({"args": [{"name": "image"}], "metrics": [metric]});
+                let (version, kind) = ("greenlight.dev/v1alpha1", "AnalysisTemplate");
+                (200, json!({"apiVersion": version, "kind": kind, "metadata": {"name": "t-0"}, "spec": spec}))
+            } else if path.contains("/replicasets/") {
+                let metadata = json!({"name": "web-a", "namespace": "shop", "uid": "a", "resourceVersion": "1"});
+                (200, json!({"metadata": metadata, "spec": {"selector": {}, "template": pods("web:a")}}))
+            } else if path.contains("/bluegreenrollouts/") {
+                let spec = json!({"selector": {}, "strategy": {"blueGreen": {}}, "template": pods("web:b")});
+                (200, json!({"metadata": {"name": "web", "namespace": "shop", "uid": "u"}, "spec": spec}))
+            } else if method == Method::POST && run.is_null() {
+                *run = body;
+                (201, run.clone())
+            } else if method == Method::POST {
+                failure(409, "AlreadyExists")
+            } else {
+                (200, run.clone())
+            };
+            std::future::ready(answer)
+        })
+    }
+
+    /// An argument that is the image of the revision.
+    fn of_image() -> RolloutAnalysis {
+        let path = json!({"fieldPath": "spec.template.spec.containers[0].image"});
+        analysis(&json!([{"name": "image", "valueFrom": {"fieldRef": path}}]))
+    }
+
+    /// A newer commit, or an undo.
+    #[tokio::test]
+    async fn a_field_of_the_template_is_that_of_the_revision_which_is_measured_whatever_the_spec_asks_for_by_now() {
+        let run: Arc<Mutex<Value>> = Arc::default();
+        let key = Key { namespace: "shop".into(), name: "web".into() };
+        start(&server(&run), &start_of(&key, &of_image())).await.expect("it begins");
+        let made = run.lock().expect("no panic while locked");
+        assert_eq!(made["spec"]["args"][0]["value"], "web:a", "{made}");
+        assert_eq!(made["spec"]["metrics"][0]["provider"]["web"]["url"], "http://web/web:a", "{made}");
+    }
+
+    #[tokio::test]
+    async fn a_run_whose_end_nobody_would_hear_of_is_refused_and_that_is_told() {
+        let run: Arc<Mutex<Value>> = Arc::default();
+        let key = Key { namespace: "shop".into(), name: "web".into() };
+        let analysis = of_image();
+        start(&server(&run), &start_of(&key, &analysis)).await.expect("it begins");
+        start(&server(&run), &start_of(&key, &analysis)).await.expect("it is found");
+        run.lock().expect("no panic while locked")["metadata"]["annotations"] = json!({});
+        let refused = start(&server(&run), &start_of(&key, &analysis)).await;
+        let Err(Error::Refused(why)) = refused else { panic!("it is refused: {refused:?}") };
+        assert!(why.contains("has no annotation greenlight.dev/rollout"), "{why}");
     }
 
     #[test]
@@ -441,6 +563,29 @@ mod tests {
         let refused = start(&client, &start_of(&key, &analysis)).await;
         let Err(Error::Refused(why)) = refused else { panic!("it has an end: {refused:?}") };
         (why, asked.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn templates_that_give_an_argument_different_values_are_refused_unless_the_rollout_gives_it() {
+        let client = api_server(|Asked { path, .. }| {
+            let name = path.rsplit('/').next().expect("a name").to_owned();
+            let metric = json!({"name": name, "provider": {"web": {"url": "http://{{args.service}}"}}});
+            let spec = json!({"args": [{"name": "service", "value": name}], "metrics": [metric]});
+            let (version, kind) = ("greenlight.dev/v1alpha1", "AnalysisTemplate");
+            let template = json!({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec});
+            std::future::ready((200, template))
+        });
+        let key = Key { namespace: "shop".into(), name: "web".into() };
+        let with = |args: Value| -> RolloutAnalysis {
+            let both = json!({"templates": [{"templateName": "orders"}, {"templateName": "stock"}], "args": args});
+            serde_json::from_value(both).expect("an analysis")
+        };
+        let refused = put_together(&client, &start_of(&key, &with(json!([])))).await;
+        let Err(Error::Refused(why)) = refused else { panic!("it is refused: {refused:?}") };
+        assert!(why.contains("the argument service of the analysis different values"), "{why}");
+        let given = with(json!([{"name": "service", "value": "shop"}]));
+        let together = put_together(&client, &start_of(&key, &given)).await.expect("the rollout gives it");
+        assert_eq!(together.metrics.len(), 2);
     }
 
     #[tokio::test]
