@@ -1780,10 +1780,18 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "gate: an analysis under way counts although the preview Service has led elsewhere meanwhile",
         file: "crates/core/src/plan/decide.rs",
-        find: "is_empty(rs) || !situation.is_shown(rs)",
+        find: "is_empty(rs) || has_strayed(situation, rs)",
         replace: "is_empty(rs)",
         of: Package("greenlight-core"),
         test: "an_analysis_under_way_decides_nothing_once_the_preview_has_led_elsewhere_and_another_one_is_made",
+    },
+    Mend {
+        fault: "gate: an analysis never ends where a tool takes the hash out of the preview Service again and again",
+        file: "crates/core/src/plan/decide.rs",
+        find: "!(has_lost_hash && is_put_back)",
+        replace: "!(has_lost_hash && is_put_back && world.blind)",
+        of: Package("greenlight-core"),
+        test: "an_analysis_goes_on_that_takes_longer_than_it_is_until_a_tool_takes_the_hash_out_of_the_preview_again",
     },
     Mend {
         fault: "gate: a timer goes on while the preview cannot be looked at",
