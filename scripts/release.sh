@@ -71,7 +71,7 @@ sh -c "$PREVIEW_TEST" || good=false
 now=$(revisions)
 [ "${now%% *}" = "$revision" ] || newer
 if [ $good = false ]; then
-    kubectl greenlight abort "$rollout" --namespace "$namespace"
+    kubectl greenlight abort "$rollout" --revision "$revision" --namespace "$namespace"
     exit 1
 fi
 
