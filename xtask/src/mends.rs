@@ -1794,6 +1794,14 @@ const MENDS: &[Mend] = &[
         test: "an_analysis_goes_on_that_takes_longer_than_it_is_until_a_tool_takes_the_hash_out_of_the_preview_again",
     },
     Mend {
+        fault: "gate: an analysis goes on that measures by a preview Service which the spec has exchanged meanwhile",
+        file: "crates/core/src/plan/decide.rs",
+        find: "service.selection() == Selection::Unmanaged && service.is_marked_for(&world.rollout.name)",
+        replace: "service.selection() == Selection::Unmanaged",
+        of: Package("greenlight-core"),
+        test: "an_analysis_under_way_decides_nothing_once_the_preview_has_led_elsewhere_and_another_one_is_made",
+    },
+    Mend {
         fault: "gate: a timer goes on while the preview cannot be looked at",
         file: "crates/core/src/plan/decide.rs",
         find: "let before = if can_be_seen {",

@@ -3251,10 +3251,15 @@ fn an_analysis_goes_on_that_takes_longer_than_it_is_until_a_tool_takes_the_hash_
 /// What it measures meanwhile is production, a mix, or nothing.
 #[test]
 fn an_analysis_under_way_decides_nothing_once_the_preview_has_led_elsewhere_and_another_one_is_made() {
-    let ways: [fn(&mut Model); 3] = [
+    let ways: [fn(&mut Model); 4] = [
         |model| {
             let one = model.hash(1);
             model.point_by_hand("preview", &one);
+        },
+        // What it measures by is let go, and leads to production, too.
+        |model| {
+            model.have_service("other", true);
+            model.change_spec(|spec| spec.strategy.blue_green.preview_service = Some("other".into()));
         },
         |model| {
             model.refuse(Some(|action| matches!(action, Action::SelectRevision { name, .. } if name == "preview")));

@@ -71,8 +71,8 @@ fn measure_anew(situation: &Situation, decisions: &mut Decisions) {
     }
 }
 
-/// The preview Service shows this candidate no more. A tool that applies server-side takes the hash out in each of its rounds. Where that is put back at
-/// once, no run is begun anew: one that takes longer than such a round would never end.
+/// The preview Service shows this candidate no more. A tool that applies server-side takes the hash out in each of its rounds, and leaves our mark. Where
+/// the hash is put back at once, no run is begun anew: one that takes longer than such a round would never end.
 fn has_strayed(situation: &Situation, candidate: &ReplicaSet) -> bool {
     let Situation { world, now, .. } = situation;
     if situation.is_shown(candidate) {
@@ -81,7 +81,9 @@ fn has_strayed(situation: &Situation, candidate: &ReplicaSet) -> bool {
     let size = candidate_size(situation, candidate);
     let Some(action) = switch::move_preview(situation, Some(size.needed)) else { return true };
     let Action::SelectRevision { name, selection, .. } = &action else { return true };
-    let has_lost_hash = world.services.get(name).is_some_and(|service| service.selection() == Selection::Unmanaged);
+    let has_lost_hash = world.services.get(name).is_some_and(|service| {
+        service.selection() == Selection::Unmanaged && service.is_marked_for(&world.rollout.name)
+    });
     let is_put_back = *selection == Selection::Revision(candidate.hash.clone())
         && world.refused_write(&action.target(&world.rollout.name), *now).is_none();
     !(has_lost_hash && is_put_back)
