@@ -3257,10 +3257,7 @@ fn an_analysis_under_way_decides_nothing_once_the_preview_has_led_elsewhere_and_
             model.point_by_hand("preview", &one);
         },
         // What it measures by is let go, and leads to production, too.
-        |model| {
-            model.have_service("other", true);
-            model.change_spec(|spec| spec.strategy.blue_green.preview_service = Some("other".into()));
-        },
+        |model| model.change_spec(|spec| spec.strategy.blue_green.preview_service = Some("other".into())),
         |model| {
             model.refuse(Some(|action| matches!(action, Action::SelectRevision { name, .. } if name == "preview")));
             model.lose_hash("preview");
