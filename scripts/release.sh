@@ -60,7 +60,10 @@ newer() {
 tested=$(revisions)
 revision=${tested%% *}
 # Without a preview Service it shows none.
-[ "$tested" = "$revision $revision" ] || [ "$tested" = "$revision " ] || newer
+if [ "$tested" != "$revision $revision" ] && [ "$tested" != "$revision " ]; then
+    echo "The preview does not show revision $revision: a newer one has arrived, or it has no pods (spec.replicas: 0). Nothing is promoted or aborted." >&2
+    exit 1
+fi
 
 echo "== test the preview"
 good=true
@@ -68,7 +71,7 @@ sh -c "$PREVIEW_TEST" || good=false
 now=$(revisions)
 [ "${now%% *}" = "$revision" ] || newer
 if [ $good = false ]; then
-    kubectl greenlight abort "$rollout" --namespace "$namespace"
+    kubectl greenlight abort "$rollout" --revision "$revision" --namespace "$namespace"
     exit 1
 fi
 

@@ -102,7 +102,9 @@ async fn with_cluster(session: &Session, command: Command) -> Result<Exit> {
             let action = if full { Verb::PromoteFull } else { Verb::Promote };
             commands::request::run(session, &of.name, Wish { revision, ..action.into() }, asking).await
         }
-        Command::Abort { of, asking } => commands::request::run(session, &of.name, Verb::Abort.into(), asking).await,
+        Command::Abort { of, revision, asking } => {
+            commands::request::run(session, &of.name, Wish { revision, ..Verb::Abort.into() }, asking).await
+        }
         Command::Retry { of, asking } => commands::request::run(session, &of.name, Verb::Retry.into(), asking).await,
         Command::Restart { of, asking } => {
             commands::request::run(session, &of.name, Verb::Restart.into(), asking).await

@@ -174,6 +174,9 @@ pub enum Command {
     Abort {
         #[command(flatten)]
         of: Named,
+        /// Hash of the revision to reject [default: the one in preview now]
+        #[arg(long, value_name = "HASH")]
+        revision: Option<String>,
         #[command(flatten)]
         asking: Asking,
     },

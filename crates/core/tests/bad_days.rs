@@ -3222,26 +3222,54 @@ fn a_preview_whose_endpoints_do_not_follow_before_an_analysis_is_told_as_degrade
     assert_eq!((model.truth.runs.len(), model.status().phase), (1, Phase::Progressing), "{}", say(&model));
 }
 
+/// Revision 2 is in preview, and is promoted when its analysis, which is under way, is good.
+fn being_analysed_by_itself() -> Model {
+    let mut model = serves_one(BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..automatic() });
+    model.push(2);
+    model.work();
+    assert_eq!(model.truth.runs.len(), 1, "{}", say(&model));
+    model
+}
+
+/// Flux takes it out every few minutes, where no policy keeps it.
+#[test]
+fn an_analysis_goes_on_that_takes_longer_than_it_is_until_a_tool_takes_the_hash_out_of_the_preview_again() {
+    let mut model = being_analysed_by_itself();
+    for _ in 0..3 {
+        model.lose_hash("preview");
+        model.catch_up();
+        model.work();
+    }
+    let [run] = &model.truth.runs[..] else { panic!("another one: {:?}", model.truth.runs) };
+    assert!(!run.terminating, "{run:?}");
+    assert_serves(&model, 1);
+    model.end_run(0, AnalysisPhase::Successful);
+    model.work();
+    assert_serves(&model, 2);
+}
+
 /// What it measures meanwhile is production, a mix, or nothing.
 #[test]
 fn an_analysis_under_way_decides_nothing_once_the_preview_has_led_elsewhere_and_another_one_is_made() {
-    let ways: [fn(&mut Model); 3] = [
+    let ways: [fn(&mut Model); 4] = [
         |model| {
             let one = model.hash(1);
             model.point_by_hand("preview", &one);
         },
-        |model| model.lose_hash("preview"),
+        // What it measures by is let go, and leads to production, too.
+        |model| model.change_spec(|spec| spec.strategy.blue_green.preview_service = Some("other".into())),
+        |model| {
+            model.refuse(Some(|action| matches!(action, Action::SelectRevision { name, .. } if name == "preview")));
+            model.lose_hash("preview");
+        },
         |model| model.have_service("preview", false),
     ];
     for lead_elsewhere in ways {
-        let mut model =
-            serves_one(BlueGreen { pre_promotion_analysis: Some(RolloutAnalysis::default()), ..automatic() });
-        model.push(2);
-        model.work();
-        assert_eq!(model.truth.runs.len(), 1, "{}", say(&model));
+        let mut model = being_analysed_by_itself();
         lead_elsewhere(&mut model);
         model.catch_up();
         assert!(model.operate(None), "it never rests");
+        model.refuse(None);
         model.have_service("preview", true);
         model.work();
         let [first, second] = &model.truth.runs[..] else { panic!("two runs: {:?}", model.truth.runs) };

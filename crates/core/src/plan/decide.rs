@@ -4,6 +4,7 @@
 use greenlight_api::{Decisions, Rejection, names};
 use jiff::Timestamp;
 
+use crate::actions::Action;
 use crate::analysis::{self, Kind, Outcome};
 use crate::decisions::{self, Read};
 use crate::gate::{self, Gate};
@@ -14,7 +15,7 @@ use crate::scale::{self, Size};
 use crate::situation::Situation;
 use crate::stall;
 use crate::switch::{self, Proof};
-use crate::world::{ReplicaSet, World};
+use crate::world::{ReplicaSet, Selection, World};
 use crate::{pods, progress};
 
 /// The record with everything that is decided by now.
@@ -61,13 +62,31 @@ fn measure_anew(situation: &Situation, decisions: &mut Decisions) {
     let Situation { world, roles, .. } = situation;
     let serving = if situation.decisions.replicas == 0 { roles.at_home() } else { None };
     let is_empty = |rs: &ReplicaSet| world.rollout.spec.replicas() == 0 && rs.replicas == 0;
-    let candidate = roles.candidate.filter(|rs| is_empty(rs) || !situation.is_shown(rs));
+    let candidate = roles.candidate.filter(|rs| is_empty(rs) || has_strayed(situation, rs));
     for (rs, kind) in serving.map(|rs| (rs, Kind::Post)).into_iter().chain(candidate.map(|rs| (rs, Kind::Pre))) {
         let is_under_way = matches!(analysis::outcome(situation, rs, kind), Outcome::Running(_));
         if is_under_way && let Some(record) = decisions.revision_mut(&rs.hash) {
             record.attempt = record.attempt.saturating_add(1);
         }
     }
+}
+
+/// The preview Service shows this candidate no more. A tool that applies server-side takes the hash out in each of its rounds, and leaves our mark. Where
+/// the hash is put back at once, no run is begun anew: one that takes longer than such a round would never end.
+fn has_strayed(situation: &Situation, candidate: &ReplicaSet) -> bool {
+    let Situation { world, now, .. } = situation;
+    if situation.is_shown(candidate) {
+        return false;
+    }
+    let size = candidate_size(situation, candidate);
+    let Some(action) = switch::move_preview(situation, Some(size.needed)) else { return true };
+    let Action::SelectRevision { name, selection, .. } = &action else { return true };
+    let has_lost_hash = world.services.get(name).is_some_and(|service| {
+        service.selection() == Selection::Unmanaged && service.is_marked_for(&world.rollout.name)
+    });
+    let is_put_back = *selection == Selection::Revision(candidate.hash.clone())
+        && world.refused_write(&action.target(&world.rollout.name), *now).is_none();
+    !(has_lost_hash && is_put_back)
 }
 
 /// What serves is rejected when its pods are gone or its analysis failed, if there is something to go back to. What waits in

@@ -19,7 +19,7 @@ case "$*" in
     "greenlight status "*) exit 3 ;;
     "get bluegreenrollout "*Paused*) echo REASON ;;
     "get bluegreenrollout "*) if [ -e "$0.asked" ]; then echo "AFTER"; else touch "$0.asked"; echo "BEFORE"; fi ;;
-    "greenlight promote "* | "greenlight abort "*) echo "kubectl has to $2" ;;
+    "greenlight promote web --revision v2 "* | "greenlight abort web --revision v2 "*) echo "kubectl has to $2" ;;
 esac
 "#;
 
