@@ -582,7 +582,9 @@ impl Moment<'_> {
         let is_selected = cluster.services.get(preview).is_some_and(|it| it.hash() == Some(&set.object.hash));
         let ours = cluster.first_active().is_some_and(|first| !cluster.is_foreign(first));
         let home = ghost.home.filter(|_| ghost.told_by(cluster) == Told::ByService);
-        let is_up = home.and_then(|home| cluster.set(home)).is_some_and(|home| !home.drains() && home.ready() > 0);
+        let is_up = home
+            .and_then(|home| cluster.set(home))
+            .is_some_and(|home| home.owned && !home.drains() && home.ready() > 0);
         let serves = is_up && cluster.production() == ghost.home && ours;
         let is_current = self.seen.fresh && self.seen.rollout.resource_version == cluster.rollout.resource_version;
         if is_selected && serves && is_current && !ghost.was_lost && !ghost.forged {
