@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use greenlight_api::{BlueGreenRolloutStatus, PodMetadata};
+use greenlight_api::{BlueGreenRolloutStatus, PodMetadata, Rejection};
 use jiff::Timestamp;
 
 use crate::analysis::kind::Kind;
@@ -165,6 +165,8 @@ pub enum Action {
         selection: Selection,
         /// The revision that it carries as production from now on; `None` if it is a preview or let go.
         production: Option<String>,
+        /// The rejections that go with the move, by hash ([`greenlight_api::names::REJECTED`]); all others are taken off.
+        rejections: BTreeMap<String, Rejection>,
         /// What to tell when it was moved, if that takes back what a person did.
         event: Option<Event>,
     },

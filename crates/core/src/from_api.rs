@@ -4,18 +4,20 @@
 use std::collections::BTreeMap;
 
 use greenlight_api::analysis::{AnalysisRun, AnalysisRunSpec};
-use greenlight_api::{BlueGreenRollout, names};
+use greenlight_api::{BlueGreenRollout, Rejection, names};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, ObjectMeta, Time};
 
 use crate::hash::Digest;
 use crate::words::{beginning_in_json, cut};
-use crate::world::{Rollout, Run, Service, Template};
+use crate::world::{Rollout, Run, Service, Template, mirror_of};
 
 /// No object has a longer name. Anybody who may write to a Service can put any text where a name belongs.
 const LONGEST_NAME: usize = 253;
 /// Of the claims that were withdrawn no more is kept, in bytes of JSON. Those of a thousand revisions take less.
 const LONGEST_CLAIMS: usize = 48 << 10;
+/// In bytes. Of two rejections, each with the longest reason, this is twice what is written.
+const LONGEST_REJECTIONS: usize = 16 << 10;
 
 /// A rollout. Its template is reduced to a digest, and not kept.
 pub fn rollout(object: BlueGreenRollout) -> Rollout {
@@ -47,6 +49,8 @@ pub fn service(mut meta: ObjectMeta, selector: BTreeMap<String, String>) -> Serv
     let [managed_by, production] =
         [names::MANAGED_BY, names::PRODUCTION].map(|key| annotation(key).map(|name| cut(name, LONGEST_NAME)));
     let withdrawn = annotation(names::WITHDRAWN).map(|claims| beginning_in_json(&claims, LONGEST_CLAIMS).to_owned());
+    let rejections = annotation(names::REJECTED).filter(|it| it.len() <= LONGEST_REJECTIONS);
+    let rejections = rejections.and_then(|it| serde_json::from_str::<BTreeMap<String, Rejection>>(&it).ok());
     let argo_rollout = annotation(names::MANAGED_BY_ARGO).filter(|name| !name.is_empty());
     Service {
         name: meta.name.unwrap_or_default(),
@@ -57,6 +61,7 @@ pub fn service(mut meta: ObjectMeta, selector: BTreeMap<String, String>) -> Serv
         production,
         moved_by,
         withdrawn,
+        rejections: rejections.into_iter().flatten().map(|(hash, rejection)| (hash, mirror_of(rejection))).collect(),
         argo_rollout: argo_rollout.map(|name| cut(name, LONGEST_NAME)),
         answered: false,
     }

@@ -44,6 +44,9 @@ pub const INSTEAD_OF_WHAT_IS_LEFT: &str =
 
 const EXAMPLE: &str = r#"{"action":"promote","revision":"<hash>","by":"<you>","at":"<RFC 3339>"}"#;
 
+/// The reason of a rejection that was asked for by `rollback`.
+const ROLLED_BACK: &str = "rolled back";
+
 /// What comes of a request: an answer, or why it is refused and what to ask instead.
 type Answer = Result<String, String>;
 
@@ -381,7 +384,8 @@ impl<'a> Hearing<'a> {
         // Production goes where whoever asked before has said, or for what it was found out; only who names another revision sends it there.
         let is_left = serving != hash || to.is_none() && roles.going_back();
         if is_left && decisions.rejection(hash).is_some() {
-            return self.rejected_already(decisions);
+            let home = roles.home().filter(|_| self.has_moved_production(decisions));
+            return home.map_or_else(|| self.rejected_already(decisions), |home| Ok(self.going_back(home)));
         }
         if serving != hash {
             let serves = match roles.serving() {
@@ -411,9 +415,33 @@ impl<'a> Hearing<'a> {
         let Some(back_to) = roles::fallback(world, decisions, hash, to.as_deref()) else {
             return Err(format!("there is no earlier revision than {hash} to serve instead{}", self.about_the_past()));
         };
-        let answer = format!("rejecting {}, serving {}", self.described(), self.describe(back_to));
-        self.reject(decisions, "rolled back", to.clone());
-        Ok(answer)
+        self.reject(decisions, ROLLED_BACK, to.clone());
+        Ok(self.going_back(back_to))
+    }
+
+    fn going_back(&self, home: &ReplicaSet) -> String {
+        format!("rejecting {}, serving {}", self.described(), self.describe(home))
+    }
+
+    /// Production has left this revision on this very request, and that is not on record yet. Whoever moved it may have died since; then it is known by
+    /// the request who asked.
+    fn has_moved_production(&self, decisions: &mut Decisions) -> bool {
+        let Request { revision: hash, to, .. } = self.request;
+        let by = brief(self.asker().to_owned());
+        let is_on_record = self.situation.world.rollout.record().is_some_and(|record| record.rejection(hash).is_some());
+        let rejection = decisions.revision_mut(hash).and_then(|revision| revision.rejection.as_mut());
+        let Some(rejection) = rejection.filter(|rejection| !is_on_record && rejection.by.starts_with(&by)) else {
+            return false;
+        };
+        let is_of_this = rejection.to == *to && rejection.reason == brief(self.with_reason(ROLLED_BACK));
+        if is_of_this {
+            rejection.by = by;
+        }
+        is_of_this
+    }
+
+    fn asker(&self) -> &str {
+        if self.request.by.is_empty() { "somebody" } else { &self.request.by }
     }
 
     fn retry(&self, decisions: &mut Decisions) -> Answer {
@@ -452,7 +480,7 @@ impl<'a> Hearing<'a> {
 
     fn reject(&self, decisions: &mut Decisions, reason: &str, to: Option<String>) {
         let Situation { world, .. } = self.situation;
-        let Request { revision: hash, by, at, .. } = self.request;
+        let Request { revision: hash, at, .. } = self.request;
         if decisions.revision(hash).is_none() {
             // Its ReplicaSet was never created.
             let number = decisions::newest(decisions) + 1;
@@ -464,7 +492,7 @@ impl<'a> Hearing<'a> {
                 ..RevisionRecord::default()
             });
         }
-        let by = if by.is_empty() { "somebody".to_owned() } else { by.clone() };
+        let by = self.asker().to_owned();
         decisions::reject(
             decisions,
             hash,

@@ -40,10 +40,11 @@ pub fn apply(world: &mut World, action: &Action, version: &str, now: Timestamp) 
             return on_replica_set(world, name, resource_version, version, |rs| change_replica_set(rs, change));
         }
         Action::DeleteReplicaSet { name, resource_version } => return delete(world, name, resource_version, version),
-        Action::SelectRevision { name, resource_version, selection, production, .. } => {
+        Action::SelectRevision { name, resource_version, selection, production, rejections, .. } => {
             let rollout = world.rollout.name.clone();
             return on_service(world, name, resource_version, version, |service| {
                 select(service, rollout, selection, production.as_deref());
+                service.rejections.clone_from(rejections);
             });
         }
         Action::WithdrawClaims { name, resource_version, claims } => {
@@ -54,6 +55,7 @@ pub fn apply(world: &mut World, action: &Action, version: &str, now: Timestamp) 
         Action::RemoveMarks { name, resource_version } => {
             return on_service(world, name, resource_version, version, |service| {
                 (service.managed_by, service.production, service.withdrawn) = (None, None, None);
+                service.rejections.clear();
             });
         }
         Action::ChangePodMetadata { name, resource_version, from, to, .. } => {

@@ -13,7 +13,7 @@
 //! without showing two versions at once. One that carried production is never used as a preview: people who reach production by
 //! it must not be shown what nobody promoted, whatever the spec calls it by now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use greenlight_api::{Approval, PreviewServiceIdle, Switch, names};
 use jiff::Timestamp;
@@ -29,7 +29,7 @@ use crate::progress;
 use crate::roles;
 use crate::situation::Situation;
 use crate::stall;
-use crate::world::{ReplicaSet, Selection, Service, Workload, World, ready_pods};
+use crate::world::{ReplicaSet, Selection, Service, Workload, World, mirror_of, ready_pods};
 
 /// The next writes on the way of production to where it should be; none if it is there or cannot go yet.
 ///
@@ -90,7 +90,7 @@ pub fn move_home(situation: &Situation, needed: i32) -> Vec<Action> {
         let carries = |service: &&Service| service.production.as_deref() == Some(&home.hash);
         let restored =
             to_move.into_iter().filter(carries).filter(|service| service.selection() == Selection::Unmanaged);
-        return restored.map(|service| select(service, home)).chain([claim]).collect();
+        return restored.map(|service| select(situation, service, home)).chain([claim]).collect();
     }
     if !late.is_empty() {
         return late.into_iter().map(|service| select_both(situation, service, home)).collect();
@@ -188,7 +188,7 @@ pub fn promote(situation: &Situation, candidate: &ReplicaSet) -> Vec<Action> {
     }
     let both = overlap::is_required(situation, candidate);
     let step =
-        |service: &Service| if both { select_both(situation, service, candidate) } else { select(service, candidate) };
+        |service: &Service| if both { select_both(situation, service, candidate) } else { select(situation, service, candidate) };
     // All of them, or none.
     let refused = refused(situation, &to_move);
     if !refused.is_empty() {
@@ -285,7 +285,7 @@ pub fn move_preview(situation: &Situation, candidate_size: Option<i32>) -> Optio
             Selection::Revision(roles.at_home().or(serving)?.hash.clone())
         }
     };
-    (shown != wanted).then(|| set_selection(service, wanted, None, None))
+    (shown != wanted).then(|| set_selection(service, wanted))
 }
 
 /// What is shown is kept up by that alone, and the candidate gets no pods by a quota that they count for, or since no node has room for them
@@ -325,14 +325,14 @@ pub fn release_unnamed(situation: &Situation) -> Vec<Action> {
 }
 
 /// Points a Service at a revision, as production.
-fn select(service: &Service, rs: &ReplicaSet) -> Action {
-    set_selection(service, Selection::Revision(rs.hash.clone()), Some(&rs.hash), None)
+pub fn select(situation: &Situation, service: &Service, rs: &ReplicaSet) -> Action {
+    give_production(situation, service, Selection::Revision(rs.hash.clone()), rs, None)
 }
 
 /// The same, at where production should be.
 fn select_home(situation: &Situation, service: &Service, home: &ReplicaSet) -> Action {
     let event = taken_back(situation, service, home);
-    set_selection(service, Selection::Revision(home.hash.clone()), Some(&home.hash), event)
+    give_production(situation, service, Selection::Revision(home.hash.clone()), home, event)
 }
 
 /// What is told of a move by hand that does not count, and is taken back.
@@ -359,7 +359,7 @@ fn taken_back(situation: &Situation, service: &Service, home: &ReplicaSet) -> Op
 
 /// Points a Service at both revisions, of which this one is to stay.
 fn select_both(situation: &Situation, service: &Service, rs: &ReplicaSet) -> Action {
-    set_selection(service, Selection::Both(overlap::label_value(situation.world)), Some(&rs.hash), None)
+    give_production(situation, service, Selection::Both(overlap::label_value(situation.world)), rs, None)
 }
 
 /// Takes everything of ours out of a Service. What an Argo Rollout moves by now leads to its pods: there only our marks go.
@@ -368,17 +368,52 @@ pub fn release(world: &World, service: &Service) -> Action {
         let (name, resource_version) = (service.name.clone(), service.resource_version.clone());
         return Action::RemoveMarks { name, resource_version };
     }
-    set_selection(service, Selection::Unmanaged, None, None)
+    set_selection(service, Selection::Unmanaged)
 }
 
-fn set_selection(service: &Service, selection: Selection, production: Option<&str>, event: Option<Event>) -> Action {
+/// Has a Service select what is no production (any more).
+fn set_selection(service: &Service, selection: Selection) -> Action {
+    let (name, resource_version) = (service.name.clone(), service.resource_version.clone());
     Action::SelectRevision {
-        name: service.name.clone(),
-        resource_version: service.resource_version.clone(),
+        name,
+        resource_version,
         selection,
-        production: production.map(str::to_owned),
-        event,
+        production: None,
+        rejections: BTreeMap::new(),
+        event: None,
     }
+}
+
+/// Has a Service carry production. With it goes the rejection of what is left, which may be the reason, and of what the spec asks for: whatever
+/// becomes of the status, nobody takes the one for something to go back to, or promotes the other.
+fn give_production(
+    situation: &Situation,
+    service: &Service,
+    selection: Selection,
+    rs: &ReplicaSet,
+    event: Option<Event>,
+) -> Action {
+    let Situation { decisions, roles, .. } = situation;
+    let asked_for = roles.updated.map(|updated| updated.hash.as_str());
+    let hashes = [Some(decisions.serving.as_str()), asked_for].into_iter().flatten().filter(|hash| *hash != rs.hash);
+    let rejections = hashes.filter_map(|hash| Some((hash.to_owned(), mirror_of(decisions.rejection(hash)?.clone()))));
+    let (name, resource_version) = (service.name.clone(), service.resource_version.clone());
+    let (production, rejections) = (Some(rs.hash.clone()), rejections.collect());
+    Action::SelectRevision { name, resource_version, selection, production, rejections, event }
+}
+
+/// Puts right which rejections the Services of production tell of: a revision that was started over since is none of them.
+pub fn correct_rejections(situation: &Situation) -> Vec<Action> {
+    let Situation { world, decisions, roles, .. } = *situation;
+    let Some(home) = roles.at_home() else { return Vec::new() };
+    let is_over = |hash: &String| decisions.revision(hash).is_some_and(|revision| revision.rejection.is_none());
+    let is_here = |service: &&Service| {
+        service.hash() == Some(&home.hash) && service.production.as_ref() == Some(&home.hash) && !service.deleting
+    };
+    let services = world.production_services().filter(is_here);
+    let services = services.filter(|service| stall::service_stall(world, &service.name).is_none());
+    let telling = services.filter(|service| service.rejections.keys().any(is_over));
+    telling.map(|service| select(situation, service, home)).collect()
 }
 
 /// How far the proof is that production is at home.

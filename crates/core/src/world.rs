@@ -384,9 +384,7 @@ impl ReplicaSet {
             to: None,
             of_attempt: false,
         };
-        let Rejection { by, at, reason, to, .. } = serde_json::from_str(value).unwrap_or_else(|_| unreadable());
-        // What opens a way back stands in the record alone: anybody may write the mirror.
-        Some(Rejection { by: brief(by), at, reason: brief(reason), to, of_attempt: false })
+        Some(mirror_of(serde_json::from_str(value).unwrap_or_else(|_| unreadable())))
     }
 
     /// It carries the scale-down finalizer or a deadline, readable or not: it is the scale-down controller's.
@@ -484,6 +482,9 @@ pub struct Service {
     pub moved_by: Option<String>,
     /// The claims that nobody follows any more ([`names::WITHDRAWN`]).
     pub withdrawn: Option<String>,
+    /// The rejections that its last move carries ([`names::REJECTED`]), by the hash of what is rejected.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rejections: BTreeMap<String, Rejection>,
     /// The Argo Rollout that moves it, as its annotation says ([`names::MANAGED_BY_ARGO`]); `None` if that is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub argo_rollout: Option<String>,
@@ -579,6 +580,13 @@ impl Service {
         let theirs = self.selector.iter().filter(move |(key, _)| !ours.contains(&key.as_str()));
         theirs.map(|(key, value)| (key.as_str(), value.as_str()))
     }
+}
+
+/// A rejection as it is written to a ReplicaSet or a Service, and read from there. What opens a way back stands in the record alone: others may
+/// write these.
+pub fn mirror_of(rejection: Rejection) -> Rejection {
+    let Rejection { by, at, reason, to, .. } = rejection;
+    Rejection { by: brief(by), at, reason: brief(reason), to, of_attempt: false }
 }
 
 /// Another rollout that names one of the same Services.

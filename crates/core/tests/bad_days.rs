@@ -425,10 +425,20 @@ fn a_status_from_a_backup_tells_who_undid_it() {
     model.work();
     let backup = status(&model);
     undo(&mut model);
-    model.restore_status(backup);
-    model.work();
-    let message = &model.status().message;
-    assert!(message.contains("rejected by ann, as its ReplicaSet says"), "{message}");
+    // Who asked is known by the request; without that, by what the move carries; and where somebody took that off, by the ReplicaSet.
+    for (without, by) in [("", "ann "), ("request", "ann, as its Service says "), ("move", "ann, as its ReplicaSet says ")] {
+        match without {
+            "request" => model.truth.rollout.request = None,
+            "move" => model.edit_service("active", |active| active.rejections.clear()),
+            _ => {}
+        }
+        model.restore_status(backup.clone());
+        // Another operator, which has moved nothing itself.
+        model.operate(Some(0));
+        model.work();
+        let message = &model.status().message;
+        assert!(message.contains(&format!("rejected by {by}")), "{without}: {message}");
+    }
 }
 
 /// The leader ended between the move and its record, and the next one saw that move after it had heard the retry.

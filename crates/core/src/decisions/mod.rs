@@ -24,6 +24,8 @@ mod replica_sets;
 mod services;
 mod spec;
 
+use std::collections::BTreeMap;
+
 use greenlight_api::{BlueGreenRolloutStatus, Decisions, Rejection, RevisionRecord};
 use jiff::Timestamp;
 
@@ -31,7 +33,7 @@ pub use self::record::{BY_HAND, Source, by_itself, newest, reject, serve, try_ag
 pub use self::services::telling_service;
 use crate::roles;
 use crate::situation::Situation;
-use crate::world::{ReplicaSet, Service, World};
+use crate::world::{ReplicaSet, Service, World, mirror_of};
 
 /// How many rejected templates without a ReplicaSet are remembered at least.
 const REMEMBERED: usize = 10;
@@ -71,19 +73,20 @@ pub fn read(world: &World, now: Timestamp) -> Read {
 
 /// Whether something in the record has to be written before it is acted upon: what rejects, what takes a rejection back, what
 /// lets a revision return without a gate, a scale of production that could not be told from the spec again, and a switch that no
-/// Service shows. Everything else the next operator can decide again, from the same facts.
-pub fn precede(world: &World, read: &Read) -> bool {
+/// Service shows. Everything else the next operator can decide again, from the same facts. So it can the rejection of a revision that production
+/// leaves on somebody's request: until production moves the request is there, and the move carries the rejection (`carried`, by hash).
+pub fn precede(world: &World, read: &Read, carried: &BTreeMap<String, Rejection>) -> bool {
     if read.source != Source::Record {
         return !world.replica_sets.is_empty();
     }
     let (before, after) = (&read.written, &read.now);
     let decided = |revision: &RevisionRecord| (revision.rejection.clone(), revision.attempt, revision.returned);
     let nothing = RevisionRecord::default();
-    let hashes = before.revisions.iter().chain(&after.revisions).map(|revision| &revision.hash);
-    let changed = |hash: &String| {
-        let of = |decisions: &Decisions| decided(decisions.revision(hash).unwrap_or(&nothing));
-        // What was forgotten with the history decides nothing any more.
-        after.revision(hash).is_some() && of(before) != of(after)
+    let changed = |after: &RevisionRecord| {
+        let before = before.revision(&after.hash).unwrap_or(&nothing);
+        let rejection = after.rejection.clone().map(mirror_of);
+        let is_carried = rejection.is_some() && rejection.as_ref() == carried.get(&after.hash);
+        if is_carried { before.attempt != after.attempt } else { decided(before) != decided(after) }
     };
     let serves_updated = after.revision(&after.serving).is_some_and(|serving| serving.digest == after.template);
     // A promotion brings its scale with it, which is on record. Of any other that production is given nothing is left to tell by once the
@@ -96,7 +99,8 @@ pub fn precede(world: &World, read: &Read) -> bool {
     if before.restart_requested_at != after.restart_requested_at {
         return true;
     }
-    hashes.into_iter().any(changed) || scaled || moved_by_others
+    // What was forgotten with the history decides nothing any more.
+    after.revisions.iter().any(changed) || scaled || moved_by_others
 }
 
 /// The record without what no decision needs any more: entries of revisions that are gone. While a Service leads to one, or last carried it,
@@ -134,6 +138,13 @@ pub fn tells_of_revisions(status: &BlueGreenRolloutStatus) -> bool {
 /// A version that keeps a record has moved a Service: if there is none now, it was lost.
 fn had_a_record(world: &World) -> bool {
     world.services.values().any(|service| service.is_marked_for(&world.rollout.name) && service.production.is_some())
+}
+
+/// The rejections that the last move of production carries, by hash: the Service that tells what serves has them.
+pub fn carried<'a>(world: &'a World, decisions: &Decisions) -> Option<&'a BTreeMap<String, Rejection>> {
+    let service = telling_service(world, decisions)?;
+    let is_last = service.is_marked_for(&world.rollout.name) && service.production.as_ref() == Some(&decisions.serving);
+    is_last.then_some(&service.rejections)
 }
 
 /// The mirror of a rejection that a ReplicaSet should carry: while the spec asks for it, or it still serves.

@@ -2,6 +2,7 @@
 
 use greenlight_api::{AnalysisPhase, Decisions, RevisionRecord, Verdict};
 
+use super::carried;
 use super::record::{LARGEST_NUMBER, Source, digest_of, newest, start_over};
 use crate::analysis::Kind;
 use crate::analysis::name::{attempts, run_name};
@@ -12,9 +13,12 @@ use crate::world::{ReplicaSet, Run, World};
 pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
     // What serves is known also while it goes, so that what is made in its place is known for that; and where the status is lost, so is
     // what carries the mirror of a rejection, unless it was made anew since.
+    // Also before its mirror is written: the move of production away from it tells of it.
+    let carried = if source == Source::Nothing { carried(world, decisions).cloned() } else { None };
+    let mirror = |rs: &ReplicaSet| rs.mirrored_rejection().or_else(|| carried.as_ref()?.get(&rs.hash).cloned());
     let is_all_that_tells = |rs: &ReplicaSet| {
         let of_template = |other: &ReplicaSet| digest_of(world, other) == digest_of(world, rs);
-        source == Source::Nothing && rs.mirrored_rejection().is_some() && !world.existing().any(of_template)
+        source == Source::Nothing && mirror(rs).is_some() && !world.existing().any(of_template)
     };
     let is_known = |rs: &&ReplicaSet| !rs.deleting || rs.hash == decisions.serving || is_all_that_tells(rs);
     let mut existing: Vec<&ReplicaSet> = world.replica_sets.iter().filter(is_known).collect();
@@ -62,7 +66,7 @@ pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
             digest,
             number: if (least..LARGEST_NUMBER).contains(&shown) { shown } else { newest + 1 },
             uid: rs.uid.clone(),
-            rejection: if is_older { rs.mirrored_rejection() } else { None },
+            rejection: if is_older { mirror(rs) } else { None },
             claim: if rs.hash == serving { rs.claimed_at() } else { None },
             // New ones are made, under names that nobody has had.
             attempt: attempts(world, rs, is_older),

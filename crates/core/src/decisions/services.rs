@@ -1,6 +1,6 @@
 //! What the record learns from the Services: a move of ours that was not recorded any more, and one by hand.
 
-use greenlight_api::{Decisions, Rejection, names};
+use greenlight_api::{Decisions, Rejection, RevisionRecord, names};
 use jiff::Timestamp;
 
 use super::record::{BY_HAND, by_itself, reject, serve};
@@ -35,7 +35,7 @@ pub(super) fn enter_our_move(world: &World, decisions: &mut Decisions, now: Time
         None => service.hash() == Some(&rs.hash) && revision.rejection.is_none(),
     };
     if is_news {
-        if let Some(rejection) = forgotten_rejection(world, decisions, given, now) {
+        if let Some(rejection) = unrecorded_rejection(world, decisions, service, given, now) {
             let left = decisions.serving.clone();
             reject(decisions, &left, rejection);
         }
@@ -53,23 +53,45 @@ fn enter_used_claim(world: &World, decisions: &mut Decisions) {
     }
 }
 
-/// The name of whoever rejected a revision, as its ReplicaSet tells it: whoever may edit that may have written any.
-fn as_it_says(by: &str) -> String {
-    const UNPROVEN: &str = ", as its ReplicaSet says";
-    if by == names::FIELD_MANAGER { by.to_owned() } else { format!("{}{UNPROVEN}", by.trim_end_matches(UNPROVEN)) }
+/// The name of whoever rejected a revision, as an object tells it: whoever may edit that may have written any.
+fn as_it_says(by: &str, object: &str) -> String {
+    const UNPROVEN: &str = ", as its ";
+    let name = by.split(UNPROVEN).next().unwrap_or(by);
+    if by == names::FIELD_MANAGER { by.to_owned() } else { format!("{name}{UNPROVEN}{object} says") }
+}
+
+/// The rejection of what production left by our move to `given`, where the record does not have it. A rejection that somebody asked for is written
+/// with the move. What was started over while it served has no turn any more: its rejection is not missing, somebody took it back.
+fn unrecorded_rejection(
+    world: &World,
+    decisions: &Decisions,
+    service: &Service,
+    given: &str,
+    now: Timestamp,
+) -> Option<Rejection> {
+    let left = decisions.revision(&decisions.serving).filter(|left| left.rejection.is_none() && left.turn > 0)?;
+    let Some(carried) = service.rejections.get(&left.hash) else {
+        return forgotten_rejection(world, decisions, left, given, now);
+    };
+    let by = if service.answered { carried.by.clone() } else { as_it_says(&carried.by, "Service") };
+    Some(Rejection { by, ..carried.clone() })
 }
 
 /// What the spec asks for we leave, as long as it is there, only when it is rejected, or for what is promoted after it; and a rejection is
-/// written before. So a record that does not say so is older than the move: it was restored from a backup. What closes is on the ReplicaSet,
-/// too; to what never served nothing goes back; and what has not served in the ReplicaSet that it has was made anew since production left.
-fn forgotten_rejection(world: &World, decisions: &Decisions, given: &str, now: Timestamp) -> Option<Rejection> {
-    let left = decisions.revision(&decisions.serving)?;
+/// written before, or with the move. So where neither the record nor the Service says so, the record is older than the move: it was restored from a
+/// backup, and a Service that was made anew tells nothing. What closes is on the ReplicaSet, too; to what never served nothing goes back; and what has
+/// not served in the ReplicaSet that it has was made anew since production left.
+fn forgotten_rejection(
+    world: &World,
+    decisions: &Decisions,
+    left: &RevisionRecord,
+    given: &str,
+    now: Timestamp,
+) -> Option<Rejection> {
     let asked_for = left.digest == decisions.template && !left.digest.is_empty();
-    // What was started over while it served has no turn any more: its rejection is not forgotten, somebody took it back.
-    let is_silent = left.rejection.is_none() && left.turn > 0;
-    let rs = world.replica_set(&left.hash).filter(|rs| rs.uid == left.uid && asked_for && is_silent)?;
+    let rs = world.replica_set(&left.hash).filter(|rs| rs.uid == left.uid && asked_for)?;
     if let Some(mirrored) = rs.mirrored_rejection() {
-        return Some(Rejection { by: as_it_says(&mirrored.by), ..mirrored });
+        return Some(Rejection { by: as_it_says(&mirrored.by, "ReplicaSet"), ..mirrored });
     }
     left.served_at.and(decisions.revision(given)?.served_at)?;
     let reason = "production had left it, and the status that said why is lost".to_owned();

@@ -24,6 +24,8 @@ pub(super) struct Decided {
     pub read: Read,
     /// What became of the request in the register.
     pub heard: Heard,
+    /// What it rejects, by hash, if that serves.
+    pub rejected_by_request: Option<(String, Rejection)>,
 }
 
 /// Decides. Each step sees the roles that follow from the ones before.
@@ -35,7 +37,11 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
     }
     // Before anybody is heard: who asks to go back now does not go there.
     reject_what_served(&Situation::new(world, &read.now, now), &mut decisions);
+    let is_rejected = |decisions: &Decisions| decisions.rejection(&decisions.serving).cloned();
+    let was_rejected = is_rejected(&decisions).is_some();
     let heard = request::hear(&Situation::new(world, &read.now, now), &read, &mut decisions);
+    let rejection = is_rejected(&decisions).filter(|_| !was_rejected);
+    let rejected_by_request = rejection.map(|rejection| (decisions.serving.clone(), rejection));
     let mut before = decisions.clone();
     for step in [
         measure_anew,
@@ -52,7 +58,7 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
         step(&Situation::new(world, &before, now), &mut decisions);
     }
     read.now = decisions;
-    Decided { read, heard }
+    Decided { read, heard, rejected_by_request }
 }
 
 /// A run under way of what is scaled to nothing decides nothing, nor does that of a candidate which the preview Service does not show any more, by whoever's

@@ -5,11 +5,13 @@ mod round;
 pub mod steps;
 mod wake;
 
+use std::collections::BTreeMap;
+
 use greenlight_api::{BlueGreenRolloutStatus, ObservedRequest, names};
 use jiff::Timestamp;
 
 use crate::actions::{Action, Doubt, Plan, Urgency, Watches};
-use crate::decisions;
+use crate::decisions::{self, Read, Source};
 use crate::events::{self, Event};
 use crate::fence;
 use crate::finalize;
@@ -19,7 +21,8 @@ use crate::situation::Situation;
 use crate::stall;
 use crate::status;
 use crate::switch;
-use crate::world::{ReplicaSet, World};
+use crate::world::{ReplicaSet, World, mirror_of};
+use decide::Decided;
 use round::{Candidate, Round};
 use steps::Next;
 
@@ -36,12 +39,15 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
     let round = Round::new(situation, &decided.heard);
     // A bare verb is written out before anything else: once the status is published nobody knows any more what it was meant for.
     let verb = decided.heard.completed.as_ref().map(|request| Action::CompleteRequest { value: request.to_value() });
-    let replan =
-        verb.is_none() && (decisions::precede(world, &decided.read) || is_newly_refused(world, &decided.heard));
-    let mut next = match verb {
-        Some(verb) => Next { actions: vec![verb], ..Next::nothing() },
-        None if replan => steps::before_the_record(&round),
-        None => steps::next(&round),
+    let at_once = if verb.is_none() { leave_at_once(&decided, &round) } else { None };
+    let replan = verb.is_none()
+        && at_once.is_none()
+        && (precede(world, &decided.read) || is_newly_refused(world, &decided.heard));
+    let mut next = match (verb, at_once) {
+        (Some(verb), _) => Next { actions: vec![verb], ..Next::nothing() },
+        (None, Some(actions)) => Next { actions, ..Next::nothing() },
+        (None, None) if replan => steps::before_the_record(&round),
+        (None, None) => steps::next(&round),
     };
     let tell = |next: &Next| {
         let findings = round.findings(next.refused.first().copied());
@@ -75,6 +81,24 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
         is_first_deployment,
         doubt: None,
     }
+}
+
+/// Whether something in the record has to be written before it is acted upon, and no Service carries it.
+fn precede(world: &World, read: &Read) -> bool {
+    let none = BTreeMap::new();
+    decisions::precede(world, read, decisions::carried(world, &read.now).unwrap_or(&none))
+}
+
+/// What a person asks production to leave, it leaves before that is on record, if it can at once: the move tells why. If the operator dies before it, the
+/// request is heard anew.
+fn leave_at_once(decided: &Decided, round: &Round) -> Option<Vec<Action>> {
+    let Decided { read, rejected_by_request, .. } = decided;
+    // A record that was rebuilt, or that has another attempt of it since, does not tell whether a rejection is missing.
+    let has_turn = |hash: &String| read.written.revision(hash).is_some_and(|revision| revision.turn > 0);
+    let rejected = rejected_by_request.as_ref().filter(|it| read.source == Source::Record && has_turn(&it.0))?;
+    let carried = decisions::carried(round.situation.world, &read.now).cloned().unwrap_or_default();
+    let carried = carried.into_iter().chain([(rejected.0.clone(), mirror_of(rejected.1.clone()))]).collect();
+    if decisions::precede(round.situation.world, read, &carried) { None } else { steps::leave_at_once(round) }
 }
 
 /// Whether the next word is with the controllers of Kubernetes, and not with pods that take their time to start.

@@ -18,7 +18,7 @@ use crate::restart::{self, Restart};
 use crate::scale::{self, Size};
 use crate::situation::Situation;
 use crate::stall;
-use crate::world::{RefusedWrite, ReplicaSet, World};
+use crate::world::{RefusedWrite, ReplicaSet, Selection, World};
 use crate::{analysis, events, fence, hash, history, metadata, overlap, pods, retire, roles, switch, workload};
 
 /// A step.
@@ -39,7 +39,7 @@ const PROMOTE: &str = "promote";
 pub const STEPS: [Step; 17] = [
     Step {
         name: "mirror",
-        rule: "what closes is on the ReplicaSet before it is in the record: it outlives that, and no older picture can claim it",
+        rule: "what closes is on the ReplicaSet, or on the Service that moved away from it, before it is in the record: it outlives that",
         promotion_waits: false,
         actions: mirror,
     },
@@ -193,12 +193,37 @@ pub(super) fn before_the_record<'a>(round: &Round<'a>) -> Next<'a> {
     let Situation { world, now, .. } = round.situation;
     let opens = |action: &Action| match action {
         Action::ChangeReplicaSet { change, .. } => change.annotations.get(names::REJECTED) == Some(&None),
-        _ => false,
+        // Only what is over is taken off a Service.
+        _ => true,
     };
     let mut next = Next::nothing();
     let closing = mirror(round).into_iter().filter(|action| !opens(action));
     next.add(world, closing.chain(withdraw(round)).collect(), now);
     next
+}
+
+/// The claim or the move by which production leaves what was rejected, where nothing comes before it. The move carries the rejection, so that needs no
+/// write of its own.
+pub(super) fn leave_at_once(round: &Round) -> Option<Vec<Action>> {
+    let Situation { world, roles, now, .. } = round.situation;
+    let home = roles.home().filter(|_| roles.going_back() && protect(round).is_empty())?;
+    let claims = |action: &Action| match action {
+        Action::ChangeReplicaSet { name, change, .. } => {
+            *name == home.name && change.replicas.is_none() && change.annotations.contains_key(names::PROMOTED_AT)
+        }
+        _ => false,
+    };
+    let moves = |action: &Action| match action {
+        Action::SelectRevision { selection, production, .. } => {
+            *selection == Selection::Revision(home.hash.clone()) && production.as_ref() == Some(&home.hash)
+        }
+        _ => false,
+    };
+    let is_refused = |action: &Action| world.refused_write(&action.target(&world.rollout.name), now).is_some();
+    let actions = Some(size_home(round)).filter(|actions| !actions.is_empty()).unwrap_or_else(|| move_home(round));
+    let go = !actions.is_empty() && actions.iter().all(|action| (claims(action) || moves(action)) && !is_refused(action));
+    // Where the spec names no Service, nothing shows the move.
+    (go && world.first_active_service().is_some()).then_some(actions)
 }
 
 fn protect(round: &Round) -> Vec<Action> {
@@ -209,23 +234,35 @@ fn protect(round: &Round) -> Vec<Action> {
 
 fn mirror(round: &Round) -> Vec<Action> {
     let situation = &round.situation;
+    let carried = decisions::carried(situation.world, situation.decisions);
     let mut actions = Vec::new();
-    // When it was made does not matter: until it is in the record, each plan makes it anew.
-    let same = |a: &Rejection, b: &Rejection| (&a.by, &a.reason, &a.to) == (&b.by, &b.reason, &b.to);
     for rs in situation.world.existing() {
         let mut change = Change::default();
+        let is_carried = |rejection| carried.and_then(|carried| carried.get(&rs.hash)).is_some_and(|it| is_same(it, rejection));
         match wanted_mirror(situation, rs) {
-            Some(rejection) if rs.mirrored_rejection().is_none_or(|mirrored| !same(&mirrored, &rejection)) => {
-                let mirror = Rejection { of_attempt: false, ..rejection };
-                let value = serde_json::to_string(&mirror).expect("a rejection has only strings in it");
-                change.annotate(names::REJECTED, value);
-            }
-            Some(_) => {}
+            // The mark that it gets once the move is proven brings the mirror with it.
+            Some(rejection) if is_carried(&rejection) && !rs.is_retired() && rs.replicas > 0 => {}
+            Some(rejection) => write_mirror(rs, rejection, &mut change),
             None => change.remove_annotation(rs, names::REJECTED),
         }
         actions.extend(change.into_action(rs));
     }
+    actions.extend(switch::correct_rejections(situation));
     actions
+}
+
+/// When it was made does not matter: until it is in the record, each plan makes it anew.
+fn is_same(a: &Rejection, b: &Rejection) -> bool {
+    (&a.by, &a.reason, &a.to) == (&b.by, &b.reason, &b.to)
+}
+
+/// The mirror of a rejection, unless the ReplicaSet has it already.
+fn write_mirror(rs: &ReplicaSet, rejection: Rejection, change: &mut Change) {
+    if rs.mirrored_rejection().is_none_or(|mirrored| !is_same(&mirrored, &rejection)) {
+        let mirror = Rejection { of_attempt: false, ..rejection };
+        let value = serde_json::to_string(&mirror).expect("a rejection has only strings in it");
+        change.annotate(names::REJECTED, value);
+    }
 }
 
 fn size_home(round: &Round) -> Vec<Action> {
@@ -478,7 +515,17 @@ fn retire(round: &Round) -> Vec<Action> {
         let has_role = roles.is_serving(rs) || roles.is_home(rs) || roles.is_candidate(rs);
         !has_role && (rs.is_retired() || !retire::waits_for_verdict(situation, rs))
     });
-    without_role.filter_map(|rs| retire::mark(situation, rs, round.proof.is_there()).into_action(rs)).collect()
+    let mark = |rs: &ReplicaSet| {
+        let mut change = retire::mark(situation, rs, round.proof.is_there());
+        // Until now the Service told of it.
+        if !change.is_empty()
+            && let Some(rejection) = wanted_mirror(situation, rs)
+        {
+            write_mirror(rs, rejection, &mut change);
+        }
+        change.into_action(rs)
+    };
+    without_role.filter_map(mark).collect()
 }
 
 fn prune(round: &Round) -> Vec<Action> {

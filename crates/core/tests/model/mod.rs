@@ -396,6 +396,7 @@ fn service(name: &str) -> Service {
         production: None,
         moved_by: None,
         withdrawn: None,
+        rejections: BTreeMap::new(),
         argo_rollout: None,
         answered: false,
     }

@@ -38,6 +38,8 @@ pub struct Ledger {
     promoters: BTreeMap<String, Vec<(Request, String)>>,
     /// Names of the runs that were good.
     good_runs: BTreeSet<String>,
+    /// The hashes whose rejection the move carries that is checked.
+    carried: BTreeSet<String>,
     /// What persons pointed the Service at.
     by_hand: BTreeSet<String>,
     /// Digest that the spec asked for when a status was last published.
@@ -70,6 +72,7 @@ impl Ledger {
             given_up: BTreeSet::new(),
             promoters: BTreeMap::new(),
             good_runs: BTreeSet::new(),
+            carried: BTreeSet::new(),
             by_hand: BTreeSet::new(),
             seen: None,
             created: BTreeMap::new(),
@@ -230,8 +233,9 @@ impl Ledger {
                 self.events.push(event.clone());
                 assert!(!self.rejected.contains(digest), "a rejected template gets a ReplicaSet");
             }
-            Action::SelectRevision { name, selection, production, event, .. } => {
+            Action::SelectRevision { name, selection, production, rejections, event, .. } => {
                 self.events.extend(event.clone());
+                self.carried = rejections.keys().cloned().collect();
                 self.check_selection(before, seen, name, selection, production.as_deref(), now);
             }
             Action::ChangeReplicaSet { name, change, .. } => {
@@ -385,7 +389,8 @@ impl Ledger {
         assert!(!self.rejected.contains(digest), "production is moved to what was rejected: {rs:?}");
         let leaves_bad = || {
             let decisions = before.rollout.record()?;
-            decisions.rejection(&decisions.serving)
+            let is_left = decisions.rejection(&decisions.serving).is_some() || self.carried.contains(&decisions.serving);
+            is_left.then_some(())
         };
         let given_up = self.given_up.contains(digest) && leaves_bad().is_none();
         assert!(!given_up, "production is moved on to what was given up: {rs:?}");

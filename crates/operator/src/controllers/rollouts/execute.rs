@@ -143,8 +143,14 @@ impl Executor<'_> {
                 Ok(())
             }
             Action::DeleteReplicaSet { name, resource_version } => self.delete(name, resource_version).await,
-            Action::SelectRevision { name, resource_version, selection, production, event } => {
-                self.patch_selector(name, resource_version, selection, production.as_deref()).await?;
+            Action::SelectRevision { name, resource_version, selection, production, rejections, event } => {
+                let rejections = (!rejections.is_empty()).then(|| json!(rejections).to_string());
+                let marks = json!({
+                    names::MANAGED_BY: (*selection != Selection::Unmanaged).then_some(&self.rollout.name),
+                    names::PRODUCTION: production,
+                    names::REJECTED: rejections,
+                });
+                self.patch_selector(name, resource_version, selection, marks).await?;
                 if let Some(event) = event {
                     self.recorder.record(self.rollout, event);
                 }
@@ -428,19 +434,15 @@ impl Executor<'_> {
         name: &str,
         resource_version: &str,
         selection: &Selection,
-        production: Option<&str>,
+        mut marks: Value,
     ) -> Result<(), Error> {
-        let mark = (*selection != Selection::Unmanaged).then_some(&self.rollout.name);
-        let mut patch = json!({
-            "metadata": {
-                "resourceVersion": resource_version,
-                "annotations": {names::MANAGED_BY: mark, names::PRODUCTION: production},
-            },
+        if *selection == Selection::Unmanaged {
+            marks[names::WITHDRAWN] = Value::Null;
+        }
+        let patch = json!({
+            "metadata": {"resourceVersion": resource_version, "annotations": marks},
             "spec": {"selector": BTreeMap::from(selector_patch(selection))},
         });
-        if mark.is_none() {
-            patch["metadata"]["annotations"][names::WITHDRAWN] = Value::Null;
-        }
         let api: Api<ServiceView> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
         let view = api.patch(name, &params(), &Patch::Merge(patch)).await;
         let revision = match selection {
@@ -463,7 +465,8 @@ impl Executor<'_> {
     }
 
     async fn remove_marks(&self, name: &str, resource_version: &str) -> Result<(), Error> {
-        let none = json!({names::MANAGED_BY: null, names::PRODUCTION: null, names::WITHDRAWN: null});
+        let marks = [names::MANAGED_BY, names::PRODUCTION, names::WITHDRAWN, names::REJECTED];
+        let none = json!(BTreeMap::from(marks.map(|mark| (mark, Value::Null))));
         let view = self.annotate_service(name, resource_version, none).await;
         let view = view.doing(|| format!("take the marks off Service {name}"))?;
         tracing::info!(rollout = %self.rollout.key(), service = name, "took the marks off a Service that is moved by others");
