@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use greenlight_api::{
+use greenlight_api::{Rejection, 
     AnalysisPhase, AntiAffinity, AutoRollback, BlueGreen, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PodMetadata,
     PodTemplate, PreviewServiceIdle, RollbackWindow, RolloutAnalysis, Strategy, SwitchMode, WorkloadRef,
     WorkloadScaleDown,
@@ -365,6 +365,12 @@ impl Cluster {
         of_version.next_back().unwrap_or(&facts(version).hash)
     }
 
+    /// A Service of production carries its rejection.
+    pub fn is_rejection_carried(&self, version: Version) -> bool {
+        let carries = |service: &Arc<Service>| service.rejections.contains_key(self.hash_of(version));
+        self.services.values().filter(|service| service.production.is_some()).any(carries)
+    }
+
     /// What production is with stays: its ReplicaSet is there, and nobody is deleting it.
     pub fn stays(&self, version: Version) -> bool {
         self.set(version).is_some_and(|set| set.owned && !set.object.deleting)
@@ -665,6 +671,7 @@ impl Cluster {
             production: None,
             moved_by: None,
             withdrawn: None,
+            rejections: BTreeMap::new(),
             argo_rollout: None,
             answered: false,
         };
@@ -752,6 +759,10 @@ impl Cluster {
 
     /// A tenant writes our annotations.
     pub fn forge(&mut self, version: Version, forgery: Forgery) {
+        if let Forgery::Carried | Forgery::Uncarried = forgery {
+            self.forge_carried(version, forgery == Forgery::Carried);
+            return;
+        }
         let Some(name) = self.set(version).map(|set| set.object.name.clone()) else { return };
         let later = self.now + SignedDuration::from_secs(1);
         let long_ago = self.now - SignedDuration::from_secs(1000);
@@ -788,6 +799,7 @@ impl Cluster {
                     annotations.remove(names::TEMPLATE_DIGEST);
                     set.object.digest = String::new();
                 }
+                Forgery::Carried | Forgery::Uncarried => {}
                 Forgery::Unpromoted => drop(annotations.remove(names::PROMOTED_AT)),
                 Forgery::Unrejected => drop(annotations.remove(names::REJECTED)),
                 Forgery::Nothing => {
@@ -796,6 +808,25 @@ impl Cluster {
                 }
             }
         });
+    }
+
+    /// Whoever may write Services has those of production tell, or not tell, of the rejection of a revision.
+    fn forge_carried(&mut self, version: Version, is_carried: bool) {
+        let (hash, at) = (self.hash_of(version).to_owned(), self.now - SignedDuration::from_secs(1000));
+        let names: Vec<String> = self.services.keys().cloned().collect();
+        for name in names {
+            let resource_version = self.bump();
+            let Some(service) = self.services.get_mut(&name).filter(|it| it.production.is_some()) else { continue };
+            let service = Arc::make_mut(service);
+            if is_carried {
+                let rejection =
+                    Rejection { by: "tenant".into(), at, reason: "forged".into(), to: None, of_attempt: false };
+                service.rejections.insert(hash.clone(), rejection);
+            } else {
+                service.rejections.remove(&hash);
+            }
+            service.resource_version = resource_version;
+        }
     }
 
     /// A field of the spec changes.

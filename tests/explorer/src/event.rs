@@ -200,6 +200,10 @@ words! {
         Rejected = "rejected",
         /// It was not rejected.
         Unrejected = "no-rejected",
+        /// The Services of production say that it was rejected.
+        Carried = "carried",
+        /// They do not.
+        Uncarried = "not-carried",
         /// Its template is another one.
         Digest = "template-digest",
         /// Its template is not known.

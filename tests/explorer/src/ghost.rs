@@ -856,6 +856,10 @@ impl Ghost {
         }
         if let Some(left) = self.home.filter(|left| *left != version) {
             self.of_mut(left).is_left_with(before);
+            // The move is where it is decided, if it was not on record before.
+            if cluster.is_rejection_carried(left) && self.is_to_be_rejected(left) {
+                self.of_mut(left).reject();
+            }
             // Back from what had no pods it is a rejection, which the status tells only of what the spec asks for.
             let is_out = self.of(left).out_since.is_some() && cluster.rollout.spec.blue_green().auto_rollback.is_some();
             let may_go_back = version != cluster.version || self.of(version).served;
@@ -917,13 +921,24 @@ impl Ghost {
         }
     }
 
+    /// Whoever may write Services takes a rejection off the one that carried it. Before it is on record it is told nowhere else.
+    pub fn on_rejection_taken_off(&mut self, version: Version, cluster: &Cluster) {
+        let record = cluster.rollout.record();
+        let is_recorded = record.is_some_and(|record| record.rejection(cluster.hash_of(version)).is_some());
+        if !is_recorded && self.of(version).rejected == Verdict::Yes {
+            self.of_mut(version).rejected = Verdict::Either;
+        }
+    }
+
     /// The status is deleted: what the operator knew of what served before is gone with it.
     pub fn on_loss(&mut self, cluster: &Cluster) {
         for version in Version::all() {
             self.of_mut(version).known = false;
             self.of_mut(version).served_with = None;
             // What was rejected before it had a ReplicaSet has no mirror that outlives the status.
-            let mirror = cluster.set(version).is_some_and(|set| set.object.annotations.contains_key(names::REJECTED));
+            let mirror = cluster.set(version).is_some_and(|set| {
+                set.object.annotations.contains_key(names::REJECTED) || cluster.is_rejection_carried(version)
+            });
             let revision = self.of_mut(version);
             revision.left_by_hand &= mirror;
             if (revision.rejected == Verdict::Yes) != mirror {

@@ -182,11 +182,15 @@ impl State {
             }
             Event::Forge(version, forgery) => {
                 cluster.forge(version, forgery);
-                if forgery == Forgery::Rejected {
+                if let Forgery::Rejected | Forgery::Carried = forgery {
                     self.ghost.on_forged_rejection(version);
+                } else if forgery == Forgery::Uncarried {
+                    self.ghost.on_rejection_taken_off(version, cluster);
                 }
-                self.ghost.forged |=
-                    matches!(forgery, Forgery::Digest | Forgery::NoDigest | Forgery::Nothing | Forgery::Rejected);
+                self.ghost.forged |= matches!(
+                    forgery,
+                    Forgery::Digest | Forgery::NoDigest | Forgery::Nothing | Forgery::Rejected | Forgery::Carried
+                );
             }
             Event::Pods(version, count) => cluster.run_pods(version, count),
             Event::PodsGone(version) => cluster.lose_pods(version),

@@ -28,11 +28,14 @@ pub(super) fn enter_our_move(world: &World, decisions: &mut Decisions, now: Time
     if service.moved_by.is_none() && service.hash() == Some(&decisions.serving) {
         return;
     }
-    let Some(rs) = world.replica_sets.iter().find(|rs| rs.hash == given) else { return };
     let Some(revision) = decisions.revision(given) else { return };
-    let is_news = match rs.claimed_at() {
-        Some(claim) => revision.claim != Some(claim),
-        None => service.hash() == Some(&rs.hash) && revision.rejection.is_none(),
+    let leads_there = service.hash() == Some(given);
+    let rs = world.replica_sets.iter().find(|rs| rs.hash == given);
+    let is_news = match rs.map(ReplicaSet::claimed_at) {
+        Some(Some(claim)) => revision.claim != Some(claim),
+        Some(None) => leads_there && revision.rejection.is_none(),
+        // It has gone since, and the move still tells of what it left.
+        None => leads_there && missing_rejection(decisions, service).is_some(),
     };
     if is_news {
         if let Some(rejection) = unrecorded_rejection(world, decisions, service, given, now) {
@@ -60,8 +63,8 @@ fn as_it_says(by: &str, object: &str) -> String {
     if by == names::FIELD_MANAGER { by.to_owned() } else { format!("{name}{UNPROVEN}{object} says") }
 }
 
-/// The rejection of what production left by our move to `given`, where the record does not have it. A rejection that somebody asked for is written
-/// with the move. What was started over while it served has no turn any more: its rejection is not missing, somebody took it back.
+/// The rejection of what production left by our move to `given`, where the record does not have it. One that somebody asked for is written with the
+/// move.
 fn unrecorded_rejection(
     world: &World,
     decisions: &Decisions,
@@ -69,25 +72,30 @@ fn unrecorded_rejection(
     given: &str,
     now: Timestamp,
 ) -> Option<Rejection> {
-    let left = decisions.revision(&decisions.serving).filter(|left| left.rejection.is_none() && left.turn > 0)?;
-    let Some(carried) = service.rejections.get(&left.hash) else {
-        return forgotten_rejection(world, decisions, left, given, now);
-    };
-    let by = if service.answered { carried.by.clone() } else { as_it_says(&carried.by, "Service") };
-    Some(Rejection { by, ..carried.clone() })
+    if let Some(carried) = missing_rejection(decisions, service) {
+        let by = if service.answered { carried.by.clone() } else { as_it_says(&carried.by, "Service") };
+        return Some(Rejection { by, ..carried.clone() });
+    }
+    forgotten_rejection(world, decisions, given, now)
+}
+
+/// What serves by the record, if that has no rejection of it. What was started over while it served has no turn any more: none is missing, somebody
+/// took it back.
+fn serving_unrejected(decisions: &Decisions) -> Option<&RevisionRecord> {
+    decisions.revision(&decisions.serving).filter(|left| left.rejection.is_none() && left.turn > 0)
+}
+
+/// The rejection of what serves by the record, where that does not have it and a Service carries it.
+fn missing_rejection<'a>(decisions: &Decisions, service: &'a Service) -> Option<&'a Rejection> {
+    service.rejections.get(&serving_unrejected(decisions)?.hash)
 }
 
 /// What the spec asks for we leave, as long as it is there, only when it is rejected, or for what is promoted after it; and a rejection is
 /// written before, or with the move. So where neither the record nor the Service says so, the record is older than the move: it was restored from a
 /// backup, and a Service that was made anew tells nothing. What closes is on the ReplicaSet, too; to what never served nothing goes back; and what has
 /// not served in the ReplicaSet that it has was made anew since production left.
-fn forgotten_rejection(
-    world: &World,
-    decisions: &Decisions,
-    left: &RevisionRecord,
-    given: &str,
-    now: Timestamp,
-) -> Option<Rejection> {
+fn forgotten_rejection(world: &World, decisions: &Decisions, given: &str, now: Timestamp) -> Option<Rejection> {
+    let left = serving_unrejected(decisions)?;
     let asked_for = left.digest == decisions.template && !left.digest.is_empty();
     let rs = world.replica_set(&left.hash).filter(|rs| rs.uid == left.uid && asked_for)?;
     if let Some(mirrored) = rs.mirrored_rejection() {
