@@ -384,8 +384,9 @@ fn set_selection(service: &Service, selection: Selection) -> Action {
     }
 }
 
-/// Has a Service carry production. With it goes the rejection of what is left, which may be the reason, and of what the spec asks for: whatever
-/// becomes of the status, nobody takes the one for something to go back to, or promotes the other.
+/// Has a Service carry production. With it goes the rejection of what is left, which may be the reason, and of what the spec asks for, as far as they are
+/// not on record, or not mirrored: whatever becomes of the operator or of the status, nobody takes the one for something to go back to, or promotes
+/// the other.
 fn give_production(
     situation: &Situation,
     service: &Service,
@@ -393,10 +394,15 @@ fn give_production(
     rs: &ReplicaSet,
     event: Option<Event>,
 ) -> Action {
-    let Situation { decisions, roles, .. } = situation;
+    let Situation { world, decisions, roles, .. } = situation;
     let asked_for = roles.updated.map(|updated| updated.hash.as_str());
-    let hashes = [Some(decisions.serving.as_str()), asked_for].into_iter().flatten().filter(|hash| *hash != rs.hash);
-    let rejections = hashes.filter_map(|hash| Some((hash.to_owned(), mirror_of(decisions.rejection(hash)?.clone()))));
+    let is_told = |hash: &str| {
+        let is_recorded = world.rollout.record().is_some_and(|record| record.rejection(hash).is_some());
+        is_recorded && world.replica_set(hash).is_none_or(|rs| rs.mirrored_rejection().is_some())
+    };
+    let hashes = [Some(decisions.serving.as_str()), asked_for].into_iter().flatten();
+    let untold = hashes.filter(|hash| *hash != rs.hash && !is_told(hash));
+    let rejections = untold.filter_map(|hash| Some((hash.to_owned(), mirror_of(decisions.rejection(hash)?.clone()))));
     let (name, resource_version) = (service.name.clone(), service.resource_version.clone());
     let (production, rejections) = (Some(rs.hash.clone()), rejections.collect());
     Action::SelectRevision { name, resource_version, selection, production, rejections, event }

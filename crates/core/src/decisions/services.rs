@@ -1,6 +1,6 @@
 //! What the record learns from the Services: a move of ours that was not recorded any more, and one by hand.
 
-use greenlight_api::{Decisions, Rejection, RevisionRecord, names};
+use greenlight_api::{Decisions, Rejection, names};
 use jiff::Timestamp;
 
 use super::record::{BY_HAND, by_itself, reject, serve};
@@ -29,13 +29,12 @@ pub(super) fn enter_our_move(world: &World, decisions: &mut Decisions, now: Time
         return;
     }
     let Some(revision) = decisions.revision(given) else { return };
-    let leads_there = service.hash() == Some(given);
     let rs = world.replica_sets.iter().find(|rs| rs.hash == given);
     let is_news = match rs.map(ReplicaSet::claimed_at) {
         Some(Some(claim)) => revision.claim != Some(claim),
-        Some(None) => leads_there && revision.rejection.is_none(),
+        Some(None) => service.hash() == Some(given) && revision.rejection.is_none(),
         // It has gone since, and the move still tells of what it left.
-        None => leads_there && missing_rejection(decisions, service).is_some(),
+        None => missing_rejection(decisions, service).is_some(),
     };
     if is_news {
         if let Some(rejection) = unrecorded_rejection(world, decisions, service, given, now) {
@@ -79,15 +78,10 @@ fn unrecorded_rejection(
     forgotten_rejection(world, decisions, given, now)
 }
 
-/// What serves by the record, if that has no rejection of it. What was started over while it served has no turn any more: none is missing, somebody
-/// took it back.
-fn serving_unrejected(decisions: &Decisions) -> Option<&RevisionRecord> {
-    decisions.revision(&decisions.serving).filter(|left| left.rejection.is_none() && left.turn > 0)
-}
-
 /// The rejection of what serves by the record, where that does not have it and a Service carries it.
 fn missing_rejection<'a>(decisions: &Decisions, service: &'a Service) -> Option<&'a Rejection> {
-    service.rejections.get(&serving_unrejected(decisions)?.hash)
+    let left = decisions.revision(&decisions.serving).filter(|left| left.rejection.is_none())?;
+    service.rejections.get(&left.hash)
 }
 
 /// What the spec asks for we leave, as long as it is there, only when it is rejected, or for what is promoted after it; and a rejection is
@@ -95,9 +89,11 @@ fn missing_rejection<'a>(decisions: &Decisions, service: &'a Service) -> Option<
 /// backup, and a Service that was made anew tells nothing. What closes is on the ReplicaSet, too; to what never served nothing goes back; and what has
 /// not served in the ReplicaSet that it has was made anew since production left.
 fn forgotten_rejection(world: &World, decisions: &Decisions, given: &str, now: Timestamp) -> Option<Rejection> {
-    let left = serving_unrejected(decisions)?;
+    let left = decisions.revision(&decisions.serving)?;
     let asked_for = left.digest == decisions.template && !left.digest.is_empty();
-    let rs = world.replica_set(&left.hash).filter(|rs| rs.uid == left.uid && asked_for)?;
+    // What was started over while it served has no turn any more: its rejection is not forgotten, somebody took it back.
+    let is_silent = left.rejection.is_none() && left.turn > 0;
+    let rs = world.replica_set(&left.hash).filter(|rs| rs.uid == left.uid && asked_for && is_silent)?;
     if let Some(mirrored) = rs.mirrored_rejection() {
         return Some(Rejection { by: as_it_says(&mirrored.by, "ReplicaSet"), ..mirrored });
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::actions::Action;
 use crate::analysis::{self, Kind, Outcome};
-use crate::decisions::{self, Read};
+use crate::decisions::{self, Read, Source};
 use crate::gate::{self, Gate};
 use crate::request::{self, Heard};
 use crate::restart;
@@ -24,7 +24,7 @@ pub(super) struct Decided {
     pub read: Read,
     /// What became of the request in the register.
     pub heard: Heard,
-    /// What it rejects, by hash, if that serves.
+    /// What it rejects, by hash, if that serves, and nothing else has happened since the record was written.
     pub rejected_by_request: Option<(String, Rejection)>,
 }
 
@@ -37,11 +37,12 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
     }
     // Before anybody is heard: who asks to go back now does not go there.
     reject_what_served(&Situation::new(world, &read.now, now), &mut decisions);
-    let is_rejected = |decisions: &Decisions| decisions.rejection(&decisions.serving).cloned();
-    let was_rejected = is_rejected(&decisions).is_some();
+    let is_as_recorded = read.source == Source::Record && decisions == read.written;
     let heard = request::hear(&Situation::new(world, &read.now, now), &read, &mut decisions);
-    let rejection = is_rejected(&decisions).filter(|_| !was_rejected);
-    let rejected_by_request = rejection.map(|rejection| (decisions.serving.clone(), rejection));
+    let serving = &decisions.serving;
+    let is_new = is_as_recorded && read.written.rejection(serving).is_none();
+    let rejected_by_request =
+        decisions.rejection(serving).filter(|_| is_new).map(|rejection| (serving.clone(), rejection.clone()));
     let mut before = decisions.clone();
     for step in [
         measure_anew,

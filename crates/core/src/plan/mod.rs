@@ -11,7 +11,7 @@ use greenlight_api::{BlueGreenRolloutStatus, ObservedRequest, names};
 use jiff::Timestamp;
 
 use crate::actions::{Action, Doubt, Plan, Urgency, Watches};
-use crate::decisions::{self, Read, Source};
+use crate::decisions::{self, Read};
 use crate::events::{self, Event};
 use crate::fence;
 use crate::finalize;
@@ -93,11 +93,8 @@ fn precede(world: &World, read: &Read) -> bool {
 /// request is heard anew.
 fn leave_at_once(decided: &Decided, round: &Round) -> Option<Vec<Action>> {
     let Decided { read, rejected_by_request, .. } = decided;
-    // A record that was rebuilt, or that has another attempt of it since, does not tell whether a rejection is missing.
-    let has_turn = |hash: &String| read.written.revision(hash).is_some_and(|revision| revision.turn > 0);
-    let rejected = rejected_by_request.as_ref().filter(|it| read.source == Source::Record && has_turn(&it.0))?;
-    let carried = decisions::carried(round.situation.world, &read.now).cloned().unwrap_or_default();
-    let carried = carried.into_iter().chain([(rejected.0.clone(), mirror_of(rejected.1.clone()))]).collect();
+    let rejected = rejected_by_request.as_ref()?;
+    let carried = BTreeMap::from([(rejected.0.clone(), mirror_of(rejected.1.clone()))]);
     if decisions::precede(round.situation.world, read, &carried) { None } else { steps::leave_at_once(round) }
 }
 
