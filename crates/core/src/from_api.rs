@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use greenlight_api::analysis::{AnalysisRun, AnalysisRunSpec};
-use greenlight_api::{BlueGreenRollout, Rejection, names};
+use greenlight_api::{BlueGreenRollout, PodTemplate, Rejection, names};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, ObjectMeta, Time};
 
@@ -21,10 +21,15 @@ const LONGEST_REJECTIONS: usize = 16 << 10;
 
 /// A rollout. Its template is reduced to a digest, and not kept.
 pub fn rollout(object: BlueGreenRollout) -> Rollout {
+    rollout_and_template(object).0
+}
+
+/// A rollout, and its template.
+pub fn rollout_and_template(object: BlueGreenRollout) -> (Rollout, Option<PodTemplate>) {
     let BlueGreenRollout { metadata: meta, mut spec, status } = object;
     let template = Template::from(&*spec.template());
-    spec.template = None;
-    Rollout {
+    let whole = spec.template.take();
+    let rollout = Rollout {
         namespace: meta.namespace.unwrap_or_default(),
         name: meta.name.unwrap_or_default(),
         uid: meta.uid.unwrap_or_default(),
@@ -38,7 +43,8 @@ pub fn rollout(object: BlueGreenRollout) -> Rollout {
         template,
         status,
         spec,
-    }
+    };
+    (rollout, whole)
 }
 
 /// A Service.

@@ -453,6 +453,8 @@ fn who_retries_what_was_undone_is_heard_also_if_the_move_was_not_seen_yet() {
     retried.rejection = rejection;
     decisions::try_again(retried);
     model.restore_status(heard);
+    // It was on record before production moved, or nobody could have retried it: so the move did not carry it.
+    model.edit_service("active", |active| active.rejections.clear());
     model.work();
     assert_active(&model, 1);
     assert_rejected(&model, 2, false);

@@ -1154,10 +1154,11 @@ impl Cluster {
     /// What an admission plugin, a quota or a budget has against it.
     fn refuses(&self, action: &Action) -> Option<Failure> {
         let of_sets = self.refused == Refused::Sets;
-        let created = of_sets || self.refused == Refused::Creation || self.version == Version::REFUSED;
+        let created = of_sets || self.refused == Refused::Creation;
         match action {
-            Action::CreateReplicaSet { digest, .. } if adapter::version_of_digest(digest) == Some(self.version) => {
-                created.then_some(Failure::Invalid)
+            Action::CreateReplicaSet { digest, .. } => {
+                let is_refused = adapter::version_of_digest(digest) == Some(Version::REFUSED);
+                (created || is_refused).then_some(Failure::Invalid)
             }
             Action::ChangeReplicaSet { change, .. } if self.refused == Refused::Sizes && change.replicas.is_some() => {
                 Some(Failure::Forbidden)
@@ -1199,6 +1200,14 @@ impl Cluster {
 
     /// The objects that an action may concern.
     fn objects(&self, action: &Action) -> World {
+        // A ReplicaSet is made of the template that a watch brought, which may be older than the one that there is; a Deployment's is read.
+        let mut rollout = (*self.rollout).clone();
+        if let Action::CreateReplicaSet { digest, .. } = action
+            && rollout.spec.workload_ref.is_none()
+            && let Some(version) = adapter::version_of_digest(digest)
+        {
+            rollout.template.clone_from(&facts(version).template);
+        }
         let of_pod = |set: &&Arc<SetTruth>| matches!(action, Action::EvictPod { hash, .. } if *hash == set.object.hash);
         let evicted = self.sets.iter().find(of_pod).map(|set| (set.object.hash.clone(), Cluster::pods(set)));
         World {
@@ -1207,7 +1216,7 @@ impl Cluster {
             workload: self.workload.as_ref().map(|workload| (**workload).clone()),
             pods: evicted.into_iter().collect(),
             runs: (*self.runs).clone(),
-            ..World::of((*self.rollout).clone())
+            ..World::of(rollout)
         }
     }
 
@@ -1223,7 +1232,8 @@ impl Cluster {
         for object in replica_sets {
             let object = ReplicaSet { fresh: false, ..object };
             let Some(set) = self.sets.iter_mut().find(|set| set.object.name == object.name) else {
-                self.sets.push(Arc::new(SetTruth::new(self.version, object, true)));
+                let version = adapter::version_of_digest(&object.digest).unwrap_or(self.version);
+                self.sets.push(Arc::new(SetTruth::new(version, object, true)));
                 continue;
             };
             let evicts = set.pods.iter().any(|pod| evicted.contains(&set.pod_name(pod)));

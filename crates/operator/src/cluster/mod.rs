@@ -7,6 +7,7 @@
 //! | what an object is known by | `key` |
 //! | the newest known state of each object | `cache` |
 //! | all that is watched all the time | `caches` |
+//! | what a ReplicaSet is made of, until it is made | `templates` |
 //! | where to look | `scope` |
 //! | a watch that goes on | `watch` |
 //! | what is watched only as long as a plan asks for it | `on_demand/` |
@@ -25,4 +26,5 @@ pub mod objects;
 pub mod on_demand;
 pub mod scope;
 pub mod supervise;
+pub mod templates;
 pub mod watch;

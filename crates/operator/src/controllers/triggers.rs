@@ -142,18 +142,18 @@ pub fn start(
     let of_analyses = watcher::Config::default().labels(names::ANALYSIS_JOB);
     let jobs = scope.watch(scope.api(client.clone()), of_analyses);
     [
-        feed(rollouts, caches, observers, |caches| &caches.rollouts, |view: RolloutView| Some(view.keep())),
-        feed(sets, caches, observers, |caches| &caches.sets, ReplicaSetView::keep),
-        feed(all(client, scope), caches, observers, |caches| &caches.services, |view: ServiceView| Some(view.keep())),
-        feed(
-            all(client, scope),
-            caches,
-            observers,
-            |caches| &caches.workloads,
-            |view: DeploymentView| Some(view.keep()),
-        ),
-        feed(all(client, scope), caches, observers, |caches| &caches.runs, |view: RunView| Some(view.keep())),
-        feed(jobs, caches, observers, |caches| &caches.jobs, |view: JobView| Some(view.keep())),
+        feed(rollouts, caches, observers, |caches| &caches.rollouts, |caches, view: RolloutView| {
+            Some(view.keep_with_template(&caches.templates))
+        }),
+        feed(sets, caches, observers, |caches| &caches.sets, |_, view: ReplicaSetView| view.keep()),
+        feed(all(client, scope), caches, observers, |caches| &caches.services, |_, view: ServiceView| {
+            Some(view.keep())
+        }),
+        feed(all(client, scope), caches, observers, |caches| &caches.workloads, |_, view: DeploymentView| {
+            Some(view.keep())
+        }),
+        feed(all(client, scope), caches, observers, |caches| &caches.runs, |_, view: RunView| Some(view.keep())),
+        feed(jobs, caches, observers, |caches| &caches.jobs, |_, view: JobView| Some(view.keep())),
     ]
 }
 
@@ -169,7 +169,7 @@ fn feed<V, T>(
     caches: &Arc<Caches>,
     observers: &Observers,
     cache: fn(&Caches) -> &Cache<T>,
-    keep: fn(V) -> Option<T>,
+    keep: fn(&Caches, V) -> Option<T>,
 ) -> watch::Receiver<bool>
 where
     V: Watched,
@@ -191,7 +191,7 @@ where
                 }
                 Ok(Event::InitApply(arrived)) => {
                     seen.insert(arrived.key());
-                    take(cache, arrived, keep);
+                    take(&caches, cache, arrived, keep);
                 }
                 Ok(Event::InitDone) => {
                     cache.retain(&seen, listing_since);
@@ -199,7 +199,7 @@ where
                     observers.health.listed(&resource);
                     listed.send_replace(true);
                 }
-                Ok(Event::Apply(arrived)) => take(cache, arrived, keep),
+                Ok(Event::Apply(arrived)) => take(&caches, cache, arrived, keep),
                 Ok(Event::Delete(arrived)) => {
                     let version = arrived.meta().resource_version.clone().unwrap_or_default();
                     cache.remove(&arrived.key(), &version);
@@ -216,12 +216,17 @@ where
     is_listed
 }
 
-fn take<V: Watched, T: Cached>(cache: &Cache<T>, arrived: Arrived<V>, keep: fn(V) -> Option<T>) {
+fn take<V: Watched, T: Cached>(
+    caches: &Caches,
+    cache: &Cache<T>,
+    arrived: Arrived<V>,
+    keep: fn(&Caches, V) -> Option<T>,
+) {
     let key = arrived.key();
     match arrived {
         Arrived::Readable(view) => {
             let version = view.meta().resource_version.clone().unwrap_or_default();
-            match keep(view) {
+            match keep(caches, view) {
                 Some(object) => cache.put(object),
                 // It is not ours any more: its owner was taken away.
                 None if cache.knows(&key) => cache.remove(&key, &version),
@@ -230,7 +235,7 @@ fn take<V: Watched, T: Cached>(cache: &Cache<T>, arrived: Arrived<V>, keep: fn(V
         }
         Arrived::Unreadable(unreadable, outline) => {
             let error = unreadable.error.clone();
-            if cache.put_unreadable(*unreadable, outline.and_then(keep)) {
+            if cache.put_unreadable(*unreadable, outline.and_then(|outline| keep(caches, outline))) {
                 tracing::warn!(kind = %V::kind(&()), object = %key, error, "cannot be read, and is left alone until it can");
             }
         }
@@ -256,7 +261,7 @@ mod tests {
     /// A watch whose cache nobody fills any more would go unseen: every probe is green.
     #[tokio::test]
     async fn a_watch_task_that_breaks_is_the_end_of_everything() {
-        fn broken(_: ServiceView) -> Option<KeptService> {
+        fn broken(_: &Caches, _: ServiceView) -> Option<KeptService> {
             panic!("a bug")
         }
         let client = api_server(|Asked { query, .. }| {

@@ -68,7 +68,7 @@ impl Caches {
 
     /// Whether everything can be read.
     fn are_readable(&self) -> bool {
-        let Caches { rollouts, sets, services, runs, workloads, jobs } = self;
+        let Caches { rollouts, sets, services, runs, workloads, jobs, templates: _ } = self;
         rollouts.is_readable()
             && sets.is_readable()
             && services.is_readable()
@@ -79,7 +79,7 @@ impl Caches {
 
     /// Returns when something is new about what cannot be read.
     async fn until_unreadable(&self) {
-        let Caches { rollouts, sets, services, runs, workloads, jobs } = self;
+        let Caches { rollouts, sets, services, runs, workloads, jobs, templates: _ } = self;
         tokio::select! {
             () = rollouts.until_unreadable() => {}
             () = sets.until_unreadable() => {}

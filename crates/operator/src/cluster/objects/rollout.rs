@@ -1,6 +1,6 @@
 //! A rollout: as it arrives, and what is kept of it.
 
-use greenlight_api::{BlueGreen, BlueGreenRollout, BlueGreenRolloutSpec, BlueGreenRolloutStatus};
+use greenlight_api::{BlueGreen, BlueGreenRollout, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PodTemplate};
 use greenlight_core::from_api;
 use greenlight_core::world::Rollout;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -10,16 +10,19 @@ use serde_json::{Value, json};
 use super::narrow::{narrow_metadata, view_of};
 use crate::cluster::arrived::Watched;
 use crate::cluster::cache::{Cached, Key};
+use crate::cluster::templates::Templates;
 
 view_of!(RolloutView, "greenlight.dev", "v1alpha1", "BlueGreenRollout", "bluegreenrollouts");
 view_of!(PublishedView, "greenlight.dev", "v1alpha1", "BlueGreenRollout", "bluegreenrollouts");
 
-/// A rollout as it arrives. Its template is reduced to a digest before anything is kept.
+/// A rollout as it arrives. Its template is reduced to a digest before anything is kept for long.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "WholeRollout")]
 pub struct RolloutView {
     metadata: ObjectMeta,
     rollout: Box<Rollout>,
+    /// The template, if it is not the one that is on record: a ReplicaSet is to be made of it.
+    new_template: Option<PodTemplate>,
 }
 
 /// A rollout with its template, and of its metadata what is read of other objects.
@@ -57,7 +60,12 @@ impl From<BlueGreenRollout> for RolloutView {
             resource_version: object.metadata.resource_version.clone(),
             ..ObjectMeta::default()
         };
-        RolloutView { metadata, rollout: Box::new(from_api::rollout(object)) }
+        let (rollout, template) = from_api::rollout_and_template(object);
+        let is_news = |_: &PodTemplate| {
+            rollout.record().is_some_and(|record| record.template != rollout.template.digest.as_str())
+        };
+        let new_template = template.filter(is_news);
+        RolloutView { metadata, rollout: Box::new(rollout), new_template }
     }
 }
 
@@ -124,6 +132,14 @@ impl RolloutView {
     /// What is kept of it.
     pub fn keep(self) -> Rollout {
         *self.rollout
+    }
+
+    /// The same, and until it is used the template of which a ReplicaSet is to be made.
+    pub fn keep_with_template(mut self, templates: &Templates) -> Rollout {
+        if let Some(template) = self.new_template.take() {
+            templates.put(self.rollout.key(), self.rollout.template.digest.as_str(), &template);
+        }
+        self.keep()
     }
 }
 

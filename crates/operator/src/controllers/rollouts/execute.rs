@@ -257,6 +257,27 @@ impl Executor<'_> {
         Ok(())
     }
 
+    /// The template of this digest, of which a ReplicaSet is to be made: as a watch has just brought it, or as it is now. None if the rollout has
+    /// another one by now.
+    async fn template(&self, digest: &str) -> Result<Option<PodTemplate>, Error> {
+        let kept = self.caches.templates.take(&self.rollout.key(), digest);
+        if kept.is_some() && self.rollout.spec.workload_ref.is_none() {
+            return Ok(kept);
+        }
+        let rollout = self.read_whole().await?;
+        let template = match &rollout.spec.workload_ref {
+            Some(workload) => self.workload_template(&workload.name).await?,
+            None => rollout.spec.template().into_owned(),
+        };
+        let is_that = rollout.uid().as_ref() == Some(&self.rollout.uid);
+        if is_that && Digest::of(&template).as_str() == digest {
+            return Ok(Some(template));
+        }
+        // The template has changed since the plan was made, or another rollout has the name: what is known now leads to another plan.
+        self.caches.rollouts.put_answer(RolloutView::from(rollout).keep());
+        Ok(None)
+    }
+
     /// The rollout with its template, from the API server: the answer to the write before, if the plan was made from that. The next plan takes no
     /// longer than a request would, so it is as fresh as one that is read now.
     async fn read_whole(&self) -> Result<BlueGreenRollout, Error> {
@@ -496,17 +517,8 @@ impl Executor<'_> {
         let Action::CreateReplicaSet { name, hash, digest, replicas, annotations, pod_metadata, event } = action else {
             return Ok(());
         };
-        let rollout = self.read_whole().await?;
-        let template = match &rollout.spec.workload_ref {
-            Some(workload) => self.workload_template(&workload.name).await?,
-            None => rollout.spec.template().into_owned(),
-        };
-        let is_that = rollout.uid().as_ref() == Some(&self.rollout.uid);
-        if !is_that || Digest::of(&template).as_str() != digest {
-            // The template has changed since the plan was made, or another rollout has the name: what is known now leads to another plan.
-            self.caches.rollouts.put_answer(RolloutView::from(rollout).keep());
-            return Ok(());
-        }
+        let Some(template) = self.template(digest).await? else { return Ok(()) };
+        let (rollout, spec) = (self.rollout, &self.rollout.spec);
         let made_before_an_upgrade = self.made_before_an_upgrade(digest);
         let (name, hash) = made_before_an_upgrade.as_ref().map_or((name, hash), |(name, hash)| (name, hash));
         if let Some(other) = self.caches.sets.other_template_of(self.rollout, hash, digest) {
@@ -517,15 +529,18 @@ impl Executor<'_> {
             self.remember_refusal(digest, message);
             return Ok(());
         }
-        let owner = rollout.controller_owner_ref(&()).expect("an object of the API server has a name and a UID");
+        let owner = json!({
+            "apiVersion": BlueGreenRollout::api_version(&()), "kind": BlueGreenRollout::kind(&()),
+            "name": rollout.name, "uid": rollout.uid, "controller": true,
+        });
         let mut labels = template.labels();
         labels.insert(names::HASH_LABEL.to_owned(), hash.clone());
-        let mut selector = json!(rollout.spec.selector);
+        let mut selector = json!(spec.selector);
         selector["matchLabels"][names::HASH_LABEL] = hash.clone().into();
         let own = Value::Object(template.0);
         let mut template = with_metadata(own.clone(), &labels, pod_metadata);
-        if let Some(anti_affinity) = &rollout.spec.blue_green().anti_affinity {
-            affinity::keep_apart(&mut template, anti_affinity, &rollout.spec.selector, hash);
+        if let Some(anti_affinity) = &spec.blue_green().anti_affinity {
+            affinity::keep_apart(&mut template, anti_affinity, &spec.selector, hash);
         }
         let wanted = json!({
             "apiVersion": "apps/v1",
@@ -533,7 +548,7 @@ impl Executor<'_> {
             "metadata": {"name": name, "labels": labels, "annotations": annotations, "ownerReferences": [owner]},
             "spec": {
                 "replicas": replicas,
-                "minReadySeconds": rollout.spec.min_ready_seconds(),
+                "minReadySeconds": spec.min_ready_seconds(),
                 "selector": selector,
                 "template": template,
             },
@@ -552,7 +567,7 @@ impl Executor<'_> {
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
-                let taken = Taken { name, hash, digest, own: &own, blue_green: rollout.spec.blue_green() };
+                let taken = Taken { name, hash, digest, own: &own, blue_green: spec.blue_green() };
                 self.adopt_existing(taken, wanted).await
             }
             Err(kube::Error::Api(status)) if is_refusal(&status) => {
