@@ -36,7 +36,7 @@ async fn a_release_takes_no_more_requests_than_the_documents_say_and_rest_takes_
     let mark = audit.mark();
     lab.preview("web:v2").await;
     tokio::time::sleep(settled).await;
-    check("update to paused with preview", &count(mark), 7);
+    check("update to paused with preview", &count(mark), 6);
 
     let mark = audit.mark();
     lab.greenlight(&["promote", "web"]).expect("promoted");
@@ -48,7 +48,7 @@ async fn a_release_takes_no_more_requests_than_the_documents_say_and_rest_takes_
     let mark = audit.mark();
     lab.greenlight(&["undo", "web"]).expect("undone");
     tokio::time::sleep(settled).await;
-    check("undo", &count(mark), 8);
+    check("undo", &count(mark), 6);
 
     let mark = audit.mark();
     tokio::time::sleep(Duration::from_secs(5)).await;
