@@ -81,8 +81,10 @@ pub fn announce(situation: &Situation, status: &BlueGreenRolloutStatus) -> Vec<A
         let of_production = roles.is_home(rs) || roles.is_serving(rs);
         let waits = roles.is_candidate(rs) || !situation.served(rs);
         let is_up = rs.replicas > 0 && !rs.is_retired();
-        // The candidate of the picture that is published until now, wherever it came from.
-        let was_asked_for = before.updated_revision == rs.hash && before.rejected_revision != rs.hash;
+        // The candidate of the picture that is published until now, wherever it came from. What serves there is none; and since it does, it was claimed, or
+        // the Services were moved, which an older picture does not know.
+        let served = before.decisions.as_ref().is_some_and(|record| record.serving == rs.hash);
+        let was_asked_for = before.updated_revision == rs.hash && before.rejected_revision != rs.hash && !served;
         // A later version than is known was forged: it would keep this fence down for ever.
         !of_production && (is_up && waits || was_asked_for) && planned_from(rs) != known
     });

@@ -5,7 +5,7 @@ use crate::predicate::{Predicate, Report};
 use crate::state::State;
 
 /// What each part of a release may take at most, the status included.
-const LIMITS: [(&str, usize); 4] = [("create", 10), ("update", 7), ("promote", 5), ("undo", 8)];
+const LIMITS: [(&str, usize); 4] = [("create", 7), ("update", 4), ("promote", 4), ("undo", 5)];
 
 /// Goes through one release and counts.
 pub fn check(report: &mut Report) -> Vec<(&'static str, usize, usize)> {
