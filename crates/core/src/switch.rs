@@ -384,9 +384,9 @@ fn set_selection(service: &Service, selection: Selection) -> Action {
     }
 }
 
-/// Has a Service carry production. With it goes the rejection of what is left, which may be the reason, and of what the spec asks for, as far as they are
-/// not on record, or not mirrored: whatever becomes of the operator or of the status, nobody takes the one for something to go back to, or promotes
-/// the other.
+/// Has a Service carry production. With it goes each rejection that is not on record yet, whatever the spec asks for by now, and those of what is left and
+/// of what the spec asks for also until they are mirrored: whatever becomes of the operator or of the status, nobody takes the one for something to go
+/// back to, or promotes the other.
 fn give_production(
     situation: &Situation,
     service: &Service,
@@ -395,16 +395,15 @@ fn give_production(
     event: Option<Event>,
 ) -> Action {
     let Situation { world, decisions, roles, .. } = situation;
-    let asked_for = roles.updated.map(|updated| updated.hash.as_str());
-    let is_told = |hash: &str| {
-        let is_recorded = world.rollout.record().is_some_and(|record| record.rejection(hash).is_some());
-        is_recorded && world.replica_set(hash).is_none_or(|rs| rs.mirrored_rejection().is_some())
-    };
-    let hashes = [Some(decisions.serving.as_str()), asked_for].into_iter().flatten();
-    let untold = hashes.filter(|hash| *hash != rs.hash && !is_told(hash));
-    let rejections = untold.filter_map(|hash| Some((hash.to_owned(), mirror_of(decisions.rejection(hash)?.clone()))));
+    let is_recorded = |hash: &str| world.rollout.record().is_some_and(|record| record.rejection(hash).is_some());
+    let is_mirrored = |hash: &str| world.replica_set(hash).is_none_or(|rs| rs.mirrored_rejection().is_some());
+    let is_asked_for = |hash: &str| roles.updated.is_some_and(|updated| updated.hash == hash);
+    let has_mirror = |hash: &str| hash == decisions.serving || is_asked_for(hash);
+    let is_told = |hash: &str| is_recorded(hash) && (is_mirrored(hash) || !has_mirror(hash));
+    let untold = decisions.revisions.iter().filter(|revision| revision.hash != rs.hash && !is_told(&revision.hash));
+    let rejections = untold.filter_map(|it| Some((it.hash.clone(), mirror_of(it.rejection.clone()?)))).collect();
     let (name, resource_version) = (service.name.clone(), service.resource_version.clone());
-    let (production, rejections) = (Some(rs.hash.clone()), rejections.collect());
+    let production = Some(rs.hash.clone());
     Action::SelectRevision { name, resource_version, selection, production, rejections, event }
 }
 
