@@ -140,11 +140,15 @@ fn had_a_record(world: &World) -> bool {
     world.services.values().any(|service| service.is_marked_for(&world.rollout.name) && service.production.is_some())
 }
 
-/// The rejections that the last move of production carries, by hash: the Service that tells what serves has them.
+/// The rejections that the last move of production carries, by hash: the Service that tells what serves has them. Where none does (the status was lost, and
+/// the spec names another one by now), one that carried production before.
 pub fn carried<'a>(world: &'a World, decisions: &Decisions) -> Option<&'a BTreeMap<String, Rejection>> {
-    let service = telling_service(world, decisions)?;
-    let is_last = service.is_marked_for(&world.rollout.name) && service.production.as_ref() == Some(&decisions.serving);
-    is_last.then_some(&service.rejections)
+    let is_last = |service: &&Service| {
+        service.is_marked_for(&world.rollout.name) && service.production.as_ref() == Some(&decisions.serving)
+    };
+    let telling = telling_service(world, decisions);
+    let former = || world.production_services().find(is_last);
+    Some(&telling.or_else(former).filter(is_last)?.rejections)
 }
 
 /// The mirror of a rejection that a ReplicaSet should carry: while the spec asks for it, or it still serves.

@@ -16,9 +16,15 @@ pub(super) fn enter_moves_by_hand(world: &World, decisions: &mut Decisions, now:
 
 /// We moved it, and that was not recorded: its mark names another revision than the record, with a claim that the record does not know. A
 /// claim that is gone was taken away by somebody who may write to the ReplicaSet: then the Service alone tells, to which nobody writes who may
-/// not move traffic.
+/// not move traffic. Where it was made anew since, and tells nothing, another one of production's tells of a rejection that is not on record.
 pub(super) fn enter_our_move(world: &World, decisions: &mut Decisions, now: Timestamp) {
-    let Some(service) = telling_service(world, decisions).filter(|service| !service.deleting) else { return };
+    let tells = |service: &&Service| service.production.is_some() && !service.deleting;
+    let carries = |service: &&Service| {
+        service.is_marked_for(&world.rollout.name) && missing_rejection(decisions, service).is_some()
+    };
+    let telling = telling_service(world, decisions).filter(tells);
+    let moved = telling.or_else(|| world.production_services().filter(tells).find(carries));
+    let Some(service) = moved else { return };
     let Some(given) = service.production.as_deref() else { return };
     if *given == decisions.serving {
         enter_used_claim(world, decisions);
@@ -30,11 +36,12 @@ pub(super) fn enter_our_move(world: &World, decisions: &mut Decisions, now: Time
     }
     let Some(revision) = decisions.revision(given) else { return };
     let rs = world.replica_sets.iter().find(|rs| rs.hash == given);
-    let is_news = match rs.map(ReplicaSet::claimed_at) {
-        Some(Some(claim)) => revision.claim != Some(claim),
-        Some(None) => service.hash() == Some(given) && revision.rejection.is_none(),
-        // It has gone since, and the move still tells of what it left.
-        None => missing_rejection(decisions, service).is_some(),
+    let leads_there = service.hash() == Some(given) && rs.is_some() && revision.rejection.is_none();
+    // The claim has gone since, or what it was on, and the move still tells of what it left. Who points it back there does that by hand.
+    let left_rejected = service.hash() != Some(&decisions.serving) && missing_rejection(decisions, service).is_some();
+    let is_news = match rs.and_then(ReplicaSet::claimed_at) {
+        Some(claim) => revision.claim != Some(claim),
+        None => leads_there || left_rejected,
     };
     if is_news {
         if let Some(rejection) = unrecorded_rejection(world, decisions, service, given, now) {
