@@ -1,7 +1,7 @@
 //! What is decided now: what a person asks for, and what the operator finds out by itself. It is entered in the record before
 //! anything is planned, so that no step has to ask why.
 
-use greenlight_api::{Decisions, Rejection, names};
+use greenlight_api::{Decisions, Rejection, RevisionRecord, names};
 use jiff::Timestamp;
 
 use crate::actions::Action;
@@ -24,7 +24,7 @@ pub(super) struct Decided {
     pub read: Read,
     /// What became of the request in the register.
     pub heard: Heard,
-    /// What it rejects, by hash, if that serves, and nothing else has happened since the record was written.
+    /// What it rejects, by hash, if that serves, and production leaves it by nothing else; and nothing else has happened since the record was written.
     pub rejected_by_request: Option<(String, Rejection)>,
 }
 
@@ -40,9 +40,9 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
     let is_as_recorded = read.source == Source::Record && decisions == read.written;
     let heard = request::hear(&Situation::new(world, &read.now, now), &read, &mut decisions);
     let serving = &decisions.serving;
-    let is_new = is_as_recorded && read.written.rejection(serving).is_none();
-    let rejected_by_request =
-        decisions.rejection(serving).filter(|_| is_new).map(|rejection| (serving.clone(), rejection.clone()));
+    let is_told = read.written.revision(serving).is_some_and(|left| leaving_tells(&read.written, left));
+    let rejection = if is_as_recorded && is_told { decisions.rejection(serving) } else { None };
+    let rejected_by_request = rejection.map(|rejection| (serving.clone(), rejection.clone()));
     let mut before = decisions.clone();
     for step in [
         measure_anew,
@@ -60,6 +60,12 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
     }
     read.now = decisions;
     Decided { read, heard, rejected_by_request }
+}
+
+/// Whoever sees that production has left this one takes it for rejected: so does an operator of the version before, which may be the next one and does not
+/// know what a move carries.
+fn leaving_tells(record: &Decisions, left: &RevisionRecord) -> bool {
+    left.rejection.is_none() && left.served_at.is_some() && left.turn > 0 && left.digest == record.template
 }
 
 /// A run under way of what is scaled to nothing decides nothing, nor does that of a candidate which the preview Service does not show any more, by whoever's

@@ -222,8 +222,10 @@ pub(super) fn leave_at_once(round: &Round) -> Option<Vec<Action>> {
     let is_refused = |action: &Action| world.refused_write(&action.target(&world.rollout.name), now).is_some();
     let actions = Some(size_home(round)).filter(|actions| !actions.is_empty()).unwrap_or_else(|| move_home(round));
     let go = !actions.is_empty() && actions.iter().all(|action| (claims(action) || moves(action)) && !is_refused(action));
-    // Where the spec names no Service, nothing shows the move.
-    (go && world.first_active_service().is_some()).then_some(actions)
+    // Where the spec names no Service, nothing shows the move; nor does one that is about to go, or another one alone.
+    let first = world.first_active_service().filter(|service| !service.deleting)?;
+    let shows = |action: &Action| matches!(action, Action::SelectRevision { name, .. } if *name == first.name);
+    (go && (actions.iter().all(claims) || actions.iter().any(shows))).then_some(actions)
 }
 
 fn protect(round: &Round) -> Vec<Action> {
