@@ -441,6 +441,114 @@ fn a_status_from_a_backup_tells_who_undid_it() {
     }
 }
 
+// The leader ended between the move of an undo and its record, and something else happened, too.
+
+/// Revision 2 served, and production has left it on request: the Service says so, and the record does not yet.
+fn left_without_a_record(blue_green: BlueGreen, writes: usize) -> (Model, [String; 2]) {
+    let mut model = serves_one(blue_green);
+    model.push(2);
+    model.work();
+    let (one, two) = (model.hash(1), model.hash(2));
+    model.request(Verb::Rollback, &two, "ann", None);
+    model.operate(Some(writes));
+    assert_active(&model, 1);
+    assert_rejected(&model, 2, false);
+    (model, [one, two])
+}
+
+#[test]
+fn what_was_undone_stays_rejected_when_its_replica_set_and_the_hash_go_before_that_is_on_record() {
+    let (mut model, [_, two]) = left_without_a_record(automatic(), 2);
+    model.delete_replica_set(&two);
+    model.lose_hash("active");
+    model.work();
+    assert_active(&model, 1);
+    assert_rejected(&model, 2, true);
+}
+
+#[test]
+fn what_was_undone_stays_rejected_when_the_status_is_lost_and_the_spec_names_another_service() {
+    let (mut model, _) = left_without_a_record(automatic(), 2);
+    model.wipe_status();
+    model.change_spec(|spec| spec.strategy.blue_green.active_service = Some("other".into()));
+    model.work();
+    assert_rejected(&model, 2, true);
+}
+
+#[test]
+fn what_was_undone_stays_rejected_by_what_an_additional_service_carries() {
+    let (mut model, [_, two]) = left_without_a_record(with_extra(automatic()), 3);
+    model.request(Verb::Promote, &two, "bob", None);
+    model.have_service("active", false);
+    model.have_service("active", true);
+    model.work();
+    assert_active(&model, 1);
+    assert_rejected(&model, 2, true);
+}
+
+#[test]
+fn what_was_undone_stays_rejected_without_the_claim_and_the_hash_of_what_serves() {
+    let (mut model, [one, two]) = left_without_a_record(automatic(), 2);
+    model.request(Verb::Promote, &two, "bob", None);
+    model.edit(&one, |rs| drop(rs.annotations.remove(names::PROMOTED_AT)));
+    model.lose_hash("active");
+    model.work();
+    assert_active(&model, 1);
+    assert_rejected(&model, 2, true);
+}
+
+/// Production leaves revision 2 on request, and whenever the operator dies meanwhile, that is on record by then.
+#[track_caller]
+fn assert_leaves_by_the_record(prepare: impl Fn() -> Model) {
+    let mut has_left = false;
+    for writes in 1..12 {
+        let mut model = prepare();
+        let two = model.hash(2);
+        model.request(Verb::Rollback, &two, "ann", None);
+        model.operate(Some(writes));
+        if model.serving() != Some(two) {
+            has_left = true;
+            assert_rejected(&model, 2, true);
+        }
+    }
+    assert!(has_left, "production has not left revision 2");
+}
+
+#[test]
+fn an_undo_is_on_record_first_where_an_operator_of_before_would_not_see_it_by_the_services() {
+    // The switch is not proven yet: nobody knows that revision 2 served.
+    assert_leaves_by_the_record(|| {
+        let mut model = serves_one(automatic());
+        model.push(2);
+        model.operate(None);
+        model.run_all_pods();
+        model.operate(None);
+        model.pass(5);
+        model.operate(None);
+        let two = model.hash(2);
+        let record = status(&model).decisions.expect("a record");
+        let known = record.revision(&two).expect("it is known");
+        assert_eq!((&record.serving, known.served_at), (&two, None));
+        model
+    });
+    // The spec asks for something else: what is left for that need not be bad.
+    assert_leaves_by_the_record(|| {
+        let mut model = promoted(manual(), &[2]);
+        model.push(3);
+        model.work();
+        model
+    });
+}
+
+#[test]
+fn an_undo_is_on_record_first_where_the_service_is_being_deleted() {
+    assert_leaves_by_the_record(|| {
+        let mut model = promoted(automatic(), &[2]);
+        model.edit_service("active", |active| active.deleting = true);
+        model
+    });
+}
+
 /// The leader ended between the move and its record, and the next one saw that move after it had heard the retry.
 #[test]
 fn who_retries_what_was_undone_is_heard_also_if_the_move_was_not_seen_yet() {
