@@ -16,8 +16,9 @@ use crate::world::{Rollout, Run, Service, Template, mirror_of};
 const LONGEST_NAME: usize = 253;
 /// Of the claims that were withdrawn no more is kept, in bytes of JSON. Those of a thousand revisions take less.
 const LONGEST_CLAIMS: usize = 48 << 10;
-/// In bytes. Of two rejections, each with the longest reason, this is twice what is written.
-const LONGEST_REJECTIONS: usize = 16 << 10;
+/// In bytes of JSON. What somebody asked for is no longer than a request, and a reason of the operator's own is one of 2 KiB: this is more than twice as
+/// much. With the claims beside it the Service can still be kept.
+const LONGEST_REJECTIONS: usize = 8 << 10;
 
 /// A rollout. Its template is reduced to a digest, and not kept.
 pub fn rollout(object: BlueGreenRollout) -> Rollout {

@@ -123,12 +123,16 @@ mod tests {
         let long = "x".repeat(200_000);
         // In JSON it is six times as long.
         let escaped = "\u{1}".repeat(200_000);
+        let rejection = json!({"by": "", "at": "2026-01-01T00:00:00Z", "reason": ""});
+        let rejections = (100..390).map(|hash| (hash.to_string(), rejection.clone()));
+        let rejections = Value::Object(rejections.collect()).to_string();
         let annotations = json!({
             names::MANAGED_BY: long, names::PRODUCTION: long, names::MANAGED_BY_ARGO: long, names::WITHDRAWN: escaped,
+            names::REJECTED: rejections,
         });
         let service = json!({"metadata": {"name": "web", "namespace": "shop", "annotations": annotations}});
         let kept = serde_json::from_value::<ServiceView>(service).expect("a Service").keep();
-        assert!(json!(kept).to_string().len() < KeptService::LARGEST, "nor do withdrawn claims");
+        assert!(json!(kept).to_string().len() < KeptService::LARGEST, "nor do withdrawn claims and rejections");
         let service = kept.service;
         let kept = [service.managed_by, service.production, service.argo_rollout];
         let lengths = kept.map(|name| name.map_or(0, |name| name.len()));
