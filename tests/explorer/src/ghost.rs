@@ -921,7 +921,7 @@ impl Ghost {
         }
     }
 
-    /// Whoever may write Services takes a rejection off the one that carried it. Before it is on record it is told nowhere else.
+    /// Whoever may write Services takes a rejection off the one that carried it, or that one is deleted. Before it is on record it is told nowhere else.
     pub fn on_rejection_taken_off(&mut self, version: Version, cluster: &Cluster) {
         let record = cluster.rollout.record();
         let is_recorded = record.is_some_and(|record| record.rejection(cluster.hash_of(version)).is_some());

@@ -163,7 +163,14 @@ impl State {
             }
             Event::Ask(verb, version, by) => self.ask(verb, version, None, by),
             Event::UndoTo(version, to) => self.ask(Verb::Undo, Some(version), Some(to), Person::Ann),
-            Event::DeleteService(name) => cluster.delete_service(name),
+            Event::DeleteService(name) => {
+                let carried: Vec<Version> = Version::all().filter(|it| cluster.is_rejection_carried(*it)).collect();
+                cluster.delete_service(name);
+                // Before it is on record nothing else tells of it.
+                for version in carried.into_iter().filter(|it| !cluster.is_rejection_carried(*it)) {
+                    self.ghost.on_rejection_taken_off(version, cluster);
+                }
+            }
             Event::CreateService(name) => cluster.create_service(name),
             Event::SelectTier(name, on) => cluster.select_tier(name, on),
             Event::MoveByHand(name, version) => self.move_by_hand(name, version),
