@@ -401,9 +401,9 @@ fn give_production(
     let has_mirror = |hash: &str| hash == decisions.serving || is_asked_for(hash);
     let is_told = |hash: &str| is_recorded(hash) && (is_mirrored(hash) || !has_mirror(hash));
     let untold = decisions.revisions.iter().filter(|revision| revision.hash != rs.hash && !is_told(&revision.hash));
-    let rejections = untold.filter_map(|it| Some((it.hash.clone(), mirror_of(it.rejection.clone()?)))).collect();
+    let rejections = untold.filter_map(|it| Some((it.hash.clone(), mirror_of(it.rejection.clone()?))));
     let (name, resource_version) = (service.name.clone(), service.resource_version.clone());
-    let production = Some(rs.hash.clone());
+    let (production, rejections) = (Some(rs.hash.clone()), rejections.collect());
     Action::SelectRevision { name, resource_version, selection, production, rejections, event }
 }
 
