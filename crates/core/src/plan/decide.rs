@@ -24,7 +24,8 @@ pub(super) struct Decided {
     pub read: Read,
     /// What became of the request in the register.
     pub heard: Heard,
-    /// What it rejects, by hash, if that serves, and production leaves it by nothing else; and nothing else has happened since the record was written.
+    /// What it rejects, by hash, if that serves, whoever sees production leave it takes it for rejected, and nothing else has happened since the record was
+    /// written.
     pub rejected_by_request: Option<(String, Rejection)>,
 }
 
@@ -62,8 +63,8 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
     Decided { read, heard, rejected_by_request }
 }
 
-/// Whoever sees that production has left this one takes it for rejected: so does an operator of the version before, which may be the next one and does not
-/// know what a move carries.
+/// Whoever sees that production has left this one takes it for rejected, also an operator of the version before, which may be the next one and does not
+/// know what a move carries: the spec asks for it, and it served.
 fn leaving_tells(record: &Decisions, left: &RevisionRecord) -> bool {
     left.rejection.is_none() && left.served_at.is_some() && left.turn > 0 && left.digest == record.template
 }
