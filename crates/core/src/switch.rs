@@ -402,7 +402,16 @@ fn give_production(
     };
     let hashes = [Some(decisions.serving.as_str()), asked_for].into_iter().flatten();
     let untold = hashes.filter(|hash| *hash != rs.hash && !is_told(hash));
-    let rejections = untold.filter_map(|hash| Some((hash.to_owned(), mirror_of(decisions.rejection(hash)?.clone()))));
+    let rejections = untold.filter_map(|hash| {
+        let mut rejection = mirror_of(decisions.rejection(hash)?.clone());
+        // Who asks by a clock that is ahead is heard later in each plan. The move is dated by its claim, and was asked for before that.
+        if let Some(claimed_at) = rs.claimed_at()
+            && hash == decisions.serving
+        {
+            rejection.at = rejection.at.min(claimed_at);
+        }
+        Some((hash.to_owned(), rejection))
+    });
     let (name, resource_version) = (service.name.clone(), service.resource_version.clone());
     let (production, rejections) = (Some(rs.hash.clone()), rejections.collect());
     Action::SelectRevision { name, resource_version, selection, production, rejections, event }

@@ -3889,6 +3889,18 @@ fn who_promotes_by_a_clock_that_is_ahead_is_named() {
 }
 
 #[test]
+fn who_undoes_by_a_clock_that_is_ahead_is_named() {
+    let mut model = promoted(manual(), &[2]);
+    let two = model.hash(2);
+    request_ahead(&mut model, Verb::Rollback, &two);
+    model.work();
+    assert_active(&model, 1);
+    let switch = status(&model).switch.expect("a switch");
+    assert_eq!(switch.requested_by, "ann", "{switch:?}");
+    assert!(switch.requested_at.is_some_and(|at| at <= switch.switched_at), "{switch:?}");
+}
+
+#[test]
 fn what_a_rollout_of_this_name_left_behind_is_still_rejected_and_has_earned_nothing() {
     let mut model = serves_one(manual());
     model.push(2);
