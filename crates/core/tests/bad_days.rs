@@ -441,6 +441,21 @@ fn a_status_from_a_backup_tells_who_undid_it() {
     }
 }
 
+/// The leader ended between the move and its record, and another person asks for the same before the next one looks.
+#[test]
+fn whoever_has_a_name_that_begins_another_is_not_named_for_what_that_one_undid() {
+    let mut model = promoted(manual(), &[2]);
+    let two = model.hash(2);
+    model.request(Verb::Rollback, &two, "anna", None);
+    // The claim and the move.
+    model.operate(Some(2));
+    assert_active(&model, 1);
+    model.request(Verb::Rollback, &two, "ann", None);
+    model.work();
+    let message = &model.status().message;
+    assert!(message.contains("rejected by anna, as its Service says"), "{message}");
+}
+
 /// The leader ended between the move and its record, and the next one saw that move after it had heard the retry.
 #[test]
 fn who_retries_what_was_undone_is_heard_also_if_the_move_was_not_seen_yet() {
