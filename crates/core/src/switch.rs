@@ -561,14 +561,16 @@ pub fn last(situation: &Situation, proof: &Proof) -> Option<Switch> {
         Proof::Proven(at) => Some(*at),
         Proof::Missing(_) | Proof::NotApplicable => None,
     };
-    if let Some(before) = before.filter(|switch| switch.to == home.hash) {
+    if let Some(before) = before.as_ref().filter(|switch| switch.to == home.hash) {
         // From the future it is by another operator's clock, and an overlap would last until then: it becomes now, and is written down so.
         let is_late = overlap::is_under_way(situation) && before.switched_at > situation.now;
         let switched_at = if is_late { situation.now } else { before.switched_at };
-        return Some(Switch { proven_at, switched_at, ..before });
+        return Some(Switch { proven_at, switched_at, ..before.clone() });
     }
     let served = status.map(|status| status.decisions.as_ref().map_or(&status.active_revision, |d| &d.serving));
-    let from = served.filter(|served| **served != home.hash).cloned().unwrap_or_default();
+    // While one of several Services does not follow, the record has the move already, and the switch before is reported still.
+    let reported = || before.as_ref().map(|before| &before.to);
+    let from = served.filter(|served| **served != home.hash).or_else(reported).cloned().unwrap_or_default();
     let switched_at = switched_at(situation, home);
     let known = world.rollout.record().and_then(|record| record.revision(&home.hash));
     // What never served was promoted, whoever rejected what it takes over from.
