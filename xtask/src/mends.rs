@@ -1084,8 +1084,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "a ReplicaSet is made for another rollout that has the name by now",
         file: "crates/operator/src/controllers/rollouts/execute.rs",
-        find: "if !is_that || ",
-        replace: "if false && !is_that || ",
+        find: "if is_that && Digest::of",
+        replace: "if Digest::of",
         of: Package("greenlight-operator"),
         test: "no_replica_set_is_made_for_another_rollout_that_has_the_name_by_now",
     },
@@ -1604,7 +1604,7 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "gate: whoever writes a rejection on a ReplicaSet rolls back in the name of another",
         file: "crates/core/src/decisions/services.rs",
-        find: "by: as_it_says(&mirrored.by), ..mirrored",
+        find: "by: as_it_says(&mirrored.by, \"ReplicaSet\"), ..mirrored",
         replace: "by: mirrored.by.clone(), ..mirrored",
         of: Package("greenlight-core"),
         test: "a_way_back_that_somebody_feigned_is_in_nobody_elses_name",
@@ -2200,6 +2200,38 @@ const MENDS: &[Mend] = &[
         replace: "if false && !view.is_settled() {",
         of: Package("greenlight-operator"),
         test: "pods_are_changed_only_once_the_controller_of_replica_sets_has_seen_their_template",
+    },
+    Mend {
+        fault: "told: who undoes by a clock that is ahead is not named",
+        file: "crates/core/src/switch.rs",
+        find: "rejection.at = rejection.at.min(claimed_at);",
+        replace: "let _ = (claimed_at, &mut rejection);",
+        of: Package("greenlight-core"),
+        test: "who_undoes_by_a_clock_that_is_ahead_is_named",
+    },
+    Mend {
+        fault: "told: whoever has a name that begins another is named for what that one undid",
+        file: "crates/core/src/request.rs",
+        find: "decisions::name_of(&rejection.by) == by",
+        replace: "rejection.by.starts_with(&by)",
+        of: Package("greenlight-core"),
+        test: "whoever_has_a_name_that_begins_another_is_not_named_for_what_that_one_undid",
+    },
+    Mend {
+        fault: "told: an undo that one Service follows late is told as a promotion",
+        file: "crates/core/src/switch.rs",
+        find: ".or_else(reported).cloned()",
+        replace: ".or_else(|| reported().filter(|_| false)).cloned()",
+        of: Package("greenlight-core"),
+        test: "an_undo_that_one_service_follows_late_is_told_as_one_and_names_who_asked",
+    },
+    Mend {
+        fault: "told: a plan says that a Service moves of which only annotations change",
+        file: "crates/overview/src/simulation.rs",
+        find: "if self.selects(name, selection) => return",
+        replace: "if false && self.selects(name, selection) => return",
+        of: Package("greenlight-overview"),
+        test: "a_service_of_which_only_annotations_change_is_not_said_to_move",
     },
 ];
 
