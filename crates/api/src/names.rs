@@ -44,11 +44,10 @@ pub const RESTARTED_AT: &str = "greenlight.dev/restarted-at";
 pub const EVICTING: &str = "greenlight.dev/evicting";
 
 /// On a ReplicaSet: a person or the operator rejected this revision. The value is a JSON [`crate::Rejection`], a copy of the one in
-/// `status.decisions`. The operator reads it only if the status was lost.
-///
-/// On an active Service: the rejections that were not in `status.decisions` when it was last moved, as the one for which production left a revision.
-/// The value is a JSON map from hashes to rejections. It is written with the move, so that an undo needs no write of its own before it. The operator reads it
-/// if the status does not show that move, or was lost.
+/// `status.decisions`. The operator reads it only if the status was lost. On an active Service: the rejections that were not in
+/// `status.decisions` before the last move, such as the reason for that move. The value is a JSON map from hashes to rejections, and is written
+/// with the move: so an undo moves production before it writes anything else. The operator reads it until the status shows that move, and
+/// if the status was lost.
 pub const REJECTED: &str = "greenlight.dev/rejected";
 
 /// On a retired ReplicaSet: when the operator scales it down (RFC 3339).

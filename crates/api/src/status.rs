@@ -103,7 +103,7 @@ pub struct BlueGreenRolloutStatus {
     /// The last request, and the operator's answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_request: Option<ObservedRequest>,
-    /// The record: what people and the operator decided. The operator writes it before it acts on it.
+    /// The record: what people and the operator decided. The operator writes it before it acts on it, unless the objects that it changes tell of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decisions: Option<Decisions>,
     /// Conditions: Ready, Reconciling, Stalled (kstatus), Available, Paused.

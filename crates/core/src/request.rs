@@ -430,9 +430,8 @@ impl<'a> Hearing<'a> {
         let by = brief(self.asker().to_owned());
         let is_on_record = self.situation.world.rollout.record().is_some_and(|record| record.rejection(hash).is_some());
         let rejection = decisions.revision_mut(hash).and_then(|revision| revision.rejection.as_mut());
-        let Some(rejection) = rejection.filter(|rejection| !is_on_record && rejection.by.starts_with(&by)) else {
-            return false;
-        };
+        let is_theirs = |rejection: &&mut Rejection| !is_on_record && decisions::name_of(&rejection.by) == by;
+        let Some(rejection) = rejection.filter(is_theirs) else { return false };
         let is_of_this = rejection.to == *to && rejection.reason == brief(self.with_reason(ROLLED_BACK));
         if is_of_this {
             rejection.by = by;

@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use greenlight_api::{Approval, PreviewServiceIdle, Switch, names};
+use greenlight_api::{Approval, PreviewServiceIdle, RevisionRecord, Switch, names};
 use jiff::Timestamp;
 
 use crate::actions::{Action, Change};
@@ -401,7 +401,16 @@ fn give_production(
     let has_mirror = |hash: &str| hash == decisions.serving || is_asked_for(hash);
     let is_told = |hash: &str| is_recorded(hash) && (is_mirrored(hash) || !has_mirror(hash));
     let untold = decisions.revisions.iter().filter(|revision| revision.hash != rs.hash && !is_told(&revision.hash));
-    let rejections = untold.filter_map(|it| Some((it.hash.clone(), mirror_of(it.rejection.clone()?))));
+    let rejections = untold.filter_map(|RevisionRecord { hash, rejection, .. }| {
+        let mut rejection = mirror_of(rejection.clone()?);
+        // Who asks by a clock that is ahead is heard later in each plan. The move is dated by its claim, and was asked for before that.
+        if let Some(claimed_at) = rs.claimed_at()
+            && *hash == decisions.serving
+        {
+            rejection.at = rejection.at.min(claimed_at);
+        }
+        Some((hash.clone(), rejection))
+    });
     let (name, resource_version) = (service.name.clone(), service.resource_version.clone());
     let (production, rejections) = (Some(rs.hash.clone()), rejections.collect());
     Action::SelectRevision { name, resource_version, selection, production, rejections, event }
@@ -551,14 +560,16 @@ pub fn last(situation: &Situation, proof: &Proof) -> Option<Switch> {
         Proof::Proven(at) => Some(*at),
         Proof::Missing(_) | Proof::NotApplicable => None,
     };
-    if let Some(before) = before.filter(|switch| switch.to == home.hash) {
+    if let Some(before) = before.as_ref().filter(|switch| switch.to == home.hash) {
         // From the future it is by another operator's clock, and an overlap would last until then: it becomes now, and is written down so.
         let is_late = overlap::is_under_way(situation) && before.switched_at > situation.now;
         let switched_at = if is_late { situation.now } else { before.switched_at };
-        return Some(Switch { proven_at, switched_at, ..before });
+        return Some(Switch { proven_at, switched_at, ..before.clone() });
     }
     let served = status.map(|status| status.decisions.as_ref().map_or(&status.active_revision, |d| &d.serving));
-    let from = served.filter(|served| **served != home.hash).cloned().unwrap_or_default();
+    // While one of several Services does not follow, the record has the move already, and the switch before is reported still.
+    let reported = || before.as_ref().map(|before| &before.to);
+    let from = served.filter(|served| **served != home.hash).or_else(reported).cloned().unwrap_or_default();
     let switched_at = switched_at(situation, home);
     let known = world.rollout.record().and_then(|record| record.revision(&home.hash));
     // What never served was promoted, whoever rejected what it takes over from.

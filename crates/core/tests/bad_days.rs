@@ -549,6 +549,21 @@ fn an_undo_is_on_record_first_where_the_service_is_being_deleted() {
     });
 }
 
+/// The leader ended between the move and its record, and another person asks for the same before the next one looks.
+#[test]
+fn whoever_has_a_name_that_begins_another_is_not_named_for_what_that_one_undid() {
+    let mut model = promoted(manual(), &[2]);
+    let two = model.hash(2);
+    model.request(Verb::Rollback, &two, "anna", None);
+    // The claim and the move.
+    model.operate(Some(2));
+    assert_active(&model, 1);
+    model.request(Verb::Rollback, &two, "ann", None);
+    model.work();
+    let message = &model.status().message;
+    assert!(message.contains("rejected by anna, as its Service says"), "{message}");
+}
+
 /// The leader ended between the move and its record, and the next one saw that move after it had heard the retry.
 #[test]
 fn who_retries_what_was_undone_is_heard_also_if_the_move_was_not_seen_yet() {
@@ -3992,6 +4007,18 @@ fn who_promotes_by_a_clock_that_is_ahead_is_named() {
     model.work();
     assert_active(&model, 2);
     let switch = status(&model).switch.clone().expect("a switch");
+    assert_eq!(switch.requested_by, "ann", "{switch:?}");
+    assert!(switch.requested_at.is_some_and(|at| at <= switch.switched_at), "{switch:?}");
+}
+
+#[test]
+fn who_undoes_by_a_clock_that_is_ahead_is_named() {
+    let mut model = promoted(manual(), &[2]);
+    let two = model.hash(2);
+    request_ahead(&mut model, Verb::Rollback, &two);
+    model.work();
+    assert_active(&model, 1);
+    let switch = status(&model).switch.expect("a switch");
     assert_eq!(switch.requested_by, "ann", "{switch:?}");
     assert!(switch.requested_at.is_some_and(|at| at <= switch.switched_at), "{switch:?}");
 }

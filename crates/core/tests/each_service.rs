@@ -852,6 +852,23 @@ fn a_refused_additional_service_does_not_keep_the_first_from_getting_its_hash_ba
     assert_eq!(model.serving(), Some(two), "{}", say(&model));
 }
 
+// The first Service goes back, and the operator may not write the additional one until later.
+#[test]
+fn an_undo_that_one_service_follows_late_is_told_as_one_and_names_who_asked() {
+    let mut model = promoted(with_extra(manual()), &[2]);
+    let two = model.hash(2);
+    model.refuse(Some(|action| matches!(action, Action::SelectRevision { name, .. } if name == "extra")));
+    undo(&mut model);
+    assert_eq!(model.serving(), Some(model.hash(1)), "{}", say(&model));
+    model.refuse(None);
+    model.work();
+    assert_serves(&model, 1);
+    let switch = model.status().switch.clone().expect("a switch");
+    assert_eq!((switch.from, switch.requested_by.as_str()), (two, "ann"), "{}", say(&model));
+    let told = model.ledger.events.iter().rfind(|event| event.action == "Switch").expect("it is told");
+    assert_eq!(told.reason, "RolledBack", "{told:?}");
+}
+
 // An overlap ends late by one Service, and GitOps takes the hash out of the other while one pod is missing.
 #[test]
 fn one_service_in_an_overlap_does_not_keep_the_other_from_getting_its_hash_back() {

@@ -175,6 +175,8 @@ impl Simulation {
             }
             Action::ChangeReplicaSet { name, change, .. } => return self.describe_change(name, change),
             Action::DeleteReplicaSet { name, .. } => format!("delete ReplicaSet {name} from the history"),
+            // Its annotations alone change.
+            Action::SelectRevision { name, selection, .. } if self.selects(name, selection) => return Vec::new(),
             Action::SelectRevision { name, selection, .. } => match selection {
                 Selection::Revision(hash) => format!("point Service {name} at {hash}"),
                 Selection::Both(_) => format!("point Service {name} at both revisions"),
@@ -197,6 +199,11 @@ impl Simulation {
             Action::EvictPod { name, .. } => format!("evict pod {name}"),
         };
         vec![step]
+    }
+
+    /// Whether a Service selects this already.
+    fn selects(&self, name: &str, selection: &Selection) -> bool {
+        self.world.services.get(name).is_some_and(|service| service.selection() == *selection)
     }
 
     fn describe_change(&self, name: &str, change: &Change) -> Vec<String> {
@@ -394,6 +401,7 @@ mod tests {
             production: None,
             moved_by: None,
             withdrawn: None,
+            rejections: BTreeMap::new(),
             argo_rollout: None,
             answered: false,
         };
@@ -479,6 +487,34 @@ mod tests {
         let now = simulation.world.rollout.status.as_ref().expect("published");
         assert_ne!(now.active_revision, status.active_revision);
         assert_eq!(simulation.pods(), 3, "{steps}");
+    }
+
+    #[test]
+    fn a_service_of_which_only_annotations_change_is_not_said_to_move() {
+        let active = |simulation: &Simulation| {
+            simulation.world.rollout.status.as_ref().expect("published").active_revision.clone()
+        };
+        let mut simulation = served();
+        let one = active(&simulation);
+        apply(&mut simulation, "web:v2", &json!({}));
+        let two = active(&simulation);
+        let ask = |simulation: &mut Simulation, action: &str| {
+            let request = json!({"action": action, "revision": two, "by": "ann", "at": simulation.now});
+            simulation.world.rollout.request = Some(request.to_string());
+            simulation.steps.clear();
+            simulation.run()
+        };
+        ask(&mut simulation, "rollback");
+        assert_eq!(active(&simulation), one);
+        // As the move of an undo leaves it, if what production goes back to is up.
+        let record = simulation.world.rollout.record().expect("published");
+        let rejection = record.rejection(&two).cloned().expect("it was undone");
+        let service = simulation.world.services.get_mut("web-active").expect("it is there");
+        service.rejections.insert(two.clone(), rejection);
+        let outcome = ask(&mut simulation, "retry");
+        let steps = simulation.steps.join("\n");
+        assert!(steps.contains(&format!("point Service web-active at {two}")), "{outcome}\n{steps}");
+        assert!(!steps.contains(&format!("at {one}")), "{outcome}\n{steps}");
     }
 
     #[test]

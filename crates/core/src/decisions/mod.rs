@@ -30,7 +30,7 @@ use greenlight_api::{BlueGreenRolloutStatus, Decisions, Rejection, RevisionRecor
 use jiff::Timestamp;
 
 pub use self::record::{BY_HAND, Source, by_itself, newest, reject, serve, try_again};
-pub use self::services::telling_service;
+pub use self::services::{name_of, telling_service};
 use crate::roles;
 use crate::situation::Situation;
 use crate::world::{ReplicaSet, Service, World, mirror_of};

@@ -62,11 +62,18 @@ fn enter_used_claim(world: &World, decisions: &mut Decisions) {
     }
 }
 
+/// What follows the name of whoever rejected a revision, where only an object tells it.
+const UNPROVEN: &str = ", as its ";
+
 /// The name of whoever rejected a revision, as an object tells it: whoever may edit that may have written any.
 fn as_it_says(by: &str, object: &str) -> String {
-    const UNPROVEN: &str = ", as its ";
-    let name = by.split(UNPROVEN).next().unwrap_or(by);
+    let name = name_of(by);
     if by == names::FIELD_MANAGER { by.to_owned() } else { format!("{name}{UNPROVEN}{object} says") }
+}
+
+/// The name of whoever rejected a revision, without what says which object tells it.
+pub fn name_of(by: &str) -> &str {
+    by.split(UNPROVEN).next().unwrap_or(by)
 }
 
 /// The rejection of what production left by our move to `given`, where the record does not have it. One that somebody asked for is written with the
