@@ -1084,10 +1084,26 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "a ReplicaSet is made for another rollout that has the name by now",
         file: "crates/operator/src/controllers/rollouts/execute.rs",
-        find: "if !is_that || ",
-        replace: "if false && !is_that || ",
+        find: "if is_that && Digest",
+        replace: "if (is_that || true) && Digest",
         of: Package("greenlight-operator"),
         test: "no_replica_set_is_made_for_another_rollout_that_has_the_name_by_now",
+    },
+    Mend {
+        fault: "a template that a watch has just brought is read again",
+        file: "crates/operator/src/controllers/rollouts/execute.rs",
+        find: "if self.rollout.spec.workload_ref.is_none()",
+        replace: "if false",
+        of: Package("greenlight-operator"),
+        test: "a_template_that_a_watch_has_brought_is_not_read_again_and_one_that_is_not_kept_is",
+    },
+    Mend {
+        fault: "a template that no ReplicaSet is made of is kept until others take its room",
+        file: "crates/operator/src/cluster/objects/rollout.rs",
+        find: "None => templates.forget(&self.rollout.key()),",
+        replace: "None => {}",
+        of: Package("greenlight-operator"),
+        test: "a_template_is_kept_until_it_is_on_record_or_taken_back",
     },
     Mend {
         fault: "an operator that starts before the name server lets analyses ask the API server for good",
@@ -1604,10 +1620,18 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "gate: whoever writes a rejection on a ReplicaSet rolls back in the name of another",
         file: "crates/core/src/decisions/services.rs",
-        find: "by: as_it_says(&mirrored.by), ..mirrored",
+        find: "by: as_it_says(&mirrored.by, \"ReplicaSet\"), ..mirrored",
         replace: "by: mirrored.by.clone(), ..mirrored",
         of: Package("greenlight-core"),
         test: "a_way_back_that_somebody_feigned_is_in_nobody_elses_name",
+    },
+    Mend {
+        fault: "gate: whoever writes a rejection on a Service rolls back in the name of another",
+        file: "crates/core/src/decisions/services.rs",
+        find: "if service.answered { carried.by.clone() }",
+        replace: "if true { carried.by.clone() }",
+        of: Package("greenlight-core"),
+        test: "a_status_from_a_backup_tells_who_undid_it",
     },
     Mend {
         fault: "gate: two annotations have the operator move production",

@@ -544,8 +544,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a scale is acted upon before it is on record",
         file: "decisions/mod.rs",
-        find: "hashes.into_iter().any(changed) || scaled || moved_by_others",
-        replace: "hashes.into_iter().any(changed) || moved_by_others",
+        find: "after.revisions.iter().any(changed) || scaled || moved_by_others",
+        replace: "after.revisions.iter().any(changed) || moved_by_others",
         expected: &[P::HomeSize],
     },
     Mutant {
