@@ -187,8 +187,9 @@ pub fn promote(situation: &Situation, candidate: &ReplicaSet) -> Vec<Action> {
         return preparations;
     }
     let both = overlap::is_required(situation, candidate);
-    let step =
-        |service: &Service| if both { select_both(situation, service, candidate) } else { select(situation, service, candidate) };
+    let step = |service: &Service| {
+        if both { select_both(situation, service, candidate) } else { select(situation, service, candidate) }
+    };
     // All of them, or none.
     let refused = refused(situation, &to_move);
     if !refused.is_empty() {

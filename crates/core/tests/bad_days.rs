@@ -426,7 +426,9 @@ fn a_status_from_a_backup_tells_who_undid_it() {
     let backup = status(&model);
     undo(&mut model);
     // Who asked is known by the request; without that, by what the move carries; and where somebody took that off, by the ReplicaSet.
-    for (without, by) in [("", "ann "), ("request", "ann, as its Service says "), ("move", "ann, as its ReplicaSet says ")] {
+    for (without, by) in
+        [("", "ann "), ("request", "ann, as its Service says "), ("move", "ann, as its ReplicaSet says ")]
+    {
         match without {
             "request" => model.truth.rollout.request = None,
             "move" => model.edit_service("active", |active| active.rejections.clear()),

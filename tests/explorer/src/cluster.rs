@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use greenlight_api::{Rejection, 
+use greenlight_api::{
     AnalysisPhase, AntiAffinity, AutoRollback, BlueGreen, BlueGreenRolloutSpec, BlueGreenRolloutStatus, PodMetadata,
-    PodTemplate, PreviewServiceIdle, RollbackWindow, RolloutAnalysis, Strategy, SwitchMode, WorkloadRef,
+    PodTemplate, PreviewServiceIdle, Rejection, RollbackWindow, RolloutAnalysis, Strategy, SwitchMode, WorkloadRef,
     WorkloadScaleDown,
     names::{self, before_the_record},
 };

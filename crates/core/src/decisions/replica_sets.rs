@@ -11,11 +11,11 @@ use crate::world::{ReplicaSet, Run, World};
 /// Each ReplicaSet has an entry, and each template only one. A ReplicaSet that was made anew is another one: nothing that was
 /// decided about the old one counts for it, except that its template is rejected, and except for what production lost.
 pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
-    // What serves is known also while it goes, so that what is made in its place is known for that; and where the status is lost, so is
-    // what carries the mirror of a rejection, unless it was made anew since.
-    // Also before its mirror is written: the move of production away from it tells of it.
+    // Until a rejection is mirrored, the Service tells of it by which production left the revision.
     let carried = if source == Source::Nothing { carried(world, decisions).cloned() } else { None };
     let mirror = |rs: &ReplicaSet| rs.mirrored_rejection().or_else(|| carried.as_ref()?.get(&rs.hash).cloned());
+    // What serves is known also while it goes, so that what is made in its place is known for that; and where the status is lost, so is
+    // what carries the mirror of a rejection, unless it was made anew since.
     let is_all_that_tells = |rs: &ReplicaSet| {
         let of_template = |other: &ReplicaSet| digest_of(world, other) == digest_of(world, rs);
         source == Source::Nothing && mirror(rs).is_some() && !world.existing().any(of_template)

@@ -93,8 +93,8 @@ fn precede(world: &World, read: &Read) -> bool {
 /// request is heard anew.
 fn leave_at_once(decided: &Decided, round: &Round) -> Option<Vec<Action>> {
     let Decided { read, rejected_by_request, .. } = decided;
-    let rejected = rejected_by_request.as_ref()?;
-    let carried = BTreeMap::from([(rejected.0.clone(), mirror_of(rejected.1.clone()))]);
+    let (hash, rejection) = rejected_by_request.clone()?;
+    let carried = BTreeMap::from([(hash, mirror_of(rejection))]);
     if decisions::precede(round.situation.world, read, &carried) { None } else { steps::leave_at_once(round) }
 }
 

@@ -18,7 +18,7 @@ use crate::restart::{self, Restart};
 use crate::scale::{self, Size};
 use crate::situation::Situation;
 use crate::stall;
-use crate::world::{RefusedWrite, ReplicaSet, Selection, World};
+use crate::world::{RefusedWrite, ReplicaSet, Selection, World, mirror_of};
 use crate::{analysis, events, fence, hash, history, metadata, overlap, pods, retire, roles, switch, workload};
 
 /// A step.
@@ -240,7 +240,8 @@ fn mirror(round: &Round) -> Vec<Action> {
     let mut actions = Vec::new();
     for rs in situation.world.existing() {
         let mut change = Change::default();
-        let is_carried = |rejection| carried.and_then(|carried| carried.get(&rs.hash)).is_some_and(|it| is_same(it, rejection));
+        let is_carried =
+            |rejection| carried.and_then(|carried| carried.get(&rs.hash)).is_some_and(|it| is_same(it, rejection));
         match wanted_mirror(situation, rs) {
             // The mark that it gets once the move is proven brings the mirror with it.
             Some(rejection) if is_carried(&rejection) && !rs.is_retired() && rs.replicas > 0 => {}
@@ -261,8 +262,7 @@ fn is_same(a: &Rejection, b: &Rejection) -> bool {
 /// The mirror of a rejection, unless the ReplicaSet has it already.
 fn write_mirror(rs: &ReplicaSet, rejection: Rejection, change: &mut Change) {
     if rs.mirrored_rejection().is_none_or(|mirrored| !is_same(&mirrored, &rejection)) {
-        let mirror = Rejection { of_attempt: false, ..rejection };
-        let value = serde_json::to_string(&mirror).expect("a rejection has only strings in it");
+        let value = serde_json::to_string(&mirror_of(rejection)).expect("a rejection has only strings in it");
         change.annotate(names::REJECTED, value);
     }
 }

@@ -389,7 +389,8 @@ impl Ledger {
         assert!(!self.rejected.contains(digest), "production is moved to what was rejected: {rs:?}");
         let leaves_bad = || {
             let decisions = before.rollout.record()?;
-            let is_left = decisions.rejection(&decisions.serving).is_some() || self.carried.contains(&decisions.serving);
+            let is_left =
+                decisions.rejection(&decisions.serving).is_some() || self.carried.contains(&decisions.serving);
             is_left.then_some(())
         };
         let given_up = self.given_up.contains(digest) && leaves_bad().is_none();

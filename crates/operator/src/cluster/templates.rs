@@ -1,5 +1,5 @@
 //! Templates of which ReplicaSets are to be made. The caches keep a digest of each template; so that nobody has to read a rollout again for the sake of
-//! its template, a new one is kept whole for the moment until its ReplicaSet is made.
+//! its template, a new one is kept whole until its ReplicaSet is made, or the watch shows that none is to be made of it.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -9,7 +9,7 @@ use lz4_flex::block::{compress_prepend_size, decompress_size_prepended};
 
 use super::cache::Key;
 
-/// How many bytes of them are kept, packed: those of a thousand, where each has 3 KB. Whoever changes more at once, or larger ones, has them read again.
+/// How many bytes of templates are kept, packed: a thousand of 3 KB. Whoever changes more at once, or larger ones, has them read again.
 const MOST: usize = 2 << 20;
 
 /// New templates, the latest last.
@@ -18,27 +18,28 @@ pub struct Templates(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    templates: VecDeque<Template>,
+    templates: VecDeque<Entry>,
     bytes: usize,
 }
 
-struct Template {
+struct Entry {
     rollout: Key,
     digest: String,
     packed: Box<[u8]>,
 }
 
 impl Templates {
-    /// Keeps the new template of a rollout, instead of an earlier one; not for ever.
+    /// Keeps the new template of a rollout, instead of an earlier one, as long as there is room for it.
     pub fn put(&self, rollout: Key, digest: &str, template: &PodTemplate) {
-        let packed = compress_prepend_size(&serde_json::to_vec(template).expect("it came from JSON")).into_boxed_slice();
+        let json = serde_json::to_vec(template).expect("it came from JSON");
+        let packed = compress_prepend_size(&json).into_boxed_slice();
         let mut kept = self.0.lock().expect("no panic while locked");
         kept.remove(&rollout);
         if packed.len() > MOST / 4 {
             return;
         }
         kept.bytes += packed.len();
-        kept.templates.push_back(Template { rollout, digest: digest.to_owned(), packed });
+        kept.templates.push_back(Entry { rollout, digest: digest.to_owned(), packed });
         while kept.bytes > MOST {
             let Some(oldest) = kept.templates.pop_front() else { return };
             kept.bytes -= oldest.packed.len();
@@ -47,18 +48,19 @@ impl Templates {
 
     /// Takes the template of a rollout, if it is the one of this digest.
     pub fn take(&self, rollout: &Key, digest: &str) -> Option<PodTemplate> {
-        let Template { packed, .. } =
+        let Entry { packed, .. } =
             self.0.lock().expect("no panic while locked").remove(rollout).filter(|kept| kept.digest == digest)?;
-        let json = decompress_size_prepended(&packed).ok()?;
-        let mut deserializer = serde_json::Deserializer::from_slice(&json);
-        // It arrived as a part of something, and was just not too deep for that.
-        deserializer.disable_recursion_limit();
-        serde::Deserialize::deserialize(&mut deserializer).ok()
+        serde_json::from_slice(&decompress_size_prepended(&packed).ok()?).ok()
+    }
+
+    /// Drops the template of a rollout: no ReplicaSet is to be made of it any more.
+    pub fn forget(&self, rollout: &Key) {
+        self.0.lock().expect("no panic while locked").remove(rollout);
     }
 }
 
 impl Kept {
-    fn remove(&mut self, rollout: &Key) -> Option<Template> {
+    fn remove(&mut self, rollout: &Key) -> Option<Entry> {
         let place = self.templates.iter().position(|kept| kept.rollout == *rollout)?;
         let removed = self.templates.remove(place)?;
         self.bytes -= removed.packed.len();
@@ -71,6 +73,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::cluster::objects::RolloutView;
 
     fn key(number: usize) -> Key {
         Key { namespace: "shop".to_owned(), name: format!("web-{number}") }
@@ -92,6 +95,34 @@ mod tests {
         templates.put(key(1), "one", &one);
         assert_eq!(templates.take(&key(1), "two"), None);
         assert_eq!(templates.0.lock().expect("no panic").bytes, 0, "what is of no use is not kept");
+    }
+
+    #[test]
+    fn a_template_is_kept_until_it_is_on_record_or_taken_back() {
+        let templates = Templates::default();
+        let arrives = |image: &str, recorded: &str| {
+            let rollout = json!({
+                "metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "1"},
+                "spec": {
+                    "selector": {"matchLabels": {"app": "web"}},
+                    "template": {"spec": {"containers": [{"name": "web", "image": image}]}},
+                    "strategy": {"blueGreen": {"activeService": "web"}},
+                },
+                "status": {"decisions": {"template": recorded}},
+            });
+            let view = serde_json::from_value::<RolloutView>(rollout).expect("a rollout");
+            view.keep_with_template(&templates).template.digest.to_string()
+        };
+        let is_kept = || templates.0.lock().expect("no panic").bytes > 0;
+        let before = arrives("web:v1", "");
+        let after = arrives("web:v2", &before);
+        assert!(is_kept());
+        arrives("web:v2", &after);
+        assert!(!is_kept(), "it is on record");
+        arrives("web:v2", &before);
+        assert!(is_kept());
+        arrives("web:v1", &before);
+        assert!(!is_kept(), "it is taken back");
     }
 
     #[test]

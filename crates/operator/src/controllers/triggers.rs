@@ -142,16 +142,28 @@ pub fn start(
     let of_analyses = watcher::Config::default().labels(names::ANALYSIS_JOB);
     let jobs = scope.watch(scope.api(client.clone()), of_analyses);
     [
-        feed(rollouts, caches, observers, |caches| &caches.rollouts, |caches, view: RolloutView| {
-            Some(view.keep_with_template(&caches.templates))
-        }),
+        feed(
+            rollouts,
+            caches,
+            observers,
+            |caches| &caches.rollouts,
+            |caches, view: RolloutView| Some(view.keep_with_template(&caches.templates)),
+        ),
         feed(sets, caches, observers, |caches| &caches.sets, |_, view: ReplicaSetView| view.keep()),
-        feed(all(client, scope), caches, observers, |caches| &caches.services, |_, view: ServiceView| {
-            Some(view.keep())
-        }),
-        feed(all(client, scope), caches, observers, |caches| &caches.workloads, |_, view: DeploymentView| {
-            Some(view.keep())
-        }),
+        feed(
+            all(client, scope),
+            caches,
+            observers,
+            |caches| &caches.services,
+            |_, view: ServiceView| Some(view.keep()),
+        ),
+        feed(
+            all(client, scope),
+            caches,
+            observers,
+            |caches| &caches.workloads,
+            |_, view: DeploymentView| Some(view.keep()),
+        ),
         feed(all(client, scope), caches, observers, |caches| &caches.runs, |_, view: RunView| Some(view.keep())),
         feed(jobs, caches, observers, |caches| &caches.jobs, |_, view: JobView| Some(view.keep())),
     ]

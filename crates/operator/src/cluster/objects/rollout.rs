@@ -61,10 +61,8 @@ impl From<BlueGreenRollout> for RolloutView {
             ..ObjectMeta::default()
         };
         let (rollout, template) = from_api::rollout_and_template(object);
-        let is_news = |_: &PodTemplate| {
-            rollout.record().is_some_and(|record| record.template != rollout.template.digest.as_str())
-        };
-        let new_template = template.filter(is_news);
+        let is_new = rollout.record().is_some_and(|record| record.template != rollout.template.digest.as_str());
+        let new_template = if is_new { template } else { None };
         RolloutView { metadata, rollout: Box::new(rollout), new_template }
     }
 }
@@ -134,10 +132,11 @@ impl RolloutView {
         *self.rollout
     }
 
-    /// The same, and until it is used the template of which a ReplicaSet is to be made.
+    /// What is kept of it; and among `templates` its template, if that is new.
     pub fn keep_with_template(mut self, templates: &Templates) -> Rollout {
-        if let Some(template) = self.new_template.take() {
-            templates.put(self.rollout.key(), self.rollout.template.digest.as_str(), &template);
+        match self.new_template.take() {
+            Some(template) => templates.put(self.rollout.key(), self.rollout.template.digest.as_str(), &template),
+            None => templates.forget(&self.rollout.key()),
         }
         self.keep()
     }

@@ -260,9 +260,10 @@ impl Executor<'_> {
     /// The template of this digest, of which a ReplicaSet is to be made: as a watch has just brought it, or as it is now. None if the rollout has
     /// another one by now.
     async fn template(&self, digest: &str) -> Result<Option<PodTemplate>, Error> {
-        let kept = self.caches.templates.take(&self.rollout.key(), digest);
-        if kept.is_some() && self.rollout.spec.workload_ref.is_none() {
-            return Ok(kept);
+        if self.rollout.spec.workload_ref.is_none()
+            && let Some(kept) = self.caches.templates.take(&self.rollout.key(), digest)
+        {
+            return Ok(Some(kept));
         }
         let rollout = self.read_whole().await?;
         let template = match &rollout.spec.workload_ref {

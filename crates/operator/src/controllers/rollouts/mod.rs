@@ -788,6 +788,32 @@ mod tests {
         assert_eq!(carry_out("3", &create).await, 2, "the rollout has changed since");
     }
 
+    #[tokio::test]
+    async fn a_template_that_a_watch_has_brought_is_not_read_again_and_one_that_is_not_kept_is() {
+        let asked: Arc<Mutex<Vec<(Method, Value)>>> = Arc::default();
+        let seen = asked.clone();
+        let client = api_server(move |Asked { method, path, body, .. }| {
+            let is_creation = method == Method::POST;
+            std::future::ready(if path.ends_with("/events") {
+                event_written()
+            } else {
+                seen.lock().expect("no panic while locked").push((method, body));
+                if is_creation { (201, stranger()) } else { (200, rollout()) }
+            })
+        });
+        let caches = Arc::new(Caches::default());
+        let arrived = serde_json::from_value::<RolloutView>(rollout()).expect("a rollout");
+        caches.rollouts.put(arrived.keep_with_template(&caches.templates));
+        for expected in [vec![Method::POST], vec![Method::GET, Method::POST]] {
+            execute(client.clone(), caches.clone(), &create()).await.expect("carried out");
+            let asked = std::mem::take(&mut *asked.lock().expect("no panic while locked"));
+            let methods: Vec<Method> = asked.iter().map(|(method, _)| method.clone()).collect();
+            assert_eq!(methods, expected);
+            let (_, made) = asked.last().expect("it is made");
+            assert_eq!(made["spec"]["template"]["spec"], rollout()["spec"]["template"]["spec"]);
+        }
+    }
+
     /// Who gave way there would read the template once more, and count as begun while there is nothing that anybody could act upon.
     #[tokio::test(start_paused = true)]
     async fn nobody_comes_between_the_finalizer_of_a_first_deployment_and_its_replica_set() {
