@@ -384,8 +384,14 @@ impl<'a> Hearing<'a> {
         // Production goes where whoever asked before has said, or for what it was found out; only who names another revision sends it there.
         let is_left = serving != hash || to.is_none() && roles.going_back();
         if is_left && decisions.rejection(hash).is_some() {
-            let home = roles.home().filter(|_| self.has_moved_production(decisions));
-            return home.map_or_else(|| self.rejected_already(decisions), |home| Ok(self.going_back(home)));
+            if let Some(home) = roles.home()
+                && let Some(rejection) = self.own_rejection(decisions)
+            {
+                // Whoever moved production may have died since. The request still tells who asked.
+                rejection.by = brief(self.asker().to_owned());
+                return Ok(self.going_back(home));
+            }
+            return self.rejected_already(decisions);
         }
         if serving != hash {
             let serves = match roles.serving() {
@@ -423,20 +429,19 @@ impl<'a> Hearing<'a> {
         format!("rejecting {}, serving {}", self.described(), self.describe(home))
     }
 
-    /// Production has left this revision on this very request, and that is not on record yet. Whoever moved it may have died since; then it is known by
-    /// the request who asked.
-    fn has_moved_production(&self, decisions: &mut Decisions) -> bool {
+    /// The rejection of the revision by this very request, if production has left the revision for it, and it is not on record yet.
+    fn own_rejection<'d>(&self, decisions: &'d mut Decisions) -> Option<&'d mut Rejection> {
         let Request { revision: hash, to, .. } = self.request;
         let by = brief(self.asker().to_owned());
         let is_on_record = self.situation.world.rollout.record().is_some_and(|record| record.rejection(hash).is_some());
-        let rejection = decisions.revision_mut(hash).and_then(|revision| revision.rejection.as_mut());
-        let is_theirs = |rejection: &&mut Rejection| !is_on_record && decisions::name_of(&rejection.by) == by;
-        let Some(rejection) = rejection.filter(is_theirs) else { return false };
-        let is_of_this = rejection.to == *to && rejection.reason == brief(self.with_reason(ROLLED_BACK));
-        if is_of_this {
-            rejection.by = by;
+        if is_on_record {
+            return None;
         }
-        is_of_this
+        let rejection = decisions.revision_mut(hash)?.rejection.as_mut()?;
+        let is_own = decisions::name_of(&rejection.by) == by
+            && rejection.to == *to
+            && rejection.reason == brief(self.with_reason(ROLLED_BACK));
+        if is_own { Some(rejection) } else { None }
     }
 
     fn asker(&self) -> &str {

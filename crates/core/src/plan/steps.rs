@@ -206,7 +206,12 @@ pub(super) fn before_the_record<'a>(round: &Round<'a>) -> Next<'a> {
 /// write of its own.
 pub(super) fn leave_at_once(round: &Round) -> Option<Vec<Action>> {
     let Situation { world, roles, now, .. } = round.situation;
-    let home = roles.home().filter(|_| roles.going_back() && protect(round).is_empty())?;
+    let home = roles.home()?;
+    // Where the spec names no Service, nothing shows the move; nor does one that is about to go, or another one alone.
+    let first = world.first_active_service().filter(|service| !service.deleting)?;
+    if !roles.going_back() || !protect(round).is_empty() {
+        return None;
+    }
     let claims = |action: &Action| match action {
         Action::ChangeReplicaSet { name, change, .. } => {
             *name == home.name && change.replicas.is_none() && change.annotations.contains_key(names::PROMOTED_AT)
@@ -220,12 +225,13 @@ pub(super) fn leave_at_once(round: &Round) -> Option<Vec<Action>> {
         _ => false,
     };
     let is_refused = |action: &Action| world.refused_write(&action.target(&world.rollout.name), now).is_some();
-    let actions = Some(size_home(round)).filter(|actions| !actions.is_empty()).unwrap_or_else(|| move_home(round));
-    let go = !actions.is_empty() && actions.iter().all(|action| (claims(action) || moves(action)) && !is_refused(action));
-    // Where the spec names no Service, nothing shows the move; nor does one that is about to go, or another one alone.
-    let first = world.first_active_service().filter(|service| !service.deleting)?;
+    let goes = |action: &Action| (claims(action) || moves(action)) && !is_refused(action);
     let shows = |action: &Action| matches!(action, Action::SelectRevision { name, .. } if *name == first.name);
-    (go && (actions.iter().all(claims) || actions.iter().any(shows))).then_some(actions)
+    let sized = size_home(round);
+    let actions = if sized.is_empty() { move_home(round) } else { sized };
+    let go = !actions.is_empty() && actions.iter().all(goes);
+    let is_shown = actions.iter().all(claims) || actions.iter().any(shows);
+    if go && is_shown { Some(actions) } else { None }
 }
 
 fn protect(round: &Round) -> Vec<Action> {
