@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,13 +15,14 @@ use greenlight_core::simulate::selector_patch;
 use greenlight_core::words::brief;
 use greenlight_core::world::{Rollout, Selection};
 use greenlight_core::{Action, Change, stall};
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, GetParams, ListParams, ObjectList, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
@@ -205,21 +207,18 @@ impl Executor<'_> {
             }),
             status,
         };
-        let api: Api<PublishedView> = Api::namespaced(self.client.clone(), &rollout.namespace);
-        let params = PatchParams::apply(names::FIELD_MANAGER).force();
-        let mut written = api.patch_status(&rollout.name, &params, &Patch::Apply(&applied)).await;
-        if let Err(kube::Error::Api(refused)) = &written {
-            if older_crd::lacks_the_record(&refused.message) {
-                return Err(Error::RecordNotKept);
-            }
-            let mut known = json!(applied);
-            if older_crd::take_out(&mut known, &refused.message) {
-                written = api.patch_status(&rollout.name, &params, &Patch::Apply(&known)).await;
-            }
-        }
-        let view = written.doing(|| "publish the status".to_owned())?;
-        let version = view.resource_version().unwrap_or_default();
-        let kept = view.status;
+        let template =
+            |status: &BlueGreenRolloutStatus| status.decisions.as_ref().map(|record| record.template.clone());
+        // While a CRD is being changed, a watch brings a new template without the fields that only the new CRD has, and brings it only once.
+        let is_new = template(status) != rollout.status.as_ref().and_then(template);
+        let (whole, version, kept) = if is_new {
+            let whole = self.apply_status::<RolloutView>(&applied).await?.keep();
+            let (version, kept) = (whole.resource_version.clone(), whole.status.clone());
+            (Some(whole), version, kept)
+        } else {
+            let view = self.apply_status::<PublishedView>(&applied).await?;
+            (None, view.resource_version().unwrap_or_default(), view.status)
+        };
         // A CRD of before an upgrade does not know all of it. To write it again would change nothing.
         let is_cut = kept.as_ref() != Some(status);
         let cut = is_cut.then(|| Box::new((version.clone(), status.clone())));
@@ -236,12 +235,34 @@ impl Executor<'_> {
             memory.forget_recorded(|uid| record.is_some_and(|record| record.knows(uid)));
         });
         // The watch may have been quicker. What is newer than both stays.
-        let known = self.caches.rollouts.get(&rollout.key());
+        let known = || self.caches.rollouts.get(&rollout.key());
         let is_that = |known: &Rollout| [&rollout.resource_version, &version].contains(&&known.resource_version);
-        if let Some(known) = known.filter(is_that) {
-            self.caches.rollouts.put_answer(Rollout { resource_version: version, status: kept, ..known });
-        }
+        let answered = whole.or_else(|| {
+            let known = known().filter(is_that)?;
+            Some(Rollout { resource_version: version.clone(), status: kept, ..known })
+        });
+        answered.into_iter().for_each(|answered| self.caches.rollouts.put_answer(answered));
         Ok(())
+    }
+
+    /// Writes a status, as far as the CRD knows it.
+    async fn apply_status<V>(&self, applied: &Applied<'_>) -> Result<V, Error>
+    where
+        V: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<V> = Api::namespaced(self.client.clone(), &self.rollout.namespace);
+        let params = PatchParams::apply(names::FIELD_MANAGER).force();
+        let mut written = api.patch_status(&self.rollout.name, &params, &Patch::Apply(applied)).await;
+        if let Err(kube::Error::Api(refused)) = &written {
+            if older_crd::lacks_the_record(&refused.message) {
+                return Err(Error::RecordNotKept);
+            }
+            let mut known = json!(applied);
+            if older_crd::take_out(&mut known, &refused.message) {
+                written = api.patch_status(&self.rollout.name, &params, &Patch::Apply(&known)).await;
+            }
+        }
+        written.doing(|| "publish the status".to_owned())
     }
 
     async fn patch_rollout(&self, mut metadata: Value, what: impl FnOnce() -> String) -> Result<(), Error> {

@@ -503,6 +503,28 @@ mod tests {
         assert_eq!(*written.lock().expect("no panic while locked"), [json!(["u", "1"])]);
     }
 
+    /// A watch that began before its CRD was changed brings a rollout without the fields that only the new one has, and brings it once.
+    #[tokio::test]
+    async fn what_a_watch_has_left_out_of_a_new_template_is_seen_in_the_answer_to_the_status() {
+        let arrived = serde_json::from_value::<RolloutView>(rollout()).expect("a rollout").keep();
+        let mut whole = rollout();
+        whole["metadata"]["resourceVersion"] = "2".into();
+        whole["spec"]["template"]["spec"]["containers"][0]["stopSignal"] = "SIGINT".into();
+        let client = api_server(move |_| std::future::ready((200, whole.clone())));
+        for (template, sees) in [("", false), ("new", true)] {
+            let caches = Arc::new(Caches::default());
+            let queue = Queue::new(Leadership::undisputed());
+            let (context, _, _events) = context(client.clone(), caches.clone(), &queue);
+            caches.rollouts.put_answer(arrived.clone());
+            let mut status = arrived.status.clone().expect("a status");
+            status.decisions.as_mut().expect("a record").template = template.to_owned();
+            context.executor(&arrived, &Whole::default()).publish(&status).await.expect("written");
+            let key = Key { namespace: "shop".to_owned(), name: "web".to_owned() };
+            let known = caches.rollouts.get(&key).expect("it is known");
+            assert_eq!((known.resource_version.as_str(), known.template != arrived.template), ("2", sees));
+        }
+    }
+
     /// Pods of two ReplicaSets of the same hash, and one that nobody made.
     #[tokio::test]
     async fn a_pod_that_another_rollout_made_gets_no_labels_although_the_hash_is_the_same() {
