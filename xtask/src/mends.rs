@@ -1660,8 +1660,8 @@ const MENDS: &[Mend] = &[
     Mend {
         fault: "undo: what was undone serves again, where the claim and the hash of what serves go before that is on record",
         file: "crates/core/src/decisions/services.rs",
-        find: "None => leads_there || left_rejected,",
-        replace: "None => leads_there || left_rejected && false,",
+        find: "None => leads_there || missing_rejection(decisions, service).is_some(),",
+        replace: "None => leads_there,",
         of: Package("greenlight-core"),
         test: "what_was_undone_stays_rejected_without_the_claim_and_the_hash_of_what_serves",
     },

@@ -60,8 +60,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a rejection that a move carries is not told by what has gone since",
         file: "decisions/services.rs",
-        find: "None => leads_there || left_rejected,",
-        replace: "None => leads_there || left_rejected && false,",
+        find: "None => leads_there || missing_rejection(decisions, service).is_some(),",
+        replace: "None => leads_there,",
         expected: &[P::RejectedStays],
     },
     Mutant {

@@ -6,7 +6,7 @@ use super::carried;
 use super::record::{LARGEST_NUMBER, Source, digest_of, newest, start_over};
 use crate::analysis::Kind;
 use crate::analysis::name::{attempts, run_name};
-use crate::world::{ReplicaSet, Run, World};
+use crate::world::{ReplicaSet, Run, Service, World};
 
 /// Each ReplicaSet has an entry, and each template only one. A ReplicaSet that was made anew is another one: nothing that was
 /// decided about the old one counts for it, except that its template is rejected, and except for what production lost.
@@ -19,6 +19,11 @@ pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
     let is_all_that_tells = |rs: &ReplicaSet| {
         let of_template = |other: &ReplicaSet| digest_of(world, other) == digest_of(world, rs);
         source == Source::Nothing && mirror(rs).is_some() && !world.existing().any(of_template)
+    };
+    // Where one Service of production tells what serves, another that was given something else has not followed yet: that is no news.
+    let is_given = |rs: &ReplicaSet| {
+        let has_it = |service: &Service| service.production.as_ref() == Some(&rs.hash);
+        source == Source::Nothing && world.production_services().any(has_it)
     };
     let is_known = |rs: &&ReplicaSet| !rs.deleting || rs.hash == decisions.serving || is_all_that_tells(rs);
     let mut existing: Vec<&ReplicaSet> = world.replica_sets.iter().filter(is_known).collect();
@@ -67,7 +72,7 @@ pub(super) fn enter(world: &World, decisions: &mut Decisions, source: Source) {
             number: if (least..LARGEST_NUMBER).contains(&shown) { shown } else { newest + 1 },
             uid: rs.uid.clone(),
             rejection: if is_older { mirror(rs) } else { None },
-            claim: if rs.hash == serving { rs.claimed_at() } else { None },
+            claim: if rs.hash == serving || is_given(rs) { rs.claimed_at() } else { None },
             // New ones are made, under names that nobody has had.
             attempt: attempts(world, rs, is_older),
             ..RevisionRecord::default()

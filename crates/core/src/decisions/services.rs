@@ -37,11 +37,10 @@ pub(super) fn enter_our_move(world: &World, decisions: &mut Decisions, now: Time
     let Some(revision) = decisions.revision(given) else { return };
     let rs = world.replica_sets.iter().find(|rs| rs.hash == given);
     let leads_there = service.hash() == Some(given) && rs.is_some() && revision.rejection.is_none();
-    // The claim has gone since, or what it was on, and the move still tells of what it left. Who points it back there does that by hand.
-    let left_rejected = service.hash() != Some(&decisions.serving) && missing_rejection(decisions, service).is_some();
     let is_news = match rs.and_then(ReplicaSet::claimed_at) {
         Some(claim) => revision.claim != Some(claim),
-        None => leads_there || left_rejected,
+        // The claim has gone since, or what it was on, and the move still tells of what it left.
+        None => leads_there || missing_rejection(decisions, service).is_some(),
     };
     if is_news {
         if let Some(rejection) = unrecorded_rejection(world, decisions, service, given, now) {

@@ -207,10 +207,9 @@ impl Executor<'_> {
             }),
             status,
         };
-        let template =
-            |status: &BlueGreenRolloutStatus| status.decisions.as_ref().map(|record| record.template.clone());
+        let recorded = |status: &BlueGreenRolloutStatus| Some(status.decisions.as_ref()?.template.clone());
         // While a CRD is being changed, a watch brings a new template without the fields that only the new CRD has, and brings it only once.
-        let is_new = template(status) != rollout.status.as_ref().and_then(template);
+        let is_new = recorded(status).is_some() && recorded(status) != rollout.status.as_ref().and_then(recorded);
         let (whole, version, kept) = if is_new {
             let whole = self.apply_status::<RolloutView>(&applied).await?.keep();
             let (version, kept) = (whole.resource_version.clone(), whole.status.clone());
