@@ -1,7 +1,10 @@
 //! What was rejected stays rejected, and what is tried again is tried as if it were new. (1, 8, 9)
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use greenlight_api::{Verb, names};
-use greenlight_e2e::{Course, Lab, Web};
+use greenlight_e2e::{Course, Lab, Web, Write, WriteCountingProxy, operator_kubeconfig};
 use serde_json::{Value, json};
 
 use super::{apply_analysis, blue_green, good, hash_of, long_delay};
@@ -67,6 +70,39 @@ async fn a_rejected_revision_stays_rejected_when_its_mark_or_the_status_is_taken
     lab.start_operator();
     lab.until("the status is back", |now| now.condition("Stalled") == "True/RevisionRejected").await;
     still_undone(&lab, &course).await;
+}
+
+/// The operator dies on the move of an undo. Then the request and the ReplicaSet go, so that the Service alone tells of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_undone_stays_rejected_when_the_operator_dies_on_the_move() {
+    let name = "rejectedbymove";
+    let lab = Lab::without_operator(name).await;
+    let undoes = Arc::new(AtomicBool::new(false));
+    let is_asked_for = undoes.clone();
+    let is_move =
+        move |write: &Write| is_asked_for.load(Ordering::Relaxed) && write.kind() == "PATCH services/web-active";
+    let proxy = WriteCountingProxy::start(is_move).await.expect("a proxy");
+    let mut first = lab.operator_process("first", &proxy.kubeconfig(name).expect("a kubeconfig"), &[]);
+    lab.deploy(blue_green(json!({"autoPromotionEnabled": true, "scaleDownDelaySeconds": 600}))).await;
+    lab.set_image("web:v2").await;
+    lab.until("v2 serves", |now| now.is_healthy_on("web:v2")).await;
+    let course = Course::start(&lab, "web-active").await;
+    let two = hash_of(&lab.now().await, "web:v2");
+    undoes.store(true, Ordering::Relaxed);
+    let request = json!({"action": "rollback", "revision": two, "by": "ann", "at": jiff::Timestamp::now()});
+    lab.annotate_request(&request.to_string()).await;
+    proxy.withheld().await;
+    first.kill();
+    let now = lab.now().await;
+    assert_eq!((now.image_of("web-active").as_str(), now.status().rejected_revision.as_str()), ("web:v1", ""));
+    lab.annotate_request("nonsense").await;
+    lab.kubectl(&["delete", "replicaset", &format!("web-{two}")]);
+    let _second = lab.operator_process("second", &operator_kubeconfig(), &[]);
+    lab.until("it is told", |now| now.condition("Stalled") == "True/RevisionRejected").await;
+    let now = lab.settled().await;
+    assert!(now.message().contains("rejected by ann, as its Service says (rolled back)"), "{}", now.message());
+    assert_eq!(now.hash_of_image("web:v2"), None, "it is not made anew");
+    assert_eq!(course.images().await, ["web:v2", "web:v1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
