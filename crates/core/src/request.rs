@@ -30,7 +30,7 @@ use crate::roles;
 use crate::situation::Situation;
 use crate::stall;
 use crate::words::{brief, cut};
-use crate::world::{ReplicaSet, Run, just_after};
+use crate::world::{ReplicaSet, Run, World, just_after};
 
 /// How many answered requests are remembered, so that one that comes again late is known.
 const REMEMBERED: usize = 8;
@@ -57,6 +57,13 @@ pub struct Heard {
     pub completed: Option<Request>,
     /// The answer.
     pub answer: Option<ObservedRequest>,
+}
+
+/// Whether the value in the register is not the one that was answered last.
+pub fn is_unanswered(world: &World) -> bool {
+    let answered = world.rollout.status.as_ref().and_then(|status| status.observed_request.as_ref());
+    let request = world.rollout.request.as_deref();
+    request.is_some() && request != answered.map(|answered| answered.value.as_str())
 }
 
 /// Hears the request in the register, if there is one that was not heard yet, and enters what it decides.

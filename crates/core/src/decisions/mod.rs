@@ -80,6 +80,9 @@ pub fn precede(world: &World, read: &Read, carried: &BTreeMap<String, Rejection>
         return !world.replica_sets.is_empty();
     }
     let (before, after) = (&read.written, &read.now);
+    if before == after {
+        return false;
+    }
     let decided = |revision: &RevisionRecord| (revision.rejection.clone(), revision.attempt, revision.returned);
     let nothing = RevisionRecord::default();
     let changed = |after: &RevisionRecord| {

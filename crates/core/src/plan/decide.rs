@@ -38,7 +38,7 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Decided {
     }
     // Before anybody is heard: who asks to go back now does not go there.
     reject_what_served(&Situation::new(world, &read.now, now), &mut decisions);
-    let is_as_recorded = read.source == Source::Record && decisions == read.written;
+    let is_as_recorded = request::is_unanswered(world) && read.source == Source::Record && decisions == read.written;
     let heard = request::hear(&Situation::new(world, &read.now, now), &read, &mut decisions);
     let serving = &decisions.serving;
     let is_told = read.written.revision(serving).is_some_and(|left| leaving_tells(&read.written, left));
