@@ -149,6 +149,9 @@ pub fn carried<'a>(world: &'a World, decisions: &Decisions) -> Option<&'a BTreeM
     let is_last = |service: &&Service| {
         service.is_marked_for(&world.rollout.name) && service.production.as_ref() == Some(&decisions.serving)
     };
+    if world.services.values().all(|service| service.rejections.is_empty()) {
+        return None;
+    }
     let telling = telling_service(world, decisions);
     let former = || world.production_services().find(is_last);
     Some(&telling.or_else(former).filter(is_last)?.rejections)
