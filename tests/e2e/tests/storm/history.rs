@@ -74,6 +74,8 @@ pub struct Service {
     pub selection: Selection,
     /// The revision that it was given as production.
     pub production: String,
+    /// The revisions whose rejection it carries.
+    pub rejected: Vec<String>,
 }
 
 impl Service {

@@ -99,6 +99,8 @@ struct Book {
     requests: Vec<String>,
     /// Every answer to each.
     answers: BTreeMap<String, BTreeSet<(bool, String)>>,
+    /// The values that moves have carried out before they were answered.
+    carried_out: BTreeSet<String>,
     undo: Option<Undo>,
     restarts: bool,
     moves: usize,
@@ -233,6 +235,9 @@ impl Judge<'_> {
                 )
             });
             self.broken("available", format!("Service {} moves to {image} ({hash}), which has {has}", it.name));
+        }
+        if let Some(from) = was.carries().filter(|from| it.rejected.iter().any(|rejected| rejected == from)) {
+            self.undone_by_a_move(from);
         }
         if was.carries() != Some(&hash) {
             self.book.moves += usize::from(it.name == self.terms.active[0]);
@@ -398,7 +403,7 @@ impl Judge<'_> {
             let answers = self.book.answers.entry(value.clone()).or_default();
             let is_first = answers.is_empty();
             answers.insert((*accepted, answer.clone()));
-            if is_first && *accepted {
+            if is_first && *accepted && !self.book.carried_out.contains(value) {
                 self.accepted(value);
             }
         }
@@ -432,6 +437,20 @@ impl Judge<'_> {
     }
 
     /// A request has been accepted.
+    /// An undo that has nothing to wait for is carried out by the move, which carries the rejection, and answered after it.
+    fn undone_by_a_move(&mut self, from: &str) {
+        let asks = |value: &&String| {
+            let request = serde_json::from_str::<Request>(value);
+            request.is_ok_and(|request| request.action == Verb::Rollback && request.revision == from)
+        };
+        let value = self.book.requests.iter().rfind(asks).cloned();
+        if let Some(value) = value.filter(|value| !self.book.answers.contains_key(value))
+            && self.book.carried_out.insert(value.clone())
+        {
+            self.accepted(&value);
+        }
+    }
+
     fn accepted(&mut self, value: &str) {
         let Ok(request) = serde_json::from_str::<Request>(value) else { return };
         let hash = request.revision;

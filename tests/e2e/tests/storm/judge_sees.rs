@@ -74,7 +74,8 @@ impl Tale {
 
     fn selects(&mut self, service: &str, version: u32) -> &mut Tale {
         let hash = format!("h{version}");
-        let service = Service { name: service.to_owned(), selection: Selection::Hash(hash.clone()), production: hash };
+        let selection = Selection::Hash(hash.clone());
+        let service = Service { name: service.to_owned(), selection, production: hash, ..Service::default() };
         self.then(What::Service(service))
     }
 
@@ -191,7 +192,8 @@ fn a_move_to_what_is_not_whole() {
 fn a_service_that_served_and_selects_nothing_or_has_too_few_endpoints() {
     let lost = |selection: Selection| {
         tale(|tale| {
-            let service = Service { name: "web-active".to_owned(), selection, production: "h1".to_owned() };
+            let name = "web-active".to_owned();
+            let service = Service { name, selection, production: "h1".to_owned(), ..Service::default() };
             tale.first().then(What::Service(service))
         })
     };

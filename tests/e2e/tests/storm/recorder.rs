@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::{apps, discovery, events};
 use kube::api::{ListParams, ObjectList, WatchEvent, WatchParams};
 use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::task::JoinHandle;
 
 use crate::again::answered;
@@ -270,7 +270,10 @@ impl Recorded for core::Service {
             None => Selection::Everything,
         };
         let production = self.annotations().get(names::PRODUCTION).cloned().unwrap_or_default();
-        Some(What::Service(Service { name: self.name_any(), selection, production }))
+        let rejected = self.annotations().get(names::REJECTED).map(String::as_str).unwrap_or("{}");
+        let rejected: BTreeMap<String, IgnoredAny> = serde_json::from_str(rejected).unwrap_or_default();
+        let rejected = rejected.into_keys().collect();
+        Some(What::Service(Service { name: self.name_any(), selection, production, rejected }))
     }
 }
 
