@@ -44,20 +44,6 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::UndoArrives, P::RejectedStays, P::AnswerTrue],
     },
     Mutant {
-        name: "a move carries no rejection",
-        file: "switch.rs",
-        find: "let (production, rejections) = (Some(rs.hash.clone()), rejections.collect());",
-        replace: "let (production, rejections) = (Some(rs.hash.clone()), rejections.take(0).collect());",
-        expected: &[P::RejectedStays, P::Arrives, P::UndoArrives, P::AnswerTrue],
-    },
-    Mutant {
-        name: "production leaves at once also where the spec has changed since the record",
-        file: "plan/decide.rs",
-        find: "read.source == Source::Record && decisions == read.written;",
-        replace: "read.source == Source::Record;",
-        expected: &[P::RejectedStays, P::UndoArrives, P::NoRepeat],
-    },
-    Mutant {
         name: "a rejection that a move carries is not told by what has gone since",
         file: "decisions/services.rs",
         find: "None => leads_there || missing_rejection(decisions, service).is_some(),",
