@@ -59,24 +59,27 @@ pub struct Heard {
     pub answer: Option<ObservedRequest>,
 }
 
-/// Whether the value in the register is not the one that was answered last.
+/// What is in the register, if anything is: the value, as an answer to it keeps it, and the answer that it has.
+fn register(world: &World) -> Option<(&str, String, Option<&ObservedRequest>)> {
+    let value = world.rollout.request.as_deref().filter(|value| !value.trim().is_empty())?;
+    // Of one that is too long only the beginning is kept.
+    let kept = cut(value.to_owned(), Request::LONGEST);
+    let last = world.rollout.status.as_ref().and_then(|status| status.observed_request.as_ref());
+    let answer = last.filter(|last| last.value == kept);
+    Some((value, kept, answer))
+}
+
+/// Whether a request has no answer yet.
 pub fn is_unanswered(world: &World) -> bool {
-    let answered = world.rollout.status.as_ref().and_then(|status| status.observed_request.as_ref());
-    let request = world.rollout.request.as_deref();
-    request.is_some() && request != answered.map(|answered| answered.value.as_str())
+    register(world).is_some_and(|(_, _, answer)| answer.is_none())
 }
 
 /// Hears the request in the register, if there is one that was not heard yet, and enters what it decides.
 pub fn hear(situation: &Situation, read: &Read, decisions: &mut Decisions) -> Heard {
     let world = situation.world;
-    let Some(value) = world.rollout.request.as_deref().filter(|value| !value.trim().is_empty()) else {
-        return Heard::default();
-    };
-    let before = world.rollout.status.as_ref().and_then(|status| status.observed_request.as_ref());
-    // Of one that is too long only the beginning is kept.
-    let kept = cut(value.to_owned(), Request::LONGEST);
-    if let Some(answered) = before.filter(|answered| answered.value == kept) {
-        return Heard { completed: None, answer: Some(answered.clone()) };
+    let Some((value, kept, answer)) = register(world) else { return Heard::default() };
+    if answer.is_some() {
+        return Heard { completed: None, answer: answer.cloned() };
     }
     let answered = |answer: Answer| {
         let (accepted, answer) = match answer {

@@ -18,6 +18,7 @@ mod process;
 mod report;
 mod subject;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -26,9 +27,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use greenlight_api::analysis::AnalysisRun;
 use greenlight_api::names;
 use greenlight_test_cluster::{Cluster, Process};
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Namespace, Service};
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -168,12 +170,15 @@ async fn measure(subject: Subject, rollouts: usize, options: &BenchOptions) -> R
         bench.all(Phase::Update).await?;
         bench.all(Phase::Promote).await?;
         bench.all(Phase::Undo).await?;
+        bench.least().await?;
         bench.one_by_itself().await?;
-        bench.one_amid_others().await?;
+        bench.some_amid_others().await?;
     }
-    bench.idle().await?;
-    bench.scrape().await?;
-    bench.restart().await?;
+    if std::env::var("BENCH_SHORT").is_err() {
+        bench.idle().await?;
+        bench.scrape().await?;
+        bench.restart().await?;
+    }
     Ok(Round {
         subject: subject.name().to_owned(),
         rollouts,
@@ -242,12 +247,13 @@ impl Bench {
                 let work = self.carry_out(phase, number);
                 async move { work.await.map(|()| (number, asked)) }
             })
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(std::env::var("BENCH_AT_ONCE").ok().and_then(|n| n.parse().ok()).unwrap_or(AT_ONCE))
             .try_fold(vec![mark.at; self.rollouts], |mut all, (number, asked)| async move {
                 all[number] = asked;
                 Ok(all)
             })
             .await?;
+        let asked_within = mark.at.elapsed();
         let over = self.observer.end(self.rollouts, self.timeout()).await?;
         let began = mark.at;
         self.account(&name, mark, self.rollouts)?;
@@ -263,6 +269,7 @@ impl Bench {
         });
         let (latencies, times): (Vec<_>, Vec<_>) = moves.unzip();
         figures.last_switch_seconds = times.iter().max().map(Duration::as_secs_f64);
+        figures.other.insert("all asked s".into(), asked_within.as_secs_f64());
         set_latencies(figures, latencies);
         // What follows is not the next phase's.
         tokio::time::sleep(SETTLES).await;
@@ -280,6 +287,41 @@ impl Bench {
             Phase::Promote => self.subject.promote(&self.client, number).await,
             Phase::Undo => self.subject.undo(&self.client, number, "app:v1").await,
         }
+    }
+
+    /// What an undo of all takes at least: a bare client makes the same writes as the observer that asks, and as whoever moves production after it has
+    /// seen from a ReplicaSet that its pods are available. Whatever else watches these objects does so here, too.
+    async fn least(&mut self) -> Result<()> {
+        eprintln!("the least that an undo of all takes");
+        let mark = self.mark()?;
+        let listed = Api::<ReplicaSet>::all(self.client.clone()).list(&ListParams::default()).await?;
+        let one_of = |set: &ReplicaSet| Some((set.labels().get("app")?.clone(), set.name_any()));
+        let sets: HashMap<String, String> = listed.iter().filter_map(one_of).collect();
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {"bench": "least"}}}));
+        let (bench, sets, patch, params) = (&*self, &sets, &patch, &PatchParams::default());
+        let started = Instant::now();
+        each(0..self.rollouts, |number| async move {
+            let rollouts = bench.subject.api(&bench.client, number);
+            rollouts.get_status(&name(number)).await?;
+            rollouts.patch(&name(number), params, patch).await?;
+            Ok(())
+        })
+        .await?;
+        let asked = started.elapsed();
+        each(0..self.rollouts, |number| async move {
+            let set = sets.get(&name(number)).context("each rollout has a ReplicaSet")?;
+            let replica_sets: Api<ReplicaSet> = Api::namespaced(bench.client.clone(), &namespace(number));
+            replica_sets.patch(set, params, patch).await?;
+            bench.services(number).patch(&active_service(number), params, patch).await?;
+            Ok(())
+        })
+        .await?;
+        let all = started.elapsed();
+        self.account("least", mark, self.rollouts)?;
+        let figures = self.phases.last_mut().expect("one was just added");
+        figures.seconds = all.as_secs_f64();
+        figures.other.insert("all asked s".into(), asked.as_secs_f64());
+        Ok(())
     }
 
     /// Releases of single rollouts while all others rest.
@@ -301,12 +343,14 @@ impl Bench {
         Ok(())
     }
 
-    /// An undo while many others are created.
-    async fn one_amid_others(&mut self) -> Result<()> {
-        let others = AMID.min(self.rollouts);
-        eprintln!("an undo while {others} others are created");
-        self.single(Phase::Update, 0, "app:v4").await?;
-        self.single(Phase::Promote, 0, "").await?;
+    /// Undos of single rollouts, one after the other, while many others are created.
+    async fn some_amid_others(&mut self) -> Result<()> {
+        let (others, undos) = (AMID.min(self.rollouts), SINGLE.min(self.rollouts));
+        eprintln!("{undos} undos, one after the other, while {others} others are created");
+        for number in 0..undos {
+            self.single(Phase::Update, number, "app:v4").await?;
+            self.single(Phase::Promote, number, "").await?;
+        }
         let numbers = self.rollouts..self.rollouts + others;
         each(numbers.clone(), |number| self.create_services(number)).await?;
         let mark = self.mark()?;
@@ -314,13 +358,19 @@ impl Bench {
         let undo = async {
             tokio::time::sleep(Duration::from_secs(2)).await;
             // What one request takes at that moment, from a client that waits for nothing else.
-            let (undone, patches) = tokio::join!(self.single(Phase::Undo, 0, "app:v1"), self.patch_one_by_one());
-            Ok((undone?, patches?))
+            let undone = async {
+                let mut latencies = Vec::new();
+                for number in 0..undos {
+                    latencies.push(self.single(Phase::Undo, number, "app:v1").await?);
+                }
+                Ok(latencies)
+            };
+            tokio::try_join!(undone, self.patch_one_by_one())
         };
-        let ((), (latency, patch)) = tokio::try_join!(create, undo)?;
+        let ((), (latencies, patch)) = tokio::try_join!(create, undo)?;
         self.account("amid", mark, others)?;
         let figures = self.phases.last_mut().expect("one was just added");
-        set_latencies(figures, vec![latency]);
+        set_latencies(figures, latencies);
         set_patch(figures, patch);
         Ok(())
     }

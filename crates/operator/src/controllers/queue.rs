@@ -92,7 +92,7 @@ impl Queue {
         let Queue(schedule) = self;
         let (metrics, health, trouble) = watched;
         // First open, then look: what changes in between is looked at twice.
-        schedule.open();
+        schedule.open(limits.places.parallel);
         everything().into_iter().for_each(|key| schedule.now(key));
         // What is worked on; keys that failed and rest are not.
         let mut lanes = Lanes::new(limits.places);
@@ -143,6 +143,7 @@ impl Queue {
                         // Nothing was done: what failed before counts as it did.
                         Ok(Outcome::Yields(urgency, again)) => schedule.yielded(key, urgency, instant(again)),
                         Err(error) => {
+                            schedule.failed(&key);
                             let failed = failures.entry(key.clone()).or_default();
                             failed.count(&error);
                             let delay = pause(failed.in_a_row, FIRST_RETRY, LONGEST_RETRY).max(error.respite());
@@ -304,7 +305,7 @@ mod tests {
     #[test]
     fn a_standby_keeps_nothing_of_what_it_sees() {
         let queue = Queue::new(Leadership::by_terms(1).1);
-        queue.0.open();
+        queue.0.open(0);
         (0..100_000).for_each(|number| queue.now(key(number)));
         assert_eq!(held(&queue), [0, 0]);
     }

@@ -20,6 +20,7 @@
 //! | a namespace has its share of what is under way | what else it has waits, and nobody gives way to that |
 //! | what has begun never lands | it counts for [`LONGEST_FLIGHT`] |
 //! | a hundred never land | others begin all the same, one every [`TRICKLE`] |
+//! | production moves in hundreds of places | what moves nothing waits for room meanwhile ([`Pace`]) |
 //! | its pods take their time to start | it does not count meanwhile |
 //! | nobody works | nothing is kept: who begins to work looks at everything |
 //! | its namespace is another instance's from now on | it is dropped when its turn comes |
@@ -35,6 +36,7 @@ use tokio::time::Instant;
 
 use crate::api_server::leadership::Leadership;
 use crate::cluster::cache::Key;
+use crate::controllers::pace::Pace;
 
 /// A turn goes by age alone when it and those since the last one that did weigh so much.
 const OLDEST: u64 = 8 * WORK;
@@ -79,7 +81,8 @@ struct State {
     waiting: usize,
     later: BTreeMap<(Instant, u64), Key>,
     flights: Flights,
-    /// When something may be begun that could not be at the last look.
+    pace: Pace,
+    /// When something may be done that could not be at the last look.
     held_until: Option<Instant>,
 }
 
@@ -102,12 +105,10 @@ enum Place {
         kept: Option<Rank>,
     },
     Rests(Later),
-    /// It has its turn: to be looked at then, when that is over; with the rank that it had; and whether anything is done in this turn, which then is
-    /// more than a look.
+    /// It has its turn: to be looked at then, when that is over; with the rank that it had.
     Running {
         again: Option<Instant>,
         kept: Option<Rank>,
-        works: bool,
     },
 }
 
@@ -117,7 +118,7 @@ struct Turned {
     woken: Option<Instant>,
     /// The rank that it had.
     kept: Option<Rank>,
-    /// Something was done.
+    /// Something was done, so it was more than a look.
     worked: bool,
 }
 
@@ -145,9 +146,11 @@ impl Schedule {
         &self.0.leadership
     }
 
-    /// From now on keys are kept.
-    pub fn open(&self) {
-        self.state().open = true;
+    /// From now on keys are kept. So many are worked on at a time.
+    pub fn open(&self, places: usize) {
+        let mut state = self.state();
+        state.open = true;
+        state.pace = Pace::of(places);
     }
 
     /// Look at this key now, if this instance works on its namespace.
@@ -183,16 +186,22 @@ impl Schedule {
         let now = Instant::now();
         state.come_of_time(now);
         let may_begin_at = state.flights.may_begin_at(now);
-        let is_held = |urgency| urgency == Urgency::FirstDeployment && may_begin_at > now;
         let by_age = state.weight + WORK >= OLDEST;
+        let paced_until = state.pace.held_until(None, now).filter(|_| !by_age);
+        let held_until = |urgency: Urgency| match urgency {
+            Urgency::Traffic => None,
+            Urgency::Follow | Urgency::Begin => paced_until,
+            Urgency::FirstDeployment => paced_until.max(Some(may_begin_at).filter(|at| *at > now)),
+        };
         let first = |urgency: Urgency| {
             let mut firsts = state.firsts.range(Rank::all_of(urgency));
             firsts.find(|(_, namespace)| may(namespace)).map(|(rank, _)| *rank)
         };
-        let held = Urgency::ALL.into_iter().filter(|urgency| is_held(*urgency)).find_map(first);
-        let mut firsts = Urgency::ALL.into_iter().filter(|urgency| !is_held(*urgency)).filter_map(first);
-        let next = if by_age { firsts.min_by_key(|rank| rank.arrival) } else { firsts.next() };
-        state.held_until = held.map(|_| may_begin_at);
+        let firsts = || Urgency::ALL.into_iter().filter_map(first);
+        let next_time = firsts().filter_map(|rank| held_until(rank.urgency)).min();
+        let mut free = firsts().filter(|rank| held_until(rank.urgency).is_none());
+        let next = if by_age { free.min_by_key(|rank| rank.arrival) } else { free.next() };
+        state.held_until = next_time;
         let rank = next?;
         let passed_over = if by_age {
             HashSet::new()
@@ -213,7 +222,7 @@ impl Schedule {
             _ => (None, None),
         };
         later.map(|later| state.later.remove(&later));
-        state.places.insert(key.clone(), Place::Running { again: None, kept: kept.or(Some(rank)), works: false });
+        state.places.insert(key.clone(), Place::Running { again: None, kept: kept.or(Some(rank)) });
         state.weight = if by_age { 0 } else { state.weight + WORK };
         Some((key.clone(), Turn { schedule: self.clone(), key, by_age, may_begin, passed_over }))
     }
@@ -240,6 +249,12 @@ impl Schedule {
         if let Some(at) = again.into_iter().chain(woken).min() {
             state.look_at(key, at);
         }
+        self.0.changed.notify_one();
+    }
+
+    /// Work on a key has failed. It keeps its turn until it is tried again, and nothing is done for it.
+    pub fn failed(&self, key: &Key) {
+        self.state().pace.rests(key);
         self.0.changed.notify_one();
     }
 
@@ -272,9 +287,9 @@ impl State {
         let is_due = at <= Instant::now();
         let (before, kept) = match self.places.get(&key).copied() {
             None => (None, None),
-            Some(Place::Running { again, kept, works }) => {
+            Some(Place::Running { again, kept }) => {
                 let again = Some(again.map_or(at, |known| known.min(at)));
-                self.places.insert(key, Place::Running { again, kept, works });
+                self.places.insert(key, Place::Running { again, kept });
                 return;
             }
             Some(Place::Waits { rank, .. }) if rank.urgency == Urgency::Traffic => return,
@@ -358,9 +373,10 @@ impl State {
 
     /// The turn of a key is over.
     fn release(&mut self, key: &Key) -> Turned {
+        let worked = self.pace.rests(key);
         match self.places.remove(key) {
-            Some(Place::Running { again, kept, works }) => Turned { woken: again, kept, worked: works },
-            _ => Turned { woken: None, kept: None, worked: false },
+            Some(Place::Running { again, kept }) => Turned { woken: again, kept, worked },
+            _ => Turned { woken: None, kept: None, worked },
         }
     }
 }
@@ -409,15 +425,14 @@ impl Turn {
         let rank = state.rank(urgency, &self.key.namespace, kept);
         let others_come_first = !self.by_age
             && urgency != Urgency::Traffic
-            && state.firsts.range(..rank).any(|(_, namespace)| !self.passed_over.contains(namespace));
+            && (state.firsts.range(..rank).any(|(_, namespace)| !self.passed_over.contains(namespace))
+                || state.pace.held_until(Some(&self.key), now).is_some());
         if others_come_first || begins && !self.may_begin && state.flights.may_begin_at(now) > now {
             return Some(urgency);
         }
+        state.pace.works(&self.key, urgency, now);
         if begins {
             state.flights.begin(&self.key, now);
-        }
-        if let Some(Place::Running { works, .. }) = state.places.get_mut(&self.key) {
-            *works = true;
         }
         None
     }
@@ -466,7 +481,7 @@ mod tests {
 
     fn schedule(names: &[&str]) -> Schedule {
         let schedule = Schedule::new(Leadership::undisputed());
-        schedule.open();
+        schedule.open(0);
         names.iter().for_each(|name| schedule.now(key(name)));
         schedule
     }
@@ -660,6 +675,61 @@ mod tests {
             schedule.changed().await;
         }
         assert!(Instant::now() >= begun + TRICKLE);
+    }
+
+    #[tokio::test]
+    async fn while_production_moves_what_follows_waits_for_half_of_the_places() {
+        let schedule = schedule(&["follows", "moves"]);
+        schedule.open(2);
+        let (_, follows) = next(&schedule).expect("follows");
+        let (_, moves) = next(&schedule).expect("moves");
+        let began = Instant::now();
+        assert_eq!((follows.gives_way(Urgency::Follow), moves.gives_way(Urgency::Traffic)), (None, None));
+        schedule.now(key("a"));
+        assert_eq!(looked_at(&schedule, Urgency::Follow), ("a".to_owned(), false), "there is no room for it");
+        assert!(next(&schedule).is_none(), "and it is not looked at again and again");
+        schedule.now(key("urgent"));
+        assert_eq!(looked_at(&schedule, Urgency::Traffic), ("urgent".to_owned(), true), "what moves is not held");
+        schedule.done(key("moves"), None);
+        assert!(next(&schedule).is_none(), "the next one may move at once");
+        while next(&schedule).is_none() {
+            schedule.changed().await;
+        }
+        assert!(began.elapsed() >= Duration::from_millis(200), "it comes when nothing has moved for a while");
+    }
+
+    #[test]
+    fn who_fails_while_production_moves_holds_up_nobody() {
+        let schedule = schedule(&["fails", "moves"]);
+        schedule.open(2);
+        let (_, fails) = next(&schedule).expect("fails");
+        let (_, moves) = next(&schedule).expect("moves");
+        assert_eq!((fails.gives_way(Urgency::Begin), moves.gives_way(Urgency::Traffic)), (None, None));
+        schedule.now(key("a"));
+        assert_eq!(looked_at(&schedule, Urgency::Follow), ("a".to_owned(), false));
+        schedule.failed(&key("fails"));
+        assert_eq!(looked_at(&schedule, Urgency::Follow), ("a".to_owned(), true));
+    }
+
+    #[test]
+    fn where_production_moves_all_the_time_what_follows_has_its_turn_by_age() {
+        let schedule = schedule(&["follows"]);
+        schedule.open(2);
+        let (_, follows) = next(&schedule).expect("follows");
+        assert_eq!(follows.gives_way(Urgency::Follow), None, "it has half of the places");
+        ["waits", "moves"].into_iter().for_each(|name| schedule.now(key(name)));
+        assert_eq!(looked_at(&schedule, Urgency::Follow), ("waits".to_owned(), false), "another may move");
+        for turns in 0..20 {
+            let (name, turn) = next(&schedule).expect("one moves");
+            if name == "waits" {
+                assert_eq!(turn.gives_way(Urgency::Follow), None);
+                return;
+            }
+            assert_eq!(turn.gives_way(Urgency::Traffic), None);
+            schedule.now(key(&format!("moves-{turns}")));
+            schedule.done(key(&name), None);
+        }
+        panic!("it waits for ever");
     }
 
     #[test]

@@ -1,0 +1,138 @@
+//! How much else is done while production moves somewhere. An API server that has too much to do takes requests as they come. What waits here waits in
+//! order of urgency: so the next move finds fewer requests of this operator before its own.
+//!
+//! | what can happen | what comes of it |
+//! |---|---|
+//! | hundreds of Services are moved | meanwhile what moves no traffic has half of the places, so the last one moves sooner |
+//! | a single one is moved | nobody notices: less than that is under way |
+//! | production moves somewhere all the time | half of the places are enough to follow; and one of eight pieces of work goes by age, and is not held |
+//! | a webhook hangs in what follows, or begins | who has worked for longer than [`SLOW`] counts no more |
+//! | it hangs in a move | the same: nobody is held for it any longer |
+//! | what follows is refused | it does not count until it is tried again |
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use greenlight_core::Urgency;
+use tokio::time::Instant;
+
+use super::lanes::SLOW;
+use crate::cluster::cache::Key;
+
+/// For so long after a move the next one may come: requests that were made at once arrive one after the other.
+const CALM: Duration = Duration::from_millis(200);
+
+/// What is under way.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// For how many there is room. Without any nobody is held.
+    places: usize,
+    /// What is done for each key now, and until when that counts.
+    working: HashMap<Key, (Urgency, Instant)>,
+    moves_until: Option<Instant>,
+}
+
+impl Pace {
+    /// For so many at a time.
+    pub fn of(places: usize) -> Pace {
+        Pace { places, ..Pace::default() }
+    }
+
+    /// Work of this urgency begins, or goes on.
+    pub fn works(&mut self, key: &Key, urgency: Urgency, now: Instant) {
+        if urgency == Urgency::Traffic {
+            self.moves_until = Some(now + CALM);
+        }
+        self.working.entry(key.clone()).or_insert((urgency, now + SLOW)).0 = urgency;
+    }
+
+    /// Nothing is done for this key any more. Returns whether anything was.
+    pub fn rests(&mut self, key: &Key) -> bool {
+        self.working.remove(key).is_some()
+    }
+
+    /// Until when more of what moves no traffic has to wait, at the latest. What is done for `own` does not count.
+    pub fn held_until(&self, own: Option<&Key>, now: Instant) -> Option<Instant> {
+        let counts = |(_, (_, until)): &(&Key, &(Urgency, Instant))| *until > now;
+        let (moves, others): (Vec<_>, Vec<_>) =
+            self.working.iter().filter(counts).partition(|(_, (urgency, _))| *urgency == Urgency::Traffic);
+        let moves_end = moves.into_iter().map(|(_, (_, until))| *until).chain(self.moves_until).max();
+        let mut ends: Vec<Instant> =
+            others.into_iter().filter(|(key, _)| Some(*key) != own).map(|(_, (_, until))| *until).collect();
+        ends.sort();
+        let too_many = ends.len().checked_sub(self.places.div_ceil(2)).filter(|_| self.places > 0)?;
+        let room_at = *ends.get(too_many)?;
+        moves_end.filter(|end| *end > now).map(|end| end.min(room_at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: usize) -> Key {
+        Key { namespace: "shop".to_owned(), name: format!("web-{number}") }
+    }
+
+    /// One with four places, of which two are at work on what follows; and when they began.
+    fn half_full() -> (Pace, Instant) {
+        let (mut pace, now) = (Pace::of(4), Instant::now());
+        (0..2).for_each(|number| pace.works(&key(number), Urgency::Follow, now));
+        (pace, now)
+    }
+
+    #[test]
+    fn while_production_moves_somewhere_half_of_the_places_are_for_everything_else() {
+        let (mut pace, now) = half_full();
+        assert_eq!(pace.held_until(None, now), None, "nothing moves");
+        pace.works(&key(9), Urgency::Traffic, now);
+        assert_eq!(pace.held_until(None, now), Some(now + SLOW));
+        assert_eq!(pace.held_until(Some(&key(0)), now), None, "what is under way goes on");
+        pace.rests(&key(0));
+        assert_eq!(pace.held_until(None, now), None, "there is room");
+        pace.works(&key(0), Urgency::Begin, now);
+        assert!(pace.held_until(None, now).is_some(), "what begins counts, too");
+    }
+
+    #[test]
+    fn moves_that_were_asked_for_at_once_come_one_after_the_other() {
+        let (mut pace, now) = half_full();
+        pace.works(&key(9), Urgency::Traffic, now);
+        assert!(pace.rests(&key(9)) && !pace.rests(&key(9)));
+        assert_eq!(pace.held_until(None, now), Some(now + CALM));
+        assert_eq!(pace.held_until(None, now + CALM), None);
+    }
+
+    #[test]
+    fn who_has_moved_production_follows_as_others_do() {
+        let (mut pace, now) = half_full();
+        pace.works(&key(9), Urgency::Traffic, now);
+        assert!(pace.held_until(Some(&key(9)), now).is_some(), "two others are at work");
+        pace.rests(&key(1));
+        assert_eq!(pace.held_until(Some(&key(9)), now), None);
+        pace.works(&key(9), Urgency::Follow, now);
+        assert!(pace.held_until(None, now).is_some());
+        assert_eq!(pace.held_until(None, now + CALM), None, "nothing moves any more");
+    }
+
+    #[test]
+    fn what_hangs_holds_up_nobody() {
+        let (mut pace, now) = half_full();
+        pace.works(&key(9), Urgency::Traffic, now);
+        pace.works(&key(0), Urgency::Follow, now + SLOW);
+        assert_eq!(pace.held_until(None, now + SLOW), None, "neither what follows nor the move counts any more");
+        pace.works(&key(8), Urgency::Traffic, now + SLOW);
+        assert_eq!(pace.held_until(None, now + SLOW), None);
+    }
+
+    #[test]
+    fn one_place_is_never_held_by_itself() {
+        for places in [0, 1, 2] {
+            let (mut pace, now) = (Pace::of(places), Instant::now());
+            pace.works(&key(9), Urgency::Traffic, now);
+            assert_eq!(pace.held_until(None, now), None, "{places}");
+            pace.works(&key(0), Urgency::Follow, now);
+            assert_eq!(pace.held_until(None, now).is_some(), places > 0, "{places}");
+        }
+    }
+}
