@@ -1,6 +1,6 @@
 //! The figures, and how they are shown: a table, JSON, a comparison, how they grow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -79,8 +79,7 @@ impl Report {
     /// Prints all rounds, and how they grow where there are several sizes.
     pub fn print(&self) {
         self.rounds.iter().for_each(Round::print);
-        let mut subjects: Vec<&str> = self.rounds.iter().map(|round| round.subject.as_str()).collect();
-        subjects.dedup();
+        let subjects: BTreeSet<&str> = self.rounds.iter().map(|round| round.subject.as_str()).collect();
         for subject in subjects {
             let rounds: Vec<&Round> = self.rounds.iter().filter(|round| round.subject == subject).collect();
             if rounds.len() > 1 {
@@ -89,12 +88,12 @@ impl Report {
         }
     }
 
-    /// Prints the phases of two reports beside each other, for the sizes that both have.
+    /// Prints the phases of two reports beside each other, for the sizes that both have: each subject of one beside each of the other.
     pub fn compare(&self, other: &Report) {
         println!(
-            "| rollouts | phase | CPU ms each | requests each | seconds | switch p50 ms | switch p99 ms | peak MB |"
+            "| whose | rollouts | phase | CPU ms each | requests each | seconds | switch p50 ms | switch p99 ms | peak MB |"
         );
-        println!("|---|---|---|---|---|---|---|---|");
+        println!("|---|---|---|---|---|---|---|---|---|");
         for (a, b) in self.rounds.iter().flat_map(|a| other.rounds.iter().map(move |b| (a, b))) {
             if a.rollouts != b.rollouts || a.replicas != b.replicas {
                 continue;
@@ -102,7 +101,9 @@ impl Report {
             for (x, y) in a.phases.iter().flat_map(|x| b.phases.iter().map(move |y| (x, y))) {
                 if x.phase == y.phase {
                     println!(
-                        "| {} | {} | {} | {} | {} | {} | {} | {} |",
+                        "| {} / {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                        a.subject,
+                        b.subject,
                         a.rollouts,
                         x.phase,
                         pair(Some(x.cpu_ms_each), Some(y.cpu_ms_each)),
@@ -182,7 +183,7 @@ impl Round {
     }
 }
 
-/// What these cost is not of all rollouts: of one release, of one that is created beside an undo, of one text.
+/// What these cost is not of all rollouts: of one release, of one that is created beside undos, of one text.
 const OF_ONE: [&str; 3] = ["one", "amid", "scrape"];
 
 /// With which power of the number of rollouts the whole cost of each phase grows.
@@ -242,6 +243,7 @@ mod tests {
         assert!((exponent(&points).expect("a fit") - 1.5).abs() < 1e-9);
         assert_eq!(exponent(&[(10.0, 1.0)]), None);
     }
+
     #[test]
     fn what_one_release_costs_is_not_multiplied() {
         let figures = |phase: &str| Figures { phase: phase.to_owned(), cpu_ms_each: 2.0, ..Figures::default() };
