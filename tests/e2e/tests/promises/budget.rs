@@ -54,6 +54,11 @@ async fn a_release_takes_no_more_requests_than_the_documents_say_and_rest_takes_
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(count(mark), BTreeMap::new(), "requests while nothing changed");
 
+    let mark = audit.mark();
+    lab.preview("web:v3").await;
+    tokio::time::sleep(settled).await;
+    check("update after an undo, which takes the rejection off its ReplicaSet", &count(mark), 7);
+
     let log = std::fs::read_to_string(cluster().dir().join("budget-operator-1.log")).expect("the operator's log");
     let of_it = |line: &&str| line.contains("\"rollout\":\"budget/web\"");
     let alarming = |line: &&str| line.contains("\"level\":\"WARN\"") || line.contains("\"level\":\"ERROR\"");
