@@ -25,11 +25,19 @@ const CALM: Duration = Duration::from_millis(200);
 /// What is under way.
 #[derive(Debug, Default)]
 pub struct Pace {
-    /// For how many there is room. Without any nobody is held.
+    /// For how many there is room.
     places: usize,
-    /// What is done for each key now, and until when that counts.
-    working: HashMap<Key, (Urgency, Instant)>,
-    moves_until: Option<Instant>,
+    /// What is done for each key now.
+    working: HashMap<Key, Work>,
+    /// Until when the next move may come after the last one that has ended.
+    calm_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Work {
+    urgency: Urgency,
+    /// Until when it counts.
+    until: Instant,
 }
 
 impl Pace {
@@ -40,29 +48,36 @@ impl Pace {
 
     /// Work of this urgency begins, or goes on.
     pub fn works(&mut self, key: &Key, urgency: Urgency, now: Instant) {
-        if urgency == Urgency::Traffic {
-            self.moves_until = Some(now + CALM);
-        }
-        self.working.entry(key.clone()).or_insert((urgency, now + SLOW)).0 = urgency;
+        let until = self.end(key, now).unwrap_or(now + SLOW);
+        self.working.insert(key.clone(), Work { urgency, until });
     }
 
     /// Nothing is done for this key any more. Returns whether anything was.
-    pub fn rests(&mut self, key: &Key) -> bool {
-        self.working.remove(key).is_some()
+    pub fn rests(&mut self, key: &Key, now: Instant) -> bool {
+        self.end(key, now).is_some()
     }
 
     /// Until when more of what moves no traffic has to wait, at the latest. What is done for `own` does not count.
     pub fn held_until(&self, own: Option<&Key>, now: Instant) -> Option<Instant> {
-        let counts = |(_, (_, until)): &(&Key, &(Urgency, Instant))| *until > now;
-        let (moves, others): (Vec<_>, Vec<_>) =
-            self.working.iter().filter(counts).partition(|(_, (urgency, _))| *urgency == Urgency::Traffic);
-        let moves_end = moves.into_iter().map(|(_, (_, until))| *until).chain(self.moves_until).max();
-        let mut ends: Vec<Instant> =
-            others.into_iter().filter(|(key, _)| Some(*key) != own).map(|(_, (_, until))| *until).collect();
-        ends.sort();
-        let too_many = ends.len().checked_sub(self.places.div_ceil(2)).filter(|_| self.places > 0)?;
+        let counting = self.working.iter().filter(|(_, work)| work.until > now);
+        let (moves, others): (Vec<_>, Vec<_>) = counting.partition(|(_, work)| work.urgency == Urgency::Traffic);
+        let moves_end = moves.iter().map(|(_, work)| work.until).chain(self.calm_at).max();
+        let moves_end = moves_end.filter(|end| *end > now)?;
+        let others = others.iter().filter(|(key, _)| Some(*key) != own);
+        let mut ends: Vec<Instant> = others.map(|(_, work)| work.until).collect();
+        ends.sort_unstable();
+        let too_many = ends.len().checked_sub(self.places.div_ceil(2))?;
         let room_at = *ends.get(too_many)?;
-        moves_end.filter(|end| *end > now).map(|end| end.min(room_at))
+        Some(moves_end.min(room_at))
+    }
+
+    /// What is done for this key ends. Returns until when it counted, if there was anything.
+    fn end(&mut self, key: &Key, now: Instant) -> Option<Instant> {
+        let Work { urgency, until } = self.working.remove(key)?;
+        if urgency == Urgency::Traffic && until > now {
+            self.calm_at = Some(now + CALM);
+        }
+        Some(until)
     }
 }
 
@@ -88,7 +103,7 @@ mod tests {
         pace.works(&key(9), Urgency::Traffic, now);
         assert_eq!(pace.held_until(None, now), Some(now + SLOW));
         assert_eq!(pace.held_until(Some(&key(0)), now), None, "what is under way goes on");
-        pace.rests(&key(0));
+        pace.rests(&key(0), now);
         assert_eq!(pace.held_until(None, now), None, "there is room");
         pace.works(&key(0), Urgency::Begin, now);
         assert!(pace.held_until(None, now).is_some(), "what begins counts, too");
@@ -98,9 +113,11 @@ mod tests {
     fn moves_that_were_asked_for_at_once_come_one_after_the_other() {
         let (mut pace, now) = half_full();
         pace.works(&key(9), Urgency::Traffic, now);
-        assert!(pace.rests(&key(9)) && !pace.rests(&key(9)));
-        assert_eq!(pace.held_until(None, now), Some(now + CALM));
-        assert_eq!(pace.held_until(None, now + CALM), None);
+        let moved = now + CALM * 2;
+        assert_eq!(pace.held_until(None, moved), Some(now + SLOW), "it is not over");
+        assert!(pace.rests(&key(9), moved) && !pace.rests(&key(9), moved));
+        assert_eq!(pace.held_until(None, moved), Some(moved + CALM));
+        assert_eq!(pace.held_until(None, moved + CALM), None);
     }
 
     #[test]
@@ -108,7 +125,7 @@ mod tests {
         let (mut pace, now) = half_full();
         pace.works(&key(9), Urgency::Traffic, now);
         assert!(pace.held_until(Some(&key(9)), now).is_some(), "two others are at work");
-        pace.rests(&key(1));
+        pace.rests(&key(1), now);
         assert_eq!(pace.held_until(Some(&key(9)), now), None);
         pace.works(&key(9), Urgency::Follow, now);
         assert!(pace.held_until(None, now).is_some());
@@ -126,13 +143,24 @@ mod tests {
     }
 
     #[test]
+    fn a_move_that_hangs_holds_up_nobody_after_that_and_nor_does_its_end() {
+        let (mut pace, now) = (Pace::of(2), Instant::now());
+        pace.works(&key(9), Urgency::Traffic, now);
+        pace.works(&key(0), Urgency::Follow, now + SLOW / 2);
+        assert_eq!(pace.held_until(None, now + SLOW / 2), Some(now + SLOW));
+        assert_eq!(pace.held_until(None, now + SLOW), None);
+        pace.rests(&key(9), now + SLOW);
+        assert_eq!(pace.held_until(None, now + SLOW), None);
+    }
+
+    #[test]
     fn one_place_is_never_held_by_itself() {
-        for places in [0, 1, 2] {
+        for places in [1, 2] {
             let (mut pace, now) = (Pace::of(places), Instant::now());
             pace.works(&key(9), Urgency::Traffic, now);
             assert_eq!(pace.held_until(None, now), None, "{places}");
             pace.works(&key(0), Urgency::Follow, now);
-            assert_eq!(pace.held_until(None, now).is_some(), places > 0, "{places}");
+            assert_eq!(pace.held_until(None, now), Some(now + SLOW), "{places}");
         }
     }
 }

@@ -187,7 +187,7 @@ impl Schedule {
         state.come_of_time(now);
         let may_begin_at = state.flights.may_begin_at(now);
         let by_age = state.weight + WORK >= OLDEST;
-        let paced_until = state.pace.held_until(None, now).filter(|_| !by_age);
+        let paced_until = if by_age { None } else { state.pace.held_until(None, now) };
         let held_until = |urgency: Urgency| match urgency {
             Urgency::Traffic => None,
             Urgency::Follow | Urgency::Begin => paced_until,
@@ -254,7 +254,7 @@ impl Schedule {
 
     /// Work on a key has failed. It keeps its turn until it is tried again, and nothing is done for it.
     pub fn failed(&self, key: &Key) {
-        self.state().pace.rests(key);
+        self.state().pace.rests(key, Instant::now());
         self.0.changed.notify_one();
     }
 
@@ -373,7 +373,7 @@ impl State {
 
     /// The turn of a key is over.
     fn release(&mut self, key: &Key) -> Turned {
-        let worked = self.pace.rests(key);
+        let worked = self.pace.rests(key, Instant::now());
         match self.places.remove(key) {
             Some(Place::Running { again, kept }) => Turned { woken: again, kept, worked },
             _ => Turned { woken: None, kept: None, worked },
@@ -475,13 +475,16 @@ mod tests {
 
     use super::*;
 
+    /// More than any test has at work.
+    const PLACES: usize = 100;
+
     fn key(name: &str) -> Key {
         Key { namespace: "shop".to_owned(), name: name.to_owned() }
     }
 
     fn schedule(names: &[&str]) -> Schedule {
         let schedule = Schedule::new(Leadership::undisputed());
-        schedule.open(0);
+        schedule.open(PLACES);
         names.iter().for_each(|name| schedule.now(key(name)));
         schedule
     }
