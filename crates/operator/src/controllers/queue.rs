@@ -106,7 +106,7 @@ impl Queue {
             let now = Instant::now();
             lanes.look(now);
             while !lanes.is_full() {
-                let Some((key, turn)) = schedule.take(|namespace| lanes.may_begin(namespace, now)) else { break };
+                let Some((key, turn)) = schedule.take(|namespace| lanes.lane_for(namespace, now)) else { break };
                 let Some(begun) = schedule.leadership().begin(&key.namespace) else {
                     turn.note_landed();
                     forget(&mut failures, trouble.as_ref(), &key);
