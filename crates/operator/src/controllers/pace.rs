@@ -9,6 +9,7 @@
 //! | hundreds of Services are moved | meanwhile what moves no traffic has half of the places of its lane, so the last one moves sooner |
 //! | a single one is moved | nobody notices: less than that is under way |
 //! | production moves somewhere all the time | half of the places are enough to follow; and one of eight pieces of work goes by age, and is not held |
+//! | one namespace has all of them | the next that is free is another's, after [`SLOW`] at the latest |
 //! | what is done in some namespaces takes its time | they begin in the slow lane, and hold up nobody in the other |
 //! | a webhook hangs in what follows, or begins | who has worked for longer than [`SLOW`] counts no more |
 //! | it hangs in a move | the same: nobody is held for it any longer |

@@ -724,6 +724,22 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_done_for_a_key_whose_turn_is_over_however_it_ended() {
+        let ends: [fn(&Schedule); 3] = [
+            |schedule| schedule.done(key("a"), None),
+            |schedule| schedule.yielded(key("a"), Urgency::Follow, None),
+            |schedule| schedule.failed(&key("a")),
+        ];
+        for end in ends {
+            let schedule = schedule(&["a"]);
+            let (_, turn) = next(&schedule).expect("a");
+            assert_eq!(turn.gives_way(Urgency::Traffic), None);
+            end(&schedule);
+            assert!(!schedule.state().pace.rests(&key("a"), Instant::now()));
+        }
+    }
+
+    #[test]
     fn what_follows_waits_for_room_in_its_own_lane_alone() {
         let schedule = schedule(&[]);
         schedule.open(2);
