@@ -36,6 +36,7 @@ use tokio::time::Instant;
 
 use crate::api_server::leadership::Leadership;
 use crate::cluster::cache::Key;
+use crate::controllers::lanes::Lane;
 use crate::controllers::pace::Pace;
 
 /// A turn goes by age alone when it and those since the last one that did weigh so much.
@@ -146,7 +147,7 @@ impl Schedule {
         &self.0.leadership
     }
 
-    /// From now on keys are kept. So many are worked on at a time.
+    /// From now on keys are kept. So many are worked on at a time in each lane.
     pub fn open(&self, places: usize) {
         let mut state = self.state();
         state.open = true;
@@ -180,36 +181,41 @@ impl Schedule {
         }
     }
 
-    /// Takes who is next, of the namespaces that may be worked on. It is worked on until it is [`Schedule::done`].
-    pub fn take(&self, may: impl Fn(&str) -> bool) -> Option<(Key, Turn)> {
+    /// Takes who is next, of the namespaces in which work may begin, in that lane. It is worked on until it is [`Schedule::done`].
+    pub fn take(&self, lane_for: impl Fn(&str) -> Option<Lane>) -> Option<(Key, Turn)> {
         let mut state = self.state();
         let now = Instant::now();
         state.come_of_time(now);
         let may_begin_at = state.flights.may_begin_at(now);
         let by_age = state.weight + WORK >= OLDEST;
-        let paced_until = state.pace.held_until(None, now).filter(|_| !by_age);
-        let held_until = |urgency: Urgency| match urgency {
-            Urgency::Traffic => None,
-            Urgency::Follow | Urgency::Begin => paced_until,
-            Urgency::FirstDeployment => paced_until.max(Some(may_begin_at).filter(|at| *at > now)),
+        let held_until = |lane| if by_age { None } else { state.pace.held_until(lane, None, now) };
+        let (quick, slow) = (held_until(Lane::Quick), held_until(Lane::Slow));
+        let may = |urgency: Urgency, namespace: &str| {
+            let Some(lane) = lane_for(namespace) else { return false };
+            let is_held = if lane == Lane::Slow { slow.is_some() } else { quick.is_some() };
+            match urgency {
+                Urgency::Traffic => true,
+                Urgency::Follow | Urgency::Begin => !is_held,
+                Urgency::FirstDeployment => !is_held && may_begin_at <= now,
+            }
         };
         let first = |urgency: Urgency| {
             let mut firsts = state.firsts.range(Rank::all_of(urgency));
-            firsts.find(|(_, namespace)| may(namespace)).map(|(rank, _)| *rank)
+            firsts.find(|(_, namespace)| may(urgency, namespace)).map(|(rank, _)| *rank)
         };
-        let firsts = || Urgency::ALL.into_iter().filter_map(first);
-        let next_time = firsts().filter_map(|rank| held_until(rank.urgency)).min();
-        let mut free = firsts().filter(|rank| held_until(rank.urgency).is_none());
-        let next = if by_age { free.min_by_key(|rank| rank.arrival) } else { free.next() };
-        state.held_until = next_time;
+        let mut firsts = Urgency::ALL.into_iter().filter_map(first);
+        let next = if by_age { firsts.min_by_key(|rank| rank.arrival) } else { firsts.next() };
+        state.held_until = [quick, slow, Some(may_begin_at)].into_iter().flatten().filter(|at| *at > now).min();
         let rank = next?;
         let passed_over = if by_age {
             HashSet::new()
         } else {
-            let before = state.firsts.range(..rank).map(|(_, namespace)| namespace);
-            before.filter(|namespace| !may(namespace)).cloned().collect()
+            let before = state.firsts.range(..rank).map(|(rank, namespace)| (rank.urgency, namespace));
+            let passed_over = before.filter(|(urgency, namespace)| !may(*urgency, namespace));
+            passed_over.map(|(urgency, namespace)| (urgency, namespace.clone())).collect()
         };
         let namespace = state.firsts[&rank].clone();
+        let lane = lane_for(&namespace)?;
         let key = state.leave(rank, &namespace);
         let round = state.rounds.entry(rank.urgency).or_default();
         *round = (*round).max(rank.round);
@@ -224,7 +230,7 @@ impl Schedule {
         later.map(|later| state.later.remove(&later));
         state.places.insert(key.clone(), Place::Running { again: None, kept: kept.or(Some(rank)) });
         state.weight = if by_age { 0 } else { state.weight + WORK };
-        Some((key.clone(), Turn { schedule: self.clone(), key, by_age, may_begin, passed_over }))
+        Some((key.clone(), Turn { schedule: self.clone(), key, lane, by_age, may_begin, passed_over }))
     }
 
     /// Work on a key is over, and it is to be looked at again then, if it was not woken meanwhile.
@@ -254,7 +260,7 @@ impl Schedule {
 
     /// Work on a key has failed. It keeps its turn until it is tried again, and nothing is done for it.
     pub fn failed(&self, key: &Key) {
-        self.state().pace.rests(key);
+        self.state().pace.rests(key, Instant::now());
         self.0.changed.notify_one();
     }
 
@@ -373,7 +379,7 @@ impl State {
 
     /// The turn of a key is over.
     fn release(&mut self, key: &Key) -> Turned {
-        let worked = self.pace.rests(key);
+        let worked = self.pace.rests(key, Instant::now());
         match self.places.remove(key) {
             Some(Place::Running { again, kept }) => Turned { woken: again, kept, worked },
             _ => Turned { woken: None, kept: None, worked },
@@ -405,10 +411,11 @@ impl Flights {
 pub struct Turn {
     schedule: Schedule,
     key: Key,
+    lane: Lane,
     by_age: bool,
     may_begin: bool,
-    /// Those that would have come first, and have no place: a key that gave way to them would be looked at again and again.
-    passed_over: HashSet<String>,
+    /// The lines that would have come first, and have no place, or have to wait: a key that gave way to them would be looked at again and again.
+    passed_over: HashSet<(Urgency, String)>,
 }
 
 impl Turn {
@@ -423,14 +430,16 @@ impl Turn {
             _ => None,
         };
         let rank = state.rank(urgency, &self.key.namespace, kept);
+        let has_a_place =
+            |(first, namespace): (&Rank, &String)| !self.passed_over.contains(&(first.urgency, namespace.clone()));
         let others_come_first = !self.by_age
             && urgency != Urgency::Traffic
-            && (state.firsts.range(..rank).any(|(_, namespace)| !self.passed_over.contains(namespace))
-                || state.pace.held_until(Some(&self.key), now).is_some());
+            && (state.firsts.range(..rank).any(has_a_place)
+                || state.pace.held_until(self.lane, Some(&self.key), now).is_some());
         if others_come_first || begins && !self.may_begin && state.flights.may_begin_at(now) > now {
             return Some(urgency);
         }
-        state.pace.works(&self.key, urgency, now);
+        state.pace.works(&self.key, self.lane, urgency, now);
         if begins {
             state.flights.begin(&self.key, now);
         }
@@ -475,19 +484,22 @@ mod tests {
 
     use super::*;
 
+    /// More than any test has at work.
+    const PLACES: usize = 100;
+
     fn key(name: &str) -> Key {
         Key { namespace: "shop".to_owned(), name: name.to_owned() }
     }
 
     fn schedule(names: &[&str]) -> Schedule {
         let schedule = Schedule::new(Leadership::undisputed());
-        schedule.open(0);
+        schedule.open(PLACES);
         names.iter().for_each(|name| schedule.now(key(name)));
         schedule
     }
 
     fn next(schedule: &Schedule) -> Option<(String, Turn)> {
-        schedule.take(|_| true).map(|(key, turn)| (key.name, turn))
+        schedule.take(|_| Some(Lane::Quick)).map(|(key, turn)| (key.name, turn))
     }
 
     #[test]
@@ -712,6 +724,50 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_done_for_a_key_whose_turn_is_over_however_it_ended() {
+        let ends: [fn(&Schedule); 3] = [
+            |schedule| schedule.done(key("a"), None),
+            |schedule| schedule.yielded(key("a"), Urgency::Follow, None),
+            |schedule| schedule.failed(&key("a")),
+        ];
+        for end in ends {
+            let schedule = schedule(&["a"]);
+            let (_, turn) = next(&schedule).expect("a");
+            assert_eq!(turn.gives_way(Urgency::Traffic), None);
+            end(&schedule);
+            assert!(!schedule.state().pace.rests(&key("a"), Instant::now()));
+        }
+    }
+
+    #[test]
+    fn what_follows_waits_for_room_in_its_own_lane_alone() {
+        let schedule = schedule(&[]);
+        schedule.open(2);
+        let slow = |name: &str| Key { namespace: "slow".to_owned(), name: name.to_owned() };
+        let lane_for = |namespace: &str| Some(if namespace == "slow" { Lane::Slow } else { Lane::Quick });
+        // Takes this key, which is the next one, to do something so urgent.
+        let looks_at = |key: Key, urgency: Urgency| {
+            let (taken, turn) = schedule.take(lane_for).expect("one waits");
+            assert_eq!(taken, key);
+            let others_first = turn.gives_way(urgency);
+            others_first.into_iter().for_each(|urgency| schedule.yielded(key.clone(), urgency, None));
+            others_first.is_none()
+        };
+        for (key, urgency) in
+            [(slow("follows"), Urgency::Follow), (slow("moves"), Urgency::Traffic), (key("moves"), Urgency::Traffic)]
+        {
+            schedule.now(key.clone());
+            assert!(looks_at(key, urgency), "it has a place");
+        }
+        schedule.now(slow("waits"));
+        assert!(!looks_at(slow("waits"), Urgency::Follow), "there is no room for it");
+        schedule.now(key("web"));
+        assert!(!looks_at(key("web"), Urgency::Follow), "another one was first");
+        assert!(looks_at(key("web"), Urgency::Follow), "which waits for room in its lane, and this one does not");
+        assert!(schedule.take(lane_for).is_none(), "there is none yet");
+    }
+
+    #[test]
     fn where_production_moves_all_the_time_what_follows_has_its_turn_by_age() {
         let schedule = schedule(&["follows"]);
         schedule.open(2);
@@ -749,17 +805,18 @@ mod tests {
     fn a_namespace_that_has_its_share_holds_up_nobody() {
         let schedule = schedule(&["web", "api"]);
         let other = Key { namespace: "other".to_owned(), name: "web".to_owned() };
+        let has_a_place = |namespace: &str| (namespace != "shop").then_some(Lane::Quick);
         schedule.now(other.clone());
-        let (taken, _) = schedule.take(|namespace| namespace != "shop").expect("other");
+        let (taken, _) = schedule.take(has_a_place).expect("other");
         assert_eq!(taken, other);
-        assert!(schedule.take(|namespace| namespace != "shop").is_none());
+        assert!(schedule.take(has_a_place).is_none());
     }
 
     #[test]
     fn nobody_gives_way_to_who_has_no_place() {
         let schedule = schedule(&["web", "api"]);
         let other = |name: &str| Key { namespace: "other".to_owned(), name: name.to_owned() };
-        let has_a_place = |namespace: &str| namespace != "shop";
+        let has_a_place = |namespace: &str| (namespace != "shop").then_some(Lane::Quick);
         schedule.now(other("web"));
         let (_, turn) = schedule.take(has_a_place).expect("other");
         assert_eq!(turn.gives_way(Urgency::Follow), None, "all that comes first has to wait");
@@ -824,7 +881,7 @@ mod tests {
         let awaited = || schedule.state().flights.awaited.len();
         let tell = |in_flight, is_first| {
             schedule.now(key("web-0"));
-            let (_, turn) = schedule.take(|_| true).expect("it waits");
+            let (_, turn) = next(&schedule).expect("it waits");
             turn.note_flight(in_flight, is_first);
             schedule.done(key("web-0"), None);
             awaited()
