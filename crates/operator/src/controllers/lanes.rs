@@ -57,14 +57,11 @@ struct UnderWay {
     lane: Lane,
 }
 
-/// Where work is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Lane {
-    /// Where it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
     Quick,
     /// It began as quick work, and was none.
     Overdue,
-    /// Where it begins in a namespace on probation.
     Slow,
 }
 
@@ -100,26 +97,20 @@ impl Lanes {
 
     /// Whether work in this namespace may begin.
     pub fn may_begin(&self, namespace: &str, now: Instant) -> bool {
-        self.lane_for(namespace, now).is_some()
-    }
-
-    /// The lane in which work in this namespace may begin, if it may.
-    pub fn lane_for(&self, namespace: &str, now: Instant) -> Option<Lane> {
         let Places { parallel, share } = self.places;
         let known = self.namespaces.get(namespace);
         let share = share.unwrap_or(usize::MAX);
         let under_way = known.map_or(0, |known| known.under_way);
         if self.len() >= MOST {
-            None
+            false
         } else if known.is_some_and(|known| known.is_on_probation(now)) {
             // Alone in the lane it has all of its share: then it is perhaps the API server that is slow, and nobody is kept waiting.
             let left = parallel.saturating_sub(self.slow);
             let is_alone = known.is_some_and(|known| known.slow == self.slow);
-            let may = left > 0 && under_way < if is_alone { share } else { share.min(left) };
-            may.then_some(Lane::Slow)
+            left > 0 && under_way < if is_alone { share } else { share.min(left) }
         } else {
             let share = if self.overdue >= parallel { 1 } else { share };
-            (self.quick < parallel && under_way < share).then_some(Lane::Quick)
+            self.quick < parallel && under_way < share
         }
     }
 
@@ -243,8 +234,6 @@ mod tests {
         lanes.look(now);
         assert!(lanes.may_begin("other", now));
         assert_eq!((lanes.quick, lanes.next_look()), (0, Some(now + PROBATION)));
-        assert_eq!(lanes.lane_for("other", now), Some(Lane::Quick));
-        assert_eq!(lanes.lane_for("hangs-0", now), Some(Lane::Slow));
     }
 
     #[test]

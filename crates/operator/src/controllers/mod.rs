@@ -4,7 +4,6 @@
 //! |---|---|
 //! | who is next | `schedule` |
 //! | how many at a time, and in which namespace | `lanes` |
-//! | how many while production moves somewhere | `pace` |
 //! | working, and what when it fails | `queue` |
 //! | what wakes up whom | `triggers` |
 //! | whether somebody has set the clock | `clock` |
@@ -17,7 +16,6 @@
 pub mod analysis;
 pub mod clock;
 pub mod lanes;
-pub mod pace;
 pub mod queue;
 pub mod rollouts;
 pub mod scale_down;

@@ -92,7 +92,7 @@ impl Queue {
         let Queue(schedule) = self;
         let (metrics, health, trouble) = watched;
         // First open, then look: what changes in between is looked at twice.
-        schedule.open(limits.places.parallel);
+        schedule.open();
         everything().into_iter().for_each(|key| schedule.now(key));
         // What is worked on; keys that failed and rest are not.
         let mut lanes = Lanes::new(limits.places);
@@ -106,7 +106,7 @@ impl Queue {
             let now = Instant::now();
             lanes.look(now);
             while !lanes.is_full() {
-                let Some((key, turn)) = schedule.take(|namespace| lanes.lane_for(namespace, now)) else { break };
+                let Some((key, turn)) = schedule.take(|namespace| lanes.may_begin(namespace, now)) else { break };
                 let Some(begun) = schedule.leadership().begin(&key.namespace) else {
                     turn.note_landed();
                     forget(&mut failures, trouble.as_ref(), &key);
@@ -143,7 +143,6 @@ impl Queue {
                         // Nothing was done: what failed before counts as it did.
                         Ok(Outcome::Yields(urgency, again)) => schedule.yielded(key, urgency, instant(again)),
                         Err(error) => {
-                            schedule.failed(&key);
                             let failed = failures.entry(key.clone()).or_default();
                             failed.count(&error);
                             let delay = pause(failed.in_a_row, FIRST_RETRY, LONGEST_RETRY).max(error.respite());
@@ -305,7 +304,7 @@ mod tests {
     #[test]
     fn a_standby_keeps_nothing_of_what_it_sees() {
         let queue = Queue::new(Leadership::by_terms(1).1);
-        queue.0.open(1);
+        queue.0.open();
         (0..100_000).for_each(|number| queue.now(key(number)));
         assert_eq!(held(&queue), [0, 0]);
     }
@@ -648,46 +647,6 @@ mod tests {
         running.await.expect("it ends");
         let attempts = attempts.load(Ordering::Relaxed);
         assert!((5..=40).contains(&attempts), "{attempts} attempts in a minute");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_is_refused_while_production_moves_holds_up_nobody_until_it_is_tried_again() {
-        let queue = Queue::new(Leadership::undisputed());
-        let stop = CancellationToken::new();
-        let work = {
-            let stop = stop.clone();
-            move |key: Key, turn: Turn| {
-                let stop = stop.clone();
-                async move {
-                    let urgency = if key.name == "moves" { Urgency::Traffic } else { Urgency::Follow };
-                    if let Some(urgency) = turn.gives_way(urgency) {
-                        return Ok(Outcome::Yields(urgency, None));
-                    }
-                    match key.name.as_str() {
-                        "moves" => stop.cancelled().await,
-                        "refused" => {
-                            tokio::time::sleep(SLOW / 10).await;
-                            return Err(Error::put_off(429, 3600));
-                        }
-                        _ => stop.cancel(),
-                    }
-                    Ok(Outcome::Rests(None))
-                }
-            }
-        };
-        let key = |name: &str| Key { namespace: "shop".to_owned(), name: name.to_owned() };
-        // So half of the places are one.
-        let limits = Limits { places: Places { parallel: 2, share: None }, ..LIMITS };
-        let run = queue.clone().run("test", limits, watched(), stop, || vec![key("refused")], work);
-        let events = async {
-            for name in ["moves", "other"] {
-                tokio::time::sleep(SLOW / 50).await;
-                queue.now(key(name));
-            }
-        };
-        let began = Instant::now();
-        tokio::join!(run, events);
-        assert!(began.elapsed() < SLOW / 2, "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,7 +20,6 @@
 //! | a namespace has its share of what is under way | what else it has waits, and nobody gives way to that |
 //! | what has begun never lands | it counts for [`LONGEST_FLIGHT`] |
 //! | a hundred never land | others begin all the same, one every [`TRICKLE`] |
-//! | production moves in hundreds of places | what moves nothing waits for room meanwhile ([`Pace`]) |
 //! | its pods take their time to start | it does not count meanwhile |
 //! | nobody works | nothing is kept: who begins to work looks at everything |
 //! | its namespace is another instance's from now on | it is dropped when its turn comes |
@@ -36,8 +35,6 @@ use tokio::time::Instant;
 
 use crate::api_server::leadership::Leadership;
 use crate::cluster::cache::Key;
-use crate::controllers::lanes::Lane;
-use crate::controllers::pace::Pace;
 
 /// A turn goes by age alone when it and those since the last one that did weigh so much.
 const OLDEST: u64 = 8 * WORK;
@@ -82,8 +79,7 @@ struct State {
     waiting: usize,
     later: BTreeMap<(Instant, u64), Key>,
     flights: Flights,
-    pace: Pace,
-    /// When something may be done that could not be at the last look.
+    /// When something may be begun that could not be at the last look.
     held_until: Option<Instant>,
 }
 
@@ -106,10 +102,12 @@ enum Place {
         kept: Option<Rank>,
     },
     Rests(Later),
-    /// It has its turn: to be looked at then, when that is over; with the rank that it had.
+    /// It has its turn: to be looked at then, when that is over; with the rank that it had; and whether anything is done in this turn, which then is
+    /// more than a look.
     Running {
         again: Option<Instant>,
         kept: Option<Rank>,
+        works: bool,
     },
 }
 
@@ -119,7 +117,7 @@ struct Turned {
     woken: Option<Instant>,
     /// The rank that it had.
     kept: Option<Rank>,
-    /// Something was done, so it was more than a look.
+    /// Something was done.
     worked: bool,
 }
 
@@ -147,11 +145,9 @@ impl Schedule {
         &self.0.leadership
     }
 
-    /// From now on keys are kept. So many are worked on at a time in each lane.
-    pub fn open(&self, places: usize) {
-        let mut state = self.state();
-        state.open = true;
-        state.pace = Pace::of(places);
+    /// From now on keys are kept.
+    pub fn open(&self) {
+        self.state().open = true;
     }
 
     /// Look at this key now, if this instance works on its namespace.
@@ -181,41 +177,30 @@ impl Schedule {
         }
     }
 
-    /// Takes who is next, of the namespaces in which work may begin, in that lane. It is worked on until it is [`Schedule::done`].
-    pub fn take(&self, lane_for: impl Fn(&str) -> Option<Lane>) -> Option<(Key, Turn)> {
+    /// Takes who is next, of the namespaces that may be worked on. It is worked on until it is [`Schedule::done`].
+    pub fn take(&self, may: impl Fn(&str) -> bool) -> Option<(Key, Turn)> {
         let mut state = self.state();
         let now = Instant::now();
         state.come_of_time(now);
         let may_begin_at = state.flights.may_begin_at(now);
+        let is_held = |urgency| urgency == Urgency::FirstDeployment && may_begin_at > now;
         let by_age = state.weight + WORK >= OLDEST;
-        let held_until = |lane| if by_age { None } else { state.pace.held_until(lane, None, now) };
-        let (quick, slow) = (held_until(Lane::Quick), held_until(Lane::Slow));
-        let may = |urgency: Urgency, namespace: &str| {
-            let Some(lane) = lane_for(namespace) else { return false };
-            let is_held = if lane == Lane::Slow { slow.is_some() } else { quick.is_some() };
-            match urgency {
-                Urgency::Traffic => true,
-                Urgency::Follow | Urgency::Begin => !is_held,
-                Urgency::FirstDeployment => !is_held && may_begin_at <= now,
-            }
-        };
         let first = |urgency: Urgency| {
             let mut firsts = state.firsts.range(Rank::all_of(urgency));
-            firsts.find(|(_, namespace)| may(urgency, namespace)).map(|(rank, _)| *rank)
+            firsts.find(|(_, namespace)| may(namespace)).map(|(rank, _)| *rank)
         };
-        let mut firsts = Urgency::ALL.into_iter().filter_map(first);
+        let held = Urgency::ALL.into_iter().filter(|urgency| is_held(*urgency)).find_map(first);
+        let mut firsts = Urgency::ALL.into_iter().filter(|urgency| !is_held(*urgency)).filter_map(first);
         let next = if by_age { firsts.min_by_key(|rank| rank.arrival) } else { firsts.next() };
-        state.held_until = [quick, slow, Some(may_begin_at)].into_iter().flatten().filter(|at| *at > now).min();
+        state.held_until = held.map(|_| may_begin_at);
         let rank = next?;
         let passed_over = if by_age {
             HashSet::new()
         } else {
-            let before = state.firsts.range(..rank).map(|(rank, namespace)| (rank.urgency, namespace));
-            let passed_over = before.filter(|(urgency, namespace)| !may(*urgency, namespace));
-            passed_over.map(|(urgency, namespace)| (urgency, namespace.clone())).collect()
+            let before = state.firsts.range(..rank).map(|(_, namespace)| namespace);
+            before.filter(|namespace| !may(namespace)).cloned().collect()
         };
         let namespace = state.firsts[&rank].clone();
-        let lane = lane_for(&namespace)?;
         let key = state.leave(rank, &namespace);
         let round = state.rounds.entry(rank.urgency).or_default();
         *round = (*round).max(rank.round);
@@ -228,9 +213,9 @@ impl Schedule {
             _ => (None, None),
         };
         later.map(|later| state.later.remove(&later));
-        state.places.insert(key.clone(), Place::Running { again: None, kept: kept.or(Some(rank)) });
+        state.places.insert(key.clone(), Place::Running { again: None, kept: kept.or(Some(rank)), works: false });
         state.weight = if by_age { 0 } else { state.weight + WORK };
-        Some((key.clone(), Turn { schedule: self.clone(), key, lane, by_age, may_begin, passed_over }))
+        Some((key.clone(), Turn { schedule: self.clone(), key, by_age, may_begin, passed_over }))
     }
 
     /// Work on a key is over, and it is to be looked at again then, if it was not woken meanwhile.
@@ -255,12 +240,6 @@ impl Schedule {
         if let Some(at) = again.into_iter().chain(woken).min() {
             state.look_at(key, at);
         }
-        self.0.changed.notify_one();
-    }
-
-    /// Work on a key has failed. It keeps its turn until it is tried again, and nothing is done for it.
-    pub fn failed(&self, key: &Key) {
-        self.state().pace.rests(key, Instant::now());
         self.0.changed.notify_one();
     }
 
@@ -293,9 +272,9 @@ impl State {
         let is_due = at <= Instant::now();
         let (before, kept) = match self.places.get(&key).copied() {
             None => (None, None),
-            Some(Place::Running { again, kept }) => {
+            Some(Place::Running { again, kept, works }) => {
                 let again = Some(again.map_or(at, |known| known.min(at)));
-                self.places.insert(key, Place::Running { again, kept });
+                self.places.insert(key, Place::Running { again, kept, works });
                 return;
             }
             Some(Place::Waits { rank, .. }) if rank.urgency == Urgency::Traffic => return,
@@ -379,10 +358,9 @@ impl State {
 
     /// The turn of a key is over.
     fn release(&mut self, key: &Key) -> Turned {
-        let worked = self.pace.rests(key, Instant::now());
         match self.places.remove(key) {
-            Some(Place::Running { again, kept }) => Turned { woken: again, kept, worked },
-            _ => Turned { woken: None, kept: None, worked },
+            Some(Place::Running { again, kept, works }) => Turned { woken: again, kept, worked: works },
+            _ => Turned { woken: None, kept: None, worked: false },
         }
     }
 }
@@ -411,11 +389,10 @@ impl Flights {
 pub struct Turn {
     schedule: Schedule,
     key: Key,
-    lane: Lane,
     by_age: bool,
     may_begin: bool,
-    /// The lines that would have come first, and have no place, or have to wait: a key that gave way to them would be looked at again and again.
-    passed_over: HashSet<(Urgency, String)>,
+    /// Those that would have come first, and have no place: a key that gave way to them would be looked at again and again.
+    passed_over: HashSet<String>,
 }
 
 impl Turn {
@@ -430,18 +407,17 @@ impl Turn {
             _ => None,
         };
         let rank = state.rank(urgency, &self.key.namespace, kept);
-        let has_a_place =
-            |(first, namespace): (&Rank, &String)| !self.passed_over.contains(&(first.urgency, namespace.clone()));
         let others_come_first = !self.by_age
             && urgency != Urgency::Traffic
-            && (state.firsts.range(..rank).any(has_a_place)
-                || state.pace.held_until(self.lane, Some(&self.key), now).is_some());
+            && state.firsts.range(..rank).any(|(_, namespace)| !self.passed_over.contains(namespace));
         if others_come_first || begins && !self.may_begin && state.flights.may_begin_at(now) > now {
             return Some(urgency);
         }
-        state.pace.works(&self.key, self.lane, urgency, now);
         if begins {
             state.flights.begin(&self.key, now);
+        }
+        if let Some(Place::Running { works, .. }) = state.places.get_mut(&self.key) {
+            *works = true;
         }
         None
     }
@@ -484,22 +460,19 @@ mod tests {
 
     use super::*;
 
-    /// More than any test has at work.
-    const PLACES: usize = 100;
-
     fn key(name: &str) -> Key {
         Key { namespace: "shop".to_owned(), name: name.to_owned() }
     }
 
     fn schedule(names: &[&str]) -> Schedule {
         let schedule = Schedule::new(Leadership::undisputed());
-        schedule.open(PLACES);
+        schedule.open();
         names.iter().for_each(|name| schedule.now(key(name)));
         schedule
     }
 
     fn next(schedule: &Schedule) -> Option<(String, Turn)> {
-        schedule.take(|_| Some(Lane::Quick)).map(|(key, turn)| (key.name, turn))
+        schedule.take(|_| true).map(|(key, turn)| (key.name, turn))
     }
 
     #[test]
@@ -689,105 +662,6 @@ mod tests {
         assert!(Instant::now() >= begun + TRICKLE);
     }
 
-    #[tokio::test]
-    async fn while_production_moves_what_follows_waits_for_half_of_the_places() {
-        let schedule = schedule(&["follows", "moves"]);
-        schedule.open(2);
-        let (_, follows) = next(&schedule).expect("follows");
-        let (_, moves) = next(&schedule).expect("moves");
-        let began = Instant::now();
-        assert_eq!((follows.gives_way(Urgency::Follow), moves.gives_way(Urgency::Traffic)), (None, None));
-        schedule.now(key("a"));
-        assert_eq!(looked_at(&schedule, Urgency::Follow), ("a".to_owned(), false), "there is no room for it");
-        assert!(next(&schedule).is_none(), "and it is not looked at again and again");
-        schedule.now(key("urgent"));
-        assert_eq!(looked_at(&schedule, Urgency::Traffic), ("urgent".to_owned(), true), "what moves is not held");
-        schedule.done(key("moves"), None);
-        assert!(next(&schedule).is_none(), "the next one may move at once");
-        while next(&schedule).is_none() {
-            schedule.changed().await;
-        }
-        assert!(began.elapsed() >= Duration::from_millis(200), "it comes when nothing has moved for a while");
-    }
-
-    #[test]
-    fn who_fails_while_production_moves_holds_up_nobody() {
-        let schedule = schedule(&["fails", "moves"]);
-        schedule.open(2);
-        let (_, fails) = next(&schedule).expect("fails");
-        let (_, moves) = next(&schedule).expect("moves");
-        assert_eq!((fails.gives_way(Urgency::Begin), moves.gives_way(Urgency::Traffic)), (None, None));
-        schedule.now(key("a"));
-        assert_eq!(looked_at(&schedule, Urgency::Follow), ("a".to_owned(), false));
-        schedule.failed(&key("fails"));
-        assert_eq!(looked_at(&schedule, Urgency::Follow), ("a".to_owned(), true));
-    }
-
-    #[test]
-    fn nothing_is_done_for_a_key_whose_turn_is_over_however_it_ended() {
-        let ends: [fn(&Schedule); 3] = [
-            |schedule| schedule.done(key("a"), None),
-            |schedule| schedule.yielded(key("a"), Urgency::Follow, None),
-            |schedule| schedule.failed(&key("a")),
-        ];
-        for end in ends {
-            let schedule = schedule(&["a"]);
-            let (_, turn) = next(&schedule).expect("a");
-            assert_eq!(turn.gives_way(Urgency::Traffic), None);
-            end(&schedule);
-            assert!(!schedule.state().pace.rests(&key("a"), Instant::now()));
-        }
-    }
-
-    #[test]
-    fn what_follows_waits_for_room_in_its_own_lane_alone() {
-        let schedule = schedule(&[]);
-        schedule.open(2);
-        let slow = |name: &str| Key { namespace: "slow".to_owned(), name: name.to_owned() };
-        let lane_for = |namespace: &str| Some(if namespace == "slow" { Lane::Slow } else { Lane::Quick });
-        // Takes this key, which is the next one, to do something so urgent.
-        let looks_at = |key: Key, urgency: Urgency| {
-            let (taken, turn) = schedule.take(lane_for).expect("one waits");
-            assert_eq!(taken, key);
-            let others_first = turn.gives_way(urgency);
-            others_first.into_iter().for_each(|urgency| schedule.yielded(key.clone(), urgency, None));
-            others_first.is_none()
-        };
-        for (key, urgency) in
-            [(slow("follows"), Urgency::Follow), (slow("moves"), Urgency::Traffic), (key("moves"), Urgency::Traffic)]
-        {
-            schedule.now(key.clone());
-            assert!(looks_at(key, urgency), "it has a place");
-        }
-        schedule.now(slow("waits"));
-        assert!(!looks_at(slow("waits"), Urgency::Follow), "there is no room for it");
-        schedule.now(key("web"));
-        assert!(!looks_at(key("web"), Urgency::Follow), "another one was first");
-        assert!(looks_at(key("web"), Urgency::Follow), "which waits for room in its lane, and this one does not");
-        assert!(schedule.take(lane_for).is_none(), "there is none yet");
-    }
-
-    #[test]
-    fn where_production_moves_all_the_time_what_follows_has_its_turn_by_age() {
-        let schedule = schedule(&["follows"]);
-        schedule.open(2);
-        let (_, follows) = next(&schedule).expect("follows");
-        assert_eq!(follows.gives_way(Urgency::Follow), None, "it has half of the places");
-        ["waits", "moves"].into_iter().for_each(|name| schedule.now(key(name)));
-        assert_eq!(looked_at(&schedule, Urgency::Follow), ("waits".to_owned(), false), "another may move");
-        for turns in 0..20 {
-            let (name, turn) = next(&schedule).expect("one moves");
-            if name == "waits" {
-                assert_eq!(turn.gives_way(Urgency::Follow), None);
-                return;
-            }
-            assert_eq!(turn.gives_way(Urgency::Traffic), None);
-            schedule.now(key(&format!("moves-{turns}")));
-            schedule.done(key(&name), None);
-        }
-        panic!("it waits for ever");
-    }
-
     #[test]
     fn namespaces_take_turns() {
         let schedule = schedule(&["a", "b", "c", "d"]);
@@ -805,18 +679,17 @@ mod tests {
     fn a_namespace_that_has_its_share_holds_up_nobody() {
         let schedule = schedule(&["web", "api"]);
         let other = Key { namespace: "other".to_owned(), name: "web".to_owned() };
-        let has_a_place = |namespace: &str| (namespace != "shop").then_some(Lane::Quick);
         schedule.now(other.clone());
-        let (taken, _) = schedule.take(has_a_place).expect("other");
+        let (taken, _) = schedule.take(|namespace| namespace != "shop").expect("other");
         assert_eq!(taken, other);
-        assert!(schedule.take(has_a_place).is_none());
+        assert!(schedule.take(|namespace| namespace != "shop").is_none());
     }
 
     #[test]
     fn nobody_gives_way_to_who_has_no_place() {
         let schedule = schedule(&["web", "api"]);
         let other = |name: &str| Key { namespace: "other".to_owned(), name: name.to_owned() };
-        let has_a_place = |namespace: &str| (namespace != "shop").then_some(Lane::Quick);
+        let has_a_place = |namespace: &str| namespace != "shop";
         schedule.now(other("web"));
         let (_, turn) = schedule.take(has_a_place).expect("other");
         assert_eq!(turn.gives_way(Urgency::Follow), None, "all that comes first has to wait");
@@ -881,7 +754,7 @@ mod tests {
         let awaited = || schedule.state().flights.awaited.len();
         let tell = |in_flight, is_first| {
             schedule.now(key("web-0"));
-            let (_, turn) = next(&schedule).expect("it waits");
+            let (_, turn) = schedule.take(|_| true).expect("it waits");
             turn.note_flight(in_flight, is_first);
             schedule.done(key("web-0"), None);
             awaited()
