@@ -239,10 +239,11 @@ fn the_documents_have_the_numbers_that_the_budget_is_checked_against() {
     let limit =
         |line: &str| Some(line.trim().strip_prefix("check(\"")?.strip_suffix(");")?.rsplit_once(", ")?.1.to_owned());
     let limits: Vec<String> = budget.lines().filter_map(limit).collect();
-    let [create, update, promote, undo] = &limits[..] else { panic!("{limits:?}") };
+    let [create, update, promote, undo, after_undo] = &limits[..] else { panic!("{limits:?}") };
     for (page, told) in [
         ("../README.md", format!("at most {create}, {update}, {promote} and {undo} requests")),
         ("argo-rollouts.md", format!("| {create}, {update}, {promote}, {undo} |")),
+        ("performance.md", format!("An update after an undo takes {after_undo},")),
         (
             "capacity.md",
             format!(

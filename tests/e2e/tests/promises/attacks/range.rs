@@ -31,6 +31,8 @@ const TOLD: Duration = Duration::from_secs(30);
 const WATCHED: Duration = Duration::from_secs(6);
 /// How long a rollout may take to be ready for its attack.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How often somebody replaces an object while others write it. More conflicts than that are told.
+const TRIES: usize = 10;
 /// Kinds whose objects belong to the whole cluster.
 const OF_NO_NAMESPACE: [&str; 8] = [
     "clusteranalysistemplates",
@@ -500,8 +502,25 @@ fn address(lab: &Lab, path: &str) -> String {
     format!("/{group}/namespaces/{namespace}/{path}")
 }
 
-/// Makes a request as somebody, and returns why it was refused.
+/// Makes a request as somebody, and returns why it was refused. If others have written between the read and the replacement, that refuses nobody for long.
 pub(super) async fn send(lab: &Lab, user: &str, step: &Step, words: &Words) -> Result<(), String> {
+    for _ in 1..TRIES {
+        match send_once(lab, user, step, words).await {
+            Err(kube::Error::Api(status)) if matches!(step.how, How::Replace) && status.is_conflict() => {}
+            result => return in_words(result),
+        }
+    }
+    in_words(send_once(lab, user, step, words).await)
+}
+
+fn in_words(result: kube::Result<()>) -> Result<(), String> {
+    result.map_err(|error| match error {
+        kube::Error::Api(status) => status.message.clone(),
+        error => error.to_string(),
+    })
+}
+
+async fn send_once(lab: &Lab, user: &str, step: &Step, words: &Words) -> kube::Result<()> {
     let mut uri = address(lab, &words.put_into(&step.path));
     let mut body = words.put_into(&step.body.to_string());
     let (method, content) = match step.how {
@@ -516,7 +535,7 @@ pub(super) async fn send(lab: &Lab, user: &str, step: &Step, words: &Words) -> R
         How::Create => ("POST", "application/json"),
         How::Replace => {
             let get = http::Request::get(&uri).body(Vec::new()).expect("a request");
-            let mut object: Value = lab.client.request(get).await.map_err(|error| error.to_string())?;
+            let mut object: Value = lab.client.request(get).await?;
             merge(&mut object, &serde_json::from_str(&body).expect("JSON"));
             body = object.to_string();
             ("PUT", "application/json")
@@ -536,11 +555,7 @@ pub(super) async fn send(lab: &Lab, user: &str, step: &Step, words: &Words) -> R
         .header("impersonate-user", user)
         .body(if step.body.is_null() { Vec::new() } else { body.into_bytes() })
         .expect("a request");
-    match lab.client.request_text(request).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) => Err(status.message.clone()),
-        Err(error) => Err(error.to_string()),
-    }
+    lab.client.request_text(request).await.map(drop)
 }
 
 fn name_of(number: usize) -> String {
