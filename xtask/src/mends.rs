@@ -138,6 +138,14 @@ const MENDS: &[Mend] = &[
         test: "looks_bring_the_turn_by_age_nearer_by_little",
     },
     Mend {
+        fault: "what was started over is still rejected by the move that left it",
+        file: "crates/core/src/switch.rs",
+        find: "let telling = services.filter(|service| service.rejections.keys().any(is_over));",
+        replace: "let telling = services.take(0).filter(|service| service.rejections.keys().any(is_over));",
+        of: Package("greenlight-core"),
+        test: "what_was_started_over_is_no_longer_told_as_rejected_by_the_move_that_left_it",
+    },
+    Mend {
         fault: "all objects of a kind are packed by what they have in common with the first, which has no status yet",
         file: "crates/operator/src/cluster/cache.rs",
         find: "json.len() > longest + longest / 2 {",

@@ -585,6 +585,20 @@ fn who_retries_what_was_undone_is_heard_also_if_the_move_was_not_seen_yet() {
     assert_rejected(&model, 2, false);
 }
 
+/// A status that is lost later would else be made anew with that rejection.
+#[test]
+fn what_was_started_over_is_no_longer_told_as_rejected_by_the_move_that_left_it() {
+    let mut model = promoted(manual(), &[2]);
+    let two = model.hash(2);
+    let is_told = |model: &Model| model.truth.services["active"].rejections.contains_key(&two);
+    undo(&mut model);
+    assert!(is_told(&model), "the move carries it");
+    model.request(Verb::Retry, &two, "ann", None);
+    model.work();
+    assert_rejected(&model, 2, false);
+    assert!(!is_told(&model));
+}
+
 /// Whoever may edit ReplicaSets and Services can make it look as if production had gone back, and somebody had asked for that.
 #[test]
 fn a_way_back_that_somebody_feigned_is_in_nobody_elses_name() {

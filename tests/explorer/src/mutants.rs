@@ -65,13 +65,6 @@ pub const MUTANTS: &[Mutant] = &[
         expected: &[P::RejectedStays, P::LossOpensNothing],
     },
     Mutant {
-        name: "what was started over is still rejected by the move that left it",
-        file: "switch.rs",
-        find: "let telling = services.filter(|service| service.rejections.keys().any(is_over));",
-        replace: "let telling = services.take(0).filter(|service| service.rejections.keys().any(is_over));",
-        expected: &[P::RetryStays, P::RejectsForCause],
-    },
-    Mutant {
         name: "an overlap begins before the controllers of Kubernetes have seen its label",
         file: "overlap.rs",
         find: "rs.ready > 0 && !rs.are_labels_seen()",
