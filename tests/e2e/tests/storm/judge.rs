@@ -436,7 +436,6 @@ impl Judge<'_> {
         self.book.rejected.remove(&set.hash);
     }
 
-    /// A request has been accepted.
     /// An undo that has nothing to wait for is carried out by the move, which carries the rejection, and answered after it.
     fn undone_by_a_move(&mut self, from: &str) {
         let asks = |value: &&String| {
@@ -451,6 +450,7 @@ impl Judge<'_> {
         }
     }
 
+    /// A request has been accepted.
     fn accepted(&mut self, value: &str) {
         let Ok(request) = serde_json::from_str::<Request>(value) else { return };
         let hash = request.revision;
